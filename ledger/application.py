@@ -1,0 +1,421 @@
+"""The open ledger: append signed events, sign heads, prove.
+
+Append = limits, strict parse, schema, authority, signatures, judge, then the store's own transaction, in
+which what the judgement rested on is checked once more; when it changed meanwhile, judge again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from ledger.checkpoint import VerifierKey, parse_vkey
+from ledger.checkpoints import sign_head
+from ledger.domain import LedgerState, RecordedEvent, judge, make_event, signing_keys
+from ledger.domain.decisions import marks_of
+from ledger.emission import Emitter, Moment, build_payload
+from ledger.entry import format_entry
+from ledger.envelope import Envelope, parse_envelope, sign_payload, verify_envelope
+from ledger.errors import ConfigurationError, ConflictError, InputError, LedgerError, StorageError
+from ledger.events import Category, find_event_type
+from ledger.keys import Signer
+from ledger.mapper import EventMapper
+from ledger.merkle import prove_consistency, prove_inclusion
+from ledger.payload import parse_payload
+from ledger.proof import Proof, format_proof
+from ledger.recorders import open_recorder
+from ledger.recorders.append import StaleReadError, StoredAt, Unit
+from ledger.recorders.sql import SqlRecorder
+from ledger.replay import StoreWorld
+from ledger.stored import Row, TreeReader
+from ledger.strictjson import format_json
+
+__all__ = ["MAX_BATCH", "MAX_BATCH_BYTES", "Ledger", "Receipt"]
+
+MAX_BATCH = 1000
+MAX_BATCH_BYTES = 16 * 1024 * 1024
+_JUDGE_AGAIN = 100
+#: Registrations fix a name to a digest, so they are checked against the stream like decisions.
+_IDENTITY_TYPES = ("dataset.registered", "version.registered")
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the ledger answers to an append.
+
+    Attributes:
+        id: event id.
+        index: leaf index.
+        leaf_hash: 32 bytes.
+        stream: stream it stands in.
+        revision: its place there, from 1.
+        recorded_at: microseconds since the Unix epoch, by the store's clock.
+        status: ``recorded`` (durable in the log).
+        marks: what is remarkable about it, for example ``unauthorised``.
+        existing: True when the same event had been recorded before.
+    """
+
+    id: str
+    index: int
+    leaf_hash: bytes
+    stream: str
+    revision: int
+    recorded_at: int
+    status: str
+    marks: tuple[str, ...]
+    existing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    event: RecordedEvent
+    envelope: Envelope
+    unit: Unit
+    marks: tuple[str, ...]
+
+
+class Ledger:
+    """An open ledger.
+
+    Args:
+        recorder: the store.
+        actor: actor id to sign as; None opens it for reading and for events signed elsewhere.
+        signers: private keys of that actor (several for root events that need a threshold).
+        checkpoint_signer: key that signs heads; None leaves heads unsigned.
+    """
+
+    def __init__(
+        self,
+        recorder: SqlRecorder,
+        *,
+        actor: str | None = None,
+        signers: Sequence[Signer] = (),
+        checkpoint_signer: Signer | None = None,
+    ) -> None:
+        self.recorder = recorder
+        self.actor = actor
+        self._signers = tuple(signers)
+        self._checkpoint_signer = checkpoint_signer
+        self._emitter = Emitter()
+        self._mapper = EventMapper()
+        self._judging = threading.RLock()
+        self._world: StoreWorld | None = None
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        *,
+        actor: str | None = None,
+        signers: Sequence[Signer] = (),
+        checkpoint_signer: Signer | None = None,
+        clock: Callable[[], int] | None = None,
+    ) -> Self:
+        """Open a store by URL; reads a number of rows that does not grow with the log.
+
+        Args:
+            url: ``sqlite:///…`` or ``postgresql://…``.
+            actor: see the class.
+            signers: see the class.
+            checkpoint_signer: see the class.
+            clock: replaces the store's clock, microseconds since the Unix epoch.
+
+        Raises:
+            ConfigurationError: there is no ledger.
+            StorageError: the store cannot be reached.
+        """
+        recorder = open_recorder(url, clock=clock)
+        ledger = cls(recorder, actor=actor, signers=signers, checkpoint_signer=checkpoint_signer)
+        ledger.ledgerid  # noqa: B018 - fails here, not at the first append, when there is no ledger
+        return ledger
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the store's connection."""
+        self.recorder.close()
+
+    @property
+    def ledgerid(self) -> str:
+        """32 hex digits that name this ledger in every event."""
+        return self.recorder.identity().ledgerid
+
+    @property
+    def origin(self) -> str:
+        """Name of the log in checkpoints."""
+        return self.recorder.identity().origin
+
+    @property
+    def world(self) -> StoreWorld:
+        """States folded from the store, for judging and for reading."""
+        if self._world is None:
+            self._world = StoreWorld(self.recorder)
+        return self._world
+
+    def ledger_state(self) -> LedgerState:
+        """State of the ledger's own stream.
+
+        Raises:
+            ConfigurationError: its first entry is missing or bad.
+        """
+        with self._judging:
+            size = self.world.refresh()
+            state = self.world.state_before(f"ledger:{self.ledgerid}", size)
+        if not isinstance(state, LedgerState):
+            raise ConfigurationError("the ledger's first entry is missing or bad", hint="Run: muniment verify log")
+        return state
+
+    @property
+    def vkey(self) -> VerifierKey:
+        """Verifier key of the checkpoints, from entry 0."""
+        return parse_vkey(self.ledger_state().vkey)
+
+    # -- appending -------------------------------------------------------------------------
+
+    def emit(
+        self,
+        type: str,  # noqa: A002 - CloudEvents' own word
+        subject: str,
+        data: Mapping[str, Any] | None = None,
+        *,
+        occurred_at: Moment = None,
+        on_behalf_of: str | None = None,
+        correlation: str | None = None,
+        causation: str | None = None,
+        strength: str = "observed",
+        event_id: str | None = None,
+        expect: Mapping[str, int] | None = None,
+        also_sign: Sequence[Signer] = (),
+        **fields: Any,
+    ) -> Receipt:
+        """Sign an event as this ledger's actor and append it; durable when this returns.
+
+        Args:
+            type: short name (latest version) or full topic, for example ``dataset.registered``.
+            subject: what it is about, ``kind:[namespace/]name[@version]``.
+            data: body of the event.
+            occurred_at: when it happened (a claim); now when None.
+            on_behalf_of: actor it was done for.
+            correlation: id that ties an undertaking together.
+            causation: id of the event that caused it.
+            strength: observed, asserted, imported or backfilled.
+            event_id: UUID of the undertaking; giving it again with the same type, subject and body answers with
+                the first receipt, so that a retried job repeats nothing.
+            expect: revision of each stream the caller decided on; another one refuses the event.
+            also_sign: further keys that sign, for example the key being enrolled.
+            fields: more of the body, by name.
+
+        Returns:
+            The receipt.
+
+        Raises:
+            ConfigurationError: no actor or key is set.
+            LedgerError: as `append`.
+        """
+        if self.actor is None or not self._signers:
+            raise ConfigurationError(
+                "this ledger was opened without an actor, so it cannot sign", hint="Open it with an actor: --as ACTOR"
+            )
+        body = {name: value for name, value in {**(data or {}), **fields}.items() if value is not None}
+        repeated = None if event_id is None else self._repeated(event_id, type, subject, body)
+        if repeated is not None:
+            return repeated
+        with self._emitter.numbered() as (emitter, sequence):
+            payload, _ = build_payload(
+                ledgerid=self.ledgerid,
+                actor=self.actor,
+                type=type,
+                subject=subject,
+                data=body,
+                emitter=emitter,
+                sequence=sequence,
+                occurred_at=occurred_at,
+                on_behalf_of=on_behalf_of,
+                correlation=correlation,
+                causation=causation,
+                strength=strength,
+                event_id=event_id,
+            )
+            envelope = sign_payload(payload, (*self._signers, *also_sign))
+            try:
+                return self._append(envelope, expect or {})
+            except StorageError as error:
+                if error.outcome_unknown:
+                    self._emitter.skip()
+                raise
+
+    def _repeated(self, event_id: str, name: str, subject: str, body: Mapping[str, Any]) -> Receipt | None:
+        row = self.recorder.find(event_id, str(self.actor))
+        if row is None or row.payload is None:
+            return None
+        known = parse_payload(row.payload)
+        if (known.type, known.subject, format_json(known.data)) != (
+            find_event_type(name).topic, subject, format_json(body)
+        ):  # fmt: skip
+            raise ConflictError(
+                f"the id {event_id} is already recorded at index {row.entry.index} with other content",
+                hint="Give a new event a new id.",
+            )
+        return _receipt(event_id, _stored_before(row), ())
+
+    def append(self, envelope: bytes, *, expect: Mapping[str, int] | None = None) -> Receipt:
+        """Append an event that was signed elsewhere.
+
+        Args:
+            envelope: DSSE envelope as JSON, at most 98,304 bytes.
+            expect: see `emit`.
+
+        Returns:
+            The receipt; the first one again when the same event was recorded before.
+
+        Raises:
+            InputError: malformed, too large, unknown type.
+            AuthenticationError: wrong, missing or unknown signature, or of another ledger.
+            PolicyError: a decision the rules refuse.
+            ConflictError: the id exists with other content, or a stream moved on.
+            StorageError: the store failed; see its ``outcome_unknown``.
+        """
+        return self._append(parse_envelope(envelope), expect or {})
+
+    def append_batch(self, envelopes: Sequence[bytes]) -> list[Receipt]:
+        """Append up to 1,000 events of at most 16 MiB in order, each as `append`.
+
+        Returns:
+            One receipt an event; the first error stops the batch, and a repeat of it is harmless.
+        """
+        if len(envelopes) > MAX_BATCH or sum(map(len, envelopes)) > MAX_BATCH_BYTES:
+            raise InputError(f"a batch holds at most {MAX_BATCH:,} events and {MAX_BATCH_BYTES:,} bytes")
+        return [self.append(envelope) for envelope in envelopes]
+
+    def _append(self, envelope: Envelope, expect: Mapping[str, int]) -> Receipt:
+        payload = parse_payload(envelope.payload)
+        find_event_type(payload.type)
+        keys = tuple(signature.keyid for signature in envelope.signatures)
+        for _ in range(_JUDGE_AGAIN):
+            with self._judging:
+                size = self.world.refresh()
+                judged = self._judge(make_event(size, payload, keys), envelope, expect)
+            if isinstance(judged, Receipt):
+                return judged
+            (outcome,) = self.recorder.append([judged.unit])
+            if isinstance(outcome, StaleReadError) and not expect:
+                continue
+            if isinstance(outcome, LedgerError):
+                raise outcome
+            return _receipt(payload.id, outcome[0], judged.marks)
+        raise ConflictError(
+            f"{payload.subject} kept changing while this was judged {_JUDGE_AGAIN} times", hint="Retry in a moment."
+        )
+
+    def _judge(self, event: RecordedEvent, envelope: Envelope, expect: Mapping[str, int]) -> _Judged | Receipt:
+        at = self.world.at(event.index)
+        verdict = judge(at, event)
+        try:
+            if verdict.error is not None:
+                raise verdict.error
+            verify_envelope(envelope, signing_keys(at, event))
+        except LedgerError:
+            known = self._recorded_before(event, envelope)
+            if known is not None:
+                return known
+            raise
+        assert event.kind is not None  # noqa: S101 - unknown types were refused before
+        decided = event.kind.category is Category.DECISION or event.kind.name in _IDENTITY_TYPES
+        reads = {**(at.reads if decided else {}), **expect}
+        unit = Unit((self._mapper.to_signed(event, envelope),), reads, self.world.authority)
+        return _Judged(event, envelope, unit, marks_of(at, event))
+
+    def _recorded_before(self, event: RecordedEvent, envelope: Envelope) -> Receipt | None:
+        """The first receipt of a retry whose world has moved on since (its key was revoked, say)."""
+        row = self.recorder.find(event.payload.id, event.actor)
+        if row is None or row.payload != envelope.payload:
+            return None
+        return _receipt(event.payload.id, _stored_before(row), ())
+
+    # -- heads and proofs ----------------------------------------------------------------------
+
+    def checkpoint(self) -> bytes:
+        """Sign the present head, or return the signed note that covers it.
+
+        Raises:
+            ConfigurationError: this ledger was opened without the checkpoint key and the head is unsigned.
+        """
+        if self._checkpoint_signer is None:
+            last = self.recorder.last_checkpoint()
+            if last is not None and last.size == self.recorder.head().size:
+                return last.note
+            raise ConfigurationError(
+                "the present head is not signed yet and the checkpoint key is not on this machine",
+                hint="Run this where the ledger's operator keeps the key.",
+            )
+        return sign_head(self.recorder, self._checkpoint_signer, self.vkey)
+
+    @property
+    def can_sign_heads(self) -> bool:
+        """Whether the checkpoint key is at hand."""
+        return self._checkpoint_signer is not None
+
+    def entry_bytes(self, index: int) -> bytes:
+        """The preimage of a leaf.
+
+        Raises:
+            InputError: there is no such entry.
+        """
+        rows = self.recorder.rows(index, 1) if index >= 0 else []
+        if not rows or rows[0].entry.index != index:
+            raise InputError(f"there is no entry {index}", hint=f"The log has {self.recorder.head().size} entries.")
+        return format_entry(rows[0].entry)
+
+    def prove_inclusion(self, index: int) -> bytes:
+        """A ``.tlog-proof`` that an entry stands at ``index`` under the present signed head.
+
+        Raises:
+            InputError: there is no such entry.
+        """
+        note = self.checkpoint()
+        size = self.recorder.last_checkpoint().size  # type: ignore[union-attr] - just signed
+        if not 0 <= index < size:
+            raise InputError(f"there is no entry {index}", hint=f"The log has {size} entries.")
+        hashes = prove_inclusion(TreeReader(self.recorder), index, size)
+        return format_proof(Proof(index=index, hashes=hashes, checkpoint_note=note, extra=None))
+
+    def prove_consistency(self, old: int, new: int) -> tuple[bytes, ...]:
+        """Hashes that show that the tree of size ``new`` extends the one of size ``old``.
+
+        Raises:
+            InputError: not 0 < old <= new <= size.
+        """
+        size = self.recorder.head().size
+        if not 0 < old <= new <= size:
+            raise InputError(f"consistency needs 0 < OLD <= NEW <= {size}")
+        return prove_consistency(TreeReader(self.recorder), old, new)
+
+
+def _stored_before(row: Row) -> StoredAt:
+    entry = row.entry
+    return StoredAt(entry.index, row.leaf_hash, entry.stream, entry.revision, entry.recorded_at, existing=True)
+
+
+def _receipt(event_id: str, stored: StoredAt, marks: tuple[str, ...]) -> Receipt:
+    return Receipt(
+        id=event_id,
+        index=stored.index,
+        leaf_hash=stored.leaf_hash,
+        stream=stored.stream,
+        revision=stored.revision,
+        recorded_at=stored.recorded_at,
+        status="recorded",
+        marks=marks,
+        existing=stored.existing,
+    )
+
+

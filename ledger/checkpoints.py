@@ -1,0 +1,107 @@
+"""Signing heads: only after the commit is durable, only forward, and only what was read again.
+
+Everything since the last signed head is recomputed from the stored bytes before a new head is signed,
+so that a bit that flipped in the store is found and never signed (the end of the CT log Yeti 2022).
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from ledger.checkpoint import Checkpoint, VerifierKey, sign_checkpoint, verify_checkpoint
+from ledger.entry import ZERO_HASH, entry_hash
+from ledger.errors import NothingToVerifyError, VerificationError
+from ledger.keys import Signer
+from ledger.merkle import CompactRange, peaks_of, prove_consistency, verify_consistency
+from ledger.recorders.sql import SqlRecorder
+from ledger.stored import Row, TreeReader
+
+__all__ = ["check_extends", "sign_head"]
+
+_PAGE = 1000
+
+
+def _check_row(row: Row, index: int, prev: bytes) -> bytes:
+    leaf = entry_hash(row.entry)
+    if row.entry.index != index:
+        raise VerificationError(f"entry {index} is missing", fault="chain", index=index)
+    if leaf != row.leaf_hash:
+        raise VerificationError(f"entry {index}: its columns do not give its leaf hash", fault="header", index=index)
+    if row.entry.prev != prev.hex():
+        raise VerificationError(f"entry {index} does not follow entry {index - 1}", fault="chain", index=index)
+    if row.payload is not None and hashlib.sha256(row.payload).hexdigest() != row.entry.payload:
+        raise VerificationError(f"entry {index}: the payload is not the one recorded", fault="payload", index=index)
+    return leaf
+
+
+def _last_leaf(recorder: SqlRecorder, size: int) -> bytes:
+    return recorder.leaf_hashes(size - 1, size)[0] if size else bytes.fromhex(ZERO_HASH)
+
+
+def sign_head(recorder: SqlRecorder, signer: Signer, vkey: VerifierKey) -> bytes:
+    """Sign the present head and store the note, or return the note that already covers it.
+
+    Args:
+        recorder: the store.
+        signer: the checkpoint key.
+        vkey: its verifier key.
+
+    Returns:
+        The signed note.
+
+    Raises:
+        NothingToVerifyError: the log is empty.
+        VerificationError: the stored bytes do not extend the last signed head; nothing is signed.
+    """
+    while True:
+        head, last = recorder.head(), recorder.last_checkpoint()
+        if head.size == 0:
+            raise NothingToVerifyError("the log is empty, so there is no head to sign")
+        signed = None if last is None else verify_checkpoint(last.note, [vkey])
+        if last is not None and signed is not None and signed.size == head.size:
+            return last.note
+        size = signed.size if signed is not None else 0
+        grown = CompactRange(size, tuple(TreeReader(recorder).read_hashes(peaks_of(size)))) if size else CompactRange(0, ())
+        if signed is not None and (size > head.size or grown.root() != signed.root):
+            raise VerificationError(
+                f"the store no longer extends the head signed at size {size}", fault="tree", index=None
+            )
+        prev = _last_leaf(recorder, size)
+        while grown.size < head.size:
+            for row in recorder.rows(grown.size, min(_PAGE, head.size - grown.size)):
+                prev = _check_row(row, grown.size, prev)
+                grown = grown.append(prev)
+        if grown.root() != head.root():
+            raise VerificationError("the head row does not fit the entries", fault="head", index=None)
+        note = sign_checkpoint(Checkpoint(recorder.identity().origin, head.size, grown.root()), signer)
+        if recorder.add_checkpoint(head.size, note, size):
+            return note
+
+
+def check_extends(recorder: SqlRecorder, known: Checkpoint) -> None:
+    """Check that the store still extends a head seen before; reads O(log n) hashes.
+
+    Args:
+        recorder: the store.
+        known: the head.
+
+    Raises:
+        VerificationError: fault ``anchor``: it shrank or forked.
+    """
+    head = recorder.head()
+    if head.size < known.size:
+        raise VerificationError(
+            f"the log shrank: it had {known.size} entries when this machine last saw it and has {head.size} now",
+            fault="anchor",
+            hint="Keep the store as it is and run: muniment verify log",
+        )
+    reader = TreeReader(recorder)
+    try:
+        proof = prove_consistency(reader, known.size, head.size)
+        verify_consistency(known.size, known.root, head.size, head.root(), proof)
+    except (VerificationError, LookupError) as error:
+        raise VerificationError(
+            f"the log is not the one seen before: its first {known.size} entries give another root",
+            fault="anchor",
+            hint="Keep the store as it is and run: muniment verify log",
+        ) from error

@@ -1,0 +1,143 @@
+"""Which ledger, which actor, which keys: read once, from named places, and never from anywhere else.
+
+Order: an explicit value, then the environment (``MUNIMENT_*``), then the nearest ``.muniment/config.toml``
+upwards, then the user's own configuration file.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import platformdirs
+
+from ledger.errors import ConfigurationError
+
+__all__ = ["FOLDER", "Settings", "config_folder", "find_folder", "load_settings", "state_folder", "write_settings"]
+
+FOLDER = ".muniment"
+_FILE = "config.toml"
+_KNOWN = ("ledger", "actor", "keys")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Resolved settings.
+
+    Attributes:
+        url: store of the ledger.
+        folder: the ``.muniment`` folder it was found in, or None.
+        actor: actor id to sign as, or None when none is set.
+        keys: folder of private keys, or None for the user's configuration folder.
+        origins: where each value came from, for people.
+    """
+
+    url: str
+    folder: Path | None
+    actor: str | None
+    keys: Path | None
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+
+def config_folder() -> Path:
+    """The user's configuration folder of Muniment."""
+    return platformdirs.user_config_path("muniment")
+
+
+def state_folder() -> Path:
+    """The user's state folder of Muniment."""
+    return platformdirs.user_state_path("muniment")
+
+
+def find_folder(start: Path) -> Path | None:
+    """The nearest ``.muniment`` folder at ``start`` or above."""
+    for place in (start, *start.parents):
+        if (place / FOLDER / _FILE).is_file():
+            return place / FOLDER
+    return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}", hint="Mend the file or remove it.") from error
+    for name, value in values.items():
+        if name not in _KNOWN or not isinstance(value, str):
+            raise ConfigurationError(f"{path}: {name!r} is no setting; known are {', '.join(_KNOWN)}, each a string")
+    return values
+
+
+def _absolute(url: str, base: Path) -> str:
+    """Make the path of a relative SQLite URL absolute, so that the working folder does not matter."""
+    if not url.startswith("sqlite:///") or url.startswith("sqlite:////"):
+        return url
+    path, mark, query = url.removeprefix("sqlite:///").partition("?")
+    return f"sqlite:///{quote(str((base / path).resolve()))}{mark}{query}"
+
+
+def load_settings(ledger: str | None = None, *, start: Path | None = None) -> Settings:
+    """Resolve the settings.
+
+    Args:
+        ledger: a store's URL, or a folder that holds a ``.muniment`` folder; wins over everything else.
+        start: folder to search upwards from, the working folder when None.
+
+    Raises:
+        ConfigurationError: no ledger is named anywhere, or a file is malformed.
+    """
+    start = (start or Path.cwd()).resolve()
+    named = ledger or os.environ.get("MUNIMENT_LEDGER") or None
+    origin = "--ledger" if ledger else "MUNIMENT_LEDGER"
+    folder = find_folder(start)
+    if named is not None and "://" not in named:
+        place = Path(named).resolve()
+        folder = place if (place / _FILE).is_file() else find_folder(place) if place.is_dir() else None
+        if folder is None:
+            raise ConfigurationError(
+                f"there is no ledger in {named}", hint="Name a folder with .muniment in it, or a URL: sqlite:///…"
+            )
+        named = None
+    found = {} if folder is None else _read(folder / _FILE)
+    user = _read(config_folder() / _FILE)
+    values: dict[str, str] = {}
+    origins: dict[str, str] = {}
+    for name in _KNOWN:
+        environment = os.environ.get(f"MUNIMENT_{name.upper()}") if name != "ledger" else None
+        for value, source in (
+            (named if name == "ledger" else environment, origin if name == "ledger" else f"MUNIMENT_{name.upper()}"),
+            (found.get(name), str(folder / _FILE) if folder else ""),
+            (user.get(name), str(config_folder() / _FILE)),
+        ):
+            if value:
+                values[name], origins[name] = value, source
+                break
+    if "ledger" not in values:
+        raise ConfigurationError(
+            "no ledger was found here or above", hint="Create one: muniment init --origin NAME, or name one: --ledger"
+        )
+    base = folder if named is None and folder is not None else start
+    keys = values.get("keys")
+    return Settings(
+        url=_absolute(values["ledger"], base),
+        folder=folder,
+        actor=values.get("actor"),
+        keys=None if keys is None else ((folder or start) / keys),
+        origins=origins,
+    )
+
+
+def write_settings(folder: Path, values: Mapping[str, str]) -> None:
+    """Write ``config.toml`` of a new ``.muniment`` folder."""
+    lines = ["# Settings of this ledger; `muniment doctor` shows what is in force.\n"]
+    for name, value in values.items():
+        text = value.replace("\\", "\\\\").replace('"', '\\"')
+        lines.append(f'{name} = "{text}"\n')
+    (folder / _FILE).write_text("".join(lines), encoding="utf-8")

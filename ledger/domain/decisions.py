@@ -1,0 +1,249 @@
+"""Which decisions the rules refuse, and how facts that no decision covers are marked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ledger.domain.recorded import RecordedEvent
+from ledger.domain.states import VersionState
+from ledger.domain.world import World, actor_of, deployment_of, ledger_of, model_of, run_of
+from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
+from ledger.events.approvals import ApprovalGranted, ApprovalRejected, ApprovalRequested
+from ledger.events.base import DecisionBody
+from ledger.events.datasets import DatasetRegistered
+from ledger.events.deployments import (
+    DeploymentAuthorised,
+    DeploymentCompleted,
+    DeploymentRequested,
+    RollbackCompleted,
+)
+from ledger.events.evaluations import EvaluationCompleted
+from ledger.events.ledgers import Rule
+from ledger.events.models import VersionRegistered
+from ledger.names import Name, parse_name, stream_of
+
+__all__ = [
+    "check_decision",
+    "check_evidence",
+    "check_identity",
+    "independent",
+    "marks_of",
+    "persons_behind",
+    "rule_for",
+]
+
+
+def rule_for(world: World, environment: str, tier: str) -> Rule:
+    """The first rule that matches.
+
+    Raises:
+        PolicyError: no rule matches; what is not ruled is refused.
+    """
+    ledger = ledger_of(world)
+    for rule in () if ledger is None else ledger.rules.rules:
+        if rule.environment in ("*", environment) and rule.tier in ("*", tier):
+            return rule
+    raise PolicyError(f"no rule covers the environment {environment!r} at tier {tier!r}")
+
+
+def persons_behind(world: World, actors: Iterable[str]) -> frozenset[str] | None:
+    """The persons behind actors, or None when one of them cannot be resolved."""
+    persons = set()
+    for actor in actors:
+        state = actor_of(world, actor)
+        if state is None or state.person is None:
+            return None
+        persons.add(state.person)
+    return frozenset(persons)
+
+
+def _version(world: World, name: str) -> tuple[Name, VersionState]:
+    subject = parse_name(name)
+    if subject.kind != "model" or subject.version is None:
+        raise InputError(f"{name!r} must name a model version: model:<name>@<version>")
+    model = model_of(world, stream_of(name))
+    if model is None or subject.version not in model.versions:
+        raise PolicyError(
+            f"{name} is not registered in this ledger", hint=f"Register it first: muniment record version {name} …"
+        )
+    return subject, model.versions[subject.version]
+
+
+def _same_digest(version: VersionState, name: str, digest: str) -> None:
+    if digest != version.digest:
+        raise PolicyError(f"{name} was registered as {version.digest}, and this decision names {digest}")
+
+
+def makers_of(world: World, version: VersionState, request_actors: Iterable[str]) -> frozenset[str]:
+    """Actors behind the request, the run and the registration of a version."""
+    run = None if version.run is None else run_of(world, version.run)
+    return frozenset(request_actors) | version.authors | (frozenset() if run is None else run.authors)
+
+
+def independent(world: World, approvers: Iterable[str], makers: Iterable[str]) -> bool | None:
+    """Whether no person stands on both sides; None when a person cannot be resolved."""
+    approving, making = persons_behind(world, approvers), persons_behind(world, makers)
+    if approving is None or making is None:
+        return None
+    return not approving & making
+
+
+def _check_decided(world: World, event: RecordedEvent, body: ApprovalGranted | ApprovalRejected) -> None:
+    name = event.payload.subject
+    _, version = _version(world, name)
+    request = version.requests.get(body.request)
+    if request is None or request.rejected:
+        raise PolicyError(
+            f"{name} has no open request {body.request}", hint=f"Ask first: muniment request {name} --env …"
+        )
+    if (request.environment, request.digest) != (body.environment, body.digest):
+        raise PolicyError("the decision names another environment or digest than the request it answers")
+    _same_digest(version, name, body.digest)
+    if isinstance(body, ApprovalRejected):
+        return
+    rule = rule_for(world, body.environment, version.tier)
+    mine = {event.actor} | ({event.payload.on_behalf_of} if event.payload.on_behalf_of else set())
+    if rule.approvals > 0:
+        apart = independent(world, mine, makers_of(world, version, request.actors))
+        if apart is None:
+            raise NotAllowedError("a person behind this approval cannot be resolved, so independence is not shown")
+        if not apart:
+            raise NotAllowedError(
+                f"{name}: the approver must be another person than requester, run author and whoever they acted for",
+                hint="Ask another person with the role approver; `muniment actor list` shows them.",
+            )
+    if rule.evaluation and not any(verdict == "pass" for _, verdict in version.evaluations):
+        raise PolicyError(
+            f"{name} has no passed evaluation, and {body.environment} at tier {version.tier} asks for one",
+            hint=f"Record it: muniment record evaluation {name} --metric auc=… --verdict pass",
+        )
+    already = {person for a in version.approvals if a.request == body.request for person in a.actors}
+    if event.actor in already:
+        raise ConflictError(f"{event.actor!r} has already approved request {body.request}")
+
+
+def approvals_for(world: World, version: VersionState, environment: str, digest: str) -> frozenset[str]:
+    """Distinct persons whose approval of ``digest`` for ``environment`` stands."""
+    persons: set[str] = set()
+    for approval in version.approvals:
+        request = version.requests.get(approval.request)
+        if approval.environment == environment and approval.digest == digest and request and not request.rejected:
+            persons |= persons_behind(world, approval.actors) or frozenset()
+    return frozenset(persons)
+
+
+def _check_authorised(world: World, event: RecordedEvent, body: DeploymentAuthorised) -> None:
+    _, version = _version(world, body.model)
+    _same_digest(version, body.model, body.digest)
+    environment = event.subject.namespace or ""
+    rule = rule_for(world, environment, version.tier)
+    have = len(approvals_for(world, version, environment, body.digest))
+    if have < rule.approvals:
+        raise PolicyError(
+            f"{body.model} needs {rule.approvals} approval(s) for {environment} at tier {version.tier} and has {have}",
+            hint=f"Ask for it: muniment request {body.model} --env {environment}",
+        )
+
+
+def check_decision(world: World, event: RecordedEvent) -> None:
+    """Refuse requests, approvals and authorisations that the rules in force do not allow.
+
+    Raises:
+        PolicyError, ConflictError, InputError: with the reason.
+    """
+    match event.body:
+        case ApprovalRequested() as body:
+            _, version = _version(world, event.payload.subject)
+            _same_digest(version, event.payload.subject, body.digest)
+            rule_for(world, body.environment, version.tier)
+        case ApprovalGranted() | ApprovalRejected() as body:
+            _check_decided(world, event, body)
+        case DeploymentRequested() as body:
+            _, version = _version(world, body.model)
+            _same_digest(version, body.model, body.digest)
+        case DeploymentAuthorised() as body:
+            _check_authorised(world, event, body)
+
+
+def check_evidence(world: World, event: RecordedEvent) -> None:
+    """Check that the head and the entries a decision names are those of this log.
+
+    Raises:
+        ConflictError: its author saw another history.
+    """
+    if not isinstance(event.body, DecisionBody):
+        return
+    seen = event.body.seen
+    if seen is not None and (seen.size > event.index or _hex(world.root_hash(seen.size)) != seen.root):
+        raise ConflictError(f"its author saw another history: head of size {seen.size}, root {seen.root[:16]}…")
+    for item in event.body.evidence:
+        if item.index >= event.index or _hex(world.leaf_hash(item.index)) != item.leaf_hash:
+            raise ConflictError(f"the evidence at index {item.index} is not the entry its author saw")
+
+
+def _hex(value: bytes | None) -> str | None:
+    return None if value is None else value.hex()
+
+
+def check_identity(world: World, event: RecordedEvent) -> None:
+    """A version's name stands for one digest for ever; registering other bytes under it is a conflict.
+
+    Raises:
+        ConflictError: the version exists with another digest.
+    """
+    version = event.subject.version
+    known: str | None = None
+    match event.body:
+        case VersionRegistered() as body:
+            model = model_of(world, event.stream)
+            known = model.versions[version].digest if model and version in model.versions else None
+        case DatasetRegistered() as body if version is not None:
+            state = world.state(event.stream)
+            known = getattr(state, "versions", {}).get(version)
+        case _:
+            return
+    if known is not None and known != body.digest:
+        raise ConflictError(
+            f"{event.payload.subject} is already registered as {known}", hint="Register other bytes as a new version."
+        )
+
+
+def _covered(world: World, event: RecordedEvent, body: DeploymentCompleted) -> bool:
+    try:
+        _, version = _version(world, body.model)
+        needs = rule_for(world, event.subject.namespace or "", version.tier).authorisation
+    except (PolicyError, InputError):
+        return False  # what is not registered, or not ruled, is not covered
+    if not needs:
+        return version.digest == body.digest
+    deployment = deployment_of(world, event.stream)
+    given = None if deployment is None else deployment.authorisation
+    return given is not None and (given.model, given.digest) == (body.model, body.digest)
+
+
+def marks_of(world: World, event: RecordedEvent) -> tuple[str, ...]:
+    """What is remarkable about a valid event; marks become findings and never refuse it."""
+    return _evidence_marks(world, event) + _coverage_marks(world, event)
+
+
+def _evidence_marks(world: World, event: RecordedEvent) -> tuple[str, ...]:
+    """Protection is never blocked, so an incident that names another history is recorded and marked."""
+    try:
+        check_evidence(world, event)
+    except ConflictError:
+        return ("other-history",)
+    return ()
+
+
+def _coverage_marks(world: World, event: RecordedEvent) -> tuple[str, ...]:
+    match event.body:
+        case DeploymentCompleted() as body:
+            return () if _covered(world, event, body) else ("unauthorised",)
+        case RollbackCompleted() as body:
+            deployment = deployment_of(world, event.stream)
+            live = deployment is not None and (body.model, body.digest) in deployment.ever_live
+            return () if live else ("never-live",)
+        case EvaluationCompleted():
+            model = model_of(world, event.stream)
+            return () if model and (event.subject.version or "") in model.versions else ("unknown-version",)
+    return ()

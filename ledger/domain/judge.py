@@ -1,0 +1,86 @@
+"""`judge`: is this event legal at this place? One answer for append, projections and verification."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ledger.domain.authority import check_authority_event, check_roles, signing_keys
+from ledger.domain.decisions import check_decision, check_evidence, check_identity
+from ledger.domain.recorded import RecordedEvent
+from ledger.domain.world import World
+from ledger.errors import AuthenticationError, InputError, LedgerError
+from ledger.events import Category
+
+__all__ = ["Verdict", "judge", "signing_keys"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What `judge` found.
+
+    Attributes:
+        kind: ``valid``; ``void`` (stays in the tree, changes no state); ``opaque`` (a type this version
+            of Muniment does not know; kept, changes no state).
+        error: why it is void, as the error that append raises.
+        marks: what is remarkable about a valid event (`decisions.marks_of`), for example ``unauthorised``;
+            filled in by replay, since append need not know it.
+    """
+
+    kind: Literal["valid", "void", "opaque"]
+    error: LedgerError | None = None
+    marks: tuple[str, ...] = ()
+
+    @property
+    def fault(self) -> str:
+        """Class of the fault of a void entry, in the words of `VerificationError`."""
+        if isinstance(self.error, AuthenticationError):
+            return "key"
+        return "schema" if isinstance(self.error, InputError) else "legality"
+
+
+def _check_subject(event: RecordedEvent) -> None:
+    kind = event.kind
+    if kind is None:
+        return
+    if kind.kinds and event.subject.kind not in kind.kinds:
+        raise InputError(f"{kind.name} is about {' or '.join(kind.kinds)}, not about {event.payload.subject!r}")
+    if kind.versioned is True and event.subject.version is None:
+        raise InputError(f"{kind.name} needs a subject with a version: {event.stream}@<version>")
+    if kind.versioned is False and event.subject.version is not None:
+        raise InputError(f"{kind.name} needs a subject without a version: {event.stream}")
+    if event.subject.kind == "deployment" and event.subject.namespace is None:
+        raise InputError("a deployment is named deployment:<environment>/<service>")
+
+
+def judge(world: World, event: RecordedEvent) -> Verdict:
+    """Judge one event against the world just before it.
+
+    The signatures' bytes are checked by the caller with `signing_keys`; this checks that those keys
+    may sign, and everything else.
+
+    Args:
+        world: states and log before the event, under the rules in force at its index.
+        event: the event at its index.
+
+    Returns:
+        The verdict; a pure function of its arguments.
+    """
+    try:
+        if event.payload.ledgerid != world.ledgerid:
+            raise AuthenticationError(
+                f"this event belongs to the ledger {event.payload.ledgerid}, and this one is {world.ledgerid}"
+            )
+        signing_keys(world, event)
+        if event.kind is None:
+            return Verdict("opaque")
+        _check_subject(event)
+        check_roles(world, event)
+        check_authority_event(world, event)
+        check_identity(world, event)
+        if event.kind.category is Category.DECISION:
+            check_evidence(world, event)
+            check_decision(world, event)
+    except LedgerError as error:
+        return Verdict("void", error)
+    return Verdict("valid")

@@ -1,0 +1,56 @@
+"""One event as the domain sees it: who, what, about what, and at which place of the log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ledger.events import Body, EventType, known_event_type, load_body
+from ledger.names import Name, format_name, parse_name, stream_of
+from ledger.payload import Payload
+
+__all__ = ["RecordedEvent", "make_event"]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """An event that stands at, or is about to stand at, a place of the log.
+
+    Attributes:
+        index: leaf index.
+        payload: what its author signed.
+        kind: its row of the catalogue, or None when this version of Muniment does not know the type.
+        body: the typed body, or None with `kind`.
+        subject: the parsed subject.
+        stream: the subject without its version.
+        keys: key ids of the envelope's signatures.
+    """
+
+    index: int
+    payload: Payload
+    kind: EventType | None
+    body: Body | None
+    subject: Name
+    stream: str
+    keys: tuple[str, ...]
+
+    @property
+    def actor(self) -> str:
+        """Actor id of the author."""
+        return self.payload.actor
+
+
+def make_event(index: int, payload: Payload, keys: tuple[str, ...]) -> RecordedEvent:
+    """Type a parsed payload.
+
+    Args:
+        index: leaf index it has or would get.
+        payload: the parsed payload.
+        keys: key ids that signed it.
+
+    Raises:
+        InputError: the body does not fit its type.
+    """
+    kind = known_event_type(payload.type)
+    body = None if kind is None else load_body(kind, payload.data)
+    subject = parse_name(payload.subject)
+    return RecordedEvent(index, payload, kind, body, subject, stream_of(format_name(subject)), keys)

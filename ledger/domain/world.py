@@ -1,0 +1,103 @@
+"""What judging may look at: states of other streams, and the log itself at earlier places."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ledger.domain.recorded import RecordedEvent
+from ledger.domain.states import ActorState, DeploymentState, LedgerState, ModelState, RunState, State, evolve
+
+__all__ = ["MemoryWorld", "World", "actor_of", "deployment_of", "ledger_of", "model_of", "run_of"]
+
+
+class World(Protocol):
+    """The world just before the event being judged."""
+
+    ledgerid: str
+
+    def state(self, stream: str) -> State | None:
+        """State of a stream, or None when nothing valid was recorded in it."""
+
+    def key_holder(self, keyid: str) -> str | None:
+        """Actor a key was ever enrolled for, or None."""
+
+    def leaf_hash(self, index: int) -> bytes | None:
+        """Leaf hash (32 bytes) of an earlier entry, or None when there is none."""
+
+    def root_hash(self, size: int) -> bytes | None:
+        """Root hash (32 bytes) of the first ``size`` entries, or None when the log is shorter."""
+
+
+def ledger_of(world: World) -> LedgerState | None:
+    """State of the ledger's own stream."""
+    state = world.state(f"ledger:{world.ledgerid}")
+    return state if isinstance(state, LedgerState) else None
+
+
+def actor_of(world: World, actor: str) -> ActorState | None:
+    """State of an actor."""
+    state = world.state(f"actor:{actor}")
+    return state if isinstance(state, ActorState) else None
+
+
+def model_of(world: World, stream: str) -> ModelState | None:
+    """State of a model."""
+    state = world.state(stream)
+    return state if isinstance(state, ModelState) else None
+
+
+def run_of(world: World, stream: str) -> RunState | None:
+    """State of a run."""
+    state = world.state(stream)
+    return state if isinstance(state, RunState) else None
+
+
+def deployment_of(world: World, stream: str) -> DeploymentState | None:
+    """State of a deployment."""
+    state = world.state(stream)
+    return state if isinstance(state, DeploymentState) else None
+
+
+class LogView(Protocol):
+    """The two look-ups into the log that `World` passes on."""
+
+    def leaf_hash(self, index: int) -> bytes | None:
+        """See `World.leaf_hash`."""
+
+    def root_hash(self, size: int) -> bytes | None:
+        """See `World.root_hash`."""
+
+
+class MemoryWorld:
+    """A world folded event by event in log order, as verification does."""
+
+    def __init__(self, ledgerid: str, log: LogView) -> None:
+        self.ledgerid = ledgerid
+        self._log = log
+        self._states: dict[str, State | None] = {}
+        self._holders: dict[str, str] = {}
+
+    def state(self, stream: str) -> State | None:
+        """See `World.state`."""
+        return self._states.get(stream)
+
+    def key_holder(self, keyid: str) -> str | None:
+        """See `World.key_holder`."""
+        return self._holders.get(keyid)
+
+    def leaf_hash(self, index: int) -> bytes | None:
+        """See `World.leaf_hash`."""
+        return self._log.leaf_hash(index)
+
+    def root_hash(self, size: int) -> bytes | None:
+        """See `World.root_hash`."""
+        return self._log.root_hash(size)
+
+    def apply(self, event: RecordedEvent) -> None:
+        """Fold one valid event."""
+        state = evolve(self._states.get(event.stream), event)
+        if state is not None:
+            self._states[event.stream] = state
+        if isinstance(state, ActorState):
+            for keyid in state.keys:
+                self._holders.setdefault(keyid, state.actor)

@@ -1,0 +1,39 @@
+"""Approvals of model versions for an environment."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ledger.events.base import Category, DecisionBody, Digest, Environment, Text, event
+
+__all__ = ["ApprovalGranted", "ApprovalRejected", "ApprovalRequested"]
+
+_Uuid = Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", description="Event id of the request")
+
+
+class _ApprovalBody(DecisionBody):
+    environment: Environment
+    digest: Digest = Field(description="Digest of exactly what is to be deployed")
+
+
+@event("approval.requested", kinds=("model",), category=Category.DECISION, roles=("owner", "emitter"), versioned=True)
+class ApprovalRequested(_ApprovalBody):
+    """Somebody asks that a version may go to an environment."""
+
+    reason: Text | None = None
+
+
+@event("approval.granted", kinds=("model",), category=Category.DECISION, roles=("approver",), versioned=True)
+class ApprovalGranted(_ApprovalBody):
+    """Another person approves the request, having seen the evidence named."""
+
+    request: str = _Uuid
+    rationale: Text
+
+
+@event("approval.rejected", kinds=("model",), category=Category.DECISION, roles=("approver",), versioned=True)
+class ApprovalRejected(_ApprovalBody):
+    """Another person turns the request down."""
+
+    request: str = _Uuid
+    rationale: Text

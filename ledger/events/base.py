@@ -1,0 +1,225 @@
+"""What every event body shares, and the closed registry of event types.
+
+A body is a frozen pydantic model with an explicit, versioned topic. The registry is closed: a topic
+found in a row is looked up here and never imported by name; an unknown one is kept and is opaque.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import Enum
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import to_json
+
+from ledger.errors import InputError
+
+__all__ = [
+    "ActorId",
+    "Body",
+    "Category",
+    "Digest",
+    "EventType",
+    "Evidence",
+    "FactBody",
+    "Hex32",
+    "Hex64",
+    "Line",
+    "Ref",
+    "Seen",
+    "SubjectName",
+    "Text",
+    "Tier",
+    "all_event_types",
+    "event",
+    "find_event_type",
+    "load_body",
+    "known_event_type",
+    "DecisionBody",
+    "Environment",
+]
+
+Line = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Text = Annotated[str, Field(min_length=1, max_length=8192)]
+Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Digest = Annotated[
+    str,
+    Field(
+        pattern=r"^(sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})$",
+        description="Algorithm and lower-case hex, for example sha256:…",
+    ),
+]
+ActorId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+SubjectName = Annotated[
+    str,
+    Field(
+        max_length=200,
+        pattern=r"^[a-z][a-z0-9-]{0,31}:([A-Za-z0-9][A-Za-z0-9._+-]*/)?[A-Za-z0-9][A-Za-z0-9._+-]*(@[A-Za-z0-9][A-Za-z0-9._+-]*)?$",
+        description="kind:[namespace/]name[@version]",
+    ),
+]
+Environment = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
+Tier = Annotated[str, Field(pattern=r"^(low|medium|high)$", description="risk tier: low, medium or high")]
+
+
+class Category(Enum):
+    """How the ledger treats an event (design §5)."""
+
+    AUTHORITY = "authority"  # ledger, actors, keys: refused unless the right key signs
+    DECISION = "decision"  # requests, approvals, authorisations: refused when the rules say so
+    FACT = "fact"  # what happened: never refused for policy reasons, marked instead
+    PROTECTION = "protection"  # rollbacks and incidents: never blocked
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class Ref(_Frozen):
+    """A named thing this event used, made or is about."""
+
+    role: Line = Field(description="What the thing is to this event, for example input, output, derived-from")
+    subject: SubjectName
+    digest: Digest | None = None
+
+
+class Evidence(_Frozen):
+    """One entry a decision rests on, bound by its leaf hash."""
+
+    index: int = Field(ge=0, description="Log index of the entry")
+    leaf_hash: Hex64 = Field(description="Its leaf hash (RFC 6962), hex")
+
+
+class Seen(_Frozen):
+    """The log head the author of a decision saw."""
+
+    size: int = Field(ge=1, description="Tree size")
+    root: Hex64 = Field(description="Root hash of that size, hex")
+
+
+class Body(_Frozen):
+    """Base of authority bodies; unknown fields are refused."""
+
+    TOPIC: ClassVar[str] = ""
+    refs: tuple[Ref, ...] = Field(default=(), max_length=256)
+
+
+class DecisionBody(Body):
+    """Base of decisions: they name the head their author saw and the entries they rest on."""
+
+    seen: Seen | None = None
+    evidence: tuple[Evidence, ...] = Field(default=(), max_length=256)
+
+
+class FactBody(Body):
+    """Base of facts; unknown fields are kept, since a fact is never refused for what it adds."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """One row of the catalogue.
+
+    Attributes:
+        name: short name, ``dataset.registered``.
+        version: number of the body's version.
+        body: the body's model.
+        kinds: kinds of subject it may be about; empty for any.
+        category: how the ledger treats it.
+        roles: an author needs one of these roles; empty for any enrolled actor.
+        versioned: True when the subject must name a version, False when it must not, None for either.
+    """
+
+    name: str
+    version: int
+    body: type[Body]
+    kinds: tuple[str, ...]
+    category: Category
+    roles: tuple[str, ...]
+    versioned: bool | None
+
+    @property
+    def topic(self) -> str:
+        """Full type, ``muniment.dataset.registered.v1``."""
+        return f"muniment.{self.name}.v{self.version}"
+
+    @property
+    def family(self) -> str:
+        """First part of the name."""
+        return self.name.partition(".")[0]
+
+
+_BY_TOPIC: dict[str, EventType] = {}
+_LATEST: dict[str, EventType] = {}
+_BodyType = TypeVar("_BodyType", bound=type[Body])
+
+
+def event(
+    name: str,
+    *,
+    kinds: tuple[str, ...],
+    category: Category,
+    version: int = 1,
+    roles: tuple[str, ...] = (),
+    versioned: bool | None = None,
+) -> Callable[[_BodyType], _BodyType]:
+    """Register a body class under its topic; see `EventType` for the arguments."""
+
+    def register(body: _BodyType) -> _BodyType:
+        kind = EventType(name, version, body, kinds, category, roles, versioned)
+        if kind.topic in _BY_TOPIC:
+            raise RuntimeError(f"the topic {kind.topic} is registered twice")
+        body.TOPIC = kind.topic
+        _BY_TOPIC[kind.topic] = kind
+        if name not in _LATEST or _LATEST[name].version < version:
+            _LATEST[name] = kind
+        return body
+
+    return register
+
+
+def all_event_types() -> tuple[EventType, ...]:
+    """Every type of the catalogue, sorted by topic."""
+    return tuple(_BY_TOPIC[topic] for topic in sorted(_BY_TOPIC))
+
+
+def known_event_type(topic: str) -> EventType | None:
+    """The type of a full topic, or None when this version of Muniment does not know it."""
+    return _BY_TOPIC.get(topic)
+
+
+def find_event_type(name: str) -> EventType:
+    """Find a type by short name (latest version) or full topic.
+
+    Raises:
+        InputError: there is none; the message names the nearest.
+    """
+    found = _BY_TOPIC.get(name) or _LATEST.get(name)
+    if found is None:
+        near = get_close_matches(name, _LATEST, n=3, cutoff=0.5)
+        hint = f"Did you mean {' or '.join(near)}?" if near else "`muniment emit --list` shows the catalogue."
+        raise InputError(f"{name!r} is no event type Muniment knows", hint=hint)
+    return found
+
+
+def load_body(kind: EventType, data: Mapping[str, Any]) -> Body:
+    """Check a parsed body against its type.
+
+    Raises:
+        InputError: a field is missing, malformed or unknown; each is named.
+    """
+    try:
+        # Through JSON, because pydantic's strict mode takes lists for tuples only there.
+        return kind.body.model_validate_json(to_json(data))
+    except ValidationError as error:
+        lines = []
+        for item in error.errors(include_url=False, include_context=False, include_input=False):
+            where = ".".join(str(part) for part in item["loc"]) or "data"
+            lines.append(f"{where}: {item['msg'].lower()}")
+        known = ", ".join(name for name in kind.body.model_fields if name != "refs")
+        raise InputError(f"{kind.name}: {'; '.join(lines)}", hint=f"Fields of {kind.name}: {known}.") from error

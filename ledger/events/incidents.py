@@ -1,0 +1,75 @@
+"""Incidents, from the first sign to the action items."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ledger.events.base import ActorId, Category, DecisionBody, Line, SubjectName, Text, event
+
+__all__ = [
+    "ActionItemCreated",
+    "IncidentClosed",
+    "IncidentMitigated",
+    "IncidentNoted",
+    "IncidentOpened",
+    "RootCauseRecorded",
+]
+
+_KINDS = ("incident",)
+_Date = Field(default=None, pattern=r"^\d{4}-\d\d-\d\d$", description="Day, YYYY-MM-DD")
+
+
+class _IncidentBody(DecisionBody):
+    """Incident bodies may name evidence like a decision, but are never refused for policy."""
+
+
+@event("incident.opened", kinds=_KINDS, category=Category.PROTECTION, versioned=False)
+class IncidentOpened(_IncidentBody):
+    """Something is wrong."""
+
+    title: Line
+    severity: Literal["low", "medium", "high", "critical"] = "medium"
+    deployment: SubjectName | None = Field(default=None, description="The deployment that suffers")
+    model: SubjectName | None = Field(default=None, description="The version that was live, if known")
+    description: Text | None = None
+
+
+@event("incident.noted", kinds=_KINDS, category=Category.PROTECTION, versioned=False)
+class IncidentNoted(_IncidentBody):
+    """A remark for the timeline."""
+
+    note: Text
+
+
+@event("incident.mitigated", kinds=_KINDS, category=Category.PROTECTION, versioned=False)
+class IncidentMitigated(_IncidentBody):
+    """The harm has stopped."""
+
+    note: Text | None = None
+
+
+@event("incident.root_cause_recorded", kinds=_KINDS, category=Category.PROTECTION, versioned=False)
+class RootCauseRecorded(_IncidentBody):
+    """What people concluded caused it."""
+
+    category: Literal["data", "code", "model", "configuration", "process", "infrastructure", "external", "unknown"]
+    statement: Text
+
+
+@event("incident.action_item_created", kinds=_KINDS, category=Category.PROTECTION, versioned=False)
+class ActionItemCreated(_IncidentBody):
+    """Something to do so that it does not come back."""
+
+    title: Line
+    kind: Literal["prevent", "detect", "mitigate"] = "prevent"
+    owner: ActorId | None = None
+    due: str | None = _Date
+
+
+@event("incident.closed", kinds=_KINDS, category=Category.PROTECTION, versioned=False)
+class IncidentClosed(_IncidentBody):
+    """The incident is over."""
+
+    summary: Text

@@ -1,0 +1,46 @@
+"""The ledger itself: its birth, its rules, and what an admin says about void entries."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ledger.events.base import Body, Category, Hex32, Line, Text, _Frozen, event
+
+__all__ = ["EntryAcknowledged", "LedgerCreated", "Rule", "RuleSet"]
+
+
+class Rule(_Frozen):
+    """One row of the rule table; the first row that matches environment and tier holds."""
+
+    environment: Line = Field(description="Environment name, or * for any")
+    tier: Line = Field(description="Risk tier, or * for any")
+    authorisation: bool = Field(description="A deployment needs an authorisation")
+    approvals: int = Field(ge=0, le=9, description="Approvals by other persons an authorisation needs")
+    evaluation: bool = Field(description="An approval needs a passed evaluation of the same digest before it")
+
+
+class RuleSet(_Frozen):
+    """The rules in force, as a table by environment and risk tier."""
+
+    name: Line
+    rules: tuple[Rule, ...] = Field(min_length=1, max_length=64)
+
+
+@event("ledger.created", kinds=("ledger",), category=Category.AUTHORITY, versioned=False)
+class LedgerCreated(Body):
+    """The first entry: who this ledger is, which root keys rule it and which rules hold."""
+
+    ledgerid: Hex32
+    origin: Line = Field(description="Name of the log in every checkpoint (C2SP tlog-checkpoint)")
+    vkey: Line = Field(description="Verifier key of the checkpoints (C2SP signed-note)")
+    roots: tuple[Line, ...] = Field(min_length=1, max_length=16, description="Root public keys, ed25519:<base64>")
+    threshold: int = Field(ge=1, le=16, description="Root signatures a root event needs")
+    rules: RuleSet
+
+
+@event("ledger.entry_acknowledged", kinds=("ledger",), category=Category.AUTHORITY, roles=("admin",), versioned=False)
+class EntryAcknowledged(Body):
+    """An admin has seen a void entry, so that verification lists it without failing again."""
+
+    index: int = Field(ge=0)
+    reason: Text

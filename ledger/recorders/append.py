@@ -1,0 +1,268 @@
+"""Appending under the head lock: the same steps on every backend.
+
+The contract. Whoever calls `append_units` holds the head lock in a write transaction, so nobody else
+appends meanwhile. Positions are gapless and assigned here. Each unit is all or nothing and has its
+own outcome: what conflicts is found by look-up and leaves its neighbours alone. Nothing is acknowledged
+before the transaction's commit is durable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ledger.entry import ZERO_HASH, Entry, entry_hash, format_time
+from ledger.errors import ConflictError, LedgerError, StorageError
+from ledger.mapper import SignedStoredEvent
+from ledger.merkle import CompactRange, node_hash
+from ledger.stored import Head, LogIdentity, Row, Tile, completed_tiles
+
+__all__ = ["EMPTY_HEAD", "MAX_CLOCK_BEHIND", "StaleReadError", "StoredAt", "Transaction", "Unit", "append_units"]
+
+#: A clock further behind the last entry than this refuses to append (5 s in microseconds).
+MAX_CLOCK_BEHIND = 5_000_000
+EMPTY_HEAD = Head(0, bytes.fromhex(ZERO_HASH), b"", 0, -1)
+
+
+class StaleReadError(ConflictError):
+    """What the unit was judged under has changed: judge again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Events that are appended together or not at all.
+
+    Attributes:
+        events: one or more signed events.
+        reads: revision of each stream the judgement rested on.
+        authority: index of the last authority change it was judged under; None skips the check.
+        fixed: take each event's own ``originator_version`` as its revision instead of the next one.
+    """
+
+    events: tuple[SignedStoredEvent, ...]
+    reads: Mapping[str, int] = field(default_factory=dict)
+    authority: int | None = None
+    fixed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAt:
+    """Where an event stands.
+
+    Attributes:
+        index: leaf index.
+        leaf_hash: 32 bytes.
+        stream: its stream.
+        revision: its place in the stream.
+        recorded_at: microseconds since the Unix epoch.
+        existing: True when it had been recorded before.
+    """
+
+    index: int
+    leaf_hash: bytes
+    stream: str
+    revision: int
+    recorded_at: int
+    existing: bool
+
+
+class Transaction(Protocol):
+    """What a backend offers inside its write transaction, under the head lock."""
+
+    def lock_head(self) -> Head:
+        """Take the head lock and read the head."""
+
+    def now(self) -> int:
+        """The store's clock, microseconds since the Unix epoch."""
+
+    def find(self, event_id: str, actor: str) -> Row | None:
+        """The row of an author's event id."""
+
+    def sequence_taken(self, actor: str, emitter: str, sequence: int) -> bool:
+        """Whether this emitter used this number before."""
+
+    def last_revision(self, stream: str) -> int | None:
+        """Last revision of a stream, or None when it is empty."""
+
+    def revision_taken(self, stream: str, revision: int) -> bool:
+        """Whether a stream has this revision."""
+
+    def insert_rows(self, rows: Sequence[Row]) -> None:
+        """Insert entries with their content."""
+
+    def leaf_hashes(self, start: int, stop: int) -> Sequence[bytes]:
+        """Leaf hashes of indexes in [start, stop)."""
+
+    def tile_roots(self, level: int, start: int, stop: int) -> Sequence[bytes]:
+        """Roots of full tiles."""
+
+    def insert_tile(self, tile: Tile) -> None:
+        """Insert a full tile."""
+
+    def set_head(self, head: Head) -> None:
+        """Move the head."""
+
+
+def _stored(row: Row, *, existing: bool) -> StoredAt:
+    entry = row.entry
+    return StoredAt(entry.index, row.leaf_hash, entry.stream, entry.revision, entry.recorded_at, existing)
+
+
+def _check_reads(tx: Transaction, unit: Unit, head: Head) -> None:
+    if unit.authority is not None and unit.authority != head.authority:
+        raise StaleReadError("keys, roles or rules changed since this was judged", hint="Try again.")
+    for stream, revision in unit.reads.items():
+        found = tx.last_revision(stream) or 0
+        if found != revision:
+            raise StaleReadError(
+                f"{stream} moved on: it was judged at revision {revision} and is now at {found}",
+                hint=f"Look again (muniment log {stream}), then decide again.",
+            )
+
+
+def _known(tx: Transaction, event: SignedStoredEvent) -> StoredAt | None:
+    row = tx.find(event.id, event.actor)
+    if row is None:
+        return None
+    if row.entry.payload != event.payload:
+        raise ConflictError(
+            f"the id {event.id} is already recorded at index {row.entry.index} with other content",
+            hint="Give a new event a new id; a retry must send the same bytes.",
+        )
+    return _stored(row, existing=True)
+
+
+def _revision(tx: Transaction, event: SignedStoredEvent, unit: Unit, taken: dict[str, set[int]]) -> int:
+    mine = taken.setdefault(str(event.originator_id), set())
+    if unit.fixed:
+        revision = event.originator_version
+        if revision in mine or tx.revision_taken(str(event.originator_id), revision):
+            raise ConflictError(f"{event.originator_id} already has a revision {revision}")
+    else:
+        revision = max(mine) + 1 if mine else (tx.last_revision(str(event.originator_id)) or 0) + 1
+    mine.add(revision)
+    return revision
+
+
+def _check_fresh(tx: Transaction, event: SignedStoredEvent, seen: set[tuple[str, ...]]) -> None:
+    for key in (("id", event.actor, event.id), ("seq", event.actor, event.emitter, str(event.sequence))):
+        if key in seen:
+            raise ConflictError(f"the batch holds event {event.id} or its sequence number twice")
+        seen.add(key)
+    if tx.sequence_taken(event.actor, event.emitter, event.sequence):
+        raise ConflictError(
+            f"emitter {event.emitter} has already used sequence number {event.sequence}",
+            hint="A restarted emitter takes a new emitter id.",
+        )
+
+
+class _Chain:
+    """Makes entries one after another and keeps the head they lead to."""
+
+    def __init__(self, identity: LogIdentity, head: Head, now: int) -> None:
+        if head.recorded_at - now > MAX_CLOCK_BEHIND:
+            raise StorageError(
+                f"the store's clock says {format_time(now)}, which is behind the last entry, recorded at "
+                f"{format_time(head.recorded_at)}",
+                hint="Set the clock right, then retry; nothing was appended.",
+            )
+        self._ledgerid = identity.ledgerid
+        self.head = head
+        self._range = CompactRange.from_bytes(head.size, head.peaks)
+        self._recorded_at = max(now, head.recorded_at)
+
+    def add(self, events: Sequence[tuple[SignedStoredEvent, int]]) -> list[Row]:
+        rows = []
+        for event, revision in events:
+            index = self._range.size
+            entry = Entry(
+                actor=event.actor,
+                emitter=event.emitter,
+                envelope=event.envelope,
+                id=event.id,
+                index=index,
+                item=event.item,
+                keys=event.keys,
+                ledgerid=self._ledgerid,
+                payload=event.payload,
+                prev=self.head.last_leaf.hex(),
+                recorded_at=self._recorded_at,
+                revision=revision,
+                sequence=event.sequence,
+                stream=str(event.originator_id),
+                subject=event.subject,
+                type=event.topic,
+            )
+            leaf = entry_hash(entry)
+            self._range = self._range.append(leaf)
+            authority = index if event.authority else self.head.authority
+            self.head = Head(index + 1, leaf, self._range.to_bytes(), self._recorded_at, authority)
+            rows.append(Row(entry, leaf, event.state, event.signatures))
+        return rows
+
+
+def _append_unit(tx: Transaction, unit: Unit, chain: _Chain) -> list[StoredAt]:
+    known = [None if unit.fixed else _known(tx, event) for event in unit.events]
+    fresh = [event for event, found in zip(unit.events, known, strict=True) if found is None]
+    if fresh:
+        _check_reads(tx, unit, chain.head)
+    taken: dict[str, set[int]] = {}
+    seen: set[tuple[str, ...]] = set()
+    numbered = []
+    for event in fresh:
+        revision = _revision(tx, event, unit, taken)
+        _check_fresh(tx, event, seen)
+        numbered.append((event, revision))
+    before = chain.head, chain._range
+    try:
+        rows = chain.add(numbered)
+    except LedgerError:
+        chain.head, chain._range = before
+        raise
+    if rows:
+        tx.insert_rows(rows)
+    added = iter(rows)
+    return [found or _stored(next(added), existing=False) for found in known]
+
+
+def _write_tiles(tx: Transaction, old: int, new: int) -> None:
+    for level, index in completed_tiles(old, new):
+        start, stop = index * 256, index * 256 + 256
+        hashes = list(tx.leaf_hashes(start, stop) if level == 0 else tx.tile_roots(level - 1, start, stop))
+        layer = hashes
+        while len(layer) > 1:
+            layer = [node_hash(layer[i], layer[i + 1]) for i in range(0, len(layer), 2)]
+        tx.insert_tile(Tile(level, index, b"".join(hashes), layer[0]))
+
+
+def append_units(
+    tx: Transaction, identity: LogIdentity, units: Sequence[Unit]
+) -> list[list[StoredAt] | LedgerError]:
+    """Append units in order; the caller commits afterwards.
+
+    Args:
+        tx: an open write transaction of the backend.
+        identity: which log this is.
+        units: what to append.
+
+    Returns:
+        One outcome a unit: where its events stand, or why nothing of it was appended.
+
+    Raises:
+        StorageError: the store failed or its clock runs behind; the caller rolls back.
+    """
+    head = tx.lock_head()
+    chain = _Chain(identity, head, tx.now())
+    outcomes: list[list[StoredAt] | LedgerError] = []
+    for unit in units:
+        try:
+            outcomes.append(_append_unit(tx, unit, chain))
+        except StorageError:
+            raise
+        except LedgerError as error:
+            outcomes.append(error)
+    if chain.head.size > head.size:
+        _write_tiles(tx, head.size, chain.head.size)
+        tx.set_head(chain.head)
+    return outcomes

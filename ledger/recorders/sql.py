@@ -1,0 +1,420 @@
+"""The SQL both backends share: one portable dialect, written once.
+
+Statements use ``?`` for parameters and ``$table`` for qualified tables; a backend supplies the
+connection, the head lock, the clock and the DDL.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar
+from uuid import UUID
+
+from eventsourcing.persistence import (
+    ApplicationRecorder,
+    IntegrityError,
+    Notification,
+    ProcessRecorder,
+    StoredEvent,
+    Subscription,
+    Tracking,
+)
+
+from ledger.entry import Entry
+from ledger.errors import ConfigurationError, ConflictError, InputError, LedgerError
+from ledger.mapper import SignedStoredEvent
+from ledger.recorders.append import StoredAt, Unit, append_units
+from ledger.stored import Head, LogIdentity, Row, StoredCheckpoint, Tile
+
+__all__ = ["FORMAT_VERSION", "SqlRecorder"]
+
+#: Version of the stored layout; another one needs `muniment admin migrate`.
+FORMAT_VERSION = 1
+
+_COLUMNS = (
+    "e.position, e.stream, e.revision, e.type, e.actor, e.id, e.emitter, e.sequence, e.subject, e.item, "
+    "e.keys, e.payload, e.envelope, e.prev, e.recorded_at, e.leaf_hash, c.payload, c.signatures"
+)
+_FROM = "FROM $entry e LEFT JOIN $content c ON c.position = e.position"
+_POLL_SECONDS = 0.1
+
+Fields = tuple[Any, ...]
+
+
+class SqlRecorder(ProcessRecorder):
+    """Recorder and reader of one log over a SQL connection guarded by one lock.
+
+    Implements the library's abstract recorders directly, `stored.LogReader` for verification and
+    `append.Transaction` for appending.
+    """
+
+    backend: ClassVar[str]
+
+    def __init__(self, clock: Callable[[], int] | None = None) -> None:
+        self._lock = threading.RLock()
+        self._clock = clock
+        self._identity: LogIdentity | None = None
+        self._texts: dict[str, str] = {}
+
+    # -- what a backend supplies -------------------------------------------------------------
+
+    @abstractmethod
+    def _sql(self, text: str) -> str:
+        """Translate a portable statement."""
+
+    @abstractmethod
+    def _run(self, text: str, parameters: Fields = ()) -> list[Fields]:
+        """Run one portable statement and return its rows; errors are `StorageError`."""
+
+    @abstractmethod
+    def _run_many(self, text: str, parameters: Sequence[Fields]) -> None:
+        """Run one portable statement for each tuple of parameters."""
+
+    @abstractmethod
+    def _writing(self) -> AbstractContextManager[None]:
+        """A write transaction: committed durably at the end, rolled back on any exception."""
+
+    @abstractmethod
+    def _store_clock(self) -> int:
+        """The store's clock inside the transaction, microseconds since the Unix epoch."""
+
+    @abstractmethod
+    def create(self, identity: LogIdentity) -> None:
+        """Create the tables of a new log; the only place with DDL."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection."""
+
+    @abstractmethod
+    def append(self, units: Sequence[Unit]) -> list[list[StoredAt] | LedgerError]:
+        """Append units in one durable transaction; see `append_units`."""
+
+    # -- reading (stored.LogReader) ----------------------------------------------------------
+
+    def identity(self) -> LogIdentity:
+        """Which log this is.
+
+        Raises:
+            ConfigurationError: there is none here, or it has another layout.
+        """
+        if self._identity is None:
+            found = self._run("SELECT ledgerid, origin, format FROM $log")
+            if len(found) != 1:
+                raise ConfigurationError("this store holds no ledger", hint="Create one: muniment init --origin NAME")
+            ledgerid, origin, version = found[0]
+            if version != FORMAT_VERSION:
+                raise ConfigurationError(
+                    f"this store has layout {version}, and this Muniment reads layout {FORMAT_VERSION}"
+                )
+            self._identity = LogIdentity(ledgerid, origin)
+        return self._identity
+
+    def head(self) -> Head:
+        """The head row."""
+        found = self._run("SELECT size, last_leaf, peaks, recorded_at, authority FROM $head")
+        if len(found) != 1:
+            raise ConfigurationError("the store's head row is missing", hint="muniment verify log tells more.")
+        return Head(*found[0])
+
+    def _row(self, fields: Fields) -> Row:
+        (position, stream, revision, kind, actor, event_id, emitter, sequence, subject, item) = fields[:10]
+        keys, payload, envelope, prev, recorded_at, leaf_hash, content, signatures = fields[10:]
+        entry = Entry(
+            actor=actor,
+            emitter=emitter,
+            envelope=bytes(envelope).hex(),
+            id=event_id,
+            index=position - 1,
+            item=item,
+            keys=tuple(keys.split(",")),
+            ledgerid=self.identity().ledgerid,
+            payload=bytes(payload).hex(),
+            prev=bytes(prev).hex(),
+            recorded_at=recorded_at,
+            revision=revision,
+            sequence=sequence,
+            stream=stream,
+            subject=subject,
+            type=kind,
+        )
+        return Row(entry, leaf_hash, content, signatures)
+
+    def _select(self, tail: str, parameters: Fields) -> list[Row]:
+        return [self._row(fields) for fields in self._run(f"SELECT {_COLUMNS} {_FROM} {tail}", parameters)]  # noqa: S608 - constants
+
+    def rows(self, start: int, limit: int) -> list[Row]:
+        """See `LogReader.rows`."""
+        return self._select("WHERE e.position > ? ORDER BY e.position LIMIT ?", (start, limit))
+
+    def rows_before(self, stop: int, limit: int) -> list[Row]:
+        """At most ``limit`` rows with index < ``stop``, newest first."""
+        return self._select("WHERE e.position <= ? ORDER BY e.position DESC LIMIT ?", (stop, limit))
+
+    def stream_rows(self, stream: str, start: int, stop: int) -> list[Row]:
+        """See `LogReader.stream_rows`."""
+        tail = "WHERE e.stream = ? AND e.position > ? AND e.position <= ? ORDER BY e.position"
+        return self._select(tail, (stream, start, stop))
+
+    def authority_streams(self) -> list[str]:
+        """See `LogReader.authority_streams`."""
+        # ';' follows ':' in ASCII, so this is a range on the index (stream, revision).
+        found = self._run("SELECT DISTINCT stream FROM $entry WHERE stream >= ? AND stream < ?", ("actor:", "actor;"))
+        return [stream for (stream,) in found]
+
+    def find(self, event_id: str, actor: str) -> Row | None:
+        """The row of an author's event id."""
+        found = self._select("WHERE e.id = ? AND e.actor = ?", (event_id, actor))
+        return found[0] if found else None
+
+    def find_id(self, event_id: str) -> list[Row]:
+        """Rows of an event id, whoever its author is."""
+        return self._select("WHERE e.id = ? ORDER BY e.position", (event_id,))
+
+    def leaf_hashes(self, start: int, stop: int) -> list[bytes]:
+        """See `LogReader.leaf_hashes`."""
+        sql = "SELECT leaf_hash FROM $entry WHERE position > ? AND position <= ? ORDER BY position"
+        return [leaf for (leaf,) in self._run(sql, (start, stop))]
+
+    def tile(self, level: int, index: int) -> Tile | None:
+        """See `LogReader.tile`."""
+        found = self._run("SELECT level, idx, hashes, root FROM $tile WHERE level = ? AND idx = ?", (level, index))
+        return Tile(*found[0]) if found else None
+
+    def tile_roots(self, level: int, start: int, stop: int) -> list[bytes]:
+        """See `LogReader.tile_roots`."""
+        sql = "SELECT root FROM $tile WHERE level = ? AND idx >= ? AND idx < ? ORDER BY idx"
+        return [root for (root,) in self._run(sql, (level, start, stop))]
+
+    def tiles(self, level: int, start: int, limit: int) -> list[Tile]:
+        """See `LogReader.tiles`."""
+        sql = "SELECT level, idx, hashes, root FROM $tile WHERE level = ? AND idx >= ? ORDER BY idx LIMIT ?"
+        return [Tile(*fields) for fields in self._run(sql, (level, start, limit))]
+
+    def checkpoints(self, after: int, limit: int) -> list[StoredCheckpoint]:
+        """See `LogReader.checkpoints`."""
+        found = self._run("SELECT size, note FROM $checkpoint WHERE size > ? ORDER BY size LIMIT ?", (after, limit))
+        return [StoredCheckpoint(*fields) for fields in found]
+
+    def last_checkpoint(self) -> StoredCheckpoint | None:
+        """See `LogReader.last_checkpoint`."""
+        found = self._run("SELECT size, note FROM $checkpoint ORDER BY size DESC LIMIT 1")
+        return StoredCheckpoint(*found[0]) if found else None
+
+    def counts(self) -> tuple[int, int, int, int]:
+        """Numbers of rows of entries, contents, full tiles, and tiles above the highest sensible level."""
+        found = self._run(
+            "SELECT (SELECT count(*) FROM $entry), (SELECT count(*) FROM $content), (SELECT count(*) FROM $tile), "
+            "(SELECT count(*) FROM $tile WHERE level < 0 OR level > 7)"
+        )
+        entries, contents, tiles, odd = found[0]
+        return entries, contents, tiles, odd
+
+    # -- writing (append.Transaction) --------------------------------------------------------
+
+    @abstractmethod
+    def lock_head(self) -> Head:
+        """Take the head lock and read the head."""
+
+    def now(self) -> int:
+        """See `append.Transaction.now`."""
+        return self._clock() if self._clock is not None else self._store_clock()
+
+    def sequence_taken(self, actor: str, emitter: str, sequence: int) -> bool:
+        """See `append.Transaction.sequence_taken`."""
+        sql = "SELECT 1 FROM $entry WHERE emitter = ? AND sequence = ? AND actor = ?"
+        return bool(self._run(sql, (emitter, sequence, actor)))
+
+    def last_revision(self, stream: str) -> int | None:
+        """See `append.Transaction.last_revision`."""
+        found = self._run("SELECT max(revision) FROM $entry WHERE stream = ?", (stream,))
+        return found[0][0]  # type: ignore[no-any-return]
+
+    def revision_taken(self, stream: str, revision: int) -> bool:
+        """See `append.Transaction.revision_taken`."""
+        return bool(self._run("SELECT 1 FROM $entry WHERE stream = ? AND revision = ?", (stream, revision)))
+
+    def insert_rows(self, rows: Sequence[Row]) -> None:
+        """See `append.Transaction.insert_rows`."""
+        headers, contents = [], []
+        for row in rows:
+            e = row.entry
+            headers.append(
+                (
+                    e.index + 1, e.stream, e.revision, e.type, e.actor, e.id, e.emitter, e.sequence, e.subject, e.item,
+                    ",".join(e.keys), bytes.fromhex(e.payload), bytes.fromhex(e.envelope), bytes.fromhex(e.prev),
+                    e.recorded_at, row.leaf_hash,
+                )
+            )  # fmt: skip
+            contents.append((e.index + 1, row.payload, row.signatures))
+        self._run_many(
+            "INSERT INTO $entry (position, stream, revision, type, actor, id, emitter, sequence, subject, item, "
+            "keys, payload, envelope, prev, recorded_at, leaf_hash) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            headers,
+        )
+        self._run_many("INSERT INTO $content (position, payload, signatures) VALUES (?, ?, ?)", contents)
+
+    def insert_tile(self, tile: Tile) -> None:
+        """See `append.Transaction.insert_tile`."""
+        sql = "INSERT INTO $tile (level, idx, hashes, root) VALUES (?, ?, ?, ?)"
+        self._run(sql, (tile.level, tile.index, tile.hashes, tile.root))
+
+    def set_head(self, head: Head) -> None:
+        """See `append.Transaction.set_head`."""
+        sql = "UPDATE $head SET size = ?, last_leaf = ?, peaks = ?, recorded_at = ?, authority = ?"
+        self._run(sql, (head.size, head.last_leaf, head.peaks, head.recorded_at, head.authority))
+
+    def add_checkpoint(self, size: int, note: bytes, previous: int) -> bool:
+        """Store a signed head by compare-and-swap, only ever forward.
+
+        Args:
+            size: tree size it is about.
+            note: exact bytes of the signed note.
+            previous: size of the last signed head the signer extended (0 for none).
+
+        Returns:
+            False when somebody else signed meanwhile; nothing is stored then.
+        """
+        with self._writing():
+            self.lock_head()
+            last = self.last_checkpoint()
+            if (last.size if last else 0) != previous or size <= previous:
+                return False
+            self._run("INSERT INTO $checkpoint (size, note) VALUES (?, ?)", (size, note))
+        return True
+
+    # -- the library's abstract recorders ------------------------------------------------------
+
+    def signed(self, event: StoredEvent) -> SignedStoredEvent:
+        """The signed form of an event handed to `insert_events`.
+
+        Raises:
+            InputError: it carries no header and no signature.
+        """
+        if not isinstance(event, SignedStoredEvent):
+            raise InputError("only signed events can be stored: map them with ledger.mapper.EventMapper")
+        return event
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
+        """Store events at their own revisions, with an optional ``tracking`` in the same transaction.
+
+        Raises:
+            IntegrityError: a revision, an id or the tracking position is taken.
+        """
+        tracking: Tracking | None = kwargs.get("tracking")
+        with self._writing():
+            positions: list[int] = []
+            if stored_events:
+                unit = Unit(tuple(self.signed(event) for event in stored_events), fixed=True)
+                (outcome,) = append_units(self, self.identity(), [unit])
+                if isinstance(outcome, ConflictError):
+                    raise IntegrityError(outcome.message)
+                if isinstance(outcome, LedgerError):
+                    raise outcome
+                positions = [stored.index + 1 for stored in outcome]
+            if tracking is not None:
+                self._track(tracking)
+        return positions or None
+
+    def _event(self, fields: Fields) -> StoredEvent:
+        return StoredEvent(*fields)
+
+    def select_events(
+        self,
+        originator_id: UUID | str,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[StoredEvent]:
+        """Events of one stream by revision."""
+        where, parameters = ["e.stream = ?"], [str(originator_id)]
+        for condition, bound in (("e.revision > ?", gt), ("e.revision <= ?", lte)):
+            if bound is not None:
+                where.append(condition)
+                parameters.append(bound)  # type: ignore[arg-type]
+        order = "DESC" if desc else "ASC"
+        sql = f"SELECT e.stream, e.revision, e.type, c.payload {_FROM} WHERE {' AND '.join(where)} ORDER BY e.revision {order}"  # noqa: S608, E501 - constants
+        if limit is not None:
+            sql += " LIMIT ?"
+            parameters.append(limit)  # type: ignore[arg-type]
+        return [StoredEvent(*fields) for fields in self._run(sql, tuple(parameters))]
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        """Events of the whole log by position (leaf index + 1)."""
+        where, parameters = ["1 = 1"], []
+        if start is not None:
+            where.append("e.position >= ?" if inclusive_of_start else "e.position > ?")
+            parameters.append(start)
+        if stop is not None:
+            where.append("e.position <= ?")
+            parameters.append(stop)
+        if topics:
+            where.append(f"e.type IN ({', '.join('?' for _ in topics)})")
+            parameters.extend(topics)  # type: ignore[arg-type]
+        sql = f"SELECT e.stream, e.revision, e.type, c.payload, e.position {_FROM} WHERE {' AND '.join(where)} ORDER BY e.position LIMIT ?"  # noqa: S608, E501 - constants
+        return [Notification(*fields) for fields in self._run(sql, (*parameters, limit))]
+
+    def max_notification_id(self) -> int | None:
+        """Position of the last event."""
+        found = self._run("SELECT max(position) FROM $entry")
+        return found[0][0]  # type: ignore[no-any-return]
+
+    def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> Subscription[ApplicationRecorder]:
+        """Iterate over events as they are recorded, by polling."""
+        return _PollingSubscription(self, gt=gt, topics=topics)
+
+    def insert_tracking(self, tracking: Tracking) -> None:
+        """Record how far an upstream was processed."""
+        with self._writing():
+            self._track(tracking)
+
+    def _track(self, tracking: Tracking) -> None:
+        last = self.max_tracking_id(tracking.application_name)
+        if last is not None and tracking.notification_id <= last:
+            raise IntegrityError(f"{tracking.application_name} was already processed up to {last}")
+        name, position = tracking.application_name, tracking.notification_id
+        if last is None:
+            self._run("INSERT INTO $tracking (name, position) VALUES (?, ?)", (name, position))
+        else:
+            self._run("UPDATE $tracking SET position = ? WHERE name = ?", (position, name))
+
+    def max_tracking_id(self, application_name: str) -> int | None:
+        """How far an upstream was processed."""
+        found = self._run("SELECT position FROM $tracking WHERE name = ?", (application_name,))
+        return found[0][0] if found else None
+
+
+class _PollingSubscription(Subscription[ApplicationRecorder]):
+    """New events in pages of 500, polled ten times a second."""
+
+    def __init__(self, recorder: SqlRecorder, gt: int | None, topics: Sequence[str]) -> None:
+        super().__init__(recorder, gt=gt, topics=topics)
+        self._page: Iterator[Notification] = iter(())
+
+    def __next__(self) -> Notification:
+        while not self._has_been_stopped:
+            for notification in self._page:
+                self._last_notification_id = notification.id
+                return notification
+            found = self._recorder.select_notifications(
+                self._last_notification_id, 500, topics=self._topics, inclusive_of_start=False
+            )
+            self._page = iter(found)
+            if not found:
+                time.sleep(_POLL_SECONDS)
+        raise StopIteration

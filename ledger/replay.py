@@ -1,0 +1,250 @@
+"""From stored rows back to judged events: the one way in which append, projections and verify read history.
+
+A row counts only after its bytes were checked: digests, header against signed payload, signatures
+under keys valid at its index, and `judge`. What fails is void: it changes no state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ledger.domain import RecordedEvent, State, Verdict, World, evolve, judge, make_event, signing_keys
+from ledger.domain.decisions import marks_of
+from ledger.domain.states import ActorState
+from ledger.envelope import Envelope, format_envelope, parse_signatures, verify_envelope
+from ledger.errors import AuthenticationError, InputError, LedgerError, VerificationError
+from ledger.merkle import CompactRange, peaks_of
+from ledger.payload import Payload, parse_payload
+from ledger.stored import LogReader, Row, TreeReader
+
+__all__ = ["Judged", "StoreWorld", "header_of", "judge_row", "open_row"]
+
+_JUDGED_CACHE = 8192
+_AUTHORITY_KINDS = ("ledger:", "actor:")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A row and what became of it; ``event`` is None when its bytes could not even be read."""
+
+    row: Row
+    event: RecordedEvent | None
+    verdict: Verdict
+
+
+def header_of(payload: Payload, stream: str, keys: Sequence[str]) -> dict[str, object]:
+    """The header fields that the signed payload determines; append writes them, verify compares them."""
+    return {
+        "actor": payload.actor,
+        "emitter": payload.emitter,
+        "id": payload.id,
+        "item": 0,
+        "keys": tuple(keys),
+        "ledgerid": payload.ledgerid,
+        "sequence": payload.sequence,
+        "stream": stream,
+        "subject": payload.subject,
+        "type": payload.type,
+    }
+
+
+def _content(row: Row) -> Envelope:
+    index = row.entry.index
+    if row.payload is None or row.signatures is None:
+        raise VerificationError(f"entry {index}: its content is missing", fault="payload", index=index)
+    if hashlib.sha256(row.payload).hexdigest() != row.entry.payload:
+        raise VerificationError(f"entry {index}: the payload is not the one recorded", fault="payload", index=index)
+    try:
+        envelope = Envelope(row.payload, parse_signatures(row.signatures))
+        data = format_envelope(envelope)
+    except InputError as error:
+        message = f"entry {index}: the stored signatures cannot be read: {error.message}"
+        raise VerificationError(message, fault="signature", index=index) from error
+    if hashlib.sha256(data).hexdigest() != row.entry.envelope:
+        message = f"entry {index}: the signatures are not the ones recorded"
+        raise VerificationError(message, fault="signature", index=index)
+    return envelope
+
+
+def open_row(row: Row) -> tuple[RecordedEvent, Envelope]:
+    """Check a row's content against its header and type it; signatures are not yet verified.
+
+    Raises:
+        VerificationError: fault ``payload``, ``signature``, ``header`` or ``schema``, with the index.
+    """
+    envelope = _content(row)
+    entry, index = row.entry, row.entry.index
+    try:
+        event = make_event(index, parse_payload(envelope.payload), tuple(s.keyid for s in envelope.signatures))
+    except InputError as error:
+        raise VerificationError(f"entry {index}: {error.message}", fault="schema", index=index) from error
+    for name, value in header_of(event.payload, event.stream, event.keys).items():
+        if getattr(entry, name) != value:
+            message = f"entry {index}: the header says {name} {getattr(entry, name)!r}, the signed payload {value!r}"
+            raise VerificationError(message, fault="header", index=index)
+    return event, envelope
+
+
+def judge_row(world: World, row: Row) -> Judged:
+    """Check one row's bytes and judge it against the world before it.
+
+    Returns:
+        The event and its verdict; a row whose bytes are bad is void with a `VerificationError`.
+    """
+    index = row.entry.index
+    try:
+        event, envelope = open_row(row)
+    except VerificationError as error:
+        return Judged(row, None, Verdict("void", error))
+    verdict = judge(world, event)
+    if verdict.kind == "void" and isinstance(verdict.error, AuthenticationError):
+        return Judged(row, event, verdict)
+    try:
+        verify_envelope(envelope, signing_keys(world, event))
+    except LedgerError as error:
+        bad = VerificationError(f"entry {index}: {error.message}", fault="signature", index=index)
+        return Judged(row, event, Verdict("void", bad))
+    if verdict.kind == "valid":
+        verdict = Verdict("valid", marks=marks_of(world, event))
+    return Judged(row, event, verdict)
+
+
+@dataclass(slots=True)
+class _Fold:
+    """States of one stream after each of its entries, as far as they were fetched."""
+
+    fetched: int = 0  # rows with index below this are known
+    pending: list[Row] = field(default_factory=list)
+    indexes: list[int] = field(default_factory=list)  # a state changed after this index
+    states: list[State | None] = field(default_factory=list)
+    revisions: list[tuple[int, int]] = field(default_factory=list)  # (index, revision) of every row, void or not
+
+
+class StoreWorld:
+    """Worlds at any index, folded on demand from a store.
+
+    Nothing stored is believed: each row on the way is checked and judged at its own index. A stream
+    is only ever folded up to the index asked for, so the recursion between streams ends.
+    """
+
+    def __init__(self, log: LogReader) -> None:
+        self._log = log
+        self.ledgerid = log.identity().ledgerid
+        self._folds: dict[str, _Fold] = {}
+        self._judged: OrderedDict[int, Judged] = OrderedDict()
+        self._head = log.head()
+
+    def refresh(self) -> int:
+        """Read the head again and return the size up to which the log may now be judged."""
+        self._head = self._log.head()
+        return self._head.size
+
+    @property
+    def authority(self) -> int:
+        """Index of the last change of keys, actors or rules, as of the last refresh."""
+        return self._head.authority
+
+    def at(self, index: int) -> _WorldAt:
+        """The world just before ``index``."""
+        return _WorldAt(self, index)
+
+    def judge_row(self, row: Row) -> Judged:
+        """Judge a stored row at its own index."""
+        index = row.entry.index
+        known = self._judged.get(index)
+        if known is not None and known.row == row:
+            return known
+        judged = judge_row(self.at(index), row)
+        self._judged[index] = judged
+        if len(self._judged) > _JUDGED_CACHE:
+            self._judged.popitem(last=False)
+        return judged
+
+    def _fetch(self, stream: str, fold: _Fold, index: int) -> None:
+        if fold.fetched >= index:
+            return
+        size = max(self._head.size, index)
+        unchanged = stream.startswith(_AUTHORITY_KINDS) and fold.fetched > self._head.authority
+        if not unchanged or fold.fetched == 0:
+            rows = self._log.stream_rows(stream, fold.fetched, size)
+            fold.pending.extend(rows)
+            fold.revisions.extend((row.entry.index, row.entry.revision) for row in rows)
+        fold.fetched = size
+
+    def fold_before(self, stream: str, index: int) -> _Fold:
+        """The fold of a stream, advanced so that every row below ``index`` is in it."""
+        fold = self._folds.setdefault(stream, _Fold())
+        self._fetch(stream, fold, index)
+        while fold.pending and fold.pending[0].entry.index < index:
+            judged = self.judge_row(fold.pending[0])
+            fold.pending.pop(0)
+            if judged.event is not None and judged.verdict.kind == "valid":
+                before = fold.states[-1] if fold.states else None
+                fold.indexes.append(judged.event.index)
+                fold.states.append(evolve(before, judged.event))
+        return fold
+
+    def state_before(self, stream: str, index: int) -> State | None:
+        """State of a stream just before ``index``."""
+        fold = self.fold_before(stream, index)
+        place = bisect_left(fold.indexes, index)
+        return fold.states[place - 1] if place else None
+
+    def revision_before(self, stream: str, index: int) -> int:
+        """Revision of the last row of a stream before ``index``, 0 when there is none."""
+        fold = self.fold_before(stream, index)
+        place = bisect_left(fold.revisions, (index, -1))
+        return fold.revisions[place - 1][1] if place else 0
+
+    def key_holder_before(self, keyid: str, index: int) -> str | None:
+        """Actor for whom a key was enrolled before ``index``."""
+        for stream in self._log.authority_streams():
+            state = self.state_before(stream, index)
+            if isinstance(state, ActorState) and keyid in state.keys:
+                return state.actor
+        return None
+
+    def leaf_hash(self, index: int) -> bytes | None:
+        """Leaf hash of an entry as stored."""
+        found = self._log.leaf_hashes(index, index + 1)
+        return found[0] if found else None
+
+    def root_hash(self, size: int) -> bytes | None:
+        """Root of the first ``size`` entries from stored tiles and leaf hashes."""
+        if not 0 < size <= self._head.size:
+            return None
+        peaks = TreeReader(self._log).read_hashes(peaks_of(size))
+        return CompactRange(size, tuple(peaks)).root()
+
+
+class _WorldAt:
+    """`World` just before one index; notes which streams were read, for the check under the lock."""
+
+    def __init__(self, store: StoreWorld, index: int) -> None:
+        self._store = store
+        self.index = index
+        self.ledgerid = store.ledgerid
+        self.reads: dict[str, int] = {}
+
+    def state(self, stream: str) -> State | None:
+        """See `World.state`."""
+        state = self._store.state_before(stream, self.index)
+        if not stream.startswith(_AUTHORITY_KINDS):
+            self.reads[stream] = self._store.revision_before(stream, self.index)
+        return state
+
+    def key_holder(self, keyid: str) -> str | None:
+        """See `World.key_holder`."""
+        return self._store.key_holder_before(keyid, self.index)
+
+    def leaf_hash(self, index: int) -> bytes | None:
+        """See `World.leaf_hash`."""
+        return self._store.leaf_hash(index) if index < self.index else None
+
+    def root_hash(self, size: int) -> bytes | None:
+        """See `World.root_hash`."""
+        return self._store.root_hash(size) if size <= self.index else None

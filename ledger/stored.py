@@ -1,0 +1,175 @@
+"""What a log holds, as plain values, and the reading side every store offers.
+
+Nothing here knows SQL: verification and judging read through `LogReader`, whatever lies behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ledger.entry import Entry
+from ledger.merkle import HASH_SIZE, CompactRange, node_hash
+from ledger.tiles import TILE_WIDTH
+
+__all__ = ["Head", "LogIdentity", "LogReader", "Row", "StoredCheckpoint", "Tile", "TreeReader", "completed_tiles"]
+
+_TILE_LEVELS = 8  # a tile spans eight levels of the tree: 2**8 = TILE_WIDTH
+
+
+@dataclass(frozen=True, slots=True)
+class LogIdentity:
+    """Which log this is: 32 hex digits, and its name in checkpoints."""
+
+    ledgerid: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The store's own note of where it stands.
+
+    Attributes:
+        size: number of entries.
+        last_leaf: leaf hash of the last entry (32 zero bytes when empty).
+        peaks: peaks of the compact range, concatenated.
+        recorded_at: of the last entry, microseconds since the Unix epoch.
+        authority: index of the last change of keys, actors or rules, -1 when there was none.
+    """
+
+    size: int
+    last_leaf: bytes
+    peaks: bytes
+    recorded_at: int
+    authority: int
+
+    def root(self) -> bytes:
+        """Root hash of this size."""
+        return CompactRange.from_bytes(self.size, self.peaks).root()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One committed entry with its content.
+
+    Attributes:
+        entry: the header columns.
+        leaf_hash: the leaf hash as stored.
+        payload: the signed bytes, or None when they are gone.
+        signatures: the envelope's signatures as JSON, or None when they are gone.
+    """
+
+    entry: Entry
+    leaf_hash: bytes
+    payload: bytes | None
+    signatures: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A full tile: 256 hashes and the root over them."""
+
+    level: int
+    index: int
+    hashes: bytes
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCheckpoint:
+    """A head that was signed: its size and the exact bytes of the note."""
+
+    size: int
+    note: bytes
+
+
+class LogReader(Protocol):
+    """Reading a log. Every method answers from committed rows and reads no more than it is asked for."""
+
+    def identity(self) -> LogIdentity:
+        """Which log this is."""
+
+    def head(self) -> Head:
+        """The head row."""
+
+    def rows(self, start: int, limit: int) -> Sequence[Row]:
+        """At most ``limit`` rows with index >= ``start``, in order."""
+
+    def stream_rows(self, stream: str, start: int, stop: int) -> Sequence[Row]:
+        """Rows of one stream with ``start`` <= index < ``stop``, in order."""
+
+    def authority_streams(self) -> Sequence[str]:
+        """Names of all streams of actors."""
+
+    def leaf_hashes(self, start: int, stop: int) -> Sequence[bytes]:
+        """Leaf hashes of indexes in [start, stop)."""
+
+    def tile(self, level: int, index: int) -> Tile | None:
+        """A full tile, or None."""
+
+    def tile_roots(self, level: int, start: int, stop: int) -> Sequence[bytes]:
+        """Roots of the full tiles of a level with index in [start, stop)."""
+
+    def tiles(self, level: int, start: int, limit: int) -> Sequence[Tile]:
+        """Stored tiles of one level with index >= ``start``, in order."""
+
+    def checkpoints(self, after: int, limit: int) -> Sequence[StoredCheckpoint]:
+        """Signed heads of size > ``after``, in order."""
+
+    def last_checkpoint(self) -> StoredCheckpoint | None:
+        """The largest signed head."""
+
+
+class TreeReader:
+    """A `merkle.HashReader` over stored tiles and leaf hashes.
+
+    A proof reads at most one tile or 256 rows per eight levels of the tree.
+    """
+
+    def __init__(self, log: LogReader) -> None:
+        self._log = log
+
+    def read_hashes(self, coordinates: Sequence[tuple[int, int]]) -> Sequence[bytes]:
+        """See `merkle.HashReader.read_hashes`; each tile is read once per call."""
+        cache: dict[tuple[int, int], list[bytes]] = {}
+        return [self._subtree(level, index, cache) for level, index in coordinates]
+
+    def _tile_hashes(self, level: int, index: int, needed: int) -> list[bytes]:
+        tile = self._log.tile(level, index)
+        if tile is not None:
+            return [tile.hashes[i : i + HASH_SIZE] for i in range(0, len(tile.hashes), HASH_SIZE)]
+        start = index * TILE_WIDTH
+        if level == 0:
+            return list(self._log.leaf_hashes(start, start + needed))
+        return list(self._log.tile_roots(level - 1, start, start + needed))
+
+    def _subtree(self, level: int, index: int, cache: dict[tuple[int, int], list[bytes]]) -> bytes:
+        tile_level, inner = divmod(level, _TILE_LEVELS)
+        first = index << inner
+        tile_index, offset = divmod(first, TILE_WIDTH)
+        count = 1 << inner
+        hashes = cache.get((tile_level, tile_index), [])
+        if len(hashes) < offset + count:
+            hashes = self._tile_hashes(tile_level, tile_index, offset + count)
+            cache[tile_level, tile_index] = hashes
+        layer = hashes[offset : offset + count]
+        if len(layer) != count:
+            raise LookupError(f"the store has no hash at level {level}, index {index}")
+        while len(layer) > 1:
+            layer = [node_hash(layer[i], layer[i + 1]) for i in range(0, len(layer), 2)]
+        return layer[0]
+
+
+def completed_tiles(old_size: int, new_size: int) -> list[tuple[int, int]]:
+    """Full tiles that growing from ``old_size`` to ``new_size`` completes, lowest level first.
+
+    Returns:
+        ``(level, index)`` of each tile.
+    """
+    found = []
+    level, old, new = 0, old_size // TILE_WIDTH, new_size // TILE_WIDTH
+    while new > 0:
+        found.extend((level, index) for index in range(old, new))
+        level, old, new = level + 1, old // TILE_WIDTH, new // TILE_WIDTH
+    return found

@@ -1,0 +1,232 @@
+"""Strict JSON in, RFC 8785 canonical JSON out.
+
+The ledger hashes and signs bytes, so two readers of the same bytes must never see two different values.
+:func:`parse_json` therefore refuses everything JSON leaves open (RFC 8259 4 and 6, RFC 7493 I-JSON):
+duplicate names, numbers with more than one spelling, lone surrogates, a BOM, bytes around the value.
+:func:`format_json` writes the one canonical spelling of RFC 8785 (JCS).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+from ledger.errors import InputError
+
+__all__ = ["MAX_DEPTH", "MAX_INTEGER", "format_json", "parse_json"]
+
+#: Containers inside containers; a bare scalar has depth 0, ``[]`` has depth 1.
+MAX_DEPTH = 32
+#: Largest magnitude of an integer every JSON reader keeps exactly (RFC 7493 2.2).
+MAX_INTEGER = 2**53 - 1
+
+_MAX_NUMBER_CHARS = 32  # the longest ES spelling of a double has 25 characters
+_SPACE = " \t\n\r"
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# RFC 8785 3.2.2.2: only `"`, `\` and U+0000..U+001F are escaped, with the short forms or lower-case \u00xx.
+# That is what the standard encoder does with ensure_ascii=False.
+_quote = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def parse_json(data: bytes, *, what: str = "JSON", max_depth: int = MAX_DEPTH) -> Any:
+    """Read one JSON value that has exactly one meaning.
+
+    White space between tokens is allowed (authors format payloads as they like); around the value it is not.
+
+    Args:
+        data: UTF-8 bytes of one JSON value.
+        what: what the bytes are, for error messages.
+        max_depth: deepest nesting of arrays and objects accepted.
+
+    Returns:
+        dict, list, str, int, float, bool or None. Numbers written without a fraction or exponent are int.
+
+    Raises:
+        InputError: not UTF-8, a BOM, bytes around the value, a duplicate name, NaN or Infinity, a lone surrogate,
+            an integer over 2**53-1, a number not spelled as ECMAScript Number::toString spells it, or too deep.
+    """
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{what} is not UTF-8 (byte {error.start})") from None
+    if not text or text[0] in _SPACE or text[-1] in _SPACE:
+        raise InputError(f"{what} is empty or has white space around the value")
+    try:
+        value = _DECODER.decode(text)
+    except InputError as error:
+        raise InputError(f"{what}: {error.message}") from None
+    except RecursionError:
+        raise InputError(f"{what} is nested deeper than {max_depth}") from None
+    except ValueError as error:
+        raise InputError(f"{what} is not JSON: {str(error)[:120]}") from None
+    # A shallow count proves the depth without a walk; brackets inside strings only make us walk needlessly.
+    if text.count("[") + text.count("{") > max_depth and _depth(value) > max_depth:
+        raise InputError(f"{what} is nested deeper than {max_depth}")
+    # After a strict UTF-8 decode only an escape can bring a surrogate in.
+    if _SURROGATE_ESCAPE.search(text) and _has_surrogate(value):
+        raise InputError(f"{what} holds a lone surrogate")
+    return value
+
+
+def format_json(value: Any) -> bytes:
+    """Write ``value`` as RFC 8785 canonical JSON.
+
+    Args:
+        value: None, bool, int, float, str, list, tuple (written as a list) or dict with str keys, nested.
+
+    Returns:
+        UTF-8 bytes; names sorted by UTF-16 code units (RFC 8785 3.2.3), numbers as ECMAScript writes them (3.2.2.3).
+
+    Raises:
+        InputError: an integer over 2**53-1 (also a float that would be written as one), NaN, Infinity, a lone
+            surrogate, a key that is not str, an unknown type, or nesting that never ends.
+    """
+    parts: list[str] = []
+    try:
+        _write(value, parts)
+        return "".join(parts).encode("utf-8")
+    except UnicodeEncodeError:
+        raise InputError("a string holds a lone surrogate and cannot be written as JSON") from None
+    except RecursionError:
+        raise InputError("the value is nested too deeply to be written as JSON") from None
+
+
+def _show(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:60] + "…")
+
+
+def _refuse_constant(token: str) -> NoReturn:
+    raise InputError(f"{token} is not a JSON number")
+
+
+def _parse_int(token: str) -> int:
+    # Length first: int() of a megabyte of digits is slow or refused by the interpreter.
+    if len(token) > _MAX_NUMBER_CHARS or abs(number := int(token)) > MAX_INTEGER:
+        raise InputError(f"integer {_show(token)} is beyond 2^53-1")
+    if str(number) != token:
+        raise InputError(f"number {_show(token)} must be written {number}")
+    return number
+
+
+def _parse_float(token: str) -> float:
+    number = float(token)
+    if not math.isfinite(number):
+        raise InputError(f"number {_show(token)} is too large")
+    if (wanted := _format_float(number)) != token:
+        raise InputError(f"number {_show(token)} must be written {wanted}")
+    return number
+
+
+def _unique_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise InputError(f"the name {_show(name)} appears twice in one object")
+            seen.add(name)
+    return result
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique_object, parse_int=_parse_int, parse_float=_parse_float, parse_constant=_refuse_constant
+)
+
+
+def _children(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def _depth(value: Any) -> int:
+    depth = 0
+    layer = [value]
+    while layer := [item for item in layer if isinstance(item, (dict, list))]:
+        depth += 1
+        layer = [child for item in layer for child in _children(item)]
+    return depth
+
+
+def _has_surrogate(value: Any) -> bool:
+    todo = [value]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, str):
+            if _SURROGATE.search(item):
+                return True
+        elif isinstance(item, dict):
+            todo.extend(item)
+        todo.extend(_children(item))
+    return False
+
+
+def _format_float(number: float) -> str:
+    """Return ECMAScript ``Number::toString(number)`` (ECMA-262 6.1.6.1.20, RFC 8785 3.2.2.3)."""
+    if number == 0:
+        return "0"  # also for -0
+    if number < 0:
+        return "-" + _format_float(-number)
+    # repr() gives the shortest digits that round-trip, the closest of them: the same digits ECMAScript asks for.
+    mantissa, _, exponent = repr(number).partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    digits = (whole + fraction).lstrip("0")
+    point = len(whole) + int(exponent or "0") - (len(whole + fraction) - len(digits))
+    digits = digits.rstrip("0")
+    count = len(digits)
+    # `number` is 0.digits times ten to `point`; the four cases are steps 6 to 10 of the ECMAScript algorithm.
+    if count <= point <= 21:
+        return digits + "0" * (point - count)
+    if 0 < point <= 21:
+        return f"{digits[:point]}.{digits[point:]}"
+    if -6 < point <= 0:
+        return "0." + "0" * -point + digits
+    return digits[0] + ("." + digits[1:] if count > 1 else "") + f"e{point - 1:+d}"
+
+
+def _write_number(value: float) -> str:
+    if isinstance(value, int):
+        if abs(value) > MAX_INTEGER:
+            raise InputError("an integer is beyond 2^53-1 and cannot be written as JSON")
+        return int.__repr__(value)
+    if not math.isfinite(value):
+        raise InputError("NaN and Infinity cannot be written as JSON")
+    if MAX_INTEGER < abs(value) < 1e21:  # ECMAScript writes these without exponent: an integer we would not read back
+        raise InputError("a number between 2^53 and 1e21 cannot be written as JSON")
+    return _format_float(value)
+
+
+def _utf16(name: object) -> bytes:
+    if not isinstance(name, str):
+        raise InputError(f"an object name is {type(name).__name__}, not a string")
+    return name.encode("utf-16-be")
+
+
+def _write(value: Any, parts: list[str]) -> None:
+    if value is None:
+        parts.append("null")
+    elif value is True or value is False:
+        parts.append("true" if value else "false")
+    elif isinstance(value, str):
+        parts.append(_quote(value))
+    elif isinstance(value, (int, float)):
+        parts.append(_write_number(value))
+    elif isinstance(value, (list, tuple)):
+        mark = "["
+        for item in value:
+            parts.append(mark)
+            _write(item, parts)
+            mark = ","
+        parts.append("]" if value else "[]")
+    elif isinstance(value, dict):
+        mark = "{"
+        for name in sorted(value, key=_utf16):
+            parts.append(f"{mark}{_quote(name)}:")
+            _write(value[name], parts)
+            mark = ","
+        parts.append("}" if value else "{}")
+    else:
+        raise InputError(f"{type(value).__name__} cannot be written as JSON")

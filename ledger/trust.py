@@ -1,0 +1,142 @@
+"""What this machine knows about a ledger without asking its store.
+
+``trust.json`` pins who the ledger is. The last head seen lives apart, in the user's state folder, and
+only moves forward: a store that shrank or forked no longer extends it. A damaged file is an error and
+never counts as "nothing known yet".
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from ledger.checkpoint import Checkpoint, VerifierKey, format_vkey, parse_vkey, verify_checkpoint
+from ledger.config import state_folder
+from ledger.errors import LedgerError, TrustStateError
+from ledger.strictjson import format_json, parse_json
+
+__all__ = ["RememberedHead", "Trust", "read_trust", "write_atomically", "write_trust"]
+
+_FIELDS = {"genesis", "ledgerid", "origin", "vkeys"}
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """The pinned identity of a ledger.
+
+    Attributes:
+        ledgerid: 32 hex digits.
+        origin: name in every checkpoint.
+        vkeys: verifier keys of its checkpoints.
+        genesis: leaf hash of entry 0, hex.
+    """
+
+    ledgerid: str
+    origin: str
+    vkeys: tuple[VerifierKey, ...]
+    genesis: str
+
+
+def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Replace a file so that a crash leaves the old or the new one, never half of either."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, mode)  # noqa: PTH101 - beside mkstemp and replace
+        os.replace(name, path)  # noqa: PTH105
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_trust(path: Path, trust: Trust) -> None:
+    """Write ``trust.json``."""
+    data = {
+        "genesis": trust.genesis,
+        "ledgerid": trust.ledgerid,
+        "origin": trust.origin,
+        "vkeys": [format_vkey(vkey) for vkey in trust.vkeys],
+    }
+    write_atomically(path, format_json(data) + b"\n")
+
+
+def read_trust(path: Path) -> Trust | None:
+    """Read ``trust.json``.
+
+    Returns:
+        None when there is no such file.
+
+    Raises:
+        TrustStateError: it is damaged.
+    """
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise TrustStateError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        data = parse_json(raw.removesuffix(b"\n"), what=str(path))
+        if not isinstance(data, dict) or set(data) != _FIELDS or not data["vkeys"]:
+            raise TrustStateError(f"it must have exactly {', '.join(sorted(_FIELDS))}")
+        vkeys = tuple(parse_vkey(text) for text in data["vkeys"])
+        if not all(isinstance(data[name], str) for name in ("genesis", "ledgerid", "origin")):
+            raise TrustStateError("genesis, ledgerid and origin must be strings")
+        return Trust(data["ledgerid"], data["origin"], vkeys, data["genesis"])
+    except (LedgerError, TypeError, KeyError) as error:
+        message = error.message if isinstance(error, LedgerError) else str(error)
+        raise TrustStateError(
+            f"the trust file {path} is damaged: {message}",
+            hint="Restore it from a copy, or get the ledger's identity anew from somebody you trust.",
+        ) from error
+
+
+class RememberedHead:
+    """The last head of a ledger this user saw, as the signed note itself.
+
+    Args:
+        trust: the identity the note must be signed under.
+        folder: the state folder, the user's own when None.
+    """
+
+    def __init__(self, trust: Trust, folder: Path | None = None) -> None:
+        self._trust = trust
+        self.path = (folder or state_folder()) / "heads" / f"{trust.ledgerid}.checkpoint"
+
+    def recall(self) -> Checkpoint | None:
+        """The remembered head, or None on first use.
+
+        Raises:
+            TrustStateError: the file is damaged.
+        """
+        try:
+            note = self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise TrustStateError(f"{self.path} cannot be read: {error.strerror}") from error
+        try:
+            return verify_checkpoint(note, self._trust.vkeys)
+        except LedgerError as error:
+            raise TrustStateError(
+                f"the remembered head {self.path} is damaged: {error.message}",
+                hint="Restore it, or delete it to start anew knowing that a rollback before now goes unseen.",
+            ) from error
+
+    def remember(self, note: bytes) -> None:
+        """Keep a head if it is larger than the one kept; the caller has proven that it extends it.
+
+        Raises:
+            TrustStateError: the file is damaged.
+            AuthenticationError: the note is not this ledger's.
+        """
+        seen = verify_checkpoint(note, self._trust.vkeys)
+        known = self.recall()
+        if known is None or seen.size > known.size:
+            write_atomically(self.path, note)
