@@ -20,7 +20,7 @@ DEV_STAMP  := $(VENV)/.installed-dev
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help venv demo test check format schemas clean distclean
+.PHONY: help venv demo test check lint types imports generated format schemas clean distclean
 
 help: ## show this list
 	@echo "Targets:"
@@ -34,11 +34,19 @@ demo: $(DEMO_STAMP) ## install what the demonstration needs and run it
 test: $(DEV_STAMP) ## run the tests (on SQLite and on a PostgreSQL server that they start)
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
-check: $(DEV_STAMP) ## run the gates: lint, format, types, imports, generated files
+check: lint types imports generated ## run the gates, each also a target: lint, types, imports, generated
+
+lint: $(DEV_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(DEV_STAMP)
 	$(BIN)/mypy
+
+imports: $(DEV_STAMP)
 	$(BIN)/lint-imports --no-logo
+
+generated: $(DEV_STAMP)
 	@set -e; for generator in $(GENERATORS); do \
 		echo "$(BIN)/python $$generator --check"; $(BIN)/python $$generator --check; done
 
@@ -46,7 +54,7 @@ format: $(DEV_STAMP) ## put the code into shape: what ruff can mend and format b
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-schemas: $(DEV_STAMP) ## write the generated files again (schemas, references, tables)
+schemas: $(DEV_STAMP) ## write the generated files again: schemas, vectors, references
 	@set -e; for generator in $(GENERATORS); do \
 		echo "$(BIN)/python $$generator"; $(BIN)/python $$generator; done
 

@@ -85,6 +85,7 @@ class Ledger:
         actor: actor id to sign as; None opens it for reading and for events signed elsewhere.
         signers: private keys of that actor (several for root events that need a threshold).
         checkpoint_signer: key that signs heads; None leaves heads unsigned.
+        on_close: called before the store is closed, with this ledger, when anything was appended.
     """
 
     def __init__(
@@ -94,11 +95,14 @@ class Ledger:
         actor: str | None = None,
         signers: Sequence[Signer] = (),
         checkpoint_signer: Signer | None = None,
+        on_close: Callable[[Ledger], None] | None = None,
     ) -> None:
         self.recorder = recorder
         self.actor = actor
         self._signers = tuple(signers)
         self._checkpoint_signer = checkpoint_signer
+        self._on_close = on_close
+        self._appended = False
         self._emitter = Emitter()
         self._mapper = EventMapper()
         self._judging = threading.RLock()
@@ -141,8 +145,13 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Close the store's connection."""
-        self.recorder.close()
+        """Do what was asked for at the end (see ``on_close``) and close the store's connection."""
+        try:
+            if self._appended and self._on_close is not None:
+                self._on_close(self)
+        finally:
+            self._appended = False
+            self.recorder.close()
 
     @property
     def ledgerid(self) -> str:
@@ -311,6 +320,7 @@ class Ledger:
                 continue
             if isinstance(outcome, LedgerError):
                 raise outcome
+            self._appended = True
             return _receipt(payload.id, outcome[0], judged.marks)
         raise ConflictError(
             f"{payload.subject} kept changing while this was judged {_JUDGE_AGAIN} times", hint="Retry in a moment."

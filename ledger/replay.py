@@ -21,10 +21,14 @@ from ledger.merkle import CompactRange, peaks_of
 from ledger.payload import Payload, parse_payload
 from ledger.stored import LogReader, Row, TreeReader
 
-__all__ = ["Judged", "StoreWorld", "header_of", "judge_row", "open_row"]
+__all__ = ["ContentError", "Judged", "StoreWorld", "header_of", "judge_row", "open_row"]
 
 _JUDGED_CACHE = 8192
 _AUTHORITY_KINDS = ("ledger:", "actor:")
+
+
+class ContentError(VerificationError):
+    """The stored content is not what the entry commits to: altered since, not merely illegal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +59,18 @@ def header_of(payload: Payload, stream: str, keys: Sequence[str]) -> dict[str, o
 def _content(row: Row) -> Envelope:
     index = row.entry.index
     if row.payload is None or row.signatures is None:
-        raise VerificationError(f"entry {index}: its content is missing", fault="payload", index=index)
+        raise ContentError(f"entry {index}: its content is missing", fault="payload", index=index)
     if hashlib.sha256(row.payload).hexdigest() != row.entry.payload:
-        raise VerificationError(f"entry {index}: the payload is not the one recorded", fault="payload", index=index)
+        raise ContentError(f"entry {index}: the payload is not the one recorded", fault="payload", index=index)
     try:
         envelope = Envelope(row.payload, parse_signatures(row.signatures))
         data = format_envelope(envelope)
     except InputError as error:
         message = f"entry {index}: the stored signatures cannot be read: {error.message}"
-        raise VerificationError(message, fault="signature", index=index) from error
+        raise ContentError(message, fault="signature", index=index) from error
     if hashlib.sha256(data).hexdigest() != row.entry.envelope:
         message = f"entry {index}: the signatures are not the ones recorded"
-        raise VerificationError(message, fault="signature", index=index)
+        raise ContentError(message, fault="signature", index=index)
     return envelope
 
 

@@ -25,7 +25,7 @@ from eventsourcing.persistence import (
 )
 
 from ledger.entry import Entry
-from ledger.errors import ConfigurationError, ConflictError, InputError, LedgerError
+from ledger.errors import ConfigurationError, ConflictError, InputError, LedgerError, VerificationError
 from ledger.mapper import SignedStoredEvent
 from ledger.recorders.append import StoredAt, Unit, append_units
 from ledger.stored import Head, LogIdentity, Row, StoredCheckpoint, Tile
@@ -145,6 +145,14 @@ class SqlRecorder(ProcessRecorder):
         return Row(entry, leaf_hash, content, signatures)
 
     def _select(self, tail: str, parameters: Fields) -> list[Row]:
+        try:
+            return self._select_rows(tail, parameters)
+        except UnicodeDecodeError as error:
+            raise VerificationError(
+                "a text column holds bytes that are not UTF-8", fault="header", hint="Run: muniment verify log"
+            ) from error
+
+    def _select_rows(self, tail: str, parameters: Fields) -> list[Row]:
         return [self._row(fields) for fields in self._run(f"SELECT {_COLUMNS} {_FROM} {tail}", parameters)]  # noqa: S608 - constants
 
     def rows(self, start: int, limit: int) -> list[Row]:

@@ -1,0 +1,255 @@
+"""Decisions and the facts that answer them, with their evidence filled in from the log.
+
+Each function reads the present state, names the head it saw and the entries it rests on, and appends one
+event. The rules are not here: the ledger judges the event like any other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ledger.application import Ledger, Receipt
+from ledger.domain import DeploymentState, ModelState, VersionState
+from ledger.domain.states import ApprovalRequest
+from ledger.errors import InputError, PolicyError
+from ledger.names import parse_name, stream_of
+
+__all__ = [
+    "approve",
+    "authorise",
+    "open_requests",
+    "record_deployment",
+    "record_rollback",
+    "reject",
+    "request_approval",
+    "roll_back",
+    "version_state",
+]
+
+
+def version_state(ledger: Ledger, model: str) -> VersionState:
+    """State of a model version now.
+
+    Args:
+        ledger: an open ledger.
+        model: ``model:<name>@<version>``.
+
+    Raises:
+        InputError: it is no such name.
+        PolicyError: it is not registered.
+    """
+    name = parse_name(model)
+    if name.kind != "model" or name.version is None:
+        raise InputError(f"{model!r} must name a model version: model:<name>@<version>")
+    size = ledger.world.refresh()
+    state = ledger.world.state_before(stream_of(model), size)
+    if not isinstance(state, ModelState) or name.version not in state.versions:
+        raise PolicyError(f"{model} is not registered", hint=f"Register it first: muniment record version {model} …")
+    return state.versions[name.version]
+
+
+def _deployment_state(ledger: Ledger, deployment: str) -> DeploymentState:
+    size = ledger.world.refresh()
+    state = ledger.world.state_before(deployment, size)
+    return state if isinstance(state, DeploymentState) else DeploymentState()
+
+
+def _seen(ledger: Ledger) -> dict[str, Any]:
+    head = ledger.recorder.head()
+    return {"size": head.size, "root": head.root().hex()}
+
+
+def _evidence(ledger: Ledger, indexes: set[int]) -> list[dict[str, Any]]:
+    found = []
+    for index in sorted(indexes)[-256:]:
+        leaf = ledger.world.leaf_hash(index)
+        if leaf is not None:
+            found.append({"index": index, "leaf_hash": leaf.hex()})
+    return found
+
+
+def _version_evidence(version: VersionState) -> set[int]:
+    return {version.index, *(index for index, _ in version.evaluations)}
+
+
+def open_requests(ledger: Ledger, model: str, environment: str | None = None) -> list[ApprovalRequest]:
+    """Requests for a version's approval that were not turned down, oldest first."""
+    version = version_state(ledger, model)
+    requests = sorted(version.requests.values(), key=lambda request: request.index)
+    return [r for r in requests if not r.rejected and environment in (None, r.environment)]
+
+
+def request_approval(
+    ledger: Ledger, model: str, environment: str, *, reason: str | None = None, **options: Any
+) -> Receipt:
+    """Ask that a version may go to an environment.
+
+    Args:
+        ledger: open, signing as the requester.
+        model: ``model:<name>@<version>``.
+        environment: for example ``prod``.
+        reason: why.
+        options: see `Ledger.emit`.
+    """
+    version = version_state(ledger, model)
+    body = {
+        "environment": environment,
+        "digest": version.digest,
+        "reason": reason,
+        "seen": _seen(ledger),
+        "evidence": _evidence(ledger, _version_evidence(version)),
+    }
+    return ledger.emit("approval.requested", model, body, **options)
+
+
+def _decide(
+    ledger: Ledger, kind: str, model: str, environment: str | None, request: str | None, rationale: str, **options: Any
+) -> Receipt:
+    version = version_state(ledger, model)
+    wanted = [r for r in open_requests(ledger, model, environment) if request in (None, r.id)]
+    if not wanted:
+        raise PolicyError(
+            f"{model} has no open request to decide", hint=f"Ask first: muniment request {model} --env ENVIRONMENT"
+        )
+    if request is None and len({r.environment for r in wanted}) > 1:
+        raise InputError(
+            f"{model} has open requests for {', '.join(sorted({r.environment for r in wanted}))}",
+            hint="Say which: --env ENVIRONMENT.",
+        )
+    chosen = wanted[-1]
+    body = {
+        "environment": chosen.environment,
+        "digest": chosen.digest,
+        "request": chosen.id,
+        "rationale": rationale,
+        "seen": _seen(ledger),
+        "evidence": _evidence(ledger, {chosen.index, *_version_evidence(version)}),
+    }
+    return ledger.emit(kind, model, body, causation=chosen.id, **options)
+
+
+def approve(
+    ledger: Ledger,
+    model: str,
+    environment: str | None = None,
+    *,
+    rationale: str,
+    request: str | None = None,
+    **options: Any,
+) -> Receipt:
+    """Approve the newest open request.
+
+    Args:
+        ledger: open, signing as the approver.
+        model: ``model:<name>@<version>``.
+        environment: which request, when there are several.
+        rationale: why; shown in every report.
+        request: event id of the request, instead of the newest.
+        options: see `Ledger.emit`.
+
+    Raises:
+        PolicyError: the rules refuse it; NotAllowedError when this person may not.
+    """
+    return _decide(ledger, "approval.granted", model, environment, request, rationale, **options)
+
+
+def reject(
+    ledger: Ledger,
+    model: str,
+    environment: str | None = None,
+    *,
+    rationale: str,
+    request: str | None = None,
+    **options: Any,
+) -> Receipt:
+    """Turn the newest open request down; arguments as `approve`."""
+    return _decide(ledger, "approval.rejected", model, environment, request, rationale, **options)
+
+
+def authorise(ledger: Ledger, deployment: str, model: str, *, reason: str | None = None, **options: Any) -> Receipt:
+    """Authorise a deployment; nothing is deployed by saying so.
+
+    Args:
+        ledger: open, signing as the deployer.
+        deployment: ``deployment:<environment>/<service>``.
+        model: ``model:<name>@<version>``.
+        reason: why.
+        options: see `Ledger.emit`.
+
+    Raises:
+        PolicyError: the rules in force ask for more.
+    """
+    version = version_state(ledger, model)
+    environment = parse_name(deployment).namespace
+    approvals = {a.index for a in version.approvals if a.environment == environment}
+    body = {
+        "model": model,
+        "digest": version.digest,
+        "reason": reason,
+        "seen": _seen(ledger),
+        "evidence": _evidence(ledger, {version.index} | approvals),
+    }
+    return ledger.emit("deployment.authorised", deployment, body, **options)
+
+
+def record_deployment(
+    ledger: Ledger, deployment: str, model: str, *, digest: str | None = None, **fields: Any
+) -> Receipt:
+    """Record that a version is live; never refused for policy, and marked when nothing authorised it.
+
+    Args:
+        ledger: open, signing as whoever deployed.
+        deployment: ``deployment:<environment>/<service>``.
+        model: ``model:<name>@<version>``.
+        digest: digest of what is live; the registered one when None.
+        fields: more of the body, and the options of `Ledger.emit`.
+    """
+    body = {"model": model, "digest": digest or version_state(ledger, model).digest}
+    return ledger.emit("deployment.completed", deployment, body, **fields)
+
+
+def _rollback_body(
+    ledger: Ledger, model: str, digest: str | None, incident: str | None, reason: str | None
+) -> dict[str, Any]:
+    return {
+        "model": model,
+        "digest": digest or version_state(ledger, model).digest,
+        "incident": incident,
+        "reason": reason,
+    }
+
+
+def roll_back(
+    ledger: Ledger, deployment: str, model: str, *, incident: str | None = None, reason: str | None = None, **options: Any
+) -> Receipt:
+    """Authorise a rollback; never blocked. Arguments as `record_rollback`."""
+    state = _deployment_state(ledger, deployment)
+    body = _rollback_body(ledger, model, None, incident, reason)
+    if state.live is not None and state.live[0] == model:
+        raise InputError(f"{model} is live in {deployment} already")
+    return ledger.emit("rollback.authorised", deployment, {**body, "seen": _seen(ledger)}, **options)
+
+
+def record_rollback(
+    ledger: Ledger,
+    deployment: str,
+    model: str,
+    *,
+    digest: str | None = None,
+    incident: str | None = None,
+    reason: str | None = None,
+    **options: Any,
+) -> Receipt:
+    """Record that an earlier version is live again; recorded whatever it returned to.
+
+    Args:
+        ledger: open, signing as whoever rolled back.
+        deployment: ``deployment:<environment>/<service>``.
+        model: the version now live.
+        digest: its digest; the registered one when None.
+        incident: ``incident:<id>`` it answers.
+        reason: why.
+        options: see `Ledger.emit`.
+    """
+    body = _rollback_body(ledger, model, digest, incident, reason)
+    return ledger.emit("rollback.completed", deployment, body, **options)

@@ -1,0 +1,286 @@
+"""A ledger as its users meet it: the ``.muniment`` folder with settings, trust, keys and people.
+
+The folder holds nothing that the log's integrity rests on; losing it loses convenience, and the pinned
+identity that `trust.json` is.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ledger.application import Ledger
+from ledger.checkpoint import Checkpoint
+from ledger.checkpoints import check_extends
+from ledger.config import FOLDER, Settings, config_folder, load_settings, write_settings
+from ledger.creation import NewLedger, create_ledger
+from ledger.domain.authority import ROOT_ACTOR
+from ledger.errors import ConfigurationError, LedgerError, TrustStateError
+from ledger.events.ledgers import RuleSet
+from ledger.keystore import CHECKPOINT, Keystore
+from ledger.recorders import open_recorder
+from ledger.strictjson import format_json, parse_json
+from ledger.trust import RememberedHead, Trust, read_trust, write_atomically, write_trust
+
+__all__ = ["Home", "NewHome", "create_home", "environment_passphrase"]
+
+Passphrase = Callable[[], bytes | None]
+
+
+def environment_passphrase() -> bytes | None:
+    """The passphrase in ``MUNIMENT_PASSPHRASE``, or None."""
+    value = os.environ.get("MUNIMENT_PASSPHRASE")
+    return None if value is None else value.encode()
+
+
+class Home:
+    """Everything this machine has about one ledger.
+
+    Args:
+        settings: resolved settings.
+        passphrase: asked when a private key is encrypted.
+    """
+
+    def __init__(self, settings: Settings, passphrase: Passphrase = environment_passphrase) -> None:
+        self.settings = settings
+        self.folder = settings.folder
+        self.url = settings.url
+        self._passphrase = passphrase
+
+    @classmethod
+    def find(cls, ledger: str | None = None, passphrase: Passphrase = environment_passphrase) -> Home:
+        """Find the ledger meant; see `config.load_settings`.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        return cls(load_settings(ledger), passphrase)
+
+    @property
+    def trust_path(self) -> Path | None:
+        """Where ``trust.json`` is, when there is a folder."""
+        return None if self.folder is None else self.folder / "trust.json"
+
+    def trust(self) -> Trust | None:
+        """The pinned identity, None when nothing was ever pinned here.
+
+        Raises:
+            TrustStateError: the file is damaged, or missing from a folder that must have it.
+        """
+        if self.trust_path is None:
+            return None
+        found = read_trust(self.trust_path)
+        if found is None:
+            raise TrustStateError(
+                f"{self.trust_path} is missing",
+                hint="Restore it from a copy, or get the ledger's identity anew from somebody you trust.",
+            )
+        return found
+
+    def remembered(self) -> RememberedHead | None:
+        """The last head this user saw."""
+        trust = self.trust()
+        return None if trust is None else RememberedHead(trust)
+
+    def keystore(self, ledgerid: str) -> Keystore:
+        """The private keys of this ledger on this machine."""
+        folder = self.settings.keys or config_folder() / "keys" / ledgerid
+        return Keystore(folder, self._passphrase)
+
+    # -- opening ---------------------------------------------------------------------------
+
+    def open_reader(self) -> Ledger:
+        """Open for reading; no key is touched.
+
+        Raises:
+            ConfigurationError, StorageError: as `Ledger.open`.
+        """
+        return Ledger.open(self.url)
+
+    def open(self, actor: str | None = None) -> Ledger:
+        """Open for writing as an actor, after checking that the store still extends the head last seen.
+
+        Args:
+            actor: actor id; the settings' actor when None; ``root`` signs with the root keys.
+
+        Raises:
+            ConfigurationError: no actor is set, or its key is not here.
+            VerificationError: the log shrank or forked since this machine last saw it.
+        """
+        actor = actor or self.settings.actor
+        if actor is None:
+            raise ConfigurationError("no actor is set to sign as", hint="Name one: --as ACTOR or MUNIMENT_ACTOR.")
+        recorder = open_recorder(self.url)
+        ledgerid = recorder.identity().ledgerid
+        keys = self.keystore(ledgerid)
+        signer = keys.load(actor)
+        checkpoint = keys.load(CHECKPOINT) if keys.has(CHECKPOINT) else None
+        ledger = Ledger(
+            recorder, actor=actor, signers=[signer], checkpoint_signer=checkpoint, on_close=self._after_writing
+        )
+        self._check_identity(ledger)
+        known = self.recall()
+        if known is not None:
+            check_extends(recorder, known)
+        return ledger
+
+    def _check_identity(self, ledger: Ledger) -> None:
+        trust = self.trust()
+        if trust is None:
+            return
+        genesis = ledger.recorder.leaf_hashes(0, 1)
+        found = (ledger.ledgerid, ledger.origin, genesis[0].hex() if genesis else "")
+        if found != (trust.ledgerid, trust.origin, trust.genesis):
+            raise TrustStateError(
+                f"the store holds the ledger {ledger.origin} ({ledger.ledgerid}), and {self.trust_path} pins "
+                f"{trust.origin} ({trust.ledgerid})",
+                hint="Check which store `muniment doctor` names, or whether the store was replaced.",
+            )
+
+    def _after_writing(self, ledger: Ledger) -> None:
+        if ledger.can_sign_heads:
+            self.remember(ledger, ledger.checkpoint())
+
+    # -- the head last seen ----------------------------------------------------------------
+
+    def recall(self) -> Checkpoint | None:
+        """The head last seen, None on first use.
+
+        Raises:
+            TrustStateError: the file is damaged.
+        """
+        remembered = self.remembered()
+        return None if remembered is None else remembered.recall()
+
+    def remember(self, ledger: Ledger, note: bytes) -> None:
+        """Keep a signed head as the last one seen, after checking that it extends the one kept.
+
+        Raises:
+            VerificationError: it does not.
+        """
+        remembered = self.remembered()
+        if remembered is None:
+            return
+        known = remembered.recall()
+        if known is not None:
+            check_extends(ledger.recorder, known)
+        remembered.remember(note)
+
+    # -- people ----------------------------------------------------------------------------
+
+    def names(self) -> dict[str, str]:
+        """Display names of persons by actor id, from the file beside the ledger.
+
+        Raises:
+            ConfigurationError: the file is damaged.
+        """
+        if self.folder is None or not (self.folder / "people.json").exists():
+            return {}
+        try:
+            data: Any = parse_json((self.folder / "people.json").read_bytes().strip(), what="people.json")
+        except (LedgerError, OSError) as error:
+            raise ConfigurationError(f"{self.folder / 'people.json'} cannot be read: {error}") from error
+        if not isinstance(data, dict) or not all(isinstance(name, str) for name in data.values()):
+            raise ConfigurationError(f"{self.folder / 'people.json'} must map actor ids to names")
+        return data
+
+    def set_name(self, actor: str, name: str) -> None:
+        """Set a person's display name."""
+        if self.folder is None:
+            raise ConfigurationError("display names live in a .muniment folder, and this ledger was named by URL")
+        write_atomically(self.folder / "people.json", format_json({**self.names(), actor: name}) + b"\n")
+
+
+@dataclass(frozen=True, slots=True)
+class NewHome:
+    """A ledger that was just made, in its folder."""
+
+    home: Home
+    new: NewLedger
+
+
+def create_home(
+    where: Path,
+    origin: str,
+    *,
+    url: str | None = None,
+    name: str | None = None,
+    rules: RuleSet | None = None,
+    keys: Path | None = None,
+    passphrase: bytes | None = None,
+) -> NewHome:
+    """Create ``where/.muniment`` with a new ledger, its keys and a first admin for this user.
+
+    Args:
+        where: existing folder.
+        origin: name of the log.
+        url: another store than ``.muniment/ledger.db``.
+        name: display name of the first admin, the system's user name when None.
+        rules: rules in force, the default table when None.
+        keys: folder for the private keys, relative to ``.muniment``; the user's configuration folder when None.
+        passphrase: encrypts the private keys.
+
+    Raises:
+        ConfigurationError: there is a ledger already.
+    """
+    folder = where / FOLDER
+    if folder.exists():
+        raise ConfigurationError(f"{folder} already exists", hint="Use it, or make the ledger in another folder.")
+    try:
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise ConfigurationError(f"{folder} cannot be made: {error.strerror}") from error
+    try:
+        return _fill(folder, origin, url, name, rules, keys, passphrase)
+    except BaseException:
+        _remove(folder)
+        raise
+
+
+def _fill(
+    folder: Path,
+    origin: str,
+    url: str | None,
+    name: str | None,
+    rules: RuleSet | None,
+    keys: Path | None,
+    passphrase: bytes | None,
+) -> NewHome:
+    (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+    store = url or f"sqlite:///{(folder / 'ledger.db').resolve()}"
+    options: dict[str, Any] = {} if rules is None else {"rules": rules}
+    new = create_ledger(store, origin, **options)
+    values = {"ledger": url or "sqlite:///ledger.db", "actor": new.admin}
+    if keys is not None:
+        values["keys"] = str(keys)
+    write_settings(folder, values)
+    write_trust(folder / "trust.json", new.trust)
+    home = Home(load_settings(str(folder.parent)), lambda: passphrase)
+    keystore = home.keystore(new.trust.ledgerid)
+    for owner, key in ((ROOT_ACTOR, new.root), (CHECKPOINT, new.checkpoint), (new.admin, new.admin_key)):
+        keystore.save(owner, key, passphrase)
+    home.set_name(new.admin, name or _user_name())
+    home.remember(new.ledger, new.ledger.checkpoint())
+    return NewHome(home, new)
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # no entry in the user database, as in some containers
+        return "first admin"
+
+
+def _remove(folder: Path) -> None:
+    """Undo a creation that failed; only files that creation makes."""
+    for path in folder.iterdir():
+        if path.is_file():
+            path.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from ledger.entry import MAX_ENTRY, MAX_TIME, ZERO_HASH, Entry, entry_hash, format_entry, format_time, parse_entry, parse_time  # fmt: skip
+from ledger.errors import InputError
+from ledger.merkle import leaf_hash
+from ledger.strictjson import MAX_INTEGER, format_json
+
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "entry.json").read_text())
+
+
+def entry_of(columns: dict) -> Entry:
+    return Entry(**{**columns, "keys": tuple(columns["keys"])})
+
+
+ENTRY = entry_of(VECTORS["entries"][1]["columns"])
+GOOD = format_entry(ENTRY)
+# A header string, with the two characters that JSON escapes more often than chance would have them.
+headers = st.text(st.sampled_from('"\\/') | st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=40)  # fmt: skip
+hex64 = st.binary(min_size=32, max_size=32).map(bytes.hex)
+integers = st.integers(0, MAX_INTEGER)
+entries = st.builds(
+    Entry,
+    actor=headers,
+    emitter=headers,
+    envelope=hex64,
+    id=headers,
+    index=integers,
+    item=integers,
+    keys=st.sets(hex64, min_size=1, max_size=16).map(sorted).map(tuple),
+    ledgerid=st.binary(min_size=16, max_size=16).map(bytes.hex),
+    payload=hex64,
+    prev=hex64,
+    recorded_at=st.integers(0, MAX_TIME),
+    revision=integers,
+    sequence=integers,
+    stream=headers,
+    subject=headers,
+    type=headers,
+)
+# Any value of the right Python type, however absurd.
+absurd = st.builds(
+    Entry,
+    **dict.fromkeys(["actor", "emitter", "envelope", "id", "ledgerid", "payload", "prev", "stream", "subject", "type"], st.text()),
+    **dict.fromkeys(["index", "item", "recorded_at", "revision", "sequence"], st.integers()),
+    keys=st.lists(st.text()).map(tuple),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("case", VECTORS["entries"], ids=lambda case: case["leaf_hash"][:8])
+def test_vectors(case):
+    entry = entry_of(case["columns"])
+    assert format_entry(entry).decode() == case["preimage"]
+    assert parse_entry(case["preimage"].encode()) == entry
+    assert entry_hash(entry).hex() == case["leaf_hash"]
+    assert leaf_hash(case["preimage"].encode()).hex() == case["leaf_hash"]
+
+
+def test_the_vectors_are_a_chain():
+    first, second, third = (entry_of(case["columns"]) for case in VECTORS["entries"][:3])
+    assert first.prev == ZERO_HASH
+    assert second.prev == entry_hash(first).hex()
+    assert third.prev == entry_hash(second).hex()
+
+
+@given(entries)
+@example(dataclasses.replace(ENTRY, id='\\"', actor='"', subject="\\\\", type="/"))
+def test_the_bytes_are_those_of_rfc_8785(entry):
+    columns = dataclasses.asdict(entry)
+    assert format_entry(entry) == format_json({**columns, "recorded_at": format_time(entry.recorded_at), "v": 1})
+
+
+@given(entries)
+def test_every_entry_comes_back(entry):
+    assert parse_entry(format_entry(entry)) == entry
+
+
+@given(absurd)
+def test_format_is_total(entry):
+    try:
+        data = format_entry(entry)
+    except InputError:
+        return
+    assert parse_entry(data) == entry
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_refused_as_input_errors(data):
+    with pytest.raises(InputError):
+        parse_entry(data)
+
+
+def test_every_changed_byte_is_refused_or_another_entry():
+    for at in range(len(GOOD)):
+        bad = bytearray(GOOD)
+        bad[at] ^= 1
+        try:
+            entry = parse_entry(bytes(bad))
+        except InputError:
+            continue
+        assert entry != ENTRY
+        assert format_entry(entry) == bad
+        assert entry_hash(entry) != entry_hash(ENTRY)
+
+
+BAD_COLUMNS = [
+    *((name, value) for name in ("actor", "emitter", "id", "stream", "subject", "type") for value in ("", "x" * 256, "é", "a\nb", "\x7f", "\x00", "\ud800")),
+    *((name, value) for name in ("index", "item", "revision", "sequence") for value in (-1, MAX_INTEGER + 1, True, 1.0)),
+    *((name, value) for name in ("envelope", "payload", "prev") for value in ("", "a" * 63, "a" * 65, "A" * 64, "g" * 64, "a" * 63 + "\n")),
+    *(("ledgerid", value) for value in ("", "a" * 31, "a" * 33, "A" * 32, "a" * 31 + "\n")),
+    *(("recorded_at", value) for value in (-1, MAX_TIME + 1)),
+    ("keys", ()),
+    ("keys", ("a" * 63,)),
+    ("keys", ("A" * 64,)),
+    ("keys", ("b" * 64, "a" * 64)),
+    ("keys", ("a" * 64, "a" * 64)),
+    ("keys", tuple(f"{n:064x}" for n in range(17))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_COLUMNS, ids=ascii)
+def test_a_column_out_of_range_is_refused_and_named(name, value):
+    with pytest.raises(InputError) as caught:
+        format_entry(dataclasses.replace(ENTRY, **{name: value}))
+    assert name in caught.value.message or name == "recorded_at"
+
+
+def test_lengths_cannot_be_traded_between_digests():
+    with pytest.raises(InputError):
+        format_entry(dataclasses.replace(ENTRY, envelope="a" * 63, payload="a" * 65))
+    with pytest.raises(InputError):
+        format_entry(dataclasses.replace(ENTRY, payload="a" * 63, prev="a" * 65))
+
+
+def test_the_largest_entry():
+    longest = {name: "x" * 255 for name in ("actor", "emitter", "id", "stream", "subject", "type")}
+    keys = tuple(f"{n:064x}" for n in range(16))
+    entry = dataclasses.replace(ENTRY, **longest, keys=keys, index=MAX_INTEGER, sequence=MAX_INTEGER)
+    assert len(format_entry(entry)) <= MAX_ENTRY
+    with pytest.raises(InputError, match="at most 4096"):
+        format_entry(dataclasses.replace(entry, id='"' * 255, type='"' * 255, actor='"' * 255))
+    with pytest.raises(InputError, match="at most 4096"):
+        parse_entry(b"{" + b" " * MAX_ENTRY)
+
+
+def _members(**changes):
+    value = {**json.loads(GOOD), **changes}
+    return format_json({name: item for name, item in value.items() if item is not None})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        GOOD + b"\n",
+        b" " + GOOD,
+        GOOD.replace(b":", b": ", 1),
+        GOOD.replace(b'"index":1,', b'"index":1.0,'),
+        GOOD.replace(b'"index":1,', b'"index":01,'),
+        GOOD.replace(b'"v":1', b'"v":1,"v":1'),
+        GOOD.replace(b"/", b"\\/"),
+        GOOD.replace(b"muniment.", b"\\u006duniment."),
+        GOOD.replace(b'"actor":"root",', b"").replace(b'"v":1', b'"v":1,"actor":"root"'),
+        _members(v=2),
+        _members(v="1"),
+        _members(v=True),
+        _members(more=1),
+        _members(item=None),
+        _members(index="1"),
+        _members(index=True),
+        _members(actor=1),
+        _members(keys="a" * 64),
+        _members(keys=[1]),
+        _members(keys=[]),
+        _members(recorded_at=5),
+        _members(recorded_at="2026-11-23T08:00:00Z"),
+        _members(recorded_at="2026-11-23T08:00:00.123Z"),
+        _members(recorded_at="2026-11-23T08:00:00.123456+00:00"),
+    ],
+    ids=lambda data: ascii(data[-40:]),
+)
+def test_other_spellings_are_refused(data):
+    assert data != GOOD
+    with pytest.raises(InputError):
+        parse_entry(data)
+
+
+@given(st.integers(0, MAX_TIME))
+@example(0)
+@example(MAX_TIME)
+def test_every_microsecond_comes_back(us):
+    text = format_time(us)
+    assert len(text) == 27
+    assert parse_time(text) == us
+
+
+def test_time_vectors():
+    for case in VECTORS["times"]:
+        assert format_time(case["us"]) == case["text"]
+        assert parse_time(case["text"]) == case["us"]
+
+
+def test_times_sort_as_texts():
+    times = [0, 1, 10**6, 951_782_400_000_000, 10**15, MAX_TIME]
+    assert sorted(map(format_time, times)) == list(map(format_time, times))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2026-11-23T08:00:00.000000",
+        "2026-11-23T08:00:00.000000z",
+        "2026-11-23t08:00:00.000000Z",
+        "2026-11-23 08:00:00.000000Z",
+        "2026-11-23T08:00:00.00000Z",
+        "2026-11-23T08:00:00.0000000Z",
+        "2026-02-29T08:00:00.000000Z",
+        "2026-13-01T08:00:00.000000Z",
+        "2026-11-23T24:00:00.000000Z",
+        "2026-12-31T23:59:60.000000Z",
+        "1969-12-31T23:59:59.999999Z",
+        "0000-01-01T00:00:00.000000Z",
+        "10000-01-01T00:00:00.000000Z",
+        "2026-11-23T08:00:00.000000Z\n",
+        "\uff12026-11-23T08:00:00.000000Z",
+    ],
+    ids=ascii,
+)
+def test_other_times_are_refused(text):
+    with pytest.raises(InputError):
+        parse_time(text)
