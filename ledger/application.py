@@ -192,7 +192,7 @@ class Ledger:
 
     def emit(
         self,
-        type: str,  # noqa: A002 - CloudEvents' own word
+        type: str,
         subject: str,
         data: Mapping[str, Any] | None = None,
         *,
@@ -427,5 +427,3 @@ def _receipt(event_id: str, stored: StoredAt, marks: tuple[str, ...]) -> Receipt
         marks=marks,
         existing=stored.existing,
     )
-
-

@@ -61,7 +61,9 @@ def sign_head(recorder: SqlRecorder, signer: Signer, vkey: VerifierKey) -> bytes
         if last is not None and signed is not None and signed.size == head.size:
             return last.note
         size = signed.size if signed is not None else 0
-        grown = CompactRange(size, tuple(TreeReader(recorder).read_hashes(peaks_of(size)))) if size else CompactRange(0, ())
+        grown = (
+            CompactRange(size, tuple(TreeReader(recorder).read_hashes(peaks_of(size)))) if size else CompactRange(0, ())
+        )
         if signed is not None and (size > head.size or grown.root() != signed.root):
             raise VerificationError(
                 f"the store no longer extends the head signed at size {size}", fault="tree", index=None

@@ -220,7 +220,13 @@ def _rollback_body(
 
 
 def roll_back(
-    ledger: Ledger, deployment: str, model: str, *, incident: str | None = None, reason: str | None = None, **options: Any
+    ledger: Ledger,
+    deployment: str,
+    model: str,
+    *,
+    incident: str | None = None,
+    reason: str | None = None,
+    **options: Any,
 ) -> Receipt:
     """Authorise a rollback; never blocked. Arguments as `record_rollback`."""
     state = _deployment_state(ledger, deployment)

@@ -96,7 +96,9 @@ def enrol_actor(
     return ledger.emit("actor.enrolled", f"actor:{actor}", body, also_sign=[key])
 
 
-def _first_entry(recorder: SqlRecorder, identity: LogIdentity, vkey: VerifierKey, root: Signer, rules: RuleSet) -> Receipt:
+def _first_entry(
+    recorder: SqlRecorder, identity: LogIdentity, vkey: VerifierKey, root: Signer, rules: RuleSet
+) -> Receipt:
     with_root = Ledger(recorder, actor=ROOT_ACTOR, signers=[root])
     body = {
         "ledgerid": identity.ledgerid,

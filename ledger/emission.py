@@ -89,7 +89,7 @@ def build_payload(
     *,
     ledgerid: str,
     actor: str,
-    type: str,  # noqa: A002 - CloudEvents' own word
+    type: str,
     subject: str,
     data: Mapping[str, Any],
     emitter: str,
@@ -142,5 +142,3 @@ def build_payload(
     )
     encoded = format_payload(payload, secrets.token_hex(16))
     return encoded, parse_payload(encoded)
-
-

@@ -282,5 +282,3 @@ def _remove(folder: Path) -> None:
             path.unlink()
     if not any(folder.iterdir()):
         folder.rmdir()
-
-

@@ -277,14 +277,16 @@ def _refuse(message: str, index: int | None = None) -> NoReturn:
     raise VerificationError(message, fault="proof", index=index)
 
 
-def _climb(fn: int, sn: int, hashes: Sequence[bytes], what: str) -> Iterator[tuple[bytes, bool]]:
+def _climb(
+    fn: int, sn: int, hashes: Sequence[bytes], what: str, index: int | None = None
+) -> Iterator[tuple[bytes, bool]]:
     """Walk up from node ``fn`` of a level whose last node is ``sn`` (RFC 9162 2.1.3.2 step 4, 2.1.4.2 step 6).
 
     Yields each hash and whether it stands on the left; refuses a proof that does not end exactly at the root.
     """
     for item in hashes:
         if sn == 0:
-            _refuse(f"the {what} proof is too long")
+            _refuse(f"the {what} proof is too long", index)
         on_left = bool(fn & 1) or fn == sn
         yield item, on_left
         if on_left:
@@ -294,7 +296,7 @@ def _climb(fn: int, sn: int, hashes: Sequence[bytes], what: str) -> Iterator[tup
         fn >>= 1
         sn >>= 1
     if sn != 0:
-        _refuse(f"the {what} proof is too short")
+        _refuse(f"the {what} proof is too short", index)
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bytes:
@@ -318,7 +320,7 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
     if len(leaf) != HASH_SIZE or any(len(item) != HASH_SIZE for item in proof):
         _refuse("a hash of the inclusion proof is not 32 bytes long", index)
     result = leaf
-    for item, on_left in _climb(index, size - 1, proof, "inclusion"):
+    for item, on_left in _climb(index, size - 1, proof, "inclusion", index):
         result = node_hash(item, result) if on_left else node_hash(result, item)
     if result != root:
         _refuse(f"the inclusion proof of leaf {index} does not lead to the root hash", index)

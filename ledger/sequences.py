@@ -33,9 +33,7 @@ class Sequences:
             return True
         for place, (low, high) in enumerate(seen.holes):
             if low <= number <= high:  # a late event fills a hole
-                seen.holes[place : place + 1] = [
-                    (a, b) for a, b in ((low, number - 1), (number + 1, high)) if a <= b
-                ]
+                seen.holes[place : place + 1] = [(a, b) for a, b in ((low, number - 1), (number + 1, high)) if a <= b]
                 return True
         return False
 

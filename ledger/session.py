@@ -36,7 +36,7 @@ def init(where: str | Path = ".", *, origin: str, name: str | None = None, keys:
     return made.home
 
 
-def open(ledger: str | Path | None = None, *, actor: str | None = None) -> Ledger:  # noqa: A001 - muniment.open()
+def open(ledger: str | Path | None = None, *, actor: str | None = None) -> Ledger:
     """Open a ledger for writing; use it in a ``with`` block, whose end signs the head.
 
     Args:
@@ -50,7 +50,7 @@ def open(ledger: str | Path | None = None, *, actor: str | None = None) -> Ledge
 
 
 def emit(
-    type: str,  # noqa: A002 - CloudEvents' own word
+    type: str,
     subject: str,
     data: Mapping[str, Any] | None = None,
     *,

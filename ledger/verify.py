@@ -183,7 +183,7 @@ class _Pass:
         # A row altered in place is one finding, not also a broken chain behind it.
         self.prev = {leaf.hex(), stored.hex()}
         self.last_stored_leaf = stored
-        return stored if len(stored) == 32 else leaf  # noqa: PLR2004 - SHA-256
+        return stored if len(stored) == 32 else leaf
 
     def _check_order(self, row: Row) -> None:
         entry = row.entry
@@ -303,7 +303,9 @@ class _Pass:
         self.report.size = size
         self.report.root = self.range.root().hex() if self.whole else ""
         self.report.missing = self.sequences.missing()
-        self.report.findings.sort(key=lambda f: (f.index if f.index is not None else (f.sizes or (size, 0))[0], f.index is None))
+        self.report.findings.sort(
+            key=lambda f: (f.index if f.index is not None else (f.sizes or (size, 0))[0], f.index is None)
+        )
         del self.report.findings[_MAX_FINDINGS:]
 
     def _check_head(self, size: int) -> None:
@@ -333,14 +335,18 @@ class _Pass:
                 )
                 self.add("anchor", size, message)
             elif not self.whole:
-                self.add("anchor", None, f"{anchor.by} at size {anchor.checkpoint.size} cannot be compared: rows are missing")
+                self.add(
+                    "anchor", None, f"{anchor.by} at size {anchor.checkpoint.size} cannot be compared: rows are missing"
+                )
         entries, contents, tiles, odd_tiles = self.log.counts()
         if entries != size and self.whole:
             self.add("head", None, f"the store has {entries} rows of entries, and {size} of them follow each other")
         if contents > entries:
             self.add("payload", None, f"the store has {contents} contents for {entries} entries")
         if self.whole and (tiles != self.tiles.count or odd_tiles):
-            self.add("tree", None, f"the store has {tiles} full tiles, and a log of {size} entries has {self.tiles.count}")
+            self.add(
+                "tree", None, f"the store has {tiles} full tiles, and a log of {size} entries has {self.tiles.count}"
+            )
 
     def _check_identity(self, state: LedgerState | None) -> None:
         if state is not None and state.origin != self.identity.origin:
@@ -351,7 +357,9 @@ class _Pass:
         if trust is None:
             return
         if (trust.ledgerid, trust.origin) != (self.identity.ledgerid, self.identity.origin):
-            self.add("anchor", 0, f"this is the ledger {self.identity.origin}, and {trust.origin} is the one trusted here")
+            self.add(
+                "anchor", 0, f"this is the ledger {self.identity.origin}, and {trust.origin} is the one trusted here"
+            )
         genesis = self.log.leaf_hashes(0, 1)
         if not genesis or genesis[0].hex() != trust.genesis:
             self.add("anchor", 0, "entry 0 is not the one the trust file pins")

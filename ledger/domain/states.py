@@ -249,9 +249,7 @@ def _evolve_version(version: VersionState, event: RecordedEvent) -> VersionState
             request = ApprovalRequest(payload.id, event.index, body.environment, body.digest, _actors(event))
             return replace(version, requests=_with(version.requests, payload.id, request))
         case ApprovalGranted() as body:
-            approval = Approval(
-                payload.id, event.index, body.request, body.environment, body.digest, _actors(event)
-            )
+            approval = Approval(payload.id, event.index, body.request, body.environment, body.digest, _actors(event))
             return replace(version, approvals=(*version.approvals, approval))
         case ApprovalRejected() as body:
             request = replace(version.requests[body.request], rejected=True)
@@ -277,9 +275,7 @@ def _evolve_deployment(state: DeploymentState | None, event: RecordedEvent) -> D
     state = state or DeploymentState()
     match event.body:
         case DeploymentAuthorised() as body:
-            return replace(
-                state, authorisation=Authorisation(event.payload.id, event.index, body.model, body.digest)
-            )
+            return replace(state, authorisation=Authorisation(event.payload.id, event.index, body.model, body.digest))
         case RollbackAuthorised() as body:
             return replace(state, rollback=Authorisation(event.payload.id, event.index, body.model, body.digest))
         case DeploymentCompleted() as body:

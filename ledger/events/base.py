@@ -21,7 +21,9 @@ __all__ = [
     "ActorId",
     "Body",
     "Category",
+    "DecisionBody",
     "Digest",
+    "Environment",
     "EventType",
     "Evidence",
     "FactBody",
@@ -36,10 +38,8 @@ __all__ = [
     "all_event_types",
     "event",
     "find_event_type",
-    "load_body",
     "known_event_type",
-    "DecisionBody",
-    "Environment",
+    "load_body",
 ]
 
 Line = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]

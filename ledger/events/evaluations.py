@@ -19,9 +19,7 @@ class Slice(_Frozen):
     count: int | None = Field(default=None, ge=0)
 
 
-@event(
-    "evaluation.completed", kinds=("model",), category=Category.FACT, roles=("emitter", "validator"), versioned=True
-)
+@event("evaluation.completed", kinds=("model",), category=Category.FACT, roles=("emitter", "validator"), versioned=True)
 class EvaluationCompleted(FactBody):
     """A model version was measured; the verdict is the evaluator's."""
 

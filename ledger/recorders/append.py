@@ -236,9 +236,7 @@ def _write_tiles(tx: Transaction, old: int, new: int) -> None:
         tx.insert_tile(Tile(level, index, b"".join(hashes), layer[0]))
 
 
-def append_units(
-    tx: Transaction, identity: LogIdentity, units: Sequence[Unit]
-) -> list[list[StoredAt] | LedgerError]:
+def append_units(tx: Transaction, identity: LogIdentity, units: Sequence[Unit]) -> list[list[StoredAt] | LedgerError]:
     """Append units in order; the caller commits afterwards.
 
     Args:

@@ -6,12 +6,11 @@ connection, the head lock, the clock and the DDL.
 
 from __future__ import annotations
 
-import threading
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
 from eventsourcing.persistence import (
@@ -30,7 +29,7 @@ from ledger.mapper import SignedStoredEvent
 from ledger.recorders.append import StoredAt, Unit, append_units
 from ledger.stored import Head, LogIdentity, Row, StoredCheckpoint, Tile
 
-__all__ = ["FORMAT_VERSION", "SqlRecorder"]
+__all__ = ["FORMAT_VERSION", "Fields", "SqlRecorder", "SqlStore"]
 
 #: Version of the stored layout; another one needs `muniment admin migrate`.
 FORMAT_VERSION = 1
@@ -45,6 +44,22 @@ _POLL_SECONDS = 0.1
 Fields = tuple[Any, ...]
 
 
+class SqlStore(Protocol):
+    """What both backends' connections offer."""
+
+    def run(self, text: str, parameters: Fields = ()) -> list[Fields]:
+        """Run one portable statement and return its rows; failures are `StorageError`."""
+
+    def run_many(self, text: str, parameters: Sequence[Fields]) -> None:
+        """Run one portable statement for each tuple of parameters."""
+
+    def writing(self) -> AbstractContextManager[None]:
+        """A write transaction: committed durably at the end, rolled back on any exception."""
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
 class SqlRecorder(ProcessRecorder):
     """Recorder and reader of one log over a SQL connection guarded by one lock.
 
@@ -54,29 +69,15 @@ class SqlRecorder(ProcessRecorder):
 
     backend: ClassVar[str]
 
-    def __init__(self, clock: Callable[[], int] | None = None) -> None:
-        self._lock = threading.RLock()
+    def __init__(self, store: SqlStore, clock: Callable[[], int] | None = None) -> None:
+        self._run = store.run
+        self._run_many = store.run_many
+        self._writing = store.writing
+        self.close = store.close
         self._clock = clock
         self._identity: LogIdentity | None = None
-        self._texts: dict[str, str] = {}
 
     # -- what a backend supplies -------------------------------------------------------------
-
-    @abstractmethod
-    def _sql(self, text: str) -> str:
-        """Translate a portable statement."""
-
-    @abstractmethod
-    def _run(self, text: str, parameters: Fields = ()) -> list[Fields]:
-        """Run one portable statement and return its rows; errors are `StorageError`."""
-
-    @abstractmethod
-    def _run_many(self, text: str, parameters: Sequence[Fields]) -> None:
-        """Run one portable statement for each tuple of parameters."""
-
-    @abstractmethod
-    def _writing(self) -> AbstractContextManager[None]:
-        """A write transaction: committed durably at the end, rolled back on any exception."""
 
     @abstractmethod
     def _store_clock(self) -> int:
@@ -85,10 +86,6 @@ class SqlRecorder(ProcessRecorder):
     @abstractmethod
     def create(self, identity: LogIdentity) -> None:
         """Create the tables of a new log; the only place with DDL."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Close the connection."""
 
     @abstractmethod
     def append(self, units: Sequence[Unit]) -> list[list[StoredAt] | LedgerError]:
@@ -153,7 +150,7 @@ class SqlRecorder(ProcessRecorder):
             ) from error
 
     def _select_rows(self, tail: str, parameters: Fields) -> list[Row]:
-        return [self._row(fields) for fields in self._run(f"SELECT {_COLUMNS} {_FROM} {tail}", parameters)]  # noqa: S608 - constants
+        return [self._row(fields) for fields in self._run(f"SELECT {_COLUMNS} {_FROM} {tail}", parameters)]
 
     def rows(self, start: int, limit: int) -> list[Row]:
         """See `LogReader.rows`."""
@@ -348,7 +345,7 @@ class SqlRecorder(ProcessRecorder):
                 where.append(condition)
                 parameters.append(bound)  # type: ignore[arg-type]
         order = "DESC" if desc else "ASC"
-        sql = f"SELECT e.stream, e.revision, e.type, c.payload {_FROM} WHERE {' AND '.join(where)} ORDER BY e.revision {order}"  # noqa: S608, E501 - constants
+        sql = f"SELECT e.stream, e.revision, e.type, c.payload {_FROM} WHERE {' AND '.join(where)} ORDER BY e.revision {order}"  # noqa: E501 - constants
         if limit is not None:
             sql += " LIMIT ?"
             parameters.append(limit)  # type: ignore[arg-type]
@@ -374,7 +371,7 @@ class SqlRecorder(ProcessRecorder):
         if topics:
             where.append(f"e.type IN ({', '.join('?' for _ in topics)})")
             parameters.extend(topics)  # type: ignore[arg-type]
-        sql = f"SELECT e.stream, e.revision, e.type, c.payload, e.position {_FROM} WHERE {' AND '.join(where)} ORDER BY e.position LIMIT ?"  # noqa: S608, E501 - constants
+        sql = f"SELECT e.stream, e.revision, e.type, c.payload, e.position {_FROM} WHERE {' AND '.join(where)} ORDER BY e.position LIMIT ?"  # noqa: E501 - constants
         return [Notification(*fields) for fields in self._run(sql, (*parameters, limit))]
 
     def max_notification_id(self) -> int | None:

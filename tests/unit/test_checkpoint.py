@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ from ledger.checkpoint import (
     verify_cosignature,
 )
 from ledger.errors import AuthenticationError, InputError, VerificationError
-from ledger.keys import Ed25519Signer
+from ledger.keys import Ed25519Signer, PublicKey
 from ledger.merkle import EMPTY_ROOT, MAX_TREE_SIZE
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "checkpoint.json").read_text())
@@ -42,10 +43,9 @@ HEAD = Checkpoint(ORIGIN, 5, bytes(range(32)))
 NOTE = sign_checkpoint(HEAD, LOG)
 TEXT = format_checkpoint(HEAD)
 origins = st.from_regex(r"[!-*,-~]{1,60}", fullmatch=True).filter(lambda text: "://" not in text)
-checkpoints = st.builds(
-    Checkpoint, origins, st.integers(0, MAX_TREE_SIZE), st.binary(min_size=32, max_size=32)
-)  # fmt: skip
-key_names = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp"), exclude_characters="+"), min_size=1, max_size=20)  # fmt: skip
+checkpoints = st.builds(Checkpoint, origins, st.integers(0, MAX_TREE_SIZE), st.binary(min_size=32, max_size=32))
+key_characters = st.characters(exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp"), exclude_characters="+")
+key_names = st.text(key_characters, min_size=1, max_size=20)
 lines = st.builds(NoteSignature, key_names, st.binary(min_size=4, max_size=4), st.binary(min_size=1, max_size=80))
 
 
@@ -68,9 +68,6 @@ def test_the_example_of_the_signed_note_specification():
     note = parse_note(VECTORS["foreign_note"].encode())
     line = note.signatures[0]
     assert (line.name, line.key_hash) == (vkey.name, vkey.key_hash)
-    STRANGER_VKEY.__class__(vkey.name, vkey.type, vkey.public)
-    from ledger.keys import PublicKey
-
     PublicKey("ed25519", vkey.public).verify(line.blob, note.text.encode())
     with pytest.raises(InputError):  # a note, but not a checkpoint
         verify_checkpoint(VECTORS["foreign_note"].encode(), [vkey])
@@ -143,7 +140,7 @@ B64 = base64.b64encode(HEAD.root).decode()
         f"é{ORIGIN}\n5\n{B64}\n",
         f"{'o' * 256}\n5\n{B64}\n",
     ],
-    ids=lambda text: ascii(text)[:40],
+    ids=count(),
 )
 def test_other_texts_are_not_checkpoints(text):
     with pytest.raises(InputError):
@@ -203,7 +200,7 @@ LINE = NOTE.decode().split("\n\n")[1]
         TEXT.replace("\n", "\x00\n", 1) + "\n" + LINE,
         TEXT + "\n" + LINE + "trailing",
     ],
-    ids=lambda text: ascii(text)[-40:],
+    ids=count(),
 )
 def test_other_spellings_of_a_note_are_refused(note):
     with pytest.raises(InputError):
@@ -326,7 +323,7 @@ GOOD = format_vkey(VKEY)
         ORIGIN,
         GOOD.upper(),
         GOOD + "=",
-        GOOD.rstrip("="),
+        GOOD[:-1],
         GOOD.replace("+", "++", 1),
         GOOD.replace(ORIGIN, "ledger.example/tesu"),
         GOOD.replace(VKEY.key_hash.hex(), "00000000"),
@@ -335,7 +332,7 @@ GOOD = format_vkey(VKEY)
         "x+00000000+AQ==",
         "x+00000000+BgAA",
     ],
-    ids=lambda text: text[-24:],
+    ids=count(),
 )
 def test_other_verifier_keys_are_refused(text):
     with pytest.raises(InputError):

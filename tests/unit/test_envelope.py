@@ -38,12 +38,14 @@ VECTOR_KEYS = {
         for key in json.loads((FOLDER / "keys.json").read_text())["keys"]
     )
 }
+keyids = st.binary(min_size=32, max_size=32).map(bytes.hex)
 envelopes = st.builds(
     Envelope,
     st.binary(max_size=200),
-    st.dictionaries(st.binary(min_size=32, max_size=32).map(bytes.hex), st.binary(min_size=64, max_size=64), min_size=1, max_size=16)
-    .map(lambda items: tuple(Signature(*item) for item in sorted(items.items()))),
-)  # fmt: skip
+    st.dictionaries(keyids, st.binary(min_size=64, max_size=64), min_size=1, max_size=16).map(
+        lambda items: tuple(Signature(*item) for item in sorted(items.items()))
+    ),
+)
 
 
 @pytest.mark.parametrize("case", VECTORS["envelopes"], ids=lambda case: case["envelope_sha256"][:8])

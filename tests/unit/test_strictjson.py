@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "strictjson.json")
 
 # No integer-like doubles from 2^53 to 1e21: we refuse them on purpose, rfc8785 writes them.
 doubles = st.floats(allow_nan=False, allow_infinity=False).filter(lambda x: not MAX_INTEGER < abs(x) < 1e21)
-texts = st.text(st.characters(exclude_categories=("Cs",)))
+texts = st.text(st.characters(exclude_categories=["Cs"]))
 scalars = st.none() | st.booleans() | st.integers(-MAX_INTEGER, MAX_INTEGER) | doubles | texts
 values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(texts, inner), max_leaves=30)
 
@@ -109,9 +110,11 @@ def test_a_number_of_a_million_digits_is_refused_quickly():
 
 @pytest.mark.parametrize(
     "value",
-    [2**53, -(2**53), 1e20, float(2**53), math.nan, math.inf, -math.inf, "\ud800", {"\udfff": 1}, {1: 2}, {None: 1}]
-    + [b"x", object(), {"a": {1, 2}}, [2**64]],
-    ids=repr,
+    [
+        *(2**53, -(2**53), 1e20, float(2**53), [2**64], math.nan, math.inf, -math.inf),
+        *("\ud800", {"\udfff": 1}, {1: 2}, {None: 1}, b"x", object(), {"a": {1, 2}}),
+    ],
+    ids=count(),
 )
 def test_what_has_no_canonical_form_is_not_written(value):
     with pytest.raises(InputError):

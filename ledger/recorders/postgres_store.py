@@ -1,0 +1,159 @@
+"""One PostgreSQL schema through psycopg: connection, statements, transactions, and errors that say what to do."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import psycopg
+from psycopg import errors
+
+from ledger.errors import ConfigurationError, InputError, LedgerError, StorageError
+
+__all__ = ["LOST", "PostgresStore", "explain", "split_schema"]
+
+_SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,50}")
+#: What psycopg raises when the connection is gone.
+LOST = (psycopg.OperationalError, psycopg.InterfaceError)
+
+Fields = tuple[Any, ...]
+
+
+def split_schema(url: str) -> tuple[str, str]:
+    """Split our ``schema`` parameter off a PostgreSQL URL.
+
+    Args:
+        url: ``postgresql://user@host/db?schema=name``; other parameters are libpq's.
+
+    Returns:
+        The URL for libpq and the schema's name (``muniment`` when none is given).
+
+    Raises:
+        InputError: the name is not lower-case letters, digits and underscores.
+    """
+    parts = urlsplit(url)
+    parameters = parse_qsl(parts.query, keep_blank_values=True)
+    schema = next((value for name, value in parameters if name == "schema"), "muniment")
+    if not _SCHEMA.fullmatch(schema):
+        raise InputError(f"the schema {schema!r} must be lower-case letters, digits and underscores")
+    query = urlencode([(name, value) for name, value in parameters if name != "schema"])
+    return urlunsplit(parts._replace(query=query)), schema
+
+
+def explain(error: psycopg.Error) -> LedgerError:
+    if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName | errors.UndefinedFunction):
+        return ConfigurationError(
+            "this database holds no ledger in that schema", hint="Create one: muniment init --ledger URL --origin NAME"
+        )
+    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if isinstance(error, errors.InsufficientPrivilege):
+        return StorageError(f"PostgreSQL denies access: {text}", hint="Check the role's rights on the schema.")
+    if isinstance(error, errors.DiskFull):
+        return StorageError(f"PostgreSQL's disk is full: {text}", hint="Free some space and retry.")
+    return StorageError(f"PostgreSQL: {text}", hint="Check that the server runs and the URL is right, then retry.")
+
+
+class PostgresStore:
+    """One connection to one schema, guarded by one lock.
+
+    Args:
+        url: a PostgreSQL URL, with our optional ``schema`` parameter.
+        suffix: added to the schema's name, for tables that live beside the log.
+    """
+
+    def __init__(self, url: str, suffix: str = "") -> None:
+        self._url, schema = split_schema(url)
+        self.schema = schema + suffix
+        self._lock = threading.RLock()
+        self._texts: dict[str, str] = {}
+        self._connection: psycopg.Connection | None = None
+        self._pid = -1
+        self._depth = 0  # nested inside a transaction of ours when positive
+
+    def connect(self) -> psycopg.Connection:
+        """The connection of this process, opened when first needed."""
+        if self._connection is not None and not self._connection.closed and self._pid == os.getpid():
+            return self._connection
+        try:
+            connection = psycopg.connect(
+                self._url, autocommit=True, connect_timeout=10, client_encoding="UTF8", application_name="muniment"
+            )
+            # Never acknowledge what a crash of the server could lose.
+            connection.execute(
+                "SELECT CASE WHEN current_setting('synchronous_commit') = 'off' "
+                "THEN set_config('synchronous_commit', 'on', false) END"
+            )
+        except psycopg.Error as error:
+            raise explain(error) from error
+        self._connection, self._pid = connection, os.getpid()
+        return connection
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
+
+    def _sql(self, text: str) -> str:
+        found = self._texts.get(text)
+        if found is None:
+            found = self._texts[text] = text.replace("$", self.schema + ".").replace("?", "%s")
+        return found
+
+    def run(self, text: str, parameters: Fields = ()) -> list[Fields]:
+        """Run one portable statement and return its rows."""
+        with self._lock:
+            try:
+                return self._query(text, parameters)
+            except LOST as error:
+                if self._depth > 0 or isinstance(error, errors.QueryCanceled):
+                    raise
+                self.close()  # a read outside a transaction is safe to repeat once on a new connection
+            except psycopg.Error as error:
+                if self._depth > 0:
+                    raise
+                raise explain(error) from error
+            try:
+                return self._query(text, parameters)
+            except psycopg.Error as error:
+                raise explain(error) from error
+
+    def _query(self, text: str, parameters: Fields) -> list[Fields]:
+        cursor = self.connect().execute(self._sql(text).encode(), parameters)
+        return cursor.fetchall() if cursor.description is not None else []
+
+    def run_many(self, text: str, parameters: Sequence[Fields]) -> None:
+        """Run one portable statement for each tuple of parameters."""
+        with self.connect().cursor() as cursor:
+            cursor.executemany(self._sql(text).encode(), parameters)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """A transaction whose failures are ours."""
+        try:
+            with self.transaction():
+                yield
+        except errors.DuplicateSchema as error:
+            raise ConfigurationError(
+                f"the schema {self.schema!r} already exists", hint="Choose another: ?schema=NAME in the URL."
+            ) from error
+        except psycopg.Error as error:
+            raise explain(error) from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A transaction; psycopg's own errors leave it as they are, so that `append` can tell them apart."""
+        with self._lock:
+            connection = self.connect()
+            self._depth += 1
+            try:
+                with connection.transaction():
+                    yield
+            finally:
+                self._depth -= 1

@@ -1,0 +1,179 @@
+"""One SQLite file through apsw: connection, statements, write transactions, and errors that say what to do.
+
+The SQLite in most Pythons (3.7.0 to 3.51.2) can lose commits in WAL mode, and two copies of the
+library in one process break POSIX locks, so the standard module is not used anywhere in Muniment.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from ledger.errors import ConfigurationError, StorageError
+
+__all__ = ["SqliteStore"]
+
+_WAIT_SECONDS = 60.0
+
+Fields = tuple[Any, ...]
+
+
+def _explain(error: apsw.Error, path: Path) -> StorageError:
+    hints: list[tuple[type[apsw.Error], str, str]] = [
+        (apsw.FullError, "the disk is full", "Free some space and retry; nothing was half-written."),
+        (apsw.BusyError, "another process holds the store", "Retry in a moment."),
+        (apsw.ReadOnlyError, "the file cannot be written", "Check its owner and mode, or that of its folder."),
+        (apsw.PermissionsError, "access is denied", "Check the file's owner and mode."),
+        (apsw.NotADBError, "it is not a SQLite database", "Restore it from a verified copy."),
+        (apsw.CorruptError, "the file is damaged", "Restore it from a verified copy, then: muniment verify log"),
+        (apsw.CantOpenError, "it cannot be opened", "Check that its folder exists and can be written."),
+    ]
+    for kind, words, hint in hints:
+        if isinstance(error, kind):
+            return StorageError(f"{path}: {words} ({error})", hint=hint)
+    return StorageError(f"{path}: {error}", hint="muniment doctor looks at the store.")
+
+
+class SqliteStore:
+    """One connection to one file, guarded by one lock.
+
+    Args:
+        path: the file.
+        read_only: refuse every write.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self._read_only = read_only
+        self._lock = threading.RLock()
+        self._texts: dict[str, str] = {}
+        self._connection: apsw.Connection | None = None
+        self._pid = -1
+        self._inherited: list[apsw.Connection] = []
+
+    def connect(self) -> apsw.Connection:
+        """The connection of this process, opened when first needed."""
+        if self._connection is not None and self._pid == os.getpid():
+            return self._connection
+        if self._connection is not None:
+            # After a fork: closing the parent's connection here would drop its POSIX locks.
+            self._inherited.append(self._connection)
+        if not self.path.exists():
+            raise ConfigurationError(
+                f"there is no ledger at {self.path}", hint="Create one: muniment init --origin NAME"
+            )
+        flags = apsw.SQLITE_OPEN_READONLY if self._read_only else apsw.SQLITE_OPEN_READWRITE
+        try:
+            connection = apsw.Connection(str(self.path), flags=flags)
+            connection.set_busy_timeout(int(_WAIT_SECONDS * 1000))
+            for pragma in ("synchronous = FULL", "trusted_schema = OFF", "cell_size_check = ON"):
+                connection.execute(f"PRAGMA {pragma}")
+        except apsw.Error as error:
+            raise _explain(error, self.path) from error
+        self._connection, self._pid = connection, os.getpid()
+        return connection
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            if self._connection is not None and self._pid == os.getpid():
+                self._connection.close()
+            self._connection = None
+
+    def create_file(self) -> None:
+        """Create the file (mode 0600) in WAL mode.
+
+        Raises:
+            ConfigurationError: it exists.
+            StorageError: it cannot be made.
+        """
+        try:
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except FileExistsError as error:
+            raise ConfigurationError(f"{self.path} already exists", hint="Choose another folder.") from error
+        except OSError as error:
+            raise StorageError(f"{self.path} cannot be created: {error.strerror}") from error
+        self.run("PRAGMA journal_mode = WAL")
+
+    def _sql(self, text: str) -> str:
+        found = self._texts.get(text)
+        if found is None:
+            found = self._texts[text] = text.replace("$", "")
+        return found
+
+    def run(self, text: str, parameters: Fields = ()) -> list[Fields]:
+        """Run one portable statement and return its rows."""
+        with self._lock:
+            try:
+                return self.connect().execute(self._sql(text), parameters).fetchall()
+            except apsw.SQLError as error:
+                if "no such table" in str(error):
+                    raise ConfigurationError(
+                        f"{self.path} holds no ledger", hint="Create one: muniment init --origin NAME"
+                    ) from error
+                raise _explain(error, self.path) from error
+            except apsw.Error as error:
+                raise _explain(error, self.path) from error
+
+    def run_many(self, text: str, parameters: Sequence[Fields]) -> None:
+        """Run one portable statement for each tuple of parameters."""
+        try:
+            self.connect().executemany(self._sql(text), parameters)
+        except apsw.Error as error:
+            raise _explain(error, self.path) from error
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Take turns with other processes; SQLite's own waiting starves some of them."""
+        lock_path = self.path.with_name(self.path.name + ".lock")
+        try:
+            descriptor = os.open(lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StorageError(
+                f"{lock_path}: {error.strerror}", hint="The ledger's folder must be writable."
+            ) from error
+        try:
+            deadline = time.monotonic() + _WAIT_SECONDS
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise StorageError(
+                            f"another process has held {lock_path} for {_WAIT_SECONDS:.0f} s", hint="Retry in a moment."
+                        ) from None
+                    time.sleep(0.001)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """A write transaction: durable at the end, rolled back on any exception."""
+        with self._lock:
+            connection = self.connect()
+            if self._read_only:
+                raise StorageError(f"{self.path} was opened read-only", hint="Open it without mode=ro to write.")
+            with self._turn():
+                try:
+                    connection.execute("BEGIN IMMEDIATE")
+                except apsw.Error as error:
+                    raise _explain(error, self.path) from error
+                try:
+                    yield
+                    connection.execute("COMMIT")
+                except BaseException as error:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    if isinstance(error, apsw.Error):
+                        raise _explain(error, self.path) from error
+                    raise
