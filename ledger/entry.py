@@ -67,8 +67,8 @@ class Entry:
         payload: hex SHA-256 of the payload.
         prev: hex leaf hash of the entry before, :data:`ZERO_HASH` for the first.
         recorded_at: microseconds since the Unix epoch, UTC.
-        revision: place in the stream.
-        sequence: number given by the emitter.
+        revision: place in the stream, from 1.
+        sequence: number given by the emitter, from 1.
         stream: the subject without its version.
         subject: what the event is about.
         type: event type.

@@ -29,7 +29,7 @@ from ledger.errors import InputError  # noqa: E402
 VECTORS = ROOT / "tests" / "vectors"
 ORIGIN = "ledger.example/ml-governance"
 LEDGERID = "6d756e696d656e742d766563746f7273"
-EMITTER = "019b0000-0000-7000-8000-0000000000e1"
+EMITTERS = {"root": "019b0000-0000-7000-8000-0000000000e1", "p-7f3a": "019b0000-0000-7000-8000-0000000000e2"}
 MERKLE_MAX = 12
 FOREIGN_NOTE = (
     "This is an example message.\n\n\u2014 example.com/foo "
@@ -180,7 +180,7 @@ def make_keys() -> dict[str, Any]:
     return {"about": f"seed = SHA-256(label); vkeys are named {ORIGIN}, by signature type", "keys": result}
 
 
-def make_payload(verb: str, actor: str, subject: str, number: int, data: dict[str, Any]) -> bytes:
+def make_payload(verb: str, actor: str, subject: str, data: dict[str, Any], *, number: int, sequence: int) -> bytes:
     """Build the payload of a fixed event."""
     kind = f"muniment.{verb}.v1"
     return strictjson.format_json(
@@ -195,8 +195,8 @@ def make_payload(verb: str, actor: str, subject: str, number: int, data: dict[st
             "dataschema": f"urn:muniment:schema:{kind}",
             "ledgerid": LEDGERID,
             "nonce": sha256(b"nonce %d" % number)[:32],
-            "emitter": EMITTER,
-            "sequence": f"{number:019d}",
+            "emitter": EMITTERS[actor],
+            "sequence": f"{sequence:019d}",
             "evidencestrength": "observed",
             "data": data,
         }
@@ -223,10 +223,17 @@ def make_genesis() -> list[envelopes.Envelope]:
         "profile": {"ratio": {"max": 0.1, "min": 1e-7}},
     }
     return [
-        envelopes.sign_payload(make_payload("ledger.created", "root", f"ledger:{LEDGERID}", 1, created), [root]),
-        envelopes.sign_payload(make_payload("actor.enrolled", "root", "actor:p-7f3a", 2, enrolled), [root, admin]),
         envelopes.sign_payload(
-            make_payload("dataset.registered", "p-7f3a", "dataset:credit/loans@2026.1", 3, registered), [admin]
+            make_payload("ledger.created", "root", f"ledger:{LEDGERID}", created, number=1, sequence=1), [root]
+        ),
+        envelopes.sign_payload(
+            make_payload("actor.enrolled", "root", "actor:p-7f3a", enrolled, number=2, sequence=2), [root, admin]
+        ),
+        envelopes.sign_payload(
+            make_payload(
+                "dataset.registered", "p-7f3a", "dataset:credit/loans@2026.1", registered, number=3, sequence=1
+            ),
+            [admin],
         ),
     ]
 
@@ -267,7 +274,7 @@ def make_entries() -> list[entries.Entry]:
             payload=sha256(envelope.payload),
             prev=prev,
             recorded_at=entries.parse_time(header["time"]) + 250_123,
-            revision=0,
+            revision=1,
             sequence=int(header["sequence"]),
             stream=names.stream_of(header["subject"]),
             subject=header["subject"],

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from ledger.events import find_event_type, load_body
+from ledger.payload import parse_payload
+
 ROOT = Path(__file__).parents[2]
 VECTORS = ROOT / "tests" / "vectors"
 FILES = sorted(path.name for path in VECTORS.glob("*.json"))
@@ -45,6 +48,12 @@ def test_the_standard_library_alone_reproduces_every_file():
     assert FILES
     assert sorted(line.split()[1].rstrip(":") for line in result.stdout.splitlines()) == FILES
     assert all(line.startswith("ok ") for line in result.stdout.splitlines())
+
+
+def test_the_payloads_are_events_of_the_catalogue():
+    for case in json.loads((VECTORS / "envelope.json").read_text())["envelopes"]:
+        payload = parse_payload(case["payload"].encode())
+        load_body(find_event_type(payload.type), payload.data)
 
 
 def _texts(value, path=()):

@@ -1,0 +1,1 @@
+"""The read side: projections turn the log into state, lineage, timelines and reports."""

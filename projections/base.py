@@ -1,0 +1,66 @@
+"""What a projection is: tables that only ever grow, and a function from one judged event to their rows.
+
+Rows are immutable and carry the log position they came from, so that an answer as of any size is a
+filter and never depends on what came later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ledger.replay import Judged
+
+__all__ = ["Column", "Projection", "RowOf", "Selection", "Table", "ViewReader"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column; ``number`` columns are 64-bit integers, others are text."""
+
+    name: str
+    number: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of a view.
+
+    Attributes:
+        name: its name, with the projection's name in front.
+        columns: the first one is ``position`` (leaf index + 1).
+        unique: number of leading columns that identify a row.
+        indexes: column lists to index.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    unique: int = 1
+    indexes: tuple[tuple[str, ...], ...] = ()
+
+
+#: A row for a table.
+RowOf = tuple[Table, tuple[Any, ...]]
+
+
+class Projection(Protocol):
+    """A named set of tables and how events fill them."""
+
+    name: str
+    version: int
+    tables: tuple[Table, ...]
+
+    def rows(self, judged: Judged) -> Iterable[RowOf]:
+        """Rows of one event; events without rows still move the view's position on."""
+
+
+#: (column, operator, value); operators are =, <, <=, >, >=, IN.
+Selection = Sequence[tuple[str, str, Any]]
+
+
+class ViewReader(Protocol):
+    """Reading rows of a view."""
+
+    def select(self, table: Table, where: Selection = (), *, limit: int | None = None) -> list[dict[str, Any]]:
+        """Rows in order of their unique columns, as dictionaries."""

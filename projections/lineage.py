@@ -1,0 +1,93 @@
+"""Lineage: what was made from what, as edges that point upstream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from ledger.domain import RecordedEvent
+from ledger.events.deployments import DeploymentCompleted, RollbackCompleted
+from ledger.events.evaluations import EvaluationCompleted
+from ledger.events.models import VersionRegistered
+from ledger.events.runs import RunCompleted, RunStarted
+from ledger.replay import Judged
+from projections.base import Column, RowOf, Table, ViewReader
+
+__all__ = ["EDGE", "Lineage", "upstream"]
+
+EDGE: Final = Table(
+    "lineage_edge",
+    (
+        Column("position", number=True),
+        Column("downstream"),
+        Column("relation"),
+        Column("upstream"),
+        Column("digest"),
+        Column("occurred_at", number=True),
+    ),
+    unique=4,
+    indexes=(("downstream", "position"), ("upstream", "position")),
+)
+#: Relations that carry a fault downstream; being measured on a data set or deployed does not.
+MADE_FROM: Final = ("input", "made-by", "derived-from", "output-of")
+_MAX_DEPTH = 64
+
+
+def _edges(event: RecordedEvent) -> Iterator[tuple[str, str, str, str]]:
+    body, subject = event.body, event.payload.subject
+    if body is None:
+        return
+    match body:
+        case RunStarted() | RunCompleted():
+            for ref in body.inputs:
+                yield subject, "input", ref.subject, ref.digest or ""
+            for ref in getattr(body, "outputs", ()):
+                yield ref.subject, "output-of", subject, ref.digest or ""
+        case VersionRegistered(run=run) if run is not None:
+            yield subject, "made-by", run, ""
+        case EvaluationCompleted(dataset=dataset) if dataset is not None:
+            yield subject, "evaluated-on", dataset, body.dataset_digest or ""
+        case DeploymentCompleted() | RollbackCompleted():
+            yield subject, "serves", body.model, body.digest
+    for ref in body.refs:
+        yield subject, ref.role, ref.subject, ref.digest or ""
+
+
+class Lineage:
+    """The lineage projection."""
+
+    name = "lineage"
+    version = 1
+    tables = (EDGE,)
+
+    def rows(self, judged: Judged) -> Iterator[RowOf]:
+        """See `Projection.rows`."""
+        event = judged.event
+        if event is None or judged.verdict.kind != "valid":
+            return
+        edges = {edge[:3]: edge[3] for edge in _edges(event)}  # one event names a pair and its relation once
+        for (downstream, relation, upstream_name), digest in sorted(edges.items()):
+            yield EDGE, (event.index + 1, downstream, relation, upstream_name, digest, event.payload.occurred_at)
+
+
+def upstream(views: ViewReader, subject: str, *, size: int) -> dict[str, int]:
+    """Everything a thing was made from, by following edges upstream.
+
+    Args:
+        views: the views.
+        subject: where to start, for example ``model:tx@2``.
+        size: log size that was known.
+
+    Returns:
+        Subject to number of steps; the start itself is 0.
+    """
+    found = {subject: 0}
+    frontier = [subject]
+    for depth in range(1, _MAX_DEPTH):
+        where = [("downstream", "IN", frontier), ("position", "<=", size), ("relation", "IN", MADE_FROM)]
+        names = {row["upstream"] for row in views.select(EDGE, where)}
+        frontier = sorted(names - found.keys())
+        if not frontier:
+            break
+        found.update(dict.fromkeys(frontier, depth))
+    return found

@@ -1,0 +1,232 @@
+"""Model and deployment state: what is registered, approved and live, as of any time and any knowledge.
+
+The view keeps immutable changes; a state is a fold over those that had occurred by ``at`` and were
+recorded by ``known-at``, in order of occurrence and, within it, of the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from ledger.entry import format_time
+from ledger.names import parse_name
+from ledger.replay import Judged
+from ledger.strictjson import format_json, parse_json
+from projections.asof import AsOf
+from projections.base import Column, RowOf, Selection, Table, ViewReader
+from projections.journal import short_type
+
+__all__ = ["CHANGE", "ModelStateView", "live_at", "state_as_of"]
+
+_VERSION_TYPES = (
+    "version.registered", "evaluation.completed", "approval.requested", "approval.granted", "approval.rejected",
+)  # fmt: skip
+_DEPLOYMENT_TYPES = (
+    "deployment.requested", "deployment.authorised", "deployment.completed", "deployment.failed",
+    "rollback.requested", "rollback.authorised", "rollback.completed",
+)  # fmt: skip
+
+CHANGE: Final = Table(
+    "model_state_change",
+    (
+        Column("position", number=True),
+        Column("kind"),
+        Column("thing"),
+        Column("type"),
+        Column("model"),
+        Column("actor"),
+        Column("occurred_at", number=True),
+        Column("recorded_at", number=True),
+        Column("marks"),
+        Column("id"),
+        Column("data"),
+    ),
+    indexes=(("thing", "position"), ("model", "position")),
+)
+
+
+class ModelStateView:
+    """The model-state projection."""
+
+    name = "model_state"
+    version = 1
+    tables = (CHANGE,)
+
+    def rows(self, judged: Judged) -> Iterator[RowOf]:
+        """See `Projection.rows`."""
+        event = judged.event
+        if event is None or judged.verdict.kind != "valid":
+            return
+        kind = short_type(event.payload.type)
+        if kind in _VERSION_TYPES:
+            group, model = "model", event.payload.subject
+        elif kind in _DEPLOYMENT_TYPES:
+            group, model = "deployment", str(event.payload.data["model"])
+        else:
+            return
+        keep = {name: value for name, value in event.payload.data.items() if name not in ("seen", "evidence", "refs")}
+        yield (
+            CHANGE,
+            (
+                event.index + 1, group, event.stream, kind, model, event.actor, event.payload.occurred_at,
+                judged.row.entry.recorded_at, ",".join(judged.verdict.marks), event.payload.id,
+                format_json(keep).decode(),
+            ),
+        )  # fmt: skip
+
+
+Change = dict[str, Any]
+
+
+def _changes(views: ViewReader, as_of: AsOf, where: Selection) -> list[Change]:
+    bounds = [("position", "<=", as_of.size), ("occurred_at", "<=", as_of.bound)]
+    found = views.select(CHANGE, [*where, *bounds])
+    for row in found:
+        row["index"] = row.pop("position") - 1
+        row["data"] = parse_json(row["data"].encode(), what="view")
+        row["marks"] = row["marks"].split(",") if row["marks"] else []
+    # What was true at a time follows occurrence; the log decides between equals.
+    return sorted(found, key=lambda row: (row["occurred_at"], row["index"]))
+
+
+def _stamp(change: Change) -> dict[str, Any]:
+    return {
+        "index": change["index"],
+        "actor": change["actor"],
+        "occurred_at": format_time(change["occurred_at"]),
+        "recorded_at": format_time(change["recorded_at"]),
+    }
+
+
+def _new_version(change: Change) -> dict[str, Any]:
+    data = change["data"]
+    return {
+        "version": change["model"],
+        "status": "registered",
+        "digest": data["digest"],
+        "owner": data["owner"],
+        "tier": data["tier"],
+        "run": data.get("run"),
+        "registered": _stamp(change),
+        "evaluations": [],
+        "approvals": [],
+        "live_in": [],
+    }
+
+
+def _fold_version(version: dict[str, Any], change: Change) -> None:
+    data, kind = change["data"], change["type"]
+    if kind == "evaluation.completed":
+        evaluation = {**_stamp(change), "metrics": data["metrics"], "verdict": data.get("verdict", "uncertain")}
+        version["evaluations"].append(evaluation)
+        if version["status"] == "registered":
+            version["status"] = "evaluated"
+    elif kind == "approval.requested":
+        request = {"request": change["id"], "environment": data["environment"], "status": "pending"}
+        version["approvals"].append({**request, "requested": _stamp(change), "decided": None, "rationale": None})
+        version["status"] = "approval pending"
+    else:
+        status = "approved" if kind == "approval.granted" else "rejected"
+        for approval in version["approvals"]:
+            if approval["request"] == data["request"]:
+                approval.update(status=status, decided=_stamp(change), rationale=data["rationale"])
+        version["status"] = status
+
+
+def _fold_deployment(state: dict[str, Any], change: Change) -> None:
+    data, kind = change["data"], change["type"]
+    item = {**_stamp(change), "type": kind, "model": data["model"], "digest": data["digest"], "marks": change["marks"]}
+    state["history"].append(item)
+    if kind == "deployment.authorised":
+        state["authorised"] = item
+    elif kind in ("deployment.completed", "rollback.completed"):
+        state["previous"], state["live"] = state["live"], item
+
+
+def _new_deployment(name: str) -> dict[str, Any]:
+    parsed = parse_name(name)
+    return {
+        "deployment": name,
+        "environment": parsed.namespace,
+        "service": parsed.name,
+        "live": None,
+        "previous": None,
+        "authorised": None,
+        "history": [],
+    }
+
+
+def _mark_live(versions: dict[str, dict[str, Any]], deployments: dict[str, dict[str, Any]]) -> None:
+    """Put what deployments say onto the versions they are about."""
+    for name, state in sorted(deployments.items()):
+        live, previous, authorised = state["live"], state["previous"], state["authorised"]
+        if previous and live and live["type"] == "rollback.completed" and previous["model"] in versions:
+            versions[previous["model"]]["status"] = "rolled back"
+        if authorised and authorised["model"] in versions:
+            done = live is not None and live["index"] > authorised["index"]
+            if not done:
+                versions[authorised["model"]]["status"] = "deploy authorised"
+        if live and live["model"] in versions:
+            versions[live["model"]]["status"] = "live"
+            versions[live["model"]]["live_in"].append(name)
+
+
+def state_as_of(views: ViewReader, as_of: AsOf, subject: str | None = None) -> dict[str, Any]:
+    """The state of models and deployments.
+
+    Args:
+        views: the views.
+        as_of: both clocks.
+        subject: one model, version or deployment; everything when None.
+
+    Returns:
+        ``{"models": [...], "deployments": [...]}``, sorted, made of plain values.
+    """
+    where: list[tuple[str, str, Any]] = []
+    wanted = None if subject is None else parse_name(subject)
+    if subject is not None and wanted is not None and wanted.kind == "deployment":
+        where = [("thing", "=", subject)]
+    versions: dict[str, dict[str, Any]] = {}
+    deployments: dict[str, dict[str, Any]] = {}
+    for change in _changes(views, as_of, where):
+        name = change["model"]
+        if change["kind"] == "deployment":
+            _fold_deployment(deployments.setdefault(change["thing"], _new_deployment(change["thing"])), change)
+        elif change["type"] == "version.registered":
+            versions.setdefault(name, _new_version(change))
+        elif name in versions:
+            _fold_version(versions[name], change)
+    _mark_live(versions, deployments)
+    models: dict[str, list[dict[str, Any]]] = {}
+    for name, version in sorted(versions.items()):
+        stem = name.partition("@")[0]
+        if wanted is None or wanted.kind == "deployment" or subject in (name, stem):
+            models.setdefault(stem, []).append(version)
+    kept = [
+        state
+        for name, state in sorted(deployments.items())
+        if subject is None or name == subject or _touches(state, subject)
+    ]
+    return {
+        "models": [{"model": stem, "versions": found} for stem, found in models.items()],
+        "deployments": kept,
+    }
+
+
+def _touches(state: dict[str, Any], subject: str) -> bool:
+    return any(subject in (item["model"], item["model"].partition("@")[0]) for item in state["history"])
+
+
+def live_at(views: ViewReader, as_of: AsOf, deployment: str) -> tuple[str | None, str | None]:
+    """The version live in a deployment, and the one live before it.
+
+    Returns:
+        Names of model versions, None where there was none.
+    """
+    live: list[str] = []
+    for change in _changes(views, as_of, [("thing", "=", deployment)]):
+        if change["type"] in ("deployment.completed", "rollback.completed"):
+            if not live or live[-1] != change["model"]:
+                live.append(change["model"])
+    return (live[-1] if live else None, live[-2] if len(live) > 1 else None)

@@ -1,0 +1,336 @@
+"""The control assessment: six controls over the life cycle, each with its population and its evidence.
+
+A control is satisfied, not satisfied, not applicable (nothing to test), not assessed (something could not
+be decided) or manual. Nothing is satisfied by default. "Before" always means a smaller log index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ledger.domain.decisions import independent
+from ledger.names import parse_name
+from projections.journal import JournalRow
+from projections.reports.population import Item, ReportContext, evidence_of, matching_rule
+
+__all__ = ["CONTROLS", "Control", "control_assessment"]
+
+GOOD: Final = "satisfied"
+BAD: Final = "not satisfied"
+UNKNOWN: Final = "not assessed"
+EMPTY: Final = "not applicable"
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """One control: what it asks, of which items, and how an item is tested."""
+
+    name: str
+    title: str
+    population: str
+    items: Callable[[ReportContext], Iterator[Item]]
+
+
+def _environment(row: JournalRow) -> str:
+    return parse_name(row["stream"]).namespace or ""
+
+
+def _of_environment(context: ReportContext, rows: list[JournalRow]) -> list[JournalRow]:
+    wanted = context.environment
+    return [row for row in context.in_period(rows) if wanted is None or _environment(row) == wanted]
+
+
+def _version(context: ReportContext, model: str, before: int) -> JournalRow | None:
+    rows = [r for r in context.events("version.registered") if r["subject"] == model and r["index"] < before]
+    return rows[0] if rows else None
+
+
+def _earlier(context: ReportContext, kind: str, before: int, **fields: Any) -> list[JournalRow]:
+    """Events of a type before an index whose ``subject`` or body fields have these values."""
+    found = []
+    for row in context.events(kind):
+        values = {**row["data"], "subject": row["subject"], "stream": row["stream"], "id": row["id"]}
+        if row["index"] < before and all(values.get(name) == value for name, value in fields.items()):
+            found.append(row)
+    return found
+
+
+def _actors(rows: list[JournalRow]) -> set[str]:
+    return {actor for row in rows for actor in (row["actor"], row["on_behalf_of"]) if actor}
+
+
+def _makers(context: ReportContext, version: JournalRow, request: JournalRow | None, before: int) -> set[str]:
+    """Who stands behind a version: who registered it, its run's authors, and who asked for the approval."""
+    run = version["data"].get("run")
+    runs = [
+        row
+        for kind in ("run.started", "run.completed")
+        for row in context.events(kind)
+        if row["stream"] == run and row["index"] < before
+    ]
+    return _actors([version, *runs, *([request] if request else [])])
+
+
+def _four_eyes(context: ReportContext) -> Iterator[Item]:
+    for row in _of_environment(context, context.events("deployment.authorised")):
+        model, environment, index = row["data"]["model"], _environment(row), row["index"]
+        version = _version(context, model, index)
+        tier = None if version is None else version["data"]["tier"]
+        rule = matching_rule(context.rules_at(index), environment, tier)
+        if rule is None or version is None:
+            yield Item(row, UNKNOWN, f"no rule or no registration for {model} was in the log at the time", (row,))
+            continue
+        if rule.approvals == 0:
+            continue
+        approvals = _earlier(
+            context, "approval.granted", index, subject=model, environment=environment, digest=row["data"]["digest"]
+        )
+        yield _count_independent(context, row, version, approvals, rule.approvals)
+
+
+def _count_independent(
+    context: ReportContext, row: JournalRow, version: JournalRow, approvals: list[JournalRow], needed: int
+) -> Item:
+    world = context.world(row["index"])
+    apart, doubtful, requests = [], False, []
+    for approval in approvals:
+        request = next(
+            (r for r in context.events("approval.requested") if r["id"] == approval["data"]["request"]), None
+        )
+        requests += [request] if request else []
+        makers = _makers(context, version, request, approval["index"])
+        verdict = independent(world, _actors([approval]), makers)
+        doubtful |= verdict is None
+        if verdict:
+            apart.append(approval)
+    persons = {context.person_of(approval["actor"]) for approval in apart}
+    evidence = (row, version, *requests, *approvals)
+    if len(persons) >= needed:
+        return Item(row, GOOD, f"{len(persons)} independent approval(s) before it, {needed} needed", evidence)
+    if doubtful:
+        return Item(row, UNKNOWN, "a person behind an approval cannot be resolved", evidence)
+    return Item(row, BAD, f"{len(persons)} independent approval(s) before it, {needed} needed", evidence)
+
+
+def _same_digest(context: ReportContext) -> Iterator[Item]:
+    for row in _of_environment(context, context.events("deployment.completed")):
+        model, index, digest = row["data"]["model"], row["index"], row["data"]["digest"]
+        given = _earlier(context, "deployment.authorised", index, stream=row["stream"], model=model)
+        approved = _earlier(context, "approval.granted", index, subject=model, environment=_environment(row))
+        version = _version(context, model, index)
+        if not given or version is None:
+            continue  # whether it was authorised at all is another control
+        named = {r["data"]["digest"] for r in (version, given[-1], *approved[-1:])}
+        evidence = (row, given[-1], *approved[-1:], version)
+        if named == {digest}:
+            yield Item(row, GOOD, "registered, approved, authorised and deployed digest are one", evidence)
+        else:
+            yield Item(row, BAD, f"{digest} was deployed, and {', '.join(sorted(named))} stood before it", evidence)
+
+
+def _evaluated_first(context: ReportContext) -> Iterator[Item]:
+    for row in context.in_period(context.events("approval.granted")):
+        model, environment = row["subject"], row["data"]["environment"]
+        if context.environment not in (None, environment):
+            continue
+        version = _version(context, model, row["index"])
+        rule = matching_rule(
+            context.rules_at(row["index"]), environment, None if version is None else version["data"]["tier"]
+        )
+        if rule is not None and not rule.evaluation:
+            continue
+        passed = [
+            r
+            for r in _earlier(context, "evaluation.completed", row["index"], subject=model, verdict="pass")
+            if r["data"].get("digest") in (None, row["data"]["digest"])
+        ]
+        if passed:
+            yield Item(row, GOOD, f"{len(passed)} passed evaluation(s) of the same digest before it", (row, *passed))
+        else:
+            yield Item(row, BAD, "no passed evaluation of the same digest before it", (row,))
+
+
+def _missing_provenance(context: ReportContext, version: JournalRow, runs: list[JournalRow]) -> list[str]:
+    """What is missing of the provenance of a version, empty when it is full."""
+    merged: dict[str, Any] = {}
+    for run in runs:
+        merged.update({name: value for name, value in run["data"].items() if value is not None})
+    code = merged.get("code") or {}
+    missing = []
+    if not (code.get("commit") or code.get("digest")):
+        missing.append("code commit or digest")
+    missing += [name for name in ("parameters", "environment", "seed") if name not in merged]
+    inputs = merged.get("inputs") or []
+    if not inputs:
+        missing.append("inputs")
+    for item in inputs:
+        known = _earlier(context, "dataset.registered", runs[-1]["index"], subject=item["subject"], digest=item.get("digest"))
+        if not item.get("digest") or not known:
+            missing.append(f"a registered digest of {item['subject']}")
+    outputs = [item.get("digest") for run in runs for item in run["data"].get("outputs") or []]
+    if version["data"]["digest"] not in outputs:
+        missing.append("a completed run whose output is this digest")
+    return missing
+
+
+def _provenance(context: ReportContext) -> Iterator[Item]:
+    live = [
+        *_of_environment(context, context.events("deployment.completed")),
+        *_of_environment(context, context.events("rollback.completed")),
+    ]
+    seen = set()
+    for row in sorted(live, key=lambda item: item["index"]):
+        model = row["data"]["model"]
+        if model in seen:
+            continue
+        seen.add(model)
+        version = _version(context, model, context.as_of.size)
+        if version is None:
+            yield Item(row, BAD, f"{model} went live and was never registered", (row,))
+            continue
+        name = version["data"].get("run")
+        runs = [
+            r for kind in ("run.started", "run.completed") for r in context.events(kind) if name and r["stream"] == name
+        ]
+        missing = _missing_provenance(context, version, runs) if runs else ["a recorded run"]
+        inputs = {item["subject"] for run in runs for item in run["data"].get("inputs") or []}
+        data = [r for r in context.events("dataset.registered") if r["subject"] in inputs]
+        if missing:
+            yield Item(row, BAD, f"{model} lacks {'; '.join(missing)}", (row, version, *runs, *data))
+        else:
+            yield Item(row, GOOD, f"{model}: data, code, parameters, environment, seed and output", (version, *runs, *data))
+
+
+def _authorised(context: ReportContext) -> Iterator[Item]:
+    for row in _of_environment(context, context.events("deployment.completed")):
+        model = row["data"]["model"]
+        version = _version(context, model, row["index"])
+        tier = None if version is None else version["data"]["tier"]
+        rule = matching_rule(context.rules_at(row["index"]), _environment(row), tier)
+        if rule is not None and not rule.authorisation:
+            continue
+        if "unauthorised" in row["marks"]:
+            yield Item(row, BAD, f"{model} went live in {row['stream']} and no authorisation covered it", (row,))
+            continue
+        given = _earlier(
+            context, "deployment.authorised", row["index"], stream=row["stream"], model=model, digest=row["data"]["digest"]
+        )
+        yield Item(row, GOOD, f"authorised before {model} went live", (row, *given[-1:]))
+
+
+def _rollback_target(context: ReportContext) -> Iterator[Item]:
+    for row in _of_environment(context, context.events("rollback.completed")):
+        model, digest = row["data"]["model"], row["data"]["digest"]
+        earlier = [
+            *_earlier(context, "deployment.completed", row["index"], stream=row["stream"], model=model, digest=digest),
+            *_earlier(context, "rollback.completed", row["index"], stream=row["stream"], model=model, digest=digest),
+        ]
+        if "never-live" in row["marks"]:
+            yield Item(row, BAD, f"{model} was never live in {row['stream']} before", (row,))
+        else:
+            yield Item(row, GOOD, f"{model} had been live in {row['stream']}", (row, *earlier[:1]))
+
+
+CONTROLS: Final = (
+    Control(
+        "four-eyes-before-authorise",
+        "An authorised deployment was approved before by as many other persons as the rules ask for",
+        "deployment.authorised where the rules ask for approvals",
+        _four_eyes,
+    ),
+    Control(
+        "same-digest",
+        "What was deployed is, to the byte, what was registered, approved and authorised",
+        "deployment.completed of versions that were authorised",
+        _same_digest,
+    ),
+    Control(
+        "evaluation-before-approval",
+        "An approval rests on a passed evaluation of the same digest",
+        "approval.granted where the rules ask for an evaluation",
+        _evaluated_first,
+    ),
+    Control(
+        "training-provenance",
+        "A version that went live has full training provenance",
+        "model versions that went live",
+        _provenance,
+    ),
+    Control(
+        "deployment-authorised",
+        "A deployment is covered by an authorisation",
+        "deployment.completed where the rules ask for an authorisation",
+        _authorised,
+    ),
+    Control(
+        "rollback-target-once-live",
+        "A rollback returned to a version that had been live there",
+        "rollback.completed",
+        _rollback_target,
+    ),
+)
+
+
+def _finding(control: Control, context: ReportContext) -> dict[str, Any]:
+    items = list(control.items(context))
+    bad = [item for item in items if item.state == BAD]
+    unknown = [item for item in items if item.state == UNKNOWN]
+    state = EMPTY if not items else BAD if bad else UNKNOWN if unknown else GOOD
+    decisive = bad or unknown or items
+    reasons = {
+        EMPTY: f"nothing to test: the log has no {control.population}",
+        BAD: f"{len(bad)} of {len(items)} failed: " + "; ".join(item.reason for item in bad),
+        UNKNOWN: f"{len(unknown)} of {len(items)} could not be decided: " + "; ".join(item.reason for item in unknown),
+        GOOD: f"all {len(items)} passed",
+    }
+    return {
+        "control": control.name,
+        "title": control.title,
+        "state": state,
+        "reason": reasons[state],
+        "population": {"definition": control.population, "size": len(items), "failed": len(bad)},
+        "evidence": evidence_of(row for item in decisive for row in item.evidence),
+        "items": [
+            {
+                "subject": item.row["subject"],
+                "index": item.row["index"],
+                "state": item.state,
+                "reason": item.reason,
+                "evidence": [entry["index"] for entry in evidence_of(item.evidence)],
+            }
+            for item in items
+        ],
+    }
+
+
+def control_assessment(context: ReportContext) -> dict[str, Any]:
+    """Assess the six controls.
+
+    Args:
+        context: what to look at.
+
+    Returns:
+        The report as plain values; the same context gives the same bytes.
+    """
+    findings = [_finding(control, context) for control in CONTROLS]
+    states = [finding["state"] for finding in findings]
+    void = context.void()
+    return {
+        "schema": "urn:muniment:schema:report.control-assessment.v1",
+        "report": "control-assessment",
+        "ledger": {"ledgerid": context.ledger.ledgerid, "origin": context.ledger.origin},
+        "as_of": context.as_of.describe(),
+        "environment": context.environment,
+        "summary": {state: states.count(state) for state in (GOOD, BAD, EMPTY, UNKNOWN, "manual")},
+        "findings": findings,
+        "void_entries": [{"index": row["index"], "reason": row["reason"]} for row in void],
+        "limits": [
+            "This report supports evidence for these controls; it does not state compliance with anything.",
+            "It covers what was submitted to this ledger; what was never submitted is not known here.",
+            "What emitters claim about the world is not checked, only who claimed it, when it was recorded and in "
+            "which order.",
+            "It rests on the entries up to the size given; `muniment verify log` checks them.",
+        ],
+    }

@@ -1,0 +1,103 @@
+"""Populations: the items a control is tested on, taken from the journal as it stood at one size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ledger.application import Ledger
+from ledger.domain import ActorState, LedgerState
+from ledger.domain.world import World
+from ledger.events.ledgers import Rule
+from projections.asof import AsOf
+from projections.base import ViewReader
+from projections.journal import JournalRow, journal_rows
+
+__all__ = ["Item", "ReportContext", "evidence_of", "matching_rule"]
+
+
+@dataclass(slots=True)
+class ReportContext:
+    """What a report may look at.
+
+    Attributes:
+        ledger: the log.
+        views: views that stand at or beyond the size.
+        as_of: both clocks.
+        since: microseconds; items recorded before are outside the period.
+        until: microseconds; items recorded at or after it are outside; None for no bound.
+        environment: only items of this environment, None for all.
+    """
+
+    ledger: Ledger
+    views: ViewReader
+    as_of: AsOf
+    since: int = 0
+    until: int | None = None
+    environment: str | None = None
+    _cache: dict[str, list[JournalRow]] = field(default_factory=dict)
+
+    def events(self, kind: str) -> list[JournalRow]:
+        """All valid events of a type known at the size, in log order; occurrence later than ``at`` is left out."""
+        if kind not in self._cache:
+            found = journal_rows(self.views, [("type", "=", kind), ("verdict", "=", "valid")], size=self.as_of.size)
+            self._cache[kind] = [row for row in found if row["occurred_at"] <= self.as_of.bound]
+        return self._cache[kind]
+
+    def in_period(self, rows: Iterable[JournalRow]) -> list[JournalRow]:
+        """Those recorded in the period."""
+        stop = self.until
+        return [r for r in rows if r["recorded_at"] >= self.since and (stop is None or r["recorded_at"] < stop)]
+
+    def void(self) -> list[JournalRow]:
+        """Void entries known at the size."""
+        return journal_rows(self.views, [("verdict", "=", "void")], size=self.as_of.size)
+
+    def world(self, index: int) -> World:
+        """The world just before an entry."""
+        return self.ledger.world.at(index)
+
+    def rules_at(self, index: int) -> tuple[Rule, ...]:
+        """Rules in force at an entry."""
+        state = self.world(index).state(f"ledger:{self.ledger.ledgerid}")
+        return state.rules.rules if isinstance(state, LedgerState) else ()
+
+    def person_of(self, actor: str) -> str | None:
+        """The person behind an actor as known at the size."""
+        state = self.world(self.as_of.size).state(f"actor:{actor}")
+        return state.person if isinstance(state, ActorState) else None
+
+
+def matching_rule(rules: Iterable[Rule], environment: str, tier: str | None) -> Rule | None:
+    """The first rule for an environment and tier; an unknown tier matches only rules for every tier."""
+    for rule in rules:
+        if rule.environment in ("*", environment) and rule.tier in ("*", tier):
+            return rule
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One tested item.
+
+    Attributes:
+        row: the event it is.
+        state: ``satisfied``, ``not satisfied`` or ``not assessed``.
+        reason: why, in a sentence.
+        evidence: rows it rests on.
+    """
+
+    row: JournalRow
+    state: str
+    reason: str
+    evidence: tuple[JournalRow, ...] = ()
+
+
+def evidence_of(rows: Iterable[JournalRow]) -> list[dict[str, Any]]:
+    """References into the log, in log order and without repeats."""
+    unique = {row["index"]: row for row in rows}
+    return [
+        {"index": index, "leaf_hash": row["leaf_hash"], "type": row["type"], "subject": row["subject"], "id": row["id"]}
+        for index, row in sorted(unique.items())
+    ]

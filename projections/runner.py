@@ -1,0 +1,172 @@
+"""The runner: feeds judged events to projections page by page.
+
+One transaction a page and view holds the rows and the position. A view that stands on another history
+than the log now has is refused, never mended silently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ledger.application import Ledger
+from ledger.errors import VerificationError
+from ledger.replay import Judged, StoreWorld
+from projections.base import Projection, RowOf
+from projections.views.store import REBUILD_SUFFIX, Position, ViewStore
+
+__all__ = ["Runner", "ViewStatus"]
+
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ViewStatus:
+    """How a view stands.
+
+    Attributes:
+        name: the projection.
+        size: log entries it has applied.
+        log_size: entries of the log.
+        version: version of the projection that made it, 0 when it is empty.
+        current: whether this Muniment makes the same version.
+    """
+
+    name: str
+    size: int
+    log_size: int
+    version: int
+    current: bool
+
+    @property
+    def lag(self) -> int:
+        """Entries it is behind."""
+        return self.log_size - self.size
+
+
+class Runner:
+    """Keeps views up to the log.
+
+    Args:
+        ledger: an open ledger.
+        views: where the views are.
+        projections: which projections to run.
+    """
+
+    def __init__(self, ledger: Ledger, views: ViewStore, projections: Sequence[Projection]) -> None:
+        self._ledger = ledger
+        self.views = views
+        self.projections = tuple(projections)
+
+    def status(self) -> list[ViewStatus]:
+        """How each view stands; makes nothing but the table of positions."""
+        self.views.prepare()
+        size = self._ledger.recorder.head().size
+        found = []
+        for projection in self.projections:
+            at = self.views.position(projection) or Position(0, "", 0)
+            current = at.version in (0, projection.version)
+            found.append(ViewStatus(projection.name, at.size, size, at.version, current))
+        return found
+
+    def lag(self) -> int:
+        """Entries the slowest view is behind."""
+        return max(status.lag for status in self.status())
+
+    def catch_up(self, progress: Callable[[int, int], None] | None = None) -> int:
+        """Bring every view to the present head.
+
+        Args:
+            progress: called with (applied, total) after each page.
+
+        Returns:
+            The size they now stand at.
+
+        Raises:
+            VerificationError: a view was built over another history.
+        """
+        self.views.prepare()
+        world = self._ledger.world
+        size = world.refresh()
+        for projection in self.projections:
+            at = self.views.position(projection)
+            if at is not None and at.size == size and at.version == projection.version:
+                self._check_same_history(projection, at)
+                continue
+            with self.views.lease(projection.name):
+                if at is not None and at.version != projection.version:
+                    self.views.drop(projection)
+                self.views.ensure(projection)
+                self._run(projection, world, size, "", progress)
+        return size
+
+    def _check_same_history(self, projection: Projection, at: Position) -> None:
+        leaf = self._ledger.world.leaf_hash(at.size - 1) if at.size else None
+        if at.size and (leaf is None or leaf.hex() != at.leaf_hash):
+            raise VerificationError(
+                f"the view {projection.name} was built over another history of this log, up to entry {at.size - 1}",
+                fault="anchor",
+                hint="First run `muniment verify log`; then, if the log is good: muniment projection rebuild",
+            )
+
+    def _run(
+        self,
+        projection: Projection,
+        world: StoreWorld,
+        size: int,
+        suffix: str,
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        at = self.views.position(projection, suffix) or Position(0, "", projection.version)
+        self._check_same_history(projection, at)
+        while at.size < size:
+            judged = self._page(world, at.size, min(_PAGE, size - at.size))
+            last = judged[-1].row
+            new = Position(last.entry.index + 1, last.leaf_hash.hex(), projection.version)
+            rows: list[RowOf] = [row for item in judged for row in projection.rows(item)]
+            if not self.views.apply(projection, rows, at.size, new, suffix):
+                at = self.views.position(projection, suffix) or Position(0, "", projection.version)
+                continue
+            at = new
+            if progress is not None:
+                progress(at.size, size)
+
+    def _page(self, world: StoreWorld, start: int, count: int) -> list[Judged]:
+        rows = self._ledger.recorder.rows(start, count)
+        if not rows or rows[0].entry.index != start or rows[-1].entry.index != start + len(rows) - 1:
+            raise VerificationError(f"entry {start} is missing", fault="chain", index=start, hint="muniment verify log")
+        return [world.judge_row(row) for row in rows]
+
+    def rebuild(self, name: str | None = None, progress: Callable[[int, int], None] | None = None) -> dict[str, bool]:
+        """Build views anew beside the old ones and put them in their place.
+
+        Args:
+            name: one projection; all when None.
+            progress: called with (applied, total) after each page.
+
+        Returns:
+            For each view whether the old rows, at the same size, were equal by hash.
+        """
+        self.views.prepare()
+        equal = {}
+        for projection in self.projections:
+            if name not in (None, projection.name):
+                continue
+            with self.views.lease(projection.name):
+                equal[projection.name] = self._rebuild(projection, progress)
+        return equal
+
+    def _rebuild(self, projection: Projection, progress: Callable[[int, int], None] | None) -> bool:
+        self.views.drop(projection, REBUILD_SUFFIX)
+        self.views.ensure(projection, REBUILD_SUFFIX)
+        world = StoreWorld(self._ledger.recorder)  # a fresh fold, so that nothing cached is believed
+        size = world.refresh()
+        at = self.views.position(projection)
+        if at is not None and at.version == projection.version:
+            self.views.ensure(projection)
+            if at.size < size:
+                self._run(projection, world, size, "", None)
+        self._run(projection, world, size, REBUILD_SUFFIX, progress)
+        same = at is None or self.views.digest(projection) == self.views.digest(projection, REBUILD_SUFFIX)
+        self.views.swap(projection)
+        return same

@@ -1,0 +1,226 @@
+"""An incident's timeline: what happened around it and what changed upstream of the version that failed.
+
+What belongs on it is found by following names and lineage, not by knowing stories: the incident's own
+stream, the deployment it is about, monitors that name that deployment, the life of the version that was
+live, and every event about a thing the failing version was made from and the version before it was not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ledger.entry import format_time
+from ledger.errors import InputError
+from projections.asof import AsOf
+from projections.base import ViewReader
+from projections.diff import diff
+from projections.journal import JournalRow, journal_rows
+from projections.lineage import upstream
+from projections.model_state import live_at
+
+__all__ = ["incident_timeline"]
+
+_HOUR = 3_600_000_000
+_LANES = {
+    "dataset": "data",
+    "run": "train",
+    "evaluation": "evaluate",
+    "version": "train",
+    "approval": "approve",
+    "deployment": "deploy",
+    "rollback": "deploy",
+    "monitor": "monitor",
+    "incident": "incident",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Incident:
+    rows: list[JournalRow]
+    opened: JournalRow
+    closed: JournalRow | None
+    deployment: str | None
+    failing: str | None
+    previous: str | None
+
+
+def _find(views: ViewReader, as_of: AsOf, incident: str) -> _Incident:
+    rows = journal_rows(views, [("stream", "=", incident), ("verdict", "=", "valid")], size=as_of.size)
+    opened = next((row for row in rows if row["type"] == "incident.opened"), None)
+    if opened is None:
+        raise InputError(f"{incident} was not opened in this ledger", hint="`muniment incident list` shows incidents.")
+    closed = next((row for row in reversed(rows) if row["type"] == "incident.closed"), None)
+    deployment = opened["data"].get("deployment")
+    failing, previous = opened["data"].get("model"), None
+    if deployment is not None:
+        then = AsOf(opened["occurred_at"], as_of.size, as_of.root, as_of.recorded_at)
+        live, before = live_at(views, then, deployment)
+        failing = failing or live
+        previous = before if live == failing else live
+    return _Incident(rows, opened, closed, deployment, failing, previous)
+
+
+class _Collector:
+    """Rows by index, each with the reason it is here."""
+
+    def __init__(self, views: ViewReader, size: int) -> None:
+        self._views = views
+        self._size = size
+        self.rows: dict[int, JournalRow] = {}
+        self.reasons: dict[int, str] = {}
+
+    def add(self, rows: list[JournalRow], reason: str) -> None:
+        for row in rows:
+            if row["verdict"] == "valid":
+                self.rows.setdefault(row["index"], row)
+                self.reasons.setdefault(row["index"], reason)
+
+    def about(self, subject: str) -> list[JournalRow]:
+        """Events about a thing: a version's own, or a whole stream when it has no version."""
+        stream, _, version = subject.partition("@")
+        found = journal_rows(self._views, [("stream", "=", stream)], size=self._size)
+        return [row for row in found if not version or row["subject"] == subject]
+
+
+def _collect(views: ViewReader, as_of: AsOf, found: _Incident, before: int, after: int) -> _Collector:
+    start = found.opened["occurred_at"] - before
+    end = (found.closed or {}).get("occurred_at")
+    stop = None if end is None else end + after
+    collector = _Collector(views, as_of.size)
+    collector.add(found.rows, "incident")
+    if found.deployment is not None:
+        window = [row for row in collector.about(found.deployment) if start <= row["occurred_at"]]
+        collector.add([row for row in window if stop is None or row["occurred_at"] <= stop], "deployment")
+        signals = journal_rows(views, [("type", "=", "monitor.signal")], size=as_of.size)
+        names = {found.deployment}
+        collector.add(
+            [
+                row
+                for row in signals
+                if row["data"].get("deployment") in names
+                and start <= row["occurred_at"]
+                and (stop is None or row["occurred_at"] <= stop)
+            ],
+            "monitor",
+        )
+    if found.failing is not None:
+        mine = upstream(views, found.failing, size=as_of.size)
+        theirs = upstream(views, found.previous, size=as_of.size) if found.previous else {}
+        for subject, depth in sorted(mine.items(), key=lambda item: (item[1], item[0])):
+            if subject not in theirs:
+                reason = "failing version" if depth == 0 else f"upstream of {found.failing}"
+                collector.add(collector.about(subject), reason)
+    return collector
+
+
+def _baseline(views: ViewReader, as_of: AsOf, row: JournalRow, previous: dict[str, int]) -> JournalRow | None:
+    """The event to compare with: the same kind of event about the previous version's counterpart, else the
+    one before it in the same stream."""
+    same_type = [("type", "=", row["type"]), ("position", "<=", row["index"])]
+    earlier = journal_rows(views, same_type, size=as_of.size)
+    for candidate in reversed(earlier):
+        if candidate["subject"] in previous and candidate["verdict"] == "valid" and candidate["id"] != row["id"]:
+            return candidate
+    for candidate in reversed(earlier):
+        if candidate["stream"] == row["stream"] and candidate["verdict"] == "valid":
+            return candidate
+    return None
+
+
+def _live_change(views: ViewReader, as_of: AsOf, row: JournalRow) -> list[dict[str, Any]]:
+    then = AsOf(row["occurred_at"], as_of.size, as_of.root, as_of.recorded_at)
+    live, before = live_at(views, then, row["stream"])
+    if live != row["data"]["model"] or before is None:
+        return []
+    return [{"field": "live", "before": before, "after": live, "ratio": None}]
+
+
+def _changed(views: ViewReader, as_of: AsOf, row: JournalRow, previous: dict[str, int]) -> dict[str, Any]:
+    if row["type"] in ("deployment.completed", "rollback.completed"):
+        return {"changed": _live_change(views, as_of, row), "compared_with": None}
+    if row["type"].startswith(("incident.", "approval.", "deployment.", "rollback.")):
+        return {"changed": [], "compared_with": None}
+    if row["type"] == "monitor.signal":
+        data = row["data"]
+        if data.get("baseline") is None:
+            return {"changed": [], "compared_with": None}
+        return {"changed": diff({data["metric"]: data["baseline"]}, {data["metric"]: data["value"]}), "compared_with": None}
+    base = _baseline(views, as_of, row, previous)
+    if base is None:
+        return {"changed": [], "compared_with": None}
+    return {"changed": diff(base["data"], row["data"]), "compared_with": base["index"]}
+
+
+def _what(row: JournalRow) -> str:
+    data = row["data"]
+    for name in ("title", "statement", "summary", "note", "rationale", "description", "reason", "model"):
+        if isinstance(data.get(name), str):
+            return str(data[name])
+    if row["type"] == "monitor.signal":
+        return f"{data['metric']} {data['value']}"
+    if isinstance(data.get("metrics"), dict):
+        return ", ".join(f"{name} {value}" for name, value in sorted(data["metrics"].items()))
+    return str(data.get("digest", ""))
+
+
+def incident_timeline(
+    views: ViewReader, as_of: AsOf, incident: str, *, before_hours: float = 24.0, after_hours: float = 4.0
+) -> dict[str, Any]:
+    """The timeline of an incident.
+
+    Args:
+        views: the views.
+        as_of: both clocks; ``at`` leaves out what occurred later.
+        incident: ``incident:<id>``.
+        before_hours: how far before its opening events of the deployment and its monitors are shown.
+        after_hours: how far after its end.
+
+    Returns:
+        Plain values: the incident, the failing and the previous version, and ``rows`` in order of occurrence.
+
+    Raises:
+        InputError: there is no such incident.
+    """
+    found = _find(views, as_of, incident)
+    collector = _collect(views, as_of, found, int(before_hours * _HOUR), int(after_hours * _HOUR))
+    previous = upstream(views, found.previous, size=as_of.size) if found.previous else {}
+    zero = found.opened["occurred_at"]
+    rows = []
+    last = None
+    ordered = sorted(collector.rows.values(), key=lambda row: (row["occurred_at"], row["index"]))
+    for row in ordered:
+        if row["occurred_at"] > as_of.bound:
+            continue
+        reason = collector.reasons[row["index"]]
+        rows.append(
+            {
+                "index": row["index"],
+                "occurred_at": format_time(row["occurred_at"]),
+                "recorded_at": format_time(row["recorded_at"]),
+                "seconds_from_opening": (row["occurred_at"] - zero) / 1e6,
+                "seconds_since_last": None if last is None else (row["occurred_at"] - last) / 1e6,
+                "lane": _LANES.get(row["type"].partition(".")[0], "other"),
+                "type": row["type"],
+                "subject": row["subject"],
+                "actor": row["actor"],
+                "what": _what(row),
+                **_changed(views, as_of, row, previous),
+                "why_here": reason,
+                "upstream": reason.startswith("upstream"),
+                "caused_by": row["causation"] or None,
+                "marks": row["marks"],
+                "leaf_hash": row["leaf_hash"],
+            }
+        )
+        last = row["occurred_at"]
+    return {
+        "incident": incident,
+        "title": found.opened["data"]["title"],
+        "severity": found.opened["data"].get("severity", "medium"),
+        "status": "closed" if found.closed else "open",
+        "deployment": found.deployment,
+        "failing_version": found.failing,
+        "previous_version": found.previous,
+        "rows": rows,
+    }

@@ -1,0 +1,59 @@
+"""Views of a log in SQLite: a file of its own beside the log, so that the log only ever grows."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ledger.errors import ConfigurationError, StorageError
+from ledger.recorders.sqlite_store import SqliteStore
+from projections.views.store import ViewStore
+
+__all__ = ["SqliteViews"]
+
+
+class SqliteViews(ViewStore):
+    """Views in one SQLite file.
+
+    Args:
+        path: the file; it can be deleted at any time and is made again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = SqliteStore(path)
+        super().__init__(self._file)
+
+    def prepare(self) -> None:
+        """See `ViewStore.prepare`."""
+        if not self._file.path.exists():
+            try:
+                self._file.create_file()
+            except ConfigurationError:  # another process made it first
+                pass
+        self._file.run(
+            "CREATE TABLE IF NOT EXISTS $position (name TEXT PRIMARY KEY, size INTEGER NOT NULL, "
+            "leaf_hash TEXT NOT NULL, version INTEGER NOT NULL) STRICT"
+        )
+
+    @contextmanager
+    def lease(self, name: str) -> Iterator[None]:
+        """See `ViewStore.lease`; a lock on a file, released by the system when the process dies."""
+        path = self._file.path.with_name(f"{self._file.path.name}.{name}.lease")
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StorageError(f"{path}: {error.strerror}", hint="The ledger's folder must be writable.") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _types(self) -> tuple[str, str]:
+        return "INTEGER", "TEXT"
+
+    def _existing(self) -> set[str]:
+        return {name for (name,) in self._file.run("SELECT name FROM sqlite_master WHERE type = 'table'")}
