@@ -113,7 +113,7 @@ class Trained:
     scores: Scores
 
 
-# -- data ---------------------------------------------------------------------------------------------------------------
+# -- data ----------------------------------------------------------------------------------------------------------
 
 
 def load_patients() -> Table:
@@ -153,18 +153,18 @@ def read_csv(path: Path) -> Table:
 
 def profile(table: Table) -> dict[str, dict[str, float]]:
     """Mean, standard deviation, least and greatest value of every column."""
-    statistics = {"mean": np.mean, "std": np.std, "min": np.min, "max": np.max}
-    return {
-        name: {key: round(float(function(column)), 3) for key, function in statistics.items()}
-        for name, column in zip(table.columns, table.values.T, strict=True)
-    }
+    found = {}
+    for name, column in zip(table.columns, table.values.T, strict=True):
+        statistics = {"mean": column.mean(), "std": column.std(), "min": column.min(), "max": column.max()}
+        found[name] = {key: round(float(value), 3) for key, value in statistics.items()}
+    return found
 
 
-# -- learning -----------------------------------------------------------------------------------------------------------
+# -- learning ------------------------------------------------------------------------------------------------------
 
 
 def build_model(parameters: Mapping[str, Any]) -> Any:
-    """A logistic regression on standardised measurements; ``clip`` first cuts them to the range of the training rows."""
+    """A logistic regression on standardised measurements; ``clip`` first cuts them to their range in training."""
     guard = [MinMaxScaler(clip=True)] if parameters["clip"] else []
     return make_pipeline(*guard, StandardScaler(), LogisticRegression(C=parameters["C"]))
 
@@ -197,18 +197,19 @@ def environment_digest(folder: Path) -> str:
     return muniment.file_digest(path)
 
 
-# -- the pipeline and what it emits -------------------------------------------------------------------------------------
+# -- the pipeline and what it emits --------------------------------------------------------------------------------
 
 
-def log(receipt: muniment.Receipt, what: str) -> muniment.Receipt:
-    """One line about an event that was recorded."""
+def log(receipt: muniment.Receipt, kind: str, subject: str) -> muniment.Receipt:
+    """Print one line about an event that was recorded."""
     marks = f"   << {', '.join(receipt.marks)}" if receipt.marks else ""
-    print(f"  #{receipt.index:<3} {what:<34} {receipt.stream}{marks}")
+    print(f"   #{receipt.index:<3} {kind:<30} {subject}{marks}")
     return receipt
 
 
-def _emit(ledger: muniment.Ledger, kind: str, subject: str, **fields: Any) -> muniment.Receipt:
-    return log(ledger.emit(kind, subject, **fields), kind)
+def emit(ledger: muniment.Ledger, kind: str, subject: str, **fields: Any) -> muniment.Receipt:
+    """Record an event and print a line about it."""
+    return log(ledger.emit(kind, subject, **fields), kind, subject)
 
 
 def register_data(ledger: muniment.Ledger, folder: Path, version: str, table: Table, description: str) -> Snapshot:
@@ -216,7 +217,7 @@ def register_data(ledger: muniment.Ledger, folder: Path, version: str, table: Ta
     path = folder / f"clinic-patients-{version}.csv"
     write_csv(path, table)
     subject, digest = f"{DATASET}@{version}", muniment.file_digest(path)
-    receipt = _emit(
+    receipt = emit(
         ledger,
         "dataset.registered",
         subject,
@@ -236,10 +237,10 @@ def register_data(ledger: muniment.Ledger, folder: Path, version: str, table: Ta
 def train(
     ledger: muniment.Ledger, folder: Path, version: str, data: Snapshot, *, owner: str, clip: bool = False
 ) -> Trained:
-    """Train on a snapshot, measure on the part of it that was held out, keep the model; the run is recorded throughout."""
+    """Train on a snapshot, measure on the part of it that was held out, keep the model; record start and end."""
     run, subject = f"run:progression-{version}", f"{MODEL}@{version}"
     parameters = {"model": "logistic-regression", "C": 1.0, "clip": clip, "hold_out": 0.3}
-    _emit(
+    emit(
         ledger,
         "run.started",
         run,
@@ -262,7 +263,7 @@ def train(
     path = folder / f"progression-{version}.joblib"
     joblib.dump(model, path)
     digest = muniment.file_digest(path)
-    _emit(
+    emit(
         ledger,
         "run.completed",
         run,
@@ -277,7 +278,7 @@ def register_version(
     ledger: muniment.Ledger, version: str, trained: Trained, *, owner: str, description: str
 ) -> muniment.Receipt:
     """Register what a run made as a version of the model."""
-    return _emit(
+    return emit(
         ledger,
         "version.registered",
         f"{MODEL}@{version}",
@@ -295,7 +296,7 @@ def register_version(
 def evaluate(ledger: muniment.Ledger, version: str, trained: Trained) -> muniment.Receipt:
     """Load the model that was kept, measure it on its hold-out and record the verdict."""
     scores = score(joblib.load(trained.path), trained.hold_out)
-    return _emit(
+    return emit(
         ledger,
         "evaluation.completed",
         f"{MODEL}@{version}",
@@ -310,13 +311,13 @@ def evaluate(ledger: muniment.Ledger, version: str, trained: Trained) -> munimen
 
 
 def watch(
-    ledger: muniment.Ledger, folder: Path, version: str, model: Any, window: str, table: Table, *, baseline: float
+    ledger: muniment.Ledger, folder: Path, version: str, model: Any, *, window: str, table: Table, baseline: float
 ) -> tuple[Scores, muniment.Receipt]:
     """Measure the live version on patients whose outcome has become known, and record what monitoring saw."""
-    scores = score(model, table)
     path = folder / f"live-{window}.csv"
     write_csv(path, table)
-    receipt = _emit(
+    scores = score(model, read_csv(path))
+    receipt = emit(
         ledger,
         "monitor.signal",
         MONITOR,
@@ -329,6 +330,8 @@ def watch(
         deployment=DEPLOYMENT,
         model=f"{MODEL}@{version}",
         slices=scores.slices,
-        refs=[{"role": "measured-on", "subject": f"dataset:clinic-live@{window}", "digest": muniment.file_digest(path)}],
+        refs=[
+            {"role": "measured-on", "subject": f"dataset:clinic-live@{window}", "digest": muniment.file_digest(path)}
+        ],
     )
     return scores, receipt

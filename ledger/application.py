@@ -369,6 +369,10 @@ class Ledger:
             )
         return sign_head(self.recorder, self._checkpoint_signer, self.vkey)
 
+    def use_checkpoint_signer(self, signer: Signer) -> None:
+        """Sign heads with this key from now on."""
+        self._checkpoint_signer = signer
+
     @property
     def can_sign_heads(self) -> bool:
         """Whether the checkpoint key is at hand."""

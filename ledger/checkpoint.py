@@ -155,13 +155,11 @@ def parse_origin(text: str) -> str:
 
 
 def _b64decode(text: str, what: str) -> bytes:
+    # Unused bits are the business of the callers: each writes again what it read.
     try:
-        data = base64.b64decode(text, validate=True)
+        return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise InputError(f"{what} is not padded standard base64") from None
-    if _b64encode(data) != text:
-        raise InputError(f"{what} is not padded standard base64")
-    return data
 
 
 def _b64encode(data: bytes) -> str:

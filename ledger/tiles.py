@@ -230,7 +230,7 @@ def parse_bundle(data: bytes) -> list[bytes]:
     at = 0
     while at < len(data) and len(entries) <= TILE_WIDTH:
         end = at + 2 + int.from_bytes(data[at : at + 2], "big")
-        if at + 2 > len(data) or end > len(data):
+        if end > len(data):
             raise InputError("an entry bundle is cut short")
         entries.append(data[at + 2 : end])
         at = end

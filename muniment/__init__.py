@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         TrustStateError,
         VerificationError,
     )
-    from ledger.session import emit, file_digest, init, open  # noqa: A004 - muniment.open() reads best
+    from ledger.session import emit, file_digest, init, open
 
 __all__ = [
     "AuthenticationError",

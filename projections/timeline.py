@@ -116,7 +116,8 @@ def _collect(views: ViewReader, as_of: AsOf, found: _Incident, before: int, afte
 
 def _baseline(views: ViewReader, as_of: AsOf, row: JournalRow, previous: dict[str, int]) -> JournalRow | None:
     """The event to compare with: the same kind of event about the previous version's counterpart, else the
-    one before it in the same stream."""
+    one before it in the same stream.
+    """
     same_type = [("type", "=", row["type"]), ("position", "<=", row["index"])]
     earlier = journal_rows(views, same_type, size=as_of.size)
     for candidate in reversed(earlier):
@@ -145,7 +146,10 @@ def _changed(views: ViewReader, as_of: AsOf, row: JournalRow, previous: dict[str
         data = row["data"]
         if data.get("baseline") is None:
             return {"changed": [], "compared_with": None}
-        return {"changed": diff({data["metric"]: data["baseline"]}, {data["metric"]: data["value"]}), "compared_with": None}
+        return {
+            "changed": diff({data["metric"]: data["baseline"]}, {data["metric"]: data["value"]}),
+            "compared_with": None,
+        }
     base = _baseline(views, as_of, row, previous)
     if base is None:
         return {"changed": [], "compared_with": None}

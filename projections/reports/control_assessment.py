@@ -166,7 +166,9 @@ def _missing_provenance(context: ReportContext, version: JournalRow, runs: list[
     if not inputs:
         missing.append("inputs")
     for item in inputs:
-        known = _earlier(context, "dataset.registered", runs[-1]["index"], subject=item["subject"], digest=item.get("digest"))
+        known = _earlier(
+            context, "dataset.registered", runs[-1]["index"], subject=item["subject"], digest=item.get("digest")
+        )
         if not item.get("digest") or not known:
             missing.append(f"a registered digest of {item['subject']}")
     outputs = [item.get("digest") for run in runs for item in run["data"].get("outputs") or []]
@@ -200,7 +202,9 @@ def _provenance(context: ReportContext) -> Iterator[Item]:
         if missing:
             yield Item(row, BAD, f"{model} lacks {'; '.join(missing)}", (row, version, *runs, *data))
         else:
-            yield Item(row, GOOD, f"{model}: data, code, parameters, environment, seed and output", (version, *runs, *data))
+            yield Item(
+                row, GOOD, f"{model}: data, code, parameters, environment, seed and output", (version, *runs, *data)
+            )
 
 
 def _authorised(context: ReportContext) -> Iterator[Item]:
@@ -215,7 +219,12 @@ def _authorised(context: ReportContext) -> Iterator[Item]:
             yield Item(row, BAD, f"{model} went live in {row['stream']} and no authorisation covered it", (row,))
             continue
         given = _earlier(
-            context, "deployment.authorised", row["index"], stream=row["stream"], model=model, digest=row["data"]["digest"]
+            context,
+            "deployment.authorised",
+            row["index"],
+            stream=row["stream"],
+            model=model,
+            digest=row["data"]["digest"],
         )
         yield Item(row, GOOD, f"authorised before {model} went live", (row, *given[-1:]))
 

@@ -121,9 +121,7 @@ class ViewStore(ABC):
         )
         return Position(*found[0]) if found else None
 
-    def apply(
-        self, projection: Projection, rows: Iterable[RowOf], old: int, new: Position, suffix: str = ""
-    ) -> bool:
+    def apply(self, projection: Projection, rows: Iterable[RowOf], old: int, new: Position, suffix: str = "") -> bool:
         """Insert rows and move the position from ``old`` to ``new`` in one transaction.
 
         Returns:
@@ -195,5 +193,3 @@ class ViewStore(ABC):
             for fields in self._all(table, suffix):
                 total.update(format_json(list(fields)) + b"\n")
         return total.hexdigest()
-
-

@@ -218,6 +218,9 @@ def test_limits_of_a_note():
         parse_note(b"a" * (MAX_NOTE + 1))
     with pytest.raises(InputError):
         format_note(Note(TEXT, ()))
+    for text in ("", "no newline", "\nstart", "a\n\nb\n", "end\n\n", "tab\t\n"):
+        with pytest.raises(InputError):
+            format_note(Note(text, parse_note(NOTE).signatures))
     with pytest.raises(InputError):
         parse_note(b"\xff\n\n")
     with pytest.raises(InputError):
@@ -285,6 +288,22 @@ def test_cosignatures():
     for time in (0, -1, 2**63):
         with pytest.raises(InputError):
             cosign_checkpoint(TEXT, WITNESS, "w", time)
+
+
+@pytest.mark.parametrize("time", [0, 2**63, 2**64 - 1])
+def test_a_signed_time_out_of_range_is_refused(time):
+    message = f"cosignature/v1\ntime {time}\n{TEXT}".encode()
+    line = NoteSignature(WITNESS_VKEY.name, WITNESS_VKEY.key_hash, time.to_bytes(8, "big") + WITNESS.sign(message))
+    with pytest.raises(VerificationError):
+        verify_cosignature(parse_note(with_lines(line)), WITNESS_VKEY)
+
+
+def test_a_cosignature_on_something_else_is_refused():
+    text = "hello\n"
+    message = f"cosignature/v1\ntime 5\n{text}".encode()
+    blob = (5).to_bytes(8, "big") + WITNESS.sign(message)
+    with pytest.raises(InputError, match="three lines"):
+        verify_cosignature(Note(text, (NoteSignature(WITNESS_VKEY.name, WITNESS_VKEY.key_hash, blob),)), WITNESS_VKEY)
 
 
 def test_the_earliest_of_several_cosignatures_counts():

@@ -169,6 +169,11 @@ def test_the_largest_entry():
 SLASH = format_entry(dataclasses.replace(ENTRY, subject="model:a/b"))
 
 
+def test_another_version_is_named():
+    with pytest.raises(InputError, match="entry version 2 is unknown"):
+        parse_entry(_members(v=2))
+
+
 def _members(**changes):
     value = {**json.loads(GOOD), **changes}
     return format_json({name: item for name, item in value.items() if item is not None})

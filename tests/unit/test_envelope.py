@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,30 @@ def test_only_one_spelling_is_accepted(why, data):
     parse_envelope(_dump(GOOD))  # the rest of the envelope is not to blame
     with pytest.raises(InputError):
         parse_envelope(data)
+
+
+ONE = format_signatures(sign_payload(b"{}", SIGNERS[:1]).signatures)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        ONE + b"\n",
+        ONE.replace(b",", b", "),
+        ONE.replace(b"keyid", b"\\u006beyid"),
+        ONE.replace(b'=="}', b'"}'),
+        ONE[:-1] + b"," + ONE[1:],
+        ONE[:-1] + b",]",
+    ],
+    ids=count(),
+)
+def test_only_one_spelling_of_signatures_is_accepted(data):
+    assert len(parse_signatures(ONE)) == 1
+    with pytest.raises(InputError):
+        parse_signatures(data)
 
 
 def test_limits():

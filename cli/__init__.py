@@ -1,0 +1,1 @@
+"""The command line: thin shells over `ledger` and `projections`, one module per command group."""

@@ -1,0 +1,203 @@
+"""What every command shares: global options, the ledger meant, and how errors are shown."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from ledger.application import Ledger, Receipt
+    from ledger.errors import LedgerError
+    from ledger.home import Home
+    from projections.runner import Runner
+
+__all__ = ["App", "common_options", "global_options", "pass_app", "show_error", "write_options"]
+
+FORMATS = ("text", "json", "ndjson")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def global_options(function: _Function) -> _Function:
+    """Options before the command."""
+    for option in reversed(
+        [
+            click.option("--ledger", metavar="URL|DIR", help="Which ledger: a store's URL or a folder with .muniment."),
+            click.option("-o", "--output", type=click.Choice(FORMATS), help="Output format; text by default."),
+            click.option("--no-color", is_flag=True, help="No colours (NO_COLOR works too)."),
+            click.option("--as", "actor", metavar="ACTOR", help="Actor to sign as (MUNIMENT_ACTOR)."),
+            click.option("--expect-origin", metavar="NAME", help="Refuse any ledger but the one of this origin."),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def _override(name: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    def set_value(ctx: click.Context, _parameter: click.Parameter, value: Any) -> Any:
+        if value:
+            setattr(ctx.find_object(App), name, value)
+        return value
+
+    return set_value
+
+
+def common_options(function: _Function) -> _Function:
+    """The same options after the command, where people type them."""
+    options = [
+        click.option(
+            "-o", "--output", type=click.Choice(FORMATS), expose_value=False, callback=_override("output"),
+            help="Output format; text by default.",
+        ),
+        click.option("--ledger", hidden=True, expose_value=False, callback=_override("ledger")),
+    ]  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def write_options(function: _Function) -> _Function:
+    """`common_options` and the options of events we sign."""
+    options = [
+        click.option("--as", "actor", expose_value=False, callback=_override("actor"), help="Actor to sign as."),
+        click.option("--at", "occurred_at", metavar="TIME", help="When it happened (ISO 8601); now by default."),
+        click.option("--on-behalf-of", metavar="ACTOR", help="Actor this is done for."),
+        click.option("--correlation", metavar="ID", help="Id that ties an undertaking together."),
+        click.option("--id", "event_id", metavar="UUID", help="Event id; the same id again repeats nothing."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return common_options(function)
+
+
+class App:
+    """The state of one invocation.
+
+    Args:
+        ledger: ``--ledger``.
+        output: ``-o``.
+        no_color: ``--no-color``.
+        actor: ``--as``.
+        expect_origin: ``--expect-origin``.
+    """
+
+    def __init__(
+        self, *, ledger: str | None, output: str | None, no_color: bool, actor: str | None, expect_origin: str | None
+    ) -> None:
+        self.ledger = ledger
+        self.output = output or "text"
+        self.no_color = no_color or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+        self.actor = actor
+        self.expect_origin = expect_origin
+        self._home: Home | None = None
+
+    @property
+    def home(self) -> Home:
+        """The ledger meant and what this machine has about it."""
+        if self._home is None:
+            from ledger.home import Home  # noqa: PLC0415 - loaded when a command needs it
+
+            self._home = Home.find(self.ledger, _passphrase)
+        return self._home
+
+    def _check_origin(self, ledger: Ledger) -> None:
+        if self.expect_origin is not None and ledger.origin != self.expect_origin:
+            from ledger.errors import ConfigurationError  # noqa: PLC0415
+
+            raise ConfigurationError(f"this is the ledger {ledger.origin}, and {self.expect_origin} was expected")
+
+    @contextmanager
+    def reader(self) -> Iterator[Ledger]:
+        """The ledger for reading."""
+        with self.home.open_reader() as ledger:
+            self._check_origin(ledger)
+            yield ledger
+
+    @contextmanager
+    def writer(self) -> Iterator[Ledger]:
+        """The ledger for writing; its origin is said on stderr and its head signed at the end."""
+        ledger = self.home.open(self.actor)
+        try:
+            self._check_origin(ledger)
+            self.note(f"ledger {ledger.origin}, as {self.display(str(ledger.actor))}")
+            yield ledger
+        except BaseException:
+            ledger.recorder.close()  # nothing more is signed or remembered after a failure
+            raise
+        else:
+            ledger.close()
+
+    @contextmanager
+    def views(self) -> Iterator[tuple[Ledger, Runner, int]]:
+        """The ledger with its views brought up to the head, and the size they stand at."""
+        from cli.output import progress  # noqa: PLC0415
+        from projections.catalogue import open_runner  # noqa: PLC0415
+
+        with self.reader() as ledger:
+            runner = open_runner(ledger, self.home.url)
+            try:
+                with progress(self, "reading the log") as advance:
+                    size = runner.catch_up(advance)
+                yield ledger, runner, size
+            finally:
+                runner.views.close()
+
+    def display(self, actor: str) -> str:
+        """An actor's display name with its id, or the id."""
+        name = self.home.names().get(actor)
+        return actor if name is None else f"{name} ({actor})"
+
+    def note(self, text: str) -> None:
+        """Say something on stderr."""
+        click.echo(text, err=True)
+
+    def show_receipt(self, receipt: Receipt, *, then: str = "") -> None:
+        """Print a receipt: data on stdout, remarks on stderr."""
+        from cli.output import print_record  # noqa: PLC0415
+        from ledger.entry import format_time  # noqa: PLC0415
+
+        data = {
+            "id": receipt.id,
+            "index": receipt.index,
+            "leaf_hash": receipt.leaf_hash.hex(),
+            "stream": receipt.stream,
+            "revision": receipt.revision,
+            "recorded_at": format_time(receipt.recorded_at),
+            "status": receipt.status,
+            "marks": list(receipt.marks),
+            "existing": receipt.existing,
+        }
+        text = f"{'already recorded' if receipt.existing else 'recorded'} {receipt.index} {receipt.id}"
+        print_record(self, data, text)
+        for mark in receipt.marks:
+            self.note(f"marked {mark}: this is kept and will be a finding")
+        if then:
+            self.note(then)
+
+
+pass_app = click.make_pass_decorator(App)
+
+
+def _passphrase() -> bytes | None:
+    value = os.environ.get("MUNIMENT_PASSPHRASE")
+    if value is not None:
+        return value.encode()
+    if sys.stdin.isatty():
+        return str(click.prompt("Passphrase of the private key", hide_input=True, err=True)).encode()
+    return None
+
+
+def show_error(error: LedgerError) -> None:
+    """Print what went wrong and the next step to stderr."""
+    from ledger.errors import VerificationError  # noqa: PLC0415
+
+    where = ""
+    if isinstance(error, VerificationError):
+        where = f" [{error.fault}{'' if error.index is None else f' at entry {error.index}'}]"
+    click.echo(f"Error: {error.message}{where}", err=True)
+    if error.hint:
+        click.echo(f"Next:  {error.hint}", err=True)

@@ -1,0 +1,113 @@
+"""Requests, approvals, authorisations and rollbacks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from cli.app import App, pass_app, write_options
+
+__all__ = ["approve", "authorise", "reject", "request", "rollback"]
+
+
+@click.command(short_help="Ask that a version may go to an environment.")
+@click.argument("model", metavar="MODEL@VERSION")
+@click.option("--env", "environment", required=True, help="Environment, for example prod.")
+@click.option("--reason", help="Why.")
+@write_options
+@pass_app
+def request(app: App, model: str, environment: str, **options: Any) -> None:
+    """Ask that a version may go to an environment.
+
+    Example: muniment request model:tx@1 --env prod
+    """
+    from ledger.commands import request_approval  # noqa: PLC0415
+
+    with app.writer() as ledger:
+        receipt = request_approval(ledger, model, environment, **options)
+        app.show_receipt(receipt, then=f"Waiting for another person: muniment approve {model} --rationale …")
+
+
+def _deciding(function: Any) -> Any:
+    for option in reversed(
+        [
+            click.argument("model", metavar="MODEL@VERSION"),
+            click.option("--rationale", required=True, help="Why; shown in every report."),
+            click.option("--env", "environment", help="Which request, when there are several."),
+            click.option("--request", metavar="ID", help="Event id of the request, instead of the newest open one."),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+@click.command(short_help="Approve the newest open request of a version.")
+@_deciding
+@write_options
+@pass_app
+def approve(app: App, model: str, environment: str | None, **options: Any) -> None:
+    """Approve a request, having looked at its evidence (`muniment state MODEL@VERSION`).
+
+    Example: muniment approve model:tx@1 --rationale "validation report reviewed"
+    """
+    from ledger.commands import approve as decide  # noqa: PLC0415
+
+    with app.writer() as ledger:
+        app.show_receipt(decide(ledger, model, environment, **options))
+
+
+@click.command(short_help="Turn the newest open request of a version down.")
+@_deciding
+@write_options
+@pass_app
+def reject(app: App, model: str, environment: str | None, **options: Any) -> None:
+    """Turn a request down.
+
+    Example: muniment reject model:tx@2 --rationale "recall drops for women"
+    """
+    from ledger.commands import reject as decide  # noqa: PLC0415
+
+    with app.writer() as ledger:
+        app.show_receipt(decide(ledger, model, environment, **options))
+
+
+@click.command(short_help="Authorise a deployment; nothing is deployed by it.")
+@click.argument("deployment")
+@click.option("--model", required=True, metavar="MODEL@VERSION", help="What may be deployed.")
+@click.option("--reason", help="Why.")
+@write_options
+@pass_app
+def authorise(app: App, deployment: str, model: str, **options: Any) -> None:
+    """Authorise a deployment.
+
+    Example: muniment authorise deployment:prod/tx --model model:tx@1
+    """
+    from ledger.commands import authorise as decide  # noqa: PLC0415
+
+    with app.writer() as ledger:
+        receipt = decide(ledger, deployment, model, **options)
+        app.show_receipt(
+            receipt, then=f"Recorded; nothing was changed in {deployment}; waiting for deployment.completed."
+        )
+
+
+@click.command(short_help="Authorise a return to an earlier version; never blocked.")
+@click.argument("deployment")
+@click.option("--to", "model", required=True, metavar="MODEL@VERSION", help="The version to return to.")
+@click.option("--incident", metavar="SUBJECT", help="The incident it answers.")
+@click.option("--reason", help="Why.")
+@write_options
+@pass_app
+def rollback(app: App, deployment: str, model: str, **options: Any) -> None:
+    """Authorise a rollback.
+
+    Example: muniment rollback deployment:prod/tx --to model:tx@1 --incident incident:inc-1
+    """
+    from ledger.commands import roll_back  # noqa: PLC0415
+
+    with app.writer() as ledger:
+        receipt = roll_back(ledger, deployment, model, **options)
+        app.show_receipt(
+            receipt, then=f"Recorded; nothing was changed in {deployment}; waiting for rollback.completed."
+        )

@@ -1,0 +1,129 @@
+"""`muniment incident`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from cli.app import App, common_options, pass_app, write_options
+from cli.output import print_record, table
+
+__all__ = ["incident"]
+
+
+@click.group(short_help="Open, note, mitigate, explain and close incidents.")
+def incident() -> None:
+    """Incidents are never refused for policy reasons, by any enrolled actor."""
+
+
+@incident.command("open")
+@click.argument("subject")
+@click.option("--title", required=True, help="What is wrong, in a line.")
+@click.option("--severity", type=click.Choice(["low", "medium", "high", "critical"]), default="medium",
+              show_default=True, help="How bad it is.")  # fmt: skip
+@click.option("--deployment", metavar="SUBJECT", help="The deployment that suffers.")
+@click.option("--model", metavar="MODEL@VERSION", help="The version that failed, when known.")
+@click.option("--description", help="More about it.")
+@write_options
+@pass_app
+def open_(app: App, subject: str, **options: Any) -> None:
+    """Open an incident.
+
+    Example: muniment incident open incident:inc-1 --title "AUC fell" --deployment deployment:prod/tx
+    """
+    with app.writer() as ledger:
+        receipt = ledger.emit("incident.opened", subject, **options)
+        app.show_receipt(receipt, then=f"What changed before it: muniment timeline {subject}")
+
+
+@incident.command()
+@click.argument("subject")
+@click.argument("text")
+@write_options
+@pass_app
+def note(app: App, subject: str, text: str, **options: Any) -> None:
+    """Add a remark to the timeline."""
+    with app.writer() as ledger:
+        app.show_receipt(ledger.emit("incident.noted", subject, note=text, **options))
+
+
+@incident.command()
+@click.argument("subject")
+@click.option("--note", help="How.")
+@write_options
+@pass_app
+def mitigate(app: App, subject: str, **options: Any) -> None:
+    """Record that the harm has stopped."""
+    with app.writer() as ledger:
+        app.show_receipt(ledger.emit("incident.mitigated", subject, **options))
+
+
+@incident.command("cause")
+@click.argument("subject")
+@click.option(
+    "--category", required=True, help="Kind of cause.",
+    type=click.Choice(["data", "code", "model", "configuration", "process", "infrastructure", "external", "unknown"]),
+)  # fmt: skip
+@click.option("--statement", required=True, help="What caused it.")
+@write_options
+@pass_app
+def cause(app: App, subject: str, **options: Any) -> None:
+    """Record the root cause people concluded on."""
+    with app.writer() as ledger:
+        app.show_receipt(ledger.emit("incident.root_cause_recorded", subject, **options))
+
+
+@incident.command()
+@click.argument("subject")
+@click.option("--title", required=True, help="What is to be done.")
+@click.option("--kind", type=click.Choice(["prevent", "detect", "mitigate"]), default="prevent", show_default=True,
+              help="What it is for.")  # fmt: skip
+@click.option("--owner", metavar="ACTOR", help="Who does it.")
+@click.option("--due", metavar="YYYY-MM-DD", help="By when.")
+@write_options
+@pass_app
+def action(app: App, subject: str, **options: Any) -> None:
+    """Record an action item."""
+    with app.writer() as ledger:
+        app.show_receipt(ledger.emit("incident.action_item_created", subject, **options))
+
+
+@incident.command()
+@click.argument("subject")
+@click.option("--summary", required=True, help="How it ended.")
+@write_options
+@pass_app
+def close(app: App, subject: str, **options: Any) -> None:
+    """Close an incident."""
+    with app.writer() as ledger:
+        app.show_receipt(ledger.emit("incident.closed", subject, **options))
+
+
+@incident.command("list")
+@common_options
+@pass_app
+def list_(app: App) -> None:
+    """List incidents."""
+    from ledger.entry import format_time  # noqa: PLC0415
+    from projections.journal import journal_rows  # noqa: PLC0415
+
+    with app.views() as (_, runner, size):
+        opened = journal_rows(runner.views, [("type", "=", "incident.opened"), ("verdict", "=", "valid")], size=size)
+        closed = {row["stream"] for row in journal_rows(runner.views, [("type", "=", "incident.closed")], size=size)}
+    items = [
+        {
+            "incident": row["subject"],
+            "title": row["data"]["title"],
+            "severity": row["data"].get("severity", "medium"),
+            "status": "closed" if row["stream"] in closed else "open",
+            "opened_at": format_time(row["occurred_at"]),
+            "index": row["index"],
+        }
+        for row in opened
+    ]
+    if app.output == "text":
+        columns = ("incident", "status", "severity", "opened_at", "title")
+        table(app, "Incidents", columns, ([str(item[name]) for name in columns] for item in items))
+    else:
+        print_record(app, {"incidents": items}, "")

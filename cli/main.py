@@ -1,0 +1,142 @@
+"""The `muniment` command: lazy loading, global options, and exit codes.
+
+Nothing of the ledger is imported before a command runs, so that help and completion stay quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from cli.app import App, global_options, show_error
+
+__all__ = ["COMMANDS", "cli", "main"]
+
+#: Command: (where it is, its short help), in the order of `muniment --help`.
+COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
+    "Start": {
+        "init": ("cli.create:init", "Create a ledger here."),
+        "doctor": ("cli.operate:doctor", "Check this installation, the store and the trust state."),
+    },
+    "Write": {
+        "emit": ("cli.emit:emit", "Append one event."),
+        "record": ("cli.record:record", "Record facts with friendly options."),
+        "request": ("cli.decisions:request", "Ask that a version may go to an environment."),
+        "approve": ("cli.decisions:approve", "Approve the newest open request of a version."),
+        "reject": ("cli.decisions:reject", "Turn the newest open request of a version down."),
+        "authorise": ("cli.decisions:authorise", "Authorise a deployment; nothing is deployed by it."),
+        "rollback": ("cli.decisions:rollback", "Authorise a return to an earlier version; never blocked."),
+        "incident": ("cli.incident:incident", "Open, note, mitigate, explain and close incidents."),
+    },
+    "Read": {
+        "log": ("cli.reading:log", "Show entries in log order."),
+        "show": ("cli.reading:show", "Show one event with its entry."),
+        "state": ("cli.reading:state", "Show what is registered, approved and live, as of any time."),
+        "timeline": ("cli.reading:timeline", "Show an incident's timeline with what changed."),
+        "report": ("cli.report:report", "Generate machine-readable reports."),
+    },
+    "Check": {
+        "verify": ("cli.verify:verify", "Check the log, or one event, from stored bytes."),
+        "proof": ("cli.proof:proof", "Make proofs others can check."),
+        "checkpoint": ("cli.proof:checkpoint", "Show signed heads and their key."),
+        "export": ("cli.proof:export", "Export the log for foreign verifiers."),
+    },
+    "Operate": {
+        "actor": ("cli.actors:actor", "Enrol, list and revoke actors."),
+        "key": ("cli.actors:key", "Enrol, list and revoke keys."),
+        "projection": ("cli.operate:projection", "Show and rebuild views."),
+    },
+}
+
+
+class LazyGroup(click.Group):
+    """Loads a command's module when that command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order of the help."""
+        return [name for group in COMMANDS.values() for name in group]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command."""
+        for group in COMMANDS.values():
+            if cmd_name in group:
+                module, _, attribute = group[cmd_name][0].partition(":")
+                command: click.Command = getattr(importlib.import_module(module), attribute)
+                return command
+        return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the nearest command when there is none of this name."""
+        from difflib import get_close_matches  # noqa: PLC0415 - only on the error path
+
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = get_close_matches(args[0], self.list_commands(ctx), n=2) if args else []
+            if near:
+                error.message += f" Did you mean {' or '.join(near)}?"
+            raise
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help from the table, importing nothing."""
+        for title, group in COMMANDS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, text) for name, (_, text) in group.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@global_options
+@click.version_option(package_name="muniment", prog_name="muniment")
+@click.pass_context
+def cli(ctx: click.Context, **options: Any) -> None:
+    """Audit and provenance ledger for machine-learning governance.
+
+    stdout is data, everything else goes to stderr. Exit codes: 0 done and good, 1 checked and bad or refused
+    by a gate, 2 usage or malformed input, 3 nothing to check, 4 not authenticated or not allowed, 5 conflict,
+    6 store unavailable, 7 local trust state damaged, 8 configuration or keys, 70 a bug in Muniment.
+    """
+    ctx.obj = App(**options)
+
+
+def _report_bug(error: Exception) -> int:
+    if os.environ.get("MUNIMENT_DEBUG"):
+        raise error
+    click.echo(f"Error: a bug in Muniment: {type(error).__name__}: {error}", err=True)
+    click.echo("Next:  run it again with MUNIMENT_DEBUG=1 and report what it prints.", err=True)
+    return 70
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    Args:
+        arguments: without the program's name; ``sys.argv`` when None.
+    """
+    try:
+        result = cli.main(args=arguments, prog_name="muniment", standalone_mode=False)
+        code = result if isinstance(result, int) else 0
+    except click.exceptions.Abort:
+        click.echo("Aborted.", err=True)
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except BrokenPipeError:
+        # The reader went away, as `| head` does; keep Python from complaining when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    except Exception as error:  # noqa: BLE001 - the one edge where errors become exit codes
+        from ledger.errors import LedgerError, exit_code  # noqa: PLC0415 - loaded by now, or about to fail
+
+        if isinstance(error, LedgerError):
+            show_error(error)
+            code = exit_code(error)
+        else:
+            code = _report_bug(error)
+    sys.exit(code)

@@ -1,0 +1,88 @@
+"""Printing: one object as text or JSON, many as lines, tables for people, progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cli.app import App
+
+__all__ = ["clean", "console", "print_lines", "print_record", "progress", "table", "to_json"]
+
+_CONTROL = {code: None for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
+
+
+def to_json(value: Any, *, indent: int | None = 2) -> str:
+    """JSON for machines, in a stable order."""
+    return json.dumps(value, indent=indent, ensure_ascii=False, sort_keys=False)
+
+
+def clean(text: str) -> str:
+    """Text from events without control characters, so that it cannot drive the terminal."""
+    return text.translate(_CONTROL)
+
+
+def print_record(app: App, data: Any, text: str) -> None:
+    """Print one object."""
+    if app.output == "text":
+        click.echo(clean(text))
+    else:
+        click.echo(to_json(data, indent=2 if app.output == "json" else None))
+
+
+def print_lines(app: App, items: Iterable[Any], text: Callable[[Any], str]) -> None:
+    """Print many objects: a line each, or one JSON array."""
+    if app.output == "json":
+        click.echo(to_json(list(items)))
+        return
+    for item in items:
+        click.echo(clean(text(item)) if app.output == "text" else to_json(item, indent=None))
+
+
+def console(app: App, *, err: bool = False) -> Console:
+    """A rich console that obeys the colour settings and never guesses a width when piped."""
+    from rich.console import Console  # noqa: PLC0415 - only for text output
+
+    stream = sys.stderr if err else sys.stdout
+    width = None if stream.isatty() else 160
+    return Console(file=stream, no_color=app.no_color, highlight=False, width=width, soft_wrap=False)
+
+
+def table(app: App, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table for people."""
+    from rich import box  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    out = console(app)
+    grid = Table(title=title, title_justify="left", box=box.SIMPLE if out.is_terminal else box.ASCII2, pad_edge=False)
+    for column in columns:
+        grid.add_column(column, overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(clean(cell)) for cell in row))
+    out.print(grid)
+
+
+@contextmanager
+def progress(app: App, words: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar on stderr when it is a terminal; it appears with the second page of work."""
+    if not sys.stderr.isatty() or app.output != "text":
+        yield None
+        return
+    from rich.progress import Progress  # noqa: PLC0415
+
+    with Progress(console=console(app, err=True), transient=True) as bar:
+        task = bar.add_task(words, total=None, visible=False)
+
+        def advance(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, visible=done < total)
+
+        yield advance

@@ -1,0 +1,125 @@
+"""`muniment proof`, `checkpoint` and `export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cli.app import App, common_options, pass_app
+from cli.output import print_record
+
+__all__ = ["checkpoint", "export", "proof"]
+
+
+@click.group(short_help="Make proofs others can check.")
+def proof() -> None:
+    """Proofs in C2SP and RFC 9162 form, for verifiers that are not ours."""
+
+
+def _write(path: str, data: bytes) -> None:
+    from ledger.errors import StorageError  # noqa: PLC0415
+
+    if path == "-":
+        click.get_binary_stream("stdout").write(data)
+        return
+    try:
+        Path(path).write_bytes(data)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written: {error.strerror}") from error
+
+
+@proof.command()
+@click.argument("index", type=click.IntRange(min=0))
+@click.option("-o", "--output", "path", default="-", metavar="FILE", help="Where to write it; standard output by default.")
+@click.option("--ledger", hidden=True, expose_value=False)
+@pass_app
+def inclusion(app: App, index: int, path: str) -> None:
+    """Write a .tlog-proof that an entry is in the log under its signed head.
+
+    The entry itself, which the proof is about, comes from `muniment show INDEX --entry`.
+
+    Example: muniment proof inclusion 12 -o 12.tlog-proof
+    """
+    from ledger.keystore import CHECKPOINT  # noqa: PLC0415
+
+    with app.reader() as ledger:
+        keys = app.home.keystore(ledger.ledgerid)
+        if keys.has(CHECKPOINT):
+            ledger.use_checkpoint_signer(keys.load(CHECKPOINT))
+        _write(path, ledger.prove_inclusion(index))
+
+
+@proof.command()
+@click.argument("old", type=click.IntRange(min=1))
+@click.argument("new", type=click.IntRange(min=1))
+@common_options
+@pass_app
+def consistency(app: App, old: int, new: int) -> None:
+    """Print the hashes that show that the log of size NEW extends the one of size OLD (RFC 9162 2.1.4).
+
+    Example: muniment proof consistency 100 200
+    """
+    import base64  # noqa: PLC0415
+
+    from ledger.merkle import root_hash  # noqa: PLC0415
+    from ledger.stored import TreeReader  # noqa: PLC0415
+
+    with app.reader() as ledger:
+        hashes = [base64.b64encode(item).decode() for item in ledger.prove_consistency(old, new)]
+        reader = TreeReader(ledger.recorder)
+        roots = [base64.b64encode(root_hash(reader, size)).decode() for size in (old, new)]
+    data = {"old": {"size": old, "root": roots[0]}, "new": {"size": new, "root": roots[1]}, "hashes": hashes}
+    print_record(app, data, "\n".join([f"old {old} {roots[0]}", f"new {new} {roots[1]}", *hashes]))
+
+
+@click.group(short_help="Show signed heads and their key.")
+def checkpoint() -> None:
+    """The log's signed heads (C2SP tlog-checkpoint)."""
+
+
+@checkpoint.command()
+@click.option("--vkey", is_flag=True, help="Print the verifier key instead.")
+@click.option("--ledger", hidden=True, expose_value=False)
+@pass_app
+def show(app: App, *, vkey: bool) -> None:
+    """Print the newest signed head exactly, signing the present one first when the key is here.
+
+    Example: muniment checkpoint show > head.txt
+    """
+    from ledger.checkpoint import format_vkey  # noqa: PLC0415
+    from ledger.keystore import CHECKPOINT  # noqa: PLC0415
+
+    with app.reader() as ledger:
+        if vkey:
+            click.echo(format_vkey(ledger.vkey))
+            return
+        keys = app.home.keystore(ledger.ledgerid)
+        if keys.has(CHECKPOINT):
+            ledger.use_checkpoint_signer(keys.load(CHECKPOINT))
+        click.get_binary_stream("stdout").write(ledger.checkpoint())
+
+
+@click.group(short_help="Export the log for foreign verifiers.")
+def export() -> None:
+    """Export the log in forms that other tools read."""
+
+
+@export.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@common_options
+@pass_app
+def tiles(app: App, folder: Path) -> None:
+    """Write checkpoint, log.vkey and tile/… as a C2SP tiled log; entries hold digests, never content.
+
+    Example: muniment export tiles /srv/log
+    """
+    from ledger.keystore import CHECKPOINT  # noqa: PLC0415
+    from ledger.publish import export_tiles  # noqa: PLC0415
+
+    with app.reader() as ledger:
+        keys = app.home.keystore(ledger.ledgerid)
+        if keys.has(CHECKPOINT):
+            ledger.use_checkpoint_signer(keys.load(CHECKPOINT))
+        size, files = export_tiles(ledger, folder)
+    print_record(app, {"folder": str(folder), "size": size, "files": files}, f"wrote {files} files of size {size}")

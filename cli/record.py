@@ -1,0 +1,232 @@
+"""`muniment record`: facts with friendly options."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.app import App, pass_app, write_options
+from cli.values import text_pairs
+
+if TYPE_CHECKING:
+    from ledger.application import Ledger
+
+__all__ = ["record"]
+
+digest_options = (
+    click.option("--digest", metavar="sha256:HEX", help="Digest of the content."),
+    click.option("--file", "path", type=click.Path(exists=True, dir_okay=False), help="Take the digest of this file."),
+)
+
+
+def _digest(digest: str | None, path: str | None, *, required: bool = True) -> str | None:
+    from ledger.session import file_digest  # noqa: PLC0415
+
+    if digest and path:
+        raise click.UsageError("Give --digest or --file, not both.")
+    if path:
+        return file_digest(path)
+    if digest is None and required:
+        raise click.UsageError("Missing --digest or --file.")
+    return digest
+
+
+def _with_digest(function: Any) -> Any:
+    for option in reversed(digest_options):
+        function = option(function)
+    return function
+
+
+def _references(ledger: Ledger, subjects: tuple[str, ...], role: str) -> list[dict[str, str]]:
+    """References with the digest the ledger knows for each data set."""
+    from ledger.domain import DatasetState  # noqa: PLC0415
+    from ledger.names import parse_name, stream_of  # noqa: PLC0415
+
+    size = ledger.world.refresh()
+    found = []
+    for subject in subjects:
+        state = ledger.world.state_before(stream_of(subject), size)
+        reference = {"role": role, "subject": subject}
+        if isinstance(state, DatasetState):
+            digest = state.versions.get(parse_name(subject).version or "")
+            if digest is not None:
+                reference["digest"] = digest
+        found.append(reference)
+    return found
+
+
+@click.group(short_help="Record facts with friendly options.")
+def record() -> None:
+    """Record what happened; facts are never refused for policy reasons."""
+
+
+@record.command()
+@click.argument("subject")
+@_with_digest
+@click.option("--rows", "row_count", type=int, help="Number of rows.")
+@click.option("--uri", help="Where it is.")
+@click.option("--license", help="Its licence.")
+@click.option("--derived-from", multiple=True, metavar="SUBJECT", help="Data set it was made from.")
+@write_options
+@pass_app
+def dataset(
+    app: App, subject: str, digest: str | None, path: str | None, derived_from: tuple[str, ...], **options: Any
+) -> None:
+    """Record that a data set version exists.
+
+    Example: muniment record dataset dataset:tx@1 --file tx.csv --rows 442
+    """
+    with app.writer() as ledger:
+        refs = _references(ledger, derived_from, "derived-from")
+        app.show_receipt(
+            ledger.emit("dataset.registered", subject, {"refs": refs}, digest=_digest(digest, path), **options)
+        )
+
+
+def _run_body(ledger: Ledger, options: dict[str, Any]) -> dict[str, Any]:
+    code = {name: options.pop(name) for name in ("commit", "repository")}
+    body: dict[str, Any] = {
+        "job": options.pop("job"),
+        "seed": options.pop("seed"),
+        "environment": options.pop("environment"),
+        "reason": options.pop("reason"),
+        "code": {name: value for name, value in code.items() if value is not None} or None,
+        "parameters": text_pairs(options.pop("param"), "NAME=VALUE") or None,
+        "inputs": _references(ledger, options.pop("inputs"), "input"),
+    }
+    metrics, outputs = text_pairs(options.pop("metric"), "NAME=NUMBER"), options.pop("makes")
+    if metrics:
+        body["metrics"] = metrics
+    if outputs:
+        body["outputs"] = [
+            {"role": "output", "subject": name, "digest": digest}
+            for name, digest in text_pairs(outputs, "SUBJECT=sha256:HEX").items()
+        ]
+    return body
+
+
+@record.command("run")
+@click.argument("subject")
+@click.option(
+    "--status", type=click.Choice(["started", "completed", "failed"]), default="completed", show_default=True,
+    help="What became of it.",
+)  # fmt: skip
+@click.option("--job", help="Name of the job.")
+@click.option("--commit", help="Code commit.")
+@click.option("--repository", help="Code repository.")
+@click.option("--seed", type=int, help="Random seed.")
+@click.option("--environment", metavar="sha256:HEX", help="Digest of the locked dependencies.")
+@click.option("--param", multiple=True, metavar="NAME=VALUE", help="Parameter.")
+@click.option("--metric", multiple=True, metavar="NAME=NUMBER", help="Metric.")
+@click.option("--input", "inputs", multiple=True, metavar="SUBJECT", help="Data set it read; its digest is looked up.")
+@click.option("--makes", multiple=True, metavar="SUBJECT=sha256:HEX", help="What it made.")
+@click.option("--reason", help="Why it failed.")
+@write_options
+@pass_app
+def record_run(app: App, subject: str, status: str, **options: Any) -> None:
+    """Record a run.
+
+    Example: muniment record run run:42 --input dataset:tx@1 --makes model:tx@1=sha256:… --metric auc=0.91
+    """
+    with app.writer() as ledger:
+        app.show_receipt(ledger.emit(f"run.{status}", subject, _run_body(ledger, options), **options))
+
+
+@record.command()
+@click.argument("subject")
+@click.option("--metric", multiple=True, required=True, metavar="NAME=NUMBER", help="Metric.")
+@click.option("--verdict", type=click.Choice(["pass", "fail", "uncertain"]), default="uncertain", show_default=True,
+              help="What the evaluator concludes.")  # fmt: skip
+@click.option("--dataset", metavar="SUBJECT", help="Data set it was measured on.")
+@click.option("--suite", help="Name of the evaluation.")
+@click.option("--digest", metavar="sha256:HEX", help="Digest of what was measured.")
+@write_options
+@pass_app
+def evaluation(app: App, subject: str, metric: tuple[str, ...], **options: Any) -> None:
+    """Record that a version was measured.
+
+    Example: muniment record evaluation model:tx@1 --metric auc=0.91 --verdict pass
+    """
+    with app.writer() as ledger:
+        metrics = text_pairs(metric, "NAME=NUMBER")
+        app.show_receipt(ledger.emit("evaluation.completed", subject, {"metrics": metrics}, **options))
+
+
+@record.command()
+@click.argument("subject")
+@_with_digest
+@click.option("--tier", type=click.Choice(["low", "medium", "high"]), required=True, help="Risk tier.")
+@click.option("--owner", metavar="ACTOR", help="Who owns it; you by default.")
+@click.option("--run", metavar="SUBJECT", help="The run that made it.")
+@click.option("--uri", help="Where it is.")
+@write_options
+@pass_app
+def version(
+    app: App, subject: str, digest: str | None, path: str | None, owner: str | None, **options: Any
+) -> None:
+    """Record that a model version exists.
+
+    Example: muniment record version model:tx@1 --file model.onnx --run run:42 --tier high
+    """
+    with app.writer() as ledger:
+        body = {"digest": _digest(digest, path), "owner": owner or ledger.actor}
+        app.show_receipt(ledger.emit("version.registered", subject, body, **options))
+
+
+@record.command()
+@click.argument("subject")
+@click.option("--model", required=True, metavar="MODEL@VERSION", help="What is live now.")
+@click.option("--digest", metavar="sha256:HEX", help="Digest of what is live; the registered one by default.")
+@click.option("--strategy", help="How it was rolled out.")
+@write_options
+@pass_app
+def deployment(app: App, subject: str, model: str, digest: str | None, **options: Any) -> None:
+    """Record that a version is live.
+
+    Example: muniment record deployment deployment:prod/tx --model model:tx@1
+    """
+    from ledger.commands import record_deployment  # noqa: PLC0415
+
+    with app.writer() as ledger:
+        app.show_receipt(record_deployment(ledger, subject, model, digest=digest, **options))
+
+
+@record.command()
+@click.argument("subject")
+@click.option("--model", required=True, metavar="MODEL@VERSION", help="The version live again.")
+@click.option("--digest", metavar="sha256:HEX", help="Its digest; the registered one by default.")
+@click.option("--incident", metavar="SUBJECT", help="The incident it answers.")
+@click.option("--reason", help="Why.")
+@write_options
+@pass_app
+def rollback(app: App, subject: str, model: str, **options: Any) -> None:
+    """Record that an earlier version is live again.
+
+    Example: muniment record rollback deployment:prod/tx --model model:tx@1 --incident incident:inc-1
+    """
+    from ledger.commands import record_rollback  # noqa: PLC0415
+
+    with app.writer() as ledger:
+        app.show_receipt(record_rollback(ledger, subject, model, **options))
+
+
+@record.command()
+@click.argument("subject")
+@click.option("--metric", required=True, help="Name of the metric.")
+@click.option("--value", type=float, required=True, help="What was measured.")
+@click.option("--baseline", type=float, help="What it was before.")
+@click.option("--threshold", type=float, help="Where it becomes a worry.")
+@click.option("--severity", type=click.Choice(["info", "warning", "critical"]), default="info", show_default=True,
+              help="How bad it is.")  # fmt: skip
+@click.option("--deployment", metavar="SUBJECT", help="The deployment it was measured on.")
+@click.option("--model", metavar="MODEL@VERSION", help="The version it was measured on.")
+@write_options
+@pass_app
+def signal(app: App, subject: str, **options: Any) -> None:
+    """Record what monitoring saw.
+
+    Example: muniment record signal monitor:tx-auc --metric auc --value 0.61 --baseline 0.91 --severity critical
+    """
+    with app.writer() as ledger:
+        app.show_receipt(ledger.emit("monitor.signal", subject, **options))

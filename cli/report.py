@@ -1,0 +1,102 @@
+"""`muniment report`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from cli.app import App, common_options, pass_app
+from cli.output import console, print_lines, print_record
+from cli.reading import with_as_of
+
+__all__ = ["report"]
+
+_SIGNS = {
+    "satisfied": ("✓", "green"),
+    "not satisfied": ("✗", "red"),
+    "not applicable": ("-", "dim"),
+    "not assessed": ("?", "yellow"),
+    "manual": ("?", "yellow"),
+}
+
+
+@click.group(short_help="Generate machine-readable reports.")
+def report() -> None:
+    """Reports name what they looked at, what they found and what they do not know."""
+
+
+@report.command("list")
+@common_options
+@pass_app
+def list_(app: App) -> None:
+    """List the reports that can be generated."""
+    from projections.reports import REPORTS  # noqa: PLC0415
+
+    items = [{"name": item.name, "title": item.title} for item in REPORTS.values()]
+    print_lines(app, items, lambda item: f"{item['name']:<22} {item['title']}")
+
+
+@report.command()
+@click.argument("name")
+@click.option("--env", "environment", help="Only this environment.")
+@click.option("--from", "since", metavar="TIME", help="Only items recorded from then on (ISO 8601).")
+@click.option("--to", "until", metavar="TIME", help="Only items recorded before then (ISO 8601).")
+@with_as_of
+@common_options
+@pass_app
+def generate(
+    app: App,
+    name: str,
+    environment: str | None,
+    since: str | None,
+    until: str | None,
+    at: str | None,
+    known_at: str | None,
+) -> None:
+    """Generate a report; the same log size and options give the same bytes.
+
+    Example: muniment report generate control-assessment -o json > report.json
+    """
+    from ledger.emission import microseconds  # noqa: PLC0415
+    from ledger.errors import InputError  # noqa: PLC0415
+    from projections.asof import resolve_as_of  # noqa: PLC0415
+    from projections.reports import REPORTS, ReportContext  # noqa: PLC0415
+
+    if name not in REPORTS:
+        raise InputError(f"there is no report {name!r}", hint=f"There are: {', '.join(REPORTS)}.")
+    with app.views() as (ledger, runner, size):
+        as_of = resolve_as_of(ledger, runner.views, at=at, known_at=known_at, head=size)
+        context = ReportContext(
+            ledger,
+            runner.views,
+            as_of,
+            since=0 if since is None else microseconds(since),
+            until=None if until is None else microseconds(until),
+            environment=environment,
+        )
+        data = REPORTS[name].generate(context)
+    if app.output == "text":
+        _text(app, data)
+    else:
+        print_record(app, data, "")
+
+
+def _text(app: App, data: dict[str, Any]) -> None:
+    from rich.text import Text  # noqa: PLC0415
+
+    out = console(app)
+    known = data["as_of"]["known_at"]
+    out.print(f"{data['report']} of {data['ledger']['origin']}, known at size {known['size']} ({known['recorded_at']})")
+    for finding in data["findings"]:
+        sign, style = _SIGNS[finding["state"]]
+        entries = ", ".join(str(item["index"]) for item in finding["evidence"])
+        out.print(Text(f"{sign} {finding['state']:<15} {finding['control']}", style=style))
+        out.print(Text(f"    {finding['title']}"))
+        out.print(Text(f"    {finding['reason']}"))
+        if entries:
+            out.print(Text(f"    evidence: entries {entries}"))
+    for entry in data["void_entries"]:
+        out.print(Text(f"! entry {entry['index']} is void: {entry['reason']}", style="red"))
+    for limit in data["limits"]:
+        out.print(Text(f"note: {limit}", style="dim"))

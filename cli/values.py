@@ -1,0 +1,115 @@
+"""Values typed on the command line: ``key=value`` with dotted keys and JSON values, and files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ledger.events import EventType
+
+__all__ = ["fit_body", "parse_pairs", "read_source", "text_pairs"]
+
+
+def read_source(name: str) -> bytes:
+    """Bytes of a file, or of standard input for ``-``."""
+    if name == "-":
+        return click.get_binary_stream("stdin").read()
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        raise click.BadParameter(f"{name} cannot be read: {error.strerror}") from error
+
+
+def _value(text: str) -> Any:
+    from ledger.errors import InputError  # noqa: PLC0415
+    from ledger.strictjson import parse_json  # noqa: PLC0415
+
+    if text[:1] not in '"[{-0123456789tfn':
+        return text
+    try:
+        return parse_json(text.encode(), what="value")
+    except InputError:
+        return text  # not JSON: a plain word such as 2026-11-23 or test
+
+
+def _insert(data: dict[str, Any], key: str, value: Any) -> None:
+    place = data
+    parts = key.split(".")
+    if not all(parts):
+        raise click.BadParameter(f"{key!r} is no key; write it as name or name.part")
+    for part in parts[:-1]:
+        place = place.setdefault(part, {})
+        if not isinstance(place, dict):
+            raise click.BadParameter(f"{key!r} would put a part inside a value given before")
+    if parts[-1] in place:
+        raise click.BadParameter(f"{key!r} is given twice")
+    place[parts[-1]] = value
+
+
+def parse_pairs(pairs: Iterable[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Parse ``-d`` values.
+
+    Args:
+        pairs: ``key=value`` or ``@file`` (a JSON object; ``@-`` is standard input).
+
+    Returns:
+        The body, and what was typed for each dotted key.
+    """
+    from ledger.strictjson import parse_json  # noqa: PLC0415
+
+    data: dict[str, Any] = {}
+    typed: dict[str, str] = {}
+    for pair in pairs:
+        if pair.startswith("@"):
+            found = parse_json(read_source(pair[1:]).strip(), what=pair[1:])
+            if not isinstance(found, dict):
+                raise click.BadParameter(f"{pair[1:]} must hold a JSON object")
+            for key, value in found.items():
+                if key in data:
+                    raise click.BadParameter(f"{key!r} is given twice")
+                data[key] = value
+            continue
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{pair!r} is neither key=value nor @file")
+        _insert(data, key, _value(text))
+        typed[key] = text
+    return data, typed
+
+
+def text_pairs(pairs: Iterable[str], what: str) -> dict[str, Any]:
+    """Parse ``name=value`` options such as ``--metric`` into one level of names."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"{pair!r} must be {what}")
+        if key in found:
+            raise click.BadParameter(f"{key!r} is given twice")
+        found[key] = _value(text)
+    return found
+
+
+def fit_body(kind: EventType, data: dict[str, Any], typed: Mapping[str, str]) -> dict[str, Any]:
+    """Give text fields the text that was typed, where it happened to look like a number.
+
+    ``-d name=2026`` means the text 2026 when the schema says that a name is text.
+    """
+    from pydantic import ValidationError  # noqa: PLC0415
+    from pydantic_core import to_json  # noqa: PLC0415
+
+    try:
+        kind.body.model_validate_json(to_json(data))
+    except ValidationError as error:
+        for item in error.errors(include_url=False, include_context=False, include_input=False):
+            key = ".".join(str(part) for part in item["loc"])
+            if item["type"] == "string_type" and key in typed:
+                place: Any = data
+                for part in key.split(".")[:-1]:
+                    place = place[part]
+                place[key.rpartition(".")[2]] = typed[key]
+    return data

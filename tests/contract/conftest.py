@@ -1,0 +1,52 @@
+"""Fixtures of the contract tests."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ledger.recorders.postgres_store import PostgresStore
+from ledger.recorders.sqlite_store import SqliteStore
+from tests.contract.support import fast_folder
+
+
+@pytest.fixture(autouse=True)
+def stores_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[SqliteStore | PostgresStore]]:
+    """Close every store a test opened, so that it need not say so each time.
+
+    Returns:
+        The stores opened so far.
+    """
+    opened: list[SqliteStore | PostgresStore] = []
+    for kind in (SqliteStore, PostgresStore):
+        init = kind.__init__
+
+        def noted(self, *args, _init=init, **options):
+            opened.append(self)
+            _init(self, *args, **options)
+
+        monkeypatch.setattr(kind, "__init__", noted)
+    yield opened
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def memory_path(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory (where the machine has one), for tests that are not about durability."""
+    folder = fast_folder(tmp_path)
+    yield folder
+    if folder != tmp_path:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def quick_url(request: pytest.FixtureRequest, memory_path: Path) -> str:
+    """As ``store_url``, but SQLite's file is in memory: many small appends without waiting for a disk."""
+    if request.param == "sqlite":
+        return f"sqlite:///{memory_path / 'ledger.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
