@@ -99,14 +99,14 @@ class App:
     def home(self) -> Home:
         """The ledger meant and what this machine has about it."""
         if self._home is None:
-            from ledger.home import Home  # noqa: PLC0415 - loaded when a command needs it
+            from ledger.home import Home
 
             self._home = Home.find(self.ledger, _passphrase)
         return self._home
 
     def _check_origin(self, ledger: Ledger) -> None:
         if self.expect_origin is not None and ledger.origin != self.expect_origin:
-            from ledger.errors import ConfigurationError  # noqa: PLC0415
+            from ledger.errors import ConfigurationError
 
             raise ConfigurationError(f"this is the ledger {ledger.origin}, and {self.expect_origin} was expected")
 
@@ -134,8 +134,8 @@ class App:
     @contextmanager
     def views(self) -> Iterator[tuple[Ledger, Runner, int]]:
         """The ledger with its views brought up to the head, and the size they stand at."""
-        from cli.output import progress  # noqa: PLC0415
-        from projections.catalogue import open_runner  # noqa: PLC0415
+        from cli.output import progress
+        from projections.catalogue import open_runner
 
         with self.reader() as ledger:
             runner = open_runner(ledger, self.home.url)
@@ -157,8 +157,8 @@ class App:
 
     def show_receipt(self, receipt: Receipt, *, then: str = "") -> None:
         """Print a receipt: data on stdout, remarks on stderr."""
-        from cli.output import print_record  # noqa: PLC0415
-        from ledger.entry import format_time  # noqa: PLC0415
+        from cli.output import print_record
+        from ledger.entry import format_time
 
         data = {
             "id": receipt.id,
@@ -193,7 +193,7 @@ def _passphrase() -> bytes | None:
 
 def show_error(error: LedgerError) -> None:
     """Print what went wrong and the next step to stderr."""
-    from ledger.errors import VerificationError  # noqa: PLC0415
+    from ledger.errors import VerificationError
 
     where = ""
     if isinstance(error, VerificationError):

@@ -14,10 +14,14 @@ __all__ = ["init"]
 
 @click.command(short_help="Create a ledger here.")
 @click.argument("where", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".")
-@click.option("--origin", metavar="NAME", help="Name of the log in every checkpoint, by convention a URL without scheme.")
+@click.option(
+    "--origin", metavar="NAME", help="Name of the log in every checkpoint, by convention a URL without scheme."
+)
 @click.option("--name", help="Display name of the first admin; your user name by default.")
 @click.option("--keys", type=click.Path(path_type=Path), help="Folder for private keys, relative to .muniment.")
-@click.option("--encrypt", is_flag=True, help="Encrypt the private keys with a passphrase (MUNIMENT_PASSPHRASE or asked).")
+@click.option(
+    "--encrypt", is_flag=True, help="Encrypt the private keys with a passphrase (MUNIMENT_PASSPHRASE or asked)."
+)
 @click.option("--sample", is_flag=True, help="Fill it with a finished history of several persons (demo trust).")
 @common_options
 @pass_app
@@ -33,11 +37,13 @@ def init(
       muniment init --origin example.com/ml-ledger
       muniment emit dataset.registered dataset:tx -d name=tx -d digest=sha256:…
     """
-    from ledger.home import create_home  # noqa: PLC0415
+    from ledger.home import create_home
 
     if origin is None:
         if not sample:
-            raise click.UsageError("Missing option '--origin'. Name the log, for example --origin example.com/ml-ledger")
+            raise click.UsageError(
+                "Missing option '--origin'. Name the log, for example --origin example.com/ml-ledger"
+            )
         origin = "sample.example/ledger"
     if sample and keys is None:
         keys = Path("keys")
@@ -46,7 +52,7 @@ def init(
     )
     ledger, home = made.new.ledger, made.home
     if sample:
-        from cli.sample import fill_sample  # noqa: PLC0415
+        from cli.sample import fill_sample
 
         fill_sample(made)
         app.note("This is demo trust: every person's private key lies in this one folder.")
@@ -63,13 +69,15 @@ def init(
     print_record(app, data, f"created {made.new.trust.origin} in {home.folder}, you are {made.new.admin}")
     app.note(f"Private keys are in {home.keystore(made.new.trust.ledgerid).folder}; move the root key to a safe place.")
     if sample:
-        app.note("Next:  muniment state    muniment timeline incident:inc-1    muniment report generate control-assessment")
+        app.note(
+            "Next:  muniment state    muniment timeline incident:inc-1    muniment report generate control-assessment"
+        )
     else:
         app.note("Next:  muniment emit dataset.registered dataset:NAME -d name=NAME -d digest=sha256:HEX")
 
 
 def _new_passphrase() -> bytes:
-    import os  # noqa: PLC0415
+    import os
 
     value = os.environ.get("MUNIMENT_PASSPHRASE")
     if value is None:

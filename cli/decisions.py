@@ -22,7 +22,7 @@ def request(app: App, model: str, environment: str, **options: Any) -> None:
 
     Example: muniment request model:tx@1 --env prod
     """
-    from ledger.commands import request_approval  # noqa: PLC0415
+    from ledger.commands import request_approval
 
     with app.writer() as ledger:
         receipt = request_approval(ledger, model, environment, **options)
@@ -51,7 +51,7 @@ def approve(app: App, model: str, environment: str | None, **options: Any) -> No
 
     Example: muniment approve model:tx@1 --rationale "validation report reviewed"
     """
-    from ledger.commands import approve as decide  # noqa: PLC0415
+    from ledger.commands import approve as decide
 
     with app.writer() as ledger:
         app.show_receipt(decide(ledger, model, environment, **options))
@@ -66,7 +66,7 @@ def reject(app: App, model: str, environment: str | None, **options: Any) -> Non
 
     Example: muniment reject model:tx@2 --rationale "recall drops for women"
     """
-    from ledger.commands import reject as decide  # noqa: PLC0415
+    from ledger.commands import reject as decide
 
     with app.writer() as ledger:
         app.show_receipt(decide(ledger, model, environment, **options))
@@ -83,7 +83,7 @@ def authorise(app: App, deployment: str, model: str, **options: Any) -> None:
 
     Example: muniment authorise deployment:prod/tx --model model:tx@1
     """
-    from ledger.commands import authorise as decide  # noqa: PLC0415
+    from ledger.commands import authorise as decide
 
     with app.writer() as ledger:
         receipt = decide(ledger, deployment, model, **options)
@@ -104,7 +104,7 @@ def rollback(app: App, deployment: str, model: str, **options: Any) -> None:
 
     Example: muniment rollback deployment:prod/tx --to model:tx@1 --incident incident:inc-1
     """
-    from ledger.commands import roll_back  # noqa: PLC0415
+    from ledger.commands import roll_back
 
     with app.writer() as ledger:
         receipt = roll_back(ledger, deployment, model, **options)

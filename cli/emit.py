@@ -14,7 +14,7 @@ __all__ = ["emit"]
 
 
 def _list_types(app: App) -> None:
-    from ledger.events import all_event_types  # noqa: PLC0415
+    from ledger.events import all_event_types
 
     items = [
         {
@@ -44,7 +44,9 @@ def _expectations(values: tuple[str, ...]) -> dict[str, int]:
 @click.command(short_help="Append one event.")
 @click.argument("type", required=False, metavar="TYPE")
 @click.argument("subject", required=False)
-@click.option("-d", "--data", multiple=True, metavar="KEY=VALUE|@FILE", help="Body: dotted keys, JSON values, or a file.")
+@click.option(
+    "-d", "--data", multiple=True, metavar="KEY=VALUE|@FILE", help="Body: dotted keys, JSON values, or a file."
+)
 @click.option("--causation", metavar="ID", help="Id of the event that caused this one.")
 @click.option(
     "--strength",
@@ -54,13 +56,15 @@ def _expectations(values: tuple[str, ...]) -> dict[str, int]:
     help="How the author knows.",
 )
 @click.option("--expect", multiple=True, metavar="STREAM=REVISION", help="Refuse when the stream stands elsewhere.")
-@click.option("--envelope", metavar="FILE", help="Append an event signed elsewhere (DSSE envelope as JSON; - is stdin).")
+@click.option(
+    "--envelope", metavar="FILE", help="Append an event signed elsewhere (DSSE envelope as JSON; - is stdin)."
+)
 @click.option("--list", "list_types", is_flag=True, help="List the event types and stop.")
 @write_options
 @pass_app
 def emit(
     app: App,
-    type: str | None,  # noqa: A002 - CloudEvents' own word
+    type: str | None,
     subject: str | None,
     data: tuple[str, ...],
     expect: tuple[str, ...],
@@ -79,7 +83,7 @@ def emit(
     if list_types:
         _list_types(app)
         return
-    from ledger.events import find_event_type  # noqa: PLC0415
+    from ledger.events import find_event_type
 
     if envelope is not None:
         if type or subject or data:

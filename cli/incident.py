@@ -105,8 +105,8 @@ def close(app: App, subject: str, **options: Any) -> None:
 @pass_app
 def list_(app: App) -> None:
     """List incidents."""
-    from ledger.entry import format_time  # noqa: PLC0415
-    from projections.journal import journal_rows  # noqa: PLC0415
+    from ledger.entry import format_time
+    from projections.journal import journal_rows
 
     with app.views() as (_, runner, size):
         opened = journal_rows(runner.views, [("type", "=", "incident.opened"), ("verdict", "=", "valid")], size=size)

@@ -73,7 +73,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Name the nearest command when there is none of this name."""
-        from difflib import get_close_matches  # noqa: PLC0415 - only on the error path
+        from difflib import get_close_matches
 
         try:
             return super().resolve_command(ctx, args)
@@ -132,7 +132,7 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
     except Exception as error:  # noqa: BLE001 - the one edge where errors become exit codes
-        from ledger.errors import LedgerError, exit_code  # noqa: PLC0415 - loaded by now, or about to fail
+        from ledger.errors import LedgerError, exit_code
 
         if isinstance(error, LedgerError):
             show_error(error)

@@ -49,7 +49,7 @@ def print_lines(app: App, items: Iterable[Any], text: Callable[[Any], str]) -> N
 
 def console(app: App, *, err: bool = False) -> Console:
     """A rich console that obeys the colour settings and never guesses a width when piped."""
-    from rich.console import Console  # noqa: PLC0415 - only for text output
+    from rich.console import Console
 
     stream = sys.stderr if err else sys.stdout
     width = None if stream.isatty() else 160
@@ -58,9 +58,9 @@ def console(app: App, *, err: bool = False) -> Console:
 
 def table(app: App, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table for people."""
-    from rich import box  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
 
     out = console(app)
     grid = Table(title=title, title_justify="left", box=box.SIMPLE if out.is_terminal else box.ASCII2, pad_edge=False)
@@ -77,7 +77,7 @@ def progress(app: App, words: str) -> Iterator[Callable[[int, int], None] | None
     if not sys.stderr.isatty() or app.output != "text":
         yield None
         return
-    from rich.progress import Progress  # noqa: PLC0415
+    from rich.progress import Progress
 
     with Progress(console=console(app, err=True), transient=True) as bar:
         task = bar.add_task(words, total=None, visible=False)

@@ -18,7 +18,7 @@ def proof() -> None:
 
 
 def _write(path: str, data: bytes) -> None:
-    from ledger.errors import StorageError  # noqa: PLC0415
+    from ledger.errors import StorageError
 
     if path == "-":
         click.get_binary_stream("stdout").write(data)
@@ -31,7 +31,9 @@ def _write(path: str, data: bytes) -> None:
 
 @proof.command()
 @click.argument("index", type=click.IntRange(min=0))
-@click.option("-o", "--output", "path", default="-", metavar="FILE", help="Where to write it; standard output by default.")
+@click.option(
+    "-o", "--output", "path", default="-", metavar="FILE", help="Where to write it; standard output by default."
+)
 @click.option("--ledger", hidden=True, expose_value=False)
 @pass_app
 def inclusion(app: App, index: int, path: str) -> None:
@@ -41,7 +43,7 @@ def inclusion(app: App, index: int, path: str) -> None:
 
     Example: muniment proof inclusion 12 -o 12.tlog-proof
     """
-    from ledger.keystore import CHECKPOINT  # noqa: PLC0415
+    from ledger.keystore import CHECKPOINT
 
     with app.reader() as ledger:
         keys = app.home.keystore(ledger.ledgerid)
@@ -60,10 +62,10 @@ def consistency(app: App, old: int, new: int) -> None:
 
     Example: muniment proof consistency 100 200
     """
-    import base64  # noqa: PLC0415
+    import base64
 
-    from ledger.merkle import root_hash  # noqa: PLC0415
-    from ledger.stored import TreeReader  # noqa: PLC0415
+    from ledger.merkle import root_hash
+    from ledger.stored import TreeReader
 
     with app.reader() as ledger:
         hashes = [base64.b64encode(item).decode() for item in ledger.prove_consistency(old, new)]
@@ -87,8 +89,8 @@ def show(app: App, *, vkey: bool) -> None:
 
     Example: muniment checkpoint show > head.txt
     """
-    from ledger.checkpoint import format_vkey  # noqa: PLC0415
-    from ledger.keystore import CHECKPOINT  # noqa: PLC0415
+    from ledger.checkpoint import format_vkey
+    from ledger.keystore import CHECKPOINT
 
     with app.reader() as ledger:
         if vkey:
@@ -114,8 +116,8 @@ def tiles(app: App, folder: Path) -> None:
 
     Example: muniment export tiles /srv/log
     """
-    from ledger.keystore import CHECKPOINT  # noqa: PLC0415
-    from ledger.publish import export_tiles  # noqa: PLC0415
+    from ledger.keystore import CHECKPOINT
+    from ledger.publish import export_tiles
 
     with app.reader() as ledger:
         keys = app.home.keystore(ledger.ledgerid)

@@ -21,8 +21,8 @@ _TEXT_DEFAULT = 50
 
 
 def _entry(row: Row) -> dict[str, Any]:
-    from ledger.entry import format_entry  # noqa: PLC0415
-    from ledger.strictjson import parse_json  # noqa: PLC0415
+    from ledger.entry import format_entry
+    from ledger.strictjson import parse_json
 
     event = None if row.payload is None else parse_json(row.payload, what="payload")
     return {
@@ -71,7 +71,9 @@ def _line(app: App, names: dict[str, str], item: dict[str, Any]) -> str:
 @click.option("--reverse", is_flag=True, help="Newest first.")
 @common_options
 @pass_app
-def log(app: App, subject: str | None, limit: int | None, kind: str | None, actor: str | None, *, reverse: bool) -> None:
+def log(
+    app: App, subject: str | None, limit: int | None, kind: str | None, actor: str | None, *, reverse: bool
+) -> None:
     """Show entries in log order, of one SUBJECT or of all.
 
     With -o ndjson each line is one entry with its event.
@@ -85,7 +87,9 @@ def log(app: App, subject: str | None, limit: int | None, kind: str | None, acto
         limit = _TEXT_DEFAULT
     with app.reader() as ledger:
         names = app.home.names() if app.output == "text" else {}
-        wanted = (row for row in _pages(ledger, newest_first=bool(limit) or reverse) if _matches(row, subject, kind, actor))
+        wanted = (
+            row for row in _pages(ledger, newest_first=bool(limit) or reverse) if _matches(row, subject, kind, actor)
+        )
         items: Any = (_entry(row) for row in wanted)
         if limit:
             found = [item for _, item in zip(range(limit), items, strict=False)]
@@ -94,7 +98,7 @@ def log(app: App, subject: str | None, limit: int | None, kind: str | None, acto
 
 
 def _find(ledger: Ledger, which: str) -> Row:
-    from ledger.errors import InputError  # noqa: PLC0415
+    from ledger.errors import InputError
 
     if which.isascii() and which.isdigit():
         rows = ledger.recorder.rows(int(which), 1)
@@ -120,8 +124,8 @@ def show(app: App, event: str, *, raw: bool, envelope: bool, entry_only: bool) -
 
     Example: muniment show 12 --raw
     """
-    from ledger.envelope import Envelope, format_envelope, parse_signatures  # noqa: PLC0415
-    from ledger.errors import InputError  # noqa: PLC0415
+    from ledger.envelope import Envelope, format_envelope, parse_signatures
+    from ledger.errors import InputError
 
     with app.reader() as ledger:
         row = _find(ledger, event)
@@ -146,7 +150,7 @@ def show(app: App, event: str, *, raw: bool, envelope: bool, entry_only: bool) -
 
 
 def _show_text(app: App, item: dict[str, Any]) -> str:
-    from cli.output import to_json  # noqa: PLC0415
+    from cli.output import to_json
 
     entry, event = item["entry"], item["event"] or {}
     lines = [
@@ -167,7 +171,9 @@ def _show_text(app: App, item: dict[str, Any]) -> str:
 
 as_of_options = (
     click.option("--at", metavar="TIME", help="What was true then, by the time things occurred (ISO 8601)."),
-    click.option("--known-at", metavar="SIZE|TIME", help="According to what was recorded by then; the head by default."),
+    click.option(
+        "--known-at", metavar="SIZE|TIME", help="According to what was recorded by then; the head by default."
+    ),
 )
 
 
@@ -191,9 +197,9 @@ def state(app: App, subject: str | None, at: str | None, known_at: str | None) -
       muniment state deployment:prod/tx --at 2026-11-01T12:00:00Z
       muniment state model:tx --known-at 120
     """
-    from ledger.errors import InputError  # noqa: PLC0415
-    from projections.asof import resolve_as_of  # noqa: PLC0415
-    from projections.model_state import state_as_of  # noqa: PLC0415
+    from ledger.errors import InputError
+    from projections.asof import resolve_as_of
+    from projections.model_state import state_as_of
 
     with app.views() as (ledger, runner, size):
         as_of = resolve_as_of(ledger, runner.views, at=at, known_at=known_at, head=size)
@@ -210,7 +216,9 @@ def state(app: App, subject: str | None, at: str | None, known_at: str | None) -
 
 def _state_text(app: App, data: dict[str, Any]) -> None:
     known = data["known_at"]
-    app.note(f"{data['origin']}: at {data['at'] or 'the latest'}, known at size {known['size']} ({known['recorded_at']})")
+    app.note(
+        f"{data['origin']}: at {data['at'] or 'the latest'}, known at size {known['size']} ({known['recorded_at']})"
+    )
     rows = []
     for deployment in data["deployments"]:
         live, previous = deployment["live"], deployment["previous"]
@@ -220,7 +228,9 @@ def _state_text(app: App, data: dict[str, Any]) -> None:
                 "nothing" if live is None else live["model"],
                 "" if live is None else live["occurred_at"][:19] + "Z",
                 "" if live is None else str(live["index"]),
-                "" if live is None else ", ".join(live["marks"]) or ("by rollback" if "rollback" in live["type"] else ""),
+                ""
+                if live is None
+                else ", ".join(live["marks"]) or ("by rollback" if "rollback" in live["type"] else ""),
                 "" if previous is None else previous["model"],
             )
         )

@@ -21,7 +21,7 @@ digest_options = (
 
 
 def _digest(digest: str | None, path: str | None, *, required: bool = True) -> str | None:
-    from ledger.session import file_digest  # noqa: PLC0415
+    from ledger.session import file_digest
 
     if digest and path:
         raise click.UsageError("Give --digest or --file, not both.")
@@ -40,8 +40,8 @@ def _with_digest(function: Any) -> Any:
 
 def _references(ledger: Ledger, subjects: tuple[str, ...], role: str) -> list[dict[str, str]]:
     """References with the digest the ledger knows for each data set."""
-    from ledger.domain import DatasetState  # noqa: PLC0415
-    from ledger.names import parse_name, stream_of  # noqa: PLC0415
+    from ledger.domain import DatasetState
+    from ledger.names import parse_name, stream_of
 
     size = ledger.world.refresh()
     found = []
@@ -162,9 +162,7 @@ def evaluation(app: App, subject: str, metric: tuple[str, ...], **options: Any) 
 @click.option("--uri", help="Where it is.")
 @write_options
 @pass_app
-def version(
-    app: App, subject: str, digest: str | None, path: str | None, owner: str | None, **options: Any
-) -> None:
+def version(app: App, subject: str, digest: str | None, path: str | None, owner: str | None, **options: Any) -> None:
     """Record that a model version exists.
 
     Example: muniment record version model:tx@1 --file model.onnx --run run:42 --tier high
@@ -186,7 +184,7 @@ def deployment(app: App, subject: str, model: str, digest: str | None, **options
 
     Example: muniment record deployment deployment:prod/tx --model model:tx@1
     """
-    from ledger.commands import record_deployment  # noqa: PLC0415
+    from ledger.commands import record_deployment
 
     with app.writer() as ledger:
         app.show_receipt(record_deployment(ledger, subject, model, digest=digest, **options))
@@ -205,7 +203,7 @@ def rollback(app: App, subject: str, model: str, **options: Any) -> None:
 
     Example: muniment record rollback deployment:prod/tx --model model:tx@1 --incident incident:inc-1
     """
-    from ledger.commands import record_rollback  # noqa: PLC0415
+    from ledger.commands import record_rollback
 
     with app.writer() as ledger:
         app.show_receipt(record_rollback(ledger, subject, model, **options))

@@ -31,7 +31,7 @@ def report() -> None:
 @pass_app
 def list_(app: App) -> None:
     """List the reports that can be generated."""
-    from projections.reports import REPORTS  # noqa: PLC0415
+    from projections.reports import REPORTS
 
     items = [{"name": item.name, "title": item.title} for item in REPORTS.values()]
     print_lines(app, items, lambda item: f"{item['name']:<22} {item['title']}")
@@ -58,10 +58,10 @@ def generate(
 
     Example: muniment report generate control-assessment -o json > report.json
     """
-    from ledger.emission import microseconds  # noqa: PLC0415
-    from ledger.errors import InputError  # noqa: PLC0415
-    from projections.asof import resolve_as_of  # noqa: PLC0415
-    from projections.reports import REPORTS, ReportContext  # noqa: PLC0415
+    from ledger.emission import microseconds
+    from ledger.errors import InputError
+    from projections.asof import resolve_as_of
+    from projections.reports import REPORTS, ReportContext
 
     if name not in REPORTS:
         raise InputError(f"there is no report {name!r}", hint=f"There are: {', '.join(REPORTS)}.")
@@ -83,7 +83,7 @@ def generate(
 
 
 def _text(app: App, data: dict[str, Any]) -> None:
-    from rich.text import Text  # noqa: PLC0415
+    from rich.text import Text
 
     out = console(app)
     known = data["as_of"]["known_at"]

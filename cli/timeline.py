@@ -27,8 +27,8 @@ def timeline(app: App, incident: str, before: float, after: float, at: str | Non
 
     Example: muniment timeline incident:inc-1 -o json
     """
-    from projections.asof import resolve_as_of  # noqa: PLC0415
-    from projections.timeline import incident_timeline  # noqa: PLC0415
+    from projections.asof import resolve_as_of
+    from projections.timeline import incident_timeline
 
     with app.views() as (ledger, runner, size):
         as_of = resolve_as_of(ledger, runner.views, at=at, known_at=known_at, head=size)

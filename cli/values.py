@@ -25,8 +25,8 @@ def read_source(name: str) -> bytes:
 
 
 def _value(text: str) -> Any:
-    from ledger.errors import InputError  # noqa: PLC0415
-    from ledger.strictjson import parse_json  # noqa: PLC0415
+    from ledger.errors import InputError
+    from ledger.strictjson import parse_json
 
     if text[:1] not in '"[{-0123456789tfn':
         return text
@@ -59,7 +59,7 @@ def parse_pairs(pairs: Iterable[str]) -> tuple[dict[str, Any], dict[str, str]]:
     Returns:
         The body, and what was typed for each dotted key.
     """
-    from ledger.strictjson import parse_json  # noqa: PLC0415
+    from ledger.strictjson import parse_json
 
     data: dict[str, Any] = {}
     typed: dict[str, str] = {}
@@ -99,8 +99,8 @@ def fit_body(kind: EventType, data: dict[str, Any], typed: Mapping[str, str]) ->
 
     ``-d name=2026`` means the text 2026 when the schema says that a name is text.
     """
-    from pydantic import ValidationError  # noqa: PLC0415
-    from pydantic_core import to_json  # noqa: PLC0415
+    from pydantic import ValidationError
+    from pydantic_core import to_json
 
     try:
         kind.body.model_validate_json(to_json(data))

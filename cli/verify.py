@@ -24,9 +24,9 @@ def verify() -> None:
 
 
 def _anchors(app: App, ledger: Ledger, expect: tuple[Path, ...]) -> list[Anchor]:
-    from ledger.checkpoint import verify_checkpoint  # noqa: PLC0415
-    from ledger.errors import InputError, TrustStateError  # noqa: PLC0415
-    from ledger.verify import Anchor  # noqa: PLC0415
+    from ledger.checkpoint import verify_checkpoint
+    from ledger.errors import InputError, TrustStateError
+    from ledger.verify import Anchor
 
     trust = app.home.trust()
     vkeys = list(trust.vkeys) if trust is not None else [ledger.vkey]
@@ -66,7 +66,7 @@ def _result(found: LogVerification) -> dict[str, Any]:
 
 
 def _text(app: App, found: LogVerification, *, first_use: bool, pinned: bool) -> None:
-    from rich.text import Text  # noqa: PLC0415
+    from rich.text import Text
 
     out = console(app)
     if found.ok:
@@ -108,8 +108,8 @@ def verify_log_command(app: App, expect: tuple[Path, ...], *, no_remember: bool)
       muniment verify log
       muniment verify log --expect head-from-ci.txt -o json
     """
-    from ledger.errors import TrustStateError  # noqa: PLC0415
-    from ledger.verify import verify_log  # noqa: PLC0415
+    from ledger.errors import TrustStateError
+    from ledger.verify import verify_log
 
     trust = app.home.trust()
     with app.reader() as ledger:
@@ -140,7 +140,7 @@ def verify_event(app: App, event: str) -> int:
 
     Example: muniment verify event 12
     """
-    from ledger.checks import check_event  # noqa: PLC0415
+    from ledger.checks import check_event
 
     with app.reader() as ledger:
         row = _find(ledger, event)

@@ -29,8 +29,8 @@ from ledger.proof import Proof, format_proof
 from ledger.recorders import open_recorder
 from ledger.recorders.append import StaleReadError, StoredAt, Unit
 from ledger.recorders.sql import SqlRecorder
-from ledger.replay import StoreWorld
-from ledger.stored import Row, TreeReader
+from ledger.replay import Judged, StoreWorld
+from ledger.stored import LogReader, Row, TreeReader
 from ledger.strictjson import format_json
 
 __all__ = ["MAX_BATCH", "MAX_BATCH_BYTES", "Ledger", "Receipt"]
@@ -67,6 +67,34 @@ class Receipt:
     status: str
     marks: tuple[str, ...]
     existing: bool
+
+
+class _SharedWorld(StoreWorld):
+    """The world of one ledger, for all its threads: what is judged, and under which authority, stay together.
+
+    Args:
+        log: the store.
+        lock: the ledger's own; whoever judges holds it from `refresh` on.
+    """
+
+    def __init__(self, log: LogReader, lock: threading.RLock) -> None:
+        super().__init__(log)
+        self._lock = lock
+
+    def refresh(self) -> int:
+        """See `StoreWorld.refresh`."""
+        with self._lock:
+            return super().refresh()
+
+    def judge_row(self, row: Row) -> Judged:
+        """See `StoreWorld.judge_row`."""
+        with self._lock:
+            return super().judge_row(row)
+
+    def fold_before(self, stream: str, index: int) -> Any:
+        """See `StoreWorld.fold_before`."""
+        with self._lock:
+            return super().fold_before(stream, index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +160,12 @@ class Ledger:
             StorageError: the store cannot be reached.
         """
         recorder = open_recorder(url, clock=clock)
-        ledger = cls(recorder, actor=actor, signers=signers, checkpoint_signer=checkpoint_signer)
-        ledger.ledgerid  # noqa: B018 - fails here, not at the first append, when there is no ledger
-        return ledger
+        try:
+            recorder.identity()  # fails here, not at the first append, when there is no ledger
+        except BaseException:
+            recorder.close()
+            raise
+        return cls(recorder, actor=actor, signers=signers, checkpoint_signer=checkpoint_signer)
 
     def __enter__(self) -> Self:
         return self
@@ -166,9 +197,10 @@ class Ledger:
     @property
     def world(self) -> StoreWorld:
         """States folded from the store, for judging and for reading."""
-        if self._world is None:
-            self._world = StoreWorld(self.recorder)
-        return self._world
+        with self._judging:
+            if self._world is None:
+                self._world = _SharedWorld(self.recorder, self._judging)
+            return self._world
 
     def ledger_state(self) -> LedgerState:
         """State of the ledger's own stream.
@@ -238,8 +270,8 @@ class Ledger:
         repeated = None if event_id is None else self._repeated(event_id, type, subject, body)
         if repeated is not None:
             return repeated
-        with self._emitter.numbered() as (emitter, sequence):
-            payload, _ = build_payload(
+        payload_of = partial(
+            build_payload,
                 ledgerid=self.ledgerid,
                 actor=self.actor,
                 type=type,

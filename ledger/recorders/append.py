@@ -26,7 +26,26 @@ EMPTY_HEAD = Head(0, bytes.fromhex(ZERO_HASH), b"", 0, -1)
 
 
 class StaleReadError(ConflictError):
-    """What the unit was judged under has changed: judge again."""
+    """What the unit was judged under has changed: judge again.
+
+    Args:
+        message: what changed.
+        stream: the stream that moved on; None when it was keys, roles or rules.
+        hint: the next thing to do.
+    """
+
+    def __init__(self, message: str, *, stream: str | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.stream = stream
+
+    @classmethod
+    def moved(cls, stream: str, judged: int, found: int) -> StaleReadError:
+        """A stream moved on."""
+        return cls(
+            f"{stream} moved on: it was judged at revision {judged} and is now at {found}",
+            stream=stream,
+            hint=f"Look again (muniment log {stream}), then decide again.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +134,7 @@ def _check_reads(tx: Transaction, unit: Unit, head: Head) -> None:
     for stream, revision in unit.reads.items():
         found = tx.last_revision(stream) or 0
         if found != revision:
-            raise StaleReadError(
-                f"{stream} moved on: it was judged at revision {revision} and is now at {found}",
-                hint=f"Look again (muniment log {stream}), then decide again.",
-            )
+            raise StaleReadError.moved(stream, revision, found)
 
 
 def _known(tx: Transaction, event: SignedStoredEvent) -> StoredAt | None:

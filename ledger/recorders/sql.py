@@ -91,6 +91,10 @@ class SqlRecorder(ProcessRecorder):
     def append(self, units: Sequence[Unit]) -> list[list[StoredAt] | LedgerError]:
         """Append units in one durable transaction; see `append_units`."""
 
+    def ask(self, text: str, parameters: Fields = ()) -> list[Fields]:
+        """Ask the store about itself; for `doctor`."""
+        return self._run(text, parameters)
+
     # -- reading (stored.LogReader) ----------------------------------------------------------
 
     def identity(self) -> LogIdentity:

@@ -1,0 +1,236 @@
+"""`muniment actor` and `muniment key`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.app import App, common_options, pass_app
+from cli.output import print_record, table
+
+if TYPE_CHECKING:
+    from ledger.application import Ledger
+    from ledger.domain import ActorState
+
+__all__ = ["actor", "key"]
+
+_signing = click.option("--as", "signer", metavar="ACTOR", help="Admin to sign as; root signs with the root keys.")
+
+
+def _states(ledger: Ledger) -> list[ActorState]:
+    from ledger.domain import ActorState
+
+    size = ledger.world.refresh()
+    states = (ledger.world.state_before(stream, size) for stream in sorted(ledger.recorder.authority_streams()))
+    return [state for state in states if isinstance(state, ActorState)]
+
+
+@click.group(short_help="Enrol, list and revoke actors.")
+def actor() -> None:
+    """Actors are persons and services; the log itself says who may write."""
+
+
+@actor.command("list")
+@common_options
+@pass_app
+def list_actors(app: App) -> None:
+    """List all actors."""
+    with app.reader() as ledger:
+        states = _states(ledger)
+        keys = app.home.keystore(ledger.ledgerid)
+        names = app.home.names()
+        items = [
+            {
+                "actor": state.actor,
+                "name": names.get(state.actor),
+                "kind": state.kind,
+                "person": state.person,
+                "roles": list(state.roles),
+                "revoked": state.revoked,
+                "keys": len(state.keys),
+                "private_key_here": keys.has(state.actor),
+            }
+            for state in states
+        ]
+    if app.output != "text":
+        print_record(app, {"actors": items}, "")
+        return
+    rows = [
+        (
+            str(item["actor"]),
+            str(item["name"] or ""),
+            str(item["kind"]),
+            str(names.get(str(item["person"]), item["person"])),
+            ", ".join(item["roles"]),  # type: ignore[arg-type]
+            f"revoked at {item['revoked']}" if item["revoked"] is not None else "",
+            "yes" if item["private_key_here"] else "",
+        )
+        for item in items
+    ]
+    table(app, "Actors", ("actor", "name", "kind", "person", "roles", "remarks", "key here"), rows)
+
+
+@actor.command()
+@click.argument("name", metavar="ACTOR", required=False)
+@click.option("--kind", type=click.Choice(["person", "service"]), required=True, help="Person or service.")
+@click.option("--role", "roles", multiple=True, required=True, help="A role; may be repeated.")
+@click.option("--responsible", metavar="ACTOR", help="Person who answers for a service.")
+@click.option("--display", help="Display name, kept in a file beside the ledger.")
+@_signing
+@common_options
+@pass_app
+def enrol(
+    app: App,
+    name: str | None,
+    kind: str,
+    roles: tuple[str, ...],
+    responsible: str | None,
+    display: str | None,
+    signer: str | None,
+) -> None:
+    """Enrol an actor with a new key, which is kept here; a person without a name gets an opaque id.
+
+    \b
+    Example:
+      muniment actor enrol --kind person --role approver --display "Risk approver"
+      muniment actor enrol ci-train --kind service --role emitter --responsible p-…
+    """
+    from ledger.creation import enrol_actor, new_person_id
+    from ledger.events.actors import ROLES
+    from ledger.keys import Ed25519Signer
+
+    unknown = [role for role in roles if role not in ROLES]
+    if unknown:
+        raise click.BadParameter(f"no such role: {', '.join(unknown)}; there are {', '.join(ROLES)}")
+    if name is None and kind == "service":
+        raise click.UsageError("A service needs a readable name: muniment actor enrol NAME --kind service …")
+    app.actor = signer or app.actor
+    name = name or new_person_id()
+    new = Ed25519Signer.generate()
+    with app.writer() as ledger:
+        keys = app.home.keystore(ledger.ledgerid)
+        path = keys.save(name, new)
+        try:
+            receipt = enrol_actor(ledger, name, new, kind=kind, roles=roles, responsible=responsible)
+        except BaseException:
+            path.unlink()
+            raise
+        if display:
+            app.home.set_name(name, display)
+    app.note(f"enrolled {name}; its private key is {path}")
+    app.show_receipt(receipt)
+
+
+@actor.command()
+@click.argument("name", metavar="ACTOR")
+@click.option("--reason", required=True, help="Why.")
+@_signing
+@common_options
+@pass_app
+def revoke(app: App, name: str, reason: str, signer: str | None) -> None:
+    """Revoke an actor: what it writes later is refused, what it wrote stands."""
+    app.actor = signer or app.actor
+    with app.writer() as ledger:
+        app.show_receipt(ledger.emit("actor.revoked", f"actor:{name}", reason=reason))
+
+
+@actor.command("name")
+@click.argument("name", metavar="ACTOR")
+@click.argument("display")
+@common_options
+@pass_app
+def set_name(app: App, name: str, display: str) -> None:
+    """Set a person's display name, which lives in a file beside the ledger and never in it."""
+    app.home.set_name(name, display)
+    app.note(f"{name} is shown as {display}")
+
+
+@click.group(short_help="Enrol, list and revoke keys.")
+def key() -> None:
+    """Keys are valid from the index that enrols them to the one that revokes them."""
+
+
+@key.command("list")
+@common_options
+@pass_app
+def list_keys(app: App) -> None:
+    """List enrolled keys."""
+    with app.reader() as ledger:
+        here = {stored.keyid_prefix for stored in app.home.keystore(ledger.ledgerid).list()}
+        items: list[dict[str, Any]] = [
+            {
+                "keyid": keyid,
+                "actor": state.actor,
+                "alg": held.key.alg,
+                "enrolled": held.enrolled,
+                "revoked": held.revoked if held.revoked is not None else state.revoked,
+                "private_key_here": keyid[:16] in here,
+            }
+            for state in _states(ledger)
+            for keyid, held in state.keys.items()
+        ]
+    if app.output != "text":
+        print_record(app, {"keys": items}, "")
+        return
+    rows = [
+        (
+            item["keyid"][:16] + "…",
+            item["actor"],
+            item["alg"],
+            str(item["enrolled"]),
+            "" if item["revoked"] is None else str(item["revoked"]),
+            "yes" if item["private_key_here"] else "",
+        )
+        for item in items
+    ]
+    table(app, "Keys", ("keyid", "actor", "alg", "from entry", "revoked at", "private key here"), rows)
+
+
+@key.command("enrol")
+@click.argument("name", metavar="ACTOR")
+@_signing
+@common_options
+@pass_app
+def enrol_key(app: App, name: str, signer: str | None) -> None:
+    """Enrol a further key for an actor; it is made and kept here.
+
+    Example: muniment key enrol ci-train --as root
+    """
+    from ledger.keys import Ed25519Signer, format_public_key
+
+    app.actor = signer or app.actor
+    new = Ed25519Signer.generate()
+    with app.writer() as ledger:
+        path = app.home.keystore(ledger.ledgerid).save(name, new)
+        try:
+            receipt = ledger.emit("key.enrolled", f"actor:{name}", key=format_public_key(new.public), also_sign=[new])
+        except BaseException:
+            path.unlink()
+            raise
+    app.note(f"enrolled a key of {name}; the private key is {path}")
+    app.show_receipt(receipt)
+
+
+@key.command("revoke")
+@click.argument("keyid")
+@click.option("--reason", required=True, help="Why.")
+@_signing
+@common_options
+@pass_app
+def revoke_key(app: App, keyid: str, reason: str, signer: str | None) -> None:
+    """Revoke a key, named by its id or the first digits of it.
+
+    Example: muniment key revoke 3fa1b2c4 --reason "laptop lost"
+    """
+    from ledger.errors import InputError
+
+    app.actor = signer or app.actor
+    with app.writer() as ledger:
+        matches = [(s.actor, k) for s in _states(ledger) for k in s.keys if k.startswith(keyid.rstrip("…"))]
+        if len(matches) != 1:
+            raise InputError(
+                f"{keyid!r} names {len(matches)} keys", hint="`muniment key list -o json` shows whole ids."
+            )
+        owner, whole = matches[0]
+        app.show_receipt(ledger.emit("key.revoked", f"actor:{owner}", keyid=whole, reason=reason))

@@ -1,0 +1,151 @@
+"""What `muniment doctor` looks at."""
+
+from __future__ import annotations
+
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cli.app import App
+    from ledger.application import Ledger
+
+__all__ = ["Checkup", "examine"]
+
+#: First SQLite without the WAL-reset race that can lose commits.
+_SAFE_SQLITE = (3, 51, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkup:
+    """One thing looked at: ``good``, ``warning`` or ``bad``."""
+
+    name: str
+    state: str
+    message: str
+    hint: str = ""
+
+
+def _installation(_app: App) -> Iterator[Checkup]:
+    import ledger
+    import muniment
+
+    ours = Path(muniment.__file__).resolve().parent.parent
+    found = Path(str(ledger.__file__)).resolve().parent.parent
+    if ours == found:
+        yield Checkup("installation", "good", f"muniment {muniment.__version__}, Python {sys.version.split()[0]}")
+    else:
+        yield Checkup(
+            "installation", "bad", f"the package 'ledger' is loaded from {found}, not from Muniment",
+            "A file or folder named 'ledger' hides ours: rename it.",
+        )  # fmt: skip
+    import apsw
+
+    version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+    state = "good" if version >= _SAFE_SQLITE else "bad"
+    hint = "" if state == "good" else "Upgrade apsw: this SQLite can lose commits in WAL mode."
+    yield Checkup("sqlite", state, f"SQLite {apsw.sqlite_lib_version()} through apsw", hint)
+
+
+def _settings(app: App) -> Iterator[Checkup]:
+    settings = app.home.settings
+    for name, origin in settings.origins.items():
+        value = {"ledger": settings.url, "actor": settings.actor, "keys": str(settings.keys)}[name]
+        yield Checkup(f"setting {name}", "good", f"{value} (from {origin})")
+
+
+def _files(app: App) -> Iterator[Checkup]:
+    folder = app.home.folder
+    if folder is None:
+        yield Checkup("folder", "warning", "the ledger was named by URL: no trust file pins its identity")
+        return
+    for path in sorted(folder.glob("*.db")):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        state = "good" if not mode & 0o077 else "warning"
+        yield Checkup(f"file {path.name}", state, f"mode {mode:04o}", "" if state == "good" else f"chmod 600 {path}")
+
+
+def _store(app: App, ledger: Ledger) -> Iterator[Checkup]:
+    head = ledger.recorder.head()
+    yield Checkup("ledger", "good", f"{ledger.origin} ({ledger.ledgerid}), {head.size} entries")
+    behind = (head.recorded_at - time.time_ns() // 1000) / 1e6
+    if behind > 1:
+        hint = "Set the clock; more than 5 s behind refuses to append."
+        yield Checkup("clock", "bad", f"this machine's clock is {behind:.1f} s behind the last entry", hint)
+    else:
+        yield Checkup("clock", "good", "not behind the last entry")
+    from cli.stores import examine_store
+
+    for name, good, message, hint in examine_store(ledger.recorder):
+        yield Checkup(name, "good" if good else "bad", message, "" if good else hint)
+    last = ledger.recorder.last_checkpoint()
+    signed = 0 if last is None else last.size
+    state = "good" if signed == head.size else "warning"
+    hint = "" if state == "good" else "muniment checkpoint show, where the checkpoint key is"
+    yield Checkup("signed head", state, f"signed up to size {signed} of {head.size}", hint)
+
+
+def _trust(app: App, ledger: Ledger) -> Iterator[Checkup]:
+    from ledger.checkpoints import check_extends
+
+    if app.home.trust() is None:
+        return
+    known = app.home.recall()
+    if known is None:
+        yield Checkup("remembered head", "warning", "first use: none yet", "muniment verify log")
+        return
+    check_extends(ledger.recorder, known)
+    yield Checkup("remembered head", "good", f"the store extends the head of size {known.size} seen before")
+
+
+def _keys(app: App, ledger: Ledger) -> Iterator[Checkup]:
+    from ledger.domain.authority import ROOT_ACTOR
+    from ledger.keystore import CHECKPOINT
+
+    keys = app.home.keystore(ledger.ledgerid)
+    owners = sorted({key.owner for key in keys.list()})
+    yield Checkup("private keys", "good", f"{', '.join(owners) or 'none'} in {keys.folder}")
+    actor = app.home.settings.actor
+    if actor is not None and actor not in owners:
+        yield Checkup("actor", "bad", f"you sign as {actor}, whose key is not here", "Sign as another: --as ACTOR.")
+    if CHECKPOINT not in owners:
+        yield Checkup("checkpoint key", "warning", "not here: heads are signed elsewhere")
+    if ROOT_ACTOR in owners and CHECKPOINT in owners:
+        yield Checkup(
+            "root key", "warning", "the root key lies beside the keys in daily use",
+            "Move it to a safe place; it is needed only to change admins and roots.",
+        )  # fmt: skip
+
+
+def _guard(name: str, step: Callable[[], Iterator[Checkup]]) -> list[Checkup]:
+    from ledger.errors import LedgerError
+
+    try:
+        return list(step())
+    except LedgerError as error:
+        return [Checkup(name, "bad", error.message, error.hint)]
+
+
+def examine(app: App) -> list[Checkup]:
+    """Look at everything; a step that fails is a finding, not the end."""
+    from ledger.errors import LedgerError
+
+    found = _guard("installation", lambda: _installation(app))
+    try:
+        home = app.home
+    except LedgerError as error:
+        return [*found, Checkup("ledger", "bad", error.message, error.hint)]
+    found += _guard("settings", lambda: _settings(app)) + _guard("files", lambda: _files(app))
+    try:
+        ledger = home.open_reader()
+    except LedgerError as error:
+        return [*found, Checkup("store", "bad", error.message, error.hint)]
+    with ledger:
+        found += _guard("store", lambda: _store(app, ledger))
+        found += _guard("trust", lambda: _trust(app, ledger))
+        found += _guard("private keys", lambda: _keys(app, ledger))
+    return found
