@@ -82,6 +82,7 @@ def list_actors(app: App) -> None:
 @pass_app
 def enrol(
     app: App,
+    /,
     name: str | None,
     kind: str,
     roles: tuple[str, ...],
@@ -128,7 +129,7 @@ def enrol(
 @_signing
 @common_options
 @pass_app
-def revoke(app: App, name: str, reason: str, signer: str | None) -> None:
+def revoke(app: App, /, name: str, reason: str, signer: str | None) -> None:
     """Revoke an actor: what it writes later is refused, what it wrote stands."""
     app.actor = signer or app.actor
     with app.writer() as ledger:
@@ -140,7 +141,7 @@ def revoke(app: App, name: str, reason: str, signer: str | None) -> None:
 @click.argument("display")
 @common_options
 @pass_app
-def set_name(app: App, name: str, display: str) -> None:
+def set_name(app: App, /, name: str, display: str) -> None:
     """Set a person's display name, which lives in a file beside the ledger and never in it."""
     app.home.set_name(name, display)
     app.note(f"{name} is shown as {display}")
@@ -192,7 +193,7 @@ def list_keys(app: App) -> None:
 @_signing
 @common_options
 @pass_app
-def enrol_key(app: App, name: str, signer: str | None) -> None:
+def enrol_key(app: App, /, name: str, signer: str | None) -> None:
     """Enrol a further key for an actor; it is made and kept here.
 
     Example: muniment key enrol ci-train --as root
@@ -218,7 +219,7 @@ def enrol_key(app: App, name: str, signer: str | None) -> None:
 @_signing
 @common_options
 @pass_app
-def revoke_key(app: App, keyid: str, reason: str, signer: str | None) -> None:
+def revoke_key(app: App, /, keyid: str, reason: str, signer: str | None) -> None:
     """Revoke a key, named by its id or the first digits of it.
 
     Example: muniment key revoke 3fa1b2c4 --reason "laptop lost"

@@ -14,19 +14,15 @@ __all__ = ["init"]
 
 @click.command(short_help="Create a ledger here.")
 @click.argument("where", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".")
-@click.option(
-    "--origin", metavar="NAME", help="Name of the log in every checkpoint, by convention a URL without scheme."
-)
+@click.option("--origin", metavar="NAME", help="Name of the log in checkpoints, by convention a URL without scheme.")
 @click.option("--name", help="Display name of the first admin; your user name by default.")
 @click.option("--keys", type=click.Path(path_type=Path), help="Folder for private keys, relative to .muniment.")
-@click.option(
-    "--encrypt", is_flag=True, help="Encrypt the private keys with a passphrase (MUNIMENT_PASSPHRASE or asked)."
-)
+@click.option("--encrypt", is_flag=True, help="Encrypt the private keys; MUNIMENT_PASSPHRASE, or asked.")
 @click.option("--sample", is_flag=True, help="Fill it with a finished history of several persons (demo trust).")
 @common_options
 @pass_app
 def init(
-    app: App, where: Path, origin: str | None, name: str | None, keys: Path | None, *, encrypt: bool, sample: bool
+    app: App, /, where: Path, origin: str | None, name: str | None, keys: Path | None, *, encrypt: bool, sample: bool
 ) -> None:
     """Create a ledger in WHERE/.muniment, with its keys and a first admin for you.
 
@@ -42,7 +38,7 @@ def init(
     if origin is None:
         if not sample:
             raise click.UsageError(
-                "Missing option '--origin'. Name the log, for example --origin example.com/ml-ledger"
+                "Missing option '--origin', the log's name, for example --origin example.com/ml-ledger"
             )
         origin = "sample.example/ledger"
     if sample and keys is None:
@@ -69,9 +65,7 @@ def init(
     print_record(app, data, f"created {made.new.trust.origin} in {home.folder}, you are {made.new.admin}")
     app.note(f"Private keys are in {home.keystore(made.new.trust.ledgerid).folder}; move the root key to a safe place.")
     if sample:
-        app.note(
-            "Next:  muniment state    muniment timeline incident:inc-1    muniment report generate control-assessment"
-        )
+        app.note("Next:  muniment state, muniment timeline incident:inc-1, muniment report generate control-assessment")
     else:
         app.note("Next:  muniment emit dataset.registered dataset:NAME -d name=NAME -d digest=sha256:HEX")
 

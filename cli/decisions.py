@@ -17,7 +17,7 @@ __all__ = ["approve", "authorise", "reject", "request", "rollback"]
 @click.option("--reason", help="Why.")
 @write_options
 @pass_app
-def request(app: App, model: str, environment: str, **options: Any) -> None:
+def request(app: App, /, model: str, environment: str, **options: Any) -> None:
     """Ask that a version may go to an environment.
 
     Example: muniment request model:tx@1 --env prod
@@ -46,7 +46,7 @@ def _deciding(function: Any) -> Any:
 @_deciding
 @write_options
 @pass_app
-def approve(app: App, model: str, environment: str | None, **options: Any) -> None:
+def approve(app: App, /, model: str, environment: str | None, **options: Any) -> None:
     """Approve a request, having looked at its evidence (`muniment state MODEL@VERSION`).
 
     Example: muniment approve model:tx@1 --rationale "validation report reviewed"
@@ -61,7 +61,7 @@ def approve(app: App, model: str, environment: str | None, **options: Any) -> No
 @_deciding
 @write_options
 @pass_app
-def reject(app: App, model: str, environment: str | None, **options: Any) -> None:
+def reject(app: App, /, model: str, environment: str | None, **options: Any) -> None:
     """Turn a request down.
 
     Example: muniment reject model:tx@2 --rationale "recall drops for women"
@@ -78,7 +78,7 @@ def reject(app: App, model: str, environment: str | None, **options: Any) -> Non
 @click.option("--reason", help="Why.")
 @write_options
 @pass_app
-def authorise(app: App, deployment: str, model: str, **options: Any) -> None:
+def authorise(app: App, /, deployment: str, model: str, **options: Any) -> None:
     """Authorise a deployment.
 
     Example: muniment authorise deployment:prod/tx --model model:tx@1
@@ -99,7 +99,7 @@ def authorise(app: App, deployment: str, model: str, **options: Any) -> None:
 @click.option("--reason", help="Why.")
 @write_options
 @pass_app
-def rollback(app: App, deployment: str, model: str, **options: Any) -> None:
+def rollback(app: App, /, deployment: str, model: str, **options: Any) -> None:
     """Authorise a rollback.
 
     Example: muniment rollback deployment:prod/tx --to model:tx@1 --incident incident:inc-1

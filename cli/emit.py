@@ -44,9 +44,7 @@ def _expectations(values: tuple[str, ...]) -> dict[str, int]:
 @click.command(short_help="Append one event.")
 @click.argument("type", required=False, metavar="TYPE")
 @click.argument("subject", required=False)
-@click.option(
-    "-d", "--data", multiple=True, metavar="KEY=VALUE|@FILE", help="Body: dotted keys, JSON values, or a file."
-)
+@click.option("-d", "--data", multiple=True, metavar="KEY=VALUE|@FILE", help="Body: dotted keys, JSON values, a file.")
 @click.option("--causation", metavar="ID", help="Id of the event that caused this one.")
 @click.option(
     "--strength",
@@ -56,14 +54,13 @@ def _expectations(values: tuple[str, ...]) -> dict[str, int]:
     help="How the author knows.",
 )
 @click.option("--expect", multiple=True, metavar="STREAM=REVISION", help="Refuse when the stream stands elsewhere.")
-@click.option(
-    "--envelope", metavar="FILE", help="Append an event signed elsewhere (DSSE envelope as JSON; - is stdin)."
-)
+@click.option("--envelope", metavar="FILE", help="Append an event signed elsewhere (DSSE JSON; - is stdin).")
 @click.option("--list", "list_types", is_flag=True, help="List the event types and stop.")
 @write_options
 @pass_app
 def emit(
     app: App,
+    /,
     type: str | None,
     subject: str | None,
     data: tuple[str, ...],
@@ -101,7 +98,7 @@ def emit(
         app.show_receipt(ledger.emit(type, subject, body, expect=_expectations(expect), **options))
 
 
-def _warn_unknown(app: App, kind: Any, body: dict[str, Any]) -> None:
+def _warn_unknown(app: App, /, kind: Any, body: dict[str, Any]) -> None:
     unknown = [name for name in body if name not in kind.body.model_fields]
     if unknown and kind.body.model_config.get("extra") == "allow":
         app.note(f"not in the schema of {kind.name}, kept as it is: {', '.join(unknown)}")

@@ -27,7 +27,7 @@ def incident() -> None:
 @click.option("--description", help="More about it.")
 @write_options
 @pass_app
-def open_(app: App, subject: str, **options: Any) -> None:
+def open_(app: App, /, subject: str, **options: Any) -> None:
     """Open an incident.
 
     Example: muniment incident open incident:inc-1 --title "AUC fell" --deployment deployment:prod/tx
@@ -42,7 +42,7 @@ def open_(app: App, subject: str, **options: Any) -> None:
 @click.argument("text")
 @write_options
 @pass_app
-def note(app: App, subject: str, text: str, **options: Any) -> None:
+def note(app: App, /, subject: str, text: str, **options: Any) -> None:
     """Add a remark to the timeline."""
     with app.writer() as ledger:
         app.show_receipt(ledger.emit("incident.noted", subject, note=text, **options))
@@ -53,7 +53,7 @@ def note(app: App, subject: str, text: str, **options: Any) -> None:
 @click.option("--note", help="How.")
 @write_options
 @pass_app
-def mitigate(app: App, subject: str, **options: Any) -> None:
+def mitigate(app: App, /, subject: str, **options: Any) -> None:
     """Record that the harm has stopped."""
     with app.writer() as ledger:
         app.show_receipt(ledger.emit("incident.mitigated", subject, **options))
@@ -68,7 +68,7 @@ def mitigate(app: App, subject: str, **options: Any) -> None:
 @click.option("--statement", required=True, help="What caused it.")
 @write_options
 @pass_app
-def cause(app: App, subject: str, **options: Any) -> None:
+def cause(app: App, /, subject: str, **options: Any) -> None:
     """Record the root cause people concluded on."""
     with app.writer() as ledger:
         app.show_receipt(ledger.emit("incident.root_cause_recorded", subject, **options))
@@ -83,7 +83,7 @@ def cause(app: App, subject: str, **options: Any) -> None:
 @click.option("--due", metavar="YYYY-MM-DD", help="By when.")
 @write_options
 @pass_app
-def action(app: App, subject: str, **options: Any) -> None:
+def action(app: App, /, subject: str, **options: Any) -> None:
     """Record an action item."""
     with app.writer() as ledger:
         app.show_receipt(ledger.emit("incident.action_item_created", subject, **options))
@@ -94,7 +94,7 @@ def action(app: App, subject: str, **options: Any) -> None:
 @click.option("--summary", required=True, help="How it ended.")
 @write_options
 @pass_app
-def close(app: App, subject: str, **options: Any) -> None:
+def close(app: App, /, subject: str, **options: Any) -> None:
     """Close an incident."""
     with app.writer() as ledger:
         app.show_receipt(ledger.emit("incident.closed", subject, **options))

@@ -36,7 +36,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "log": ("cli.reading:log", "Show entries in log order."),
         "show": ("cli.reading:show", "Show one event with its entry."),
         "state": ("cli.reading:state", "Show what is registered, approved and live, as of any time."),
-        "timeline": ("cli.reading:timeline", "Show an incident's timeline with what changed."),
+        "timeline": ("cli.timeline:timeline", "Show an incident's timeline with what changed."),
         "report": ("cli.report:report", "Generate machine-readable reports."),
     },
     "Check": {
@@ -79,9 +79,9 @@ class LazyGroup(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             near = get_close_matches(args[0], self.list_commands(ctx), n=2) if args else []
-            if near:
-                error.message += f" Did you mean {' or '.join(near)}?"
-            raise
+            if not near:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean {' or '.join(near)}?", ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the help from the table, importing nothing."""
@@ -94,7 +94,7 @@ class LazyGroup(click.Group):
 @global_options
 @click.version_option(package_name="muniment", prog_name="muniment")
 @click.pass_context
-def cli(ctx: click.Context, **options: Any) -> None:
+def cli(ctx: click.Context, /, **options: Any) -> None:
     """Audit and provenance ledger for machine-learning governance.
 
     stdout is data, everything else goes to stderr. Exit codes: 0 done and good, 1 checked and bad or refused

@@ -72,7 +72,7 @@ def status(app: App) -> None:
 @click.argument("name", required=False)
 @common_options
 @pass_app
-def rebuild(app: App, name: str | None) -> int:
+def rebuild(app: App, /, name: str | None) -> int:
     """Build views anew from the log and compare them with the old ones by hash.
 
     Exit code 1 when an old view differed: it was damaged, and is replaced.

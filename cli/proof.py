@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -21,7 +22,7 @@ def _write(path: str, data: bytes) -> None:
     from ledger.errors import StorageError
 
     if path == "-":
-        click.get_binary_stream("stdout").write(data)
+        sys.stdout.buffer.write(data)
         return
     try:
         Path(path).write_bytes(data)
@@ -31,12 +32,10 @@ def _write(path: str, data: bytes) -> None:
 
 @proof.command()
 @click.argument("index", type=click.IntRange(min=0))
-@click.option(
-    "-o", "--output", "path", default="-", metavar="FILE", help="Where to write it; standard output by default."
-)
+@click.option("-o", "--output", "path", default="-", metavar="FILE", help="Where to write it; stdout by default.")
 @click.option("--ledger", hidden=True, expose_value=False)
 @pass_app
-def inclusion(app: App, index: int, path: str) -> None:
+def inclusion(app: App, /, index: int, path: str) -> None:
     """Write a .tlog-proof that an entry is in the log under its signed head.
 
     The entry itself, which the proof is about, comes from `muniment show INDEX --entry`.
@@ -57,7 +56,7 @@ def inclusion(app: App, index: int, path: str) -> None:
 @click.argument("new", type=click.IntRange(min=1))
 @common_options
 @pass_app
-def consistency(app: App, old: int, new: int) -> None:
+def consistency(app: App, /, old: int, new: int) -> None:
     """Print the hashes that show that the log of size NEW extends the one of size OLD (RFC 9162 2.1.4).
 
     Example: muniment proof consistency 100 200
@@ -84,7 +83,7 @@ def checkpoint() -> None:
 @click.option("--vkey", is_flag=True, help="Print the verifier key instead.")
 @click.option("--ledger", hidden=True, expose_value=False)
 @pass_app
-def show(app: App, *, vkey: bool) -> None:
+def show(app: App, /, *, vkey: bool) -> None:
     """Print the newest signed head exactly, signing the present one first when the key is here.
 
     Example: muniment checkpoint show > head.txt
@@ -99,7 +98,7 @@ def show(app: App, *, vkey: bool) -> None:
         keys = app.home.keystore(ledger.ledgerid)
         if keys.has(CHECKPOINT):
             ledger.use_checkpoint_signer(keys.load(CHECKPOINT))
-        click.get_binary_stream("stdout").write(ledger.checkpoint())
+        sys.stdout.buffer.write(ledger.checkpoint())
 
 
 @click.group(short_help="Export the log for foreign verifiers.")
@@ -111,7 +110,7 @@ def export() -> None:
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @common_options
 @pass_app
-def tiles(app: App, folder: Path) -> None:
+def tiles(app: App, /, folder: Path) -> None:
     """Write checkpoint, log.vkey and tile/… as a C2SP tiled log; entries hold digests, never content.
 
     Example: muniment export tiles /srv/log

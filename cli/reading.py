@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,7 @@ def _pages(ledger: Ledger, *, newest_first: bool) -> Iterator[Row]:
         place = rows[-1].entry.index + (0 if newest_first else 1)
 
 
-def _line(app: App, names: dict[str, str], item: dict[str, Any]) -> str:
+def _line(app: App, /, names: dict[str, str], item: dict[str, Any]) -> str:
     entry = item["entry"]
     kind = entry["type"].removeprefix("muniment.").rpartition(".")[0]
     who = names.get(entry["actor"], entry["actor"])
@@ -72,7 +73,7 @@ def _line(app: App, names: dict[str, str], item: dict[str, Any]) -> str:
 @common_options
 @pass_app
 def log(
-    app: App, subject: str | None, limit: int | None, kind: str | None, actor: str | None, *, reverse: bool
+    app: App, /, subject: str | None, limit: int | None, kind: str | None, actor: str | None, *, reverse: bool
 ) -> None:
     """Show entries in log order, of one SUBJECT or of all.
 
@@ -119,7 +120,7 @@ def _find(ledger: Ledger, which: str) -> Row:
 @click.option("--entry", "entry_only", is_flag=True, help="Print exactly the entry: the leaf's preimage.")
 @common_options
 @pass_app
-def show(app: App, event: str, *, raw: bool, envelope: bool, entry_only: bool) -> None:
+def show(app: App, /, event: str, *, raw: bool, envelope: bool, entry_only: bool) -> None:
     """Show one event: its entry, payload and verdict.
 
     Example: muniment show 12 --raw
@@ -137,7 +138,7 @@ def show(app: App, event: str, *, raw: bool, envelope: bool, entry_only: bool) -
                 else format_envelope(Envelope(row.payload, parse_signatures(row.signatures))) if envelope
                 else ledger.entry_bytes(row.entry.index)
             )  # fmt: skip
-            click.get_binary_stream("stdout").write(data)
+            sys.stdout.buffer.write(data)
             return
         ledger.world.refresh()
         judged = ledger.world.judge_row(row)
@@ -149,7 +150,7 @@ def show(app: App, event: str, *, raw: bool, envelope: bool, entry_only: bool) -
     print_record(app, item, _show_text(app, item))
 
 
-def _show_text(app: App, item: dict[str, Any]) -> str:
+def _show_text(app: App, /, item: dict[str, Any]) -> str:
     from cli.output import to_json
 
     entry, event = item["entry"], item["event"] or {}
@@ -171,9 +172,7 @@ def _show_text(app: App, item: dict[str, Any]) -> str:
 
 as_of_options = (
     click.option("--at", metavar="TIME", help="What was true then, by the time things occurred (ISO 8601)."),
-    click.option(
-        "--known-at", metavar="SIZE|TIME", help="According to what was recorded by then; the head by default."
-    ),
+    click.option("--known-at", metavar="SIZE|TIME", help="Knowing what was recorded by then; the head by default."),
 )
 
 
@@ -189,7 +188,7 @@ def with_as_of(function: Any) -> Any:
 @with_as_of
 @common_options
 @pass_app
-def state(app: App, subject: str | None, at: str | None, known_at: str | None) -> None:
+def state(app: App, /, subject: str | None, at: str | None, known_at: str | None) -> None:
     """Show models and deployments: all, or one model, version or deployment.
 
     \b
@@ -214,7 +213,7 @@ def state(app: App, subject: str | None, at: str | None, known_at: str | None) -
         print_record(app, data, "")
 
 
-def _state_text(app: App, data: dict[str, Any]) -> None:
+def _state_text(app: App, /, data: dict[str, Any]) -> None:
     known = data["known_at"]
     app.note(
         f"{data['origin']}: at {data['at'] or 'the latest'}, known at size {known['size']} ({known['recorded_at']})"
@@ -235,7 +234,7 @@ def _state_text(app: App, data: dict[str, Any]) -> None:
             )
         )
     table(app, "Deployments", ("deployment", "live", "since", "entry", "remarks", "before"), rows)
-    rows = [
+    versions = [
         (
             version["version"],
             version["status"],
@@ -248,7 +247,11 @@ def _state_text(app: App, data: dict[str, Any]) -> None:
         for model in data["models"]
         for version in model["versions"]
     ]
-    table(app, "Versions", ("version", "status", "tier", "owner", "approvals", "evaluated", "digest"), rows)
+    table(app, "Versions", ("version", "status", "tier", "owner", "approvals", "evaluated", "digest"), versions)
+
+
+def _manner(kind: str) -> str:
+    return "by rollback" if kind == "rollback.completed" else ""
 
 
 def _metrics(metrics: dict[str, float]) -> str:

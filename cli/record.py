@@ -71,7 +71,7 @@ def record() -> None:
 @write_options
 @pass_app
 def dataset(
-    app: App, subject: str, digest: str | None, path: str | None, derived_from: tuple[str, ...], **options: Any
+    app: App, /, subject: str, digest: str | None, path: str | None, derived_from: tuple[str, ...], **options: Any
 ) -> None:
     """Record that a data set version exists.
 
@@ -124,7 +124,7 @@ def _run_body(ledger: Ledger, options: dict[str, Any]) -> dict[str, Any]:
 @click.option("--reason", help="Why it failed.")
 @write_options
 @pass_app
-def record_run(app: App, subject: str, status: str, **options: Any) -> None:
+def record_run(app: App, /, subject: str, status: str, **options: Any) -> None:
     """Record a run.
 
     Example: muniment record run run:42 --input dataset:tx@1 --makes model:tx@1=sha256:… --metric auc=0.91
@@ -143,7 +143,7 @@ def record_run(app: App, subject: str, status: str, **options: Any) -> None:
 @click.option("--digest", metavar="sha256:HEX", help="Digest of what was measured.")
 @write_options
 @pass_app
-def evaluation(app: App, subject: str, metric: tuple[str, ...], **options: Any) -> None:
+def evaluation(app: App, /, subject: str, metric: tuple[str, ...], **options: Any) -> None:
     """Record that a version was measured.
 
     Example: muniment record evaluation model:tx@1 --metric auc=0.91 --verdict pass
@@ -162,7 +162,7 @@ def evaluation(app: App, subject: str, metric: tuple[str, ...], **options: Any) 
 @click.option("--uri", help="Where it is.")
 @write_options
 @pass_app
-def version(app: App, subject: str, digest: str | None, path: str | None, owner: str | None, **options: Any) -> None:
+def version(app: App, /, subject: str, digest: str | None, path: str | None, owner: str | None, **options: Any) -> None:
     """Record that a model version exists.
 
     Example: muniment record version model:tx@1 --file model.onnx --run run:42 --tier high
@@ -179,7 +179,7 @@ def version(app: App, subject: str, digest: str | None, path: str | None, owner:
 @click.option("--strategy", help="How it was rolled out.")
 @write_options
 @pass_app
-def deployment(app: App, subject: str, model: str, digest: str | None, **options: Any) -> None:
+def deployment(app: App, /, subject: str, model: str, digest: str | None, **options: Any) -> None:
     """Record that a version is live.
 
     Example: muniment record deployment deployment:prod/tx --model model:tx@1
@@ -198,7 +198,7 @@ def deployment(app: App, subject: str, model: str, digest: str | None, **options
 @click.option("--reason", help="Why.")
 @write_options
 @pass_app
-def rollback(app: App, subject: str, model: str, **options: Any) -> None:
+def rollback(app: App, /, subject: str, model: str, **options: Any) -> None:
     """Record that an earlier version is live again.
 
     Example: muniment record rollback deployment:prod/tx --model model:tx@1 --incident incident:inc-1
@@ -221,7 +221,7 @@ def rollback(app: App, subject: str, model: str, **options: Any) -> None:
 @click.option("--model", metavar="MODEL@VERSION", help="The version it was measured on.")
 @write_options
 @pass_app
-def signal(app: App, subject: str, **options: Any) -> None:
+def signal(app: App, /, subject: str, **options: Any) -> None:
     """Record what monitoring saw.
 
     Example: muniment record signal monitor:tx-auc --metric auc --value 0.61 --baseline 0.91 --severity critical

@@ -47,6 +47,7 @@ def list_(app: App) -> None:
 @pass_app
 def generate(
     app: App,
+    /,
     name: str,
     environment: str | None,
     since: str | None,
@@ -82,7 +83,7 @@ def generate(
         print_record(app, data, "")
 
 
-def _text(app: App, data: dict[str, Any]) -> None:
+def _text(app: App, /, data: dict[str, Any]) -> None:
     from rich.text import Text
 
     out = console(app)

@@ -30,7 +30,7 @@ def _postgres(recorder: SqlRecorder) -> Iterator[Found]:
             name,
             value != "off",
             f"{name} {value}",
-            f"Set {name} = on in postgresql.conf: without it commits can be lost.",
+            f"Set {name} = on: without it commits can be lost.",
         )
     (encoding,) = recorder.ask("SELECT current_setting('server_encoding')")[0]
     yield "encoding", encoding == "UTF8", f"encoding {encoding}", "Make the database with encoding UTF8."

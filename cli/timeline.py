@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.app import App, common_options, pass_app
-from cli.output import print_record, table
+from cli.output import clean, console, print_record
 from cli.reading import with_as_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["timeline"]
 
@@ -22,7 +25,7 @@ _SHOWN = 4
 @with_as_of
 @common_options
 @pass_app
-def timeline(app: App, incident: str, before: float, after: float, at: str | None, known_at: str | None) -> None:
+def timeline(app: App, /, incident: str, before: float, after: float, at: str | None, known_at: str | None) -> None:
     """Show what happened around an incident and what changed upstream of the version that failed.
 
     Example: muniment timeline incident:inc-1 -o json
@@ -43,49 +46,64 @@ def timeline(app: App, incident: str, before: float, after: float, at: str | Non
         _text(app, data)
 
 
-def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = str(value)
+    # Whole digests are in the machine formats; people compare their beginnings.
+    return text[:17] + "…" if len(text) > 40 and " " not in text else text
 
 
-def _changes(row: dict[str, Any]) -> str:
+def _changes(row: dict[str, Any]) -> list[str]:
     parts = []
     for change in row["changed"][:_SHOWN]:
         ratio = change["ratio"]
-        factor = "" if ratio is None else f" (x{ratio:.3g})"
-        parts.append(f"{change['field']} {_number(change['before'])} -> {_number(change['after'])}{factor}")
+        factor = "" if ratio is None else f"  (x{ratio:.3g})"
+        parts.append(f"{change['field']}: {_value(change['before'])} -> {_value(change['after'])}{factor}")
     more = len(row["changed"]) - _SHOWN
-    return "\n".join(parts) + (f"\n… and {more} more" if more > 0 else "")
+    return [*parts, f"… and {more} more, see -o json"] if more > 0 else parts
 
 
 def _offset(seconds: float) -> str:
     sign, seconds = ("-" if seconds < 0 else "+"), abs(seconds)
-    return f"{sign}{int(seconds // 3600):02d}:{int(seconds % 3600 // 60):02d}:{seconds % 60:06.3f}"
+    days, rest = divmod(seconds, 86400)
+    clock = f"{int(rest // 3600):02d}:{int(rest % 3600 // 60):02d}:{int(rest % 60):02d}"
+    return f"{sign}{int(days)}d {clock}" if days else f"{sign}{clock}"
+
+
+def _row(out: Console, names: dict[str, str], row: dict[str, Any]) -> None:
+    from rich.text import Text
+
+    head = f"{row['index']:>6}  {row['occurred_at'][:19]}Z {_offset(row['seconds_from_opening']):>13}  {row['lane']:<9}"
+    line = Text(f"{head} {row['type']:<30} {row['subject']}  by {names.get(row['actor'], row['actor'])}")
+    if row["upstream"]:
+        line.stylize("yellow")
+    elif row["marks"]:
+        line.stylize("red")
+    elif row["lane"] == "incident":
+        line.stylize("bold")
+    out.print(line, soft_wrap=True)
+    details = [clean(row["what"])] if row["what"] and not row["what"].startswith("sha256:") else []
+    details += [f"! {mark}" for mark in row["marks"]]
+    if row["upstream"]:
+        details.append(f"^ {row['why_here']}")
+    against = "" if row["compared_with"] is None else f" against entry {row['compared_with']}"
+    details += [f"changed{against}: {clean(change)}" for change in _changes(row)]
+    for detail in details:
+        out.print(Text(f"{'':>33}{detail}"), soft_wrap=True)
 
 
 def _text(app: App, data: dict[str, Any]) -> None:
-    names = app.home.names()
-    app.note(
-        f"{data['incident']} ({data['status']}, {data['severity']}): {data['title']}\n"
-        f"deployment {data['deployment']}, failing {data['failing_version']}, before it {data['previous_version']}; "
-        f"known at size {data['known_at']['size']}"
+    out = console(app)
+    out.print(f"{data['incident']} ({data['status']}, {data['severity']}): {clean(data['title'])}", soft_wrap=True)
+    out.print(
+        f"deployment {data['deployment']}: {data['failing_version']} failed, before it {data['previous_version']}"
     )
-    rows = [
-        (
-            str(row["index"]),
-            row["occurred_at"][:19] + "Z",
-            _offset(row["seconds_from_opening"]),
-            row["lane"],
-            f"{row['type']}\n{row['subject']}",
-            "\n".join(part for part in (row["what"], *(f"! {mark}" for mark in row["marks"])) if part),
-            _changes(row),
-            row["why_here"],
-            names.get(row["actor"], row["actor"]),
-        )
-        for row in data["rows"]
-    ]
-    columns = ("entry", "occurred", "T±", "lane", "event", "what", "changed", "why here", "actor")
-    table(app, "Timeline", columns, rows)
+    out.print(f"known at size {data['known_at']['size']} ({data['known_at']['recorded_at']})\n")
+    names = app.home.names()
+    for row in data["rows"]:
+        _row(out, names, row)
     upstream = [row for row in data["rows"] if row["upstream"]]
     if upstream:
         entries = ", ".join(f"{row['index']} ({row['subject']})" for row in upstream)
-        click.echo(f"Changes upstream of {data['failing_version']}: entries {entries}")
+        out.print(f"\nChanged upstream of {data['failing_version']}: entries {entries}", soft_wrap=True)

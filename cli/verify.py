@@ -23,7 +23,7 @@ def verify() -> None:
     """Check stored bytes; nothing the store says of itself is believed."""
 
 
-def _anchors(app: App, ledger: Ledger, expect: tuple[Path, ...]) -> list[Anchor]:
+def _anchors(app: App, /, ledger: Ledger, expect: tuple[Path, ...]) -> list[Anchor]:
     from ledger.checkpoint import verify_checkpoint
     from ledger.errors import InputError, TrustStateError
     from ledger.verify import Anchor
@@ -65,7 +65,7 @@ def _result(found: LogVerification) -> dict[str, Any]:
     }
 
 
-def _text(app: App, found: LogVerification, *, first_use: bool, pinned: bool) -> None:
+def _text(app: App, /, found: LogVerification, *, first_use: bool, pinned: bool) -> None:
     from rich.text import Text
 
     out = console(app)
@@ -100,7 +100,7 @@ def _text(app: App, found: LogVerification, *, first_use: bool, pinned: bool) ->
 @click.option("--no-remember", is_flag=True, help="Do not keep the head as the last one seen.")
 @common_options
 @pass_app
-def verify_log_command(app: App, expect: tuple[Path, ...], *, no_remember: bool) -> int:
+def verify_log_command(app: App, /, expect: tuple[Path, ...], *, no_remember: bool) -> int:
     """Check every entry, its content, signatures and legality, the tree, and every signed head.
 
     \b
@@ -135,7 +135,7 @@ def verify_log_command(app: App, expect: tuple[Path, ...], *, no_remember: bool)
 @click.argument("event", metavar="INDEX|ID")
 @common_options
 @pass_app
-def verify_event(app: App, event: str) -> int:
+def verify_event(app: App, /, event: str) -> int:
     """Check one event: content, header, signatures, legality, and its place under the last signed head.
 
     Example: muniment verify event 12

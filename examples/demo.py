@@ -6,6 +6,7 @@ Run it with ``make demo``. It trains real models on real data (see ``pipeline.py
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pipeline
 import tamper
@@ -219,7 +220,12 @@ def _first_version(story: Story) -> tuple[Snapshot, Trained]:
         "and deployed. Muniment deploys nothing: the pipeline reports that it did.",
     )
     good = story.make_version("1", data, "First version.")
-    story.release("1", "First version for the clinics.", "Good enough to sort by, and alike for both sexes.")
+    by_sex = " and ".join(f"{part['metrics'][pipeline.METRIC]:.2f}" for part in good.scores.slices)
+    rationale = (
+        f"Balanced accuracy {good.scores.value:.2f}, and {by_sex} for the two sexes: no more apart than chance on "
+        f"{good.scores.count} patients allows."
+    )
+    story.release("1", "First version for the clinics.", rationale)
     print()
     story.watch("1", good, 1, good.scores.value)
     return data, good
@@ -329,8 +335,17 @@ def _close(story: Story, data: Snapshot, damaged: Snapshot) -> None:
 # -- what the ledger says ------------------------------------------------------------------------------------------
 
 
-def run_muniment(folder: Path, *arguments: str, expected: int = 0) -> str:
-    """Run the command line in a folder, print what it prints, and insist on its exit code.
+def run_muniment(folder: Path, *arguments: str, expected: int = 0, errors: int = subprocess.STDOUT) -> str:
+    """Run the command line in a folder and insist on its exit code.
+
+    Args:
+        folder: where; the nearest ledger is meant.
+        arguments: the command and its options.
+        expected: the exit code.
+        errors: where standard error goes; between the lines of standard output when not said.
+
+    Returns:
+        What it printed.
 
     Raises:
         SystemExit: it is not installed, or ended otherwise than it should.
@@ -338,35 +353,53 @@ def run_muniment(folder: Path, *arguments: str, expected: int = 0) -> str:
     script = Path(sys.executable).with_name("muniment")
     if not script.exists():
         raise SystemExit(f"{script} is missing: install Muniment into this environment, for example with `make demo`")
-    print(f"   $ muniment {' '.join(arguments)}\n", flush=True)
     width = str(shutil.get_terminal_size((120, 24)).columns)
     done = subprocess.run(
         [script, *arguments],
         cwd=folder,
         env={**os.environ, "COLUMNS": width},
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=errors,
         text=True,
         check=False,
     )
-    print("\n".join(f"   {line}".rstrip() for line in done.stdout.rstrip().splitlines()) + "\n")
     if done.returncode != expected:
+        print(done.stdout)
         raise SystemExit(f"`muniment {' '.join(arguments)}` ended with {done.returncode} instead of {expected}")
     return done.stdout
 
 
+def show_muniment(folder: Path, *arguments: str, expected: int = 0) -> None:
+    """Print a command and what it prints; see `run_muniment`."""
+    print(f"   $ muniment {' '.join(arguments)}\n", flush=True)
+    said = run_muniment(folder, *arguments, expected=expected)
+    print("\n".join(f"   {line}".rstrip() for line in said.rstrip().splitlines()) + "\n")
+
+
+def ask_muniment(folder: Path, *arguments: str, expected: int = 0) -> Any:
+    """What a command answers to programs; see `run_muniment`."""
+    return json.loads(run_muniment(folder, *arguments, "-o", "json", expected=expected, errors=subprocess.DEVNULL))
+
+
 def read_back(story: Story) -> None:
     """Show state, timeline, control report and verification."""
+    chapter("What is live", "Every version, how far it got, and what runs where: folded from the log.")
+    show_muniment(story.folder, "state")
     chapter(
-        "What is live", "Every version, how far it got, and what runs where: folded from the log, at any time of it."
+        "What happened",
+        "The incident's timeline; its cause is the data set, and in it the columns whose profile moved.",
     )
-    run_muniment(story.folder, "state")
-    chapter("What happened", "The incident's timeline, from the cause on.")
-    run_muniment(story.folder, "timeline", INCIDENT)
-    chapter("Which controls held", "One did not: the hotfix.")
-    run_muniment(story.folder, "report", "generate", "control-assessment")
+    show_muniment(story.folder, "timeline", INCIDENT)
+    chapter("Which controls held", "All but one: the hotfix.")
+    assess = ("report", "generate", "control-assessment")
+    show_muniment(story.folder, *assess)
+    failed = [
+        found["control"] for found in ask_muniment(story.folder, *assess)["findings"] if found["state"] != "satisfied"
+    ]
+    if failed != ["deployment-authorised"]:
+        raise SystemExit(f"exactly one control should have failed, and these did: {failed}")
     chapter("Is the log whole", "Every stored byte, hash, signature, role and decision is checked again.")
-    run_muniment(story.folder, "verify", "log")
+    show_muniment(story.folder, "verify", "log")
 
 
 def falsify(story: Story, told: Told) -> None:
@@ -391,32 +424,33 @@ def falsify(story: Story, told: Told) -> None:
 
     at = told.drop.index
     what = f"One byte: the drop that monitoring saw (entry {at}) reads 0.8 instead of 0.{digit}"
-    _refused(story, one_byte, what, "payload", f"entry {at}")
+    _refused(story, one_byte, what, ("payload", at))
     at = told.hotfix.index
     what = (
         f"The tail cut off: no hotfix and nothing after it, from entry {at} on. What is left is a good log; only the "
         "head remembered tells"
     )
-    _refused(story, tail, what, "anchor", f"{at} are there")
+    _refused(story, tail, what, ("anchor", at))
     at = told.approval.index
     what = (
         f"The operator's own: the approver's doubt (entry {at}) is rewritten, then every hash behind it, the tree and "
         "the head, and the heads are signed anew with the true checkpoint key"
     )
-    _refused(story, approval, what, "signature", f"entry {at}")
+    _refused(story, approval, what, ("anchor", None), ("signature", at))
 
 
-def _refused(story: Story, falsifier: Callable[[Path], None], what: str, *expected: str) -> None:
-    """Falsify a copy, verify it, and insist that it is refused for the reason expected."""
+def _refused(story: Story, falsifier: Callable[[Path], None], what: str, *expected: tuple[str, int | None]) -> None:
+    """Falsify a copy, verify it, and insist that it is refused for the faults expected, at their places."""
     print(textwrap.fill(f"{what}.", 110, initial_indent=" - ", subsequent_indent="   ") + "\n")
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(temporary) / "copy"
         shutil.copytree(story.folder, copy, ignore=shutil.ignore_patterns("work", "keys"))
         falsifier(copy / ".muniment" / story.store.name)
-        said = " ".join(run_muniment(copy, "verify", "log", expected=1).split())
-    missing = [words for words in expected if words not in said]
-    if missing:
-        raise SystemExit(f"it was refused, but not for the reason expected: {missing} is not in the answer")
+        show_muniment(copy, "verify", "log", expected=1)
+        findings = ask_muniment(copy, "verify", "log", expected=1)["findings"]
+    found = [(finding["fault"], finding["index"]) for finding in findings]
+    if not set(expected) <= set(found):
+        raise SystemExit(f"it was refused, but not for {expected}: {found}")
 
 
 def next_commands(told: Told) -> list[tuple[str, str]]:
@@ -457,14 +491,17 @@ def make_folder(folder: Path) -> None:
 
 
 def _is_earlier_demo(folder: Path) -> bool:
-    """Whether a folder holds nothing but a ledger of this demonstration's name and its work files."""
-    if folder.is_symlink() or not folder.is_dir() or {path.name for path in folder.iterdir()} - {".muniment", "work"}:
+    """Whether a folder is empty, or holds a ledger of this demonstration's name, its work files and nothing else."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    found = {path.name for path in folder.iterdir()}
+    if found - {".muniment", "work"}:
         return False
     try:
         trust = read_trust(folder / ".muniment" / "trust.json")
     except muniment.LedgerError:
         return False
-    return trust is not None and trust.origin == ORIGIN
+    return not found or (trust is not None and trust.origin == ORIGIN)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from ledger.checkpoint import VerifierKey, parse_vkey
+from ledger.checkpoint import VerifierKey, parse_checkpoint, parse_note, parse_vkey
 from ledger.checkpoints import sign_head
 from ledger.domain import LedgerState, RecordedEvent, judge, make_event, signing_keys
 from ledger.domain.decisions import marks_of
@@ -267,28 +267,40 @@ class Ledger:
                 "this ledger was opened without an actor, so it cannot sign", hint="Open it with an actor: --as ACTOR"
             )
         body = {name: value for name, value in {**(data or {}), **fields}.items() if value is not None}
-        repeated = None if event_id is None else self._repeated(event_id, type, subject, body)
+        attributes: dict[str, Any] = {
+            "ledgerid": self.ledgerid,
+            "actor": self.actor,
+            "type": type,
+            "subject": subject,
+            "data": body,
+            "occurred_at": occurred_at,
+            "on_behalf_of": on_behalf_of,
+            "correlation": correlation,
+            "causation": causation,
+            "strength": strength,
+            "event_id": event_id,
+        }
+        if event_id is None:
+            return self._sign_and_append(attributes, also_sign, expect or {})
+        repeated = self._repeated(event_id, type, subject, body)
         if repeated is not None:
             return repeated
-        payload_of = partial(
-            build_payload,
-                ledgerid=self.ledgerid,
-                actor=self.actor,
-                type=type,
-                subject=subject,
-                data=body,
-                emitter=emitter,
-                sequence=sequence,
-                occurred_at=occurred_at,
-                on_behalf_of=on_behalf_of,
-                correlation=correlation,
-                causation=causation,
-                strength=strength,
-                event_id=event_id,
-            )
+        try:
+            return self._sign_and_append(attributes, also_sign, expect or {})
+        except ConflictError:
+            repeated = self._repeated(event_id, type, subject, body)  # another process was faster
+            if repeated is None:
+                raise
+            return repeated
+
+    def _sign_and_append(
+        self, attributes: Mapping[str, Any], also_sign: Sequence[Signer], expect: Mapping[str, int]
+    ) -> Receipt:
+        with self._emitter.numbered() as (emitter, sequence):
+            payload, _ = build_payload(**attributes, emitter=emitter, sequence=sequence)
             envelope = sign_payload(payload, (*self._signers, *also_sign))
             try:
-                return self._append(envelope, expect or {})
+                return self._append(envelope, expect)
             except StorageError as error:
                 if error.outcome_unknown:
                     self._emitter.skip()
@@ -348,7 +360,7 @@ class Ledger:
             if isinstance(judged, Receipt):
                 return judged
             (outcome,) = self.recorder.append([judged.unit])
-            if isinstance(outcome, StaleReadError) and not expect:
+            if isinstance(outcome, StaleReadError) and outcome.stream not in expect:
                 continue
             if isinstance(outcome, LedgerError):
                 raise outcome
@@ -372,6 +384,9 @@ class Ledger:
             raise
         assert event.kind is not None  # noqa: S101 - unknown types were refused before
         decided = event.kind.category is Category.DECISION or event.kind.name in _IDENTITY_TYPES
+        for stream, revision in expect.items():
+            if at.reads.get(stream, revision) != revision:
+                raise StaleReadError.moved(stream, revision, at.reads[stream])
         reads = {**(at.reads if decided else {}), **expect}
         unit = Unit((self._mapper.to_signed(event, envelope),), reads, self.world.authority)
         return _Judged(event, envelope, unit, marks_of(at, event))
@@ -399,7 +414,13 @@ class Ledger:
                 "the present head is not signed yet and the checkpoint key is not on this machine",
                 hint="Run this where the ledger's operator keeps the key.",
             )
-        return sign_head(self.recorder, self._checkpoint_signer, self.vkey)
+        vkey = self.vkey
+        if self._checkpoint_signer.public.raw != vkey.public:
+            raise ConfigurationError(
+                f"the key given for signing heads is not the checkpoint key of {vkey.name}",
+                hint="Entry 0 names it; keep exactly that key under the name 'checkpoint'.",
+            )
+        return sign_head(self.recorder, self._checkpoint_signer, vkey)
 
     def use_checkpoint_signer(self, signer: Signer) -> None:
         """Sign heads with this key from now on."""
@@ -428,7 +449,7 @@ class Ledger:
             InputError: there is no such entry.
         """
         note = self.checkpoint()
-        size = self.recorder.last_checkpoint().size  # type: ignore[union-attr] - just signed
+        size = parse_checkpoint(parse_note(note).text).size
         if not 0 <= index < size:
             raise InputError(f"there is no entry {index}", hint=f"The log has {size} entries.")
         hashes = prove_inclusion(TreeReader(self.recorder), index, size)

@@ -103,7 +103,14 @@ def request_approval(
 
 
 def _decide(
-    ledger: Ledger, kind: str, model: str, environment: str | None, request: str | None, rationale: str, **options: Any
+    ledger: Ledger,
+    kind: str,
+    model: str,
+    *,
+    environment: str | None,
+    request: str | None,
+    rationale: str,
+    **options: Any,
 ) -> Receipt:
     version = version_state(ledger, model)
     wanted = [r for r in open_requests(ledger, model, environment) if request in (None, r.id)]
@@ -150,7 +157,15 @@ def approve(
     Raises:
         PolicyError: the rules refuse it; NotAllowedError when this person may not.
     """
-    return _decide(ledger, "approval.granted", model, environment, request, rationale, **options)
+    return _decide(
+        ledger,
+        "approval.granted",
+        model,
+        environment=environment,
+        request=request,
+        rationale=rationale,
+        **options,
+    )
 
 
 def reject(
@@ -163,7 +178,15 @@ def reject(
     **options: Any,
 ) -> Receipt:
     """Turn the newest open request down; arguments as `approve`."""
-    return _decide(ledger, "approval.rejected", model, environment, request, rationale, **options)
+    return _decide(
+        ledger,
+        "approval.rejected",
+        model,
+        environment=environment,
+        request=request,
+        rationale=rationale,
+        **options,
+    )
 
 
 def authorise(ledger: Ledger, deployment: str, model: str, *, reason: str | None = None, **options: Any) -> Receipt:

@@ -16,11 +16,11 @@ from ledger.domain.authority import ROOT_ACTOR
 from ledger.errors import InputError
 from ledger.events.actors import ROLES
 from ledger.events.ledgers import Rule, RuleSet
+from ledger.identity import Trust
 from ledger.keys import Ed25519Signer, Signer, format_public_key
 from ledger.recorders import open_recorder
 from ledger.recorders.sql import SqlRecorder
 from ledger.stored import LogIdentity
-from ledger.trust import Trust
 
 __all__ = ["DEFAULT_RULES", "FIRST_ADMIN_ROLES", "NewLedger", "create_ledger", "enrol_actor", "new_person_id"]
 

@@ -21,10 +21,11 @@ from ledger.creation import NewLedger, create_ledger
 from ledger.domain.authority import ROOT_ACTOR
 from ledger.errors import ConfigurationError, LedgerError, TrustStateError
 from ledger.events.ledgers import RuleSet
+from ledger.identity import Trust
 from ledger.keystore import CHECKPOINT, Keystore
 from ledger.recorders import open_recorder
 from ledger.strictjson import format_json, parse_json
-from ledger.trust import RememberedHead, Trust, read_trust, write_atomically, write_trust
+from ledger.trust import RememberedHead, read_trust, write_atomically, write_trust
 
 __all__ = ["Home", "NewHome", "create_home", "environment_passphrase"]
 
@@ -235,7 +236,7 @@ def create_home(
     except OSError as error:
         raise ConfigurationError(f"{folder} cannot be made: {error.strerror}") from error
     try:
-        return _fill(folder, origin, url, name, rules, keys, passphrase)
+        return _fill(folder, origin, url=url, name=name, rules=rules, keys=keys, passphrase=passphrase)
     except BaseException:
         _remove(folder)
         raise
@@ -244,6 +245,7 @@ def create_home(
 def _fill(
     folder: Path,
     origin: str,
+    *,
     url: str | None,
     name: str | None,
     rules: RuleSet | None,

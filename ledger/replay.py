@@ -174,7 +174,8 @@ class StoreWorld:
         size = max(self._head.size, index)
         unchanged = stream.startswith(_AUTHORITY_KINDS) and fold.fetched > self._head.authority
         if not unchanged or fold.fetched == 0:
-            rows = self._log.stream_rows(stream, fold.fetched, size)
+            known = fold.revisions[-1][1] if fold.revisions else 0
+            rows = self._log.stream_rows(stream, fold.fetched, size, known)
             fold.pending.extend(rows)
             fold.revisions.extend((row.entry.index, row.entry.revision) for row in rows)
         fold.fetched = size

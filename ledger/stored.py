@@ -96,8 +96,15 @@ class LogReader(Protocol):
     def rows(self, start: int, limit: int) -> Sequence[Row]:
         """At most ``limit`` rows with index >= ``start``, in order."""
 
-    def stream_rows(self, stream: str, start: int, stop: int) -> Sequence[Row]:
-        """Rows of one stream with ``start`` <= index < ``stop``, in order."""
+    def stream_rows(self, stream: str, start: int, stop: int, after: int = 0) -> Sequence[Row]:
+        """Rows of one stream with ``start`` <= index < ``stop``, in order.
+
+        Args:
+            stream: its name.
+            start: first index.
+            stop: index behind the last.
+            after: revision up to which the rows are known already; it saves walking over them.
+        """
 
     def authority_streams(self) -> Sequence[str]:
         """Names of all streams of actors."""
@@ -120,6 +127,9 @@ class LogReader(Protocol):
     def last_checkpoint(self) -> StoredCheckpoint | None:
         """The largest signed head."""
 
+    def counts(self) -> tuple[int, int, int, int]:
+        """Numbers of rows of entries, contents, full tiles, and tiles at levels no log reaches."""
+
 
 class TreeReader:
     """A `merkle.HashReader` over stored tiles and leaf hashes.
@@ -135,25 +145,23 @@ class TreeReader:
         cache: dict[tuple[int, int], list[bytes]] = {}
         return [self._subtree(level, index, cache) for level, index in coordinates]
 
-    def _tile_hashes(self, level: int, index: int, needed: int) -> list[bytes]:
+    def _tile_hashes(self, level: int, index: int) -> list[bytes]:
         tile = self._log.tile(level, index)
         if tile is not None:
             return [tile.hashes[i : i + HASH_SIZE] for i in range(0, len(tile.hashes), HASH_SIZE)]
         start = index * TILE_WIDTH
         if level == 0:
-            return list(self._log.leaf_hashes(start, start + needed))
-        return list(self._log.tile_roots(level - 1, start, start + needed))
+            return list(self._log.leaf_hashes(start, start + TILE_WIDTH))
+        return list(self._log.tile_roots(level - 1, start, start + TILE_WIDTH))
 
     def _subtree(self, level: int, index: int, cache: dict[tuple[int, int], list[bytes]]) -> bytes:
         tile_level, inner = divmod(level, _TILE_LEVELS)
         first = index << inner
         tile_index, offset = divmod(first, TILE_WIDTH)
         count = 1 << inner
-        hashes = cache.get((tile_level, tile_index), [])
-        if len(hashes) < offset + count:
-            hashes = self._tile_hashes(tile_level, tile_index, offset + count)
-            cache[tile_level, tile_index] = hashes
-        layer = hashes[offset : offset + count]
+        if (tile_level, tile_index) not in cache:
+            cache[tile_level, tile_index] = self._tile_hashes(tile_level, tile_index)
+        layer = cache[tile_level, tile_index][offset : offset + count]
         if len(layer) != count:
             raise LookupError(f"the store has no hash at level {level}, index {index}")
         while len(layer) > 1:
@@ -167,7 +175,7 @@ def completed_tiles(old_size: int, new_size: int) -> list[tuple[int, int]]:
     Returns:
         ``(level, index)`` of each tile.
     """
-    found = []
+    found: list[tuple[int, int]] = []
     level, old, new = 0, old_size // TILE_WIDTH, new_size // TILE_WIDTH
     while new > 0:
         found.extend((level, index) for index in range(old, new))

@@ -9,34 +9,17 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
-from ledger.checkpoint import Checkpoint, VerifierKey, format_vkey, parse_vkey, verify_checkpoint
+from ledger.checkpoint import Checkpoint, format_vkey, parse_vkey, verify_checkpoint
 from ledger.config import state_folder
 from ledger.errors import LedgerError, TrustStateError
+from ledger.identity import Trust
 from ledger.strictjson import format_json, parse_json
 
 __all__ = ["RememberedHead", "Trust", "read_trust", "write_atomically", "write_trust"]
 
 _FIELDS = {"genesis", "ledgerid", "origin", "vkeys"}
-
-
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """The pinned identity of a ledger.
-
-    Attributes:
-        ledgerid: 32 hex digits.
-        origin: name in every checkpoint.
-        vkeys: verifier keys of its checkpoints.
-        genesis: leaf hash of entry 0, hex.
-    """
-
-    ledgerid: str
-    origin: str
-    vkeys: tuple[VerifierKey, ...]
-    genesis: str
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:

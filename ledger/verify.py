@@ -14,12 +14,12 @@ from ledger.checkpoint import Checkpoint, parse_vkey, verify_checkpoint
 from ledger.domain import LedgerState, MemoryWorld
 from ledger.entry import ZERO_HASH, entry_hash
 from ledger.errors import InputError, LedgerError, NothingToVerifyError, VerificationError
+from ledger.identity import Trust
 from ledger.merkle import CompactRange, peaks_of
 from ledger.replay import ContentError, judge_row
 from ledger.sequences import Sequences
 from ledger.stored import LogReader, Row, TreeReader
 from ledger.tilecheck import TileCheck
-from ledger.trust import Trust
 
 __all__ = ["Anchor", "Finding", "LogVerification", "verify_log"]
 

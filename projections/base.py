@@ -47,9 +47,17 @@ RowOf = tuple[Table, tuple[Any, ...]]
 class Projection(Protocol):
     """A named set of tables and how events fill them."""
 
-    name: str
-    version: int
-    tables: tuple[Table, ...]
+    @property
+    def name(self) -> str:
+        """Its name, which its tables' names begin with."""
+
+    @property
+    def version(self) -> int:
+        """Version of the rows it makes; another one rebuilds the view."""
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Its tables."""
 
     def rows(self, judged: Judged) -> Iterable[RowOf]:
         """Rows of one event; events without rows still move the view's position on."""

@@ -51,7 +51,7 @@ def diff(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
         a, b = old.get(field), new.get(field)
         if a == b:
             continue
-        ratio = b / a if _number(a) and _number(b) and a != 0 else None
+        ratio = float(b) / float(a) if _number(a) and _number(b) and a else None  # type: ignore[arg-type]
         found.append({"field": field, "before": a, "after": b, "ratio": ratio})
     return sorted(found, key=lambda change: (-_size(change), change["field"]))
 

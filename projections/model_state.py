@@ -226,7 +226,7 @@ def live_at(views: ViewReader, as_of: AsOf, deployment: str) -> tuple[str | None
     """
     live: list[str] = []
     for change in _changes(views, as_of, [("thing", "=", deployment)]):
-        if change["type"] in ("deployment.completed", "rollback.completed"):
-            if not live or live[-1] != change["model"]:
-                live.append(change["model"])
+        went_live = change["type"] in ("deployment.completed", "rollback.completed")
+        if went_live and live[-1:] != [change["model"]]:
+            live.append(change["model"])
     return (live[-1] if live else None, live[-2] if len(live) > 1 else None)

@@ -115,8 +115,9 @@ def _collect(views: ViewReader, as_of: AsOf, found: _Incident, before: int, afte
 
 
 def _baseline(views: ViewReader, as_of: AsOf, row: JournalRow, previous: dict[str, int]) -> JournalRow | None:
-    """The event to compare with: the same kind of event about the previous version's counterpart, else the
-    one before it in the same stream.
+    """The event to compare with.
+
+    The same kind of event about the previous version's counterpart, else the one before it in the same stream.
     """
     same_type = [("type", "=", row["type"]), ("position", "<=", row["index"])]
     earlier = journal_rows(views, same_type, size=as_of.size)

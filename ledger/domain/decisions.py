@@ -196,7 +196,8 @@ def check_identity(world: World, event: RecordedEvent) -> None:
     match event.body:
         case VersionRegistered() as body:
             model = model_of(world, event.stream)
-            known = model.versions[version].digest if model and version in model.versions else None
+            registered = None if model is None else model.versions.get(version or "")
+            known = None if registered is None else registered.digest
         case DatasetRegistered() as body if version is not None:
             state = world.state(event.stream)
             known = getattr(state, "versions", {}).get(version)

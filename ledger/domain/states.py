@@ -51,7 +51,7 @@ def _with(mapping: MappingProxyType[_K, _V], key: _K, value: _V) -> MappingProxy
     return MappingProxyType({**mapping, key: value})
 
 
-def _empty() -> MappingProxyType[str, object]:
+def _no_requests() -> MappingProxyType[str, ApprovalRequest]:
     return MappingProxyType({})
 
 
@@ -143,7 +143,7 @@ class VersionState:
     index: int
     authors: frozenset[str]
     evaluations: tuple[tuple[int, str], ...] = ()
-    requests: MappingProxyType[str, ApprovalRequest] = field(default_factory=_empty)  # type: ignore[assignment]
+    requests: MappingProxyType[str, ApprovalRequest] = field(default_factory=_no_requests)
     approvals: tuple[Approval, ...] = ()
 
 

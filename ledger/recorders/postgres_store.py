@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import psycopg
 from psycopg import errors
@@ -20,6 +20,9 @@ __all__ = ["LOST", "PostgresStore", "explain", "split_schema"]
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,50}")
 #: What psycopg raises when the connection is gone.
 LOST = (psycopg.OperationalError, psycopg.InterfaceError)
+
+# A refused connection has no SQLSTATE (libpq keeps it to itself), only these words of the server's.
+_NOT_THERE = re.compile(r'FATAL: +(database|role) ".*" does not exist')
 
 Fields = tuple[Any, ...]
 
@@ -41,16 +44,20 @@ def split_schema(url: str) -> tuple[str, str]:
     schema = next((value for name, value in parameters if name == "schema"), "muniment")
     if not _SCHEMA.fullmatch(schema):
         raise InputError(f"the schema {schema!r} must be lower-case letters, digits and underscores")
-    query = urlencode([(name, value) for name, value in parameters if name != "schema"])
+    # libpq takes a plus for a plus.
+    query = urlencode([(name, value) for name, value in parameters if name != "schema"], quote_via=quote)
     return urlunsplit(parts._replace(query=query)), schema
 
 
 def explain(error: psycopg.Error) -> LedgerError:
+    """What a failure of psycopg means to us, with the next step."""
     if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName | errors.UndefinedFunction):
         return ConfigurationError(
             "this database holds no ledger in that schema", hint="Create one: muniment init --ledger URL --origin NAME"
         )
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if isinstance(error, psycopg.OperationalError) and _NOT_THERE.search(text):
+        return ConfigurationError(f"PostgreSQL: {text}", hint="Check the names of database and role in the URL.")
     if isinstance(error, errors.InsufficientPrivilege):
         return StorageError(f"PostgreSQL denies access: {text}", hint="Check the role's rights on the schema.")
     if isinstance(error, errors.DiskFull):
@@ -73,31 +80,40 @@ class PostgresStore:
         self._texts: dict[str, str] = {}
         self._connection: psycopg.Connection | None = None
         self._pid = -1
+        self._inherited: list[psycopg.Connection] = []
         self._depth = 0  # nested inside a transaction of ours when positive
 
     def connect(self) -> psycopg.Connection:
         """The connection of this process, opened when first needed."""
         if self._connection is not None and not self._connection.closed and self._pid == os.getpid():
             return self._connection
+        if self._connection is not None and self._pid != os.getpid():
+            self._inherited.append(self._connection)  # after a fork: it is the parent's, who goes on using it
         try:
             connection = psycopg.connect(
                 self._url, autocommit=True, connect_timeout=10, client_encoding="UTF8", application_name="muniment"
             )
+        except psycopg.Error as error:
+            raise explain(error) from error
+        self._connection, self._pid = connection, os.getpid()
+        try:
             # Never acknowledge what a crash of the server could lose.
             connection.execute(
                 "SELECT CASE WHEN current_setting('synchronous_commit') = 'off' "
                 "THEN set_config('synchronous_commit', 'on', false) END"
             )
         except psycopg.Error as error:
+            self.close()
             raise explain(error) from error
-        self._connection, self._pid = connection, os.getpid()
         return connection
 
     def close(self) -> None:
         """Close the connection."""
         with self._lock:
-            if self._connection is not None:
+            if self._connection is not None and self._pid == os.getpid():
                 self._connection.close()
+            elif self._connection is not None:
+                self._inherited.append(self._connection)
             self._connection = None
 
     def _sql(self, text: str) -> str:

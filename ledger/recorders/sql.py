@@ -164,10 +164,11 @@ class SqlRecorder(ProcessRecorder):
         """At most ``limit`` rows with index < ``stop``, newest first."""
         return self._select("WHERE e.position <= ? ORDER BY e.position DESC LIMIT ?", (stop, limit))
 
-    def stream_rows(self, stream: str, start: int, stop: int) -> list[Row]:
+    def stream_rows(self, stream: str, start: int, stop: int, after: int = 0) -> list[Row]:
         """See `LogReader.stream_rows`."""
-        tail = "WHERE e.stream = ? AND e.position > ? AND e.position <= ? ORDER BY e.position"
-        return self._select(tail, (stream, start, stop))
+        # The revision is what the index is about: a long stream's past is not even looked at.
+        tail = "WHERE e.stream = ? AND e.revision > ? AND e.position > ? AND e.position <= ? ORDER BY e.position"
+        return self._select(tail, (stream, after, start, stop))
 
     def authority_streams(self) -> list[str]:
         """See `LogReader.authority_streams`."""

@@ -34,11 +34,29 @@ CREATE TABLE checkpoint (size INTEGER PRIMARY KEY, note BLOB NOT NULL) STRICT;
 CREATE TABLE tracking (name TEXT PRIMARY KEY, position INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TRIGGER head_forward BEFORE UPDATE ON head WHEN NEW.size < OLD.size OR NEW.id <> OLD.id BEGIN {_FORBID}; END;
 CREATE TRIGGER head_kept BEFORE DELETE ON head BEGIN {_FORBID}; END;
-""" + "".join(
+"""
+_APPEND_ONLY = "".join(
     f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} BEGIN {_FORBID}; END;\n"
     for table in ("log", "entry", "content", "tile", "checkpoint")
     for verb in ("UPDATE", "DELETE")
 )
+#: INSERT OR REPLACE deletes what is in its way without firing DELETE triggers, so each key is looked at first.
+_KEYS = {
+    "log": ("id",),
+    "entry": ("position", "stream, revision", "id, actor", "emitter, sequence, actor"),
+    "content": ("position",),
+    "head": ("id",),
+    "tile": ("level, idx",),
+    "checkpoint": ("size",),
+}
+
+
+def _no_replace(table: str, keys: tuple[str, ...]) -> str:
+    taken = " OR ".join(
+        f"EXISTS (SELECT 1 FROM {table} WHERE {' AND '.join(f'{name} = NEW.{name}' for name in key.split(', '))})"  # noqa: S608
+        for key in keys
+    )
+    return f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} WHEN {taken} BEGIN {_FORBID}; END;\n"
 
 
 class SqliteRecorder(SqlRecorder):
@@ -65,7 +83,7 @@ class SqliteRecorder(SqlRecorder):
         """
         self.store.create_file()
         with self._writing():
-            self.store.connect().execute(_DDL)
+            self.store.connect().execute(_DDL + _APPEND_ONLY + "".join(_no_replace(*item) for item in _KEYS.items()))
             self._run("INSERT INTO log VALUES (1, ?, ?, ?)", (identity.ledgerid, identity.origin, FORMAT_VERSION))
             self._run("INSERT INTO head VALUES (1, 0, ?, ?, 0, -1)", (bytes(32), b""))
 

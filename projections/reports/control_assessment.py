@@ -338,8 +338,7 @@ def control_assessment(context: ReportContext) -> dict[str, Any]:
         "limits": [
             "This report supports evidence for these controls; it does not state compliance with anything.",
             "It covers what was submitted to this ledger; what was never submitted is not known here.",
-            "What emitters claim about the world is not checked, only who claimed it, when it was recorded and in "
-            "which order.",
+            "What emitters claim about the world is not checked, only who claimed it, when and in which order.",
             "It rests on the entries up to the size given; `muniment verify log` checks them.",
         ],
     }

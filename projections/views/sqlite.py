@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ledger.errors import ConfigurationError, StorageError
@@ -29,10 +29,8 @@ class SqliteViews(ViewStore):
     def prepare(self) -> None:
         """See `ViewStore.prepare`."""
         if not self._file.path.exists():
-            try:
+            with suppress(ConfigurationError):  # another process made it first
                 self._file.create_file()
-            except ConfigurationError:  # another process made it first
-                pass
         self._file.run(
             "CREATE TABLE IF NOT EXISTS $position (name TEXT PRIMARY KEY, size INTEGER NOT NULL, "
             "leaf_hash TEXT NOT NULL, version INTEGER NOT NULL) STRICT"

@@ -443,8 +443,8 @@ def test_an_insert_replaces_nothing(quick_url: str, table: str):
             verb, tail = "INSERT OR REPLACE", ""
         else:
             key = {"tile": "level, idx", "entry": "position", "content": "position", "checkpoint": "size"}
-            target = key.get(table, "id")
-            verb, tail = "INSERT", f" ON CONFLICT ({target}) DO UPDATE SET {columns[-1]} = EXCLUDED.{columns[-1]}"
+            target, changed = key.get(table, "id"), "size" if table == "head" else columns[-1]
+            verb, tail = "INSERT", f" ON CONFLICT ({target}) DO UPDATE SET {changed} = EXCLUDED.{changed}"
         row = list(before[0])
         row[-1] = 0 if isinstance(row[-1], int) else bytes(32)
         if table == "head":
@@ -479,7 +479,7 @@ def test_the_head_goes_only_forward(quick_url: str):
     cast = make_cast(quick_url, actors=("p-author",))
     size = cast.recorder.head().size
     with raw(quick_url) as store:
-        for statement in (f"UPDATE $head SET size = {size - 1}", "UPDATE $head SET size = 0, peaks = ''"):
+        for statement in (f"UPDATE $head SET size = {size - 1}", "UPDATE $head SET size = 0, authority = -1"):
             with pytest.raises((apsw.Error, psycopg.Error), match="append-only"):
                 store.run(statement)
         assert store.run("SELECT size FROM $head") == [(size,)]
@@ -678,7 +678,7 @@ class Meter:
         return found
 
 
-def measure(url: str, cast: Cast) -> dict[str, tuple[int, int, int]]:
+def measure(url: str, cast: Cast, model: str) -> dict[str, tuple[int, int, int]]:
     """What opening, a first and a second fact, and a decision cost on a fresh connection."""
     recorder = open_recorder(url)
     meter = Meter(recorder)
@@ -691,7 +691,7 @@ def measure(url: str, cast: Cast) -> dict[str, tuple[int, int, int]]:
     found["first fact"] = meter.spent()
     author.emit("external.observed", "external:mine", system="s")
     found["second fact"] = meter.spent()
-    commands.request_approval(author, MODEL, "prod")
+    commands.request_approval(author, model, "prod")
     found["decision"] = meter.spent()
     recorder.close()
     return found
@@ -699,17 +699,19 @@ def measure(url: str, cast: Cast) -> dict[str, tuple[int, int, int]]:
 
 def test_opening_and_appending_read_no_more_in_a_larger_log(quick_url: str):
     cast = make_cast(quick_url)
-    register(cast)
+    register(cast, "model:one@1")
+    register(cast, "model:two@1")
     fill(cast.recorder, 300)
-    small = measure(quick_url, cast)
+    small = measure(quick_url, cast, "model:one@1")
     fill(cast.recorder, 4_700 - 4_700 % 256, 300)  # as many leaves outside a full tile as before
-    large = measure(quick_url, cast)
+    large = measure(quick_url, cast, "model:two@1")
     for what in ("open", "first fact", "second fact"):
         assert large[what][:2] == small[what][:2], what
         assert large[what][2] <= small[what][2] * 1.1 + 200, f"{what}: SQLite steps {small[what][2]} to {large[what][2]}"
     statements, rows, _ = large["decision"]
-    assert statements <= small["decision"][0] + 4
-    assert rows <= 256 * 2 + 60, "`seen` reads at most one tile a level"
+    assert statements <= small["decision"][0] + 4, "one or two statements a tile level"
+    # `seen` is computed twice, here from the roots of 18 tiles and from 3 leaves more.
+    assert rows <= small["decision"][1] + 2 * (18 + 3)
 
 
 def test_a_long_stream_does_not_make_the_next_append_dearer(memory_path: Path):

@@ -1,0 +1,166 @@
+"""Write the JSON Schemas in schemas/; with --check, fail when a committed file differs.
+
+A published file is never edited: a change of a body is a new version with a new file. `schemas/PUBLISHED.json`
+holds the digest of every published file, and this tool refuses to change one of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from ledger.entry import MAX_HEADER_STRING
+from ledger.events import EventType, all_event_types
+from ledger.payload import EVIDENCE_STRENGTHS
+
+ROOT = Path(__file__).resolve().parent.parent / "schemas"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def _event(kind: EventType) -> dict[str, Any]:
+    body = kind.body.model_json_schema()
+    definitions = body.pop("$defs", {})
+    uuid = {"type": "string", "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"}
+    schema: dict[str, Any] = {
+        "$schema": DIALECT,
+        "$id": f"urn:muniment:schema:{kind.topic}",
+        "title": kind.topic,
+        "description": (kind.body.__doc__ or "").strip(),
+        "type": "object",
+        "required": [
+            "specversion", "id", "source", "type", "subject", "time", "dataschema", "ledgerid", "nonce", "emitter",
+            "sequence", "data",
+        ],
+        "properties": {
+            "specversion": {"const": "1.0"},
+            "id": uuid,
+            "source": {"type": "string", "pattern": "^urn:muniment:[a-z0-9][a-z0-9._-]{0,63}$"},
+            "type": {"const": kind.topic},
+            "subject": {"type": "string", "maxLength": 200},
+            "time": {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$"},
+            "datacontenttype": {"const": "application/json"},
+            "dataschema": {"const": f"urn:muniment:schema:{kind.topic}"},
+            "ledgerid": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+            "nonce": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+            "emitter": uuid,
+            "sequence": {"type": "string", "pattern": "^[0-9]{19}$"},
+            "evidencestrength": {"enum": list(EVIDENCE_STRENGTHS)},
+            "onbehalfof": {"type": "string"},
+            "correlationid": {"type": "string"},
+            "causationid": {"type": "string"},
+            "traceparent": {"type": "string"},
+            "data": body,
+        },
+    }  # fmt: skip
+    if kind.kinds:
+        schema["properties"]["subject"]["pattern"] = f"^({'|'.join(kind.kinds)}):"
+    if definitions:
+        schema["$defs"] = definitions
+    return schema
+
+
+def _entry() -> dict[str, Any]:
+    text = {"type": "string", "minLength": 1, "maxLength": MAX_HEADER_STRING}
+    number = {"type": "integer", "minimum": 0}
+    digest = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+    properties: dict[str, Any] = dict.fromkeys(("actor", "emitter", "id", "stream", "subject", "type"), text)
+    properties |= dict.fromkeys(("index", "item", "revision", "sequence"), number)
+    properties |= dict.fromkeys(("envelope", "payload", "prev"), digest)
+    properties["keys"] = {"type": "array", "items": digest, "minItems": 1, "maxItems": 16}
+    properties["ledgerid"] = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+    properties["recorded_at"] = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"}
+    properties["v"] = {"const": 1}
+    return {
+        "$schema": DIALECT,
+        "$id": "urn:muniment:schema:entry.v1",
+        "title": "Entry v1",
+        "description": "The preimage of a leaf; see docs/FORMAT.md.",
+        "type": "object",
+        "required": sorted(properties),
+        "additionalProperties": False,
+        "properties": dict(sorted(properties.items())),
+    }
+
+
+def _report() -> dict[str, Any]:
+    evidence = {
+        "type": "object",
+        "required": ["index", "leaf_hash", "type", "subject", "id"],
+        "properties": {"index": {"type": "integer", "minimum": 0}, "leaf_hash": {"type": "string"}},
+    }
+    item = {"type": "object", "required": ["subject", "index", "state", "reason"]}
+    states = ["satisfied", "not satisfied", "not applicable", "not assessed", "manual"]
+    finding = {
+        "type": "object",
+        "required": ["control", "title", "state", "reason", "population", "evidence", "items"],
+        "properties": {
+            "control": {"type": "string"},
+            "state": {"enum": states},
+            "evidence": {"type": "array", "items": evidence},
+            "items": {
+                "type": "array",
+                "items": {"type": "object", "required": ["subject", "index", "state", "reason"]},
+            },
+        },
+    }
+    return {
+        "$schema": DIALECT,
+        "$id": "urn:muniment:schema:report.control-assessment.v1",
+        "title": "Control assessment v1",
+        "type": "object",
+        "required": [
+            "schema", "report", "ledger", "as_of", "environment", "summary", "findings", "void_entries", "limits",
+        ],
+        "properties": {
+            "schema": {"const": "urn:muniment:schema:report.control-assessment.v1"},
+            "findings": {"type": "array", "items": finding},
+        },
+    }  # fmt: skip
+
+
+def schemas() -> dict[str, bytes]:
+    """Every schema by its path inside ``schemas/``."""
+    found: dict[str, Any] = {"entry/v1.json": _entry(), "reports/control-assessment.v1.json": _report()}
+    for kind in all_event_types():
+        found[f"events/{kind.name}.v{kind.version}.json"] = _event(kind)
+    return {path: (json.dumps(schema, indent=2) + "\n").encode() for path, schema in found.items()}
+
+
+def _digests(files: dict[str, bytes]) -> dict[str, str]:
+    return {path: hashlib.sha256(data).hexdigest() for path, data in sorted(files.items())}
+
+
+def main() -> int:
+    """Run the tool."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="change nothing; fail when a file differs")
+    check = parser.parse_args().check
+    files = schemas()
+    register = ROOT / "PUBLISHED.json"
+    published = json.loads(register.read_text()) if register.exists() else {}
+    broken = [path for path, digest in published.items() if _digests(files).get(path) != digest]
+    if broken:
+        print(f"published schemas would change: {', '.join(broken)}; make a new version of the type instead")
+        return 1
+    wanted = {**files, "PUBLISHED.json": (json.dumps(_digests(files), indent=2) + "\n").encode()}
+    differing = [
+        path for path, data in wanted.items() if not (ROOT / path).exists() or (ROOT / path).read_bytes() != data
+    ]
+    extra = [path for path in there if path not in wanted]
+    if check:
+        for path in (*differing, *extra):
+            print(f"schemas/{path} differs from what tools/gen_schemas.py makes")
+        return 1 if differing or extra else 0
+    for path in differing:
+        (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / path).write_bytes(wanted[path])
+    print(f"{len(wanted)} files, {len(differing)} written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
