@@ -62,13 +62,18 @@ def table(app: App, title: str, columns: Sequence[str], rows: Iterable[Sequence[
     from rich.table import Table
     from rich.text import Text
 
+    rows = list(rows)
+    if not rows:
+        return
     out = console(app)
     grid = Table(title=title, title_justify="left", box=box.SIMPLE if out.is_terminal else box.ASCII2, pad_edge=False)
     for column in columns:
         grid.add_column(column, overflow="fold")
     for row in rows:
         grid.add_row(*(Text(clean(cell)) for cell in row))
-    out.print(grid)
+    with out.capture() as capture:
+        out.print(grid)
+    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
 @contextmanager

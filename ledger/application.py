@@ -301,8 +301,9 @@ class Ledger:
             envelope = sign_payload(payload, (*self._signers, *also_sign))
             try:
                 return self._append(envelope, expect)
-            except StorageError as error:
-                if error.outcome_unknown:
+            except BaseException as error:
+                # An interrupt, too, may come when the event is already recorded.
+                if not isinstance(error, LedgerError) or (isinstance(error, StorageError) and error.outcome_unknown):
                     self._emitter.skip()
                 raise
 

@@ -59,17 +59,17 @@ def header_of(payload: Payload, stream: str, keys: Sequence[str]) -> dict[str, o
 def _content(row: Row) -> Envelope:
     index = row.entry.index
     if row.payload is None or row.signatures is None:
-        raise ContentError(f"entry {index}: its content is missing", fault="payload", index=index)
+        raise ContentError("its content is missing", fault="payload", index=index)
     if hashlib.sha256(row.payload).hexdigest() != row.entry.payload:
-        raise ContentError(f"entry {index}: the payload is not the one recorded", fault="payload", index=index)
+        raise ContentError("the payload is not the one recorded", fault="payload", index=index)
     try:
         envelope = Envelope(row.payload, parse_signatures(row.signatures))
         data = format_envelope(envelope)
     except InputError as error:
-        message = f"entry {index}: the stored signatures cannot be read: {error.message}"
+        message = f"the stored signatures cannot be read: {error.message}"
         raise ContentError(message, fault="signature", index=index) from error
     if hashlib.sha256(data).hexdigest() != row.entry.envelope:
-        message = f"entry {index}: the signatures are not the ones recorded"
+        message = "the signatures are not the ones recorded"
         raise ContentError(message, fault="signature", index=index)
     return envelope
 
@@ -85,10 +85,10 @@ def open_row(row: Row) -> tuple[RecordedEvent, Envelope]:
     try:
         event = make_event(index, parse_payload(envelope.payload), tuple(s.keyid for s in envelope.signatures))
     except InputError as error:
-        raise VerificationError(f"entry {index}: {error.message}", fault="schema", index=index) from error
+        raise VerificationError(error.message, fault="schema", index=index) from error
     for name, value in header_of(event.payload, event.stream, event.keys).items():
         if getattr(entry, name) != value:
-            message = f"entry {index}: the header says {name} {getattr(entry, name)!r}, the signed payload {value!r}"
+            message = f"the header says {name} {getattr(entry, name)!r}, the signed payload {value!r}"
             raise VerificationError(message, fault="header", index=index)
     return event, envelope
 
@@ -110,7 +110,7 @@ def judge_row(world: World, row: Row) -> Judged:
     try:
         verify_envelope(envelope, signing_keys(world, event))
     except LedgerError as error:
-        bad = VerificationError(f"entry {index}: {error.message}", fault="signature", index=index)
+        bad = VerificationError(error.message, fault="signature", index=index)
         return Judged(row, event, Verdict("void", bad))
     if verdict.kind == "valid":
         verdict = Verdict("valid", marks=marks_of(world, event))

@@ -140,6 +140,7 @@ class _Pass:
         self.good_size = 0  # largest size whose root somebody's signature confirmed
         self.expected = 0
         self.last_stored_leaf = bytes.fromhex(ZERO_HASH)
+        self.signed_roots: dict[int, bytes] = {}  # roots our own checkpoint key signed at sizes anchors are about
         self._checkpoint_sizes: list[tuple[int, bytes]] = []
         self._checkpoint_after = -1
         self._load_checkpoints()
@@ -155,7 +156,7 @@ class _Pass:
         index = row.entry.index
         if index != self.expected:
             self.whole = False
-            self.add("chain", self.expected, f"entry {self.expected} is missing: the next row is entry {index}")
+            self.add("chain", self.expected, f"it is missing: the next row is entry {index}")
         self.expected = index + 1
         leaf = self._check_leaf(row)
         if self.whole:
@@ -170,16 +171,16 @@ class _Pass:
     def _check_leaf(self, row: Row) -> bytes:
         entry, index = row.entry, row.entry.index
         if self.expected == index + 1 and entry.prev not in self.prev and self.whole:
-            self.add("chain", index, f"entry {index} does not follow entry {index - 1}: its prev is another leaf hash")
+            self.add("chain", index, f"it does not follow entry {index - 1}: its prev is another leaf hash")
         stored = row.leaf_hash
         try:
             leaf = entry_hash(entry)
         except InputError as error:
-            self.add("header", index, f"entry {index}: its columns are no entry: {error.message}")
+            self.add("header", index, f"its columns are no entry: {error.message}")
             leaf = stored
         else:
             if leaf != stored:
-                self.add("header", index, f"entry {index}: its columns do not give its leaf hash")
+                self.add("header", index, "its columns do not give its leaf hash")
         # A row altered in place is one finding, not also a broken chain behind it.
         self.prev = {leaf.hex(), stored.hex()}
         self.last_stored_leaf = stored
@@ -188,15 +189,15 @@ class _Pass:
     def _check_order(self, row: Row) -> None:
         entry = row.entry
         if entry.recorded_at < self.recorded_at:
-            self.add("header", entry.index, f"entry {entry.index} was recorded before the entry in front of it")
+            self.add("header", entry.index, "it was recorded before the entry in front of it")
         self.recorded_at = entry.recorded_at
         last = self.revisions.get(entry.stream, 0)
         if entry.revision != last + 1 and self.whole:
-            message = f"entry {entry.index}: revision {entry.revision} of {entry.stream} follows revision {last}"
+            message = f"revision {entry.revision} of {entry.stream} follows revision {last}"
             self.add("header", entry.index, message)
         self.revisions[entry.stream] = entry.revision
         if not self.sequences.add(entry.actor, entry.emitter, entry.sequence):
-            message = f"entry {entry.index}: emitter {entry.emitter} used sequence number {entry.sequence} twice"
+            message = f"emitter {entry.emitter} used sequence number {entry.sequence} twice"
             self.add("sequence", entry.index, message)
 
     def _check_content(self, row: Row) -> None:
@@ -210,7 +211,7 @@ class _Pass:
                     self.authority = index
             return
         fault = error.fault if isinstance(error, VerificationError) else judged.verdict.fault
-        finding = Finding(fault, index, f"entry {index} is void: {error.message}")
+        finding = Finding(fault, index, f"it is void: {error.message}")
         if isinstance(error, ContentError):
             self.report.findings.append(Finding(fault, index, error.message))
         else:
@@ -256,6 +257,8 @@ class _Pass:
         found = self._read_note(size, note)
         if found is None:
             return
+        if any(anchor.checkpoint.size == size for anchor in self.anchors):
+            self.signed_roots[size] = found.root
         if found.root != self.range.root():
             bound = (self.good_size, size)
             self.add(
@@ -278,13 +281,16 @@ class _Pass:
             self.report.anchored_size, self.report.anchored_by = size, anchor.by
         else:
             bound = (self.report.anchored_size, size)
-            self.add(
-                "anchor",
-                None,
+            message = (
                 f"the log is not the one {anchor.by} vouches for at size {size}; "
-                f"the change lies in entries {bound[0]} to {bound[1] - 1}",
-                bound,
+                f"the change lies in entries {bound[0]} to {bound[1] - 1}"
             )
+            if self.signed_roots.get(size, anchor.checkpoint.root) != anchor.checkpoint.root:
+                message += (
+                    f"; the checkpoint key signed two different roots for size {size}, which proves the operator's "
+                    "double dealing: keep both notes"
+                )
+            self.add("anchor", None, message, bound)
 
     # -- the end ----------------------------------------------------------------------------------
 

@@ -160,9 +160,9 @@ def _new_deployment(name: str) -> dict[str, Any]:
 def _mark_live(versions: dict[str, dict[str, Any]], deployments: dict[str, dict[str, Any]]) -> None:
     """Put what deployments say onto the versions they are about."""
     for name, state in sorted(deployments.items()):
-        live, previous, authorised = state["live"], state["previous"], state["authorised"]
-        if previous and live and live["type"] == "rollback.completed" and previous["model"] in versions:
-            versions[previous["model"]]["status"] = "rolled back"
+        live, authorised = state["live"], state["authorised"]
+        for left in _rolled_back(state["history"]) & versions.keys():
+            versions[left]["status"] = "rolled back"
         if authorised and authorised["model"] in versions:
             done = live is not None and live["index"] > authorised["index"]
             if not done:
@@ -170,6 +170,19 @@ def _mark_live(versions: dict[str, dict[str, Any]], deployments: dict[str, dict[
         if live and live["model"] in versions:
             versions[live["model"]]["status"] = "live"
             versions[live["model"]]["live_in"].append(name)
+
+
+def _rolled_back(history: list[dict[str, Any]]) -> set[str]:
+    """Versions that a rollback took out of a deployment and that have not been live there since."""
+    found: set[str] = set()
+    live: str | None = None
+    for item in history:
+        if item["type"] == "rollback.completed" and live is not None and live != item["model"]:
+            found.add(live)
+        if item["type"] in ("deployment.completed", "rollback.completed"):
+            live = item["model"]
+            found.discard(live)
+    return found
 
 
 def state_as_of(views: ViewReader, as_of: AsOf, subject: str | None = None) -> dict[str, Any]:

@@ -112,6 +112,8 @@ class PostgresRecorder(SqlRecorder):
             except (errors.SerializationFailure, errors.DeadlockDetected) as error:
                 lost = error
             except LOST as error:
+                if self.store.connected:  # the server answered and rolled back: a full disk, a timeout
+                    raise explain(error) from error
                 lost = error
                 self.close()
             except StorageError:

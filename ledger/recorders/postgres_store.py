@@ -107,6 +107,11 @@ class PostgresStore:
             raise explain(error) from error
         return connection
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection that works, as far as is known without asking."""
+        return self._connection is not None and not self._connection.closed and self._pid == os.getpid()
+
     def close(self) -> None:
         """Close the connection."""
         with self._lock:
@@ -128,8 +133,10 @@ class PostgresStore:
             try:
                 return self._query(text, parameters)
             except LOST as error:
-                if self._depth > 0 or isinstance(error, errors.QueryCanceled):
+                if self._depth > 0:
                     raise
+                if self.connected:  # the server is there and has said no, for example by a timeout
+                    raise explain(error) from error
                 self.close()  # a read outside a transaction is safe to repeat once on a new connection
             except psycopg.Error as error:
                 if self._depth > 0:

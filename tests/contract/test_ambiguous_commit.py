@@ -1,0 +1,290 @@
+"""COMMIT is the one moment whose outcome can be unknown: whatever cuts the connection, nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from ledger.application import Ledger, Receipt
+from ledger.emission import build_payload
+from ledger.envelope import format_envelope, sign_payload
+from ledger.errors import StorageError
+from ledger.recorders import open_recorder
+from ledger.recorders.append import Unit
+from ledger.recorders.postgres import PostgresRecorder
+from ledger.verify import verify_log
+from tests.contract.postgres_proxy import Proxy, commit_reply, commit_request, proxy_to
+from tests.contract.support import Cast, audit, filler, make_cast
+
+
+class Writer:
+    """A ledger reached through the proxy, and the same ledger reached directly."""
+
+    def __init__(self, url: str, proxy: Proxy) -> None:
+        self.url, self.proxy = url, proxy
+        self.cast: Cast = make_cast(url, actors=("p-author",))
+        self.recorder = open_recorder(f"{proxy.dsn}&schema={url.partition('schema=')[2]}")
+        assert isinstance(self.recorder, PostgresRecorder)
+        self.ledger = Ledger(self.recorder, actor="p-author", signers=[self.cast.keys["p-author"]])
+        self.acknowledged: list[Receipt] = [self.emit()]
+
+    def emit(self) -> Receipt:
+        return self.ledger.emit("external.observed", "external:x", system="s")
+
+    def envelope(self) -> bytes:
+        payload, _ = build_payload(
+            ledgerid=self.ledger.ledgerid,
+            actor="p-author",
+            type="external.observed",
+            subject="external:y",
+            data={"system": "s"},
+            emitter="0189aaaa-0000-7000-8000-000000000001",
+            sequence=1,
+        )
+        return format_envelope(sign_payload(payload, [self.cast.keys["p-author"]]))
+
+    def check(self) -> list[dict[str, Any]]:
+        """The log is good, holds each event once, and everything acknowledged where it was acknowledged."""
+        report = verify_log(self.cast.recorder, self.cast.new.trust)
+        assert report.ok, report.findings
+        rows = audit(self.url)
+        assert len({row["id"] for row in rows}) == len(rows)
+        for receipt in self.acknowledged:
+            assert rows[receipt.index]["id"] == receipt.id
+            assert bytes(rows[receipt.index]["leaf_hash"]) == receipt.leaf_hash
+        return rows
+
+
+@pytest.fixture
+def writer(postgres_dsn: str, postgres_url: str) -> Iterator[Writer]:
+    with proxy_to(postgres_dsn) as proxy:
+        made = Writer(postgres_url, proxy)
+        yield made
+        made.recorder.close()
+
+
+def test_a_lost_reply_to_commit_gives_the_first_receipt(writer: Writer):
+    before = len(writer.check())
+    writer.proxy.cut_next(commit_reply)
+    receipt = writer.emit()
+    assert writer.proxy.cuts == 1
+    assert receipt.existing, "it was committed before the reply was lost"
+    assert receipt.index == before
+    writer.acknowledged += [receipt, writer.emit()]
+    assert len(writer.check()) == before + 2
+    assert verify_log(writer.cast.recorder).missing == []
+
+
+def test_a_commit_that_never_arrives_is_appended_once(writer: Writer):
+    before = len(writer.check())
+    writer.proxy.cut_next(commit_request)
+    receipt = writer.emit()
+    assert writer.proxy.cuts == 1
+    assert not receipt.existing, "it was rolled back and appended anew"
+    assert receipt.index == before
+    writer.acknowledged += [receipt, writer.emit()]
+    assert len(writer.check()) == before + 2
+
+
+def test_several_losses_in_a_row(writer: Writer):
+    before = len(writer.check())
+    writer.proxy.cut_next(commit_request, times=3)
+    writer.acknowledged.append(writer.emit())
+    writer.proxy.cut_next(commit_reply, times=2)  # the look-up's own commit is lost as well
+    writer.acknowledged.append(writer.emit())
+    assert writer.proxy.cuts == 5
+    assert len(writer.check()) == before + 2
+
+
+def test_a_batch_whose_reply_is_lost_is_found_whole(writer: Writer):
+    before = len(writer.check())
+    writer.proxy.cut_next(commit_reply)
+    outcomes = writer.recorder.append([Unit(tuple(filler(3, 100))), Unit(tuple(filler(2, 200)))])
+    assert writer.proxy.cuts == 1
+    assert [[(at.index, at.existing) for at in unit] for unit in outcomes] == [  # type: ignore[union-attr]
+        [(before, True), (before + 1, True), (before + 2, True)],
+        [(before + 3, True), (before + 4, True)],
+    ]
+    assert len(audit(writer.url)) == before + 5
+
+
+def test_a_conflict_is_still_a_conflict_after_a_lost_reply(writer: Writer):
+    """The unit beside it is found again by id; its conflict is found again too."""
+    writer.recorder.append([Unit(tuple(filler(1, 7)))])
+    before = len(audit(writer.url))
+    writer.proxy.cut_next(commit_reply)
+    clash = filler(1, 7, payload="0" * 64)
+    outcomes = writer.recorder.append([Unit(tuple(clash)), Unit(tuple(filler(1, 8)))])
+    assert isinstance(outcomes[0], Exception)
+    assert outcomes[1][0].existing  # type: ignore[index]
+    assert len(audit(writer.url)) == before + 1
+
+
+@pytest.mark.parametrize("moment", ["lock_head", "insert_rows", "set_head"])
+def test_a_backend_terminated_inside_the_transaction(writer: Writer, moment: str, postgres_dsn: str):
+    before = len(writer.check())
+    step = getattr(writer.recorder, moment)
+
+    def killed(*args: Any) -> Any:
+        setattr(writer.recorder, moment, step)
+        found = step(*args)
+        terminate(writer, postgres_dsn)
+        return found
+
+    setattr(writer.recorder, moment, killed)
+    receipt = writer.emit()
+    assert (receipt.index, receipt.existing) == (before, False)
+    writer.acknowledged.append(receipt)
+    assert len(writer.check()) == before + 1
+
+
+def terminate(writer: Writer, dsn: str) -> None:
+    pid = writer.recorder.store.connect().info.backend_pid  # type: ignore[attr-defined]
+    with psycopg.connect(dsn, autocommit=True) as other:
+        assert other.execute("SELECT pg_terminate_backend(%s)", (pid,)).fetchone() == (True,)
+        while other.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", (pid,)).fetchone():
+            time.sleep(0.01)
+
+
+def test_a_backend_terminated_between_two_appends(writer: Writer, postgres_dsn: str):
+    before = len(writer.check())
+    for _ in range(3):
+        terminate(writer, postgres_dsn)
+        writer.acknowledged.append(writer.emit())
+    terminate(writer, postgres_dsn)
+    assert writer.recorder.head().size == len(writer.check()) == before + 3
+
+
+def test_a_server_gone_for_good_says_that_the_outcome_is_unknown(writer: Writer):
+    before = len(writer.check())
+    envelope = writer.envelope()
+    writer.proxy.cut_next(commit_reply, then_refuse=True)
+    started = time.monotonic()
+    with pytest.raises(StorageError) as caught:
+        writer.ledger.append(envelope)
+    assert time.monotonic() - started < 30
+    assert caught.value.outcome_unknown
+    assert "unknown" in caught.value.hint
+    with pytest.raises(StorageError) as again:
+        writer.ledger.append(envelope)
+    assert not again.value.outcome_unknown, "this time nothing was sent"
+    writer.proxy.refusing = False
+    receipt = writer.ledger.append(envelope)
+    assert (receipt.index, receipt.existing) == (before, True), "the retry learns what became of it"
+    assert len(writer.check()) == before + 1
+
+
+def test_an_emitter_goes_on_after_an_unknown_outcome(writer: Writer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ledger.recorders.postgres.time.sleep", lambda seconds: None)
+    before = len(writer.check())
+    writer.proxy.cut_next(commit_reply, then_refuse=True)
+    with pytest.raises(StorageError):
+        writer.emit()
+    writer.proxy.refusing = False
+    writer.acknowledged.append(writer.emit())
+    assert len(writer.check()) == before + 2
+    writer.proxy.cut_next(commit_request, then_refuse=True)
+    with pytest.raises(StorageError):
+        writer.emit()
+    writer.proxy.refusing = False
+    writer.acknowledged.append(writer.emit())
+    assert len(writer.check()) == before + 3
+    missing = verify_log(writer.cast.recorder).missing
+    assert [count for _, _, count in missing] == [1], "the number of the event that never arrived shows"
+
+
+def test_an_interrupt_leaves_the_emitter_usable(quick_url: str):
+    cast = make_cast(quick_url, actors=("p-author",))
+    append = cast.recorder.append
+
+    def interrupted(units: Any) -> Any:
+        cast.recorder.append = append  # type: ignore[method-assign]
+        append(units)
+        raise KeyboardInterrupt
+
+    cast.recorder.append = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        cast["p-author"].emit("external.observed", "external:x", system="s")
+    receipt = cast["p-author"].emit("external.observed", "external:x", system="s")
+    assert receipt.index == cast.recorder.head().size - 1
+    assert verify_log(cast.recorder, cast.new.trust).ok
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_cuts_lose_and_double_nothing(writer: Writer, seed: int, monkeypatch: pytest.MonkeyPatch):
+    """Cut after a random number of messages in either direction, also while connecting anew."""
+    monkeypatch.setattr("ledger.recorders.postgres.time.sleep", lambda seconds: None)
+    chance = random.Random(seed)
+    unknown = 0
+    for _ in range(60):
+        left, theirs = chance.randrange(1, 60), chance.random() < 0.5
+
+        def nth(from_client: bool, kind: bytes, body: bytes, theirs: bool = theirs) -> bool:
+            nonlocal left
+            left -= from_client == theirs
+            return left < 0
+
+        writer.proxy.cut_next(nth, times=chance.choice((1, 1, 2)))
+        try:
+            writer.acknowledged.append(writer.emit())
+        except StorageError as error:
+            assert error.message
+            unknown += error.outcome_unknown
+    writer.proxy.cut_next(lambda *_: False)
+    writer.acknowledged.append(writer.emit())
+    rows = writer.check()
+    started = len(writer.cast.ledgers) + 1
+    assert writer.proxy.cuts > 30
+    assert len(writer.acknowledged) <= len(rows) - started <= len(writer.acknowledged) + unknown
+
+
+# -- what the server refuses is not ambiguous ---------------------------------------------------------------
+
+
+def test_a_lock_that_is_not_had_in_time_is_a_plain_failure(writer: Writer, postgres_dsn: str):
+    before = len(writer.check())
+    schema = writer.url.partition("schema=")[2]
+    impatient = open_recorder(writer.url + "&options=-c%20lock_timeout%3D200")
+    ledger = Ledger(impatient, actor="p-author", signers=[writer.cast.keys["p-author"]])
+    with psycopg.connect(postgres_dsn) as other:
+        other.execute(f"SELECT * FROM {schema}.head FOR UPDATE".encode())
+        started = time.monotonic()
+        with pytest.raises(StorageError, match="lock timeout") as caught:
+            ledger.emit("external.observed", "external:x", system="s")
+    assert time.monotonic() - started < 2, "the server answered: nothing is to be asked again"
+    assert not caught.value.outcome_unknown
+    writer.acknowledged.append(ledger.emit("external.observed", "external:x", system="s"))
+    assert len(writer.check()) == before + 1
+
+
+def test_a_read_that_takes_too_long_is_a_storage_error(postgres_url: str):
+    make_cast(postgres_url, actors=())
+    recorder = open_recorder(postgres_url + "&options=-c%20statement_timeout%3D100")
+    with pytest.raises(StorageError, match="statement timeout"):
+        recorder._run("SELECT pg_sleep(5)")
+    assert recorder.head().size == 2
+
+
+def test_no_right_to_write_is_said(postgres_url: str, postgres_dsn: str):
+    cast = make_cast(postgres_url, actors=("p-author",))
+    schema = postgres_url.partition("schema=")[2]
+    role = f"{schema}_reader"
+    with psycopg.connect(postgres_dsn, autocommit=True) as owner:
+        owner.execute(f"CREATE ROLE {role}".encode())
+        owner.execute(f"GRANT USAGE ON SCHEMA {schema} TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}".encode())
+        try:
+            recorder = open_recorder(f"{postgres_url}&options=-c%20role%3D{role}")
+            ledger = Ledger(recorder, actor="p-author", signers=[cast.keys["p-author"]])
+            with pytest.raises(StorageError, match="denies access") as caught:
+                ledger.emit("external.observed", "external:x", system="s")
+            assert not caught.value.outcome_unknown
+            assert verify_log(recorder, cast.new.trust).ok
+            recorder.close()
+        finally:
+            owner.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+    audit(postgres_url)
