@@ -22,14 +22,14 @@ from ledger.envelope import Envelope, parse_envelope, sign_payload, verify_envel
 from ledger.errors import ConfigurationError, ConflictError, InputError, LedgerError, StorageError
 from ledger.events import Category, find_event_type
 from ledger.keys import Signer
-from ledger.mapper import EventMapper
+from ledger.mapper import EventMapper, SignedStoredEvent
 from ledger.merkle import prove_consistency, prove_inclusion
-from ledger.payload import parse_payload
+from ledger.payload import Payload, parse_payload
 from ledger.proof import Proof, format_proof
 from ledger.recorders import open_recorder
 from ledger.recorders.append import StaleReadError, StoredAt, Unit
 from ledger.recorders.sql import SqlRecorder
-from ledger.replay import Judged, StoreWorld
+from ledger.replay import Judged, StoreWorld, WorldAt
 from ledger.stored import LogReader, Row, TreeReader
 from ledger.strictjson import format_json
 
@@ -99,9 +99,8 @@ class _SharedWorld(StoreWorld):
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    event: RecordedEvent
-    envelope: Envelope
-    unit: Unit
+    stored: SignedStoredEvent
+    reads: Mapping[str, int]
     marks: tuple[str, ...]
 
 
@@ -300,7 +299,7 @@ class Ledger:
             payload, _ = build_payload(**attributes, emitter=emitter, sequence=sequence)
             envelope = sign_payload(payload, (*self._signers, *also_sign))
             try:
-                return self._append(envelope, expect)
+                return self._append([envelope], expect)[0]
             except BaseException as error:
                 # An interrupt, too, may come when the event is already recorded.
                 if not isinstance(error, LedgerError) or (isinstance(error, StorageError) and error.outcome_unknown):
@@ -338,41 +337,73 @@ class Ledger:
             ConflictError: the id exists with other content, or a stream moved on.
             StorageError: the store failed; see its ``outcome_unknown``.
         """
-        return self._append(parse_envelope(envelope), expect or {})
+        return self._append([parse_envelope(envelope)], expect or {})[0]
 
-    def append_batch(self, envelopes: Sequence[bytes]) -> list[Receipt]:
-        """Append up to 1,000 events of at most 16 MiB in order, each as `append`.
+    def append_batch(self, envelopes: Sequence[bytes], *, expect: Mapping[str, int] | None = None) -> list[Receipt]:
+        """Append events that were signed elsewhere in one transaction: all of them, or none.
+
+        Args:
+            envelopes: up to 1,000 DSSE envelopes of at most 16 MiB together; each is judged as if those
+                before it were recorded already.
+            expect: see `emit`.
 
         Returns:
-            One receipt an event; the first error stops the batch, and a repeat of it is harmless.
+            One receipt an event, in order; first receipts for events recorded before.
+
+        Raises:
+            LedgerError: as `append`, for the first event that is refused.
         """
         if len(envelopes) > MAX_BATCH or sum(map(len, envelopes)) > MAX_BATCH_BYTES:
             raise InputError(f"a batch holds at most {MAX_BATCH:,} events and {MAX_BATCH_BYTES:,} bytes")
-        return [self.append(envelope) for envelope in envelopes]
+        return self._append([parse_envelope(envelope) for envelope in envelopes], expect or {})
 
-    def _append(self, envelope: Envelope, expect: Mapping[str, int]) -> Receipt:
-        payload = parse_payload(envelope.payload)
-        find_event_type(payload.type)
-        keys = tuple(signature.keyid for signature in envelope.signatures)
+    def _append(self, envelopes: Sequence[Envelope], expect: Mapping[str, int]) -> list[Receipt]:
+        signed = [(envelope, parse_payload(envelope.payload)) for envelope in envelopes]
+        for _, payload in signed:
+            find_event_type(payload.type)
         for _ in range(_JUDGE_AGAIN):
             with self._judging:
-                size = self.world.refresh()
-                judged = self._judge(make_event(size, payload, keys), envelope, expect)
-            if isinstance(judged, Receipt):
-                return judged
-            (outcome,) = self.recorder.append([judged.unit])
+                judged = self._judge_all(signed, self.world.refresh(), expect)
+                authority = self.world.authority
+            fresh = [item for item in judged if isinstance(item, _Judged)]
+            reads = {stream: revision for item in fresh for stream, revision in item.reads.items()}
+            if not fresh:
+                return [item for item in judged if isinstance(item, Receipt)]
+            unit = Unit(tuple(item.stored for item in fresh), {**reads, **expect}, authority)
+            (outcome,) = self.recorder.append([unit])
             if isinstance(outcome, StaleReadError) and outcome.stream not in expect:
                 continue
             if isinstance(outcome, LedgerError):
                 raise outcome
             self._appended = True
-            return _receipt(payload.id, outcome[0], judged.marks)
+            places = iter(outcome)
+            return [
+                item if isinstance(item, Receipt) else _receipt(item.stored.id, next(places), item.marks)
+                for item in judged
+            ]
         raise ConflictError(
-            f"{payload.subject} kept changing while this was judged {_JUDGE_AGAIN} times", hint="Retry in a moment."
+            f"{signed[0][1].subject} kept changing while this was judged {_JUDGE_AGAIN} times",
+            hint="Retry in a moment.",
         )
 
-    def _judge(self, event: RecordedEvent, envelope: Envelope, expect: Mapping[str, int]) -> _Judged | Receipt:
-        at = self.world.at(event.index)
+    def _judge_all(
+        self, signed: Sequence[tuple[Envelope, Payload]], size: int, expect: Mapping[str, int]
+    ) -> list[_Judged | Receipt]:
+        """Judge events one after another, each in the world that those before it lead to."""
+        found: list[_Judged | Receipt] = []
+        pending: list[RecordedEvent] = []
+        for envelope, payload in signed:
+            keys = tuple(signature.keyid for signature in envelope.signatures)
+            event = make_event(size + len(pending), payload, keys)
+            judged = self._judge(self.world.at(size, pending), event, envelope, expect)
+            if isinstance(judged, _Judged):
+                pending.append(event)
+            found.append(judged)
+        return found
+
+    def _judge(
+        self, at: WorldAt, event: RecordedEvent, envelope: Envelope, expect: Mapping[str, int]
+    ) -> _Judged | Receipt:
         verdict = judge(at, event)
         try:
             if verdict.error is not None:
@@ -388,9 +419,8 @@ class Ledger:
         for stream, revision in expect.items():
             if at.reads.get(stream, revision) != revision:
                 raise StaleReadError.moved(stream, revision, at.reads[stream])
-        reads = {**(at.reads if decided else {}), **expect}
-        unit = Unit((self._mapper.to_signed(event, envelope),), reads, self.world.authority)
-        return _Judged(event, envelope, unit, marks_of(at, event))
+        reads = dict(at.reads) if decided else {}
+        return _Judged(self._mapper.to_signed(event, envelope), reads, marks_of(at, event))
 
     def _recorded_before(self, event: RecordedEvent, envelope: Envelope) -> Receipt | None:
         """The first receipt of a retry whose world has moved on since (its key was revoked, say)."""

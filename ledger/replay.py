@@ -21,7 +21,7 @@ from ledger.merkle import CompactRange, peaks_of
 from ledger.payload import Payload, parse_payload
 from ledger.stored import LogReader, Row, TreeReader
 
-__all__ = ["ContentError", "Judged", "StoreWorld", "header_of", "judge_row", "open_row"]
+__all__ = ["ContentError", "Judged", "StoreWorld", "WorldAt", "header_of", "judge_row", "open_row"]
 
 _JUDGED_CACHE = 8192
 _AUTHORITY_KINDS = ("ledger:", "actor:")
@@ -152,9 +152,9 @@ class StoreWorld:
         """Index of the last change of keys, actors or rules, as of the last refresh."""
         return self._head.authority
 
-    def at(self, index: int) -> _WorldAt:
-        """The world just before ``index``."""
-        return _WorldAt(self, index)
+    def at(self, index: int, pending: Sequence[RecordedEvent] = ()) -> WorldAt:
+        """The world just before ``index``, and after ``pending`` events that are about to follow it."""
+        return WorldAt(self, index, pending)
 
     def judge_row(self, row: Row) -> Judged:
         """Judge a stored row at its own index."""
@@ -226,11 +226,18 @@ class StoreWorld:
         return CompactRange(size, tuple(peaks)).root()
 
 
-class _WorldAt:
-    """`World` just before one index; notes which streams were read, for the check under the lock."""
+class WorldAt:
+    """`World` just before one index; notes which streams were read, for the check under the lock.
 
-    def __init__(self, store: StoreWorld, index: int) -> None:
+    Args:
+        store: the folds.
+        index: log size of the world.
+        pending: valid events that are about to follow, in order; they count already.
+    """
+
+    def __init__(self, store: StoreWorld, index: int, pending: Sequence[RecordedEvent] = ()) -> None:
         self._store = store
+        self._pending = tuple(pending)
         self.index = index
         self.ledgerid = store.ledgerid
         self.reads: dict[str, int] = {}
@@ -240,10 +247,17 @@ class _WorldAt:
         state = self._store.state_before(stream, self.index)
         if not stream.startswith(_AUTHORITY_KINDS):
             self.reads[stream] = self._store.revision_before(stream, self.index)
+        for event in self._pending:
+            if event.stream == stream:
+                state = evolve(state, event)
         return state
 
     def key_holder(self, keyid: str) -> str | None:
         """See `World.key_holder`."""
+        for event in self._pending:
+            state = self.state(event.stream)
+            if isinstance(state, ActorState) and keyid in state.keys:
+                return state.actor
         return self._store.key_holder_before(keyid, self.index)
 
     def leaf_hash(self, index: int) -> bytes | None:

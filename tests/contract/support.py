@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import queue
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -332,3 +337,93 @@ def fast_folder(tmp_path: Path) -> Path:
     folder = shared / f"muniment-{tmp_path.parent.name}-{tmp_path.name}-{id(tmp_path)}"
     folder.mkdir(mode=0o700)
     return folder
+
+
+# -- other processes --------------------------------------------------------------------------------------
+
+
+class Workers:
+    """The process `tests.contract.workers`, and what its children have said so far."""
+
+    def __init__(self) -> None:
+        root = Path(__file__).parents[2]
+        self._process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "tests.contract.workers"],
+            cwd=root,
+            env={**os.environ, "PYTHONPATH": str(root)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+        self._said = queue.SimpleQueue[list[str]]()
+        self._reader = threading.Thread(target=self._listen, daemon=True)
+        self._reader.start()
+        self.acknowledged: list[tuple[int, str]] = []
+        self.errors: list[str] = []
+        self.ended: list[str] = []
+        self.sync()  # it has imported everything
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._said.put(line.rstrip("\n").split(" ", 3))
+        self._said.put(["gone"])
+
+    def _order(self, **order: Any) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+
+    def _until(self, wanted: str) -> list[str]:
+        while True:
+            words = self._said.get(timeout=120)
+            match words[0]:
+                case "ack":
+                    self.acknowledged.append((int(words[2]), words[3]))
+                case "error":
+                    self.errors.append(" ".join(words[1:]))
+                case "end":
+                    self.ended.append(words[1])
+                case "gone":
+                    raise AssertionError("the process that forks writers has died")
+            if words[0] == wanted:
+                return words
+
+    def start(self, mode: str, url: str, actor: str, seed: int, tag: str, **options: Any) -> int:
+        """Fork a writer and return its pid."""
+        self._order(mode=mode, url=url, actor=actor, seed=seed, tag=tag, **options)
+        return int(self._until("pid")[2])
+
+    def first_ack(self) -> None:
+        """Wait for the next acknowledgement."""
+        self._until("ack")
+
+    def sync(self) -> None:
+        """Wait until all writers are gone and everything they said has been read."""
+        self._order(mode="sync")
+        self._until("synced")
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(60)
+        self._reader.join(60)
+        self._process.stdout.close()
+
+
+@contextmanager
+def workers() -> Iterator[Workers]:
+    """Run `Workers`."""
+    found = Workers()
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def lost(url: str, acknowledged: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
+    """What was acknowledged and is not where it was acknowledged."""
+    with raw(url) as store:
+        ids = dict(store.run("SELECT position, id FROM $entry"))
+    return [(index, event_id) for index, event_id in acknowledged if ids.get(index + 1) != event_id]
