@@ -1,0 +1,167 @@
+"""A handle on an open log: who it is, its states, its signed heads and its proofs; nothing here appends."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from ledger.checkpoint import VerifierKey, parse_checkpoint, parse_note, parse_vkey
+from ledger.checkpoints import sign_head
+from ledger.domain import LedgerState
+from ledger.entry import format_entry
+from ledger.errors import ConfigurationError, InputError
+from ledger.keys import Signer
+from ledger.merkle import prove_consistency, prove_inclusion
+from ledger.proof import Proof, format_proof
+from ledger.recorders.sql import SqlRecorder
+from ledger.replay import Judged, StoreWorld
+from ledger.stored import LogReader, Row, TreeReader
+
+__all__ = ["LogHandle"]
+
+
+class _SharedWorld(StoreWorld):
+    """The world of one ledger, for all its threads: what is judged, and under which authority, stay together.
+
+    Args:
+        log: the store.
+        lock: the ledger's own; whoever judges holds it from `refresh` on.
+    """
+
+    def __init__(self, log: LogReader, lock: threading.RLock) -> None:
+        super().__init__(log)
+        self._lock = lock
+
+    def refresh(self) -> int:
+        """See `StoreWorld.refresh`."""
+        with self._lock:
+            return super().refresh()
+
+    def judge_row(self, row: Row) -> Judged:
+        """See `StoreWorld.judge_row`."""
+        with self._lock:
+            return super().judge_row(row)
+
+    def fold_before(self, stream: str, index: int) -> Any:
+        """See `StoreWorld.fold_before`."""
+        with self._lock:
+            return super().fold_before(stream, index)
+
+
+class LogHandle:
+    """An open log.
+
+    Args:
+        recorder: the store.
+        checkpoint_signer: key that signs heads; None leaves heads unsigned.
+    """
+
+    def __init__(self, recorder: SqlRecorder, checkpoint_signer: Signer | None = None) -> None:
+        self.recorder = recorder
+        self._checkpoint_signer = checkpoint_signer
+        self._judging = threading.RLock()
+        self._world: StoreWorld | None = None
+
+    @property
+    def ledgerid(self) -> str:
+        """32 hex digits that name this ledger in every event."""
+        return self.recorder.identity().ledgerid
+
+    @property
+    def origin(self) -> str:
+        """Name of the log in checkpoints."""
+        return self.recorder.identity().origin
+
+    @property
+    def world(self) -> StoreWorld:
+        """States folded from the store, for judging and for reading."""
+        with self._judging:
+            if self._world is None:
+                self._world = _SharedWorld(self.recorder, self._judging)
+            return self._world
+
+    def ledger_state(self) -> LedgerState:
+        """State of the ledger's own stream.
+
+        Raises:
+            ConfigurationError: its first entry is missing or bad.
+        """
+        with self._judging:
+            size = self.world.refresh()
+            state = self.world.state_before(f"ledger:{self.ledgerid}", size)
+        if not isinstance(state, LedgerState):
+            raise ConfigurationError("the ledger's first entry is missing or bad", hint="Run: muniment verify log")
+        return state
+
+    @property
+    def vkey(self) -> VerifierKey:
+        """Verifier key of the checkpoints, from entry 0."""
+        return parse_vkey(self.ledger_state().vkey)
+
+    # -- heads and proofs ----------------------------------------------------------------------
+
+    def checkpoint(self) -> bytes:
+        """Sign the present head, or return the signed note that covers it.
+
+        Raises:
+            ConfigurationError: this ledger was opened without the checkpoint key and the head is unsigned.
+        """
+        if self._checkpoint_signer is None:
+            last = self.recorder.last_checkpoint()
+            if last is not None and last.size == self.recorder.head().size:
+                return last.note
+            raise ConfigurationError(
+                "the present head is not signed yet and the checkpoint key is not on this machine",
+                hint="Run this where the ledger's operator keeps the key.",
+            )
+        vkey = self.vkey
+        if self._checkpoint_signer.public.raw != vkey.public:
+            raise ConfigurationError(
+                f"the key given for signing heads is not the checkpoint key of {vkey.name}",
+                hint="Entry 0 names it; keep exactly that key under the name 'checkpoint'.",
+            )
+        return sign_head(self.recorder, self._checkpoint_signer, vkey)
+
+    def use_checkpoint_signer(self, signer: Signer) -> None:
+        """Sign heads with this key from now on."""
+        self._checkpoint_signer = signer
+
+    @property
+    def can_sign_heads(self) -> bool:
+        """Whether the checkpoint key is at hand."""
+        return self._checkpoint_signer is not None
+
+    def entry_bytes(self, index: int) -> bytes:
+        """The preimage of a leaf.
+
+        Raises:
+            InputError: there is no such entry.
+        """
+        rows = self.recorder.rows(index, 1) if index >= 0 else []
+        if not rows or rows[0].entry.index != index:
+            raise InputError(f"there is no entry {index}", hint=f"The log has {self.recorder.head().size} entries.")
+        return format_entry(rows[0].entry)
+
+    def prove_inclusion(self, index: int) -> bytes:
+        """A ``.tlog-proof`` that an entry stands at ``index`` under the present signed head.
+
+        Raises:
+            InputError: there is no such entry.
+        """
+        note = self.checkpoint()
+        size = parse_checkpoint(parse_note(note).text).size
+        if not 0 <= index < size:
+            raise InputError(f"there is no entry {index}", hint=f"The log has {size} entries.")
+        hashes = prove_inclusion(TreeReader(self.recorder), index, size)
+        return format_proof(Proof(index=index, hashes=hashes, checkpoint_note=note, extra=None))
+
+    def prove_consistency(self, old: int, new: int) -> tuple[bytes, ...]:
+        """Hashes that show that the tree of size ``new`` extends the one of size ``old``.
+
+        Raises:
+            InputError: not 0 < old <= new <= size.
+        """
+        size = self.recorder.head().size
+        if not 0 < old <= new <= size:
+            raise InputError(f"consistency needs 0 < OLD <= NEW <= {size}")
+        return prove_consistency(TreeReader(self.recorder), old, new)
