@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
-import shutil
 import subprocess
 from itertools import count
 from pathlib import Path
@@ -45,29 +43,6 @@ LOG, WITNESS = (Ed25519Signer.from_seed(bytes([n]) * 32) for n in (1, 2))
 VKEY = VerifierKey(ORIGIN, TYPE_ED25519, LOG.public.raw)
 WITNESS_VKEY = VerifierKey("witness.example/w", TYPE_COSIGNATURE, WITNESS.public.raw)
 SIZES = (1, 2, 255, 256, 257, 1000, 70_000)
-MISSING = "the foreign checks need Go and golang.org/x/mod: apt-get install golang-go golang-golang-x-mod-dev"
-
-
-@pytest.fixture(scope="session")
-def verifier(tmp_path_factory) -> Path:
-    """The Go program, built once. Its absence is a failure: formats that nobody else checked are only claims."""
-    go = shutil.which("go")
-    if go is None:
-        pytest.fail(f"{MISSING} (there is no go command)", pytrace=False)
-    folder = tmp_path_factory.mktemp("go")
-    environment = {
-        **os.environ,
-        "GO111MODULE": "off",
-        "GOPATH": os.environ.get("GOPATH") or "/usr/share/gocode",  # where Debian and Ubuntu install Go libraries
-        "GOCACHE": str(folder / "cache"),
-        "GOFLAGS": "",
-        "CGO_ENABLED": "0",
-    }
-    command = [go, "build", "-o", str(folder / "verify"), str(Path(__file__).with_name("verify.go"))]
-    result = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
-    if result.returncode:
-        pytest.fail(f"{MISSING}\n{result.stderr}", pytrace=False)
-    return folder / "verify"
 
 
 class Log:

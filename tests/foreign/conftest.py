@@ -1,0 +1,34 @@
+"""The foreign verifier, built once for all tests of this folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+MISSING = "the foreign checks need Go and golang.org/x/mod: apt-get install golang-go golang-golang-x-mod-dev"
+
+
+@pytest.fixture(scope="session")
+def verifier(tmp_path_factory) -> Path:
+    """The Go program, built once. Its absence is a failure: formats that nobody else checked are only claims."""
+    go = shutil.which("go")
+    if go is None:
+        pytest.fail(f"{MISSING} (there is no go command)", pytrace=False)
+    folder = tmp_path_factory.mktemp("go")
+    environment = {
+        **os.environ,
+        "GO111MODULE": "off",
+        "GOPATH": os.environ.get("GOPATH") or "/usr/share/gocode",  # where Debian and Ubuntu install Go libraries
+        "GOCACHE": str(folder / "cache"),
+        "GOFLAGS": "",
+        "CGO_ENABLED": "0",
+    }
+    command = [go, "build", "-o", str(folder / "verify"), str(Path(__file__).with_name("verify.go"))]
+    result = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+    if result.returncode:
+        pytest.fail(f"{MISSING}\n{result.stderr}", pytrace=False)
+    return folder / "verify"

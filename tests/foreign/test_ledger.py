@@ -1,0 +1,102 @@
+"""A whole ledger, on both backends, checked with other people's programs only."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
+from securesystemslib.dsse import Envelope as ForeignEnvelope
+from securesystemslib.exceptions import VerificationError as ForeignVerificationError
+from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined]
+
+from cli.sample import fill_sample
+from ledger.application import Ledger
+from ledger.envelope import Envelope, format_envelope, parse_signatures
+from ledger.home import Home, create_home
+from ledger.publish import export_tiles
+
+
+@pytest.fixture
+def home(tmp_path: Path, store_url: str) -> Home:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    made = create_home(folder, "ledger.example/foreign", url=store_url, keys=Path("keys"))
+    fill_sample(made)
+    ledger = made.home.open("ci-train")
+    for number in range(300):  # past one full tile
+        ledger.emit("monitor.signal", "monitor:m", metric="auc", value=number / 1000)
+    ledger.close()
+    return made.home
+
+
+def envelopes(ledger: Ledger) -> list[bytes]:
+    found = []
+    for row in ledger.recorder.rows(0, 1000):
+        assert row.payload is not None
+        assert row.signatures is not None
+        found.append(format_envelope(Envelope(row.payload, parse_signatures(row.signatures))))
+    return found
+
+
+def foreign_key(text: str) -> SSlibKey:
+    raw = base64.b64decode(text.removeprefix("ed25519:"))
+    return SSlibKey(hashlib.sha256(raw).hexdigest(), "ed25519", "ed25519", {"public": raw.hex()})
+
+
+def test_go_checks_the_exported_log_and_its_proofs(home: Home, tmp_path: Path, verifier: Path):
+    folder = tmp_path / "published"
+    with home.open_reader() as ledger:
+        size, _ = export_tiles(ledger, folder)
+        proofs = {index: (ledger.prove_inclusion(index), ledger.entry_bytes(index)) for index in (0, 1, 255, 256, 332)}
+    assert size == 333
+    result = subprocess.run([verifier, "tree", folder], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    for index, (proof, entry) in proofs.items():
+        (tmp_path / "proof").write_bytes(proof)
+        (tmp_path / "entry").write_bytes(entry)
+        command = [verifier, "proof", tmp_path / "proof", tmp_path / "entry", folder / "log.vkey"]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, f"{index}: {result.stderr}"
+    (tmp_path / "entry").write_bytes(proofs[1][1])
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert refused.returncode != 0, "the proof of one entry must not prove another"
+
+
+def test_securesystemslib_verifies_every_envelope_under_the_keys_the_log_enrolled(home: Home):
+    """Reads the keyring from the payloads alone, as a foreign auditor would."""
+    keys: dict[str, list[SSlibKey]] = {}
+    with home.open_reader() as ledger:
+        found = envelopes(ledger)
+    assert len(found) == 333
+    for index, data in enumerate(found):
+        payload = json.loads(base64.b64decode(json.loads(data)["payload"]))
+        author = payload["source"].removeprefix("urn:muniment:")
+        if payload["type"].startswith("muniment.ledger.created."):
+            keys["root"] = [foreign_key(text) for text in payload["data"]["roots"]]
+        if payload["type"].startswith("muniment.actor.enrolled."):
+            name = payload["subject"].removeprefix("actor:")
+            keys[name] = [foreign_key(payload["data"]["key"])]
+        foreign = ForeignEnvelope.from_dict(json.loads(data))
+        assert foreign.verify(keys[author], 1), f"entry {index}"
+        if index == 20:
+            foreign.payload += b" "
+            with pytest.raises(ForeignVerificationError):
+                foreign.verify(keys[author], 1)
+
+
+def test_the_cloudevents_sdk_reads_every_payload(home: Home):
+    with home.open_reader() as ledger:
+        for row in ledger.recorder.rows(0, 1000):
+            assert row.payload is not None
+            event = JSONFormat().read(CloudEvent, row.payload)
+            assert isinstance(event, CloudEvent)
+            assert event.get_id() == row.entry.id
+            assert event.get_type() == row.entry.type
+            assert event.get_subject() == row.entry.subject
+            assert event.get_data() == json.loads(row.payload)["data"]
