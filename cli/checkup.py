@@ -52,9 +52,11 @@ def _installation(_app: App) -> Iterator[Checkup]:
 
 
 def _settings(app: App) -> Iterator[Checkup]:
+    from ledger.config import redact_url
+
     settings = app.home.settings
     for name, origin in settings.origins.items():
-        value = {"ledger": settings.url, "actor": settings.actor, "keys": str(settings.keys)}[name]
+        value = {"ledger": redact_url(settings.url), "actor": settings.actor, "keys": str(settings.keys)}[name]
         yield Checkup(f"setting {name}", "good", f"{value} (from {origin})")
 
 

@@ -33,6 +33,7 @@ def init(
       muniment init --origin example.com/ml-ledger
       muniment emit dataset.registered dataset:tx -d name=tx -d digest=sha256:…
     """
+    from ledger.config import redact_url
     from ledger.home import create_home
 
     if origin is None:
@@ -58,7 +59,7 @@ def init(
         "origin": made.new.trust.origin,
         "ledgerid": made.new.trust.ledgerid,
         "folder": str(home.folder),
-        "store": home.url,
+        "store": redact_url(home.url),
         "actor": made.new.admin,
         "size": size,
     }

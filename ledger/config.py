@@ -12,13 +12,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import platformdirs
 
 from ledger.errors import ConfigurationError
 
-__all__ = ["FOLDER", "Settings", "config_folder", "find_folder", "load_settings", "state_folder", "write_settings"]
+__all__ = [
+    "FOLDER",
+    "Settings",
+    "config_folder",
+    "find_folder",
+    "load_settings",
+    "redact_url",
+    "state_folder",
+    "write_settings",
+]
 
 FOLDER = ".muniment"
 _FILE = "config.toml"
@@ -134,10 +143,24 @@ def load_settings(ledger: str | None = None, *, start: Path | None = None) -> Se
     )
 
 
+def redact_url(url: str) -> str:
+    """A store's URL as it may be shown: without its password."""
+    if not url.startswith("postgres"):
+        return url
+    parts = urlsplit(url)
+    if parts.password is not None:
+        user, _, host = parts.netloc.rpartition("@")
+        parts = parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}")
+    query = [(name, "***" if name in ("password", "sslpassword") else value) for name, value in parse_qsl(parts.query)]
+    return urlunsplit(parts._replace(query=urlencode(query, safe="/*"))) if query else urlunsplit(parts)
+
+
 def write_settings(folder: Path, values: Mapping[str, str]) -> None:
     """Write ``config.toml`` of a new ``.muniment`` folder."""
     lines = ["# Settings of this ledger; `muniment doctor` shows what is in force.\n"]
     for name, value in values.items():
         text = value.replace("\\", "\\\\").replace('"', '\\"')
         lines.append(f'{name} = "{text}"\n')
-    (folder / _FILE).write_text("".join(lines), encoding="utf-8")
+    path = folder / _FILE
+    path.touch(mode=0o600)  # a store's URL may hold a password
+    path.write_text("".join(lines), encoding="utf-8")

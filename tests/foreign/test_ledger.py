@@ -13,7 +13,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from securesystemslib.dsse import Envelope as ForeignEnvelope
 from securesystemslib.exceptions import VerificationError as ForeignVerificationError
-from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined]
+from securesystemslib.signer import Key, SSlibKey  # type: ignore[attr-defined]
 
 from cli.sample import fill_sample
 from ledger.application import Ledger
@@ -70,7 +70,7 @@ def test_go_checks_the_exported_log_and_its_proofs(home: Home, tmp_path: Path, v
 
 def test_securesystemslib_verifies_every_envelope_under_the_keys_the_log_enrolled(home: Home):
     """Reads the keyring from the payloads alone, as a foreign auditor would."""
-    keys: dict[str, list[SSlibKey]] = {}
+    keys: dict[str, list[Key]] = {}
     with home.open_reader() as ledger:
         found = envelopes(ledger)
     assert len(found) == 333
