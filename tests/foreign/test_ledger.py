@@ -35,6 +35,10 @@ def home(tmp_path: Path, store_url: str) -> Home:
     return made.home
 
 
+def run(verifier: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([verifier, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
+
+
 def envelopes(ledger: Ledger) -> list[bytes]:
     found = []
     for row in ledger.recorder.rows(0, 1000):
@@ -55,16 +59,16 @@ def test_go_checks_the_exported_log_and_its_proofs(home: Home, tmp_path: Path, v
         size, _ = export_tiles(ledger, folder)
         proofs = {index: (ledger.prove_inclusion(index), ledger.entry_bytes(index)) for index in (0, 1, 255, 256, 332)}
     assert size == 333
-    result = subprocess.run([verifier, "tree", folder], capture_output=True, text=True, check=False)
+    result = run(verifier, "tree", folder)
     assert result.returncode == 0, result.stderr
+    command = ("proof", tmp_path / "proof", tmp_path / "entry", folder / "log.vkey")
     for index, (proof, entry) in proofs.items():
         (tmp_path / "proof").write_bytes(proof)
         (tmp_path / "entry").write_bytes(entry)
-        command = [verifier, "proof", tmp_path / "proof", tmp_path / "entry", folder / "log.vkey"]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        result = run(verifier, *command)
         assert result.returncode == 0, f"{index}: {result.stderr}"
     (tmp_path / "entry").write_bytes(proofs[1][1])
-    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    refused = run(verifier, *command)
     assert refused.returncode != 0, "the proof of one entry must not prove another"
 
 
