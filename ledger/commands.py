@@ -102,16 +102,10 @@ def request_approval(
     return ledger.emit("approval.requested", model, body, **options)
 
 
-def _decide(
-    ledger: Ledger,
-    kind: str,
-    model: str,
-    *,
-    environment: str | None,
-    request: str | None,
-    rationale: str,
-    **options: Any,
-) -> Receipt:
+def _decision(
+    ledger: Ledger, model: str, environment: str | None, request: str | None, rationale: str
+) -> dict[str, Any]:
+    """Body and cause of a decision on the request that is meant."""
     version = version_state(ledger, model)
     wanted = [r for r in open_requests(ledger, model, environment) if request in (None, r.id)]
     if not wanted:
@@ -132,7 +126,7 @@ def _decide(
         "seen": _seen(ledger),
         "evidence": _evidence(ledger, {chosen.index, *_version_evidence(version)}),
     }
-    return ledger.emit(kind, model, body, causation=chosen.id, **options)
+    return {"data": body, "causation": chosen.id}
 
 
 def approve(
@@ -157,15 +151,8 @@ def approve(
     Raises:
         PolicyError: the rules refuse it; NotAllowedError when this person may not.
     """
-    return _decide(
-        ledger,
-        "approval.granted",
-        model,
-        environment=environment,
-        request=request,
-        rationale=rationale,
-        **options,
-    )
+    options |= _decision(ledger, model, environment, request, rationale)
+    return ledger.emit("approval.granted", model, **options)
 
 
 def reject(
@@ -178,15 +165,8 @@ def reject(
     **options: Any,
 ) -> Receipt:
     """Turn the newest open request down; arguments as `approve`."""
-    return _decide(
-        ledger,
-        "approval.rejected",
-        model,
-        environment=environment,
-        request=request,
-        rationale=rationale,
-        **options,
-    )
+    options |= _decision(ledger, model, environment, request, rationale)
+    return ledger.emit("approval.rejected", model, **options)
 
 
 def authorise(ledger: Ledger, deployment: str, model: str, *, reason: str | None = None, **options: Any) -> Receipt:

@@ -23,6 +23,7 @@ __all__ = [
     "leaf_hash",
     "node_hash",
     "peaks_of",
+    "perfect_root",
     "prove_consistency",
     "prove_inclusion",
     "root_hash",
@@ -97,6 +98,18 @@ def _fold(hashes: Sequence[bytes]) -> bytes:
     for left in reversed(hashes[:-1]):
         result = node_hash(left, result)
     return result
+
+
+def perfect_root(hashes: Sequence[bytes]) -> bytes:
+    """Hash of a perfect subtree from its lowest hashes.
+
+    Args:
+        hashes: a power of two of hashes of 32 bytes, left to right.
+    """
+    layer = list(hashes)
+    while len(layer) > 1:
+        layer = [node_hash(layer[at], layer[at + 1]) for at in range(0, len(layer), 2)]
+    return layer[0]
 
 
 def _split(width: int) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ledger.entry import Entry
-from ledger.merkle import HASH_SIZE, CompactRange, node_hash
+from ledger.merkle import HASH_SIZE, CompactRange, perfect_root
 from ledger.tiles import TILE_WIDTH
 
 __all__ = ["Head", "LogIdentity", "LogReader", "Row", "StoredCheckpoint", "Tile", "TreeReader", "completed_tiles"]
@@ -164,9 +164,7 @@ class TreeReader:
         layer = cache[tile_level, tile_index][offset : offset + count]
         if len(layer) != count:
             raise LookupError(f"the store has no hash at level {level}, index {index}")
-        while len(layer) > 1:
-            layer = [node_hash(layer[i], layer[i + 1]) for i in range(0, len(layer), 2)]
-        return layer[0]
+        return perfect_root(layer)
 
 
 def completed_tiles(old_size: int, new_size: int) -> list[tuple[int, int]]:

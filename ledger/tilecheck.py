@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ledger.merkle import node_hash
+from ledger.merkle import perfect_root
 from ledger.stored import LogReader
 from ledger.tiles import TILE_WIDTH
 
@@ -51,10 +51,7 @@ class TileCheck:
             index = self._filled[level]
             self._filled[level] += 1
             self.count += 1
-            layer = hashes
-            while len(layer) > 1:
-                layer = [node_hash(layer[i], layer[i + 1]) for i in range(0, len(layer), 2)]
-            value = layer[0]
+            value = perfect_root(hashes)
             stored = self._log.tile(level, index)
             if stored is None or stored.hashes != b"".join(hashes) or stored.root != value:
                 what = "is missing" if stored is None else "differs from the entries"

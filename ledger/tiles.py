@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ledger.errors import InputError, VerificationError
-from ledger.merkle import HASH_SIZE, MAX_TREE_SIZE, node_hash
+from ledger.merkle import HASH_SIZE, MAX_TREE_SIZE, perfect_root
 
 __all__ = [
     "MAX_BUNDLE_ENTRY",
@@ -292,6 +292,4 @@ def _subtree(tile: bytes, start: int, height: int) -> bytes:
     """Hash of the 2**height hashes of a tile from place ``start`` on."""
     first = start * HASH_SIZE
     hashes = [tile[at : at + HASH_SIZE] for at in range(first, first + (HASH_SIZE << height), HASH_SIZE)]
-    while len(hashes) > 1:
-        hashes = [node_hash(hashes[at], hashes[at + 1]) for at in range(0, len(hashes), 2)]
-    return hashes[0]
+    return perfect_root(hashes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ledger.domain import RecordedEvent
@@ -13,7 +13,7 @@ from ledger.events.runs import RunCompleted, RunStarted
 from ledger.replay import Judged
 from projections.base import Column, RowOf, Table, ViewReader
 
-__all__ = ["EDGE", "Lineage", "upstream"]
+__all__ = ["EDGE", "Lineage", "digests_read", "upstream"]
 
 EDGE: Final = Table(
     "lineage_edge",
@@ -90,4 +90,23 @@ def upstream(views: ViewReader, subject: str, *, size: int) -> dict[str, int]:
         if not frontier:
             break
         found.update(dict.fromkeys(frontier, depth))
+    return found
+
+
+def digests_read(views: ViewReader, subjects: Iterable[str], *, size: int) -> dict[str, set[str]]:
+    """Under which digests things were read: the name alone does not tell when a thing without versions changed.
+
+    Args:
+        views: the views.
+        subjects: who read, for example everything `upstream` found.
+        size: log size that was known.
+
+    Returns:
+        Name of what was read to the digests it was read as.
+    """
+    found: dict[str, set[str]] = {}
+    where = [("downstream", "IN", sorted(subjects)), ("position", "<=", size), ("relation", "IN", MADE_FROM)]
+    for row in views.select(EDGE, where):
+        if row["digest"]:
+            found.setdefault(row["upstream"], set()).add(row["digest"])
     return found

@@ -158,16 +158,18 @@ def _new_deployment(name: str) -> dict[str, Any]:
 
 
 def _mark_live(versions: dict[str, dict[str, Any]], deployments: dict[str, dict[str, Any]]) -> None:
-    """Put what deployments say onto the versions they are about."""
-    for name, state in sorted(deployments.items()):
-        live, authorised = state["live"], state["authorised"]
+    """Put what deployments say onto the versions they are about; live anywhere outweighs everything else."""
+    for _, state in sorted(deployments.items()):
         for left in _rolled_back(state["history"]) & versions.keys():
             versions[left]["status"] = "rolled back"
-        if authorised and authorised["model"] in versions:
-            done = live is not None and live["index"] > authorised["index"]
-            if not done:
-                versions[authorised["model"]]["status"] = "deploy authorised"
-        if live and live["model"] in versions:
+    for _, state in sorted(deployments.items()):
+        live, authorised = state["live"], state["authorised"]
+        done = live is not None and authorised is not None and live["index"] > authorised["index"]
+        if authorised is not None and authorised["model"] in versions and not done:
+            versions[authorised["model"]]["status"] = "deploy authorised"
+    for name, state in sorted(deployments.items()):
+        live = state["live"]
+        if live is not None and live["model"] in versions:
             versions[live["model"]]["status"] = "live"
             versions[live["model"]]["live_in"].append(name)
 

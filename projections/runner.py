@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ledger.application import Ledger
-from ledger.errors import VerificationError
+from ledger.errors import LedgerError, VerificationError
 from ledger.replay import Judged, StoreWorld
 from projections.base import Projection, RowOf
 from projections.views.store import REBUILD_SUFFIX, Position, ViewStore
@@ -162,11 +162,16 @@ class Runner:
         world = StoreWorld(self._ledger.recorder)  # a fresh fold, so that nothing cached is believed
         size = world.refresh()
         at = self.views.position(projection)
-        if at is not None and at.version == projection.version:
-            self.views.ensure(projection)
-            if at.size < size:
+        comparable = at is not None and at.version == projection.version
+        same = not comparable  # an empty view, or one of another version, is no damaged one
+        if comparable:
+            try:
+                self.views.ensure(projection)
                 self._run(projection, world, size, "", None)
+            except LedgerError:
+                comparable = False  # built over another history, or not to be read: that is what this replaces
         self._run(projection, world, size, REBUILD_SUFFIX, progress)
-        same = at is None or self.views.digest(projection) == self.views.digest(projection, REBUILD_SUFFIX)
+        if comparable:
+            same = self.views.digest(projection) == self.views.digest(projection, REBUILD_SUFFIX)
         self.views.swap(projection)
         return same

@@ -2,7 +2,8 @@
 
 What belongs on it is found by following names and lineage, not by knowing stories: the incident's own
 stream, the deployment it is about, monitors that name that deployment, the life of the version that was
-live, and every event about a thing the failing version was made from and the version before it was not.
+live, and every event about a thing the failing version was made from and the version before it was not, or
+was made from as it was before (another digest under the same name).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from projections.asof import AsOf
 from projections.base import ViewReader
 from projections.diff import diff
 from projections.journal import JournalRow, journal_rows
-from projections.lineage import upstream
+from projections.lineage import digests_read, upstream
 from projections.model_state import live_at
 
 __all__ = ["incident_timeline"]
@@ -46,11 +47,13 @@ class _Incident:
 
 
 def _find(views: ViewReader, as_of: AsOf, incident: str) -> _Incident:
-    rows = journal_rows(views, [("stream", "=", incident), ("verdict", "=", "valid")], size=as_of.size)
+    mine = [("stream", "=", incident), ("verdict", "=", "valid"), ("occurred_at", "<=", as_of.bound)]
+    rows = journal_rows(views, mine, size=as_of.size)
     opened = next((row for row in rows if row["type"] == "incident.opened"), None)
     if opened is None:
         raise InputError(f"{incident} was not opened in this ledger", hint="`muniment incident list` shows incidents.")
-    closed = next((row for row in reversed(rows) if row["type"] == "incident.closed"), None)
+    ends = [row for row in rows if row["type"] in ("incident.opened", "incident.closed")]
+    closed = ends[-1] if ends[-1]["type"] == "incident.closed" else None  # it may have been opened again
     deployment = opened["data"].get("deployment")
     failing, previous = opened["data"].get("model"), None
     if deployment is not None:
@@ -111,23 +114,33 @@ def _collect(views: ViewReader, as_of: AsOf, found: _Incident, before: int, afte
             if subject not in theirs:
                 reason = "failing version" if depth == 0 else f"upstream of {found.failing}"
                 collector.add(collector.about(subject), reason)
+        read, read_before = (digests_read(views, names, size=as_of.size) for names in (mine, theirs))
+        for subject in sorted(mine.keys() & theirs.keys()):
+            other = read.get(subject, set()) - read_before.get(subject, set())
+            again = [row for row in collector.about(subject) if row["data"].get("digest") in other]
+            collector.add(again, f"upstream of {found.failing}, with another digest than before")
     return collector
 
 
 def _baseline(views: ViewReader, as_of: AsOf, row: JournalRow, previous: dict[str, int]) -> JournalRow | None:
     """The event to compare with.
 
-    The same kind of event about the previous version's counterpart, else the one before it in the same stream.
+    The same kind of event about the previous version's counterpart, else the one before it in the same stream. Where
+    the previous version was made from several such things, the counterpart is the one of the same name, then the one
+    of the same job.
     """
-    same_type = [("type", "=", row["type"]), ("position", "<=", row["index"])]
+    same_type = [("type", "=", row["type"]), ("position", "<=", row["index"]), ("verdict", "=", "valid")]
     earlier = journal_rows(views, same_type, size=as_of.size)
-    for candidate in reversed(earlier):
-        if candidate["subject"] in previous and candidate["verdict"] == "valid" and candidate["id"] != row["id"]:
-            return candidate
-    for candidate in reversed(earlier):
-        if candidate["stream"] == row["stream"] and candidate["verdict"] == "valid":
-            return candidate
-    return None
+    counterparts = [candidate for candidate in earlier if candidate["subject"] in previous]
+    same_stream = [candidate for candidate in earlier if candidate["stream"] == row["stream"]]
+
+    def likeness(candidate: JournalRow) -> tuple[bool, bool, int]:
+        same_job = candidate["data"].get("job") == row["data"].get("job")
+        return candidate["stream"] == row["stream"], same_job, candidate["index"]
+
+    if counterparts:
+        return max(counterparts, key=likeness)
+    return same_stream[-1] if same_stream else None
 
 
 def _live_change(views: ViewReader, as_of: AsOf, row: JournalRow) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from typing import Protocol
 from ledger.entry import ZERO_HASH, Entry, entry_hash, format_time
 from ledger.errors import ConflictError, LedgerError, StorageError
 from ledger.mapper import SignedStoredEvent
-from ledger.merkle import CompactRange, node_hash
+from ledger.merkle import CompactRange, perfect_root
 from ledger.stored import Head, LogIdentity, Row, Tile, completed_tiles
 
 __all__ = ["EMPTY_HEAD", "MAX_CLOCK_BEHIND", "StaleReadError", "StoredAt", "Transaction", "Unit", "append_units"]
@@ -246,10 +246,7 @@ def _write_tiles(tx: Transaction, old: int, new: int) -> None:
     for level, index in completed_tiles(old, new):
         start, stop = index * 256, index * 256 + 256
         hashes = list(tx.leaf_hashes(start, stop) if level == 0 else tx.tile_roots(level - 1, start, stop))
-        layer = hashes
-        while len(layer) > 1:
-            layer = [node_hash(layer[i], layer[i + 1]) for i in range(0, len(layer), 2)]
-        tx.insert_tile(Tile(level, index, b"".join(hashes), layer[0]))
+        tx.insert_tile(Tile(level, index, b"".join(hashes), perfect_root(hashes)))
 
 
 def append_units(tx: Transaction, identity: LogIdentity, units: Sequence[Unit]) -> list[list[StoredAt] | LedgerError]:

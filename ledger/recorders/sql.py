@@ -331,9 +331,6 @@ class SqlRecorder(ProcessRecorder):
                 self._track(tracking)
         return positions or None
 
-    def _event(self, fields: Fields) -> StoredEvent:
-        return StoredEvent(*fields)
-
     def select_events(
         self,
         originator_id: UUID | str,

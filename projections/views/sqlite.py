@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import apsw
+
 from ledger.errors import ConfigurationError, StorageError
 from ledger.recorders.sqlite_store import SqliteStore
 from projections.views.store import ViewStore
@@ -31,10 +33,16 @@ class SqliteViews(ViewStore):
         if not self._file.path.exists():
             with suppress(ConfigurationError):  # another process made it first
                 self._file.create_file()
-        self._file.run(
-            "CREATE TABLE IF NOT EXISTS $position (name TEXT PRIMARY KEY, size INTEGER NOT NULL, "
-            "leaf_hash TEXT NOT NULL, version INTEGER NOT NULL) STRICT"
-        )
+        try:
+            self._file.run(
+                "CREATE TABLE IF NOT EXISTS $position (name TEXT PRIMARY KEY, size INTEGER NOT NULL, "
+                "leaf_hash TEXT NOT NULL, version INTEGER NOT NULL) STRICT"
+            )
+        except StorageError as error:
+            if not isinstance(error.__cause__, apsw.NotADBError | apsw.CorruptError):
+                raise
+            hint = f"Remove {self._file.path}: views are made again from the log."
+            raise StorageError(error.message, hint=hint) from error
 
     @contextmanager
     def lease(self, name: str) -> Iterator[None]:

@@ -79,9 +79,13 @@ class ViewStore(ABC):
         columns = ", ".join(f"{c.name} {number if c.number else text} NOT NULL" for c in table.columns)
         key = ", ".join(c.name for c in table.columns[: table.unique])
         self._store.run(f"CREATE TABLE ${table.name}{suffix} ({columns}, PRIMARY KEY ({key}))")
+        if not suffix:
+            self._create_indexes(table)
+
+    def _create_indexes(self, table: Table) -> None:
         for index in table.indexes:
-            name = f"{table.name}{suffix}_{'_'.join(index)}"
-            self._store.run(f"CREATE INDEX {name} ON ${table.name}{suffix} ({', '.join(index)})")
+            name = f"{table.name}_{'_'.join(index)}"
+            self._store.run(f"CREATE INDEX {name} ON ${table.name} ({', '.join(index)})")
 
     def ensure(self, projection: Projection, suffix: str = "") -> None:
         """Make the tables of a projection if they are not there."""
@@ -107,6 +111,7 @@ class ViewStore(ABC):
                 if table.name in existing:
                     self._store.run(f"DROP TABLE ${table.name}")
                 self._store.run(f"ALTER TABLE ${table.name}{REBUILD_SUFFIX} RENAME TO {table.name}")
+                self._create_indexes(table)  # an index keeps its name when its table gets another, so it is made now
             self._store.run("DELETE FROM $position WHERE name = ?", (projection.name,))
             self._store.run(
                 "UPDATE $position SET name = ? WHERE name = ?", (projection.name, projection.name + REBUILD_SUFFIX)

@@ -122,10 +122,13 @@ def approved(cast: Cast, model: str = MODEL, environment: str = "prod") -> Recei
 
 
 def life_of_a_model(cast: Cast) -> dict[str, int]:
-    """The whole life of one version with an incident: returns the index of each step by name."""
-    found = {}
-    approval = approved(cast)
-    found["approval"] = approval.index
+    """The whole life of one version with an incident, its head signed after the approval.
+
+    Returns:
+        The index of each later step by name.
+    """
+    found = {"approval": approved(cast).index}
+    cast.admin.checkpoint()
     found["authorisation"] = commands.authorise(cast["p-deployer"], PROD, MODEL, reason="release").index
     found["deployment"] = commands.record_deployment(cast["p-deployer"], PROD, MODEL).index
     found["incident"] = cast["p-author"].emit("incident.opened", "incident:1", title="scores drift", deployment=PROD).index

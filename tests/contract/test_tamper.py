@@ -1,0 +1,564 @@
+"""Whatever is changed in a store that somebody else remembers the head of is found, and found where it is."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger import commands
+from ledger.emission import build_payload
+from ledger.envelope import format_envelope, parse_signatures, sign_payload
+from ledger.errors import LedgerError, NotAllowedError, PolicyError
+from ledger.keys import Ed25519Signer
+from ledger.recorders import open_recorder
+from ledger.verify import Anchor, verify_log
+from tests.contract.support import MODEL, PROD, Cast, audit, digest, make_cast, raw, register
+from tests.contract.tampering import (
+    KEYS,
+    Forger,
+    Victim,
+    changed,
+    remember_pure_results,
+    remembered,
+    sixteen,
+    victim,
+)
+
+#: What a change in a table's row may be called, when it can be located.
+FAULTS = {
+    "entry": {"header", "chain", "head"},
+    "content": {"payload", "signature"},
+    "head": {"head"},
+    "checkpoint": {"checkpoint"},
+}
+
+
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    remember_pure_results(monkeypatch)
+
+
+@contextmanager
+def on_sqlite(path: Path) -> Iterator[Victim]:
+    cast, _ = sixteen(f"sqlite:///{path / 'ledger.db'}")
+    with victim(cast, [remembered(cast)]) as found:
+        assert found.verify().ok
+        yield found
+
+
+@contextmanager
+def on_postgres(url: str) -> Iterator[Victim]:
+    cast, _ = sixteen(url)
+    with victim(cast, [remembered(cast)]) as found:
+        assert found.verify().ok
+        yield found
+
+
+def judge_change(store: Victim, table: str, column: str, key: Any, old: Any, new: Any) -> None:
+    """One column of one row gets another value: it must be found, and where it is."""
+    what = f"{table}.{column} of row {key}: {old!r} -> {new!r}"
+    with store.trial():
+        store.run(f"UPDATE ${table} SET {column} = ? WHERE {KEYS[table]} = ?", (new, key))
+        first = store.first(what)
+    if table in ("entry", "content"):
+        assert first.index == key - 1, f"{what}: found at {first.index}: {first}"
+    if table in FAULTS and first.fault != "refused":
+        assert first.fault in FAULTS[table] or column in KEYS.values(), f"{what}: {first}"
+
+
+def rows_of(store: Victim, table: str) -> Iterator[tuple[Any, str, Any]]:
+    """(key, column, value) of everything a table holds."""
+    columns = store.columns(table)
+    for row in store.run(f"SELECT * FROM ${table} ORDER BY {KEYS[table]}"):
+        key = row[columns.index(KEYS[table])]
+        for column, value in zip(columns, row, strict=True):
+            yield key, column, value
+
+
+@pytest.mark.usefixtures("memory")
+@pytest.mark.parametrize("table", ["entry", "content", "head", "checkpoint", "log"])
+def test_every_single_byte_on_sqlite(memory_path: Path, table: str):
+    tried = 0
+    with on_sqlite(memory_path) as store:
+        for key, column, value in list(rows_of(store, table)):
+            for other in changed(value):
+                judge_change(store, table, column, key, value, other)
+                tried += 1
+        assert store.verify().ok, "every trial was undone"
+    assert tried > {"entry": 6000, "content": 12000, "head": 100, "checkpoint": 500, "log": 50}[table]
+
+
+@pytest.mark.usefixtures("memory")
+@pytest.mark.parametrize("table", ["entry", "log"])
+def test_text_that_is_not_utf8_on_sqlite(memory_path: Path, table: str):
+    with on_sqlite(memory_path) as store:
+        for key, column, value in list(rows_of(store, table)):
+            if not isinstance(value, str):
+                continue
+            for place in (0, len(value) // 2, len(value) - 1):
+                data = value.encode()
+                data = data[:place] + b"\xff" + data[place + 1 :]
+                with store.trial():
+                    store.run(
+                        f"UPDATE {table} SET {column} = CAST(? AS TEXT) WHERE {KEYS[table]} = ?", (data, key)
+                    )
+                    first = store.first(f"{table}.{column} of row {key}, byte {place}")
+                assert table == "log" or (first.fault, first.index) == ("header", key - 1), (column, first)
+
+
+@pytest.mark.usefixtures("memory")
+def test_values_of_another_length_or_kind(quick_url: str):
+    """Cut, emptied, lengthened, far out of range: a finding each time, never another error."""
+    with on_sqlite_or_postgres(quick_url) as store:
+        for table in ("entry", "content", "head", "checkpoint"):
+            for key, column, value in list(rows_of(store, table)):
+                if column == KEYS[table]:
+                    continue
+                wide = column not in ("item", "id")  # these are 32 bits wide in PostgreSQL
+                others: dict[type, list[Any]] = {
+                    int: [-1, -5, 2**53, 2**62] if wide else [-1, 2**31 - 1],
+                    str: ["", value[:-1] if isinstance(value, str) else "", f"{value} ", f"{value}é"],
+                    bytes: [b"", value[:-1], value + b"\0"] if isinstance(value, bytes) else [],
+                }
+                for other in others[type(value)]:
+                    if other != value:
+                        judge_change(store, table, column, key, value, other)
+
+
+@contextmanager
+def on_sqlite_or_postgres(url: str) -> Iterator[Victim]:
+    if url.startswith("sqlite"):
+        with on_sqlite(Path(url.removeprefix("sqlite:///")).parent) as found:
+            yield found
+    else:
+        with on_postgres(url) as found:
+            yield found
+
+
+@pytest.mark.usefixtures("memory")
+def test_every_column_of_every_row_and_a_sample_of_bytes_on_postgres(postgres_url: str):
+    chance, tried = random.Random(7), 0
+    with on_postgres(postgres_url) as store:
+        for table in ("entry", "content", "head", "checkpoint", "log"):
+            for key, column, value in list(rows_of(store, table)):
+                others = list(changed(value))
+                for other in chance.sample(others, min(2, len(others))):
+                    judge_change(store, table, column, key, value, other)
+                    tried += 1
+        assert store.verify().ok
+    assert tried > 600
+
+
+# -- rows ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("memory")
+def test_every_deleted_row(quick_url: str):
+    with on_sqlite_or_postgres(quick_url) as store:
+        for index in range(16):
+            for tables in (("entry",), ("content",), ("entry", "content")):
+                what = f"{' and '.join(tables)} {index}"
+                with store.trial():
+                    for table in tables:
+                        store.run(f"DELETE FROM ${table} WHERE position = ?", (index + 1,))
+                    first = store.first(what)
+                assert first.index == index, (what, first)
+                assert first.fault == ("payload" if tables == ("content",) else "head" if index == 15 else "chain")
+        for table in ("log", "head"):
+            with store.trial():
+                store.run(f"DELETE FROM ${table}")
+                with pytest.raises(LedgerError):
+                    store.verify()
+        with store.trial():
+            store.run("DELETE FROM $checkpoint WHERE size = 16")
+            first = store.first("the remembered head's row")
+        assert first.fault == "checkpoint"
+        for table in ("entry", "content", "checkpoint"):
+            with store.trial():
+                store.run(f"DELETE FROM ${table}")
+                store.first(f"all of {table}")
+
+
+@pytest.mark.usefixtures("memory")
+def test_deleted_heads_are_found_by_whoever_remembers_them(quick_url: str):
+    with on_sqlite_or_postgres(quick_url) as store:
+        notes = {size: bytes(note) for size, note in store.run("SELECT * FROM $checkpoint")}
+        from ledger.checkpoint import verify_checkpoint
+
+        for size, note in notes.items():
+            anchor = Anchor("a witness", verify_checkpoint(note, store.trust.vkeys))
+            with store.trial():
+                store.run("DELETE FROM $checkpoint WHERE size = ?", (size,))
+                first = store.first(f"checkpoint {size}", [anchor, *store.anchors])
+            assert first.fault == "checkpoint"
+            assert str(size) in first.message
+
+
+@pytest.mark.usefixtures("memory")
+def test_every_pair_of_neighbours_swapped(quick_url: str):
+    with on_sqlite_or_postgres(quick_url) as store:
+        for position in range(1, 16):
+            for tables in (("entry",), ("content",), ("entry", "content")):
+                what = f"{' and '.join(tables)} {position - 1} and {position}"
+                with store.trial():
+                    for table in tables:
+                        for old, new in ((position, -1), (position + 1, position), (-1, position + 1)):
+                            store.run(f"UPDATE ${table} SET position = ? WHERE position = ?", (new, old))
+                    first = store.first(what)
+                assert first.index == position - 1, (what, first)
+        for pair in ((2, 12), (12, 16)):
+            with store.trial():
+                for old, new in ((pair[0], -1), (pair[1], pair[0]), (-1, pair[1])):
+                    store.run("UPDATE $checkpoint SET size = ? WHERE size = ?", (new, old))
+                assert store.first(f"checkpoints {pair}").fault == "checkpoint"
+
+
+@pytest.mark.usefixtures("memory")
+@pytest.mark.parametrize("tables", [("entry",), ("content",), ("entry", "content")], ids=" and ".join)
+def test_every_row_duplicated(quick_url: str, tables: tuple[str, ...]):
+    """At the end, behind itself with the others moved up, and at its own place."""
+    with on_sqlite_or_postgres(quick_url) as store:
+        for position in range(1, 17):
+            for name, at in (("at the end", 17), ("behind itself", position + 1), ("in its place", position)):
+                what = f"{' and '.join(tables)} {position - 1} {name}"
+                with store.trial():
+                    for table in tables:
+                        columns = [column for column in store.columns(table) if column != "position"]
+                        if name == "behind itself":
+                            store.run(f"UPDATE ${table} SET position = position + 1 WHERE position > ?", (position,))
+                        store.run(
+                            f"INSERT INTO ${table} (position, {', '.join(columns)}) "
+                            f"SELECT ?, {', '.join(columns)} FROM ${table} WHERE position = ?",
+                            (at, position),
+                        )
+                    first = store.first(what)
+                if name == "in its place":
+                    assert first.index in (None, position - 1, position), (what, first)
+                elif tables != ("content",) or name != "at the end":
+                    assert first.index == at - 1, (what, first)
+                else:
+                    assert first.fault == "payload", "a content without an entry has no index"
+
+
+@pytest.mark.usefixtures("memory")
+def test_further_rows_where_there_is_one(quick_url: str):
+    with on_sqlite_or_postgres(quick_url) as store:
+        for table in ("log", "head"):
+            columns = store.columns(table)
+            for number in (1, 2):
+                with store.trial():
+                    store.run(
+                        f"INSERT INTO ${table} SELECT {', '.join(str(number) if c == 'id' else c for c in columns)} FROM ${table}"
+                    )
+                    store.first(f"a second row of {table} with id {number}")
+        for size in (1, 15, 17, -3):
+            with store.trial():
+                store.run("INSERT INTO $checkpoint SELECT ?, note FROM $checkpoint WHERE size = 16", (size,))
+                assert store.first(f"a checkpoint of size {size}").fault == "checkpoint"
+        with store.trial():
+            store.run("INSERT INTO $tile VALUES (0, 0, ?, ?)", (bytes(256 * 32), bytes(32)))
+            assert store.first("a tile that cannot be full yet").fault == "tree"
+        for position in (0, -7, 18, 10**15):
+            with store.trial():
+                columns = [column for column in store.columns("entry") if column != "position"]
+                store.run(
+                    f"INSERT INTO $entry (position, {', '.join(columns)}) "
+                    f"SELECT ?, {', '.join(columns)} FROM $entry WHERE position = 16", (position,)
+                )  # fmt: skip
+                store.first(f"an entry at position {position}")
+
+
+@pytest.mark.usefixtures("memory")
+def test_a_row_far_away_that_cannot_be_read_does_not_hold_verification_up(memory_path: Path):
+    with on_sqlite(memory_path) as store:
+        with store.trial():
+            store.run("UPDATE entry SET position = 1000000000000, actor = CAST(x'ff' AS TEXT) WHERE position = 16")
+            started = time.monotonic()
+            first = store.first("an unreadable row far away")
+            assert time.monotonic() - started < 5
+        assert first.index == 15, first
+
+
+# -- everything made to fit again ----------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("memory")
+def test_every_cut_tail(quick_url: str):
+    """The log is shortened tidily, down to its head row and its signed heads."""
+    cast, _ = sixteen(quick_url)
+    anchor = remembered(cast)
+    with victim(cast, [anchor]) as store:
+        for size in range(16):
+            for key in (None, cast.new.checkpoint):
+                with store.trial():
+                    forger = Forger(store)
+                    del forger.rows[size:]
+                    forger.write(key, keep_checkpoints=False)
+                    first = store.first(f"cut to {size}")
+                    assert (first.index, first.fault) == (size or 0, "anchor"), (size, first)
+                    if size > 1:
+                        alone = store.verify([])
+                        assert alone.ok, ("this is why heads are remembered", size, alone.findings)
+                        assert alone.anchored_size == 0
+
+
+def rationale(payload: bytes) -> bytes:
+    return payload.replace(b"measured and fit", b"whatever you say")
+
+
+@pytest.mark.usefixtures("memory")
+@pytest.mark.parametrize("with_key", [False, True], ids=["without-checkpoint-key", "with-checkpoint-key"])
+def test_an_altered_payload_with_everything_rehashed(quick_url: str, with_key: bool):
+    cast, steps = sixteen(quick_url)
+    with victim(cast, [remembered(cast)]) as store:
+        for index in range(16):
+            with store.trial():
+                forger = Forger(store)
+                forger.alter(index, rationale if index == steps["approval"] else other_nonce)
+                forger.write(cast.new.checkpoint if with_key else None)
+                for anchors in ([], None):
+                    first = store.first(f"payload {index}", anchors)
+                    assert (first.fault, first.index) == ("signature", index), first
+
+
+def other_nonce(payload: bytes) -> bytes:
+    """Another nonce: it means nothing, and is signed all the same."""
+    place = payload.index(b'"nonce":"') + 9
+    return payload[:place] + (b"1" if payload[place : place + 1] == b"0" else b"0") + payload[place + 1 :]
+
+
+@pytest.mark.usefixtures("memory")
+def test_a_payload_signed_again_with_a_key_nobody_enrolled(quick_url: str):
+    cast, steps = sixteen(quick_url)
+    stranger = Ed25519Signer.generate()
+    with victim(cast, [remembered(cast)]) as store:
+        forger, index = Forger(store), steps["approval"]
+        envelope = format_envelope(sign_payload(rationale(forger.rows[index]["content"]), [stranger]))
+        with store.trial():
+            del forger.rows[index]
+            forger.add(envelope, index)
+            forger.write(cast.new.checkpoint)
+            first = store.first("signed by a stranger", [])
+            assert (first.fault, first.index) == ("key", index)
+
+
+@pytest.mark.usefixtures("memory")
+def test_a_signature_put_under_another_payload(quick_url: str):
+    cast, steps = sixteen(quick_url)
+    with victim(cast, []) as store:
+        forger = Forger(store)
+        mine, other = forger.rows[steps["deployment"]], forger.rows[steps["authorisation"]]
+        assert parse_signatures(mine["signatures"])[0].keyid == parse_signatures(other["signatures"])[0].keyid
+        mine["signatures"] = other["signatures"]
+        with store.trial():
+            forger.write(cast.new.checkpoint)
+            first = store.first("a signature of the same key over something else")
+            assert (first.fault, first.index) == ("signature", steps["deployment"])
+
+
+@pytest.mark.usefixtures("memory")
+@pytest.mark.parametrize("with_key", [False, True], ids=["without-checkpoint-key", "with-checkpoint-key"])
+@pytest.mark.parametrize("what", ["drop", "swap", "backdate"])
+def test_a_log_rewritten_without_touching_a_payload(quick_url: str, what: str, with_key: bool):
+    """Nothing inside contradicts itself any more, so only heads that others keep show it, and between which sizes."""
+    cast, steps = sixteen(quick_url)
+    with victim(cast, [remembered(cast)]) as store:
+        forger = Forger(store)
+        index = steps["incident"]
+        if what == "drop":
+            del forger.rows[index]
+        elif what == "swap":
+            forger.rows[index], forger.rows[index + 1] = forger.rows[index + 1], forger.rows[index]
+        else:
+            forger.rows[index]["recorded_at"] = forger.rows[index - 1]["recorded_at"]
+        with store.trial():
+            forger.write(cast.new.checkpoint if with_key else None)
+            report = store.verify([])
+            assert report.ok == with_key or (what == "drop" and with_key), report.findings
+            early = Anchor("early", Forger(store) and remembered_at(cast, store, 12))
+            report = store.verify([early, *store.anchors])
+            assert not report.ok
+            found = [finding for finding in report.findings if finding.fault in ("anchor", "checkpoint")]
+            assert found, report.findings
+            bounds = [finding.sizes or (finding.index, 16) for finding in found]
+            assert all(low <= index < high or low == 15 for low, high in bounds), bounds  # type: ignore[operator]
+            assert bounds[0][0] in (12, 15), "what the early head vouches for is out of suspicion"
+
+
+def remembered_at(cast: Cast, store: Victim, size: int) -> Any:
+    from ledger.checkpoint import verify_checkpoint
+
+    ((note,),) = store.run("SELECT note FROM $checkpoint WHERE size = ?", (size,))
+    return verify_checkpoint(bytes(note), cast.new.trust.vkeys)
+
+
+@pytest.mark.usefixtures("memory")
+def test_a_dropped_ground_makes_the_decision_on_it_illegal(quick_url: str):
+    """The evaluation goes, everything is re-hashed and re-signed: the approval named it as its evidence."""
+    cast, steps = sixteen(quick_url)
+    with victim(cast, []) as store:
+        forger = Forger(store)
+        index = next(n for n, row in enumerate(forger.rows) if row["type"] == "muniment.evaluation.completed.v1")
+        del forger.rows[index]
+        with store.trial():
+            forger.write(cast.new.checkpoint)
+            first = store.first("the evaluation is gone")
+            assert first.fault == "legality"
+            assert index <= first.index <= steps["approval"]  # type: ignore[operator]
+
+
+@pytest.mark.usefixtures("memory")
+def test_a_whole_other_ledger_of_the_same_name(quick_url: str, memory_path: Path):
+    """Made by somebody with every key but the root keys of the first one."""
+    cast, _ = sixteen(quick_url)
+    twin, _ = sixteen(f"sqlite:///{memory_path / 'twin.db'}")
+    with victim(twin, []) as store:
+        assert store.verify().ok
+        report = store.verify(trust=cast.new.trust)
+        assert not report.ok
+        assert (report.findings[0].fault, report.findings[0].index) == ("anchor", 0)
+
+
+# -- what cannot be appended can be put in: it is void -----------------------------------------------------------------
+
+
+def self_approval(cast: Cast, request: str) -> bytes:
+    """Signed by an enrolled approver, about their own request."""
+    payload, _ = build_payload(
+        ledgerid=cast.admin.ledgerid,
+        actor="p-admin",
+        type="approval.granted",
+        subject=MODEL,
+        data={"environment": "prod", "digest": digest(MODEL), "request": request, "rationale": "I trust myself"},
+        emitter="0189aaaa-0000-7000-8000-000000000001",
+        sequence=1,
+    )
+    return format_envelope(sign_payload(payload, [cast.keys["p-admin"]]))
+
+
+@pytest.mark.parametrize("with_key", [False, True], ids=["without-checkpoint-key", "with-checkpoint-key"])
+def test_an_illegal_event_put_in_by_sql_is_void(quick_url: str, with_key: bool):
+    cast = make_cast(quick_url)
+    register(cast)
+    request = commands.request_approval(cast.admin, MODEL, "prod")
+    envelope = self_approval(cast, request.id)
+    with pytest.raises(NotAllowedError):
+        cast.admin.append(envelope)
+    cast.admin.checkpoint()
+    cast.recorder.close()
+    with raw(quick_url) as store:
+        store.unprotect()
+        forger = Forger(store)
+        index = forger.add(envelope)
+        forger.write()
+    if with_key:
+        cast.admin.checkpoint()
+
+    recorder = open_recorder(quick_url)
+    report = verify_log(recorder, cast.new.trust, [remembered(cast)])
+    assert [(finding.fault, finding.index) for finding in report.findings] == [("legality", index)]
+    assert "void" in report.findings[0].message
+
+    # State ignores it: for an open ledger, for one that is opened now, and for whoever asks the commands.
+    with pytest.raises(PolicyError, match="approval"):
+        commands.authorise(cast["p-deployer"], PROD, MODEL)
+    assert commands.version_state(cast["p-deployer"], MODEL).approvals == ()
+    audit(quick_url)
+
+    # An admin has seen it: it stays listed and fails no more, and the log goes on.
+    cast.admin.emit("ledger.entry_acknowledged", f"ledger:{cast.admin.ledgerid}", index=index, reason="an intrusion")
+    commands.approve(cast["p-approver"], MODEL, rationale="measured and fit")
+    commands.authorise(cast["p-deployer"], PROD, MODEL)
+    cast.admin.checkpoint()
+    report = verify_log(recorder, cast.new.trust, [remembered(cast)])
+    assert report.ok, report.findings
+    assert [found for found, _ in report.acknowledged] == [index]
+
+
+def test_nobody_acknowledges_before_or_without_being_an_admin(quick_url: str):
+    cast = make_cast(quick_url)
+    ledger, size = f"ledger:{cast.admin.ledgerid}", cast.recorder.head().size
+    for index in (size, size + 1):
+        with pytest.raises(LedgerError):
+            cast.admin.emit("ledger.entry_acknowledged", ledger, index=index, reason="in advance")
+    with pytest.raises(NotAllowedError):
+        cast["p-author"].emit("ledger.entry_acknowledged", ledger, index=1, reason="not mine")
+
+
+def test_a_batch_cannot_acknowledge_in_advance(quick_url: str):
+    """Events of a batch that were recorded before take no place, so they must not make the index look larger."""
+    cast = make_cast(quick_url)
+    ledger = f"ledger:{cast.admin.ledgerid}"
+
+    def envelope(sequence: int, type: str, subject: str, data: Any) -> bytes:
+        payload, _ = build_payload(
+            ledgerid=cast.admin.ledgerid, actor="p-admin", type=type, subject=subject, data=data,
+            emitter="0189aaaa-0000-7000-8000-000000000001", sequence=sequence,
+        )  # fmt: skip
+        return format_envelope(sign_payload(payload, [cast.keys["p-admin"]]))
+
+    known = [envelope(n, "external.observed", "external:x", {"system": "s"}) for n in (1, 2)]
+    cast.admin.append_batch(known)
+    size = cast.recorder.head().size
+    early = envelope(3, "ledger.entry_acknowledged", ledger, {"index": size, "reason": "in advance"})
+    with pytest.raises(LedgerError):
+        cast.admin.append_batch([*known, early])
+    assert verify_log(cast.recorder, cast.new.trust).ok
+    assert cast.recorder.head().size == size
+
+
+# -- tiles ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("memory")
+def test_changes_of_tiles(quick_url: str):
+    cast = make_cast(quick_url, actors=("trainer",))
+    for number in range(530 - cast.recorder.head().size):
+        cast["trainer"].emit("external.observed", f"external:{number % 7}", system="s")
+    cast.admin.checkpoint()
+    chance = random.Random(3)
+
+    def flip(column: str, place: int) -> Callable[[Victim, int], None]:
+        def apply(store: Victim, index: int) -> None:
+            ((value,),) = store.run(f"SELECT {column} FROM $tile WHERE idx = ?", (index,))
+            data = bytearray(value)
+            data[place] ^= 1 << chance.randrange(8)
+            store.run(f"UPDATE $tile SET {column} = ? WHERE idx = ?", (bytes(data), index))
+
+        return apply
+
+    def sql(text: str) -> Callable[[Victim, int], None]:
+        return lambda store, index: store.run(text, (index,)) and None
+
+    step = 512 if quick_url.startswith("postgres") else 64
+    changes: list[tuple[str, Callable[[Victim, int], None]]] = [
+        *((f"hashes byte {place}", flip("hashes", place)) for place in range(step // 3, 8192, step)),
+        *((f"root byte {place}", flip("root", place)) for place in range(0, 32, step // 64)),
+        ("deleted", sql("DELETE FROM $tile WHERE idx = ?")),
+        ("level", sql("UPDATE $tile SET level = 1 WHERE idx = ?")),
+        ("index", sql("UPDATE $tile SET idx = idx + 5 WHERE idx = ?")),
+        ("cut", sql("UPDATE $tile SET hashes = substr(hashes, 1, 8160) WHERE idx = ?")),
+        ("emptied", sql("UPDATE $tile SET root = substr(root, 1, 0) WHERE idx = ?")),
+    ]
+    with victim(cast, [remembered(cast)]) as store:
+        assert store.verify().ok
+        for index in (0, 1):
+            for name, change in changes:
+                with store.trial():
+                    change(store, index)
+                    first = store.first(f"tile {index} {name}")
+                assert (first.fault, first.index) == ("tree", 256 * index), (name, first)
+        with store.trial():
+            store.run("UPDATE $tile SET idx = 1 - idx")
+            assert store.first("swapped").fault == "tree"
+        for level, index in ((0, 2), (1, 0), (8, 0), (-1, 0), (0, -1)):
+            with store.trial():
+                store.run("INSERT INTO $tile SELECT ?, ?, hashes, root FROM $tile WHERE idx = 0", (level, index))
+                assert store.first(f"one tile more, {level}/{index}").fault == "tree"
+        assert store.verify().ok
