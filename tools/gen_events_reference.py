@@ -1,0 +1,92 @@
+"""Write docs/reference/events.md from the catalogue; with --check, fail when it differs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ledger.events import Category, EventType, all_event_types
+
+TARGET = Path(__file__).resolve().parent.parent / "docs" / "reference" / "events.md"
+_TREATMENT = {
+    Category.AUTHORITY: "changes who may do what; refused unless the right keys sign",
+    Category.DECISION: "a decision; refused when the rules in force say so; unknown fields are refused",
+    Category.FACT: "a fact; never refused for policy, marked instead; unknown fields are kept",
+    Category.PROTECTION: "protection; never blocked",
+}
+
+
+def _kind(field: dict[str, Any]) -> str:
+    if "$ref" in field:
+        return str(field["$ref"]).rpartition("/")[2]
+    if "anyOf" in field:
+        return " or ".join(kind for kind in (_kind(option) for option in field["anyOf"]) if kind != "null")
+    if "enum" in field or "const" in field:
+        return " / ".join(str(value) for value in field.get("enum", [field.get("const")]))
+    if field.get("type") == "array":
+        return f"list of {_kind(field.get('items', {}))}"
+    if field.get("type") == "object" and isinstance(field.get("additionalProperties"), dict):
+        return f"map to {_kind(field['additionalProperties'])}"
+    return str(field.get("type", "any"))
+
+
+def _section(kind: EventType) -> str:
+    schema = kind.body.model_json_schema()
+    required = set(schema.get("required", ()))
+    versioned = {True: "with a version", False: "without a version", None: "with or without a version"}[kind.versioned]
+    rows = [
+        f"| `{name}` | {'yes' if name in required else ''} | {_kind(field)} | {field.get('description', '')} |"
+        for name, field in schema["properties"].items()
+        if name != "refs"
+    ]
+    anybody = "an admin or the root keys" if kind.category is Category.AUTHORITY else "any enrolled actor"
+    subject = " or ".join(f"`{name}:…`" for name in kind.kinds) or "anything"
+    return "\n".join(
+        [
+            f"## {kind.name}",
+            "",
+            (kind.body.__doc__ or "").strip(),
+            "",
+            f"- type `{kind.topic}`; subject {subject}, {versioned}",
+            f"- {_TREATMENT[kind.category]}",
+            f"- roles: {', '.join(kind.roles) or anybody}",
+            "",
+            "| field | required | type | |",
+            "| --- | --- | --- | --- |",
+            *rows,
+            "",
+        ]
+    )
+
+
+def reference() -> str:
+    """The page's text."""
+    head = [
+        "# Events",
+        "",
+        "Made by `tools/gen_events_reference.py` from the catalogue in `ledger/events/`. Every body may also have",
+        "`refs`, a list of `{role, subject, digest}`. JSON Schemas: `schemas/events/`.",
+        "",
+    ]
+    return "\n".join([*head, *(_section(kind) for kind in all_event_types())])
+
+
+def main() -> int:
+    """Run the tool."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="change nothing; fail when the file differs")
+    text = reference()
+    if parser.parse_args().check:
+        if not TARGET.exists() or TARGET.read_text(encoding="utf-8") != text:
+            print(f"docs/reference/{TARGET.name} differs from what tools/gen_events_reference.py makes: make schemas")
+            return 1
+        return 0
+    TARGET.parent.mkdir(parents=True, exist_ok=True)
+    TARGET.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
