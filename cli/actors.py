@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.app import App, common_options, pass_app
+from cli.app import App, common_options, new_passphrase, pass_app
 from cli.output import print_record, table
 
 if TYPE_CHECKING:
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["actor", "key"]
 
+#: So many digits of a key's id are enough to name it, and fewer may be a slip: a shell variable that is not set.
+_KEYID_DIGITS = 8
+_encrypt = click.option("--encrypt", is_flag=True, help="Encrypt the private key; MUNIMENT_PASSPHRASE, or asked.")
 _signing = click.option("--as", "signer", metavar="ACTOR", help="Admin to sign as; root signs with the root keys.")
 
 
@@ -77,6 +80,7 @@ def list_actors(app: App) -> None:
 @click.option("--role", "roles", multiple=True, required=True, help="A role; may be repeated.")
 @click.option("--responsible", metavar="ACTOR", help="Person who answers for a service.")
 @click.option("--display", help="Display name, kept in a file beside the ledger.")
+@_encrypt
 @_signing
 @common_options
 @pass_app
@@ -89,6 +93,8 @@ def enrol(
     responsible: str | None,
     display: str | None,
     signer: str | None,
+    *,
+    encrypt: bool,
 ) -> None:
     """Enrol an actor with a new key, which is kept here; a person without a name gets an opaque id.
 
@@ -111,11 +117,12 @@ def enrol(
     new = Ed25519Signer.generate()
     with app.writer() as ledger:
         keys = app.home.keystore(ledger.ledgerid)
-        path = keys.save(name, new)
+        path = keys.save(name, new, new_passphrase() if encrypt else None)
         try:
             receipt = enrol_actor(ledger, name, new, kind=kind, roles=roles, responsible=responsible)
-        except BaseException:
-            path.unlink()
+        except BaseException as error:
+            if not getattr(error, "outcome_unknown", False):  # it may be enrolled: then the key is needed
+                path.unlink()
             raise
         if display:
             app.home.set_name(name, display)
@@ -190,10 +197,11 @@ def list_keys(app: App) -> None:
 
 @key.command("enrol")
 @click.argument("name", metavar="ACTOR")
+@_encrypt
 @_signing
 @common_options
 @pass_app
-def enrol_key(app: App, /, name: str, signer: str | None) -> None:
+def enrol_key(app: App, /, name: str, signer: str | None, *, encrypt: bool) -> None:
     """Enrol a further key for an actor; it is made and kept here.
 
     Example: muniment key enrol ci-train --as root
@@ -203,11 +211,13 @@ def enrol_key(app: App, /, name: str, signer: str | None) -> None:
     app.actor = signer or app.actor
     new = Ed25519Signer.generate()
     with app.writer() as ledger:
-        path = app.home.keystore(ledger.ledgerid).save(name, new)
+        keys = app.home.keystore(ledger.ledgerid)
+        path = keys.save(name, new, new_passphrase() if encrypt else None)
         try:
             receipt = ledger.emit("key.enrolled", f"actor:{name}", key=format_public_key(new.public), also_sign=[new])
-        except BaseException:
-            path.unlink()
+        except BaseException as error:
+            if not getattr(error, "outcome_unknown", False):  # it may be enrolled: then the key is needed
+                path.unlink()
             raise
     app.note(f"enrolled a key of {name}; the private key is {path}")
     app.show_receipt(receipt)
@@ -227,6 +237,10 @@ def revoke_key(app: App, /, keyid: str, reason: str, signer: str | None) -> None
     from ledger.errors import InputError
 
     app.actor = signer or app.actor
+    if len(keyid.rstrip("…")) < _KEYID_DIGITS:
+        raise InputError(
+            f"{keyid!r} is too short to name a key: give {_KEYID_DIGITS} digits or more", hint="See: muniment key list"
+        )
     with app.writer() as ledger:
         matches = [(s.actor, k) for s in _states(ledger) for k in s.keys if k.startswith(keyid.rstrip("…"))]
         if len(matches) != 1:

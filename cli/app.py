@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ledger.home import Home
     from projections.runner import Runner
 
-__all__ = ["App", "common_options", "global_options", "pass_app", "show_error", "write_options"]
+__all__ = ["App", "common_options", "global_options", "new_passphrase", "pass_app", "show_error", "write_options"]
 
 FORMATS = ("text", "json", "ndjson")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -153,7 +153,9 @@ class App:
 
     def note(self, text: str) -> None:
         """Say something on stderr."""
-        click.echo(text, err=True)
+        from cli.output import clean
+
+        click.echo(clean(text), err=True)
 
     def show_receipt(self, receipt: Receipt, *, then: str = "") -> None:
         """Print a receipt: data on stdout, remarks on stderr."""
@@ -174,7 +176,7 @@ class App:
         text = f"{'already recorded' if receipt.existing else 'recorded'} {receipt.index} {receipt.id}"
         print_record(self, data, text)
         for mark in receipt.marks:
-            self.note(f"marked {mark}: this is kept and will be a finding")
+            self.note(f"marked {mark}: kept as it is, and shown with this mark")
         if then:
             self.note(then)
 
@@ -191,13 +193,45 @@ def _passphrase() -> bytes | None:
     return None
 
 
-def show_error(error: LedgerError) -> None:
-    """Print what went wrong and the next step to stderr."""
+def new_passphrase() -> bytes:
+    """The passphrase for new private keys: ``MUNIMENT_PASSPHRASE``, or asked twice."""
+    value = os.environ.get("MUNIMENT_PASSPHRASE")
+    if value is None:
+        value = click.prompt("Passphrase for the private key", hide_input=True, confirmation_prompt=True, err=True)
+    return str(value).encode()
+
+
+def _next_step(error: LedgerError, command: str) -> str:
+    """What to do next when the error itself does not say."""
+    from ledger import errors
+
+    steps = {
+        errors.InputError: f"{command} --help shows what it takes.",
+        errors.AuthenticationError: "`muniment actor list` and `muniment key list` show who may sign, and with what.",
+        errors.NotAllowedError: "Ask somebody who may: muniment actor list",
+        errors.PolicyError: "See what there is: muniment state",
+        errors.ConflictError: "Look again, then decide again: muniment log",
+        errors.VerificationError: "Keep the store as it is and run: muniment verify log",
+        errors.NothingToVerifyError: "See what the log holds: muniment log",
+        errors.StorageError: "`muniment doctor` looks at the store.",
+        errors.TrustStateError: "Restore it from a copy you trust; `muniment doctor` looks at the rest.",
+        errors.ConfigurationError: "`muniment doctor` shows the settings in force.",
+    }
+    return error.hint or next((steps[cls] for cls in type(error).__mro__ if cls in steps), "")
+
+
+def show_error(error: LedgerError, command: str = "muniment") -> None:
+    """Print what went wrong and the next step to stderr.
+
+    Args:
+        error: what went wrong.
+        command: the command that was run, for a look at its help.
+    """
+    from cli.output import clean
     from ledger.errors import VerificationError
 
     where = ""
     if isinstance(error, VerificationError):
         where = f" [{error.fault}{'' if error.index is None else f' at entry {error.index}'}]"
-    click.echo(f"Error: {error.message}{where}", err=True)
-    if error.hint:
-        click.echo(f"Next:  {error.hint}", err=True)
+    click.echo(clean(f"Error: {error.message}{where}"), err=True)
+    click.echo(clean(f"Next:  {_next_step(error, command)}"), err=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cli.app import App, common_options, pass_app
+from cli.app import App, common_options, new_passphrase, pass_app
 from cli.output import print_record
 
 __all__ = ["init"]
@@ -45,7 +45,7 @@ def init(
     if sample and keys is None:
         keys = Path("keys")
     made = create_home(
-        where, origin, url=app.ledger, name=name, keys=keys, passphrase=_new_passphrase() if encrypt else None
+        where, origin, url=app.ledger, name=name, keys=keys, passphrase=new_passphrase() if encrypt else None
     )
     ledger, home = made.new.ledger, made.home
     if sample:
@@ -69,12 +69,3 @@ def init(
         app.note("Next:  muniment state, muniment timeline incident:inc-1, muniment report generate control-assessment")
     else:
         app.note("Next:  muniment emit dataset.registered dataset:NAME -d name=NAME -d digest=sha256:HEX")
-
-
-def _new_passphrase() -> bytes:
-    import os
-
-    value = os.environ.get("MUNIMENT_PASSPHRASE")
-    if value is None:
-        value = click.prompt("Passphrase for the private keys", hide_input=True, confirmation_prompt=True, err=True)
-    return str(value).encode()

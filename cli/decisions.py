@@ -95,6 +95,7 @@ def authorise(app: App, /, deployment: str, model: str, **options: Any) -> None:
 @click.command(short_help="Authorise a return to an earlier version; never blocked.")
 @click.argument("deployment")
 @click.option("--to", "model", required=True, metavar="MODEL@VERSION", help="The version to return to.")
+@click.option("--digest", metavar="sha256:HEX", help="Its digest; the registered one by default.")
 @click.option("--incident", metavar="SUBJECT", help="The incident it answers.")
 @click.option("--reason", help="Why.")
 @write_options

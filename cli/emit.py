@@ -34,8 +34,8 @@ def _list_types(app: App) -> None:
 def _expectations(values: tuple[str, ...]) -> dict[str, int]:
     found = {}
     for value in values:
-        stream, equals, revision = value.rpartition("=")
-        if not equals or not revision.isdigit():
+        stream, _, revision = value.rpartition("=")
+        if not stream or not (revision.isascii() and revision.isdigit()):
             raise click.BadParameter(f"{value!r} must be STREAM=REVISION")
         found[stream] = int(revision)
     return found

@@ -110,13 +110,15 @@ def list_(app: App) -> None:
 
     with app.views() as (_, runner, size):
         opened = journal_rows(runner.views, [("type", "=", "incident.opened"), ("verdict", "=", "valid")], size=size)
-        closed = {row["stream"] for row in journal_rows(runner.views, [("type", "=", "incident.closed")], size=size)}
+        closings = [("type", "=", "incident.closed"), ("verdict", "=", "valid")]
+        closed = {row["stream"]: row["index"] for row in journal_rows(runner.views, closings, size=size)}
+    last = {row["stream"]: row["index"] for row in opened}  # an incident may be opened again
     items = [
         {
             "incident": row["subject"],
             "title": row["data"]["title"],
             "severity": row["data"].get("severity", "medium"),
-            "status": "closed" if row["stream"] in closed else "open",
+            "status": "closed" if closed.get(row["stream"], -1) > last[row["stream"]] else "open",
             "opened_at": format_time(row["occurred_at"]),
             "index": row["index"],
         }

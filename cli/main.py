@@ -104,6 +104,12 @@ def cli(ctx: click.Context, /, **options: Any) -> None:
     ctx.obj = App(**options)
 
 
+def _command(arguments: list[str]) -> str:
+    """The command that was run, as far as it can be told."""
+    names = {name for group in COMMANDS.values() for name in group}
+    return " ".join(["muniment", *[argument for argument in arguments if argument in names][:1]])
+
+
 def _report_bug(error: Exception) -> int:
     if os.environ.get("MUNIMENT_DEBUG"):
         raise error
@@ -135,7 +141,7 @@ def main(arguments: list[str] | None = None) -> None:
         from ledger.errors import LedgerError, exit_code
 
         if isinstance(error, LedgerError):
-            show_error(error)
+            show_error(error, _command(sys.argv[1:] if arguments is None else arguments))
             code = exit_code(error)
         else:
             code = _report_bug(error)

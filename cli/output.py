@@ -12,22 +12,33 @@ import click
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from cli.app import App
 
-__all__ = ["clean", "console", "print_lines", "print_record", "progress", "table", "to_json"]
+__all__ = ["clean", "console", "print_lines", "print_record", "progress", "styled", "table", "to_json"]
 
-_CONTROL = {code: None for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
+# What drives a terminal: C0, DEL and C1 controls, and the marks that turn the direction of writing.
+_UNSEEN = (*range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_CONTROL = {code: None for code in (*range(32), *_UNSEEN) if code not in (9, 10)}
+_ESCAPED = {code: f"\\u{code:04x}" for code in _UNSEEN}  # JSON itself escapes the others
 
 
 def to_json(value: Any, *, indent: int | None = 2) -> str:
-    """JSON for machines, in a stable order."""
-    return json.dumps(value, indent=indent, ensure_ascii=False, sort_keys=False)
+    """JSON for machines, in a stable order, without anything that drives a terminal."""
+    return json.dumps(value, indent=indent, ensure_ascii=False, sort_keys=False).translate(_ESCAPED)
 
 
 def clean(text: str) -> str:
     """Text from events without control characters, so that it cannot drive the terminal."""
     return text.translate(_CONTROL)
+
+
+def styled(text: str, style: str = "") -> Text:
+    """A line for a console: cleaned, and never read as markup."""
+    from rich.text import Text
+
+    return Text(clean(text), style=style)
 
 
 def print_record(app: App, data: Any, text: str) -> None:
@@ -53,14 +64,15 @@ def console(app: App, *, err: bool = False) -> Console:
 
     stream = sys.stderr if err else sys.stdout
     width = None if stream.isatty() else 160
-    return Console(file=stream, no_color=app.no_color, highlight=False, width=width, soft_wrap=False)
+    return Console(
+        file=stream, no_color=app.no_color, highlight=False, markup=False, emoji=False, width=width, soft_wrap=False
+    )
 
 
 def table(app: App, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table for people."""
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     rows = list(rows)
     if not rows:
@@ -70,7 +82,7 @@ def table(app: App, title: str, columns: Sequence[str], rows: Iterable[Sequence[
     for column in columns:
         grid.add_column(column, overflow="fold")
     for row in rows:
-        grid.add_row(*(Text(clean(cell)) for cell in row))
+        grid.add_row(*(styled(cell) for cell in row))
     with out.capture() as capture:
         out.print(grid)
     click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,17 +22,29 @@ _PAGE = 500
 _TEXT_DEFAULT = 50
 
 
+@contextmanager
+def _stored(row: Row) -> Iterator[None]:
+    """What is malformed in the store was altered there; nobody typed it."""
+    from ledger.errors import InputError, VerificationError
+
+    try:
+        yield
+    except InputError as error:
+        index = row.entry.index
+        raise VerificationError(f"entry {index} is damaged: {error.message}", fault="payload", index=index) from error
+
+
 def _entry(row: Row) -> dict[str, Any]:
     from ledger.entry import format_entry
     from ledger.strictjson import parse_json
 
-    event = None if row.payload is None else parse_json(row.payload, what="payload")
-    return {
-        "index": row.entry.index,
-        "leaf_hash": row.leaf_hash.hex(),
-        "entry": parse_json(format_entry(row.entry), what="entry"),
-        "event": event,
-    }
+    with _stored(row):
+        return {
+            "index": row.entry.index,
+            "leaf_hash": row.leaf_hash.hex(),
+            "entry": parse_json(format_entry(row.entry), what="entry"),
+            "event": None if row.payload is None else parse_json(row.payload, what="payload"),
+        }
 
 
 def _matches(row: Row, subject: str | None, kind: str | None, actor: str | None) -> bool:
@@ -101,15 +114,15 @@ def log(
 def _find(ledger: Ledger, which: str) -> Row:
     from ledger.errors import InputError
 
+    size = ledger.recorder.head().size
     if which.isascii() and which.isdigit():
-        rows = ledger.recorder.rows(int(which), 1)
+        rows = ledger.recorder.rows(int(which), 1) if int(which) < size else []
         if rows and rows[0].entry.index == int(which):
             return rows[0]
     else:
         found = ledger.recorder.find_id(which)
         if len(found) == 1:
             return found[0]
-    size = ledger.recorder.head().size
     raise InputError(f"there is no event {which}", hint=f"Give an index below {size} or an event id; `muniment log`.")
 
 
@@ -133,11 +146,12 @@ def show(app: App, /, event: str, *, raw: bool, envelope: bool, entry_only: bool
         if raw or envelope or entry_only:
             if row.payload is None or row.signatures is None:
                 raise InputError(f"the content of entry {row.entry.index} is not in the store")
-            data = (
-                row.payload if raw
-                else format_envelope(Envelope(row.payload, parse_signatures(row.signatures))) if envelope
-                else ledger.entry_bytes(row.entry.index)
-            )  # fmt: skip
+            with _stored(row):
+                data = (
+                    row.payload if raw
+                    else format_envelope(Envelope(row.payload, parse_signatures(row.signatures))) if envelope
+                    else ledger.entry_bytes(row.entry.index)
+                )  # fmt: skip
             sys.stdout.buffer.write(data)
             return
         ledger.world.refresh()

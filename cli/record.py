@@ -78,7 +78,7 @@ def dataset(
     Example: muniment record dataset dataset:tx@1 --file tx.csv --rows 442
     """
     with app.writer() as ledger:
-        refs = _references(ledger, derived_from, "derived-from")
+        refs = _references(ledger, derived_from, "derived-from") or None
         app.show_receipt(
             ledger.emit("dataset.registered", subject, {"refs": refs}, digest=_digest(digest, path), **options)
         )
@@ -93,7 +93,7 @@ def _run_body(ledger: Ledger, options: dict[str, Any]) -> dict[str, Any]:
         "reason": options.pop("reason"),
         "code": {name: value for name, value in code.items() if value is not None} or None,
         "parameters": text_pairs(options.pop("param"), "NAME=VALUE") or None,
-        "inputs": _references(ledger, options.pop("inputs"), "input"),
+        "inputs": _references(ledger, options.pop("inputs"), "input") or None,
     }
     metrics, outputs = text_pairs(options.pop("metric"), "NAME=NUMBER"), options.pop("makes")
     if metrics:
@@ -129,6 +129,8 @@ def record_run(app: App, /, subject: str, status: str, **options: Any) -> None:
 
     Example: muniment record run run:42 --input dataset:tx@1 --makes model:tx@1=sha256:… --metric auc=0.91
     """
+    if (options["reason"] is not None) != (status == "failed"):
+        raise click.UsageError("--reason says why a run failed: it goes with --status failed, and only with it.")
     with app.writer() as ledger:
         app.show_receipt(ledger.emit(f"run.{status}", subject, _run_body(ledger, options), **options))
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from cli.app import App, common_options, pass_app
-from cli.output import console, print_lines, print_record
+from cli.output import console, print_lines, print_record, styled
 from cli.reading import with_as_of
 
 __all__ = ["report"]
@@ -84,20 +84,19 @@ def generate(
 
 
 def _text(app: App, /, data: dict[str, Any]) -> None:
-    from rich.text import Text
-
     out = console(app)
     known = data["as_of"]["known_at"]
-    out.print(f"{data['report']} of {data['ledger']['origin']}, known at size {known['size']} ({known['recorded_at']})")
+    origin = data["ledger"]["origin"]
+    out.print(styled(f"{data['report']} of {origin}, known at size {known['size']} ({known['recorded_at']})"))
     for finding in data["findings"]:
         sign, style = _SIGNS[finding["state"]]
         entries = ", ".join(str(item["index"]) for item in finding["evidence"])
-        out.print(Text(f"{sign} {finding['state']:<15} {finding['control']}", style=style))
-        out.print(Text(f"    {finding['title']}"))
-        out.print(Text(f"    {finding['reason']}"))
+        out.print(styled(f"{sign} {finding['state']:<15} {finding['control']}", style))
+        out.print(styled(f"    {finding['title']}"))
+        out.print(styled(f"    {finding['reason']}"))
         if entries:
-            out.print(Text(f"    evidence: entries {entries}"))
+            out.print(styled(f"    evidence: entries {entries}"))
     for entry in data["void_entries"]:
-        out.print(Text(f"! entry {entry['index']} is void: {entry['reason']}", style="red"))
+        out.print(styled(f"! entry {entry['index']} is void: {entry['reason']}", "red"))
     for limit in data["limits"]:
-        out.print(Text(f"note: {limit}", style="dim"))
+        out.print(styled(f"note: {limit}", "dim"))

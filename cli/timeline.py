@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.app import App, common_options, pass_app
-from cli.output import clean, console, print_record
+from cli.output import console, print_record, styled
 from cli.reading import with_as_of
 
 if TYPE_CHECKING:
@@ -18,10 +18,26 @@ __all__ = ["timeline"]
 _SHOWN = 4
 
 
+class _Hours(click.FloatRange):
+    """A span of time; up to a hundred years, and a number."""
+
+    name = "hours"
+
+    def __init__(self) -> None:
+        super().__init__(min=0, max=876_600)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse what is not a number, which no bound does."""
+        found = super().convert(value, param, ctx)
+        if found != found:  # noqa: PLR0124 - NaN
+            self.fail(f"{value} is not a number of hours.", param, ctx)
+        return found
+
+
 @click.command(short_help="Show an incident's timeline with what changed.")
 @click.argument("incident")
-@click.option("--before", type=float, default=24.0, show_default=True, help="Hours before it was opened.")
-@click.option("--after", type=float, default=4.0, show_default=True, help="Hours after it was closed.")
+@click.option("--before", type=_Hours(), default=24.0, show_default=True, help="Hours before it was opened.")
+@click.option("--after", type=_Hours(), default=4.0, show_default=True, help="Hours after it was closed.")
 @with_as_of
 @common_options
 @pass_app
@@ -72,10 +88,8 @@ def _offset(seconds: float) -> str:
 
 
 def _row(out: Console, names: dict[str, str], row: dict[str, Any]) -> None:
-    from rich.text import Text
-
     head = f"{row['index']:>6}  {row['occurred_at'][:19]}Z {_offset(row['seconds_from_opening']):>13}  {row['lane']:<9}"
-    line = Text(f"{head} {row['type']:<30} {row['subject']}  by {names.get(row['actor'], row['actor'])}")
+    line = styled(f"{head} {row['type']:<30} {row['subject']}  by {names.get(row['actor'], row['actor'])}")
     if row["upstream"]:
         line.stylize("yellow")
     elif row["marks"]:
@@ -83,19 +97,20 @@ def _row(out: Console, names: dict[str, str], row: dict[str, Any]) -> None:
     elif row["lane"] == "incident":
         line.stylize("bold")
     out.print(line, soft_wrap=True)
-    details = [clean(row["what"])] if row["what"] and not row["what"].startswith("sha256:") else []
+    details = [row["what"]] if row["what"] and not row["what"].startswith("sha256:") else []
     details += [f"! {mark}" for mark in row["marks"]]
     if row["upstream"]:
         details.append(f"^ {row['why_here']}")
     against = "" if row["compared_with"] is None else f" against entry {row['compared_with']}"
-    details += [f"changed{against}: {clean(change)}" for change in _changes(row)]
+    details += [f"changed{against}: {change}" for change in _changes(row)]
     for detail in details:
-        out.print(Text(f"{'':>33}{detail}"), soft_wrap=True)
+        out.print(styled(f"{'':>33}{detail}"), soft_wrap=True)
 
 
 def _text(app: App, data: dict[str, Any]) -> None:
     out = console(app)
-    out.print(f"{data['incident']} ({data['status']}, {data['severity']}): {clean(data['title'])}", soft_wrap=True)
+    title = f"{data['incident']} ({data['status']}, {data['severity']}): {data['title']}"
+    out.print(styled(title), soft_wrap=True)
     out.print(
         f"deployment {data['deployment']}: {data['failing_version']} failed, before it {data['previous_version']}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["fit_body", "parse_pairs", "read_source", "text_pairs"]
 
+_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+
 
 def read_source(name: str) -> bytes:
     """Bytes of a file, or of standard input for ``-``."""
@@ -25,6 +28,13 @@ def read_source(name: str) -> bytes:
         raise click.BadParameter(f"{name} cannot be read: {error.strerror}") from error
 
 
+def _check_text(pair: str) -> None:
+    try:
+        pair.encode()
+    except UnicodeEncodeError as error:
+        raise click.BadParameter(f"{pair!r} is not UTF-8") from error
+
+
 def _value(text: str) -> Any:
     from ledger.errors import InputError
     from ledger.strictjson import parse_json
@@ -34,7 +44,8 @@ def _value(text: str) -> Any:
     try:
         return parse_json(text.encode(), what="value")
     except InputError:
-        return text  # not JSON: a plain word such as 2026-11-23 or test
+        # People write 0.90; what is signed is the shortest form of the same number. Anything else is a plain word.
+        return float(text) if _NUMBER.fullmatch(text) else text
 
 
 def _insert(data: dict[str, Any], key: str, value: Any) -> None:
@@ -65,6 +76,7 @@ def parse_pairs(pairs: Iterable[str]) -> tuple[dict[str, Any], dict[str, str]]:
     data: dict[str, Any] = {}
     typed: dict[str, str] = {}
     for pair in pairs:
+        _check_text(pair)
         if pair.startswith("@"):
             found = parse_json(read_source(pair[1:]).strip(), what=pair[1:])
             if not isinstance(found, dict):
@@ -86,6 +98,7 @@ def text_pairs(pairs: Iterable[str], what: str) -> dict[str, Any]:
     """Parse ``name=value`` options such as ``--metric`` into one level of names."""
     found: dict[str, Any] = {}
     for pair in pairs:
+        _check_text(pair)
         key, equals, text = pair.partition("=")
         if not equals or not key:
             raise click.BadParameter(f"{pair!r} must be {what}")

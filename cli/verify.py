@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.app import App, common_options, pass_app
-from cli.output import console, print_record, progress
+from cli.output import console, print_record, progress, styled
 from cli.reading import _find
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ def _anchors(app: App, /, ledger: Ledger, expect: tuple[Path, ...]) -> list[Anch
     from ledger.verify import Anchor
 
     trust = app.home.trust()
-    vkeys = list(trust.vkeys) if trust is not None else [ledger.vkey]
     found = []
     known = app.home.recall()
     if known is not None:
         found.append(Anchor("the head this machine remembers", known))
     for path in expect:
+        vkeys = trust.vkeys if trust is not None else [ledger.vkey]
         try:
             found.append(Anchor(f"the checkpoint {path}", verify_checkpoint(path.read_bytes(), vkeys)))
         except InputError as error:
@@ -66,30 +66,33 @@ def _result(found: LogVerification) -> dict[str, Any]:
 
 
 def _text(app: App, /, found: LogVerification, *, first_use: bool, pinned: bool) -> None:
-    from rich.text import Text
+    from ledger.findings import entries
 
     out = console(app)
     if found.ok:
-        out.print(Text(f"✓ {found.origin}: {found.size} entries verified, root {found.root}", style="green"))
+        out.print(styled(f"✓ {found.origin}: {found.size} entries verified, root {found.root}", "green"))
     else:
-        out.print(Text(f"✗ {found.origin}: {len(found.findings)} finding(s)", style="red"))
+        out.print(styled(f"✗ {found.origin}: {len(found.findings)} finding(s)", "red"))
         for finding in found.findings:
             where = "" if finding.index is None else f" at entry {finding.index}"
-            out.print(Text(f"  {finding.fault}{where}: {finding.message}", style="red"))
+            out.print(styled(f"  {finding.fault}{where}: {finding.message}", "red"))
     out.print(f"  signed heads: {found.checkpoints} good, the last at size {found.signed_size}")
+    if found.signed_size < found.size:
+        rest = entries(found.signed_size, found.size)
+        out.print(styled(f"? UNSIGNED: {rest}: no signed head covers them yet", "yellow"))
     if found.anchored_size:
-        out.print(f"  anchored up to size {found.anchored_size} by {found.anchored_by}")
+        out.print(styled(f"  anchored up to size {found.anchored_size} by {found.anchored_by}"))
     if found.anchored_size < found.size:
-        rest = f"entries {found.anchored_size} to {found.size - 1}"
-        out.print(Text(f"? UNANCHORED: {rest}: nobody outside the store vouches for them yet", style="yellow"))
+        rest = entries(found.anchored_size, found.size)
+        out.print(styled(f"? UNANCHORED: {rest}: nobody outside the store vouches for them yet", "yellow"))
     if first_use:
         out.print("  first use on this machine: no earlier head was remembered to compare with")
     if not pinned:
-        out.print(Text("? the ledger's identity is not pinned here: it is what entry 0 says", style="yellow"))
+        out.print(styled("? the ledger's identity is not pinned here: it is what entry 0 says", "yellow"))
     for index, reason in found.acknowledged:
-        out.print(f"  acknowledged void entry {index}: {reason}")
+        out.print(styled(f"  acknowledged void entry {index}: {reason}"))
     for actor, emitter, count in found.missing:
-        out.print(Text(f"? {count} event(s) of emitter {emitter} of {actor} are not in the log", style="yellow"))
+        out.print(styled(f"? {count} event(s) of emitter {emitter} of {actor} are not in the log", "yellow"))
 
 
 @verify.command("log")

@@ -239,9 +239,7 @@ class Ledger(LogHandle):
         if row is None or row.payload is None:
             return None
         known = parse_payload(row.payload)
-        if (known.type, known.subject, format_json(known.data)) != (
-            find_event_type(name).topic, subject, format_json(body)
-        ):  # fmt: skip
+        if (known.type, known.subject, _essence(known.data)) != (find_event_type(name).topic, subject, _essence(body)):
             raise ConflictError(
                 f"the id {event_id} is already recorded at index {row.entry.index} with other content",
                 hint="Give a new event a new id.",
@@ -321,6 +319,11 @@ class Ledger(LogHandle):
         found: list[_Judged | Receipt] = []
         pending: list[RecordedEvent] = []
         for envelope, payload in signed:
+            # What is recorded already takes no place, so it must not move the place the others are judged at.
+            known = self._recorded_before(payload, envelope) if len(signed) > 1 else None
+            if known is not None:
+                found.append(known)
+                continue
             keys = tuple(signature.keyid for signature in envelope.signatures)
             event = make_event(size + len(pending), payload, keys)
             judged = self._judge(self.world.at(size, pending), event, envelope, expect)
@@ -337,25 +340,30 @@ class Ledger(LogHandle):
             if verdict.error is not None:
                 raise verdict.error
             verify_envelope(envelope, signing_keys(at, event))
+            for stream, revision in expect.items():
+                if at.reads.get(stream, revision) != revision:
+                    raise StaleReadError.moved(stream, revision, at.reads[stream])
         except LedgerError:
-            known = self._recorded_before(event, envelope)
+            known = self._recorded_before(event.payload, envelope)
             if known is not None:
                 return known
             raise
         assert event.kind is not None  # noqa: S101 - unknown types were refused before
         decided = event.kind.category is Category.DECISION or event.kind.name in _IDENTITY_TYPES
-        for stream, revision in expect.items():
-            if at.reads.get(stream, revision) != revision:
-                raise StaleReadError.moved(stream, revision, at.reads[stream])
         reads = dict(at.reads) if decided else {}
         return _Judged(self._mapper.to_signed(event, envelope), reads, marks_of(at, event))
 
-    def _recorded_before(self, event: RecordedEvent, envelope: Envelope) -> Receipt | None:
-        """The first receipt of a retry whose world has moved on since (its key was revoked, say)."""
-        row = self.recorder.find(event.payload.id, event.actor)
+    def _recorded_before(self, payload: Payload, envelope: Envelope) -> Receipt | None:
+        """The first receipt of a retry, also when the world has moved on since (its key was revoked, say)."""
+        row = self.recorder.find(payload.id, payload.actor)
         if row is None or row.payload != envelope.payload:
             return None
-        return _receipt(event.payload.id, _stored_before(row), ())
+        return _receipt(payload.id, _stored_before(row), ())
+
+
+def _essence(body: Mapping[str, Any]) -> bytes:
+    """A body without what its author happened to see, which differs when an undertaking is repeated."""
+    return format_json({name: value for name, value in body.items() if name not in ("seen", "evidence")})
 
 
 def _stored_before(row: Row) -> StoredAt:

@@ -48,6 +48,16 @@ def version_state(ledger: Ledger, model: str) -> VersionState:
     return state.versions[name.version]
 
 
+def _registered_digest(ledger: Ledger, model: str) -> str:
+    """Facts and protection are not refused because a version is unknown; then its digest must be given."""
+    try:
+        return version_state(ledger, model).digest
+    except PolicyError as error:
+        raise InputError(
+            f"{model} is not registered, so its digest is not known here", hint="Give it: --digest sha256:HEX"
+        ) from error
+
+
 def _deployment_state(ledger: Ledger, deployment: str) -> DeploymentState:
     size = ledger.world.refresh()
     state = ledger.world.state_before(deployment, size)
@@ -207,7 +217,7 @@ def record_deployment(
         digest: digest of what is live; the registered one when None.
         fields: more of the body, and the options of `Ledger.emit`.
     """
-    body = {"model": model, "digest": digest or version_state(ledger, model).digest}
+    body = {"model": model, "digest": digest or _registered_digest(ledger, model)}
     return ledger.emit("deployment.completed", deployment, body, **fields)
 
 
@@ -216,7 +226,7 @@ def _rollback_body(
 ) -> dict[str, Any]:
     return {
         "model": model,
-        "digest": digest or version_state(ledger, model).digest,
+        "digest": digest or _registered_digest(ledger, model),
         "incident": incident,
         "reason": reason,
     }
@@ -227,14 +237,15 @@ def roll_back(
     deployment: str,
     model: str,
     *,
+    digest: str | None = None,
     incident: str | None = None,
     reason: str | None = None,
     **options: Any,
 ) -> Receipt:
     """Authorise a rollback; never blocked. Arguments as `record_rollback`."""
+    body = _rollback_body(ledger, model, digest, incident, reason)
     state = _deployment_state(ledger, deployment)
-    body = _rollback_body(ledger, model, None, incident, reason)
-    if state.live is not None and state.live[0] == model:
+    if state.live == (model, body["digest"]):
         raise InputError(f"{model} is live in {deployment} already")
     return ledger.emit("rollback.authorised", deployment, {**body, "seen": _seen(ledger)}, **options)
 

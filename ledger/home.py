@@ -272,9 +272,10 @@ def _fill(
 
 def _user_name() -> str:
     try:
-        return getpass.getuser()
+        user = getpass.getuser()
     except (OSError, KeyError):  # no entry in the user database, as in some containers
         return "first admin"
+    return "first admin" if user == ROOT_ACTOR else user  # `root` means the root keys here
 
 
 def _remove(folder: Path) -> None:

@@ -13,7 +13,17 @@ from ledger.entry import Entry
 from ledger.merkle import HASH_SIZE, CompactRange, perfect_root
 from ledger.tiles import TILE_WIDTH
 
-__all__ = ["Head", "LogIdentity", "LogReader", "Row", "StoredCheckpoint", "Tile", "TreeReader", "completed_tiles"]
+__all__ = [
+    "HashSource",
+    "Head",
+    "LogIdentity",
+    "LogReader",
+    "Row",
+    "StoredCheckpoint",
+    "Tile",
+    "TreeReader",
+    "completed_tiles",
+]
 
 _TILE_LEVELS = 8  # a tile spans eight levels of the tree: 2**8 = TILE_WIDTH
 
@@ -131,13 +141,26 @@ class LogReader(Protocol):
         """Numbers of rows of entries, contents, full tiles, and tiles at levels no log reaches."""
 
 
+class HashSource(Protocol):
+    """The part of `LogReader` that holds hashes."""
+
+    def leaf_hashes(self, start: int, stop: int) -> Sequence[bytes]:
+        """See `LogReader.leaf_hashes`."""
+
+    def tile(self, level: int, index: int) -> Tile | None:
+        """See `LogReader.tile`."""
+
+    def tile_roots(self, level: int, start: int, stop: int) -> Sequence[bytes]:
+        """See `LogReader.tile_roots`."""
+
+
 class TreeReader:
     """A `merkle.HashReader` over stored tiles and leaf hashes.
 
     A proof reads at most one tile or 256 rows per eight levels of the tree.
     """
 
-    def __init__(self, log: LogReader) -> None:
+    def __init__(self, log: HashSource) -> None:
         self._log = log
 
     def read_hashes(self, coordinates: Sequence[tuple[int, int]]) -> Sequence[bytes]:

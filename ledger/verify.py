@@ -8,101 +8,33 @@ and last the heads that somebody outside the store vouches for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 
-from ledger.checkpoint import Checkpoint, parse_vkey, verify_checkpoint
+from ledger.checkpoint import VerifierKey, parse_vkey
 from ledger.domain import LedgerState, MemoryWorld
 from ledger.entry import ZERO_HASH, entry_hash
-from ledger.errors import InputError, LedgerError, NothingToVerifyError, VerificationError
+from ledger.errors import InputError, NothingToVerifyError, VerificationError
+from ledger.findings import MAX_FINDINGS, Anchor, Finding, LogVerification
+from ledger.headcheck import HeadCheck
 from ledger.identity import Trust
 from ledger.merkle import CompactRange, peaks_of
 from ledger.replay import ContentError, judge_row
 from ledger.sequences import Sequences
-from ledger.stored import LogReader, Row, TreeReader
+from ledger.stored import LogReader, Row, Tile, TreeReader
 from ledger.tilecheck import TileCheck
+from ledger.tiles import TILE_WIDTH
 
 __all__ = ["Anchor", "Finding", "LogVerification", "verify_log"]
 
 _PAGE = 500
-_MAX_FINDINGS = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Anchor:
-    """A head somebody outside the store vouches for."""
-
-    by: str
-    checkpoint: Checkpoint
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is wrong.
-
-    Attributes:
-        fault: class, see `VerificationError`.
-        index: leaf index, or None when only sizes are known.
-        message: what was found.
-        sizes: (good, bad) tree sizes between which it lies, when that is all that is known.
-    """
-
-    fault: str
-    index: int | None
-    message: str
-    sizes: tuple[int, int] | None = None
-
-
-@dataclass(slots=True)
-class LogVerification:
-    """What a verification found.
-
-    Attributes:
-        ledgerid, origin: which log.
-        size: entries checked.
-        root: root hash over the stored leaf hashes, hex.
-        findings: what is wrong, first place first; empty when good.
-        acknowledged: void entries that an admin has acknowledged, as (index, reason).
-        checkpoints: number of signed heads that verified.
-        signed_size: largest size with a verified signed head.
-        anchored_size: largest size an anchor vouches for, 0 when UNANCHORED throughout.
-        anchored_by: who vouches for it.
-        missing: (actor, emitter, number of sequence numbers not in the log).
-    """
-
-    ledgerid: str
-    origin: str
-    size: int = 0
-    root: str = ""
-    findings: list[Finding] = field(default_factory=list)
-    acknowledged: list[tuple[int, str]] = field(default_factory=list)
-    checkpoints: int = 0
-    signed_size: int = 0
-    anchored_size: int = 0
-    anchored_by: str = ""
-    missing: list[tuple[str, str, int]] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.findings
-
-    def raise_if_bad(self) -> None:
-        """Raise the first finding.
-
-        Raises:
-            VerificationError: something is wrong.
-        """
-        if self.findings:
-            first = self.findings[0]
-            raise VerificationError(first.message, fault=first.fault, index=first.index)
 
 
 class _LogView:
-    """Look-ups into the part of the log the pass has already checked."""
+    """Look-ups into the part of the log the pass has already checked, tiles included."""
 
     def __init__(self, log: LogReader) -> None:
         self._log = log
-        self._tree = TreeReader(log)
+        self._tree = TreeReader(self)
+        self.checked = 0  # size up to which leaf hashes and tiles were compared with the entries
 
     def leaf_hash(self, index: int) -> bytes | None:
         found = self._log.leaf_hashes(index, index + 1)
@@ -113,8 +45,18 @@ class _LogView:
             return None
         try:
             return CompactRange(size, tuple(self._tree.read_hashes(peaks_of(size)))).root()
-        except LookupError:
+        except (LookupError, InputError):  # a hash is missing or has another length
             return None
+
+    def tile(self, level: int, index: int) -> Tile | None:
+        full_at = (index + 1) * TILE_WIDTH ** (level + 1)
+        return self._log.tile(level, index) if full_at <= self.checked else None
+
+    def leaf_hashes(self, start: int, stop: int) -> Sequence[bytes]:
+        return self._log.leaf_hashes(start, stop)
+
+    def tile_roots(self, level: int, start: int, stop: int) -> Sequence[bytes]:
+        return self._log.tile_roots(level, start, stop)
 
 
 class _Pass:
@@ -126,8 +68,9 @@ class _Pass:
         self.identity = log.identity()
         self.head = log.head()
         self.report = LogVerification(self.identity.ledgerid, self.identity.origin)
-        self.world = MemoryWorld(self.identity.ledgerid, _LogView(log))
-        self.anchors = sorted(anchors, key=lambda anchor: anchor.checkpoint.size)
+        self.view = _LogView(log)
+        self.world = MemoryWorld(self.identity.ledgerid, self.view)
+        self.heads = HeadCheck(log, self.identity.origin, anchors, self.report)
         self.range = CompactRange(0, ())
         self.tiles = TileCheck(log)
         self.sequences = Sequences()
@@ -137,13 +80,13 @@ class _Pass:
         self.recorded_at = 0
         self.authority = -1
         self.whole = True  # no row is missing so far, so roots can be compared
-        self.good_size = 0  # largest size whose root somebody's signature confirmed
         self.expected = 0
         self.last_stored_leaf = bytes.fromhex(ZERO_HASH)
-        self.signed_roots: dict[int, bytes] = {}  # roots our own checkpoint key signed at sizes anchors are about
-        self._checkpoint_sizes: list[tuple[int, bytes]] = []
-        self._checkpoint_after = -1
-        self._load_checkpoints()
+
+    def _vkey(self) -> VerifierKey | None:
+        """The checkpoint key that entry 0 names, None while there is no good entry 0."""
+        state = self.world.state(f"ledger:{self.identity.ledgerid}")
+        return parse_vkey(state.vkey) if isinstance(state, LedgerState) else None
 
     # -- findings -----------------------------------------------------------------------------
 
@@ -163,10 +106,11 @@ class _Pass:
             self.range = self.range.append(leaf)
             for message in self.tiles.add(leaf):
                 self.add("tree", message.first_leaf, message.text)
+            self.view.checked = self.range.size
         self._check_order(row)
         self._check_content(row)
         if self.whole:
-            self._check_roots(index + 1)
+            self.heads.at(index + 1, self.range.root, self._vkey)
 
     def _check_leaf(self, row: Row) -> bytes:
         entry, index = row.entry, row.entry.index
@@ -219,79 +163,6 @@ class _Pass:
         if index == 0:
             self.add(fault, 0, "without a good first entry no key of this ledger is known; what follows is void too")
 
-    # -- signed heads and anchors ----------------------------------------------------------------
-
-    def _load_checkpoints(self) -> None:
-        found = self.log.checkpoints(self._checkpoint_after, _PAGE)
-        self._checkpoint_sizes = [(item.size, item.note) for item in reversed(found)]
-        if found:
-            self._checkpoint_after = found[-1].size
-
-    def _next_checkpoint(self) -> tuple[int, bytes] | None:
-        if not self._checkpoint_sizes:
-            self._load_checkpoints()
-        return self._checkpoint_sizes[-1] if self._checkpoint_sizes else None
-
-    def _check_roots(self, size: int) -> None:
-        while (item := self._next_checkpoint()) is not None and item[0] <= size:
-            self._checkpoint_sizes.pop()
-            self._check_checkpoint(*item)
-        while self.anchors and self.anchors[0].checkpoint.size <= size:
-            self._check_anchor(self.anchors.pop(0))
-
-    def _read_note(self, size: int, note: bytes) -> Checkpoint | None:
-        state = self.world.state(f"ledger:{self.identity.ledgerid}")
-        if not isinstance(state, LedgerState):
-            return None
-        try:
-            found = verify_checkpoint(note, [parse_vkey(state.vkey)])
-        except LedgerError as error:
-            self.add("checkpoint", None, f"the signed head of size {size} is bad: {error.message}")
-            return None
-        if found.size != size:
-            self.add("checkpoint", None, f"the signed head stored at size {size} is about size {found.size}")
-            return None
-        return found
-
-    def _check_checkpoint(self, size: int, note: bytes) -> None:
-        found = self._read_note(size, note)
-        if found is None:
-            return
-        if any(anchor.checkpoint.size == size for anchor in self.anchors):
-            self.signed_roots[size] = found.root
-        if found.root != self.range.root():
-            bound = (self.good_size, size)
-            self.add(
-                "checkpoint",
-                None,
-                f"the log gives another root at size {size} than the head signed then; "
-                f"the change lies in entries {bound[0]} to {bound[1] - 1}",
-                bound,
-            )
-            return
-        self.good_size = max(self.good_size, size)
-        self.report.checkpoints += 1
-        self.report.signed_size = size
-
-    def _check_anchor(self, anchor: Anchor) -> None:
-        size = anchor.checkpoint.size
-        if anchor.checkpoint.origin != self.identity.origin:
-            self.add("anchor", None, f"{anchor.by} is a head of {anchor.checkpoint.origin}, not of this log")
-        elif size == 0 or anchor.checkpoint.root == self.range.root():
-            self.report.anchored_size, self.report.anchored_by = size, anchor.by
-        else:
-            bound = (self.report.anchored_size, size)
-            message = (
-                f"the log is not the one {anchor.by} vouches for at size {size}; "
-                f"the change lies in entries {bound[0]} to {bound[1] - 1}"
-            )
-            if self.signed_roots.get(size, anchor.checkpoint.root) != anchor.checkpoint.root:
-                message += (
-                    f"; the checkpoint key signed two different roots for size {size}, which proves the operator's "
-                    "double dealing: keep both notes"
-                )
-            self.add("anchor", None, message, bound)
-
     # -- the end ----------------------------------------------------------------------------------
 
     def finish(self) -> None:
@@ -309,10 +180,11 @@ class _Pass:
         self.report.size = size
         self.report.root = self.range.root().hex() if self.whole else ""
         self.report.missing = self.sequences.missing()
-        self.report.findings.sort(
-            key=lambda f: (f.index if f.index is not None else (f.sizes or (size, 0))[0], f.index is None)
-        )
-        del self.report.findings[_MAX_FINDINGS:]
+        found = {
+            (f.fault, f.index, "" if f.index is not None else f.message): f for f in reversed(self.report.findings)
+        }
+        self.report.findings[:] = sorted(found.values(), key=lambda finding: _place(finding, size))
+        del self.report.findings[MAX_FINDINGS:]
 
     def _check_head(self, size: int) -> None:
         head = self.head
@@ -329,21 +201,7 @@ class _Pass:
                 self.add("head", None, f"the head row says authority {head.authority}, and the log {self.authority}")
 
     def _check_rest(self, size: int) -> None:
-        while (item := self._next_checkpoint()) is not None:
-            self._checkpoint_sizes.pop()
-            if self._read_note(*item) is not None and item[0] > size:
-                message = f"a head of size {item[0]} was signed, and the log has {size} entries: the tail is missing"
-                self.add("checkpoint", size, message)
-        for anchor in self.anchors:
-            if anchor.checkpoint.size > size:
-                message = (
-                    f"the log shrank: {anchor.by} vouches for {anchor.checkpoint.size} entries and {size} are there"
-                )
-                self.add("anchor", size, message)
-            elif not self.whole:
-                self.add(
-                    "anchor", None, f"{anchor.by} at size {anchor.checkpoint.size} cannot be compared: rows are missing"
-                )
+        self.heads.finish(size, self._vkey())
         entries, contents, tiles, odd_tiles = self.log.counts()
         if entries != size and self.whole:
             self.add("head", None, f"the store has {entries} rows of entries, and {size} of them follow each other")
@@ -373,22 +231,17 @@ class _Pass:
             self.add("anchor", 0, "entry 0 names a checkpoint key that the trust file does not list")
 
 
+def _place(finding: Finding, size: int) -> tuple[int, bool]:
+    """Where a finding stands in a report: what is located comes before a bound that holds it."""
+    if finding.index is not None:
+        return finding.index, False
+    return (finding.sizes[1] - 1 if finding.sizes else size), True
+
+
 def _feed(log: LogReader, check: _Pass) -> Iterator[int]:
-    """Feed every row, past a row whose text cannot even be decoded; yields how far it is, page by page."""
-    start, limit = 0, _PAGE
-    while True:
-        try:
-            rows = log.rows(start, limit)
-        except VerificationError as error:
-            if limit > 1:
-                limit = 1  # find the one row that cannot be read
-                continue
-            check.whole = False
-            check.add("header", start, f"entry {start}: {error.message}")
-            check.expected = start = start + 1
-            continue
-        if not rows:
-            return
+    """Feed every row; yields how far it is, page by page."""
+    start = 0
+    while rows := log.rows(start, _PAGE):
         for row in rows:
             check.check_row(row)
         start = rows[-1].entry.index + 1

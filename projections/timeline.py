@@ -51,7 +51,10 @@ def _find(views: ViewReader, as_of: AsOf, incident: str) -> _Incident:
     rows = journal_rows(views, mine, size=as_of.size)
     opened = next((row for row in rows if row["type"] == "incident.opened"), None)
     if opened is None:
-        raise InputError(f"{incident} was not opened in this ledger", hint="`muniment incident list` shows incidents.")
+        by = "" if as_of.at is None else f" by {format_time(as_of.at)}"
+        raise InputError(
+            f"{incident} was not opened in this ledger{by}", hint="`muniment incident list` shows incidents."
+        )
     ends = [row for row in rows if row["type"] in ("incident.opened", "incident.closed")]
     closed = ends[-1] if ends[-1]["type"] == "incident.closed" else None  # it may have been opened again
     deployment = opened["data"].get("deployment")

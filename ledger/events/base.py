@@ -30,6 +30,7 @@ __all__ = [
     "Hex32",
     "Hex64",
     "Line",
+    "Open",
     "Ref",
     "Seen",
     "SubjectName",
@@ -66,6 +67,27 @@ Environment = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$"
 Tier = Annotated[str, Field(pattern=r"^(low|medium|high)$", description="risk tier: low, medium or high")]
 
 
+def _patterns(annotated: Any) -> list[str]:
+    return [meta.pattern for field in annotated.__metadata__ for meta in field.metadata if hasattr(meta, "pattern")]
+
+
+#: What to write where a pattern is asked for; a regular expression helps nobody who mistyped a digest.
+_WORDS = {
+    pattern: words
+    for annotated, words in (
+        (Digest, "write sha256: and 64 lower-case hex digits (or sha384:, sha512:)"),
+        (SubjectName, "write kind:[namespace/]name[@version]"),
+        (ActorId, "write an actor id: lower-case letters, digits, dots, dashes"),
+        (Tier, "write low, medium or high"),
+        (Line, "write one line without control characters"),
+        (Hex32, "write 32 lower-case hex digits"),
+        (Hex64, "write 64 lower-case hex digits"),
+        (Environment, "write an environment's name, for example prod"),
+    )
+    for pattern in _patterns(annotated)
+}
+
+
 class Category(Enum):
     """How the ledger treats an event (design §5)."""
 
@@ -79,7 +101,13 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
-class Ref(_Frozen):
+class Open(_Frozen):
+    """Base of parts of facts; unknown fields are kept."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
+
+
+class Ref(Open):
     """A named thing this event used, made or is about."""
 
     role: Line = Field(description="What the thing is to this event, for example input, output, derived-from")
@@ -218,8 +246,9 @@ def load_body(kind: EventType, data: Mapping[str, Any]) -> Body:
         return kind.body.model_validate_json(to_json(data))
     except ValidationError as error:
         lines = []
-        for item in error.errors(include_url=False, include_context=False, include_input=False):
+        for item in error.errors(include_url=False, include_input=False):
             where = ".".join(str(part) for part in item["loc"]) or "data"
-            lines.append(f"{where}: {item['msg'].lower()}")
+            words = _WORDS.get(str(item.get("ctx", {}).get("pattern")), item["msg"].lower())
+            lines.append(f"{where}: {words}")
         known = ", ".join(name for name in kind.body.model_fields if name != "refs")
         raise InputError(f"{kind.name}: {'; '.join(lines)}", hint=f"Fields of {kind.name}: {known}.") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from ledger.events.base import Category, DecisionBody, Digest, FactBody, Line, SubjectName, Text, event
 
@@ -61,6 +61,8 @@ class DeploymentFailed(_Outcome):
 
 
 class _RollbackIntent(DecisionBody):
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow")  # protection is never blocked
+
     model: SubjectName = Field(description="The version to return to, model:name@version")
     digest: Digest
     incident: SubjectName | None = None

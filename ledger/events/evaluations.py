@@ -6,12 +6,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from ledger.events.base import Category, Digest, FactBody, Line, SubjectName, _Frozen, event
+from ledger.events.base import Category, Digest, FactBody, Line, Open, SubjectName, event
 
 __all__ = ["EvaluationCompleted", "Slice"]
 
 
-class Slice(_Frozen):
+class Slice(Open):
     """The metrics of one subgroup."""
 
     slice: Line = Field(description="Which subgroup, for example sex=female")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from ledger.events.base import ActorId, Category, DecisionBody, Line, SubjectName, Text, event
 
@@ -22,7 +22,9 @@ _Date = Field(default=None, pattern=r"^\d{4}-\d\d-\d\d$", description="Day, YYYY
 
 
 class _IncidentBody(DecisionBody):
-    """Incident bodies may name evidence like a decision, but are never refused for policy."""
+    """Incident bodies may name evidence like a decision, but nothing about them is refused that can be kept."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
 
 
 @event("incident.opened", kinds=_KINDS, category=Category.PROTECTION, versioned=False)

@@ -6,12 +6,12 @@ from typing import Any
 
 from pydantic import Field
 
-from ledger.events.base import Category, Digest, FactBody, Line, Ref, Text, _Frozen, event
+from ledger.events.base import Category, Digest, FactBody, Line, Open, Ref, Text, event
 
 __all__ = ["Code", "RunCompleted", "RunFailed", "RunStarted"]
 
 
-class Code(_Frozen):
+class Code(Open):
     """Which code ran."""
 
     repository: Line | None = None

@@ -223,6 +223,8 @@ def _append_unit(tx: Transaction, unit: Unit, chain: _Chain) -> list[StoredAt]:
     fresh = [event for event, found in zip(unit.events, known, strict=True) if found is None]
     if fresh:
         _check_reads(tx, unit, chain.head)
+    if 0 < len(fresh) < len(known) and unit.authority is not None:
+        raise StaleReadError("a part of this was recorded meanwhile, so the rest was judged at another place")
     taken: dict[str, set[int]] = {}
     seen: set[tuple[str, ...]] = set()
     numbered = []

@@ -41,7 +41,10 @@ def split_schema(url: str) -> tuple[str, str]:
     """
     parts = urlsplit(url)
     parameters = parse_qsl(parts.query, keep_blank_values=True)
-    schema = next((value for name, value in parameters if name == "schema"), "muniment")
+    named = [value for name, value in parameters if name == "schema"]
+    if len(named) > 1:
+        raise InputError("the PostgreSQL URL names a schema twice")
+    schema = named[0] if named else "muniment"
     if not _SCHEMA.fullmatch(schema):
         raise InputError(f"the schema {schema!r} must be lower-case letters, digits and underscores")
     # libpq takes a plus for a plus.

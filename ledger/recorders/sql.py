@@ -24,7 +24,7 @@ from eventsourcing.persistence import (
 )
 
 from ledger.entry import Entry
-from ledger.errors import ConfigurationError, ConflictError, InputError, LedgerError, VerificationError
+from ledger.errors import ConfigurationError, ConflictError, InputError, LedgerError
 from ledger.mapper import SignedStoredEvent
 from ledger.recorders.append import StoredAt, Unit, append_units
 from ledger.stored import Head, LogIdentity, Row, StoredCheckpoint, Tile
@@ -35,9 +35,11 @@ __all__ = ["FORMAT_VERSION", "Fields", "SqlRecorder", "SqlStore"]
 FORMAT_VERSION = 1
 
 _COLUMNS = (
-    "e.position, e.stream, e.revision, e.type, e.actor, e.id, e.emitter, e.sequence, e.subject, e.item, "
-    "e.keys, e.payload, e.envelope, e.prev, e.recorded_at, e.leaf_hash, c.payload, c.signatures"
-)
+    "e.position", "e.stream", "e.revision", "e.type", "e.actor", "e.id", "e.emitter", "e.sequence", "e.subject",
+    "e.item", "e.keys", "e.payload", "e.envelope", "e.prev", "e.recorded_at", "e.leaf_hash",
+    "c.payload", "c.signatures",
+)  # fmt: skip
+_TEXTS = frozenset({"e.stream", "e.type", "e.actor", "e.id", "e.emitter", "e.subject", "e.keys", "ledgerid", "origin"})
 _FROM = "FROM $entry e LEFT JOIN $content c ON c.position = e.position"
 _POLL_SECONDS = 0.1
 
@@ -104,10 +106,10 @@ class SqlRecorder(ProcessRecorder):
             ConfigurationError: there is none here, or it has another layout.
         """
         if self._identity is None:
-            found = self._run("SELECT ledgerid, origin, format FROM $log")
-            if len(found) != 1:
+            found = self._run_text("SELECT id, format, ", ("ledgerid", "origin"), "FROM $log")
+            if len(found) != 1 or found[0][0] != 1:
                 raise ConfigurationError("this store holds no ledger", hint="Create one: muniment init --origin NAME")
-            ledgerid, origin, version = found[0]
+            _, version, ledgerid, origin = found[0]
             if version != FORMAT_VERSION:
                 raise ConfigurationError(
                     f"this store has layout {version}, and this Muniment reads layout {FORMAT_VERSION}"
@@ -117,10 +119,10 @@ class SqlRecorder(ProcessRecorder):
 
     def head(self) -> Head:
         """The head row."""
-        found = self._run("SELECT size, last_leaf, peaks, recorded_at, authority FROM $head")
-        if len(found) != 1:
+        found = self._run("SELECT size, last_leaf, peaks, recorded_at, authority, id FROM $head")
+        if len(found) != 1 or found[0][5] != 1:
             raise ConfigurationError("the store's head row is missing", hint="muniment verify log tells more.")
-        return Head(*found[0])
+        return Head(*found[0][:5])
 
     def _row(self, fields: Fields) -> Row:
         (position, stream, revision, kind, actor, event_id, emitter, sequence, subject, item) = fields[:10]
@@ -146,15 +148,21 @@ class SqlRecorder(ProcessRecorder):
         return Row(entry, leaf_hash, content, signatures)
 
     def _select(self, tail: str, parameters: Fields) -> list[Row]:
-        try:
-            return self._select_rows(tail, parameters)
-        except UnicodeDecodeError as error:
-            raise VerificationError(
-                "a text column holds bytes that are not UTF-8", fault="header", hint="Run: muniment verify log"
-            ) from error
+        return [self._row(fields) for fields in self._run_text("SELECT ", _COLUMNS, f"{_FROM} {tail}", parameters)]
 
-    def _select_rows(self, tail: str, parameters: Fields) -> list[Row]:
-        return [self._row(fields) for fields in self._run(f"SELECT {_COLUMNS} {_FROM} {tail}", parameters)]
+    def _run_text(self, head: str, columns: Sequence[str], tail: str, parameters: Fields = ()) -> list[Fields]:
+        """Read columns of text, even when somebody put bytes into them that are none: U+FFFD stands for those."""
+        try:
+            return self._run(f"{head}{', '.join(columns)} {tail}", parameters)
+        except UnicodeDecodeError:  # SQLite takes any bytes; what an entry may hold is ASCII, so it is found at its row
+            blobs = ", ".join(f"CAST({name} AS BLOB)" if name in _TEXTS else name for name in columns)
+            found = self._run(f"{head}{blobs} {tail}", parameters)
+            texts = [name in _TEXTS for name in columns]
+            skip = len(found[0]) - len(columns) if found else 0
+            return [
+                (*row[:skip], *(v.decode(errors="replace") if t else v for v, t in zip(row[skip:], texts, strict=True)))
+                for row in found
+            ]
 
     def rows(self, start: int, limit: int) -> list[Row]:
         """See `LogReader.rows`."""
@@ -173,7 +181,8 @@ class SqlRecorder(ProcessRecorder):
     def authority_streams(self) -> list[str]:
         """See `LogReader.authority_streams`."""
         # ';' follows ':' in ASCII, so this is a range on the index (stream, revision).
-        found = self._run("SELECT DISTINCT stream FROM $entry WHERE stream >= ? AND stream < ?", ("actor:", "actor;"))
+        tail = "FROM $entry e WHERE e.stream >= ? AND e.stream < ?"
+        found = self._run_text("SELECT DISTINCT ", ("e.stream",), tail, ("actor:", "actor;"))
         return [stream for (stream,) in found]
 
     def find(self, event_id: str, actor: str) -> Row | None:

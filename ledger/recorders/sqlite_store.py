@@ -68,7 +68,8 @@ class SqliteStore:
             self._inherited.append(self._connection)
         if not self.path.exists():
             raise ConfigurationError(
-                f"there is no ledger at {self.path}", hint="Create one: muniment init --origin NAME"
+                f"there is no ledger at {self.path}",
+                hint="Restore it from a copy, or create a new one in another folder: muniment init --origin NAME",
             )
         flags = apsw.SQLITE_OPEN_READONLY if self._read_only else apsw.SQLITE_OPEN_READWRITE
         try:

@@ -156,7 +156,7 @@ def _missing_provenance(context: ReportContext, version: JournalRow, runs: list[
     """What is missing of the provenance of a version, empty when it is full."""
     merged: dict[str, Any] = {}
     for run in runs:
-        merged.update({name: value for name, value in run["data"].items() if value is not None})
+        merged.update({name: value for name, value in run["data"].items() if value is not None and value != []})
     code = merged.get("code") or {}
     missing = []
     if not (code.get("commit") or code.get("digest")):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
 
-from ledger.errors import ConfigurationError, StorageError
+from ledger.errors import StorageError
 from ledger.recorders.sqlite_store import SqliteStore
 from projections.views.store import ViewStore
 
@@ -30,19 +30,19 @@ class SqliteViews(ViewStore):
 
     def prepare(self) -> None:
         """See `ViewStore.prepare`."""
-        if not self._file.path.exists():
-            with suppress(ConfigurationError):  # another process made it first
+        with self.lease("prepare"):  # while a file becomes a database in WAL mode, SQLite does not wait, it fails
+            if not self._file.path.exists():
                 self._file.create_file()
-        try:
-            self._file.run(
-                "CREATE TABLE IF NOT EXISTS $position (name TEXT PRIMARY KEY, size INTEGER NOT NULL, "
-                "leaf_hash TEXT NOT NULL, version INTEGER NOT NULL) STRICT"
-            )
-        except StorageError as error:
-            if not isinstance(error.__cause__, apsw.NotADBError | apsw.CorruptError):
-                raise
-            hint = f"Remove {self._file.path}: views are made again from the log."
-            raise StorageError(error.message, hint=hint) from error
+            try:
+                self._file.run(
+                    "CREATE TABLE IF NOT EXISTS $position (name TEXT PRIMARY KEY, size INTEGER NOT NULL, "
+                    "leaf_hash TEXT NOT NULL, version INTEGER NOT NULL) STRICT"
+                )
+            except StorageError as error:
+                if not isinstance(error.__cause__, apsw.NotADBError | apsw.CorruptError):
+                    raise
+                hint = f"Remove {self._file.path}: views are made again from the log."
+                raise StorageError(error.message, hint=hint) from error
 
     @contextmanager
     def lease(self, name: str) -> Iterator[None]:

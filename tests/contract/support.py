@@ -30,6 +30,7 @@ from ledger.mapper import SignedStoredEvent
 from ledger.recorders.append import Unit
 from ledger.recorders.postgres_store import split_schema
 from ledger.recorders.sql import SqlRecorder
+from ledger.recorders.sqlite import SqliteRecorder
 from tests.unit.reference_merkle import mth
 
 ORIGIN = "ledger.example/contract"
@@ -340,6 +341,36 @@ def fast_folder(tmp_path: Path) -> Path:
     folder = shared / f"muniment-{tmp_path.parent.name}-{tmp_path.name}-{id(tmp_path)}"
     folder.mkdir(mode=0o700)
     return folder
+
+
+# -- what it costs ---------------------------------------------------------------------------------------
+
+
+class Meter:
+    """Counts statements and the rows they return; on SQLite also the steps of its virtual machine."""
+
+    def __init__(self, recorder: SqlRecorder) -> None:
+        self.statements = self.rows = self.steps = 0
+        run = recorder._run
+
+        def counted(text: str, parameters: Any = ()) -> Any:
+            found = run(text, parameters)
+            self.statements += 1
+            self.rows += len(found)
+            return found
+
+        recorder._run = counted
+        if isinstance(recorder, SqliteRecorder):
+            recorder.store.connect().trace_v2(apsw.SQLITE_TRACE_PROFILE, self._profile)
+
+    def _profile(self, event: Any) -> None:
+        status = event["stmt_status"]
+        self.steps += status["SQLITE_STMTSTATUS_VM_STEP"] + 1000 * status["SQLITE_STMTSTATUS_FULLSCAN_STEP"]
+
+    def spent(self) -> tuple[int, int, int]:
+        found = self.statements, self.rows, self.steps
+        self.statements = self.rows = self.steps = 0
+        return found
 
 
 # -- other processes --------------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ from tests.contract.support import (
     MODEL,
     ORIGIN,
     Cast,
+    Meter,
     approved,
     audit,
     digest,
@@ -265,6 +266,18 @@ def test_a_stale_expectation_is_a_conflict(quick_url: str):
             author.emit("run.failed", "run:r", reason="late", expect={"run:r": expected})
     assert author.emit("run.failed", "run:r", reason="late", expect={"run:r": 2}).revision == 3
     assert verify_log(cast.recorder, cast.new.trust).missing == []
+
+
+def test_a_retry_with_its_old_expectation_gives_the_first_receipt(quick_url: str):
+    cast = make_cast(quick_url, actors=("p-author",))
+    body = {"digest": digest("d")}
+    for subject in ("dataset:d@1", "external:x"):
+        kind = "dataset.registered" if subject.startswith("dataset") else "external.observed"
+        stream = subject.partition("@")[0]
+        envelope = signed(cast, "p-author", kind, subject, body | ({} if stream == "dataset:d" else {"system": "s"}), len(subject))
+        first = cast.admin.append(envelope, expect={stream: 0})
+        again = cast.admin.append(envelope, expect={stream: 0})
+        assert (again.index, again.existing) == (first.index, True)
 
 
 def test_what_moves_between_judging_and_appending_breaks_an_expectation(quick_url: str):
@@ -649,33 +662,6 @@ def test_postgres_is_durable_whatever_the_role_is_set_to(postgres_url: str):
 
 
 # -- nothing grows with the log -----------------------------------------------------------------------------
-
-
-class Meter:
-    """Counts statements and the rows they return; on SQLite also the steps of its virtual machine."""
-
-    def __init__(self, recorder: SqlRecorder) -> None:
-        self.statements = self.rows = self.steps = 0
-        run = recorder._run
-
-        def counted(text: str, parameters: Any = ()) -> Any:
-            found = run(text, parameters)
-            self.statements += 1
-            self.rows += len(found)
-            return found
-
-        recorder._run = counted
-        if isinstance(recorder, SqliteRecorder):
-            recorder.store.connect().trace_v2(apsw.SQLITE_TRACE_PROFILE, self._profile)
-
-    def _profile(self, event: Any) -> None:
-        status = event["stmt_status"]
-        self.steps += status["SQLITE_STMTSTATUS_VM_STEP"] + 1000 * status["SQLITE_STMTSTATUS_FULLSCAN_STEP"]
-
-    def spent(self) -> tuple[int, int, int]:
-        found = self.statements, self.rows, self.steps
-        self.statements = self.rows = self.steps = 0
-        return found
 
 
 def measure(url: str, cast: Cast, model: str) -> dict[str, tuple[int, int, int]]:

@@ -16,9 +16,9 @@ from ledger.creation import DEFAULT_RULES
 from ledger.domain import make_event
 from ledger.emission import build_payload
 from ledger.envelope import sign_payload
+from ledger.errors import InputError
 from ledger.events import Category, known_event_type
 from ledger.events.ledgers import RuleSet
-from ledger.keys import Signer
 from ledger.mapper import EventMapper, SignedStoredEvent
 from ledger.recorders import open_recorder
 from ledger.recorders.append import Unit
@@ -92,12 +92,23 @@ class Book:
 
     def dataset(self, subject: str, at: float, *, of: str | None = None, **more: Any) -> Receipt:
         refs = [{"role": "derived-from", "subject": of, "digest": digest(of)}] if of else []
-        return self.emit("trainer", "dataset.registered", subject, {"refs": refs}, at=at, digest=digest(subject), **more)
+        return self.emit(
+            "trainer", "dataset.registered", subject, {"refs": refs}, at=at, digest=digest(subject), **more
+        )
 
-    def train(self, model: str, at: float, *, inputs: tuple[str, ...], run: str | None = None, **started: Any) -> str:
-        """A run with everything that provenance asks for; returns its name."""
+    def train(
+        self,
+        model: str,
+        at: float,
+        *,
+        inputs: tuple[str | tuple[str, str], ...],
+        run: str | None = None,
+        **started: Any,
+    ) -> str:
+        """A run with everything that provenance asks for; returns its name. Inputs are names, or names with digests."""
         run = run or f"run:{model.partition(':')[2].replace('@', '-')}"
-        read = [{"role": "input", "subject": name, "digest": digest(name)} for name in inputs]
+        named = [(item, digest(item)) if isinstance(item, str) else item for item in inputs]
+        read = [{"role": "input", "subject": name, "digest": bytes_} for name, bytes_ in named]
         body = {
             "job": "train",
             "seed": 7,
@@ -139,7 +150,9 @@ class Book:
     def roll_back(self, model: str, at: float, deployment: str = PROD) -> Receipt:
         return commands.record_rollback(self.cast["p-deployer"], deployment, model, occurred_at=when(at))
 
-    def version(self, model: str, at: float, *, inputs: tuple[str, ...] = ("dataset:base@1",), **started: Any) -> None:
+    def version(
+        self, model: str, at: float, *, inputs: tuple[str | tuple[str, str], ...] = ("dataset:base@1",), **started: Any
+    ) -> None:
         """Train, register and evaluate."""
         run = self.train(model, at, inputs=inputs, **started)
         self.register(model, at + 0.2, run=run)
@@ -237,7 +250,10 @@ class Reader:
         found: dict[str, Any] = {"as_of": self.as_of(**as_of).describe(), "state": self.state(**as_of)}
         found["report"] = self.report(**as_of)
         if incident is not None:
-            found["timeline"] = self.timeline(incident, **as_of)
+            try:
+                found["timeline"] = self.timeline(incident, **as_of)
+            except InputError as error:
+                found["timeline"] = error.message
         return json.dumps(found, indent=1)
 
 
@@ -259,7 +275,7 @@ def open_book(
 
 
 PEOPLE: tuple[tuple[str, str, tuple[str, ...], str | None], ...] = (
-    ("p-author", "person", ("owner", "emitter"), None),
+    ("p-author", "person", ("owner", "emitter", "approver"), None),
     ("trainer", "service", ("emitter",), "p-author"),
     ("p-approver", "person", ("approver", "validator"), None),
     ("p-deployer", "person", ("deployer", "emitter"), None),
@@ -341,7 +357,3 @@ def copy_log(source: LogReader, url: str) -> None:
             assert outcome[0].leaf_hash == row.leaf_hash
     finally:
         copy.close()
-
-
-def sign_with(*signers: Signer) -> tuple[Signer, ...]:
-    return signers

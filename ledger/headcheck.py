@@ -1,0 +1,148 @@
+"""Comparing a log with the heads signed for it and with those that somebody outside the store vouches for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ledger.checkpoint import Checkpoint, VerifierKey, verify_checkpoint
+from ledger.errors import LedgerError
+from ledger.findings import Anchor, Finding, LogVerification, entries
+from ledger.stored import LogReader
+
+__all__ = ["HeadCheck"]
+
+_PAGE = 500
+
+
+class HeadCheck:
+    """Takes the growing log's roots and compares each head when its size is reached.
+
+    Args:
+        log: where the signed heads are stored.
+        origin: name of the log.
+        anchors: heads vouched for elsewhere, authenticated.
+        report: takes findings and counts.
+    """
+
+    def __init__(self, log: LogReader, origin: str, anchors: Sequence[Anchor], report: LogVerification) -> None:
+        self._log = log
+        self._origin = origin
+        self._anchors = tuple(anchors)
+        self._waiting = sorted(anchors, key=lambda anchor: anchor.checkpoint.size)
+        self._report = report
+        self._stored: list[tuple[int, bytes]] = []  # last one first
+        self._after = -1
+        self._good_size = 0  # largest size whose root a signed head confirmed
+        self._differing = 0
+        self._signed_roots: dict[int, bytes] = {}  # by our checkpoint key, at sizes anchors are about
+        self._load()
+
+    def _add(self, fault: str, index: int | None, message: str, sizes: tuple[int, int] | None = None) -> None:
+        self._report.findings.append(Finding(fault, index, message, sizes))
+
+    def _load(self) -> None:
+        found = self._log.checkpoints(self._after, _PAGE)
+        self._stored = [(item.size, item.note) for item in reversed(found)]
+        if found:
+            self._after = found[-1].size
+
+    def _next(self) -> tuple[int, bytes] | None:
+        if not self._stored:
+            self._load()
+        return self._stored[-1] if self._stored else None
+
+    def at(self, size: int, root: Callable[[], bytes], vkey: Callable[[], VerifierKey | None]) -> None:
+        """Compare every head of at most this size that was not compared yet.
+
+        Args:
+            size: entries so far.
+            root: gives their root hash.
+            vkey: gives the checkpoint key, None while none is known.
+        """
+        while (item := self._next()) is not None and item[0] <= size:
+            self._stored.pop()
+            self._check_signed(*item, root(), vkey())
+        while self._waiting and self._waiting[0].checkpoint.size <= size:
+            self._check_anchor(self._waiting.pop(0), root())
+
+    def _read_note(self, size: int, note: bytes, vkey: VerifierKey | None) -> Checkpoint | None:
+        if vkey is None:
+            return None
+        try:
+            found = verify_checkpoint(note, [vkey])
+        except LedgerError as error:
+            self._add("checkpoint", None, f"the signed head of size {size} is bad: {error.message}")
+            return None
+        if found.size != size:
+            self._add("checkpoint", None, f"the signed head stored at size {size} is about size {found.size}")
+            return None
+        return found
+
+    def _check_signed(self, size: int, note: bytes, root: bytes, vkey: VerifierKey | None) -> None:
+        found = self._read_note(size, note, vkey)
+        if found is None:
+            return
+        if any(anchor.checkpoint.size == size for anchor in self._waiting):
+            self._signed_roots[size] = found.root
+        if found.root == root:
+            self._good_size = max(self._good_size, size)
+            self._report.checkpoints += 1
+            self._report.signed_size = size
+            return
+        self._differing += 1
+        if self._differing == 1:  # the later heads differ for the same reason
+            message = (
+                f"the log gives another root at size {size} than the head signed then; "
+                f"the change lies in {entries(self._good_size, size)}"
+            )
+            self._add("checkpoint", None, message, (self._good_size, size))
+
+    def _check_anchor(self, anchor: Anchor, root: bytes) -> None:
+        size, known = anchor.checkpoint.size, self._report.anchored_size
+        if anchor.checkpoint.origin != self._origin:
+            self._add("anchor", None, f"{anchor.by} is a head of {anchor.checkpoint.origin}, not of this log")
+            return
+        if size == 0 or anchor.checkpoint.root == root:
+            self._report.anchored_size, self._report.anchored_by = size, anchor.by
+            return
+        message = (
+            f"the log is not the one {anchor.by} vouches for at size {size}; the change lies in {entries(known, size)}"
+        )
+        if self._signed_roots.get(size, anchor.checkpoint.root) != anchor.checkpoint.root:
+            message += (
+                f"; the checkpoint key signed two different roots for size {size}, which proves the operator's "
+                "double dealing: keep both notes"
+            )
+        self._add("anchor", None, message, (known, size))
+
+    def finish(self, size: int, vkey: VerifierKey | None) -> None:
+        """Judge the heads that the log never reached, and those that are gone.
+
+        Args:
+            size: entries of the log.
+            vkey: the checkpoint key, None when none is known.
+        """
+        while (item := self._next()) is not None:
+            self._stored.pop()
+            if self._read_note(*item, vkey) is not None and item[0] > size:
+                message = f"a head of size {item[0]} was signed, and the log has {size} entries: the tail is missing"
+                self._add("checkpoint", size, message)
+        for anchor in self._waiting:
+            known = anchor.checkpoint.size
+            if known > size:
+                message = f"the log shrank: {anchor.by} vouches for {known} entries and {size} are there"
+                self._add("anchor", size, message)
+            else:
+                self._add("anchor", None, f"{anchor.by} at size {known} cannot be compared: rows are missing")
+        self._check_kept(size)
+
+    def _check_kept(self, size: int) -> None:
+        """Every signed head was stored before anybody got it, and every ledger signs its first one when it is made."""
+        for anchor in self._anchors:
+            wanted = anchor.checkpoint.size
+            stored = self._log.checkpoints(wanted - 1, 1)
+            if 0 < wanted <= size and (not stored or stored[0].size != wanted):
+                message = f"the signed head of size {wanted} that {anchor.by} vouches for is no longer in the store"
+                self._add("checkpoint", None, message)
+        if not self._log.checkpoints(0, 1):
+            self._add("checkpoint", None, "no signed head is in the store, and every ledger has one from the start")

@@ -1,0 +1,64 @@
+"""Fixtures of the tests of the command line."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ledger.recorders.postgres_store import PostgresStore
+from ledger.recorders.sqlite_store import SqliteStore
+from tests.cli.support import ORIGIN, Shop, run
+from tests.contract.support import fast_folder
+
+
+@pytest.fixture(autouse=True)
+def stores_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close the stores of commands that ended early: a process would be gone by then."""
+    opened: list[SqliteStore | PostgresStore] = []
+    for kind in (SqliteStore, PostgresStore):
+        init = kind.__init__
+
+        def noted(self, *args, _init=init, **options):
+            _init(self, *args, **options)
+            opened.append(self)
+
+        monkeypatch.setattr(kind, "__init__", noted)
+    yield
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty working folder, in memory where the machine has it."""
+    folder = fast_folder(tmp_path)
+    work = folder / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    yield work
+    if folder != tmp_path:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _shop(folder: Path, *options: str) -> Shop:
+    made = run(*options, "init", "--origin", ORIGIN, "--keys", "keys", "--name", "Admin", "-o", "json").good()
+    assert made.json["origin"] == ORIGIN
+    return Shop(folder, options[1] if options else f"sqlite:///{folder / '.muniment' / 'ledger.db'}")
+
+
+@pytest.fixture
+def shop(empty: Path) -> Shop:
+    """A new ledger in the working folder, on SQLite."""
+    return _shop(empty)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def any_shop(request: pytest.FixtureRequest, empty: Path) -> Shop:
+    """A new ledger in the working folder, on SQLite and again on PostgreSQL."""
+    if request.param == "sqlite":
+        return _shop(empty)
+    url: str = request.getfixturevalue("postgres_url")
+    return _shop(empty, "--ledger", url)
