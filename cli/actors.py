@@ -106,6 +106,7 @@ def enrol(
     from ledger.creation import enrol_actor, new_person_id
     from ledger.events.actors import ROLES
     from ledger.keys import Ed25519Signer
+    from ledger.names import parse_actor
 
     unknown = [role for role in roles if role not in ROLES]
     if unknown:
@@ -113,7 +114,7 @@ def enrol(
     if name is None and kind == "service":
         raise click.UsageError("A service needs a readable name: muniment actor enrol NAME --kind service …")
     app.actor = signer or app.actor
-    name = name or new_person_id()
+    name = parse_actor(name or new_person_id())
     new = Ed25519Signer.generate()
     with app.writer() as ledger:
         keys = app.home.keystore(ledger.ledgerid)
@@ -207,8 +208,10 @@ def enrol_key(app: App, /, name: str, signer: str | None, *, encrypt: bool) -> N
     Example: muniment key enrol ci-train --as root
     """
     from ledger.keys import Ed25519Signer, format_public_key
+    from ledger.names import parse_actor
 
     app.actor = signer or app.actor
+    parse_actor(name)
     new = Ed25519Signer.generate()
     with app.writer() as ledger:
         keys = app.home.keystore(ledger.ledgerid)

@@ -31,7 +31,7 @@ class HeadCheck:
         self._waiting = sorted(anchors, key=lambda anchor: anchor.checkpoint.size)
         self._report = report
         self._stored: list[tuple[int, bytes]] = []  # last one first
-        self._after = -1
+        self._after = -(2**63)
         self._good_size = 0  # largest size whose root a signed head confirmed
         self._differing = 0
         self._signed_roots: dict[int, bytes] = {}  # by our checkpoint key, at sizes anchors are about

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ledger.errors import ConfigurationError
 from ledger.keys import Ed25519Signer
+from ledger.names import parse_actor
 
 __all__ = ["CHECKPOINT", "Keystore", "StoredKey"]
 
@@ -41,11 +42,11 @@ class Keystore:
     def list(self) -> list[StoredKey]:
         """All key files, sorted by owner."""
         found = []
-        for path in sorted(self.folder.glob("*.pem")) if self.folder.is_dir() else []:
+        for path in self.folder.glob("*.pem") if self.folder.is_dir() else ():
             owner, _, prefix = path.stem.rpartition(".")
             if owner:
                 found.append(StoredKey(owner, prefix, path))
-        return found
+        return sorted(found, key=lambda key: (key.owner, key.keyid_prefix))
 
     def save(self, owner: str, signer: Ed25519Signer, passphrase: bytes | None = None) -> Path:
         """Write a new key file.
@@ -57,7 +58,9 @@ class Keystore:
 
         Raises:
             ConfigurationError: it cannot be written, or exists.
+            InputError: the owner is no actor id.
         """
+        parse_actor(owner)  # it becomes a part of a path
         path = self.folder / f"{owner}.{signer.public.keyid[:16]}.pem"
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -84,19 +87,22 @@ class Keystore:
                 f"there is no private key of {owner!r} in {self.folder}",
                 hint="Sign as an actor whose key is here: --as ACTOR; `muniment key list` shows them.",
             )
-        return self._read(max(paths, key=lambda path: path.stat().st_mtime_ns))
+        return self._read(max(paths, key=lambda path: path.lstat().st_mtime_ns))
 
     def has(self, owner: str) -> bool:
         """Whether a key of this owner is here."""
         return any(key.owner == owner for key in self.list())
 
     def _read(self, path: Path) -> Ed25519Signer:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        if mode & 0o077:
-            raise ConfigurationError(
-                f"the key file {path} can be read by others (mode {mode:04o})", hint=f"chmod 600 {path}"
-            )
-        data = path.read_bytes()
+        try:
+            mode = stat.S_IMODE(path.stat().st_mode)
+            if mode & 0o077:
+                raise ConfigurationError(
+                    f"the key file {path} can be read by others (mode {mode:04o})", hint=f"chmod 600 {path}"
+                )
+            data = path.read_bytes()
+        except OSError as error:
+            raise ConfigurationError(f"the key file {path} cannot be read: {error.strerror}") from error
         secret = None
         if b"ENCRYPTED" in data:
             secret = self._passphrase() if self._passphrase is not None else None

@@ -222,8 +222,10 @@ class StoreWorld:
         """Root of the first ``size`` entries from stored tiles and leaf hashes."""
         if not 0 < size <= self._head.size:
             return None
-        peaks = TreeReader(self._log).read_hashes(peaks_of(size))
-        return CompactRange(size, tuple(peaks)).root()
+        try:
+            return CompactRange(size, tuple(TreeReader(self._log).read_hashes(peaks_of(size)))).root()
+        except (LookupError, InputError):  # the store lost a hash, or holds one of another length
+            return None
 
 
 class WorldAt:

@@ -8,10 +8,12 @@ never counts as "nothing known yet".
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from ledger.checkpoint import Checkpoint, format_vkey, parse_vkey, verify_checkpoint
+from ledger.checkpoint import TYPE_ED25519, Checkpoint, format_vkey, parse_vkey, verify_checkpoint
 from ledger.config import state_folder
 from ledger.errors import LedgerError, TrustStateError
 from ledger.identity import Trust
@@ -20,6 +22,7 @@ from ledger.strictjson import format_json, parse_json
 __all__ = ["RememberedHead", "Trust", "read_trust", "write_atomically", "write_trust"]
 
 _FIELDS = {"genesis", "ledgerid", "origin", "vkeys"}
+_HEX = {"genesis": re.compile(r"[0-9a-f]{64}"), "ledgerid": re.compile(r"[0-9a-f]{32}")}
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
@@ -49,6 +52,23 @@ def write_trust(path: Path, trust: Trust) -> None:
     write_atomically(path, format_json(data) + b"\n")
 
 
+def _to_trust(data: Any) -> Trust:
+    if not isinstance(data, dict) or set(data) != _FIELDS:
+        raise TrustStateError(f"it must have exactly {', '.join(sorted(_FIELDS))}")
+    for name, pattern in _HEX.items():  # the ledger's id becomes a file's name
+        if not isinstance(data[name], str) or not pattern.fullmatch(data[name]):
+            raise TrustStateError(f"{name} must be lower-case hex of its length")
+    texts = data["vkeys"]
+    if not isinstance(data["origin"], str) or not isinstance(texts, list) or not texts:
+        raise TrustStateError("origin must be a string and vkeys a list of them")
+    if not all(isinstance(text, str) for text in texts):
+        raise TrustStateError("vkeys must be strings")
+    vkeys = tuple(parse_vkey(text) for text in texts)
+    if any((vkey.name, vkey.type) != (data["origin"], TYPE_ED25519) for vkey in vkeys):
+        raise TrustStateError("a verifier key is not one of this origin's own")
+    return Trust(data["ledgerid"], data["origin"], vkeys, data["genesis"])
+
+
 def read_trust(path: Path) -> Trust | None:
     """Read ``trust.json``.
 
@@ -66,16 +86,10 @@ def read_trust(path: Path) -> Trust | None:
         raise TrustStateError(f"{path} cannot be read: {error.strerror}") from error
     try:
         data = parse_json(raw.removesuffix(b"\n"), what=str(path))
-        if not isinstance(data, dict) or set(data) != _FIELDS or not data["vkeys"]:
-            raise TrustStateError(f"it must have exactly {', '.join(sorted(_FIELDS))}")
-        vkeys = tuple(parse_vkey(text) for text in data["vkeys"])
-        if not all(isinstance(data[name], str) for name in ("genesis", "ledgerid", "origin")):
-            raise TrustStateError("genesis, ledgerid and origin must be strings")
-        return Trust(data["ledgerid"], data["origin"], vkeys, data["genesis"])
-    except (LedgerError, TypeError, KeyError) as error:
-        message = error.message if isinstance(error, LedgerError) else str(error)
+        return _to_trust(data)
+    except LedgerError as error:
         raise TrustStateError(
-            f"the trust file {path} is damaged: {message}",
+            f"the trust file {path} is damaged: {error.message}",
             hint="Restore it from a copy, or get the ledger's identity anew from somebody you trust.",
         ) from error
 
@@ -116,10 +130,16 @@ class RememberedHead:
         """Keep a head if it is larger than the one kept; the caller has proven that it extends it.
 
         Raises:
-            TrustStateError: the file is damaged.
+            TrustStateError: the file is damaged, or cannot be written.
             AuthenticationError: the note is not this ledger's.
         """
         seen = verify_checkpoint(note, self._trust.vkeys)
         known = self.recall()
         if known is None or seen.size > known.size:
-            write_atomically(self.path, note)
+            try:
+                write_atomically(self.path, note)
+            except OSError as error:
+                raise TrustStateError(
+                    f"the head last seen cannot be kept in {self.path}: {error.strerror}",
+                    hint="Make the folder writable: without it a rollback of the store goes unseen.",
+                ) from error

@@ -138,6 +138,8 @@ def _check_enrolment(world: World, event: RecordedEvent, body: ActorEnrolled) ->
     name = event.subject.name
     if name == ROOT_ACTOR:
         raise InputError("'root' names the root keys and cannot be an actor")
+    if name == "checkpoint":  # keys are kept under their owner's name
+        raise InputError("'checkpoint' names the key that signs heads and cannot be an actor")
     if event.subject.namespace is not None:
         raise InputError("an actor's subject is actor:<id> with no namespace")
     if actor_of(world, name) is not None:

@@ -1,0 +1,553 @@
+"""`judge` is pure, and the same for append, projections and verification: it is tested without any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from ledger.creation import DEFAULT_RULES
+from ledger.domain import (
+    ActorState,
+    DatasetState,
+    DeploymentState,
+    IncidentState,
+    LedgerState,
+    MemoryWorld,
+    ModelState,
+    RecordedEvent,
+    RunState,
+    Verdict,
+    judge,
+    make_event,
+)
+from ledger.domain.authority import ROOT_ACTOR, signing_keys
+from ledger.domain.decisions import approvals_for, independent, marks_of, persons_behind, rule_for
+from ledger.emission import build_payload
+from ledger.errors import (
+    AuthenticationError,
+    ConflictError,
+    InputError,
+    LedgerError,
+    NotAllowedError,
+    PolicyError,
+)
+from ledger.events import Category, EventType, all_event_types
+from ledger.events.actors import ROLES
+from ledger.events.ledgers import Rule, RuleSet
+from ledger.keys import Ed25519Signer, format_public_key
+from ledger.payload import parse_payload
+from tests.unit.memory_log import View
+
+LEDGERID = "ab" * 16
+ROOTS = [Ed25519Signer.from_seed(bytes([n]) * 32) for n in (1, 2, 3)]
+VKEY = "ledger.example/unit+c30f5c9c+AQ=="
+MODEL, DIGEST = "model:m@1", "sha256:" + "ab" * 32
+OTHER = "sha256:" + "cd" * 32
+
+
+def key_of(name: str) -> Ed25519Signer:
+    return Ed25519Signer.from_seed(name.encode().ljust(32, b"."))
+
+
+class Story:
+    """A world told event by event; nothing is signed, because judging needs only the key ids."""
+
+    def __init__(self, rules: RuleSet = DEFAULT_RULES, *, roots: int = 1, threshold: int = 1) -> None:
+        self.view = View([])
+        self.world = MemoryWorld(LEDGERID, self.view)
+        self.count = 0
+        self.roots = ROOTS[:roots]
+        body = {
+            "ledgerid": LEDGERID, "origin": "ledger.example/unit", "vkey": VKEY, "threshold": threshold,
+            "roots": [format_public_key(root.public) for root in self.roots], "rules": rules.model_dump(mode="json"),
+        }  # fmt: skip
+        self.tell(ROOT_ACTOR, "ledger.created", f"ledger:{LEDGERID}", body)
+        self.enrol("p-admin", ROLES, by=ROOT_ACTOR)
+
+    def event(
+        self, actor: str, kind: str, subject: str, data: Mapping[str, Any] | None = None, *,
+        keys: Sequence[str] | None = None, index: int | None = None, ledgerid: str = LEDGERID, **options: Any,
+    ) -> RecordedEvent:  # fmt: skip
+        self.count += 1
+        payload, _ = build_payload(
+            ledgerid=ledgerid, actor=actor, type=kind, subject=subject, data=data or {},
+            emitter=str(UUID(int=1)), sequence=self.count, event_id=str(UUID(int=self.count)), **options,
+        )  # fmt: skip
+        if keys is None:
+            keys = sorted(root.public.keyid for root in self.roots) if actor == ROOT_ACTOR else [key_of(actor).public.keyid]
+        return make_event(len(self.view.leaves) if index is None else index, parse_payload(payload), tuple(keys))
+
+    def judge(self, *args: Any, **options: Any) -> Verdict:
+        return judge(self.world, self.event(*args, **options))
+
+    def tell(self, *args: Any, **options: Any) -> RecordedEvent:
+        """Judge, insist on valid, and fold."""
+        event = self.event(*args, **options)
+        verdict = judge(self.world, event)
+        assert verdict.kind == "valid", verdict.error
+        return self.fold(event)
+
+    def fold(self, event: RecordedEvent) -> RecordedEvent:
+        self.world.apply(event)
+        self.view.leaves.append(bytes([len(self.view.leaves)]) * 32)
+        return event
+
+    def enrol(self, actor: str, roles: Sequence[str], by: str = "p-admin", **body: Any) -> None:
+        key = key_of(actor).public
+        signers = [root.public.keyid for root in self.roots] if by == ROOT_ACTOR else [key_of(by).public.keyid]
+        data = {"kind": "person", "roles": list(roles), "key": format_public_key(key), **body}
+        self.tell(by, "actor.enrolled", f"actor:{actor}", data, keys=sorted([*signers, key.keyid]))
+
+    def people(self) -> Story:
+        self.enrol("p-author", ["owner", "emitter"])
+        self.enrol("trainer", ["emitter"], kind="service", responsible="p-author")
+        self.enrol("p-approver", ["approver", "validator"])
+        self.enrol("p-second", ["approver"])
+        self.enrol("p-deployer", ["deployer"])
+        return self
+
+    def version(self, model: str = MODEL, *, tier: str = "high", passed: bool = True) -> Story:
+        self.tell("trainer", "run.completed", "run:r")
+        self.tell("trainer", "version.registered", model, {"digest": DIGEST, "owner": "p-author", "tier": tier, "run": "run:r"})
+        if passed:
+            self.tell("trainer", "evaluation.completed", model, {"metrics": {}, "verdict": "pass", "digest": DIGEST})
+        return self
+
+    def request(self, environment: str = "prod", actor: str = "p-author", **options: Any) -> str:
+        body = {"environment": environment, "digest": DIGEST}
+        return self.tell(actor, "approval.requested", MODEL, body, **options).payload.id
+
+    def grant(self, request: str, environment: str = "prod") -> dict[str, Any]:
+        return {"environment": environment, "digest": DIGEST, "request": request, "rationale": "fit"}
+
+
+def refused(verdict: Verdict, error: type[LedgerError], fault: str) -> None:
+    assert (verdict.kind, type(verdict.error), verdict.fault) == ("void", error, fault), verdict.error
+
+
+# -- the beginning -------------------------------------------------------------------------------------------------
+
+
+def genesis(**changes: Any) -> dict[str, Any]:
+    return {
+        "ledgerid": LEDGERID, "origin": "ledger.example/unit", "vkey": VKEY, "threshold": 1,
+        "roots": [format_public_key(ROOTS[0].public)], "rules": DEFAULT_RULES.model_dump(mode="json"), **changes,
+    }  # fmt: skip
+
+
+def test_the_first_entry():
+    story = Story()
+    state = story.world.state(f"ledger:{LEDGERID}")
+    assert isinstance(state, LedgerState)
+    assert (state.ledgerid, state.threshold, len(state.roots)) == (LEDGERID, 1, 1)
+    actor = story.world.state("actor:p-admin")
+    assert isinstance(actor, ActorState)
+    assert (actor.person, actor.kind) == ("p-admin", "person")
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "error", "fault"),
+    [
+        ({}, {"index": 5}, PolicyError, "legality"),
+        ({}, {"actor": "p-admin"}, AuthenticationError, "key"),
+        ({}, {"keys": [ROOTS[1].public.keyid]}, AuthenticationError, "key"),
+        ({}, {"keys": sorted([ROOTS[0].public.keyid, ROOTS[1].public.keyid])}, AuthenticationError, "key"),
+        ({}, {"subject": "ledger:" + "cd" * 16}, InputError, "schema"),
+        ({"ledgerid": "cd" * 16}, {}, InputError, "schema"),
+        ({"threshold": 2}, {}, AuthenticationError, "key"),
+        ({"threshold": 2, "roots": [format_public_key(ROOTS[0].public)] * 2}, {}, AuthenticationError, "key"),
+        ({}, {"ledgerid": "cd" * 16}, AuthenticationError, "key"),
+    ],
+    ids=str,
+)
+def test_first_entries_that_are_none(
+    changes: dict[str, Any], options: dict[str, Any], error: type[LedgerError], fault: str
+):
+    story = object.__new__(Story)
+    story.view, story.count, story.roots = View([]), 0, ROOTS[:1]
+    story.world = MemoryWorld(LEDGERID, story.view)
+    options = {"actor": ROOT_ACTOR, "subject": f"ledger:{LEDGERID}", "index": 0, **options}
+    actor, subject = options.pop("actor"), options.pop("subject")
+    refused(story.judge(actor, "ledger.created", subject, genesis(**changes), **options), error, fault)
+
+
+def test_two_of_three_roots():
+    story = Story(roots=3, threshold=2)
+    new = key_of("p-new").public
+    data = {"kind": "person", "roles": ["admin"], "key": format_public_key(new)}
+
+    def by(*numbers: int) -> Verdict:
+        keys = sorted([*(ROOTS[n].public.keyid for n in numbers), new.keyid])
+        return story.judge(ROOT_ACTOR, "actor.enrolled", "actor:p-new", data, keys=keys)
+
+    assert by(0, 1).kind == by(0, 2).kind == by(1, 2).kind == by(0, 1, 2).kind == "valid"
+    for alone in range(3):
+        refused(by(alone), AuthenticationError, "key")
+    refused(by(), AuthenticationError, "key")
+
+
+# -- keys by index -----------------------------------------------------------------------------------------------------
+
+
+def test_a_key_counts_from_its_enrolment_to_its_revocation():
+    story = Story().people()
+    state = story.world.state("actor:p-author")
+    assert isinstance(state, ActorState)
+    enrolled = next(iter(state.keys.values())).enrolled
+    keyid = key_of("p-author").public.keyid
+    revoked = story.tell("p-admin", "key.revoked", "actor:p-author", {"keyid": keyid, "reason": "lost"}).index
+    for index in range(enrolled, revoked):
+        event = story.event("p-author", "external.observed", "external:x", {"system": "s"}, index=index)
+        assert set(signing_keys(story.world, event)) == {keyid}
+    for index in (enrolled - 1, revoked, revoked + 1, revoked + 1000):
+        event = story.event("p-author", "external.observed", "external:x", {"system": "s"}, index=index)
+        with pytest.raises(AuthenticationError):
+            signing_keys(story.world, event)
+    assert isinstance(story.world.state("actor:p-author"), ActorState)
+
+
+def test_a_revoked_actor_signs_nothing_with_any_key():
+    story = Story().people()
+    spare = key_of("spare").public
+    data = {"key": format_public_key(spare)}
+    keys = sorted([key_of("p-admin").public.keyid, spare.keyid])
+    story.tell("p-admin", "key.enrolled", "actor:trainer", data, keys=keys)
+    story.tell("trainer", "run.started", "run:a", keys=[spare.keyid])
+    story.tell("trainer", "run.started", "run:a", keys=sorted([spare.keyid, key_of("trainer").public.keyid]))
+    story.tell("p-admin", "actor.revoked", "actor:trainer", {"reason": "retired"})
+    for keys in ([spare.keyid], [key_of("trainer").public.keyid]):
+        refused(story.judge("trainer", "run.started", "run:b", keys=keys), AuthenticationError, "key")
+
+
+def test_a_key_is_ever_one_actors():
+    story = Story().people()
+    story.tell("p-admin", "actor.revoked", "actor:trainer", {"reason": "retired"})
+    key = key_of("trainer").public
+    data = {"kind": "person", "roles": ["owner"], "key": format_public_key(key)}
+    keys = sorted([key_of("p-admin").public.keyid, key.keyid])
+    refused(story.judge("p-admin", "actor.enrolled", "actor:p-x", data, keys=keys), ConflictError, "legality")
+    assert story.world.key_holder(key.keyid) == "trainer"
+
+
+@pytest.mark.parametrize("name", ["root", "checkpoint"])
+def test_names_that_stand_for_keys_of_the_ledger(name: str):
+    story = Story()
+    key = key_of("x").public
+    data = {"kind": "person", "roles": ["owner"], "key": format_public_key(key)}
+    keys = sorted([key_of("p-admin").public.keyid, key.keyid])
+    refused(story.judge("p-admin", "actor.enrolled", f"actor:{name}", data, keys=keys), InputError, "schema")
+
+
+# -- roles: the whole catalogue ----------------------------------------------------------------------------------------
+
+#: A body of every type that is not about authority, legal in the world of `full_world`.
+BODIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "approval.granted": (MODEL, {"environment": "prod", "digest": DIGEST, "rationale": "fit"}),
+    "approval.rejected": (MODEL, {"environment": "prod", "digest": DIGEST, "rationale": "unfit"}),
+    "approval.requested": (MODEL, {"environment": "prod", "digest": DIGEST}),
+    "dataset.registered": ("dataset:d@1", {"digest": DIGEST}),
+    "deployment.authorised": ("deployment:dev/x", {"model": MODEL, "digest": DIGEST}),
+    "deployment.completed": ("deployment:prod/x", {"model": MODEL, "digest": DIGEST}),
+    "deployment.failed": ("deployment:prod/x", {"model": MODEL, "digest": DIGEST, "reason": "x"}),
+    "deployment.requested": ("deployment:prod/x", {"model": MODEL, "digest": DIGEST}),
+    "evaluation.completed": (MODEL, {"metrics": {"auc": 0.5}}),
+    "external.observed": ("external:x", {"system": "s"}),
+    "incident.action_item_created": ("incident:1", {"title": "x"}),
+    "incident.closed": ("incident:1", {"summary": "x"}),
+    "incident.mitigated": ("incident:1", {}),
+    "incident.noted": ("incident:1", {"note": "x"}),
+    "incident.opened": ("incident:1", {"title": "x"}),
+    "incident.root_cause_recorded": ("incident:1", {"category": "data", "statement": "x"}),
+    "monitor.signal": ("monitor:m", {"metric": "psi", "value": 0.5}),
+    "rollback.authorised": ("deployment:prod/x", {"model": MODEL, "digest": DIGEST}),
+    "rollback.completed": ("deployment:prod/x", {"model": MODEL, "digest": DIGEST}),
+    "rollback.requested": ("deployment:prod/x", {"model": MODEL, "digest": DIGEST}),
+    "run.completed": ("run:x", {}),
+    "run.failed": ("run:x", {"reason": "x"}),
+    "run.started": ("run:x", {}),
+    "version.registered": ("model:m@2", {"digest": DIGEST, "owner": "p-author", "tier": "low"}),
+}
+TYPES = [kind for kind in all_event_types() if kind.category is not Category.AUTHORITY]
+
+
+def full_world() -> tuple[Story, str]:
+    """A world in which every type of `BODIES` is legal for an author with the right role, and an open request's id."""
+    story = Story().people().version()
+    for role in ROLES:
+        if role != "admin":
+            story.enrol(f"only-{role}", [role])
+    return story, story.request()
+
+
+@pytest.fixture(scope="module")
+def full() -> tuple[Story, str]:
+    return full_world()
+
+
+def test_the_table_of_bodies_is_the_catalogue():
+    assert set(BODIES) == {kind.name for kind in TYPES}
+
+
+@pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
+def test_a_type_is_for_its_roles_and_no_other(full: tuple[Story, str], kind: EventType):
+    story, request = full
+    subject, body = BODIES[kind.name]
+    if kind.name in ("approval.granted", "approval.rejected"):
+        body = {**body, "request": request}
+    for role in ROLES:
+        if role == "admin":
+            continue
+        verdict = story.judge(f"only-{role}", kind.topic, subject, body)
+        if not kind.roles or role in kind.roles:
+            assert verdict == Verdict("valid"), (role, verdict.error)
+        else:
+            refused(verdict, NotAllowedError, "legality")
+            assert role in verdict.error.message  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
+def test_a_type_is_about_its_kinds_and_no_other(full: tuple[Story, str], kind: EventType):
+    story, _ = full
+    subject, body = BODIES[kind.name]
+    role = kind.roles[0] if kind.roles else "auditor"
+    body = {**body, "request": str(UUID(int=1))} if "rationale" in body else body
+    name, _, version = subject.partition("@")
+    wrong = [f"policy:{name.partition(':')[2]}{'@' + version if version else ''}"] if kind.kinds else []
+    wrong += [name] if kind.versioned is True else [f"{name}@1"] if kind.versioned is False else []
+    wrong += ["deployment:x"] if "deployment" in kind.kinds else []
+    for other in wrong:
+        refused(story.judge(f"only-{role}", kind.topic, other, body), InputError, "schema")
+
+
+EMPTY = [kind for kind in TYPES if kind.category in (Category.FACT, Category.PROTECTION)]
+
+
+@pytest.mark.parametrize("kind", EMPTY, ids=lambda kind: kind.name)
+def test_facts_and_protection_need_nothing_to_have_happened(kind: EventType):
+    """In a world that holds nothing but their author, also under rules that cover nothing."""
+    rules = RuleSet(
+        name="nothing", rules=(Rule(environment="x", tier="low", authorisation=True, approvals=9, evaluation=True),)
+    )
+    story = Story(rules)
+    story.enrol("p-one", [kind.roles[0] if kind.roles else "auditor"])
+    subject, body = BODIES[kind.name]
+    assert story.judge("p-one", kind.topic, subject, body).kind == "valid"
+    late = story.judge("p-one", kind.topic, subject, body, occurred_at=1, strength="backfilled")
+    assert late.kind == "valid", "a time is a claim and decides nothing"
+
+
+# -- purity --------------------------------------------------------------------------------------------------------------
+
+
+def everything(story: Story) -> dict[str, Any]:
+    return deepcopy({name: repr(state) for name, state in story.world._states.items()})
+
+
+@pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
+def test_judging_changes_nothing_and_answers_the_same(full: tuple[Story, str], kind: EventType):
+    story, request = full
+    subject, body = BODIES[kind.name]
+    body = {**body, "request": request} if "rationale" in body else body
+    role = kind.roles[0] if kind.roles else "auditor"
+    before, size = everything(story), len(story.view.leaves)
+    event = story.event(f"only-{role}", kind.topic, subject, body)
+    assert judge(story.world, event) == judge(story.world, event)
+    assert marks_of(story.world, event) == marks_of(story.world, event)
+    assert (everything(story), len(story.view.leaves)) == (before, size)
+
+
+def test_a_type_nobody_knows_is_opaque_but_must_be_signed():
+    story = Story().people()
+    good = story.event("trainer", "run.started", "run:x")
+    from dataclasses import replace
+
+    unknown = replace(good, kind=None, body=None, payload=replace(good.payload, type="muniment.run.dreamt.v1"))
+    assert judge(story.world, unknown) == Verdict("opaque")
+    refused(judge(story.world, replace(unknown, keys=("0" * 64,))), AuthenticationError, "key")
+    before = everything(story)
+    story.world.apply(unknown)
+    assert everything(story) == before, "and changes no state"
+
+
+# -- decisions -------------------------------------------------------------------------------------------------------------
+
+
+def test_approvals_count_persons_and_not_accounts():
+    two = RuleSet(name="two", rules=(Rule(environment="*", tier="*", authorisation=True, approvals=2, evaluation=True),))
+    story = Story(two).people().version()
+    story.enrol("bot", ["approver"], kind="service", responsible="p-approver")
+    request = story.request()
+    authorise = ("p-deployer", "deployment.authorised", "deployment:prod/x", {"model": MODEL, "digest": DIGEST})
+    refused(story.judge(*authorise), PolicyError, "legality")
+    story.tell("p-approver", "approval.granted", MODEL, story.grant(request))
+    story.tell("bot", "approval.granted", MODEL, story.grant(request))
+    refused(story.judge(*authorise), PolicyError, "legality")
+    story.tell("p-second", "approval.granted", MODEL, story.grant(request))
+    assert story.judge(*authorise).kind == "valid"
+    state = story.world.state("model:m")
+    assert isinstance(state, ModelState)
+    assert approvals_for(story.world, state.versions["1"], "prod", DIGEST) == {"p-approver", "p-second"}
+    assert approvals_for(story.world, state.versions["1"], "dev", DIGEST) == frozenset()
+    assert approvals_for(story.world, state.versions["1"], "prod", OTHER) == frozenset()
+
+
+def test_an_approval_is_for_one_environment():
+    story = Story().people().version()
+    request = story.request("stage")
+    story.tell("p-approver", "approval.granted", MODEL, story.grant(request, "stage"))
+    body = {"model": MODEL, "digest": DIGEST}
+    assert story.judge("p-deployer", "deployment.authorised", "deployment:stage/x", body).kind == "valid"
+    refused(story.judge("p-deployer", "deployment.authorised", "deployment:prod/x", body), PolicyError, "legality")
+
+
+def test_the_first_rule_that_matches_holds():
+    rules = RuleSet(
+        name="order",
+        rules=(
+            Rule(environment="prod", tier="low", authorisation=False, approvals=0, evaluation=False),
+            Rule(environment="prod", tier="*", authorisation=True, approvals=1, evaluation=True),
+            Rule(environment="*", tier="low", authorisation=True, approvals=2, evaluation=False),
+        ),
+    )
+    story = Story(rules)
+    found = {
+        (environment, tier): rule_for(story.world, environment, tier).approvals
+        for environment, tier in (("prod", "low"), ("prod", "high"), ("dev", "low"))
+    }
+    assert found == {("prod", "low"): 0, ("prod", "high"): 1, ("dev", "low"): 2}
+    with pytest.raises(PolicyError):
+        rule_for(story.world, "dev", "high")
+    with pytest.raises(PolicyError):
+        rule_for(MemoryWorld("00" * 16, View([])), "prod", "low")
+
+
+def test_persons_behind_accounts():
+    story = Story().people()
+    world = story.world
+    assert persons_behind(world, ["trainer", "p-author"]) == {"p-author"}
+    assert persons_behind(world, ["trainer", "nobody"]) is None
+    assert persons_behind(world, []) == frozenset()
+    assert independent(world, ["p-approver"], ["trainer"]) is True
+    assert independent(world, ["p-author"], ["trainer"]) is False
+    assert independent(world, ["p-approver"], ["nobody"]) is None
+    assert independent(world, ["nobody"], ["trainer"]) is None
+
+
+def test_what_an_author_claims_to_have_seen_must_be_so():
+    story = Story().people().version()
+    size = len(story.view.leaves)
+    root = story.view.root_hash(size)
+    assert root is not None
+    request = {"environment": "prod", "digest": DIGEST}
+    good = {**request, "seen": {"size": size, "root": root.hex()},
+            "evidence": [{"index": 2, "leaf_hash": story.view.leaves[2].hex()}]}  # fmt: skip
+    assert story.judge("p-author", "approval.requested", MODEL, good).kind == "valid"
+    for seen, evidence in (
+        ({"size": size, "root": "0" * 64}, []),
+        ({"size": size + 1, "root": root.hex()}, []),
+        ({"size": size - 1, "root": root.hex()}, []),
+        (good["seen"], [{"index": 3, "leaf_hash": story.view.leaves[2].hex()}]),
+        (good["seen"], [{"index": size, "leaf_hash": "0" * 64}]),
+    ):
+        bad = {**request, "seen": seen, "evidence": evidence}
+        refused(story.judge("p-author", "approval.requested", MODEL, bad), ConflictError, "legality")
+
+
+# -- states and marks --------------------------------------------------------------------------------------------------
+
+
+def test_a_rollback_ends_an_authorisation():
+    story = Story().people().version()
+    request = story.request()
+    story.tell("p-approver", "approval.granted", MODEL, story.grant(request))
+    body, place = {"model": MODEL, "digest": DIGEST}, "deployment:prod/x"
+    assert marks_of(story.world, story.event("p-deployer", "deployment.completed", place, body)) == ("unauthorised",)
+    story.tell("p-deployer", "deployment.authorised", place, body)
+    wrong = {**body, "digest": OTHER}
+    assert marks_of(story.world, story.event("p-deployer", "deployment.completed", place, wrong)) == ("unauthorised",)
+    event = story.tell("p-deployer", "deployment.completed", place, body)
+    assert marks_of(story.world, event) == ()
+    state = story.world.state(place)
+    assert isinstance(state, DeploymentState)
+    assert state.live == (MODEL, DIGEST)
+    older = {"model": "model:m@0", "digest": OTHER}
+    assert marks_of(story.world, story.event("trainer", "rollback.completed", place, older)) == ("never-live",)
+    story.tell("trainer", "rollback.completed", place, older)
+    assert marks_of(story.world, story.event("p-deployer", "deployment.completed", place, body)) == ("unauthorised",)
+    assert marks_of(story.world, story.event("trainer", "rollback.completed", place, body)) == ()
+
+
+def test_in_dev_nothing_needs_to_be_authorised():
+    story = Story().people().version(passed=False)
+    body = {"model": MODEL, "digest": DIGEST}
+    assert marks_of(story.world, story.event("trainer", "deployment.completed", "deployment:dev/x", body)) == ()
+    wrong = {**body, "digest": OTHER}
+    assert marks_of(story.world, story.event("trainer", "deployment.completed", "deployment:dev/x", wrong)) == ("unauthorised",)
+
+
+def test_states_keep_what_judging_needs():
+    story = Story().people().version()
+    other = {"metrics": {}, "verdict": "pass", "digest": OTHER}
+    story.tell("trainer", "evaluation.completed", MODEL, other)
+    model = story.world.state("model:m")
+    assert isinstance(model, ModelState)
+    assert len(model.versions["1"].evaluations) == 1, "an evaluation of other bytes says nothing about this version"
+    again = {"digest": DIGEST, "owner": "p-author", "tier": "low"}
+    story.tell("p-author", "version.registered", MODEL, again)
+    model = story.world.state("model:m")
+    assert isinstance(model, ModelState)
+    assert model.versions["1"].tier == "high", "the first registration counts"
+    refused(story.judge("p-author", "version.registered", MODEL, {**again, "digest": OTHER}), ConflictError, "legality")
+
+    story.tell("p-author", "run.failed", "run:r", {"reason": "x"}, on_behalf_of="p-second")
+    run = story.world.state("run:r")
+    assert isinstance(run, RunState)
+    assert (run.status, run.authors) == ("failed", {"trainer", "p-author", "p-second"})
+
+    story.tell("trainer", "dataset.registered", "dataset:d", {"digest": DIGEST})
+    story.tell("trainer", "dataset.registered", "dataset:d", {"digest": OTHER})
+    story.tell("trainer", "dataset.registered", "dataset:d@1", {"digest": DIGEST})
+    refused(story.judge("trainer", "dataset.registered", "dataset:d@1", {"digest": OTHER}), ConflictError, "legality")
+    data = story.world.state("dataset:d")
+    assert isinstance(data, DatasetState)
+    assert dict(data.versions) == {"": OTHER, "1": DIGEST}
+
+    for kind, body, status in (
+        ("incident.noted", {"note": "x"}, "open"),
+        ("incident.closed", {"summary": "x"}, "closed"),
+        ("incident.noted", {"note": "x"}, "closed"),
+        ("incident.opened", {"title": "again"}, "open"),
+    ):
+        story.tell("trainer", kind, "incident:1", body)
+        incident = story.world.state("incident:1")
+        assert isinstance(incident, IncidentState)
+        assert incident.status == status
+    assert story.tell("trainer", "external.observed", "external:x", {"system": "s"})
+    assert story.world.state("external:x") is None
+
+
+def test_states_are_frozen():
+    story = Story().people().version()
+    story.request()
+    from dataclasses import FrozenInstanceError
+
+    for state in story.world._states.values():
+        with pytest.raises(FrozenInstanceError):
+            state.anything = 1  # type: ignore[union-attr]
+        for mapping in mappings(state):
+            with pytest.raises(TypeError):
+                mapping["x"] = 1
+
+
+def mappings(state: Any) -> Iterator[Any]:
+    for name in state.__slots__:
+        value = getattr(state, name)
+        if hasattr(value, "keys"):
+            yield value
+            for item in value.values():
+                if hasattr(item, "__slots__"):
+                    yield from mappings(item)

@@ -1,0 +1,215 @@
+"""The trust file and the head last seen: damage is said and never counts as "nothing known yet"."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger.checkpoint import TYPE_COSIGNATURE, TYPE_ED25519, Checkpoint, VerifierKey, format_vkey, sign_checkpoint
+from ledger.errors import AuthenticationError, LedgerError, TrustStateError
+from ledger.keys import Ed25519Signer
+from ledger.trust import RememberedHead, Trust, read_trust, write_atomically, write_trust
+
+ORIGIN = "ledger.example/trust"
+KEY = Ed25519Signer.from_seed(b"k" * 32)
+OTHER = Ed25519Signer.from_seed(b"o" * 32)
+VKEY = VerifierKey(ORIGIN, TYPE_ED25519, KEY.public.raw)
+TRUST = Trust("ab" * 16, ORIGIN, (VKEY, VerifierKey(ORIGIN, TYPE_ED25519, OTHER.public.raw)), "cd" * 32)
+
+
+def note(size: int, key: Ed25519Signer = KEY, origin: str = ORIGIN) -> bytes:
+    return sign_checkpoint(Checkpoint(origin, size, bytes([size % 256]) * 32), key)
+
+
+# -- trust.json -----------------------------------------------------------------------------------------------
+
+
+def test_what_is_written_is_read(tmp_path: Path):
+    path = tmp_path / "deep" / "trust.json"
+    write_trust(path, TRUST)
+    assert read_trust(path) == TRUST
+    assert path.stat().st_mode & 0o777 == 0o600
+    write_trust(path, TRUST)
+    assert [item.name for item in path.parent.iterdir()] == ["trust.json"]
+
+
+def test_no_file_is_nothing_known(tmp_path: Path):
+    assert read_trust(tmp_path / "trust.json") is None
+
+
+def test_every_flipped_byte_of_the_trust_file_is_an_error_or_another_identity(tmp_path: Path):
+    path = tmp_path / "trust.json"
+    write_trust(path, TRUST)
+    good = path.read_bytes()
+    errors = 0
+    for place in range(len(good)):
+        for bit in (0x01, 0x20, 0x80):
+            path.write_bytes(good[:place] + bytes([good[place] ^ bit]) + good[place + 1 :])
+            try:
+                assert read_trust(path) != TRUST, f"byte {place} flipped by {bit:#x} went unseen"
+            except TrustStateError as error:
+                errors += 1
+                assert str(path) in error.message
+                assert error.hint
+    assert errors > len(good) * 2
+
+
+def test_every_cut_of_the_trust_file_is_an_error(tmp_path: Path):
+    path = tmp_path / "trust.json"
+    write_trust(path, TRUST)
+    good = path.read_bytes()
+    for length in range(len(good) - 1):
+        path.write_bytes(good[:length])
+        with pytest.raises(TrustStateError):
+            read_trust(path)
+    path.write_bytes(good[:-1])  # an editor that ends no line
+    assert read_trust(path) == TRUST
+
+
+GOOD: dict[str, Any] = {
+    "genesis": TRUST.genesis,
+    "ledgerid": TRUST.ledgerid,
+    "origin": ORIGIN,
+    "vkeys": [format_vkey(VKEY)],
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"genesis": None}, {"genesis": 5}, {"genesis": ""}, {"genesis": "CD" * 32}, {"genesis": "cd" * 31},
+        {"ledgerid": 5}, {"ledgerid": "../../../etc/passwd"}, {"ledgerid": "ab" * 17}, {"ledgerid": ["ab" * 16]},
+        {"origin": None}, {"origin": "other.example/x"}, {"origin": ""},
+        {"vkeys": []}, {"vkeys": {}}, {"vkeys": "x"}, {"vkeys": format_vkey(VKEY)}, {"vkeys": [5]}, {"vkeys": [None]},
+        {"vkeys": [["x"]]}, {"vkeys": ["nonsense"]}, {"vkeys": 7}, {"vkeys": None},
+        {"vkeys": [format_vkey(VKEY), "nonsense"]},
+        {"vkeys": [format_vkey(VerifierKey(ORIGIN, TYPE_COSIGNATURE, KEY.public.raw))]},
+        {"vkeys": [format_vkey(VerifierKey("other.example/x", TYPE_ED25519, KEY.public.raw))]},
+        {"extra": 1},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_trust_file_of_another_shape_is_an_error(tmp_path: Path, changes: dict[str, Any]):
+    path = tmp_path / "trust.json"
+    path.write_text(json.dumps(GOOD))
+    assert read_trust(path) is not None
+    path.write_text(json.dumps({**GOOD, **changes}))
+    with pytest.raises(TrustStateError):
+        read_trust(path)
+
+
+@pytest.mark.parametrize("name", sorted(GOOD))
+def test_a_trust_file_without_a_part_is_an_error(tmp_path: Path, name: str):
+    path = tmp_path / "trust.json"
+    path.write_text(json.dumps({key: value for key, value in GOOD.items() if key != name}))
+    with pytest.raises(TrustStateError):
+        read_trust(path)
+
+
+@pytest.mark.parametrize("data", [b"", b"\n", b"null", b"[]", b'"x"', b"{}", b"\xff\xfe", b'{"a":1,"a":2}', b"{" * 9999])
+def test_a_trust_file_that_is_none_is_an_error(tmp_path: Path, data: bytes):
+    path = tmp_path / "trust.json"
+    path.write_bytes(data)
+    with pytest.raises(TrustStateError):
+        read_trust(path)
+
+
+def test_a_trust_file_that_cannot_be_read_is_an_error(tmp_path: Path):
+    (tmp_path / "trust.json").mkdir()
+    with pytest.raises(TrustStateError, match="cannot be read"):
+        read_trust(tmp_path / "trust.json")
+
+
+# -- the head last seen -----------------------------------------------------------------------------------------
+
+
+def test_the_head_last_seen_only_grows(tmp_path: Path):
+    head = RememberedHead(TRUST, tmp_path)
+    assert head.recall() is None
+    for size, kept in ((5, 5), (3, 5), (5, 5), (9, 9), (0, 9)):
+        head.remember(note(size))
+        assert head.recall() == Checkpoint(ORIGIN, kept, bytes([kept]) * 32)
+    head.remember(note(10, OTHER))
+    assert head.recall().size == 10
+    assert head.path.stat().st_mode & 0o777 == 0o600
+    assert head.path.is_relative_to(tmp_path)
+    assert RememberedHead(TRUST, tmp_path).recall().size == 10
+
+
+def test_ledgers_are_remembered_apart(tmp_path: Path):
+    one, other = RememberedHead(TRUST, tmp_path), RememberedHead(Trust("ef" * 16, ORIGIN, (VKEY,), "00" * 32), tmp_path)
+    one.remember(note(7))
+    assert other.recall() is None
+
+
+@pytest.mark.parametrize(
+    "bad", [note(6, Ed25519Signer.from_seed(b"x" * 32)), note(6, KEY, "other.example/x"), b"", b"hello"], ids=str
+)
+def test_a_head_of_somebody_else_is_not_remembered(tmp_path: Path, bad: bytes):
+    head = RememberedHead(TRUST, tmp_path)
+    head.remember(note(5))
+    with pytest.raises(LedgerError) as caught:
+        head.remember(bad)
+    assert isinstance(caught.value, AuthenticationError) or bad in (b"", b"hello")
+    assert head.recall().size == 5
+
+
+def test_every_flipped_byte_of_the_remembered_head_is_an_error(tmp_path: Path):
+    head = RememberedHead(TRUST, tmp_path)
+    head.remember(note(5))
+    good = head.path.read_bytes()
+    for place in range(len(good)):
+        for bit in (0x01, 0x10, 0x80):
+            head.path.write_bytes(good[:place] + bytes([good[place] ^ bit]) + good[place + 1 :])
+            with pytest.raises(TrustStateError) as caught:
+                head.recall()
+            assert caught.value.hint
+            with pytest.raises(TrustStateError):
+                head.remember(note(9))
+    for length in range(len(good)):
+        head.path.write_bytes(good[:length])
+        with pytest.raises(TrustStateError):
+            head.recall()
+
+
+def test_a_remembered_head_of_another_ledger_is_damage(tmp_path: Path):
+    head = RememberedHead(TRUST, tmp_path)
+    head.remember(note(5))
+    head.path.write_bytes(note(5, Ed25519Signer.from_seed(b"x" * 32)))
+    with pytest.raises(TrustStateError):
+        head.recall()
+
+
+def test_a_head_that_cannot_be_read_or_kept_is_said(tmp_path: Path):
+    head = RememberedHead(TRUST, tmp_path)
+    head.path.mkdir(parents=True)
+    with pytest.raises(TrustStateError, match="cannot be read"):
+        head.recall()
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(TrustStateError):
+        RememberedHead(TRUST, tmp_path / "file").remember(note(5))
+
+
+# -- writing ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", ["fsync", "chmod", "replace"])
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+):
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+
+    def fail(*args: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, step, fail)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, b"new")
+    monkeypatch.undo()
+    assert path.read_bytes() == b"old"
+    assert [item.name for item in tmp_path.iterdir()] == ["file"]
