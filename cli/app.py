@@ -111,9 +111,27 @@ class App:
             raise ConfigurationError(f"this is the ledger {ledger.origin}, and {self.expect_origin} was expected")
 
     @contextmanager
-    def reader(self) -> Iterator[Ledger]:
-        """The ledger for reading."""
+    def reader(self, *, checked: bool = True) -> Iterator[Ledger]:
+        """The ledger for reading; a log that shrank or forked can be looked at, with a warning.
+
+        Args:
+            checked: compare with the pinned identity and the head last seen.
+        """
+        from ledger.errors import VerificationError
+
         with self.home.open_reader() as ledger:
+            self._check_origin(ledger)
+            if checked:
+                try:
+                    self.home.check(ledger)
+                except VerificationError as error:
+                    self.note(f"Warning: {error.message}\nNext:    muniment verify log")
+            yield ledger
+
+    @contextmanager
+    def signer(self) -> Iterator[Ledger]:
+        """The ledger for reading and for signing its head, where the checkpoint key is here."""
+        with self.home.open_signer() as ledger:
             self._check_origin(ledger)
             yield ledger
 
@@ -145,7 +163,8 @@ class App:
         from cli.output import progress
         from projections.catalogue import open_runner
 
-        with self.reader() as ledger:
+        with self.reader(checked=False) as ledger:
+            self.home.check(ledger)  # what is told as fact must rest on the log that was seen before
             runner = open_runner(ledger, self.home.url)
             try:
                 with progress(self, "reading the log") as advance:

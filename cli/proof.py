@@ -42,12 +42,7 @@ def inclusion(app: App, /, index: int, path: str) -> None:
 
     Example: muniment proof inclusion 12 -o 12.tlog-proof
     """
-    from ledger.keystore import CHECKPOINT
-
-    with app.reader() as ledger:
-        keys = app.home.keystore(ledger.ledgerid)
-        if keys.has(CHECKPOINT):
-            ledger.use_checkpoint_signer(keys.load(CHECKPOINT))
+    with app.signer() as ledger:
         _write(path, ledger.prove_inclusion(index))
 
 
@@ -89,15 +84,11 @@ def show(app: App, /, *, vkey: bool) -> None:
     Example: muniment checkpoint show > head.txt
     """
     from ledger.checkpoint import format_vkey
-    from ledger.keystore import CHECKPOINT
 
-    with app.reader() as ledger:
+    with app.signer() as ledger:
         if vkey:
             click.echo(format_vkey(ledger.vkey))
             return
-        keys = app.home.keystore(ledger.ledgerid)
-        if keys.has(CHECKPOINT):
-            ledger.use_checkpoint_signer(keys.load(CHECKPOINT))
         sys.stdout.buffer.write(ledger.checkpoint())
 
 
@@ -115,12 +106,8 @@ def tiles(app: App, /, folder: Path) -> None:
 
     Example: muniment export tiles /srv/log
     """
-    from ledger.keystore import CHECKPOINT
     from ledger.publish import export_tiles
 
-    with app.reader() as ledger:
-        keys = app.home.keystore(ledger.ledgerid)
-        if keys.has(CHECKPOINT):
-            ledger.use_checkpoint_signer(keys.load(CHECKPOINT))
+    with app.signer() as ledger:
         size, files = export_tiles(ledger, folder)
     print_record(app, {"folder": str(folder), "size": size, "files": files}, f"wrote {files} files of size {size}")

@@ -10,15 +10,18 @@ import hashlib
 
 from ledger.checkpoint import Checkpoint, VerifierKey, sign_checkpoint, verify_checkpoint
 from ledger.entry import ZERO_HASH, entry_hash
-from ledger.errors import NothingToVerifyError, VerificationError
+from ledger.errors import NothingToVerifyError, StorageError, VerificationError
 from ledger.keys import Signer
 from ledger.merkle import CompactRange, peaks_of, prove_consistency, verify_consistency
 from ledger.recorders.sql import SqlRecorder
 from ledger.stored import Row, TreeReader
 
-__all__ = ["check_extends", "sign_head"]
+__all__ = ["GENESIS_SIZE", "check_extends", "sign_head"]
 
 _PAGE = 1000
+_ATTEMPTS = 100
+#: Entries of a new ledger, whose head is signed when it is made.
+GENESIS_SIZE = 2
 
 
 def _check_row(row: Row, index: int, prev: bytes) -> bytes:
@@ -53,13 +56,19 @@ def sign_head(recorder: SqlRecorder, signer: Signer, vkey: VerifierKey) -> bytes
         NothingToVerifyError: the log is empty.
         VerificationError: the stored bytes do not extend the last signed head; nothing is signed.
     """
-    while True:
+    for _ in range(_ATTEMPTS):
         head, last = recorder.head(), recorder.last_checkpoint()
         if head.size == 0:
             raise NothingToVerifyError("the log is empty, so there is no head to sign")
         signed = None if last is None else verify_checkpoint(last.note, [vkey])
+        if last is not None and signed is not None and signed.size != last.size:
+            raise VerificationError(
+                f"the signed head stored at size {last.size} is about size {signed.size}", fault="checkpoint"
+            )
         if last is not None and signed is not None and signed.size == head.size:
             return last.note
+        if last is None and head.size > GENESIS_SIZE:
+            raise VerificationError("the signed heads of this log are gone from the store", fault="checkpoint")
         size = signed.size if signed is not None else 0
         grown = (
             CompactRange(size, tuple(TreeReader(recorder).read_hashes(peaks_of(size)))) if size else CompactRange(0, ())
@@ -78,6 +87,7 @@ def sign_head(recorder: SqlRecorder, signer: Signer, vkey: VerifierKey) -> bytes
         note = sign_checkpoint(Checkpoint(recorder.identity().origin, head.size, grown.root()), signer)
         if recorder.add_checkpoint(head.size, note, size):
             return note
+    raise StorageError("others kept signing heads of this log", hint="Retry in a moment.")
 
 
 def check_extends(recorder: SqlRecorder, known: Checkpoint) -> None:

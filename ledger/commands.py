@@ -79,7 +79,7 @@ def _evidence(ledger: Ledger, indexes: set[int]) -> list[dict[str, Any]]:
 
 
 def _version_evidence(version: VersionState) -> set[int]:
-    return {version.index, *(index for index, _ in version.evaluations)}
+    return {version.index, *(evaluation.index for evaluation in version.evaluations)}
 
 
 def open_requests(ledger: Ledger, model: str, environment: str | None = None) -> list[ApprovalRequest]:

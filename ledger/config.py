@@ -6,6 +6,7 @@ upwards, then the user's own configuration file.
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -159,8 +160,7 @@ def write_settings(folder: Path, values: Mapping[str, str]) -> None:
     """Write ``config.toml`` of a new ``.muniment`` folder."""
     lines = ["# Settings of this ledger; `muniment doctor` shows what is in force.\n"]
     for name, value in values.items():
-        text = value.replace("\\", "\\\\").replace('"', '\\"')
-        lines.append(f'{name} = "{text}"\n')
+        lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}\n")  # such a string is TOML too
     path = folder / _FILE
     path.touch(mode=0o600)  # a store's URL may hold a password
     path.write_text("".join(lines), encoding="utf-8")

@@ -139,7 +139,11 @@ def create_ledger(
     vkey = VerifierKey(origin, TYPE_ED25519, checkpoint.public.raw)
     identity = LogIdentity(secrets.token_hex(16), origin)
     recorder = open_recorder(url, clock=clock)
-    recorder.create(identity)
+    try:
+        recorder.create(identity)
+    except BaseException:
+        recorder.close()
+        raise
     first = _first_entry(recorder, identity, vkey, root, rules)
     admin = admin or new_person_id()
     as_root = Ledger(recorder, actor=ROOT_ACTOR, signers=[root])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
-from ledger.checkpoint import VerifierKey, parse_checkpoint, parse_note, parse_vkey
-from ledger.checkpoints import sign_head
+from ledger.checkpoint import Checkpoint, VerifierKey, parse_checkpoint, parse_note, parse_vkey, verify_checkpoint
+from ledger.checkpoints import check_extends, sign_head
 from ledger.domain import LedgerState
 from ledger.entry import format_entry
 from ledger.errors import ConfigurationError, InputError
@@ -59,6 +60,8 @@ class LogHandle:
     def __init__(self, recorder: SqlRecorder, checkpoint_signer: Signer | None = None) -> None:
         self.recorder = recorder
         self._checkpoint_signer = checkpoint_signer
+        self._known_head: Callable[[], Checkpoint | None] | None = None
+        self._last_signed: Checkpoint | None = None
         self._judging = threading.RLock()
         self._world: StoreWorld | None = None
 
@@ -120,11 +123,22 @@ class LogHandle:
                 f"the key given for signing heads is not the checkpoint key of {vkey.name}",
                 hint="Entry 0 names it; keep exactly that key under the name 'checkpoint'.",
             )
-        return sign_head(self.recorder, self._checkpoint_signer, vkey)
+        for known in (self._last_signed, None if self._known_head is None else self._known_head()):
+            if known is not None:
+                check_extends(self.recorder, known)  # before signing: a key that signs two histories is spent
+        note = sign_head(self.recorder, self._checkpoint_signer, vkey)
+        self._last_signed = verify_checkpoint(note, [vkey])
+        return note
 
-    def use_checkpoint_signer(self, signer: Signer) -> None:
-        """Sign heads with this key from now on."""
+    def sign_heads_with(self, signer: Signer | None, known_head: Callable[[], Checkpoint | None] | None) -> None:
+        """Sign heads with this key from now on.
+
+        Args:
+            signer: the checkpoint key, None when it is not here.
+            known_head: gives a head seen before, which every signed head must extend.
+        """
         self._checkpoint_signer = signer
+        self._known_head = known_head
 
     @property
     def can_sign_heads(self) -> bool:

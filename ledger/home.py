@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from ledger.application import Ledger
 from ledger.checkpoint import Checkpoint
@@ -102,6 +103,37 @@ class Home:
         """
         return Ledger.open(self.url)
 
+    def open_signer(self) -> Ledger:
+        """Open for reading and, where the checkpoint key is here, for signing heads; no actor's key is touched.
+
+        Raises:
+            TrustStateError, VerificationError: as `check`.
+        """
+        ledger = self.open_reader()
+        try:
+            self._ready_to_sign(ledger)
+        except BaseException:
+            ledger.close()
+            raise
+        return ledger
+
+    def _ready_to_sign(self, ledger: Ledger) -> None:
+        keys = self.keystore(ledger.ledgerid)
+        ledger.sign_heads_with(keys.load(CHECKPOINT) if keys.has(CHECKPOINT) else None, self.recall)
+        self.check(ledger)
+
+    def check(self, ledger: Ledger) -> None:
+        """Check that a store holds the ledger pinned here and still extends the head last seen.
+
+        Raises:
+            TrustStateError: it holds another ledger, or the trust state is damaged.
+            VerificationError: the log shrank or forked since this machine last saw it.
+        """
+        self._check_identity(ledger)
+        known = self.recall()
+        if known is not None:
+            check_extends(ledger.recorder, known)
+
     def open(self, actor: str | None = None) -> Ledger:
         """Open for writing as an actor, after checking that the store still extends the head last seen.
 
@@ -117,16 +149,9 @@ class Home:
             raise ConfigurationError("no actor is set to sign as", hint="Name one: --as ACTOR or MUNIMENT_ACTOR.")
         recorder = open_recorder(self.url)
         ledgerid = recorder.identity().ledgerid
-        keys = self.keystore(ledgerid)
-        signer = keys.load(actor)
-        checkpoint = keys.load(CHECKPOINT) if keys.has(CHECKPOINT) else None
-        ledger = Ledger(
-            recorder, actor=actor, signers=[signer], checkpoint_signer=checkpoint, on_close=self._after_writing
-        )
-        self._check_identity(ledger)
-        known = self.recall()
-        if known is not None:
-            check_extends(recorder, known)
+        signer = self.keystore(ledgerid).load(actor)
+        ledger = Ledger(recorder, actor=actor, signers=[signer], on_close=self._after_writing)
+        self._ready_to_sign(ledger)
         return ledger
 
     def _check_identity(self, ledger: Ledger) -> None:
@@ -253,7 +278,7 @@ def _fill(
     passphrase: bytes | None,
 ) -> NewHome:
     (folder / ".gitignore").write_text("*\n", encoding="utf-8")
-    store = url or f"sqlite:///{(folder / 'ledger.db').resolve()}"
+    store = url or f"sqlite:///{quote(str((folder / 'ledger.db').resolve()))}"
     options: dict[str, Any] = {} if rules is None else {"rules": rules}
     new = create_ledger(store, origin, **options)
     values = {"ledger": url or "sqlite:///ledger.db", "actor": new.admin}

@@ -76,6 +76,8 @@ def _text(attributes: Mapping[str, Any], name: str, pattern: re.Pattern[str] | N
         raise InputError(f"payload: the attribute {name!r} is missing")
     if not isinstance(value, str) or not value or len(value) > 255:
         raise InputError(f"payload: {name!r} must be a string of 1 to 255 characters")
+    if not value.isprintable():
+        raise InputError(f"payload: {name!r} holds control characters")
     if pattern is not None and not pattern.fullmatch(value):
         raise InputError(f"payload: {name!r} must be {form}, not {value!r}")
     return value

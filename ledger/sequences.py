@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
+
+from ledger.payload import MAX_SEQUENCE
 
 __all__ = ["Sequences"]
 
@@ -31,11 +34,13 @@ class Sequences:
                 seen.holes.append((seen.last + 1, number - 1))
             seen.last = number
             return True
-        for place, (low, high) in enumerate(seen.holes):
-            if low <= number <= high:  # a late event fills a hole
-                seen.holes[place : place + 1] = [(a, b) for a, b in ((low, number - 1), (number + 1, high)) if a <= b]
-                return True
-        return False
+        place = bisect_right(seen.holes, (number, MAX_SEQUENCE)) - 1
+        low, high = seen.holes[place] if place >= 0 else (0, -1)
+        if not low <= number <= high:
+            return False
+        # A late event fills a part of a hole.
+        seen.holes[place : place + 1] = [(a, b) for a, b in ((low, number - 1), (number + 1, high)) if a <= b]
+        return True
 
     def missing(self) -> list[tuple[str, str, int]]:
         """(actor, emitter, how many numbers below the highest are not in the log), where there are any."""

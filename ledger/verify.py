@@ -180,9 +180,9 @@ class _Pass:
         self.report.size = size
         self.report.root = self.range.root().hex() if self.whole else ""
         self.report.missing = self.sequences.missing()
-        found = {
-            (f.fault, f.index, "" if f.index is not None else f.message): f for f in reversed(self.report.findings)
-        }
+        found: dict[tuple[str, int | None, str], Finding] = {}
+        for item in self.report.findings:  # of a row's findings the first one made says most
+            found.setdefault((item.fault, item.index, "" if item.index is not None else item.message), item)
         self.report.findings[:] = sorted(found.values(), key=lambda finding: _place(finding, size))
         del self.report.findings[MAX_FINDINGS:]
 

@@ -41,7 +41,8 @@ def _edges(event: RecordedEvent) -> Iterator[tuple[str, str, str, str]]:
         case RunStarted() | RunCompleted():
             for ref in body.inputs:
                 yield subject, "input", ref.subject, ref.digest or ""
-            for ref in getattr(body, "outputs", ()):
+            # Only a completed run has outputs; of the others a field of that name is an author's own.
+            for ref in body.outputs if isinstance(body, RunCompleted) else ():
                 yield ref.subject, "output-of", subject, ref.digest or ""
         case VersionRegistered(run=run) if run is not None:
             yield subject, "made-by", run, ""

@@ -146,13 +146,22 @@ def _check_enrolment(world: World, event: RecordedEvent, body: ActorEnrolled) ->
         raise ConflictError(f"the actor {name!r} is already enrolled")
     if body.kind == "service" and body.responsible is None:
         raise InputError("a service needs a responsible person", hint="Name one: --responsible p-…")
-    if body.kind == "service" and actor_of(world, str(body.responsible)) is None:
-        raise InputError(f"the responsible person {body.responsible!r} is not enrolled")
     person = (body.person or name) if body.kind == "person" else body.responsible
+    if person is not None and person != name:
+        _check_person(world, person)
     if "admin" in body.roles and event.actor != ROOT_ACTOR:
         raise NotAllowedError("only the root keys may enrol an admin", hint="Sign with them: --as root.")
     _check_admin(world, event, person, is_person=body.kind == "person")
     _check_new_key(world, event, body.key)
+
+
+def _check_person(world: World, person: str) -> None:
+    """Whoever stands behind an actor is an enrolled person, and not somebody else's second name."""
+    state = actor_of(world, person)
+    if state is None or state.revoked is not None or state.kind != "person" or state.person != person:
+        raise InputError(
+            f"{person!r} is not enrolled as a person of its own", hint="`muniment actor list` shows persons."
+        )
 
 
 def _known_actor(world: World, event: RecordedEvent) -> ActorState:
@@ -170,8 +179,19 @@ def _check_revocation(world: World, event: RecordedEvent, keyid: str | None) -> 
         raise ConflictError(f"the key {keyid[:16]}… is already revoked")
     if actor.revoked is not None:
         raise ConflictError(f"the actor {actor.actor!r} is already revoked")
-    if event.actor != actor.actor:  # giving up one's own key is always allowed
-        _check_admin(world, event, None, is_person=False)
+    if event.actor == actor.actor:  # giving up one's own key is always allowed
+        return
+    _check_admin(world, event, None, is_person=False)
+    if "admin" in actor.roles and event.actor != ROOT_ACTOR:
+        raise NotAllowedError("only the root keys may revoke an admin", hint="Sign with them: --as root.")
+
+
+def _check_acknowledgement(world: World, event: RecordedEvent, body: EntryAcknowledged) -> None:
+    if event.subject.name != world.ledgerid:
+        raise InputError(f"the subject must be this ledger: ledger:{world.ledgerid}")
+    if body.index >= event.index:
+        raise InputError(f"there is no entry {body.index} yet to acknowledge")
+    _check_admin(world, event, None, is_person=False)
 
 
 def check_authority_event(world: World, event: RecordedEvent) -> None:
@@ -189,9 +209,7 @@ def check_authority_event(world: World, event: RecordedEvent) -> None:
             if len(set(body.roots)) < body.threshold:
                 raise InputError("the threshold is larger than the number of root keys")
         case EntryAcknowledged() as body:
-            if body.index >= event.index:
-                raise InputError(f"there is no entry {body.index} yet to acknowledge")
-            _check_admin(world, event, None, is_person=False)
+            _check_acknowledgement(world, event, body)
         case ActorEnrolled() as body:
             _check_enrolment(world, event, body)
         case KeyEnrolled() as body:

@@ -27,7 +27,9 @@ __all__ = [
     "check_evidence",
     "check_identity",
     "independent",
+    "makers_of",
     "marks_of",
+    "passed_evaluation",
     "persons_behind",
     "rule_for",
 ]
@@ -74,15 +76,28 @@ def _same_digest(version: VersionState, name: str, digest: str) -> None:
         raise PolicyError(f"{name} was registered as {version.digest}, and this decision names {digest}")
 
 
-def makers_of(world: World, version: VersionState, request_actors: Iterable[str]) -> frozenset[str]:
-    """Actors behind the request, the run and the registration of a version."""
-    run = None if version.run is None else run_of(world, version.run)
-    return frozenset(request_actors) | version.authors | (frozenset() if run is None else run.authors)
+def makers_of(world: World, version: VersionState, request_actors: Iterable[str]) -> frozenset[str] | None:
+    """Actors behind the request, the run and the registration of a version.
+
+    None when the run is named and not recorded: then nobody knows who is behind it.
+    """
+    authors = frozenset(request_actors) | version.authors
+    if version.run is None:
+        return authors
+    run = run_of(world, version.run)
+    return None if run is None else authors | run.authors
 
 
-def independent(world: World, approvers: Iterable[str], makers: Iterable[str]) -> bool | None:
+def passed_evaluation(version: VersionState) -> bool:
+    """Whether some evaluation passed and the last one of no suite failed."""
+    last = {evaluation.suite: evaluation.verdict for evaluation in version.evaluations}
+    return any(e.verdict == "pass" for e in version.evaluations) and "fail" not in last.values()
+
+
+def independent(world: World, approvers: Iterable[str], makers: Iterable[str] | None) -> bool | None:
     """Whether no person stands on both sides; None when a person cannot be resolved."""
-    approving, making = persons_behind(world, approvers), persons_behind(world, makers)
+    approving = persons_behind(world, approvers)
+    making = None if makers is None else persons_behind(world, makers)
     if approving is None or making is None:
         return None
     return not approving & making
@@ -106,29 +121,34 @@ def _check_decided(world: World, event: RecordedEvent, body: ApprovalGranted | A
     if rule.approvals > 0:
         apart = independent(world, mine, makers_of(world, version, request.actors))
         if apart is None:
-            raise NotAllowedError("a person behind this approval cannot be resolved, so independence is not shown")
+            raise NotAllowedError(
+                "who is behind this version cannot be resolved, so that the approver is another person is not shown",
+                hint=f"Is the run recorded that it names? muniment log {version.run}" if version.run else "",
+            )
         if not apart:
             raise NotAllowedError(
                 f"{name}: the approver must be another person than requester, run author and whoever they acted for",
                 hint="Ask another person with the role approver; `muniment actor list` shows them.",
             )
-    if rule.evaluation and not any(verdict == "pass" for _, verdict in version.evaluations):
+    if rule.evaluation and not passed_evaluation(version):
         raise PolicyError(
-            f"{name} has no passed evaluation, and {body.environment} at tier {version.tier} asks for one",
+            f"{name} has no standing passed evaluation, and {body.environment} at tier {version.tier} asks for one",
             hint=f"Record it: muniment record evaluation {name} --metric auc=… --verdict pass",
         )
-    already = {person for a in version.approvals if a.request == body.request for person in a.actors}
-    if event.actor in already:
+    if any(approval.request == body.request and approval.actor == event.actor for approval in version.approvals):
         raise ConflictError(f"{event.actor!r} has already approved request {body.request}")
 
 
 def approvals_for(world: World, version: VersionState, environment: str, digest: str) -> frozenset[str]:
-    """Distinct persons whose approval of ``digest`` for ``environment`` stands."""
+    """Distinct persons who signed an approval of ``digest`` for ``environment`` that stands and is independent."""
     persons: set[str] = set()
     for approval in version.approvals:
         request = version.requests.get(approval.request)
-        if approval.environment == environment and approval.digest == digest and request and not request.rejected:
-            persons |= persons_behind(world, approval.actors) or frozenset()
+        if (approval.environment, approval.digest) != (environment, digest) or request is None or request.rejected:
+            continue
+        # Judged again: since the approval, more may be known of who made the version.
+        if independent(world, approval.actors, makers_of(world, version, request.actors)):
+            persons |= persons_behind(world, [approval.actor]) or frozenset()
     return frozenset(persons)
 
 
@@ -156,6 +176,8 @@ def check_decision(world: World, event: RecordedEvent) -> None:
             _, version = _version(world, event.payload.subject)
             _same_digest(version, event.payload.subject, body.digest)
             rule_for(world, body.environment, version.tier)
+            if event.payload.id in version.requests:
+                raise ConflictError(f"a request with the id {event.payload.id} exists already")
         case ApprovalGranted() | ApprovalRejected() as body:
             _check_decided(world, event, body)
         case DeploymentRequested() as body:
@@ -197,6 +219,8 @@ def check_identity(world: World, event: RecordedEvent) -> None:
         case VersionRegistered() as body:
             model = model_of(world, event.stream)
             registered = None if model is None else model.versions.get(version or "")
+            if registered is not None and registered.digest == body.digest:
+                _same_registration(event, registered, body)
             known = None if registered is None else registered.digest
         case DatasetRegistered() as body if version is not None:
             state = world.state(event.stream)
@@ -206,6 +230,16 @@ def check_identity(world: World, event: RecordedEvent) -> None:
     if known is not None and known != body.digest:
         raise ConflictError(
             f"{event.payload.subject} is already registered as {known}", hint="Register other bytes as a new version."
+        )
+
+
+def _same_registration(event: RecordedEvent, registered: VersionState, body: VersionRegistered) -> None:
+    """The tier decides which rules hold, so a second registration may not name another."""
+    if (registered.owner, registered.tier, registered.run) != (body.owner, body.tier, body.run):
+        raise ConflictError(
+            f"{event.payload.subject} is already registered with tier {registered.tier}, owner {registered.owner} "
+            f"and run {registered.run}",
+            hint="Register it again with the same values, or as a new version.",
         )
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from ledger.domain.authority import check_authority_event, check_roles, signing_keys
 from ledger.domain.decisions import check_decision, check_evidence, check_identity
 from ledger.domain.recorded import RecordedEvent
-from ledger.domain.world import World
+from ledger.domain.world import World, actor_of
 from ledger.errors import AuthenticationError, InputError, LedgerError
 from ledger.events import Category
 
@@ -45,12 +45,21 @@ def _check_subject(event: RecordedEvent) -> None:
         return
     if kind.kinds and event.subject.kind not in kind.kinds:
         raise InputError(f"{kind.name} is about {' or '.join(kind.kinds)}, not about {event.payload.subject!r}")
+    if not kind.kinds and event.subject.kind in ("actor", "ledger"):
+        raise InputError(f"{kind.name} may be about anything but an actor or a ledger: their streams are authority")
     if kind.versioned is True and event.subject.version is None:
         raise InputError(f"{kind.name} needs a subject with a version: {event.stream}@<version>")
     if kind.versioned is False and event.subject.version is not None:
         raise InputError(f"{kind.name} needs a subject without a version: {event.stream}")
     if event.subject.kind == "deployment" and event.subject.namespace is None:
         raise InputError("a deployment is named deployment:<environment>/<service>")
+
+
+def _check_principal(world: World, event: RecordedEvent) -> None:
+    """Whom an event was done for must be somebody, or nobody could tell whether two persons are two."""
+    behalf = event.payload.on_behalf_of
+    if behalf is not None and actor_of(world, behalf) is None:
+        raise AuthenticationError(f"it was done on behalf of {behalf!r}, who is not enrolled in this ledger")
 
 
 def judge(world: World, event: RecordedEvent) -> Verdict:
@@ -76,6 +85,7 @@ def judge(world: World, event: RecordedEvent) -> Verdict:
             return Verdict("opaque")
         _check_subject(event)
         check_roles(world, event)
+        _check_principal(world, event)
         check_authority_event(world, event)
         check_identity(world, event)
         if event.kind.category is Category.DECISION:

@@ -33,6 +33,7 @@ __all__ = [
     "Authorisation",
     "DatasetState",
     "DeploymentState",
+    "Evaluation",
     "IncidentState",
     "KeyState",
     "LedgerState",
@@ -122,14 +123,24 @@ class ApprovalRequest:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """One granted approval."""
+    """One granted approval; ``actor`` signed it, ``actors`` are all who stand behind it."""
 
     id: str
     index: int
     request: str
     environment: str
     digest: str
+    actor: str
     actors: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One evaluation of a version: where it stands, of which suite, and what it concluded."""
+
+    index: int
+    suite: str
+    verdict: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +153,7 @@ class VersionState:
     run: str | None
     index: int
     authors: frozenset[str]
-    evaluations: tuple[tuple[int, str], ...] = ()
+    evaluations: tuple[Evaluation, ...] = ()
     requests: MappingProxyType[str, ApprovalRequest] = field(default_factory=_no_requests)
     approvals: tuple[Approval, ...] = ()
 
@@ -244,12 +255,15 @@ def _evolve_version(version: VersionState, event: RecordedEvent) -> VersionState
         case EvaluationCompleted() as body:
             # An evaluation of other bytes says nothing about this version.
             if body.digest in (None, version.digest):
-                return replace(version, evaluations=(*version.evaluations, (event.index, body.verdict)))
+                found = Evaluation(event.index, body.suite or "", body.verdict)
+                return replace(version, evaluations=(*version.evaluations, found))
         case ApprovalRequested() as body:
             request = ApprovalRequest(payload.id, event.index, body.environment, body.digest, _actors(event))
             return replace(version, requests=_with(version.requests, payload.id, request))
         case ApprovalGranted() as body:
-            approval = Approval(payload.id, event.index, body.request, body.environment, body.digest, _actors(event))
+            approval = Approval(
+                payload.id, event.index, body.request, body.environment, body.digest, event.actor, _actors(event)
+            )
             return replace(version, approvals=(*version.approvals, approval))
         case ApprovalRejected() as body:
             request = replace(version.requests[body.request], rejected=True)
@@ -283,8 +297,8 @@ def _evolve_deployment(state: DeploymentState | None, event: RecordedEvent) -> D
             return replace(state, live=live, ever_live=state.ever_live | {live})
         case RollbackCompleted() as body:
             # Rolling back ends what was authorised before: the version left must be authorised anew.
-            live = (body.model, body.digest)
-            return replace(state, live=live, ever_live=state.ever_live | {live}, authorisation=None, rollback=None)
+            # What a rollback brought up for the first time does not thereby become a good target.
+            return replace(state, live=(body.model, body.digest), authorisation=None, rollback=None)
     return state
 
 

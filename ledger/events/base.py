@@ -32,6 +32,7 @@ __all__ = [
     "Line",
     "Open",
     "Ref",
+    "RunName",
     "Seen",
     "SubjectName",
     "Text",
@@ -63,6 +64,9 @@ SubjectName = Annotated[
         description="kind:[namespace/]name[@version]",
     ),
 ]
+RunName = Annotated[
+    str, Field(max_length=200, pattern=r"^run:([A-Za-z0-9][A-Za-z0-9._+-]*/)?[A-Za-z0-9][A-Za-z0-9._+-]*$")
+]
 Environment = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
 Tier = Annotated[str, Field(pattern=r"^(low|medium|high)$", description="risk tier: low, medium or high")]
 
@@ -82,6 +86,7 @@ _WORDS = {
         (Line, "write one line without control characters"),
         (Hex32, "write 32 lower-case hex digits"),
         (Hex64, "write 64 lower-case hex digits"),
+        (RunName, "write run:[namespace/]name"),
         (Environment, "write an environment's name, for example prod"),
     )
     for pattern in _patterns(annotated)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ledger.events.base import ActorId, Category, Digest, FactBody, Line, SubjectName, Text, Tier, event
+from ledger.events.base import ActorId, Category, Digest, FactBody, Line, RunName, Text, Tier, event
 
 __all__ = ["VersionRegistered"]
 
@@ -16,7 +16,7 @@ class VersionRegistered(FactBody):
     digest: Digest
     owner: ActorId
     tier: Tier
-    run: SubjectName | None = Field(default=None, description="The run that made it")
+    run: RunName | None = Field(default=None, description="The run that made it, run:name")
     uri: Line | None = None
     format: Line | None = None
     description: Text | None = None

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["open_recorder", "sqlite_path"]
 
+_HINT = "Use sqlite:///path/to/ledger.db or postgresql://…"
+
 
 def sqlite_path(url: str) -> Path:
     """Path of a ``sqlite:///relative`` or ``sqlite:////absolute`` URL."""
@@ -30,7 +32,9 @@ def open_recorder(url: str, *, clock: Callable[[], int] | None = None) -> SqlRec
     Raises:
         ConfigurationError: no backend has this scheme.
     """
-    scheme = url.partition(":")[0]
+    scheme, mark, _ = url.partition("://")
+    if not mark:
+        raise ConfigurationError(f"{url!r} is no URL of a store", hint=_HINT)
     if scheme == "sqlite":
         from ledger.recorders.sqlite import SqliteRecorder  # noqa: PLC0415 - a backend is loaded when it is used
 
@@ -40,6 +44,4 @@ def open_recorder(url: str, *, clock: Callable[[], int] | None = None) -> SqlRec
         from ledger.recorders.postgres import PostgresRecorder  # noqa: PLC0415 - a backend is loaded when it is used
 
         return PostgresRecorder(url, clock)
-    raise ConfigurationError(
-        f"{scheme!r} is no store Muniment knows", hint="Use sqlite:///path/to/ledger.db or postgresql://…"
-    )
+    raise ConfigurationError(f"{scheme!r} is no store Muniment knows", hint=_HINT)

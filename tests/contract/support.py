@@ -49,7 +49,7 @@ def seeded_key(seed: int) -> Ed25519Signer:
     return Ed25519Signer.from_seed(hashlib.sha256(b"contract %d" % seed).digest())
 
 
-# -- a ledger with people in it ---------------------------------------------------------------------
+# -- a ledger with people in it --------------------------------------------------------------------
 
 #: Actor id: (kind, roles, responsible person).
 ACTORS: Mapping[str, tuple[str, tuple[str, ...], str | None]] = {
@@ -81,7 +81,9 @@ class Cast:
     def root(self) -> Ledger:
         return Ledger(self.recorder, actor="root", signers=[self.new.root])
 
-    def enrol(self, actor: str, kind: str, roles: Sequence[str], responsible: str | None = None, seed: int = 0) -> Ledger:
+    def enrol(
+        self, actor: str, kind: str, roles: Sequence[str], responsible: str | None = None, seed: int = 0
+    ) -> Ledger:
         key = seeded_key(seed) if seed else Ed25519Signer.generate()
         enrol_actor(self.admin, actor, key, kind=kind, roles=roles, responsible=responsible)
         self.keys[actor] = key
@@ -132,11 +134,13 @@ def life_of_a_model(cast: Cast) -> dict[str, int]:
     cast.admin.checkpoint()
     found["authorisation"] = commands.authorise(cast["p-deployer"], PROD, MODEL, reason="release").index
     found["deployment"] = commands.record_deployment(cast["p-deployer"], PROD, MODEL).index
-    found["incident"] = cast["p-author"].emit("incident.opened", "incident:1", title="scores drift", deployment=PROD).index
+    found["incident"] = (
+        cast["p-author"].emit("incident.opened", "incident:1", title="scores drift", deployment=PROD).index
+    )
     return found
 
 
-# -- the store, seen by somebody else -----------------------------------------------------------------
+# -- the store, seen by somebody else --------------------------------------------------------------
 
 
 class Raw:
@@ -274,7 +278,9 @@ def audit(url: str, *, first_revision: int | None = 1) -> list[dict[str, Any]]:
     with raw(url) as store:
         ((ledgerid,),) = store.run("SELECT ledgerid FROM $log")
         rows = entries(store)
-        ((size, last_leaf, head_peaks, recorded_at),) = store.run("SELECT size, last_leaf, peaks, recorded_at FROM $head")
+        ((size, last_leaf, head_peaks, recorded_at),) = store.run(
+            "SELECT size, last_leaf, peaks, recorded_at FROM $head"
+        )
         contents = dict(store.run("SELECT position, payload FROM $content"))
         stored = {(level, idx): (bytes(h), bytes(r)) for level, idx, h, r in store.run("SELECT * FROM $tile")}
     assert [row["position"] for row in rows] == list(range(1, size + 1)), "positions are not gapless"
@@ -297,7 +303,7 @@ def audit(url: str, *, first_revision: int | None = 1) -> list[dict[str, Any]]:
     return rows
 
 
-# -- events without an author ---------------------------------------------------------------------------
+# -- events without an author ----------------------------------------------------------------------
 
 
 def filler(count: int, start: int = 0, **columns: Any) -> list[SignedStoredEvent]:
@@ -343,7 +349,7 @@ def fast_folder(tmp_path: Path) -> Path:
     return folder
 
 
-# -- what it costs ---------------------------------------------------------------------------------------
+# -- what it costs ---------------------------------------------------------------------------------
 
 
 class Meter:
@@ -373,7 +379,7 @@ class Meter:
         return found
 
 
-# -- other processes --------------------------------------------------------------------------------------
+# -- other processes -------------------------------------------------------------------------------
 
 
 class Workers:

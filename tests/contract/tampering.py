@@ -18,7 +18,18 @@ from ledger.payload import parse_payload
 from ledger.recorders import open_recorder
 from ledger.trust import Trust
 from ledger.verify import Anchor, Finding, LogVerification, verify_log
-from tests.contract.support import HEADER, TABLES, Cast, Raw, entries, entry_of, life_of_a_model, make_cast, peaks, tiles
+from tests.contract.support import (
+    HEADER,
+    TABLES,
+    Cast,
+    Raw,
+    entries,
+    entry_of,
+    life_of_a_model,
+    make_cast,
+    peaks,
+    tiles,
+)
 from tests.unit.reference_merkle import mth
 
 #: Where each table's rows are looked up.
@@ -34,8 +45,7 @@ def remember_pure_results(patch: pytest.MonkeyPatch) -> None:
     import ledger.replay
 
     patch.setattr("ledger.replay.open_row", lru_cache(maxsize=4096)(ledger.replay.open_row))
-    verify = lru_cache(maxsize=4096)(PublicKey.verify)
-    patch.setattr(PublicKey, "verify", lambda self, signature, message: verify(self, signature, message))
+    patch.setattr(PublicKey, "verify", lru_cache(maxsize=4096)(PublicKey.verify))
 
 
 class Victim:
@@ -125,7 +135,7 @@ def victim(cast: Cast, anchors: Sequence[Anchor]) -> Iterator[Victim]:
         found.recorder.close()
 
 
-# -- small changes --------------------------------------------------------------------------------------------
+# -- small changes ---------------------------------------------------------------------------------
 
 
 def changed_integer(value: int) -> Iterator[int]:
@@ -154,7 +164,7 @@ def changed(value: Any) -> Iterator[Any]:
             raise TypeError(type(value))
 
 
-# -- large changes: everything made to fit again -------------------------------------------------------------------
+# -- large changes: everything made to fit again ---------------------------------------------------
 
 
 class Forger:
@@ -242,7 +252,7 @@ class Forger:
         return place
 
 
-# -- the victim ---------------------------------------------------------------------------------------------------
+# -- the victim ------------------------------------------------------------------------------------
 
 
 def sixteen(url: str) -> tuple[Cast, dict[str, int]]:

@@ -30,7 +30,7 @@ from ledger.errors import (
     StorageError,
     VerificationError,
 )
-from ledger.keys import Ed25519Signer
+from ledger.keys import Ed25519Signer, format_public_key
 from ledger.recorders import open_recorder
 from ledger.recorders.append import StaleReadError, Unit
 from ledger.recorders.sql import SqlRecorder
@@ -80,7 +80,7 @@ def stored(outcome: Any) -> list[Any]:
     return outcome
 
 
-# -- positions, batches, retries ---------------------------------------------------------------------
+# -- positions, batches, retries -------------------------------------------------------------------
 
 
 def test_positions_are_gapless_over_batches_conflicts_and_retries(recorder: SqlRecorder, quick_url: str):
@@ -213,7 +213,70 @@ def test_a_batch_of_envelopes_in_order_and_again(quick_url: str):
         cast.admin.append_batch([b"x" * 6_000_000] * 3)
 
 
-def signed(
+def test_a_batch_is_appended_whole_or_not_at_all(quick_url: str):
+    cast = make_cast(quick_url, actors=("p-author",))
+    before = audit(quick_url)
+    good = [signed(cast, "p-author", "external.observed", "external:x", {"system": "s"}, n) for n in (1, 2)]
+    clash = signed(cast, "p-author", "external.observed", "external:x", {"system": "s"}, 2)
+    forbidden = signed(
+        cast, "p-author", "approval.requested", "model:none@1", {"environment": "prod", "digest": digest("x")}, 3
+    )
+    for last, error in ((clash, ConflictError), (forbidden, PolicyError), (b"{}", InputError)):
+        with pytest.raises(error):
+            cast.admin.append_batch([*good, last])
+        assert audit(quick_url) == before
+    assert cast.admin.append_batch([]) == []
+    assert [receipt.existing for receipt in cast.admin.append_batch(good)] == [False, False]
+    with pytest.raises(ConflictError):
+        cast.admin.append_batch([*good, clash])
+
+
+def test_an_event_of_a_batch_stands_on_those_before_it(quick_url: str):
+    """Enrol, register, evaluate, ask and approve in one transaction; in another order nothing of it is legal."""
+    cast = make_cast(quick_url, actors=("p-author", "p-approver"))
+    cast.keys["bot"] = Ed25519Signer.generate()
+    body = {"kind": "service", "roles": ["emitter"], "responsible": "p-author",
+            "key": format_public_key(cast.keys["bot"].public)}  # fmt: skip
+    request = "01890000-0000-7000-8000-000000000077"
+    decision = {"environment": "prod", "digest": digest("m")}
+    enrolment, _ = build_payload(
+        ledgerid=cast.admin.ledgerid, actor="p-admin", type="actor.enrolled", subject="actor:bot", data=body,
+        emitter="0189aaaa-0000-7000-8000-000000000001", sequence=1,
+    )  # fmt: skip
+    batch = [
+        format_envelope(sign_payload(enrolment, [cast.keys["p-admin"], cast.keys["bot"]])),
+        signed(
+            cast, "bot", "version.registered", "model:m@1", {"digest": digest("m"), "owner": "p-author", "tier": "high"}
+        ),
+        signed(cast, "bot", "evaluation.completed", "model:m@1", {"metrics": {}, "verdict": "pass"}, 2),
+        signed(cast, "bot", "approval.requested", "model:m@1", decision, 3, request),
+        signed(
+            cast, "p-approver", "approval.granted", "model:m@1", {**decision, "request": request, "rationale": "fit"}
+        ),
+    ]
+    for wrong in (batch[::-1], batch[1:], [batch[0], *batch[2:]], [*batch[:3], batch[4]]):
+        with pytest.raises(LedgerError):
+            cast.admin.append_batch(wrong)
+    size = cast.recorder.head().size
+    assert [receipt.index - size for receipt in cast.admin.append_batch(batch)] == [0, 1, 2, 3, 4]
+    assert [receipt.existing for receipt in cast.admin.append_batch(batch)] == [True] * 5
+    report = verify_log(cast.recorder, cast.new.trust)
+    assert report.ok, report.findings
+    audit(quick_url)
+
+
+def test_a_batch_of_which_a_part_is_recorded_meanwhile_is_judged_again(quick_url: str):
+    cast = make_cast(quick_url, actors=("p-author",))
+    batch = [signed(cast, "p-author", "external.observed", "external:x", {"system": "s"}, n) for n in (1, 2, 3)]
+    with before_append(cast.recorder, lambda: cast.admin.append(batch[1])) as race:
+        receipts = cast.admin.append_batch(batch)
+    assert [receipt.existing for receipt in receipts] == [False, True, False]
+    assert race.calls > 1
+    assert len({receipt.index for receipt in receipts}) == 3
+    audit(quick_url)
+
+
+def signed(  # noqa: PLR0917
     cast: Cast, actor: str, type: str, subject: str, data: Any, sequence: int = 1, event_id: str | None = None
 ) -> bytes:
     """An envelope made outside the ledger, by an emitter of its own."""
@@ -230,7 +293,7 @@ def signed(
     return format_envelope(sign_payload(payload, [cast.keys[actor]]))
 
 
-# -- what was judged is what is appended ----------------------------------------------------------------
+# -- what was judged is what is appended -----------------------------------------------------------
 
 
 class before_append:  # noqa: N801 - reads as a statement
@@ -274,7 +337,9 @@ def test_a_retry_with_its_old_expectation_gives_the_first_receipt(quick_url: str
     for subject in ("dataset:d@1", "external:x"):
         kind = "dataset.registered" if subject.startswith("dataset") else "external.observed"
         stream = subject.partition("@")[0]
-        envelope = signed(cast, "p-author", kind, subject, body | ({} if stream == "dataset:d" else {"system": "s"}), len(subject))
+        envelope = signed(
+            cast, "p-author", kind, subject, body | ({} if stream == "dataset:d" else {"system": "s"}), len(subject)
+        )
         first = cast.admin.append(envelope, expect={stream: 0})
         again = cast.admin.append(envelope, expect={stream: 0})
         assert (again.index, again.existing) == (first.index, True)
@@ -373,7 +438,7 @@ def test_a_ledger_that_never_settles_gives_up_with_a_conflict(quick_url: str):
     assert caught.value.hint
 
 
-# -- the clock --------------------------------------------------------------------------------------------
+# -- the clock -------------------------------------------------------------------------------------
 
 
 def test_a_clock_more_than_five_seconds_behind_refuses_and_names_both_times(quick_url: str):
@@ -412,7 +477,7 @@ def test_the_stores_own_clock_is_the_time(quick_url: str):
     assert abs(recorded - time.time_ns() // 1000) < 60_000_000
 
 
-# -- append-only --------------------------------------------------------------------------------------------
+# -- append-only -----------------------------------------------------------------------------------
 
 
 def changes(table: str, column: str) -> list[str]:
@@ -526,7 +591,9 @@ def test_a_head_is_signed_only_over_what_was_read_again(quick_url: str):
 
 def test_a_head_is_not_signed_with_another_key(quick_url: str):
     cast = make_cast(quick_url, actors=())
-    wrong = Ledger(cast.recorder, actor="p-admin", signers=[cast.new.admin_key], checkpoint_signer=Ed25519Signer.generate())
+    wrong = Ledger(
+        cast.recorder, actor="p-admin", signers=[cast.new.admin_key], checkpoint_signer=Ed25519Signer.generate()
+    )
     wrong.emit("incident.opened", "incident:1", title="x")
     before = cast.recorder.last_checkpoint()
     with pytest.raises(ConfigurationError, match="checkpoint key"):
@@ -536,7 +603,7 @@ def test_a_head_is_not_signed_with_another_key(quick_url: str):
     assert verify_log(cast.recorder, cast.new.trust).ok
 
 
-# -- no tables but where they are made ------------------------------------------------------------------------
+# -- no tables but where they are made -------------------------------------------------------------
 
 
 def schema_of(url: str) -> list[Any]:
@@ -561,6 +628,16 @@ def test_only_create_makes_tables(quick_url: str):
     with Ledger.open(quick_url) as ledger:
         ledger.recorder.rows(0, 10)
     assert schema_of(quick_url) == before
+
+
+def test_what_cannot_be_opened_or_made_leaves_no_connection(store_url: str, stores_closed: list[Any]):
+    with pytest.raises(ConfigurationError):
+        Ledger.open(store_url)
+    create_ledger(store_url, ORIGIN).ledger.close()
+    with pytest.raises(ConfigurationError):
+        create_ledger(store_url, ORIGIN)
+    assert len(stores_closed) == 3
+    assert [store._connection for store in stores_closed] == [None, None, None]
 
 
 def test_opening_what_is_not_there_makes_nothing(store_url: str, tmp_path: Path):
@@ -661,7 +738,7 @@ def test_postgres_is_durable_whatever_the_role_is_set_to(postgres_url: str):
     recorder.close()
 
 
-# -- nothing grows with the log -----------------------------------------------------------------------------
+# -- nothing grows with the log --------------------------------------------------------------------
 
 
 def measure(url: str, cast: Cast, model: str) -> dict[str, tuple[int, int, int]]:
@@ -693,7 +770,9 @@ def test_opening_and_appending_read_no_more_in_a_larger_log(quick_url: str):
     large = measure(quick_url, cast, "model:two@1")
     for what in ("open", "first fact", "second fact"):
         assert large[what][:2] == small[what][:2], what
-        assert large[what][2] <= small[what][2] * 1.1 + 200, f"{what}: SQLite steps {small[what][2]} to {large[what][2]}"
+        assert large[what][2] <= small[what][2] * 1.1 + 200, (
+            f"{what}: SQLite steps {small[what][2]} to {large[what][2]}"
+        )
     statements, rows, _ = large["decision"]
     assert statements <= small["decision"][0] + 4, "one or two statements a tile level"
     # `seen` is computed twice, here from the roots of 18 tiles and from 3 leaves more.

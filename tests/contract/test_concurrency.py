@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from ledger import commands
 from ledger.application import Ledger
 from ledger.emission import build_payload
-from ledger.envelope import format_envelope, sign_payload
+from ledger.envelope import format_envelope, sign_payload, verify_envelope
 from ledger.errors import AuthenticationError, ConflictError
 from ledger.recorders import open_recorder
 from ledger.recorders.postgres_store import PostgresStore
@@ -61,7 +62,7 @@ def test_eight_processes_at_once(store_url: str):
     rows = check(cast, PROCESSES * EVENTS, before)
     assert max(Counter(row["stream"] for row in rows).values()) > 30, "they met in the same streams"
     authors = [row["actor"] for row in rows[before:]]
-    turns = sum(left != right for left, right in zip(authors, authors[1:], strict=False))
+    turns = sum(left != right for left, right in pairwise(authors))
     assert turns > PROCESSES * 2, "they took turns"
 
 
@@ -152,7 +153,7 @@ def test_threads_that_append_foreign_envelopes_while_others_read(quick_url: str)
         while not stop.is_set():
             version = commands.version_state(gateway, MODEL)
             assert len(version.evaluations) >= seen, "an answer went back in time"
-            indexes = [index for index, _ in version.evaluations]
+            indexes = [evaluation.index for evaluation in version.evaluations]
             assert indexes == sorted(set(indexes)), "an evaluation was folded twice"
             seen = len(indexes)
         return seen
@@ -179,8 +180,6 @@ def test_a_reader_does_not_refresh_the_world_under_a_judge(quick_url: str, monke
     def meanwhile() -> None:
         admin.emit("key.revoked", "actor:p-author", keyid=cast.keys["p-author"].public.keyid, reason="stolen")
         author.world.refresh()
-
-    from ledger.application import verify_envelope
 
     def verify(*args: Any) -> Any:
         if not threads:

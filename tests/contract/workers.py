@@ -1,7 +1,7 @@
 """A process that forks writers on demand, so that each of them starts warm and is on its own.
 
-It never opens a store itself. It reads one JSON object a line and answers on stdout, where its children write too: every
-line is one ``write``, so lines stay whole even when their writer is killed.
+It never opens a store itself. It reads one JSON object a line and answers on stdout, where its children write too:
+every line is one ``write``, so lines stay whole even when their writer is killed.
 
     {"mode": ..., "url": ..., "actor": ..., "seed": ..., "tag": ...}    fork a writer; answers ``pid TAG PID``
     {"mode": "sync"}                                                    answers ``synced`` once all children are gone

@@ -53,7 +53,9 @@ class MemoryLog:
 
     def tile_roots(self, level: int, start: int, stop: int) -> list[bytes]:
         width = 256 ** (level + 1)
-        return [mth(self.leaf_hashes(n * width, n * width + width)) for n in range(start, min(stop, self.size // width))]
+        return [
+            mth(self.leaf_hashes(n * width, n * width + width)) for n in range(start, min(stop, self.size // width))
+        ]
 
     def tiles(self, level: int, start: int, limit: int) -> list[Tile]:
         return []
@@ -91,7 +93,8 @@ def worlds(log: MemoryLog) -> tuple[list[dict[str, State | None]], MemoryWorld, 
     streams = sorted({row.entry.stream for row in rows})
     view = View([])
     world = MemoryWorld(log.identity().ledgerid, view)
-    found, verdicts = [{stream: world.state(stream) for stream in streams}], []
+    found = [{stream: world.state(stream) for stream in streams}]
+    verdicts: list[str] = []
     for row in rows:
         judged = judge_row(world, row)
         verdicts.append(judged.verdict.kind)

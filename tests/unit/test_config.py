@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,7 @@ def user(text: str) -> None:
     (config_folder() / "config.toml").write_text(text)
 
 
-# -- where ------------------------------------------------------------------------------------------------------
+# -- where -----------------------------------------------------------------------------------------
 
 
 def test_the_nearest_folder_upwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -68,7 +67,7 @@ def test_a_url_is_taken_as_it_is(tmp_path: Path):
     assert (settings.url, settings.folder, settings.origins) == (url, None, {"ledger": "--ledger"})
 
 
-# -- which value wins -------------------------------------------------------------------------------------------
+# -- which value wins ------------------------------------------------------------------------------
 
 
 def test_the_order_of_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -114,7 +113,7 @@ def test_relative_paths_belong_to_where_they_are_written(tmp_path: Path, monkeyp
     assert load_settings("sqlite:///flag.db", start=work).url == f"sqlite:///{work}/flag.db"
 
 
-# -- bad files ----------------------------------------------------------------------------------------------------
+# -- bad files -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -148,17 +147,19 @@ def test_a_bad_user_file_is_said_too(tmp_path: Path):
         load_settings(start=tmp_path)
 
 
-# -- writing -------------------------------------------------------------------------------------------------------
+# -- writing ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", ["plain", 'a "quoted" word', "back\\slash", "tab\there", "line\nbreak", "ünï", "a#b", ""])
+@pytest.mark.parametrize(
+    "value", ["plain", 'a "quoted" word', "back\\slash", "tab\there", "line\nbreak", "ünï", "a#b", ""]
+)
 def test_what_is_written_is_read(tmp_path: Path, value: str):
     (tmp_path / FOLDER).mkdir()
     write_settings(tmp_path / FOLDER, {"ledger": "sqlite:////x.db", "actor": value})
     assert load_settings(start=tmp_path).actor == (value or None)
 
 
-# -- URLs and the files they mean ---------------------------------------------------------------------------------
+# -- URLs and the files they mean ------------------------------------------------------------------
 
 
 AWKWARD = ("plain", "with space", "a#b", "a%20b", "a?b", "ünï", "100%", "a+b", "a;b", "a&b=c")
@@ -195,4 +196,4 @@ def test_a_scheme_nobody_knows(url: str):
 def test_the_users_folders_are_the_users(isolated_environment: Path):
     assert config_folder() == isolated_environment / ".config" / "muniment"
     assert state_folder() == isolated_environment / ".local" / "state" / "muniment"
-    assert not os.path.exists(config_folder())
+    assert not config_folder().exists()

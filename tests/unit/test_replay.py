@@ -39,8 +39,11 @@ def history(folder: Path, seed: int, steps: int = 40) -> MemoryLog:
                 twin["content"] = donor["content"].replace(donor["id"].encode(), twin["id"].encode())
                 twin["emitter"] = f"{chance.randrange(16**8):08x}-0000-4000-8000-000000000001"
                 if chance.random() < 0.7:  # signed by its author, and yet it may be illegal at this place
-                    key = next(k for k in cast.keys.values() if k.public.keyid in donor["keys"]) if any(
-                        k.public.keyid in donor["keys"] for k in cast.keys.values()) else None
+                    key = (
+                        next(k for k in cast.keys.values() if k.public.keyid in donor["keys"])
+                        if any(k.public.keyid in donor["keys"] for k in cast.keys.values())
+                        else None
+                    )
                     if key is not None:
                         twin["content"] = twin["content"].replace(donor["emitter"].encode(), twin["emitter"].encode())
                         envelope = format_envelope(sign_payload(twin["content"], [key]))
@@ -181,7 +184,7 @@ def test_a_hash_that_is_missing_is_no_root(folder: Path):
         del log.leaf_hashes
 
 
-# -- one row ----------------------------------------------------------------------------------------------------
+# -- one row ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -235,7 +238,9 @@ def test_a_payload_that_is_no_event_is_void_by_schema(row: Row):
 
     payload = b'{"specversion":"1.0"}'
     bad = replace(row, payload=payload, entry=replace(row.entry, payload=hashlib.sha256(payload).hexdigest()))
-    envelope = format_envelope(__import__("ledger.envelope").envelope.Envelope(payload, parse_signatures(row.signatures or b"")))
+    envelope = format_envelope(
+        __import__("ledger.envelope").envelope.Envelope(payload, parse_signatures(row.signatures or b""))
+    )
     bad = replace(bad, entry=replace(bad.entry, envelope=hashlib.sha256(envelope).hexdigest()))
     assert entry_hash(bad.entry)
     with pytest.raises(VerificationError) as caught:
