@@ -59,6 +59,7 @@ def _result(found: LogVerification) -> dict[str, Any]:
             for f in found.findings
         ],
         "acknowledged": [{"index": index, "reason": reason} for index, reason in found.acknowledged],
+        "opaque": found.opaque,
         "missing_sequences": [
             {"actor": actor, "emitter": emitter, "missing": count} for actor, emitter, count in found.missing
         ],
@@ -91,6 +92,9 @@ def _text(app: App, /, found: LogVerification, *, first_use: bool, pinned: bool)
         out.print(styled("? the ledger's identity is not pinned here: it is what entry 0 says", "yellow"))
     for index, reason in found.acknowledged:
         out.print(styled(f"  acknowledged void entry {index}: {reason}"))
+    if found.opaque:
+        words = f"{len(found.opaque)} entries are of types this Muniment does not know, the first at {found.opaque[0]}"
+        out.print(styled(f"? {words}", "yellow"))
     for actor, emitter, count in found.missing:
         out.print(styled(f"? {count} event(s) of emitter {emitter} of {actor} are not in the log", "yellow"))
 

@@ -58,6 +58,7 @@ class LogVerification:
         anchored_size: largest size an anchor vouches for, 0 when UNANCHORED throughout.
         anchored_by: who vouches for it.
         missing: (actor, emitter, number of sequence numbers not in the log).
+        opaque: indexes of entries of types this version does not know; they change no state here.
     """
 
     ledgerid: str
@@ -71,6 +72,7 @@ class LogVerification:
     anchored_size: int = 0
     anchored_by: str = ""
     missing: list[tuple[str, str, int]] = field(default_factory=list)
+    opaque: list[int] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:

@@ -24,6 +24,7 @@ from ledger.stored import LogReader, Row, TreeReader
 __all__ = ["ContentError", "Judged", "StoreWorld", "WorldAt", "header_of", "judge_row", "open_row"]
 
 _JUDGED_CACHE = 8192
+_CLOCK_TOLERANCE = 5_000_000  # microseconds an author's clock may run ahead without remark
 _AUTHORITY_KINDS = ("ledger:", "actor:")
 
 
@@ -113,7 +114,7 @@ def judge_row(world: World, row: Row) -> Judged:
         bad = VerificationError(error.message, fault="signature", index=index)
         return Judged(row, event, Verdict("void", bad))
     if verdict.kind == "valid":
-        verdict = Verdict("valid", marks=marks_of(world, event))
+        verdict = Verdict("valid", marks=marks_of(world, event) + _time_marks(row, event))
     return Judged(row, event, verdict)
 
 
@@ -126,6 +127,12 @@ class _Fold:
     indexes: list[int] = field(default_factory=list)  # a state changed after this index
     states: list[State | None] = field(default_factory=list)
     revisions: list[tuple[int, int]] = field(default_factory=list)  # (index, revision) of every row, void or not
+
+
+def _time_marks(row: Row, event: RecordedEvent) -> tuple[str, ...]:
+    """Nothing is recorded before it happened; a claim that says so is shown with a mark."""
+    ahead = event.payload.occurred_at - row.entry.recorded_at
+    return ("future-dated",) if ahead > _CLOCK_TOLERANCE else ()
 
 
 class StoreWorld:

@@ -6,6 +6,7 @@ Nothing here knows SQL: verification and judging read through `LogReader`, whate
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -136,6 +137,15 @@ class LogReader(Protocol):
 
     def last_checkpoint(self) -> StoredCheckpoint | None:
         """The largest signed head."""
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """A block in which everything read is of one moment, whoever appends meanwhile."""
+
+    def repeated_ids(self) -> Sequence[int]:
+        """Indexes of entries whose author's id stands at an earlier entry too, at most ten."""
+
+    def structure_faults(self) -> Sequence[str]:
+        """What is wrong with tables and indexes themselves, so that reading one way and another could differ."""
 
     def counts(self) -> tuple[int, int, int, int]:
         """Numbers of rows of entries, contents, full tiles, and tiles at levels no log reaches."""

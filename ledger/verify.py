@@ -13,6 +13,7 @@ from ledger.checkpoint import VerifierKey, parse_vkey
 from ledger.domain import LedgerState, MemoryWorld
 from ledger.entry import ZERO_HASH, entry_hash
 from ledger.errors import InputError, NothingToVerifyError, VerificationError
+from ledger.events import Category
 from ledger.findings import MAX_FINDINGS, Anchor, Finding, LogVerification
 from ledger.headcheck import HeadCheck
 from ledger.identity import Trust
@@ -76,6 +77,7 @@ class _Pass:
         self.sequences = Sequences()
         self.revisions: dict[str, int] = {}
         self.voids: dict[int, Finding] = {}
+        self.opaque: set[int] = set()
         self.prev: set[str] = {ZERO_HASH}
         self.recorded_at = 0
         self.authority = -1
@@ -151,8 +153,10 @@ class _Pass:
         if error is None:
             if judged.event is not None and judged.verdict.kind == "valid":
                 self.world.apply(judged.event)
-                if judged.event.kind is not None and judged.event.kind.category.value == "authority":
+                if judged.event.kind is not None and judged.event.kind.category is Category.AUTHORITY:
                     self.authority = index
+            elif judged.verdict.kind == "opaque":
+                self.opaque.add(index)
             return
         fault = error.fault if isinstance(error, VerificationError) else judged.verdict.fault
         finding = Finding(fault, index, f"it is void: {error.message}")
@@ -180,6 +184,7 @@ class _Pass:
         self.report.size = size
         self.report.root = self.range.root().hex() if self.whole else ""
         self.report.missing = self.sequences.missing()
+        self.report.opaque = sorted(self.opaque)
         found: dict[tuple[str, int | None, str], Finding] = {}
         for item in self.report.findings:  # of a row's findings the first one made says most
             found.setdefault((item.fault, item.index, "" if item.index is not None else item.message), item)
@@ -196,8 +201,9 @@ class _Pass:
             expected = (self.last_stored_leaf, self.range.to_bytes(), self.recorded_at)
             if (head.last_leaf, head.peaks, head.recorded_at) != expected:
                 self.add("head", None, "the head row does not fit the last entry")
-            # Void authority entries moved it too, so a head row further on than ours is only suspicious.
-            if head.authority != self.authority and head.authority not in self.voids:
+            # Authority entries that are void here, or of a newer version's types, moved it too.
+            unknown = self.voids.keys() | self.opaque
+            if head.authority != self.authority and head.authority not in unknown:
                 self.add("head", None, f"the head row says authority {head.authority}, and the log {self.authority}")
 
     def _check_rest(self, size: int) -> None:
@@ -207,6 +213,8 @@ class _Pass:
             self.add("head", None, f"the store has {entries} rows of entries, and {size} of them follow each other")
         if contents > entries:
             self.add("payload", None, f"the store has {contents} contents for {entries} entries")
+        for index in self.log.repeated_ids():
+            self.add("header", index, "its author's event id stands at an earlier entry too")
         if self.whole and (tiles != self.tiles.count or odd_tiles):
             self.add(
                 "tree", None, f"the store has {tiles} full tiles, and a log of {size} entries has {self.tiles.count}"
@@ -269,12 +277,19 @@ def verify_log(
         NothingToVerifyError: the log is empty and no anchor says that it should not be.
         StorageError: the store failed.
     """
-    check = _Pass(log, trust, anchors)
-    total = check.head.size
-    if total == 0 and not log.rows(0, 1) and not anchors:
-        raise NothingToVerifyError("the log is empty: there is nothing to verify")
-    for checked in _feed(log, check):
-        if progress is not None:
-            progress(checked, total)
-    check.finish()
+    with log.snapshot():  # others may append meanwhile
+        broken = log.structure_faults()
+        if broken:
+            # Tables that are not ours, or an index that disagrees with its table, make every reading doubtful.
+            report = LogVerification("", "")
+            report.findings.extend(Finding("head", None, f"the store itself is damaged: {words}") for words in broken)
+            return report
+        check = _Pass(log, trust, anchors)
+        total = check.head.size
+        if total == 0 and not log.rows(0, 1) and not anchors:
+            raise NothingToVerifyError("the log is empty: there is nothing to verify")
+        for checked in _feed(log, check):
+            if progress is not None:
+                progress(checked, total)
+        check.finish()
     return check.report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from typing import Any
 
 __all__ = ["Change", "diff"]
@@ -52,6 +53,8 @@ def diff(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
         if a == b:
             continue
         ratio = float(b) / float(a) if _number(a) and _number(b) and a else None  # type: ignore[arg-type]
+        if ratio is not None and not isfinite(ratio):
+            ratio = None
         found.append({"field": field, "before": a, "after": b, "ratio": ratio})
     return sorted(found, key=lambda change: (-_size(change), change["field"]))
 

@@ -9,7 +9,7 @@ from ledger.replay import Judged
 from ledger.strictjson import format_json, parse_json
 from projections.base import Column, RowOf, Selection, Table, ViewReader
 
-__all__ = ["JOURNAL", "Journal", "JournalRow", "journal_rows", "short_type"]
+__all__ = ["JOURNAL", "Journal", "JournalRow", "journal_rows", "occurred_at", "short_type"]
 
 JOURNAL: Final = Table(
     "journal",
@@ -44,6 +44,15 @@ def short_type(topic: str) -> str:
     return topic.removeprefix("muniment.").rpartition(".")[0]
 
 
+def occurred_at(judged: Judged) -> int:
+    """When an event occurred, by its author's claim, but never after it was recorded.
+
+    A claim from the future is marked ``future-dated`` and cannot hold a place in front of what is recorded later.
+    """
+    recorded = judged.row.entry.recorded_at
+    return recorded if judged.event is None else min(judged.event.payload.occurred_at, recorded)
+
+
 class Journal:
     """The journal projection."""
 
@@ -65,7 +74,7 @@ class Journal:
                 entry.subject,
                 entry.actor,
                 (payload and payload.on_behalf_of) or "",
-                entry.recorded_at if payload is None else payload.occurred_at,
+                occurred_at(judged),
                 entry.recorded_at,
                 (payload and payload.correlationid) or "",
                 (payload and payload.causationid) or "",

@@ -12,6 +12,7 @@ from ledger.events.models import VersionRegistered
 from ledger.events.runs import RunCompleted, RunStarted
 from ledger.replay import Judged
 from projections.base import Column, RowOf, Table, ViewReader
+from projections.journal import occurred_at
 
 __all__ = ["EDGE", "Lineage", "digests_read", "upstream"]
 
@@ -31,6 +32,7 @@ EDGE: Final = Table(
 #: Relations that carry a fault downstream; being measured on a data set or deployed does not.
 MADE_FROM: Final = ("input", "made-by", "derived-from", "output-of")
 _MAX_DEPTH = 64
+_CHUNK = 500
 
 
 def _edges(event: RecordedEvent) -> Iterator[tuple[str, str, str, str]]:
@@ -68,7 +70,7 @@ class Lineage:
             return
         edges = {edge[:3]: edge[3] for edge in _edges(event)}  # one event names a pair and its relation once
         for (downstream, relation, upstream_name), digest in sorted(edges.items()):
-            yield EDGE, (event.index + 1, downstream, relation, upstream_name, digest, event.payload.occurred_at)
+            yield EDGE, (event.index + 1, downstream, relation, upstream_name, digest, occurred_at(judged))
 
 
 def upstream(views: ViewReader, subject: str, *, size: int) -> dict[str, int]:
@@ -85,8 +87,11 @@ def upstream(views: ViewReader, subject: str, *, size: int) -> dict[str, int]:
     found = {subject: 0}
     frontier = [subject]
     for depth in range(1, _MAX_DEPTH):
-        where = [("downstream", "IN", frontier), ("position", "<=", size), ("relation", "IN", MADE_FROM)]
-        names = {row["upstream"] for row in views.select(EDGE, where)}
+        names = set()
+        for start in range(0, len(frontier), _CHUNK):  # stores limit the number of parameters
+            part = frontier[start : start + _CHUNK]
+            where = [("downstream", "IN", part), ("position", "<=", size), ("relation", "IN", MADE_FROM)]
+            names |= {row["upstream"] for row in views.select(EDGE, where)}
         frontier = sorted(names - found.keys())
         if not frontier:
             break

@@ -15,7 +15,7 @@ from ledger.replay import Judged
 from ledger.strictjson import format_json, parse_json
 from projections.asof import AsOf
 from projections.base import Column, RowOf, Selection, Table, ViewReader
-from projections.journal import short_type
+from projections.journal import occurred_at, short_type
 
 __all__ = ["CHANGE", "ModelStateView", "live_at", "state_as_of"]
 
@@ -69,7 +69,7 @@ class ModelStateView:
         yield (
             CHANGE,
             (
-                event.index + 1, group, event.stream, kind, model, event.actor, event.payload.occurred_at,
+                event.index + 1, group, event.stream, kind, model, event.actor, occurred_at(judged),
                 judged.row.entry.recorded_at, ",".join(judged.verdict.marks), event.payload.id,
                 format_json(keep).decode(),
             ),
@@ -86,8 +86,11 @@ def _changes(views: ViewReader, as_of: AsOf, where: Selection) -> list[Change]:
         row["index"] = row.pop("position") - 1
         row["data"] = parse_json(row["data"].encode(), what="view")
         row["marks"] = row["marks"].split(",") if row["marks"] else []
-    # What was true at a time follows occurrence; the log decides between equals.
-    return sorted(found, key=lambda row: (row["occurred_at"], row["index"]))
+    # What was live follows occurrence, also when it was reported late. Decisions hold in the order of the log: whoever
+    # decides cannot choose by a date which decision comes last.
+    decided = sorted((row for row in found if row["kind"] == "model"), key=lambda row: row["index"])
+    happened = (row for row in found if row["kind"] != "model")
+    return decided + sorted(happened, key=lambda row: (row["occurred_at"], row["index"]))
 
 
 def _stamp(change: Change) -> dict[str, Any]:
@@ -142,6 +145,8 @@ def _fold_deployment(state: dict[str, Any], change: Change) -> None:
         state["authorised"] = item
     elif kind in ("deployment.completed", "rollback.completed"):
         state["previous"], state["live"] = state["live"], item
+        if kind == "rollback.completed":
+            state["authorised"] = None  # what was left must be authorised anew
 
 
 def _new_deployment(name: str) -> dict[str, Any]:

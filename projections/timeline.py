@@ -91,7 +91,8 @@ class _Collector:
 
 def _collect(views: ViewReader, as_of: AsOf, found: _Incident, before: int, after: int) -> _Collector:
     start = found.opened["occurred_at"] - before
-    end = (found.closed or {}).get("occurred_at")
+    # A closing dated before the opening cannot empty the window.
+    end = None if found.closed is None else max(found.opened["occurred_at"], found.closed["recorded_at"])
     stop = None if end is None else end + after
     collector = _Collector(views, as_of.size)
     collector.add(found.rows, "incident")

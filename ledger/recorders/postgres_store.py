@@ -160,6 +160,13 @@ class PostgresStore:
             cursor.executemany(self._sql(text).encode(), parameters)
 
     @contextmanager
+    def reading(self) -> Iterator[None]:
+        """A read transaction: everything read inside is of one moment."""
+        with self.writing():
+            self.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield
+
+    @contextmanager
     def writing(self) -> Iterator[None]:
         """A transaction whose failures are ours."""
         try:

@@ -55,6 +55,9 @@ class SqlStore(Protocol):
     def run_many(self, text: str, parameters: Sequence[Fields]) -> None:
         """Run one portable statement for each tuple of parameters."""
 
+    def reading(self) -> AbstractContextManager[None]:
+        """A read transaction: everything read inside is of one moment."""
+
     def writing(self) -> AbstractContextManager[None]:
         """A write transaction: committed durably at the end, rolled back on any exception."""
 
@@ -75,6 +78,7 @@ class SqlRecorder(ProcessRecorder):
         self._run = store.run
         self._run_many = store.run_many
         self._writing = store.writing
+        self.snapshot = store.reading
         self.close = store.close
         self._clock = clock
         self._identity: LogIdentity | None = None
@@ -232,6 +236,18 @@ class SqlRecorder(ProcessRecorder):
         )
         entries, contents, tiles, odd = found[0]
         return entries, contents, tiles, odd
+
+    def repeated_ids(self) -> list[int]:
+        """See `LogReader.repeated_ids`; rows are compared, not looked up in an index."""
+        unindexed = "NOT INDEXED" if self.backend == "sqlite" else ""
+        found = self._run(
+            f"SELECT max(position) FROM $entry {unindexed} GROUP BY id, actor HAVING count(*) > 1 ORDER BY 1 LIMIT 10"  # noqa: S608
+        )
+        return [position - 1 for (position,) in found]
+
+    def structure_faults(self) -> list[str]:
+        """See `LogReader.structure_faults`."""
+        return []
 
     # -- writing (append.Transaction) --------------------------------------------------------
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+import apsw
+
 from ledger.errors import LedgerError
 from ledger.recorders.append import StoredAt, Unit, append_units
 from ledger.recorders.sql import FORMAT_VERSION, SqlRecorder
@@ -86,6 +88,21 @@ class SqliteRecorder(SqlRecorder):
             self.store.connect().execute(_DDL + _APPEND_ONLY + "".join(_no_replace(*item) for item in _KEYS.items()))
             self._run("INSERT INTO log VALUES (1, ?, ?, ?)", (identity.ledgerid, identity.origin, FORMAT_VERSION))
             self._run("INSERT INTO head VALUES (1, 0, ?, ?, 0, -1)", (bytes(32), b""))
+
+    def structure_faults(self) -> list[str]:
+        """See `LogReader.structure_faults`: the tables are ours, and every index agrees with its table."""
+        ours = apsw.Connection(":memory:")
+        ours.execute(_DDL)
+        sql = (
+            "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema "
+            "WHERE type <> 'trigger' AND name NOT LIKE 'sqlite_stat%' ORDER BY name"
+        )
+        expected, found = set(ours.execute(sql).fetchall()), set(self._run(sql))
+        ours.close()
+        faults = sorted({f"the {kind} {name} is not as Muniment makes it" for kind, name, _, _ in expected ^ found})
+        if not faults:
+            faults = [words for (words,) in self._run("PRAGMA integrity_check(10)") if words != "ok"]
+        return faults
 
     def lock_head(self) -> Head:
         """See `append.Transaction.lock_head`; BEGIN IMMEDIATE holds the lock."""

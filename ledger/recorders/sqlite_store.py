@@ -158,6 +158,16 @@ class SqliteStore:
             os.close(descriptor)
 
     @contextmanager
+    def reading(self) -> Iterator[None]:
+        """A read transaction: everything read inside is of one moment."""
+        with self._lock:
+            self.run("BEGIN")
+            try:
+                yield
+            finally:
+                self.run("ROLLBACK")
+
+    @contextmanager
     def writing(self) -> Iterator[None]:
         """A write transaction: durable at the end, rolled back on any exception."""
         with self._lock:

@@ -61,15 +61,22 @@ def _actors(rows: list[JournalRow]) -> set[str]:
     return {actor for row in rows for actor in (row["actor"], row["on_behalf_of"]) if actor}
 
 
-def _makers(context: ReportContext, version: JournalRow, request: JournalRow | None, before: int) -> set[str]:
-    """Who stands behind a version: who registered it, its run's authors, and who asked for the approval."""
+def _run_events(context: ReportContext, run: str | None, before: int) -> list[JournalRow]:
+    """What the log says of a run before an index, in log order."""
+    kinds = ("run.started", "run.completed", "run.failed")
+    found = [row for kind in kinds for row in context.events(kind) if row["stream"] == run and row["index"] < before]
+    return sorted(found, key=lambda row: row["index"])
+
+
+def _makers(context: ReportContext, version: JournalRow, request: JournalRow | None, before: int) -> set[str] | None:
+    """Who stands behind a version: who registered it, its run's authors, and who asked for the approval.
+
+    None when the run it names was not recorded by then.
+    """
     run = version["data"].get("run")
-    runs = [
-        row
-        for kind in ("run.started", "run.completed")
-        for row in context.events(kind)
-        if row["stream"] == run and row["index"] < before
-    ]
+    runs = _run_events(context, run, before)
+    if run is not None and not runs:
+        return None
     return _actors([version, *runs, *([request] if request else [])])
 
 
@@ -96,10 +103,15 @@ def _count_independent(
     world = context.world(row["index"])
     apart, doubtful, requests = [], False, []
     for approval in approvals:
-        request = next(
-            (r for r in context.events("approval.requested") if r["id"] == approval["data"]["request"]), None
+        asked = _earlier(
+            context,
+            "approval.requested",
+            approval["index"],
+            subject=approval["subject"],
+            id=approval["data"]["request"],
         )
-        requests += [request] if request else []
+        request = asked[0] if asked else None
+        requests += asked[:1]
         makers = _makers(context, version, request, approval["index"])
         verdict = independent(world, _actors([approval]), makers)
         doubtful |= verdict is None
@@ -141,15 +153,20 @@ def _evaluated_first(context: ReportContext) -> Iterator[Item]:
         )
         if rule is not None and not rule.evaluation:
             continue
-        passed = [
+        found = [
             r
-            for r in _earlier(context, "evaluation.completed", row["index"], subject=model, verdict="pass")
+            for r in _earlier(context, "evaluation.completed", row["index"], subject=model)
             if r["data"].get("digest") in (None, row["data"]["digest"])
         ]
-        if passed:
-            yield Item(row, GOOD, f"{len(passed)} passed evaluation(s) of the same digest before it", (row, *passed))
+        passed = [r for r in found if r["data"].get("verdict") == "pass"]
+        last = {r["data"].get("suite"): r for r in found}
+        failed = [r for r in last.values() if r["data"].get("verdict") == "fail"]
+        if failed:
+            yield Item(row, BAD, "the last evaluation of a suite before it failed", (row, *failed))
+        elif passed:
+            yield Item(row, GOOD, f"{len(passed)} passed evaluation(s) of this version before it", (row, *passed))
         else:
-            yield Item(row, BAD, "no passed evaluation of the same digest before it", (row,))
+            yield Item(row, BAD, "no passed evaluation of this version before it", (row,))
 
 
 def _missing_provenance(context: ReportContext, version: JournalRow, runs: list[JournalRow]) -> list[str]:
@@ -171,7 +188,11 @@ def _missing_provenance(context: ReportContext, version: JournalRow, runs: list[
         )
         if not item.get("digest") or not known:
             missing.append(f"a registered digest of {item['subject']}")
-    outputs = [item.get("digest") for run in runs for item in run["data"].get("outputs") or []]
+    ends = [run["type"] for run in runs if run["type"] != "run.started"]
+    if ends[:1] == ["run.failed"]:  # the first end counts; a later success of the same name is another run
+        missing.append("a run that did not fail")
+    done = [run for run in runs if run["type"] == "run.completed"]
+    outputs = [item.get("digest") for run in done for item in run["data"].get("outputs") or []]
     if version["data"]["digest"] not in outputs:
         missing.append("a completed run whose output is this digest")
     return missing
@@ -193,9 +214,7 @@ def _provenance(context: ReportContext) -> Iterator[Item]:
             yield Item(row, BAD, f"{model} went live and was never registered", (row,))
             continue
         name = version["data"].get("run")
-        runs = [
-            r for kind in ("run.started", "run.completed") for r in context.events(kind) if name and r["stream"] == name
-        ]
+        runs = _run_events(context, name, context.as_of.size)
         missing = _missing_provenance(context, version, runs) if runs else ["a recorded run"]
         inputs = {item["subject"] for run in runs for item in run["data"].get("inputs") or []}
         data = [r for r in context.events("dataset.registered") if r["subject"] in inputs]
@@ -213,10 +232,10 @@ def _authorised(context: ReportContext) -> Iterator[Item]:
         version = _version(context, model, row["index"])
         tier = None if version is None else version["data"]["tier"]
         rule = matching_rule(context.rules_at(row["index"]), _environment(row), tier)
-        if rule is not None and not rule.authorisation:
-            continue
         if "unauthorised" in row["marks"]:
             yield Item(row, BAD, f"{model} went live in {row['stream']} and no authorisation covered it", (row,))
+            continue
+        if rule is not None and not rule.authorisation:
             continue
         given = _earlier(
             context,
@@ -257,7 +276,7 @@ CONTROLS: Final = (
     ),
     Control(
         "evaluation-before-approval",
-        "An approval rests on a passed evaluation of the same digest",
+        "An approval rests on a passed evaluation of the same version, and the last one of no suite failed",
         "approval.granted where the rules ask for an evaluation",
         _evaluated_first,
     ),

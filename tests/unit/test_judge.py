@@ -474,7 +474,7 @@ def test_the_last_evaluation_of_a_suite_counts():
     grant = ("p-approver", "approval.granted", MODEL, story.grant(request))
 
     def measured(verdict: str, suite: str | None = None) -> bool:
-        body = {"metrics": {}, "verdict": verdict, "digest": DIGEST, "suite": suite}
+        body: dict[str, Any] = {"metrics": {}, "verdict": verdict, "digest": DIGEST, "suite": suite}
         story.tell("trainer", "evaluation.completed", MODEL, {k: v for k, v in body.items() if v is not None})
         return story.judge(*grant).kind == "valid"
 
