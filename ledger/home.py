@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -263,7 +264,7 @@ def create_home(
     try:
         return _fill(folder, origin, url=url, name=name, rules=rules, keys=keys, passphrase=passphrase)
     except BaseException:
-        _remove(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # this call made it, with all that is in it
         raise
 
 
@@ -301,12 +302,3 @@ def _user_name() -> str:
     except (OSError, KeyError):  # no entry in the user database, as in some containers
         return "first admin"
     return "first admin" if user == ROOT_ACTOR else user  # `root` means the root keys here
-
-
-def _remove(folder: Path) -> None:
-    """Undo a creation that failed; only files that creation makes."""
-    for path in folder.iterdir():
-        if path.is_file():
-            path.unlink()
-    if not any(folder.iterdir()):
-        folder.rmdir()

@@ -91,8 +91,9 @@ class _Collector:
 
 def _collect(views: ViewReader, as_of: AsOf, found: _Incident, before: int, after: int) -> _Collector:
     start = found.opened["occurred_at"] - before
-    # A closing dated before the opening cannot empty the window.
-    end = None if found.closed is None else max(found.opened["occurred_at"], found.closed["recorded_at"])
+    end = None if found.closed is None else found.closed["occurred_at"]
+    if found.closed is not None and found.closed["occurred_at"] < found.opened["occurred_at"]:
+        end = found.closed["recorded_at"]  # a closing dated before the opening does not empty the window
     stop = None if end is None else end + after
     collector = _Collector(views, as_of.size)
     collector.add(found.rows, "incident")

@@ -39,7 +39,10 @@ def split_schema(url: str) -> tuple[str, str]:
     Raises:
         InputError: the name is not lower-case letters, digits and underscores.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ConfigurationError(f"the PostgreSQL URL is malformed: {error}") from error
     parameters = parse_qsl(parts.query, keep_blank_values=True)
     named = [value for name, value in parameters if name == "schema"]
     if len(named) > 1:
@@ -162,9 +165,12 @@ class PostgresStore:
     @contextmanager
     def reading(self) -> Iterator[None]:
         """A read transaction: everything read inside is of one moment."""
-        with self.writing():
-            self.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            yield
+        with self._lock:
+            nested = self._depth > 0  # the outer transaction's own level holds then
+            with self.writing():
+                if not nested:
+                    self.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                yield
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -161,6 +161,9 @@ class SqliteStore:
     def reading(self) -> Iterator[None]:
         """A read transaction: everything read inside is of one moment."""
         with self._lock:
+            if self.connect().in_transaction:  # that is of one moment already
+                yield
+                return
             self.run("BEGIN")
             try:
                 yield

@@ -232,10 +232,10 @@ def _authorised(context: ReportContext) -> Iterator[Item]:
         version = _version(context, model, row["index"])
         tier = None if version is None else version["data"]["tier"]
         rule = matching_rule(context.rules_at(row["index"]), _environment(row), tier)
+        if version is not None and rule is not None and not rule.authorisation:
+            continue
         if "unauthorised" in row["marks"]:
             yield Item(row, BAD, f"{model} went live in {row['stream']} and no authorisation covered it", (row,))
-            continue
-        if rule is not None and not rule.authorisation:
             continue
         given = _earlier(
             context,

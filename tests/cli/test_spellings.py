@@ -155,11 +155,12 @@ def test_fields_a_schema_does_not_know_are_kept_and_said(shop: Shop):
 
 
 def test_the_envelope_of_an_event(shop: Shop):
+    run("actor", "enrol", "p-author", "--kind", "person", "--role", "emitter").good()
     options = (
         "--at",
         "2026-11-01T12:00:00+02:00",
         "--on-behalf-of",
-        "p-x",
+        "p-author",
         "--correlation",
         "c-1",
         "--causation",
@@ -171,7 +172,11 @@ def test_the_envelope_of_an_event(shop: Shop):
     ).good().json  # fmt: skip
     event = run("show", done["id"], "-o", "json").good().json["event"]
     assert event["time"] == "2026-11-01T10:00:00.000000Z"
-    assert (event["onbehalfof"], event["correlationid"], event["causationid"]) == ("urn:muniment:p-x", "c-1", "e-1")
+    assert (event["onbehalfof"], event["correlationid"], event["causationid"]) == (
+        "urn:muniment:p-author",
+        "c-1",
+        "e-1",
+    )
     assert (event["evidencestrength"], event["id"]) == ("imported", done["id"])
 
 

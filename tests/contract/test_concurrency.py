@@ -14,13 +14,14 @@ import pytest
 
 from ledger import commands
 from ledger.application import Ledger
+from ledger.checkpoint import verify_checkpoint
 from ledger.emission import build_payload
 from ledger.envelope import format_envelope, sign_payload, verify_envelope
 from ledger.errors import AuthenticationError, ConflictError
 from ledger.recorders import open_recorder
 from ledger.recorders.postgres_store import PostgresStore
 from ledger.recorders.sqlite_store import SqliteStore
-from ledger.verify import verify_log
+from ledger.verify import Anchor, verify_log
 from tests.contract.support import MODEL, Cast, audit, digest, lost, make_cast, register, workers
 
 PROCESSES, EVENTS = 8, 25
@@ -64,6 +65,29 @@ def test_eight_processes_at_once(store_url: str):
     authors = [row["actor"] for row in rows[before:]]
     turns = sum(left != right for left, right in pairwise(authors))
     assert turns > PROCESSES * 2, "they took turns"
+
+
+def test_verification_while_others_append_is_never_alarmed(store_url: str):
+    cast = with_services(store_url, 4)
+    recorder, sizes = open_recorder(store_url), set[int]()
+    with workers() as others:
+        start = time.time() + 0.2
+        for number in range(4):
+            others.start("burst", store_url, f"svc-{number}", number + 1, f"w{number}", start=start, count=60)
+        waiting = threading.Thread(target=others.sync)
+        waiting.start()
+        while waiting.is_alive():
+            cast.admin.checkpoint()
+            note = cast.recorder.last_checkpoint()
+            assert note is not None
+            anchor = Anchor("just signed", verify_checkpoint(note.note, cast.new.trust.vkeys))
+            report = verify_log(recorder, cast.new.trust, [anchor])
+            assert report.findings == [], f"at size {report.size}"
+            assert report.anchored_size == anchor.checkpoint.size
+            sizes.add(report.size)
+        waiting.join()
+        assert others.errors == []
+    assert len(sizes) > 3, "it was verified between their appends"
 
 
 def test_a_ledger_used_on_both_sides_of_a_fork(store_url: str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -284,6 +285,53 @@ def test_a_row_far_away_that_cannot_be_read_does_not_hold_verification_up(memory
         assert first.index == 15, first
 
 
+# -- the tables themselves ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["CREATE INDEX theirs ON entry (actor)"],
+        ["CREATE TABLE theirs (x)"],
+        ["CREATE VIEW theirs AS SELECT * FROM entry"],
+        ["ALTER TABLE entry ADD COLUMN theirs TEXT"],
+        ["ALTER TABLE tile RENAME TO tiles", "CREATE VIEW tile AS SELECT * FROM tiles"],
+        ["CREATE TABLE loose AS SELECT * FROM entry", "DROP TABLE entry", "ALTER TABLE loose RENAME TO entry"],
+        ["CREATE TABLE loose AS SELECT * FROM head", "DROP TABLE head", "ALTER TABLE loose RENAME TO head"],
+    ],
+    ids=lambda statements: statements[0],
+)
+def test_tables_that_are_not_ours_are_said(memory_path: Path, statements: list[str]):
+    """An index or a view of somebody else's making could show one thing to one question and another to the next."""
+    cast, _ = sixteen(f"sqlite:///{memory_path / 'ledger.db'}")
+    anchor = remembered(cast)
+    cast.recorder.close()
+    with raw(cast.url) as store:
+        store.unprotect()
+        assert verify_log(open_recorder(cast.url), cast.new.trust, [anchor]).ok, "triggers are only a courtesy"
+        for statement in statements:
+            store.run(statement)
+    report = verify_log(open_recorder(cast.url), cast.new.trust, [anchor])
+    assert not report.ok
+    assert "damaged" in report.findings[0].message
+
+
+def test_an_id_recorded_twice_by_its_author_is_found(quick_url: str):
+    """The uniqueness of ids does not rest on an index that can be dropped."""
+    cast, steps = sixteen(quick_url)
+    with victim(cast, []) as store:
+        forger = Forger(store)
+        mine = forger.rows[steps["note"]]
+        key = cast.keys[mine["actor"]]
+        twin = {**json.loads(mine["content"]), "sequence": "0000000000000000099"}
+        envelope = format_envelope(sign_payload(json.dumps(twin).encode(), [key]))
+        with store.trial():
+            index = forger.add(envelope)
+            forger.write(cast.new.checkpoint)
+            first = store.first("an id twice")
+            assert (first.index, first.fault) == (index, "header")
+
+
 # -- everything made to fit again ------------------------------------------------------------------
 
 
@@ -327,6 +375,56 @@ def test_an_altered_payload_with_everything_rehashed(quick_url: str, with_key: b
                 for anchors in NO_ANCHORS, None:
                     first = store.first(f"payload {index}", anchors)
                     assert (first.fault, first.index) == ("signature", index), first
+
+
+#: Columns that say what the signed payload says, and another value for each.
+ALIASES = {
+    "actor": "p-other", "emitter": "0" * 36, "id": "0" * 36, "item": 1, "sequence": 12345, "stream": "incident:2",
+    "subject": "incident:2", "type": "muniment.incident.closed.v1",
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("memory")
+@pytest.mark.parametrize("column", ALIASES)
+def test_a_header_that_says_something_else_than_was_signed(quick_url: str, column: str):
+    """A consistent log, re-hashed and re-signed, whose header lies about its payload."""
+    cast, steps = sixteen(quick_url)
+    with victim(cast, []) as store:
+        forger, index = Forger(store), steps["incident"]
+        forger.rows[index][column] = ALIASES[column]
+        with store.trial():
+            forger.write(cast.new.checkpoint)
+            first = store.first(column)
+            assert (first.fault, first.index) == ("header", index), first
+
+
+@pytest.mark.usefixtures("memory")
+def test_columns_that_only_the_order_of_the_log_contradicts(quick_url: str):
+    """What no payload says: the chain, revisions, times and the emitters' numbers, each made up and re-hashed."""
+    cast, steps = sixteen(quick_url)
+    index, after = steps["authorisation"], steps["deployment"]
+    other = {"prev": bytes(32), "revision": 9, "recorded_at": 10**15}
+    with victim(cast, []) as store:
+        for column, value in other.items():
+            with store.trial():
+                forger = Forger(store)
+                forger.forced[index] = {column: value}
+                forger.write(cast.new.checkpoint)
+                first = store.first(column)
+            fault = "chain" if column == "prev" else "header"
+            assert (first.fault, first.index) == (fault, index), (column, first)
+        with store.trial():
+            forger = Forger(store)
+            twin = json.loads(forger.rows[index]["content"])
+            mine = json.loads(forger.rows[after]["content"])
+            mine.update(emitter=twin["emitter"], sequence=twin["sequence"])
+            key = cast.keys[forger.rows[after]["actor"]]
+            envelope = format_envelope(sign_payload(json.dumps(mine).encode(), [key]))
+            del forger.rows[after]
+            forger.add(envelope, after)
+            forger.write(cast.new.checkpoint)
+            first = store.first("an emitter's number twice")
+            assert (first.fault, first.index) == ("sequence", after), first
 
 
 def other_nonce(payload: bytes) -> bytes:

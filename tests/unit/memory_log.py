@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from ledger.domain import MemoryWorld, State
 from ledger.events import Category, known_event_type
@@ -65,6 +66,15 @@ class MemoryLog:
 
     def last_checkpoint(self) -> StoredCheckpoint | None:
         return None
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def repeated_ids(self) -> list[int]:
+        return []
+
+    def structure_faults(self) -> list[str]:
+        return []
 
     def counts(self) -> tuple[int, int, int, int]:
         return self.size, self.size, 0, 0
