@@ -147,15 +147,7 @@ class App:
             ledger.recorder.close()  # nothing more is signed or remembered after a failure
             raise
         else:
-            from ledger.errors import TrustStateError
-
-            try:
-                ledger.close()
-            except OSError as error:
-                raise TrustStateError(
-                    f"it is recorded, but the head cannot be remembered: {error}",
-                    hint="Make your state folder writable (XDG_STATE_HOME), then run: muniment verify log",
-                ) from error
+            ledger.close()
 
     @contextmanager
     def views(self) -> Iterator[tuple[Ledger, Runner, int]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
 
 from ledger.domain import RecordedEvent
 from ledger.events.deployments import DeploymentCompleted, RollbackCompleted
@@ -73,6 +73,13 @@ class Lineage:
             yield EDGE, (event.index + 1, downstream, relation, upstream_name, digest, occurred_at(judged))
 
 
+def _edges_from(views: ViewReader, names: Sequence[str], size: int) -> Iterator[dict[str, Any]]:
+    for start in range(0, len(names), _CHUNK):  # stores limit the number of parameters
+        part = names[start : start + _CHUNK]
+        where = [("downstream", "IN", part), ("position", "<=", size), ("relation", "IN", MADE_FROM)]
+        yield from views.select(EDGE, where)
+
+
 def upstream(views: ViewReader, subject: str, *, size: int) -> dict[str, int]:
     """Everything a thing was made from, by following edges upstream.
 
@@ -87,11 +94,7 @@ def upstream(views: ViewReader, subject: str, *, size: int) -> dict[str, int]:
     found = {subject: 0}
     frontier = [subject]
     for depth in range(1, _MAX_DEPTH):
-        names = set()
-        for start in range(0, len(frontier), _CHUNK):  # stores limit the number of parameters
-            part = frontier[start : start + _CHUNK]
-            where = [("downstream", "IN", part), ("position", "<=", size), ("relation", "IN", MADE_FROM)]
-            names |= {row["upstream"] for row in views.select(EDGE, where)}
+        names = {row["upstream"] for row in _edges_from(views, frontier, size)}
         frontier = sorted(names - found.keys())
         if not frontier:
             break
@@ -111,8 +114,7 @@ def digests_read(views: ViewReader, subjects: Iterable[str], *, size: int) -> di
         Name of what was read to the digests it was read as.
     """
     found: dict[str, set[str]] = {}
-    where = [("downstream", "IN", sorted(subjects)), ("position", "<=", size), ("relation", "IN", MADE_FROM)]
-    for row in views.select(EDGE, where):
+    for row in _edges_from(views, sorted(subjects), size):
         if row["digest"]:
             found.setdefault(row["upstream"], set()).add(row["digest"])
     return found
