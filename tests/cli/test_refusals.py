@@ -194,6 +194,15 @@ def test_approving_ones_own_request_ends_with_4(any_shop: Shop):
     run_process(*own, cwd=any_shop.folder).refused(4)
 
 
+@pytest.mark.parametrize("name", ["../p-x", "p x", "P-X", "", "root", "x" * 65])
+def test_an_actor_of_no_good_name_ends_with_2_and_leaves_no_key(shop: Shop, name: str):
+    before = sorted(path for path in shop.folder.rglob("*.pem"))
+    refused(shop, 2, "actor", "enrol", name, "--kind", "person", "--role", "emitter")
+    if name != "root":
+        refused(shop, 2, "key", "enrol", name)
+    assert sorted(path for path in shop.folder.rglob("*.pem")) == before
+
+
 def test_enrolling_an_admin_without_the_root_key_ends_with_4(any_shop: Shop):
     before = sorted(path.name for path in any_shop.keys.iterdir())
     refused(any_shop, 4, "actor", "enrol", "p-two", "--kind", "person", "--role", "admin", words=("--as root",))
@@ -452,6 +461,22 @@ def test_a_damaged_remembered_head_ends_with_7(any_shop: Shop, isolated_environm
     path.unlink()  # as the message says: to start anew
     run(*EVENT).good()
     run("verify", "log").good()
+
+
+def test_a_state_folder_that_cannot_be_written_ends_with_7(
+    any_shop: Shop, isolated_environment: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The event is recorded then, and its receipt is printed."""
+    (isolated_environment / "file").write_text("in the way")
+    monkeypatch.setenv("XDG_STATE_HOME", str(isolated_environment / "file"))
+    before = any_shop.size()
+    result = run(*EVENT, "-o", "json")
+    assert (result.code, result.json["index"]) == (7, before)
+    assert "Next:  " in result.err
+    assert any_shop.size() == before + 1
+    (any_shop.folder / "other").mkdir()
+    run("init", "other", "--origin", ORIGIN, "--keys", "keys").refused(7)
+    assert list((any_shop.folder / "other").iterdir()) == []
 
 
 def test_an_expected_checkpoint_that_is_none_ends_with_7(any_shop: Shop):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -70,6 +70,7 @@ class Book:
 
     cast: Cast
     runners: list[Runner] = field(default_factory=list)
+    clock: Clock = field(default_factory=lambda: Clock())
 
     @property
     def url(self) -> str:
@@ -257,9 +258,7 @@ class Reader:
         return json.dumps(found, indent=1)
 
 
-def open_book(
-    url: str, *, clock: Callable[[], int] | None = None, rules: RuleSet = DEFAULT_RULES, seeds: bool = False
-) -> Book:
+def open_book(url: str, *, clock: Clock | None = None, rules: RuleSet = DEFAULT_RULES, seeds: bool = False) -> Book:
     """Create a ledger with everybody in it.
 
     Args:
@@ -268,10 +267,11 @@ def open_book(
         rules: rules in force.
         seeds: whether the actors' keys are those of `tests.contract.support.seeded_key`.
     """
-    cast = make_cast(url, rules=rules, actors=(), clock=clock or Clock())
+    clock = clock or Clock()
+    cast = make_cast(url, rules=rules, actors=(), clock=clock)
     for seed, (actor, kind, roles, responsible) in enumerate(PEOPLE, start=1):
         cast.enrol(actor, kind, roles, responsible, seed if seeds else 0)
-    return Book(cast)
+    return Book(cast, clock=clock)
 
 
 PEOPLE: tuple[tuple[str, str, tuple[str, ...], str | None], ...] = (

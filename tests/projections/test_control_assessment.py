@@ -162,6 +162,20 @@ def test_each_control_is_not_applicable_where_its_kind_of_event_is_left_out(book
     assert {name for name, state in book.findings().items() if state == EMPTY} == empty
 
 
+def test_a_suite_whose_last_evaluation_failed_outweighs_those_that_passed(book: Book):
+    """As it stood then: that it passed again is dated after the approval."""
+    book.dataset("dataset:base@1", 0)
+    book.version(ONE, 1)
+    failed = book.evaluate(ONE, 2, verdict="fail")
+    book.evaluate(ONE, 9)
+    book.request(ONE, 3)
+    book.approve(ONE, 4)
+    assert book.findings()["evaluation-before-approval"] == GOOD
+    bad = finding(book.report(at=7), "evaluation-before-approval")
+    assert bad["state"] == BAD
+    assert failed.index in {item["index"] for item in bad["evidence"]}
+
+
 # -- what cannot be decided ---------------------------------------------------------------------------------------
 
 
@@ -265,6 +279,20 @@ def _with_inputs(book: Book, inputs: list[dict[str, str]]) -> None:
     book.evaluate(ONE, 3)
 
 
+def test_a_run_that_failed_first_is_no_provenance(book: Book):
+    """A later success of the same name is another run."""
+    book.dataset("dataset:base@1", 0)
+    book.train(ONE, 2, inputs=("dataset:base@1",), run="run:good")
+    book.emit("trainer", "run.failed", "run:bad", {"reason": "no memory"}, at=1)
+    book.train(TWO, 2, inputs=("dataset:base@1",), run="run:bad")
+    for model, name in ((ONE, "run:good"), (TWO, "run:bad")):
+        book.register(model, 3, run=name)
+        book.evaluate(model, 4)
+        book.release(model, 5)
+    bad = finding(book.report(), "training-provenance")
+    assert bad["reason"] == f"1 of 2 failed: {TWO} lacks a run that did not fail"
+
+
 def test_provenance_needs_a_run_that_made_these_bytes(book: Book):
     book.dataset("dataset:base@1", 0)
     run = book.train("model:other@1", 1, inputs=("dataset:base@1",))
@@ -323,6 +351,22 @@ def test_rules_that_ask_for_nothing_leave_nothing_to_test(sqlite_url: str, make_
     assert [name for name, state in found.items() if state == EMPTY] == [
         "four-eyes-before-authorise", "evaluation-before-approval", "deployment-authorised",
     ]  # fmt: skip
+
+
+def test_an_approval_for_somebody_else_counts_once(sqlite_url: str, make_book: Callable[..., Book]):
+    """One signature is one person, whoever it was given for."""
+    from ledger import commands
+    from ledger.errors import PolicyError
+
+    strict = Rule(environment="*", tier="*", authorisation=True, approvals=2, evaluation=True)
+    book = make_book(sqlite_url, rules=RuleSet(name="strict", rules=(strict,)))
+    book.cast.enrol("p-second", "person", ["approver"])
+    book.dataset("dataset:base@1", 0)
+    book.version(ONE, 1)
+    book.request(ONE, 2)
+    commands.approve(book.cast["p-approver"], ONE, rationale="for both", on_behalf_of="p-second")
+    with pytest.raises(PolicyError, match="needs 2 approval"):
+        book.authorise(ONE, 4)
 
 
 def test_two_approvals_of_two_persons_where_the_rules_ask_for_two(sqlite_url: str, make_book: Callable[..., Book]):

@@ -44,6 +44,45 @@ def test_a_version_that_was_rolled_back_stays_so_whatever_is_deployed_later(any_
     assert (book.status(TWO), book.status(THREE)) == ("live", "approved")
 
 
+def test_a_rollback_ends_what_was_authorised_before(book: Book):
+    book.dataset("dataset:base@1", 0)
+    for model in (ONE, TWO, THREE):
+        book.version(model, 1)
+    book.release(ONE, 2)
+    book.release(TWO, 3)
+    book.request(THREE, 4)
+    book.approve(THREE, 4)
+    book.authorise(THREE, 5)
+    assert book.status(THREE) == "deploy authorised"
+    book.roll_back(ONE, 6)
+    assert (book.status(THREE), book.status(TWO)) == ("approved", "rolled back")
+
+
+def test_decisions_hold_in_the_order_of_the_log_whatever_their_dates(book: Book):
+    """Nobody decides last by dating a decision ahead of another."""
+    book.register(ONE, 1)
+    book.evaluate(ONE, 2)
+    book.request(ONE, 3)
+    book.approve(ONE, 9)
+    book.request(ONE, 4)
+    book.reject(ONE, 5)
+    assert book.status(ONE) == "rejected"
+
+
+def test_a_date_in_the_future_holds_no_place(any_book: Book):
+    """Else what was said to be live in the year 2126 would be live until then."""
+    book, century = any_book, 24 * 365 * 100
+    book.register(ONE, 1)
+    book.register(TWO, 1)
+    book.deploy(TWO, century)
+    assert book.state(PROD)["deployments"][0]["live"]["model"] == TWO
+    book.clock.now += 2 * 24 * 3600 * 1_000_000
+    book.deploy(ONE, 24 * 366)  # the store's clock runs a year behind the story's first hour
+    (deployment,) = book.state(PROD)["deployments"]
+    assert deployment["live"]["model"] == ONE
+    assert deployment["history"][0]["occurred_at"] == deployment["history"][0]["recorded_at"]
+
+
 def test_a_rejected_version_is_rejected_and_says_why(book: Book):
     book.register(ONE, 1)
     book.request(ONE, 2)

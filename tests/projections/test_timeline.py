@@ -213,6 +213,44 @@ def test_lineage_that_runs_in_a_circle_ends(book: Book):
     assert {"dataset:a@1", "dataset:b@1"} <= set(upstream(book.timeline()))
 
 
+def test_a_wide_lineage_is_followed_whole(any_book: Book):
+    """More things in one step than are asked for in one statement."""
+    book = any_book
+    joined = []
+    for number in range(3):
+        names = [f"dataset:part-{number}-{part}" for part in range(200)]
+        made = f"dataset:joined@{number}"
+        read = [{"role": "input", "subject": name, "digest": digest(name)} for name in names]
+        outputs = [{"role": "output", "subject": made, "digest": digest(made)}]
+        book.emit("trainer", "run.completed", f"run:join-{number}", {"inputs": read, "outputs": outputs}, at=1)
+        joined.append(made)
+    book.dataset("dataset:part-2-99", 0, of="dataset:origin@1")
+    book.dataset("dataset:origin@1", 0)
+    book.version(ONE, 2, inputs=tuple(joined))
+    book.deploy(ONE, 3)
+    book.open_incident(4)
+    assert {"dataset:part-2-99", "dataset:origin@1"} <= set(upstream(book.timeline()))
+
+
+def test_a_run_that_did_not_complete_made_nothing_whatever_it_says(book: Book):
+    """A fact keeps fields its schema does not know; they draw no lineage."""
+    made = [{"role": "output", "subject": ONE, "digest": digest(ONE)}]
+    book.emit("trainer", "run.started", "run:x", {"outputs": [*made, "anything", 1, None]}, at=1)
+    book.emit("trainer", "run.failed", "run:x", {"reason": "no memory", "outputs": made}, at=2)
+    book.version(ONE, 3)
+    book.deploy(ONE, 4)
+    book.open_incident(5)
+    assert "run:x" not in upstream(book.timeline())
+
+
+def test_a_closing_dated_before_the_opening_does_not_empty_the_window(book: Book):
+    book.register(ONE, 0)
+    book.deploy(ONE, 9)
+    book.open_incident(10)
+    book.emit("p-deployer", "incident.closed", INCIDENT, at=1, summary="over")
+    assert "deployment.completed" in [row["type"] for row in book.timeline()["rows"]]
+
+
 def test_what_a_version_was_measured_on_is_not_what_it_was_made_from(book: Book):
     book.dataset("dataset:base@1", 0)
     book.dataset("dataset:bench@1", 0)
@@ -237,6 +275,7 @@ def test_what_a_version_was_measured_on_is_not_what_it_was_made_from(book: Book)
         ({"a": 10, "b": 1, "c": "u"}, {"a": 11, "b": 5, "c": "v"},
          [("b", 1, 5, 5.0), ("a", 10, 11, 1.1), ("c", "u", "v", None)]),
         ({"a": 4}, {"a": 1}, [("a", 4, 1, 0.25)]),
+        ({"a": 5e-324}, {"a": 1e308}, [("a", 5e-324, 1e308, None)]),
         ({"s": [{"slice": "x", "n": 1}]}, {"s": [{"slice": "w", "n": 7}, {"slice": "x", "n": 1}]},
          [("s[w].n", None, 7, None), ("s[w].slice", None, "w", None)]),
         ({"seen": {"size": 1}, "evidence": [1]}, {"seen": {"size": 2}, "evidence": [2]}, []),
