@@ -114,7 +114,7 @@ def enrol(
     if name is None and kind == "service":
         raise click.UsageError("A service needs a readable name: muniment actor enrol NAME --kind service …")
     app.actor = signer or app.actor
-    name = parse_actor(name or new_person_id())
+    name = new_person_id() if name is None else parse_actor(name)
     new = Ed25519Signer.generate()
     with app.writer() as ledger:
         keys = app.home.keystore(ledger.ledgerid)

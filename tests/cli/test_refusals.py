@@ -463,12 +463,18 @@ def test_a_damaged_remembered_head_ends_with_7(any_shop: Shop, isolated_environm
     run("verify", "log").good()
 
 
-def test_a_state_folder_that_cannot_be_written_ends_with_7(
+def test_a_state_folder_that_is_none_ends_with_7(
     any_shop: Shop, isolated_environment: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """The event is recorded then, and its receipt is printed."""
     (isolated_environment / "file").write_text("in the way")
     monkeypatch.setenv("XDG_STATE_HOME", str(isolated_environment / "file"))
+    refused(any_shop, 7, *EVENT)
+    refused(any_shop, 7, "verify", "log")
+
+
+def test_a_head_that_cannot_be_remembered_ends_with_7(any_shop: Shop, monkeypatch: pytest.MonkeyPatch):
+    """The event is recorded then, and its receipt is printed."""
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
     before = any_shop.size()
     result = run(*EVENT, "-o", "json")
     assert (result.code, result.json["index"]) == (7, before)

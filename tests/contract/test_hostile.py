@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 from uuid import uuid4
 
 import apsw
@@ -101,8 +102,9 @@ def test_the_command_line_signs_nothing_over_a_fork(tmp_path, monkeypatch):
         store.execute(f"DROP TRIGGER {name}")
     store.execute("DELETE FROM checkpoint WHERE size > 2; DELETE FROM entry WHERE position > 2")
     store.execute("DELETE FROM content WHERE position > 2")
-    leaf, recorded = store.execute("SELECT leaf_hash, recorded_at FROM entry WHERE position = 2").fetchone()
-    first = store.execute("SELECT leaf_hash FROM entry WHERE position = 1").fetchone()[0]
+    rows: Any = store.execute("SELECT leaf_hash, recorded_at FROM entry WHERE position = 2").fetchall()
+    ((leaf, recorded),) = rows
+    first = bytes.fromhex(made.new.trust.genesis)
     from ledger.merkle import node_hash
 
     store.execute(

@@ -70,7 +70,7 @@ class Book:
 
     cast: Cast
     runners: list[Runner] = field(default_factory=list)
-    clock: Clock = field(default_factory=lambda: Clock())
+    clock: Clock = field(default_factory=Clock)
 
     @property
     def url(self) -> str:
