@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -15,7 +16,7 @@ SCRIPT = Path(sys.executable).with_name("muniment")
 def test_the_quickstart_says_where_each_event_stands_and_the_ledger_verifies(tmp_path: Path):
     done = subprocess.run(
         [sys.executable, "-W", "error", str(EXAMPLES / "quickstart.py")], cwd=tmp_path, capture_output=True, text=True,
-        check=False, timeout=60, env=None,
+        check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -34,5 +35,24 @@ def test_the_quickstart_says_where_each_event_stands_and_the_ledger_verifies(tmp
     assert list(tmp_path.iterdir()) == [], "it leaves nothing in the working folder"
 
 
-def test_every_example_is_tested_or_imported_by_one_that_is():
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {"demo.py", "pipeline.py", "quickstart.py", "tamper.py"}
+def imported_by(name: str) -> set[str]:
+    """An example and the other examples it imports, and so on."""
+    found, todo = set[str](), [name]
+    while todo:
+        name = todo.pop()
+        if name in found or not (EXAMPLES / f"{name}.py").exists():
+            continue
+        found.add(name)
+        for node in ast.walk(ast.parse((EXAMPLES / f"{name}.py").read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                todo += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                todo.append(str(node.module))
+    return found
+
+
+def test_every_example_is_run_by_a_test():
+    """The quickstart above, and the demonstration in ``tests/e2e/test_demo.py``, with all they import."""
+    run = imported_by("quickstart") | imported_by("demo")
+    assert "pipeline" in run
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == run

@@ -30,6 +30,7 @@ def test_everything_muniment_names_can_be_imported():
     for name in muniment.__all__:
         assert getattr(muniment, name) is not None
     assert muniment.__version__
+    assert set(dir(muniment)) == {*muniment.__all__, "__version__"}
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         muniment.nonsense  # noqa: B018
 

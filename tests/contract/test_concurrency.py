@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ledger import commands
-from ledger.application import Ledger
+from ledger.application import Ledger, Receipt
 from ledger.checkpoint import verify_checkpoint
 from ledger.emission import build_payload
 from ledger.envelope import format_envelope, sign_payload, verify_envelope
@@ -21,6 +22,7 @@ from ledger.errors import AuthenticationError, ConflictError
 from ledger.recorders import open_recorder
 from ledger.recorders.postgres_store import PostgresStore
 from ledger.recorders.sqlite_store import SqliteStore
+from ledger.stored import Row
 from ledger.verify import Anchor, verify_log
 from tests.contract.support import MODEL, Cast, audit, digest, lost, make_cast, register, workers
 
@@ -200,10 +202,11 @@ def test_a_reader_does_not_refresh_the_world_under_a_judge(quick_url: str, monke
     admin = Ledger(elsewhere, actor="p-admin", signers=[cast.new.admin_key])
     author.emit("external.observed", "external:x", system="s")
     threads: list[threading.Thread] = []
+    world = author.world  # as a projection holds it
 
     def meanwhile() -> None:
         admin.emit("key.revoked", "actor:p-author", keyid=cast.keys["p-author"].public.keyid, reason="stolen")
-        author.world.refresh()
+        world.refresh()
 
     def verify(*args: Any) -> Any:
         if not threads:
@@ -218,6 +221,31 @@ def test_a_reader_does_not_refresh_the_world_under_a_judge(quick_url: str, monke
     threads[0].join(30)
     report = verify_log(cast.recorder, cast.new.trust)
     assert report.ok, report.findings
+
+
+def test_a_lost_lock_file_costs_fairness_and_nothing_else(tmp_path: Path):
+    """Turns are taken through a file that somebody may delete; appending is exclusive all the same."""
+    cast = with_services(f"sqlite:///{tmp_path / 'ledger.db'}", 2)
+    second = Ledger(open_recorder(cast.url), actor="svc-1", signers=[cast.keys["svc-1"]])
+    before, insert = cast.recorder.head().size, cast.recorder.insert_rows
+    threads: list[threading.Thread] = []
+    receipts: list[Receipt] = []
+
+    def disturbed(rows: Sequence[Row]) -> None:
+        cast.recorder.insert_rows = insert  # type: ignore[method-assign]
+        (tmp_path / "ledger.db.lock").unlink()
+        threads.append(
+            threading.Thread(target=lambda: receipts.append(second.emit("external.observed", "external:x", system="s")))
+        )
+        threads[0].start()
+        threads[0].join(0.3)
+        insert(rows)
+
+    cast.recorder.insert_rows = disturbed  # type: ignore[method-assign]
+    receipts.append(cast["svc-0"].emit("external.observed", "external:x", system="s"))
+    threads[0].join(30)
+    assert sorted(receipt.index for receipt in receipts) == [before, before + 1]
+    check(cast, 2, before)
 
 
 def test_two_ledgers_race_for_one_name(quick_url: str):

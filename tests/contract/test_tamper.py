@@ -7,12 +7,14 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ledger import commands
+from ledger.checkpoint import TYPE_ED25519, VerifierKey, verify_checkpoint
 from ledger.emission import build_payload
 from ledger.envelope import format_envelope, parse_signatures, sign_payload
 from ledger.errors import LedgerError, NotAllowedError, PolicyError
@@ -190,8 +192,6 @@ def test_every_deleted_row(quick_url: str):
 def test_deleted_heads_are_found_by_whoever_remembers_them(quick_url: str):
     with on_sqlite_or_postgres(quick_url) as store:
         notes = {size: bytes(note) for size, note in store.run("SELECT * FROM $checkpoint")}
-        from ledger.checkpoint import verify_checkpoint
-
         for size, note in notes.items():
             anchor = Anchor("a witness", verify_checkpoint(note, store.trust.vkeys))
             with store.trial():
@@ -266,10 +266,10 @@ def test_further_rows_where_there_is_one(quick_url: str):
             assert store.first("a tile that cannot be full yet").fault == "tree"
         for position in (0, -7, 18, 10**15):
             with store.trial():
-                columns = [column for column in store.columns("entry") if column != "position"]
+                columns = [column for column in store.columns("entry") if column not in ("position", "id")]
                 store.run(
-                    f"INSERT INTO $entry (position, {', '.join(columns)}) "
-                    f"SELECT ?, {', '.join(columns)} FROM $entry WHERE position = 16", (position,)
+                    f"INSERT INTO $entry (position, id, {', '.join(columns)}) "
+                    f"SELECT ?, 'new', {', '.join(columns)} FROM $entry WHERE position = 16", (position,)
                 )  # fmt: skip
                 store.first(f"an entry at position {position}")
 
@@ -494,8 +494,6 @@ def test_a_log_rewritten_without_touching_a_payload(quick_url: str, what: str, w
 
 
 def remembered_at(cast: Cast, store: Victim, size: int) -> Any:
-    from ledger.checkpoint import verify_checkpoint
-
     ((note,),) = store.run("SELECT note FROM $checkpoint WHERE size = ?", (size,))
     return verify_checkpoint(bytes(note), cast.new.trust.vkeys)
 
@@ -516,6 +514,24 @@ def test_a_dropped_ground_makes_the_decision_on_it_illegal(quick_url: str):
 
 
 @pytest.mark.usefixtures("memory")
+def test_each_part_of_what_is_trusted_is_compared(quick_url: str):
+    """A log that is good in itself is not good enough: who it is was pinned elsewhere."""
+    cast, _ = sixteen(quick_url)
+    trust = cast.new.trust
+    stranger = VerifierKey(trust.origin, TYPE_ED25519, Ed25519Signer.generate().public.raw)
+    with victim(cast, []) as store:
+        assert store.verify().ok
+        for other in (
+            replace(trust, genesis="0" * 64),
+            replace(trust, ledgerid="0" * 32),
+            replace(trust, origin="other.example/x"),
+            replace(trust, vkeys=(stranger,)),
+        ):
+            report = store.verify(trust=other)
+            assert [(finding.fault, finding.index) for finding in report.findings] == [("anchor", 0)]
+        assert store.verify(trust=replace(trust, vkeys=(stranger, *trust.vkeys))).ok
+
+
 def test_a_whole_other_ledger_of_the_same_name(quick_url: str, memory_path: Path):
     """Made by somebody with every key but the root keys of the first one."""
     cast, _ = sixteen(quick_url)
