@@ -93,6 +93,13 @@ def _absolute(url: str, base: Path) -> str:
     return f"sqlite:///{quote(str((base / path).resolve()))}{mark}{query}"
 
 
+def _same_store(named: str, start: Path, own: str, folder: Path) -> bool:
+    one, other = _absolute(named, start), _absolute(own, folder)
+    if one.startswith("sqlite:"):  # ?mode=ro opens the same file
+        return one.partition("?")[0] == other.partition("?")[0]
+    return one == other
+
+
 def load_settings(ledger: str | None = None, *, start: Path | None = None) -> Settings:
     """Resolve the settings.
 
@@ -116,6 +123,8 @@ def load_settings(ledger: str | None = None, *, start: Path | None = None) -> Se
             )
         named = None
     found = {} if folder is None else _read(folder / _FILE)
+    if named is not None and folder is not None and not _same_store(named, start, found.get("ledger", ""), folder):
+        folder, found = None, {}  # this folder's identity, head and keys are of another ledger
     user = _read(config_folder() / _FILE)
     values: dict[str, str] = {}
     origins: dict[str, str] = {}

@@ -18,8 +18,10 @@ from ledger.envelope import parse_envelope
 from ledger.errors import LedgerError
 from ledger.merkle import verify_consistency
 from ledger.proof import verify_proof
+from ledger.recorders import open_recorder
 from ledger.tiles import bundle_path, bundles_of, tile_path, tiles_of
 from tests.cli.support import DIGEST, ORIGIN, Shop, digest, run, run_process
+from tests.projections.support import force_event
 from tests.unit.reference_merkle import mth
 
 
@@ -498,6 +500,31 @@ def test_an_incident_that_was_opened_again_is_open(shop: Shop):
         run("incident", verb, "incident:1", *options).good()
         listed = run("incident", "list", "-o", "json").good().json["incidents"]
         assert {item["status"] for item in listed} == {status}
+
+
+def test_what_a_revoked_actor_closed_is_open(any_shop: Shop):
+    """Put into the store by somebody who can write it: void, listed, and without effect."""
+    any_shop.enrol("p-x", "emitter")
+    run("incident", "open", "incident:1", "--title", "a").good()
+    run("actor", "revoke", "p-x", "--reason", "left").good()
+    with any_shop.home.open_reader() as ledger:
+        signer = any_shop.home.keystore(ledger.ledgerid).load("p-x")
+    recorder = open_recorder(any_shop.url)
+    index = force_event(recorder, "p-x", signer, "incident.closed", "incident:1", data={"summary": "nothing to see"})
+    recorder.close()
+    (listed,) = run("incident", "list", "-o", "json").good().json["incidents"]
+    assert listed["status"] == "open"
+    assert run("timeline", "incident:1", "-o", "json").good().json["status"] == "open"
+    (void,) = run("report", "generate", "control-assessment", "-o", "json").good().json["void_entries"]
+    assert void["index"] == index
+    found = run("verify", "log", "-o", "json")
+    assert (found.code, [(item["fault"], item["index"]) for item in found.json["findings"]]) == (1, [("key", index)])
+    shown = run("show", index, "-o", "json").good().json
+    assert (shown["verdict"], shown["reason"]) == ("void", void["reason"])
+    run("emit", "ledger.entry_acknowledged", f"ledger:{shown['entry']['ledgerid']}", "-d", f"index={index}",
+        "-d", "reason=seen").good()  # fmt: skip
+    verified = run("verify", "log", "-o", "json").good().json
+    assert [item["index"] for item in verified["acknowledged"]] == [index]
 
 
 def test_keys_come_and_go(shop: Shop):

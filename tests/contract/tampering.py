@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from ledger.checkpoint import Checkpoint, sign_checkpoint, verify_checkpoint
+from ledger.entry import entry_hash
 from ledger.envelope import Envelope, format_envelope, parse_envelope, parse_signatures
 from ledger.errors import LedgerError, VerificationError
-from ledger.keys import PublicKey, Signer
+from ledger.keys import PublicKey, Signer, parse_public_key
 from ledger.payload import parse_payload
 from ledger.recorders import open_recorder
 from ledger.trust import Trust
@@ -37,7 +38,7 @@ KEYS = {"log": "id", "entry": "position", "content": "position", "head": "id", "
 
 
 def remember_pure_results(patch: pytest.MonkeyPatch) -> None:
-    """Let a row that is byte for byte the same be parsed once, and a signature over the same bytes checked once.
+    """Parse and hash a row that is byte for byte the same only once, and check a signature over the same bytes once.
 
     What is remembered is the result of pure functions of exactly these bytes, so a changed row is read and checked in
     full. Errors are never remembered.
@@ -45,6 +46,9 @@ def remember_pure_results(patch: pytest.MonkeyPatch) -> None:
     import ledger.replay
 
     patch.setattr("ledger.replay.open_row", lru_cache(maxsize=4096)(ledger.replay.open_row))
+    patch.setattr("ledger.verify.entry_hash", lru_cache(maxsize=4096)(entry_hash))
+    for module in ("ledger.domain.authority", "ledger.domain.states"):
+        patch.setattr(f"{module}.parse_public_key", lru_cache(maxsize=256)(parse_public_key))
     patch.setattr(PublicKey, "verify", lru_cache(maxsize=4096)(PublicKey.verify))
 
 

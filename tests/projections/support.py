@@ -19,9 +19,11 @@ from ledger.envelope import sign_payload
 from ledger.errors import InputError
 from ledger.events import Category, known_event_type
 from ledger.events.ledgers import RuleSet
+from ledger.keys import Signer
 from ledger.mapper import EventMapper, SignedStoredEvent
 from ledger.recorders import open_recorder
 from ledger.recorders.append import Unit
+from ledger.recorders.sql import SqlRecorder
 from ledger.stored import LogReader, Row
 from projections.asof import AsOf, resolve_as_of
 from projections.catalogue import open_runner
@@ -173,16 +175,8 @@ class Book:
 
     def force(self, actor: str, kind: str, subject: str, data: Mapping[str, Any], *, at: float) -> int:
         """Put a validly signed event into the store behind the judge's back; returns its index."""
-        body = {name: value for name, value in data.items() if value is not None}
-        payload, parsed = build_payload(
-            ledgerid=self.ledger.ledgerid, actor=actor, type=kind, subject=subject, data=body, occurred_at=when(at),
-            emitter=str(uuid4()), sequence=1,
-        )  # fmt: skip
-        envelope = sign_payload(payload, [self.cast.keys[actor]])
-        event = make_event(self.size, parsed, tuple(item.keyid for item in envelope.signatures))
-        (outcome,) = self.cast.recorder.append([Unit((EventMapper().to_signed(event, envelope),))])
-        assert not isinstance(outcome, Exception), outcome
-        return outcome[0].index
+        signer = self.cast.keys[actor]
+        return force_event(self.cast.recorder, actor, signer, kind, subject, data=data, occurred_at=when(at))
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -315,6 +309,22 @@ def closing(book: Book) -> Iterator[Book]:
         yield book
     finally:
         book.close()
+
+
+def force_event(
+    recorder: SqlRecorder, actor: str, signer: Signer, kind: str, subject: str, *, data: Mapping[str, Any], **more: Any
+) -> int:
+    """Sign an event and append it to the store without asking the judge; returns its index."""
+    body = {name: value for name, value in data.items() if value is not None}
+    payload, parsed = build_payload(
+        ledgerid=recorder.identity().ledgerid, actor=actor, type=kind, subject=subject, data=body, emitter=str(uuid4()),
+        sequence=1, **more,
+    )  # fmt: skip
+    envelope = sign_payload(payload, [signer])
+    event = make_event(recorder.head().size, parsed, tuple(item.keyid for item in envelope.signatures))
+    (outcome,) = recorder.append([Unit((EventMapper().to_signed(event, envelope),))])
+    assert not isinstance(outcome, Exception), outcome
+    return outcome[0].index
 
 
 # -- the same log somewhere else ----------------------------------------------------------------------------------

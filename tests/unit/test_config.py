@@ -197,3 +197,15 @@ def test_the_users_folders_are_the_users(isolated_environment: Path):
     assert config_folder() == isolated_environment / ".config" / "muniment"
     assert state_folder() == isolated_environment / ".local" / "state" / "muniment"
     assert not config_folder().exists()
+
+
+def test_a_store_named_by_url_takes_nothing_from_the_folder_of_another(tmp_path, monkeypatch):
+    folder = tmp_path / ".muniment"
+    folder.mkdir()
+    (folder / "config.toml").write_text('ledger = "sqlite:///ledger.db"\nactor = "p-mine"\n')
+    monkeypatch.chdir(tmp_path)
+    other = load_settings("sqlite:////elsewhere/ledger.db")
+    assert (other.folder, other.actor) == (None, None)
+    for same in (f"sqlite:///{folder / 'ledger.db'}", f"sqlite:///{folder / 'ledger.db'}?mode=ro"):
+        assert load_settings(same).folder == folder
+        assert load_settings(same).actor == "p-mine"
