@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from writing import write_page
 
 from cli.main import COMMANDS, cli
 
@@ -47,20 +47,5 @@ def reference() -> str:
     return "\n".join(parts)
 
 
-def main() -> int:
-    """Run the tool."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="change nothing; fail when the file differs")
-    text = reference()
-    if parser.parse_args().check:
-        if not TARGET.exists() or TARGET.read_text(encoding="utf-8") != text:
-            print(f"docs/reference/{TARGET.name} differs from what tools/gen_cli_reference.py makes: make schemas")
-            return 1
-        return 0
-    TARGET.parent.mkdir(parents=True, exist_ok=True)
-    TARGET.write_text(text, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_page(TARGET, reference(), "gen_cli_reference.py", (__doc__ or "").splitlines()[0]))

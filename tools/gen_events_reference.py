@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
+
+from writing import write_page
 
 from ledger.events import Category, EventType, all_event_types
 
@@ -73,20 +74,5 @@ def reference() -> str:
     return "\n".join([*head, *(_section(kind) for kind in all_event_types())])
 
 
-def main() -> int:
-    """Run the tool."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="change nothing; fail when the file differs")
-    text = reference()
-    if parser.parse_args().check:
-        if not TARGET.exists() or TARGET.read_text(encoding="utf-8") != text:
-            print(f"docs/reference/{TARGET.name} differs from what tools/gen_events_reference.py makes: make schemas")
-            return 1
-        return 0
-    TARGET.parent.mkdir(parents=True, exist_ok=True)
-    TARGET.write_text(text, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_page(TARGET, reference(), "gen_events_reference.py", (__doc__ or "").splitlines()[0]))
