@@ -284,25 +284,25 @@ class SqlRecorder(ProcessRecorder):
         """See `append.Transaction.revision_taken`."""
         return bool(self._run("SELECT 1 FROM $entry WHERE stream = ? AND revision = ?", (stream, revision)))
 
+    @staticmethod
+    def columns_of(row: Row) -> Fields:
+        """The columns of `entry` for a row, in their order."""
+        e = row.entry
+        return (
+            e.index + 1, e.stream, e.revision, e.type, e.actor, e.id, e.emitter, e.sequence, e.subject, e.item,
+            ",".join(e.keys), bytes.fromhex(e.payload), bytes.fromhex(e.envelope), bytes.fromhex(e.prev),
+            e.recorded_at, row.leaf_hash,
+        )  # fmt: skip
+
     def insert_rows(self, rows: Sequence[Row]) -> None:
         """See `append.Transaction.insert_rows`."""
-        headers, contents = [], []
-        for row in rows:
-            e = row.entry
-            headers.append(
-                (
-                    e.index + 1, e.stream, e.revision, e.type, e.actor, e.id, e.emitter, e.sequence, e.subject, e.item,
-                    ",".join(e.keys), bytes.fromhex(e.payload), bytes.fromhex(e.envelope), bytes.fromhex(e.prev),
-                    e.recorded_at, row.leaf_hash,
-                )
-            )  # fmt: skip
-            contents.append((e.index + 1, row.payload, row.signatures))
         self._run_many(
             "INSERT INTO $entry (position, stream, revision, type, actor, id, emitter, sequence, subject, item, "
             "keys, payload, envelope, prev, recorded_at, leaf_hash) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            headers,
+            [self.columns_of(row) for row in rows],
         )
+        contents = [(row.entry.index + 1, row.payload, row.signatures) for row in rows]
         self._run_many("INSERT INTO $content (position, payload, signatures) VALUES (?, ?, ?)", contents)
 
     def insert_tile(self, tile: Tile) -> None:
