@@ -6,6 +6,7 @@ python -m benchmarks [--quick] [--only NAME] [--backend NAME] [--postgres URL] [
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -95,6 +96,7 @@ def main(given: Sequence[str] | None = None) -> int:
             place = stack.enter_context(closing(Place(backend, folder, dsn, mint)))
             for name in arguments.benches:
                 BENCHES[name](Bench(place, sizes, report, arguments.million))
+    facts["load_after"] = os.getloadavg()[0]
     facts["seconds"] = round(time.perf_counter() - began, 1)
     report.write(arguments.results, facts)
     Console(width=None if sys.stdout.isatty() else 150).print(table(report.figures))

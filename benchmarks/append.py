@@ -127,7 +127,8 @@ def decision(bench: Bench) -> None:
 
             def decide(number: int) -> list[float]:
                 asked = each(lambda model: request_approval(author, model, "prod", reason="ready"), models(number))
-                return asked + each(lambda model: approve(approver, model, rationale="it is fit"), models(number))
+                granted = each(lambda model: approve(approver, model, rationale="it is fit"), models(number))
+                return [(request + approval) / 2 for request, approval in zip(asked, granted, strict=True)]
 
             decide(rounds + 1)
             likeness = Likeness(recorded(author, 2 * block))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import statistics
+from collections.abc import Callable
 
 from benchmarks.append import emit_fact
 from benchmarks.settings import Bench
@@ -44,19 +45,29 @@ def checkpoint(bench: Bench) -> None:
 
 
 def opening(bench: Bench) -> None:
-    """Open a ledger, ask for its state, and close it: the same whatever its size."""
+    """Open a ledger, ask its state or append one fact, and close it: the same whatever its size."""
     sizes = bench.sizes
     small, large = bench.place.filled(sizes.small), bench.place.filled(sizes.large)
 
-    def open_once(made: Made) -> None:
+    def ask(made: Made) -> None:
         with made.open() as ledger:
             ledger.ledger_state()
 
-    found = alternate(
-        sizes.opens, {"small": lambda _: each(open_once, [small]), "large": lambda _: each(open_once, [large])}
-    )
-    ours, base = medians(found["large"]), medians(found["small"])
-    bench.add(
-        f"open.{sizes.large}", statistics.median(flat(found["large"])), "us",
-        baseline=statistics.median(flat(found["small"])), ratio=paired(ours, base), samples=sizes.opens, blocks=ours,
-    )  # fmt: skip
+    def append(made: Made) -> None:
+        with made.open() as ledger:
+            emit_fact(ledger)(0)
+
+    for name, work in (("open", ask), ("open.emit", append)):
+        found = _small_and_large(work, small, large, sizes.opens)
+        ours, base = medians(found["large"]), medians(found["small"])
+        bench.add(
+            f"{name}.{sizes.large}", statistics.median(flat(found["large"])), "us",
+            baseline=statistics.median(flat(found["small"])), ratio=paired(ours, base), samples=sizes.opens,
+            blocks=ours,
+        )  # fmt: skip
+
+
+def _small_and_large(
+    work: Callable[[Made], None], small: Made, large: Made, rounds: int
+) -> dict[str, list[list[float]]]:
+    return alternate(rounds, {"small": lambda _: each(work, [small]), "large": lambda _: each(work, [large])})

@@ -148,7 +148,10 @@ def table(figures: Sequence[Figure]) -> Table:
 
 def _commit() -> str | None:
     try:
-        answer = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True)
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            cwd=Path(__file__).parent, capture_output=True, text=True, check=True,
+        )  # fmt: skip
     except (OSError, subprocess.CalledProcessError):  # an unpacked archive has no history
         return None
     return answer.stdout.strip()

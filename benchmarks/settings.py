@@ -16,7 +16,7 @@ class Sizes:
 
     #: Appends beforehand: enough for SQLite to have wrapped its WAL, whose first growth costs more.
     warm_up: int = 200
-    single_rounds: int = 40
+    single_rounds: int = 100
     single_block: int = 20
     decision_rounds: int = 20
     decision_block: int = 6
@@ -28,8 +28,8 @@ class Sizes:
     thread_share: int = 16
     batch_rounds: int = 7
     batch: int = 1_000
-    verify_rounds: int = 3
-    verified: int = 10_000
+    verify_rounds: int = 4
+    verified: int = 20_000
     proofs: int = 500
     opens: int = 15
     commands: int = 7
@@ -51,7 +51,7 @@ QUICK = Sizes(
     thread_share=8,
     batch_rounds=3,
     verify_rounds=2,
-    verified=2_000,
+    verified=5_000,
     proofs=100,
     opens=5,
     commands=3,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -24,8 +24,9 @@ THREADS = 32
 LIBRARY_THREADS = 8
 
 
-def _library(place: Place) -> tuple[ApplicationRecorder, Callable[[], object]]:
-    """The recorder eventsourcing itself has for this store, and what closes it."""
+@contextmanager
+def _library(place: Place) -> Iterator[ApplicationRecorder]:
+    """The recorder eventsourcing itself has for this store."""
     name = place.new_name()
     if place.backend == "sqlite":
         from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore  # noqa: PLC0415, TID251 - measured
@@ -33,7 +34,9 @@ def _library(place: Place) -> tuple[ApplicationRecorder, Callable[[], object]]:
         store = SQLiteDatastore(str(place.folder / f"{name}.db"), pool_size=LIBRARY_THREADS)
         recorder = SQLiteApplicationRecorder(store)
         recorder.create_table()
-        return recorder, store.close
+        with closing(store):
+            yield recorder
+        return
     from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore  # noqa: PLC0415, TID251 - measured
 
     with psycopg.connect(place.dsn, autocommit=True) as connection:
@@ -45,7 +48,8 @@ def _library(place: Place) -> tuple[ApplicationRecorder, Callable[[], object]]:
     )  # fmt: skip
     own = PostgresApplicationRecorder(pool, events_table_name="stored_events")
     own.create_table()
-    return own, pool.close
+    with closing(pool):
+        yield own
 
 
 def _library_events(rows: Sequence[Row], amount: int) -> list[list[StoredEvent]]:
@@ -65,8 +69,12 @@ def threads32(bench: Bench) -> None:
     """32 threads, each waiting for its own durable append."""
     rounds, block = bench.sizes.thread_rounds, bench.sizes.thread_share * THREADS
     made = bench.place.new_ledger()
-    recorder, close = _library(bench.place)
-    with closing(made.new.ledger), made.open() as ledger, closing(bench.place.bare()) as bare:
+    with (
+        closing(made.new.ledger),
+        made.open() as ledger,
+        closing(bench.place.bare()) as bare,
+        _library(bench.place) as recorder,
+    ):
         emit = emit_fact(ledger)
         each(emit, range(bench.sizes.warm_up))
         sample, amount = recorded(ledger, SENSORS), (rounds + 1) * block
@@ -88,7 +96,6 @@ def threads32(bench: Bench) -> None:
                 "library": library,
             },
         )
-        close()
     for name in ("envelope", "emit"):
         ours = found[name]
         bench.add(
