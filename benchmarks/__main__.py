@@ -101,6 +101,8 @@ def main(given: Sequence[str] | None = None) -> int:
     report.write(arguments.results, facts)
     Console(width=None if sys.stdout.isatty() else 150).print(table(report.figures))
     console.print(f"{arguments.results / 'latest.json'}, {arguments.results / 'machine.json'}; {facts['seconds']} s")
+    if facts["load_before"] > facts["cores"] / 2:
+        console.print(f"Others used this machine (load {facts['load_before']:.1f}): measure again when it is quiet.")
     return 1 if arguments.check and report.missed else 0
 
 
