@@ -20,7 +20,7 @@ DEV_STAMP  := $(VENV)/.installed-dev
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help venv demo test check lint types imports generated format schemas clean distclean
+.PHONY: help venv demo test bench check lint types imports generated format schemas clean distclean
 
 help: ## show this list
 	@echo "Targets:"
@@ -33,6 +33,9 @@ demo: $(DEMO_STAMP) ## install what the demonstration needs and run it
 
 test: $(DEV_STAMP) ## run the tests (on SQLite and on a PostgreSQL server that they start)
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+bench: $(DEV_STAMP) ## measure speed beside bare stores (ARGS="--quick", "--only append", "--backend sqlite")
+	$(BIN)/python -m benchmarks $(ARGS)
 
 check: lint types imports generated ## run the gates, each also a target: lint, types, imports, generated
 
