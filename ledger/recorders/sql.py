@@ -42,6 +42,8 @@ _COLUMNS = (
 _TEXTS = frozenset({"e.stream", "e.type", "e.actor", "e.id", "e.emitter", "e.subject", "e.keys", "ledgerid", "origin"})
 _FROM = "FROM $entry e LEFT JOIN $content c ON c.position = e.position"
 _POLL_SECONDS = 0.1
+_HEAD = "SELECT size, last_leaf, peaks, recorded_at, authority, id FROM $head"
+_SET_HEAD = "UPDATE $head SET size = ?, last_leaf = ?, peaks = ?, recorded_at = ?, authority = ?"
 _LOOK_UP = (
     "SELECT (SELECT position FROM $entry WHERE id = ? AND actor = ?), "
     "EXISTS (SELECT 1 FROM $entry WHERE emitter = ? AND sequence = ? AND actor = ?), "
@@ -128,7 +130,7 @@ class SqlRecorder(ProcessRecorder):
 
     def head(self) -> Head:
         """The head row."""
-        found = self._run("SELECT size, last_leaf, peaks, recorded_at, authority, id FROM $head")
+        found = self._run(_HEAD)
         if len(found) != 1 or found[0][5] != 1:
             raise ConfigurationError("the store's head row is missing", hint="muniment verify log tells more.")
         return Head(*found[0][:5])
@@ -312,8 +314,7 @@ class SqlRecorder(ProcessRecorder):
 
     def set_head(self, head: Head) -> None:
         """See `append.Transaction.set_head`."""
-        sql = "UPDATE $head SET size = ?, last_leaf = ?, peaks = ?, recorded_at = ?, authority = ?"
-        self._run(sql, (head.size, head.last_leaf, head.peaks, head.recorded_at, head.authority))
+        self._run(_SET_HEAD, (head.size, head.last_leaf, head.peaks, head.recorded_at, head.authority))
 
     def add_checkpoint(self, size: int, note: bytes, previous: int) -> bool:
         """Store a signed head by compare-and-swap, only ever forward.
