@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["App", "common_options", "global_options", "new_passphrase", "pass_app", "show_error", "write_options"]
 
-FORMATS = ("text", "json", "ndjson")
+FORMATS = ("text", "json", "ndjson", "csv", "md")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 

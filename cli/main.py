@@ -33,7 +33,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "incident": ("cli.incident:incident", "Open, note, mitigate, explain and close incidents."),
     },
     "Read": {
-        "log": ("cli.reading:log", "Show entries in log order."),
+        "log": ("cli.log:log", "Show entries in log order."),
         "show": ("cli.reading:show", "Show one event with its entry."),
         "state": ("cli.reading:state", "Show what is registered, approved and live, as of any time."),
         "timeline": ("cli.timeline:timeline", "Show an incident's timeline with what changed."),
