@@ -87,6 +87,26 @@ def _check_combination(app: App, /, *, follow: bool, graph: bool, reverse: bool,
         raise click.UsageError("-o json is one array, and --follow has no end: use -o ndjson, an object a line.")
 
 
+def _graph(app: App, wanted: _Filter, limit: int | None) -> None:
+    from cli.graph import show_graph
+    from ledger.errors import InputError
+    from projections.graph import log_graph
+
+    with app.views() as (ledger, runner, size):
+        found = log_graph(runner.views, size)
+        origin = ledger.origin
+    if wanted.subject is not None:
+        found = found.around(wanted.subject)
+        if not found.nodes:
+            raise InputError(f"the log has nothing about {wanted.subject}", hint="`muniment log` shows what there is.")
+    rows = [
+        row["index"]
+        for row in found.nodes
+        if (wanted.kind is None or row["type"].startswith(wanted.kind)) and wanted.actor in (None, row["actor"])
+    ]
+    show_graph(app, found.only(set(rows[-limit:] if limit else rows)), origin=origin, size=size)
+
+
 @click.command(short_help="Show entries in log order.")
 @click.argument("subject", required=False)
 @click.option("-n", "limit", type=click.IntRange(min=0), help="Only the last N (0 for all); text shows the last 50.")
@@ -94,6 +114,7 @@ def _check_combination(app: App, /, *, follow: bool, graph: bool, reverse: bool,
 @click.option("--actor", help="Only this author.")
 @click.option("--reverse", is_flag=True, help="Newest first.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with new entries as they are recorded, until interrupted.")
+@click.option("--graph", is_flag=True, help="Draw what rests on what: a lane for each stream, lines to what is named.")
 @click.option("--interval", type=click.IntRange(10, 3_600_000), metavar="MS",
               help="How often --follow looks, in milliseconds; 200 by default.")  # fmt: skip
 @common_options
@@ -109,6 +130,7 @@ def log(
     *,
     reverse: bool,
     follow: bool,
+    graph: bool,
 ) -> None:
     """Show entries in log order, of one SUBJECT or of all.
 
@@ -117,16 +139,24 @@ def log(
     --follow misses and repeats nothing. It waits up to a minute for a store that went away, and ends with
     exit code 1 when the store holds less than was shown, or something else.
 
+    --graph reads the whole log and shows evidence, requests, causes, and what an event names: the run of a
+    version, the inputs of a run, the version that is deployed. With SUBJECT it is narrowed to what that thing
+    rests on and what rests on it. With -o json it is nodes and edges.
+
     \b
     Example:
+      muniment log --graph model:tx@1
       muniment log model:tx -n 10
       muniment log -o ndjson | jq -r .event.type
       muniment log -n 0 --follow --type incident -o ndjson
     """
-    _check_combination(app, follow=follow, graph=False, reverse=reverse, interval=interval)
+    _check_combination(app, follow=follow, graph=graph, reverse=reverse, interval=interval)
     if limit is None and app.output == "text":
         limit = _TEXT_DEFAULT
     wanted = _Filter(subject, kind, actor)
+    if graph:
+        _graph(app, wanted, limit)
+        return
     with app.reader() as ledger:
         names = app.home.names() if app.output == "text" else {}
         head = ledger.recorder.head()
