@@ -35,26 +35,30 @@ def _check_reader() -> None:
 
 
 class Follower:
-    """An endless iterator over the entries behind a head.
+    """An endless iterator over the entries that are recorded from now on.
 
     Args:
         ledger: open for reading.
         url: its store.
-        head: what was shown already.
         interval: seconds between two looks.
         note: told, for people, when the store goes away and comes back.
 
     Raises:
         VerificationError: the store shrank, or holds another history than was shown.
         StorageError: the store was away for a minute.
+
+    Attributes:
+        head: where the log stands now.
     """
 
-    def __init__(self, ledger: Ledger, url: str, head: Head, *, interval: float, note: Callable[[str], object]) -> None:
+    def __init__(self, ledger: Ledger, url: str, *, interval: float, note: Callable[[str], object]) -> None:
         self._recorder = ledger.recorder
         self._path = sqlite_path(url) if ledger.recorder.backend == "sqlite" else None
         self._file = self._identity()
-        self._place = head.size
-        self._last = head.last_leaf
+        self._recorder.close()  # what is opened next is that file, or a later one, which will be noticed
+        self.head: Head = self._recorder.head()
+        self._place = self.head.size
+        self._last = self.head.last_leaf
         self._interval = interval
         self._note = note
 

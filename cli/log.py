@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ from cli.output import Grid, print_lines
 from cli.reading import as_json
 
 if TYPE_CHECKING:
+    from cli.follow import Follower
     from ledger.application import Ledger
     from ledger.stored import Row
 
@@ -159,14 +161,12 @@ def log(
         return
     with app.reader() as ledger:
         names = app.home.names() if app.output == "text" else {}
-        head = ledger.recorder.head()
+        new: Follower | None = None
+        if follow:
+            from cli.follow import Follower
 
-        def rows() -> Iterator[Row]:
-            yield from _present(ledger, head.size, wanted, limit, reverse=reverse)
-            if follow:
-                from cli.follow import Follower
-
-                new = Follower(ledger, app.home.url, head, interval=(interval or 200) / 1000, note=app.note)
-                yield from (row for row in new if wanted(row))
-
-        print_lines(app, Grid(_COLUMNS, (as_json(row) for row in rows())), _line(names))
+            new = Follower(ledger, app.home.url, interval=(interval or 200) / 1000, note=app.note)
+        size = (ledger.recorder.head() if new is None else new.head).size
+        present = _present(ledger, size, wanted, limit, reverse=reverse)
+        rows = chain(present, (row for row in new or () if wanted(row)))
+        print_lines(app, Grid(_COLUMNS, (as_json(row) for row in rows)), _line(names))

@@ -21,9 +21,11 @@ from ledger.errors import ConfigurationError
 
 __all__ = [
     "FOLDER",
+    "SETTINGS",
     "Candidate",
     "Chain",
     "Settings",
+    "absolute_url",
     "config_folder",
     "find_folder",
     "load_settings",
@@ -34,7 +36,8 @@ __all__ = [
 ]
 
 FOLDER = ".muniment"
-_FILE = "config.toml"
+#: Name of the file with the settings.
+SETTINGS = "config.toml"
 _KNOWN = ("ledger", "actor", "keys")
 _OPTION, _VARIABLE = "--ledger", "MUNIMENT_LEDGER"
 
@@ -71,7 +74,7 @@ def state_folder() -> Path:
 def find_folder(start: Path) -> Path | None:
     """The nearest ``.muniment`` folder at ``start`` or above."""
     for place in (start, *start.parents):
-        if (place / FOLDER / _FILE).is_file():
+        if (place / FOLDER / SETTINGS).is_file():
             return place / FOLDER
     return None
 
@@ -89,8 +92,13 @@ def _read(path: Path) -> dict[str, Any]:
     return values
 
 
-def _absolute(url: str, base: Path) -> str:
-    """Make the path of a relative SQLite URL absolute, so that the working folder does not matter."""
+def absolute_url(url: str, base: Path) -> str:
+    """Make the path of a relative SQLite URL absolute, so that the working folder does not matter.
+
+    Args:
+        url: URL of a store.
+        base: folder that a relative path is meant from.
+    """
     if not url.startswith("sqlite:///") or url.startswith("sqlite:////"):
         return url
     path, mark, query = url.removeprefix("sqlite:///").partition("?")
@@ -98,7 +106,7 @@ def _absolute(url: str, base: Path) -> str:
 
 
 def _same_store(named: str, start: Path, own: str, folder: Path) -> bool:
-    one, other = _absolute(named, start), _absolute(own, folder)
+    one, other = absolute_url(named, start), absolute_url(own, folder)
     if one.startswith("sqlite:"):  # ?mode=ro opens the same file
         return one.partition("?")[0] == other.partition("?")[0]
     return one == other
@@ -149,7 +157,7 @@ class Chain:
             return None
         if name == "ledger":
             typed = found.source in (_OPTION, _VARIABLE)
-            return _absolute(found.value, self.start if typed or self.folder is None else self.folder)
+            return absolute_url(found.value, self.start if typed or self.folder is None else self.folder)
         return str((self.folder or self.start) / found.value) if name == "keys" else found.value
 
 
@@ -175,12 +183,12 @@ def settings_chain(ledger: str | None = None, *, actor: str | None = None, start
         Candidate(_OPTION, ledger, followed if ledger else ""),
         Candidate(_VARIABLE, variable, f"{_OPTION} was given" if ledger else followed),
     ]
-    found = {} if folder is None else _read(folder / _FILE)
+    found = {} if folder is None else _read(folder / SETTINGS)
     other = ""
     if named and not followed and folder and not _same_store(named, start, found.get("ledger", ""), folder):
         other = "it is of another ledger than the one named"
         folder = None  # this folder's identity, head and keys are not ours either
-    user = _read(config_folder() / _FILE)
+    user = _read(config_folder() / SETTINGS)
     file = folder or (nearest if other else None)
     candidates = {}
     for name in _KNOWN:
@@ -188,8 +196,8 @@ def settings_chain(ledger: str | None = None, *, actor: str | None = None, start
         if name == "actor":
             first.insert(0, Candidate("--as", actor))
         if file is not None:
-            first.append(Candidate(str(file / _FILE), found.get(name), other))
-        candidates[name] = (*first, Candidate(str(config_folder() / _FILE), user.get(name)))
+            first.append(Candidate(str(file / SETTINGS), found.get(name), other))
+        candidates[name] = (*first, Candidate(str(config_folder() / SETTINGS), user.get(name)))
     return Chain(start, folder, candidates)
 
 
@@ -199,7 +207,7 @@ def _environment(name: str) -> str | None:
 
 def _named_folder(named: str) -> Path:
     place = Path(named).resolve()
-    folder = place if (place / _FILE).is_file() else find_folder(place) if place.is_dir() else None
+    folder = place if (place / SETTINGS).is_file() else find_folder(place) if place.is_dir() else None
     if folder is None:
         raise ConfigurationError(
             f"there is no ledger in {named}", hint="Name a folder with .muniment in it, or a URL: sqlite:///…"
@@ -253,6 +261,6 @@ def write_settings(folder: Path, values: Mapping[str, str]) -> None:
     lines = ["# Settings of this ledger; `muniment config explain` shows what is in force.\n"]
     for name, value in values.items():
         lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}\n")  # such a string is TOML too
-    path = folder / _FILE
+    path = folder / SETTINGS
     path.touch(mode=0o600)  # a store's URL may hold a password
     path.write_text("".join(lines), encoding="utf-8")

@@ -151,7 +151,7 @@ def test_another_history_of_the_same_size_or_a_larger_one_is_an_error(shop: Shop
     shutil.rmtree(state)  # this machine forgets the longer log, so that writing goes on
     append(shop, 1)
     with Ledger.open(shop.url) as ledger:
-        follower = Follower(ledger, shop.url, ledger.recorder.head(), interval=0.01, note=print)
+        follower = Follower(ledger, shop.url, interval=0.01, note=print)
         roll_back(shop, backup)
         shutil.rmtree(state)
         append(shop, 1)
@@ -184,7 +184,7 @@ def test_a_store_that_stays_away_is_an_error(shop: Shop, monkeypatch: pytest.Mon
     monkeypatch.setattr("cli.follow._RETRY_SECONDS", 0.01)
     said: list[str] = []
     with Ledger.open(shop.url) as ledger:
-        follower = Follower(ledger, shop.url, ledger.recorder.head(), interval=0.01, note=said.append)
+        follower = Follower(ledger, shop.url, interval=0.01, note=said.append)
         (shop.folder / ".muniment" / "ledger.db").unlink()
         with pytest.raises(StorageError, match=r"ledger\.db"):
             next(iter(follower))
