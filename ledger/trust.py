@@ -15,6 +15,7 @@ from typing import Any
 
 from ledger.checkpoint import TYPE_ED25519, Checkpoint, format_vkey, parse_vkey, verify_checkpoint
 from ledger.config import state_folder
+from ledger.crashpoints import crashpoint
 from ledger.errors import LedgerError, TrustStateError
 from ledger.identity import Trust
 from ledger.strictjson import format_json, parse_json
@@ -25,20 +26,38 @@ _FIELDS = {"genesis", "ledgerid", "origin", "vkeys"}
 _HEX = {"genesis": re.compile(r"[0-9a-f]{64}"), "ledgerid": re.compile(r"[0-9a-f]{32}")}
 
 
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _make_folder(folder: Path) -> None:
+    made = [missing for missing in (folder, *folder.parents) if not missing.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for missing in made:
+        _sync_folder(missing.parent)
+
+
 def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Replace a file so that a crash leaves the old or the new one, never half of either."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Replace a file, durably, so that a crash leaves the old or the new one, never half of either."""
+    _make_folder(path.parent)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        crashpoint("file.written")
         os.chmod(name, mode)  # noqa: PTH101 - beside mkstemp and replace
         os.replace(name, path)  # noqa: PTH105
+        crashpoint("file.renamed")
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+    _sync_folder(path.parent)  # a new name lasts only once its folder is written
 
 
 def write_trust(path: Path, trust: Trust) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ledger.crashpoints import crashpoint
 from ledger.entry import ZERO_HASH, Entry, entry_hash, format_time
 from ledger.errors import ConflictError, LedgerError, StorageError
 from ledger.mapper import SignedStoredEvent
@@ -240,6 +241,7 @@ def _append_unit(tx: Transaction, unit: Unit, chain: _Chain) -> list[StoredAt]:
         raise
     if rows:
         tx.insert_rows(rows)
+        crashpoint("append.inserted")
     added = iter(rows)
     return [found or _stored(next(added), existing=False) for found in known]
 
@@ -266,6 +268,7 @@ def append_units(tx: Transaction, identity: LogIdentity, units: Sequence[Unit]) 
         StorageError: the store failed or its clock runs behind; the caller rolls back.
     """
     head = tx.lock_head()
+    crashpoint("append.begun")
     chain = _Chain(identity, head, tx.now())
     outcomes: list[list[StoredAt] | LedgerError] = []
     for unit in units:
@@ -278,4 +281,5 @@ def append_units(tx: Transaction, identity: LogIdentity, units: Sequence[Unit]) 
     if chain.head.size > head.size:
         _write_tiles(tx, head.size, chain.head.size)
         tx.set_head(chain.head)
+        crashpoint("append.before_commit")
     return outcomes

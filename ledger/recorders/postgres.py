@@ -13,6 +13,7 @@ from typing import ClassVar
 import psycopg
 from psycopg import errors
 
+from ledger.crashpoints import crashpoint
 from ledger.errors import ConfigurationError, LedgerError, StorageError
 from ledger.recorders.append import StoredAt, Unit, append_units
 from ledger.recorders.postgres_store import LOST, PostgresStore, explain
@@ -108,7 +109,9 @@ class PostgresRecorder(SqlRecorder):
         for attempt in range(_ATTEMPTS):
             try:
                 with self.store.transaction():
-                    return append_units(self, self.identity(), units)
+                    outcomes = append_units(self, self.identity(), units)
+                crashpoint("append.committed")
+                return outcomes
             except (errors.SerializationFailure, errors.DeadlockDetected) as error:
                 lost = error
             except LOST as error:
