@@ -1,0 +1,172 @@
+"""Processes that die at a crash point, or at any moment; and a PostgreSQL server that dies with all its processes."""
+
+from __future__ import annotations
+
+import random
+import signal
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ledger.application import Ledger
+from ledger.crashpoints import CRASHPOINTS
+from ledger.errors import StorageError
+from tests.faults.processes import child
+from tests.faults.scorecard import Result
+from tests.faults.server import Server
+from tests.faults.site import Ack, Site, envelope, examine, good, lost, scratch
+
+#: The task of `children` that passes the crash points of a family. A new family needs a line here.
+SCENARIOS = {
+    "append": "everyday",
+    "checkpoint": "everyday",
+    "file": "everyday",
+    "export": "everyday",
+    "view": "everyday",
+}
+ROUNDS = 4
+
+StoreUrl = Callable[[], str | None]
+
+
+def scenario(point: str) -> str:
+    """The task that passes a crash point.
+
+    Raises:
+        KeyError: no scenario does.
+    """
+    return SCENARIOS[point.partition(".")[0]]
+
+
+def crash_points(store_url: StoreUrl, passages: int, seed: int, points: tuple[str, ...] = CRASHPOINTS) -> Result:
+    """Die at every crash point, ``passages`` times each, and go on without a repair.
+
+    Args:
+        store_url: gives the URL of a store that is not there yet; None for a SQLite file.
+        passages: how many deaths a point.
+        seed: of which passage it dies at.
+        points: which crash points.
+    """
+    result = Result.counting("lost", "unverifiable", "repairs", "not reached")
+    acknowledged = 0
+    for point in points:
+        with scratch() as folder:
+            site = Site.make(folder / "site", store_url())
+            acks: list[Ack] = []
+            remembered = 0
+            for turn in range(passages):
+                chance = random.Random(f"{seed} {point} {turn}")
+                armed = f"{point}:{chance.randrange(1, ROUNDS)}"
+                where = f"{armed}, turn {turn} of seed {seed}"
+                with child(scenario(point), site, chance.randrange(10**6), ROUNDS, point=armed) as process:
+                    code = process.end()
+                    acks += [ack for (ack,) in process.told("ack")]
+                    remembered = max([remembered, *(size for (size,) in process.told("remembered"))])
+                result.n += 1
+                if code != -signal.SIGKILL:
+                    result.failed("not reached", f"{where}: exit {code}, {process.told('error')}")
+                found = examine(site, acks, remembered)
+                for number, wrong in (
+                    ("lost", found.lost),
+                    ("unverifiable", found.unverifiable),
+                    ("repairs", found.repairs),
+                ):
+                    for what in wrong:
+                        result.failed(number, f"{where}: {what}")
+            acknowledged += len(acks)
+    result.figures = {"points": len(points), "acknowledged": acknowledged}
+    return result
+
+
+class _Emitters:
+    """Threads over one open ledger, which answer an unknown outcome by the same event again."""
+
+    def __init__(self, ledger: Ledger, key: Any, threads: int) -> None:
+        self._ledger, self._key = ledger, key
+        self.acks: list[Ack] = []
+        self.wrong: list[str] = []
+        self.repeated = 0
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def _work(self) -> None:
+        number = 0
+        while not self._stop.is_set():
+            number += 1
+            signed = envelope(self._ledger, self._key, number)
+            deadline = time.monotonic() + 60
+            while True:
+                try:
+                    self.acks.append(Ack.of(self._ledger.append(signed)))
+                    break
+                except StorageError as error:
+                    self.repeated += 1
+                    if time.monotonic() > deadline:
+                        self.wrong.append(f"it did not come back: {error}")
+                        return
+                    time.sleep(0.05)
+                except Exception as error:
+                    self.wrong.append(repr(error))
+                    return
+
+    def wait_for(self, more: int) -> None:
+        """Wait for so many further acknowledgements."""
+        goal, deadline = len(self.acks) + more, time.monotonic() + 90
+        while len(self.acks) < goal and not self.wrong and time.monotonic() < deadline:
+            time.sleep(0.005)
+
+    def end(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(90)
+
+
+def postgres_killed(database: Server, rounds: int, seed: int, threads: int = 4) -> Result:
+    """Kill the whole server in the middle of appends, again and again, under one open ledger.
+
+    Args:
+        database: a running server of this experiment's own.
+        rounds: how many kills.
+        seed: of the moments.
+        threads: appending threads.
+    """
+    result = Result.counting("lost", "duplicates", "unverifiable", "not reconnected")
+    chance = random.Random(seed)
+    recovery: list[float] = []
+    with scratch() as folder:
+        site = Site.make(folder / "site", database.url())
+        ledger, key = site.plain()
+        emitters = _Emitters(ledger, key, threads)
+        for turn in range(rounds):
+            where = f"kill {turn} of seed {seed}"
+            emitters.wait_for(threads)
+            time.sleep(chance.uniform(0, 0.05))
+            database.kill()
+            recovery.append(database.start())
+            emitters.wait_for(threads)
+            result.n += 1
+            for what in emitters.wrong:
+                result.failed("not reconnected", f"{where}: {what}")
+            if emitters.wrong:
+                break
+            if turn % 10 == 9 or turn == rounds - 1:
+                for what in lost(site.url, list(emitters.acks)):
+                    result.failed("lost", f"{where}: {what}")
+        emitters.end()
+        ledger.recorder.close()
+        for what in lost(site.url, emitters.acks):
+            result.failed("lost", f"the end of seed {seed}: {what}")
+        for what in good(site.url, site):
+            result.failed("unverifiable", what)
+        result.zeros["duplicates"] = len(emitters.acks) - len({ack.id for ack in emitters.acks})
+    result.figures = {
+        "acknowledged": len(emitters.acks),
+        "sent again": emitters.repeated,
+        "recovery median s": round(statistics.median(recovery), 2),
+        "recovery max s": round(max(recovery), 2),
+    }
+    return result
