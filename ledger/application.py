@@ -1,74 +1,31 @@
-"""The open ledger: append signed events.
+"""The open ledger: sign events and append them, or append events that were signed elsewhere.
 
-Append = limits, strict parse, schema, authority, signatures, judge, then the store's own transaction, in
-which what the judgement rested on is checked once more; when it changed meanwhile, judge again.
+Append = limits, strict parse, schema, authority, judge, signatures (`appending`), then the store's own transaction,
+shared with other threads of this ledger, in which what the judgement rested on is checked once more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from ledger.domain import RecordedEvent, judge, make_event, signing_keys
-from ledger.domain.decisions import marks_of
+from ledger.appending import Appender, Pending, Receipt, SignedEvent
 from ledger.emission import Emitter, Moment, build_payload
-from ledger.envelope import Envelope, parse_envelope, sign_payload, verify_envelope
+from ledger.envelope import parse_envelope, sign_payload
 from ledger.errors import ConfigurationError, ConflictError, InputError, LedgerError, StorageError
-from ledger.events import Category, find_event_type
+from ledger.events import find_event_type
 from ledger.handle import LogHandle
-from ledger.keys import Signer
-from ledger.mapper import EventMapper, SignedStoredEvent
-from ledger.payload import Payload, parse_payload
+from ledger.keys import Ed25519Signer, Signer
+from ledger.payload import parse_payload
 from ledger.recorders import open_recorder
-from ledger.recorders.append import StaleReadError, StoredAt, Unit
 from ledger.recorders.sql import SqlRecorder
-from ledger.replay import WorldAt
-from ledger.stored import Row
 from ledger.strictjson import format_json
 
 __all__ = ["MAX_BATCH", "MAX_BATCH_BYTES", "Ledger", "Receipt"]
 
 MAX_BATCH = 1000
 MAX_BATCH_BYTES = 16 * 1024 * 1024
-_JUDGE_AGAIN = 100
-#: Registrations fix a name to a digest, so they are checked against the stream like decisions.
-_IDENTITY_TYPES = ("dataset.registered", "version.registered")
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What the ledger answers to an append.
-
-    Attributes:
-        id: event id.
-        index: leaf index.
-        leaf_hash: 32 bytes.
-        stream: stream it stands in.
-        revision: its place there, from 1.
-        recorded_at: microseconds since the Unix epoch, by the store's clock.
-        status: ``recorded`` (durable in the log).
-        marks: what is remarkable about it, for example ``unauthorised``.
-        existing: True when the same event had been recorded before.
-    """
-
-    id: str
-    index: int
-    leaf_hash: bytes
-    stream: str
-    revision: int
-    recorded_at: int
-    status: str
-    marks: tuple[str, ...]
-    existing: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    stored: SignedStoredEvent
-    reads: Mapping[str, int]
-    marks: tuple[str, ...]
 
 
 class Ledger(LogHandle):
@@ -97,7 +54,7 @@ class Ledger(LogHandle):
         self._on_close = on_close
         self._appended = False
         self._emitter = Emitter()
-        self._mapper = EventMapper()
+        self._appender = Appender(self)
 
     @classmethod
     def open(
@@ -223,16 +180,23 @@ class Ledger(LogHandle):
     def _sign_and_append(
         self, attributes: Mapping[str, Any], also_sign: Sequence[Signer], expect: Mapping[str, int]
     ) -> Receipt:
+        signers = (*self._signers, *also_sign)
         with self._emitter.numbered() as (emitter, sequence):
-            payload, _ = build_payload(**attributes, emitter=emitter, sequence=sequence)
-            envelope = sign_payload(payload, (*self._signers, *also_sign))
-            try:
-                return self._append([envelope], expect)[0]
-            except BaseException as error:
-                # An interrupt, too, may come when the event is already recorded.
-                if not isinstance(error, LedgerError) or (isinstance(error, StorageError) and error.outcome_unknown):
-                    self._emitter.skip()
-                raise
+            encoded, payload = build_payload(**attributes, emitter=emitter, sequence=sequence)
+            made_by = frozenset(signer.public for signer in signers if isinstance(signer, Ed25519Signer))
+            event = SignedEvent(sign_payload(encoded, signers), payload, made_by)
+            pending = self._appender.begin([event], expect)  # in the order of the numbers
+        try:
+            return self._finish(pending)[0]
+        except LedgerError as error:
+            if not (isinstance(error, StorageError) and error.outcome_unknown):
+                self._emitter.release(emitter, sequence)
+            raise
+
+    def _finish(self, pending: Pending) -> list[Receipt]:
+        receipts = self._appender.finish(pending)
+        self._appended = self._appended or pending.ticket is not None
+        return receipts
 
     def _repeated(self, event_id: str, name: str, subject: str, body: Mapping[str, Any]) -> Receipt | None:
         row = self.recorder.find(event_id, str(self.actor))
@@ -244,7 +208,7 @@ class Ledger(LogHandle):
                 f"the id {event_id} is already recorded at index {row.entry.index} with other content",
                 hint="Give a new event a new id.",
             )
-        return _receipt(event_id, _stored_before(row), ())
+        return self._appender.first_receipt(row)
 
     def append(self, envelope: bytes, *, expect: Mapping[str, int] | None = None) -> Receipt:
         """Append an event that was signed elsewhere.
@@ -263,7 +227,7 @@ class Ledger(LogHandle):
             ConflictError: the id exists with other content, or a stream moved on.
             StorageError: the store failed; see its ``outcome_unknown``.
         """
-        return self._append([parse_envelope(envelope)], expect or {})[0]
+        return self._append([envelope], expect or {})[0]
 
     def append_batch(self, envelopes: Sequence[bytes], *, expect: Mapping[str, int] | None = None) -> list[Receipt]:
         """Append events that were signed elsewhere in one transaction: all of them, or none.
@@ -281,105 +245,18 @@ class Ledger(LogHandle):
         """
         if len(envelopes) > MAX_BATCH or sum(map(len, envelopes)) > MAX_BATCH_BYTES:
             raise InputError(f"a batch holds at most {MAX_BATCH:,} events and {MAX_BATCH_BYTES:,} bytes")
-        return self._append([parse_envelope(envelope) for envelope in envelopes], expect or {})
+        return self._append(envelopes, expect or {})
 
-    def _append(self, envelopes: Sequence[Envelope], expect: Mapping[str, int]) -> list[Receipt]:
-        signed = [(envelope, parse_payload(envelope.payload)) for envelope in envelopes]
-        for _, payload in signed:
+    def _append(self, envelopes: Sequence[bytes], expect: Mapping[str, int]) -> list[Receipt]:
+        signed = []
+        for data in envelopes:
+            envelope = parse_envelope(data)
+            payload = parse_payload(envelope.payload)
             find_event_type(payload.type)
-        for _ in range(_JUDGE_AGAIN):
-            with self._judging:
-                judged = self._judge_all(signed, self.world.refresh(), expect)
-                authority = self.world.authority
-            fresh = [item for item in judged if isinstance(item, _Judged)]
-            reads = {stream: revision for item in fresh for stream, revision in item.reads.items()}
-            if not fresh:
-                return [item for item in judged if isinstance(item, Receipt)]
-            unit = Unit(tuple(item.stored for item in fresh), {**reads, **expect}, authority)
-            (outcome,) = self.recorder.append([unit])
-            if isinstance(outcome, StaleReadError) and outcome.stream not in expect:
-                continue
-            if isinstance(outcome, LedgerError):
-                raise outcome
-            self._appended = True
-            places = iter(outcome)
-            return [
-                item if isinstance(item, Receipt) else _receipt(item.stored.id, next(places), item.marks)
-                for item in judged
-            ]
-        raise ConflictError(
-            f"{signed[0][1].subject} kept changing while this was judged {_JUDGE_AGAIN} times",
-            hint="Retry in a moment.",
-        )
-
-    def _judge_all(
-        self, signed: Sequence[tuple[Envelope, Payload]], size: int, expect: Mapping[str, int]
-    ) -> list[_Judged | Receipt]:
-        """Judge events one after another, each in the world that those before it lead to."""
-        found: list[_Judged | Receipt] = []
-        pending: list[RecordedEvent] = []
-        for envelope, payload in signed:
-            # What is recorded already takes no place, so it must not move the place the others are judged at.
-            known = self._recorded_before(payload, envelope) if len(signed) > 1 else None
-            if known is not None:
-                found.append(known)
-                continue
-            keys = tuple(signature.keyid for signature in envelope.signatures)
-            event = make_event(size + len(pending), payload, keys)
-            judged = self._judge(self.world.at(size, pending), event, envelope, expect)
-            if isinstance(judged, _Judged):
-                pending.append(event)
-            found.append(judged)
-        return found
-
-    def _judge(
-        self, at: WorldAt, event: RecordedEvent, envelope: Envelope, expect: Mapping[str, int]
-    ) -> _Judged | Receipt:
-        verdict = judge(at, event)
-        try:
-            if verdict.error is not None:
-                raise verdict.error
-            verify_envelope(envelope, signing_keys(at, event))
-            for stream, revision in expect.items():
-                if at.reads.get(stream, revision) != revision:
-                    raise StaleReadError.moved(stream, revision, at.reads[stream])
-        except LedgerError:
-            known = self._recorded_before(event.payload, envelope)
-            if known is not None:
-                return known
-            raise
-        assert event.kind is not None  # noqa: S101 - unknown types were refused before
-        decided = event.kind.category is Category.DECISION or event.kind.name in _IDENTITY_TYPES
-        reads = dict(at.reads) if decided else {}
-        return _Judged(self._mapper.to_signed(event, envelope), reads, marks_of(at, event))
-
-    def _recorded_before(self, payload: Payload, envelope: Envelope) -> Receipt | None:
-        """The first receipt of a retry, also when the world has moved on since (its key was revoked, say)."""
-        row = self.recorder.find(payload.id, payload.actor)
-        if row is None or row.payload != envelope.payload:
-            return None
-        return _receipt(payload.id, _stored_before(row), ())
+            signed.append(SignedEvent(envelope, payload))
+        return self._finish(self._appender.begin(signed, expect)) if signed else []
 
 
 def _essence(body: Mapping[str, Any]) -> bytes:
     """A body without what its author happened to see, which differs when an undertaking is repeated."""
     return format_json({name: value for name, value in body.items() if name not in ("seen", "evidence")})
-
-
-def _stored_before(row: Row) -> StoredAt:
-    entry = row.entry
-    return StoredAt(entry.index, row.leaf_hash, entry.stream, entry.revision, entry.recorded_at, existing=True)
-
-
-def _receipt(event_id: str, stored: StoredAt, marks: tuple[str, ...]) -> Receipt:
-    return Receipt(
-        id=event_id,
-        index=stored.index,
-        leaf_hash=stored.leaf_hash,
-        stream=stored.stream,
-        revision=stored.revision,
-        recorded_at=stored.recorded_at,
-        status="recorded",
-        marks=marks,
-        existing=stored.existing,
-    )

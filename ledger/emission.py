@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 import secrets
 import threading
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from ledger.errors import InputError
+from ledger.errors import InputError, LedgerError
 from ledger.events import find_event_type
 from ledger.payload import Payload, format_payload, parse_payload
 
@@ -54,35 +55,46 @@ def microseconds(moment: Moment) -> int:
 class Emitter:
     """One emitter instance: numbers what it emits from 1 without gaps; new after a fork.
 
-    A number is used up only once its event was recorded, or may have been.
+    A number is used up only once its event was recorded, or may have been: one that comes back is given out again.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
         self._begin()
 
     def _begin(self) -> None:
+        self._lock = threading.RLock()
         self.id = str(uuid4())
         self._pid = os.getpid()
-        self._sequence = 0
+        self._last = 0
+        self._free: list[int] = []  # a heap of numbers below the last that came back
 
     @contextmanager
-    def numbered(self, count: int = 1) -> Iterator[tuple[str, int]]:
-        """Hold the next ``count`` numbers; they are free again when the block raises.
+    def numbered(self) -> Iterator[tuple[str, int]]:
+        """Hold the next number; it is free again when the block refuses the event with a `LedgerError`.
 
         Yields:
-            Emitter id and first number.
+            Emitter id and number.
         """
+        if self._pid != os.getpid():
+            self._begin()
         with self._lock:
-            if self._pid != os.getpid():
-                self._begin()
-            yield self.id, self._sequence + 1
-            self._sequence += count
+            number = heapq.heappop(self._free) if self._free else self._last + 1
+            self._last = max(self._last, number)
+            try:
+                yield self.id, number
+            except LedgerError:
+                self.release(self.id, number)
+                raise
 
-    def skip(self) -> None:
-        """Use up a number whose fate is unknown."""
+    def release(self, emitter: str, number: int) -> None:
+        """Give a number back whose event was certainly not recorded."""
         with self._lock:
-            self._sequence += 1
+            if emitter != self.id:
+                return  # this process was forked meanwhile
+            if number == self._last:
+                self._last -= 1
+            else:
+                heapq.heappush(self._free, number)
 
 
 def build_payload(
@@ -141,4 +153,4 @@ def build_payload(
         data=data,
     )
     encoded = format_payload(payload, secrets.token_hex(16))
-    return encoded, parse_payload(encoded)
+    return encoded, parse_payload(encoded)  # what is judged is what was signed

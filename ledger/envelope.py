@@ -27,6 +27,7 @@ __all__ = [
     "Signature",
     "format_envelope",
     "format_signatures",
+    "join_envelope",
     "pae",
     "parse_envelope",
     "parse_signatures",
@@ -43,6 +44,9 @@ MAX_SIGNATURES = 16
 
 _MAX_SIGNATURES_BYTES = 2 + MAX_SIGNATURES * 200
 _KEYID = re.compile(r"[0-9a-f]{64}")
+_ITEM = re.compile(rb'\{"keyid":"([0-9a-f]{64})","sig":"([A-Za-z0-9+/]{86}==)"\}')
+_OPENING = b'{"payload":"'
+_MIDDLE = b'","payloadType":"application/cloudevents+json","signatures":'
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,14 @@ def _to_signatures(value: Any) -> tuple[Signature, ...]:
     return tuple(result)
 
 
+def _join(signatures: tuple[Signature, ...]) -> bytes:
+    items = [
+        b'{"keyid":"%b","sig":"%b"}' % (s.keyid.encode("ascii"), binascii.b2a_base64(s.sig, newline=False))
+        for s in signatures
+    ]
+    return b"[%b]" % b",".join(items)
+
+
 def format_signatures(signatures: tuple[Signature, ...]) -> bytes:
     """Write the signatures array exactly as it stands in the envelope.
 
@@ -139,8 +151,7 @@ def format_signatures(signatures: tuple[Signature, ...]) -> bytes:
         InputError: too many or none, not sorted, twice the same key, or a wrong length.
     """
     _check(signatures)
-    items = [b'{"keyid":"%b","sig":"%b"}' % (s.keyid.encode("ascii"), base64.b64encode(s.sig)) for s in signatures]
-    return b"[" + b",".join(items) + b"]"
+    return _join(signatures)
 
 
 def parse_signatures(data: bytes) -> tuple[Signature, ...]:
@@ -157,6 +168,11 @@ def parse_signatures(data: bytes) -> tuple[Signature, ...]:
     """
     if len(data) > _MAX_SIGNATURES_BYTES:
         raise InputError(f"the signatures are larger than {_MAX_SIGNATURES_BYTES} bytes")
+    # What has the only form is read by its form; anything else goes through JSON, to say what is wrong with it.
+    signatures = tuple(Signature(keyid.decode(), binascii.a2b_base64(sig)) for keyid, sig in _ITEM.findall(data))
+    if signatures and len(signatures) <= MAX_SIGNATURES and _join(signatures) == data:
+        _check(signatures)
+        return signatures
     signatures = _to_signatures(parse_json(data, what="signatures", max_depth=2))
     if format_signatures(signatures) != data:
         raise InputError("the signatures are not written in their only form")
@@ -177,11 +193,32 @@ def format_envelope(envelope: Envelope) -> bytes:
     """
     if len(envelope.payload) > MAX_PAYLOAD:
         raise InputError(f"the payload has {len(envelope.payload)} bytes; at most {MAX_PAYLOAD} are allowed")
-    return b'{"payload":"%b","payloadType":"%b","signatures":%b}' % (
-        base64.b64encode(envelope.payload),
-        PAYLOAD_TYPE.encode("ascii"),
-        format_signatures(envelope.signatures),
-    )
+    return join_envelope(envelope.payload, format_signatures(envelope.signatures))
+
+
+def join_envelope(payload: bytes, signatures: bytes) -> bytes:
+    """Write an envelope around a signatures array that is already written; neither is checked.
+
+    Args:
+        payload: the payload.
+        signatures: as `format_signatures` writes them.
+
+    Returns:
+        The envelope that `format_envelope` gives, when both are in their form.
+    """
+    encoded = binascii.b2a_base64(payload, newline=False)
+    return b"%b%b%b%b}" % (_OPENING, encoded, _MIDDLE, signatures)
+
+
+def _read_form(data: bytes) -> Envelope | None:
+    """An envelope in its only form, or None when it must be read as JSON to say what is wrong with it."""
+    end = data.find(_MIDDLE)
+    try:
+        payload = base64.b64decode(data[len(_OPENING) : end], validate=True)
+        envelope = Envelope(payload, parse_signatures(data[end + len(_MIDDLE) : -1]))
+        return envelope if format_envelope(envelope) == data else None
+    except (InputError, ValueError):
+        return None
 
 
 def parse_envelope(data: bytes) -> Envelope:
@@ -198,6 +235,9 @@ def parse_envelope(data: bytes) -> Envelope:
     """
     if len(data) > MAX_ENVELOPE:
         raise InputError(f"the envelope has {len(data)} bytes; at most {MAX_ENVELOPE} are allowed")
+    envelope = _read_form(data)
+    if envelope is not None:
+        return envelope
     value = _members(parse_json(data, what="envelope", max_depth=3), ("payload", "payloadType", "signatures"),
                      "an envelope")  # fmt: skip
     if value["payloadType"] != PAYLOAD_TYPE:

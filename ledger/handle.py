@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
 
 from ledger.checkpoint import Checkpoint, VerifierKey, parse_checkpoint, parse_note, parse_vkey, verify_checkpoint
 from ledger.checkpoints import check_extends, sign_head
-from ledger.domain import LedgerState
+from ledger.domain import LedgerState, RecordedEvent, State
 from ledger.entry import format_entry
 from ledger.errors import ConfigurationError, InputError
 from ledger.keys import Signer
 from ledger.merkle import prove_consistency, prove_inclusion
 from ledger.proof import Proof, format_proof
 from ledger.recorders.sql import SqlRecorder
-from ledger.replay import Judged, StoreWorld
+from ledger.replay import Judged
 from ledger.stored import LogReader, Row, TreeReader
+from ledger.worlds import StoreWorld
 
 __all__ = ["LogHandle"]
 
@@ -38,15 +38,30 @@ class _SharedWorld(StoreWorld):
         with self._lock:
             return super().refresh()
 
+    def follow(self, event: RecordedEvent, index: int, revision: int) -> None:
+        """See `StoreWorld.follow`."""
+        with self._lock:
+            super().follow(event, index, revision)
+
     def judge_row(self, row: Row) -> Judged:
         """See `StoreWorld.judge_row`."""
         with self._lock:
             return super().judge_row(row)
 
-    def fold_before(self, stream: str, index: int) -> Any:
-        """See `StoreWorld.fold_before`."""
+    def state_before(self, stream: str, index: int) -> State | None:
+        """See `StoreWorld.state_before`."""
         with self._lock:
-            return super().fold_before(stream, index)
+            return super().state_before(stream, index)
+
+    def revision_before(self, stream: str, index: int) -> int:
+        """See `StoreWorld.revision_before`."""
+        with self._lock:
+            return super().revision_before(stream, index)
+
+    def key_holder_before(self, keyid: str, index: int) -> str | None:
+        """See `StoreWorld.key_holder_before`."""
+        with self._lock:
+            return super().key_holder_before(keyid, index)
 
 
 class LogHandle:
@@ -55,6 +70,10 @@ class LogHandle:
     Args:
         recorder: the store.
         checkpoint_signer: key that signs heads; None leaves heads unsigned.
+
+    Attributes:
+        recorder: the store.
+        judging: held by whoever judges, so that a world and the authority it stands under stay together.
     """
 
     def __init__(self, recorder: SqlRecorder, checkpoint_signer: Signer | None = None) -> None:
@@ -62,7 +81,7 @@ class LogHandle:
         self._checkpoint_signer = checkpoint_signer
         self._known_head: Callable[[], Checkpoint | None] | None = None
         self._last_signed: Checkpoint | None = None
-        self._judging = threading.RLock()
+        self.judging = threading.RLock()
         self._world: StoreWorld | None = None
 
     @property
@@ -78,9 +97,9 @@ class LogHandle:
     @property
     def world(self) -> StoreWorld:
         """States folded from the store, for judging and for reading."""
-        with self._judging:
+        with self.judging:
             if self._world is None:
-                self._world = _SharedWorld(self.recorder, self._judging)
+                self._world = _SharedWorld(self.recorder, self.judging)
             return self._world
 
     def ledger_state(self) -> LedgerState:
@@ -89,7 +108,7 @@ class LogHandle:
         Raises:
             ConfigurationError: its first entry is missing or bad.
         """
-        with self._judging:
+        with self.judging:
             size = self.world.refresh()
             state = self.world.state_before(f"ledger:{self.ledgerid}", size)
         if not isinstance(state, LedgerState):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ledger.errors import InputError
 
@@ -54,6 +55,7 @@ class Name:
     version: str | None
 
 
+@lru_cache(maxsize=4096)
 def parse_name(text: str) -> Name:
     """Read a name.
 
@@ -114,6 +116,7 @@ def stream_of(subject: str) -> str:
     return subject.partition("@")[0]
 
 
+@lru_cache(maxsize=4096)
 def parse_actor(text: str) -> str:
     """Check an actor id.
 
@@ -146,6 +149,7 @@ def format_source(actor: str) -> str:
     return _SOURCE_PREFIX + parse_actor(actor)
 
 
+@lru_cache(maxsize=4096)
 def parse_source(text: str) -> str:
     """Read the actor out of a CloudEvents ``source``.
 

@@ -7,25 +7,19 @@ under keys valid at its index, and `judge`. What fails is void: it changes no st
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_left
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from ledger.domain import RecordedEvent, State, Verdict, World, evolve, judge, make_event, signing_keys
+from ledger.domain import RecordedEvent, Verdict, World, judge, make_event, signing_keys
 from ledger.domain.decisions import marks_of
-from ledger.domain.states import ActorState
 from ledger.envelope import Envelope, format_envelope, parse_signatures, verify_envelope
 from ledger.errors import AuthenticationError, InputError, LedgerError, VerificationError
-from ledger.merkle import CompactRange, peaks_of
 from ledger.payload import Payload, parse_payload
-from ledger.stored import LogReader, Row, TreeReader
+from ledger.stored import Row
 
-__all__ = ["ContentError", "Judged", "StoreWorld", "WorldAt", "header_of", "judge_row", "open_row"]
+__all__ = ["ContentError", "Judged", "header_of", "judge_row", "open_row"]
 
-_JUDGED_CACHE = 8192
 _CLOCK_TOLERANCE = 5_000_000  # microseconds an author's clock may run ahead without remark
-_AUTHORITY_KINDS = ("ledger:", "actor:")
 
 
 class ContentError(VerificationError):
@@ -118,161 +112,7 @@ def judge_row(world: World, row: Row) -> Judged:
     return Judged(row, event, verdict)
 
 
-@dataclass(slots=True)
-class _Fold:
-    """States of one stream after each of its entries, as far as they were fetched."""
-
-    fetched: int = 0  # rows with index below this are known
-    pending: list[Row] = field(default_factory=list)
-    indexes: list[int] = field(default_factory=list)  # a state changed after this index
-    states: list[State | None] = field(default_factory=list)
-    revisions: list[tuple[int, int]] = field(default_factory=list)  # (index, revision) of every row, void or not
-
-
 def _time_marks(row: Row, event: RecordedEvent) -> tuple[str, ...]:
     """Nothing is recorded before it happened; a claim that says so is shown with a mark."""
     ahead = event.payload.occurred_at - row.entry.recorded_at
     return ("future-dated",) if ahead > _CLOCK_TOLERANCE else ()
-
-
-class StoreWorld:
-    """Worlds at any index, folded on demand from a store.
-
-    Nothing stored is believed: each row on the way is checked and judged at its own index. A stream
-    is only ever folded up to the index asked for, so the recursion between streams ends.
-    """
-
-    def __init__(self, log: LogReader) -> None:
-        self._log = log
-        self.ledgerid = log.identity().ledgerid
-        self._folds: dict[str, _Fold] = {}
-        self._judged: OrderedDict[int, Judged] = OrderedDict()
-        self._head = log.head()
-
-    def refresh(self) -> int:
-        """Read the head again and return the size up to which the log may now be judged."""
-        self._head = self._log.head()
-        return self._head.size
-
-    @property
-    def authority(self) -> int:
-        """Index of the last change of keys, actors or rules, as of the last refresh."""
-        return self._head.authority
-
-    def at(self, index: int, pending: Sequence[RecordedEvent] = ()) -> WorldAt:
-        """The world just before ``index``, and after ``pending`` events that are about to follow it."""
-        return WorldAt(self, index, pending)
-
-    def judge_row(self, row: Row) -> Judged:
-        """Judge a stored row at its own index."""
-        index = row.entry.index
-        known = self._judged.get(index)
-        if known is not None and known.row == row:
-            return known
-        judged = judge_row(self.at(index), row)
-        self._judged[index] = judged
-        if len(self._judged) > _JUDGED_CACHE:
-            self._judged.popitem(last=False)
-        return judged
-
-    def _fetch(self, stream: str, fold: _Fold, index: int) -> None:
-        if fold.fetched >= index:
-            return
-        size = max(self._head.size, index)
-        unchanged = stream.startswith(_AUTHORITY_KINDS) and fold.fetched > self._head.authority
-        if not unchanged or fold.fetched == 0:
-            known = fold.revisions[-1][1] if fold.revisions else 0
-            rows = self._log.stream_rows(stream, fold.fetched, size, known)
-            fold.pending.extend(rows)
-            fold.revisions.extend((row.entry.index, row.entry.revision) for row in rows)
-        fold.fetched = size
-
-    def fold_before(self, stream: str, index: int) -> _Fold:
-        """The fold of a stream, advanced so that every row below ``index`` is in it."""
-        fold = self._folds.setdefault(stream, _Fold())
-        self._fetch(stream, fold, index)
-        while fold.pending and fold.pending[0].entry.index < index:
-            judged = self.judge_row(fold.pending[0])
-            fold.pending.pop(0)
-            if judged.event is not None and judged.verdict.kind == "valid":
-                before = fold.states[-1] if fold.states else None
-                fold.indexes.append(judged.event.index)
-                fold.states.append(evolve(before, judged.event))
-        return fold
-
-    def state_before(self, stream: str, index: int) -> State | None:
-        """State of a stream just before ``index``."""
-        fold = self.fold_before(stream, index)
-        place = bisect_left(fold.indexes, index)
-        return fold.states[place - 1] if place else None
-
-    def revision_before(self, stream: str, index: int) -> int:
-        """Revision of the last row of a stream before ``index``, 0 when there is none."""
-        fold = self.fold_before(stream, index)
-        place = bisect_left(fold.revisions, (index, -1))
-        return fold.revisions[place - 1][1] if place else 0
-
-    def key_holder_before(self, keyid: str, index: int) -> str | None:
-        """Actor for whom a key was enrolled before ``index``."""
-        for stream in self._log.authority_streams():
-            state = self.state_before(stream, index)
-            if isinstance(state, ActorState) and keyid in state.keys:
-                return state.actor
-        return None
-
-    def leaf_hash(self, index: int) -> bytes | None:
-        """Leaf hash of an entry as stored."""
-        found = self._log.leaf_hashes(index, index + 1)
-        return found[0] if found else None
-
-    def root_hash(self, size: int) -> bytes | None:
-        """Root of the first ``size`` entries from stored tiles and leaf hashes."""
-        if not 0 < size <= self._head.size:
-            return None
-        try:
-            return CompactRange(size, tuple(TreeReader(self._log).read_hashes(peaks_of(size)))).root()
-        except (LookupError, InputError):  # the store lost a hash, or holds one of another length
-            return None
-
-
-class WorldAt:
-    """`World` just before one index; notes which streams were read, for the check under the lock.
-
-    Args:
-        store: the folds.
-        index: log size of the world.
-        pending: valid events that are about to follow, in order; they count already.
-    """
-
-    def __init__(self, store: StoreWorld, index: int, pending: Sequence[RecordedEvent] = ()) -> None:
-        self._store = store
-        self._pending = tuple(pending)
-        self.index = index
-        self.ledgerid = store.ledgerid
-        self.reads: dict[str, int] = {}
-
-    def state(self, stream: str) -> State | None:
-        """See `World.state`."""
-        state = self._store.state_before(stream, self.index)
-        if not stream.startswith(_AUTHORITY_KINDS):
-            self.reads[stream] = self._store.revision_before(stream, self.index)
-        for event in self._pending:
-            if event.stream == stream:
-                state = evolve(state, event)
-        return state
-
-    def key_holder(self, keyid: str) -> str | None:
-        """See `World.key_holder`."""
-        for event in self._pending:
-            state = self.state(event.stream)
-            if isinstance(state, ActorState) and keyid in state.keys:
-                return state.actor
-        return self._store.key_holder_before(keyid, self.index)
-
-    def leaf_hash(self, index: int) -> bytes | None:
-        """See `World.leaf_hash`."""
-        return self._store.leaf_hash(index) if index < self.index else None
-
-    def root_hash(self, size: int) -> bytes | None:
-        """See `World.root_hash`."""
-        return self._store.root_hash(size) if size <= self.index else None

@@ -120,6 +120,9 @@ class LogReader(Protocol):
     def authority_streams(self) -> Sequence[str]:
         """Names of all streams of actors."""
 
+    def authority_rows(self, start: int, stop: int) -> Sequence[Row]:
+        """Rows of all streams of actors with ``start`` <= index < ``stop``, in order."""
+
     def leaf_hashes(self, start: int, stop: int) -> Sequence[bytes]:
         """Leaf hashes of indexes in [start, stop)."""
 

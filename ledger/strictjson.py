@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from ledger.errors import InputError
@@ -28,7 +29,7 @@ _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # RFC 8785 3.2.2.2: only `"`, `\` and U+0000..U+001F are escaped, with the short forms or lower-case \u00xx.
 # That is what the standard encoder does with ensure_ascii=False.
-_quote = json.JSONEncoder(ensure_ascii=False).encode
+_quote = json.encoder.encode_basestring
 
 
 def parse_json(data: bytes, *, what: str = "JSON", max_depth: int = MAX_DEPTH) -> Any:
@@ -55,7 +56,7 @@ def parse_json(data: bytes, *, what: str = "JSON", max_depth: int = MAX_DEPTH) -
     if not text or text[0] in _SPACE or text[-1] in _SPACE:
         raise InputError(f"{what} is empty or has white space around the value")
     try:
-        value = _DECODER.decode(text)
+        value = _decode(text)
     except InputError as error:
         raise InputError(f"{what}: {error.message}") from None
     except RecursionError:
@@ -66,7 +67,7 @@ def parse_json(data: bytes, *, what: str = "JSON", max_depth: int = MAX_DEPTH) -
     if text.count("[") + text.count("{") > max_depth and _depth(value) > max_depth:
         raise InputError(f"{what} is nested deeper than {max_depth}")
     # After a strict UTF-8 decode only an escape can bring a surrogate in.
-    if _SURROGATE_ESCAPE.search(text) and _has_surrogate(value):
+    if "\\u" in text and _SURROGATE_ESCAPE.search(text) and _has_surrogate(value):
         raise InputError(f"{what} holds a lone surrogate")
     return value
 
@@ -84,10 +85,8 @@ def format_json(value: Any) -> bytes:
         InputError: an integer over 2**53-1 (also a float that would be written as one), NaN, Infinity, a lone
             surrogate, a key that is not str, an unknown type, or nesting that never ends.
     """
-    parts: list[str] = []
     try:
-        _write(value, parts)
-        return "".join(parts).encode("utf-8")
+        return _write(value).encode("utf-8")
     except UnicodeEncodeError:
         raise InputError("a string holds a lone surrogate and cannot be written as JSON") from None
     except RecursionError:
@@ -134,6 +133,16 @@ def _unique_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_unique_object, parse_int=_parse_int, parse_float=_parse_float, parse_constant=_refuse_constant
 )
+_SCAN: Callable[[str, int], tuple[Any, int]] = _DECODER.scan_once  # type: ignore[attr-defined] # in no stub
+
+
+def _decode(text: str) -> Any:
+    """As ``_DECODER.decode``, without its search for white space around the value, which was refused before."""
+    try:
+        value, end = _SCAN(text, 0)
+    except StopIteration:
+        end = -1
+    return value if end == len(text) else _DECODER.decode(text)  # that raises, and says where
 
 
 def _children(value: Any) -> list[Any]:
@@ -166,12 +175,15 @@ def _has_surrogate(value: Any) -> bool:
 
 def _format_float(number: float) -> str:
     """Return ECMAScript ``Number::toString(number)`` (ECMA-262 6.1.6.1.20, RFC 8785 3.2.2.3)."""
+    text = float.__repr__(number)
+    if "e" not in text and not text.endswith(".0"):
+        return text  # Python's spelling is ECMAScript's while it has a point, digits behind it and no exponent
     if number == 0:
         return "0"  # also for -0
     if number < 0:
         return "-" + _format_float(-number)
     # repr() gives the shortest digits that round-trip, the closest of them: the same digits ECMAScript asks for.
-    mantissa, _, exponent = repr(number).partition("e")
+    mantissa, _, exponent = text.partition("e")
     whole, _, fraction = mantissa.partition(".")
     digits = (whole + fraction).lstrip("0")
     point = len(whole) + int(exponent or "0") - (len(whole + fraction) - len(digits))
@@ -205,28 +217,29 @@ def _utf16(name: object) -> bytes:
     return name.encode("utf-16-be")
 
 
-def _write(value: Any, parts: list[str]) -> None:
+def _write_object(value: dict[Any, Any]) -> str:
+    try:
+        ascii_names = "".join(value).isascii()
+    except TypeError:
+        ascii_names = False
+    # Code points and UTF-16 code units order ASCII alike.
+    names = sorted(value) if ascii_names else sorted(value, key=_utf16)
+    # Most values are strings: written here, they save a call each.
+    members = [f"{_quote(name)}:{_quote(item) if type(item := value[name]) is str else _write(item)}" for name in names]
+    return f"{{{','.join(members)}}}"
+
+
+def _write(value: Any) -> str:
+    if isinstance(value, str):
+        return _quote(value)
+    if isinstance(value, dict):
+        return _write_object(value)
     if value is None:
-        parts.append("null")
-    elif value is True or value is False:
-        parts.append("true" if value else "false")
-    elif isinstance(value, str):
-        parts.append(_quote(value))
-    elif isinstance(value, (int, float)):
-        parts.append(_write_number(value))
-    elif isinstance(value, (list, tuple)):
-        mark = "["
-        for item in value:
-            parts.append(mark)
-            _write(item, parts)
-            mark = ","
-        parts.append("]" if value else "[]")
-    elif isinstance(value, dict):
-        mark = "{"
-        for name in sorted(value, key=_utf16):
-            parts.append(f"{mark}{_quote(name)}:")
-            _write(value[name], parts)
-            mark = ","
-        parts.append("}" if value else "{}")
-    else:
-        raise InputError(f"{type(value).__name__} cannot be written as JSON")
+        return "null"
+    if value is True or value is False:
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return _write_number(value)
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(_write, value))}]"
+    raise InputError(f"{type(value).__name__} cannot be written as JSON")

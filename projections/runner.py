@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from ledger.application import Ledger
 from ledger.crashpoints import crashpoint
 from ledger.errors import LedgerError, VerificationError
-from ledger.replay import Judged, StoreWorld
+from ledger.replay import Judged
+from ledger.worlds import StoreWorld
 from projections.base import Projection, RowOf
 from projections.views.store import REBUILD_SUFFIX, Position, ViewStore
 

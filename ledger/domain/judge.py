@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ledger.domain.authority import check_authority_event, check_roles, signing_keys
@@ -11,6 +12,7 @@ from ledger.domain.recorded import RecordedEvent
 from ledger.domain.world import World, actor_of
 from ledger.errors import AuthenticationError, InputError, LedgerError
 from ledger.events import Category
+from ledger.keys import PublicKey
 
 __all__ = ["Verdict", "judge", "signing_keys"]
 
@@ -25,11 +27,13 @@ class Verdict:
         error: why it is void, as the error that append raises.
         marks: what is remarkable about a valid event (`decisions.marks_of`), for example ``unauthorised``;
             filled in by replay, since append need not know it.
+        keys: what its signatures must verify under (`signing_keys`); none when it is void.
     """
 
     kind: Literal["valid", "void", "opaque"]
     error: LedgerError | None = None
     marks: tuple[str, ...] = ()
+    keys: Mapping[str, PublicKey] = field(default_factory=dict)
 
     @property
     def fault(self) -> str:
@@ -80,9 +84,9 @@ def judge(world: World, event: RecordedEvent) -> Verdict:
             raise AuthenticationError(
                 f"this event belongs to the ledger {event.payload.ledgerid}, and this one is {world.ledgerid}"
             )
-        signing_keys(world, event)
+        keys = signing_keys(world, event)
         if event.kind is None:
-            return Verdict("opaque")
+            return Verdict("opaque", keys=keys)
         _check_subject(event)
         check_roles(world, event)
         _check_principal(world, event)
@@ -93,4 +97,4 @@ def judge(world: World, event: RecordedEvent) -> Verdict:
             check_decision(world, event)
     except LedgerError as error:
         return Verdict("void", error)
-    return Verdict("valid")
+    return Verdict("valid", keys=keys)

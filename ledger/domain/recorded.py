@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ledger.events import Body, EventType, known_event_type, load_body
-from ledger.names import Name, format_name, parse_name, stream_of
+from ledger.names import Name, parse_name, stream_of
 from ledger.payload import Payload
 
 __all__ = ["RecordedEvent", "make_event"]
@@ -53,4 +53,4 @@ def make_event(index: int, payload: Payload, keys: tuple[str, ...]) -> RecordedE
     kind = known_event_type(payload.type)
     body = None if kind is None else load_body(kind, payload.data)
     subject = parse_name(payload.subject)
-    return RecordedEvent(index, payload, kind, body, subject, stream_of(format_name(subject)), keys)
+    return RecordedEvent(index, payload, kind, body, subject, stream_of(payload.subject), keys)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ledger.crashpoints import crashpoint
 from ledger.entry import ZERO_HASH, Entry, entry_hash, format_time
@@ -19,7 +19,16 @@ from ledger.mapper import SignedStoredEvent
 from ledger.merkle import CompactRange, perfect_root
 from ledger.stored import Head, LogIdentity, Row, Tile, completed_tiles
 
-__all__ = ["EMPTY_HEAD", "MAX_CLOCK_BEHIND", "StaleReadError", "StoredAt", "Transaction", "Unit", "append_units"]
+__all__ = [
+    "EMPTY_HEAD",
+    "MAX_CLOCK_BEHIND",
+    "Found",
+    "StaleReadError",
+    "StoredAt",
+    "Transaction",
+    "Unit",
+    "append_units",
+]
 
 #: A clock further behind the last entry than this refuses to append (5 s in microseconds).
 MAX_CLOCK_BEHIND = 5_000_000
@@ -87,6 +96,20 @@ class StoredAt:
     existing: bool
 
 
+class Found(NamedTuple):
+    """What the log holds of the names of an event about to be appended.
+
+    Attributes:
+        position: position of its author's event id, None when that is new.
+        sequence_taken: whether its emitter used its number before.
+        revision: last revision of its stream, None when that is empty.
+    """
+
+    position: int | None
+    sequence_taken: bool
+    revision: int | None
+
+
 class Transaction(Protocol):
     """What a backend offers inside its write transaction, under the head lock."""
 
@@ -96,11 +119,11 @@ class Transaction(Protocol):
     def now(self) -> int:
         """The store's clock, microseconds since the Unix epoch."""
 
+    def look_up(self, event: SignedStoredEvent) -> Found:
+        """What the log holds of an event's names."""
+
     def find(self, event_id: str, actor: str) -> Row | None:
         """The row of an author's event id."""
-
-    def sequence_taken(self, actor: str, emitter: str, sequence: int) -> bool:
-        """Whether this emitter used this number before."""
 
     def last_revision(self, stream: str) -> int | None:
         """Last revision of a stream, or None when it is empty."""
@@ -138,40 +161,55 @@ def _check_reads(tx: Transaction, unit: Unit, head: Head) -> None:
             raise StaleReadError.moved(stream, revision, found)
 
 
-def _known(tx: Transaction, event: SignedStoredEvent) -> StoredAt | None:
+def _known(tx: Transaction, event: SignedStoredEvent) -> StoredAt:
+    """Where an event stands whose author used its id before."""
     row = tx.find(event.id, event.actor)
-    if row is None:
-        return None
-    if row.entry.payload != event.payload:
+    if row is None or row.entry.payload != event.payload:
+        where = "" if row is None else f" at index {row.entry.index}"
         raise ConflictError(
-            f"the id {event.id} is already recorded at index {row.entry.index} with other content",
+            f"the id {event.id} is already recorded{where} with other content",
             hint="Give a new event a new id; a retry must send the same bytes.",
         )
     return _stored(row, existing=True)
 
 
-def _revision(tx: Transaction, event: SignedStoredEvent, unit: Unit, taken: dict[str, set[int]]) -> int:
-    mine = taken.setdefault(str(event.originator_id), set())
-    if unit.fixed:
-        revision = event.originator_version
-        if revision in mine or tx.revision_taken(str(event.originator_id), revision):
-            raise ConflictError(f"{event.originator_id} already has a revision {revision}")
-    else:
-        revision = max(mine) + 1 if mine else (tx.last_revision(str(event.originator_id)) or 0) + 1
-    mine.add(revision)
-    return revision
+class _Numbering:
+    """Revisions and names that one unit takes, on top of those the log holds."""
 
+    def __init__(self, tx: Transaction, unit: Unit) -> None:
+        self._tx = tx
+        self._fixed = unit.fixed
+        self._last: dict[str, int] = {}
+        self._seen: set[tuple[str, ...]] = set()
 
-def _check_fresh(tx: Transaction, event: SignedStoredEvent, seen: set[tuple[str, ...]]) -> None:
-    for key in (("id", event.actor, event.id), ("seq", event.actor, event.emitter, str(event.sequence))):
-        if key in seen:
-            raise ConflictError(f"the batch holds event {event.id} or its sequence number twice")
-        seen.add(key)
-    if tx.sequence_taken(event.actor, event.emitter, event.sequence):
-        raise ConflictError(
-            f"emitter {event.emitter} has already used sequence number {event.sequence}",
-            hint="A restarted emitter takes a new emitter id.",
-        )
+    def revision(self, event: SignedStoredEvent, found: Found) -> int:
+        """The revision an event gets.
+
+        Raises:
+            ConflictError: it, the event's id or its number is taken.
+        """
+        self._check_names(event, found)
+        stream = str(event.originator_id)
+        if self._fixed:
+            revision = event.originator_version
+            name = ("revision", stream, str(revision))
+            if name in self._seen or self._tx.revision_taken(stream, revision):
+                raise ConflictError(f"{event.originator_id} already has a revision {revision}")
+            self._seen.add(name)
+            return revision
+        self._last[stream] = self._last.get(stream, found.revision or 0) + 1
+        return self._last[stream]
+
+    def _check_names(self, event: SignedStoredEvent, found: Found) -> None:
+        for name in (("id", event.actor, event.id), ("seq", event.actor, event.emitter, str(event.sequence))):
+            if name in self._seen:
+                raise ConflictError(f"the batch holds event {event.id} or its sequence number twice")
+            self._seen.add(name)
+        if found.sequence_taken:
+            raise ConflictError(
+                f"emitter {event.emitter} has already used sequence number {event.sequence}",
+                hint="A restarted emitter takes a new emitter id.",
+            )
 
 
 class _Chain:
@@ -190,6 +228,15 @@ class _Chain:
         self._recorded_at = max(now, head.recorded_at)
 
     def add(self, events: Sequence[tuple[SignedStoredEvent, int]]) -> list[Row]:
+        """Entries for events with their revisions; nothing changes when one of them cannot be written."""
+        before = self.head, self._range
+        try:
+            return self._add(events)
+        except LedgerError:
+            self.head, self._range = before
+            raise
+
+    def _add(self, events: Sequence[tuple[SignedStoredEvent, int]]) -> list[Row]:
         rows = []
         for event, revision in events:
             index = self._range.size
@@ -220,30 +267,24 @@ class _Chain:
 
 
 def _append_unit(tx: Transaction, unit: Unit, chain: _Chain) -> list[StoredAt]:
-    known = [None if unit.fixed else _known(tx, event) for event in unit.events]
-    fresh = [event for event, found in zip(unit.events, known, strict=True) if found is None]
+    found = [tx.look_up(event) for event in unit.events]
+    known = [
+        None if unit.fixed or at.position is None else _known(tx, event)
+        for event, at in zip(unit.events, found, strict=True)
+    ]
+    fresh = [(event, at) for event, at, before in zip(unit.events, found, known, strict=True) if before is None]
     if fresh:
         _check_reads(tx, unit, chain.head)
     if 0 < len(fresh) < len(known) and unit.authority is not None:
         raise StaleReadError("a part of this was recorded meanwhile, so the rest was judged at another place")
-    taken: dict[str, set[int]] = {}
-    seen: set[tuple[str, ...]] = set()
-    numbered = []
-    for event in fresh:
-        revision = _revision(tx, event, unit, taken)
-        _check_fresh(tx, event, seen)
-        numbered.append((event, revision))
-    before = chain.head, chain._range
-    try:
-        rows = chain.add(numbered)
-    except LedgerError:
-        chain.head, chain._range = before
-        raise
+    numbering = _Numbering(tx, unit)
+    numbered = [(event, numbering.revision(event, at)) for event, at in fresh]
+    rows = chain.add(numbered)
     if rows:
         tx.insert_rows(rows)
         crashpoint("append.inserted")
     added = iter(rows)
-    return [found or _stored(next(added), existing=False) for found in known]
+    return [before or _stored(next(added), existing=False) for before in known]
 
 
 def _write_tiles(tx: Transaction, old: int, new: int) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import apsw
 
+from ledger.crashpoints import crashpoint
 from ledger.errors import ConfigurationError, StorageError
 
 __all__ = ["SqliteStore"]
@@ -58,6 +59,7 @@ class SqliteStore:
         self._connection: apsw.Connection | None = None
         self._pid = -1
         self._inherited: list[apsw.Connection] = []
+        self._turns: tuple[int, int] | None = None  # descriptor of the lock file, and the process that opened it
 
     def connect(self) -> apsw.Connection:
         """The connection of this process, opened when first needed."""
@@ -88,6 +90,9 @@ class SqliteStore:
             if self._connection is not None and self._pid == os.getpid():
                 self._connection.close()
             self._connection = None
+            if self._turns is not None:
+                os.close(self._turns[0])
+                self._turns = None
 
     def create_file(self) -> None:
         """Create the file (mode 0600) in WAL mode.
@@ -131,31 +136,38 @@ class SqliteStore:
         except apsw.Error as error:
             raise _explain(error, self.path) from error
 
+    def _lock_file(self) -> int:
+        """The lock file of this process, opened when first needed: a forked child must not share its parent's lock."""
+        if self._turns is None or self._turns[1] != os.getpid():
+            lock_path = self.path.with_name(self.path.name + ".lock")
+            try:
+                self._turns = (os.open(lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600), os.getpid())
+            except OSError as error:
+                raise StorageError(
+                    f"{lock_path}: {error.strerror}", hint="The ledger's folder must be writable."
+                ) from error
+        return self._turns[0]
+
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """Take turns with other processes; SQLite's own waiting starves some of them."""
-        lock_path = self.path.with_name(self.path.name + ".lock")
+        descriptor = self._lock_file()
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise StorageError(
+                        f"another process has held {self.path}.lock for {_WAIT_SECONDS:.0f} s",
+                        hint="Retry in a moment.",
+                    ) from None
+                time.sleep(0.001)
         try:
-            descriptor = os.open(lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StorageError(
-                f"{lock_path}: {error.strerror}", hint="The ledger's folder must be writable."
-            ) from error
-        try:
-            deadline = time.monotonic() + _WAIT_SECONDS
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise StorageError(
-                            f"another process has held {lock_path} for {_WAIT_SECONDS:.0f} s", hint="Retry in a moment."
-                        ) from None
-                    time.sleep(0.001)
             yield
         finally:
-            os.close(descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -184,7 +196,9 @@ class SqliteStore:
                     raise _explain(error, self.path) from error
                 try:
                     yield
+                    crashpoint("append.before_commit")
                     connection.execute("COMMIT")
+                    crashpoint("append.committed")
                 except BaseException as error:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")

@@ -16,8 +16,9 @@ import pytest
 from ledger import commands
 from ledger.application import Ledger, Receipt
 from ledger.checkpoint import verify_checkpoint
+from ledger.domain import judge
 from ledger.emission import build_payload
-from ledger.envelope import format_envelope, sign_payload, verify_envelope
+from ledger.envelope import format_envelope, sign_payload
 from ledger.errors import AuthenticationError, ConflictError
 from ledger.recorders import open_recorder
 from ledger.recorders.postgres_store import PostgresStore
@@ -208,14 +209,14 @@ def test_a_reader_does_not_refresh_the_world_under_a_judge(quick_url: str, monke
         admin.emit("key.revoked", "actor:p-author", keyid=cast.keys["p-author"].public.keyid, reason="stolen")
         world.refresh()
 
-    def verify(*args: Any) -> Any:
+    def slow_judge(*args: Any) -> Any:
         if not threads:
             threads.append(threading.Thread(target=meanwhile))
             threads[0].start()
             threads[0].join(0.5)
-        return verify_envelope(*args)
+        return judge(*args)
 
-    monkeypatch.setattr("ledger.application.verify_envelope", verify)
+    monkeypatch.setattr("ledger.appending.judge", slow_judge)
     with pytest.raises(AuthenticationError, match="revoked"):
         author.emit("external.observed", "external:x", system="s")
     threads[0].join(30)

@@ -46,6 +46,9 @@ class MemoryLog:
     def authority_streams(self) -> list[str]:
         return sorted({row.entry.stream for row in self._rows[: self.size] if row.entry.stream.startswith("actor:")})
 
+    def authority_rows(self, start: int, stop: int) -> list[Row]:
+        return [row for row in self._rows[: self.size][start:stop] if row.entry.stream.startswith("actor:")]
+
     def leaf_hashes(self, start: int, stop: int) -> list[bytes]:
         return [row.leaf_hash for row in self._rows[: self.size][start:stop]]
 

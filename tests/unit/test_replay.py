@@ -15,8 +15,9 @@ from ledger.domain import ActorState, MemoryWorld
 from ledger.entry import entry_hash
 from ledger.envelope import format_envelope, parse_signatures, sign_payload
 from ledger.errors import ConflictError, VerificationError
-from ledger.replay import ContentError, StoreWorld, judge_row, open_row
+from ledger.replay import ContentError, judge_row, open_row
 from ledger.stored import Row
+from ledger.worlds import StoreWorld
 from tests.contract.histories import History
 from tests.contract.support import make_cast, raw
 from tests.contract.tampering import Forger
@@ -139,7 +140,7 @@ def test_the_histories_hold_what_they_should(folder: Path):
     assert verdicts["valid"] > 300
 
 
-def test_pending_events_count_and_are_not_folded(folder: Path):
+def test_followed_events_count_and_are_not_folded(folder: Path):
     log = history(folder, 1)
     expected, _, _ = worlds(log)
     rows, world = log.rows(0, log.size), StoreWorld(log)
@@ -148,7 +149,10 @@ def test_pending_events_count_and_are_not_folded(folder: Path):
         if any(item.verdict.kind != "valid" for item in judged):
             continue
         pending = [item.event for item in judged if item.event is not None]
-        at = world.at(size, pending)
+        at = world.at(size)
+        for event in pending:
+            at.follow(event)
+        assert at.index == size + 3
         for stream in {event.stream for event in pending}:
             assert at.state(stream) == expected[size + 3][stream], (stream, size)
             assert world.state_before(stream, size) == expected[size][stream]

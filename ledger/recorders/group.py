@@ -1,0 +1,201 @@
+"""Group commit: appends that are asked for at the same time share one transaction, each with its own outcome.
+
+There is no thread of its own. Whoever waits first while nobody leads becomes the leader: it appends what is waiting,
+its own unit among it, and then hands the lead to the next one who waits. While a commit is on its way to the disk the
+next group gathers, so a group is as large as the disk is slow, and nobody waits for company.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from ledger.errors import LedgerError, StorageError
+from ledger.recorders.append import StoredAt, Unit
+
+__all__ = ["MAX_GROUP", "MAX_WAITING", "GroupCommit", "Outcome", "Ticket"]
+
+#: Events in one transaction at most, unless a single unit has more: this caps how long a commit takes.
+MAX_GROUP = 256
+#: Units that may wait; whoever comes then waits for a place, and is refused after a time.
+MAX_WAITING = 4096
+_PATIENCE_SECONDS = 30.0
+
+Outcome = list[StoredAt] | LedgerError
+
+
+class Ticket:
+    """A unit on its way.
+
+    Args:
+        unit: what is appended.
+        stored: called by the leader, in log order, when the unit was appended.
+    """
+
+    __slots__ = ("outcome", "sleeps", "stored", "turn", "unit")
+
+    def __init__(self, unit: Unit, stored: Callable[[Sequence[StoredAt]], None]) -> None:
+        self.unit = unit
+        self.stored = stored
+        self.outcome: Outcome | None = None
+        self.sleeps = False
+        self.turn = threading.Lock()  # held but while its thread is to wake
+        self.turn.acquire()
+
+
+class UnitStore(Protocol):
+    """What stands behind the queue."""
+
+    def append(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+        """Append units in one durable transaction; see `append_units`."""
+
+
+class GroupCommit:
+    """The queue in front of a store.
+
+    Args:
+        store: appends units in one durable transaction and returns an outcome for each.
+        max_waiting: units that may wait.
+        patience: seconds after which a unit that found no place is refused.
+    """
+
+    def __init__(
+        self,
+        store: UnitStore,
+        *,
+        max_waiting: int = MAX_WAITING,
+        patience: float = _PATIENCE_SECONDS,
+    ) -> None:
+        self._store = store
+        self._max_waiting = max_waiting
+        self._patience = patience
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._changed = threading.Condition(threading.Lock())
+        self._waiting: deque[Ticket] = deque()
+        self._led = False
+
+    def enqueue(self, unit: Unit, stored: Callable[[Sequence[StoredAt]], None]) -> Ticket:
+        """Put a unit into the queue; the caller must then `wait` for the ticket.
+
+        Raises:
+            StorageError: the queue stayed full; nothing was appended.
+        """
+        if self._pid != os.getpid():
+            self._begin()  # after a fork: what waits there waits in the parent
+        ticket = Ticket(unit, stored)
+        with self._changed:
+            if len(self._waiting) >= self._max_waiting and not self._changed.wait_for(self._has_room, self._patience):
+                raise StorageError(
+                    f"{self._max_waiting:,} appends wait for the store already, which does not keep up",
+                    hint="Nothing was appended. Retry later, send less at once, or send batches.",
+                )
+            self._waiting.append(ticket)
+        return ticket
+
+    def _has_room(self) -> bool:
+        return len(self._waiting) < self._max_waiting
+
+    def wait(self, ticket: Ticket) -> Outcome:
+        """Wait until a ticket's unit was appended or refused, doing the work when nobody else does.
+
+        Raises:
+            StorageError: the store failed; see its ``outcome_unknown``.
+        """
+        try:
+            while ticket.outcome is None:
+                if self._leads(ticket):
+                    self._lead(ticket)
+                else:
+                    ticket.turn.acquire()
+        except BaseException:
+            self._give_up(ticket)
+            raise
+        if isinstance(ticket.outcome, StorageError):
+            raise copy.copy(ticket.outcome)  # the group shares it, and a traceback belongs to one thread
+        return ticket.outcome
+
+    def _leads(self, ticket: Ticket) -> bool:
+        with self._changed:
+            leads = not self._led
+            self._led = True
+            ticket.sleeps = not leads and ticket.outcome is None
+            if not leads and not ticket.sleeps:
+                ticket.turn.release()  # its outcome came this very moment
+            return leads
+
+    def _lead(self, ticket: Ticket) -> None:
+        try:
+            while ticket.outcome is None:
+                self._append_group(self._next_group())
+        finally:
+            with self._changed:
+                self._led = False
+                self._wake_next()
+
+    def _give_up(self, ticket: Ticket) -> None:
+        """Its thread was interrupted: whoever waits behind it must not wait for it."""
+        with self._changed:
+            ticket.sleeps = False
+            if not self._led:
+                self._wake_next()
+
+    def _wake_next(self) -> None:
+        for ticket in self._waiting:
+            if ticket.sleeps:
+                self._wake(ticket)
+                return
+
+    @staticmethod
+    def _wake(ticket: Ticket) -> None:
+        ticket.sleeps = False
+        ticket.turn.release()
+
+    def _next_group(self) -> list[Ticket]:
+        group: list[Ticket] = []
+        events = 0
+        names: set[tuple[str, str]] = set()
+        with self._changed:
+            while self._waiting:
+                unit = self._waiting[0].unit
+                mine = {(event.id, event.actor) for event in unit.events}
+                # Two units with one id go one after the other: the second one's answer is the first one's receipt.
+                if group and (events + len(unit.events) > MAX_GROUP or names & mine):
+                    break
+                events += len(unit.events)
+                names |= mine
+                group.append(self._waiting.popleft())
+            self._changed.notify_all()
+        return group
+
+    def _append_group(self, group: Sequence[Ticket]) -> None:
+        try:
+            outcomes = self._store.append([ticket.unit for ticket in group])
+            for ticket, outcome in zip(group, outcomes, strict=True):
+                if not isinstance(outcome, LedgerError):
+                    ticket.stored(outcome)
+                ticket.outcome = outcome
+        except StorageError as error:
+            self._fail(group, error)
+        except BaseException as error:
+            # An interrupt of the leader, or a bug: the others' appends may or may not have been recorded.
+            self._fail(group, StorageError(f"the append was cut short: {error!r}", outcome_unknown=True,
+                                           hint="Retrying with the same event is safe."))  # fmt: skip
+            raise
+        finally:
+            with self._changed:
+                for ticket in group:
+                    if ticket.sleeps:
+                        self._wake(ticket)
+
+    @staticmethod
+    def _fail(group: Sequence[Ticket], error: StorageError) -> None:
+        for ticket in group:
+            if ticket.outcome is None:
+                ticket.outcome = error

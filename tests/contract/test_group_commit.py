@@ -1,0 +1,204 @@
+"""Concurrent appends of one open ledger share commits, and each has its own outcome."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from ledger.application import Ledger
+from ledger.errors import ConflictError, LedgerError, StorageError
+from ledger.recorders.append import StoredAt, Unit
+from ledger.recorders.group import GroupCommit, Outcome, Ticket
+from ledger.verify import verify_log
+from tests.contract.support import audit, digest, filler, make_cast, raw
+
+THREADS = 16
+
+
+class SlowStore:
+    """Appends nothing and notes what it was given; a commit takes as long as `gate` is closed."""
+
+    def __init__(self) -> None:
+        self.groups: list[int] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+        self.error: BaseException | None = None
+
+    def append(self, units: Sequence[Unit]) -> list[Outcome]:
+        self.groups.append(len(units))
+        self.entered.set()
+        assert self.gate.wait(20)
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
+        return [[StoredAt(event.sequence, b"", "", 1, 0, existing=False) for event in unit.events] for unit in units]
+
+
+def nothing(_places: Sequence[StoredAt]) -> None:
+    """For tickets nobody needs to hear of."""
+
+
+def unit(number: int) -> Unit:
+    return Unit(tuple(filler(1, number)))
+
+
+def ask(group: GroupCommit, number: int) -> Outcome:
+    return group.wait(group.enqueue(unit(number), nothing))
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_what_comes_during_a_commit_goes_together_into_the_next():
+    store = SlowStore()
+    group = GroupCommit(store)
+    store.gate.clear()
+    with ThreadPoolExecutor(THREADS) as pool:
+        futures = [pool.submit(ask, group, number) for number in range(THREADS)]
+        until(lambda: len(group._waiting) == THREADS - sum(store.groups) and sum(store.groups) >= 1)
+        until(lambda: len(group._waiting) + sum(store.groups) == THREADS)
+        store.gate.set()
+        outcomes = [future.result() for future in futures]
+    assert [outcome[0].index for outcome in outcomes if isinstance(outcome, list)] == [n + 1 for n in range(THREADS)]
+    assert sum(store.groups) == THREADS
+    assert len(store.groups) <= 3
+
+
+def test_a_full_queue_refuses_in_the_end():
+    store = SlowStore()
+    group = GroupCommit(store, max_waiting=2, patience=0.1)
+    store.gate.clear()
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(ask, group, 0)
+        assert store.entered.wait(20)
+        others = [pool.submit(ask, group, number) for number in (1, 2)]
+        until(lambda: len(group._waiting) == 2)
+        with pytest.raises(StorageError, match="wait for the store") as caught:
+            ask(group, 3)
+        assert not caught.value.outcome_unknown
+        store.gate.set()
+        assert all(isinstance(future.result(), list) for future in (first, *others))
+
+
+@pytest.mark.parametrize("error", [StorageError("disk full"), KeyboardInterrupt(), ValueError("a bug")])
+def test_an_error_reaches_its_thread_and_nobody_behind_it(error: BaseException):
+    store = SlowStore()
+    group = GroupCommit(store)
+    store.error = error
+    with pytest.raises(type(error)):
+        ask(group, 5)
+    assert isinstance(ask(group, 6), list)
+
+
+def test_an_interrupted_leader_leaves_the_others_an_unknown_outcome():
+    store = SlowStore()
+    group = GroupCommit(store)
+    mine, other = group.enqueue(unit(1), nothing), group.enqueue(unit(2), nothing)
+    store.error = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        group.wait(mine)
+    with pytest.raises(StorageError, match="cut short") as caught:
+        group.wait(other)
+    assert caught.value.outcome_unknown
+
+
+def test_a_ticket_nobody_waits_for_holds_nobody_up():
+    """Its thread was interrupted between asking and waiting; the others' turn comes all the same."""
+    group = GroupCommit(SlowStore())
+    left = group.enqueue(unit(1), nothing)
+    with ThreadPoolExecutor(THREADS) as pool:
+        outcomes = list(pool.map(lambda number: ask(group, number), range(2, 2 + THREADS)))
+    assert all(isinstance(outcome, list) for outcome in outcomes)
+    assert left.outcome is not None
+
+
+def test_units_with_one_id_are_never_in_one_group():
+    store = SlowStore()
+    group = GroupCommit(store)
+    tickets = [group.enqueue(unit(7), nothing) for _ in range(3)]
+    assert all(isinstance(group.wait(ticket), list) for ticket in tickets)
+    assert store.groups == [1, 1, 1]
+
+
+def test_a_forked_child_has_a_queue_of_its_own(monkeypatch: pytest.MonkeyPatch):
+    group = GroupCommit(SlowStore())
+    group.enqueue(unit(1), nothing)
+    group._led = True  # as in a process that was forked in the middle of a commit
+    monkeypatch.setattr(group, "_pid", -1)
+    assert isinstance(ask(group, 2), list)
+
+
+def test_threads_of_one_ledger(quick_url: str):
+    """Facts, registrations that clash, and illegal decisions at once: each gets what is its own."""
+    cast = make_cast(quick_url, actors=("p-author", "trainer"))
+    ledger, before = cast["trainer"], cast.recorder.head().size
+    commits: list[int] = []
+    append = cast.recorder.append
+
+    def counted(units: Sequence[Unit]) -> Any:
+        commits.append(len(units))
+        return append(units)
+
+    cast.recorder.append = counted  # type: ignore[method-assign]
+
+    def work(number: int) -> list[Any]:
+        found: list[Any] = []
+        for turn in range(6):
+            try:
+                found.append(ledger.emit("external.observed", f"external:{number}", system="s", content={"n": turn}))
+                name = f"dataset:shared@{turn}"
+                found.append(ledger.emit("dataset.registered", name, digest=digest(f"{number % 2}")))
+            except LedgerError as error:
+                found.append(error)
+        return found
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = [item for items in pool.map(work, range(THREADS)) for item in items]
+    receipts = [item for item in found if not isinstance(item, LedgerError)]
+    conflicts = [item for item in found if isinstance(item, LedgerError)]
+    assert conflicts
+    assert all(isinstance(item, ConflictError) for item in conflicts)
+    assert sorted(receipt.index for receipt in receipts) == list(range(before, before + len(receipts)))
+    assert len(commits) < sum(commits), "no commit was shared"
+    report = verify_log(cast.recorder, cast.new.trust)
+    assert report.ok, report.findings
+    assert report.missing == []
+    audit(quick_url)
+
+
+def test_numbers_stand_in_the_log_in_their_order(quick_url: str):
+    cast = make_cast(quick_url, actors=("p-author",))
+    ledger = cast["p-author"]
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(lambda n: ledger.emit("external.observed", f"external:{n}", system="s"), range(100)))
+    with raw(quick_url) as store:
+        found = store.run("SELECT sequence FROM $entry WHERE actor = ? ORDER BY position", ("p-author",))
+    assert [number for (number,) in found] == list(range(1, 101))
+
+
+def test_two_ledgers_on_one_store_see_what_the_other_did(quick_url: str):
+    """Nothing is read before an append that the last one left known; what others did is found all the same."""
+    cast = make_cast(quick_url, actors=("p-author", "trainer"))
+    other = Ledger(cast.recorder, actor="trainer", signers=[cast.keys["trainer"]])
+    mine = cast["trainer"]
+    for turn in range(4):
+        model = f"model:m@{turn}"
+        other.emit("version.registered", model, digest=digest(model), owner="p-author", tier="low")
+        receipt = mine.emit("evaluation.completed", model, metrics={}, verdict="pass")
+        assert receipt.marks == (), "the version that another one registered is known"
+        assert other.emit("evaluation.completed", f"model:n@{turn}", metrics={}, verdict="pass").marks
+    assert verify_log(cast.recorder, cast.new.trust).ok
+
+
+def test_tickets_are_small():
+    assert not hasattr(Ticket(unit(1), nothing), "__dict__")
