@@ -322,5 +322,4 @@ def append_units(tx: Transaction, identity: LogIdentity, units: Sequence[Unit]) 
     if chain.head.size > head.size:
         _write_tiles(tx, head.size, chain.head.size)
         tx.set_head(chain.head)
-        crashpoint("append.before_commit")
     return outcomes

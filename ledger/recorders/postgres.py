@@ -110,6 +110,7 @@ class PostgresRecorder(SqlRecorder):
             try:
                 with self.store.transaction():
                     outcomes = append_units(self, self.identity(), units)
+                    crashpoint("append.before_commit")
                 crashpoint("append.committed")
                 return outcomes
             except (errors.SerializationFailure, errors.DeadlockDetected) as error:

@@ -9,7 +9,6 @@ from typing import ClassVar
 
 import apsw
 
-from ledger.crashpoints import crashpoint
 from ledger.errors import LedgerError
 from ledger.recorders.append import StoredAt, Unit, append_units
 from ledger.recorders.sql import FORMAT_VERSION, SqlRecorder
@@ -119,6 +118,4 @@ class SqliteRecorder(SqlRecorder):
             StorageError: nothing was appended.
         """
         with self._writing():
-            outcomes = append_units(self, self.identity(), units)
-        crashpoint("append.committed")
-        return outcomes
+            return append_units(self, self.identity(), units)
