@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import statistics
@@ -13,6 +14,8 @@ from typing import Any
 from ledger.application import Ledger
 from ledger.crashpoints import CRASHPOINTS
 from ledger.errors import StorageError
+from tests.contract.support import audit, make_cast, workers
+from tests.contract.support import lost as lost_acknowledged
 from tests.faults.processes import child
 from tests.faults.scorecard import Result
 from tests.faults.server import Server
@@ -27,6 +30,8 @@ SCENARIOS = {
     "view": "everyday",
 }
 ROUNDS = 4
+#: A killed store is verified after so many kills.
+CHECK_EVERY = 20
 
 StoreUrl = Callable[[], str | None]
 
@@ -77,6 +82,51 @@ def crash_points(store_url: StoreUrl, passages: int, seed: int, points: tuple[st
                         result.failed(number, f"{where}: {what}")
             acknowledged += len(acks)
     result.figures = {"points": len(points), "acknowledged": acknowledged}
+    return result
+
+
+def processes_killed(url: str, rounds: int, seed: int) -> Result:
+    """Kill a writing process at a random moment, again and again.
+
+    Args:
+        url: a store that is not there yet.
+        rounds: how many kills.
+        seed: of the moments.
+    """
+    result = Result.counting("lost", "unverifiable", "errors", "same index", "too many stored")
+    cast = make_cast(url, actors=("p-author",))
+    cast.enrol("svc", "service", ["emitter"], "p-author", seed=1)
+    before = cast.recorder.head().size
+    cast.recorder.close()
+    chance = random.Random(seed)
+    with workers() as others:
+        for turn in range(rounds):
+            pid = others.start("forever", url, "svc", 1, f"r{turn}")
+            if chance.random() < 0.8:  # otherwise it may be killed while it starts
+                others.first_ack()
+            time.sleep(chance.uniform(0, 0.03))
+            os.kill(pid, signal.SIGKILL)
+            result.n += 1
+            if turn % 2:  # the next writer may come before this one is quite gone
+                others.sync()
+            if turn % CHECK_EVERY == CHECK_EVERY - 1 or turn == rounds - 1:
+                others.sync()
+                where = f"round {turn} of seed {seed}"
+                for number, wrong in (
+                    ("lost", lost_acknowledged(url, others.acknowledged)),
+                    ("unverifiable", good(url)),
+                    ("errors", others.errors),
+                ):
+                    for what in wrong:
+                        result.failed(number, f"{where}: {what}")
+    acknowledged = len(others.acknowledged)
+    if len({index for index, _ in others.acknowledged}) != acknowledged:
+        result.failed("same index", f"seed {seed}")
+    stored = len(audit(url)) - before
+    # One event a round may be stored without its acknowledgement having been read.
+    if not 0 <= stored - acknowledged <= rounds:
+        result.failed("too many stored", f"{stored} stored, {acknowledged} acknowledged, {rounds} rounds")
+    result.figures = {"acknowledged": acknowledged, "stored and not acknowledged": stored - acknowledged}
     return result
 
 

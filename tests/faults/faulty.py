@@ -22,7 +22,7 @@ from ledger.recorders import open_recorder
 from ledger.verify import verify_log
 from tests.faults.disk import Disk, Variant, read_folder, write_folder
 from tests.faults.scorecard import Result
-from tests.faults.server import Server
+from tests.faults.server import Server, server
 from tests.faults.site import Ack, Site, envelope, examine, scratch
 from tests.faults.vfs import Trouble, failing_writes, recording
 
@@ -248,9 +248,9 @@ def failing_sync(*, rounds: int, every: int = 1) -> Result:
 class SmallDisk:
     """A tmpfs whose size can be changed; mounting it takes root."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, megabytes: int) -> None:
         self.folder = folder
-        self._mount("tmpfs", "-t", "tmpfs", "-o", "size=64m,mode=0777")
+        self._mount("tmpfs", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0777")
 
     def _mount(self, *arguments: str) -> None:
         done = subprocess.run(["mount", *arguments, str(self.folder)], capture_output=True, text=True, check=False)
@@ -267,14 +267,14 @@ class SmallDisk:
 
 
 @contextmanager
-def small_disk() -> Iterator[SmallDisk]:
+def small_disk(megabytes: int = 64) -> Iterator[SmallDisk]:
     """A `SmallDisk`.
 
     Raises:
         PermissionError: this machine does not let us mount one.
     """
     with scratch(Path("/tmp")) as folder:
-        made = SmallDisk(folder)
+        made = SmallDisk(folder, megabytes)
         try:
             yield made
         finally:
@@ -349,4 +349,33 @@ def postgres_full_tablespace(database: Server, step: int = 8192, most: int = 60)
                     break
             connection.execute(b"DROP TABLESPACE small")
     result.figures = {"steps": result.n, "refused": refused}
+    return result
+
+
+def postgres_full_server(most: int, step: int = 256 * 1024) -> Result:
+    """A PostgreSQL all of whose files are on a disk that fills up: it may stop, and starts again when there is room."""
+    result = Result.counting(*ZEROS)
+    stops = 0
+    for number in range(most):
+        with small_disk(120) as disk:
+            folder = disk.folder / "pg"
+            folder.mkdir()
+            with server(folder=folder) as database, scratch() as other:
+                site = Site.make(other / "site", database.url())
+                where = f"{number * step} bytes free"
+                attempt = Attempt(result, where)
+                ledger, key = site.plain()
+                disk.leave(number * step)
+                refused = attempt.run(ledger, key, rounds=100)
+                disk.leave(_ROOM)
+                stops += not database.running
+                if not database.running:
+                    database.start()
+                if refused:
+                    attempt.resumes(ledger, key)
+                attempt.readable(ledger)
+                ledger.recorder.close()
+                attempt.examined(site)
+        result.n += 1
+    result.figures = {"the server stopped": stops}
     return result

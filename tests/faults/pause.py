@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from ledger.checkpoint import Checkpoint, verify_checkpoint
 from ledger.errors import VerificationError
@@ -19,7 +20,7 @@ POINTS = (
     "append.begun", "append.inserted", "append.before_commit", "append.committed",
     "checkpoint.signed", "checkpoint.before_commit", "checkpoint.stored",
 )  # fmt: skip
-_AFTERWARDS = 1.0
+_AFTERWARDS = 1.5
 
 
 def forked(site: Site, notes: list[bytes]) -> list[str]:
@@ -47,51 +48,83 @@ def forked(site: Site, notes: list[bytes]) -> list[str]:
     return found
 
 
+class _Pair:
+    """Two processes at one store; the first one stops at a point.
+
+    Args:
+        stack: ends the processes.
+        site: a new one.
+        point: where the first one stops.
+        seconds: how long both work.
+    """
+
+    def __init__(self, stack: ExitStack, site: Site, point: str, seconds: float) -> None:
+        self.site, self.point = site, point
+        self.first = stack.enter_context(child("busy", site, seconds, point=point, pause=True))
+        self.second = stack.enter_context(child("busy", site, seconds))
+
+    def counts(self) -> tuple[int, int]:
+        """What the first one was answered so far, events and heads, and events of the second one."""
+        return len(self.first.told("ack")) + len(self.first.told("note")), len(self.second.told("ack"))
+
+    def judge(self, result: Result, before: tuple[int, int], after: tuple[int, int]) -> None:
+        """Both have ended: nobody forked, lost or doubled anything, and what was stopped went on."""
+        both = (self.first, self.second)
+        for process in both:
+            if process.end() != 0:
+                result.failed("not resumed", f"{self.point}: it did not end")
+            for (error,) in process.told("error"):
+                result.failed("errors", f"{self.point}: {error}")
+        if after[0] != before[0]:
+            result.failed("not resumed", f"{self.point}: it was not stopped")
+        if self.counts()[0] == after[0]:
+            result.failed("not resumed", f"{self.point}: what was stopped was never answered")
+        acks: list[Ack] = [ack for process in both for (ack,) in process.told("ack")]
+        for what in lost(self.site.url, acks):
+            result.failed("lost", f"{self.point}: {what}")
+        if len({ack.index for ack in acks}) != len(acks):
+            result.failed("same index", self.point)
+        for what in forked(self.site, [note for process in both for (note,) in process.told("note")]):
+            result.failed("forks", f"{self.point}: {what}")
+        for what in good(self.site.url, self.site):
+            result.failed("unverifiable", f"{self.point}: {what}")
+
+
 def paused(
     store_url: Callable[[], str | None], seconds: float, points: tuple[str, ...] = POINTS, passage: int = 3
 ) -> Result:
-    """Stop one of two processes at each point for so many seconds while the other one goes on.
+    """Stop one of two processes at a point for so many seconds while the other one goes on; all points at once.
 
     Args:
         store_url: gives the URL of a store that is not there yet; None for a SQLite file.
         seconds: how long it is stopped.
-        points: where.
+        points: where, each in a ledger of its own.
         passage: at which passage.
     """
     result = Result.counting("forks", "same index", "lost", "unverifiable", "not resumed", "errors")
-    meanwhile = refused = 0
-    for point in points:
-        with scratch() as folder:
-            site = Site.make(folder / "site", store_url())
-            with (
-                child("busy", site, seconds + _AFTERWARDS, point=f"{point}:{passage}", pause=True) as first,
-                child("busy", site, seconds + _AFTERWARDS) as second,
-            ):
-                if not first.stopped():
-                    result.failed("not resumed", f"{point}: it never came there: {first.told('error')}")
-                before = len(second.told("ack"))
-                time.sleep(seconds)
-                meanwhile += len(second.told("ack")) - before
-                done = len(first.told("ack"))
-                first.resume()
-                for process in (first, second):
-                    if process.end() != 0:
-                        result.failed("not resumed", f"{point}: it did not end")
-                    for (error,) in process.told("error"):
-                        result.failed("errors", f"{point}: {error}")
-                refused += len(first.told("refused")) + len(second.told("refused"))
-                if len(first.told("ack")) == done and not point.startswith("checkpoint"):
-                    result.failed("not resumed", f"{point}: what was stopped was never answered")
-                acks: list[Ack] = [ack for process in (first, second) for (ack,) in process.told("ack")]
-                notes = [note for process in (first, second) for (note,) in process.told("note")]
+    with scratch() as folder, ExitStack() as stack:
+        sites = [Site.make(folder / point, store_url()) for point in points]
+        pairs = [
+            _Pair(stack, site, f"{point}:{passage}", seconds + _AFTERWARDS)
+            for site, point in zip(sites, points, strict=True)
+        ]
+        for pair in pairs:
+            if not pair.first.stopped():
+                result.failed("not resumed", f"{pair.point}: it never came there: {pair.first.said[-1:]}")
+        before = [pair.counts() for pair in pairs]
+        time.sleep(seconds)
+        after = [pair.counts() for pair in pairs]
+        for pair in pairs:
+            pair.first.resume()
+        for pair, earlier, later in zip(pairs, before, after, strict=True):
+            pair.judge(result, earlier, later)
             result.n += 1
-            for what in lost(site.url, acks):
-                result.failed("lost", f"{point}: {what}")
-            if len({ack.index for ack in acks}) != len(acks):
-                result.failed("same index", point)
-            for what in forked(site, notes):
-                result.failed("forks", f"{point}: {what}")
-            for what in good(site.url, site):
-                result.failed("unverifiable", f"{point}: {what}")
-    result.figures = {"seconds each": seconds, "appended by the other meanwhile": meanwhile, "refused in time": refused}
+        refused = sum(len(item.told("refused")) for pair in pairs for item in (pair.first, pair.second))
+    result.figures = {
+        "seconds each": seconds,
+        "appended by the other meanwhile": {
+            pair.point: later[1] - earlier[1] for pair, earlier, later in zip(pairs, before, after, strict=True)
+        },
+        "refused in time": refused,
+    }
     return result
