@@ -7,6 +7,7 @@ never counts as "nothing known yet".
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import tempfile
@@ -156,9 +157,21 @@ class RememberedHead:
         known = self.recall()
         if known is None or seen.size > known.size:
             try:
-                write_atomically(self.path, note)
+                self._keep(seen, note)
             except OSError as error:
                 raise TrustStateError(
                     f"the head last seen cannot be kept in {self.path}: {error.strerror}",
                     hint="Make the folder writable: without it a rollback of the store goes unseen.",
                 ) from error
+
+    def _keep(self, seen: Checkpoint, note: bytes) -> None:
+        """Keep a head unless another process has kept a larger one meanwhile."""
+        _make_folder(self.path.parent)
+        descriptor = os.open(self.path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            known = self.recall()
+            if known is None or seen.size > known.size:
+                write_atomically(self.path, note)
+        finally:
+            os.close(descriptor)
