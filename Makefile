@@ -21,7 +21,7 @@ DEV_STAMP  := $(VENV)/.installed-dev
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help venv demo test campaign check lint types imports generated format schemas clean distclean
+.PHONY: help venv demo test bench campaign check lint types imports generated format schemas clean distclean
 
 help: ## show this list
 	@echo "Targets:"
@@ -34,6 +34,9 @@ demo: $(DEMO_STAMP) ## install what the demonstration needs and run it
 
 test: $(DEV_STAMP) ## run the tests (on SQLite and on a PostgreSQL server that they start)
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+bench: $(DEV_STAMP) ## measure speed beside bare stores (ARGS="--quick", "--only append", "--backend sqlite")
+	$(BIN)/python -m benchmarks $(ARGS)
 
 campaign: $(DEV_STAMP) ## inject every fault at full size and write the scorecard (about a quarter of an hour)
 	$(BIN)/python -m tests.faults.campaign $(ARGS)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.app import App, common_options, new_passphrase, pass_app
-from cli.output import print_record, table
+from cli.output import Grid, print_list, table
 
 if TYPE_CHECKING:
     from ledger.application import Ledger
@@ -17,6 +17,8 @@ __all__ = ["actor", "key"]
 
 #: So many digits of a key's id are enough to name it, and fewer may be a slip: a shell variable that is not set.
 _KEYID_DIGITS = 8
+_ACTOR_COLUMNS = ("actor", "name", "kind", "person", "roles", "revoked", "keys", "private_key_here")
+_KEY_COLUMNS = ("keyid", "actor", "alg", "enrolled", "revoked", "private_key_here")
 _encrypt = click.option("--encrypt", is_flag=True, help="Encrypt the private key; MUNIMENT_PASSPHRASE, or asked.")
 _signing = click.option("--as", "signer", metavar="ACTOR", help="Admin to sign as; root signs with the root keys.")
 
@@ -56,9 +58,6 @@ def list_actors(app: App) -> None:
             }
             for state in states
         ]
-    if app.output != "text":
-        print_record(app, {"actors": items}, "")
-        return
     rows = [
         (
             str(item["actor"]),
@@ -71,7 +70,8 @@ def list_actors(app: App) -> None:
         )
         for item in items
     ]
-    table(app, "Actors", ("actor", "name", "kind", "person", "roles", "remarks", "key here"), rows)
+    columns = ("actor", "name", "kind", "person", "roles", "remarks", "key here")
+    print_list(app, "actors", Grid(_ACTOR_COLUMNS, items), lambda: table(app, "Actors", columns, rows))
 
 
 @actor.command()
@@ -179,9 +179,6 @@ def list_keys(app: App) -> None:
             for state in _states(ledger)
             for keyid, held in state.keys.items()
         ]
-    if app.output != "text":
-        print_record(app, {"keys": items}, "")
-        return
     rows = [
         (
             item["keyid"][:16] + "…",
@@ -193,7 +190,8 @@ def list_keys(app: App) -> None:
         )
         for item in items
     ]
-    table(app, "Keys", ("keyid", "actor", "alg", "from entry", "revoked at", "private key here"), rows)
+    columns = ("keyid", "actor", "alg", "from entry", "revoked at", "private key here")
+    print_list(app, "keys", Grid(_KEY_COLUMNS, items), lambda: table(app, "Keys", columns, rows))
 
 
 @key.command("enrol")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["App", "common_options", "global_options", "new_passphrase", "pass_app", "show_error", "write_options"]
 
-FORMATS = ("text", "json", "ndjson")
+FORMATS = ("text", "json", "ndjson", "csv", "md")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -39,8 +39,11 @@ def global_options(function: _Function) -> _Function:
 
 def _override(name: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
     def set_value(ctx: click.Context, _parameter: click.Parameter, value: Any) -> Any:
-        if value:
-            setattr(ctx.find_object(App), name, value)
+        app = ctx.find_object(App)
+        if value and app is not None:
+            setattr(app, name, value)
+        elif value:  # a shell completes the line, and no command runs
+            ctx.meta[f"muniment.{name}"] = value
         return value
 
     return set_value
@@ -90,6 +93,7 @@ class App:
     ) -> None:
         self.ledger = ledger
         self.output = output or "text"
+        self.colours_refused = no_color
         self.no_color = no_color or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
         self.actor = actor
         self.expect_origin = expect_origin

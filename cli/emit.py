@@ -7,10 +7,12 @@ from typing import Any
 import click
 
 from cli.app import App, pass_app, write_options
-from cli.output import print_lines
+from cli.output import Grid, print_lines
 from cli.values import fit_body, parse_pairs, read_source
 
 __all__ = ["emit"]
+
+_TYPE_COLUMNS = ("type", "version", "subject", "category", "roles", "fields", "summary")
 
 
 def _list_types(app: App) -> None:
@@ -28,7 +30,7 @@ def _list_types(app: App) -> None:
         }
         for kind in all_event_types()
     ]
-    print_lines(app, items, lambda item: f"{item['type']:<32} {item['summary']}")
+    print_lines(app, Grid(_TYPE_COLUMNS, items), lambda item: f"{item['type']:<32} {item['summary']}")
 
 
 def _expectations(values: tuple[str, ...]) -> dict[str, int]:

@@ -7,9 +7,11 @@ from typing import Any
 import click
 
 from cli.app import App, common_options, pass_app, write_options
-from cli.output import print_record, table
+from cli.output import Grid, print_list, table
 
 __all__ = ["incident"]
+
+_COLUMNS = ("incident", "status", "severity", "opened_at", "title", "index")
 
 
 @click.group(short_help="Open, note, mitigate, explain and close incidents.")
@@ -124,8 +126,6 @@ def list_(app: App) -> None:
         }
         for row in opened
     ]
-    if app.output == "text":
-        columns = ("incident", "status", "severity", "opened_at", "title")
-        table(app, "Incidents", columns, ([str(item[name]) for name in columns] for item in items))
-    else:
-        print_record(app, {"incidents": items}, "")
+    columns = _COLUMNS[:-1]
+    rows = ([str(item[name]) for name in columns] for item in items)
+    print_list(app, "incidents", Grid(_COLUMNS, items), lambda: table(app, "Incidents", columns, rows))

@@ -14,7 +14,10 @@ import click
 
 from cli.app import App, global_options, show_error
 
-__all__ = ["COMMANDS", "cli", "main"]
+__all__ = ["COMMANDS", "COMPLETE_VARIABLE", "cli", "main"]
+
+#: How a shell asks for completions, by click's protocol.
+COMPLETE_VARIABLE = "_MUNIMENT_COMPLETE"
 
 #: Command: (where it is, its short help), in the order of `muniment --help`.
 COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
@@ -33,7 +36,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "incident": ("cli.incident:incident", "Open, note, mitigate, explain and close incidents."),
     },
     "Read": {
-        "log": ("cli.reading:log", "Show entries in log order."),
+        "log": ("cli.log:log", "Show entries in log order."),
         "show": ("cli.reading:show", "Show one event with its entry."),
         "state": ("cli.reading:state", "Show what is registered, approved and live, as of any time."),
         "timeline": ("cli.timeline:timeline", "Show an incident's timeline with what changed."),
@@ -48,6 +51,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Operate": {
         "actor": ("cli.actors:actor", "Enrol, list and revoke actors."),
         "key": ("cli.actors:key", "Enrol, list and revoke keys."),
+        "config": ("cli.config:config", "Tell where each setting comes from."),
+        "completion": ("cli.completion:completion", "Print what makes the shell complete commands."),
         "projection": ("cli.operate:projection", "Show and rebuild views."),
     },
 }
@@ -66,6 +71,10 @@ class LazyGroup(click.Group):
             if cmd_name in group:
                 module, _, attribute = group[cmd_name][0].partition(":")
                 command: click.Command = getattr(importlib.import_module(module), attribute)
+                if ctx.resilient_parsing:
+                    from cli.completion import complete_values
+
+                    complete_values(command)
                 return command
         return None
 
@@ -124,6 +133,8 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: without the program's name; ``sys.argv`` when None.
     """
+    if COMPLETE_VARIABLE in os.environ:
+        importlib.import_module("cli.completion")  # it knows our shells
     try:
         result = cli.main(args=arguments, prog_name="muniment", standalone_mode=False)
         code = result if isinstance(result, int) else 0

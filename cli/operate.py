@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cli.app import App, common_options, pass_app
-from cli.output import print_record, progress, table
+from cli.output import Grid, print_list, print_record, progress, table
 
 __all__ = ["doctor", "projection"]
 
@@ -22,20 +22,17 @@ def doctor(app: App) -> int:
 
     checks = examine(app)
     good = all(check.state != "bad" for check in checks)
-    data = {
-        "ok": good,
-        "checks": [
-            {"check": check.name, "state": check.state, "message": check.message, "next": check.hint or None}
-            for check in checks
-        ],
-    }
+    items = [
+        {"check": check.name, "state": check.state, "message": check.message, "next": check.hint or None}
+        for check in checks
+    ]
     signs = {"good": "✓", "warning": "?", "bad": "✗"}
     lines = []
     for check in checks:
         lines.append(f"{signs[check.state]} {check.name}: {check.message}")
         if check.hint:
             lines.append(f"    next: {check.hint}")
-    print_record(app, data, "\n".join(lines))
+    print_record(app, {"ok": good, "checks": items}, "\n".join(lines), Grid(tuple(items[0]), items))
     return 0 if good else 1
 
 
@@ -61,11 +58,9 @@ def status(app: App) -> None:
         {"projection": s.name, "size": s.size, "log_size": s.log_size, "lag": s.lag, "current": s.current}
         for s in found
     ]
-    if app.output == "text":
-        columns = ("projection", "size", "log_size", "lag")
-        table(app, "Views", columns, ([str(item[name]) for name in columns] for item in items))
-    else:
-        print_record(app, {"projections": items}, "")
+    columns = ("projection", "size", "log_size", "lag")
+    rows = ([str(item[name]) for name in columns] for item in items)
+    print_list(app, "projections", Grid((*columns, "current"), items), lambda: table(app, "Views", columns, rows))
 
 
 @projection.command()
@@ -90,7 +85,8 @@ def rebuild(app: App, /, name: str | None) -> int:
                 equal = runner.rebuild(name, advance)
         finally:
             runner.views.close()
-    data = {"projections": [{"projection": item, "equal": same} for item, same in equal.items()]}
+    items = [{"projection": item, "equal": same} for item, same in equal.items()]
     words = {True: "rebuilt, equal to the old one", False: "rebuilt; the old one DIFFERED and was replaced"}
-    print_record(app, data, "\n".join(f"{item}: {words[same]}" for item, same in equal.items()))
+    text = "\n".join(f"{item}: {words[same]}" for item, same in equal.items())
+    print_record(app, {"projections": items}, text, Grid(("projection", "equal"), items))
     return 0 if all(equal.values()) else 1

@@ -1,4 +1,4 @@
-"""Printing: one object as text or JSON, many as lines, tables for people, progress on stderr."""
+"""Printing: one object as text or JSON, many as lines or rows, tables for people, progress on stderr."""
 
 from __future__ import annotations
 
@@ -10,13 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.grid import GRIDS, Grid, flat, render
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
     from cli.app import App
 
-__all__ = ["clean", "console", "print_lines", "print_record", "progress", "styled", "table", "to_json"]
+__all__ = [
+    "Grid",
+    "clean",
+    "console",
+    "print_lines",
+    "print_list",
+    "print_record",
+    "progress",
+    "styled",
+    "table",
+    "to_json",
+]
 
 # What drives a terminal: C0, DEL and C1 controls, and the marks that turn the direction of writing.
 _UNSEEN = (*range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
@@ -41,21 +54,59 @@ def styled(text: str, style: str = "") -> Text:
     return Text(clean(text), style=style)
 
 
-def print_record(app: App, data: Any, text: str) -> None:
-    """Print one object."""
+def print_record(app: App, data: Any, text: str, grid: Grid | None = None) -> None:
+    """Print one object.
+
+    Args:
+        app: the invocation.
+        data: the object, for JSON.
+        text: for people.
+        grid: its rows, for CSV and Markdown; without them the object is one row.
+    """
     if app.output == "text":
         click.echo(clean(text))
+    elif app.output in GRIDS:
+        row = flat(data)
+        _print_grid(app, grid or Grid(tuple(row), [row]))
     else:
         click.echo(to_json(data, indent=2 if app.output == "json" else None))
 
 
-def print_lines(app: App, items: Iterable[Any], text: Callable[[Any], str]) -> None:
-    """Print many objects: a line each, or one JSON array."""
+def print_list(app: App, name: str, grid: Grid, show: Callable[[], None]) -> None:
+    """Print a list that people get as a table.
+
+    Args:
+        app: the invocation.
+        name: the member of the JSON object that holds the list.
+        grid: the list.
+        show: prints the table.
+    """
+    if app.output == "text":
+        show()
+    else:
+        print_record(app, {name: list(grid.items)}, "", grid)
+
+
+def print_lines(app: App, grid: Grid, text: Callable[[Any], str]) -> None:
+    """Print many objects: a line each, or one JSON array.
+
+    Args:
+        app: the invocation.
+        grid: the objects; each is printed as soon as it is there, except in one array.
+        text: one of them for people.
+    """
     if app.output == "json":
-        click.echo(to_json(list(items)))
-        return
-    for item in items:
-        click.echo(clean(text(item)) if app.output == "text" else to_json(item, indent=None))
+        click.echo(to_json(list(grid.items)))
+    elif app.output in GRIDS:
+        _print_grid(app, grid)
+    else:
+        for item in grid.items:
+            click.echo(clean(text(item)) if app.output == "text" else to_json(item, indent=None))
+
+
+def _print_grid(app: App, grid: Grid) -> None:
+    for line in render(app.output, grid, clean):
+        click.echo(line.encode(), nl=False)  # bytes: UTF-8 and line ends are the format's, not the terminal's
 
 
 def console(app: App, *, err: bool = False) -> Console:

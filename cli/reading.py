@@ -1,4 +1,4 @@
-"""`muniment log`, `show` and `state`."""
+"""`muniment show` and `state`, and what reading commands share."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.app import App, common_options, pass_app
-from cli.output import print_lines, print_record, table
+from cli.output import Grid, print_record, table
 
 if TYPE_CHECKING:
     from ledger.application import Ledger
     from ledger.stored import Row
 
-__all__ = ["log", "show", "state"]
+__all__ = ["as_json", "show", "state", "with_as_of"]
 
-_PAGE = 500
-_TEXT_DEFAULT = 50
+_STATE_COLUMNS = (
+    "kind", "subject", "status", "digest", "owner", "tier", "run", "approvals", "metrics", "live_in",
+    "live", "live_since", "live_entry", "marks", "previous",
+)  # fmt: skip
 
 
 @contextmanager
@@ -34,7 +36,12 @@ def _stored(row: Row) -> Iterator[None]:
         raise VerificationError(f"entry {index} is damaged: {error.message}", fault="payload", index=index) from error
 
 
-def _entry(row: Row) -> dict[str, Any]:
+def as_json(row: Row) -> dict[str, Any]:
+    """An entry with its event, as the machine formats print it.
+
+    Raises:
+        VerificationError: what is stored is malformed.
+    """
     from ledger.entry import format_entry
     from ledger.strictjson import parse_json
 
@@ -45,70 +52,6 @@ def _entry(row: Row) -> dict[str, Any]:
             "entry": parse_json(format_entry(row.entry), what="entry"),
             "event": None if row.payload is None else parse_json(row.payload, what="payload"),
         }
-
-
-def _matches(row: Row, subject: str | None, kind: str | None, actor: str | None) -> bool:
-    entry = row.entry
-    if subject is not None and subject not in (entry.subject, entry.stream):
-        return False
-    if kind is not None and not entry.type.removeprefix("muniment.").startswith(kind):
-        return False
-    return actor is None or entry.actor == actor
-
-
-def _pages(ledger: Ledger, *, newest_first: bool) -> Iterator[Row]:
-    size = ledger.recorder.head().size
-    place = size if newest_first else 0
-    while True:
-        if newest_first:
-            rows = ledger.recorder.rows_before(place, _PAGE) if place > 0 else []
-        else:
-            rows = ledger.recorder.rows(place, min(_PAGE, size - place)) if place < size else []
-        if not rows:
-            return
-        yield from rows
-        place = rows[-1].entry.index + (0 if newest_first else 1)
-
-
-def _line(app: App, /, names: dict[str, str], item: dict[str, Any]) -> str:
-    entry = item["entry"]
-    kind = entry["type"].removeprefix("muniment.").rpartition(".")[0]
-    who = names.get(entry["actor"], entry["actor"])
-    return f"{item['index']:>6}  {entry['recorded_at'][:19]}Z  {kind:<30} {entry['subject']:<36} {who}"
-
-
-@click.command(short_help="Show entries in log order.")
-@click.argument("subject", required=False)
-@click.option("-n", "limit", type=click.IntRange(min=0), help="Only the last N (0 for all); text shows the last 50.")
-@click.option("--type", "kind", help="Only types that begin so, for example approval.")
-@click.option("--actor", help="Only this author.")
-@click.option("--reverse", is_flag=True, help="Newest first.")
-@common_options
-@pass_app
-def log(
-    app: App, /, subject: str | None, limit: int | None, kind: str | None, actor: str | None, *, reverse: bool
-) -> None:
-    """Show entries in log order, of one SUBJECT or of all.
-
-    With -o ndjson each line is one entry with its event.
-
-    \b
-    Example:
-      muniment log model:tx -n 10
-      muniment log -o ndjson | jq -r .event.type
-    """
-    if limit is None and app.output == "text":
-        limit = _TEXT_DEFAULT
-    with app.reader() as ledger:
-        names = app.home.names() if app.output == "text" else {}
-        wanted = (
-            row for row in _pages(ledger, newest_first=bool(limit) or reverse) if _matches(row, subject, kind, actor)
-        )
-        items: Any = (_entry(row) for row in wanted)
-        if limit:
-            found = [item for _, item in zip(range(limit), items, strict=False)]
-            items = found if reverse else reversed(found)
-        print_lines(app, items, lambda item: _line(app, names, item))
 
 
 def _find(ledger: Ledger, which: str) -> Row:
@@ -156,7 +99,7 @@ def show(app: App, /, event: str, *, raw: bool, envelope: bool, entry_only: bool
             return
         ledger.world.refresh()
         judged = ledger.world.judge_row(row)
-    item = _entry(row)
+    item = as_json(row)
     error = judged.verdict.error
     item["verdict"] = judged.verdict.kind
     item["reason"] = None if error is None else error.message
@@ -205,6 +148,8 @@ def with_as_of(function: Any) -> Any:
 def state(app: App, /, subject: str | None, at: str | None, known_at: str | None) -> None:
     """Show models and deployments: all, or one model, version or deployment.
 
+    With -o csv or md each deployment and each version is a row.
+
     \b
     Example:
       muniment state deployment:prod/tx --at 2026-11-01T12:00:00Z
@@ -224,7 +169,35 @@ def state(app: App, /, subject: str | None, at: str | None, known_at: str | None
     if app.output == "text":
         _state_text(app, data)
     else:
-        print_record(app, data, "")
+        print_record(app, data, "", Grid(_STATE_COLUMNS, [*_deployment_rows(data), *_version_rows(data)]))
+
+
+def _deployment_rows(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for deployment in data["deployments"]:
+        live, previous = deployment["live"] or {}, deployment["previous"] or {}
+        yield {
+            "kind": "deployment",
+            "subject": deployment["deployment"],
+            "status": "live" if live else "nothing live",
+            "live": live.get("model"),
+            "digest": live.get("digest"),
+            "live_since": live.get("occurred_at"),
+            "live_entry": live.get("index"),
+            "marks": live.get("marks"),
+            "previous": previous.get("model"),
+        }
+
+
+def _version_rows(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for model in data["models"]:
+        for version in model["versions"]:
+            yield {
+                **version,
+                "kind": "version",
+                "subject": version["version"],
+                "approvals": [f"{item['environment']}: {item['status']}" for item in version["approvals"]],
+                "metrics": [_metrics(item["metrics"]) for item in version["evaluations"]],
+            }
 
 
 def _state_text(app: App, /, data: dict[str, Any]) -> None:
@@ -262,10 +235,6 @@ def _state_text(app: App, /, data: dict[str, Any]) -> None:
         for version in model["versions"]
     ]
     table(app, "Versions", ("version", "status", "tier", "owner", "approvals", "evaluated", "digest"), versions)
-
-
-def _manner(kind: str) -> str:
-    return "by rollback" if kind == "rollback.completed" else ""
 
 
 def _metrics(metrics: dict[str, float]) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
 from cli.app import App, common_options, pass_app
-from cli.output import console, print_lines, print_record, styled
+from cli.output import Grid, console, print_lines, print_record, styled
 from cli.reading import with_as_of
 
 __all__ = ["report"]
 
+_COLUMNS = ("control", "control_state", "title", "subject", "index", "state", "reason", "evidence")
 _SIGNS = {
     "satisfied": ("✓", "green"),
     "not satisfied": ("✗", "red"),
@@ -34,7 +36,7 @@ def list_(app: App) -> None:
     from projections.reports import REPORTS
 
     items = [{"name": item.name, "title": item.title} for item in REPORTS.values()]
-    print_lines(app, items, lambda item: f"{item['name']:<22} {item['title']}")
+    print_lines(app, Grid(("name", "title"), items), lambda item: f"{item['name']:<22} {item['title']}")
 
 
 @report.command()
@@ -56,6 +58,8 @@ def generate(
     known_at: str | None,
 ) -> None:
     """Generate a report; the same log size and options give the same bytes.
+
+    With -o csv or md each tested item is a row.
 
     Example: muniment report generate control-assessment -o json > report.json
     """
@@ -80,7 +84,17 @@ def generate(
     if app.output == "text":
         _text(app, data)
     else:
-        print_record(app, data, "")
+        print_record(app, data, "", Grid(_COLUMNS, _tested(data["findings"])))
+
+
+def _tested(findings: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """A row for each tested item, and one for a control that had none."""
+    for finding in findings:
+        common = {"control": finding["control"], "control_state": finding["state"], "title": finding["title"]}
+        for item in finding["items"]:
+            yield {**common, **item}
+        if not finding["items"]:
+            yield {**common, "reason": finding["reason"]}
 
 
 def _text(app: App, /, data: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.app import App, common_options, pass_app
-from cli.output import console, print_record, styled
+from cli.output import Grid, console, print_record, styled
 from cli.reading import with_as_of
 
 if TYPE_CHECKING:
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["timeline"]
 
 _SHOWN = 4
+_COLUMNS = (
+    "index", "occurred_at", "recorded_at", "seconds_from_opening", "seconds_since_last", "lane", "type", "subject",
+    "actor", "what", "changed", "compared_with", "why_here", "upstream", "caused_by", "marks", "leaf_hash",
+)  # fmt: skip
 
 
 class _Hours(click.FloatRange):
@@ -56,10 +60,10 @@ def timeline(app: App, /, incident: str, before: float, after: float, at: str | 
     if app.output == "ndjson":
         for row in data["rows"]:
             print_record(app, row, "")
-    elif app.output == "json":
-        print_record(app, data, "")
-    else:
+    elif app.output == "text":
         _text(app, data)
+    else:
+        print_record(app, data, "", Grid(_COLUMNS, data["rows"]))
 
 
 def _value(value: Any) -> str:

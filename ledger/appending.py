@@ -89,12 +89,16 @@ class _Judged:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """What was asked for, how it was judged, and its place in the queue (None when all of it was recorded before)."""
+    """What was asked for, how it was judged, and its place in the queue (None when all of it was recorded before).
+
+    ``looked_up`` says whether it is known which of it was recorded before.
+    """
 
     signed: Sequence[SignedEvent]
     expect: Mapping[str, int]
     items: Sequence[_Judged | Receipt]
     ticket: Ticket | None
+    looked_up: bool
 
 
 @cache
@@ -152,12 +156,12 @@ class Appender:
             return self.begin(signed, expect, again=True)
         fresh = [item for item in items if isinstance(item, _Judged)]
         if not fresh:
-            return Pending(signed, expect, items, None)
+            return Pending(signed, expect, items, None, again)
         reads = {stream: revision for item in fresh if item.decided for stream, revision in item.reads.items()}
         unit = Unit(tuple(item.stored for item in fresh), {**reads, **expect}, authority)
         events = [item.event for item in fresh]
         ticket = self._group.enqueue(unit, lambda places: self._follow(events, places))
-        return Pending(signed, expect, items, ticket)
+        return Pending(signed, expect, items, ticket, again)
 
     def finish(self, pending: Pending) -> list[Receipt]:
         """Wait until what was begun is durable.
@@ -175,7 +179,10 @@ class Appender:
                     item if isinstance(item, Receipt) else _receipt(item.stored.id, next(places), item.marks)
                     for item in pending.items
                 ]
-            if not isinstance(outcome, StaleReadError) or outcome.stream in pending.expect:
+            stale = isinstance(outcome, StaleReadError) and outcome.stream not in pending.expect
+            # A batch may clash with itself only because it was not looked up which of it is recorded already.
+            unclear = isinstance(outcome, ConflictError) and len(pending.signed) > 1 and not pending.looked_up
+            if not stale and not unclear:
                 raise outcome
             pending = self.begin(pending.signed, pending.expect, again=True)
         raise ConflictError(

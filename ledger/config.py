@@ -21,18 +21,25 @@ from ledger.errors import ConfigurationError
 
 __all__ = [
     "FOLDER",
+    "SETTINGS",
+    "Candidate",
+    "Chain",
     "Settings",
+    "absolute_url",
     "config_folder",
     "find_folder",
     "load_settings",
     "redact_url",
+    "settings_chain",
     "state_folder",
     "write_settings",
 ]
 
 FOLDER = ".muniment"
-_FILE = "config.toml"
+#: Name of the file with the settings.
+SETTINGS = "config.toml"
 _KNOWN = ("ledger", "actor", "keys")
+_OPTION, _VARIABLE = "--ledger", "MUNIMENT_LEDGER"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,7 @@ def state_folder() -> Path:
 def find_folder(start: Path) -> Path | None:
     """The nearest ``.muniment`` folder at ``start`` or above."""
     for place in (start, *start.parents):
-        if (place / FOLDER / _FILE).is_file():
+        if (place / FOLDER / SETTINGS).is_file():
             return place / FOLDER
     return None
 
@@ -85,8 +92,13 @@ def _read(path: Path) -> dict[str, Any]:
     return values
 
 
-def _absolute(url: str, base: Path) -> str:
-    """Make the path of a relative SQLite URL absolute, so that the working folder does not matter."""
+def absolute_url(url: str, base: Path) -> str:
+    """Make the path of a relative SQLite URL absolute, so that the working folder does not matter.
+
+    Args:
+        url: URL of a store.
+        base: folder that a relative path is meant from.
+    """
     if not url.startswith("sqlite:///") or url.startswith("sqlite:////"):
         return url
     path, mark, query = url.removeprefix("sqlite:///").partition("?")
@@ -94,10 +106,113 @@ def _absolute(url: str, base: Path) -> str:
 
 
 def _same_store(named: str, start: Path, own: str, folder: Path) -> bool:
-    one, other = _absolute(named, start), _absolute(own, folder)
+    one, other = absolute_url(named, start), absolute_url(own, folder)
     if one.startswith("sqlite:"):  # ?mode=ro opens the same file
         return one.partition("?")[0] == other.partition("?")[0]
     return one == other
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One place a setting may come from.
+
+    Attributes:
+        source: the option, the environment variable or the file.
+        value: what it says, None when it says nothing.
+        ignored: why it does not count although it says something.
+    """
+
+    source: str
+    value: str | None
+    ignored: str = ""
+
+    @property
+    def counts(self) -> bool:
+        """Whether the setting may be taken from here."""
+        return bool(self.value) and not self.ignored
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """All places that were looked at; in each list the first that counts wins.
+
+    Attributes:
+        start: folder that was searched upwards from.
+        folder: the ``.muniment`` folder that counts, or None.
+        candidates: by setting, in order.
+    """
+
+    start: Path
+    folder: Path | None
+    candidates: Mapping[str, tuple[Candidate, ...]]
+
+    def chosen(self, name: str) -> Candidate | None:
+        """The place a setting is taken from, None when nothing sets it."""
+        return next((candidate for candidate in self.candidates[name] if candidate.counts), None)
+
+    def resolved(self, name: str) -> str | None:
+        """A setting as it takes effect, with whole paths, None when nothing sets it."""
+        found = self.chosen(name)
+        if found is None or found.value is None:
+            return None
+        if name == "ledger":
+            typed = found.source in (_OPTION, _VARIABLE)
+            return absolute_url(found.value, self.start if typed or self.folder is None else self.folder)
+        return str((self.folder or self.start) / found.value) if name == "keys" else found.value
+
+
+def settings_chain(ledger: str | None = None, *, actor: str | None = None, start: Path | None = None) -> Chain:
+    """Look at every place that settings come from.
+
+    Args:
+        ledger: a store's URL, or a folder that holds a ``.muniment`` folder.
+        actor: the actor named on the command line.
+        start: folder to search upwards from, the working folder when None.
+
+    Raises:
+        ConfigurationError: a file is malformed, or the folder named holds no ledger.
+    """
+    start = (start or Path.cwd()).resolve()
+    variable = os.environ.get(_VARIABLE)
+    named = ledger or variable or None
+    nearest = folder = find_folder(start)
+    followed = ""
+    if named is not None and "://" not in named:
+        folder, followed = _named_folder(named), "it names a folder, whose file says which store"
+    typed = [
+        Candidate(_OPTION, ledger, followed if ledger else ""),
+        Candidate(_VARIABLE, variable, f"{_OPTION} was given" if ledger else followed),
+    ]
+    found = {} if folder is None else _read(folder / SETTINGS)
+    other = ""
+    if named and not followed and folder and not _same_store(named, start, found.get("ledger", ""), folder):
+        other = "it is of another ledger than the one named"
+        folder = None  # this folder's identity, head and keys are not ours either
+    user = _read(config_folder() / SETTINGS)
+    file = folder or (nearest if other else None)
+    candidates = {}
+    for name in _KNOWN:
+        first = typed if name == "ledger" else [Candidate(f"MUNIMENT_{name.upper()}", _environment(name))]
+        if name == "actor":
+            first.insert(0, Candidate("--as", actor))
+        if file is not None:
+            first.append(Candidate(str(file / SETTINGS), found.get(name), other))
+        candidates[name] = (*first, Candidate(str(config_folder() / SETTINGS), user.get(name)))
+    return Chain(start, folder, candidates)
+
+
+def _environment(name: str) -> str | None:
+    return os.environ.get(f"MUNIMENT_{name.upper()}")
+
+
+def _named_folder(named: str) -> Path:
+    place = Path(named).resolve()
+    folder = place if (place / SETTINGS).is_file() else find_folder(place) if place.is_dir() else None
+    if folder is None:
+        raise ConfigurationError(
+            f"there is no ledger in {named}", hint="Name a folder with .muniment in it, or a URL: sqlite:///…"
+        )
+    return folder
 
 
 def load_settings(ledger: str | None = None, *, start: Path | None = None) -> Settings:
@@ -110,54 +225,30 @@ def load_settings(ledger: str | None = None, *, start: Path | None = None) -> Se
     Raises:
         ConfigurationError: no ledger is named anywhere, or a file is malformed.
     """
-    start = (start or Path.cwd()).resolve()
-    named = ledger or os.environ.get("MUNIMENT_LEDGER") or None
-    origin = "--ledger" if ledger else "MUNIMENT_LEDGER"
-    folder = find_folder(start)
-    if named is not None and "://" not in named:
-        place = Path(named).resolve()
-        folder = place if (place / _FILE).is_file() else find_folder(place) if place.is_dir() else None
-        if folder is None:
-            raise ConfigurationError(
-                f"there is no ledger in {named}", hint="Name a folder with .muniment in it, or a URL: sqlite:///…"
-            )
-        named = None
-    found = {} if folder is None else _read(folder / _FILE)
-    if named is not None and folder is not None and not _same_store(named, start, found.get("ledger", ""), folder):
-        folder, found = None, {}  # this folder's identity, head and keys are of another ledger
-    user = _read(config_folder() / _FILE)
-    values: dict[str, str] = {}
-    origins: dict[str, str] = {}
-    for name in _KNOWN:
-        environment = os.environ.get(f"MUNIMENT_{name.upper()}") if name != "ledger" else None
-        for value, source in (
-            (named if name == "ledger" else environment, origin if name == "ledger" else f"MUNIMENT_{name.upper()}"),
-            (found.get(name), str(folder / _FILE) if folder else ""),
-            (user.get(name), str(config_folder() / _FILE)),
-        ):
-            if value:
-                values[name], origins[name] = value, source
-                break
-    if "ledger" not in values:
+    chain = settings_chain(ledger, start=start)
+    url, keys = chain.resolved("ledger"), chain.resolved("keys")
+    if url is None:
         raise ConfigurationError(
             "no ledger was found here or above", hint="Create one: muniment init --origin NAME, or name one: --ledger"
         )
-    base = folder if named is None and folder is not None else start
-    keys = values.get("keys")
+    chosen = {name: chain.chosen(name) for name in _KNOWN}
     return Settings(
-        url=_absolute(values["ledger"], base),
-        folder=folder,
-        actor=values.get("actor"),
-        keys=None if keys is None else ((folder or start) / keys),
-        origins=origins,
+        url=url,
+        folder=chain.folder,
+        actor=chain.resolved("actor"),
+        keys=None if keys is None else Path(keys),
+        origins={name: candidate.source for name, candidate in chosen.items() if candidate is not None},
     )
 
 
 def redact_url(url: str) -> str:
     """A store's URL as it may be shown: without its password."""
-    if not url.startswith("postgres"):
+    if url.startswith("sqlite:") or "://" not in url:
         return url
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return f"{url.partition('://')[0]}://***"  # what part of it is the password cannot be told
     if parts.password is not None:
         user, _, host = parts.netloc.rpartition("@")
         parts = parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}")
@@ -167,9 +258,9 @@ def redact_url(url: str) -> str:
 
 def write_settings(folder: Path, values: Mapping[str, str]) -> None:
     """Write ``config.toml`` of a new ``.muniment`` folder."""
-    lines = ["# Settings of this ledger; `muniment doctor` shows what is in force.\n"]
+    lines = ["# Settings of this ledger; `muniment config explain` shows what is in force.\n"]
     for name, value in values.items():
         lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}\n")  # such a string is TOML too
-    path = folder / _FILE
+    path = folder / SETTINGS
     path.touch(mode=0o600)  # a store's URL may hold a password
     path.write_text("".join(lines), encoding="utf-8")

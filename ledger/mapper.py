@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
 
 from ledger.domain import RecordedEvent, make_event
-from ledger.envelope import Envelope, format_envelope, format_signatures
+from ledger.envelope import Envelope, format_signatures, join_envelope
 from ledger.events import Category
 from ledger.payload import parse_payload
 
@@ -67,6 +67,7 @@ class EventMapper(Mapper[str]):
             envelope: its envelope; the payload's bytes are stored as they are.
         """
         payload = event.payload
+        signatures = format_signatures(envelope.signatures)
         return SignedStoredEvent(
             originator_id=event.stream,
             originator_version=0,
@@ -74,14 +75,14 @@ class EventMapper(Mapper[str]):
             state=envelope.payload,
             actor=payload.actor,
             emitter=payload.emitter,
-            envelope=hashlib.sha256(format_envelope(envelope)).hexdigest(),
+            envelope=hashlib.sha256(join_envelope(envelope.payload, signatures)).hexdigest(),
             id=payload.id,
             item=0,
             keys=event.keys,
             payload=hashlib.sha256(envelope.payload).hexdigest(),
             sequence=payload.sequence,
             subject=payload.subject,
-            signatures=format_signatures(envelope.signatures),
+            signatures=signatures,
             authority=event.kind is not None and event.kind.category is Category.AUTHORITY,
         )
 

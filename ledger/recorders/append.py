@@ -28,6 +28,11 @@ __all__ = [
     "Transaction",
     "Unit",
     "append_units",
+    "check_repeats",
+    "clock_behind",
+    "id_taken",
+    "names_of",
+    "number_taken",
 ]
 
 #: A clock further behind the last entry than this refuses to append (5 s in microseconds).
@@ -56,6 +61,41 @@ class StaleReadError(ConflictError):
             stream=stream,
             hint=f"Look again (muniment log {stream}), then decide again.",
         )
+
+    @classmethod
+    def authority_moved(cls) -> StaleReadError:
+        """Keys, roles or rules changed."""
+        return cls("keys, roles or rules changed since this was judged", hint="Try again.")
+
+    @classmethod
+    def partly_recorded(cls) -> StaleReadError:
+        """Another process recorded some of the events meanwhile."""
+        return cls("a part of this was recorded meanwhile, so the rest was judged at another place")
+
+
+def id_taken(event_id: str, index: int | None) -> ConflictError:
+    """An author's id stands for other content already."""
+    where = "" if index is None else f" at index {index}"
+    return ConflictError(
+        f"the id {event_id} is already recorded{where} with other content",
+        hint="Give a new event a new id; a retry must send the same bytes.",
+    )
+
+
+def number_taken(emitter: str, sequence: int) -> ConflictError:
+    """An emitter used a number before."""
+    return ConflictError(
+        f"emitter {emitter} has already used sequence number {sequence}",
+        hint="A restarted emitter takes a new emitter id.",
+    )
+
+
+def clock_behind(now: int, last: int) -> StorageError:
+    """The store's clock runs behind the last entry; both in microseconds since the Unix epoch."""
+    return StorageError(
+        f"the store's clock says {format_time(now)}, which is behind the last entry, recorded at {format_time(last)}",
+        hint="Set the clock right, then retry; nothing was appended.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +194,7 @@ def _stored(row: Row, *, existing: bool) -> StoredAt:
 
 def _check_reads(tx: Transaction, unit: Unit, head: Head) -> None:
     if unit.authority is not None and unit.authority != head.authority:
-        raise StaleReadError("keys, roles or rules changed since this was judged", hint="Try again.")
+        raise StaleReadError.authority_moved()
     for stream, revision in unit.reads.items():
         found = tx.last_revision(stream) or 0
         if found != revision:
@@ -165,51 +205,55 @@ def _known(tx: Transaction, event: SignedStoredEvent) -> StoredAt:
     """Where an event stands whose author used its id before."""
     row = tx.find(event.id, event.actor)
     if row is None or row.entry.payload != event.payload:
-        where = "" if row is None else f" at index {row.entry.index}"
-        raise ConflictError(
-            f"the id {event.id} is already recorded{where} with other content",
-            hint="Give a new event a new id; a retry must send the same bytes.",
-        )
+        raise id_taken(event.id, None if row is None else row.entry.index)
     return _stored(row, existing=True)
 
 
+def names_of(event: SignedStoredEvent) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What may stand only once in a log: an author's id, and an emitter's number."""
+    return ("id", event.id, event.actor), ("number", event.emitter, str(event.sequence), event.actor)
+
+
+def check_repeats(unit: Unit) -> None:
+    """Refuse a unit that holds an id or a number twice.
+
+    Raises:
+        ConflictError: it does.
+    """
+    seen: set[tuple[str, ...]] = set()
+    for event in unit.events:
+        for name in names_of(event):
+            if name in seen:
+                raise ConflictError(f"the batch holds event {event.id} or its sequence number twice")
+            seen.add(name)
+
+
 class _Numbering:
-    """Revisions and names that one unit takes, on top of those the log holds."""
+    """Revisions that one unit takes, on top of those the log holds."""
 
     def __init__(self, tx: Transaction, unit: Unit) -> None:
         self._tx = tx
         self._fixed = unit.fixed
         self._last: dict[str, int] = {}
-        self._seen: set[tuple[str, ...]] = set()
+        self._taken: set[tuple[str, int]] = set()
 
     def revision(self, event: SignedStoredEvent, found: Found) -> int:
         """The revision an event gets.
 
         Raises:
-            ConflictError: it, the event's id or its number is taken.
+            ConflictError: it, or the number its emitter gave it, is taken.
         """
-        self._check_names(event, found)
+        if found.sequence_taken:
+            raise number_taken(event.emitter, event.sequence)
         stream = str(event.originator_id)
         if self._fixed:
             revision = event.originator_version
-            name = ("revision", stream, str(revision))
-            if name in self._seen or self._tx.revision_taken(stream, revision):
+            if (stream, revision) in self._taken or self._tx.revision_taken(stream, revision):
                 raise ConflictError(f"{event.originator_id} already has a revision {revision}")
-            self._seen.add(name)
+            self._taken.add((stream, revision))
             return revision
         self._last[stream] = self._last.get(stream, found.revision or 0) + 1
         return self._last[stream]
-
-    def _check_names(self, event: SignedStoredEvent, found: Found) -> None:
-        for name in (("id", event.actor, event.id), ("seq", event.actor, event.emitter, str(event.sequence))):
-            if name in self._seen:
-                raise ConflictError(f"the batch holds event {event.id} or its sequence number twice")
-            self._seen.add(name)
-        if found.sequence_taken:
-            raise ConflictError(
-                f"emitter {event.emitter} has already used sequence number {event.sequence}",
-                hint="A restarted emitter takes a new emitter id.",
-            )
 
 
 class _Chain:
@@ -217,11 +261,7 @@ class _Chain:
 
     def __init__(self, identity: LogIdentity, head: Head, now: int) -> None:
         if head.recorded_at - now > MAX_CLOCK_BEHIND:
-            raise StorageError(
-                f"the store's clock says {format_time(now)}, which is behind the last entry, recorded at "
-                f"{format_time(head.recorded_at)}",
-                hint="Set the clock right, then retry; nothing was appended.",
-            )
+            raise clock_behind(now, head.recorded_at)
         self._ledgerid = identity.ledgerid
         self.head = head
         self._range = CompactRange.from_bytes(head.size, head.peaks)
@@ -267,6 +307,7 @@ class _Chain:
 
 
 def _append_unit(tx: Transaction, unit: Unit, chain: _Chain) -> list[StoredAt]:
+    check_repeats(unit)
     found = [tx.look_up(event) for event in unit.events]
     known = [
         None if unit.fixed or at.position is None else _known(tx, event)
@@ -276,7 +317,7 @@ def _append_unit(tx: Transaction, unit: Unit, chain: _Chain) -> list[StoredAt]:
     if fresh:
         _check_reads(tx, unit, chain.head)
     if 0 < len(fresh) < len(known) and unit.authority is not None:
-        raise StaleReadError("a part of this was recorded meanwhile, so the rest was judged at another place")
+        raise StaleReadError.partly_recorded()
     numbering = _Numbering(tx, unit)
     numbered = [(event, numbering.revision(event, at)) for event, at in fresh]
     rows = chain.add(numbered)

@@ -1,7 +1,8 @@
 """The log in one PostgreSQL schema.
 
-The head row is the lock: whoever holds it appends. COMMIT is the only ambiguous moment; after a lost
-connection the events are looked up under that same lock, which proves what became of them.
+The head row is the lock: whoever holds it appends. An append is one call of a function on the server, and its reply is
+the only ambiguous moment; after a lost connection the same call looks the events up under that same lock, which proves
+what became of them.
 """
 
 from __future__ import annotations
@@ -11,18 +12,21 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import psycopg
-from psycopg import errors
+from psycopg import errors, sql
 
 from ledger.crashpoints import crashpoint
-from ledger.errors import ConfigurationError, LedgerError, StorageError
-from ledger.recorders.append import StoredAt, Unit, append_units
+from ledger.errors import ConfigurationError, ConflictError, LedgerError, StorageError
+from ledger.recorders.append import StoredAt, Unit, check_repeats
+from ledger.recorders.postgres_append import call_append, explain_refusal, functions_sql, separate
+from ledger.recorders.postgres_cas import append_by_swap
 from ledger.recorders.postgres_store import LOST, PostgresStore, explain
 from ledger.recorders.sql import FORMAT_VERSION, SqlRecorder
 from ledger.stored import Head, LogIdentity
 
-__all__ = ["PostgresRecorder"]
+__all__ = ["FAILOVER_SECONDS", "PostgresRecorder"]
 
-_ATTEMPTS = 6
+#: How long a lost connection is tried again before the outcome of an append is called unknown.
+FAILOVER_SECONDS = 60.0
 
 _DDL = """
 CREATE SCHEMA {s};
@@ -41,6 +45,8 @@ CREATE TABLE {s}.tile (level integer NOT NULL, idx bigint NOT NULL, hashes bytea
     PRIMARY KEY (level, idx));
 CREATE TABLE {s}.checkpoint (size bigint PRIMARY KEY, note bytea NOT NULL);
 CREATE TABLE {s}.tracking (name text COLLATE "C" PRIMARY KEY, position bigint NOT NULL);
+"""
+_TRIGGERS = """
 CREATE FUNCTION {s}.forbid() RETURNS trigger LANGUAGE plpgsql AS $body$
 BEGIN RAISE EXCEPTION 'the log is append-only'; END $body$;
 CREATE FUNCTION {s}.head_forward() RETURNS trigger LANGUAGE plpgsql AS $body$
@@ -70,20 +76,74 @@ class PostgresRecorder(SqlRecorder):
     def __init__(self, url: str, clock: Callable[[], int] | None = None) -> None:
         self.store = PostgresStore(url)
         self.schema = self.store.schema
+        self._has_functions: bool | None = None
         super().__init__(self.store, clock)
 
     def create(self, identity: LogIdentity) -> None:
         """Create the schema with an empty log, in one transaction.
 
+        Where the role may not make functions, the log has neither the server-side append (`postgres_cas` does its
+        work) nor triggers.
+
         Raises:
             ConfigurationError: the schema exists.
         """
-        tables = ("log", "entry", "content", "tile", "checkpoint")
-        ddl = _DDL.format(s=self.schema) + "".join(_APPEND_ONLY.format(s=self.schema, t=t) for t in tables)
         with self._writing():
-            self.store.connect().execute(ddl.encode())
+            connection = self.store.connect()
+            connection.execute(_DDL.format(s=self.schema).encode())
+            try:
+                with connection.transaction():  # a savepoint
+                    connection.execute(self._functions_ddl().encode())
+            except errors.InsufficientPrivilege:
+                self._has_functions = False
             self._run("INSERT INTO $log VALUES (1, ?, ?, ?)", (identity.ledgerid, identity.origin, FORMAT_VERSION))
             self._run("INSERT INTO $head VALUES (1, 0, ?, ?, 0, -1)", (bytes(32), b""))
+
+    def _functions_ddl(self) -> str:
+        tables = ("log", "entry", "content", "tile", "checkpoint")
+        triggers = _TRIGGERS.format(s=self.schema) + "".join(_APPEND_ONLY.format(s=self.schema, t=t) for t in tables)
+        return triggers + functions_sql(self.schema)
+
+    @property
+    def has_functions(self) -> bool:
+        """Whether the log has the server-side append."""
+        if self._has_functions is None:
+            sql = (
+                "SELECT count(*) FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace "
+                "WHERE n.nspname = ? AND p.proname IN ('append', 'append_at', 'add_checkpoint')"
+            )
+            self._has_functions = self._run(sql, (self.schema,)) == [(3,)]
+        return self._has_functions
+
+    def grant(self, role: str, access: str) -> None:
+        """Let another database role use the log.
+
+        Args:
+            role: name of an existing role.
+            access: ``reader`` (reads everything), or ``writer`` (reads, and appends and stores signed heads by calling
+                functions; it can write no table). Whoever made the log owns it.
+
+        Raises:
+            ConfigurationError: there is no such role, or the log has no functions.
+            StorageError: this role may not grant.
+        """
+        if access == "writer" and not self.has_functions:
+            raise ConfigurationError(
+                "this log has no server-side functions, so nobody but its owner can append",
+                hint="Make it with a role that may make functions, or run: muniment admin migrate",
+            )
+        name = sql.Identifier(role).as_string()
+        grants = [f"USAGE ON SCHEMA {self.schema}", f"SELECT ON ALL TABLES IN SCHEMA {self.schema}"]
+        if access == "writer":
+            grants.append(f"EXECUTE ON FUNCTION {self.schema}.append, {self.schema}.add_checkpoint")
+        with self._writing():
+            try:
+                for grant in grants:
+                    self.store.connect().execute(f"GRANT {grant} TO {name}".encode())
+            except errors.UndefinedObject as error:
+                raise ConfigurationError(
+                    f"PostgreSQL has no role {role!r}", hint="Make it first: CREATE ROLE … LOGIN"
+                ) from error
 
     def lock_head(self) -> Head:
         """See `append.Transaction.lock_head`; the row lock lasts until the transaction ends."""
@@ -97,37 +157,77 @@ class PostgresRecorder(SqlRecorder):
         return int(found[0][0])
 
     def append(self, units: Sequence[Unit]) -> list[list[StoredAt] | LedgerError]:
-        """Append units in one durable transaction; see `append_units`.
+        """Append units, each of them durably and as a whole; see `append_units`.
 
-        A lost connection is repeated with the same events: under the head lock they are either found
-        (they were committed: the first receipt) or certainly absent (they are appended now).
+        A lost connection is repeated with the same events for up to a minute: under the head lock they are either
+        found (they were committed: the first receipt) or certainly absent (they are appended now).
 
         Raises:
             StorageError: nothing was appended, or ``outcome_unknown`` when the server cannot be asked.
         """
         lost: psycopg.Error | None = None
-        for attempt in range(_ATTEMPTS):
+        deadline, pause = time.monotonic() + FAILOVER_SECONDS, 0.05
+        while True:
             try:
-                with self.store.transaction():
-                    outcomes = append_units(self, self.identity(), units)
-                    crashpoint("append.before_commit")
-                crashpoint("append.committed")
-                return outcomes
+                with self.store.durably():
+                    return self._append_once(units)
             except (errors.SerializationFailure, errors.DeadlockDetected) as error:
-                lost = error
+                lost = lost or error
             except LOST as error:
                 if self.store.connected:  # the server answered and rolled back: a full disk, a timeout
                     raise explain(error) from error
                 lost = error
                 self.close()
-            except StorageError:
-                if lost is None:
+            except StorageError as error:
+                if lost is None or error.outcome_unknown:
                     raise
             except psycopg.Error as error:
-                raise explain(error) from error
-            time.sleep(0.05 * 2**attempt)
+                raise explain_refusal(error) or explain(error) from error
+            if time.monotonic() + pause > deadline:
+                break
+            time.sleep(pause)
+            pause = min(2 * pause, 1.0)
         raise StorageError(
-            f"the connection to PostgreSQL was lost and did not come back ({explain(lost or psycopg.Error())})",
+            f"the connection to PostgreSQL was lost, and not had again for {FAILOVER_SECONDS:.0f} s ({explain(lost)})",
             outcome_unknown=True,
             hint="Whether the event was recorded is unknown; retrying with the same event is safe.",
         )
+
+    def _append_once(self, units: Sequence[Unit]) -> list[list[StoredAt] | LedgerError]:
+        if not self.has_functions:
+            return append_by_swap(self, units)
+        outcomes: dict[int, list[StoredAt] | LedgerError] = {}
+        sound = []
+        for number, unit in enumerate(units):
+            try:
+                check_repeats(unit)
+            except ConflictError as error:
+                outcomes[number] = error
+            else:
+                outcomes[number] = []
+                if unit.events:
+                    sound.append((number, unit))
+        numbers = iter(number for number, _ in sound)
+        now = None if self._clock is None else self._clock()
+        for call in separate([unit for _, unit in sound]) if sound else []:
+            crashpoint("append.begun")
+            found = call_append(self.store.connect(), self.schema, call, now, self._known_at)
+            crashpoint("append.committed")
+            outcomes.update((next(numbers), outcome) for outcome in found)
+        return [outcomes[number] for number in range(len(units))]
+
+    def _known_at(self, positions: Sequence[int]) -> dict[int, StoredAt]:
+        if not positions:
+            return {}
+        sql = "SELECT position, leaf_hash, stream, revision, recorded_at FROM $entry WHERE position = ANY(?)"
+        return {
+            position: StoredAt(position - 1, leaf, stream, revision, recorded_at, existing=True)
+            for position, leaf, stream, revision, recorded_at in self._run(sql, (list(positions),))
+        }
+
+    def add_checkpoint(self, size: int, note: bytes, previous: int) -> bool:
+        """See `SqlRecorder.add_checkpoint`; the note leaves this process only when standbys have what it covers."""
+        with self.store.durably():
+            if not self.has_functions:
+                return super().add_checkpoint(size, note, previous)
+            return bool(self._run("SELECT $add_checkpoint(?, ?, ?)", (size, note, previous))[0][0])

@@ -14,6 +14,7 @@ import psycopg
 from psycopg import errors
 
 from ledger.errors import ConfigurationError, InputError, LedgerError, StorageError
+from ledger.recorders.postgres_append import use_arrays
 
 __all__ = ["LOST", "PostgresStore", "explain", "split_schema"]
 
@@ -55,8 +56,22 @@ def split_schema(url: str) -> tuple[str, str]:
     return urlunsplit(parts._replace(query=query)), schema
 
 
+def _for_writing(url: str) -> str:
+    """Of several hosts, want the one that takes writes; a single host may be a standby that is only read."""
+    parameters = psycopg.conninfo.conninfo_to_dict(url)
+    hosts = str(parameters.get("host", "")) + str(parameters.get("hostaddr", ""))
+    if "," in hosts and "target_session_attrs" not in parameters:
+        return psycopg.conninfo.make_conninfo(url, target_session_attrs="read-write")
+    return url
+
+
 def explain(error: psycopg.Error) -> LedgerError:
     """What a failure of psycopg means to us, with the next step."""
+    if isinstance(error, errors.ReadOnlySqlTransaction):
+        return StorageError(
+            "PostgreSQL: this server is a standby or read-only",
+            hint="Name the primary, or all hosts: postgresql://user@one,two/database.",
+        )
     if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName | errors.UndefinedFunction):
         return ConfigurationError(
             "this database holds no ledger in that schema", hint="Create one: muniment init --ledger URL --origin NAME"
@@ -87,6 +102,8 @@ class PostgresStore:
         self._connection: psycopg.Connection | None = None
         self._pid = -1
         self._inherited: list[psycopg.Connection] = []
+        self._warnings: list[str] = []
+        self._conninfo = _for_writing(self._url)
         self._depth = 0  # nested inside a transaction of ours when positive
 
     def connect(self) -> psycopg.Connection:
@@ -97,21 +114,49 @@ class PostgresStore:
             self._inherited.append(self._connection)  # after a fork: it is the parent's, who goes on using it
         try:
             connection = psycopg.connect(
-                self._url, autocommit=True, connect_timeout=10, client_encoding="UTF8", application_name="muniment"
-            )
+                self._conninfo, autocommit=True, connect_timeout=10, client_encoding="UTF8",
+                application_name="muniment",
+            )  # fmt: skip
         except psycopg.Error as error:
             raise explain(error) from error
         self._connection, self._pid = connection, os.getpid()
+        use_arrays(connection)
+        connection.add_notice_handler(self._note)
         try:
-            # Never acknowledge what a crash of the server could lose.
+            # Never acknowledge what a crash of the server, or of it together with its disk where a synchronous standby
+            # is configured, could lose.
             connection.execute(
-                "SELECT CASE WHEN current_setting('synchronous_commit') = 'off' "
+                "SELECT CASE WHEN current_setting('synchronous_commit') NOT IN ('on', 'remote_apply') "
                 "THEN set_config('synchronous_commit', 'on', false) END"
             )
         except psycopg.Error as error:
             self.close()
             raise explain(error) from error
         return connection
+
+    def _note(self, notice: psycopg.errors.Diagnostic) -> None:
+        if notice.severity_nonlocalized == "WARNING":
+            self._warnings.append(notice.message_primary or "")
+
+    @contextmanager
+    def durably(self) -> Iterator[None]:
+        """A block whose commits a synchronous standby, where one is configured, must have confirmed.
+
+        Whoever cancels the wait for a standby makes the commit succeed with a warning, the only one our statements
+        can get.
+
+        Raises:
+            StorageError: ``outcome_unknown``: committed here, and a failover may lose it.
+        """
+        with self._lock:
+            self._warnings.clear()
+            yield
+            if self._warnings:
+                raise StorageError(
+                    f"PostgreSQL: {self._warnings[0]}; it is committed on the primary only",
+                    outcome_unknown=True,
+                    hint="Look at the standbys, then retry with the same event: that is safe.",
+                )
 
     @property
     def connected(self) -> bool:

@@ -43,6 +43,8 @@ _COLUMNS = (
 _TEXTS = frozenset({"e.stream", "e.type", "e.actor", "e.id", "e.emitter", "e.subject", "e.keys", "ledgerid", "origin"})
 _FROM = "FROM $entry e LEFT JOIN $content c ON c.position = e.position"
 _POLL_SECONDS = 0.1
+_HEAD = "SELECT size, last_leaf, peaks, recorded_at, authority, id FROM $head"
+_SET_HEAD = "UPDATE $head SET size = ?, last_leaf = ?, peaks = ?, recorded_at = ?, authority = ?"
 _LOOK_UP = (
     "SELECT (SELECT position FROM $entry WHERE id = ? AND actor = ?), "
     "EXISTS (SELECT 1 FROM $entry WHERE emitter = ? AND sequence = ? AND actor = ?), "
@@ -129,7 +131,7 @@ class SqlRecorder(ProcessRecorder):
 
     def head(self) -> Head:
         """The head row."""
-        found = self._run("SELECT size, last_leaf, peaks, recorded_at, authority, id FROM $head")
+        found = self._run(_HEAD)
         if len(found) != 1 or found[0][5] != 1:
             raise ConfigurationError("the store's head row is missing", hint="muniment verify log tells more.")
         return Head(*found[0][:5])
@@ -285,25 +287,25 @@ class SqlRecorder(ProcessRecorder):
         """See `append.Transaction.revision_taken`."""
         return bool(self._run("SELECT 1 FROM $entry WHERE stream = ? AND revision = ?", (stream, revision)))
 
+    @staticmethod
+    def columns_of(row: Row) -> Fields:
+        """The columns of `entry` for a row, in their order."""
+        e = row.entry
+        return (
+            e.index + 1, e.stream, e.revision, e.type, e.actor, e.id, e.emitter, e.sequence, e.subject, e.item,
+            ",".join(e.keys), bytes.fromhex(e.payload), bytes.fromhex(e.envelope), bytes.fromhex(e.prev),
+            e.recorded_at, row.leaf_hash,
+        )  # fmt: skip
+
     def insert_rows(self, rows: Sequence[Row]) -> None:
         """See `append.Transaction.insert_rows`."""
-        headers, contents = [], []
-        for row in rows:
-            e = row.entry
-            headers.append(
-                (
-                    e.index + 1, e.stream, e.revision, e.type, e.actor, e.id, e.emitter, e.sequence, e.subject, e.item,
-                    ",".join(e.keys), bytes.fromhex(e.payload), bytes.fromhex(e.envelope), bytes.fromhex(e.prev),
-                    e.recorded_at, row.leaf_hash,
-                )
-            )  # fmt: skip
-            contents.append((e.index + 1, row.payload, row.signatures))
         self._run_many(
             "INSERT INTO $entry (position, stream, revision, type, actor, id, emitter, sequence, subject, item, "
             "keys, payload, envelope, prev, recorded_at, leaf_hash) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            headers,
+            [self.columns_of(row) for row in rows],
         )
+        contents = [(row.entry.index + 1, row.payload, row.signatures) for row in rows]
         self._run_many("INSERT INTO $content (position, payload, signatures) VALUES (?, ?, ?)", contents)
 
     def insert_tile(self, tile: Tile) -> None:
@@ -313,8 +315,7 @@ class SqlRecorder(ProcessRecorder):
 
     def set_head(self, head: Head) -> None:
         """See `append.Transaction.set_head`."""
-        sql = "UPDATE $head SET size = ?, last_leaf = ?, peaks = ?, recorded_at = ?, authority = ?"
-        self._run(sql, (head.size, head.last_leaf, head.peaks, head.recorded_at, head.authority))
+        self._run(_SET_HEAD, (head.size, head.last_leaf, head.peaks, head.recorded_at, head.authority))
 
     def add_checkpoint(self, size: int, note: bytes, previous: int) -> bool:
         """Store a signed head by compare-and-swap, only ever forward.

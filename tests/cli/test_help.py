@@ -12,7 +12,7 @@ import pytest
 
 from cli.main import COMMANDS, cli
 from ledger.errors import EXIT_CODES
-from tests.cli.support import run, run_process
+from tests.cli.support import DIGEST, Shop, run, run_process
 
 HEAVY = {
     "ledger", "muniment", "projections", "rich", "pydantic", "eventsourcing", "psycopg", "apsw", "cryptography",
@@ -20,19 +20,20 @@ HEAVY = {
 NAMES = [name for group in COMMANDS.values() for name in group]
 
 
-def loaded_by(*arguments: str) -> set[str]:
-    """Top-level packages that a command of its own process imported."""
+def loaded_by(*arguments: str, whole: bool = False) -> set[str]:
+    """Top-level packages, or all modules, that a command of its own process imported."""
     code = (
         "import json, sys\n"
         "from cli.main import main\n"
         "try:\n    main(json.loads(sys.argv[1]))\n"
         "except SystemExit:\n    pass\n"
         "sys.stdout.flush()\n"
-        "sys.stderr.write('LOADED ' + json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))\n"
+        "sys.stderr.write('LOADED ' + json.dumps(sorted(sys.modules)))\n"
     )
     command = [sys.executable, "-c", code, json.dumps(arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return set(json.loads(done.stderr.rpartition("LOADED ")[2]))
+    modules = set(json.loads(done.stderr.rpartition("LOADED ")[2]))
+    return modules if whole else {name.partition(".")[0] for name in modules}
 
 
 def walk(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -60,6 +61,21 @@ def test_help_loads_nothing_of_the_ledger(arguments: tuple[str, ...]):
 def test_what_was_measured_can_be_seen():
     """The check above would see what a command does load."""
     assert {"ledger", "pydantic"} <= loaded_by("emit", "--list")
+
+
+def test_emit_on_sqlite_loads_no_more_than_it_needs(shop: Shop):
+    loaded = loaded_by("emit", "dataset.registered", "dataset:tx", "-d", f"digest={DIGEST}", whole=True)
+    assert {"ledger.recorders.sqlite", "apsw", "pydantic"} <= loaded
+    packages = {name.partition(".")[0] for name in loaded}
+    assert not packages & {"psycopg", "psycopg_pool", "rich", "jinja2", "projections", "sqlite3", "asyncio", "sklearn"}
+    assert not loaded & {"ledger.recorders.postgres", "ledger.recorders.postgres_store", "ledger.verify"}
+    assert {name for name in loaded if name.startswith("eventsourcing.")} <= {
+        "eventsourcing.domain", "eventsourcing.persistence", "eventsourcing.utils",
+    }  # fmt: skip
+
+
+def test_log_loads_neither_views_nor_tables(shop: Shop):
+    assert not loaded_by("log") & {"psycopg", "rich", "projections"}
 
 
 def test_every_listed_command_loads_and_says_what_the_table_says():

@@ -52,13 +52,18 @@ COMMANDS = (
     ("timeline", "incident:1", "-o", "ndjson"), ("report", "generate", "control-assessment"), ("incident", "list"),
     ("report", "generate", "control-assessment", "-o", "json"), ("actor", "list"), ("actor", "list", "-o", "json"),
     ("verify", "log"), ("verify", "event", "8"), ("doctor",), ("key", "list"), ("projection", "status"),
+    ("log", "--graph"), ("log", "--graph", "-o", "json"), ("config", "explain"), ("config", "explain", "-o", "json"),
+    *((*command, "-o", form) for form in ("csv", "md") for command in (
+        ("log",), ("log", "--graph"), ("show", "8"), ("state",), ("timeline", "incident:1"), ("incident", "list"),
+        ("actor", "list"), ("report", "generate", "control-assessment"), ("config", "explain"), ("doctor",),
+    )),
 )  # fmt: skip
 
 
-def on_a_terminal(*arguments: str, cwd: Path) -> str:
-    """What a command writes when its output is a terminal that shows no colours."""
+def on_a_terminal(*arguments: str, cwd: Path, **environment: str) -> str:
+    """What a command writes when its output is a terminal, one that shows no colours if nothing else is said."""
     leader, follower = pty.openpty()
-    environment = {**os.environ, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200"}
+    environment = {**os.environ, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200", **environment}
     process = subprocess.Popen([SCRIPT, *arguments], stdout=follower, stderr=follower, cwd=cwd, env=environment)
     os.close(follower)
     found = b""
@@ -76,16 +81,26 @@ def on_a_terminal(*arguments: str, cwd: Path) -> str:
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_no_control_character_of_an_event_is_printed(told: Shop, command: tuple[str, ...]):
     result = run(*command).good()
-    assert not CONTROL.search(result.out), CONTROL.findall(result.out)
+    out = result.out.replace("\r\n", "\n")  # as CSV ends its lines
+    assert not CONTROL.search(out), CONTROL.findall(out)
     assert not CONTROL.search(result.err), CONTROL.findall(result.err)
 
 
-@pytest.mark.parametrize("command", [("log",), ("show", "8"), ("timeline", "incident:1"), ("show", "12", "-o", "json")])
+@pytest.mark.parametrize(
+    "command", [("log",), ("log", "--graph"), ("show", "8"), ("timeline", "incident:1"), ("show", "12", "-o", "json")]
+)
 def test_nor_on_a_terminal(told: Shop, command: tuple[str, ...]):
     """click and rich treat a terminal otherwise than a file."""
     found = on_a_terminal(*command, cwd=told.folder)
     assert found.strip()
     assert not CONTROL.search(found), CONTROL.findall(found)
+
+
+def test_streams_have_colours_on_a_terminal_that_shows_them(told: Shop):
+    shown = on_a_terminal("log", "--graph", cwd=told.folder, NO_COLOR="", TERM="xterm-256color")
+    assert len(set(re.findall(r"\x1b\[\d+m(?=[●│├┤┼╰╯┴])", shown))) > 2
+    plain = on_a_terminal("--no-color", "log", "--graph", cwd=told.folder, NO_COLOR="", TERM="xterm-256color")
+    assert not re.search(r"\x1b\[\d+m", plain)
 
 
 def test_the_text_itself_stays_readable(told: Shop):

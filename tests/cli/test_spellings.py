@@ -267,9 +267,9 @@ def test_log_as_text_is_a_line_an_entry_and_the_last_fifty(shop: Shop):
 
 
 def test_a_page_border_loses_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch):
-    import cli.reading
+    import cli.log
 
-    monkeypatch.setattr(cli.reading, "_PAGE", 2)
+    monkeypatch.setattr(cli.log, "_PAGE", 2)
     for _ in range(5):
         emit("-d", f"digest={DIGEST}")
     for options in ((), ("--reverse",)):

@@ -16,14 +16,22 @@ import psycopg
 Rule = Callable[[bool, bytes, bytes], bool]
 
 
-def commit_request(from_client: bool, kind: bytes, body: bytes) -> bool:
-    """The client asks for COMMIT."""
-    return from_client and kind in b"QP" and b"COMMIT" in body
+def append_request(from_client: bool, kind: bytes, body: bytes) -> bool:
+    """The client sends events (Bind; their types are among the arguments): nothing arrives."""
+    return from_client and kind == b"B" and b"muniment." in body
 
 
-def commit_reply(from_client: bool, kind: bytes, body: bytes) -> bool:
-    """The server says that COMMIT is done (CommandComplete)."""
-    return not from_client and kind == b"C" and body == b"COMMIT\0"
+class AppendReply:
+    """The server says that an append is done (CommandComplete): it is committed, and nobody hears of it."""
+
+    def __init__(self) -> None:
+        self._sent = False
+
+    def __call__(self, from_client: bool, kind: bytes, body: bytes) -> bool:
+        self._sent = self._sent or append_request(from_client, kind, body)
+        done = self._sent and not from_client and kind == b"C"
+        self._sent = self._sent and not done
+        return done
 
 
 def never(from_client: bool, kind: bytes, body: bytes) -> bool:

@@ -77,8 +77,10 @@ class Places:
 def experiments() -> list[Experiment]:
     """All of them, in the order of the scorecard."""
     return [
-        Experiment("crash-points", "sqlite", 10, lambda n, s, at: crash.crash_points(at.sqlite, n, s)),
-        Experiment("crash-points", "postgres", 10, lambda n, s, at: crash.crash_points(at.postgres, n, s)),
+        Experiment("crash-points", "sqlite", 10,
+                   lambda n, s, at: crash.crash_points(at.sqlite, n, s, crash.points_of("sqlite"))),
+        Experiment("crash-points", "postgres", 10,
+                   lambda n, s, at: crash.crash_points(at.postgres, n, s, crash.points_of("postgres"))),
         Experiment("kill-process", "sqlite", 1000, lambda n, s, at: crash.processes_killed(at.sqlite_file(), n, s)),
         Experiment("kill-process", "postgres", 1000, lambda n, s, at: crash.processes_killed(at.postgres(), n, s)),
         Experiment("kill-server", "postgres", 100, lambda n, s, at: crash.postgres_killed(at.server, n, s)),
@@ -95,7 +97,7 @@ def experiments() -> list[Experiment]:
         Experiment("ambiguous-commit", "postgres", 500,
                    lambda n, s, at: ambiguous.postgres_commits(at.server.dsn, at.postgres(), n, s)),
         Experiment("pause", "sqlite", 60, lambda n, s, at: pause.paused(at.sqlite, n)),
-        Experiment("pause", "postgres", 60, lambda n, s, at: pause.paused(at.postgres, n)),
+        Experiment("pause", "postgres", 60, lambda n, s, at: pause.paused(at.postgres, n, pause.points_of("postgres"))),
         Experiment("history", "sqlite", 60, lambda n, s, at: workload.concurrent(at.sqlite, n, s)),
         Experiment("history", "postgres", 60, lambda n, s, at: workload.concurrent(at.postgres, n, s)),
         Experiment("agreement", "all", 60, lambda n, s, at: machine.agreement(at.postgres, n, 40, s)),

@@ -11,6 +11,7 @@ from ledger.errors import VerificationError
 from ledger.merkle import prove_consistency, verify_consistency
 from ledger.recorders import open_recorder
 from ledger.stored import TreeReader
+from tests.faults.crash import IN_THE_SERVER
 from tests.faults.processes import child
 from tests.faults.scorecard import Result
 from tests.faults.site import Ack, Site, good, lost, scratch
@@ -21,6 +22,11 @@ POINTS = (
     "checkpoint.signed", "checkpoint.before_commit", "checkpoint.stored",
 )  # fmt: skip
 _AFTERWARDS = 1.5
+
+
+def points_of(backend: str) -> tuple[str, ...]:
+    """The points that a process of ours passes on a backend."""
+    return tuple(point for point in POINTS if backend == "sqlite" or point not in IN_THE_SERVER)
 
 
 def forked(site: Site, notes: list[bytes]) -> list[str]:
@@ -111,6 +117,7 @@ def paused(
         for pair in pairs:
             if not pair.first.stopped():
                 result.failed("not resumed", f"{pair.point}: it never came there: {pair.first.said[-1:]}")
+        time.sleep(0.5)  # what they said before is still on its way
         before = [pair.counts() for pair in pairs]
         time.sleep(seconds)
         after = [pair.counts() for pair in pairs]

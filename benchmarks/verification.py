@@ -1,0 +1,100 @@
+"""Verifying whole logs: events a second beside bare signature checks, and the memory it takes."""
+
+from __future__ import annotations
+
+import inspect
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from benchmarks.append import Check, verify_raw
+from benchmarks.results import at_least, at_most
+from benchmarks.settings import Bench
+from benchmarks.timing import alternate, paired, rate
+from ledger.envelope import PAYLOAD_TYPE, pae, parse_signatures
+from ledger.recorders.sql import SqlRecorder
+from ledger.verify import verify_log
+
+#: What `verify_log` can be asked for: levels and workers are measured as far as there are any.
+OFFERED = inspect.signature(verify_log).parameters
+MILLION = 1_000_000
+
+
+def _checks(recorder: SqlRecorder, key: Ed25519PublicKey, size: int) -> list[Check]:
+    """The signatures of a log's events, ready to be checked."""
+    found: list[Check] = []
+    while len(found) < size - 2:
+        for row in recorder.rows(2 + len(found), 1000):
+            (signature,) = parse_signatures(row.signatures or b"")
+            found.append((key, signature.sig, pae(PAYLOAD_TYPE, row.payload or b"")))
+    return found
+
+
+def _verify(recorder: SqlRecorder, size: int, **options: Any) -> float:
+    """Events a second."""
+
+    def whole() -> None:
+        if not verify_log(recorder, **options).ok:
+            raise RuntimeError("the ledger that was made for measuring does not verify")
+
+    return rate(whole, size)
+
+
+def full(bench: Bench) -> None:
+    """Every check there is, on one worker and on two, beside only the signatures of the same events on one core."""
+    rounds, size = bench.sizes.verify_rounds, bench.sizes.verified
+    made = bench.place.filled(size)
+    recorder = made.new.ledger.recorder
+    checks = _checks(recorder, Ed25519PublicKey.from_public_bytes(made.new.admin_key.public.raw), size)
+    contestants: dict[str, Callable[[int], float]] = {"raw": lambda _: rate(lambda: verify_raw(checks), len(checks))}
+    if "jobs" in OFFERED:
+        contestants["jobs1"] = lambda _: _verify(recorder, size, jobs=1)
+        contestants["jobs2"] = lambda _: _verify(recorder, size, jobs=2)
+    else:
+        contestants["jobs1"] = lambda _: _verify(recorder, size)
+    found = alternate(rounds, contestants)
+    for name, base, goal in (("jobs1", "raw", at_least(0.65)), ("jobs2", "jobs1", at_least(1.7))):
+        if name in found:
+            ours, theirs = found[name], found[base]
+            bench.add(
+                f"verify.full.{name}", statistics.median(ours), "events/s", baseline=statistics.median(theirs),
+                ratio=paired(ours, theirs), goal=goal, samples=rounds * size, blocks=ours,
+            )  # fmt: skip
+
+
+def levels(bench: Bench) -> None:
+    """The levels that leave the events' signatures out."""
+    if "level" not in OFFERED:
+        return
+    options = {"jobs": 1} if "jobs" in OFFERED else {}
+    rounds, size = bench.sizes.verify_rounds, bench.sizes.large
+    made = bench.place.filled(size)
+    made.new.ledger.checkpoint()
+    recorder = made.new.ledger.recorder
+    size = recorder.head().size
+    for level, goal in (("checkpoint", at_least(100_000)), ("hash", None)):
+        wanted: dict[str, Any] = {"level": level, **options}
+        ours = [_verify(recorder, size, **wanted) for _ in range(rounds + 1)][1:]
+        bench.add(f"verify.{level}", statistics.median(ours), "events/s", goal=goal, samples=rounds * size, blocks=ours)
+
+
+def memory(bench: Bench) -> None:
+    """Peak memory of a full verification in fresh processes, and how it grows with the log."""
+    sizes = [bench.sizes.verified, bench.sizes.large, *([MILLION] if bench.million else [])]
+    peaks = [_peak(bench.place.filled(size).url) for size in sizes]
+    for size, peak in zip(sizes, peaks, strict=True):
+        bench.add(f"verify.memory.{size}", peak, "MB")
+    for before, after, size in zip(peaks, peaks[1:], sizes[1:], strict=False):
+        goal = at_most(10) if size == MILLION else None
+        bench.add(f"verify.memory.growth.{size}", after - before, "MB", baseline=before, goal=goal)
+
+
+def _peak(url: str) -> float:
+    """Peak memory in MB of a fresh process that verifies."""
+    command = [sys.executable, "-m", "benchmarks.memory", url]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(answer.stdout)

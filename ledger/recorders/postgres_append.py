@@ -1,0 +1,233 @@
+"""Calling the server-side append (`postgres_functions.sql`): arguments packed into arrays, outcomes made of the answer.
+
+The arrays are written in PostgreSQL's binary form here, because twenty parameters that are adapted element by element
+cost more than everything the server does for one event.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from importlib.resources import files
+
+import psycopg
+from psycopg.types.string import BytesBinaryDumper
+
+from ledger.errors import InputError, LedgerError
+from ledger.mapper import SignedStoredEvent
+from ledger.recorders.append import StaleReadError, StoredAt, Unit, clock_behind, id_taken, names_of, number_taken
+
+__all__ = ["call_append", "explain_refusal", "functions_sql", "separate", "use_arrays"]
+
+# SQLSTATEs of our own, raised by the function.
+_CLOCK_BEHIND = "MU001"
+_OUT_OF_BOUNDS = "MU002"
+
+_PARAMETERS = (
+    "%s::int4[], %s::int8[], %s::text[], %s::int4[], %s::int4[], %s::int8[], %s::int4[], %s::text[], %s::text[], "
+    "%s::text[], %s::text[], %s::int8[], %s::text[], %s::int4[], %s::text[], %s::bytea[], %s::bytea[], %s::bool[], "
+    "%s::bytea[], %s::bytea[]"
+)
+
+
+def functions_sql(schema: str) -> str:
+    """The functions' definitions for one schema."""
+    text = (files("ledger.recorders") / "postgres_functions.sql").read_text(encoding="utf-8")
+    return text.replace(":schema", schema)
+
+
+# -- arrays in PostgreSQL's binary form --------------------------------------------------------------
+
+
+class _Array(bytes):
+    """An array parameter, packed."""
+
+
+class _Int4s(_Array): ...
+
+
+class _Int8s(_Array): ...
+
+
+class _Texts(_Array): ...
+
+
+class _Byteas(_Array): ...
+
+
+class _Bools(_Array): ...
+
+
+def _dumper(oid: int) -> type[BytesBinaryDumper]:
+    return type("_ArrayDumper", (BytesBinaryDumper,), {"oid": oid})
+
+
+_DUMPERS = {_Int4s: _dumper(1007), _Int8s: _dumper(1016), _Texts: _dumper(1009), _Byteas: _dumper(1001),
+            _Bools: _dumper(1000)}  # fmt: skip
+_NULL = b"\xff\xff\xff\xff"
+
+
+def use_arrays(connection: psycopg.Connection) -> None:
+    """Teach a connection our packed arrays."""
+    for kind, dumper in _DUMPERS.items():
+        connection.adapters.register_dumper(kind, dumper)
+
+
+def _pack(element: int, cells: Sequence[bytes]) -> bytes:
+    # Dimensions, whether there may be NULLs, type of the elements; length and lower bound (src/backend/utils/adt/
+    # arrayfuncs.c, array_recv).
+    if not cells:
+        return struct.pack("!iii", 0, 0, element)
+    return struct.pack("!iiiii", 1, 1, element, len(cells), 1) + b"".join(cells)
+
+
+def _int4s(values: Iterable[int]) -> _Int4s:
+    return _Int4s(_pack(23, [struct.pack("!ii", 4, value) for value in values]))
+
+
+def _int8s(values: Iterable[int | None]) -> _Int8s:
+    return _Int8s(_pack(20, [_NULL if value is None else struct.pack("!iq", 8, value) for value in values]))
+
+
+def _bools(values: Iterable[bool]) -> _Bools:
+    return _Bools(_pack(16, [b"\0\0\0\1\1" if value else b"\0\0\0\1\0" for value in values]))
+
+
+def _sized(values: Iterable[bytes]) -> list[bytes]:
+    return [len(value).to_bytes(4, "big") + value for value in values]
+
+
+def _byteas(values: Iterable[bytes]) -> _Byteas:
+    return _Byteas(_pack(17, _sized(values)))
+
+
+def _texts(values: Iterable[str]) -> _Texts:
+    return _Texts(_pack(25, _sized(value.encode() for value in values)))
+
+
+# -- the call ----------------------------------------------------------------------------------------
+
+
+def separate(units: Sequence[Unit]) -> list[list[Unit]]:
+    """Split units into calls in which no name of an event appears twice, because the server looks names up once.
+
+    Args:
+        units: none of them holds a name twice itself (`append.check_repeats`).
+    """
+    calls: list[list[Unit]] = [[]]
+    taken: set[tuple[str, ...]] = set()
+    for unit in units:
+        names = {name for event in unit.events for name in names_of(event)}
+        if taken & names:
+            calls.append([])
+            taken = set()
+        taken |= names
+        calls[-1].append(unit)
+    return calls
+
+
+def _arguments(units: Sequence[Unit]) -> list[_Array]:
+    events = [event for unit in units for event in unit.events]
+    reads = [(stream, revision) for unit in units for stream, revision in unit.reads.items()]
+    streams: dict[str, int] = {}
+    for stream in (*(str(event.originator_id) for event in events), *(stream for stream, _ in reads)):
+        streams.setdefault(stream, len(streams) + 1)
+    return [
+        _int4s(_starts([len(unit.events) for unit in units])),
+        _int8s(unit.authority for unit in units),
+        _texts(streams),
+        _int4s(_starts([len(unit.reads) for unit in units])),
+        _int4s(streams[stream] for stream, _ in reads),
+        _int8s(revision for _, revision in reads),
+        _int4s(streams[str(event.originator_id)] for event in events),
+        _texts(event.topic for event in events),
+        _texts(event.actor for event in events),
+        _texts(event.id for event in events),
+        _texts(event.emitter for event in events),
+        _int8s(event.sequence for event in events),
+        _texts(event.subject for event in events),
+        _int4s(event.item for event in events),
+        _texts(",".join(event.keys) for event in events),
+        _byteas(bytes.fromhex(event.payload) for event in events),
+        _byteas(bytes.fromhex(event.envelope) for event in events),
+        _bools(event.authority for event in events),
+        _byteas(event.state for event in events),
+        _byteas(event.signatures for event in events),
+    ]
+
+
+def _starts(counts: Sequence[int]) -> list[int]:
+    """The number of the first item of each unit, counted from 1."""
+    starts, place = [], 1
+    for count in counts:
+        starts.append(place)
+        place += count
+    return starts
+
+
+def call_append(
+    connection: psycopg.Connection,
+    schema: str,
+    units: Sequence[Unit],
+    now: int | None,
+    known_at: Callable[[Sequence[int]], dict[int, StoredAt]],
+) -> list[list[StoredAt] | LedgerError]:
+    """Append units, which `separate` put together, by one call.
+
+    Args:
+        connection: in autocommit mode, so that the call is one durable transaction.
+        schema: the log's schema.
+        units: what to append.
+        now: the clock, microseconds since the Unix epoch; the server's when None.
+        known_at: finds entries by position, for events that were recorded before.
+
+    Returns:
+        One outcome a unit, as `append.append_units` gives it.
+
+    Raises:
+        psycopg.Error: the call failed.
+    """
+    call, clock = ("append", ()) if now is None else ("append_at", (now,))
+    text = f"SELECT * FROM {schema}.{call}({'%s::int8, ' if clock else ''}{_PARAMETERS})"  # noqa: S608 - a schema's name has been checked
+    cursor = connection.execute(text.encode(), (*clock, *_arguments(units)), prepare=True, binary=True)
+    answer = cursor.fetchone()
+    assert answer is not None  # noqa: S101 - a function with OUT parameters returns one row
+    recorded, positions, revisions, leaves, known, refused, detail, seen = answer
+    before = known_at([position for position in known if position is not None])
+
+    def place(at: int, event: SignedStoredEvent) -> StoredAt:
+        if known[at] is not None:
+            return before[known[at]]
+        stream = str(event.originator_id)
+        return StoredAt(positions[at] - 1, leaves[at], stream, revisions[at], recorded, existing=False)
+
+    outcomes: list[list[StoredAt] | LedgerError] = []
+    first = 0
+    for number, unit in enumerate(units):
+        if refused[number] is None:
+            outcomes.append([place(at, event) for at, event in enumerate(unit.events, first)])
+        else:
+            outcomes.append(_refusal(unit, refused[number], detail[number] or 0, seen[number] or 0))
+        first += len(unit.events)
+    return outcomes
+
+
+def _refusal(unit: Unit, why: str, which: int, seen: int) -> LedgerError:
+    if why == "id":
+        return id_taken(unit.events[which].id, seen - 1)
+    if why == "sequence":
+        return number_taken(unit.events[which].emitter, unit.events[which].sequence)
+    if why == "stream":
+        stream, revision = list(unit.reads.items())[which]
+        return StaleReadError.moved(stream, revision, seen)
+    return StaleReadError.partly_recorded() if why == "part" else StaleReadError.authority_moved()
+
+
+def explain_refusal(error: psycopg.Error) -> LedgerError | None:
+    """What the function means by an error of its own; None when it is another's."""
+    if error.sqlstate == _CLOCK_BEHIND:
+        _, now, last = str(error).splitlines()[0].rsplit(" ", 2)
+        return clock_behind(int(now), int(last))
+    if error.sqlstate == _OUT_OF_BOUNDS:
+        return InputError("an event is out of the bounds of an entry (docs/FORMAT.md)")
+    return None
