@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 
 from ledger.checkpoint import Checkpoint, VerifierKey, sign_checkpoint, verify_checkpoint
+from ledger.crashpoints import crashpoint
 from ledger.entry import ZERO_HASH, entry_hash
 from ledger.errors import NothingToVerifyError, StorageError, VerificationError
 from ledger.keys import Signer
@@ -57,7 +58,8 @@ def sign_head(recorder: SqlRecorder, signer: Signer, vkey: VerifierKey) -> bytes
         VerificationError: the stored bytes do not extend the last signed head; nothing is signed.
     """
     for _ in range(_ATTEMPTS):
-        head, last = recorder.head(), recorder.last_checkpoint()
+        # In this order: others append and sign between the two, and a head signed after `head` was read looks forked.
+        last, head = recorder.last_checkpoint(), recorder.head()
         if head.size == 0:
             raise NothingToVerifyError("the log is empty, so there is no head to sign")
         signed = None if last is None else verify_checkpoint(last.note, [vkey])
@@ -85,7 +87,9 @@ def sign_head(recorder: SqlRecorder, signer: Signer, vkey: VerifierKey) -> bytes
         if grown.root() != head.root():
             raise VerificationError("the head row does not fit the entries", fault="head", index=None)
         note = sign_checkpoint(Checkpoint(recorder.identity().origin, head.size, grown.root()), signer)
+        crashpoint("checkpoint.signed")
         if recorder.add_checkpoint(head.size, note, size):
+            crashpoint("checkpoint.stored")
             return note
     raise StorageError("others kept signing heads of this log", hint="Retry in a moment.")
 

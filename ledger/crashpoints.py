@@ -25,6 +25,7 @@ CRASHPOINTS = (
     "checkpoint.stored",
     "file.written",
     "file.renamed",
+    "export.tiles_written",
     "view.before_commit",
     "view.committed",
 )

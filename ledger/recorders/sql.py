@@ -23,6 +23,7 @@ from eventsourcing.persistence import (
     Tracking,
 )
 
+from ledger.crashpoints import crashpoint
 from ledger.entry import Entry
 from ledger.errors import ConfigurationError, ConflictError, InputError, LedgerError
 from ledger.mapper import SignedStoredEvent
@@ -337,6 +338,7 @@ class SqlRecorder(ProcessRecorder):
             if (last.size if last else 0) != previous or size <= previous:
                 return False
             self._run("INSERT INTO $checkpoint (size, note) VALUES (?, ?)", (size, note))
+            crashpoint("checkpoint.before_commit")
         return True
 
     # -- the library's abstract recorders ------------------------------------------------------
