@@ -57,6 +57,11 @@ def _load_public(raw: bytes) -> Ed25519PublicKey:
     return Ed25519PublicKey.from_public_bytes(raw)
 
 
+@lru_cache(maxsize=4096)
+def _keyid(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class PublicKey:
     """A public key.
@@ -85,7 +90,7 @@ class PublicKey:
     @property
     def keyid(self) -> str:
         """Lower-case hex SHA-256 of the 32 key bytes (the DSSE keyid)."""
-        return hashlib.sha256(self.raw).hexdigest()
+        return _keyid(self.raw)
 
     def verify(self, signature: bytes, message: bytes) -> None:
         """Check one signature (RFC 8032 5.1.7).
