@@ -41,7 +41,7 @@ def bodies(number: int) -> tuple[str, str, dict[str, Any]]:
     """Type, subject and body of one event of a plausible mixture."""
     match number % 10:
         case 0:
-            return "dataset.registered", f"dataset:d{number % 50}@{number}", {"digest": DIGEST, "row_count": number}
+            return "dataset.registered", f"dataset:d{number // 50}@{number}", {"digest": DIGEST, "row_count": number}
         case 1:
             return "evaluation.completed", "model:m@1", {"metrics": {"auc": 0.91, "f1": 0.5}, "verdict": "pass"}
         case 2 | 3 | 4:

@@ -6,6 +6,7 @@ processes (spawned, never forked), so no connection, lock or key of this one is 
 
 from __future__ import annotations
 
+import gc
 import itertools
 import multiprocessing
 import os
@@ -76,6 +77,7 @@ def _begin(url: str, task: Task) -> None:
 
     threading.Thread(target=follow, daemon=True).start()
     _Worker.recorder, _Worker.task = open_recorder(url), task
+    gc.freeze()  # what is loaded now stays: no collection need look at it again
 
 
 def _check(batch: Sequence[Span]) -> list[Segment]:

@@ -70,6 +70,7 @@ class Pass:
     def __init__(self, log: AuditReader, anchors: Sequence[Anchor], level: str, since: Since | None) -> None:
         self.log = log
         self.has_anchors = bool(anchors)
+        self.since = since
         self.level = level
         self.identity = log.identity()
         self.head = log.head()
@@ -123,9 +124,10 @@ class Pass:
         if self.report.findings:
             raise ChangedError
 
-    def settle(self, since: Since) -> None:
-        """End what was verified before: it must have led to the same root."""
-        if self.expected != since.size or self.range.root() != since.root:
+    def settle(self) -> None:
+        """End what was verified before: it must have led to the same root and the same signed heads."""
+        since = self.since
+        if since is None or self.expected != since.size or self.range.root() != since.root:
             raise ChangedError
         if since.reread and self.heads.digest(since.size) != since.heads:
             raise ChangedError

@@ -33,6 +33,7 @@ __all__ = [
     "parse_signatures",
     "sign_payload",
     "verify_envelope",
+    "verify_parsed",
 ]
 
 PAYLOAD_TYPE = "application/cloudevents+json"
@@ -284,6 +285,22 @@ def verify_envelope(envelope: Envelope, keys: Mapping[str, PublicKey]) -> bytes:
         AuthenticationError: a signature by an unknown key, or a wrong signature.
     """
     _check(envelope.signatures)
+    return verify_parsed(envelope, keys)
+
+
+def verify_parsed(envelope: Envelope, keys: Mapping[str, PublicKey]) -> bytes:
+    """As :func:`verify_envelope`, of an envelope whose signatures :func:`parse_signatures` has read.
+
+    Args:
+        envelope: as read.
+        keys: keyid to public key.
+
+    Returns:
+        The payload bytes that were signed.
+
+    Raises:
+        AuthenticationError: a signature by an unknown key, or a wrong signature.
+    """
     message = pae(PAYLOAD_TYPE, envelope.payload)
     for signature in envelope.signatures:
         key = keys.get(signature.keyid)

@@ -28,7 +28,6 @@ __all__ = [
     "StoreWorld",
     "WorldAt",
     "content_of",
-    "header_of",
     "judge_row",
     "open_fields",
     "open_row",
@@ -36,7 +35,8 @@ __all__ = [
 
 _JUDGED_CACHE = 8192
 _CLOCK_TOLERANCE = 5_000_000  # microseconds an author's clock may run ahead without remark
-_HEADER = attrgetter("actor", "emitter", "id", "item", "keys", "ledgerid", "sequence", "stream", "subject", "type")
+_HEADER_NAMES = ("actor", "emitter", "id", "item", "keys", "ledgerid", "sequence", "stream", "subject", "type")
+_HEADER = attrgetter(*_HEADER_NAMES)
 _AUTHORITY_KINDS = ("ledger:", "actor:")
 
 
@@ -53,20 +53,12 @@ class Judged:
     verdict: Verdict
 
 
-def header_of(payload: Payload, stream: str, keys: Sequence[str]) -> dict[str, object]:
-    """The header fields that the signed payload determines; append writes them, verify compares them."""
-    return {
-        "actor": payload.actor,
-        "emitter": payload.emitter,
-        "id": payload.id,
-        "item": 0,
-        "keys": tuple(keys),
-        "ledgerid": payload.ledgerid,
-        "sequence": payload.sequence,
-        "stream": stream,
-        "subject": payload.subject,
-        "type": payload.type,
-    }
+def _signed_header(payload: Payload, stream: str, keys: tuple[str, ...]) -> tuple[object, ...]:
+    """The header fields that the signed payload determines, in the order of `_HEADER_NAMES`."""
+    return (
+        payload.actor, payload.emitter, payload.id, 0, keys, payload.ledgerid, payload.sequence, stream,
+        payload.subject, payload.type,
+    )  # fmt: skip
 
 
 def _content(index: int, payload: bytes | None, signatures: bytes | None, digests: tuple[str, str]) -> Envelope:
@@ -103,10 +95,11 @@ def _typed(index: int, envelope: Envelope, header: tuple[object, ...]) -> Record
         event = make_event(index, parse_payload(envelope.payload), tuple([s.keyid for s in envelope.signatures]))
     except InputError as error:
         raise VerificationError(error.message, fault="schema", index=index) from error
-    signed = header_of(event.payload, event.stream, event.keys)
-    if header != tuple(signed.values()):
-        name, found = next((name, found) for name, found in zip(signed, header, strict=True) if found != signed[name])
-        message = f"the header says {name} {found!r}, the signed payload {signed[name]!r}"
+    signed = _signed_header(event.payload, event.stream, event.keys)
+    if header != signed:
+        triples = zip(_HEADER_NAMES, header, signed, strict=True)
+        name, found, wanted = next(triple for triple in triples if triple[1] != triple[2])
+        message = f"the header says {name} {found!r}, the signed payload {wanted!r}"
         raise VerificationError(message, fault="header", index=index)
     return event
 

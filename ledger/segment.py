@@ -16,7 +16,7 @@ from typing import Any, Final
 from ledger.domain import RecordedEvent
 from ledger.domain.judge import reads_body
 from ledger.entry import format_columns
-from ledger.envelope import Envelope, join_envelope, verify_envelope
+from ledger.envelope import Envelope, join_envelope, verify_parsed
 from ledger.errors import InputError, LedgerError
 from ledger.events import known_event_type
 from ledger.keys import PublicKey, parse_public_key
@@ -184,15 +184,16 @@ def _open(fields: Fields, ledgerid: str) -> tuple[RecordedEvent, Envelope] | Non
 
 def _signed(envelope: Envelope, keys: Mapping[str, PublicKey]) -> bool:
     try:
-        verify_envelope(envelope, keys)
+        verify_parsed(envelope, keys)
     except LedgerError:
         return False
     return True
 
 
-def _sketch(event: RecordedEvent) -> Sketch:
+def _sketch(event: RecordedEvent) -> tuple[Any, ...]:
+    """The fields of `Sketch`."""
     payload, subject = event.payload, event.subject
-    return Sketch(
+    return (
         payload.type, payload.actor, event.keys, payload.on_behalf_of, payload.ledgerid, subject.kind,
         subject.namespace is not None, subject.version is not None,
     )  # fmt: skip
@@ -208,7 +209,7 @@ def _read_contents(segment: Segment, found: Sequence[Fields], task: Task) -> Non
     opened = [_open(fields, task.ledgerid) for fields in found]
     # All signatures after one another: the processor keeps the tables of the curve at hand, a tenth of the time.
     good = [item is not None and _signed(item[1], task.keys) for item in opened]
-    places: dict[Sketch, int] = {}
+    places: dict[tuple[Any, ...], int] = {}
     for place, item in enumerate(opened):
         event = item[0] if item is not None and good[place] else None
         if event is None or reads_body(event):
@@ -216,7 +217,7 @@ def _read_contents(segment: Segment, found: Sequence[Fields], task: Task) -> Non
             segment.codes.append(-1)
         else:
             segment.codes.append(places.setdefault(_sketch(event), len(places)))
-    segment.sketches = list(places)
+    segment.sketches = [Sketch(*values) for values in places]
 
 
 def check_span(log: AuditReader, task: Task, span: Span) -> Segment:

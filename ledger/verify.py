@@ -35,13 +35,13 @@ def _damaged(faults: Sequence[str], level: str) -> LogVerification:
     return report
 
 
-def _feed(log: AuditReader, check: Pass, since: Since | None, runner: Runner) -> Iterator[int]:
+def _feed(log: AuditReader, check: Pass, runner: Runner) -> Iterator[int]:
     """Feed every row; yields how far it is, stretch by stretch."""
-    if since is not None:
-        for segment in runner(check.task(judged=True), spans(check.expected, since.size)):
+    if check.start:
+        for segment in runner(check.task(judged=True), spans(check.expected, check.start)):
             check.pass_over(segment)
             yield check.expected
-        check.settle(since)
+        check.settle()
     for segment in runner(check.task(judged=False), spans(check.start, check.size)):
         check.take(segment)
         yield check.expected
@@ -72,8 +72,8 @@ def verify_log(
         progress: called with (checked, total) now and then.
         level: ``full``; ``checkpoint`` for entries, tree and signed heads only; ``hash`` for everything against its
             hashes and nothing against a signature. `LogVerification.unchecked` says what is left out.
-        since: what was verified before and is not judged again. If the store does not hold it any more, everything is
-            checked.
+        since: what was verified before and is not judged again. If the store does not hold it any more, or anything is
+            wrong behind it, everything is checked.
         runner: checks stretches of the log somewhere else; None for here.
 
     Returns:
@@ -93,27 +93,45 @@ def verify_log(
         return (check_span(log, task, span) for span in wanted)
 
     with log.snapshot():  # others may append meanwhile
-        broken = log.structure_faults(deep=since is None or since.reread)
-        if broken:
+        found = None if since is None else _go_on(log, trust, anchors, since, runner=runner or here, progress=progress)
+        if found is not None and found.ok:
+            return found
+        # What is wrong is said with everything in view.
+        if broken := log.structure_faults():
             return _damaged(broken, level)
-        try:
-            done = _go_through(log, Pass(log, anchors, level, since), since, runner or here, progress)
-        except ChangedError:  # then everything is looked at, to say what is wrong and where
-            broken = log.structure_faults()
-            if broken:
-                return _damaged(broken, level)
-            done = _go_through(log, Pass(log, anchors, level, None), None, runner or here, progress)
-        finish(done, trust)
-    return done.report
+        return _go_through(log, Pass(log, anchors, level, None), trust, runner or here, progress)
+
+
+def _go_on(
+    log: AuditReader,
+    trust: Trust | None,
+    anchors: Sequence[Anchor],
+    since: Since,
+    *,
+    runner: Runner,
+    progress: Callable[[int, int], None] | None,
+) -> LogVerification | None:
+    """Go on from an earlier verification; None when the store does not hold what was verified then."""
+    if log.structure_faults(deep=since.reread):
+        return None
+    try:
+        return _go_through(log, Pass(log, anchors, "full", since), trust, runner, progress)
+    except ChangedError:
+        return None
 
 
 def _go_through(
-    log: AuditReader, check: Pass, since: Since | None, runner: Runner, progress: Callable[[int, int], None] | None
-) -> Pass:
+    log: AuditReader,
+    check: Pass,
+    trust: Trust | None,
+    runner: Runner,
+    progress: Callable[[int, int], None] | None,
+) -> LogVerification:
     total = check.head.size
     if total == 0 and not check.size and not check.has_anchors:
         raise NothingToVerifyError("the log is empty: there is nothing to verify")
-    for checked in _feed(log, check, since, runner):
+    for checked in _feed(log, check, runner):
         if progress is not None:
             progress(checked, total)
-    return check
+    finish(check, trust)
+    return check.report
