@@ -86,7 +86,10 @@ class Pass:
         self.after = self.expected  # entries that are not read at all
         self.counted = log.counts(self.after)
         self.size = self.after + self.counted[0]  # when nothing is missing
-        self.world = AuditWorld(log, self.identity.ledgerid, self.view, self.start, self.size)
+        self.world = AuditWorld(
+            log, self.identity.ledgerid, self.view, start=self.start, size=self.size,
+            datasets=log.recurring_datasets(self.after),
+        )  # fmt: skip
         self.heads = HeadCheck(log, self.identity.origin, anchors, self.report, self.start)
         self.late = dict(log.revision_faults(self.after))
         repeated, self.missing = log.sequence_faults(self.after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, cast
 
 from ledger.domain import RecordedEvent, State, evolve
@@ -31,10 +32,10 @@ class _Fixed:
 class AuditWorld:
     """`World` folded event by event in log order.
 
-    Only states that judging may ask for again and again are kept: they grow with actors, models and registered
-    versions, and not with the log. A run is asked for when a version that names it is to be approved, so its stream is
-    folded then, from rows that are checked and judged again. So is, when verification does not begin with entry 0,
-    whatever lies before its beginning.
+    Only states that judging may ask for again and again are kept: they grow with actors, models and their versions, and
+    not with the log. Of data sets these are the ones some version of which is registered more than once. A run is asked
+    for when a version that names it is to be approved, so its stream is folded then, from rows that are checked and
+    judged again. So is, when verification does not begin with entry 0, whatever lies before its beginning.
 
     Args:
         log: the store.
@@ -42,9 +43,13 @@ class AuditWorld:
         view: the log's hashes, as far as they were checked.
         start: index of the first event that will be applied.
         size: number of entries in the store.
+        datasets: streams of data sets to keep.
     """
 
-    def __init__(self, log: LogReader, ledgerid: str, view: LogView, start: int, size: int) -> None:
+    def __init__(
+        self, log: LogReader, ledgerid: str, view: LogView, *, start: int, size: int, datasets: Collection[str]
+    ) -> None:
+        self._datasets = datasets
         self.ledgerid = ledgerid
         self.index = start
         self._view = view
@@ -59,6 +64,8 @@ class AuditWorld:
             return self._states[stream]
         if stream.partition(":")[0] not in KEPT:
             return self._past.state_before(stream, self.index)
+        if stream.startswith("dataset:") and stream not in self._datasets:
+            return None
         if self._start:
             self._states[stream] = self._past.state_before(stream, self._start)
         return self._states.get(stream)
@@ -80,8 +87,10 @@ class AuditWorld:
 
     def apply(self, event: RecordedEvent) -> None:
         """Fold one valid event."""
-        if event.subject.kind not in KEPT or (event.subject.kind == "dataset" and event.subject.version is None):
-            return  # nothing reads the digest of a data set without a version
+        if event.subject.kind not in KEPT:
+            return
+        if event.subject.kind == "dataset" and (event.subject.version is None or event.stream not in self._datasets):
+            return  # nothing will ask for its digest
         state = evolve(self.state(event.stream), event)
         if state is not None:
             self._states[event.stream] = state

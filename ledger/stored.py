@@ -5,7 +5,7 @@ Nothing here knows SQL: verification and judging read through `LogReader`, whate
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -194,6 +194,9 @@ class AuditReader(LogReader, Protocol):
         Returns:
             (index, revision before it) in order of the index.
         """
+
+    def recurring_datasets(self, after: int) -> Collection[str]:
+        """Streams of data sets in which some subject stands more than once."""
 
     def sequence_faults(self, after: int) -> tuple[Sequence[int], Sequence[tuple[int, int]]]:
         """What is wrong with emitters' numbers.

@@ -6,7 +6,7 @@ then looked at exactly. ``after`` restricts a question to what entries with posi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from ledger.findings import MAX_FINDINGS
@@ -87,6 +87,16 @@ class AuditSql:
             return ()
         found = self._run(_REVISIONS.format(only=only), (*touched, after, MAX_FINDINGS))
         return [(position - 1, last) for position, last in found]
+
+    def recurring_datasets(self, after: int) -> Collection[str]:
+        """See `AuditReader.recurring_datasets`."""
+        # ';' follows ':' in ASCII, so this is a range on the index (stream, revision).
+        only, touched = (_TOUCHED_STREAMS, (after,)) if after else ("", ())
+        tail = f"FROM $entry e WHERE e.stream >= ? AND e.stream < ? {only} GROUP BY e.stream, e.subject"
+        found = self._run_text(
+            "SELECT DISTINCT ", ("e.stream",), f"{tail} HAVING count(*) > 1", ("dataset:", "dataset;", *touched)
+        )
+        return frozenset(stream for (stream,) in found)
 
     def _any(self, question: str, parameters: Fields) -> bool:
         return bool(self._run(f"SELECT 1 FROM ({question}) AS found LIMIT 1", parameters))  # noqa: S608 - constants

@@ -387,7 +387,7 @@ def test_a_pass_holds_no_more_for_more_events(memory_path: Path):
             ledger = Ledger(cast.recorder, actor="trainer", signers=[cast.keys["trainer"]])  # an emitter of its own
             ledger.emit("external.observed", f"external:{rounds}-{number}", system="s")
             ledger.emit("run.completed", f"run:{rounds}-{number}", metrics={"auc": 0.5})
-            ledger.emit("dataset.registered", f"dataset:{rounds}-{number}", digest="sha256:" + "0" * 64)
+            ledger.emit("dataset.registered", f"dataset:{rounds}-{number}@1", digest="sha256:" + "0" * 64)
             ledger.emit("evaluation.completed", MODEL, metrics={"auc": 0.9}, verdict="pass")
         check = Pass(cast.recorder, (), "full", None)
         task = check.task(judged=False)
