@@ -24,24 +24,18 @@ from eventsourcing.persistence import (
 )
 
 from ledger.crashpoints import crashpoint
-from ledger.entry import Entry
 from ledger.errors import ConfigurationError, ConflictError, InputError, LedgerError
 from ledger.mapper import SignedStoredEvent
 from ledger.recorders.append import Found, StoredAt, Unit, append_units
-from ledger.stored import Head, LogIdentity, Row, StoredCheckpoint, Tile
+from ledger.recorders.audit_sql import COLUMNS, FROM, AuditSql
+from ledger.stored import Head, LogIdentity, Row, StoredCheckpoint, Tile, row_of
 
 __all__ = ["FORMAT_VERSION", "Fields", "SqlRecorder", "SqlStore"]
 
 #: Version of the stored layout; another one needs `muniment admin migrate`.
 FORMAT_VERSION = 1
 
-_COLUMNS = (
-    "e.position", "e.stream", "e.revision", "e.type", "e.actor", "e.id", "e.emitter", "e.sequence", "e.subject",
-    "e.item", "e.keys", "e.payload", "e.envelope", "e.prev", "e.recorded_at", "e.leaf_hash",
-    "c.payload", "c.signatures",
-)  # fmt: skip
 _TEXTS = frozenset({"e.stream", "e.type", "e.actor", "e.id", "e.emitter", "e.subject", "e.keys", "ledgerid", "origin"})
-_FROM = "FROM $entry e LEFT JOIN $content c ON c.position = e.position"
 _POLL_SECONDS = 0.1
 _HEAD = "SELECT size, last_leaf, peaks, recorded_at, authority, id FROM $head"
 _SET_HEAD = "UPDATE $head SET size = ?, last_leaf = ?, peaks = ?, recorded_at = ?, authority = ?"
@@ -76,10 +70,10 @@ class SqlStore(Protocol):
         """Close the connection."""
 
 
-class SqlRecorder(ProcessRecorder):
+class SqlRecorder(AuditSql, ProcessRecorder):
     """Recorder and reader of one log over a SQL connection guarded by one lock.
 
-    Implements the library's abstract recorders directly, `stored.LogReader` for verification and
+    Implements the library's abstract recorders directly, `stored.AuditReader` for verification and
     `append.Transaction` for appending.
     """
 
@@ -141,30 +135,10 @@ class SqlRecorder(ProcessRecorder):
         return Head(*found[0][:5])
 
     def _row(self, fields: Fields) -> Row:
-        (position, stream, revision, kind, actor, event_id, emitter, sequence, subject, item) = fields[:10]
-        keys, payload, envelope, prev, recorded_at, leaf_hash, content, signatures = fields[10:]
-        entry = Entry(
-            actor=actor,
-            emitter=emitter,
-            envelope=bytes(envelope).hex(),
-            id=event_id,
-            index=position - 1,
-            item=item,
-            keys=tuple(keys.split(",")),
-            ledgerid=self.identity().ledgerid,
-            payload=bytes(payload).hex(),
-            prev=bytes(prev).hex(),
-            recorded_at=recorded_at,
-            revision=revision,
-            sequence=sequence,
-            stream=stream,
-            subject=subject,
-            type=kind,
-        )
-        return Row(entry, leaf_hash, content, signatures)
+        return row_of(fields, self.identity().ledgerid)
 
     def _select(self, tail: str, parameters: Fields) -> list[Row]:
-        return [self._row(fields) for fields in self._run_text("SELECT ", _COLUMNS, f"{_FROM} {tail}", parameters)]
+        return [self._row(fields) for fields in self._run_text("SELECT ", COLUMNS, f"{FROM} {tail}", parameters)]
 
     def _run_text(self, head: str, columns: Sequence[str], tail: str, parameters: Fields = ()) -> list[Fields]:
         """Read columns of text, even when somebody put bytes into them that are none: U+FFFD stands for those."""
@@ -245,27 +219,6 @@ class SqlRecorder(ProcessRecorder):
         """See `LogReader.last_checkpoint`."""
         found = self._run("SELECT size, note FROM $checkpoint ORDER BY size DESC LIMIT 1")
         return StoredCheckpoint(*found[0]) if found else None
-
-    def counts(self) -> tuple[int, int, int, int]:
-        """Numbers of rows of entries, contents, full tiles, and tiles above the highest sensible level."""
-        found = self._run(
-            "SELECT (SELECT count(*) FROM $entry), (SELECT count(*) FROM $content), (SELECT count(*) FROM $tile), "
-            "(SELECT count(*) FROM $tile WHERE level < 0 OR level > 7)"
-        )
-        entries, contents, tiles, odd = found[0]
-        return entries, contents, tiles, odd
-
-    def repeated_ids(self) -> list[int]:
-        """See `LogReader.repeated_ids`; rows are compared, not looked up in an index."""
-        unindexed = "NOT INDEXED" if self.backend == "sqlite" else ""
-        found = self._run(
-            f"SELECT max(position) FROM $entry {unindexed} GROUP BY id, actor HAVING count(*) > 1 ORDER BY 1 LIMIT 10"  # noqa: S608
-        )
-        return [position - 1 for (position,) in found]
-
-    def structure_faults(self) -> list[str]:
-        """See `LogReader.structure_faults`."""
-        return []
 
     # -- writing (append.Transaction) --------------------------------------------------------
 
@@ -390,7 +343,7 @@ class SqlRecorder(ProcessRecorder):
                 where.append(condition)
                 parameters.append(bound)  # type: ignore[arg-type]
         order = "DESC" if desc else "ASC"
-        sql = f"SELECT e.stream, e.revision, e.type, c.payload {_FROM} WHERE {' AND '.join(where)} ORDER BY e.revision {order}"  # noqa: E501 - constants
+        sql = f"SELECT e.stream, e.revision, e.type, c.payload {FROM} WHERE {' AND '.join(where)} ORDER BY e.revision {order}"  # noqa: E501 - constants
         if limit is not None:
             sql += " LIMIT ?"
             parameters.append(limit)  # type: ignore[arg-type]
@@ -416,7 +369,7 @@ class SqlRecorder(ProcessRecorder):
         if topics:
             where.append(f"e.type IN ({', '.join('?' for _ in topics)})")
             parameters.extend(topics)  # type: ignore[arg-type]
-        sql = f"SELECT e.stream, e.revision, e.type, c.payload, e.position {_FROM} WHERE {' AND '.join(where)} ORDER BY e.position LIMIT ?"  # noqa: E501 - constants
+        sql = f"SELECT e.stream, e.revision, e.type, c.payload, e.position {FROM} WHERE {' AND '.join(where)} ORDER BY e.position LIMIT ?"  # noqa: E501 - constants
         return [Notification(*fields) for fields in self._run(sql, (*parameters, limit))]
 
     def max_notification_id(self) -> int | None:

@@ -89,8 +89,8 @@ class SqliteRecorder(SqlRecorder):
             self._run("INSERT INTO log VALUES (1, ?, ?, ?)", (identity.ledgerid, identity.origin, FORMAT_VERSION))
             self._run("INSERT INTO head VALUES (1, 0, ?, ?, 0, -1)", (bytes(32), b""))
 
-    def structure_faults(self) -> list[str]:
-        """See `LogReader.structure_faults`: the tables are ours, and every index agrees with its table."""
+    def structure_faults(self, *, deep: bool = True) -> list[str]:
+        """See `AuditReader.structure_faults`: the tables are ours, and every index agrees with its table."""
         ours = apsw.Connection(":memory:")
         ours.execute(_DDL)
         sql = (
@@ -100,7 +100,7 @@ class SqliteRecorder(SqlRecorder):
         expected, found = set(ours.execute(sql).fetchall()), set(self._run(sql))
         ours.close()
         faults = sorted({f"the {kind} {name} is not as Muniment makes it" for kind, name, _, _ in expected ^ found})
-        if not faults:
+        if not faults and deep:
             faults = [words for (words,) in self._run("PRAGMA integrity_check(10)") if words != "ok"]
         return faults
 

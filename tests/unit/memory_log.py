@@ -73,15 +73,6 @@ class MemoryLog:
     def snapshot(self) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def repeated_ids(self) -> list[int]:
-        return []
-
-    def structure_faults(self) -> list[str]:
-        return []
-
-    def counts(self) -> tuple[int, int, int, int]:
-        return self.size, self.size, 0, 0
-
 
 class View:
     """What a `MemoryWorld` may ask a log, by definition."""
