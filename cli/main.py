@@ -49,6 +49,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "actor": ("cli.actors:actor", "Enrol, list and revoke actors."),
         "key": ("cli.actors:key", "Enrol, list and revoke keys."),
         "projection": ("cli.operate:projection", "Show and rebuild views."),
+        "backup": ("cli.backup:backup", "Back up the log, check backups, restore one."),
+        "admin": ("cli.admin:admin", "Move a ledger to another store, bring a store up to date."),
     },
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,17 +22,21 @@ from ledger.errors import ConfigurationError
 
 __all__ = [
     "FOLDER",
+    "SETTINGS",
     "Settings",
+    "absolute_url",
     "config_folder",
     "find_folder",
     "load_settings",
     "redact_url",
+    "replace_setting",
     "state_folder",
     "write_settings",
 ]
 
 FOLDER = ".muniment"
-_FILE = "config.toml"
+#: Name of the file with the settings.
+SETTINGS = "config.toml"
 _KNOWN = ("ledger", "actor", "keys")
 
 
@@ -67,7 +72,7 @@ def state_folder() -> Path:
 def find_folder(start: Path) -> Path | None:
     """The nearest ``.muniment`` folder at ``start`` or above."""
     for place in (start, *start.parents):
-        if (place / FOLDER / _FILE).is_file():
+        if (place / FOLDER / SETTINGS).is_file():
             return place / FOLDER
     return None
 
@@ -85,8 +90,13 @@ def _read(path: Path) -> dict[str, Any]:
     return values
 
 
-def _absolute(url: str, base: Path) -> str:
-    """Make the path of a relative SQLite URL absolute, so that the working folder does not matter."""
+def absolute_url(url: str, base: Path) -> str:
+    """Make the path of a relative SQLite URL absolute, so that the working folder does not matter.
+
+    Args:
+        url: URL of a store.
+        base: folder that a relative path is meant from.
+    """
     if not url.startswith("sqlite:///") or url.startswith("sqlite:////"):
         return url
     path, mark, query = url.removeprefix("sqlite:///").partition("?")
@@ -94,7 +104,7 @@ def _absolute(url: str, base: Path) -> str:
 
 
 def _same_store(named: str, start: Path, own: str, folder: Path) -> bool:
-    one, other = _absolute(named, start), _absolute(own, folder)
+    one, other = absolute_url(named, start), absolute_url(own, folder)
     if one.startswith("sqlite:"):  # ?mode=ro opens the same file
         return one.partition("?")[0] == other.partition("?")[0]
     return one == other
@@ -116,24 +126,24 @@ def load_settings(ledger: str | None = None, *, start: Path | None = None) -> Se
     folder = find_folder(start)
     if named is not None and "://" not in named:
         place = Path(named).resolve()
-        folder = place if (place / _FILE).is_file() else find_folder(place) if place.is_dir() else None
+        folder = place if (place / SETTINGS).is_file() else find_folder(place) if place.is_dir() else None
         if folder is None:
             raise ConfigurationError(
                 f"there is no ledger in {named}", hint="Name a folder with .muniment in it, or a URL: sqlite:///…"
             )
         named = None
-    found = {} if folder is None else _read(folder / _FILE)
+    found = {} if folder is None else _read(folder / SETTINGS)
     if named is not None and folder is not None and not _same_store(named, start, found.get("ledger", ""), folder):
         folder, found = None, {}  # this folder's identity, head and keys are of another ledger
-    user = _read(config_folder() / _FILE)
+    user = _read(config_folder() / SETTINGS)
     values: dict[str, str] = {}
     origins: dict[str, str] = {}
     for name in _KNOWN:
         environment = os.environ.get(f"MUNIMENT_{name.upper()}") if name != "ledger" else None
         for value, source in (
             (named if name == "ledger" else environment, origin if name == "ledger" else f"MUNIMENT_{name.upper()}"),
-            (found.get(name), str(folder / _FILE) if folder else ""),
-            (user.get(name), str(config_folder() / _FILE)),
+            (found.get(name), str(folder / SETTINGS) if folder else ""),
+            (user.get(name), str(config_folder() / SETTINGS)),
         ):
             if value:
                 values[name], origins[name] = value, source
@@ -145,7 +155,7 @@ def load_settings(ledger: str | None = None, *, start: Path | None = None) -> Se
     base = folder if named is None and folder is not None else start
     keys = values.get("keys")
     return Settings(
-        url=_absolute(values["ledger"], base),
+        url=absolute_url(values["ledger"], base),
         folder=folder,
         actor=values.get("actor"),
         keys=None if keys is None else ((folder or start) / keys),
@@ -165,11 +175,42 @@ def redact_url(url: str) -> str:
     return urlunsplit(parts._replace(query=urlencode(query, safe="/*"))) if query else urlunsplit(parts)
 
 
+def _line(name: str, value: str) -> str:
+    return f"{name} = {json.dumps(value, ensure_ascii=False)}\n"  # such a string is TOML too
+
+
+def replace_setting(folder: Path, name: str, value: str) -> bytes:
+    """The text of ``config.toml`` with another value; everything else stays as it is written.
+
+    Args:
+        folder: the ``.muniment`` folder.
+        name: the setting.
+        value: its new value.
+
+    Raises:
+        ConfigurationError: the file is malformed, or written in a way that only people can change.
+    """
+    wanted = {**_read(folder / SETTINGS), name: value}
+    lines = (folder / SETTINGS).read_text(encoding="utf-8").splitlines(keepends=True)
+    pattern = re.compile(rf"\s*{name}\s*=")
+    lines = [_line(name, value) if pattern.match(line) else line for line in lines]
+    text = "".join(lines if any(map(pattern.match, lines)) else [*lines, _line(name, value)])
+    try:
+        good = tomllib.loads(text) == wanted
+    except tomllib.TOMLDecodeError:
+        good = False
+    if not good:
+        raise ConfigurationError(
+            f"{folder / SETTINGS} cannot be changed line by line", hint=f"Write into it yourself: {_line(name, value)}"
+        )
+    return text.encode()
+
+
 def write_settings(folder: Path, values: Mapping[str, str]) -> None:
     """Write ``config.toml`` of a new ``.muniment`` folder."""
     lines = ["# Settings of this ledger; `muniment doctor` shows what is in force.\n"]
     for name, value in values.items():
-        lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}\n")  # such a string is TOML too
-    path = folder / _FILE
+        lines.append(_line(name, value))
+    path = folder / SETTINGS
     path.touch(mode=0o600)  # a store's URL may hold a password
     path.write_text("".join(lines), encoding="utf-8")

@@ -22,6 +22,7 @@ __all__ = [
     "Row",
     "StoredCheckpoint",
     "Tile",
+    "Transfer",
     "TreeReader",
     "completed_tiles",
 ]
@@ -95,6 +96,21 @@ class StoredCheckpoint:
     note: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """What made a store a copy of another; with it a store begins closed.
+
+    Attributes:
+        kind: ``copy``, ``backup`` or ``restore``.
+        token: 32 hex digits that name this very copy.
+        manifest: what a backup says of itself, as JSON; empty for the others.
+    """
+
+    kind: str
+    token: str
+    manifest: bytes = b""
+
+
 class LogReader(Protocol):
     """Reading a log. Every method answers from committed rows and reads no more than it is asked for."""
 
@@ -137,6 +153,9 @@ class LogReader(Protocol):
 
     def last_checkpoint(self) -> StoredCheckpoint | None:
         """The largest signed head."""
+
+    def successor(self) -> tuple[str, bytes] | None:
+        """Where the ledger has moved and the signed note that says so, None while this store takes entries."""
 
     def snapshot(self) -> AbstractContextManager[None]:
         """A block in which everything read is of one moment, whoever appends meanwhile."""

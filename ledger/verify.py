@@ -21,6 +21,7 @@ from ledger.merkle import CompactRange, peaks_of
 from ledger.replay import ContentError, judge_row
 from ledger.sequences import Sequences
 from ledger.stored import LogReader, Row, Tile, TreeReader
+from ledger.successor import successor_fault
 from ledger.tilecheck import TileCheck
 from ledger.tiles import TILE_WIDTH
 
@@ -208,6 +209,9 @@ class _Pass:
 
     def _check_rest(self, size: int) -> None:
         self.heads.finish(size, self._vkey())
+        fault = successor_fault(self.log.successor(), self._vkey(), (self.identity.ledgerid, size, self.range.root()))
+        if fault and self.whole:
+            self.add("checkpoint", None, fault)
         entries, contents, tiles, odd_tiles = self.log.counts()
         if entries != size and self.whole:
             self.add("head", None, f"the store has {entries} rows of entries, and {size} of them follow each other")

@@ -15,9 +15,10 @@ from psycopg import errors
 
 from ledger.errors import ConfigurationError, LedgerError, StorageError
 from ledger.recorders.append import StoredAt, Unit, append_units
+from ledger.recorders.layouts import POSTGRES_STEPS
 from ledger.recorders.postgres_store import LOST, PostgresStore, explain
-from ledger.recorders.sql import FORMAT_VERSION, SqlRecorder
-from ledger.stored import Head, LogIdentity
+from ledger.recorders.sql import SqlRecorder
+from ledger.stored import Head, LogIdentity, Transfer
 
 __all__ = ["PostgresRecorder"]
 
@@ -71,7 +72,7 @@ class PostgresRecorder(SqlRecorder):
         self.schema = self.store.schema
         super().__init__(self.store, clock)
 
-    def create(self, identity: LogIdentity) -> None:
+    def create(self, identity: LogIdentity, transfer: Transfer | None = None) -> None:
         """Create the schema with an empty log, in one transaction.
 
         Raises:
@@ -81,8 +82,16 @@ class PostgresRecorder(SqlRecorder):
         ddl = _DDL.format(s=self.schema) + "".join(_APPEND_ONLY.format(s=self.schema, t=t) for t in tables)
         with self._writing():
             self.store.connect().execute(ddl.encode())
-            self._run("INSERT INTO $log VALUES (1, ?, ?, ?)", (identity.ledgerid, identity.origin, FORMAT_VERSION))
-            self._run("INSERT INTO $head VALUES (1, 0, ?, ?, 0, -1)", (bytes(32), b""))
+            self.run_ddl("".join(POSTGRES_STEPS))
+            self._first_rows(identity, transfer)
+
+    def exists(self) -> bool:
+        """See `SqlRecorder.exists`."""
+        return bool(self._run("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = ?", (self.schema,)))
+
+    def run_ddl(self, statements: str) -> None:
+        """See `SqlRecorder.run_ddl`."""
+        self.store.connect().execute(statements.format(s=self.schema).encode())
 
     def lock_head(self) -> Head:
         """See `append.Transaction.lock_head`; the row lock lasts until the transaction ends."""
