@@ -35,7 +35,7 @@ from ledger.recorders.sql import SqlRecorder
 from ledger.recorders.sqlite import SqliteRecorder
 from ledger.stored import Head, Transfer, TreeReader
 from ledger.strictjson import format_json, parse_json
-from ledger.transfer import Advance, Outside, begin_closed, check_closed, same_rows
+from ledger.transfer import Advance, Outside, begin_closed, check_closed, refuse_bad, same_rows
 from ledger.verify import verify_log
 
 __all__ = ["BackupCheck", "Manifest", "Restored", "backup_name", "create_backup", "restore_backup", "verify_backup"]
@@ -140,20 +140,29 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _fill(
-    source: SqlRecorder, path: Path, manifest: Manifest, head: Head, *, outside: Outside | None, advance: Advance | None
-) -> None:
+def _fill(source: SqlRecorder, path: Path, manifest: Manifest, head: Head, advance: Advance | None) -> None:
     target = SqliteRecorder(path)
     try:
         target.create(source.identity(), Transfer("backup", secrets.token_hex(16), format_json(asdict(manifest))))
         target.admit(source.identity())
         copy_log(source, target, head, advance)
         copy_tracking(source, target)
-        if outside is not None:
-            check_closed(target, outside, advance)
-        target.ask("PRAGMA journal_mode = DELETE")  # everything in the one file
+        if target.ask("PRAGMA journal_mode = DELETE") != [("delete",)]:  # everything in the one file
+            raise StorageError(f"{path} is used by another process", hint="Name another file.")
     finally:
         target.close()
+
+
+def _check_new(part: Path, outside: Outside, advance: Advance | None) -> None:
+    """Verify a new backup as anybody would, from the file."""
+    check = verify_backup(part, outside, advance=advance)
+    refuse_bad(check.log)
+    if check.missing:
+        raise VerificationError(
+            f"the log shrank: {check.known_by} vouches for {check.known} entries and {check.manifest.size} are there",
+            fault="anchor",
+            hint="Keep the store as it is and run: muniment verify log",
+        )
 
 
 def create_backup(
@@ -194,7 +203,9 @@ def create_backup(
         raise ConfigurationError(f"{path} already exists", hint="Name another file; a backup is never overwritten.")
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        _fill(source, part, manifest, head, outside=outside if verified else None, advance=advance)
+        _fill(source, part, manifest, head, advance)
+        if verified:
+            _check_new(part, outside, advance)
         _sync(part)
         crashpoint("backup.copied")
         part.rename(path)

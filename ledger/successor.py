@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from ledger.checkpoint import (
     TYPE_ED25519,
+    Checkpoint,
     Note,
     NoteSignature,
     VerifierKey,
@@ -60,6 +61,11 @@ class Successor:
     root: bytes
     copy: str
     place: str
+
+    @property
+    def head(self) -> Checkpoint:
+        """The head at which the log moved."""
+        return Checkpoint(self.origin, self.size, self.root)
 
 
 def format_successor(successor: Successor) -> str:

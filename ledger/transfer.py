@@ -14,18 +14,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ledger.application import Ledger
-from ledger.checkpoint import Checkpoint
-from ledger.checkpoints import check_extends, extend_range, sign_head
+from ledger.checkpoint import sign_checkpoint
+from ledger.checkpoints import check_extends, extend_range
 from ledger.config import redact_url
 from ledger.crashpoints import crashpoint
 from ledger.errors import ConfigurationError, StorageError, VerificationError
-from ledger.findings import Anchor
+from ledger.findings import Anchor, LogVerification
 from ledger.identity import Trust
 from ledger.keys import Signer
-from ledger.merkle import CompactRange
+from ledger.merkle import CompactRange, peaks_of
 from ledger.recorders import open_recorder
 from ledger.recorders.copying import (
+    add_last_head,
     admit_closed,
+    copy_checkpoints,
     copy_log,
     copy_tracking,
     last_position,
@@ -34,11 +36,21 @@ from ledger.recorders.copying import (
     transfer_of,
 )
 from ledger.recorders.sql import SqlRecorder
-from ledger.stored import Head, Transfer
+from ledger.stored import Head, Transfer, TreeReader
 from ledger.successor import Successor, sign_successor, verify_successor
 from ledger.verify import verify_log
 
-__all__ = ["Advance", "CopyPlan", "LedgerCopy", "Outside", "begin_closed", "check_closed", "find_closed", "same_rows"]
+__all__ = [
+    "Advance",
+    "CopyPlan",
+    "LedgerCopy",
+    "Outside",
+    "begin_closed",
+    "check_closed",
+    "find_closed",
+    "refuse_bad",
+    "same_rows",
+]
 
 #: So few entries may be left to copy while appends wait.
 _TAIL = 200
@@ -107,13 +119,29 @@ def find_closed(target: SqlRecorder, source: SqlRecorder, kind: str) -> Transfer
     return found
 
 
-def check_closed(target: SqlRecorder, outside: Outside, advance: Advance | None = None) -> None:
+def check_closed(target: SqlRecorder, outside: Outside, advance: Advance | None = None) -> CompactRange:
     """Verify a closed store from its stored bytes.
+
+    Returns:
+        The range over the entries that were verified.
 
     Raises:
         VerificationError: it is not good; the first finding.
     """
     found = verify_log(target, outside.trust, outside.anchors, advance)
+    refuse_bad(found)
+    checked = CompactRange(found.size, tuple(TreeReader(target).read_hashes(peaks_of(found.size))))
+    if checked.root().hex() != found.root:
+        raise VerificationError("the copy changed while it was verified", fault="tree")
+    return checked
+
+
+def refuse_bad(found: LogVerification) -> None:
+    """Raise the first finding of a copy's verification.
+
+    Raises:
+        VerificationError: there is one.
+    """
     if not found.ok:
         first = found.findings[0]
         raise VerificationError(
@@ -212,25 +240,28 @@ class LedgerCopy:
             VerificationError: the copy is not good; the source goes on.
             StorageError: a store failed; call it again.
         """
-        vkey = self._ledger.vkey
-        if signer is None or signer.public.raw != vkey.public:
+        if signer is None or signer.public.raw != self._ledger.vkey.public:
             raise ConfigurationError(
                 "the checkpoint key is not on this machine, so the ledger cannot be handed over",
                 hint="Run this where the ledger's operator keeps the key.",
             )
+        try:
+            return self._run(signer, advance)
+        except StorageError as error:
+            hint = f"{error.hint} Then run the same command again: it goes on where this was cut.".strip()
+            raise StorageError(error.message, hint=hint) from error
+
+    def _run(self, signer: Signer, advance: Advance | None) -> CopyPlan:
         plan = self.plan()
         if plan.step in ("copy", "resume"):
             transfer = begin_closed(self._target, self._source, Transfer("copy", secrets.token_hex(16)))
             self._fill(advance)
-            check_closed(self._target, self._outside, advance)
+            checked = check_closed(self._target, self._outside, advance)
             crashpoint("copy.verified")
-            head = self._target.head()
-            checked = CompactRange.from_bytes(head.size, head.peaks)
             self._fill(advance)
             self._hand_over(transfer, checked, signer)
             crashpoint("copy.sealed")
         self._open()
-        sign_head(self._target, signer, vkey)
         return CopyPlan(plan.step, self._source.head().size, plan.copied)
 
     def _fill(self, advance: Advance | None) -> None:
@@ -246,7 +277,7 @@ class LedgerCopy:
         fresh = open_recorder(self._url)
         try:
             if not fresh.exists() or transfer_of(fresh) != (transfer, True):
-                raise StorageError("the target was replaced while it was copied to", hint="Run the same command again.")
+                raise StorageError("the target was replaced while it was copied to", hint="Look who else uses it.")
             admit_closed(fresh)
             yield fresh
         finally:
@@ -269,6 +300,10 @@ class LedgerCopy:
             successor = Successor(
                 identity.origin, identity.ledgerid, head.size, head.root(), transfer.token, self.place
             )
+            last = source.last_checkpoint()
+            if last is None or last.size < head.size:
+                # Nobody may sign this size later: the target would not have that head. `_open` copies it.
+                add_last_head(source, head.size, sign_checkpoint(successor.head, signer))
             set_successor(source, self.place, sign_successor(successor, signer))
 
     def _compare(self, target: SqlRecorder, head: Head, checked: CompactRange) -> None:
@@ -286,12 +321,13 @@ class LedgerCopy:
     def _open(self) -> None:
         stored = self._source.successor()
         if stored is None:  # a store that lost it takes entries: nothing may be opened beside it
-            raise StorageError("the source holds no successor note", hint="Run the same command again.")
+            raise StorageError("the source holds no successor note", hint="Look who else uses it.")
         successor = verify_successor(stored[1], [self._ledger.vkey])
         transfer, closed = transfer_of(self._target)
         if transfer is None or transfer.token != successor.copy:
             self._refuse_other(successor)
         admit_closed(self._target)
-        check_extends(self._target, Checkpoint(successor.origin, successor.size, successor.root))
+        check_extends(self._target, successor.head)
         if closed:
+            copy_checkpoints(self._source, self._target, successor.size)
             open_store(self._target)

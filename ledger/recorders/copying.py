@@ -16,7 +16,17 @@ from ledger.recorders.sql import SqlRecorder
 from ledger.stored import Head, LogIdentity, Transfer
 from ledger.tiles import TILE_WIDTH
 
-__all__ = ["admit_closed", "copy_log", "copy_tracking", "last_position", "open_store", "set_successor", "transfer_of"]
+__all__ = [
+    "add_last_head",
+    "admit_closed",
+    "copy_checkpoints",
+    "copy_log",
+    "copy_tracking",
+    "last_position",
+    "open_store",
+    "set_successor",
+    "transfer_of",
+]
 
 _PAGE = 500
 _LEVELS = 8
@@ -81,7 +91,8 @@ def _copy_tiles(source: SqlRecorder, target: SqlRecorder, size: int) -> None:
                 break
 
 
-def _copy_checkpoints(source: SqlRecorder, target: SqlRecorder, size: int) -> None:
+def copy_checkpoints(source: SqlRecorder, target: SqlRecorder, size: int) -> None:
+    """Copy the signed heads up to a size that the target does not have yet."""
     while True:
         with target.sql.writing():
             _lock(target)
@@ -108,7 +119,7 @@ def copy_log(source: SqlRecorder, target: SqlRecorder, head: Head, advance: Adva
     try:
         _copy_entries(source, target, head.size, advance)
         _copy_tiles(source, target, head.size)
-        _copy_checkpoints(source, target, head.size)
+        copy_checkpoints(source, target, head.size)
     except UnicodeDecodeError as error:
         raise StorageError(
             f"the store cannot be copied row by row: {error}", hint="Keep it as it is and run: muniment verify log"
@@ -159,6 +170,11 @@ def open_store(recorder: SqlRecorder) -> None:
         recorder.lock_head()
         recorder.sql.run("UPDATE $log SET format = -format WHERE format < 0")
     crashpoint("copy.opened")
+
+
+def add_last_head(source: SqlRecorder, size: int, note: bytes) -> None:
+    """Store the last signed head inside the caller's transaction, which holds the head lock."""
+    source.sql.run("INSERT INTO $checkpoint (size, note) VALUES (?, ?)", (size, note))
 
 
 def set_successor(source: SqlRecorder, place: str, note: bytes) -> None:

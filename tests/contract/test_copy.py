@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from eventsourcing.persistence import Tracking
@@ -13,13 +15,15 @@ from eventsourcing.persistence import Tracking
 from ledger import transfer as transfer_module
 from ledger.application import Ledger
 from ledger.checkpoint import verify_checkpoint
-from ledger.errors import ConfigurationError, StorageError, VerificationError
+from ledger.errors import ConfigurationError, LedgerError, StorageError, VerificationError
 from ledger.findings import Anchor
 from ledger.keys import Ed25519Signer
+from ledger.merkle import CompactRange
 from ledger.proof import parse_proof
 from ledger.recorders import open_recorder
 from ledger.recorders.append import Unit
 from ledger.recorders.copying import copy_log
+from ledger.recorders.sqlite_store import SqliteStore
 from ledger.stored import Transfer
 from ledger.successor import Successor, sign_successor, verify_successor
 from ledger.transfer import CopyPlan, LedgerCopy, Outside
@@ -190,10 +194,11 @@ def test_what_is_appended_during_the_copy_arrives(across: tuple[str, str], monke
     check = transfer_module.check_closed
 
     def late(*arguments):
-        check(*arguments)
+        checked = check(*arguments)
         for number in range(5):
             cast["trainer"].emit("external.observed", f"external:late{number}", system="s", content={})
         cast.admin.checkpoint()
+        return checked
 
     monkeypatch.setattr(transfer_module, "check_closed", late)
     size = cast.recorder.head().size
@@ -265,14 +270,16 @@ def test_a_half_copy_that_lost_rows_is_not_opened(table: str, across: tuple[str,
     source, target = across
     cast = make_cast(source, actors=())
     fill(cast.recorder, 300)
-    monkeypatch.setattr(transfer_module, "check_closed", lambda *_: drop())  # made-up events do not verify
 
-    def drop() -> None:
+    def drop(*_: object) -> CompactRange:
         with raw(target) as store:
             store.unprotect()
-            store.run({"content": "DELETE FROM $content WHERE position = 7", "tile": "DELETE FROM $tile"}.get(
-                table, "DELETE FROM $checkpoint WHERE size = 2"
-            ))  # fmt: skip
+            lost = {"content": "position = 7", "checkpoint": "size = 2"}[table]
+            store.run(f"DELETE FROM ${table} WHERE {lost}")
+        head = cast.recorder.head()
+        return CompactRange.from_bytes(head.size, head.peaks)
+
+    monkeypatch.setattr(transfer_module, "check_closed", drop)  # made-up events do not verify
 
     with pytest.raises(VerificationError, match="same rows"):
         copy_of(cast, target).run(cast.new.checkpoint)
@@ -286,9 +293,10 @@ def test_a_target_that_was_replaced_meanwhile_is_noticed(new_store: NewStore, tm
     check = transfer_module.check_closed
 
     def replaced(*arguments):
-        check(*arguments)
+        checked = check(*arguments)
         for path in tmp_path.glob("store-*.db*"):
             path.unlink()
+        return checked
 
     monkeypatch.setattr(transfer_module, "check_closed", replaced)
     with pytest.raises((StorageError, ConfigurationError)):
@@ -307,3 +315,55 @@ def test_a_moved_ledger_can_move_on_and_back(new_store: NewStore):
     assert [takes_entries(url, cast, "there") for url in urls] == [False, False, True]
     with Ledger.open(urls[2]) as ledger:
         assert verify_log(ledger.recorder, cast.new.trust).ok
+
+
+def test_the_last_head_is_signed_before_the_source_is_sealed(across: tuple[str, str]):
+    """Whoever signs the source's head afterwards would otherwise vouch for a head that the target does not have."""
+    source, target = across
+    cast = make_cast(source)
+    with Ledger.open(source) as unsigned:
+        assert unsigned.recorder.last_checkpoint().size < unsigned.recorder.head().size
+        LedgerCopy(unsigned, target, Outside(cast.new.trust)).run(cast.new.checkpoint)
+    late = cast.admin.checkpoint()
+    assert takes_entries(target, cast, "later")
+    anchor = Anchor("a late signer", verify_checkpoint(late, cast.new.trust.vkeys))
+    with Ledger.open(target) as ledger:
+        assert verify_log(ledger.recorder, cast.new.trust, [anchor]).ok
+
+
+def test_a_file_that_a_killed_copy_left_without_a_table_is_used(new_store: NewStore):
+    cast = make_cast(new_store("postgres"))
+    target = new_store("sqlite")
+    SqliteStore(Path(target.removeprefix("sqlite:///"))).create_file()
+    assert copy_of(cast, target).run(cast.new.checkpoint).step == "copy"
+    assert takes_entries(target, cast, "target")
+
+
+def test_two_copies_at_once_do_no_harm(pair: tuple[str, str]):
+    source, target = pair
+    cast = make_cast(source)
+    for number in range(700):
+        cast["trainer"].emit("external.observed", f"external:n{number}", system="s", content={})
+    cast.admin.checkpoint()
+    outcomes: list[object] = []
+    start = threading.Barrier(3)
+
+    def work() -> None:
+        with Ledger.open(source) as ledger:
+            moving = LedgerCopy(ledger, target, Outside(cast.new.trust))
+            start.wait()
+            try:
+                outcomes.append(moving.run(cast.new.checkpoint).step)
+            except LedgerError as error:
+                outcomes.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert any(isinstance(outcome, str) for outcome in outcomes), outcomes
+    for outcome in outcomes:
+        assert isinstance(outcome, str | ConfigurationError | StorageError), outcome
+    assert everything(target) == everything(source)
+    assert (takes_entries(source, cast, "a"), takes_entries(target, cast, "b")) == (False, True)
