@@ -57,7 +57,14 @@ def _outside(app: App) -> Outside:
 
 
 def _point_to(app: App, /, target_url: str, *, keep: bool) -> bool:
-    if keep or not app.home.point_to(target_url):
+    from ledger.errors import ConfigurationError
+
+    try:
+        changed = not keep and app.home.point_to(target_url)
+    except ConfigurationError as error:  # the ledger has moved all the same
+        app.note(f"Warning: {error.message}")
+        changed = False
+    if not changed:
         app.note("Next:  name the new store from now on: --ledger URL, or `ledger` in .muniment/config.toml")
         return False
     app.note(f"{app.home.folder}/config.toml now names the new store")

@@ -106,6 +106,21 @@ def _result(found: BackupCheck) -> dict[str, Any]:
     }
 
 
+def _still_at(app: App, /, ledgerid: str, url: str) -> str:
+    """Where the ledger found here still takes entries, when that is another store; otherwise nothing."""
+    from ledger.config import redact_url
+    from ledger.errors import LedgerError
+
+    try:
+        if not _has_ledger(app) or app.home.url == url:
+            return ""
+        with app.home.open_reader() as ledger:
+            here = ledger.ledgerid == ledgerid and ledger.recorder.successor() is None
+    except LedgerError:  # it is gone, which is why there is a restore
+        return ""
+    return redact_url(app.home.url) if here else ""
+
+
 def _age(found: BackupCheck) -> str:
     if not found.known:
         return "nothing outside it says how long the log was when this machine last saw it"
@@ -186,5 +201,13 @@ def restore(app: App, /, file: Path, target: str | None, expect: tuple[Path, ...
             f"{check.manifest.size}. Writing stays refused on every machine that remembers a longer log: it shrank, "
             "and new entries in these places would fork it. Find the lost entries, or decide as the operator and tell "
             "everybody who keeps heads."
+        )
+    elif not check.known:
+        app.note(f"Note: {_age(check)}; --expect CHECKPOINT compares it with a head you kept")
+    still = _still_at(app, check.manifest.ledgerid, url)
+    if still:
+        app.note(
+            f"Warning: the ledger is still at {still}. Only read the restored store, and remove it: entries in both "
+            "would fork the log."
         )
     app.note("Private keys and .muniment/trust.json are in no backup: they come from where you keep them.")

@@ -35,7 +35,7 @@ from ledger.recorders.sql import SqlRecorder
 from ledger.recorders.sqlite import SqliteRecorder
 from ledger.stored import Head, Transfer, TreeReader
 from ledger.strictjson import format_json, parse_json
-from ledger.transfer import Advance, Outside, begin_closed, check_closed, refuse_bad, same_rows
+from ledger.transfer import Advance, Outside, begin_closed, check_closed, held_by, refuse_bad, same_rows
 from ledger.verify import verify_log
 
 __all__ = ["BackupCheck", "Manifest", "Restored", "backup_name", "create_backup", "restore_backup", "verify_backup"]
@@ -374,7 +374,7 @@ def restore_backup(
         target = open_recorder(url)
         try:
             wanted = Transfer("restore", transfer.token)
-            if target.exists() and transfer_of(target) == (wanted, False):
+            if target.exists() and held_by(target) == (wanted, False):
                 return Restored(check, existing=True)
             if begin_closed(target, backup, wanted) != wanted:
                 raise ConfigurationError(

@@ -100,6 +100,14 @@ def begin_closed(target: SqlRecorder, source: SqlRecorder, transfer: Transfer) -
     return find_closed(target, source, transfer.kind)
 
 
+def held_by(target: SqlRecorder) -> tuple[Transfer | None, bool]:
+    """What made an existing store a copy, and whether it is closed; a stranger's store is neither."""
+    try:
+        return transfer_of(target)
+    except ConfigurationError:
+        return None, False
+
+
 def find_closed(target: SqlRecorder, source: SqlRecorder, kind: str) -> Transfer:
     """Find the half copy of this very log that is in a store.
 
@@ -111,7 +119,7 @@ def find_closed(target: SqlRecorder, source: SqlRecorder, kind: str) -> Transfer
     Raises:
         ConfigurationError: it holds something else.
     """
-    found, closed = transfer_of(target)
+    found, closed = held_by(target)
     if found is None or not closed or found.kind != kind or admit_closed(target) != source.identity():
         raise ConfigurationError(
             "the target already holds something else", hint="Name a file or schema that does not exist yet."
@@ -214,7 +222,7 @@ class LedgerCopy:
         size = self._source.head().size
         stored = self._source.successor()
         exists = self._target.exists()
-        transfer, closed = transfer_of(self._target) if exists else (None, False)
+        transfer, closed = held_by(self._target) if exists else (None, False)
         if stored is not None:
             successor = verify_successor(stored[1], [self._ledger.vkey])
             if transfer is None or transfer.token != successor.copy:
@@ -222,6 +230,8 @@ class LedgerCopy:
             return CopyPlan("open" if closed else "none", size, size)
         if not exists:
             return CopyPlan("copy", size, 0)
+        if transfer is not None and not closed and (transfer, closed) == transfer_of(self._source):
+            return CopyPlan("none", size, size)  # the settings name the new store already
         find_closed(self._target, self._source, "copy")
         return CopyPlan("resume", size, last_position(self._target))
 
@@ -253,6 +263,8 @@ class LedgerCopy:
 
     def _run(self, signer: Signer, advance: Advance | None) -> CopyPlan:
         plan = self.plan()
+        if plan.step == "none":
+            return plan
         if plan.step in ("copy", "resume"):
             transfer = begin_closed(self._target, self._source, Transfer("copy", secrets.token_hex(16)))
             self._fill(advance)
@@ -323,7 +335,7 @@ class LedgerCopy:
         if stored is None:  # a store that lost it takes entries: nothing may be opened beside it
             raise StorageError("the source holds no successor note", hint="Look who else uses it.")
         successor = verify_successor(stored[1], [self._ledger.vkey])
-        transfer, closed = transfer_of(self._target)
+        transfer, closed = held_by(self._target)
         if transfer is None or transfer.token != successor.copy:
             self._refuse_other(successor)
         admit_closed(self._target)

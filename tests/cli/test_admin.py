@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+import apsw
 import pytest
 
 from ledger.home import Home
@@ -41,6 +42,7 @@ def test_a_ledger_moves_and_its_users_need_not_care(any_shop: Shop, target: str)
     assert "config.toml now names the new store" in done.err
     assert settings(any_shop)["ledger"] == target
     assert Shop(any_shop.folder, target).fingerprint() == before
+    assert run("admin", "copy", target, "-o", "json").good().json["step"] == "none", "the ledger is there already"
     # Everything goes on: keys, trust, remembered head, names, views.
     run("verify", "log").good()
     any_shop.release()
@@ -77,6 +79,16 @@ def test_the_settings_keep_everything_else(shop: Shop, new_store: NewStore):
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_settings_that_only_people_can_change_are_said(shop: Shop, new_store: NewStore):
+    path = shop.folder / ".muniment" / "config.toml"
+    text = path.read_text().replace('"sqlite:///ledger.db"', '"""\nsqlite:///ledger.db"""')
+    path.write_text(text)
+    done = run("admin", "copy", new_store("sqlite"), "-o", "json").good()
+    assert done.json["config_updated"] is False
+    assert "cannot be changed line by line" in done.err
+    assert path.read_text() == text
+
+
 def test_a_relative_target_is_meant_from_here(shop: Shop):
     run("admin", "copy", "sqlite:///moved.db").good()
     assert settings(shop)["ledger"] == f"sqlite:///{shop.folder / 'moved.db'}"
@@ -91,6 +103,9 @@ def test_what_stands_in_the_way_of_a_copy_is_said(shop: Shop, new_store: NewStor
     text = tmp_path / "text.db"
     text.write_text("hello " * 1000)
     run("admin", "copy", f"sqlite:///{text}").refused(6, "not a SQLite database")
+    other = tmp_path / "other.db"
+    apsw.Connection(str(other)).execute("CREATE TABLE t (x)")
+    run("admin", "copy", f"sqlite:///{other}").refused(8, "already holds something else")
     for key in shop.keys.glob("checkpoint*"):
         key.unlink()
     run("admin", "copy", new_store("sqlite")).refused(8, "checkpoint key is not on this machine")

@@ -28,7 +28,8 @@ def test_create_verify_restore(any_shop: Shop, tmp_path: Path, new_store: NewSto
     assert f"covers all {size} entries known to exist" in text.out
 
     url = new_store("sqlite")
-    run("backup", "restore", path, "--to", url).good()
+    done = run("backup", "restore", path, "--to", url).good()
+    assert "the ledger is still at" in done.err
     assert Shop(any_shop.folder, url).fingerprint() == any_shop.fingerprint()
     run("--ledger", url, "verify", "log").good()
 
@@ -39,7 +40,8 @@ def test_the_store_of_the_ledger_here_is_restored_when_it_is_gone(shop: Shop, tm
     for file in (shop.folder / ".muniment").glob("ledger.db*"):
         file.unlink()
     run("verify", "log").refused(8, "there is no ledger")
-    run("backup", "restore", path).good()
+    done = run("backup", "restore", path).good()
+    assert "still at" not in done.err
     run("verify", "log").good()
     run(*EVENT).good()
 
@@ -85,7 +87,8 @@ def test_a_backup_is_checked_where_no_ledger_is(
     monkeypatch.chdir(elsewhere)
     found = run("backup", "verify", path).good()
     assert "identity is not pinned here" in found.out
-    run("backup", "restore", path, "--to", new_store("sqlite")).good()
+    done = run("backup", "restore", path, "--to", new_store("sqlite")).good()
+    assert "nothing outside it says how long the log was" in done.err
     run("backup", "restore", path).refused(8, "no ledger was found")
     run("backup", "verify", path, "--expect", path).refused(3, "no trust.json")
 

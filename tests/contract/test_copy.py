@@ -241,6 +241,15 @@ def test_a_target_that_holds_something_is_refused(pair: tuple[str, str], new_sto
     assert takes_entries(source, cast, "source")
 
 
+def test_a_schema_of_somebody_else_is_refused(new_store: NewStore):
+    cast, target = make_cast(new_store("sqlite")), new_store("postgres")
+    with raw(target) as store:
+        store.run(f"CREATE SCHEMA {target.rpartition('schema=')[2]}")
+        with pytest.raises(ConfigurationError, match="already holds something else"):
+            copy_of(cast, target).run(cast.new.checkpoint)
+        assert store.run("SELECT 1 FROM pg_tables WHERE schemaname = ?", (target.rpartition("schema=")[2],)) == []
+
+
 def test_without_the_checkpoint_key_nothing_begins(across: tuple[str, str]):
     source, target = across
     cast = make_cast(source)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
+import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from ledger.creation import enrol_actor
 from ledger.errors import ConfigurationError
 from ledger.home import Home, create_home
 from ledger.verify import verify_log
-from tests.cli.support import run_process
+from tests.cli.support import SCRIPT, run_process
 from tests.contract.support import Workers, audit, lost, seeded_key, workers
 
 POINTS = [name for name in CRASHPOINTS if name.startswith("copy.")]
@@ -107,4 +110,33 @@ def test_killed_again_and_again_it_still_arrives(pair: tuple[str, str], tmp_path
         assert takes_entries(source, "goes-on")
     run_process("admin", "copy", target, cwd=folder).good()
     assert (takes_entries(source, "a"), takes_entries(target, "b")) == (False, True)
+    audit(target)
+
+
+def test_killed_at_random_moments_while_others_write(pair: tuple[str, str], tmp_path: Path, others: Workers):
+    """After each kill at most one store takes entries, and nothing that was acknowledged is lost in the end."""
+    source, target = pair
+    folder = tmp_path / "home"
+    folder.mkdir()
+    make(folder, source)
+    before = len(others.acknowledged)
+    others.start("forever", source, "svc", SEED, "random")
+    others.first_ack()
+    chance = random.Random(SEED)
+    for turn in range(6):
+        with subprocess.Popen([str(SCRIPT), "admin", "copy", target], cwd=folder, stderr=subprocess.PIPE) as process:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(chance.uniform(0.3, 2.5))
+            process.kill()
+            _, said = process.communicate()
+        assert process.returncode in (-9, 0), said
+        open_now = [takes_entries(url, f"turn{turn}") for url in pair]
+        assert open_now.count(True) <= 1, "two stores of one log take entries"
+        if process.returncode == 0:
+            break
+    else:
+        run_process("admin", "copy", target, cwd=folder).good()
+    others.sync()
+    assert [takes_entries(url, "end") for url in pair] == [False, True]
+    assert lost(target, others.acknowledged[before:]) == []
     audit(target)
