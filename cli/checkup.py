@@ -74,6 +74,10 @@ def _files(app: App) -> Iterator[Checkup]:
 def _store(app: App, ledger: Ledger) -> Iterator[Checkup]:
     head = ledger.recorder.head()
     yield Checkup("ledger", "good", f"{ledger.origin} ({ledger.ledgerid}), {head.size} entries")
+    moved = ledger.recorder.successor()
+    if moved is not None:
+        hint = "Use it there: --ledger URL, or `ledger` in .muniment/config.toml"
+        yield Checkup("successor", "bad", f"this ledger has moved to {moved[0]}; nothing can be appended here", hint)
     behind = (head.recorded_at - time.time_ns() // 1000) / 1e6
     if behind > 1:
         hint = "Set the clock; more than 5 s behind refuses to append."

@@ -17,7 +17,7 @@ from ledger.merkle import CompactRange, peaks_of, prove_consistency, verify_cons
 from ledger.recorders.sql import SqlRecorder
 from ledger.stored import Row, TreeReader
 
-__all__ = ["GENESIS_SIZE", "check_extends", "sign_head"]
+__all__ = ["GENESIS_SIZE", "check_extends", "extend_range", "sign_head"]
 
 _PAGE = 1000
 _ATTEMPTS = 100
@@ -40,6 +40,31 @@ def _check_row(row: Row, index: int, prev: bytes) -> bytes:
 
 def _last_leaf(recorder: SqlRecorder, size: int) -> bytes:
     return recorder.leaf_hashes(size - 1, size)[0] if size else bytes.fromhex(ZERO_HASH)
+
+
+def extend_range(recorder: SqlRecorder, grown: CompactRange, stop: int) -> CompactRange:
+    """Extend the range over the first entries by those up to ``stop``, each read again from its stored bytes.
+
+    Args:
+        recorder: the store.
+        grown: range over the entries that were checked.
+        stop: size to reach.
+
+    Returns:
+        The range over ``stop`` entries.
+
+    Raises:
+        VerificationError: an entry is missing, altered, or does not follow the one before.
+    """
+    prev = _last_leaf(recorder, grown.size)
+    while grown.size < stop:
+        rows = recorder.rows(grown.size, min(_PAGE, stop - grown.size))
+        if not rows:
+            raise VerificationError(f"entry {grown.size} is missing", fault="chain", index=grown.size)
+        for row in rows:
+            prev = _check_row(row, grown.size, prev)
+            grown = grown.append(prev)
+    return grown
 
 
 def sign_head(recorder: SqlRecorder, signer: Signer, vkey: VerifierKey) -> bytes:
@@ -79,11 +104,7 @@ def sign_head(recorder: SqlRecorder, signer: Signer, vkey: VerifierKey) -> bytes
             raise VerificationError(
                 f"the store no longer extends the head signed at size {size}", fault="tree", index=None
             )
-        prev = _last_leaf(recorder, size)
-        while grown.size < head.size:
-            for row in recorder.rows(grown.size, min(_PAGE, head.size - grown.size)):
-                prev = _check_row(row, grown.size, prev)
-                grown = grown.append(prev)
+        grown = extend_range(recorder, grown, head.size)
         if grown.root() != head.root():
             raise VerificationError("the head row does not fit the entries", fault="head", index=None)
         note = sign_checkpoint(Checkpoint(recorder.identity().origin, head.size, grown.root()), signer)

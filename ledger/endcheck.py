@@ -9,6 +9,7 @@ from ledger.checkpoint import parse_vkey
 from ledger.domain import LedgerState
 from ledger.findings import MAX_FINDINGS, Finding
 from ledger.identity import Trust
+from ledger.successor import successor_fault
 
 __all__ = ["finish"]
 
@@ -74,6 +75,9 @@ def _check_authority(done: Pass) -> None:
 def _check_rest(done: Pass, size: int) -> None:
     if done.level != "hash":
         done.heads.finish(size, done.vkey())
+        fault = successor_fault(done.log.successor(), done.vkey(), (done.identity.ledgerid, size, done.range.root()))
+        if fault and done.whole:
+            done.add("checkpoint", None, fault)
     after, contents, tiles, odd_tiles = done.counted
     entries = done.after + after
     if entries != size and done.whole:

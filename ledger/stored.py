@@ -24,6 +24,7 @@ __all__ = [
     "Row",
     "StoredCheckpoint",
     "Tile",
+    "Transfer",
     "TreeReader",
     "completed_tiles",
     "row_of",
@@ -119,6 +120,21 @@ class StoredCheckpoint:
     note: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """What made a store a copy of another; with it a store begins closed.
+
+    Attributes:
+        kind: ``copy``, ``backup`` or ``restore``.
+        token: 32 hex digits that name this very copy.
+        manifest: what a backup says of itself, as JSON; empty for the others.
+    """
+
+    kind: str
+    token: str
+    manifest: bytes = b""
+
+
 class LogReader(Protocol):
     """Reading a log. Every method answers from committed rows and reads no more than it is asked for."""
 
@@ -164,6 +180,9 @@ class LogReader(Protocol):
 
     def last_checkpoint(self) -> StoredCheckpoint | None:
         """The largest signed head."""
+
+    def successor(self) -> tuple[str, bytes] | None:
+        """Where the ledger has moved and the signed note that says so, None while this store takes entries."""
 
     def snapshot(self) -> AbstractContextManager[None]:
         """A block in which everything read is of one moment, whoever appends meanwhile."""

@@ -118,7 +118,7 @@ class GroupCommit:
             self._give_up(ticket)
             raise
         if isinstance(ticket.outcome, StorageError):
-            raise copy.copy(ticket.outcome)  # the group shares it, and a traceback belongs to one thread
+            raise ticket.outcome
         return ticket.outcome
 
     def _leads(self, ticket: Ticket) -> bool:
@@ -181,7 +181,7 @@ class GroupCommit:
                 if not isinstance(outcome, LedgerError):
                     ticket.stored(outcome)
                 ticket.outcome = outcome
-        except StorageError as error:
+        except LedgerError as error:  # the store failed, or the ledger has moved to another one
             self._fail(group, error)
         except BaseException as error:
             # An interrupt of the leader, or a bug: the others' appends may or may not have been recorded.
@@ -195,7 +195,7 @@ class GroupCommit:
                         self._wake(ticket)
 
     @staticmethod
-    def _fail(group: Sequence[Ticket], error: StorageError) -> None:
+    def _fail(group: Sequence[Ticket], error: LedgerError) -> None:
         for ticket in group:
             if ticket.outcome is None:
-                ticket.outcome = error
+                ticket.outcome = copy.copy(error)  # a traceback belongs to one thread

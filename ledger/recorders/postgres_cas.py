@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ledger.errors import LedgerError, StorageError
 from ledger.mapper import SignedStoredEvent
 from ledger.recorders.append import Found, StoredAt, Unit, append_units
+from ledger.recorders.layouts import moved_to
 from ledger.stored import Head, Row, Tile
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ __all__ = ["append_by_swap"]
 _ATTEMPTS = 200
 _SWAP = """
 WITH moved AS (UPDATE $head SET size = ?, last_leaf = ?, peaks = ?, recorded_at = ?, authority = ?
-               WHERE id = 1 AND size = ? AND last_leaf = ? AND authority = ? RETURNING id),
+               WHERE id = 1 AND size = ? AND last_leaf = ? AND authority = ?
+                   AND NOT EXISTS (SELECT 1 FROM $successor) RETURNING id),
 entries AS (INSERT INTO $entry (position, stream, revision, type, actor, id, emitter, sequence, subject, item, keys,
                                 payload, envelope, prev, recorded_at, leaf_hash)
     SELECT i.* FROM moved, unnest(?::int8[], ?::text[], ?::int8[], ?::text[], ?::text[], ?::text[], ?::text[],
@@ -114,4 +116,7 @@ def _append_one(recorder: PostgresRecorder, unit: Unit) -> list[StoredAt] | Ledg
         (outcome,) = append_units(plan, recorder.identity(), [unit])
         if not plan.rows or plan.swap():
             return outcome
+        successor = recorder.successor()
+        if successor is not None:
+            raise moved_to(successor[0])
     raise StorageError("others kept appending to this log", hint="Retry in a moment; nothing was appended.")

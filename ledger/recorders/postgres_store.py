@@ -14,6 +14,7 @@ import psycopg
 from psycopg import errors
 
 from ledger.errors import ConfigurationError, InputError, LedgerError, StorageError
+from ledger.recorders.layouts import moved_away
 from ledger.recorders.postgres_append import use_arrays
 
 __all__ = ["LOST", "PostgresStore", "explain", "split_schema"]
@@ -77,6 +78,9 @@ def explain(error: psycopg.Error) -> LedgerError:
             "this database holds no ledger in that schema", hint="Create one: muniment init --ledger URL --origin NAME"
         )
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    moved = moved_away(text) if isinstance(error, errors.RaiseException) else None
+    if moved is not None:
+        return moved
     if isinstance(error, psycopg.OperationalError) and _NOT_THERE.search(text):
         return ConfigurationError(f"PostgreSQL: {text}", hint="Check the names of database and role in the URL.")
     if isinstance(error, errors.InsufficientPrivilege):

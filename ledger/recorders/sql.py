@@ -28,12 +28,10 @@ from ledger.errors import ConfigurationError, ConflictError, InputError, LedgerE
 from ledger.mapper import SignedStoredEvent
 from ledger.recorders.append import Found, StoredAt, Unit, append_units
 from ledger.recorders.audit_sql import COLUMNS, FROM, AuditSql
-from ledger.stored import Head, LogIdentity, Row, StoredCheckpoint, Tile, row_of
+from ledger.recorders.layouts import FORMAT_VERSION, refused
+from ledger.stored import Head, LogIdentity, Row, StoredCheckpoint, Tile, Transfer, row_of
 
 __all__ = ["FORMAT_VERSION", "Fields", "SqlRecorder", "SqlStore"]
-
-#: Version of the stored layout; another one needs `muniment admin migrate`.
-FORMAT_VERSION = 1
 
 _TEXTS = frozenset({"e.stream", "e.type", "e.actor", "e.id", "e.emitter", "e.subject", "e.keys", "ledgerid", "origin"})
 _POLL_SECONDS = 0.1
@@ -80,6 +78,7 @@ class SqlRecorder(AuditSql, ProcessRecorder):
     backend: ClassVar[str]
 
     def __init__(self, store: SqlStore, clock: Callable[[], int] | None = None) -> None:
+        self.sql = store  # for the modules beside this one, which copy and migrate
         self._run = store.run
         self._run_each = store.run_each
         self._run_many = store.run_many
@@ -96,8 +95,24 @@ class SqlRecorder(AuditSql, ProcessRecorder):
         """The store's clock inside the transaction, microseconds since the Unix epoch."""
 
     @abstractmethod
-    def create(self, identity: LogIdentity) -> None:
-        """Create the tables of a new log; the only place with DDL."""
+    def create(self, identity: LogIdentity, transfer: Transfer | None = None) -> None:
+        """Create the tables of a new log; with a transfer, one that stays closed until `copying.open_store`."""
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Whether anything is where the tables would be made."""
+
+    @abstractmethod
+    def run_ddl(self, statements: str) -> None:
+        """Run the statements of a step from one layout to the next, inside the caller's transaction."""
+
+    def _first_rows(self, identity: LogIdentity, transfer: Transfer | None) -> None:
+        version = FORMAT_VERSION if transfer is None else -FORMAT_VERSION
+        self._run("INSERT INTO $log VALUES (1, ?, ?, ?)", (identity.ledgerid, identity.origin, version))
+        self._run("INSERT INTO $head VALUES (1, 0, ?, ?, 0, -1)", (bytes(32), b""))
+        if transfer is not None:
+            row = (transfer.kind, transfer.token, transfer.manifest)
+            self._run("INSERT INTO $transfer VALUES (1, ?, ?, ?)", row)
 
     @abstractmethod
     def append(self, units: Sequence[Unit]) -> list[list[StoredAt] | LedgerError]:
@@ -121,11 +136,19 @@ class SqlRecorder(AuditSql, ProcessRecorder):
                 raise ConfigurationError("this store holds no ledger", hint="Create one: muniment init --origin NAME")
             _, version, ledgerid, origin = found[0]
             if version != FORMAT_VERSION:
-                raise ConfigurationError(
-                    f"this store has layout {version}, and this Muniment reads layout {FORMAT_VERSION}"
-                )
+                kinds = self._run("SELECT kind FROM $transfer") if version == -FORMAT_VERSION else []
+                raise refused(version, kinds[0][0] if kinds else "")
             self._identity = LogIdentity(ledgerid, origin)
         return self._identity
+
+    def admit(self, identity: LogIdentity) -> None:
+        """Read a closed store as this log's; for `copying`, which knows what it is."""
+        self._identity = identity
+
+    def successor(self) -> tuple[str, bytes] | None:
+        """See `LogReader.successor`."""
+        found = self._run("SELECT place, note FROM $successor")
+        return (found[0][0], found[0][1]) if found else None
 
     def head(self) -> Head:
         """The head row."""

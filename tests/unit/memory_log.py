@@ -70,6 +70,9 @@ class MemoryLog:
     def last_checkpoint(self) -> StoredCheckpoint | None:
         return None
 
+    def successor(self) -> tuple[str, bytes] | None:
+        return None
+
     def snapshot(self) -> AbstractContextManager[None]:
         return nullcontext()
 
