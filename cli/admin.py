@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["admin"]
 
 
-@click.group(short_help="Move a ledger to another store, bring a store up to date.")
+@click.group(short_help="Move a ledger, bring a store up to date, grant access to it.")
 def admin() -> None:
     """Work on a store as a whole; nothing that is recorded changes."""
 
@@ -45,6 +45,40 @@ def migrate(app: App, /, *, dry_run: bool) -> None:
     else:
         text = f"{'migrated' if found.done else 'would migrate'} from layout {found.found} to {found.layout}"
     print_record(app, data, text)
+
+
+@admin.command()
+@click.argument("role")
+@click.argument("access", type=click.Choice(["reader", "writer"]))
+@common_options
+@pass_app
+def grant(app: App, /, role: str, access: str) -> None:
+    """Let the PostgreSQL ROLE use the ledger's store; it must exist already.
+
+    A reader reads everything. A writer also appends and stores signed heads, by calling functions on the server, and
+    can write no table: it cannot change or remove what is recorded, nor set the clock. Whoever ran `init` owns the
+    store and grants.
+
+    \b
+    Example:
+      psql -c 'CREATE ROLE pipelines LOGIN'
+      muniment admin grant pipelines writer
+    """
+    from ledger.errors import ConfigurationError
+
+    if not app.home.url.startswith("postgres"):
+        raise ConfigurationError(
+            "only PostgreSQL has roles; a SQLite store is as open as its file", hint="chmod 600 the file."
+        )
+    from ledger.recorders.postgres import PostgresRecorder
+
+    recorder = PostgresRecorder(app.home.url)
+    try:
+        recorder.identity()
+        recorder.grant(role, access)
+    finally:
+        recorder.close()
+    print_record(app, {"role": role, "access": access, "schema": recorder.schema}, f"{role} is a {access} now")
 
 
 def _outside(app: App) -> Outside:
