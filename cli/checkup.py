@@ -97,9 +97,17 @@ def _store(app: App, ledger: Ledger) -> Iterator[Checkup]:
 
 def _trust(app: App, ledger: Ledger) -> Iterator[Checkup]:
     from ledger.checkpoints import check_extends
+    from ledger.entry import format_time
+    from ledger.verified import VerifiedMark
 
-    if app.home.trust() is None:
+    trust = app.home.trust()
+    if trust is None:
         return
+    verified = VerifiedMark(trust).recall()
+    if verified is not None:
+        words = f"in full up to size {verified.size} on {format_time(verified.at)}"
+        hint = "The next one does not judge these entries again; let `muniment verify log --all` do it regularly."
+        yield Checkup("last verification", "good", words, hint)
     known = app.home.recall()
     if known is None:
         yield Checkup("remembered head", "warning", "first use: none yet", "muniment verify log")

@@ -42,6 +42,9 @@ def test_the_second_time_only_what_came_since_is_judged(any_shop: Shop):
     assert "anchored by the remembered head" in text
     assert "--all checks them again" in text
     assert run("verify", "log", "--all", "-o", "json").good().json["verified_from"] == 0
+    checks = {item["check"]: item for item in run("doctor", "-o", "json").json["checks"]}
+    assert "in full up to size 4" in checks["last verification"]["message"]
+    assert "--all" in checks["last verification"]["next"]
     unread = run("verify", "log", "--tail").good().out
     assert "a change in one of them would not be seen" in unread
 
@@ -108,6 +111,7 @@ def test_a_damaged_mark_ends_with_7_and_is_never_first_use(any_shop: Shop, isola
     else:
         path.write_text(json.dumps(data | changes[damage]) if damage in changes else damage)
     run("verify", "log").refused(7, str(path))
+    assert run("doctor").code == 1
     run("verify", "log", "--all", "--no-remember").good()
     shutil.rmtree(path) if path.is_dir() else path.unlink()  # as the message says
     assert run("verify", "log", "-o", "json").good().json["verified_from"] == 0
