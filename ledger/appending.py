@@ -9,18 +9,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from ledger.domain import RecordedEvent, judge, make_event
 from ledger.domain.decisions import marks_of
-from ledger.envelope import Envelope, verify_envelope
-from ledger.errors import ConflictError, LedgerError
-from ledger.events import Category
+from ledger.envelope import Envelope, parse_envelope, verify_envelope
+from ledger.errors import AuthenticationError, ConflictError, LedgerError
+from ledger.events import Category, find_event_type
 from ledger.handle import LogHandle
 from ledger.keys import PublicKey
 from ledger.mapper import EventMapper, SignedStoredEvent
-from ledger.payload import Payload
+from ledger.payload import Payload, parse_payload
 from ledger.recorders.append import StaleReadError, StoredAt, Unit
 from ledger.recorders.group import GroupCommit, Ticket
 from ledger.stored import Row
@@ -69,12 +69,12 @@ class SignedEvent:
     Attributes:
         envelope: payload and signatures.
         payload: the payload, parsed.
-        made_by: public keys whose private halves signed it in this process just now, so that verifying tells nothing.
+        good: keys under which its signatures are known to be good: verified, or made in this process just now.
     """
 
     envelope: Envelope
     payload: Payload
-    made_by: frozenset[PublicKey] = frozenset()
+    good: frozenset[PublicKey] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +134,29 @@ class Appender:
         self._recorder = handle.recorder
         self._group = GroupCommit(self._recorder)
         self._mapper = EventMapper()
+        self._keys: dict[str, PublicKey] = {}  # keys that signed before, by key id
+
+    def read(self, envelopes: Sequence[bytes]) -> list[SignedEvent]:
+        """Parse events that were signed elsewhere; of many, verify the signatures on the way, on all cores.
+
+        Raises:
+            InputError: the first that is malformed, too large or of an unknown type.
+        """
+        if len(envelopes) <= _CHUNK:
+            return [_read(envelope) for envelope in envelopes]
+        chunks = [envelopes[start : start + _CHUNK] for start in range(0, len(envelopes), _CHUNK)]
+        return [one for chunk in _pool(os.getpid()).map(self._read_chunk, chunks) for one in chunk]
+
+    def _read_chunk(self, envelopes: Sequence[bytes]) -> list[SignedEvent]:
+        # A key id is the hash of its key, so a signature can be verified before it is known who may sign with the key.
+        read = []
+        for data in envelopes:
+            one = _read(data)
+            keys = {s.keyid: self._keys[s.keyid] for s in one.envelope.signatures if s.keyid in self._keys}
+            if len(keys) == len(one.envelope.signatures) and _verifies(one.envelope, keys):
+                one = replace(one, good=frozenset(keys.values()))
+            read.append(one)
+        return read
 
     def begin(self, signed: Sequence[SignedEvent], expect: Mapping[str, int], *, again: bool = False) -> Pending:
         """Judge events, verify their signatures and put them into the queue as one unit.
@@ -263,14 +286,30 @@ class Appender:
         todo = [
             (one.envelope, item.keys)
             for one, item in zip(signed, items, strict=True)
-            if isinstance(item, _Judged) and not one.made_by.issuperset(item.keys.values())
+            if isinstance(item, _Judged) and not one.good.issuperset(item.keys.values())
         ]
         if len(todo) <= _CHUNK:
             _verify_all(todo)
             return
+        self._keys.update((keyid, key) for _, keys in todo for keyid, key in keys.items())
         chunks = [todo[start : start + _CHUNK] for start in range(0, len(todo), _CHUNK)]
         for _ in _pool(os.getpid()).map(_verify_all, chunks):
-            pass
+            pass  # the first that raises ends it
+
+
+def _read(data: bytes) -> SignedEvent:
+    envelope = parse_envelope(data)
+    payload = parse_payload(envelope.payload)
+    find_event_type(payload.type)
+    return SignedEvent(envelope, payload)
+
+
+def _verifies(envelope: Envelope, keys: Mapping[str, PublicKey]) -> bool:
+    try:
+        verify_envelope(envelope, keys)
+    except AuthenticationError:
+        return False  # said when it is this event's turn
+    return True
 
 
 def _verify_all(todo: Sequence[tuple[Envelope, Mapping[str, PublicKey]]]) -> None:

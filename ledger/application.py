@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from ledger.appending import Appender, Pending, Receipt, SignedEvent
 from ledger.emission import Emitter, Moment, build_payload
-from ledger.envelope import parse_envelope, sign_payload
+from ledger.envelope import sign_payload
 from ledger.errors import ConfigurationError, ConflictError, InputError, LedgerError, StorageError
 from ledger.events import find_event_type
 from ledger.handle import LogHandle
@@ -183,8 +183,9 @@ class Ledger(LogHandle):
         signers = (*self._signers, *also_sign)
         with self._emitter.numbered() as (emitter, sequence):
             encoded, payload = build_payload(**attributes, emitter=emitter, sequence=sequence)
-            made_by = frozenset(signer.public for signer in signers if isinstance(signer, Ed25519Signer))
-            event = SignedEvent(sign_payload(encoded, signers), payload, made_by)
+            # What this process just signed itself need not be verified; what a device signed must.
+            good = frozenset(signer.public for signer in signers if isinstance(signer, Ed25519Signer))
+            event = SignedEvent(sign_payload(encoded, signers), payload, good)
             pending = self._appender.begin([event], expect)  # in the order of the numbers
         try:
             return self._finish(pending)[0]
@@ -248,12 +249,7 @@ class Ledger(LogHandle):
         return self._append(envelopes, expect or {})
 
     def _append(self, envelopes: Sequence[bytes], expect: Mapping[str, int]) -> list[Receipt]:
-        signed = []
-        for data in envelopes:
-            envelope = parse_envelope(data)
-            payload = parse_payload(envelope.payload)
-            find_event_type(payload.type)
-            signed.append(SignedEvent(envelope, payload))
+        signed = self._appender.read(envelopes)
         return self._finish(self._appender.begin(signed, expect)) if signed else []
 
 

@@ -33,7 +33,7 @@ class Verdict:
     kind: Literal["valid", "void", "opaque"]
     error: LedgerError | None = None
     marks: tuple[str, ...] = ()
-    keys: Mapping[str, PublicKey] = field(default_factory=dict)
+    keys: Mapping[str, PublicKey] = field(default_factory=dict, compare=False)
 
     @property
     def fault(self) -> str:

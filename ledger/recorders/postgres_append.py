@@ -23,11 +23,11 @@ __all__ = ["call_append", "explain_refusal", "functions_sql", "separate", "use_a
 _CLOCK_BEHIND = "MU001"
 _OUT_OF_BOUNDS = "MU002"
 
-_PARAMETERS = (
-    "%s::int4[], %s::int8[], %s::text[], %s::int4[], %s::int4[], %s::int8[], %s::int4[], %s::text[], %s::text[], "
-    "%s::text[], %s::text[], %s::int8[], %s::text[], %s::int4[], %s::text[], %s::bytea[], %s::bytea[], %s::bool[], "
-    "%s::bytea[], %s::bytea[]"
-)
+_TYPES = (
+    "int4", "int8", "text", "int4", "int4", "int8", "int4", "text", "text", "text", "text", "text", "int8", "text",
+    "int4", "text", "bytea", "bytea", "bool", "bytea", "bytea",
+)  # fmt: skip
+_PARAMETERS = ", ".join(f"%s::{kind}[]" for kind in _TYPES)
 
 
 def functions_sql(schema: str) -> str:
@@ -140,6 +140,7 @@ def _arguments(units: Sequence[Unit]) -> list[_Array]:
         _int4s(streams[stream] for stream, _ in reads),
         _int8s(revision for _, revision in reads),
         _int4s(streams[str(event.originator_id)] for event in events),
+        _texts(str(event.originator_id) for event in events),
         _texts(event.topic for event in events),
         _texts(event.actor for event in events),
         _texts(event.id for event in events),

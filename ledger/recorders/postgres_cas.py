@@ -52,8 +52,8 @@ class _Plan:
     def now(self) -> int:
         return self._recorder.now()
 
-    def look_up(self, event: SignedStoredEvent) -> Found:
-        return self._recorder.look_up(event)
+    def look_up(self, events: Sequence[SignedStoredEvent]) -> Sequence[Found]:
+        return self._recorder.look_up(events)
 
     def find(self, event_id: str, actor: str) -> Row | None:
         return self._recorder.find(event_id, actor)

@@ -14,7 +14,7 @@ CREATE FUNCTION :schema.append_at(
     p_now bigint,
     p_first integer[], p_authorities bigint[], p_streams text[],
     p_read_first integer[], p_read_stream integer[], p_read_revision bigint[],
-    p_stream integer[], p_type text[], p_actor text[], p_id text[], p_emitter text[], p_sequence bigint[],
+    p_stream integer[], p_name text[], p_type text[], p_actor text[], p_id text[], p_emitter text[], p_sequence bigint[],
     p_subject text[], p_item integer[], p_keys text[], p_payload bytea[], p_envelope bytea[], p_changes boolean[],
     p_content bytea[], p_signatures bytea[],
     OUT recorded bigint, OUT positions bigint[], OUT revisions bigint[], OUT leaves bytea[], OUT known bigint[],
@@ -28,7 +28,6 @@ AS $body$
 DECLARE
     head record;
     e record;
-    ledgerid text;
     time_text text;
     now_us bigint;
     size bigint;
@@ -39,9 +38,9 @@ DECLARE
     width integer;
     level integer;
     rest bigint;
-    last bigint[];           -- last revision by stream, with the units before this one
-    same boolean[];          -- the known event has the same payload
-    taken boolean[];         -- the emitter's number was used before
+    last bigint[];               -- last revision by stream, with the units before this one
+    same boolean[] := '{}';      -- the known event has the same payload
+    taken boolean[] := '{}';     -- the emitter's number was used before
     prevs bytea[];
     tile_levels integer[] := '{}';
     tile_roots bytea[] := '{}';
@@ -49,10 +48,11 @@ DECLARE
     unit integer := 0;
     stop integer;
     fresh integer;
+    number bigint;
     good boolean;
 BEGIN
-    SELECT h.size, h.last_leaf, h.peaks, h.recorded_at, h.authority INTO STRICT head
-        FROM :schema.head h WHERE h.id = 1 FOR UPDATE;
+    SELECT h.size, h.last_leaf, h.peaks, h.recorded_at, h.authority, l.ledgerid INTO STRICT head
+        FROM :schema.head h JOIN :schema.log l ON l.id = h.id WHERE h.id = 1 FOR UPDATE OF h;
     now_us := coalesce(p_now, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
     IF head.recorded_at - now_us > 5000000 THEN
         RAISE EXCEPTION 'clock % %', now_us, head.recorded_at USING ERRCODE = 'MU001';
@@ -60,34 +60,6 @@ BEGIN
     recorded := greatest(now_us, head.recorded_at);
     time_text := to_char(to_timestamp(recorded / 1000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS')
         || '.' || lpad((recorded % 1000000)::text, 6, '0') || 'Z';
-    SELECT l.ledgerid INTO STRICT ledgerid FROM :schema.log l WHERE l.id = 1;
-
-    -- What no entry may hold (docs/FORMAT.md, Entry); our own client has refused it before.
-    PERFORM FROM unnest(p_type, p_actor, p_id, p_emitter, p_subject, p_sequence, p_item, p_keys, p_payload, p_envelope,
-                        p_content, p_stream)
-            AS i(type, actor, id, emitter, subject, sequence, item, keys, payload, envelope, content, stream)
-        WHERE (type || actor || id || emitter || subject || p_streams[stream] ~ '^[ !#-\[\]-~]+$'
-            AND length(type) BETWEEN 1 AND 255 AND length(actor) BETWEEN 1 AND 255 AND length(id) BETWEEN 1 AND 255
-            AND length(emitter) BETWEEN 1 AND 255 AND length(subject) BETWEEN 1 AND 255
-            AND length(p_streams[stream]) BETWEEN 1 AND 255
-            AND sequence BETWEEN 0 AND 9007199254740991 AND item BETWEEN 0 AND 2147483647
-            AND keys ~ '^[0-9a-f]{64}(,[0-9a-f]{64}){0,15}$' AND length(envelope) = 32
-            AND payload = sha256(content)) IS NOT TRUE;
-    IF FOUND THEN
-        RAISE EXCEPTION 'an event is out of the bounds of an entry' USING ERRCODE = 'MU002';
-    END IF;
-
-    -- What the log holds of these names.
-    SELECT array_agg(coalesce((SELECT max(k.revision) FROM :schema.entry k WHERE k.stream = i.stream), 0) ORDER BY i.n)
-        INTO last FROM unnest(p_streams) WITH ORDINALITY AS i(stream, n);
-    SELECT array_agg(k.position ORDER BY i.n), array_agg(k.payload = i.payload ORDER BY i.n),
-           array_agg(EXISTS (SELECT FROM :schema.entry q WHERE q.emitter = i.emitter AND q.sequence = i.sequence
-                                                           AND q.actor = i.actor) ORDER BY i.n)
-        INTO known, same, taken
-        FROM unnest(p_id, p_actor, p_emitter, p_sequence, p_payload) WITH ORDINALITY
-            AS i(id, actor, emitter, sequence, payload, n)
-        LEFT JOIN LATERAL (SELECT q.position, q.payload FROM :schema.entry q
-                           WHERE q.id = i.id AND q.actor = i.actor LIMIT 1) k ON true;
 
     positions := array_fill(NULL::bigint, ARRAY[cardinality(p_id)]);
     revisions := positions;
@@ -96,6 +68,40 @@ BEGIN
     refused := array_fill(NULL::text, ARRAY[cardinality(p_first)]);
     detail := array_fill(NULL::bigint, ARRAY[cardinality(p_first)]);
     seen := detail;
+
+    -- What the log holds of these names.
+    known := positions;
+    last := array_fill(NULL::bigint, ARRAY[cardinality(p_streams)]);
+    FOR j IN 1 .. cardinality(p_streams) LOOP
+        SELECT coalesce(max(k.revision), 0) INTO number FROM :schema.entry k WHERE k.stream = p_streams[j];
+        last[j] := number;
+    END LOOP;
+    FOR e IN
+        SELECT i.* FROM unnest(p_stream, p_name, p_type, p_actor, p_id, p_emitter, p_sequence, p_subject, p_item, p_keys,
+                               p_payload, p_envelope, p_content) WITH ORDINALITY
+            AS i(stream, name, type, actor, id, emitter, sequence, subject, item, keys, payload, envelope, content, n)
+        ORDER BY i.n
+    LOOP
+        -- What no entry may hold (docs/FORMAT.md, Entry); our own client has refused it before.
+        IF (e.type || e.actor || e.id || e.emitter || e.subject || e.name ~ '^[ !#-\[\]-~]+$'
+            AND length(e.type) BETWEEN 1 AND 255 AND length(e.actor) BETWEEN 1 AND 255
+            AND length(e.id) BETWEEN 1 AND 255 AND length(e.emitter) BETWEEN 1 AND 255
+            AND length(e.subject) BETWEEN 1 AND 255 AND length(e.name) BETWEEN 1 AND 255
+            AND e.sequence BETWEEN 0 AND 9007199254740991 AND e.item BETWEEN 0 AND 2147483647
+            AND (length(e.keys) = 64 AND e.keys ~ '^[0-9a-f]+$'  -- a bounded repetition takes 100 us to match
+                OR e.keys ~ '^[0-9a-f]{64}(,[0-9a-f]{64}){1,15}$')
+            AND length(e.envelope) = 32
+            AND e.payload = sha256(e.content) AND e.name = p_streams[e.stream]) IS NOT TRUE THEN
+            RAISE EXCEPTION 'an event is out of the bounds of an entry' USING ERRCODE = 'MU002';
+        END IF;
+        SELECT k.position, k.payload = e.payload INTO number, good FROM :schema.entry k
+            WHERE k.id = e.id AND k.actor = e.actor;
+        known[e.n] := number;
+        same[e.n] := good;
+        PERFORM FROM :schema.entry k WHERE k.emitter = e.emitter AND k.sequence = e.sequence AND k.actor = e.actor;
+        taken[e.n] := FOUND;
+    END LOOP;
+
     size := head.size;
     authority := head.authority;
     prev := head.last_leaf;
@@ -103,15 +109,15 @@ BEGIN
     FOR e IN
         SELECT '{"actor":"' || i.actor || '","emitter":"' || i.emitter || '","envelope":"' || encode(i.envelope, 'hex')
                    || '","id":"' || i.id || '","index":' AS a,
-               ',"item":' || i.item || ',"keys":["' || replace(i.keys, ',', '","') || '"],"ledgerid":"' || ledgerid
+               ',"item":' || i.item || ',"keys":["' || replace(i.keys, ',', '","') || '"],"ledgerid":"' || head.ledgerid
                    || '","payload":"' || encode(i.payload, 'hex') || '","prev":"' AS b,
                '","recorded_at":"' || time_text || '","revision":' AS c,
-               ',"sequence":' || i.sequence || ',"stream":"' || p_streams[i.stream] || '","subject":"' || i.subject
+               ',"sequence":' || i.sequence || ',"stream":"' || i.name || '","subject":"' || i.subject
                    || '","type":"' || i.type || '","v":1}' AS d,
                i.stream, i.changes, i.n
-        FROM unnest(p_stream, p_type, p_actor, p_id, p_emitter, p_sequence, p_subject, p_item, p_keys, p_payload,
+        FROM unnest(p_stream, p_name, p_type, p_actor, p_id, p_emitter, p_sequence, p_subject, p_item, p_keys, p_payload,
                     p_envelope, p_changes) WITH ORDINALITY
-            AS i(stream, type, actor, id, emitter, sequence, subject, item, keys, payload, envelope, changes, n)
+            AS i(stream, name, type, actor, id, emitter, sequence, subject, item, keys, payload, envelope, changes, n)
         ORDER BY i.n
     LOOP
         IF unit < cardinality(p_first) AND e.n = p_first[unit + 1] THEN
@@ -193,11 +199,11 @@ BEGIN
     END IF;
     INSERT INTO :schema.entry (position, stream, revision, type, actor, id, emitter, sequence, subject, item, keys,
                                payload, envelope, prev, recorded_at, leaf_hash)
-        SELECT i.position, p_streams[i.stream], i.revision, i.type, i.actor, i.id, i.emitter, i.sequence, i.subject,
+        SELECT i.position, i.name, i.revision, i.type, i.actor, i.id, i.emitter, i.sequence, i.subject,
                i.item, i.keys, i.payload, i.envelope, i.prev, recorded, i.leaf
-        FROM unnest(positions, p_stream, revisions, p_type, p_actor, p_id, p_emitter, p_sequence, p_subject, p_item,
+        FROM unnest(positions, p_name, revisions, p_type, p_actor, p_id, p_emitter, p_sequence, p_subject, p_item,
                     p_keys, p_payload, p_envelope, prevs, leaves)
-            AS i(position, stream, revision, type, actor, id, emitter, sequence, subject, item, keys, payload,
+            AS i(position, name, revision, type, actor, id, emitter, sequence, subject, item, keys, payload,
                  envelope, prev, leaf)
         WHERE i.position IS NOT NULL;
     INSERT INTO :schema.content (position, payload, signatures)
@@ -225,17 +231,19 @@ END $body$;
 CREATE FUNCTION :schema.append(
     p_first integer[], p_authorities bigint[], p_streams text[],
     p_read_first integer[], p_read_stream integer[], p_read_revision bigint[],
-    p_stream integer[], p_type text[], p_actor text[], p_id text[], p_emitter text[], p_sequence bigint[],
+    p_stream integer[], p_name text[], p_type text[], p_actor text[], p_id text[], p_emitter text[], p_sequence bigint[],
     p_subject text[], p_item integer[], p_keys text[], p_payload bytea[], p_envelope bytea[], p_changes boolean[],
     p_content bytea[], p_signatures bytea[],
     OUT recorded bigint, OUT positions bigint[], OUT revisions bigint[], OUT leaves bytea[], OUT known bigint[],
     OUT refused text[], OUT detail bigint[], OUT seen bigint[]
-) LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
-    SELECT * FROM :schema.append_at(NULL, p_first, p_authorities, p_streams, p_read_first, p_read_stream,
-        p_read_revision, p_stream, p_type, p_actor, p_id, p_emitter, p_sequence, p_subject, p_item, p_keys, p_payload,
-        p_envelope, p_changes, p_content, p_signatures)
-$body$;
+BEGIN
+    SELECT a.* INTO recorded, positions, revisions, leaves, known, refused, detail, seen
+        FROM :schema.append_at(NULL, p_first, p_authorities, p_streams, p_read_first, p_read_stream, p_read_revision,
+            p_stream, p_name, p_type, p_actor, p_id, p_emitter, p_sequence, p_subject, p_item, p_keys, p_payload,
+            p_envelope, p_changes, p_content, p_signatures) a;
+END $body$;
 
 -- Store a signed head by compare-and-swap, only ever forward (SqlRecorder.add_checkpoint).
 CREATE FUNCTION :schema.add_checkpoint(p_size bigint, p_note bytea, p_previous bigint)

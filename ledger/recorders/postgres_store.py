@@ -202,6 +202,10 @@ class PostgresStore:
         cursor = self.connect().execute(self._sql(text).encode(), parameters)
         return cursor.fetchall() if cursor.description is not None else []
 
+    def run_each(self, text: str, parameters: Sequence[Fields]) -> list[Fields]:
+        """Run one portable statement for each tuple of parameters and return all rows."""
+        return [row for fields in parameters for row in self.run(text, fields)]
+
     def run_many(self, text: str, parameters: Sequence[Fields]) -> None:
         """Run one portable statement for each tuple of parameters."""
         with self.connect().cursor() as cursor:

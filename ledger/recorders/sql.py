@@ -60,6 +60,9 @@ class SqlStore(Protocol):
     def run(self, text: str, parameters: Fields = ()) -> list[Fields]:
         """Run one portable statement and return its rows; failures are `StorageError`."""
 
+    def run_each(self, text: str, parameters: Sequence[Fields]) -> list[Fields]:
+        """Run one portable statement for each tuple of parameters and return all rows."""
+
     def run_many(self, text: str, parameters: Sequence[Fields]) -> None:
         """Run one portable statement for each tuple of parameters."""
 
@@ -84,6 +87,7 @@ class SqlRecorder(ProcessRecorder):
 
     def __init__(self, store: SqlStore, clock: Callable[[], int] | None = None) -> None:
         self._run = store.run
+        self._run_each = store.run_each
         self._run_many = store.run_many
         self._writing = store.writing
         self.snapshot = store.reading
@@ -273,10 +277,10 @@ class SqlRecorder(ProcessRecorder):
         """See `append.Transaction.now`."""
         return self._clock() if self._clock is not None else self._store_clock()
 
-    def look_up(self, event: SignedStoredEvent) -> Found:
+    def look_up(self, events: Sequence[SignedStoredEvent]) -> list[Found]:
         """See `append.Transaction.look_up`."""
-        names = (event.id, event.actor, event.emitter, event.sequence, event.actor, str(event.originator_id))
-        return Found._make(self._run(_LOOK_UP, names)[0])
+        names = [(e.id, e.actor, e.emitter, e.sequence, e.actor, str(e.originator_id)) for e in events]
+        return [Found._make(row) for row in self._run_each(_LOOK_UP, names)]
 
     def last_revision(self, stream: str) -> int | None:
         """See `append.Transaction.last_revision`."""

@@ -129,6 +129,14 @@ class SqliteStore:
             except apsw.Error as error:
                 raise _explain(error, self.path) from error
 
+    def run_each(self, text: str, parameters: Sequence[Fields]) -> list[Fields]:
+        """Run one portable statement for each tuple of parameters and return all rows."""
+        with self._lock:
+            try:
+                return self.connect().executemany(self._sql(text), parameters).fetchall()
+            except apsw.Error as error:
+                raise _explain(error, self.path) from error
+
     def run_many(self, text: str, parameters: Sequence[Fields]) -> None:
         """Run one portable statement for each tuple of parameters."""
         try:

@@ -273,7 +273,7 @@ WRITES = [
     "ALTER TABLE $entry DISABLE TRIGGER USER",
     "CREATE TABLE $mine (x int)",
     "CREATE OR REPLACE FUNCTION $sha256(bytea) RETURNS bytea LANGUAGE sql AS 'SELECT NULL::bytea'",
-    f"SELECT $append_at(1{', NULL' * 20})",
+    f"SELECT $append_at(1{', NULL' * 21})",
 ]
 
 
