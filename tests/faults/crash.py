@@ -33,8 +33,8 @@ SCENARIOS = {
 #: server, and cutting connections, is what covers them.
 IN_THE_SERVER = ("append.inserted", "append.before_commit", "checkpoint.before_commit")
 ROUNDS = 4
-#: A killed store is verified after so many kills.
-CHECK_EVERY = 20
+#: How often a killed store is verified meanwhile, which takes longer the more is in it.
+CHECKS = 10
 
 StoreUrl = Callable[[], str | None]
 
@@ -117,7 +117,7 @@ def processes_killed(url: str, rounds: int, seed: int) -> Result:
             result.n += 1
             if turn % 2:  # the next writer may come before this one is quite gone
                 others.sync()
-            if turn % CHECK_EVERY == CHECK_EVERY - 1 or turn == rounds - 1:
+            if (turn + 1) % max(20, rounds // CHECKS) == 0 or turn == rounds - 1:
                 others.sync()
                 where = f"round {turn} of seed {seed}"
                 for number, wrong in (
