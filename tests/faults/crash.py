@@ -29,6 +29,12 @@ SCENARIOS = {
     "export": "everyday",
     "view": "everyday",
 }
+#: Families whose points are passed by work on a whole store, and the tests in which a process dies at each of them.
+ELSEWHERE = {
+    "copy": "tests/contract/test_copy_killed.py",
+    "backup": "tests/contract/test_backup.py",
+    "migrate": "tests/contract/test_migrate.py",
+}
 #: Steps that on PostgreSQL happen inside one statement, in the server: no process of ours can die there. Killing the
 #: server, and cutting connections, is what covers them.
 IN_THE_SERVER = ("append.inserted", "append.before_commit", "checkpoint.before_commit")
@@ -49,8 +55,9 @@ def scenario(point: str) -> str:
 
 
 def points_of(backend: str) -> tuple[str, ...]:
-    """The crash points that a process of ours passes on a backend."""
-    return tuple(point for point in CRASHPOINTS if backend == "sqlite" or point not in IN_THE_SERVER)
+    """The crash points that an ordinary process of ours passes on a backend."""
+    here = (point for point in CRASHPOINTS if point.partition(".")[0] not in ELSEWHERE)
+    return tuple(point for point in here if backend == "sqlite" or point not in IN_THE_SERVER)
 
 
 def crash_points(store_url: StoreUrl, passages: int, seed: int, points: tuple[str, ...]) -> Result:

@@ -124,7 +124,6 @@ class LedgerMachine(RuleBasedStateMachine):
         # Entry 0 is believed because of what it is, not because of a key that was known before.
         self.reference.believe_root(self.root.public.raw)
         self._append(self._event("root", [self.root], "ledger.created", f"ledger:{self.ledgerid}", created))
-        self.reopen()  # a ledger is made by one handle and used by others
         self._enrol("p-admin", self.admin, "person", FIRST_ADMIN_ROLES, by="root")
         self.checkpoint()
         for actor in ("w0", "w1"):
