@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import apsw
+import psycopg
 import pytest
 
 from ledger.home import Home
@@ -139,3 +140,23 @@ def test_migrate(kind: str, shop: Shop, new_store: NewStore):
     assert run("--ledger", old, "admin", "migrate").good().out == "migrated from layout 1 to 2\n"
     assert run("--ledger", old, "admin", "migrate").good().out == "the store has layout 2 already\n"
     run("--ledger", old, "verify", "log").good()
+
+
+def test_access_is_granted_to_roles_of_postgresql_only(any_shop: Shop, postgres_dsn: str):
+    if any_shop.sqlite:
+        run("admin", "grant", "pipelines", "writer").refused(8, "only PostgreSQL has roles")
+        return
+    run("admin", "grant", "nobody-at-all", "reader").refused(8, "no role 'nobody-at-all'")
+    run("admin", "grant", "pipelines", "owner").refused(2, "writer")
+    with psycopg.connect(postgres_dsn, autocommit=True) as owner:
+        owner.execute("CREATE ROLE cli_pipelines")
+        try:
+            granted = run("admin", "grant", "cli_pipelines", "writer", "-o", "json").good().json
+            assert (granted["role"], granted["access"]) == ("cli_pipelines", "writer")
+            as_role = f"{any_shop.url}&options=-c%20role%3Dcli_pipelines"
+            assert run("--ledger", as_role, "log", "-o", "ndjson").good().lines
+            assert (
+                run("emit", "external.observed", "external:x", "-d", "system=s", "-o", "json").good().json["index"] > 0
+            )
+        finally:
+            owner.execute("DROP OWNED BY cli_pipelines; DROP ROLE cli_pipelines")
