@@ -12,6 +12,7 @@ from typing import Final
 from ledger.application import Ledger
 from ledger.errors import StorageError, VerificationError
 from ledger.recorders import sqlite_path
+from ledger.recorders.layouts import moved_to
 from ledger.stored import Head, Row
 
 __all__ = ["Follower"]
@@ -45,6 +46,7 @@ class Follower:
 
     Raises:
         VerificationError: the store shrank, or holds another history than was shown.
+        ConfigurationError: the ledger has moved to another store.
         StorageError: the store was away for a minute.
 
     Attributes:
@@ -115,6 +117,9 @@ class Follower:
         if head.size == self._place:
             if head.last_leaf != self._last:
                 raise self._other_history()
+            moved = self._recorder.successor()
+            if moved is not None:
+                raise moved_to(moved[0])  # nothing will come here any more
             return []
         return self._recorder.rows(self._place, min(_PAGE, head.size - self._place))
 

@@ -143,6 +143,16 @@ def test_a_store_that_shrank_is_an_error_on_either_backend(any_shop: Shop):
         assert "shrank" in process.stderr.read()
 
 
+def test_a_ledger_that_moves_away_is_said(shop: Shop, tmp_path: Path):
+    with following(shop, "-o", "ndjson") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        json.loads(process.stdout.readline())
+        run("admin", "copy", f"sqlite:///{tmp_path / 'new.db'}").good()
+        assert process.wait(WAIT) == 8
+        assert "this ledger has moved to" in process.stderr.read()
+
+
 def test_another_history_of_the_same_size_or_a_larger_one_is_an_error(shop: Shop, tmp_path: Path):
     backup = tmp_path / "backup.db"
     with raw(shop.url) as store:
