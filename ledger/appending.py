@@ -171,6 +171,7 @@ class Appender:
         """
         for _ in range(_JUDGE_AGAIN):
             if pending.ticket is None:
+                self._recorder.settle()
                 return [item for item in pending.items if isinstance(item, Receipt)]
             outcome = self._group.wait(pending.ticket)
             if isinstance(outcome, list):
@@ -195,11 +196,19 @@ class Appender:
         row = self._recorder.find(event.payload.id, event.payload.actor)
         if row is None or row.payload != event.envelope.payload:
             return None
-        return self.first_receipt(row)
+        return self._receipt_of(row)
+
+    def first_receipt(self, row: Row) -> Receipt:
+        """The receipt of an event that was recorded before, once it is durable.
+
+        Raises:
+            StorageError: ``outcome_unknown``: a failover may lose it.
+        """
+        self._recorder.settle()
+        return self._receipt_of(row)
 
     @staticmethod
-    def first_receipt(row: Row) -> Receipt:
-        """The receipt of an event that was recorded before."""
+    def _receipt_of(row: Row) -> Receipt:
         entry = row.entry
         place = StoredAt(entry.index, row.leaf_hash, entry.stream, entry.revision, entry.recorded_at, existing=True)
         return _receipt(entry.id, place)

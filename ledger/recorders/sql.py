@@ -335,6 +335,17 @@ class SqlRecorder(ProcessRecorder):
             self._run("INSERT INTO $checkpoint (size, note) VALUES (?, ?)", (size, note))
         return True
 
+    def session(self) -> int:
+        """A number that changes when reads may come from another server than before."""
+        return 0
+
+    def settle(self) -> None:
+        """Wait until nothing that can be read now could still be lost by a failover.
+
+        Raises:
+            StorageError: it could, or the store failed.
+        """
+
     # -- the library's abstract recorders ------------------------------------------------------
 
     def signed(self, event: StoredEvent) -> SignedStoredEvent:
