@@ -1,6 +1,7 @@
 # Everything runs inside .venv, which the first target that needs it makes. Needed beforehand: make and Python 3.11 or newer.
 #   make PYTHON=python3.12 test      another interpreter (only when .venv is made)
 #   make test ARGS="-k merkle -x"    options for pytest
+#   make campaign ARGS="--seed 7 --only power-cut"
 
 PYTHON  ?= python3
 VENV    ?= .venv
@@ -20,7 +21,7 @@ DEV_STAMP  := $(VENV)/.installed-dev
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help venv demo test bench check lint types imports generated format schemas clean distclean
+.PHONY: help venv demo test bench campaign check lint types imports generated format schemas clean distclean
 
 help: ## show this list
 	@echo "Targets:"
@@ -36,6 +37,9 @@ test: $(DEV_STAMP) ## run the tests (on SQLite and on a PostgreSQL server that t
 
 bench: $(DEV_STAMP) ## measure speed beside bare stores (ARGS="--quick", "--only append", "--backend sqlite")
 	$(BIN)/python -m benchmarks $(ARGS)
+
+campaign: $(DEV_STAMP) ## inject every fault at full size and write the scorecard (about a quarter of an hour)
+	$(BIN)/python -m tests.faults.campaign $(ARGS)
 
 check: lint types imports generated ## run the gates, each also a target: lint, types, imports, generated
 

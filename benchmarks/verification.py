@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import statistics
 import subprocess
 import sys
@@ -14,13 +13,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from benchmarks.append import Check, verify_raw
 from benchmarks.results import at_least, at_most
 from benchmarks.settings import Bench
+from benchmarks.stores import Made
 from benchmarks.timing import alternate, paired, rate
+from ledger.audit import verify_store
 from ledger.envelope import PAYLOAD_TYPE, pae, parse_signatures
 from ledger.recorders.sql import SqlRecorder
-from ledger.verify import verify_log
 
-#: What `verify_log` can be asked for: levels and workers are measured as far as there are any.
-OFFERED = inspect.signature(verify_log).parameters
 MILLION = 1_000_000
 
 
@@ -34,11 +32,11 @@ def _checks(recorder: SqlRecorder, key: Ed25519PublicKey, size: int) -> list[Che
     return found
 
 
-def _verify(recorder: SqlRecorder, size: int, **options: Any) -> float:
+def _verify(made: Made, size: int, **options: Any) -> float:
     """Events a second."""
 
     def whole() -> None:
-        if not verify_log(recorder, **options).ok:
+        if not verify_store(made.url, made.new.ledger.recorder, **options).ok:
             raise RuntimeError("the ledger that was made for measuring does not verify")
 
     return rate(whole, size)
@@ -50,35 +48,28 @@ def full(bench: Bench) -> None:
     made = bench.place.filled(size)
     recorder = made.new.ledger.recorder
     checks = _checks(recorder, Ed25519PublicKey.from_public_bytes(made.new.admin_key.public.raw), size)
-    contestants: dict[str, Callable[[int], float]] = {"raw": lambda _: rate(lambda: verify_raw(checks), len(checks))}
-    if "jobs" in OFFERED:
-        contestants["jobs1"] = lambda _: _verify(recorder, size, jobs=1)
-        contestants["jobs2"] = lambda _: _verify(recorder, size, jobs=2)
-    else:
-        contestants["jobs1"] = lambda _: _verify(recorder, size)
+    contestants: dict[str, Callable[[int], float]] = {
+        "raw": lambda _: rate(lambda: verify_raw(checks), len(checks)),
+        "jobs1": lambda _: _verify(made, size, jobs=1),
+        "jobs2": lambda _: _verify(made, size, jobs=2),
+    }
     found = alternate(rounds, contestants)
     for name, base, goal in (("jobs1", "raw", at_least(0.65)), ("jobs2", "jobs1", at_least(1.7))):
-        if name in found:
-            ours, theirs = found[name], found[base]
-            bench.add(
-                f"verify.full.{name}", statistics.median(ours), "events/s", baseline=statistics.median(theirs),
-                ratio=paired(ours, theirs), goal=goal, samples=rounds * size, blocks=ours,
-            )  # fmt: skip
+        ours, theirs = found[name], found[base]
+        bench.add(
+            f"verify.full.{name}", statistics.median(ours), "events/s", baseline=statistics.median(theirs),
+            ratio=paired(ours, theirs), goal=goal, samples=rounds * size, blocks=ours,
+        )  # fmt: skip
 
 
 def levels(bench: Bench) -> None:
     """The levels that leave the events' signatures out."""
-    if "level" not in OFFERED:
-        return
-    options = {"jobs": 1} if "jobs" in OFFERED else {}
     rounds, size = bench.sizes.verify_rounds, bench.sizes.large
     made = bench.place.filled(size)
     made.new.ledger.checkpoint()
-    recorder = made.new.ledger.recorder
-    size = recorder.head().size
+    size = made.new.ledger.recorder.head().size
     for level, goal in (("checkpoint", at_least(100_000)), ("hash", None)):
-        wanted: dict[str, Any] = {"level": level, **options}
-        ours = [_verify(recorder, size, **wanted) for _ in range(rounds + 1)][1:]
+        ours = [_verify(made, size, level=level, jobs=1) for _ in range(rounds + 1)][1:]
         bench.add(f"verify.{level}", statistics.median(ours), "events/s", goal=goal, samples=rounds * size, blocks=ours)
 
 

@@ -125,6 +125,9 @@ class App:
 
         with self.home.open_reader() as ledger:
             self._check_origin(ledger)
+            moved = ledger.recorder.successor()
+            if moved is not None:
+                self.note(f"Warning: this ledger has moved to {moved[0]}; what is read here has ended")
             if checked:
                 try:
                     self.home.check(ledger)

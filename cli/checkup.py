@@ -74,6 +74,10 @@ def _files(app: App) -> Iterator[Checkup]:
 def _store(app: App, ledger: Ledger) -> Iterator[Checkup]:
     head = ledger.recorder.head()
     yield Checkup("ledger", "good", f"{ledger.origin} ({ledger.ledgerid}), {head.size} entries")
+    moved = ledger.recorder.successor()
+    if moved is not None:
+        hint = "Use it there: --ledger URL, or `ledger` in .muniment/config.toml"
+        yield Checkup("successor", "bad", f"this ledger has moved to {moved[0]}; nothing can be appended here", hint)
     behind = (head.recorded_at - time.time_ns() // 1000) / 1e6
     if behind > 1:
         hint = "Set the clock; more than 5 s behind refuses to append."
@@ -93,9 +97,17 @@ def _store(app: App, ledger: Ledger) -> Iterator[Checkup]:
 
 def _trust(app: App, ledger: Ledger) -> Iterator[Checkup]:
     from ledger.checkpoints import check_extends
+    from ledger.entry import format_time
+    from ledger.verified import VerifiedMark
 
-    if app.home.trust() is None:
+    trust = app.home.trust()
+    if trust is None:
         return
+    verified = VerifiedMark(trust).recall()
+    if verified is not None:
+        words = f"in full up to size {verified.size} on {format_time(verified.at)}"
+        hint = "The next one does not judge these entries again; let `muniment verify log --all` do it regularly."
+        yield Checkup("last verification", "good", words, hint)
     known = app.home.recall()
     if known is None:
         yield Checkup("remembered head", "warning", "first use: none yet", "muniment verify log")

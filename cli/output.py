@@ -145,12 +145,18 @@ def progress(app: App, words: str) -> Iterator[Callable[[int, int], None] | None
     if not sys.stderr.isatty() or app.output != "text":
         yield None
         return
-    from rich.progress import Progress
+    import time
 
-    with Progress(console=console(app, err=True), transient=True) as bar:
-        task = bar.add_task(words, total=None, visible=False)
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    words_column, rate_column = TextColumn("{task.description}"), TextColumn("{task.fields[rate]}")
+    columns = (words_column, BarColumn(), MofNCompleteColumn(), rate_column, TimeRemainingColumn())
+    started = time.monotonic()
+    with Progress(*columns, console=console(app, err=True), transient=True) as bar:
+        task = bar.add_task(words, total=None, visible=False, rate="")
 
         def advance(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, visible=done < total)
+            rate = f"{done / max(time.monotonic() - started, 0.001):,.0f}/s"
+            bar.update(task, completed=done, total=total, visible=done < total, rate=rate)
 
         yield advance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,13 @@ from cli.reading import _find
 
 if TYPE_CHECKING:
     from ledger.application import Ledger
+    from ledger.identity import Trust
+    from ledger.verified import Verified
     from ledger.verify import Anchor, LogVerification
 
 __all__ = ["verify"]
+
+LEVELS = ("hash", "checkpoint", "full")  # as `segment.LEVELS`, which help need not load
 
 
 @click.group(short_help="Check the log, or one event, from stored bytes.")
@@ -63,21 +68,55 @@ def _result(found: LogVerification) -> dict[str, Any]:
         "missing_sequences": [
             {"actor": actor, "emitter": emitter, "missing": count} for actor, emitter, count in found.missing
         ],
+        "level": found.level,
+        "unchecked": list(found.unchecked),
+        "verified_from": found.verified_from,
+        "earlier": found.earlier or None,
+        "jobs": found.jobs,
     }
 
 
-def _text(app: App, /, found: LogVerification, *, first_use: bool, pinned: bool) -> None:
+def _verdict(found: LogVerification) -> tuple[str, str]:
+    """The first line, and its colour: only a full verification is green."""
+    if not found.ok:
+        return f"✗ {found.origin}: {len(found.findings)} finding(s)", "red"
+    if found.level == "full":
+        return f"✓ {found.origin}: {found.size} entries verified, root {found.root}", "green"
+    return f"? {found.origin}: {found.size} entries fit at level {found.level}, root {found.root}", "yellow"
+
+
+def _scope(found: LogVerification, before: Verified | None) -> Iterator[tuple[str, str]]:
+    """Lines that say what this verification did not do, each with its colour."""
+    from ledger.entry import format_time
+    from ledger.findings import entries
+
+    for words in found.unchecked:
+        yield f"? not checked: {words}", "yellow"
+    if found.unchecked:
+        yield "? SIGNATURES AND LEGALITY WERE NOT CHECKED: muniment verify log --level full does it", "yellow"
+    if found.earlier and before is not None:
+        rest = entries(0, found.verified_from)
+        yield f"  {rest} were verified on {format_time(before.at)} and are anchored by the remembered head", ""
+        if found.earlier == "hashed":
+            yield "  their bytes are those verified then, and were not judged again; --all checks them again", ""
+        else:
+            yield "? they were not read: a change in one of them would not be seen; --all checks them again", "yellow"
+
+
+def _text(app: App, /, found: LogVerification, before: Verified | None, *, first_use: bool, pinned: bool) -> None:
     from ledger.findings import entries
 
     out = console(app)
-    if found.ok:
-        out.print(styled(f"✓ {found.origin}: {found.size} entries verified, root {found.root}", "green"))
-    else:
-        out.print(styled(f"✗ {found.origin}: {len(found.findings)} finding(s)", "red"))
-        for finding in found.findings:
-            where = "" if finding.index is None else f" at entry {finding.index}"
-            out.print(styled(f"  {finding.fault}{where}: {finding.message}", "red"))
-    out.print(f"  signed heads: {found.checkpoints} good, the last at size {found.signed_size}")
+    out.print(styled(*_verdict(found)))
+    for finding in found.findings:
+        where = "" if finding.index is None else f" at entry {finding.index}"
+        out.print(styled(f"  {finding.fault}{where}: {finding.message}", "red"))
+    for line, colour in _scope(found, before):
+        out.print(styled(line, colour))
+    if found.level == "hash":
+        return
+    since = " since then" if found.earlier else ""
+    out.print(f"  signed heads: {found.checkpoints} good{since}, the last at size {found.signed_size}")
     if found.signed_size < found.size:
         rest = entries(found.signed_size, found.size)
         out.print(styled(f"? UNSIGNED: {rest}: no signed head covers them yet", "yellow"))
@@ -104,38 +143,94 @@ def _text(app: App, /, found: LogVerification, *, first_use: bool, pinned: bool)
     "--expect", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="CHECKPOINT",
     help="A signed head the log must extend, from a place you trust; may be repeated.",
 )  # fmt: skip
-@click.option("--no-remember", is_flag=True, help="Do not keep the head as the last one seen.")
+@click.option("--level", type=click.Choice(LEVELS), default="full", show_default=True, help="How much to check.")
+@click.option("--all", "everything", is_flag=True, help="Judge again what was verified before on this machine.")
+@click.option("--tail", is_flag=True, help="Do not even read what was verified before: a change there goes unseen.")
+@click.option("--jobs", type=click.IntRange(1, 256), metavar="N", help="Processes that check; all cores by default.")
+@click.option("--no-remember", is_flag=True, help="Keep neither the head as the last one seen nor how far this came.")
 @common_options
 @pass_app
-def verify_log_command(app: App, /, expect: tuple[Path, ...], *, no_remember: bool) -> int:
+def verify_log_command(
+    app: App,
+    /,
+    expect: tuple[Path, ...],
+    *,
+    level: str,
+    everything: bool,
+    tail: bool,
+    jobs: int | None,
+    no_remember: bool,
+) -> int:
     """Check every entry, its content, signatures and legality, the tree, and every signed head.
+
+    What was verified in full before on this machine is hashed again, to the last byte of every entry and its content,
+    and not judged again: the same bytes give the same verdict. With --all it is judged again too, with --tail not even
+    read. Run --all from time to time, and after a new version of Muniment, which does it by itself.
+
+    \b
+    Levels:
+      full        all of it
+      checkpoint  entries, chain, tree, tiles, signed heads and anchors; contents are
+                  not read, and signatures of events and legality not checked
+      hash        entries, chain, tree, tiles, and contents against their digests;
+                  no signature is checked, of an event or of a head, and no anchor
 
     \b
     Example:
       muniment verify log
+      muniment verify log --all --jobs 4
       muniment verify log --expect head-from-ci.txt -o json
-    """
-    from ledger.errors import TrustStateError
-    from ledger.verify import verify_log
+    """  # fmt: skip
+    from ledger.audit import verify_store
+    from ledger.errors import InputError
 
+    if level == "hash" and expect:
+        raise InputError("--expect needs signed heads to be checked", hint="Take --level checkpoint or full.")
+    if tail and (everything or level != "full"):
+        raise InputError("--tail goes on from a full verification: it does not go with --all or --level")
     trust = app.home.trust()
     with app.reader(checked=False) as ledger:
-        anchors = _anchors(app, ledger, expect)
+        anchors = _anchors(app, ledger, expect) if level != "hash" else []
         first_use = app.home.remembered() is not None and app.home.recall() is None
+        before = _verified_before(app) if level == "full" and not everything else None
+        since = None if before is None else before.since(reread=not tail)
         with progress(app, "verifying") as advance:
-            found = verify_log(ledger.recorder, trust, anchors, advance)
-        if found.ok and not no_remember and trust is not None:
-            last = ledger.recorder.last_checkpoint()
-            if last is not None:
-                try:
-                    app.home.remember(ledger, last.note)
-                except OSError as error:
-                    raise TrustStateError(f"the head cannot be remembered: {error}") from error
+            found = verify_store(
+                app.home.url, ledger.recorder, trust, anchors, advance, level=level, since=since, jobs=jobs
+            )
+        if found.ok and level != "hash" and not no_remember and trust is not None:
+            _remember(app, ledger, trust, found)
     if app.output == "text":
-        _text(app, found, first_use=first_use, pinned=trust is not None)
+        _text(app, found, before, first_use=first_use, pinned=trust is not None)
     else:
         print_record(app, _result(found), "")
+    if found.unchecked:
+        app.note(f"Level {level} did not check: {'; '.join(found.unchecked)}.")
     return 0 if found.ok else 1
+
+
+def _verified_before(app: App, /) -> Verified | None:
+    """What this machine verified in full, None when there is nothing to rest on."""
+    from ledger.verified import VerifiedMark
+
+    trust = app.home.trust()
+    found = None if trust is None else VerifiedMark(trust).recall()
+    return found if found is not None and found.trustworthy(app.home.recall()) else None
+
+
+def _remember(app: App, /, ledger: Ledger, trust: Trust, found: LogVerification) -> None:
+    import time
+
+    from ledger.errors import TrustStateError
+    from ledger.verified import VerifiedMark
+
+    last = ledger.recorder.last_checkpoint()
+    if last is not None:
+        try:
+            app.home.remember(ledger, last.note)
+        except OSError as error:
+            raise TrustStateError(f"the head cannot be remembered: {error}") from error
+    VerifiedMark(trust).keep(found, time.time_ns() // 1000)
 
 
 @verify.command("event")

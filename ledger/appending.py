@@ -7,26 +7,26 @@ rested on (streams read, keys, roles and rules). So nothing is read before an ap
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 
 from ledger.domain import RecordedEvent, judge, make_event
 from ledger.domain.decisions import marks_of
-from ledger.envelope import Envelope, verify_envelope
-from ledger.errors import ConflictError, LedgerError
-from ledger.events import Category
+from ledger.envelope import Envelope, parse_envelope, verify_envelope
+from ledger.errors import AuthenticationError, ConflictError, LedgerError
+from ledger.events import Category, find_event_type
 from ledger.handle import LogHandle
 from ledger.keys import PublicKey
 from ledger.mapper import EventMapper, SignedStoredEvent
-from ledger.payload import Payload
+from ledger.payload import Payload, parse_payload
 from ledger.recorders.append import StaleReadError, StoredAt, Unit
-from ledger.recorders.group import GroupCommit, Ticket
+from ledger.recorders.group import GroupCommit
 from ledger.stored import Row
 from ledger.worlds import WorldAt
 
-__all__ = ["Appender", "Pending", "Receipt", "SignedEvent"]
+__all__ = ["Appender", "Receipt", "SignedEvent"]
 
 _JUDGE_AGAIN = 100
 #: Signatures verified by one task of the pool: verifying releases the interpreter's lock, handing over costs.
@@ -69,12 +69,12 @@ class SignedEvent:
     Attributes:
         envelope: payload and signatures.
         payload: the payload, parsed.
-        made_by: public keys whose private halves signed it in this process just now, so that verifying tells nothing.
+        good: keys under which its signatures are known to be good: verified, or made in this process just now.
     """
 
     envelope: Envelope
     payload: Payload
-    made_by: frozenset[PublicKey] = frozenset()
+    good: frozenset[PublicKey] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +87,15 @@ class _Judged:
     keys: Mapping[str, PublicKey]
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """What was asked for, how it was judged, and its place in the queue (None when all of it was recorded before).
+@dataclass(slots=True)
+class _Job:
+    """An append on its way: what was asked for, and how it was judged last."""
 
-    ``looked_up`` says whether it is known which of it was recorded before.
-    """
-
+    sign: Callable[[], SignedEvent] | None
     signed: Sequence[SignedEvent]
     expect: Mapping[str, int]
-    items: Sequence[_Judged | Receipt]
-    ticket: Ticket | None
-    looked_up: bool
+    items: Sequence[_Judged | Receipt] = ()
+    looked_up: bool = False  # whether it is known which of it was recorded before
 
 
 @cache
@@ -134,62 +131,111 @@ class Appender:
         self._recorder = handle.recorder
         self._group = GroupCommit(self._recorder)
         self._mapper = EventMapper()
+        self._keys: dict[str, PublicKey] = {}  # keys that signed before, by key id
 
-    def begin(self, signed: Sequence[SignedEvent], expect: Mapping[str, int], *, again: bool = False) -> Pending:
-        """Judge events, verify their signatures and put them into the queue as one unit.
+    def read(self, envelopes: Sequence[bytes]) -> list[SignedEvent]:
+        """Parse events that were signed elsewhere and verify what can be verified yet; many are read on all cores.
+
+        Raises:
+            InputError: the first that is malformed, too large or of an unknown type.
+        """
+        if len(envelopes) <= _CHUNK:
+            return self._read_chunk(envelopes)
+        chunks = [envelopes[start : start + _CHUNK] for start in range(0, len(envelopes), _CHUNK)]
+        return [one for chunk in _pool(os.getpid()).map(self._read_chunk, chunks) for one in chunk]
+
+    def _read_chunk(self, envelopes: Sequence[bytes]) -> list[SignedEvent]:
+        # A key id is the hash of its key, so a signature can be verified before it is known who may sign with the key.
+        read = []
+        for data in envelopes:
+            one = _read(data)
+            keys = {s.keyid: self._keys[s.keyid] for s in one.envelope.signatures if s.keyid in self._keys}
+            if len(keys) == len(one.envelope.signatures) and _verifies(one.envelope, keys):
+                one = replace(one, good=frozenset(keys.values()))
+            read.append(one)
+        return read
+
+    def append(self, signed: Sequence[SignedEvent], expect: Mapping[str, int]) -> list[Receipt]:
+        """Append events as one unit; durable when this returns.
 
         Args:
             signed: the events, in order.
             expect: revision of each stream the caller decided on.
+
+        Raises:
+            LedgerError: the first event that is refused; nothing of it was appended, unless a StorageError says that
+                the outcome is unknown.
+        """
+        return self._run(_Job(None, signed, expect))
+
+    def append_new(self, sign: Callable[[], SignedEvent], expect: Mapping[str, int]) -> Receipt:
+        """Append an event that is signed when its turn comes; otherwise as `append`.
+
+        Args:
+            sign: makes and signs the event, at most once; may be called by another thread.
+            expect: see `append`.
+        """
+        return self._run(_Job(sign, (), expect))[0]
+
+    def _run(self, job: _Job) -> list[Receipt]:
+        again = False
+        for _ in range(_JUDGE_AGAIN):
+            ticket = self._group.enqueue(partial(self._unit, job, again=again), partial(self._follow, job))
+            outcome = self._group.wait(ticket)
+            if isinstance(outcome, list):
+                if not outcome:
+                    self._recorder.settle()  # nothing was committed that would have waited
+                places = iter(outcome)
+                return [
+                    item if isinstance(item, Receipt) else _receipt(item.stored.id, next(places), item.marks)
+                    for item in job.items
+                ]
+            stale = isinstance(outcome, StaleReadError) and outcome.stream not in job.expect
+            # A batch may clash with itself only because it was not looked up which of it is recorded already.
+            unclear = isinstance(outcome, ConflictError) and len(job.signed) > 1 and not job.looked_up
+            if not stale and not unclear:
+                raise outcome
+            again = True
+        raise ConflictError(
+            f"{job.signed[0].payload.subject} kept changing while this was judged {_JUDGE_AGAIN} times",
+            hint="Retry in a moment.",
+        )
+
+    def _unit(self, job: _Job, *, again: bool) -> Unit | None:
+        """Judge events and verify their signatures.
+
+        Args:
+            job: the events; takes how they were judged.
             again: read the head first, and look for what is recorded already.
+
+        Returns:
+            What is to be appended, None when all of it was recorded before.
 
         Raises:
             LedgerError: the first event that is refused.
         """
+        if not job.signed and job.sign is not None:
+            job.signed = [job.sign()]
         try:
-            items, authority = self._judge_all(signed, expect, again=again)
-            self._verify(signed, items)
+            items, authority = self._judge_all(job.signed, job.expect, again=again)
+            self._verify(job.signed, items)
         except LedgerError:
             if again:
                 raise
             # A refusal must rest on the log as it is, and what is recorded already is not refused.
-            return self.begin(signed, expect, again=True)
+            return self._unit(job, again=True)
+        job.items, job.looked_up = items, again
         fresh = [item for item in items if isinstance(item, _Judged)]
         if not fresh:
-            return Pending(signed, expect, items, None, again)
+            return None
         reads = {stream: revision for item in fresh if item.decided for stream, revision in item.reads.items()}
-        unit = Unit(tuple(item.stored for item in fresh), {**reads, **expect}, authority)
-        events = [item.event for item in fresh]
-        ticket = self._group.enqueue(unit, lambda places: self._follow(events, places))
-        return Pending(signed, expect, items, ticket, again)
+        return Unit(tuple([item.stored for item in fresh]), {**reads, **job.expect}, authority)
 
-    def finish(self, pending: Pending) -> list[Receipt]:
-        """Wait until what was begun is durable.
-
-        Raises:
-            LedgerError: nothing of it was appended, unless a StorageError says that the outcome is unknown.
-        """
-        for _ in range(_JUDGE_AGAIN):
-            if pending.ticket is None:
-                self._recorder.settle()
-                return [item for item in pending.items if isinstance(item, Receipt)]
-            outcome = self._group.wait(pending.ticket)
-            if isinstance(outcome, list):
-                places = iter(outcome)
-                return [
-                    item if isinstance(item, Receipt) else _receipt(item.stored.id, next(places), item.marks)
-                    for item in pending.items
-                ]
-            stale = isinstance(outcome, StaleReadError) and outcome.stream not in pending.expect
-            # A batch may clash with itself only because it was not looked up which of it is recorded already.
-            unclear = isinstance(outcome, ConflictError) and len(pending.signed) > 1 and not pending.looked_up
-            if not stale and not unclear:
-                raise outcome
-            pending = self.begin(pending.signed, pending.expect, again=True)
-        raise ConflictError(
-            f"{pending.signed[0].payload.subject} kept changing while this was judged {_JUDGE_AGAIN} times",
-            hint="Retry in a moment.",
-        )
+    def _follow(self, job: _Job, places: Sequence[StoredAt]) -> None:
+        events = [item.event for item in job.items if isinstance(item, _Judged)]
+        for event, place in zip(events, places, strict=True):
+            if not place.existing:
+                self._handle.world.follow(event, place.index, place.revision)
 
     def recorded_before(self, event: SignedEvent) -> Receipt | None:
         """The first receipt of a retry, also when the world has moved on since (its key was revoked, say)."""
@@ -212,11 +258,6 @@ class Appender:
         entry = row.entry
         place = StoredAt(entry.index, row.leaf_hash, entry.stream, entry.revision, entry.recorded_at, existing=True)
         return _receipt(entry.id, place)
-
-    def _follow(self, events: Sequence[RecordedEvent], places: Sequence[StoredAt]) -> None:
-        for event, place in zip(events, places, strict=True):
-            if not place.existing:
-                self._handle.world.follow(event, place.index, place.revision)
 
     # -- judging ---------------------------------------------------------------------------------
 
@@ -272,14 +313,30 @@ class Appender:
         todo = [
             (one.envelope, item.keys)
             for one, item in zip(signed, items, strict=True)
-            if isinstance(item, _Judged) and not one.made_by.issuperset(item.keys.values())
+            if isinstance(item, _Judged) and not one.good.issuperset(item.keys.values())
         ]
+        self._keys.update((keyid, key) for _, keys in todo for keyid, key in keys.items())
         if len(todo) <= _CHUNK:
             _verify_all(todo)
             return
         chunks = [todo[start : start + _CHUNK] for start in range(0, len(todo), _CHUNK)]
         for _ in _pool(os.getpid()).map(_verify_all, chunks):
-            pass
+            pass  # the first that raises ends it
+
+
+def _read(data: bytes) -> SignedEvent:
+    envelope = parse_envelope(data)
+    payload = parse_payload(envelope.payload)
+    find_event_type(payload.type)
+    return SignedEvent(envelope, payload)
+
+
+def _verifies(envelope: Envelope, keys: Mapping[str, PublicKey]) -> bool:
+    try:
+        verify_envelope(envelope, keys)
+    except AuthenticationError:
+        return False  # said when it is this event's turn
+    return True
 
 
 def _verify_all(todo: Sequence[tuple[Envelope, Mapping[str, PublicKey]]]) -> None:

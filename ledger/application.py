@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from ledger.appending import Appender, Pending, Receipt, SignedEvent
+from ledger.appending import Appender, Receipt, SignedEvent
 from ledger.emission import Emitter, Moment, build_payload
-from ledger.envelope import parse_envelope, sign_payload
+from ledger.envelope import sign_payload
 from ledger.errors import ConfigurationError, ConflictError, InputError, LedgerError, StorageError
 from ledger.events import find_event_type
 from ledger.handle import LogHandle
@@ -181,22 +181,27 @@ class Ledger(LogHandle):
         self, attributes: Mapping[str, Any], also_sign: Sequence[Signer], expect: Mapping[str, int]
     ) -> Receipt:
         signers = (*self._signers, *also_sign)
-        with self._emitter.numbered() as (emitter, sequence):
-            encoded, payload = build_payload(**attributes, emitter=emitter, sequence=sequence)
-            made_by = frozenset(signer.public for signer in signers if isinstance(signer, Ed25519Signer))
-            event = SignedEvent(sign_payload(encoded, signers), payload, made_by)
-            pending = self._appender.begin([event], expect)  # in the order of the numbers
-        try:
-            return self._finish(pending)[0]
-        except LedgerError as error:
-            if not (isinstance(error, StorageError) and error.outcome_unknown):
-                self._emitter.release(emitter, sequence)
-            raise
+        # What this process just signed itself need not be verified; what a device signed must.
+        good = frozenset([signer.public for signer in signers if isinstance(signer, Ed25519Signer)])
+        numbers: list[tuple[str, int]] = []
 
-    def _finish(self, pending: Pending) -> list[Receipt]:
-        receipts = self._appender.finish(pending)
-        self._appended = self._appended or pending.ticket is not None
-        return receipts
+        def sign() -> SignedEvent:
+            numbers.append(self._emitter.take())
+            emitter, sequence = numbers[0]
+            encoded, payload = build_payload(**attributes, emitter=emitter, sequence=sequence)
+            return SignedEvent(sign_payload(encoded, signers), payload, good)
+
+        try:
+            if len(good) == len(signers):
+                receipt = self._appender.append_new(sign, expect)
+            else:  # a device may be slow, and nobody else should wait for it
+                (receipt,) = self._appender.append([sign()], expect)
+        except LedgerError as error:
+            if numbers and not (isinstance(error, StorageError) and error.outcome_unknown):
+                self._emitter.release(*numbers[0])
+            raise
+        self._appended = True
+        return receipt
 
     def _repeated(self, event_id: str, name: str, subject: str, body: Mapping[str, Any]) -> Receipt | None:
         row = self.recorder.find(event_id, str(self.actor))
@@ -248,13 +253,11 @@ class Ledger(LogHandle):
         return self._append(envelopes, expect or {})
 
     def _append(self, envelopes: Sequence[bytes], expect: Mapping[str, int]) -> list[Receipt]:
-        signed = []
-        for data in envelopes:
-            envelope = parse_envelope(data)
-            payload = parse_payload(envelope.payload)
-            find_event_type(payload.type)
-            signed.append(SignedEvent(envelope, payload))
-        return self._finish(self._appender.begin(signed, expect)) if signed else []
+        if not envelopes:
+            return []
+        receipts = self._appender.append(self._appender.read(envelopes), expect)
+        self._appended = self._appended or not all(receipt.existing for receipt in receipts)
+        return receipts
 
 
 def _essence(body: Mapping[str, Any]) -> bytes:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 
 from ledger.checkpoint import Checkpoint, VerifierKey, sign_checkpoint, verify_checkpoint
+from ledger.crashpoints import crashpoint
 from ledger.entry import ZERO_HASH, entry_hash
 from ledger.errors import NothingToVerifyError, StorageError, VerificationError
 from ledger.keys import Signer
 from ledger.merkle import CompactRange, peaks_of, prove_consistency, verify_consistency
 from ledger.recorders.sql import SqlRecorder
-from ledger.stored import Head, Row, TreeReader
+from ledger.stored import Row, TreeReader
 
-__all__ = ["GENESIS_SIZE", "check_extends", "sign_head"]
+__all__ = ["GENESIS_SIZE", "check_extends", "extend_range", "sign_head"]
 
 _PAGE = 1000
 _ATTEMPTS = 100
@@ -39,6 +40,31 @@ def _check_row(row: Row, index: int, prev: bytes) -> bytes:
 
 def _last_leaf(recorder: SqlRecorder, size: int) -> bytes:
     return recorder.leaf_hashes(size - 1, size)[0] if size else bytes.fromhex(ZERO_HASH)
+
+
+def extend_range(recorder: SqlRecorder, grown: CompactRange, stop: int) -> CompactRange:
+    """Extend the range over the first entries by those up to ``stop``, each read again from its stored bytes.
+
+    Args:
+        recorder: the store.
+        grown: range over the entries that were checked.
+        stop: size to reach.
+
+    Returns:
+        The range over ``stop`` entries.
+
+    Raises:
+        VerificationError: an entry is missing, altered, or does not follow the one before.
+    """
+    prev = _last_leaf(recorder, grown.size)
+    while grown.size < stop:
+        rows = recorder.rows(grown.size, min(_PAGE, stop - grown.size))
+        if not rows:
+            raise VerificationError(f"entry {grown.size} is missing", fault="chain", index=grown.size)
+        for row in rows:
+            prev = _check_row(row, grown.size, prev)
+            grown = grown.append(prev)
+    return grown
 
 
 def sign_head(recorder: SqlRecorder, signer: Signer, vkey: VerifierKey) -> bytes:
@@ -71,7 +97,8 @@ def sign_head(recorder: SqlRecorder, signer: Signer, vkey: VerifierKey) -> bytes
 
 def _sign_present(recorder: SqlRecorder, signer: Signer, vkey: VerifierKey, session: int) -> bytes | None:
     """One attempt; None when somebody else was faster or the server changed meanwhile."""
-    head, last = recorder.head(), recorder.last_checkpoint()
+    # In this order: others append and sign between the two, and a head signed after `head` was read looks forked.
+    last, head = recorder.last_checkpoint(), recorder.head()
     if head.size == 0:
         raise NothingToVerifyError("the log is empty, so there is no head to sign")
     # Before signing, not only after: a key that signed what a failover took away has signed two histories.
@@ -86,30 +113,20 @@ def _sign_present(recorder: SqlRecorder, signer: Signer, vkey: VerifierKey, sess
     if last is None and head.size > GENESIS_SIZE:
         raise VerificationError("the signed heads of this log are gone from the store", fault="checkpoint")
     size = signed.size if signed is not None else 0
-    grown = _read_again(recorder, signed, head)
-    if recorder.session() != session:
-        return None
-    note = sign_checkpoint(Checkpoint(recorder.identity().origin, head.size, grown.root()), signer)
-    return note if recorder.add_checkpoint(head.size, note, size) else None
-
-
-def _read_again(recorder: SqlRecorder, signed: Checkpoint | None, head: Head) -> CompactRange:
-    """Recompute everything from the last signed head to the present one."""
-    size = signed.size if signed is not None else 0
     grown = CompactRange(size, tuple(TreeReader(recorder).read_hashes(peaks_of(size)))) if size else CompactRange(0, ())
     if signed is not None and (size > head.size or grown.root() != signed.root):
         raise VerificationError(f"the store no longer extends the head signed at size {size}", fault="tree", index=None)
-    prev = _last_leaf(recorder, size)
-    while grown.size < head.size:
-        rows = recorder.rows(grown.size, min(_PAGE, head.size - grown.size))
-        if not rows:
-            raise VerificationError(f"entry {grown.size} is missing", fault="chain", index=grown.size)
-        for row in rows:
-            prev = _check_row(row, grown.size, prev)
-            grown = grown.append(prev)
+    grown = extend_range(recorder, grown, head.size)
     if grown.root() != head.root():
         raise VerificationError("the head row does not fit the entries", fault="head", index=None)
-    return grown
+    if recorder.session() != session:
+        return None
+    note = sign_checkpoint(Checkpoint(recorder.identity().origin, head.size, grown.root()), signer)
+    crashpoint("checkpoint.signed")
+    if not recorder.add_checkpoint(head.size, note, size):
+        return None
+    crashpoint("checkpoint.stored")
+    return note
 
 
 def check_extends(recorder: SqlRecorder, known: Checkpoint) -> None:

@@ -79,7 +79,8 @@ def _evidence(ledger: Ledger, indexes: set[int]) -> list[dict[str, Any]]:
 
 
 def _version_evidence(version: VersionState) -> set[int]:
-    return {version.index, *(evaluation.index for evaluation in version.evaluations)}
+    passed = set() if version.passed is None else {version.passed}
+    return {version.index, *passed, *(evaluation.index for evaluation in version.evaluations)}
 
 
 def open_requests(ledger: Ledger, model: str, environment: str | None = None) -> list[ApprovalRequest]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ __all__ = [
     "find_folder",
     "load_settings",
     "redact_url",
+    "replace_setting",
     "settings_chain",
     "state_folder",
     "write_settings",
@@ -256,11 +258,42 @@ def redact_url(url: str) -> str:
     return urlunsplit(parts._replace(query=urlencode(query, safe="/*"))) if query else urlunsplit(parts)
 
 
+def _line(name: str, value: str) -> str:
+    return f"{name} = {json.dumps(value, ensure_ascii=False)}\n"  # such a string is TOML too
+
+
+def replace_setting(folder: Path, name: str, value: str) -> bytes:
+    """The text of ``config.toml`` with another value; everything else stays as it is written.
+
+    Args:
+        folder: the ``.muniment`` folder.
+        name: the setting.
+        value: its new value.
+
+    Raises:
+        ConfigurationError: the file is malformed, or written in a way that only people can change.
+    """
+    wanted = {**_read(folder / SETTINGS), name: value}
+    lines = (folder / SETTINGS).read_text(encoding="utf-8").splitlines(keepends=True)
+    pattern = re.compile(rf"\s*{name}\s*=")
+    lines = [_line(name, value) if pattern.match(line) else line for line in lines]
+    text = "".join(lines if any(map(pattern.match, lines)) else [*lines, _line(name, value)])
+    try:
+        good = tomllib.loads(text) == wanted
+    except tomllib.TOMLDecodeError:
+        good = False
+    if not good:
+        raise ConfigurationError(
+            f"{folder / SETTINGS} cannot be changed line by line", hint=f"Write into it yourself: {_line(name, value)}"
+        )
+    return text.encode()
+
+
 def write_settings(folder: Path, values: Mapping[str, str]) -> None:
     """Write ``config.toml`` of a new ``.muniment`` folder."""
     lines = ["# Settings of this ledger; `muniment config explain` shows what is in force.\n"]
     for name, value in values.items():
-        lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}\n")  # such a string is TOML too
+        lines.append(_line(name, value))
     path = folder / SETTINGS
     path.touch(mode=0o600)  # a store's URL may hold a password
     path.write_text("".join(lines), encoding="utf-8")

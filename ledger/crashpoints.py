@@ -25,8 +25,21 @@ CRASHPOINTS = (
     "checkpoint.stored",
     "file.written",
     "file.renamed",
+    "export.tiles_written",
     "view.before_commit",
     "view.committed",
+    "copy.created",
+    "copy.page_stored",
+    "copy.verified",
+    "copy.tail_stored",
+    "copy.before_seal",
+    "copy.sealed",
+    "copy.before_open",
+    "copy.opened",
+    "backup.copied",
+    "backup.renamed",
+    "migrate.before_commit",
+    "migrate.committed",
 )
 
 

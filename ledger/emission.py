@@ -7,13 +7,12 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from ledger.errors import InputError, LedgerError
+from ledger.errors import InputError
 from ledger.events import find_event_type
 from ledger.payload import Payload, format_payload, parse_payload
 
@@ -62,17 +61,16 @@ class Emitter:
         self._begin()
 
     def _begin(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self.id = str(uuid4())
         self._pid = os.getpid()
         self._last = 0
         self._free: list[int] = []  # a heap of numbers below the last that came back
 
-    @contextmanager
-    def numbered(self) -> Iterator[tuple[str, int]]:
-        """Hold the next number; it is free again when the block refuses the event with a `LedgerError`.
+    def take(self) -> tuple[str, int]:
+        """Take the next number; whoever does not use it up must `release` it.
 
-        Yields:
+        Returns:
             Emitter id and number.
         """
         if self._pid != os.getpid():
@@ -80,11 +78,7 @@ class Emitter:
         with self._lock:
             number = heapq.heappop(self._free) if self._free else self._last + 1
             self._last = max(self._last, number)
-            try:
-                yield self.id, number
-            except LedgerError:
-                self.release(self.id, number)
-                raise
+            return self.id, number
 
     def release(self, emitter: str, number: int) -> None:
         """Give a number back whose event was certainly not recorded."""

@@ -33,6 +33,7 @@ __all__ = [
     "parse_signatures",
     "sign_payload",
     "verify_envelope",
+    "verify_parsed",
 ]
 
 PAYLOAD_TYPE = "application/cloudevents+json"
@@ -170,8 +171,7 @@ def parse_signatures(data: bytes) -> tuple[Signature, ...]:
         raise InputError(f"the signatures are larger than {_MAX_SIGNATURES_BYTES} bytes")
     # What has the only form is read by its form; anything else goes through JSON, to say what is wrong with it.
     signatures = tuple(Signature(keyid.decode(), binascii.a2b_base64(sig)) for keyid, sig in _ITEM.findall(data))
-    if signatures and len(signatures) <= MAX_SIGNATURES and _join(signatures) == data:
-        _check(signatures)
+    if len(signatures) == 1 and _join(signatures) == data:
         return signatures
     signatures = _to_signatures(parse_json(data, what="signatures", max_depth=2))
     if format_signatures(signatures) != data:
@@ -285,6 +285,22 @@ def verify_envelope(envelope: Envelope, keys: Mapping[str, PublicKey]) -> bytes:
         AuthenticationError: a signature by an unknown key, or a wrong signature.
     """
     _check(envelope.signatures)
+    return verify_parsed(envelope, keys)
+
+
+def verify_parsed(envelope: Envelope, keys: Mapping[str, PublicKey]) -> bytes:
+    """As :func:`verify_envelope`, of an envelope whose signatures :func:`parse_signatures` has read.
+
+    Args:
+        envelope: as read.
+        keys: keyid to public key.
+
+    Returns:
+        The payload bytes that were signed.
+
+    Raises:
+        AuthenticationError: a signature by an unknown key, or a wrong signature.
+    """
     message = pae(PAYLOAD_TYPE, envelope.payload)
     for signature in envelope.signatures:
         key = keys.get(signature.keyid)

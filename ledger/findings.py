@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ledger.checkpoint import Checkpoint
 from ledger.errors import VerificationError
 
-__all__ = ["MAX_FINDINGS", "Anchor", "Finding", "LogVerification", "entries"]
+__all__ = ["MAX_FINDINGS", "UNCHECKED", "Anchor", "Finding", "LogVerification", "entries"]
 
 #: At most so many findings are kept; the first places matter.
 MAX_FINDINGS = 100
+
+#: What each level of verification leaves out.
+UNCHECKED: Mapping[str, tuple[str, ...]] = {
+    "hash": (
+        "signatures of events",
+        "who may sign, roles and rules",
+        "schemas, and headers against signed payloads",
+        "signed heads",
+        "heads that others vouch for",
+    ),
+    "checkpoint": (
+        "contents (payloads and signatures) against their digests",
+        "signatures of events",
+        "who may sign, roles and rules",
+        "schemas, and headers against signed payloads",
+    ),
+    "full": (),
+}
 
 
 def entries(start: int, stop: int) -> str:
@@ -55,10 +74,18 @@ class LogVerification:
         acknowledged: void entries that an admin has acknowledged, as (index, reason).
         checkpoints: number of signed heads that verified.
         signed_size: largest size with a verified signed head.
+        signed_root: the root of that size.
+        authority: index of the last change of keys, actors or rules, by the head row.
+        heads: digest over the signed heads up to that size, see `headcheck.chained`.
         anchored_size: largest size an anchor vouches for, 0 when UNANCHORED throughout.
         anchored_by: who vouches for it.
         missing: (actor, emitter, number of sequence numbers not in the log).
         opaque: indexes of entries of types this version does not know; they change no state here.
+        level: ``hash``, ``checkpoint`` or ``full``.
+        verified_from: index of the first entry that was judged; those before were judged by an earlier verification.
+        earlier: what was done with those before: ``hashed`` (their bytes are those that were judged then) or
+            ``not read``; empty when there are none.
+        jobs: number of processes that checked.
     """
 
     ledgerid: str
@@ -69,10 +96,22 @@ class LogVerification:
     acknowledged: list[tuple[int, str]] = field(default_factory=list)
     checkpoints: int = 0
     signed_size: int = 0
+    signed_root: bytes = b""
+    heads: bytes = b""
+    authority: int = -1
     anchored_size: int = 0
     anchored_by: str = ""
     missing: list[tuple[str, str, int]] = field(default_factory=list)
     opaque: list[int] = field(default_factory=list)
+    level: str = "full"
+    verified_from: int = 0
+    earlier: str = ""
+    jobs: int = 1
+
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """What this level does not check, in words."""
+        return UNCHECKED[self.level]
 
     @property
     def ok(self) -> bool:

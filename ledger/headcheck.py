@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 
 from ledger.checkpoint import Checkpoint, VerifierKey, verify_checkpoint
@@ -9,9 +10,20 @@ from ledger.errors import LedgerError
 from ledger.findings import Anchor, Finding, LogVerification, entries
 from ledger.stored import LogReader
 
-__all__ = ["HeadCheck"]
+__all__ = ["HeadCheck", "chained"]
 
 _PAGE = 500
+
+
+def chained(before: bytes, size: int, note: bytes) -> bytes:
+    """Digest over a run of signed heads: of the run before and of one more.
+
+    Args:
+        before: digest of the run before, empty for none.
+        size: where the head is stored.
+        note: its bytes.
+    """
+    return hashlib.sha256(before + b"%d %d " % (size, len(note)) + note).digest()
 
 
 class HeadCheck:
@@ -22,17 +34,21 @@ class HeadCheck:
         origin: name of the log.
         anchors: heads vouched for elsewhere, authenticated.
         report: takes findings and counts.
+        start: size of a signed head that was verified before; smaller ones are not looked at again.
     """
 
-    def __init__(self, log: LogReader, origin: str, anchors: Sequence[Anchor], report: LogVerification) -> None:
+    def __init__(
+        self, log: LogReader, origin: str, anchors: Sequence[Anchor], report: LogVerification, start: int = 0
+    ) -> None:
         self._log = log
         self._origin = origin
         self._anchors = tuple(anchors)
         self._waiting = sorted(anchors, key=lambda anchor: anchor.checkpoint.size)
         self._report = report
         self._stored: list[tuple[int, bytes]] = []  # last one first
-        self._after = -(2**63)
-        self._good_size = 0  # largest size whose root a signed head confirmed
+        self._after = start or -(2**63)
+        self._read_all = False
+        self._good_size = report.signed_size = start  # largest size whose root a signed head confirmed
         self._differing = 0
         self._signed_roots: dict[int, bytes] = {}  # by our checkpoint key, at sizes anchors are about
         self._load()
@@ -43,13 +59,41 @@ class HeadCheck:
     def _load(self) -> None:
         found = self._log.checkpoints(self._after, _PAGE)
         self._stored = [(item.size, item.note) for item in reversed(found)]
+        self._read_all = not found
         if found:
             self._after = found[-1].size
 
     def _next(self) -> tuple[int, bytes] | None:
-        if not self._stored:
+        if not self._stored and not self._read_all:
             self._load()
         return self._stored[-1] if self._stored else None
+
+    def pending(self) -> int | None:
+        """Size of the next head to compare, None when there is none left."""
+        stored = self._next()
+        sizes = [stored[0]] if stored is not None else []
+        return min([*sizes, *(anchor.checkpoint.size for anchor in self._waiting[:1])], default=None)
+
+    def digest(self, stop: int) -> bytes:
+        """The `chained` digest of all stored heads of at most this size."""
+        found, after = b"", -(2**63)
+        while heads := self._log.checkpoints(after, _PAGE):
+            for head in heads:
+                if head.size > stop:
+                    return found
+                found, after = chained(found, head.size, head.note), head.size
+        return found
+
+    def compare_before(self, start: int, root_at: Callable[[int], bytes]) -> None:
+        """Compare the anchors of at most the size that was verified before.
+
+        Args:
+            start: that size.
+            root_at: gives the root of a size, something else when it cannot be told.
+        """
+        while self._waiting and self._waiting[0].checkpoint.size <= start:
+            anchor = self._waiting.pop(0)
+            self._check_anchor(anchor, root_at(anchor.checkpoint.size))
 
     def at(self, size: int, root: Callable[[], bytes], vkey: Callable[[], VerifierKey | None]) -> None:
         """Compare every head of at most this size that was not compared yet.
@@ -87,7 +131,8 @@ class HeadCheck:
         if found.root == root:
             self._good_size = max(self._good_size, size)
             self._report.checkpoints += 1
-            self._report.signed_size = size
+            self._report.signed_size, self._report.signed_root = size, root
+            self._report.heads = chained(self._report.heads, size, note)
             return
         self._differing += 1
         if self._differing == 1:  # the later heads differ for the same reason

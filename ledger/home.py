@@ -18,7 +18,16 @@ from urllib.parse import quote
 from ledger.application import Ledger
 from ledger.checkpoint import Checkpoint
 from ledger.checkpoints import check_extends
-from ledger.config import FOLDER, Settings, config_folder, load_settings, write_settings
+from ledger.config import (
+    FOLDER,
+    SETTINGS,
+    Settings,
+    absolute_url,
+    config_folder,
+    load_settings,
+    replace_setting,
+    write_settings,
+)
 from ledger.creation import NewLedger, create_ledger
 from ledger.domain.authority import ROOT_ACTOR
 from ledger.errors import ConfigurationError, LedgerError, TrustStateError
@@ -171,6 +180,20 @@ class Home:
     def _after_writing(self, ledger: Ledger) -> None:
         if ledger.can_sign_heads:
             self.remember(ledger, ledger.checkpoint())
+
+    def point_to(self, url: str) -> bool:
+        """Name another store in this folder's settings, after the ledger has moved there.
+
+        Args:
+            url: the store; a relative SQLite path is meant from the working folder.
+
+        Returns:
+            False when the ledger was named by URL, so that there are no settings to change.
+        """
+        if self.folder is None:
+            return False
+        write_atomically(self.folder / SETTINGS, replace_setting(self.folder, "ledger", absolute_url(url, Path.cwd())))
+        return True
 
     # -- the head last seen ----------------------------------------------------------------
 

@@ -168,6 +168,24 @@ class CompactRange:
                 peaks[-1] = node_hash(peaks[-1], right)
         return CompactRange(size, tuple(peaks))
 
+    def append_subtree(self, level: int, root: bytes) -> CompactRange:
+        """Return the range after the ``2**level`` leaves of a complete subtree.
+
+        Args:
+            level: of the subtree; the size so far is a multiple of ``2**level``.
+            root: its hash, 32 bytes.
+
+        Raises:
+            InputError: the subtree does not begin where the range ends, or the hash is not 32 bytes.
+        """
+        if self.size & ((1 << level) - 1) or len(root) != HASH_SIZE:
+            raise InputError(f"no subtree of {1 << level} leaves can follow {self.size} leaves")
+        size, peaks = self.size + (1 << level), [*self.peaks, root]
+        for _ in range((size & -size).bit_length() - 1 - level):
+            right = peaks.pop()
+            peaks[-1] = node_hash(peaks[-1], right)
+        return CompactRange(size, tuple(peaks))
+
     def root(self) -> bytes:
         """Return the root hash (RFC 9162 2.1.1), 32 bytes; of the empty tree :data:`EMPTY_ROOT`."""
         return _fold(self.peaks)

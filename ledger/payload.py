@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final
 
 from ledger.entry import format_time
@@ -32,6 +33,10 @@ _HEX32 = re.compile(r"[0-9a-f]{32}")
 _SEQUENCE = re.compile(r"[0-9]{19}")
 _TYPE = re.compile(r"muniment\.[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*\.v[1-9][0-9]{0,3}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.(\d{1,6}))?Z", re.ASCII)
+_REQUIRED = itemgetter(
+    "type", "id", "emitter", "ledgerid", "nonce", "sequence", "dataschema", "subject", "source", "time"
+)
+_FORMS = re.compile("\n".join(form.pattern for form in (_TYPE, _UUID, _UUID, _HEX32, _HEX32, _SEQUENCE)))
 _NOT_DIGITS = re.compile("[-T:]")
 _ATTRIBUTE = re.compile(r"[a-z0-9]{1,20}")  # CloudEvents 1.0, "Naming conventions"
 _KNOWN = frozenset(
@@ -76,17 +81,36 @@ class Payload:
     data: Mapping[str, Any]
 
 
+def _well_formed(attributes: Mapping[str, Any]) -> bool:
+    """Whether all required strings are in their form, found out at once; if not, `_text` says which is not."""
+    try:
+        values = _REQUIRED(attributes)
+        joined = "".join(values)
+    except (KeyError, TypeError):
+        return False
+    return (
+        joined.isprintable()
+        and "" not in values
+        and max(map(len, values)) < 256
+        and _FORMS.fullmatch("\n".join(values[:6])) is not None
+    )
+
+
+def _known(attributes: Mapping[str, Any], name: str, _pattern: re.Pattern[str] | None, _form: str) -> str:
+    return attributes[name]  # type: ignore[no-any-return] # `_well_formed` has looked
+
+
 def _text(attributes: Mapping[str, Any], name: str, pattern: re.Pattern[str] | None, form: str) -> str:
     value = attributes.get(name)
-    if type(value) is str and 0 < len(value) < 256 and value.isprintable():
-        if pattern is None or pattern.fullmatch(value):
-            return value
-        raise InputError(f"payload: {name!r} must be {form}, not {value!r}")
     if value is None:
         raise InputError(f"payload: the attribute {name!r} is missing")
     if not isinstance(value, str) or not value or len(value) > 255:
         raise InputError(f"payload: {name!r} must be a string of 1 to 255 characters")
-    raise InputError(f"payload: {name!r} holds control characters")
+    if not value.isprintable():
+        raise InputError(f"payload: {name!r} holds control characters")
+    if pattern is not None and not pattern.fullmatch(value):
+        raise InputError(f"payload: {name!r} must be {form}, not {value!r}")
+    return value
 
 
 def _optional(attributes: Mapping[str, Any], name: str) -> str | None:
@@ -116,8 +140,8 @@ def _occurred_at(text: str) -> int:
 def _check_shape(attributes: Any) -> Mapping[str, Any]:
     if not isinstance(attributes, dict):
         raise InputError("payload: must be a JSON object (CloudEvents 1.0)")
-    for name in attributes:
-        if name not in _KNOWN and not _ATTRIBUTE.fullmatch(name):
+    for name in attributes if not attributes.keys() <= _KNOWN else ():
+        if not _ATTRIBUTE.fullmatch(name):
             raise InputError(f"payload: {name!r} is no CloudEvents attribute name (1 to 20 of a-z and 0-9)")
     if attributes.get("specversion") != "1.0":
         raise InputError("payload: 'specversion' must be \"1.0\"")
@@ -146,27 +170,28 @@ def parse_payload(data: bytes) -> Payload:
             hint="Large things enter by digest: register the file's sha256 instead of its content.",
         )
     attributes = _check_shape(parse_json(data, what="payload"))
-    kind = _text(attributes, "type", _TYPE, "muniment.<family>.<verb>.v<N>")
-    if _text(attributes, "dataschema", None, "") != _SCHEMA_PREFIX + kind:
+    text = _known if _well_formed(attributes) else _text
+    kind = text(attributes, "type", _TYPE, "muniment.<family>.<verb>.v<N>")
+    if text(attributes, "dataschema", None, "") != _SCHEMA_PREFIX + kind:
         raise InputError(f"payload: 'dataschema' must be {_SCHEMA_PREFIX + kind!r}")
-    subject = _text(attributes, "subject", None, "")
+    subject = text(attributes, "subject", None, "")
     parse_name(subject)
     evidence = attributes.get("evidencestrength", "observed")
     if evidence not in EVIDENCE_STRENGTHS:
         raise InputError(f"payload: 'evidencestrength' must be one of {', '.join(EVIDENCE_STRENGTHS)}")
-    sequence = int(_text(attributes, "sequence", _SEQUENCE, "19 decimal digits"))
+    sequence = int(text(attributes, "sequence", _SEQUENCE, "19 decimal digits"))
     if not 1 <= sequence <= MAX_SEQUENCE:
         raise InputError(f"payload: 'sequence' must lie between 1 and {MAX_SEQUENCE}")
-    _text(attributes, "nonce", _HEX32, "32 lower-case hex digits")
+    text(attributes, "nonce", _HEX32, "32 lower-case hex digits")
     on_behalf_of = _optional(attributes, "onbehalfof")
     return Payload(
-        id=_text(attributes, "id", _UUID, "a UUID in lower case"),
-        actor=parse_source(_text(attributes, "source", None, "")),
+        id=text(attributes, "id", _UUID, "a UUID in lower case"),
+        actor=parse_source(text(attributes, "source", None, "")),
         type=kind,
         subject=subject,
-        occurred_at=_occurred_at(_text(attributes, "time", None, "")),
-        ledgerid=_text(attributes, "ledgerid", _HEX32, "32 lower-case hex digits"),
-        emitter=_text(attributes, "emitter", _UUID, "a UUID in lower case"),
+        occurred_at=_occurred_at(text(attributes, "time", None, "")),
+        ledgerid=text(attributes, "ledgerid", _HEX32, "32 lower-case hex digits"),
+        emitter=text(attributes, "emitter", _UUID, "a UUID in lower case"),
         sequence=sequence,
         on_behalf_of=None if on_behalf_of is None else parse_source(on_behalf_of),
         correlationid=_optional(attributes, "correlationid"),

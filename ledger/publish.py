@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ledger.application import Ledger
 from ledger.checkpoint import format_vkey, verify_checkpoint
+from ledger.crashpoints import crashpoint
 from ledger.entry import format_entry
 from ledger.errors import StorageError, VerificationError
 from ledger.stored import TreeReader
@@ -56,6 +57,7 @@ def export_tiles(ledger: Ledger, folder: Path) -> tuple[int, int]:
             raise VerificationError(f"entries from {index * TILE_WIDTH} on are missing", fault="chain")
         _write(path, format_bundle([format_entry(row.entry) for row in rows]))
         files += 1
+    crashpoint("export.tiles_written")
     _write(folder / "log.vkey", format_vkey(ledger.vkey).encode() + b"\n")
     _write(folder / "checkpoint", note)
     return head.size, files

@@ -7,19 +7,21 @@ under keys valid at its index, and `judge`. What fails is void: it changes no st
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from ledger.domain import RecordedEvent, Verdict, World, judge, make_event, signing_keys
 from ledger.domain.decisions import marks_of
-from ledger.envelope import Envelope, format_envelope, parse_signatures, verify_envelope
+from ledger.envelope import MAX_PAYLOAD, Envelope, join_envelope, parse_signatures, verify_envelope
 from ledger.errors import AuthenticationError, InputError, LedgerError, VerificationError
 from ledger.payload import Payload, parse_payload
-from ledger.stored import Row
+from ledger.stored import Fields, Row
 
-__all__ = ["ContentError", "Judged", "header_of", "judge_row", "open_row"]
+__all__ = ["ContentError", "Judged", "content_of", "judge_row", "open_fields", "open_row"]
 
 _CLOCK_TOLERANCE = 5_000_000  # microseconds an author's clock may run ahead without remark
+_HEADER_NAMES = ("actor", "emitter", "id", "item", "keys", "ledgerid", "sequence", "stream", "subject", "type")
+_HEADER = attrgetter(*_HEADER_NAMES)
 
 
 class ContentError(VerificationError):
@@ -35,38 +37,55 @@ class Judged:
     verdict: Verdict
 
 
-def header_of(payload: Payload, stream: str, keys: Sequence[str]) -> dict[str, object]:
-    """The header fields that the signed payload determines; append writes them, verify compares them."""
-    return {
-        "actor": payload.actor,
-        "emitter": payload.emitter,
-        "id": payload.id,
-        "item": 0,
-        "keys": tuple(keys),
-        "ledgerid": payload.ledgerid,
-        "sequence": payload.sequence,
-        "stream": stream,
-        "subject": payload.subject,
-        "type": payload.type,
-    }
+def _signed_header(payload: Payload, stream: str, keys: tuple[str, ...]) -> tuple[object, ...]:
+    """The header fields that the signed payload determines, in the order of `_HEADER_NAMES`."""
+    return (
+        payload.actor, payload.emitter, payload.id, 0, keys, payload.ledgerid, payload.sequence, stream,
+        payload.subject, payload.type,
+    )  # fmt: skip
 
 
-def _content(row: Row) -> Envelope:
-    index = row.entry.index
-    if row.payload is None or row.signatures is None:
+def _content(index: int, payload: bytes | None, signatures: bytes | None, digests: tuple[str, str]) -> Envelope:
+    if payload is None or signatures is None:
         raise ContentError("its content is missing", fault="payload", index=index)
-    if hashlib.sha256(row.payload).hexdigest() != row.entry.payload:
+    if hashlib.sha256(payload).hexdigest() != digests[0]:
         raise ContentError("the payload is not the one recorded", fault="payload", index=index)
     try:
-        envelope = Envelope(row.payload, parse_signatures(row.signatures))
-        data = format_envelope(envelope)
+        if len(payload) > MAX_PAYLOAD:
+            raise InputError(f"the payload has {len(payload)} bytes; at most {MAX_PAYLOAD} are allowed")
+        envelope = Envelope(payload, parse_signatures(signatures))
     except InputError as error:
         message = f"the stored signatures cannot be read: {error.message}"
         raise ContentError(message, fault="signature", index=index) from error
-    if hashlib.sha256(data).hexdigest() != row.entry.envelope:
+    # What `parse_signatures` takes is in its only form, so it need not be written again.
+    if hashlib.sha256(join_envelope(payload, signatures)).hexdigest() != digests[1]:
         message = "the signatures are not the ones recorded"
         raise ContentError(message, fault="signature", index=index)
     return envelope
+
+
+def content_of(row: Row) -> Envelope:
+    """Check a row's content against the digests in its header.
+
+    Raises:
+        ContentError: it is not what was recorded.
+    """
+    return _content(row.entry.index, row.payload, row.signatures, (row.entry.payload, row.entry.envelope))
+
+
+def _typed(index: int, envelope: Envelope, header: tuple[object, ...]) -> RecordedEvent:
+    """The event of an envelope, when its header says what was signed."""
+    try:
+        event = make_event(index, parse_payload(envelope.payload), tuple([s.keyid for s in envelope.signatures]))
+    except InputError as error:
+        raise VerificationError(error.message, fault="schema", index=index) from error
+    signed = _signed_header(event.payload, event.stream, event.keys)
+    if header != signed:
+        triples = zip(_HEADER_NAMES, header, signed, strict=True)
+        name, found, wanted = next(triple for triple in triples if triple[1] != triple[2])
+        message = f"the header says {name} {found!r}, the signed payload {wanted!r}"
+        raise VerificationError(message, fault="header", index=index)
+    return event
 
 
 def open_row(row: Row) -> tuple[RecordedEvent, Envelope]:
@@ -75,17 +94,22 @@ def open_row(row: Row) -> tuple[RecordedEvent, Envelope]:
     Raises:
         VerificationError: fault ``payload``, ``signature``, ``header`` or ``schema``, with the index.
     """
-    envelope = _content(row)
-    entry, index = row.entry, row.entry.index
-    try:
-        event = make_event(index, parse_payload(envelope.payload), tuple(s.keyid for s in envelope.signatures))
-    except InputError as error:
-        raise VerificationError(error.message, fault="schema", index=index) from error
-    for name, value in header_of(event.payload, event.stream, event.keys).items():
-        if getattr(entry, name) != value:
-            message = f"the header says {name} {getattr(entry, name)!r}, the signed payload {value!r}"
-            raise VerificationError(message, fault="header", index=index)
-    return event, envelope
+    envelope = content_of(row)
+    return _typed(row.entry.index, envelope, _HEADER(row.entry)), envelope
+
+
+def open_fields(fields: Fields, ledgerid: str) -> tuple[RecordedEvent, Envelope]:
+    """As `open_row`, from a row as the store gave it, its content included; its columns are in their form.
+
+    Raises:
+        VerificationError: as `open_row`.
+    """
+    (position, stream, _, kind, actor, event_id, emitter, sequence, subject, item, keys, payload, envelope) = fields[
+        :13
+    ]
+    opened = _content(position - 1, fields[16], fields[17], (payload.hex(), envelope.hex()))
+    header = (actor, emitter, event_id, item, tuple(keys.split(",")), ledgerid, sequence, stream, subject, kind)
+    return _typed(position - 1, opened, header), opened
 
 
 def judge_row(world: World, row: Row) -> Judged:

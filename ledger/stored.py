@@ -5,16 +5,18 @@ Nothing here knows SQL: verification and judging read through `LogReader`, whate
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from ledger.entry import Entry
 from ledger.merkle import HASH_SIZE, CompactRange, perfect_root
 from ledger.tiles import TILE_WIDTH
 
 __all__ = [
+    "AuditReader",
+    "Fields",
     "HashSource",
     "Head",
     "LogIdentity",
@@ -22,9 +24,14 @@ __all__ = [
     "Row",
     "StoredCheckpoint",
     "Tile",
+    "Transfer",
     "TreeReader",
     "completed_tiles",
+    "row_of",
 ]
+
+#: One row as the store gives it.
+Fields = tuple[Any, ...]
 
 _TILE_LEVELS = 8  # a tile spans eight levels of the tree: 2**8 = TILE_WIDTH
 
@@ -77,6 +84,24 @@ class Row:
     signatures: bytes | None
 
 
+def row_of(fields: Fields, ledgerid: str) -> Row:
+    """Make a row of what a store gives.
+
+    Args:
+        fields: position, stream, revision, type, actor, id, emitter, sequence, subject, item, keys, payload digest,
+            envelope digest, prev, recorded_at, leaf hash and, when contents were asked for, payload and signatures.
+        ledgerid: of the log.
+    """
+    (position, stream, revision, kind, actor, event_id, emitter, sequence, subject, item) = fields[:10]
+    keys, payload, envelope, prev, recorded_at, leaf_hash = fields[10:16]
+    content, signatures = fields[16:] or (None, None)
+    entry = Entry(
+        actor, emitter, bytes(envelope).hex(), event_id, position - 1, item, tuple(keys.split(",")), ledgerid,
+        bytes(payload).hex(), bytes(prev).hex(), recorded_at, revision, sequence, stream, subject, kind,
+    )  # fmt: skip
+    return Row(entry, leaf_hash, content, signatures)
+
+
 @dataclass(frozen=True, slots=True)
 class Tile:
     """A full tile: 256 hashes and the root over them."""
@@ -93,6 +118,21 @@ class StoredCheckpoint:
 
     size: int
     note: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """What made a store a copy of another; with it a store begins closed.
+
+    Attributes:
+        kind: ``copy``, ``backup`` or ``restore``.
+        token: 32 hex digits that name this very copy.
+        manifest: what a backup says of itself, as JSON; empty for the others.
+    """
+
+    kind: str
+    token: str
+    manifest: bytes = b""
 
 
 class LogReader(Protocol):
@@ -141,17 +181,52 @@ class LogReader(Protocol):
     def last_checkpoint(self) -> StoredCheckpoint | None:
         """The largest signed head."""
 
+    def successor(self) -> tuple[str, bytes] | None:
+        """Where the ledger has moved and the signed note that says so, None while this store takes entries."""
+
     def snapshot(self) -> AbstractContextManager[None]:
         """A block in which everything read is of one moment, whoever appends meanwhile."""
 
-    def repeated_ids(self) -> Sequence[int]:
+
+class AuditReader(LogReader, Protocol):
+    """What a verification of the whole log asks beside `LogReader`.
+
+    Where there is an ``after``, it is a number of entries at the beginning that are not asked about.
+    """
+
+    def span(self, start: int, stop: int, *, contents: bool) -> Sequence[Fields]:
+        """Rows with ``start`` <= index < ``stop``, in order, as `row_of` takes them."""
+
+    def structure_faults(self, *, deep: bool = True) -> Sequence[str]:
+        """What is wrong with tables and indexes themselves, so that reading one way and another could differ.
+
+        Args:
+            deep: compare every index with its table too, which takes a walk over everything.
+        """
+
+    def counts(self, after: int = 0) -> tuple[int, int, int, int]:
+        """Numbers of entries and contents with index >= ``after``, of full tiles, and of tiles no log reaches."""
+
+    def repeated_ids(self, after: int = 0) -> Sequence[int]:
         """Indexes of entries whose author's id stands at an earlier entry too, at most ten."""
 
-    def structure_faults(self) -> Sequence[str]:
-        """What is wrong with tables and indexes themselves, so that reading one way and another could differ."""
+    def revision_faults(self, after: int) -> Sequence[tuple[int, int]]:
+        """The first entries whose revision does not follow the one before in their stream.
 
-    def counts(self) -> tuple[int, int, int, int]:
-        """Numbers of rows of entries, contents, full tiles, and tiles at levels no log reaches."""
+        Returns:
+            (index, revision before it) in order of the index.
+        """
+
+    def recurring_datasets(self, after: int) -> Collection[str]:
+        """Streams of data sets in which some subject stands more than once."""
+
+    def sequence_faults(self, after: int) -> tuple[Sequence[int], Sequence[tuple[int, int]]]:
+        """What is wrong with emitters' numbers.
+
+        Returns:
+            Indexes of the first entries whose number their emitter had used before, and for each emitter some of whose
+            numbers are missing (index of an entry of its, how many).
+        """
 
 
 class HashSource(Protocol):

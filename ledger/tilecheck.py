@@ -33,27 +33,58 @@ class TileCheck:
         self._filled: list[int] = []
         self.count = 0
 
+    def resume(self, size: int) -> None:
+        """Go on behind the first ``size`` leaves, taking the hashes of tiles that are not full yet from the store."""
+        level, leaves = 0, size
+        while leaves:
+            full, rest = divmod(leaves, TILE_WIDTH)
+            start, stop = leaves - rest, leaves
+            found = self._log.tile_roots(level - 1, start, stop) if level else self._log.leaf_hashes(start, stop)
+            self._levels.append(list(found))
+            self._filled.append(full)
+            self.count += full
+            level, leaves = level + 1, full
+
     def add(self, leaf: bytes) -> Iterator[BadTile]:
         """Add one leaf hash.
 
         Yields:
             Tiles it completed that are missing or differ.
         """
-        level, value = 0, leaf
-        while True:
-            if level == len(self._levels):
-                self._levels.append([])
-                self._filled.append(0)
-            self._levels[level].append(value)
-            if len(self._levels[level]) < TILE_WIDTH:
-                return
-            hashes, self._levels[level] = self._levels[level], []
-            index = self._filled[level]
-            self._filled[level] += 1
-            self.count += 1
-            value = perfect_root(hashes)
-            stored = self._log.tile(level, index)
-            if stored is None or stored.hashes != b"".join(hashes) or stored.root != value:
-                what = "is missing" if stored is None else "differs from the entries"
-                yield BadTile(index * TILE_WIDTH ** (level + 1), f"the tile {level}/{index} {what}")
-            level += 1
+        return self._push(0, leaf)
+
+    def add_tile(self, hashes: bytes, root: bytes) -> Iterator[BadTile]:
+        """Add the leaf hashes of a whole tile, where a tile begins.
+
+        Args:
+            hashes: 256 leaf hashes.
+            root: the hash over them.
+
+        Yields:
+            Tiles it completed that are missing or differ.
+        """
+        self._level(0)
+        return self._full(0, hashes, root)
+
+    def _level(self, level: int) -> list[bytes]:
+        if level == len(self._levels):
+            self._levels.append([])
+            self._filled.append(0)
+        return self._levels[level]
+
+    def _push(self, level: int, value: bytes) -> Iterator[BadTile]:
+        hashes = self._level(level)
+        hashes.append(value)
+        if len(hashes) == TILE_WIDTH:
+            self._levels[level] = []
+            yield from self._full(level, b"".join(hashes), perfect_root(hashes))
+
+    def _full(self, level: int, hashes: bytes, root: bytes) -> Iterator[BadTile]:
+        index = self._filled[level]
+        self._filled[level] += 1
+        self.count += 1
+        stored = self._log.tile(level, index)
+        if stored is None or stored.hashes != hashes or stored.root != root:
+            what = "is missing" if stored is None else "differs from the entries"
+            yield BadTile(index * TILE_WIDTH ** (level + 1), f"the tile {level}/{index} {what}")
+        yield from self._push(level + 1, root)

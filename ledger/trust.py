@@ -7,6 +7,7 @@ never counts as "nothing known yet".
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import tempfile
@@ -15,6 +16,7 @@ from typing import Any
 
 from ledger.checkpoint import TYPE_ED25519, Checkpoint, format_vkey, parse_vkey, verify_checkpoint
 from ledger.config import state_folder
+from ledger.crashpoints import crashpoint
 from ledger.errors import LedgerError, TrustStateError
 from ledger.identity import Trust
 from ledger.strictjson import format_json, parse_json
@@ -25,20 +27,38 @@ _FIELDS = {"genesis", "ledgerid", "origin", "vkeys"}
 _HEX = {"genesis": re.compile(r"[0-9a-f]{64}"), "ledgerid": re.compile(r"[0-9a-f]{32}")}
 
 
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _make_folder(folder: Path) -> None:
+    made = [missing for missing in (folder, *folder.parents) if not missing.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for missing in made:
+        _sync_folder(missing.parent)
+
+
 def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Replace a file so that a crash leaves the old or the new one, never half of either."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Replace a file, durably, so that a crash leaves the old or the new one, never half of either."""
+    _make_folder(path.parent)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        crashpoint("file.written")
         os.chmod(name, mode)  # noqa: PTH101 - beside mkstemp and replace
         os.replace(name, path)  # noqa: PTH105
+        crashpoint("file.renamed")
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+    _sync_folder(path.parent)  # a new name lasts only once its folder is written
 
 
 def write_trust(path: Path, trust: Trust) -> None:
@@ -137,9 +157,21 @@ class RememberedHead:
         known = self.recall()
         if known is None or seen.size > known.size:
             try:
-                write_atomically(self.path, note)
+                self._keep(seen, note)
             except OSError as error:
                 raise TrustStateError(
                     f"the head last seen cannot be kept in {self.path}: {error.strerror}",
                     hint="Make the folder writable: without it a rollback of the store goes unseen.",
                 ) from error
+
+    def _keep(self, seen: Checkpoint, note: bytes) -> None:
+        """Keep a head unless another process has kept a larger one meanwhile."""
+        _make_folder(self.path.parent)
+        descriptor = os.open(self.path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            known = self.recall()
+            if known is None or seen.size > known.size:
+                write_atomically(self.path, note)
+        finally:
+            os.close(descriptor)

@@ -32,7 +32,7 @@ _AUTHORITY_KINDS = ("ledger:", "actor:")
 class _Fold:
     """States of one stream after each of its entries, as far as they were fetched; the oldest may be gone."""
 
-    fetched: int = 0  # rows with index below this are known
+    fetched: int = -1  # rows with index below this are known; -1 before the first look
     pending: deque[Row] = field(default_factory=deque)
     indexes: list[int] = field(default_factory=list)  # a state changed after this index
     states: list[State | None] = field(default_factory=list)
@@ -140,9 +140,9 @@ class StoreWorld:
             return
         size = max(self.size, index)
         unchanged = stream.startswith(_AUTHORITY_KINDS) and fold.fetched > self.authority
-        if not unchanged or fold.fetched == 0:
+        if not unchanged or fold.fetched < 0:
             known = fold.revisions[-1][1] if fold.revisions else 0
-            rows = self._log.stream_rows(stream, fold.fetched, size, known)
+            rows = self._log.stream_rows(stream, max(fold.fetched, 0), size, known)
             fold.pending.extend(rows)
             fold.revisions.extend((row.entry.index, row.entry.revision) for row in rows)
         fold.fetched = size

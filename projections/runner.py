@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ledger.application import Ledger
+from ledger.crashpoints import crashpoint
 from ledger.errors import LedgerError, VerificationError
 from ledger.replay import Judged
 from ledger.worlds import StoreWorld
@@ -128,6 +129,7 @@ class Runner:
             if not self.views.apply(projection, rows, at.size, new, suffix):
                 at = self.views.position(projection, suffix) or Position(0, "", projection.version)
                 continue
+            crashpoint("view.committed")
             at = new
             if progress is not None:
                 progress(at.size, size)

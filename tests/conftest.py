@@ -3,7 +3,7 @@
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -49,6 +49,27 @@ def postgres_url(postgres_dsn: str) -> Iterator[str]:
     with psycopg.connect(postgres_dsn, autocommit=True) as connection:
         connection.execute("SET lock_timeout = '15s'")
         connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
+
+
+@pytest.fixture
+def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], str]]:
+    """Gives the URL of another store that nobody has made yet, of the kind asked for, as often as it is called."""
+    schemas: list[str] = []
+    files = iter(range(100))
+
+    def make(kind: str) -> str:
+        if kind == "sqlite":
+            return f"sqlite:///{tmp_path / f'store-{next(files)}.db'}"
+        dsn = request.getfixturevalue("postgres_dsn")
+        schemas.append(f"test_{uuid.uuid4().hex[:16]}")
+        return f"{dsn}{'&' if '?' in dsn else '?'}schema={schemas[-1]}"
+
+    yield make
+    if schemas:
+        with psycopg.connect(request.getfixturevalue("postgres_dsn"), autocommit=True) as connection:
+            connection.execute("SET lock_timeout = '15s'")
+            for schema in schemas:
+                connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 from ledger import checkpoint as cps  # noqa: E402
 from ledger import entry as entries  # noqa: E402
 from ledger import envelope as envelopes  # noqa: E402
-from ledger import keys, merkle, names, proof, strictjson, tiles  # noqa: E402
+from ledger import keys, merkle, names, proof, strictjson, successor, tiles  # noqa: E402
 from ledger.errors import InputError  # noqa: E402
 
 VECTORS = ROOT / "tests" / "vectors"
@@ -436,6 +436,23 @@ def make_proof() -> dict[str, Any]:
     }
 
 
+def make_successor() -> dict[str, Any]:
+    """The word that the published tree goes on in another store."""
+    copy, place = "0123456789abcdef0123456789abcdef", "postgresql://ledger:***@db.example/ml?schema=ml_ledger"
+    root = merkle.root_hash(Leaves(7), 7)
+    moved = successor.Successor(ORIGIN, LEDGERID, 7, root, copy, place)
+    return {
+        "about": "the tree of seven leaves of merkle.json goes on elsewhere; log key: label 'log seed'",
+        "origin": ORIGIN,
+        "ledgerid": LEDGERID,
+        "size": 7,
+        "copy": copy,
+        "store": place,
+        "text": successor.format_successor(moved),
+        "note": successor.sign_successor(moved, signer("log seed")).decode(),
+    }
+
+
 FILES: dict[str, Callable[[], dict[str, Any]]] = {
     "strictjson.json": make_strictjson,
     "names.json": make_names,
@@ -446,6 +463,7 @@ FILES: dict[str, Callable[[], dict[str, Any]]] = {
     "tiles.json": make_tiles,
     "checkpoint.json": make_checkpoint,
     "proof.json": make_proof,
+    "successor.json": make_successor,
 }
 
 

@@ -90,8 +90,7 @@ def makers_of(world: World, version: VersionState, request_actors: Iterable[str]
 
 def passed_evaluation(version: VersionState) -> bool:
     """Whether some evaluation passed and the last one of no suite failed."""
-    last = {evaluation.suite: evaluation.verdict for evaluation in version.evaluations}
-    return any(e.verdict == "pass" for e in version.evaluations) and "fail" not in last.values()
+    return version.passed is not None and all(e.verdict != "fail" for e in version.evaluations)
 
 
 def independent(world: World, approvers: Iterable[str], makers: Iterable[str] | None) -> bool | None:

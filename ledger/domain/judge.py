@@ -14,7 +14,10 @@ from ledger.errors import AuthenticationError, InputError, LedgerError
 from ledger.events import Category
 from ledger.keys import PublicKey
 
-__all__ = ["Verdict", "judge", "signing_keys"]
+__all__ = ["KEPT", "Verdict", "judge", "reads_body", "signing_keys"]
+
+#: Kinds of subject whose states judging reads. Runs too, but only those that a version names.
+KEPT = frozenset({"ledger", "actor", "model", "dataset"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Verdict:
     kind: Literal["valid", "void", "opaque"]
     error: LedgerError | None = None
     marks: tuple[str, ...] = ()
-    keys: Mapping[str, PublicKey] = field(default_factory=dict)
+    keys: Mapping[str, PublicKey] = field(default_factory=dict, compare=False)
 
     @property
     def fault(self) -> str:
@@ -64,6 +67,17 @@ def _check_principal(world: World, event: RecordedEvent) -> None:
     behalf = event.payload.on_behalf_of
     if behalf is not None and actor_of(world, behalf) is None:
         raise AuthenticationError(f"it was done on behalf of {behalf!r}, who is not enrolled in this ledger")
+
+
+def reads_body(event: RecordedEvent) -> bool:
+    """Whether `judge` reads an event's body, or a later judgement the state that the body changes.
+
+    For any other event the verdict rests on who wrote it, for whom, with which keys, of what type, and on the kind of
+    its subject.
+    """
+    if event.kind is None:
+        return False
+    return event.subject.kind in KEPT or event.kind.category in (Category.AUTHORITY, Category.DECISION)
 
 
 def judge(world: World, event: RecordedEvent) -> Verdict:

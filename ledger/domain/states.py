@@ -145,7 +145,12 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class VersionState:
-    """One version of a model."""
+    """One version of a model.
+
+    Attributes:
+        evaluations: the last evaluation of each suite, oldest first; what was said before no longer stands.
+        passed: index of the last evaluation that passed, None when none ever did.
+    """
 
     digest: str
     owner: str
@@ -154,6 +159,7 @@ class VersionState:
     index: int
     authors: frozenset[str]
     evaluations: tuple[Evaluation, ...] = ()
+    passed: int | None = None
     requests: MappingProxyType[str, ApprovalRequest] = field(default_factory=_no_requests)
     approvals: tuple[Approval, ...] = ()
 
@@ -256,7 +262,9 @@ def _evolve_version(version: VersionState, event: RecordedEvent) -> VersionState
             # An evaluation of other bytes says nothing about this version.
             if body.digest in (None, version.digest):
                 found = Evaluation(event.index, body.suite or "", body.verdict)
-                return replace(version, evaluations=(*version.evaluations, found))
+                others = (known for known in version.evaluations if known.suite != found.suite)
+                passed = event.index if found.verdict == "pass" else version.passed
+                return replace(version, evaluations=(*others, found), passed=passed)
         case ApprovalRequested() as body:
             request = ApprovalRequest(payload.id, event.index, body.environment, body.digest, _actors(event))
             return replace(version, requests=_with(version.requests, payload.id, request))

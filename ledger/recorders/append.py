@@ -159,8 +159,8 @@ class Transaction(Protocol):
     def now(self) -> int:
         """The store's clock, microseconds since the Unix epoch."""
 
-    def look_up(self, event: SignedStoredEvent) -> Found:
-        """What the log holds of an event's names."""
+    def look_up(self, events: Sequence[SignedStoredEvent]) -> Sequence[Found]:
+        """What the log holds of each event's names."""
 
     def find(self, event_id: str, actor: str) -> Row | None:
         """The row of an author's event id."""
@@ -308,7 +308,7 @@ class _Chain:
 
 def _append_unit(tx: Transaction, unit: Unit, chain: _Chain) -> list[StoredAt]:
     check_repeats(unit)
-    found = [tx.look_up(event) for event in unit.events]
+    found = tx.look_up(unit.events)
     known = [
         None if unit.fixed or at.position is None else _known(tx, event)
         for event, at in zip(unit.events, found, strict=True)

@@ -1,8 +1,9 @@
 """Group commit: appends that are asked for at the same time share one transaction, each with its own outcome.
 
-There is no thread of its own. Whoever waits first while nobody leads becomes the leader: it appends what is waiting,
-its own unit among it, and then hands the lead to the next one who waits. While a commit is on its way to the disk the
-next group gathers, so a group is as large as the disk is slow, and nobody waits for company.
+There is no thread of its own. Whoever waits first while nobody leads becomes the leader: it makes and appends what is
+waiting, its own unit among it, and then hands the lead to the next one who waits. While a commit is on its way to the
+disk the next group gathers, so a group is as large as the disk is slow, and nobody waits for company. That the leader
+also makes the others' units (signs and judges them) saves them from taking turns at the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ledger.recorders.append import StoredAt, Unit
 
 __all__ = ["MAX_GROUP", "MAX_WAITING", "GroupCommit", "Outcome", "Ticket"]
 
-#: Events in one transaction at most, unless a single unit has more: this caps how long a commit takes.
+#: Events after which no more units are taken into a transaction: this caps how long a commit takes.
 MAX_GROUP = 256
 #: Units that may wait; whoever comes then waits for a place, and is refused after a time.
 MAX_WAITING = 4096
@@ -32,16 +33,16 @@ class Ticket:
     """A unit on its way.
 
     Args:
-        unit: what is appended.
+        make: makes the unit, or None when there is nothing to append; called by the leader.
         stored: called by the leader, in log order, when the unit was appended.
     """
 
-    __slots__ = ("outcome", "sleeps", "stored", "turn", "unit")
+    __slots__ = ("make", "outcome", "sleeps", "stored", "turn")
 
-    def __init__(self, unit: Unit, stored: Callable[[Sequence[StoredAt]], None]) -> None:
-        self.unit = unit
+    def __init__(self, make: Callable[[], Unit | None], stored: Callable[[Sequence[StoredAt]], None]) -> None:
+        self.make = make
         self.stored = stored
-        self.outcome: Outcome | None = None
+        self.outcome: Outcome | Exception | None = None
         self.sleeps = False
         self.turn = threading.Lock()  # held but while its thread is to wake
         self.turn.acquire()
@@ -81,15 +82,19 @@ class GroupCommit:
         self._waiting: deque[Ticket] = deque()
         self._led = False
 
-    def enqueue(self, unit: Unit, stored: Callable[[Sequence[StoredAt]], None]) -> Ticket:
-        """Put a unit into the queue; the caller must then `wait` for the ticket.
+    def enqueue(self, make: Callable[[], Unit | None], stored: Callable[[Sequence[StoredAt]], None]) -> Ticket:
+        """Take a place in the queue; the caller must then `wait` for the ticket.
+
+        Args:
+            make: see `Ticket`.
+            stored: see `Ticket`.
 
         Raises:
             StorageError: the queue stayed full; nothing was appended.
         """
         if self._pid != os.getpid():
             self._begin()  # after a fork: what waits there waits in the parent
-        ticket = Ticket(unit, stored)
+        ticket = Ticket(make, stored)
         with self._changed:
             if len(self._waiting) >= self._max_waiting and not self._changed.wait_for(self._has_room, self._patience):
                 raise StorageError(
@@ -105,6 +110,9 @@ class GroupCommit:
     def wait(self, ticket: Ticket) -> Outcome:
         """Wait until a ticket's unit was appended or refused, doing the work when nobody else does.
 
+        Returns:
+            Where the unit's events stand (nothing when there was no unit), or why it was refused.
+
         Raises:
             StorageError: the store failed; see its ``outcome_unknown``.
         """
@@ -117,8 +125,10 @@ class GroupCommit:
         except BaseException:
             self._give_up(ticket)
             raise
-        if isinstance(ticket.outcome, StorageError):
-            raise copy.copy(ticket.outcome)  # the group shares it, and a traceback belongs to one thread
+        if isinstance(ticket.outcome, Exception) and (
+            isinstance(ticket.outcome, StorageError) or not isinstance(ticket.outcome, LedgerError)
+        ):
+            raise ticket.outcome
         return ticket.outcome
 
     def _leads(self, ticket: Ticket) -> bool:
@@ -133,7 +143,7 @@ class GroupCommit:
     def _lead(self, ticket: Ticket) -> None:
         try:
             while ticket.outcome is None:
-                self._append_group(self._next_group())
+                self._append_group()
         finally:
             with self._changed:
                 self._led = False
@@ -157,31 +167,16 @@ class GroupCommit:
         ticket.sleeps = False
         ticket.turn.release()
 
-    def _next_group(self) -> list[Ticket]:
+    def _append_group(self) -> None:
         group: list[Ticket] = []
-        events = 0
-        names: set[tuple[str, str]] = set()
-        with self._changed:
-            while self._waiting:
-                unit = self._waiting[0].unit
-                mine = {(event.id, event.actor) for event in unit.events}
-                # Two units with one id go one after the other: the second one's answer is the first one's receipt.
-                if group and (events + len(unit.events) > MAX_GROUP or names & mine):
-                    break
-                events += len(unit.events)
-                names |= mine
-                group.append(self._waiting.popleft())
-            self._changed.notify_all()
-        return group
-
-    def _append_group(self, group: Sequence[Ticket]) -> None:
         try:
-            outcomes = self._store.append([ticket.unit for ticket in group])
-            for ticket, outcome in zip(group, outcomes, strict=True):
+            units = self._make_units(group)
+            outcomes = self._store.append([unit for _, unit in units]) if units else ()
+            for (ticket, _), outcome in zip(units, outcomes, strict=True):
                 if not isinstance(outcome, LedgerError):
                     ticket.stored(outcome)
                 ticket.outcome = outcome
-        except StorageError as error:
+        except LedgerError as error:  # the store failed, or the ledger has moved to another one
             self._fail(group, error)
         except BaseException as error:
             # An interrupt of the leader, or a bug: the others' appends may or may not have been recorded.
@@ -194,8 +189,33 @@ class GroupCommit:
                     if ticket.sleeps:
                         self._wake(ticket)
 
+    def _make_units(self, group: list[Ticket]) -> list[tuple[Ticket, Unit]]:
+        """Take tickets into the group and make their units; what cannot be made has its outcome at once."""
+        units: list[tuple[Ticket, Unit]] = []
+        events = 0
+        while events < MAX_GROUP and (ticket := self._next()) is not None:
+            group.append(ticket)
+            try:
+                unit = ticket.make()
+            except Exception as error:  # noqa: BLE001 - it belongs to the thread that waits for this ticket
+                ticket.outcome = error
+                continue
+            if unit is None:
+                ticket.outcome = []
+                continue
+            events += len(unit.events)
+            units.append((ticket, unit))
+        return units
+
+    def _next(self) -> Ticket | None:
+        with self._changed:
+            if not self._waiting:
+                return None
+            self._changed.notify()
+            return self._waiting.popleft()
+
     @staticmethod
-    def _fail(group: Sequence[Ticket], error: StorageError) -> None:
+    def _fail(group: Sequence[Ticket], error: LedgerError) -> None:
         for ticket in group:
             if ticket.outcome is None:
-                ticket.outcome = error
+                ticket.outcome = copy.copy(error)  # a traceback belongs to one thread

@@ -15,11 +15,12 @@ from psycopg import errors, sql
 from ledger.crashpoints import crashpoint
 from ledger.errors import ConfigurationError, ConflictError, LedgerError
 from ledger.recorders.append import StoredAt, Unit, check_repeats
-from ledger.recorders.postgres_append import call_append, functions_sql, separate
+from ledger.recorders.layouts import POSTGRES_TABLES, postgres_routines
+from ledger.recorders.postgres_append import call_append, separate
 from ledger.recorders.postgres_cas import append_by_swap
 from ledger.recorders.postgres_store import PostgresStore
-from ledger.recorders.sql import FORMAT_VERSION, SqlRecorder
-from ledger.stored import Head, LogIdentity
+from ledger.recorders.sql import SqlRecorder
+from ledger.stored import Head, LogIdentity, Transfer
 
 __all__ = ["PostgresRecorder"]
 
@@ -51,11 +52,11 @@ BEGIN
 END $body$;
 CREATE TRIGGER head_forward BEFORE UPDATE ON {s}.head FOR EACH ROW EXECUTE FUNCTION {s}.head_forward();
 CREATE TRIGGER head_kept BEFORE DELETE OR TRUNCATE ON {s}.head FOR EACH STATEMENT EXECUTE FUNCTION {s}.forbid();
-"""
-_APPEND_ONLY = """
-CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {s}.{t}
-    FOR EACH STATEMENT EXECUTE FUNCTION {s}.forbid();
-"""
+""" + "".join(
+    f"CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {{s}}.{table} "
+    "FOR EACH STATEMENT EXECUTE FUNCTION {s}.forbid();\n"
+    for table in ("log", "entry", "content", "tile", "checkpoint")
+)
 
 
 class PostgresRecorder(SqlRecorder):
@@ -74,7 +75,7 @@ class PostgresRecorder(SqlRecorder):
         self._has_functions: bool | None = None
         super().__init__(self.store, clock)
 
-    def create(self, identity: LogIdentity) -> None:
+    def create(self, identity: LogIdentity, transfer: Transfer | None = None) -> None:
         """Create the schema with an empty log, in one transaction.
 
         Where the role may not make functions, the log has neither the server-side append (`postgres_cas` does its
@@ -86,18 +87,21 @@ class PostgresRecorder(SqlRecorder):
         with self._writing():
             connection = self.store.connect()
             connection.execute(_DDL.format(s=self.schema).encode())
+            self.run_ddl(POSTGRES_TABLES)
             try:
                 with connection.transaction():  # a savepoint
-                    connection.execute(self._functions_ddl().encode())
+                    self.run_ddl(_TRIGGERS + postgres_routines())
             except errors.InsufficientPrivilege:
                 self._has_functions = False
-            self._run("INSERT INTO $log VALUES (1, ?, ?, ?)", (identity.ledgerid, identity.origin, FORMAT_VERSION))
-            self._run("INSERT INTO $head VALUES (1, 0, ?, ?, 0, -1)", (bytes(32), b""))
+            self._first_rows(identity, transfer)
 
-    def _functions_ddl(self) -> str:
-        tables = ("log", "entry", "content", "tile", "checkpoint")
-        triggers = _TRIGGERS.format(s=self.schema) + "".join(_APPEND_ONLY.format(s=self.schema, t=t) for t in tables)
-        return triggers + functions_sql(self.schema)
+    def exists(self) -> bool:
+        """See `SqlRecorder.exists`."""
+        return bool(self._run("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = ?", (self.schema,)))
+
+    def run_ddl(self, statements: str) -> None:
+        """See `SqlRecorder.run_ddl`."""
+        self.store.connect().execute(statements.replace("{s}", self.schema).encode())
 
     @property
     def has_functions(self) -> bool:

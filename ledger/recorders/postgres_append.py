@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from importlib.resources import files
 
 import psycopg
 from psycopg.types.string import BytesBinaryDumper
@@ -16,24 +15,20 @@ from psycopg.types.string import BytesBinaryDumper
 from ledger.errors import InputError, LedgerError
 from ledger.mapper import SignedStoredEvent
 from ledger.recorders.append import StaleReadError, StoredAt, Unit, clock_behind, id_taken, names_of, number_taken
+from ledger.recorders.layouts import refused
 
-__all__ = ["call_append", "explain_refusal", "functions_sql", "separate", "use_arrays"]
+__all__ = ["call_append", "explain_refusal", "separate", "use_arrays"]
 
 # SQLSTATEs of our own, raised by the function.
 _CLOCK_BEHIND = "MU001"
 _OUT_OF_BOUNDS = "MU002"
+_CLOSED = "MU003"
 
 _TYPES = (
     "int4", "int8", "text", "int4", "int4", "int8", "int4", "text", "text", "text", "text", "text", "int8", "text",
     "int4", "text", "bytea", "bytea", "bool", "bytea", "bytea",
 )  # fmt: skip
 _PARAMETERS = ", ".join(f"%s::{kind}[]" for kind in _TYPES)
-
-
-def functions_sql(schema: str) -> str:
-    """The functions' definitions for one schema."""
-    text = (files("ledger.recorders") / "postgres_functions.sql").read_text(encoding="utf-8")
-    return text.replace(":schema", schema)
 
 
 # -- arrays in PostgreSQL's binary form --------------------------------------------------------------
@@ -231,4 +226,6 @@ def explain_refusal(error: psycopg.Error) -> LedgerError | None:
         return clock_behind(int(now), int(last))
     if error.sqlstate == _OUT_OF_BOUNDS:
         return InputError("an event is out of the bounds of an entry (docs/FORMAT.md)")
+    if error.sqlstate == _CLOSED:
+        return refused(int(str(error).splitlines()[0].rpartition(" ")[2]))
     return None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ledger.errors import LedgerError, StorageError
 from ledger.mapper import SignedStoredEvent
 from ledger.recorders.append import Found, StoredAt, Unit, append_units
+from ledger.recorders.layouts import moved_to
 from ledger.stored import Head, Row, Tile
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ __all__ = ["append_by_swap"]
 _ATTEMPTS = 200
 _SWAP = """
 WITH moved AS (UPDATE $head SET size = ?, last_leaf = ?, peaks = ?, recorded_at = ?, authority = ?
-               WHERE id = 1 AND size = ? AND last_leaf = ? AND authority = ? RETURNING id),
+               WHERE id = 1 AND size = ? AND last_leaf = ? AND authority = ?
+                   AND NOT EXISTS (SELECT 1 FROM $successor) RETURNING id),
 entries AS (INSERT INTO $entry (position, stream, revision, type, actor, id, emitter, sequence, subject, item, keys,
                                 payload, envelope, prev, recorded_at, leaf_hash)
     SELECT i.* FROM moved, unnest(?::int8[], ?::text[], ?::int8[], ?::text[], ?::text[], ?::text[], ?::text[],
@@ -52,8 +54,8 @@ class _Plan:
     def now(self) -> int:
         return self._recorder.now()
 
-    def look_up(self, event: SignedStoredEvent) -> Found:
-        return self._recorder.look_up(event)
+    def look_up(self, events: Sequence[SignedStoredEvent]) -> Sequence[Found]:
+        return self._recorder.look_up(events)
 
     def find(self, event_id: str, actor: str) -> Row | None:
         return self._recorder.find(event_id, actor)
@@ -117,4 +119,7 @@ def _append_one(recorder: PostgresRecorder, unit: Unit) -> list[StoredAt] | Ledg
             return outcome
         if plan.swap():
             return outcome
+        successor = recorder.successor()
+        if successor is not None:
+            raise moved_to(successor[0])
     raise StorageError("others kept appending to this log", hint="Retry in a moment; nothing was appended.")

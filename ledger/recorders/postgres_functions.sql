@@ -51,8 +51,11 @@ DECLARE
     number bigint;
     good boolean;
 BEGIN
-    SELECT h.size, h.last_leaf, h.peaks, h.recorded_at, h.authority, l.ledgerid INTO STRICT head
+    SELECT h.size, h.last_leaf, h.peaks, h.recorded_at, h.authority, l.ledgerid, l.format INTO STRICT head
         FROM :schema.head h JOIN :schema.log l ON l.id = h.id WHERE h.id = 1 FOR UPDATE OF h;
+    IF head.format <= 0 THEN  -- a copy that is not finished
+        RAISE EXCEPTION 'closed %', head.format USING ERRCODE = 'MU003';
+    END IF;
     now_us := coalesce(p_now, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
     IF head.recorded_at - now_us > 5000000 THEN
         RAISE EXCEPTION 'clock % %', now_us, head.recorded_at USING ERRCODE = 'MU001';

@@ -15,6 +15,7 @@ import psycopg
 from psycopg import errors
 
 from ledger.errors import ConfigurationError, InputError, LedgerError, StorageError
+from ledger.recorders.layouts import moved_away
 from ledger.recorders.postgres_append import explain_refusal, use_arrays
 
 __all__ = ["FAILOVER_SECONDS", "PostgresStore", "explain", "split_schema"]
@@ -104,6 +105,9 @@ def explain(error: psycopg.Error) -> LedgerError:
             "this database holds no ledger in that schema", hint="Create one: muniment init --ledger URL --origin NAME"
         )
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    moved = moved_away(text) if isinstance(error, errors.RaiseException) else None
+    if moved is not None:
+        return moved
     if isinstance(error, psycopg.OperationalError) and _NOT_THERE.search(text):
         return ConfigurationError(f"PostgreSQL: {text}", hint="Check the names of database and role in the URL.")
     if isinstance(error, errors.InsufficientPrivilege):
@@ -301,6 +305,10 @@ class PostgresStore:
         """Run one portable statement once; psycopg's own errors leave it as they are."""
         cursor = self.connect().execute(self._sql(text).encode(), parameters)
         return cursor.fetchall() if cursor.description is not None else []
+
+    def run_each(self, text: str, parameters: Sequence[Fields]) -> list[Fields]:
+        """Run one portable statement for each tuple of parameters and return all rows."""
+        return [row for fields in parameters for row in self.run(text, fields)]
 
     def run_many(self, text: str, parameters: Sequence[Fields]) -> None:
         """Run one portable statement for each tuple of parameters."""

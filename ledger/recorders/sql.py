@@ -23,24 +23,17 @@ from eventsourcing.persistence import (
     Tracking,
 )
 
-from ledger.entry import Entry
+from ledger.crashpoints import crashpoint
 from ledger.errors import ConfigurationError, ConflictError, InputError, LedgerError
 from ledger.mapper import SignedStoredEvent
 from ledger.recorders.append import Found, StoredAt, Unit, append_units
-from ledger.stored import Head, LogIdentity, Row, StoredCheckpoint, Tile
+from ledger.recorders.audit_sql import COLUMNS, FROM, AuditSql
+from ledger.recorders.layouts import FORMAT_VERSION, refused
+from ledger.stored import Head, LogIdentity, Row, StoredCheckpoint, Tile, Transfer, row_of
 
 __all__ = ["FORMAT_VERSION", "Fields", "SqlRecorder", "SqlStore"]
 
-#: Version of the stored layout; another one needs `muniment admin migrate`.
-FORMAT_VERSION = 1
-
-_COLUMNS = (
-    "e.position", "e.stream", "e.revision", "e.type", "e.actor", "e.id", "e.emitter", "e.sequence", "e.subject",
-    "e.item", "e.keys", "e.payload", "e.envelope", "e.prev", "e.recorded_at", "e.leaf_hash",
-    "c.payload", "c.signatures",
-)  # fmt: skip
 _TEXTS = frozenset({"e.stream", "e.type", "e.actor", "e.id", "e.emitter", "e.subject", "e.keys", "ledgerid", "origin"})
-_FROM = "FROM $entry e LEFT JOIN $content c ON c.position = e.position"
 _POLL_SECONDS = 0.1
 _HEAD = "SELECT size, last_leaf, peaks, recorded_at, authority, id FROM $head"
 _SET_HEAD = "UPDATE $head SET size = ?, last_leaf = ?, peaks = ?, recorded_at = ?, authority = ?"
@@ -59,6 +52,9 @@ class SqlStore(Protocol):
     def run(self, text: str, parameters: Fields = ()) -> list[Fields]:
         """Run one portable statement and return its rows; failures are `StorageError`."""
 
+    def run_each(self, text: str, parameters: Sequence[Fields]) -> list[Fields]:
+        """Run one portable statement for each tuple of parameters and return all rows."""
+
     def run_many(self, text: str, parameters: Sequence[Fields]) -> None:
         """Run one portable statement for each tuple of parameters."""
 
@@ -72,17 +68,19 @@ class SqlStore(Protocol):
         """Close the connection."""
 
 
-class SqlRecorder(ProcessRecorder):
+class SqlRecorder(AuditSql, ProcessRecorder):
     """Recorder and reader of one log over a SQL connection guarded by one lock.
 
-    Implements the library's abstract recorders directly, `stored.LogReader` for verification and
+    Implements the library's abstract recorders directly, `stored.AuditReader` for verification and
     `append.Transaction` for appending.
     """
 
     backend: ClassVar[str]
 
     def __init__(self, store: SqlStore, clock: Callable[[], int] | None = None) -> None:
+        self.sql = store  # for the modules beside this one, which copy and migrate
         self._run = store.run
+        self._run_each = store.run_each
         self._run_many = store.run_many
         self._writing = store.writing
         self.snapshot = store.reading
@@ -97,8 +95,24 @@ class SqlRecorder(ProcessRecorder):
         """The store's clock inside the transaction, microseconds since the Unix epoch."""
 
     @abstractmethod
-    def create(self, identity: LogIdentity) -> None:
-        """Create the tables of a new log; the only place with DDL."""
+    def create(self, identity: LogIdentity, transfer: Transfer | None = None) -> None:
+        """Create the tables of a new log; with a transfer, one that stays closed until `copying.open_store`."""
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Whether anything is where the tables would be made."""
+
+    @abstractmethod
+    def run_ddl(self, statements: str) -> None:
+        """Run the statements of a step from one layout to the next, inside the caller's transaction."""
+
+    def _first_rows(self, identity: LogIdentity, transfer: Transfer | None) -> None:
+        version = FORMAT_VERSION if transfer is None else -FORMAT_VERSION
+        self._run("INSERT INTO $log VALUES (1, ?, ?, ?)", (identity.ledgerid, identity.origin, version))
+        self._run("INSERT INTO $head VALUES (1, 0, ?, ?, 0, -1)", (bytes(32), b""))
+        if transfer is not None:
+            row = (transfer.kind, transfer.token, transfer.manifest)
+            self._run("INSERT INTO $transfer VALUES (1, ?, ?, ?)", row)
 
     @abstractmethod
     def append(self, units: Sequence[Unit]) -> list[list[StoredAt] | LedgerError]:
@@ -122,11 +136,19 @@ class SqlRecorder(ProcessRecorder):
                 raise ConfigurationError("this store holds no ledger", hint="Create one: muniment init --origin NAME")
             _, version, ledgerid, origin = found[0]
             if version != FORMAT_VERSION:
-                raise ConfigurationError(
-                    f"this store has layout {version}, and this Muniment reads layout {FORMAT_VERSION}"
-                )
+                kinds = self._run("SELECT kind FROM $transfer") if version == -FORMAT_VERSION else []
+                raise refused(version, kinds[0][0] if kinds else "")
             self._identity = LogIdentity(ledgerid, origin)
         return self._identity
+
+    def admit(self, identity: LogIdentity) -> None:
+        """Read a closed store as this log's; for `copying`, which knows what it is."""
+        self._identity = identity
+
+    def successor(self) -> tuple[str, bytes] | None:
+        """See `LogReader.successor`."""
+        found = self._run("SELECT place, note FROM $successor")
+        return (found[0][0], found[0][1]) if found else None
 
     def head(self) -> Head:
         """The head row."""
@@ -136,30 +158,10 @@ class SqlRecorder(ProcessRecorder):
         return Head(*found[0][:5])
 
     def _row(self, fields: Fields) -> Row:
-        (position, stream, revision, kind, actor, event_id, emitter, sequence, subject, item) = fields[:10]
-        keys, payload, envelope, prev, recorded_at, leaf_hash, content, signatures = fields[10:]
-        entry = Entry(
-            actor=actor,
-            emitter=emitter,
-            envelope=bytes(envelope).hex(),
-            id=event_id,
-            index=position - 1,
-            item=item,
-            keys=tuple(keys.split(",")),
-            ledgerid=self.identity().ledgerid,
-            payload=bytes(payload).hex(),
-            prev=bytes(prev).hex(),
-            recorded_at=recorded_at,
-            revision=revision,
-            sequence=sequence,
-            stream=stream,
-            subject=subject,
-            type=kind,
-        )
-        return Row(entry, leaf_hash, content, signatures)
+        return row_of(fields, self.identity().ledgerid)
 
     def _select(self, tail: str, parameters: Fields) -> list[Row]:
-        return [self._row(fields) for fields in self._run_text("SELECT ", _COLUMNS, f"{_FROM} {tail}", parameters)]
+        return [self._row(fields) for fields in self._run_text("SELECT ", COLUMNS, f"{FROM} {tail}", parameters)]
 
     def _run_text(self, head: str, columns: Sequence[str], tail: str, parameters: Fields = ()) -> list[Fields]:
         """Read columns of text, even when somebody put bytes into them that are none: U+FFFD stands for those."""
@@ -241,27 +243,6 @@ class SqlRecorder(ProcessRecorder):
         found = self._run("SELECT size, note FROM $checkpoint ORDER BY size DESC LIMIT 1")
         return StoredCheckpoint(*found[0]) if found else None
 
-    def counts(self) -> tuple[int, int, int, int]:
-        """Numbers of rows of entries, contents, full tiles, and tiles above the highest sensible level."""
-        found = self._run(
-            "SELECT (SELECT count(*) FROM $entry), (SELECT count(*) FROM $content), (SELECT count(*) FROM $tile), "
-            "(SELECT count(*) FROM $tile WHERE level < 0 OR level > 7)"
-        )
-        entries, contents, tiles, odd = found[0]
-        return entries, contents, tiles, odd
-
-    def repeated_ids(self) -> list[int]:
-        """See `LogReader.repeated_ids`; rows are compared, not looked up in an index."""
-        unindexed = "NOT INDEXED" if self.backend == "sqlite" else ""
-        found = self._run(
-            f"SELECT max(position) FROM $entry {unindexed} GROUP BY id, actor HAVING count(*) > 1 ORDER BY 1 LIMIT 10"  # noqa: S608
-        )
-        return [position - 1 for (position,) in found]
-
-    def structure_faults(self) -> list[str]:
-        """See `LogReader.structure_faults`."""
-        return []
-
     # -- writing (append.Transaction) --------------------------------------------------------
 
     @abstractmethod
@@ -272,10 +253,10 @@ class SqlRecorder(ProcessRecorder):
         """See `append.Transaction.now`."""
         return self._clock() if self._clock is not None else self._store_clock()
 
-    def look_up(self, event: SignedStoredEvent) -> Found:
+    def look_up(self, events: Sequence[SignedStoredEvent]) -> list[Found]:
         """See `append.Transaction.look_up`."""
-        names = (event.id, event.actor, event.emitter, event.sequence, event.actor, str(event.originator_id))
-        return Found._make(self._run(_LOOK_UP, names)[0])
+        names = [(e.id, e.actor, e.emitter, e.sequence, e.actor, str(e.originator_id)) for e in events]
+        return [Found._make(row) for row in self._run_each(_LOOK_UP, names)]
 
     def last_revision(self, stream: str) -> int | None:
         """See `append.Transaction.last_revision`."""
@@ -333,6 +314,7 @@ class SqlRecorder(ProcessRecorder):
             if (last.size if last else 0) != previous or size <= previous:
                 return False
             self._run("INSERT INTO $checkpoint (size, note) VALUES (?, ?)", (size, note))
+            crashpoint("checkpoint.before_commit")
         return True
 
     def session(self) -> int:
@@ -395,7 +377,7 @@ class SqlRecorder(ProcessRecorder):
                 where.append(condition)
                 parameters.append(bound)  # type: ignore[arg-type]
         order = "DESC" if desc else "ASC"
-        sql = f"SELECT e.stream, e.revision, e.type, c.payload {_FROM} WHERE {' AND '.join(where)} ORDER BY e.revision {order}"  # noqa: E501 - constants
+        sql = f"SELECT e.stream, e.revision, e.type, c.payload {FROM} WHERE {' AND '.join(where)} ORDER BY e.revision {order}"  # noqa: E501 - constants
         if limit is not None:
             sql += " LIMIT ?"
             parameters.append(limit)  # type: ignore[arg-type]
@@ -421,7 +403,7 @@ class SqlRecorder(ProcessRecorder):
         if topics:
             where.append(f"e.type IN ({', '.join('?' for _ in topics)})")
             parameters.extend(topics)  # type: ignore[arg-type]
-        sql = f"SELECT e.stream, e.revision, e.type, c.payload, e.position {_FROM} WHERE {' AND '.join(where)} ORDER BY e.position LIMIT ?"  # noqa: E501 - constants
+        sql = f"SELECT e.stream, e.revision, e.type, c.payload, e.position {FROM} WHERE {' AND '.join(where)} ORDER BY e.position LIMIT ?"  # noqa: E501 - constants
         return [Notification(*fields) for fields in self._run(sql, (*parameters, limit))]
 
     def max_notification_id(self) -> int | None:

@@ -18,7 +18,8 @@ from typing import Any
 import apsw
 
 from ledger.crashpoints import crashpoint
-from ledger.errors import ConfigurationError, StorageError
+from ledger.errors import ConfigurationError, LedgerError, StorageError
+from ledger.recorders.layouts import moved_away
 
 __all__ = ["SqliteStore"]
 
@@ -27,7 +28,10 @@ _WAIT_SECONDS = 60.0
 Fields = tuple[Any, ...]
 
 
-def _explain(error: apsw.Error, path: Path) -> StorageError:
+def _explain(error: apsw.Error, path: Path) -> LedgerError:
+    moved = moved_away(str(error)) if isinstance(error, apsw.ConstraintError) else None
+    if moved is not None:
+        return moved
     hints: list[tuple[type[apsw.Error], str, str]] = [
         (apsw.FullError, "the disk is full", "Free some space and retry; nothing was half-written."),
         (apsw.BusyError, "another process holds the store", "Retry in a moment."),
@@ -108,6 +112,15 @@ class SqliteStore:
         except OSError as error:
             raise StorageError(f"{self.path} cannot be created: {error.strerror}") from error
         self.run("PRAGMA journal_mode = WAL")
+        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)  # or a power cut could take the file with everything in it
+        finally:
+            os.close(folder)
+
+    def is_blank(self) -> bool:
+        """Whether there is a file, and no table in it."""
+        return self.path.is_file() and not self.run("SELECT 1 FROM sqlite_schema LIMIT 1")
 
     def _sql(self, text: str) -> str:
         found = self._texts.get(text)
@@ -126,6 +139,14 @@ class SqliteStore:
                         f"{self.path} holds no ledger", hint="Create one: muniment init --origin NAME"
                     ) from error
                 raise _explain(error, self.path) from error
+            except apsw.Error as error:
+                raise _explain(error, self.path) from error
+
+    def run_each(self, text: str, parameters: Sequence[Fields]) -> list[Fields]:
+        """Run one portable statement for each tuple of parameters and return all rows."""
+        with self._lock:
+            try:
+                return self.connect().executemany(self._sql(text), parameters).fetchall()
             except apsw.Error as error:
                 raise _explain(error, self.path) from error
 

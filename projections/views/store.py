@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from ledger.crashpoints import crashpoint
 from ledger.recorders.sql import Fields, SqlStore
 from ledger.strictjson import format_json
 from projections.base import Projection, RowOf, Selection, Table
@@ -148,6 +149,7 @@ class ViewStore(ABC):
                 "INSERT INTO $position (name, size, leaf_hash, version) VALUES (?, ?, ?, ?)",
                 (name, new.size, new.leaf_hash, new.version),
             )
+            crashpoint("view.before_commit")
         return True
 
     # -- reading -------------------------------------------------------------------------------

@@ -16,6 +16,16 @@ import psycopg
 Rule = Callable[[bool, bytes, bytes], bool]
 
 
+def commit_request(from_client: bool, kind: bytes, body: bytes) -> bool:
+    """The client asks for COMMIT."""
+    return from_client and kind in b"QP" and b"COMMIT" in body
+
+
+def commit_reply(from_client: bool, kind: bytes, body: bytes) -> bool:
+    """The server says that COMMIT is done (CommandComplete)."""
+    return not from_client and kind == b"C" and body == b"COMMIT\0"
+
+
 def append_request(from_client: bool, kind: bytes, body: bytes) -> bool:
     """The client sends events (Bind; their types are among the arguments): nothing arrives."""
     return from_client and kind == b"B" and b"muniment." in body

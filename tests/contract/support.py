@@ -34,7 +34,7 @@ from ledger.recorders.sqlite import SqliteRecorder
 from tests.unit.reference_merkle import mth
 
 ORIGIN = "ledger.example/contract"
-TABLES = ("log", "entry", "content", "head", "tile", "checkpoint")
+TABLES = ("log", "entry", "content", "head", "tile", "checkpoint", "successor", "transfer")
 MODEL = "model:credit/scoring@1"
 PROD = "deployment:prod/scoring"
 

@@ -168,7 +168,8 @@ def test_threads_that_append_foreign_envelopes_while_others_read(quick_url: str)
 
     def send(number: int) -> None:
         for sequence in range(1, EVENTS + 1):
-            body: dict[str, Any] = {"metrics": {"auc": 0.5}, "verdict": "pass"}
+            # A suite each: of one suite only the last evaluation stands.
+            body: dict[str, Any] = {"metrics": {"auc": 0.5}, "verdict": "pass", "suite": f"{number}/{sequence}"}
             payload, _ = build_payload(
                 ledgerid=gateway.ledgerid, actor=f"svc-{number}", type="evaluation.completed", subject=MODEL, data=body,
                 emitter=f"0189aaaa-0000-7000-8000-00000000000{number}", sequence=sequence,

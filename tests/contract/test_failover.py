@@ -16,10 +16,12 @@ import pytest
 
 from ledger.application import Ledger, Receipt
 from ledger.checkpoint import Checkpoint, parse_checkpoint, parse_note, sign_checkpoint
+from ledger.creation import enrol_actor
 from ledger.emission import build_payload
 from ledger.envelope import format_envelope, sign_payload
 from ledger.errors import StorageError
 from ledger.handle import LogHandle
+from ledger.keys import Ed25519Signer
 from ledger.recorders import open_recorder
 from ledger.recorders.postgres import PostgresRecorder
 from ledger.recorders.postgres_store import FAILOVER_SECONDS, PostgresStore
@@ -334,12 +336,17 @@ def test_a_receipt_that_was_only_looked_up_waits_as_well(pair: Pair, cast: Cast)
     pair.standby.pause()
     cancelled(pair.primary, Call(lambda: emit(ledger, event_id=event_id)))
     cancelled(pair.primary, Call(lambda: emit(ledger, event_id=event_id)))
-    found = ledger.recorder.find_id(event_id)
-    assert len(found) == 1
-    pending = Call(lambda: ledger._appender.first_receipt(found[0]))
-    until_it_waits(pair.primary, pending)
+    key = Ed25519Signer.generate()
+    cancelled(pair.primary, Call(lambda: enrol_actor(cast.admin, "late", key, kind="person", roles=["emitter"])))
+    (row,) = cast.recorder.rows_before(cast.recorder.head().size, 1)
+    decision = format_envelope(sign_payload(row.payload or b"", [cast.keys["p-admin"]]))
+    admin = another(cast)  # knows that the actor is enrolled, so it refuses, and then finds the event itself
+    cancelled(pair.primary, Call(lambda: admin.append(decision)))
+    again = Call(lambda: admin.append(decision))
+    until_it_waits(pair.primary, again)
     pair.standby.go_on()
-    assert pending.done().id == event_id
+    assert (again.done().index, again.done().existing) == (row.entry.index, True)
+    assert emit(ledger, event_id=event_id).existing
 
 
 def test_a_terminated_wait_is_asked_about_again(pair: Pair, cast: Cast):

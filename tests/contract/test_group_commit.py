@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -44,8 +45,12 @@ def nothing(_places: Sequence[StoredAt]) -> None:
     """For tickets nobody needs to hear of."""
 
 
-def unit(number: int) -> Unit:
-    return Unit(tuple(filler(1, number)))
+def unit(number: int) -> Callable[[], Unit | None]:
+    return lambda: Unit(tuple(filler(1, number)))
+
+
+def large(number: int) -> Unit:
+    return Unit(tuple(filler(300, 300 * number)))
 
 
 def ask(group: GroupCommit, number: int) -> Outcome:
@@ -122,10 +127,30 @@ def test_a_ticket_nobody_waits_for_holds_nobody_up():
     assert left.outcome is not None
 
 
-def test_units_with_one_id_are_never_in_one_group():
+def test_what_cannot_be_made_belongs_to_who_asked_for_it():
+    """A bug in one thread's event, a refusal, and nothing to append: the others' appends go on."""
     store = SlowStore()
     group = GroupCommit(store)
-    tickets = [group.enqueue(unit(7), nothing) for _ in range(3)]
+
+    def broken() -> Unit:
+        raise ValueError("a bug")
+
+    def refused() -> Unit:
+        raise ConflictError("not now")
+
+    first, bug, conflict, known = (group.enqueue(m, nothing) for m in (unit(1), broken, refused, lambda: None))
+    assert isinstance(group.wait(first), list)
+    with pytest.raises(ValueError, match="a bug"):
+        group.wait(bug)
+    assert isinstance(group.wait(conflict), ConflictError)
+    assert group.wait(known) == []
+    assert store.groups == [1]
+
+
+def test_a_large_unit_ends_a_group():
+    store = SlowStore()
+    group = GroupCommit(store)
+    tickets = [group.enqueue(partial(large, n), nothing) for n in range(3)]
     assert all(isinstance(group.wait(ticket), list) for ticket in tickets)
     assert store.groups == [1, 1, 1]
 

@@ -32,8 +32,14 @@ class MemoryLog:
             if kind is not None and kind.category is Category.AUTHORITY:
                 authority = row.entry.index
         grown = CompactRange().extend(row.leaf_hash for row in self._rows[: self.size])
+        if not self.size:
+            return Head(0, bytes(32), b"", 0, -1)
         last = self._rows[self.size - 1]
         return Head(self.size, last.leaf_hash, grown.to_bytes(), last.entry.recorded_at, authority)
+
+    def rows_of(self, size: int) -> list[Row]:
+        """The first rows, whether they are there yet or not."""
+        return self._rows[:size]
 
     def rows(self, start: int, limit: int) -> list[Row]:
         return self._rows[: self.size][start : start + limit]
@@ -70,17 +76,11 @@ class MemoryLog:
     def last_checkpoint(self) -> StoredCheckpoint | None:
         return None
 
+    def successor(self) -> tuple[str, bytes] | None:
+        return None
+
     def snapshot(self) -> AbstractContextManager[None]:
         return nullcontext()
-
-    def repeated_ids(self) -> list[int]:
-        return []
-
-    def structure_faults(self) -> list[str]:
-        return []
-
-    def counts(self) -> tuple[int, int, int, int]:
-        return self.size, self.size, 0, 0
 
 
 class View:

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from ledger.config import FOLDER, config_folder, find_folder, load_settings, state_folder, write_settings
+from ledger.config import (
+    FOLDER,
+    config_folder,
+    find_folder,
+    load_settings,
+    replace_setting,
+    state_folder,
+    write_settings,
+)
 from ledger.errors import ConfigurationError
 from ledger.home import Home, create_home
 from ledger.recorders import open_recorder, sqlite_path
@@ -209,3 +217,29 @@ def test_a_store_named_by_url_takes_nothing_from_the_folder_of_another(tmp_path,
     for same in (f"sqlite:///{folder / 'ledger.db'}", f"sqlite:///{folder / 'ledger.db'}?mode=ro"):
         assert load_settings(same).folder == folder
         assert load_settings(same).actor == "p-mine"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('ledger = "old"\n', 'ledger = "new"\n'),
+        (
+            '# ours\nactor = "p-a"\n  ledger="old" # here\nkeys = "k"\n',
+            '# ours\nactor = "p-a"\nledger = "new"\nkeys = "k"\n',
+        ),
+        ('actor = "p-a"\n', 'actor = "p-a"\nledger = "new"\n'),
+        ("", 'ledger = "new"\n'),
+    ],
+)
+def test_one_setting_is_replaced_and_the_rest_stays_as_it_is_written(tmp_path, before, after):
+    (tmp_path / "config.toml").write_text(before)
+    assert replace_setting(tmp_path, "ledger", "new").decode() == after
+
+
+@pytest.mark.parametrize("text", ['ledger = """\nold"""\n', 'actor = """\nledger = 1"""\n', 'actor = "p-a"'])
+def test_a_setting_written_over_several_lines_is_left_to_people(tmp_path, text):
+    (tmp_path / "config.toml").write_text(text)
+    with pytest.raises(ConfigurationError, match="cannot be changed line by line") as caught:
+        replace_setting(tmp_path, "ledger", "new")
+    assert 'ledger = "new"' in caught.value.hint
+    assert (tmp_path / "config.toml").read_text() == text

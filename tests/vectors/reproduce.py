@@ -359,6 +359,19 @@ def check_proof(vectors):
     return len(vectors["proofs"])
 
 
+def check_successor(vectors):
+    """The seven lines of a successor note, and whose key it names."""
+    raw = {key["label"]: bytes.fromhex(key["raw"]) for key in load("keys.json")["keys"]}
+    origin, ledgerid, size = (vectors[name] for name in ("origin", "ledgerid", "size"))
+    lines = ["muniment successor v1", f"origin {origin}", f"ledgerid {ledgerid}", f"size {size}"]
+    lines += [f"root {b64(mth(plain_leaves()[:size]))}", f"copy {vectors['copy']}", f"store {vectors['store']}", ""]
+    same("text", "\n".join(lines), vectors["text"])
+    ((name, key_id, signature),) = note_lines(vectors["note"], vectors["text"])
+    same("log key ID", (name, key_id), (origin, key_hash(origin, 1, raw["log seed"])))
+    same("signature length", len(signature), 64)
+    return 1
+
+
 CHECKS = {
     "strictjson.json": check_strictjson,
     "names.json": check_names,
@@ -369,6 +382,7 @@ CHECKS = {
     "tiles.json": check_tiles,
     "checkpoint.json": check_checkpoint,
     "proof.json": check_proof,
+    "successor.json": check_successor,
 }
 
 

@@ -1,0 +1,180 @@
+"""`muniment admin`: what is done to a store as a whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.app import App, common_options, pass_app
+from cli.output import print_record, progress
+
+if TYPE_CHECKING:
+    from ledger.transfer import CopyPlan, Outside
+
+__all__ = ["admin"]
+
+
+@click.group(short_help="Move a ledger, bring a store up to date, grant access to it.")
+def admin() -> None:
+    """Work on a store as a whole; nothing that is recorded changes."""
+
+
+@admin.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@common_options
+@pass_app
+def migrate(app: App, /, *, dry_run: bool) -> None:
+    """Bring the store's layout up to this Muniment's, in one transaction.
+
+    Cut in the middle, the store is as it was. A layout never goes back: an older Muniment does not open the store
+    afterwards.
+
+    \b
+    Example:
+      muniment backup create before-the-update.backup    (with the Muniment that made the store)
+      muniment admin migrate
+    """
+    from ledger.migration import migrate as bring_up_to_date
+
+    found = bring_up_to_date(app.home.url, dry_run=dry_run)
+    data = {"from": found.found, "to": found.layout, "done": found.done}
+    if found.found == found.layout:
+        text = f"the store has layout {found.layout} already"
+    else:
+        text = f"{'migrated' if found.done else 'would migrate'} from layout {found.found} to {found.layout}"
+    print_record(app, data, text)
+
+
+@admin.command()
+@click.argument("role")
+@click.argument("access", type=click.Choice(["reader", "writer"]))
+@common_options
+@pass_app
+def grant(app: App, /, role: str, access: str) -> None:
+    """Let the PostgreSQL ROLE use the ledger's store; it must exist already.
+
+    A reader reads everything. A writer also appends and stores signed heads, by calling functions on the server, and
+    can write no table: it cannot change or remove what is recorded, nor set the clock. Whoever ran `init` owns the
+    store and grants.
+
+    \b
+    Example:
+      psql -c 'CREATE ROLE pipelines LOGIN'
+      muniment admin grant pipelines writer
+    """
+    from ledger.errors import ConfigurationError
+
+    if not app.home.url.startswith("postgres"):
+        raise ConfigurationError(
+            "only PostgreSQL has roles; a SQLite store is as open as its file", hint="chmod 600 the file."
+        )
+    from ledger.recorders.postgres import PostgresRecorder
+
+    recorder = PostgresRecorder(app.home.url)
+    try:
+        recorder.identity()
+        recorder.grant(role, access)
+    finally:
+        recorder.close()
+    print_record(app, {"role": role, "access": access, "schema": recorder.schema}, f"{role} is a {access} now")
+
+
+def _outside(app: App) -> Outside:
+    from ledger.findings import Anchor
+    from ledger.transfer import Outside
+
+    known = app.home.recall()
+    anchors = () if known is None else (Anchor("the head this machine remembers", known),)
+    return Outside(app.home.trust(), anchors)
+
+
+def _point_to(app: App, /, target_url: str, *, keep: bool) -> bool:
+    from ledger.errors import ConfigurationError
+
+    try:
+        changed = not keep and app.home.point_to(target_url)
+    except ConfigurationError as error:  # the ledger has moved all the same
+        app.note(f"Warning: {error.message}")
+        changed = False
+    if not changed:
+        app.note("Next:  name the new store from now on: --ledger URL, or `ledger` in .muniment/config.toml")
+        return False
+    app.note(f"{app.home.folder}/config.toml now names the new store")
+    source = app.home.settings.origins["ledger"]
+    if not source.endswith("config.toml"):
+        app.note(f"{source} still names the old store")
+    return True
+
+
+_DONE = {
+    "copy": "moved to",
+    "resume": "moved, going on with a copy that was cut, to",
+    "open": "moved, opening a copy that was finished, to",
+    "none": "had been moved already to",
+}
+_WOULD = {
+    "copy": "would be copied and moved to",
+    "resume": "would be copied further and moved to",
+    "open": "is sealed, and its finished copy would be opened:",
+    "none": "has been moved already to",
+}
+
+
+def _print(app: App, /, origin: str, place: str, plan: CopyPlan, *, done: bool, configured: bool) -> None:
+    data = {
+        "origin": origin,
+        "target": place,
+        "step": plan.step,
+        "size": plan.size,
+        "copied_before": plan.copied,
+        "done": done,
+        "config_updated": configured,
+    }
+    words = (_DONE if done else _WOULD)[plan.step]
+    rest = f"; {plan.copied} of them are there already" if plan.step == "resume" and not done else ""
+    print_record(app, data, f"{origin} with {plan.size} entries {words} {place}{rest}")
+
+
+@admin.command()
+@click.argument("target", metavar="TARGET_URL")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--keep-config", is_flag=True, help="Leave .muniment/config.toml as it is.")
+@common_options
+@pass_app
+def copy(app: App, /, target: str, *, dry_run: bool, keep_config: bool) -> None:
+    """Move the ledger to another store, SQLite or PostgreSQL, keeping every byte.
+
+    Entries, content, signatures, tiles and signed heads are copied, so every proof and every trust.json stays valid.
+    The copy is verified; then the store found here is sealed with a signed note of where the ledger went and takes
+    nothing more, and the target is opened. Others may append meanwhile. A cut at any moment is safe: run the same
+    command again. The target must not exist yet. Views are made anew when they are first used.
+
+    \b
+    Example:
+      muniment admin copy 'postgresql://user@host/database?schema=ml_ledger' --dry-run
+      muniment admin copy 'postgresql://user@host/database?schema=ml_ledger'
+    """
+    from ledger.config import absolute_url
+    from ledger.keystore import CHECKPOINT
+    from ledger.transfer import LedgerCopy
+
+    target = absolute_url(target, Path.cwd())
+    with app.reader(checked=False) as ledger:
+        moving = LedgerCopy(ledger, target, _outside(app))
+        try:
+            plan = moving.plan()
+            if plan.step in ("copy", "resume"):
+                app.home.check(ledger)  # once it has moved, the head last seen may be of the new store
+            if dry_run:
+                _print(app, ledger.origin, moving.place, plan, done=False, configured=False)
+                return
+            keys = app.home.keystore(ledger.ledgerid)
+            signer = keys.load(CHECKPOINT) if keys.has(CHECKPOINT) else None
+            with progress(app, "copying and verifying") as advance:
+                plan = moving.run(signer, advance)
+        finally:
+            moving.close()
+        configured = _point_to(app, target, keep=keep_config)
+        _print(app, ledger.origin, moving.place, plan, done=True, configured=configured)

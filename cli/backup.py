@@ -1,0 +1,213 @@
+"""`muniment backup`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.app import App, common_options, pass_app
+from cli.output import console, print_record, progress, styled
+
+if TYPE_CHECKING:
+    from ledger.backup import BackupCheck
+    from ledger.transfer import Outside
+
+__all__ = ["backup"]
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_KEYS_APART = "A backup holds no private key: keep copies of the keys' folder apart, and of .muniment/trust.json."
+_EXPECT = click.option(
+    "--expect", multiple=True, type=_FILE, metavar="CHECKPOINT",
+    help="A signed head the log reached, from a place you trust; may be repeated.",
+)  # fmt: skip
+
+
+@click.group(short_help="Back up the log, check backups, restore one.")
+def backup() -> None:
+    """Backups are one file each, whatever the store is; private keys are never in them."""
+
+
+def _has_ledger(app: App) -> bool:
+    """Whether a ledger is named here at all; a backup can be checked where there is none."""
+    from ledger.config import find_folder
+
+    return bool(app.ledger or os.environ.get("MUNIMENT_LEDGER")) or find_folder(Path.cwd()) is not None
+
+
+def _outside(app: App, /, expect: tuple[Path, ...]) -> Outside:
+    """What this machine knows of the ledger, and heads from files under its pinned keys."""
+    from ledger.checkpoint import verify_checkpoint
+    from ledger.errors import InputError, NothingToVerifyError, TrustStateError
+    from ledger.findings import Anchor
+    from ledger.transfer import Outside
+
+    trust = app.home.trust() if _has_ledger(app) else None
+    known = None if trust is None else app.home.recall()
+    anchors = [] if known is None else [Anchor("the head this machine remembers", known)]
+    for path in expect:
+        if trust is None:
+            raise NothingToVerifyError(
+                f"{path} cannot be checked: no trust.json pins the ledger's key here",
+                hint="Run this in the folder that holds the ledger's .muniment/trust.json.",
+            )
+        try:
+            anchors.append(Anchor(f"the checkpoint {path}", verify_checkpoint(path.read_bytes(), trust.vkeys)))
+        except InputError as error:
+            raise TrustStateError(f"{path} is no checkpoint: {error.message}") from error
+    return Outside(trust, tuple(anchors))
+
+
+@backup.command()
+@click.argument("where", metavar="FILE|DIR", type=click.Path(path_type=Path))
+@click.option("--unverified", is_flag=True, help="Keep it though it does not verify: a damaged store, say.")
+@_EXPECT
+@common_options
+@pass_app
+def create(app: App, /, where: Path, expect: tuple[Path, ...], *, unverified: bool) -> None:
+    """Back up the log to a new file, while others append.
+
+    The backup is verified before it gets its name; nothing half-made is ever left under it. In a folder it is named
+    after the ledger and its size. Private keys, settings, trust.json and people.json are not in it.
+
+    \b
+    Example:
+      muniment backup create /mnt/backups
+      muniment backup create ledger.backup -o json
+    """
+    from ledger.backup import create_backup
+
+    outside = _outside(app, expect)
+    with app.reader(checked=False) as ledger, progress(app, "backing up") as advance:
+        path, manifest = create_backup(ledger.recorder, where, outside, verified=not unverified, advance=advance)
+    data = {"file": str(path), "verified": not unverified, **asdict(manifest)}
+    print_record(app, data, f"backed up {manifest.origin}, {manifest.size} entries, to {path}")
+    if unverified:
+        app.note("Warning: it was not verified: muniment backup verify FILE tells what is wrong")
+    app.note(_KEYS_APART)
+
+
+def _result(found: BackupCheck) -> dict[str, Any]:
+    return {
+        "ok": found.log.ok,
+        **asdict(found.manifest),
+        "verified_size": found.log.size,
+        "signed_size": found.log.signed_size,
+        "anchored_size": found.log.anchored_size,
+        "known_size": found.known or None,
+        "known_by": found.known_by or None,
+        "missing": found.missing,
+        "findings": [
+            {"fault": item.fault, "index": item.index, "message": item.message} for item in found.log.findings
+        ],
+    }
+
+
+def _still_at(app: App, /, ledgerid: str, url: str) -> str:
+    """Where the ledger found here still takes entries, when that is another store; otherwise nothing."""
+    from ledger.config import redact_url
+    from ledger.errors import LedgerError
+
+    try:
+        if not _has_ledger(app) or app.home.url == url:
+            return ""
+        with app.home.open_reader() as ledger:
+            here = ledger.ledgerid == ledgerid and ledger.recorder.successor() is None
+    except LedgerError:  # it is gone, which is why there is a restore
+        return ""
+    return redact_url(app.home.url) if here else ""
+
+
+def _age(found: BackupCheck) -> str:
+    if not found.known:
+        return "nothing outside it says how long the log was when this machine last saw it"
+    if found.missing:
+        return f"it covers {found.manifest.size} of {found.known} entries known to exist ({found.known_by})"
+    return f"it covers all {found.known} entries known to exist ({found.known_by})"
+
+
+@backup.command()
+@click.argument("file", metavar="FILE", type=_FILE)
+@_EXPECT
+@common_options
+@pass_app
+def verify(app: App, /, file: Path, expect: tuple[Path, ...]) -> int:
+    """Check a backup from its stored bytes, and say how old it is.
+
+    It is compared with trust.json, with the head this machine remembers and with heads given with --expect. Exit code
+    1 when it is bad; being old is no fault.
+
+    \b
+    Example:
+      muniment backup verify ledger.backup
+    """
+    from ledger.backup import verify_backup
+
+    outside = _outside(app, expect)
+    with progress(app, "verifying") as advance:
+        found = verify_backup(file, outside, advance=advance)
+    if app.output != "text":
+        print_record(app, _result(found), "")
+        return 0 if found.log.ok else 1
+    out = console(app)
+    made = f"made {found.manifest.created} by Muniment {found.manifest.muniment}"
+    if found.log.ok:
+        out.print(styled(f"✓ {found.manifest.origin}: {found.log.size} entries verified, {made}", "green"))
+    else:
+        out.print(styled(f"✗ {found.manifest.origin}: {len(found.log.findings)} finding(s), {made}", "red"))
+        for item in found.log.findings:
+            where = "" if item.index is None else f" at entry {item.index}"
+            out.print(styled(f"  {item.fault}{where}: {item.message}", "red"))
+    out.print(styled(f"{'?' if found.missing or not found.known else ' '} {_age(found)}"))
+    if outside.trust is None:
+        out.print(styled("? the ledger's identity is not pinned here: it is what entry 0 says", "yellow"))
+    return 0 if found.log.ok else 1
+
+
+@backup.command()
+@click.argument("file", metavar="FILE", type=_FILE)
+@click.option("--to", "target", metavar="URL", help="The store to make; by default the one of the ledger found here.")
+@click.option("--older", is_flag=True, help="Restore it even though longer heads of this log are known.")
+@_EXPECT
+@common_options
+@pass_app
+def restore(app: App, /, file: Path, target: str | None, expect: tuple[Path, ...], *, older: bool) -> None:
+    """Restore a backup to a store that does not exist yet; it is verified there before it is opened.
+
+    A backup that is behind the head this machine remembers, or behind a head given with --expect, is refused. With
+    --older it is restored, and writing stays refused: the log shrank, and going on would fork it.
+
+    \b
+    Example:
+      muniment backup restore ledger.backup --to sqlite:///restored.db
+    """
+    from ledger.backup import restore_backup
+    from ledger.config import absolute_url, redact_url
+
+    outside = _outside(app, expect)
+    url = app.home.url if target is None else absolute_url(target, Path.cwd())
+    with progress(app, "restoring and verifying") as advance:
+        done = restore_backup(file, url, outside, older=older, advance=advance)
+    check = done.check
+    data = {**_result(check), "store": redact_url(url), "existing": done.existing}
+    words = "had been restored already to" if done.existing else "restored to"
+    print_record(app, data, f"{check.manifest.origin}, {check.manifest.size} entries, {words} {redact_url(url)}")
+    if check.missing:
+        app.note(
+            f"Warning: {check.missing} of {check.known} entries known to exist are lost, the first is entry "
+            f"{check.manifest.size}. Writing stays refused on every machine that remembers a longer log: it shrank, "
+            "and new entries in these places would fork it. Find the lost entries, or decide as the operator and tell "
+            "everybody who keeps heads."
+        )
+    elif not check.known:
+        app.note(f"Note: {_age(check)}; --expect CHECKPOINT compares it with a head you kept")
+    still = _still_at(app, check.manifest.ledgerid, url)
+    if still:
+        app.note(
+            f"Warning: the ledger is still at {still}. Only read the restored store, and remove it: entries in both "
+            "would fork the log."
+        )
+    app.note("Private keys and .muniment/trust.json are in no backup: they come from where you keep them.")

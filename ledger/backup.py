@@ -1,0 +1,392 @@
+"""Backups: one SQLite file with the layout of a store, whatever the store is, that only `restore_backup` opens.
+
+A backup stands at the head of the moment it was begun, holds no private key, and says of itself what it is in a
+manifest. It is a closed store: nothing can be appended to it, so it cannot become a second ledger by being copied.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ledger.checkpoint import Checkpoint, parse_checkpoint, parse_note
+from ledger.crashpoints import crashpoint
+from ledger.entry import format_time
+from ledger.errors import (
+    ConfigurationError,
+    InputError,
+    LedgerError,
+    NothingToVerifyError,
+    StorageError,
+    VerificationError,
+)
+from ledger.findings import Anchor, Finding, LogVerification
+from ledger.merkle import CompactRange, peaks_of
+from ledger.recorders import open_recorder
+from ledger.recorders.copying import admit_closed, copy_log, copy_tracking, open_store, transfer_of
+from ledger.recorders.sql import SqlRecorder
+from ledger.recorders.sqlite import SqliteRecorder
+from ledger.stored import Head, Transfer, TreeReader
+from ledger.strictjson import format_json, parse_json
+from ledger.transfer import Advance, Outside, begin_closed, check_closed, held_by, refuse_bad, same_rows
+from ledger.verify import verify_log
+
+__all__ = ["BackupCheck", "Manifest", "Restored", "backup_name", "create_backup", "restore_backup", "verify_backup"]
+
+_MAGIC = b"SQLite format 3\x00"
+_NO_BACKUP = "Backups are made with: muniment backup create FILE"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a backup says of itself.
+
+    Attributes:
+        checkpoint: the newest signed head it covers, the note as text.
+        created: when it was begun, by the clock of the machine that made it.
+        ledgerid, origin: which log.
+        muniment: version that made it.
+        root: root hash of its entries, hex.
+        size: number of entries.
+    """
+
+    checkpoint: str
+    created: str
+    ledgerid: str
+    muniment: str
+    origin: str
+    root: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class BackupCheck:
+    """What a verification of a backup found.
+
+    Attributes:
+        manifest: what it says of itself.
+        log: what its log was found to be.
+        known: entries that the longest head vouched for outside has; those behind the backup's size are not in it.
+        known_by: who vouches for that head.
+    """
+
+    manifest: Manifest
+    log: LogVerification
+    known: int
+    known_by: str
+
+    @property
+    def missing(self) -> int:
+        """Entries known to exist that the backup does not have."""
+        return max(0, self.known - self.manifest.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restore did.
+
+    Attributes:
+        check: what was found in the backup.
+        existing: True when the same backup had been restored there before.
+    """
+
+    check: BackupCheck
+    existing: bool
+
+
+def backup_name(origin: str, size: int) -> str:
+    """Name of a backup's file in a folder."""
+    return f"{origin.replace('/', '_').replace(':', '_')}-{size}.backup"
+
+
+# -- create ------------------------------------------------------------------------------------------
+
+
+def _manifest(source: SqlRecorder, head: Head) -> Manifest:
+    identity = source.identity()
+    last = source.last_checkpoint()
+    if last is not None and last.size > head.size:  # it was signed since
+        found = source.ask("SELECT note FROM $checkpoint WHERE size <= ? ORDER BY size DESC LIMIT 1", (head.size,))
+        note = found[0][0] if found else b""
+    else:
+        note = b"" if last is None else last.note
+    try:
+        root = head.root().hex()
+    except LedgerError:  # a damaged head row: --unverified takes it as it is
+        root = ""
+    return Manifest(
+        checkpoint=note.decode(errors="replace"),
+        created=format_time(time.time_ns() // 1000),
+        ledgerid=identity.ledgerid,
+        muniment=version("muniment"),
+        origin=identity.origin,
+        root=root,
+        size=head.size,
+    )
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _fill(source: SqlRecorder, path: Path, manifest: Manifest, head: Head, advance: Advance | None) -> None:
+    target = SqliteRecorder(path)
+    try:
+        target.create(source.identity(), Transfer("backup", secrets.token_hex(16), format_json(asdict(manifest))))
+        target.admit(source.identity())
+        copy_log(source, target, head, advance)
+        copy_tracking(source, target)
+        if target.ask("PRAGMA journal_mode = DELETE") != [("delete",)]:  # everything in the one file
+            raise StorageError(f"{path} is used by another process", hint="Name another file.")
+    finally:
+        target.close()
+
+
+def _check_new(part: Path, outside: Outside, advance: Advance | None) -> None:
+    """Verify a new backup as anybody would, from the file."""
+    check = verify_backup(part, outside, advance=advance)
+    refuse_bad(check.log)
+    if check.missing:
+        raise VerificationError(
+            f"the log shrank: {check.known_by} vouches for {check.known} entries and {check.manifest.size} are there",
+            fault="anchor",
+            hint="Keep the store as it is and run: muniment verify log",
+        )
+
+
+def create_backup(
+    source: SqlRecorder,
+    where: Path,
+    outside: Outside,
+    *,
+    verified: bool = True,
+    advance: Advance | None = None,
+) -> tuple[Path, Manifest]:
+    """Back up a log while others append to it.
+
+    Args:
+        source: the store.
+        where: the file to make, or a folder to make it in.
+        outside: what is known without asking the store.
+        verified: verify the backup before it gets its name.
+        advance: called with (done, total) now and then.
+
+    Returns:
+        The file and its manifest.
+
+    Raises:
+        ConfigurationError: the file exists, or the ledger has moved.
+        NothingToVerifyError: the log is empty.
+        VerificationError: the log is not good.
+        StorageError: the store failed, or the file cannot be written; there is none then.
+    """
+    moved = source.successor()
+    if moved is not None:
+        raise ConfigurationError(f"this ledger has moved to {moved[0]}", hint="Back it up there: --ledger URL")
+    head = source.head()
+    if head.size == 0:
+        raise NothingToVerifyError("the log is empty: there is nothing to back up")
+    manifest = _manifest(source, head)
+    path = where / backup_name(manifest.origin, head.size) if where.is_dir() else where
+    if path.exists():
+        raise ConfigurationError(f"{path} already exists", hint="Name another file; a backup is never overwritten.")
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        _fill(source, part, manifest, head, advance)
+        if verified:
+            _check_new(part, outside, advance)
+        _sync(part)
+        crashpoint("backup.copied")
+        part.rename(path)
+        _sync(path.parent)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        for name in (part.name, *(f"{part.name}{end}" for end in ("-wal", "-shm", "-journal", ".lock"))):
+            with suppress(OSError):
+                part.with_name(name).unlink()
+    crashpoint("backup.renamed")
+    return path, manifest
+
+
+# -- verify ------------------------------------------------------------------------------------------
+
+
+def _read_manifest(data: bytes) -> Manifest:
+    try:
+        found: Any = parse_json(data, what="the manifest")
+        manifest = Manifest(**found)
+        if format_json(asdict(manifest)) != data:
+            raise InputError("the manifest is not written in its only form")
+    except (LedgerError, TypeError) as error:
+        raise VerificationError(f"the manifest of the backup is damaged: {error}", fault="head") from error
+    return manifest
+
+
+def _damaged(path: Path, error: Exception) -> VerificationError:
+    words = error.message if isinstance(error, LedgerError) else str(error)
+    return VerificationError(f"the backup {path} is damaged: {words}", fault="head", hint="Use another backup.")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[SqliteRecorder, Transfer, Manifest]]:
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(_MAGIC))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}", hint=_NO_BACKUP) from error
+    if magic != _MAGIC:
+        raise InputError(f"{path} is no backup of Muniment", hint=_NO_BACKUP)
+    recorder = SqliteRecorder(path, read_only=True)
+    try:
+        try:
+            transfer, closed = transfer_of(recorder)
+        except StorageError as error:
+            raise _damaged(path, error) from error
+        except ConfigurationError as error:
+            raise InputError(f"{path} is no backup: {error.message}", hint=_NO_BACKUP) from error
+        if transfer is None or transfer.kind != "backup" or not closed:
+            raise InputError(f"{path} is the store of a ledger and no backup", hint=_NO_BACKUP)
+        yield recorder, transfer, _read_manifest(transfer.manifest)
+    finally:
+        recorder.close()
+
+
+def _check(
+    recorder: SqlRecorder, path: Path, manifest: Manifest, outside: Outside, advance: Advance | None
+) -> BackupCheck:
+    try:
+        identity = admit_closed(recorder)
+        head = recorder.head()
+        within = outside.within(_signed_size(recorder))
+        found = verify_log(recorder, within.trust, within.anchors, advance)
+        if found.ok:
+            _compare_later(recorder, found, outside.within(head.size).anchors[len(within.anchors) :])
+    except (StorageError, ConfigurationError, UnicodeDecodeError) as error:
+        raise _damaged(path, error) from error
+    if found.ok:
+        said = (manifest.ledgerid, manifest.origin, manifest.size, manifest.root)
+        if said != (identity.ledgerid, identity.origin, found.size, found.root) or not _covers(manifest, found):
+            raise VerificationError("the manifest of the backup does not fit its log", fault="head")
+    longest = max(outside.anchors, key=lambda anchor: anchor.checkpoint.size, default=None)
+    if longest is None:
+        return BackupCheck(manifest, found, 0, "")
+    return BackupCheck(manifest, found, longest.checkpoint.size, longest.by)
+
+
+def _signed_size(recorder: SqlRecorder) -> int:
+    """Size of the last signed head; heads beyond it were signed after the backup, and are no fault of it."""
+    last = recorder.last_checkpoint()
+    return 0 if last is None else last.size
+
+
+def _compare_later(recorder: SqlRecorder, found: LogVerification, anchors: tuple[Anchor, ...]) -> None:
+    """Compare heads of entries that are in the backup, though nobody had signed a head over them then."""
+    for anchor in anchors:
+        size = anchor.checkpoint.size
+        root = CompactRange(size, tuple(TreeReader(recorder).read_hashes(peaks_of(size)))).root()
+        if anchor.checkpoint.root == root:
+            found.anchored_size, found.anchored_by = size, anchor.by
+        else:
+            message = f"the backup is not of the log that {anchor.by} vouches for at size {size}"
+            found.findings.append(Finding("anchor", None, message))
+
+
+def _covers(manifest: Manifest, found: LogVerification) -> bool:
+    """Whether the signed head in the manifest is the last one the log has."""
+    try:
+        head: Checkpoint = parse_checkpoint(parse_note(manifest.checkpoint.encode()).text)
+    except InputError:
+        return False
+    return head.size == found.signed_size
+
+
+def verify_backup(path: Path, outside: Outside, *, advance: Advance | None = None) -> BackupCheck:
+    """Check a backup from its stored bytes, as `verify_log` checks a store.
+
+    Args:
+        path: the file.
+        outside: what is known without asking it; heads beyond the backup tell how old it is.
+        advance: called with (done, total) now and then.
+
+    Returns:
+        What was found; ask its ``log.ok``.
+
+    Raises:
+        InputError: it is no backup.
+        VerificationError: it is so damaged that it cannot be read.
+    """
+    with _opened(path) as (recorder, _, manifest):
+        return _check(recorder, path, manifest, outside, advance)
+
+
+# -- restore -----------------------------------------------------------------------------------------
+
+
+def _refuse_older(check: BackupCheck) -> None:
+    raise VerificationError(
+        f"this backup holds {check.manifest.size} of {check.known} entries known to exist ({check.known_by}): "
+        f"{check.missing} would be lost",
+        fault="anchor",
+        hint="Look for a newer one. To restore this one all the same: --older",
+    )
+
+
+def restore_backup(
+    path: Path,
+    url: str,
+    outside: Outside,
+    *,
+    older: bool = False,
+    advance: Advance | None = None,
+) -> Restored:
+    """Restore a backup to an empty store, which is opened when it was verified there.
+
+    Args:
+        path: the file.
+        url: a store that does not exist yet, or a half restore of this backup.
+        outside: what is known without asking it.
+        older: restore it even though longer heads are known.
+        advance: called with (done, total) now and then.
+
+    Raises:
+        InputError: it is no backup.
+        VerificationError: it is damaged, or behind a known head.
+        ConfigurationError: the store holds something else.
+        StorageError: the store failed; call it again.
+    """
+    with _opened(path) as (backup, transfer, manifest):
+        check = _check(backup, path, manifest, outside, advance)
+        check.log.raise_if_bad()
+        if check.missing and not older:
+            _refuse_older(check)
+        target = open_recorder(url)
+        try:
+            wanted = Transfer("restore", transfer.token)
+            if target.exists() and held_by(target) == (wanted, False):
+                return Restored(check, existing=True)
+            if begin_closed(target, backup, wanted) != wanted:
+                raise ConfigurationError(
+                    "another backup is being restored there", hint="Name a file or schema that does not exist yet."
+                )
+            copy_log(backup, target, backup.head(), advance)
+            copy_tracking(backup, target)
+            check_closed(target, outside.within(_signed_size(backup)), advance)
+            crashpoint("copy.verified")
+            if target.head() != backup.head() or not same_rows(backup, target):
+                raise VerificationError("the restored store is not what the backup holds", fault="head")
+            open_store(target)
+        finally:
+            target.close()
+    return Restored(check, existing=False)

@@ -1,0 +1,113 @@
+"""What can only be told once a pass over the log has come to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ledger.auditpass import Pass
+from ledger.checkpoint import parse_vkey
+from ledger.domain import LedgerState
+from ledger.findings import MAX_FINDINGS, Finding
+from ledger.identity import Trust
+from ledger.successor import successor_fault
+
+__all__ = ["finish"]
+
+
+def finish(done: Pass, trust: Trust | None) -> None:
+    """Check what can only be told at the end, and put the findings in order.
+
+    Args:
+        done: the pass; its report is completed.
+        trust: pinned identity, None when none is known.
+    """
+    size = done.expected
+    _check_head(done, size)
+    _check_rest(done, size)
+    state = done.ledger()
+    _check_identity(done, trust, state)
+    acknowledged = frozenset() if state is None else state.acknowledged
+    for index, finding in done.voids.items():
+        if index in acknowledged:
+            done.report.acknowledged.append((index, finding.message))
+        else:
+            done.report.findings.append(finding)
+    done.report.size = size
+    done.report.root = done.range.root().hex() if done.whole else ""
+    done.report.missing = sorted(_missing(done))
+    found: dict[tuple[str, int | None, str], Finding] = {}
+    for item in done.report.findings:  # of a row's findings the first one made says most
+        found.setdefault((item.fault, item.index, "" if item.index is not None else item.message), item)
+    done.report.findings[:] = sorted(found.values(), key=lambda finding: _place(finding, size))
+    del done.report.findings[MAX_FINDINGS:]
+
+
+def _missing(done: Pass) -> Iterator[tuple[str, str, int]]:
+    for index, count in done.missing:
+        entry = done.log.rows(index, 1)[0].entry
+        yield entry.actor, entry.emitter, count
+
+
+def _check_head(done: Pass, size: int) -> None:
+    head = done.head
+    if head.size > size:
+        done.add("head", size, f"the head row counts {head.size} entries and {size} are there: the tail is missing")
+    elif head.size < size:
+        done.add("head", head.size, f"the head row counts {head.size} entries and {size} are there")
+    elif done.whole:
+        expected = (done.last_stored_leaf, done.range.to_bytes(), done.recorded_at)
+        if (head.last_leaf, head.peaks, head.recorded_at) != expected:
+            done.add("head", None, "the head row does not fit the last entry")
+        if done.level == "full":
+            _check_authority(done)
+
+
+def _check_authority(done: Pass) -> None:
+    found = done.head.authority
+    done.report.authority = found
+    if found == done.authority:
+        return
+    # Authority entries that are void here, or of a newer version's types, moved it too.
+    if found not in done.voids and found not in done.report.opaque:
+        done.add("head", None, f"the head row says authority {found}, and the log {done.authority}")
+
+
+def _check_rest(done: Pass, size: int) -> None:
+    if done.level != "hash":
+        done.heads.finish(size, done.vkey())
+        fault = successor_fault(done.log.successor(), done.vkey(), (done.identity.ledgerid, size, done.range.root()))
+        if fault and done.whole:
+            done.add("checkpoint", None, fault)
+    after, contents, tiles, odd_tiles = done.counted
+    entries = done.after + after
+    if entries != size and done.whole:
+        done.add("head", None, f"the store has {entries} rows of entries, and {size} of them follow each other")
+    if contents > after:
+        done.add("payload", None, f"the store has {done.after + contents} contents for {entries} entries")
+    for index in done.log.repeated_ids(done.after):
+        done.add("header", index, "its author's event id stands at an earlier entry too")
+    if done.whole and (tiles != done.tiles.count or odd_tiles):
+        done.add("tree", None, f"the store has {tiles} full tiles, and a log of {size} entries has {done.tiles.count}")
+
+
+def _check_identity(done: Pass, trust: Trust | None, state: LedgerState | None) -> None:
+    if state is not None and state.origin != done.identity.origin:
+        done.add("head", None, f"the store calls the log {done.identity.origin!r} and entry 0 {state.origin!r}")
+    if state is not None and state.ledgerid != done.identity.ledgerid:
+        done.add("head", None, "the store names another ledger than entry 0")
+    if trust is None:
+        return
+    if (trust.ledgerid, trust.origin) != (done.identity.ledgerid, done.identity.origin):
+        done.add("anchor", 0, f"this is the ledger {done.identity.origin}, and {trust.origin} is the one trusted here")
+    genesis = done.log.leaf_hashes(0, 1)
+    if not genesis or genesis[0].hex() != trust.genesis:
+        done.add("anchor", 0, "entry 0 is not the one the trust file pins")
+    if state is not None and parse_vkey(state.vkey) not in trust.vkeys:
+        done.add("anchor", 0, "entry 0 names a checkpoint key that the trust file does not list")
+
+
+def _place(finding: Finding, size: int) -> tuple[int, bool]:
+    """Where a finding stands in a report: what is located comes before a bound that holds it."""
+    if finding.index is not None:
+        return finding.index, False
+    return (finding.sizes[1] - 1 if finding.sizes else size), True

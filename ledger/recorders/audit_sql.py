@@ -1,0 +1,113 @@
+"""What a verification asks a store beside its rows: order and numbers, answered by the database in bounded memory.
+
+Each question has a cheap form that walks one index and finds nothing in a good log; only what it finds suspicious is
+then looked at exactly. ``after`` restricts a question to what entries with position > ``after`` touch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from ledger.findings import MAX_FINDINGS
+
+__all__ = ["COLUMNS", "FROM", "AuditSql"]
+
+Fields = tuple[Any, ...]
+
+_ENTRY = (
+    "e.position", "e.stream", "e.revision", "e.type", "e.actor", "e.id", "e.emitter", "e.sequence", "e.subject",
+    "e.item", "e.keys", "e.payload", "e.envelope", "e.prev", "e.recorded_at", "e.leaf_hash",
+)  # fmt: skip
+#: The columns of a row, in the order of `stored.row_of`.
+COLUMNS = (*_ENTRY, "c.payload", "c.signatures")
+FROM = "FROM $entry e LEFT JOIN $content c ON c.position = e.position"
+
+_ORDERED = """SELECT position FROM (SELECT position, revision, lag(revision, 1, CAST(0 AS bigint)) OVER w AS last,
+    lag(position, 1, CAST(0 AS bigint)) OVER w AS place FROM $entry WHERE position > 0 {only}
+    WINDOW w AS (PARTITION BY stream ORDER BY revision, position)) AS found
+    WHERE revision <> last + 1 OR position <= place LIMIT 1"""
+_REVISIONS = """SELECT position, last FROM (SELECT position, revision, lag(revision, 1, CAST(0 AS bigint)) OVER
+    (PARTITION BY stream ORDER BY position) AS last FROM $entry WHERE position > 0 {only}) AS found
+    WHERE revision <> last + 1 AND position > ? ORDER BY position LIMIT ?"""
+_TOUCHED_STREAMS = "AND stream IN (SELECT stream FROM $entry WHERE position > ?)"
+
+# One actor, numbers from 1, as many as the highest: with each number once, none is missing.
+_GAPS = """SELECT emitter FROM $entry WHERE position > 0 {only} GROUP BY emitter
+    HAVING max(sequence) <> count(*) OR min(sequence) < 1 OR min(actor) <> max(actor)"""
+_TWICE = """SELECT emitter FROM $entry WHERE position > 0 {only} GROUP BY emitter, sequence, actor
+    HAVING count(*) > 1"""
+_TOUCHED_EMITTERS = "AND emitter IN (SELECT emitter FROM $entry WHERE position > ?)"
+_REPEATED = """SELECT position FROM (SELECT position, sequence, row_number() OVER
+    (PARTITION BY actor, emitter, sequence ORDER BY position) AS nth FROM $entry
+    WHERE position > 0 AND emitter IN ({odd})) AS found
+    WHERE (nth > 1 OR sequence < 1) AND position > ? ORDER BY position LIMIT ?"""
+_MISSING = """SELECT min(position), max(sequence) - count(DISTINCT CASE WHEN sequence > 0 THEN sequence END)
+    FROM $entry WHERE position > 0 AND emitter IN ({odd}) GROUP BY actor, emitter
+    HAVING max(sequence) > count(DISTINCT CASE WHEN sequence > 0 THEN sequence END)"""
+
+
+class AuditSql:
+    """The part of `stored.AuditReader` that is the same on both backends."""
+
+    _run: Callable[..., list[Fields]]
+    _run_text: Callable[..., list[Fields]]
+
+    def span(self, start: int, stop: int, *, contents: bool) -> Sequence[Fields]:
+        """See `AuditReader.span`."""
+        columns, source = (COLUMNS, FROM) if contents else (_ENTRY, "FROM $entry e")
+        tail = f"{source} WHERE e.position > ? AND e.position <= ? ORDER BY e.position"
+        return self._run_text("SELECT ", columns, tail, (start, stop))
+
+    def structure_faults(self, *, deep: bool = True) -> Sequence[str]:
+        """See `AuditReader.structure_faults`."""
+        return []
+
+    def counts(self, after: int = 0) -> tuple[int, int, int, int]:
+        """See `AuditReader.counts`."""
+        where = "WHERE position > ? OR position < 1" if after else ""
+        found = self._run(
+            f"SELECT (SELECT count(*) FROM $entry {where}), (SELECT count(*) FROM $content {where}), "  # noqa: S608
+            "(SELECT count(*) FROM $tile), (SELECT count(*) FROM $tile WHERE level < 0 OR level > 7)",
+            (after, after) if after else (),
+        )
+        entries, contents, tiles, odd = found[0]
+        return entries, contents, tiles, odd
+
+    def repeated_ids(self, after: int = 0) -> list[int]:
+        """See `AuditReader.repeated_ids`; in a SQLite file the index was compared with the rows before."""
+        only = "WHERE (id, actor) IN (SELECT id, actor FROM $entry WHERE position > ?)" if after else ""
+        sql = f"SELECT max(position) FROM $entry {only} GROUP BY id, actor HAVING count(*) > 1 ORDER BY 1 LIMIT 10"  # noqa: S608
+        return [position - 1 for (position,) in self._run(sql, (after,) if after else ())]
+
+    def revision_faults(self, after: int) -> Sequence[tuple[int, int]]:
+        """See `AuditReader.revision_faults`."""
+        only, touched = (_TOUCHED_STREAMS, (after,)) if after else ("", ())
+        if not self._run(_ORDERED.format(only=only), touched):
+            return ()
+        found = self._run(_REVISIONS.format(only=only), (*touched, after, MAX_FINDINGS))
+        return [(position - 1, last) for position, last in found]
+
+    def recurring_datasets(self, after: int) -> Collection[str]:
+        """See `AuditReader.recurring_datasets`."""
+        # ';' follows ':' in ASCII, so this is a range on the index (stream, revision).
+        only, touched = (_TOUCHED_STREAMS, (after,)) if after else ("", ())
+        tail = f"FROM $entry e WHERE e.stream >= ? AND e.stream < ? {only} GROUP BY e.stream, e.subject"
+        found = self._run_text(
+            "SELECT DISTINCT ", ("e.stream",), f"{tail} HAVING count(*) > 1", ("dataset:", "dataset;", *touched)
+        )
+        return frozenset(stream for (stream,) in found)
+
+    def _any(self, question: str, parameters: Fields) -> bool:
+        return bool(self._run(f"SELECT 1 FROM ({question}) AS found LIMIT 1", parameters))  # noqa: S608 - constants
+
+    def sequence_faults(self, after: int) -> tuple[Sequence[int], Sequence[tuple[int, int]]]:
+        """See `AuditReader.sequence_faults`."""
+        only, touched = (_TOUCHED_EMITTERS, (after,)) if after else ("", ())
+        gaps, twice = _GAPS.format(only=only), _TWICE.format(only=only)
+        if not self._any(gaps, touched) and not self._any(twice, touched):
+            return (), ()
+        odd, parameters = f"{gaps} UNION {twice}", (*touched, *touched)
+        repeated = self._run(_REPEATED.format(odd=odd), (*parameters, after, MAX_FINDINGS))
+        missing = self._run(_MISSING.format(odd=odd), parameters)
+        return [position - 1 for (position,) in repeated], [(position - 1, count) for position, count in missing]

@@ -1,0 +1,280 @@
+"""A stretch of the log checked on its own: everything about its rows that no other row is needed for.
+
+`check_span` is a function of the stored rows, the keys of the ledger and the level, so stretches may be checked
+anywhere and in any order: by this process, by others, on other machines. `verify` joins the results in log order and
+does what needs the rest of the log. What is odd is not judged here: its rows are handed on as they were read, and
+`verify` looks at them one by one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from ledger.domain import RecordedEvent
+from ledger.domain.judge import reads_body
+from ledger.entry import format_columns
+from ledger.envelope import Envelope, join_envelope, verify_parsed
+from ledger.errors import InputError, LedgerError
+from ledger.events import known_event_type
+from ledger.keys import PublicKey, parse_public_key
+from ledger.merkle import perfect_root
+from ledger.names import Name, format_name, stream_of
+from ledger.payload import Payload, parse_payload
+from ledger.replay import open_fields
+from ledger.stored import AuditReader, Fields, Row, row_of
+from ledger.tiles import TILE_WIDTH
+
+__all__ = ["LEVELS", "Heavy", "Segment", "Sketch", "Span", "Task", "check_span", "collect_keys", "spans"]
+
+#: What is checked, from least to most; see `findings.UNCHECKED` for what each leaves out.
+LEVELS: Final = ("hash", "checkpoint", "full")
+
+#: First index of a stretch and the index behind its last.
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What every stretch of one verification is checked with.
+
+    Attributes:
+        ledgerid: of the log.
+        level: one of `LEVELS`.
+        keys: every key that was ever named in the log, by keyid; which of them may sign where is judged later.
+    """
+
+    ledgerid: str
+    level: str
+    keys: Mapping[str, PublicKey]
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """All that judging reads of an event whose body it does not read."""
+
+    type: str
+    actor: str
+    keys: tuple[str, ...]
+    on_behalf_of: str | None
+    ledgerid: str
+    kind: str
+    namespaced: bool
+    versioned: bool
+
+    def event(self, index: int) -> RecordedEvent:
+        """An event of this sketch, for judging; what judging does not read is made up."""
+        name = Name(self.kind, "x" if self.namespaced else None, "x", "x" if self.versioned else None)
+        subject = format_name(name)
+        payload = Payload(
+            id="", actor=self.actor, type=self.type, subject=subject, occurred_at=0, ledgerid=self.ledgerid, emitter="",
+            sequence=0, on_behalf_of=self.on_behalf_of, correlationid=None, causationid=None, evidence="observed",
+            data={},
+        )  # fmt: skip
+        return RecordedEvent(index, payload, known_event_type(self.type), None, name, stream_of(subject), self.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Heavy:
+    """A row that must be judged with its body, or whose content is odd.
+
+    Attributes:
+        row: as it was read.
+        good: its content and its signatures' bytes were checked and are good.
+        event: the typed event of a good row; not sent to other processes, who read it again from the row.
+    """
+
+    row: Row
+    good: bool
+    event: RecordedEvent | None = None
+
+
+@dataclass(slots=True)
+class Segment:
+    """What was found in a stretch.
+
+    Attributes:
+        start: index of its first row.
+        leaves: leaf hashes, 32 bytes each; each is the one stored and the one its columns give.
+        root: root over the leaves, when they are a whole tile.
+        prev: what the first row says is the leaf hash before it, hex.
+        recorded: `recorded_at` of the first and of the last row.
+        sketches: the distinct sketches of its events.
+        codes: for each row the place of its sketch, -1 for a heavy one; empty when contents were not judged.
+        heavy: heavy rows by their place.
+        rows: all rows, when their columns need a closer look; then nothing else is filled in.
+    """
+
+    start: int
+    leaves: bytes = b""
+    root: bytes | None = None
+    prev: str = ""
+    recorded: tuple[int, int] = (0, 0)
+    sketches: list[Sketch] = field(default_factory=list)
+    codes: list[int] = field(default_factory=list)
+    heavy: dict[int, Heavy] = field(default_factory=dict)
+    rows: list[Row] | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of rows, when they were not odd."""
+        return len(self.leaves) // 32
+
+    def leaf(self, place: int) -> bytes:
+        """Leaf hash of a row by its place."""
+        return self.leaves[place * 32 : place * 32 + 32]
+
+    def without_events(self) -> Segment:
+        """The same for sending: rows in place of typed events."""
+        heavy = {place: replace(item, event=None) for place, item in self.heavy.items()}
+        return replace(self, heavy=heavy)
+
+
+def spans(start: int, stop: int) -> Iterator[Span]:
+    """Stretches of [start, stop), cut where tiles begin."""
+    while start < stop:
+        end = min(stop, (start // TILE_WIDTH + 1) * TILE_WIDTH)
+        yield start, end
+        start = end
+
+
+def _columns(found: Sequence[Fields], start: int, ledgerid: str) -> list[bytes] | None:
+    """Leaf hashes of rows in which nothing is odd, else None."""
+    leaves: list[bytes] = []
+    before: bytes | None = None
+    recorded = 0
+    sha256 = hashlib.sha256
+    try:
+        for position, fields in enumerate(found, start + 1):
+            (at, stream, revision, kind, actor, event_id, emitter, sequence, subject, item) = fields[:10]
+            keys, payload, envelope, prev, recorded_at, leaf = fields[10:16]
+            if at != position or recorded_at < recorded or (before is not None and prev != before):
+                return None
+            data = format_columns(
+                actor, emitter, envelope.hex(), event_id, at - 1, item, keys.split(","), ledgerid, payload.hex(),
+                prev.hex(), recorded_at, revision, sequence, stream, subject, kind,
+            )  # fmt: skip
+            if sha256(b"\x00" + data).digest() != leaf:
+                return None
+            leaves.append(leaf)
+            before, recorded = leaf, recorded_at
+    except (InputError, TypeError, ValueError, AttributeError):  # a store may hold anything in place of a column
+        return None
+    return leaves
+
+
+def _digests_fit(fields: Fields) -> bool:
+    content, signatures = fields[16:18]
+    return (
+        content is not None
+        and signatures is not None
+        and hashlib.sha256(content).digest() == fields[11]
+        and hashlib.sha256(join_envelope(content, signatures)).digest() == fields[12]
+    )
+
+
+def _open(fields: Fields, ledgerid: str) -> tuple[RecordedEvent, Envelope] | None:
+    try:
+        return open_fields(fields, ledgerid)
+    except LedgerError:
+        return None
+
+
+def _signed(envelope: Envelope, keys: Mapping[str, PublicKey]) -> bool:
+    try:
+        verify_parsed(envelope, keys)
+    except LedgerError:
+        return False
+    return True
+
+
+def _sketch(event: RecordedEvent) -> tuple[Any, ...]:
+    """The fields of `Sketch`."""
+    payload, subject = event.payload, event.subject
+    return (
+        payload.type, payload.actor, event.keys, payload.on_behalf_of, payload.ledgerid, subject.kind,
+        subject.namespace is not None, subject.version is not None,
+    )  # fmt: skip
+
+
+def _check_digests(segment: Segment, found: Sequence[Fields], ledgerid: str) -> None:
+    for place, fields in enumerate(found):
+        if not _digests_fit(fields):
+            segment.heavy[place] = Heavy(row_of(fields, ledgerid), good=False)
+
+
+def _read_contents(segment: Segment, found: Sequence[Fields], task: Task) -> None:
+    opened = [_open(fields, task.ledgerid) for fields in found]
+    # All signatures after one another: the processor keeps the tables of the curve at hand, a tenth of the time.
+    good = [item is not None and _signed(item[1], task.keys) for item in opened]
+    places: dict[tuple[Any, ...], int] = {}
+    for place, item in enumerate(opened):
+        event = item[0] if item is not None and good[place] else None
+        if event is None or reads_body(event):
+            segment.heavy[place] = Heavy(row_of(found[place], task.ledgerid), event is not None, event)
+            segment.codes.append(-1)
+        else:
+            segment.codes.append(places.setdefault(_sketch(event), len(places)))
+    segment.sketches = [Sketch(*values) for values in places]
+
+
+def check_span(log: AuditReader, task: Task, span: Span) -> Segment:
+    """Read and check a stretch of the log.
+
+    Args:
+        log: the store.
+        task: what to check it with.
+        span: first index and the index behind the last.
+
+    Returns:
+        What was found; rows that are not there are not in it.
+
+    Raises:
+        StorageError: the store failed.
+    """
+    start, stop = span
+    found = log.span(start, stop, contents=task.level != "checkpoint")
+    leaves = _columns(found, start, task.ledgerid)
+    if leaves is None:
+        if task.level == "checkpoint":
+            found = log.span(start, stop, contents=True)
+        return Segment(start, rows=[row_of(fields, task.ledgerid) for fields in found])
+    segment = Segment(start)
+    if not leaves:
+        return segment
+    segment.leaves = b"".join(leaves)
+    segment.root = perfect_root(leaves) if len(leaves) == TILE_WIDTH else None
+    segment.prev = found[0][13].hex()
+    segment.recorded = found[0][14], found[-1][14]
+    if task.level == "full":
+        _read_contents(segment, found, task)
+    elif task.level == "hash":
+        _check_digests(segment, found, task.ledgerid)
+    return segment
+
+
+def _keys_in(data: Mapping[str, Any]) -> Iterator[str]:
+    for value in (data.get("key"), *(data.get("roots") or ())):
+        if isinstance(value, str):
+            yield value
+
+
+def collect_keys(log: AuditReader, ledgerid: str, size: int) -> dict[str, PublicKey]:
+    """Every key that an event of the ledger or of an actor names, believed or not.
+
+    A keyid is the hash of its key, so this list needs no trust: a false one only holds keys that nothing was signed
+    with, and a signature under a key it lacks is checked by the process that judges.
+    """
+    keys: dict[str, PublicKey] = {}
+    for stream in (f"ledger:{ledgerid}", *log.authority_streams()):
+        for row in log.stream_rows(stream, 0, size):
+            try:
+                data = parse_payload(row.payload or b"").data
+                for text in _keys_in(data):
+                    key = parse_public_key(text)
+                    keys[key.keyid] = key
+            except (InputError, TypeError):  # it is void, and said to be where it stands
+                continue
+    return keys

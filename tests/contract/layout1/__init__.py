@@ -1,0 +1,37 @@
+"""Stores of layout 1, made from its own statements: what a Muniment of before left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import apsw
+import psycopg
+
+from ledger.recorders.postgres_store import split_schema
+from tests.contract.support import raw
+
+_FOLDER = Path(__file__).parent
+_TABLES = ("entry", "content", "tile", "checkpoint", "tracking")
+
+
+def make_layout_1(url: str, source: str) -> None:
+    """Make an empty store of layout 1 at ``url`` and put the rows of a log into it."""
+    if url.startswith("sqlite:"):
+        store = apsw.Connection(unquote(urlsplit(url).path)[1:])
+        store.execute("PRAGMA journal_mode = WAL")
+        store.execute((_FOLDER / "sqlite.sql").read_text())
+        store.close()
+    else:
+        dsn, schema = split_schema(url)
+        ddl = (_FOLDER / "postgres.sql").read_text().replace("LAYOUT1", schema)
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(ddl.encode())
+    with raw(source) as old, raw(url) as new:
+        ((ledgerid, origin),) = old.run("SELECT ledgerid, origin FROM $log")
+        new.run("INSERT INTO $log VALUES (1, ?, ?, 1)", (ledgerid, origin))
+        (head,) = old.run("SELECT * FROM $head")
+        new.run("INSERT INTO $head VALUES (?, ?, ?, ?, ?, ?)", head)
+        for table in _TABLES:
+            for row in old.run(f"SELECT * FROM ${table}"):
+                new.run(f"INSERT INTO ${table} VALUES ({', '.join('?' for _ in row)})", row)

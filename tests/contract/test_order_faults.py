@@ -1,0 +1,78 @@
+"""Revisions and emitters' numbers are checked by the database: the same answers as by walking over the log."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+
+import pytest
+
+from ledger.findings import MAX_FINDINGS
+from tests.contract.support import make_cast
+from tests.contract.tampering import victim
+from tests.unit.reference_sequences import Sequences
+
+STREAMS = ("external:a", "external:b", "monitor:c")
+EMITTERS = ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002")
+ACTORS = ("p-one", "p-two")
+
+
+def expected(rows: list[tuple], after: int) -> tuple[list, list, list]:
+    """Walk over (position, stream, revision, actor, emitter, sequence) in order."""
+    revisions: dict[str, int] = defaultdict(int)
+    sequences, late, repeated = Sequences(), [], []
+    for position, stream, revision, actor, emitter, sequence in sorted(rows):
+        if revision != revisions[stream] + 1 and position > after:
+            late.append((position - 1, revisions[stream]))
+        revisions[stream] = revision
+        if not sequences.add(actor, emitter, sequence) and position > after:
+            repeated.append(position - 1)
+    touched = {row[4] for row in rows if row[0] > after}
+    missing = [item for item in sequences.missing() if item[1] in touched]
+    return late[:MAX_FINDINGS], repeated[:MAX_FINDINGS], missing
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_database_finds_what_walking_finds(quick_url: str, seed: int):
+    chance = random.Random(seed)
+    cast = make_cast(quick_url, actors=())
+    with victim(cast, []) as store:
+        template = store.run("SELECT * FROM $entry WHERE position = 2")[0]
+        names = store.columns("entry")
+        store.run("DELETE FROM $entry")
+        numbers: dict[tuple, int] = defaultdict(int)
+        rows = []
+        for position in range(1, 60):
+            stream, actor, emitter = chance.choice(STREAMS), chance.choice(ACTORS), chance.choice(EMITTERS)
+            if seed % 3 == 0:  # a good log: each emitter belongs to one actor
+                actor = ACTORS[EMITTERS.index(emitter)]
+            odd = seed % 3 != 0 and chance.random() < 0.15
+            numbers[stream] += 1
+            numbers[actor, emitter] += 1
+            revision = chance.randrange(-1, 9) if odd else numbers[stream]
+            sequence = chance.randrange(0, 12) if odd and chance.random() < 0.6 else numbers[actor, emitter]
+            rows.append((position, stream, revision, actor, emitter, sequence))
+        chance.shuffle(rows)
+        for row in rows:
+            values = dict(zip(names, template, strict=True)) | dict(
+                zip(("position", "stream", "revision", "actor", "emitter", "sequence"), row, strict=True),
+                id=f"id-{row[0]}",
+            )
+            marks = ", ".join("?" for _ in names)
+            store.run(f"INSERT INTO $entry ({', '.join(names)}) VALUES ({marks})", [values[name] for name in names])
+        for after in (0, 20, 58):
+            late, repeated, missing = expected(rows, after)
+            assert list(store.recorder.revision_faults(after)) == late
+            found, gaps = store.recorder.sequence_faults(after)
+            assert list(found) == repeated
+            entries = [(store.recorder.rows(index, 1)[0].entry, count) for index, count in gaps]
+            assert sorted((e.actor, e.emitter, count) for e, count in entries) == missing
+            if seed % 3 == 0:
+                assert not late
+                assert not repeated
+        assert list(store.recorder.repeated_ids()) == list(store.recorder.repeated_ids(20)) == []
+        store.run("UPDATE $entry SET id = 'again', actor = 'p-one' WHERE position IN (5, 40)")
+        assert list(store.recorder.repeated_ids()) == list(store.recorder.repeated_ids(20)) == [39]
+        assert list(store.recorder.repeated_ids(40)) == []
+        assert store.recorder.counts()[0] == 59
+        assert store.recorder.counts(20)[0] == 39

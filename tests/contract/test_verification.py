@@ -1,0 +1,399 @@
+"""Verification by levels, by several processes, and going on from an earlier one: always the same findings."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger import commands
+from ledger.application import Ledger
+from ledger.audit import verify_store
+from ledger.checkpoint import Checkpoint
+from ledger.domain import MemoryWorld, judge
+from ledger.domain.judge import reads_body
+from ledger.errors import InputError, NothingToVerifyError
+from ledger.findings import Anchor, LogVerification
+from ledger.recorders import open_recorder
+from ledger.recorders.sql import SqlRecorder
+from ledger.replay import open_row
+from ledger.segment import LEVELS, Segment, Sketch, Span, Task, _sketch, check_span
+from ledger.verify import Runner, Since, verify_log
+from tests.contract.histories import History
+from tests.contract.support import MODEL, Cast, make_cast, raw, register
+from tests.contract.tampering import Forger, changed, remembered, sixteen, victim
+from tests.contract.test_tamper import self_approval
+from tests.unit.memory_log import View
+
+
+def told(found: LogVerification) -> dict[str, Any]:
+    """A report without the number of processes that made it."""
+    return {name: value for name, value in asdict(found).items() if name != "jobs"}
+
+
+def elsewhere(log: SqlRecorder) -> Runner:
+    """Check each stretch as another process would: what goes there and what comes back is pickled."""
+
+    def run(task: Task, spans: Iterable[Span]) -> Iterator[Segment]:
+        there = pickle.loads(pickle.dumps(task))  # noqa: S301 - our own
+        for span in spans:
+            yield pickle.loads(pickle.dumps(check_span(log, there, span).without_events()))  # noqa: S301
+
+    return run
+
+
+def since(found: LogVerification, *, reread: bool = True) -> Since:
+    assert found.ok, found.findings
+    return Since(found.signed_size, found.signed_root, found.heads, found.authority, reread)
+
+
+# -- several processes -----------------------------------------------------------------------------
+
+
+def void_and_tampered(cast: Cast) -> None:
+    """An approval of one's own put in by SQL, a payload altered, and a row's column."""
+    register(cast)
+    request = commands.request_approval(cast.admin, MODEL, "prod")
+    with raw(cast.url) as store:
+        store.unprotect()
+        forger = Forger(store)
+        forger.add(self_approval(cast, request.id))
+        forger.write()
+        store.run("UPDATE $content SET payload = ? WHERE position = 5", (b"nonsense",))
+        store.run("UPDATE $entry SET subject = 'dataset:other@1' WHERE position = 7")
+
+
+@pytest.mark.parametrize("tampered", [False, True], ids=["clean", "tampered"])
+def test_two_processes_find_what_one_finds(store_url: str, tampered: bool):
+    cast = History(store_url, 5).run(120).cast if not tampered else make_cast(store_url)
+    if tampered:
+        void_and_tampered(cast)
+    anchors = [remembered(cast)]
+    one = verify_store(store_url, cast.recorder, cast.new.trust, anchors, jobs=1)
+    two = verify_store(store_url, open_recorder(store_url), cast.new.trust, anchors, jobs=2)
+    assert one.ok is not tampered
+    assert told(one) == told(two)
+    assert (one.jobs, two.jobs) == (1, 2)
+    if tampered:
+        assert {finding.fault for finding in one.findings} >= {"payload", "header", "legality"}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_stretches_checked_elsewhere_give_the_same_report(memory_path: Path, seed: int):
+    cast = History(f"sqlite:///{memory_path / 'ledger.db'}", seed).run(150).cast
+    assert told(verify_log(cast.recorder)) == told(verify_log(cast.recorder, runner=elsewhere(cast.recorder)))
+
+
+def test_whatever_is_altered_the_reports_are_equal(memory_path: Path):
+    """A sample of the changes of `test_every_single_byte_on_sqlite`, checked here and elsewhere, and after a mark."""
+    cast, _ = sixteen(f"sqlite:///{memory_path / 'ledger.db'}")
+    chance = random.Random(7)
+    with victim(cast, [remembered(cast)]) as store:
+        good = store.verify()
+        mark = replace(since(good), size=12)  # of another size than its root: what was verified is not here
+        for table in ("entry", "content", "head", "checkpoint", "tile"):
+            key = {"head": "id", "checkpoint": "size"}.get(table, "position")
+            for row in store.run(f"SELECT * FROM ${table}"):
+                for column, value in zip(store.columns(table), row, strict=True):
+                    if (table, column) == ("head", "id"):
+                        continue  # then there is no head row, and nothing can be verified
+                    other = chance.choice(list(changed(value)))
+                    with store.trial():
+                        store.run(f"UPDATE ${table} SET {column} = ? WHERE {key} = ?", (other, row[0]))
+                        store.recorder._identity = None
+                        one, trust = store.verify(), store.trust
+                        many = verify_log(store.recorder, trust, store.anchors, runner=elsewhere(store.recorder))
+                        anew = verify_log(store.recorder, trust, store.anchors, since=since(good))
+                        fell_back = verify_log(store.recorder, trust, store.anchors, since=mark)
+                    assert not one.ok, f"a change of {table}.{column} went unseen"
+                    assert told(one) == told(many) == told(fell_back) == told(anew), (table, column)
+
+
+def children(then: Callable[[int], None]) -> threading.Thread:
+    """Do something with the id of the first child that appears."""
+
+    def watch() -> None:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            for child in multiprocessing.active_children():
+                if child.pid is not None:
+                    then(child.pid)
+                    return
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+def test_a_worker_that_is_killed_ends_in_an_error_and_never_in_verified(memory_path: Path):
+    url = f"sqlite:///{memory_path / 'ledger.db'}"
+    cast, _ = sixteen(url)
+    thread = children(lambda pid: os.kill(pid, signal.SIGKILL))
+    with pytest.raises(NothingToVerifyError, match="a worker process ended"):
+        verify_store(url, cast.recorder, jobs=2)
+    thread.join()
+
+
+def test_a_worker_that_cannot_read_the_store_says_so(memory_path: Path):
+    cast, _ = sixteen(f"sqlite:///{memory_path / 'ledger.db'}")
+    with pytest.raises(Exception, match="there is no ledger at"):
+        verify_store(f"sqlite:///{memory_path / 'elsewhere.db'}", cast.recorder, jobs=2)
+
+
+def test_less_than_one_process_is_refused(memory_path: Path):
+    cast = make_cast(f"sqlite:///{memory_path / 'ledger.db'}", actors=())
+    with pytest.raises(InputError, match="at least one"):
+        verify_store(cast.url, cast.recorder, jobs=0)
+    with pytest.raises(InputError, match="no level"):
+        verify_log(cast.recorder, level="most")
+
+
+# -- levels ----------------------------------------------------------------------------------------
+
+#: What is done to a store, and the levels that find it.
+LEVEL_CASES: dict[str, tuple[str, set[str]]] = {
+    "leaf hash": ("UPDATE $entry SET leaf_hash = payload WHERE position = 5", {"hash", "checkpoint", "full"}),
+    "column": ("UPDATE $entry SET subject = 'external:other' WHERE position = 5", {"hash", "checkpoint", "full"}),
+    "row gone": ("DELETE FROM $entry WHERE position = 5", {"hash", "checkpoint", "full"}),
+    "revision": ("UPDATE $entry SET revision = revision + 7 WHERE position = 5", {"hash", "checkpoint", "full"}),
+    "head row": ("UPDATE $head SET recorded_at = recorded_at + 1", {"hash", "checkpoint", "full"}),
+    "payload": ("UPDATE $content SET payload = signatures WHERE position = 5", {"hash", "full"}),
+    "signatures": ("UPDATE $content SET signatures = payload WHERE position = 5", {"hash", "full"}),
+    "content gone": ("DELETE FROM $content WHERE position = 5", {"hash", "full"}),
+    "signed head": ("UPDATE $checkpoint SET note = ? WHERE size = 12", {"checkpoint", "full"}),
+    "authority": ("UPDATE $head SET authority = 0", {"full"}),
+}
+
+
+@pytest.mark.parametrize("case", LEVEL_CASES)
+def test_a_level_finds_what_it_promises_and_says_what_it_leaves_out(memory_path: Path, case: str):
+    statement, finders = LEVEL_CASES[case]
+    cast, _ = sixteen(f"sqlite:///{memory_path / 'ledger.db'}")
+    with victim(cast, [remembered(cast)]) as store, store.trial():
+        for level in LEVELS:
+            assert verify_log(store.recorder, store.trust, store.anchors, level=level).ok
+        store.run(statement, (b"nonsense",) if "?" in statement else ())
+        for level in LEVELS:
+            found = verify_log(store.recorder, store.trust, store.anchors, level=level)
+            assert (level in finders) is not found.ok, (level, found.findings)
+            assert found.level == level
+            assert bool(found.unchecked) is (level != "full")
+
+
+def test_a_void_entry_is_found_by_the_full_level_only(memory_path: Path):
+    cast = make_cast(f"sqlite:///{memory_path / 'ledger.db'}")
+    register(cast)
+    request = commands.request_approval(cast.admin, MODEL, "prod")
+    with raw(cast.url) as store:
+        store.unprotect()
+        forger = Forger(store)
+        index = forger.add(self_approval(cast, request.id))
+        forger.write()
+    found = {level: verify_log(cast.recorder, level=level).findings for level in LEVELS}
+    assert [(finding.fault, finding.index) for finding in found["full"]] == [("legality", index)]
+    assert found["hash"] == found["checkpoint"] == []
+
+
+def test_an_anchor_counts_at_the_levels_that_look_at_heads(memory_path: Path):
+    cast, _ = sixteen(f"sqlite:///{memory_path / 'ledger.db'}")
+    forged = Anchor("somebody", Checkpoint(cast.admin.origin, 12, bytes(32)))
+    for level in ("checkpoint", "full"):
+        assert verify_log(cast.recorder, anchors=[forged], level=level).findings[0].fault == "anchor"
+
+
+# -- going on from an earlier verification ---------------------------------------------------------
+
+
+def grown(cast: Cast, count: int = 3) -> None:
+    for number in range(count):
+        cast["trainer"].emit("external.observed", f"external:x{number}", system="s")
+    cast.admin.checkpoint()
+
+
+@pytest.mark.parametrize("reread", [True, False], ids=["hashed", "not read"])
+def test_only_what_came_since_is_judged(quick_url: str, reread: bool):
+    cast, _ = sixteen(quick_url)
+    first = verify_log(cast.recorder, cast.new.trust)
+    grown(cast)
+    register(cast, "model:other@2")  # an actor, a run and a model from both sides of the mark
+    commands.request_approval(cast["p-author"], MODEL, "prod")
+    cast.admin.checkpoint()
+    anchors = [remembered(cast)]
+    again = verify_log(cast.recorder, cast.new.trust, anchors, since=since(first, reread=reread))
+    assert again.ok, again.findings
+    assert (again.verified_from, again.earlier) == (16, "hashed" if reread else "not read")
+    whole = verify_log(cast.recorder, cast.new.trust, anchors)
+    for name in ("size", "root", "signed_size", "signed_root", "heads", "anchored_size", "missing"):
+        assert getattr(again, name) == getattr(whole, name), name
+    assert again.checkpoints == whole.checkpoints - 3
+
+
+def test_an_anchor_before_the_mark_is_compared(quick_url: str):
+    cast, _ = sixteen(quick_url)
+    good = remembered(cast)
+    grown(cast)
+    mark = since(verify_log(cast.recorder, cast.new.trust))
+    for reread in (True, False):
+        place = replace(mark, reread=reread)
+        assert verify_log(cast.recorder, cast.new.trust, [good], since=place).ok
+        forged = Anchor("somebody", Checkpoint(cast.admin.origin, 12, bytes(32)))
+        found = verify_log(cast.recorder, cast.new.trust, [forged], since=place)
+        assert [finding.fault for finding in found.findings] == ["anchor", "checkpoint"][: len(found.findings)]
+        assert found.findings[0].fault == "anchor"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE $content SET payload = signatures WHERE position = 5",
+        "UPDATE $entry SET subject = 'external:other' WHERE position = 5",
+        "DELETE FROM $content WHERE position = 5",
+        "UPDATE $checkpoint SET note = signatures FROM $content WHERE size = 12 AND position = 5",
+    ],
+)
+def test_a_change_in_what_was_verified_is_seen_unless_it_is_not_read(quick_url: str, statement: str):
+    cast, _ = sixteen(quick_url)
+    mark = since(verify_log(cast.recorder, cast.new.trust))
+    grown(cast)
+    anchors = [remembered(cast)]
+    with raw(quick_url) as store:
+        store.unprotect()
+        store.run(statement)
+    whole = verify_log(cast.recorder, cast.new.trust, anchors)
+    assert not whole.ok
+    assert told(verify_log(cast.recorder, cast.new.trust, anchors, since=mark)) == told(whole)
+    unread = verify_log(cast.recorder, cast.new.trust, anchors, since=replace(mark, reread=False))
+    assert unread.ok, "this is what --tail does not see"
+    assert unread.earlier == "not read"
+
+
+@pytest.mark.parametrize("reread", [True, False])
+def test_a_store_that_went_back_behind_the_mark_is_verified_anew(quick_url: str, reread: bool):
+    cast, _ = sixteen(quick_url)
+    grown(cast)
+    anchor = remembered(cast)
+    mark = since(verify_log(cast.recorder, cast.new.trust), reread=reread)
+    with raw(quick_url) as store:
+        store.unprotect()
+        forger = Forger(store)
+        del forger.rows[16:]
+        forger.write(keep_checkpoints=False)
+    found = verify_log(cast.recorder, cast.new.trust, [anchor], since=mark)
+    assert (found.verified_from, found.earlier) == (0, "")
+    assert "anchor" in {finding.fault for finding in found.findings}
+
+
+def test_a_void_entry_behind_the_mark_is_judged_by_states_before_it(quick_url: str):
+    cast = make_cast(quick_url)
+    register(cast)
+    request = commands.request_approval(cast.admin, MODEL, "prod")
+    cast.admin.checkpoint()
+    mark = since(verify_log(cast.recorder, cast.new.trust))
+    envelope = self_approval(cast, request.id)
+    with raw(quick_url) as store:
+        store.unprotect()
+        forger = Forger(store)
+        index = forger.add(envelope)
+        forger.write()
+    for reread in (True, False):
+        found = verify_log(cast.recorder, cast.new.trust, since=replace(mark, reread=reread))
+        assert [(finding.fault, finding.index) for finding in found.findings] == [("legality", index)]
+        assert found.verified_from == 0, "what is wrong is said with everything in view"
+
+
+def test_a_mark_may_stand_anywhere_in_a_tile(memory_path: Path):
+    cast = make_cast(f"sqlite:///{memory_path / 'ledger.db'}", actors=("p-author", "trainer"))
+    marks = []
+    for size in (255, 256, 300, 512, 600):
+        while cast.recorder.head().size < size:
+            cast["trainer"].emit("external.observed", "external:x", system="s")
+        cast.admin.checkpoint()
+        marks.append(since(verify_log(cast.recorder)))
+    grown(cast, 200)
+    whole = verify_log(cast.recorder)
+    for mark in marks:
+        for reread in (True, False):
+            found = verify_log(cast.recorder, since=replace(mark, reread=reread), runner=elsewhere(cast.recorder))
+            assert found.ok, found.findings
+            assert (found.verified_from, found.root, found.heads) == (mark.size, whole.root, whole.heads)
+    with raw(cast.url) as store:
+        store.unprotect()
+        store.run("UPDATE $tile SET root = substr(hashes, 1, 32) WHERE level = 0 AND idx = 1")
+    for mark in marks:
+        assert verify_log(cast.recorder, since=mark).findings[0].index == 256
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_judging_a_sketch_is_judging_the_event(memory_path: Path, seed: int):
+    """What `reads_body` says no judgement reads, no judgement reads."""
+    cast = History(f"sqlite:///{memory_path / 'ledger.db'}", 20 + seed).run(150).cast
+    rows = cast.recorder.rows(0, 10_000)
+    world = MemoryWorld(cast.admin.ledgerid, View([]))
+    sketched = 0
+    for row in rows:
+        event, _ = open_row(row)
+        kind = judge(world, event).kind
+        if not reads_body(event):
+            sketched += 1
+            assert Sketch(*_sketch(event)).event(event.index).stream.partition(":")[0] == event.subject.kind
+            assert judge(world, Sketch(*_sketch(event)).event(event.index)).kind == kind, event
+            stranger = replace(event, payload=replace(event.payload, actor="nobody"))
+            assert judge(world, Sketch(*_sketch(stranger)).event(event.index)).kind == judge(world, stranger).kind
+        if kind == "valid":
+            world.apply(event)
+        world._log.leaves.append(row.leaf_hash)  # type: ignore[attr-defined]
+    assert sketched > 10
+
+
+# -- bounded memory --------------------------------------------------------------------------------
+
+
+def held(value: object, seen: set[int]) -> int:
+    """Number of things that a value of ours holds, the store and its world of the past left out."""
+    if id(value) in seen or isinstance(value, (str, bytes, int, float, type(None), SqlRecorder)):
+        return 0
+    seen.add(id(value))
+    if isinstance(value, dict):
+        return len(value) + sum(held(item, seen) for item in value.values())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return len(value) + sum(held(item, seen) for item in value)
+    names = [*getattr(value, "__dict__", {}), *getattr(type(value), "__slots__", ())]
+    if not type(value).__module__.startswith("ledger."):
+        return 0
+    return sum(held(getattr(value, name, None), seen) for name in names if name not in ("_past", "_log", "log"))
+
+
+def test_a_pass_holds_no_more_for_more_events(memory_path: Path):
+    """Every stream, emitter, run and incident is new, and nothing of them stays."""
+    from ledger.auditpass import Pass
+    from ledger.segment import spans
+
+    cast = make_cast(f"sqlite:///{memory_path / 'ledger.db'}")
+    register(cast)
+    found = []
+    for rounds in (60, 240):
+        for number in range(rounds):
+            ledger = Ledger(cast.recorder, actor="trainer", signers=[cast.keys["trainer"]])  # an emitter of its own
+            ledger.emit("external.observed", f"external:{rounds}-{number}", system="s")
+            ledger.emit("run.completed", f"run:{rounds}-{number}", metrics={"auc": 0.5})
+            ledger.emit("dataset.registered", f"dataset:{rounds}-{number}@1", digest="sha256:" + "0" * 64)
+            ledger.emit("evaluation.completed", MODEL, metrics={"auc": 0.9}, verdict="pass")
+        check = Pass(cast.recorder, (), "full", None)
+        task = check.task(judged=False)
+        for span in spans(0, check.size):
+            check.take(check_span(cast.recorder, task, span))
+        found.append(held(check, set()))
+        assert not check.report.findings
+    small, large = found
+    assert large < small + 256 + 32, "only leaf hashes of a tile that is not full may be held"

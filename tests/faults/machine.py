@@ -1,0 +1,350 @@
+"""Random lives of a ledger, lived at once on SQLite, on PostgreSQL and by `reference`: all three must agree.
+
+Every event is signed once and handed to all three, whose clocks stand still until they are moved, so index, leaf hash
+and the kind of a refusal must be the same, event for event.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from hypothesis import HealthCheck, settings
+from hypothesis import seed as hypothesis_seed
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from ledger.application import Ledger, Receipt
+from ledger.checkpoint import TYPE_ED25519, VerifierKey, format_vkey, verify_checkpoint
+from ledger.creation import DEFAULT_RULES, FIRST_ADMIN_ROLES
+from ledger.emission import build_payload
+from ledger.envelope import format_envelope, sign_payload
+from ledger.errors import AuthenticationError, ConflictError, LedgerError
+from ledger.keys import Ed25519Signer, format_public_key
+from ledger.recorders import open_recorder
+from ledger.stored import LogIdentity
+from ledger.verify import verify_log
+from tests.contract.support import HEADER, Raw, raw, seeded_key
+from tests.faults.history import Roots
+from tests.faults.processes import child
+from tests.faults.reference import Place, ReferenceLedger, Refused
+from tests.faults.scorecard import Result
+
+_ORIGIN = "ledger.example/machine"
+_START = 1_790_000_000_000_000
+_KINDS: dict[type[LedgerError], str] = {AuthenticationError: "authentication", ConflictError: "conflict"}
+_CRASHES = {"append.begun": False, "append.inserted": False, "append.before_commit": False, "append.committed": True}
+
+Outcome = list[Place] | str
+
+
+def _outcome(act: Callable[[], list[Receipt]]) -> Outcome:
+    try:
+        return [Place(receipt.index, receipt.leaf_hash, receipt.existing) for receipt in act()]
+    except LedgerError as error:
+        return next((kind for cls, kind in _KINDS.items() if isinstance(error, cls)), repr(error))
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """The rules; a subclass knows a PostgreSQL."""
+
+    postgres_url: Callable[[], str]
+    new_reference: type[ReferenceLedger] = ReferenceLedger
+    envelopes = Bundle("envelopes")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = Path(tempfile.mkdtemp(prefix="muniment-machine-"))
+        self.urls = [f"sqlite:///{self._folder / 'ledger.db'}", type(self).postgres_url()]
+        self.now = _START
+        self.ledgerid = uuid4().hex
+        self.checkpoint_key, self.root, self.admin = seeded_key(1), seeded_key(2), seeded_key(3)
+        self.vkey = VerifierKey(_ORIGIN, TYPE_ED25519, self.checkpoint_key.public.raw)
+        self.keys: dict[str, list[Ed25519Signer]] = {}
+        self.ids: list[tuple[str, str]] = []
+        self.made = 10
+        self.numbers = 0
+        self.reference = self.new_reference(self.ledgerid)
+        self.ledgers: list[Ledger] = []
+        self.compared = 0
+        self.signed = 0
+
+    # -- the three of them -----------------------------------------------------------------------
+
+    def _open(self, url: str) -> Ledger:
+        recorder = open_recorder(url, clock=lambda: self.now)
+        return Ledger(recorder, checkpoint_signer=self.checkpoint_key)
+
+    def _event(
+        self, actor: str, keys: list[Ed25519Signer], kind: str, subject: str, data: dict[str, Any], **options: Any
+    ) -> bytes:
+        self.numbers += 1
+        values = {"emitter": str(UUID(int=7)), "sequence": self.numbers, **options}
+        payload, _ = build_payload(ledgerid=self.ledgerid, actor=actor, type=kind, subject=subject, data=data, **values)
+        return format_envelope(sign_payload(payload, keys))
+
+    def _append(self, *envelopes: bytes, expect: dict[str, int] | None = None) -> Outcome:
+        """Hand the same to all and compare what they answer."""
+        expected: Outcome
+        try:
+            expected = self.reference.append(envelopes, self.now, expect)
+        except Refused as refused:
+            expected = str(refused)
+        for ledger in self.ledgers:
+            if len(envelopes) == 1:
+                found = _outcome(lambda ledger=ledger: [ledger.append(envelopes[0], expect=expect)])  # type: ignore[misc]
+            else:
+                found = _outcome(lambda ledger=ledger: ledger.append_batch(envelopes, expect=expect))  # type: ignore[misc]
+            assert found == expected, (ledger.recorder.backend, found, expected)
+        return expected
+
+    @initialize()
+    def begin(self) -> None:
+        for url in self.urls:
+            self.ledgers.append(self._open(url))
+            self.ledgers[-1].recorder.create(LogIdentity(self.ledgerid, _ORIGIN))
+        created = {
+            "ledgerid": self.ledgerid, "origin": _ORIGIN, "vkey": format_vkey(self.vkey), "threshold": 1,
+            "roots": [format_public_key(self.root.public)], "rules": DEFAULT_RULES.model_dump(mode="json"),
+        }  # fmt: skip
+        # Entry 0 is believed because of what it is, not because of a key that was known before.
+        self.reference.believe_root(self.root.public.raw)
+        self._append(self._event("root", [self.root], "ledger.created", f"ledger:{self.ledgerid}", created))
+        self._enrol("p-admin", self.admin, "person", FIRST_ADMIN_ROLES, by="root")
+        self.checkpoint()
+        for actor in ("w0", "w1"):
+            self._enrol(actor, self._new_key(actor), "service", ("emitter",))
+
+    def _new_key(self, actor: str) -> Ed25519Signer:
+        self.made += 1
+        self.keys.setdefault(actor, []).append(seeded_key(self.made))
+        return self.keys[actor][-1]
+
+    def _enrol(self, actor: str, key: Ed25519Signer, kind: str, roles: tuple[str, ...], *, by: str = "p-admin") -> None:
+        body = {"kind": kind, "roles": list(roles), "key": format_public_key(key.public)}
+        if kind == "service":
+            body["responsible"] = "p-admin"
+        signers = [self.root if by == "root" else self.admin, key]
+        assert isinstance(self._append(self._event(by, signers, "actor.enrolled", f"actor:{actor}", body)), list)
+
+    def _fact(self, actor: str, stream: int, key: int = -1, **options: Any) -> bytes:
+        keys = self.keys[actor]
+        return self._event(actor, [keys[key % len(keys)]], "external.observed", f"external:n{stream}",
+                             {"system": "machine"}, **options)  # fmt: skip
+
+    # -- rules -----------------------------------------------------------------------------------
+
+    actors = st.sampled_from(("w0", "w1"))
+    streams = st.integers(0, 3)
+
+    @rule(target=envelopes, actor=actors, stream=streams, key=st.integers(-3, -1))
+    def append(self, actor: str, stream: int, key: int) -> bytes:
+        event_id = str(uuid4())
+        self.ids.append((actor, event_id))
+        signed = self._fact(actor, stream, key, event_id=event_id)
+        self._append(signed)
+        return signed
+
+    @rule(target=envelopes, actor=actors, stream=streams, count=st.integers(2, 5))
+    def batch(self, actor: str, stream: int, count: int) -> Any:
+        signed = [self._fact(actor, stream) for _ in range(count)]
+        self._append(*signed)
+        return multiple(*signed)
+
+    @rule(old=envelopes, actor=actors, twice=st.booleans())
+    def batch_with_a_retry(self, old: bytes, actor: str, twice: bool) -> None:
+        new = self._fact(actor, 0)
+        self._append(new, old, *([new] if twice else []))
+
+    @rule(old=envelopes)
+    def retry(self, old: bytes) -> None:
+        self._append(old)
+
+    @rule(choice=st.integers(0, 100))
+    def same_id_with_other_content(self, choice: int) -> None:
+        if self.ids:
+            actor, event_id = self.ids[choice % len(self.ids)]
+            self._append(self._fact(actor, 3, event_id=event_id))
+
+    @rule(actor=actors, back=st.integers(0, 5))
+    def used_sequence_number(self, actor: str, back: int) -> None:
+        self._append(self._fact(actor, 1, sequence=max(1, self.numbers - back)))
+
+    @rule(actor=actors, stream=streams, off=st.integers(-1, 1))
+    def expectation(self, actor: str, stream: int, off: int) -> None:
+        revision = self.reference.revision(f"external:n{stream}") + off
+        self._append(self._fact(actor, stream), expect={f"external:n{stream}": revision})
+
+    @rule(actor=actors)
+    def wrong_signer(self, actor: str) -> None:
+        stranger = seeded_key(9999)
+        self._append(self._event(actor, [stranger], "external.observed", "external:n0", {"system": "machine"}))
+
+    @rule(actor=actors)
+    def rotate_key(self, actor: str) -> None:
+        old = self.keys[actor][-1]
+        new = self._new_key(actor)
+        body = {"key": format_public_key(new.public)}
+        self._append(self._event("p-admin", [self.admin, new], "key.enrolled", f"actor:{actor}", body))
+        body = {"keyid": old.public.keyid, "reason": "rotated"}
+        self._append(self._event("p-admin", [self.admin], "key.revoked", f"actor:{actor}", body))
+
+    @rule(step=st.sampled_from((0, 1, 1_000_000, 86_400_000_000, -900_000)))
+    def time_passes(self, step: int) -> None:
+        self.now += step
+
+    @rule()
+    def checkpoint(self) -> None:
+        size = len(self.reference.rows)
+        for ledger in self.ledgers:
+            head = verify_checkpoint(ledger.checkpoint(), [self.vkey])
+            assert (head.size, head.root) == (size, Roots(self.reference.leaves)[size])
+        self.signed = size
+
+    @rule()
+    def reopen(self) -> None:
+        for number, url in enumerate(self.urls):
+            self.ledgers[number].recorder.close()
+            self.ledgers[number] = self._open(url)
+
+    @rule(target=envelopes, actor=actors, point=st.sampled_from(sorted(_CRASHES)))
+    def crash(self, actor: str, point: str) -> bytes:
+        """Another process dies in its append, on both backends alike."""
+        signed = self._fact(actor, 2)
+        for url in self.urls:
+            # In PostgreSQL the append is one statement: it has begun, or it is committed.
+            here = point if _CRASHES[point] or url.startswith("sqlite") else "append.begun"
+            with child("send_at", url, signed, self.now, point=here) as process:
+                assert process.end() == -signal.SIGKILL, process.said
+        if _CRASHES[point]:
+            self.reference.append([signed], self.now)
+        return signed
+
+    @rule(which=st.integers(0, 1), choice=st.integers(0, 1000))
+    def tamper(self, which: int, choice: int) -> None:
+        """Somebody who owns the store changes a byte; it is found where it is; then he puts it back."""
+        index = choice % len(self.reference.rows)
+        ledger = self.ledgers[which]
+        with raw(self.urls[which]) as store, _unprotected(store):
+            ((payload,),) = store.run("SELECT payload FROM $content WHERE position = ?", (index + 1,))
+            other = bytes(payload)[:-1] + bytes([bytes(payload)[-1] ^ 1])
+            store.run("UPDATE $content SET payload = ? WHERE position = ?", (other, index + 1))
+            report = verify_log(ledger.recorder)
+            store.run("UPDATE $content SET payload = ? WHERE position = ?", (bytes(payload), index + 1))
+        assert not report.ok
+        assert report.findings[0].index == index
+        assert verify_log(ledger.recorder).ok
+
+    # -- what always holds -----------------------------------------------------------------------
+
+    @invariant()
+    def agree(self) -> None:
+        """The new entries are the same, column for column, and so are the heads."""
+        for url in self.urls if self.ledgers else ():
+            with raw(url) as store:
+                rows = store.run(
+                    f"SELECT {', '.join(HEADER)} FROM $entry WHERE position > ? ORDER BY position", (self.compared,)
+                )
+                ((size, last),) = store.run("SELECT size, last_leaf FROM $head")
+            assert [_plain(row) for row in rows] == self.reference.rows[self.compared :], url
+            assert (size, bytes(last)) == (len(self.reference.rows), self.reference.leaves[-1])
+        self.compared = len(self.reference.rows)
+
+    def teardown(self) -> None:
+        try:
+            for ledger in self.ledgers:
+                report = verify_log(ledger.recorder)
+                assert report.ok, report.findings
+        finally:
+            for ledger in self.ledgers:
+                ledger.recorder.close()
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _plain(row: tuple[Any, ...]) -> dict[str, Any]:
+    values = [bytes(value) if isinstance(value, bytes | memoryview) else value for value in row]
+    return dict(zip(HEADER, values, strict=True))
+
+
+class _unprotected:  # noqa: N801 - used as a block
+    """Take the triggers off a store, and put them back."""
+
+    def __init__(self, store: Raw) -> None:
+        self._store = store
+        self._triggers: list[str] = []
+
+    def __enter__(self) -> None:
+        if self._store.sqlite:
+            self._triggers = [sql for (sql,) in self._store.run("SELECT sql FROM sqlite_master WHERE type = 'trigger'")]
+        self._store.unprotect()
+
+    def __exit__(self, *_: object) -> None:
+        for sql in self._triggers:
+            self._store.run(sql)
+        if not self._store.sqlite:
+            for table in ("entry", "content", "log", "head", "tile", "checkpoint"):
+                self._store.run(f"ALTER TABLE ${table} ENABLE TRIGGER USER")
+
+
+def machine_on(
+    postgres_url: Callable[[], str], reference: type[ReferenceLedger] = ReferenceLedger
+) -> type[LedgerMachine]:
+    """The machine, whose PostgreSQL stores have these URLs.
+
+    Args:
+        postgres_url: gives the URL of a schema that is not there yet.
+        reference: what the stores are compared with.
+    """
+    return type(
+        "LedgerMachineHere",
+        (LedgerMachine,),
+        {"postgres_url": staticmethod(postgres_url), "new_reference": reference},
+    )
+
+
+def agreement(postgres_url: Callable[[], str], examples: int, steps: int, seed: int) -> Result:
+    """Live so many random lives.
+
+    Args:
+        postgres_url: see `machine_on`.
+        examples: how many lives.
+        steps: rules in each, at most.
+        seed: of Hypothesis.
+    """
+    result = Result.counting("disagreements")
+    machine = machine_on(postgres_url)
+    appended: list[int] = []
+    teardown = machine.teardown
+
+    def counted(self: LedgerMachine) -> None:
+        appended.append(len(self.reference.rows))
+        teardown(self)
+
+    machine.teardown = counted  # type: ignore[method-assign]
+    try:
+        run_state_machine_as_test(
+            hypothesis_seed(seed)(machine),
+            settings=settings(
+                max_examples=examples, stateful_step_count=steps, deadline=None, database=None,
+                suppress_health_check=list(HealthCheck), print_blob=False,
+            ),
+        )  # fmt: skip
+    except Exception as error:
+        result.failed("disagreements", "".join(traceback.format_exception_only(error))[-1500:])
+    result.n = len(appended)
+    result.figures = {"events": sum(appended)}
+    return result
