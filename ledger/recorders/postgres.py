@@ -207,6 +207,10 @@ class PostgresRecorder(SqlRecorder):
             return super().add_checkpoint(size, note, previous)
         return bool(self._run("SELECT $add_checkpoint(?, ?, ?)", (size, note, previous))[0][0])
 
+    def fail_fast(self) -> None:
+        """See `SqlRecorder.fail_fast`; a connection that was only cut is still replaced at once."""
+        self.store.patience = 0.1
+
     def session(self) -> int:
         """See `SqlRecorder.session`."""
         self.store.connect()

@@ -140,6 +140,7 @@ class PostgresStore:
 
     Attributes:
         connections: how many have been opened.
+        patience: seconds for which a lost connection is tried again; None for `FAILOVER_SECONDS`.
     """
 
     def __init__(self, url: str, suffix: str = "") -> None:
@@ -153,6 +154,7 @@ class PostgresStore:
         self._warnings: list[str] = []
         self._conninfo = _conninfo(self._url)
         self.connections = 0
+        self.patience: float | None = None
         self._depth = 0  # nested inside a transaction of ours when positive
         self._repeating = 0  # inside `persist`, who deals with failures, when positive
         self._deadline: float | None = None  # until when a connection that was lost is tried again
@@ -196,8 +198,11 @@ class PostgresStore:
         return connection
 
     def _lose(self) -> None:
-        self._deadline = self._deadline or time.monotonic() + FAILOVER_SECONDS
+        self._deadline = self._deadline or self._window_end()
         self.close()
+
+    def _window_end(self) -> float:
+        return time.monotonic() + (FAILOVER_SECONDS if self.patience is None else self.patience)
 
     def _note(self, notice: psycopg.errors.Diagnostic) -> None:
         if notice.severity_nonlocalized == "WARNING":
@@ -236,7 +241,7 @@ class PostgresStore:
                 raise
             except psycopg.Error as error:
                 failure = error
-                deadline = deadline or time.monotonic() + FAILOVER_SECONDS
+                deadline = deadline or self._window_end()
                 gone = isinstance(error, _LOST) and not self.connected
                 # After a failover an address may lead for a moment to a server that is not promoted yet.
                 if gone or (lost and isinstance(error, errors.ReadOnlySqlTransaction)):

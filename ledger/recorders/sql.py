@@ -317,6 +317,9 @@ class SqlRecorder(AuditSql, ProcessRecorder):
             crashpoint("checkpoint.before_commit")
         return True
 
+    def fail_fast(self) -> None:
+        """Do not wait long for a store that went away: the caller waits itself."""
+
     def session(self) -> int:
         """A number that changes when reads may come from another server than before."""
         return 0

@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from cli.stores import examine_store
 from ledger.application import Ledger, Receipt
 from ledger.checkpoint import Checkpoint, parse_checkpoint, parse_note, sign_checkpoint
 from ledger.creation import enrol_actor
@@ -518,3 +519,40 @@ def test_nobody_waits_for_ever_for_a_lock(pair: Pair, cast: Cast, schema: str):
             assert not caught.value.outcome_unknown
     receipt = emit(ledger)
     check(cast, pair.primary, [receipt], [])
+
+
+# -- what `doctor` says of it ----------------------------------------------------------------------
+
+
+def test_doctor_looks_at_standbys_and_access(pair: Pair, cast: Cast, schema: str):
+    def found(url: str) -> dict[str, tuple[bool, str]]:
+        recorder = open_recorder(url)
+        try:
+            return {name: (good, words) for name, good, words, _ in examine_store(recorder)}
+        finally:
+            recorder.close()
+
+    assert isinstance(cast.recorder, PostgresRecorder)
+    owner = found(cast.url)
+    assert all(good for good, _ in owner.values()), owner
+    name = pair.standby.name
+    assert owner["standbys"][1] == f"commits of this session wait for {name} (1 connected)"
+    assert owner["functions"][1] == "appends are one call on the server"
+    assert owner["database role"][1] == "postgres is owner here"
+    assert owner["data checksums"][1] == "data_checksums on"
+    for access in ("reader", "writer"):
+        with pair.primary.connect() as connection:
+            connection.execute(f"CREATE ROLE {schema}_{access}".encode())
+        cast.recorder.grant(f"{schema}_{access}", access)
+        theirs = found(f"{cast.url}&options=-c%20role%3D{schema}_{access}")
+        assert all(good for good, _ in theirs.values()), theirs
+        assert theirs["database role"][1] == f"{schema}_{access} is {access} here"
+        assert theirs["standbys"][1] == f"commits of this session wait for {name}", "it may not see who is connected"
+    pair.in_step()
+    assert "can be read, and not written" in found(f"{pair.standby.dsn}&schema={schema}")["standbys"][1]
+    pair.standby.kill()
+    pair.primary.wait(lambda: not pair.primary.ask("SELECT 1 FROM pg_stat_replication"), "miss its standby")
+    assert found(cast.url)["standbys"] == (False, f"commits of this session wait for {name} (0 connected)")
+    pair.wait_for_standby("")
+    pair.primary.wait(lambda: pair.primary.ask("SHOW synchronous_standby_names") == [("",)], "read its settings")
+    assert "may lose" in found(cast.url)["standbys"][1]
