@@ -57,6 +57,7 @@ class Follower:
         self._recorder = ledger.recorder
         self._path = sqlite_path(url) if ledger.recorder.backend == "sqlite" else None
         self._file = self._identity()
+        self._recorder.fail_fast()  # people are told when it is away
         self._recorder.close()  # what is opened next is that file, or a later one, which will be noticed
         self.head: Head = self._recorder.head()
         self._place = self.head.size

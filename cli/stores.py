@@ -32,8 +32,55 @@ def _postgres(recorder: SqlRecorder) -> Iterator[Found]:
             f"{name} {value}",
             f"Set {name} = on: without it commits can be lost.",
         )
+    (sums,) = recorder.ask("SELECT current_setting('data_checksums')")[0]
+    words = "" if sums == "on" else ": what the disk alters is found by `verify log` only"
+    yield "data checksums", True, f"data_checksums {sums}{words}", ""
     (encoding,) = recorder.ask("SELECT current_setting('server_encoding')")[0]
     yield "encoding", encoding == "UTF8", f"encoding {encoding}", "Make the database with encoding UTF8."
+    yield _standbys(recorder)
+    yield from _access(recorder)
+
+
+def _standbys(recorder: SqlRecorder) -> Found:
+    names, waits, standby, visible, in_step = recorder.ask(
+        "SELECT current_setting('synchronous_standby_names'), "
+        "current_setting('synchronous_commit') IN ('on', 'remote_apply'), pg_catalog.pg_is_in_recovery(), "
+        "pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE'), "
+        "(SELECT count(*) FROM pg_catalog.pg_stat_replication WHERE sync_state IN ('sync', 'quorum'))"
+    )[0]
+    if standby:
+        return "standbys", True, "this server is a standby: it can be read, and not written", ""
+    if not names:
+        return "standbys", True, "none is synchronous: a failover may lose what was recorded last", ""
+    connected = f" ({in_step} connected)" if visible else ""
+    return (
+        "standbys",
+        waits and (in_step > 0 or not visible),
+        f"commits of this session {'wait' if waits else 'do not wait'} for {names}{connected}",
+        "Start the standby: until then every append waits for it.",
+    )
+
+
+def _access(recorder: SqlRecorder) -> Iterator[Found]:
+    from ledger.recorders.postgres import PostgresRecorder
+
+    if not isinstance(recorder, PostgresRecorder):
+        return
+    there = recorder.has_functions
+    yield (
+        "functions", True,
+        "appends are one call on the server" if there else "none: only the owner can append, and more slowly", "",
+    )  # fmt: skip
+    role, owner, writer, reader = recorder.ask(
+        "SELECT current_user, pg_catalog.pg_has_role(n.nspowner, 'USAGE'), "
+        "coalesce((SELECT bool_and(pg_catalog.has_function_privilege(p.oid, 'EXECUTE')) FROM pg_catalog.pg_proc p "
+        "WHERE p.pronamespace = n.oid AND p.proname IN ('append', 'add_checkpoint')), false), "
+        "pg_catalog.has_table_privilege(n.nspname || '.entry', 'SELECT') "
+        "FROM pg_catalog.pg_namespace n WHERE n.nspname = ?",
+        (recorder.schema,),
+    )[0]
+    access = "owner" if owner else "writer" if writer else "reader"
+    yield "database role", bool(reader), f"{role} is {access} here", "Ask the owner: muniment admin grant ROLE reader"
 
 
 def examine_store(recorder: SqlRecorder) -> Iterator[Found]:

@@ -183,6 +183,8 @@ class Appender:
             ticket = self._group.enqueue(partial(self._unit, job, again=again), partial(self._follow, job))
             outcome = self._group.wait(ticket)
             if isinstance(outcome, list):
+                if not outcome:
+                    self._recorder.settle()  # nothing was committed that would have waited
                 places = iter(outcome)
                 return [
                     item if isinstance(item, Receipt) else _receipt(item.stored.id, next(places), item.marks)
@@ -240,11 +242,19 @@ class Appender:
         row = self._recorder.find(event.payload.id, event.payload.actor)
         if row is None or row.payload != event.envelope.payload:
             return None
-        return self.first_receipt(row)
+        return self._receipt_of(row)
+
+    def first_receipt(self, row: Row) -> Receipt:
+        """The receipt of an event that was recorded before, once it is durable.
+
+        Raises:
+            StorageError: ``outcome_unknown``: a failover may lose it.
+        """
+        self._recorder.settle()
+        return self._receipt_of(row)
 
     @staticmethod
-    def first_receipt(row: Row) -> Receipt:
-        """The receipt of an event that was recorded before."""
+    def _receipt_of(row: Row) -> Receipt:
         entry = row.entry
         place = StoredAt(entry.index, row.leaf_hash, entry.stream, entry.revision, entry.recorded_at, existing=True)
         return _receipt(entry.id, place)

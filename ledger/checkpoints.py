@@ -83,36 +83,50 @@ def sign_head(recorder: SqlRecorder, signer: Signer, vkey: VerifierKey) -> bytes
         VerificationError: the stored bytes do not extend the last signed head; nothing is signed.
     """
     for _ in range(_ATTEMPTS):
-        # In this order: others append and sign between the two, and a head signed after `head` was read looks forked.
-        last, head = recorder.last_checkpoint(), recorder.head()
-        if head.size == 0:
-            raise NothingToVerifyError("the log is empty, so there is no head to sign")
-        signed = None if last is None else verify_checkpoint(last.note, [vkey])
-        if last is not None and signed is not None and signed.size != last.size:
-            raise VerificationError(
-                f"the signed head stored at size {last.size} is about size {signed.size}", fault="checkpoint"
-            )
-        if last is not None and signed is not None and signed.size == head.size:
-            return last.note
-        if last is None and head.size > GENESIS_SIZE:
-            raise VerificationError("the signed heads of this log are gone from the store", fault="checkpoint")
-        size = signed.size if signed is not None else 0
-        grown = (
-            CompactRange(size, tuple(TreeReader(recorder).read_hashes(peaks_of(size)))) if size else CompactRange(0, ())
-        )
-        if signed is not None and (size > head.size or grown.root() != signed.root):
-            raise VerificationError(
-                f"the store no longer extends the head signed at size {size}", fault="tree", index=None
-            )
-        grown = extend_range(recorder, grown, head.size)
-        if grown.root() != head.root():
-            raise VerificationError("the head row does not fit the entries", fault="head", index=None)
-        note = sign_checkpoint(Checkpoint(recorder.identity().origin, head.size, grown.root()), signer)
-        crashpoint("checkpoint.signed")
-        if recorder.add_checkpoint(head.size, note, size):
-            crashpoint("checkpoint.stored")
+        session = recorder.session()
+        try:
+            note = _sign_present(recorder, signer, vkey, session)
+        except VerificationError:
+            if recorder.session() == session:
+                raise
+            continue  # what was read before a failover need not fit what was read after it
+        if note is not None:
             return note
     raise StorageError("others kept signing heads of this log", hint="Retry in a moment.")
+
+
+def _sign_present(recorder: SqlRecorder, signer: Signer, vkey: VerifierKey, session: int) -> bytes | None:
+    """One attempt; None when somebody else was faster or the server changed meanwhile."""
+    # In this order: others append and sign between the two, and a head signed after `head` was read looks forked.
+    last, head = recorder.last_checkpoint(), recorder.head()
+    if head.size == 0:
+        raise NothingToVerifyError("the log is empty, so there is no head to sign")
+    # Before signing, not only after: a key that signed what a failover took away has signed two histories.
+    recorder.settle()
+    signed = None if last is None else verify_checkpoint(last.note, [vkey])
+    if last is not None and signed is not None and signed.size != last.size:
+        raise VerificationError(
+            f"the signed head stored at size {last.size} is about size {signed.size}", fault="checkpoint"
+        )
+    if last is not None and signed is not None and signed.size == head.size:
+        return last.note if recorder.session() == session else None
+    if last is None and head.size > GENESIS_SIZE:
+        raise VerificationError("the signed heads of this log are gone from the store", fault="checkpoint")
+    size = signed.size if signed is not None else 0
+    grown = CompactRange(size, tuple(TreeReader(recorder).read_hashes(peaks_of(size)))) if size else CompactRange(0, ())
+    if signed is not None and (size > head.size or grown.root() != signed.root):
+        raise VerificationError(f"the store no longer extends the head signed at size {size}", fault="tree", index=None)
+    grown = extend_range(recorder, grown, head.size)
+    if grown.root() != head.root():
+        raise VerificationError("the head row does not fit the entries", fault="head", index=None)
+    if recorder.session() != session:
+        return None
+    note = sign_checkpoint(Checkpoint(recorder.identity().origin, head.size, grown.root()), signer)
+    crashpoint("checkpoint.signed")
+    if not recorder.add_checkpoint(head.size, note, size):
+        return None
+    crashpoint("checkpoint.stored")
+    return note
 
 
 def check_extends(recorder: SqlRecorder, known: Checkpoint) -> None:

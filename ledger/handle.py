@@ -131,6 +131,7 @@ class LogHandle:
         if self._checkpoint_signer is None:
             last = self.recorder.last_checkpoint()
             if last is not None and last.size == self.recorder.head().size:
+                self.recorder.settle()
                 return last.note
             raise ConfigurationError(
                 "the present head is not signed yet and the checkpoint key is not on this machine",

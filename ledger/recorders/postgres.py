@@ -7,27 +7,22 @@ what became of them.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-import psycopg
 from psycopg import errors, sql
 
 from ledger.crashpoints import crashpoint
-from ledger.errors import ConfigurationError, ConflictError, LedgerError, StorageError
+from ledger.errors import ConfigurationError, ConflictError, LedgerError
 from ledger.recorders.append import StoredAt, Unit, check_repeats
 from ledger.recorders.layouts import POSTGRES_TABLES, postgres_routines
-from ledger.recorders.postgres_append import call_append, explain_refusal, separate
+from ledger.recorders.postgres_append import call_append, separate
 from ledger.recorders.postgres_cas import append_by_swap
-from ledger.recorders.postgres_store import LOST, PostgresStore, explain
+from ledger.recorders.postgres_store import PostgresStore
 from ledger.recorders.sql import SqlRecorder
 from ledger.stored import Head, LogIdentity, Transfer
 
-__all__ = ["FAILOVER_SECONDS", "PostgresRecorder"]
-
-#: How long a lost connection is tried again before the outcome of an append is called unknown.
-FAILOVER_SECONDS = 60.0
+__all__ = ["PostgresRecorder"]
 
 _DDL = """
 CREATE SCHEMA {s};
@@ -163,39 +158,13 @@ class PostgresRecorder(SqlRecorder):
     def append(self, units: Sequence[Unit]) -> list[list[StoredAt] | LedgerError]:
         """Append units, each of them durably and as a whole; see `append_units`.
 
-        A lost connection is repeated with the same events for up to a minute: under the head lock they are either
-        found (they were committed: the first receipt) or certainly absent (they are appended now).
+        A lost connection is repeated with the same events (`PostgresStore.persist`): under the head lock they are
+        either found (they were committed: the first receipt) or certainly absent (they are appended now).
 
         Raises:
             StorageError: nothing was appended, or ``outcome_unknown`` when the server cannot be asked.
         """
-        lost: psycopg.Error | None = None
-        deadline, pause = time.monotonic() + FAILOVER_SECONDS, 0.05
-        while True:
-            try:
-                with self.store.durably():
-                    return self._append_once(units)
-            except (errors.SerializationFailure, errors.DeadlockDetected) as error:
-                lost = lost or error
-            except LOST as error:
-                if self.store.connected:  # the server answered and rolled back: a full disk, a timeout
-                    raise explain(error) from error
-                lost = error
-                self.close()
-            except StorageError as error:
-                if lost is None or error.outcome_unknown:
-                    raise
-            except psycopg.Error as error:
-                raise explain_refusal(error) or explain(error) from error
-            if time.monotonic() + pause > deadline:
-                break
-            time.sleep(pause)
-            pause = min(2 * pause, 1.0)
-        raise StorageError(
-            f"the connection to PostgreSQL was lost, and not had again for {FAILOVER_SECONDS:.0f} s ({explain(lost)})",
-            outcome_unknown=True,
-            hint="Whether the event was recorded is unknown; retrying with the same event is safe.",
-        )
+        return self.store.persist(lambda: self._append_once(units))
 
     def _append_once(self, units: Sequence[Unit]) -> list[list[StoredAt] | LedgerError]:
         if not self.has_functions:
@@ -230,8 +199,23 @@ class PostgresRecorder(SqlRecorder):
         }
 
     def add_checkpoint(self, size: int, note: bytes, previous: int) -> bool:
-        """See `SqlRecorder.add_checkpoint`; the note leaves this process only when standbys have what it covers."""
-        with self.store.durably():
-            if not self.has_functions:
-                return super().add_checkpoint(size, note, previous)
-            return bool(self._run("SELECT $add_checkpoint(?, ?, ?)", (size, note, previous))[0][0])
+        """See `SqlRecorder.add_checkpoint`."""
+        return self.store.persist(lambda: self._add_checkpoint_once(size, note, previous))
+
+    def _add_checkpoint_once(self, size: int, note: bytes, previous: int) -> bool:
+        if not self.has_functions:
+            return super().add_checkpoint(size, note, previous)
+        return bool(self._run("SELECT $add_checkpoint(?, ?, ?)", (size, note, previous))[0][0])
+
+    def fail_fast(self) -> None:
+        """See `SqlRecorder.fail_fast`; a connection that was only cut is still replaced at once."""
+        self.store.patience = 0.1
+
+    def session(self) -> int:
+        """See `SqlRecorder.session`."""
+        self.store.connect()
+        return self.store.connections
+
+    def settle(self) -> None:
+        """See `SqlRecorder.settle`."""
+        self.store.persist(self.store.wait_for_standbys)

@@ -114,7 +114,10 @@ def _append_one(recorder: PostgresRecorder, unit: Unit) -> list[StoredAt] | Ledg
     for _ in range(_ATTEMPTS):
         plan = _Plan(recorder)
         (outcome,) = append_units(plan, recorder.identity(), [unit])
-        if not plan.rows or plan.swap():
+        if not plan.rows:
+            recorder.store.wait_for_standbys()  # for what was found
+            return outcome
+        if plan.swap():
             return outcome
         successor = recorder.successor()
         if successor is not None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import psycopg
@@ -15,18 +16,42 @@ from psycopg import errors
 
 from ledger.errors import ConfigurationError, InputError, LedgerError, StorageError
 from ledger.recorders.layouts import moved_away
-from ledger.recorders.postgres_append import use_arrays
+from ledger.recorders.postgres_append import explain_refusal, use_arrays
 
-__all__ = ["LOST", "PostgresStore", "explain", "split_schema"]
+__all__ = ["FAILOVER_SECONDS", "PostgresStore", "explain", "split_schema"]
+
+#: How long a lost connection is tried again, and a statement that others' transactions undid.
+FAILOVER_SECONDS = 60.0
 
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,50}")
-#: What psycopg raises when the connection is gone.
-LOST = (psycopg.OperationalError, psycopg.InterfaceError)
+# What psycopg raises when the connection is gone, and for some of what a server answers.
+_LOST = (psycopg.OperationalError, psycopg.InterfaceError)
+_UNDONE = (errors.SerializationFailure, errors.DeadlockDetected)
+_LONGEST_PAUSE = 1.0
+
+# A host that vanishes without a word is noticed in time for another one to be found.
+_DEFAULTS = {
+    "connect_timeout": "10", "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3",
+    "tcp_user_timeout": "25000",
+}  # fmt: skip
+# Never acknowledge what a crash of the server, or of it together with its disk where a synchronous standby is
+# configured, could lose; and never wait for ever behind somebody who holds the head row.
+_SETTINGS = """
+SELECT CASE WHEN current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')
+            THEN set_config('synchronous_commit', 'on', false) END,
+       CASE WHEN current_setting('lock_timeout') = '0' THEN set_config('lock_timeout', '60s', false) END
+"""
+# Its commit waits for the standbys, and so for everything committed before it.
+_WAIT = """
+SELECT CASE WHEN current_setting('synchronous_standby_names') <> '' AND NOT pg_catalog.pg_is_in_recovery()
+            THEN pg_catalog.pg_logical_emit_message(true, 'muniment', '') IS NULL END
+"""
 
 # A refused connection has no SQLSTATE (libpq keeps it to itself), only these words of the server's.
 _NOT_THERE = re.compile(r'FATAL: +(database|role) ".*" does not exist')
 
 Fields = tuple[Any, ...]
+_T = TypeVar("_T")
 
 
 def split_schema(url: str) -> tuple[str, str]:
@@ -57,13 +82,15 @@ def split_schema(url: str) -> tuple[str, str]:
     return urlunsplit(parts._replace(query=query)), schema
 
 
-def _for_writing(url: str) -> str:
-    """Of several hosts, want the one that takes writes; a single host may be a standby that is only read."""
-    parameters = psycopg.conninfo.conninfo_to_dict(url)
-    hosts = str(parameters.get("host", "")) + str(parameters.get("hostaddr", ""))
-    if "," in hosts and "target_session_attrs" not in parameters:
-        return psycopg.conninfo.make_conninfo(url, target_session_attrs="read-write")
-    return url
+def _conninfo(url: str) -> str:
+    """Add what the URL leaves open.
+
+    Of several hosts we want the one that takes writes; a single host may be a standby that is only read.
+    """
+    given = psycopg.conninfo.conninfo_to_dict(url)
+    hosts = str(given.get("host", "")) + str(given.get("hostaddr", ""))
+    defaults = {**_DEFAULTS, "target_session_attrs": "read-write"} if "," in hosts else _DEFAULTS
+    return psycopg.conninfo.make_conninfo(url, **{name: defaults[name] for name in defaults if name not in given})
 
 
 def explain(error: psycopg.Error) -> LedgerError:
@@ -90,12 +117,30 @@ def explain(error: psycopg.Error) -> LedgerError:
     return StorageError(f"PostgreSQL: {text}", hint="Check that the server runs and the URL is right, then retry.")
 
 
+def _sleep(pause: float, deadline: float) -> float:
+    """Sleep, and return how long to sleep the next time."""
+    time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
+    return min(2 * pause, _LONGEST_PAUSE)
+
+
+def _unknown(error: LedgerError) -> StorageError:
+    return StorageError(
+        f"the connection to PostgreSQL was lost, and what was sent before could not be cleared up ({error.message})",
+        outcome_unknown=True,
+        hint="Whether the event was recorded is unknown; retrying with the same event is safe.",
+    )
+
+
 class PostgresStore:
     """One connection to one schema, guarded by one lock.
 
     Args:
         url: a PostgreSQL URL, with our optional ``schema`` parameter.
         suffix: added to the schema's name, for tables that live beside the log.
+
+    Attributes:
+        connections: how many have been opened.
+        patience: seconds for which a lost connection is tried again; None for `FAILOVER_SECONDS`.
     """
 
     def __init__(self, url: str, suffix: str = "") -> None:
@@ -107,60 +152,132 @@ class PostgresStore:
         self._pid = -1
         self._inherited: list[psycopg.Connection] = []
         self._warnings: list[str] = []
-        self._conninfo = _for_writing(self._url)
+        self._conninfo = _conninfo(self._url)
+        self.connections = 0
+        self.patience: float | None = None
         self._depth = 0  # nested inside a transaction of ours when positive
+        self._repeating = 0  # inside `persist`, who deals with failures, when positive
+        self._deadline: float | None = None  # until when a connection that was lost is tried again
 
     def connect(self) -> psycopg.Connection:
-        """The connection of this process, opened when first needed."""
-        if self._connection is not None and not self._connection.closed and self._pid == os.getpid():
+        """The connection of this process, opened when first needed.
+
+        One that was lost is tried again until `FAILOVER_SECONDS` after that; the first one is not.
+        """
+        if self._connection is not None and self.connected:
             return self._connection
         if self._connection is not None and self._pid != os.getpid():
             self._inherited.append(self._connection)  # after a fork: it is the parent's, who goes on using it
+        elif self._connection is not None:
+            self._lose()
+        pause = 0.05
+        while True:
+            try:
+                return self._open()
+            except StorageError:
+                if self._deadline is None or time.monotonic() >= self._deadline:
+                    raise
+            pause = _sleep(pause, self._deadline)
+
+    def _open(self) -> psycopg.Connection:
         try:
             connection = psycopg.connect(
-                self._conninfo, autocommit=True, connect_timeout=10, client_encoding="UTF8",
-                application_name="muniment",
-            )  # fmt: skip
+                self._conninfo, autocommit=True, client_encoding="UTF8", application_name="muniment"
+            )
         except psycopg.Error as error:
             raise explain(error) from error
         self._connection, self._pid = connection, os.getpid()
+        self.connections += 1
         use_arrays(connection)
         connection.add_notice_handler(self._note)
         try:
-            # Never acknowledge what a crash of the server, or of it together with its disk where a synchronous standby
-            # is configured, could lose.
-            connection.execute(
-                "SELECT CASE WHEN current_setting('synchronous_commit') NOT IN ('on', 'remote_apply') "
-                "THEN set_config('synchronous_commit', 'on', false) END"
-            )
+            connection.execute(_SETTINGS.encode())
         except psycopg.Error as error:
             self.close()
             raise explain(error) from error
         return connection
 
+    def _lose(self) -> None:
+        self._deadline = self._deadline or self._window_end()
+        self.close()
+
+    def _window_end(self) -> float:
+        return time.monotonic() + (FAILOVER_SECONDS if self.patience is None else self.patience)
+
     def _note(self, notice: psycopg.errors.Diagnostic) -> None:
         if notice.severity_nonlocalized == "WARNING":
             self._warnings.append(notice.message_primary or "")
 
-    @contextmanager
-    def durably(self) -> Iterator[None]:
-        """A block whose commits a synchronous standby, where one is configured, must have confirmed.
+    def persist(self, action: Callable[[], _T]) -> _T:
+        """Do what commits, until the server and its synchronous standbys have confirmed it.
 
-        Whoever cancels the wait for a standby makes the commit succeed with a warning, the only one our statements
-        can get.
+        It is done again when the connection was lost, and when PostgreSQL undid it because of others (serialisation,
+        deadlock), for `FAILOVER_SECONDS`.
+
+        Args:
+            action: may be repeated, whether it was committed before or not.
+
+        Returns:
+            What the action returns.
 
         Raises:
-            StorageError: ``outcome_unknown``: committed here, and a failover may lose it.
+            StorageError: it failed; ``outcome_unknown`` when it may have been committed, or a failover may lose it.
+            LedgerError: the action was refused.
         """
-        with self._lock:
-            self._warnings.clear()
-            yield
-            if self._warnings:
-                raise StorageError(
-                    f"PostgreSQL: {self._warnings[0]}; it is committed on the primary only",
-                    outcome_unknown=True,
-                    hint="Look at the standbys, then retry with the same event: that is safe.",
-                )
+        return self._repeat(action, writes=True)
+
+    def _repeat(self, action: Callable[[], _T], *, writes: bool) -> _T:
+        lost = False
+        pause, deadline = 0.05, 0.0
+        while True:
+            try:
+                with self._lock:
+                    result = self._attempt(action, writes=writes)
+                    self._deadline = None
+                    return result
+            except LedgerError as error:
+                if lost and writes:
+                    raise _unknown(error) from error
+                raise
+            except psycopg.Error as error:
+                failure = error
+                deadline = deadline or self._window_end()
+                gone = isinstance(error, _LOST) and not self.connected
+                # After a failover an address may lead for a moment to a server that is not promoted yet.
+                if gone or (lost and isinstance(error, errors.ReadOnlySqlTransaction)):
+                    lost = True
+                    self._lose()
+                elif not isinstance(error, _UNDONE):
+                    deadline = 0.0  # the server has said no, for example by a timeout
+            if time.monotonic() >= deadline:
+                found = explain_refusal(failure) or explain(failure)
+                raise (_unknown(found) if lost and writes else found) from failure
+            pause = _sleep(pause, deadline)
+
+    def _attempt(self, action: Callable[[], _T], *, writes: bool) -> _T:
+        self._warnings.clear()
+        self._repeating += 1
+        try:
+            result = action()
+        finally:
+            self._repeating -= 1
+        if self._warnings and writes:
+            # Whoever cancels the wait for a standby makes the commit succeed with a warning, the only one our
+            # statements can get.
+            raise StorageError(
+                f"PostgreSQL: {self._warnings[0]}; it is committed on the primary only",
+                outcome_unknown=True,
+                hint="Look at the standbys, then retry with the same event: that is safe.",
+            )
+        return result
+
+    def wait_for_standbys(self) -> None:
+        """Wait until synchronous standbys, where they are configured, hold everything that can be read here.
+
+        Rows can be seen before standbys have them: after the wait of their own commit was cancelled, and after a
+        restart. On a standby there is nothing to wait for.
+        """
+        self.execute(_WAIT)
 
     @property
     def connected(self) -> bool:
@@ -183,26 +300,14 @@ class PostgresStore:
         return found
 
     def run(self, text: str, parameters: Fields = ()) -> list[Fields]:
-        """Run one portable statement and return its rows."""
+        """Run one portable statement, which may be repeated, and return its rows."""
         with self._lock:
-            try:
-                return self._query(text, parameters)
-            except LOST as error:
-                if self._depth > 0:
-                    raise
-                if self.connected:  # the server is there and has said no, for example by a timeout
-                    raise explain(error) from error
-                self.close()  # a read outside a transaction is safe to repeat once on a new connection
-            except psycopg.Error as error:
-                if self._depth > 0:
-                    raise
-                raise explain(error) from error
-            try:
-                return self._query(text, parameters)
-            except psycopg.Error as error:
-                raise explain(error) from error
+            if self._depth > 0 or self._repeating > 0:
+                return self.execute(text, parameters)
+        return self._repeat(lambda: self.execute(text, parameters), writes=False)
 
-    def _query(self, text: str, parameters: Fields) -> list[Fields]:
+    def execute(self, text: str, parameters: Fields = ()) -> list[Fields]:
+        """Run one portable statement once; psycopg's own errors leave it as they are."""
         cursor = self.connect().execute(self._sql(text).encode(), parameters)
         return cursor.fetchall() if cursor.description is not None else []
 
@@ -236,16 +341,24 @@ class PostgresStore:
                 f"the schema {self.schema!r} already exists", hint="Choose another: ?schema=NAME in the URL."
             ) from error
         except psycopg.Error as error:
+            if self._repeating > 0:
+                raise
             raise explain(error) from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """A transaction; psycopg's own errors leave it as they are, so that `append` can tell them apart."""
-        with self._lock:
-            connection = self.connect()
+        """A transaction; psycopg's own errors leave it as they are."""
+        with self._lock, ExitStack() as stack:
+            try:
+                stack.enter_context(self.connect().transaction())
+            except _LOST:
+                if self._depth > 0 or self.connected:
+                    raise
+                self._lose()  # nothing was done in it yet
+                stack.enter_context(self.connect().transaction())
+            self._deadline = None
             self._depth += 1
             try:
-                with connection.transaction():
-                    yield
+                yield
             finally:
                 self._depth -= 1

@@ -317,6 +317,20 @@ class SqlRecorder(AuditSql, ProcessRecorder):
             crashpoint("checkpoint.before_commit")
         return True
 
+    def fail_fast(self) -> None:
+        """Do not wait long for a store that went away: the caller waits itself."""
+
+    def session(self) -> int:
+        """A number that changes when reads may come from another server than before."""
+        return 0
+
+    def settle(self) -> None:
+        """Wait until nothing that can be read now could still be lost by a failover.
+
+        Raises:
+            StorageError: it could, or the store failed.
+        """
+
     # -- the library's abstract recorders ------------------------------------------------------
 
     def signed(self, event: StoredEvent) -> SignedStoredEvent:

@@ -144,7 +144,7 @@ def test_a_backend_terminated_between_two_appends(writer: Writer, postgres_dsn: 
 
 
 def test_a_server_gone_for_good_says_that_the_outcome_is_unknown(writer: Writer, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("ledger.recorders.postgres.FAILOVER_SECONDS", 2.0)
+    monkeypatch.setattr("ledger.recorders.postgres_store.FAILOVER_SECONDS", 2.0)
     before = len(writer.check())
     envelope = writer.envelope()
     writer.proxy.cut_next(AppendReply(), then_refuse=True)
@@ -164,7 +164,7 @@ def test_a_server_gone_for_good_says_that_the_outcome_is_unknown(writer: Writer,
 
 
 def test_an_emitter_goes_on_after_an_unknown_outcome(writer: Writer, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("ledger.recorders.postgres.FAILOVER_SECONDS", 1.0)
+    monkeypatch.setattr("ledger.recorders.postgres_store.FAILOVER_SECONDS", 1.0)
     before = len(writer.check())
     writer.proxy.cut_next(AppendReply(), then_refuse=True)
     with pytest.raises(StorageError):
@@ -202,7 +202,7 @@ def test_an_interrupt_leaves_the_emitter_usable(quick_url: str):
 @pytest.mark.parametrize("seed", range(3))
 def test_random_cuts_lose_and_double_nothing(writer: Writer, seed: int, monkeypatch: pytest.MonkeyPatch):
     """Cut after a random number of messages in either direction, also while connecting anew."""
-    monkeypatch.setattr("ledger.recorders.postgres.FAILOVER_SECONDS", 1.0)
+    monkeypatch.setattr("ledger.recorders.postgres_store.FAILOVER_SECONDS", 1.0)
     chance = random.Random(seed)
     unknown = 0
     for _ in range(60):

@@ -86,7 +86,7 @@ def postgres_commits(dsn: str, url: str, rounds: int, seed: int) -> Result:
     ids: list[str] = []
     told: Counter[str] = Counter()
     # How long it asks a server that refuses is not what is tested, and would be a minute each time.
-    patient = patch("ledger.recorders.postgres.FAILOVER_SECONDS", 0.5)
+    patient = patch("ledger.recorders.postgres_store.FAILOVER_SECONDS", 0.5)
     with scratch() as folder, proxy_to(dsn) as proxy, patient:
         site = Site.make(folder / "site", url)
         direct, key = site.plain()
