@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import linecache
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
+from types import FrameType
 from typing import Any
 
 import pytest
 
 from ledger.application import Ledger
 from ledger.errors import ConflictError, LedgerError, StorageError
+from ledger.recorders import group as group_module
 from ledger.recorders.append import StoredAt, Unit
 from ledger.recorders.group import GroupCommit, Outcome, Ticket
 from ledger.verify import verify_log
@@ -117,6 +122,91 @@ def test_an_interrupted_leader_leaves_the_others_an_unknown_outcome():
     assert caught.value.outcome_unknown
 
 
+class Interrupt(BaseException):
+    """As Ctrl-C is: not an Exception."""
+
+
+def interrupt_at(number: int) -> Callable[..., Any]:
+    """A trace function that interrupts the group commit at the so-many-th line that this thread comes to there."""
+    left = number
+
+    def trace(frame: FrameType, event: str, _argument: object) -> Any:
+        nonlocal left
+        if frame.f_code.co_filename != group_module.__file__:
+            return None
+        # No interrupt comes at the end of a `with`, between the last thing it holds and its giving back.
+        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+        if event == "line" and not line.startswith("with "):
+            left -= 1
+            if left == 0:
+                raise Interrupt
+        return trace
+
+    return trace
+
+
+def one_is_interrupted(number: int) -> bool:
+    """Whether a leader was interrupted at this moment; another that sleeps then, and who comes later, must go on."""
+    store = SlowStore()
+    group = GroupCommit(store)
+    store.gate.clear()
+
+    def patient() -> None:
+        with suppress(StorageError):  # cut short by the interrupt
+            ask(group, 2)
+
+    asleep, later = (threading.Thread(target=patient, daemon=True) for _ in range(2))
+
+    def open_gate() -> None:
+        assert store.entered.wait(20)
+        asleep.start()
+        until(lambda: not asleep.is_alive() or any(ticket.sleeps for ticket in group._waiting))
+        store.gate.set()
+
+    helper = threading.Thread(target=open_gate, daemon=True)
+    helper.start()
+    interrupted = False
+    mine = group.enqueue(unit(1), nothing)
+    sys.settrace(interrupt_at(number))
+    try:
+        group.wait(mine)
+    except Interrupt:
+        interrupted = True
+    finally:
+        sys.settrace(None)
+    store.entered.set()  # when it did not come so far
+    store.gate.set()
+    helper.join(20)
+    later.start()
+    for thread in (asleep, later):
+        thread.join(5)
+        assert not thread.is_alive(), f"a thread waits for ever after an interrupt at line {number}"
+    return interrupted
+
+
+def test_an_interrupt_at_any_moment_leaves_nobody_waiting():
+    trace = sys.gettrace()  # a coverage run has its own
+    try:
+        number = 1
+        while one_is_interrupted(number):
+            number += 1
+    finally:
+        sys.settrace(trace)
+    assert number > 30, "the whole way was interrupted"
+
+
+def test_what_was_appended_is_acknowledged_though_it_cannot_be_followed():
+    """Telling this process's world may read the store, which may fail; the events are in the log all the same."""
+    group = GroupCommit(SlowStore())
+
+    def broken(_places: Sequence[StoredAt]) -> None:
+        raise StorageError("the connection is gone")
+
+    mine, other = group.enqueue(unit(1), broken), group.enqueue(unit(2), nothing)
+    assert isinstance(group.wait(mine), list)
+    assert isinstance(group.wait(other), list)
+
+
 def test_a_ticket_nobody_waits_for_holds_nobody_up():
     """Its thread was interrupted between asking and waiting; the others' turn comes all the same."""
     group = GroupCommit(SlowStore())
@@ -158,7 +248,7 @@ def test_a_large_unit_ends_a_group():
 def test_a_forked_child_has_a_queue_of_its_own(monkeypatch: pytest.MonkeyPatch):
     group = GroupCommit(SlowStore())
     group.enqueue(unit(1), nothing)
-    group._led = True  # as in a process that was forked in the middle of a commit
+    group._leader = Ticket(unit(9), nothing)  # as in a process that was forked in the middle of a commit
     monkeypatch.setattr(group, "_pid", -1)
     assert isinstance(ask(group, 2), list)
 
