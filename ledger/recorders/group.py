@@ -9,7 +9,6 @@ also makes the others' units (signs and judges them) saves them from taking turn
 from __future__ import annotations
 
 import copy
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from ledger.errors import LedgerError, StorageError
+from ledger.forks import renew_in_child
 from ledger.recorders.append import StoredAt, Unit
 
 __all__ = ["MAX_GROUP", "MAX_WAITING", "GroupCommit", "Outcome", "Ticket"]
@@ -75,10 +75,11 @@ class GroupCommit:
         self._store = store
         self._max_waiting = max_waiting
         self._patience = patience
-        self._begin()
+        self.renew()
+        renew_in_child(self)
 
-    def _begin(self) -> None:
-        self._pid = os.getpid()
+    def renew(self) -> None:
+        """See `forks.Renewed`: what waits, waits in the parent."""
         # Always taken by its own name: an interrupt inside a Condition's `__enter__` would leave it locked.
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
@@ -96,8 +97,6 @@ class GroupCommit:
         Raises:
             StorageError: the queue stayed full; nothing was appended.
         """
-        if self._pid != os.getpid():
-            self._begin()  # after a fork: what waits there waits in the parent
         ticket = Ticket(make, stored)
         with self._lock:
             if len(self._waiting) >= self._max_waiting and not self._room.wait_for(self._has_room, self._patience):

@@ -14,6 +14,7 @@ import psycopg
 from psycopg import errors
 
 from ledger.errors import ConfigurationError, InputError, LedgerError, StorageError
+from ledger.forks import renew_in_child
 from ledger.recorders.layouts import moved_away
 from ledger.recorders.postgres_append import use_arrays
 
@@ -101,13 +102,18 @@ class PostgresStore:
     def __init__(self, url: str, suffix: str = "") -> None:
         self._url, schema = split_schema(url)
         self.schema = schema + suffix
-        self._lock = threading.RLock()
+        self.renew()
+        renew_in_child(self)
         self._texts: dict[str, str] = {}
         self._connection: psycopg.Connection | None = None
         self._pid = -1
         self._inherited: list[psycopg.Connection] = []
         self._warnings: list[str] = []
         self._conninfo = _for_writing(self._url)
+
+    def renew(self) -> None:
+        """See `forks.Renewed`; `connect` looks at the process by itself."""
+        self._lock = threading.RLock()
         self._depth = 0  # nested inside a transaction of ours when positive
 
     def connect(self) -> psycopg.Connection:

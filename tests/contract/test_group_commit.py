@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import linecache
+import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -245,12 +247,73 @@ def test_a_large_unit_ends_a_group():
     assert store.groups == [1, 1, 1]
 
 
-def test_a_forked_child_has_a_queue_of_its_own(monkeypatch: pytest.MonkeyPatch):
-    group = GroupCommit(SlowStore())
-    group.enqueue(unit(1), nothing)
-    group._leader = Ticket(unit(9), nothing)  # as in a process that was forked in the middle of a commit
-    monkeypatch.setattr(group, "_pid", -1)
-    assert isinstance(ask(group, 2), list)
+def test_a_forked_child_waits_for_no_thread_of_its_parent(quick_url: str):
+    """Forked while other threads append, so that one of them judges, leads or writes: its locks are nobody's there."""
+    ledger = make_cast(quick_url, actors=("p-author",))["p-author"]
+    held = threading.Event()
+    done = threading.Event()
+    # A process does not fork while one of its threads is inside SQLite.
+    store_lock = nullcontext if quick_url.startswith("sqlite:") else ledger.recorder.snapshot
+
+    def hold() -> None:
+        with ledger.judging, store_lock():
+            ledger._appender._group._lock.acquire()
+            ledger._emitter._lock.acquire()
+            held.set()
+            done.wait(30)
+            ledger._emitter._lock.release()
+            ledger._appender._group._lock.release()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(20)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        try:
+            ledger.emit("external.observed", "external:child", system="s")
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    done.set()
+    thread.join(20)
+    assert os.waitstatus_to_exitcode(status) == 0
+    ledger.emit("external.observed", "external:parent", system="s")
+    with raw(quick_url) as store:
+        found = store.run("SELECT emitter, sequence FROM $entry WHERE actor = ?", ("p-author",))
+    assert sorted(number for _, number in found) == [1, 1]
+    assert len({emitter for emitter, _ in found}) == 2
+    audit(quick_url)
+
+
+def test_children_forked_while_threads_append(quick_url: str):
+    ledger = make_cast(quick_url, actors=("p-author",))["p-author"]
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.is_set():
+            ledger.emit("external.observed", "external:x", system="s")
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    statuses = []
+    for _ in range(12):
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            try:
+                work_once = ledger.emit("external.observed", "external:child", system="s")
+            except BaseException:
+                os._exit(1)
+            os._exit(0 if work_once.status == "recorded" else 2)
+        statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    done.set()
+    for thread in threads:
+        thread.join(20)
+    assert statuses == [0] * 12
+    audit(quick_url)
 
 
 def test_threads_of_one_ledger(quick_url: str):
