@@ -263,8 +263,11 @@ class Appender:
             world = self._handle.world
             size = world.refresh() if again else world.size
             items = self._judge_at(world.at(size), signed, expect, look_up=again)
-            # Facts are not judged again when a stream moves on; so what they are marked by is read first.
-            marked = any(isinstance(item, _Judged) and item.reads and not item.decided for item in items)
+            # Facts are not judged again when a stream moves on; so what they are marked by is read first. They may also
+            # be marked for a head that was not yet known here.
+            marked = any(
+                isinstance(item, _Judged) and (item.reads or item.marks) and not item.decided for item in items
+            )
             if marked and not again and world.refresh() != size:
                 items = self._judge_at(world.at(world.size), signed, expect, look_up=False)
             return items, world.authority

@@ -20,6 +20,7 @@ import pytest
 from ledger.application import Ledger
 from ledger.errors import ConflictError, LedgerError, StorageError
 from ledger.recorders import group as group_module
+from ledger.recorders import open_recorder
 from ledger.recorders.append import StoredAt, Unit
 from ledger.recorders.group import GroupCommit, Outcome, Ticket
 from ledger.verify import verify_log
@@ -380,3 +381,20 @@ def test_two_ledgers_on_one_store_see_what_the_other_did(quick_url: str):
 
 def test_tickets_are_small():
     assert not hasattr(Ticket(unit(1), nothing), "__dict__")
+
+
+def test_a_head_that_another_ledger_signed_is_no_other_history(quick_url: str):
+    """What a fact is marked by is read before it is marked, be it a stream or a head."""
+    cast = make_cast(quick_url, actors=("p-author",))
+    other = Ledger(open_recorder(quick_url), actor="p-author", signers=[cast.keys["p-author"]])
+    other.emit("external.observed", "external:mine", system="s")
+    for _ in range(3):
+        last = cast["p-author"].emit("external.observed", "external:theirs", system="s")
+    cast.admin.checkpoint()
+    size = cast.recorder.head().size
+    seen = {"size": size, "root": verify_log(cast.recorder).root}
+    evidence = [{"index": last.index, "leaf_hash": last.leaf_hash.hex()}]
+    assert other.emit("incident.opened", "incident:1", title="x", seen=seen, evidence=evidence).marks == ()
+    wrong = {"size": size, "root": "0" * 64}
+    assert other.emit("incident.opened", "incident:2", title="x", seen=wrong).marks == ("other-history",)
+    other.close()
