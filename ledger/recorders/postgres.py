@@ -7,6 +7,7 @@ what became of them.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from typing import ClassVar
@@ -169,12 +170,24 @@ class PostgresRecorder(SqlRecorder):
         Raises:
             StorageError: nothing was appended, or ``outcome_unknown`` when the server cannot be asked.
         """
+        outcomes: dict[int, list[StoredAt] | LedgerError] = {}
+        try:
+            self._append_patiently(units, outcomes)
+        except LedgerError as error:
+            unknown = isinstance(error, StorageError) and error.outcome_unknown
+            if unknown or not any(isinstance(outcome, list) for outcome in outcomes.values()):
+                raise
+            # Each call was a transaction of its own: what the calls before this one appended stays appended.
+            for number in range(len(units)):
+                outcomes.setdefault(number, copy.copy(error))
+        return [outcomes[number] for number in range(len(units))]
+
+    def _append_patiently(self, units: Sequence[Unit], outcomes: dict[int, list[StoredAt] | LedgerError]) -> None:
         lost: psycopg.Error | None = None
         deadline, pause = time.monotonic() + FAILOVER_SECONDS, 0.05
         while True:
             try:
-                with self.store.durably():
-                    return self._append_once(units)
+                return self._append_once(units, outcomes)
             except (errors.SerializationFailure, errors.DeadlockDetected) as error:
                 lost = lost or error
             except LOST as error:
@@ -197,10 +210,8 @@ class PostgresRecorder(SqlRecorder):
             hint="Whether the event was recorded is unknown; retrying with the same event is safe.",
         )
 
-    def _append_once(self, units: Sequence[Unit]) -> list[list[StoredAt] | LedgerError]:
-        if not self.has_functions:
-            return append_by_swap(self, units)
-        outcomes: dict[int, list[StoredAt] | LedgerError] = {}
+    def _append_once(self, units: Sequence[Unit], outcomes: dict[int, list[StoredAt] | LedgerError]) -> None:
+        """Append what has no outcome yet; outcomes are noted as they become known."""
         sound = []
         for number, unit in enumerate(units):
             try:
@@ -208,17 +219,27 @@ class PostgresRecorder(SqlRecorder):
             except ConflictError as error:
                 outcomes[number] = error
             else:
-                outcomes[number] = []
-                if unit.events:
+                if not unit.events:
+                    outcomes[number] = []
+                elif number not in outcomes:
                     sound.append((number, unit))
-        numbers = iter(number for number, _ in sound)
+        numbers = iter([number for number, _ in sound])
         now = None if self._clock is None else self._clock()
-        for call in separate([unit for _, unit in sound]) if sound else []:
-            crashpoint("append.begun")
-            found = call_append(self.store.connect(), self.schema, call, now, self._known_at)
-            crashpoint("append.committed")
+        for call in self._calls([unit for _, unit in sound]):
+            with self.store.durably():
+                crashpoint("append.begun")
+                if self.has_functions:
+                    found = call_append(self.store.connect(), self.schema, call, now, self._known_at)
+                else:
+                    found = append_by_swap(self, call)
+                crashpoint("append.committed")
             outcomes.update((next(numbers), outcome) for outcome in found)
-        return [outcomes[number] for number in range(len(units))]
+
+    def _calls(self, units: Sequence[Unit]) -> list[list[Unit]]:
+        """Units as they are appended: each list in a transaction of its own."""
+        if not units:
+            return []
+        return separate(units) if self.has_functions else [[unit] for unit in units]
 
     def _known_at(self, positions: Sequence[int]) -> dict[int, StoredAt]:
         if not positions:
