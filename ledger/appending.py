@@ -132,6 +132,7 @@ class Appender:
         self._group = GroupCommit(self._recorder)
         self._mapper = EventMapper()
         self._keys: dict[str, PublicKey] = {}  # keys that signed before, by key id
+        self._session: int | None = None
 
     def read(self, envelopes: Sequence[bytes]) -> list[SignedEvent]:
         """Parse events that were signed elsewhere and verify what can be verified yet; many are read on all cores.
@@ -271,10 +272,19 @@ class Appender:
         """
         with self._handle.judging:
             world = self._handle.world
+            session = self._recorder.session()
+            if session != self._session:
+                if self._session is not None:  # another server, perhaps, which need not have all that was known here
+                    world.forget()
+                    world.refresh()
+                self._session = session
             size = world.refresh() if again else world.size
             items = self._judge_at(world.at(size), signed, expect, look_up=again)
-            # Facts are not judged again when a stream moves on; so what they are marked by is read first.
-            marked = any(isinstance(item, _Judged) and item.reads and not item.decided for item in items)
+            # Facts are not judged again when a stream moves on; so what they are marked by is read first. They may also
+            # be marked for a head that was not yet known here.
+            marked = any(
+                isinstance(item, _Judged) and (item.reads or item.marks) and not item.decided for item in items
+            )
             if marked and not again and world.refresh() != size:
                 items = self._judge_at(world.at(world.size), signed, expect, look_up=False)
             return items, world.authority

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import os
 import secrets
 import threading
 import time
@@ -14,6 +13,7 @@ from uuid import UUID, uuid4
 
 from ledger.errors import InputError
 from ledger.events import find_event_type
+from ledger.forks import renew_in_child
 from ledger.payload import Payload, format_payload, parse_payload
 
 __all__ = ["Emitter", "Moment", "build_payload", "microseconds", "uuid7"]
@@ -58,12 +58,13 @@ class Emitter:
     """
 
     def __init__(self) -> None:
-        self._begin()
+        self.renew()
+        renew_in_child(self)
 
-    def _begin(self) -> None:
+    def renew(self) -> None:
+        """See `forks.Renewed`: a child has its own id and numbers."""
         self._lock = threading.Lock()
         self.id = str(uuid4())
-        self._pid = os.getpid()
         self._last = 0
         self._free: list[int] = []  # a heap of numbers below the last that came back
 
@@ -73,8 +74,6 @@ class Emitter:
         Returns:
             Emitter id and number.
         """
-        if self._pid != os.getpid():
-            self._begin()
         with self._lock:
             number = heapq.heappop(self._free) if self._free else self._last + 1
             self._last = max(self._last, number)

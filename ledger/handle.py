@@ -10,6 +10,7 @@ from ledger.checkpoints import check_extends, sign_head
 from ledger.domain import LedgerState, RecordedEvent, State
 from ledger.entry import format_entry
 from ledger.errors import ConfigurationError, InputError
+from ledger.forks import renew_in_child
 from ledger.keys import Signer
 from ledger.merkle import prove_consistency, prove_inclusion
 from ledger.proof import Proof, format_proof
@@ -81,6 +82,11 @@ class LogHandle:
         self._checkpoint_signer = checkpoint_signer
         self._known_head: Callable[[], Checkpoint | None] | None = None
         self._last_signed: Checkpoint | None = None
+        self.renew()
+        renew_in_child(self)
+
+    def renew(self) -> None:
+        """See `forks.Renewed`: what a thread of the parent was folding may be half done."""
         self.judging = threading.RLock()
         self._world: StoreWorld | None = None
 

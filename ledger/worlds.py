@@ -88,10 +88,20 @@ class StoreWorld:
     def refresh(self) -> int:
         """Read the head again and return the size up to which the log may now be judged."""
         head = self._log.head()
+        if head.size < self.size:
+            self.forget()
         self.size, self.authority = head.size, head.authority
         if head.size != self._followed[1]:
             self._followed = (head.size, head.size)
         return head.size
+
+    def forget(self) -> None:
+        """Forget all that was read: the store is perhaps another one now, after a failover that lost entries."""
+        self._folds.clear()
+        self._judged.clear()
+        self._holders.clear()
+        self._holders_to = 0
+        self._followed = (self.size, self.size)
 
     def at(self, index: int) -> WorldAt:
         """The world just before ``index``."""

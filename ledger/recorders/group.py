@@ -9,13 +9,14 @@ also makes the others' units (signs and judges them) saves them from taking turn
 from __future__ import annotations
 
 import copy
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from ledger.errors import LedgerError, StorageError
+from ledger.forks import renew_in_child
 from ledger.recorders.append import StoredAt, Unit
 
 __all__ = ["MAX_GROUP", "MAX_WAITING", "GroupCommit", "Outcome", "Ticket"]
@@ -74,13 +75,17 @@ class GroupCommit:
         self._store = store
         self._max_waiting = max_waiting
         self._patience = patience
-        self._begin()
+        self.renew()
+        renew_in_child(self)
 
-    def _begin(self) -> None:
-        self._pid = os.getpid()
-        self._changed = threading.Condition(threading.Lock())
+    def renew(self) -> None:
+        """See `forks.Renewed`: what waits, waits in the parent."""
+        # Always taken by its own name: an interrupt inside a Condition's `__enter__` would leave it locked.
+        self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
         self._waiting: deque[Ticket] = deque()
-        self._led = False
+        self._leader: Ticket | None = None
+        self._in_hand: list[Ticket] = []  # the leader's group, so that no interrupt can lose a ticket of it
 
     def enqueue(self, make: Callable[[], Unit | None], stored: Callable[[Sequence[StoredAt]], None]) -> Ticket:
         """Take a place in the queue; the caller must then `wait` for the ticket.
@@ -92,11 +97,9 @@ class GroupCommit:
         Raises:
             StorageError: the queue stayed full; nothing was appended.
         """
-        if self._pid != os.getpid():
-            self._begin()  # after a fork: what waits there waits in the parent
         ticket = Ticket(make, stored)
-        with self._changed:
-            if len(self._waiting) >= self._max_waiting and not self._changed.wait_for(self._has_room, self._patience):
+        with self._lock:
+            if len(self._waiting) >= self._max_waiting and not self._room.wait_for(self._has_room, self._patience):
                 raise StorageError(
                     f"{self._max_waiting:,} appends wait for the store already, which does not keep up",
                     hint="Nothing was appended. Retry later, send less at once, or send batches.",
@@ -119,11 +122,12 @@ class GroupCommit:
         try:
             while ticket.outcome is None:
                 if self._leads(ticket):
-                    self._lead(ticket)
+                    self._append_group()
                 else:
                     ticket.turn.acquire()
-        except BaseException:
-            self._give_up(ticket)
+            self._leave(ticket)
+        except BaseException as error:
+            self._leave(ticket, error)
             raise
         if isinstance(ticket.outcome, Exception) and (
             isinstance(ticket.outcome, StorageError) or not isinstance(ticket.outcome, LedgerError)
@@ -132,28 +136,23 @@ class GroupCommit:
         return ticket.outcome
 
     def _leads(self, ticket: Ticket) -> bool:
-        with self._changed:
-            leads = not self._led
-            self._led = True
+        with self._lock:
+            if self._leader is None:
+                self._leader = ticket
+            leads = self._leader is ticket
             ticket.sleeps = not leads and ticket.outcome is None
             if not leads and not ticket.sleeps:
-                ticket.turn.release()  # its outcome came this very moment
+                self._wake(ticket)  # its outcome came this very moment
             return leads
 
-    def _lead(self, ticket: Ticket) -> None:
-        try:
-            while ticket.outcome is None:
-                self._append_group()
-        finally:
-            with self._changed:
-                self._led = False
-                self._wake_next()
-
-    def _give_up(self, ticket: Ticket) -> None:
-        """Its thread was interrupted: whoever waits behind it must not wait for it."""
-        with self._changed:
+    def _leave(self, ticket: Ticket, error: BaseException | None = None) -> None:
+        """Its thread goes, be it for an interrupt at any moment: nobody may wait for what it had in hand."""
+        with self._lock:
             ticket.sleeps = False
-            if not self._led:
+            if self._leader is ticket:
+                self._settle(self._in_hand, _cut_short(error))
+                self._leader = None
+            if self._leader is None:
                 self._wake_next()
 
     def _wake_next(self) -> None:
@@ -164,37 +163,46 @@ class GroupCommit:
 
     @staticmethod
     def _wake(ticket: Ticket) -> None:
+        if ticket.turn.locked():  # only who holds our lock releases it
+            ticket.turn.release()
         ticket.sleeps = False
-        ticket.turn.release()
 
     def _append_group(self) -> None:
-        group: list[Ticket] = []
+        group = self._in_hand = []
         try:
             units = self._make_units(group)
             outcomes = self._store.append([unit for _, unit in units]) if units else ()
             for (ticket, _), outcome in zip(units, outcomes, strict=True):
-                if not isinstance(outcome, LedgerError):
-                    ticket.stored(outcome)
-                ticket.outcome = outcome
+                self._tell(ticket, outcome)
         except LedgerError as error:  # the store failed, or the ledger has moved to another one
             self._fail(group, error)
         except BaseException as error:
             # An interrupt of the leader, or a bug: the others' appends may or may not have been recorded.
-            self._fail(group, StorageError(f"the append was cut short: {error!r}", outcome_unknown=True,
-                                           hint="Retrying with the same event is safe."))  # fmt: skip
+            self._fail(group, _cut_short(error))
             raise
-        finally:
-            with self._changed:
-                for ticket in group:
-                    if ticket.sleeps:
-                        self._wake(ticket)
+        with self._lock:
+            self._settle(group, _cut_short(None))
+
+    @staticmethod
+    def _tell(ticket: Ticket, outcome: Outcome) -> None:
+        if not isinstance(outcome, LedgerError):
+            # What was appended stays appended: who cannot follow it now reads it again.
+            with suppress(LedgerError):
+                ticket.stored(outcome)
+        ticket.outcome = outcome
+
+    def _settle(self, group: Sequence[Ticket], error: LedgerError) -> None:
+        """Wake whoever sleeps; what was left without an outcome is unknown."""
+        self._fail(group, error)
+        for ticket in group:
+            if ticket.sleeps:
+                self._wake(ticket)
 
     def _make_units(self, group: list[Ticket]) -> list[tuple[Ticket, Unit]]:
         """Take tickets into the group and make their units; what cannot be made has its outcome at once."""
         units: list[tuple[Ticket, Unit]] = []
         events = 0
-        while events < MAX_GROUP and (ticket := self._next()) is not None:
-            group.append(ticket)
+        while events < MAX_GROUP and (ticket := self._next(group)) is not None:
             try:
                 unit = ticket.make()
             except Exception as error:  # noqa: BLE001 - it belongs to the thread that waits for this ticket
@@ -207,15 +215,23 @@ class GroupCommit:
             units.append((ticket, unit))
         return units
 
-    def _next(self) -> Ticket | None:
-        with self._changed:
+    def _next(self, group: list[Ticket]) -> Ticket | None:
+        with self._lock:
             if not self._waiting:
                 return None
-            self._changed.notify()
-            return self._waiting.popleft()
+            group.append(self._waiting[0])
+            self._waiting.popleft()
+            self._room.notify()
+            return group[-1]
 
     @staticmethod
     def _fail(group: Sequence[Ticket], error: LedgerError) -> None:
         for ticket in group:
             if ticket.outcome is None:
                 ticket.outcome = copy.copy(error)  # a traceback belongs to one thread
+
+
+def _cut_short(error: BaseException | None) -> StorageError:
+    return StorageError(
+        f"the append was cut short: {error!r}", outcome_unknown=True, hint="Retrying with the same event is safe."
+    )

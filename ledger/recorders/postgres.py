@@ -7,7 +7,9 @@ what became of them.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import ClassVar
 
 from psycopg import errors, sql
@@ -164,11 +166,6 @@ class PostgresRecorder(SqlRecorder):
         Raises:
             StorageError: nothing was appended, or ``outcome_unknown`` when the server cannot be asked.
         """
-        return self.store.persist(lambda: self._append_once(units))
-
-    def _append_once(self, units: Sequence[Unit]) -> list[list[StoredAt] | LedgerError]:
-        if not self.has_functions:
-            return append_by_swap(self, units)
         outcomes: dict[int, list[StoredAt] | LedgerError] = {}
         sound = []
         for number, unit in enumerate(units):
@@ -180,14 +177,36 @@ class PostgresRecorder(SqlRecorder):
                 outcomes[number] = []
                 if unit.events:
                     sound.append((number, unit))
-        numbers = iter(number for number, _ in sound)
-        now = None if self._clock is None else self._clock()
-        for call in separate([unit for _, unit in sound]) if sound else []:
-            crashpoint("append.begun")
-            found = call_append(self.store.connect(), self.schema, call, now, self._known_at)
-            crashpoint("append.committed")
+        numbers = iter([number for number, _ in sound])
+        appended = False
+        for call in self._calls([unit for _, unit in sound]):
+            try:
+                found = self.store.persist(partial(self._call, call))
+            except LedgerError as error:
+                if not appended:
+                    raise
+                # Each call was a transaction of its own: what the calls before this one appended stays appended.
+                outcomes.update((number, copy.copy(error)) for number in numbers)
+                break
+            appended = True
             outcomes.update((next(numbers), outcome) for outcome in found)
         return [outcomes[number] for number in range(len(units))]
+
+    def _calls(self, units: Sequence[Unit]) -> list[list[Unit]]:
+        """Units as they are appended: each list in a transaction of its own."""
+        if not units:
+            return []
+        return separate(units) if self.has_functions else [[unit] for unit in units]
+
+    def _call(self, units: Sequence[Unit]) -> list[list[StoredAt] | LedgerError]:
+        crashpoint("append.begun")
+        if self.has_functions:
+            now = None if self._clock is None else self._clock()
+            found = call_append(self.store.connect(), self.schema, units, now, self._known_at)
+        else:
+            found = append_by_swap(self, units)
+        crashpoint("append.committed")
+        return found
 
     def _known_at(self, positions: Sequence[int]) -> dict[int, StoredAt]:
         if not positions:

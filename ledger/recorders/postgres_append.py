@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 import psycopg
 from psycopg.types.string import BytesBinaryDumper
 
-from ledger.errors import InputError, LedgerError
+from ledger.errors import InputError, LedgerError, StorageError
 from ledger.mapper import SignedStoredEvent
 from ledger.recorders.append import StaleReadError, StoredAt, Unit, clock_behind, id_taken, names_of, number_taken
 from ledger.recorders.layouts import refused
@@ -189,7 +189,10 @@ def call_append(
     answer = cursor.fetchone()
     assert answer is not None  # noqa: S101 - a function with OUT parameters returns one row
     recorded, positions, revisions, leaves, known, refused, detail, seen = answer
-    before = known_at([position for position in known if position is not None])
+    try:
+        before = known_at([position for position in known if position is not None])
+    except StorageError as error:
+        raise StorageError(error.message, outcome_unknown=True, hint="Retrying with the same event is safe.") from error
 
     def place(at: int, event: SignedStoredEvent) -> StoredAt:
         if known[at] is not None:

@@ -15,6 +15,7 @@ import psycopg
 from psycopg import errors
 
 from ledger.errors import ConfigurationError, InputError, LedgerError, StorageError
+from ledger.forks import renew_in_child
 from ledger.recorders.layouts import moved_away
 from ledger.recorders.postgres_append import explain_refusal, use_arrays
 
@@ -146,7 +147,8 @@ class PostgresStore:
     def __init__(self, url: str, suffix: str = "") -> None:
         self._url, schema = split_schema(url)
         self.schema = schema + suffix
-        self._lock = threading.RLock()
+        self.renew()
+        renew_in_child(self)
         self._texts: dict[str, str] = {}
         self._connection: psycopg.Connection | None = None
         self._pid = -1
@@ -155,29 +157,34 @@ class PostgresStore:
         self._conninfo = _conninfo(self._url)
         self.connections = 0
         self.patience: float | None = None
+        self._deadline: float | None = None  # until when a connection that was lost is tried again
+
+    def renew(self) -> None:
+        """See `forks.Renewed`; `connect` looks at the process by itself."""
+        self._lock = threading.RLock()
         self._depth = 0  # nested inside a transaction of ours when positive
         self._repeating = 0  # inside `persist`, who deals with failures, when positive
-        self._deadline: float | None = None  # until when a connection that was lost is tried again
 
     def connect(self) -> psycopg.Connection:
         """The connection of this process, opened when first needed.
 
         One that was lost is tried again until `FAILOVER_SECONDS` after that; the first one is not.
         """
-        if self._connection is not None and self.connected:
-            return self._connection
-        if self._connection is not None and self._pid != os.getpid():
-            self._inherited.append(self._connection)  # after a fork: it is the parent's, who goes on using it
-        elif self._connection is not None:
-            self._lose()
-        pause = 0.05
-        while True:
-            try:
-                return self._open()
-            except StorageError:
-                if self._deadline is None or time.monotonic() >= self._deadline:
-                    raise
-            pause = _sleep(pause, self._deadline)
+        with self._lock:  # two threads must not both open one
+            if self._connection is not None and self.connected:
+                return self._connection
+            if self._connection is not None and self._pid != os.getpid():
+                self._inherited.append(self._connection)  # after a fork: it is the parent's, who goes on using it
+            elif self._connection is not None:
+                self._lose()
+            pause = 0.05
+            while True:
+                try:
+                    return self._open()
+                except StorageError:
+                    if self._deadline is None or time.monotonic() >= self._deadline:
+                        raise
+                pause = _sleep(pause, self._deadline)
 
     def _open(self) -> psycopg.Connection:
         try:

@@ -19,6 +19,7 @@ import apsw
 
 from ledger.crashpoints import crashpoint
 from ledger.errors import ConfigurationError, LedgerError, StorageError
+from ledger.forks import renew_in_child
 from ledger.recorders.layouts import moved_away
 
 __all__ = ["SqliteStore"]
@@ -58,12 +59,25 @@ class SqliteStore:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self._read_only = read_only
-        self._lock = threading.RLock()
+        self.renew()
+        renew_in_child(self, quiet=self)  # SQLite has locks of its own, one for each file
         self._texts: dict[str, str] = {}
         self._connection: apsw.Connection | None = None
         self._pid = -1
         self._inherited: list[apsw.Connection] = []
         self._turns: tuple[int, int] | None = None  # descriptor of the lock file, and the process that opened it
+
+    def renew(self) -> None:
+        """See `forks.Renewed`; `connect` looks at the process by itself."""
+        self._lock = threading.RLock()
+
+    def hold(self, seconds: float) -> bool:
+        """See `forks.Quiet`."""
+        return self._lock.acquire(timeout=seconds)
+
+    def let_go(self) -> None:
+        """See `forks.Quiet`."""
+        self._lock.release()
 
     def connect(self) -> apsw.Connection:
         """The connection of this process, opened when first needed."""

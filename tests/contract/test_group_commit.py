@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import linecache
+import os
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from functools import partial
+from types import FrameType
 from typing import Any
 
 import pytest
 
 from ledger.application import Ledger
 from ledger.errors import ConflictError, LedgerError, StorageError
+from ledger.recorders import group as group_module
+from ledger.recorders import open_recorder
 from ledger.recorders.append import StoredAt, Unit
 from ledger.recorders.group import GroupCommit, Outcome, Ticket
 from ledger.verify import verify_log
@@ -117,6 +125,91 @@ def test_an_interrupted_leader_leaves_the_others_an_unknown_outcome():
     assert caught.value.outcome_unknown
 
 
+class Interrupt(BaseException):
+    """As Ctrl-C is: not an Exception."""
+
+
+def interrupt_at(number: int) -> Callable[..., Any]:
+    """A trace function that interrupts the group commit at the so-many-th line that this thread comes to there."""
+    left = number
+
+    def trace(frame: FrameType, event: str, _argument: object) -> Any:
+        nonlocal left
+        if frame.f_code.co_filename != group_module.__file__:
+            return None
+        # No interrupt comes at the end of a `with`, between the last thing it holds and its giving back.
+        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+        if event == "line" and not line.startswith("with "):
+            left -= 1
+            if left == 0:
+                raise Interrupt
+        return trace
+
+    return trace
+
+
+def one_is_interrupted(number: int) -> bool:
+    """Whether a leader was interrupted at this moment; another that sleeps then, and who comes later, must go on."""
+    store = SlowStore()
+    group = GroupCommit(store)
+    store.gate.clear()
+
+    def patient() -> None:
+        with suppress(StorageError):  # cut short by the interrupt
+            ask(group, 2)
+
+    asleep, later = (threading.Thread(target=patient, daemon=True) for _ in range(2))
+
+    def open_gate() -> None:
+        assert store.entered.wait(20)
+        asleep.start()
+        until(lambda: not asleep.is_alive() or any(ticket.sleeps for ticket in group._waiting))
+        store.gate.set()
+
+    helper = threading.Thread(target=open_gate, daemon=True)
+    helper.start()
+    interrupted = False
+    mine = group.enqueue(unit(1), nothing)
+    sys.settrace(interrupt_at(number))
+    try:
+        group.wait(mine)
+    except Interrupt:
+        interrupted = True
+    finally:
+        sys.settrace(None)
+    store.entered.set()  # when it did not come so far
+    store.gate.set()
+    helper.join(20)
+    later.start()
+    for thread in (asleep, later):
+        thread.join(5)
+        assert not thread.is_alive(), f"a thread waits for ever after an interrupt at line {number}"
+    return interrupted
+
+
+def test_an_interrupt_at_any_moment_leaves_nobody_waiting():
+    trace = sys.gettrace()  # a coverage run has its own
+    try:
+        number = 1
+        while one_is_interrupted(number):
+            number += 1
+    finally:
+        sys.settrace(trace)
+    assert number > 30, "the whole way was interrupted"
+
+
+def test_what_was_appended_is_acknowledged_though_it_cannot_be_followed():
+    """Telling this process's world may read the store, which may fail; the events are in the log all the same."""
+    group = GroupCommit(SlowStore())
+
+    def broken(_places: Sequence[StoredAt]) -> None:
+        raise StorageError("the connection is gone")
+
+    mine, other = group.enqueue(unit(1), broken), group.enqueue(unit(2), nothing)
+    assert isinstance(group.wait(mine), list)
+    assert isinstance(group.wait(other), list)
+
+
 def test_a_ticket_nobody_waits_for_holds_nobody_up():
     """Its thread was interrupted between asking and waiting; the others' turn comes all the same."""
     group = GroupCommit(SlowStore())
@@ -155,12 +248,73 @@ def test_a_large_unit_ends_a_group():
     assert store.groups == [1, 1, 1]
 
 
-def test_a_forked_child_has_a_queue_of_its_own(monkeypatch: pytest.MonkeyPatch):
-    group = GroupCommit(SlowStore())
-    group.enqueue(unit(1), nothing)
-    group._led = True  # as in a process that was forked in the middle of a commit
-    monkeypatch.setattr(group, "_pid", -1)
-    assert isinstance(ask(group, 2), list)
+def test_a_forked_child_waits_for_no_thread_of_its_parent(quick_url: str):
+    """Forked while other threads append, so that one of them judges, leads or writes: its locks are nobody's there."""
+    ledger = make_cast(quick_url, actors=("p-author",))["p-author"]
+    held = threading.Event()
+    done = threading.Event()
+    # A process does not fork while one of its threads is inside SQLite.
+    store_lock = nullcontext if quick_url.startswith("sqlite:") else ledger.recorder.snapshot
+
+    def hold() -> None:
+        with ledger.judging, store_lock():
+            ledger._appender._group._lock.acquire()
+            ledger._emitter._lock.acquire()
+            held.set()
+            done.wait(30)
+            ledger._emitter._lock.release()
+            ledger._appender._group._lock.release()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(20)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        try:
+            ledger.emit("external.observed", "external:child", system="s")
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    done.set()
+    thread.join(20)
+    assert os.waitstatus_to_exitcode(status) == 0
+    ledger.emit("external.observed", "external:parent", system="s")
+    with raw(quick_url) as store:
+        found = store.run("SELECT emitter, sequence FROM $entry WHERE actor = ?", ("p-author",))
+    assert sorted(number for _, number in found) == [1, 1]
+    assert len({emitter for emitter, _ in found}) == 2
+    audit(quick_url)
+
+
+def test_children_forked_while_threads_append(quick_url: str):
+    ledger = make_cast(quick_url, actors=("p-author",))["p-author"]
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.is_set():
+            ledger.emit("external.observed", "external:x", system="s")
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    statuses = []
+    for _ in range(12):
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            try:
+                work_once = ledger.emit("external.observed", "external:child", system="s")
+            except BaseException:
+                os._exit(1)
+            os._exit(0 if work_once.status == "recorded" else 2)
+        statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    done.set()
+    for thread in threads:
+        thread.join(20)
+    assert statuses == [0] * 12
+    audit(quick_url)
 
 
 def test_threads_of_one_ledger(quick_url: str):
@@ -227,3 +381,20 @@ def test_two_ledgers_on_one_store_see_what_the_other_did(quick_url: str):
 
 def test_tickets_are_small():
     assert not hasattr(Ticket(unit(1), nothing), "__dict__")
+
+
+def test_a_head_that_another_ledger_signed_is_no_other_history(quick_url: str):
+    """What a fact is marked by is read before it is marked, be it a stream or a head."""
+    cast = make_cast(quick_url, actors=("p-author",))
+    other = Ledger(open_recorder(quick_url), actor="p-author", signers=[cast.keys["p-author"]])
+    other.emit("external.observed", "external:mine", system="s")
+    for _ in range(3):
+        last = cast["p-author"].emit("external.observed", "external:theirs", system="s")
+    cast.admin.checkpoint()
+    size = cast.recorder.head().size
+    seen = {"size": size, "root": verify_log(cast.recorder).root}
+    evidence = [{"index": last.index, "leaf_hash": last.leaf_hash.hex()}]
+    assert other.emit("incident.opened", "incident:1", title="x", seen=seen, evidence=evidence).marks == ()
+    wrong = {"size": size, "root": "0" * 64}
+    assert other.emit("incident.opened", "incident:2", title="x", seen=wrong).marks == ("other-history",)
+    other.close()

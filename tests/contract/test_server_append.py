@@ -339,3 +339,60 @@ def test_a_role_that_is_not_there(postgres_url: str):
     assert isinstance(recorder, PostgresRecorder)
     with pytest.raises(ConfigurationError, match="no role 'nobody'"):
         recorder.grant("nobody", "writer")
+
+
+# -- several calls ---------------------------------------------------------------------------------
+
+
+def same_id_out_of_bounds() -> list[Unit]:
+    """Three units that are appended by three calls, the second of which fails as a whole."""
+    return [
+        Unit(tuple(filler(1, 1))),
+        Unit(tuple(filler(1, 1, subject="external:é"))),
+        Unit(tuple(filler(1, 1))),
+    ]
+
+
+def test_what_an_earlier_call_appended_is_acknowledged(postgres_url: str):
+    store = open_recorder(postgres_url)
+    store.create(IDENTITY)
+    first, second, third = store.append(same_id_out_of_bounds())
+    assert isinstance(first, list)
+    assert first[0].index == 0
+    assert not first[0].existing
+    assert isinstance(second, InputError)
+    assert isinstance(third, LedgerError)
+    assert store.head().size == 1
+
+
+def test_without_functions_what_was_appended_before_a_failure_is_acknowledged(
+    postgres_dsn: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    with without_functions(postgres_dsn) as options:
+        store = open_recorder(postgres_url + options)
+        store.create(IDENTITY)
+        clocks = iter((START, START - 6_000_000))
+        monkeypatch.setattr(store, "now", lambda: next(clocks))
+        first, second = store.append([Unit(tuple(filler(1, 1))), Unit(tuple(filler(1, 2)))])
+        assert isinstance(first, list)
+        assert isinstance(second, StorageError)
+        assert not second.outcome_unknown
+        assert store.head().size == 1
+        store.close()
+
+
+def test_when_it_cannot_be_read_where_a_known_event_stands_the_rest_is_unknown(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    store = open_recorder(postgres_url)
+    store.create(IDENTITY)
+    store.append([Unit(tuple(filler(1, 1)))])
+
+    def broken(_positions: object) -> Any:
+        raise StorageError("the connection is gone")
+
+    monkeypatch.setattr(store, "_known_at", broken)
+    with pytest.raises(StorageError) as caught:
+        store.append([Unit(tuple(filler(1, 1))), Unit(tuple(filler(1, 2)))])
+    assert caught.value.outcome_unknown
+    assert store.head().size == 2
