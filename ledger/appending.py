@@ -7,10 +7,11 @@ rested on (streams read, keys, roles and rules). So nothing is read before an ap
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from typing import TypeVar
 
 from ledger.domain import RecordedEvent, judge, make_event
 from ledger.domain.decisions import marks_of
@@ -33,6 +34,9 @@ _JUDGE_AGAIN = 100
 _CHUNK = 32
 #: Registrations fix a name to a digest, so they are refused like decisions when the digest is another one.
 _IDENTITY_TYPES = ("dataset.registered", "version.registered")
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,13 @@ def _pool(pid: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=cores, thread_name_prefix="muniment-verify")
 
 
+def _on_all_cores(work: Callable[[Sequence[_T]], _R], items: Sequence[_T]) -> Iterator[_R]:
+    """Do something with every item, in order, some at a time; few items are not worth a thread."""
+    if len(items) <= _CHUNK:
+        return iter([work(items)])
+    return _pool(os.getpid()).map(work, [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)])
+
+
 def _receipt(event_id: str, stored: StoredAt, marks: tuple[str, ...] = ()) -> Receipt:
     return Receipt(
         id=event_id,
@@ -135,26 +146,22 @@ class Appender:
         self._session: int | None = None
 
     def read(self, envelopes: Sequence[bytes]) -> list[SignedEvent]:
-        """Parse events that were signed elsewhere and verify what can be verified yet; many are read on all cores.
+        """Parse events that were signed elsewhere and verify what can be verified yet, many on all cores.
 
         Raises:
             InputError: the first that is malformed, too large or of an unknown type.
         """
-        if len(envelopes) <= _CHUNK:
-            return self._read_chunk(envelopes)
-        chunks = [envelopes[start : start + _CHUNK] for start in range(0, len(envelopes), _CHUNK)]
-        return [one for chunk in _pool(os.getpid()).map(self._read_chunk, chunks) for one in chunk]
+        signed = [_read(envelope) for envelope in envelopes]
+        return [one for part in _on_all_cores(self._verify_early, signed) for one in part]
 
-    def _read_chunk(self, envelopes: Sequence[bytes]) -> list[SignedEvent]:
+    def _verify_early(self, signed: Sequence[SignedEvent]) -> list[SignedEvent]:
         # A key id is the hash of its key, so a signature can be verified before it is known who may sign with the key.
-        read = []
-        for data in envelopes:
-            one = _read(data)
+        verified = []
+        for one in signed:
             keys = {s.keyid: self._keys[s.keyid] for s in one.envelope.signatures if s.keyid in self._keys}
-            if len(keys) == len(one.envelope.signatures) and _verifies(one.envelope, keys):
-                one = replace(one, good=frozenset(keys.values()))
-            read.append(one)
-        return read
+            good = len(keys) == len(one.envelope.signatures) and _verifies(one.envelope, keys)
+            verified.append(replace(one, good=frozenset(keys.values())) if good else one)
+        return verified
 
     def append(self, signed: Sequence[SignedEvent], expect: Mapping[str, int]) -> list[Receipt]:
         """Append events as one unit; durable when this returns.
@@ -326,11 +333,7 @@ class Appender:
             if isinstance(item, _Judged) and not one.good.issuperset(item.keys.values())
         ]
         self._keys.update((keyid, key) for _, keys in todo for keyid, key in keys.items())
-        if len(todo) <= _CHUNK:
-            _verify_all(todo)
-            return
-        chunks = [todo[start : start + _CHUNK] for start in range(0, len(todo), _CHUNK)]
-        for _ in _pool(os.getpid()).map(_verify_all, chunks):
+        for _ in _on_all_cores(_verify_all, todo):
             pass  # the first that raises ends it
 
 
