@@ -81,8 +81,9 @@ BEGIN
     END LOOP;
     FOR e IN
         SELECT i.* FROM unnest(p_stream, p_name, p_type, p_actor, p_id, p_emitter, p_sequence, p_subject, p_item, p_keys,
-                               p_payload, p_envelope, p_content) WITH ORDINALITY
-            AS i(stream, name, type, actor, id, emitter, sequence, subject, item, keys, payload, envelope, content, n)
+                               p_payload, p_envelope, p_content, p_changes) WITH ORDINALITY
+            AS i(stream, name, type, actor, id, emitter, sequence, subject, item, keys, payload, envelope, content,
+                 changes, n)
         ORDER BY i.n
     LOOP
         -- What no entry may hold (docs/FORMAT.md, Entry); our own client has refused it before.
@@ -90,10 +91,12 @@ BEGIN
             AND length(e.type) BETWEEN 1 AND 255 AND length(e.actor) BETWEEN 1 AND 255
             AND length(e.id) BETWEEN 1 AND 255 AND length(e.emitter) BETWEEN 1 AND 255
             AND length(e.subject) BETWEEN 1 AND 255 AND length(e.name) BETWEEN 1 AND 255
-            AND e.sequence BETWEEN 0 AND 9007199254740991 AND e.item BETWEEN 0 AND 2147483647
+            AND e.sequence BETWEEN 1 AND 9007199254740991 AND e.item BETWEEN 0 AND 2147483647
             AND (length(e.keys) = 64 AND e.keys ~ '^[0-9a-f]+$'  -- a bounded repetition takes 100 us to match
                 OR e.keys ~ '^[0-9a-f]{64}(,[0-9a-f]{64}){1,15}$')
-            AND length(e.envelope) = 32
+            AND length(e.envelope) = 32 AND length(e.content) <= 65536
+            -- A change of keys, roles or rules that is not said to be one would leave others judging by the old ones.
+            AND e.changes = (starts_with(e.name, 'actor:') OR starts_with(e.name, 'ledger:'))
             AND e.payload = sha256(e.content) AND e.name = p_streams[e.stream]) IS NOT TRUE THEN
             RAISE EXCEPTION 'an event is out of the bounds of an entry' USING ERRCODE = 'MU002';
         END IF;
@@ -104,6 +107,29 @@ BEGIN
         PERFORM FROM :schema.entry k WHERE k.emitter = e.emitter AND k.sequence = e.sequence AND k.actor = e.actor;
         taken[e.n] := FOUND;
     END LOOP;
+
+    -- Signatures are verified by who reads; here they have their only form, under the keys that the entry names, and
+    -- make the envelope that it names. Otherwise a row would look as if it had been altered later.
+    SELECT bool_and((array_to_string(s.keys, ',') = i.keys AND s.form = encode(i.signatures, 'escape')
+            AND i.envelope = sha256(convert_to('{"payload":"' || translate(encode(i.content, 'base64'), E'\n', '')
+                || '","payloadType":"application/cloudevents+json","signatures":' || s.form || '}', 'UTF8'))) IS TRUE)
+        INTO good
+        FROM unnest(p_keys, p_envelope, p_content, p_signatures) AS i(keys, envelope, content, signatures)
+        CROSS JOIN LATERAL (
+            SELECT array_agg(DISTINCT k.key ORDER BY k.key) AS keys,
+                   '[' || string_agg('{"keyid":"' || k.key || '","sig":"' || k.sig || '"}', ',' ORDER BY k.n) || ']'
+                       AS form
+            FROM (
+                SELECT t.key, t.n, CASE WHEN t.sig LIKE '%==' AND '==' = translate(t.sig,
+                    'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/', '')
+                    THEN translate(encode(decode(t.sig, 'base64'), 'base64'), E'\n', '') END AS sig
+                FROM (
+                    SELECT w.key, w.n, substr(encode(i.signatures, 'escape'), (174 * w.n - 89)::integer, 88) AS sig
+                    FROM unnest(string_to_array(i.keys COLLATE "C", ',')) WITH ORDINALITY AS w(key, n)) AS t
+            ) AS k) AS s;
+    IF NOT good THEN
+        RAISE EXCEPTION 'an event is out of the bounds of an entry' USING ERRCODE = 'MU002';
+    END IF;
 
     size := head.size;
     authority := head.authority;

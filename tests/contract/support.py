@@ -24,6 +24,7 @@ import psycopg
 from ledger import commands
 from ledger.application import Ledger, Receipt
 from ledger.creation import NewLedger, create_ledger, enrol_actor
+from ledger.envelope import Signature, format_signatures, join_envelope
 from ledger.events.ledgers import RuleSet
 from ledger.keys import Ed25519Signer
 from ledger.mapper import SignedStoredEvent
@@ -318,17 +319,20 @@ def filler(count: int, start: int = 0, **columns: Any) -> list[SignedStoredEvent
             "state": state,
             "actor": "filler",
             "emitter": "00000000-0000-4000-8000-000000000000",
-            "envelope": hashlib.sha256(b"envelope " + state).hexdigest(),
             "id": str(UUID(int=number)),
             "item": 0,
             "keys": ("0" * 64,),
             "payload": hashlib.sha256(state).hexdigest(),
             "sequence": number + 1,
             "subject": f"external:n{number}",
-            "signatures": b"[]",
             "authority": False,
         }
-        found.append(SignedStoredEvent(**{**values, **columns}))
+        values.update(columns)
+        keys, state = values["keys"], values["state"]
+        made_up = tuple(Signature(key, number.to_bytes(64, "big")) for key in keys if len(key) == 64)
+        values.setdefault("signatures", format_signatures(made_up) if made_up else b"[]")
+        values.setdefault("envelope", hashlib.sha256(join_envelope(state, values["signatures"])).hexdigest())
+        found.append(SignedStoredEvent(**values))
     return found
 
 

@@ -56,9 +56,10 @@ class Units:
                 return old
             return filler(1, 0, id=old.id, sequence=10**6, **OTHER)[0]
         self.number += 1
+        changes = chance.random() < clash
         columns: dict[str, Any] = {
-            "originator_id": f"external:s{chance.randrange(6)}",
-            "authority": chance.random() < clash,
+            "originator_id": f"{'actor' if changes else 'external'}:s{chance.randrange(6)}",
+            "authority": changes,
             "keys": tuple(sorted({f"{chance.randrange(4):064x}" for _ in range(chance.randrange(1, 4))})),
             "actor": f"actor-{chance.randrange(2)}",
         }
@@ -221,7 +222,17 @@ def test_a_clock_behind_the_last_entry_is_refused(postgres_url: str):
         {"envelope": "00" * 31},
         {"payload": "00" * 32},
         {"sequence": 2**53},
-        {"sequence": -1},
+        {"sequence": 0},
+        {"keys": ("1" * 64, "0" * 64)},
+        {"keys": ("1" * 64, "1" * 64)},
+        {"authority": True},
+        {"originator_id": "actor:x"},
+        {"originator_id": "ledger:x"},
+        {"state": b"x" * 65_537, "payload": hashlib.sha256(b"x" * 65_537).hexdigest()},
+        {"signatures": b"[]"},
+        {"signatures": b"\xff\x00"},
+        {"signatures": b"[" * 174 + b"]"},
+        {"envelope": "00" * 32},
         {"item": -1},
     ],
 )
