@@ -46,6 +46,8 @@ def split_schema(url: str) -> tuple[str, str]:
         parts = urlsplit(url)
     except ValueError as error:
         raise ConfigurationError(f"the PostgreSQL URL is malformed: {error}") from error
+    if parts.netloc.count("@") > 1 or "@" in parts.path or parts.fragment:
+        raise _malformed()
     parameters = parse_qsl(parts.query, keep_blank_values=True)
     named = [value for name, value in parameters if name == "schema"]
     if len(named) > 1:
@@ -58,9 +60,19 @@ def split_schema(url: str) -> tuple[str, str]:
     return urlunsplit(parts._replace(query=query)), schema
 
 
+def _malformed() -> ConfigurationError:
+    return ConfigurationError(
+        "the PostgreSQL URL is malformed",
+        hint="Is there a character such as @ / ? # % in the password? Write it percent-encoded: %40 %2F %3F %23 %25",
+    )
+
+
 def _for_writing(url: str) -> str:
     """Of several hosts, want the one that takes writes; a single host may be a standby that is only read."""
-    parameters = psycopg.conninfo.conninfo_to_dict(url)
+    try:
+        parameters = psycopg.conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        raise _malformed() from None  # libpq's words repeat a part of it, which may be the password
     hosts = str(parameters.get("host", "")) + str(parameters.get("hostaddr", ""))
     if "," in hosts and "target_session_attrs" not in parameters:
         return psycopg.conninfo.make_conninfo(url, target_session_attrs="read-write")
