@@ -251,6 +251,9 @@ def redact_url(url: str) -> str:
         parts = urlsplit(url)
     except ValueError:
         return f"{url.partition('://')[0]}://***"  # what part of it is the password cannot be told
+    rest = f"{parts.path}?{parts.query}#{parts.fragment}"
+    if parts.netloc.count("@") > 1 or ("@" in rest and ":" in parts.netloc and "@" not in parts.netloc):
+        return f"{parts.scheme}://***"  # a password with characters that end it
     if parts.password is not None:
         user, _, host = parts.netloc.rpartition("@")
         parts = parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}")

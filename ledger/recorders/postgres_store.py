@@ -71,6 +71,8 @@ def split_schema(url: str) -> tuple[str, str]:
         parts = urlsplit(url)
     except ValueError as error:
         raise ConfigurationError(f"the PostgreSQL URL is malformed: {error}") from error
+    if parts.netloc.count("@") > 1 or "@" in parts.path or parts.fragment:
+        raise _malformed()
     parameters = parse_qsl(parts.query, keep_blank_values=True)
     named = [value for name, value in parameters if name == "schema"]
     if len(named) > 1:
@@ -83,12 +85,22 @@ def split_schema(url: str) -> tuple[str, str]:
     return urlunsplit(parts._replace(query=query)), schema
 
 
+def _malformed() -> ConfigurationError:
+    return ConfigurationError(
+        "the PostgreSQL URL is malformed",
+        hint="Is there a character such as @ / ? # % in the password? Write it percent-encoded: %40 %2F %3F %23 %25",
+    )
+
+
 def _conninfo(url: str) -> str:
     """Add what the URL leaves open.
 
     Of several hosts we want the one that takes writes; a single host may be a standby that is only read.
     """
-    given = psycopg.conninfo.conninfo_to_dict(url)
+    try:
+        given = psycopg.conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        raise _malformed() from None  # libpq's words repeat a part of it, which may be the password
     hosts = str(given.get("host", "")) + str(given.get("hostaddr", ""))
     defaults = {**_DEFAULTS, "target_session_attrs": "read-write"} if "," in hosts else _DEFAULTS
     return psycopg.conninfo.make_conninfo(url, **{name: defaults[name] for name in defaults if name not in given})

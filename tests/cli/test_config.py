@@ -103,6 +103,16 @@ def test_a_url_that_is_none_hides_its_password_too(url: str):
     assert "geheim" not in redact_url(url)
 
 
+@pytest.mark.parametrize("password", ["a@geheim", "a/geheim", "a?geheim", "a#geheim", "geheim%00", "geheim%zz"])
+def test_a_password_that_must_be_encoded_is_refused_and_not_shown(password: str, empty: Path):
+    url = f"postgresql://me:{password}@127.0.0.1:1/db"
+    assert "geheim" not in redact_url(url)
+    result = run("--ledger", url, "log")
+    assert result.code == 8
+    assert "percent-encoded" in result.err
+    assert "geheim" not in result.out + result.err
+
+
 def test_a_row_for_each_place(shop: Shop):
     rows = list(csv.DictReader(run("config", "explain", "-o", "csv").good().out.splitlines()))
     assert list(rows[0]) == ["setting", "value", "source", "says", "state", "why"]
