@@ -1,6 +1,7 @@
 """Fixtures that every test may use: real stores, and a world of its own for each test."""
 
 import os
+import signal
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -12,6 +13,11 @@ import pytest
 from psycopg import sql
 
 from tests.postgres_server import shared_server
+
+# A shell ignores interrupts in what it runs in the background, and that is inherited: tests that interrupt a process
+# would wait for ever. What has a handler here has the default in every process that is started.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Read now: `isolated_environment` hides it before a test can ask for a server.
 _EXTERNAL_POSTGRES = os.environ.get("MUNIMENT_TEST_POSTGRES", "")
