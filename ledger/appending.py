@@ -261,11 +261,15 @@ class Appender:
         self._recorder.settle()
         return self._receipt_of(row)
 
-    @staticmethod
-    def _receipt_of(row: Row) -> Receipt:
+    def _receipt_of(self, row: Row) -> Receipt:
         entry = row.entry
+        with self._handle.judging:
+            world = self._handle.world
+            if entry.index >= world.size:
+                world.refresh()
+            marks = world.judge_row(row).verdict.marks  # a retry is told again what the first one was told
         place = StoredAt(entry.index, row.leaf_hash, entry.stream, entry.revision, entry.recorded_at, existing=True)
-        return _receipt(entry.id, place)
+        return _receipt(entry.id, place, marks)
 
     # -- judging ---------------------------------------------------------------------------------
 

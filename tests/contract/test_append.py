@@ -346,6 +346,20 @@ def test_a_retry_with_its_old_expectation_gives_the_first_receipt(quick_url: str
         assert (again.index, again.existing) == (first.index, True)
 
 
+def test_a_retry_is_marked_like_the_first(quick_url: str):
+    """Whoever asks again must be told again that nobody allowed it."""
+    cast = make_cast(quick_url)
+    register(cast)
+    place = "deployment:prod/scoring"
+    again = "01890000-0000-7000-8000-000000000001"
+    body = {"model": MODEL, "digest": digest(MODEL)}
+    first = cast["p-deployer"].emit("deployment.completed", place, body, event_id=again)
+    other = Ledger(cast.recorder, actor="p-deployer", signers=[cast.keys["p-deployer"]])
+    for ledger in (cast["p-deployer"], other):
+        retried = ledger.emit("deployment.completed", place, body, event_id=again)
+        assert (retried.index, retried.existing, retried.marks) == (first.index, True, ("unauthorised",))
+
+
 def test_what_moves_between_judging_and_appending_breaks_an_expectation(quick_url: str):
     cast = make_cast(quick_url, actors=("p-author", "trainer"))
     size = cast.recorder.head().size
