@@ -27,6 +27,8 @@ FAILOVER_SECONDS = 60.0
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,50}")
 # What psycopg raises when the connection is gone, and for some of what a server answers.
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError)
+# With these the server ends the connection, although it may look open for a moment yet.
+_ENDED = (errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow, errors.IdleSessionTimeout)
 _UNDONE = (errors.SerializationFailure, errors.DeadlockDetected)
 _LONGEST_PAUSE = 1.0
 
@@ -261,7 +263,7 @@ class PostgresStore:
             except psycopg.Error as error:
                 failure = error
                 deadline = deadline or self._window_end()
-                gone = isinstance(error, _LOST) and not self.connected
+                gone = isinstance(error, _ENDED) or (isinstance(error, _LOST) and not self.connected)
                 # After a failover an address may lead for a moment to a server that is not promoted yet.
                 if gone or (lost and isinstance(error, errors.ReadOnlySqlTransaction)):
                     lost = True
