@@ -379,6 +379,18 @@ def test_two_ledgers_on_one_store_see_what_the_other_did(quick_url: str):
     assert verify_log(cast.recorder, cast.new.trust).ok
 
 
+def test_what_others_did_between_two_of_our_own_is_read(quick_url: str):
+    """Our second append is not the next entry behind our first one, so streams known before must be read again."""
+    cast = make_cast(quick_url, actors=("p-author", "trainer"))
+    other = Ledger(cast.recorder, actor="trainer", signers=[cast.keys["trainer"]])
+    mine = cast["trainer"]
+    assert mine.emit("evaluation.completed", "model:m@1", metrics={}, verdict="pass").marks == ("unknown-version",)
+    other.emit("version.registered", "model:m@1", digest=digest("m"), owner="p-author", tier="low")
+    mine.emit("external.observed", "external:x", system="s")  # reads nothing before, and moves on behind it
+    assert mine.emit("evaluation.completed", "model:m@1", metrics={}, verdict="pass").marks == ()
+    assert verify_log(cast.recorder, cast.new.trust).ok
+
+
 def test_tickets_are_small():
     assert not hasattr(Ticket(unit(1), nothing), "__dict__")
 
