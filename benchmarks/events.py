@@ -83,7 +83,7 @@ def store_forms(author: Author, first: int, count: int) -> list[SignedStoredEven
     """The same, as a recorder takes them: for filling a ledger without judging what is known to be good."""
     mapper = EventMapper()
     return [
-        mapper.to_signed(make_event(-1, payload, tuple(s.keyid for s in envelope.signatures)), envelope)
+        mapper.to_signed(make_event(-1, payload, tuple(s.keyid for s in envelope.signatures), 0), envelope)
         for payload, envelope in _sign(author, first, count)
     ]
 

@@ -117,7 +117,7 @@ def _trust(app: App, ledger: Ledger) -> Iterator[Checkup]:
 
 
 def _keys(app: App, ledger: Ledger) -> Iterator[Checkup]:
-    from ledger.domain.authority import ROOT_ACTOR
+    from ledger.domain.signing import ROOT_ACTOR
     from ledger.keystore import CHECKPOINT
 
     keys = app.home.keystore(ledger.ledgerid)

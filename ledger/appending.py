@@ -243,7 +243,7 @@ class Appender:
         events = [item.event for item in job.items if isinstance(item, _Judged)]
         for event, place in zip(events, places, strict=True):
             if not place.existing:
-                self._handle.world.follow(event, place.index, place.revision)
+                self._handle.world.follow(event, place.index, place.revision, place.recorded_at)
 
     def recorded_before(self, event: SignedEvent) -> Receipt | None:
         """The first receipt of a retry, also when the world has moved on since (its key was revoked, say)."""
@@ -316,7 +316,8 @@ class Appender:
         return items
 
     def _judge(self, at: WorldAt, one: SignedEvent, expect: Mapping[str, int]) -> _Judged:
-        event = make_event(at.index, one.payload, tuple(signature.keyid for signature in one.envelope.signatures))
+        keys = tuple(signature.keyid for signature in one.envelope.signatures)
+        event = make_event(at.index, one.payload, keys, self._handle.world.recorded_at)
         at.reads = {}
         verdict = judge(at, event)
         if verdict.error is not None:

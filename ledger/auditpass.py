@@ -222,16 +222,18 @@ class Pass:
                 continue
             kind = kinds.get(code)
             if kind is None:
-                kind = kinds[code] = self._judge_sketch(segment.sketches[code], segment.start + place)
+                kind = kinds[code] = self._judge_sketch(segment.sketches[code], segment, place)
             if kind == "opaque":
                 self.report.opaque.append(segment.start + place)
             elif kind == "void":
                 self._check_content(self._again(segment, place))
 
-    def _judge_sketch(self, sketch: Sketch, index: int) -> str:
+    def _judge_sketch(self, sketch: Sketch, segment: Segment, place: int) -> str:
         kind = self.verdicts.get(sketch)
         if kind is None:
-            kind = self.verdicts[sketch] = judge(self.world, sketch.event(index)).kind
+            kind = self.verdicts[sketch] = judge(
+                self.world, sketch.event(segment.start + place, segment.recorded[0])
+            ).kind
         return kind
 
     def _judge_heavy(self, item: Heavy) -> None:

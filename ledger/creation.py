@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ledger.application import Ledger, Receipt
 from ledger.checkpoint import TYPE_ED25519, VerifierKey, format_vkey, parse_origin
-from ledger.domain.authority import ROOT_ACTOR
+from ledger.domain.signing import ROOT_ACTOR
 from ledger.errors import InputError
 from ledger.events.actors import ROLES
 from ledger.events.ledgers import Rule, RuleSet

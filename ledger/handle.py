@@ -39,10 +39,10 @@ class _SharedWorld(StoreWorld):
         with self._lock:
             return super().refresh()
 
-    def follow(self, event: RecordedEvent, index: int, revision: int) -> None:
+    def follow(self, event: RecordedEvent, index: int, revision: int, recorded_at: int) -> None:
         """See `StoreWorld.follow`."""
         with self._lock:
-            super().follow(event, index, revision)
+            super().follow(event, index, revision, recorded_at)
 
     def judge_row(self, row: Row) -> Judged:
         """See `StoreWorld.judge_row`."""

@@ -29,7 +29,7 @@ from ledger.config import (
     write_settings,
 )
 from ledger.creation import NewLedger, create_ledger
-from ledger.domain.authority import ROOT_ACTOR
+from ledger.domain.signing import ROOT_ACTOR
 from ledger.errors import ConfigurationError, LedgerError, TrustStateError
 from ledger.events.ledgers import RuleSet
 from ledger.identity import Trust

@@ -93,4 +93,4 @@ class EventMapper(Mapper[str]):
             InputError: the stored payload is malformed.
         """
         keys = stored_event.keys if isinstance(stored_event, SignedStoredEvent) else ()
-        return make_event(-1, parse_payload(stored_event.state), keys)
+        return make_event(-1, parse_payload(stored_event.state), keys, 0)

@@ -73,10 +73,11 @@ def content_of(row: Row) -> Envelope:
     return _content(row.entry.index, row.payload, row.signatures, (row.entry.payload, row.entry.envelope))
 
 
-def _typed(index: int, envelope: Envelope, header: tuple[object, ...]) -> RecordedEvent:
+def _typed(index: int, envelope: Envelope, header: tuple[object, ...], recorded_at: int) -> RecordedEvent:
     """The event of an envelope, when its header says what was signed."""
     try:
-        event = make_event(index, parse_payload(envelope.payload), tuple([s.keyid for s in envelope.signatures]))
+        keys = tuple([s.keyid for s in envelope.signatures])
+        event = make_event(index, parse_payload(envelope.payload), keys, recorded_at)
     except InputError as error:
         raise VerificationError(error.message, fault="schema", index=index) from error
     signed = _signed_header(event.payload, event.stream, event.keys)
@@ -95,7 +96,7 @@ def open_row(row: Row) -> tuple[RecordedEvent, Envelope]:
         VerificationError: fault ``payload``, ``signature``, ``header`` or ``schema``, with the index.
     """
     envelope = content_of(row)
-    return _typed(row.entry.index, envelope, _HEADER(row.entry)), envelope
+    return _typed(row.entry.index, envelope, _HEADER(row.entry), row.entry.recorded_at), envelope
 
 
 def open_fields(fields: Fields, ledgerid: str) -> tuple[RecordedEvent, Envelope]:
@@ -109,7 +110,7 @@ def open_fields(fields: Fields, ledgerid: str) -> tuple[RecordedEvent, Envelope]
     ]
     opened = _content(position - 1, fields[16], fields[17], (payload.hex(), envelope.hex()))
     header = (actor, emitter, event_id, item, tuple(keys.split(",")), ledgerid, sequence, stream, subject, kind)
-    return _typed(position - 1, opened, header), opened
+    return _typed(position - 1, opened, header, fields[14]), opened
 
 
 def judge_row(world: World, row: Row) -> Judged:

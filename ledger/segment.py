@@ -64,7 +64,7 @@ class Sketch:
     namespaced: bool
     versioned: bool
 
-    def event(self, index: int) -> RecordedEvent:
+    def event(self, index: int, recorded_at: int) -> RecordedEvent:
         """An event of this sketch, for judging; what judging does not read is made up."""
         name = Name(self.kind, "x" if self.namespaced else None, "x", "x" if self.versioned else None)
         subject = format_name(name)
@@ -73,7 +73,9 @@ class Sketch:
             sequence=0, on_behalf_of=self.on_behalf_of, correlationid=None, causationid=None, evidence="observed",
             data={},
         )  # fmt: skip
-        return RecordedEvent(index, payload, known_event_type(self.type), None, name, stream_of(subject), self.keys)
+        return RecordedEvent(
+            index, payload, known_event_type(self.type), None, name, stream_of(subject), self.keys, recorded_at
+        )
 
 
 @dataclass(frozen=True, slots=True)

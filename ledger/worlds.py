@@ -71,6 +71,7 @@ class StoreWorld:
         ledgerid: 32 hex digits.
         size: entries up to which the log may be judged, as of the last `refresh` or `follow`.
         authority: index of the last change of keys, actors or rules, as of then.
+        recorded_at: of the last entry, as of then, microseconds since the Unix epoch; nothing is recorded before it.
     """
 
     def __init__(self, log: LogReader) -> None:
@@ -79,7 +80,7 @@ class StoreWorld:
         self._folds: dict[str, _Fold] = {}
         self._judged: OrderedDict[int, Judged] = OrderedDict()
         head = log.head()
-        self.size, self.authority = head.size, head.authority
+        self.size, self.authority, self.recorded_at = head.size, head.authority, head.recorded_at
         # Every row with an index in [from, to) was followed: a fold that is complete to the first is so to the second.
         self._followed = (head.size, head.size)
         self._holders: dict[str, tuple[int, str]] = {}  # key id: (index of its first valid enrolment, actor)
@@ -90,7 +91,7 @@ class StoreWorld:
         head = self._log.head()
         if head.size < self.size:
             self.forget()
-        self.size, self.authority = head.size, head.authority
+        self.size, self.authority, self.recorded_at = head.size, head.authority, head.recorded_at
         if head.size != self._followed[1]:
             self._followed = (head.size, head.size)
         return head.size
@@ -107,16 +108,18 @@ class StoreWorld:
         """The world just before ``index``."""
         return WorldAt(self, index)
 
-    def follow(self, event: RecordedEvent, index: int, revision: int) -> None:
+    def follow(self, event: RecordedEvent, index: int, revision: int, recorded_at: int) -> None:
         """Take an event that this process has just appended, judged valid, without reading it again.
 
         Args:
             event: the event, whatever index it was judged at.
             index: where it stands.
             revision: its place in its stream.
+            recorded_at: when it was recorded.
         """
         if index < self.size:
             return  # it was read meanwhile
+        self.recorded_at = max(self.recorded_at, recorded_at)
         if index > self._followed[1]:
             self._followed = (index, index)  # others appended in between: streams must be read up to here
         fold = self._folds.get(event.stream)

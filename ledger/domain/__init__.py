@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ledger.domain.evolution import evolve
 from ledger.domain.judge import Verdict, judge, signing_keys
 from ledger.domain.recorded import RecordedEvent, make_event
 from ledger.domain.states import (
@@ -14,7 +15,6 @@ from ledger.domain.states import (
     RunState,
     State,
     VersionState,
-    evolve,
 )
 from ledger.domain.world import MemoryWorld, World
 

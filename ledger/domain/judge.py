@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ledger.domain.authority import check_authority_event, check_roles, signing_keys
+from ledger.domain.authority import check_authority_event
 from ledger.domain.decisions import check_decision, check_evidence, check_identity
 from ledger.domain.recorded import RecordedEvent
+from ledger.domain.roles import check_roles
+from ledger.domain.signing import signing_keys
 from ledger.domain.world import World, actor_of
 from ledger.errors import AuthenticationError, InputError, LedgerError
 from ledger.events import Category

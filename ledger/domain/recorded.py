@@ -23,6 +23,8 @@ class RecordedEvent:
         subject: the parsed subject.
         stream: the subject without its version.
         keys: key ids of the envelope's signatures.
+        recorded_at: when it was recorded, in microseconds since the Unix epoch; of an event that is about to be, a
+            time it cannot be recorded before.
     """
 
     index: int
@@ -32,6 +34,7 @@ class RecordedEvent:
     subject: Name
     stream: str
     keys: tuple[str, ...]
+    recorded_at: int
 
     @property
     def actor(self) -> str:
@@ -39,13 +42,14 @@ class RecordedEvent:
         return self.payload.actor
 
 
-def make_event(index: int, payload: Payload, keys: tuple[str, ...]) -> RecordedEvent:
+def make_event(index: int, payload: Payload, keys: tuple[str, ...], recorded_at: int) -> RecordedEvent:
     """Type a parsed payload.
 
     Args:
         index: leaf index it has or would get.
         payload: the parsed payload.
         keys: key ids that signed it.
+        recorded_at: see `RecordedEvent`.
 
     Raises:
         InputError: the body does not fit its type.
@@ -53,4 +57,4 @@ def make_event(index: int, payload: Payload, keys: tuple[str, ...]) -> RecordedE
     kind = known_event_type(payload.type)
     body = None if kind is None else load_body(kind, payload.data)
     subject = parse_name(payload.subject)
-    return RecordedEvent(index, payload, kind, body, subject, stream_of(payload.subject), keys)
+    return RecordedEvent(index, payload, kind, body, subject, stream_of(payload.subject), keys, recorded_at)

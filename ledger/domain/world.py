@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ledger.domain.evolution import evolve
 from ledger.domain.recorded import RecordedEvent
-from ledger.domain.states import ActorState, DeploymentState, LedgerState, ModelState, RunState, State, evolve
+from ledger.domain.states import ActorState, DeploymentState, LedgerState, ModelState, RunState, State
 
 __all__ = ["MemoryWorld", "World", "actor_of", "deployment_of", "ledger_of", "model_of", "run_of"]
 

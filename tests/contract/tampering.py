@@ -54,8 +54,8 @@ def remember_pure_results(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr("ledger.replay.open_row", lru_cache(maxsize=4096)(ledger.replay.open_row))
     patch.setattr("ledger.auditpass.entry_hash", lru_cache(maxsize=4096)(entry_hash))
-    for module in ("ledger.domain.authority", "ledger.domain.states"):
-        patch.setattr(f"{module}.parse_public_key", lru_cache(maxsize=256)(parse_public_key))
+    for module in ("signing", "enrolment", "actors", "evolution"):
+        patch.setattr(f"ledger.domain.{module}.parse_public_key", lru_cache(maxsize=256)(parse_public_key))
     patch.setattr(PublicKey, "verify", lru_cache(maxsize=4096)(PublicKey.verify))
 
 

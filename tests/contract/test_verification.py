@@ -346,10 +346,16 @@ def test_judging_a_sketch_is_judging_the_event(memory_path: Path, seed: int):
         kind = judge(world, event).kind
         if not reads_body(event):
             sketched += 1
-            assert Sketch(*_sketch(event)).event(event.index).stream.partition(":")[0] == event.subject.kind
-            assert judge(world, Sketch(*_sketch(event)).event(event.index)).kind == kind, event
+            assert (
+                Sketch(*_sketch(event)).event(event.index, event.recorded_at).stream.partition(":")[0]
+                == event.subject.kind
+            )
+            assert judge(world, Sketch(*_sketch(event)).event(event.index, event.recorded_at)).kind == kind, event
             stranger = replace(event, payload=replace(event.payload, actor="nobody"))
-            assert judge(world, Sketch(*_sketch(stranger)).event(event.index)).kind == judge(world, stranger).kind
+            assert (
+                judge(world, Sketch(*_sketch(stranger)).event(event.index, event.recorded_at)).kind
+                == judge(world, stranger).kind
+            )
         if kind == "valid":
             world.apply(event)
         world._log.leaves.append(row.leaf_hash)  # type: ignore[attr-defined]

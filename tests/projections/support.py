@@ -321,7 +321,7 @@ def force_event(
         sequence=1, **more,
     )  # fmt: skip
     envelope = sign_payload(payload, [signer])
-    event = make_event(recorder.head().size, parsed, tuple(item.keyid for item in envelope.signatures))
+    event = make_event(recorder.head().size, parsed, tuple(item.keyid for item in envelope.signatures), recorder.now())
     (outcome,) = recorder.append([Unit((EventMapper().to_signed(event, envelope),))])
     assert not isinstance(outcome, Exception), outcome
     return outcome[0].index

@@ -24,8 +24,8 @@ from ledger.domain import (
     judge,
     make_event,
 )
-from ledger.domain.authority import ROOT_ACTOR, signing_keys
 from ledger.domain.decisions import approvals_for, independent, marks_of, persons_behind, rule_for
+from ledger.domain.signing import ROOT_ACTOR, signing_keys
 from ledger.emission import build_payload
 from ledger.errors import (
     AuthenticationError,
@@ -45,6 +45,7 @@ from tests.unit.memory_log import View
 LEDGERID = "ab" * 16
 ROOTS = [Ed25519Signer.from_seed(bytes([n]) * 32) for n in (1, 2, 3)]
 VKEY = "ledger.example/unit+c30f5c9c+AQ=="
+NOW = 1_700_000_000_000_000
 MODEL, DIGEST = "model:m@1", "sha256:" + "ab" * 32
 OTHER = "sha256:" + "cd" * 32
 
@@ -60,6 +61,7 @@ class Story:
         self.view = View([])
         self.world = MemoryWorld(LEDGERID, self.view)
         self.count = 0
+        self.now = NOW
         self.roots = ROOTS[:roots]
         body = {
             "ledgerid": LEDGERID, "origin": "ledger.example/unit", "vkey": VKEY, "threshold": threshold,
@@ -83,7 +85,9 @@ class Story:
                 if actor == ROOT_ACTOR
                 else [key_of(actor).public.keyid]
             )
-        return make_event(len(self.view.leaves) if index is None else index, parse_payload(payload), tuple(keys))
+        return make_event(
+            len(self.view.leaves) if index is None else index, parse_payload(payload), tuple(keys), self.now
+        )
 
     def judge(self, *args: Any, **options: Any) -> Verdict:
         return judge(self.world, self.event(*args, **options))
@@ -177,7 +181,7 @@ def test_first_entries_that_are_none(
     changes: dict[str, Any], options: dict[str, Any], error: type[LedgerError], fault: str
 ):
     story = object.__new__(Story)
-    story.view, story.count, story.roots = View([]), 0, ROOTS[:1]
+    story.view, story.count, story.roots, story.now = View([]), 0, ROOTS[:1], NOW
     story.world = MemoryWorld(LEDGERID, story.view)
     options = {"actor": ROOT_ACTOR, "subject": f"ledger:{LEDGERID}", "index": 0, **options}
     actor, subject = options.pop("actor"), options.pop("subject")

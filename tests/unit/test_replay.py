@@ -167,7 +167,7 @@ def test_a_world_that_began_with_an_empty_log_knows_what_came(folder: Path):
     rows = log.rows_of(4)
     for row in rows:
         event, _ = open_row(row)
-        world.follow(event, row.entry.index, row.entry.revision)
+        world.follow(event, row.entry.index, row.entry.revision, row.entry.recorded_at)
     log.size = size
     for stream in {row.entry.stream for row in rows}:
         assert world.state_before(stream, 4) == expected[4][stream]

@@ -1,0 +1,93 @@
+"""Which keys may sign an event: keys by index, root keys by threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ledger.domain.recorded import RecordedEvent
+from ledger.domain.world import World, actor_of, ledger_of
+from ledger.errors import AuthenticationError
+from ledger.events.actors import ActorEnrolled, KeyEnrolled
+from ledger.events.ledgers import LedgerCreated
+from ledger.keys import PublicKey, parse_public_key
+
+__all__ = ["ROOT_ACTOR", "signing_keys"]
+
+#: The source of events signed by the root keys themselves.
+ROOT_ACTOR = "root"
+
+
+def _possession_key(event: RecordedEvent) -> dict[str, PublicKey]:
+    """The key an event enrols: it signs too, to prove possession (design §6)."""
+    if isinstance(event.body, ActorEnrolled | KeyEnrolled):
+        key = parse_public_key(event.body.key)
+        return {key.keyid: key}
+    return {}
+
+
+def _root_keys(world: World, event: RecordedEvent) -> tuple[dict[str, PublicKey], int]:
+    if isinstance(event.body, LedgerCreated):  # self-certifying: the trust file pins its hash
+        keys = [parse_public_key(text) for text in event.body.roots]
+        return {key.keyid: key for key in keys}, event.body.threshold
+    ledger = ledger_of(world)
+    if ledger is None:
+        raise AuthenticationError("the ledger has no first entry, so no root key is known")
+    return {key.keyid: key for key in ledger.roots}, ledger.threshold
+
+
+def _actor_keys(world: World, event: RecordedEvent) -> dict[str, PublicKey]:
+    actor = actor_of(world, event.actor)
+    if actor is None:
+        raise AuthenticationError(
+            f"the actor {event.actor!r} is not enrolled in this ledger",
+            hint=f"An admin enrols it: muniment actor enrol {event.actor} …",
+        )
+    if actor.revoked is not None and event.index >= actor.revoked:
+        raise AuthenticationError(f"the actor {event.actor!r} was revoked at index {actor.revoked}")
+    return {keyid: state.key for keyid, state in actor.keys.items() if state.valid_at(event.index)}
+
+
+def _explain_unknown(world: World, event: RecordedEvent, keyid: str) -> AuthenticationError:
+    actor = actor_of(world, event.actor)
+    state = None if actor is None else actor.keys.get(keyid)
+    if state is not None and state.revoked is not None:
+        return AuthenticationError(
+            f"the key {keyid[:16]}… of {event.actor!r} was revoked at index {state.revoked}",
+            hint="Sign with a key that is still valid; `muniment key list` shows them.",
+        )
+    return AuthenticationError(
+        f"the key {keyid[:16]}… is not enrolled for {event.actor!r}",
+        hint="`muniment key list` shows the enrolled keys; an admin enrols one with `muniment key enrol`.",
+    )
+
+
+def signing_keys(world: World, event: RecordedEvent) -> Mapping[str, PublicKey]:
+    """Return the keys this event's envelope is signed with, after checking that each may sign it.
+
+    Args:
+        world: the world before the event.
+        event: the event; ``event.keys`` are the envelope's key ids.
+
+    Returns:
+        Key id to public key, for exactly ``event.keys``.
+
+    Raises:
+        AuthenticationError: a key is unknown, revoked or another actor's, or signatures are missing.
+    """
+    possession = _possession_key(event)
+    if event.actor == ROOT_ACTOR:
+        own, threshold = _root_keys(world, event)
+    else:
+        own, threshold = _actor_keys(world, event), 1
+    signed = set(event.keys)
+    for keyid in event.keys:
+        if keyid not in own and keyid not in possession:
+            raise _explain_unknown(world, event, keyid)
+    if len(signed & own.keys()) < threshold:
+        raise AuthenticationError(
+            f"{event.payload.type} by {event.actor!r} needs {threshold} of its own signatures and has "
+            f"{len(signed & own.keys())}"
+        )
+    if not possession.keys() <= signed:
+        raise AuthenticationError("the key being enrolled must sign its own enrolment (proof of possession)")
+    return {keyid: (own | possession)[keyid] for keyid in event.keys}
