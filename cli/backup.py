@@ -81,7 +81,8 @@ def create(app: App, /, where: Path, expect: tuple[Path, ...], *, unverified: bo
     from ledger.backup import create_backup
 
     outside = _outside(app, expect)
-    with app.reader(checked=False) as ledger, progress(app, "backing up") as advance:
+    # A verified backup is compared with them by its verification.
+    with app.reader(checked=unverified) as ledger, progress(app, "backing up") as advance:
         path, manifest = create_backup(ledger.recorder, where, outside, verified=not unverified, advance=advance)
     data = {"file": str(path), "verified": not unverified, **asdict(manifest)}
     print_record(app, data, f"backed up {manifest.origin}, {manifest.size} entries, to {path}")

@@ -22,7 +22,7 @@ from ledger.recorders.sql import SqlRecorder
 from ledger.stored import Head, TreeReader
 from ledger.trust import make_folder, sync_folder
 
-__all__ = ["MAX_EVIDENCE_FILES", "check_identity", "check_known", "gather_evidence", "keep_evidence"]
+__all__ = ["MAX_EVIDENCE_FILES", "check_identity", "check_known", "gather_evidence", "keep_evidence", "keep_if_any"]
 
 #: Evidence files kept of one ledger. The first ones say everything; a store that changes all the time fills no disk.
 MAX_EVIDENCE_FILES = 64
@@ -134,7 +134,7 @@ def gather_evidence(recorder: SqlRecorder, trust: Trust, by: str, note: bytes, n
     same = (shown.ledgerid, shown.origin, shown.genesis) == (trust.ledgerid, trust.origin, trust.genesis)
     kind = "shrunk" if shown.size < known.size else "forked"
     evidence = Evidence(
-        contradiction=kind if same or before is not None else "replaced",
+        contradiction=kind if same else "replaced",
         ledgerid=trust.ledgerid, origin=trust.origin, genesis=trust.genesis, vkeys=trust.vkeys,
         by=by, known=note, shown=shown, before=before, proof_size=size, proof=hashes, found_at=now,
     )  # fmt: skip
