@@ -137,6 +137,7 @@ def _evidence_words(item: Evidence) -> str:
 @click.argument("folder", type=_FOLDER)
 @click.option("--listen", default="127.0.0.1:8731", show_default=True, metavar="HOST:PORT", help="Where to listen.")
 @click.option("--prefix", default="", metavar="PATH", help="Path under which it answers, such as /w1.")
+@common_options
 @pass_app
 def serve(app: App, /, folder: Path, *, listen: str, prefix: str) -> None:
     """Answer logs (POST add-checkpoint) and monitors (GET HASH/checkpoint) until it is stopped.
