@@ -23,6 +23,7 @@ __all__ = ["call_append", "explain_refusal", "separate", "use_arrays"]
 _CLOCK_BEHIND = "MU001"
 _OUT_OF_BOUNDS = "MU002"
 _CLOSED = "MU003"
+_NOT_STORED = "MU004"
 
 _TYPES = (
     "int4", "int8", "text", "int4", "int4", "int8", "int4", "text", "text", "text", "text", "text", "int8", "text",
@@ -237,6 +238,8 @@ def explain_refusal(error: psycopg.Error) -> LedgerError | None:
         return clock_behind(int(now), int(last))
     if error.sqlstate == _OUT_OF_BOUNDS:
         return InputError("an event is out of the bounds of an entry (docs/FORMAT.md)")
+    if error.sqlstate == _NOT_STORED:
+        return InputError(str(error).splitlines()[0])
     if error.sqlstate == _CLOSED:
         return refused(int(str(error).splitlines()[0].rpartition(" ")[2]))
     return None

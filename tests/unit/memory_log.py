@@ -9,7 +9,7 @@ from ledger.domain import MemoryWorld, State
 from ledger.events import Category, known_event_type
 from ledger.merkle import CompactRange
 from ledger.replay import judge_row
-from ledger.stored import Head, LogIdentity, Row, StoredCheckpoint, Tile
+from ledger.stored import NOTHING_SIGNED, Attestation, Head, LogIdentity, Row, SignedHead, StoredCheckpoint, Tile
 from tests.unit.reference_merkle import mth
 
 
@@ -78,6 +78,12 @@ class MemoryLog:
 
     def last_checkpoint(self) -> StoredCheckpoint | None:
         return None
+
+    def signed_head(self) -> SignedHead | None:
+        return NOTHING_SIGNED
+
+    def attestations(self, after: tuple[int, int], limit: int) -> list[Attestation]:
+        return []
 
     def successor(self) -> tuple[str, bytes] | None:
         return None
