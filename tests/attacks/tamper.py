@@ -271,7 +271,9 @@ class Vandal:
                     (at + 1, source),
                 )
 
-        self.trials.try_out(f"entry {position - 1} again at {at}", deed, lambda first: first.index in (at, None))
+        # Put in before itself, it is the original that stands at the wrong place.
+        place = at + 1 if at == position - 1 else at
+        self.trials.try_out(f"entry {position - 1} again at {at}", deed, lambda first: first.index in (place, None))
 
     def cut(self) -> None:
         """The tail, with the head row and the signed heads made to fit, and the checkpoint key maybe."""

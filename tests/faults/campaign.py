@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.attacks import proofs, tamper
+from tests.attacks import mutants, proofs, tamper
 from tests.faults import ambiguous, crash, faulty, machine, pause, powercut, workload
 from tests.faults.scorecard import Result, Row, line, write
 from tests.faults.server import Server, server
@@ -77,9 +77,13 @@ class Places:
 
     def verifier(self) -> Path:
         """The Go program that checks proofs."""
-        folder = self._folder / "go"
+        return build_verifier(self.folder("go"))
+
+    def folder(self, name: str) -> Path:
+        """A folder of an experiment's own."""
+        folder = self._folder / name
         folder.mkdir(exist_ok=True)
-        return build_verifier(folder)
+        return folder
 
 
 def experiments() -> list[Experiment]:
@@ -116,6 +120,7 @@ def experiments() -> list[Experiment]:
         Experiment("tamper-random", "postgres", 5000, lambda n, s, at: tamper.random_damages(at.postgres, n, s)),
         Experiment("clean-ledgers", "sqlite", 1000, lambda n, s, at: tamper.clean_ledgers(at.sqlite_file, n, s)),
         Experiment("clean-ledgers", "postgres", 100, lambda n, s, at: tamper.clean_ledgers(at.postgres, n, s)),
+        Experiment("planted-bugs", "all", 280, lambda n, s, at: mutants.planted_bugs(at.folder("mutants"), n, s)),
         Experiment("agreement", "all", 60, lambda n, s, at: machine.agreement(at.postgres, n, 40, s)),
     ]  # fmt: skip
 
