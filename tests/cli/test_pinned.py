@@ -85,9 +85,7 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize("name", ["trust", "head", "pin"])
-def test_damaged_trust_state_ends_with_7_and_is_never_first_use(
-    any_shop: Shop, isolated_environment: Path, name: str
-):
+def test_damaged_trust_state_ends_with_7_and_is_never_first_use(any_shop: Shop, isolated_environment: Path, name: str):
     Path("other").mkdir()
     run("init", "other", "--origin", ORIGIN, "--keys", "keys").good()
     run(*EVENT).good()
