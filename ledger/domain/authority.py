@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from ledger.domain.enrolment import check_actor_event
+from ledger.domain.ledgerkeys import check_ledger_keys
 from ledger.domain.recorded import RecordedEvent
 from ledger.domain.roles import check_admin
 from ledger.domain.signing import ROOT_ACTOR
 from ledger.domain.world import World
 from ledger.errors import InputError, PolicyError
-from ledger.events.ledgers import EntryAcknowledged, LedgerCreated
+from ledger.events.ledgers import CheckpointKeyChanged, EntryAcknowledged, LedgerCreated, RootsChanged
 
 __all__ = ["check_authority_event"]
 
@@ -37,5 +38,7 @@ def check_authority_event(world: World, event: RecordedEvent) -> None:
                 raise InputError("the threshold is larger than the number of root keys")
         case EntryAcknowledged() as body:
             _check_acknowledgement(world, event, body)
+        case RootsChanged() | CheckpointKeyChanged() as body:
+            check_ledger_keys(world, event, body)
         case _:
             check_actor_event(world, event)

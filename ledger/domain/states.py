@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from ledger.checkpoint import parse_vkey
 from ledger.domain.actors import ActorState, KeyState
 from ledger.events.ledgers import RuleSet
+from ledger.identity import LogKey, LogKeys
 from ledger.keys import PublicKey
 
 __all__ = [
@@ -36,7 +38,15 @@ def _no_requests() -> MappingProxyType[str, ApprovalRequest]:
 
 @dataclass(frozen=True, slots=True)
 class LedgerState:
-    """The ledger's own stream."""
+    """The ledger's own stream.
+
+    Attributes:
+        vkey: verifier key of the checkpoints that entry 0 names.
+        roots: root keys in force.
+        threshold: how many of them a root event needs.
+        former_roots: key ids of root keys that were replaced.
+        changes: later keys of the checkpoints.
+    """
 
     ledgerid: str
     origin: str
@@ -45,6 +55,13 @@ class LedgerState:
     threshold: int
     rules: RuleSet
     acknowledged: frozenset[int] = frozenset()
+    former_roots: frozenset[str] = frozenset()
+    changes: tuple[LogKey, ...] = ()
+
+    @property
+    def log_keys(self) -> LogKeys:
+        """All keys of the checkpoints."""
+        return LogKeys((LogKey(parse_vkey(self.vkey)), *self.changes))
 
 
 @dataclass(frozen=True, slots=True)
