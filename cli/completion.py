@@ -27,7 +27,7 @@ EVENT_TYPES: Final = (
     "dataset.registered", "deployment.authorised", "deployment.completed", "deployment.failed", "deployment.requested",
     "evaluation.completed", "external.observed", "incident.action_item_created", "incident.closed",
     "incident.mitigated", "incident.noted", "incident.opened", "incident.root_cause_recorded", "key.enrolled",
-    "key.revoked", "ledger.created", "ledger.entry_acknowledged", "monitor.signal", "rollback.authorised",
+    "key.revoked", "ledger.checkpoint_key_changed", "ledger.created", "ledger.entry_acknowledged", "ledger.roots_changed", "monitor.signal", "rollback.authorised",
     "rollback.completed", "rollback.requested", "run.completed", "run.failed", "run.started", "version.registered",
 )  # fmt: skip
 #: Parameter: what the ledger is asked for.
