@@ -74,7 +74,7 @@ def _access(recorder: SqlRecorder) -> Iterator[Found]:
     role, owner, writer, reader = recorder.ask(
         "SELECT current_user, pg_catalog.pg_has_role(n.nspowner, 'USAGE'), "
         "coalesce((SELECT bool_and(pg_catalog.has_function_privilege(p.oid, 'EXECUTE')) FROM pg_catalog.pg_proc p "
-        "WHERE p.pronamespace = n.oid AND p.proname IN ('append', 'add_checkpoint')), false), "
+        "WHERE p.pronamespace = n.oid AND p.proname IN ('append', 'add_checkpoint', 'add_attestation')), false), "
         "pg_catalog.has_table_privilege(n.nspname || '.entry', 'SELECT') "
         "FROM pg_catalog.pg_namespace n WHERE n.nspname = ?",
         (recorder.schema,),

@@ -21,7 +21,7 @@ from ledger.identity import LogKeys
 from ledger.logview import LogView
 from ledger.merkle import CompactRange
 from ledger.replay import ContentError, Judged, content_of, judge_row, open_row
-from ledger.segment import Heavy, Segment, Sketch, Task, collect_keys
+from ledger.segment import Heavy, Segment, Sketch, Task, collect_authority
 from ledger.stored import AuditReader, Row
 from ledger.tilecheck import TileCheck
 
@@ -154,7 +154,9 @@ class Pass:
         ledgerid = self.identity.ledgerid
         if judged:
             return Task(ledgerid, "hash", {})
-        return Task(ledgerid, self.level, collect_keys(self.log, ledgerid, self.size) if self.level == "full" else {})
+        if self.level != "full":
+            return Task(ledgerid, self.level, {})
+        return Task(ledgerid, self.level, *collect_authority(self.log, ledgerid, self.size))
 
     def ledger(self) -> LedgerState | None:
         """The ledger's own state, None while there is no good entry 0."""

@@ -57,6 +57,7 @@ class AuditWorld:
         self._past = StoreWorld(cast("LogReader", _Fixed(log, size)))
         self._states: dict[str, State | None] = {}
         self._holders: dict[str, str] = {}
+        self._admins: frozenset[str] = frozenset()
 
     def state(self, stream: str) -> State | None:
         """See `World.state`; of a stream that is not kept, as of ``index``."""
@@ -81,6 +82,10 @@ class AuditWorld:
             return self._past.key_holder_before(keyid, self._start)
         return holder
 
+    def admins(self) -> frozenset[str]:
+        """See `World.admins`."""
+        return self._admins | (self._past.admins_before(self._start) if self._start else frozenset())
+
     def leaf_hash(self, index: int) -> bytes | None:
         """See `World.leaf_hash`."""
         return self._view.leaf_hash(index)
@@ -101,3 +106,5 @@ class AuditWorld:
         if isinstance(state, ActorState):
             for keyid in state.keys:
                 self._holders.setdefault(keyid, state.actor)
+            if state.is_admin:
+                self._admins |= {state.actor}

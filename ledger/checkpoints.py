@@ -17,7 +17,7 @@ from ledger.identity import LogKeys
 from ledger.keys import Signer
 from ledger.merkle import CompactRange, peaks_of, prove_consistency, verify_consistency
 from ledger.recorders.sql import SqlRecorder
-from ledger.stored import Row, TreeReader
+from ledger.stored import NOTHING_SIGNED, Row, SignedHead, StoredCheckpoint, TreeReader
 
 __all__ = ["GENESIS_SIZE", "check_extends", "extend_range", "sign_as_needed", "sign_head"]
 
@@ -134,29 +134,46 @@ def sign_head(recorder: SqlRecorder, signers: Sequence[Signer], keys: Callable[[
     raise StorageError("others kept signing heads of this log", hint="Retry in a moment.")
 
 
+def _last_signed(row: SignedHead | None, last: StoredCheckpoint | None, keys: LogKeys) -> SignedHead:
+    """The head that the next one must extend: what the row says, and the last stored note, which must agree."""
+    if row is None:
+        raise VerificationError("the row of the last signed head is gone from the store", fault="checkpoint")
+    signed = NOTHING_SIGNED
+    if last is not None:
+        found = keys.verify(last.note)
+        if found.size != last.size:
+            words = f"the signed head stored at size {last.size} is about size {found.size}"
+            raise VerificationError(words, fault="checkpoint")
+        signed = SignedHead(found.size, found.root)
+    if row != signed:
+        raise VerificationError(
+            f"a head of size {row.size} was signed last, and the last one in the store is of size {signed.size}: "
+            "signed heads were removed or put in",
+            fault="checkpoint",
+            hint="Nothing is signed over that. Keep the store as it is and run: muniment verify log",
+        )
+    return signed
+
+
 def _sign_present(
     recorder: SqlRecorder, signers: Sequence[Signer], keys: Callable[[], LogKeys], session: int
 ) -> bytes | None:
     """One attempt; None when somebody else was faster or the server changed meanwhile."""
     # In this order: others append and sign between the two, and a head signed after `head` was read looks forked.
-    last, head = recorder.last_checkpoint(), recorder.head()
+    (row, last), head = recorder.last_signed(), recorder.head()
     if head.size == 0:
         raise NothingToVerifyError("the log is empty, so there is no head to sign")
     # Before signing, not only after: a key that signed what a failover took away has signed two histories.
     recorder.settle()
     known = keys()
-    signed = None if last is None else known.verify(last.note)
-    if last is not None and signed is not None and signed.size != last.size:
-        raise VerificationError(
-            f"the signed head stored at size {last.size} is about size {signed.size}", fault="checkpoint"
-        )
-    if last is not None and signed is not None and signed.size == head.size:
+    signed = _last_signed(row, last, known)
+    if last is not None and signed.size == head.size:
         return last.note if recorder.session() == session else None
     if last is None and head.size > GENESIS_SIZE:
         raise VerificationError("the signed heads of this log are gone from the store", fault="checkpoint")
-    size = signed.size if signed is not None else 0
+    size = signed.size
     grown = CompactRange(size, tuple(TreeReader(recorder).read_hashes(peaks_of(size)))) if size else CompactRange(0, ())
-    if signed is not None and (size > head.size or grown.root() != signed.root):
+    if size > head.size or grown.root() != signed.root:
         raise VerificationError(f"the store no longer extends the head signed at size {size}", fault="tree", index=None)
     grown = extend_range(recorder, grown, head.size)
     if grown.root() != head.root():
@@ -166,7 +183,7 @@ def _sign_present(
     present = Checkpoint(recorder.identity().origin, head.size, grown.root())
     note = sign_as_needed(present, size, known, signers)
     crashpoint("checkpoint.signed")
-    if not recorder.add_checkpoint(head.size, note, size):
+    if not recorder.add_checkpoint(SignedHead(head.size, grown.root()), note, signed):
         return None
     crashpoint("checkpoint.stored")
     return note

@@ -9,6 +9,7 @@ from ledger.domain import LedgerState
 from ledger.findings import MAX_FINDINGS, Finding
 from ledger.identity import Trust
 from ledger.successor import successor_fault
+from ledger.suspects import find_suspects
 
 __all__ = ["finish"]
 
@@ -31,6 +32,9 @@ def finish(done: Pass, trust: Trust | None) -> None:
             done.report.acknowledged.append((index, finding.message))
         else:
             done.report.findings.append(finding)
+    if done.level == "full":
+        done.world.index = size
+        done.report.suspects = find_suspects(done.log, done.world, size, lambda row: row.entry.index in done.voids)
     done.report.size = size
     done.report.root = done.range.root().hex() if done.whole else ""
     done.report.missing = sorted(_missing(done))

@@ -45,6 +45,11 @@ class _SharedWorld(StoreWorld):
         with self._lock:
             super().follow(event, index, revision, recorded_at)
 
+    def admins_before(self, index: int) -> frozenset[str]:
+        """See `StoreWorld.admins_before`."""
+        with self._lock:
+            return super().admins_before(index)
+
     def judge_row(self, row: Row) -> Judged:
         """See `StoreWorld.judge_row`."""
         with self._lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from ledger.checkpoint import Checkpoint
 from ledger.errors import LedgerError
@@ -183,6 +184,22 @@ class HeadCheck:
             else:
                 self._add("anchor", None, f"{anchor.by} at size {known} cannot be compared: rows are missing")
         self._check_kept(size)
+        if keys is not None:
+            self._check_row(keys)
+
+    def _check_row(self, keys: LogKeys) -> None:
+        """The row of the last signed head, which only ever goes forward, is about the last stored one."""
+        row, last = self._log.signed_head(), self._log.last_checkpoint()
+        if row is None:
+            self._add("checkpoint", None, "the row of the last signed head is gone from the store")
+        elif last is not None and row.size != last.size:
+            message = f"a head of size {row.size} was signed last, and the last one in the store is of size {last.size}"
+            self._add("checkpoint", None, message)
+        elif last is not None:
+            with suppress(LedgerError):  # a bad note is a finding of its own
+                if keys.verify(last.note).root != row.root:
+                    message = f"the row of the last signed head does not fit the head signed at size {row.size}"
+                    self._add("checkpoint", None, message)
 
     def _check_kept(self, size: int) -> None:
         """Every signed head was stored before anybody got it, and every ledger signs its first one when it is made."""

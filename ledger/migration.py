@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ledger.checkpoint import parse_checkpoint, parse_note
 from ledger.crashpoints import crashpoint
-from ledger.errors import ConfigurationError
+from ledger.errors import ConfigurationError, InputError, VerificationError
 from ledger.recorders import open_recorder
-from ledger.recorders.layouts import FORMAT_VERSION, refused, steps_from
+from ledger.recorders.layouts import FORMAT_VERSION, refused
 from ledger.recorders.sql import SqlRecorder
 
 __all__ = ["Migration", "migrate"]
@@ -38,6 +39,22 @@ def _layout(recorder: SqlRecorder) -> int:
     return version
 
 
+def _fill_signed_head(recorder: SqlRecorder) -> None:
+    """Layout 3 keeps the last signed head in a row; it is the last stored one."""
+    last = recorder.last_checkpoint()
+    if last is None:
+        return
+    try:
+        head = parse_checkpoint(parse_note(last.note).text)
+    except InputError as error:
+        raise VerificationError(
+            f"the last signed head cannot be read: {error.message}",
+            fault="checkpoint",
+            hint="Keep the store as it is, and run `muniment verify log` of the version that made it.",
+        ) from error
+    recorder.sql.run("UPDATE $signed_head SET size = ?, root = ? WHERE id = 1", (last.size, head.root))
+
+
 def migrate(url: str, *, dry_run: bool = False) -> Migration:
     """Bring a store's layout up to date; nothing that is recorded changes.
 
@@ -47,6 +64,7 @@ def migrate(url: str, *, dry_run: bool = False) -> Migration:
 
     Raises:
         ConfigurationError: it holds no ledger, or one of a newer layout.
+        VerificationError: its last signed head cannot be read; it is unchanged.
         StorageError: the store failed; it is unchanged.
     """
     recorder = open_recorder(url)
@@ -57,8 +75,9 @@ def migrate(url: str, *, dry_run: bool = False) -> Migration:
         with recorder.sql.writing():
             recorder.lock_head()
             found = _layout(recorder)  # somebody may have been faster
-            for step in steps_from(found, recorder.backend):
-                recorder.run_ddl(step)
+            recorder.upgrade(found)
+            if found < 3:
+                _fill_signed_head(recorder)
             recorder.sql.run("UPDATE $log SET format = ?", (FORMAT_VERSION,))
             crashpoint("migrate.before_commit")
         crashpoint("migrate.committed")

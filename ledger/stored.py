@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ledger.entry import Entry
-from ledger.merkle import HASH_SIZE, CompactRange, perfect_root
+from ledger.merkle import EMPTY_ROOT, HASH_SIZE, CompactRange, perfect_root
 from ledger.tiles import TILE_WIDTH
 
 __all__ = [
+    "ATTESTATION_KINDS",
+    "NOTHING_SIGNED",
+    "Attestation",
     "AuditReader",
     "Fields",
     "HashSource",
@@ -22,6 +25,7 @@ __all__ = [
     "LogIdentity",
     "LogReader",
     "Row",
+    "SignedHead",
     "StoredCheckpoint",
     "Tile",
     "Transfer",
@@ -121,6 +125,42 @@ class StoredCheckpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedHead:
+    """The row of the last signed head: its size and its root hash."""
+
+    size: int
+    root: bytes
+
+
+#: What the row says before anything was signed: the empty tree (RFC 6962 2.1).
+NOTHING_SIGNED = SignedHead(0, EMPTY_ROOT)
+
+#: What outsiders say about a signed head: a C2SP cosignature, an RFC 3161 timestamp, that it was published somewhere.
+ATTESTATION_KINDS = ("cosignature", "rfc3161", "published")
+
+
+@dataclass(frozen=True, slots=True)
+class Attestation:
+    """What an outsider said about a signed head.
+
+    Attributes:
+        number: in order of recording, from 1.
+        size: of the signed head.
+        kind: one of `ATTESTATION_KINDS`.
+        issuer: who said it; of a cosignature, the witness's verifier key.
+        body: the exact bytes; of a cosignature, the signature line without its line end.
+        recorded_at: when it was stored, microseconds since the Unix epoch by the store's clock.
+    """
+
+    number: int
+    size: int
+    kind: str
+    issuer: str
+    body: bytes
+    recorded_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Transfer:
     """What made a store a copy of another; with it a store begins closed.
 
@@ -163,6 +203,9 @@ class LogReader(Protocol):
     def authority_rows(self, start: int, stop: int) -> Sequence[Row]:
         """Rows of all streams of actors with ``start`` <= index < ``stop``, in order."""
 
+    def actor_rows(self, actor: str, start: int, stop: int, limit: int) -> Sequence[Row]:
+        """At most ``limit`` rows of one author with ``start`` <= index < ``stop``, in order; walks over the others."""
+
     def leaf_hashes(self, start: int, stop: int) -> Sequence[bytes]:
         """Leaf hashes of indexes in [start, stop)."""
 
@@ -180,6 +223,17 @@ class LogReader(Protocol):
 
     def last_checkpoint(self) -> StoredCheckpoint | None:
         """The largest signed head."""
+
+    def signed_head(self) -> SignedHead | None:
+        """The row of the last signed head, None when it is gone."""
+
+    def attestations(self, after: tuple[int, int], limit: int) -> Sequence[Attestation]:
+        """What outsiders said, in order of size and number.
+
+        Args:
+            after: (size, number) behind which to begin; (-1, 0) for all.
+            limit: at most so many.
+        """
 
     def successor(self) -> tuple[str, bytes] | None:
         """Where the ledger has moved and the signed note that says so, None while this store takes entries."""

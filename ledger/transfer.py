@@ -24,7 +24,6 @@ from ledger.keys import Signer
 from ledger.merkle import CompactRange, peaks_of
 from ledger.recorders import open_recorder
 from ledger.recorders.copying import (
-    add_last_head,
     admit_closed,
     copy_checkpoints,
     copy_log,
@@ -35,7 +34,7 @@ from ledger.recorders.copying import (
     transfer_of,
 )
 from ledger.recorders.sql import SqlRecorder
-from ledger.stored import Head, Transfer, TreeReader
+from ledger.stored import Head, SignedHead, Transfer, TreeReader
 from ledger.successor import Successor, sign_successor, verify_successor
 from ledger.verify import verify_log
 
@@ -161,7 +160,7 @@ def refuse_bad(found: LogVerification) -> None:
 
 def same_rows(source: SqlRecorder, target: SqlRecorder) -> bool:
     """Whether both stores count the same rows of each kind; what the rows are, the hashes under the head say."""
-    sql = "SELECT count(*) FROM $checkpoint"
+    sql = "SELECT (SELECT count(*) FROM $checkpoint), (SELECT count(*) FROM $attestation), size, root FROM $signed_head"
     return source.counts() == target.counts() and source.ask(sql) == target.ask(sql)
 
 
@@ -316,7 +315,7 @@ class LedgerCopy:
             if last is None or last.size < head.size:
                 # Nobody may sign this size later: the target would not have that head. `_open` copies it.
                 note = sign_as_needed(successor.head, 0 if last is None else last.size, keys, signers)
-                add_last_head(source, head.size, note)
+                source.store_signed(SignedHead(head.size, head.root()), note)
             (signer,) = [signer for signer in signers if signer.public.raw == keys.current.public]
             set_successor(source, self.place, sign_successor(successor, signer))
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ledger.checkpoint import TYPE_ED25519, VerifierKey, parse_vkey
+from ledger.domain.actors import FOREVER
 from ledger.domain.recorded import RecordedEvent
-from ledger.domain.signing import ROOT_ACTOR
+from ledger.domain.signed import ROOT_ACTOR
 from ledger.domain.states import LedgerState
 from ledger.domain.world import World, ledger_of
 from ledger.errors import ConflictError, InputError, NotAllowedError
@@ -62,8 +63,11 @@ def _check_checkpoint_key(world: World, state: LedgerState, body: CheckpointKeyC
         raise ConflictError(f"the key {public.keyid[:16]}… is one of {holder!r} and cannot sign checkpoints too")
 
 
-def check_ledger_keys(world: World, event: RecordedEvent, body: RootsChanged | CheckpointKeyChanged) -> None:
+def check_ledger_keys(world: World, event: RecordedEvent, body: RootsChanged | CheckpointKeyChanged) -> int:
     """Check a change of the root keys or of the checkpoint key; that the right keys signed is `signing_keys`' part.
+
+    Returns:
+        As `roles.check_roles`.
 
     Raises:
         NotAllowedError: it is not by the root keys.
@@ -80,3 +84,4 @@ def check_ledger_keys(world: World, event: RecordedEvent, body: RootsChanged | C
         _check_roots(world, state, body)
     else:
         _check_checkpoint_key(world, state, body)
+    return FOREVER

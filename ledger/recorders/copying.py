@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ledger.checkpoint import parse_checkpoint, parse_note
 from ledger.crashpoints import crashpoint
-from ledger.errors import ConfigurationError, StorageError
+from ledger.errors import ConfigurationError, InputError, StorageError
 from ledger.recorders.layouts import FORMAT_VERSION, refused
 from ledger.recorders.sql import SqlRecorder
-from ledger.stored import Head, LogIdentity, Transfer
+from ledger.stored import Head, LogIdentity, SignedHead, Transfer
 from ledger.tiles import TILE_WIDTH
 
 __all__ = [
-    "add_last_head",
     "admit_closed",
     "copy_checkpoints",
     "copy_log",
@@ -35,6 +35,7 @@ _ENTRY = (
     "recorded_at, leaf_hash"
 )
 _CONTENT = "position, payload, signatures"
+_ATTESTATION = "number, size, kind, issuer, body, recorded_at"
 
 Advance = Callable[[int, int], None]
 
@@ -101,6 +102,40 @@ def copy_checkpoints(source: SqlRecorder, target: SqlRecorder, size: int) -> Non
             found = source.sql.run(sql, (have, size, _PAGE))
             _insert(target, "checkpoint", "size, note", found)
         if len(found) < _PAGE:
+            break
+    _copy_signed_head(source, target, size)
+
+
+def _copy_signed_head(source: SqlRecorder, target: SqlRecorder, size: int) -> None:
+    """Bring the row of the last signed head to where the source's was at a size."""
+    found = source.signed_head()
+    if found is not None and found.size > size:  # it was signed since
+        sql = "SELECT note FROM $checkpoint WHERE size <= ? ORDER BY size DESC LIMIT 1"
+        try:
+            text = [parse_checkpoint(parse_note(note).text) for (note,) in source.sql.run(sql, (size,))]
+        except InputError:  # a damaged note is copied as it is, and the copy's verification says so
+            text = []
+        found = SignedHead(text[0].size, text[0].root) if text else None
+    with target.sql.writing():
+        _lock(target)
+        have = target.signed_head()
+        if found is not None and have is not None and have.size < found.size:
+            target.sql.run("UPDATE $signed_head SET size = ?, root = ? WHERE id = 1", (found.size, found.root))
+
+
+def _copy_attestations(source: SqlRecorder, target: SqlRecorder, size: int) -> None:
+    """Copy what outsiders said, in order of recording, up to the first that is about a larger head."""
+    sql = (
+        f"SELECT {_ATTESTATION} FROM $attestation WHERE number > ? AND number < "  # noqa: S608 - our own names
+        f"coalesce((SELECT min(number) FROM $attestation WHERE size > ?), {2**63 - 1}) ORDER BY number LIMIT ?"
+    )
+    while True:
+        with target.sql.writing():
+            _lock(target)
+            have = target.sql.run("SELECT coalesce(max(number), 0) FROM $attestation")[0][0]
+            found = source.sql.run(sql, (have, size, _PAGE))
+            _insert(target, "attestation", _ATTESTATION, found)
+        if len(found) < _PAGE:
             return
 
 
@@ -120,6 +155,7 @@ def copy_log(source: SqlRecorder, target: SqlRecorder, head: Head, advance: Adva
         _copy_entries(source, target, head.size, advance)
         _copy_tiles(source, target, head.size)
         copy_checkpoints(source, target, head.size)
+        _copy_attestations(source, target, head.size)
     except UnicodeDecodeError as error:
         raise StorageError(
             f"the store cannot be copied row by row: {error}", hint="Keep it as it is and run: muniment verify log"
@@ -170,11 +206,6 @@ def open_store(recorder: SqlRecorder) -> None:
         recorder.lock_head()
         recorder.sql.run("UPDATE $log SET format = -format WHERE format < 0")
     crashpoint("copy.opened")
-
-
-def add_last_head(source: SqlRecorder, size: int, note: bytes) -> None:
-    """Store the last signed head inside the caller's transaction, which holds the head lock."""
-    source.sql.run("INSERT INTO $checkpoint (size, note) VALUES (?, ?)", (size, note))
 
 
 def set_successor(source: SqlRecorder, place: str, note: bytes) -> None:

@@ -6,12 +6,19 @@ triggers and indexes. A step never changes what is recorded.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib.resources import files
 
 from ledger.errors import ConfigurationError
 
-__all__ = ["FORMAT_VERSION", "POSTGRES_TABLES", "moved_away", "moved_to", "postgres_routines", "refused", "steps_from"]
+__all__ = [
+    "FORMAT_VERSION",
+    "SQLITE_STEPS",
+    "moved_away",
+    "moved_to",
+    "postgres_routines",
+    "postgres_tables",
+    "refused",
+]
 
 #: What a trigger says when the log has a successor; the place follows.
 _MOVED = "this ledger has moved to "
@@ -42,8 +49,7 @@ CREATE TRIGGER head_moved BEFORE UPDATE ON head WHEN EXISTS (SELECT 1 FROM succe
     )
 )
 
-#: Tables of layout 2 on PostgreSQL; ``{s}`` is the schema.
-POSTGRES_TABLES = """
+_POSTGRES_TABLES_2 = """
 CREATE TABLE {s}.successor (id integer PRIMARY KEY CHECK (id = 1), place text COLLATE "C" NOT NULL,
     note bytea NOT NULL);
 CREATE TABLE {s}.transfer (id integer PRIMARY KEY CHECK (id = 1), kind text COLLATE "C" NOT NULL,
@@ -73,15 +79,76 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {{s}}.transfer
 """  # noqa: S608 - our own names
 
 
-def postgres_routines() -> str:
-    """Triggers and functions of layout 2 on PostgreSQL, which not every role may make; ``{s}`` is the schema."""
-    functions = (files("ledger.recorders") / "postgres_functions.sql").read_text(encoding="utf-8")
-    return _POSTGRES_TRIGGERS + functions.replace(":schema", "{s}")
+# -- layout 3: the last signed head in a row of its own, and what outsiders said about signed heads ---
+
+_EMPTY_ROOT = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # of the empty tree (RFC 6962 2.1)
+_SIGNED_FORWARD = "NEW.id = OLD.id AND NEW.size > OLD.size"
+
+_SQLITE_3 = f"""
+CREATE TABLE signed_head (id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, root BLOB NOT NULL) STRICT;
+INSERT INTO signed_head VALUES (1, 0, x'{_EMPTY_ROOT}');
+CREATE TRIGGER signed_head_forward BEFORE UPDATE ON signed_head WHEN NOT ({_SIGNED_FORWARD})
+    BEGIN {_SQLITE_FORBID}; END;
+CREATE TRIGGER signed_head_no_delete BEFORE DELETE ON signed_head BEGIN {_SQLITE_FORBID}; END;
+CREATE TRIGGER signed_head_no_insert BEFORE INSERT ON signed_head WHEN EXISTS (SELECT 1 FROM signed_head)
+    BEGIN {_SQLITE_FORBID}; END;
+CREATE TABLE attestation (number INTEGER PRIMARY KEY, size INTEGER NOT NULL, kind TEXT NOT NULL, issuer TEXT NOT NULL,
+    body BLOB NOT NULL, recorded_at INTEGER NOT NULL) STRICT;
+CREATE INDEX attestation_by_size ON attestation (size, number);
+CREATE TRIGGER attestation_no_update BEFORE UPDATE ON attestation BEGIN {_SQLITE_FORBID}; END;
+CREATE TRIGGER attestation_no_delete BEFORE DELETE ON attestation BEGIN {_SQLITE_FORBID}; END;
+CREATE TRIGGER attestation_no_replace BEFORE INSERT ON attestation
+    WHEN EXISTS (SELECT 1 FROM attestation WHERE number = NEW.number) BEGIN {_SQLITE_FORBID}; END;
+"""  # noqa: S608 - our own names
+
+_POSTGRES_TABLES_3 = f"""
+CREATE TABLE {{s}}.signed_head (id integer PRIMARY KEY CHECK (id = 1), size bigint NOT NULL, root bytea NOT NULL);
+INSERT INTO {{s}}.signed_head VALUES (1, 0, decode('{_EMPTY_ROOT}', 'hex'));
+CREATE TABLE {{s}}.attestation (number bigint PRIMARY KEY, size bigint NOT NULL, kind text COLLATE "C" NOT NULL,
+    issuer text COLLATE "C" NOT NULL, body bytea NOT NULL, recorded_at bigint NOT NULL);
+CREATE INDEX attestation_by_size ON {{s}}.attestation (size, number);
+"""  # noqa: S608 - our own names
+_POSTGRES_TRIGGERS_3 = f"""
+CREATE FUNCTION {{s}}.signed_head_forward() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    IF NOT ({_SIGNED_FORWARD}) THEN RAISE EXCEPTION 'the log is append-only'; END IF;
+    RETURN NEW;
+END $body$;
+CREATE TRIGGER signed_head_forward BEFORE UPDATE ON {{s}}.signed_head
+    FOR EACH ROW EXECUTE FUNCTION {{s}}.signed_head_forward();
+CREATE TRIGGER signed_head_kept BEFORE DELETE OR TRUNCATE ON {{s}}.signed_head
+    FOR EACH STATEMENT EXECUTE FUNCTION {{s}}.forbid();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {{s}}.attestation
+    FOR EACH STATEMENT EXECUTE FUNCTION {{s}}.forbid();
+CREATE TRIGGER attestation_moved BEFORE INSERT ON {{s}}.attestation FOR EACH ROW EXECUTE FUNCTION {{s}}.head_moved();
+"""
+
+
+def _functions(name: str) -> str:
+    return (files("ledger.recorders") / name).read_text(encoding="utf-8").replace(":schema", "{s}")
+
+
+#: What each layout adds on SQLite, from 2 on.
+SQLITE_STEPS = (_SQLITE_2, _SQLITE_3)
+
+
+def postgres_tables(version: int) -> str:
+    """Tables on PostgreSQL of all layouts after one; ``{s}`` is the schema."""
+    return "".join((_POSTGRES_TABLES_2, _POSTGRES_TABLES_3)[version - 1 :])
+
+
+def postgres_routines(version: int) -> str:
+    """Triggers and functions on PostgreSQL of all layouts after one, which not every role may make."""
+    steps = (
+        _POSTGRES_TRIGGERS + _functions("postgres_functions.sql"),
+        _POSTGRES_TRIGGERS_3 + _functions("postgres_functions_3.sql"),
+    )
+    return "".join(steps[version - 1 :])
 
 
 #: Version of the stored layout. In ``log.format`` its negative says that the store is closed: a backup, or a copy that
 #: is not finished.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 _CLOSED = {
     "backup": ("this file is a backup, and nothing is read from or written to it", "muniment backup restore FILE"),
@@ -91,12 +158,6 @@ _COPYING = (
     "this store is a copy in progress, and the ledger is still where it is copied from",
     "Finish it there with the same `muniment admin copy` again.",
 )
-
-
-def steps_from(version: int, backend: str) -> Sequence[str]:
-    """The statements that lead from a layout to this Muniment's, a step each; ``{s}`` is a PostgreSQL schema."""
-    steps = (_SQLITE_2,) if backend == "sqlite" else (POSTGRES_TABLES + postgres_routines(),)
-    return steps[version - 1 :]
 
 
 def refused(version: int, kind: str = "") -> ConfigurationError:

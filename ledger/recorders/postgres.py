@@ -8,6 +8,7 @@ what became of them.
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import ClassVar
@@ -16,13 +17,13 @@ from psycopg import errors, sql
 
 from ledger.crashpoints import crashpoint
 from ledger.errors import ConfigurationError, ConflictError, LedgerError
-from ledger.recorders.append import StoredAt, Unit, check_repeats
-from ledger.recorders.layouts import POSTGRES_TABLES, postgres_routines
+from ledger.recorders.append import StaleReadError, StoredAt, Unit, check_repeats
+from ledger.recorders.layouts import postgres_routines, postgres_tables
 from ledger.recorders.postgres_append import call_append, separate
 from ledger.recorders.postgres_cas import append_by_swap
 from ledger.recorders.postgres_store import PostgresStore
 from ledger.recorders.sql import SqlRecorder
-from ledger.stored import Head, LogIdentity, Transfer
+from ledger.stored import Head, LogIdentity, SignedHead, Transfer
 
 __all__ = ["PostgresRecorder"]
 
@@ -89,10 +90,10 @@ class PostgresRecorder(SqlRecorder):
         with self._writing():
             connection = self.store.connect()
             connection.execute(_DDL.format(s=self.schema).encode())
-            self.run_ddl(POSTGRES_TABLES)
+            self.run_ddl(postgres_tables(1))
             try:
                 with connection.transaction():  # a savepoint
-                    self.run_ddl(_TRIGGERS + postgres_routines())
+                    self.run_ddl(_TRIGGERS + postgres_routines(1))
             except errors.InsufficientPrivilege:
                 self._has_functions = False
             self._first_rows(identity, transfer)
@@ -104,6 +105,25 @@ class PostgresRecorder(SqlRecorder):
     def run_ddl(self, statements: str) -> None:
         """See `SqlRecorder.run_ddl`."""
         self.store.connect().execute(statements.replace("{s}", self.schema).encode())
+
+    def upgrade(self, version: int) -> None:
+        """See `SqlRecorder.upgrade`; a log that was made without functions stays without."""
+        self.run_ddl(postgres_tables(version))
+        if version == 1 or self.has_functions:
+            self.run_ddl(postgres_routines(version))
+            self._has_functions = None
+        granted = (
+            "SELECT r.rolname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace, "
+            "aclexplode(c.relacl) AS a JOIN pg_catalog.pg_roles r ON r.oid = a.grantee "
+            "WHERE n.nspname = ? AND c.relname = 'entry' AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner"
+        )
+        writing = (
+            "SELECT has_function_privilege(?, p.oid, 'EXECUTE') FROM pg_catalog.pg_proc p JOIN "
+            "pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = ? AND p.proname = 'append'"
+        )
+        for (role,) in self._run(granted, (self.schema,)):
+            writer = self._run(writing, (role, self.schema)) == [(True,)]
+            self.grant(role, "writer" if writer else "reader")
 
     @property
     def has_functions(self) -> bool:
@@ -136,7 +156,8 @@ class PostgresRecorder(SqlRecorder):
         name = sql.Identifier(role).as_string()
         grants = [f"USAGE ON SCHEMA {self.schema}", f"SELECT ON ALL TABLES IN SCHEMA {self.schema}"]
         if access == "writer":
-            grants.append(f"EXECUTE ON FUNCTION {self.schema}.append, {self.schema}.add_checkpoint")
+            functions = ", ".join(f"{self.schema}.{name}" for name in ("append", "add_checkpoint", "add_attestation"))
+            grants.append(f"EXECUTE ON FUNCTION {functions}")
         with self._writing():
             try:
                 for grant in grants:
@@ -179,9 +200,16 @@ class PostgresRecorder(SqlRecorder):
                     sound.append((number, unit))
         numbers = iter([number for number, _ in sound])
         appended = False
-        for call in self._calls([unit for _, unit in sound]):
+        calls = deque(self._calls([unit for _, unit in sound]))
+        while calls:
+            call = calls.popleft()
             try:
                 found = self.store.persist(partial(self._call, call))
+            except StaleReadError as error:
+                if len(call) > 1:  # which of them came too late is found one by one
+                    calls.extendleft([unit] for unit in reversed(call))
+                    continue
+                found = [error]
             except LedgerError as error:
                 if not appended:
                     raise
@@ -217,14 +245,24 @@ class PostgresRecorder(SqlRecorder):
             for position, leaf, stream, revision, recorded_at in self._run(sql, (list(positions),))
         }
 
-    def add_checkpoint(self, size: int, note: bytes, previous: int) -> bool:
+    def add_checkpoint(self, head: SignedHead, note: bytes, previous: SignedHead) -> bool:
         """See `SqlRecorder.add_checkpoint`."""
-        return self.store.persist(lambda: self._add_checkpoint_once(size, note, previous))
+        return self.store.persist(lambda: self._add_checkpoint_once(head, note, previous))
 
-    def _add_checkpoint_once(self, size: int, note: bytes, previous: int) -> bool:
+    def _add_checkpoint_once(self, head: SignedHead, note: bytes, previous: SignedHead) -> bool:
         if not self.has_functions:
-            return super().add_checkpoint(size, note, previous)
-        return bool(self._run("SELECT $add_checkpoint(?, ?, ?)", (size, note, previous))[0][0])
+            return super().add_checkpoint(head, note, previous)
+        row = (head.size, head.root, note, previous.size, previous.root)
+        return bool(self._run("SELECT $add_checkpoint(?, ?, ?, ?, ?)", row)[0][0])
+
+    def add_attestation(self, size: int, kind: str, issuer: str, body: bytes) -> bool:
+        """See `SqlRecorder.add_attestation`."""
+        return self.store.persist(lambda: self._add_attestation_once(size, kind, issuer, body))
+
+    def _add_attestation_once(self, size: int, kind: str, issuer: str, body: bytes) -> bool:
+        if not self.has_functions or self._clock is not None:
+            return super().add_attestation(size, kind, issuer, body)
+        return bool(self._run("SELECT $add_attestation(?, ?, ?, ?)", (size, kind, issuer, body))[0][0])
 
     def fail_fast(self) -> None:
         """See `SqlRecorder.fail_fast`; a connection that was only cut is still replaced at once."""

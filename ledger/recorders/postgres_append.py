@@ -23,6 +23,7 @@ __all__ = ["call_append", "explain_refusal", "separate", "use_arrays"]
 _CLOCK_BEHIND = "MU001"
 _OUT_OF_BOUNDS = "MU002"
 _CLOSED = "MU003"
+_NOT_STORED = "MU004"
 
 _TYPES = (
     "int4", "int8", "text", "int4", "int4", "int8", "int4", "text", "text", "text", "text", "text", "int8", "text",
@@ -181,11 +182,19 @@ def call_append(
         One outcome a unit, as `append.append_units` gives it.
 
     Raises:
+        StaleReadError: a role that one of them rests on has ended; nothing was appended.
         psycopg.Error: the call failed.
     """
     call, clock = ("append", ()) if now is None else ("append_at", (now,))
-    text = f"SELECT * FROM {schema}.{call}({'%s::int8, ' if clock else ''}{_PARAMETERS})"  # noqa: S608 - a schema's name has been checked
-    cursor = connection.execute(text.encode(), (*clock, *_arguments(units)), prepare=True, binary=True)
+    text = f"SELECT * FROM {schema}.{call}({'%s::int8, ' if clock else ''}{_PARAMETERS}) AS done"  # noqa: S608 - a schema's name has been checked
+    until = min((unit.until for unit in units if unit.until is not None), default=None)
+    guard: tuple[int, ...] = ()
+    if until is not None:  # the statement fails, and nothing was appended, when it was recorded too late
+        text, guard = f"{text} WHERE 1 / (done.recorded < %s)::int4 = 1", (until,)
+    try:
+        cursor = connection.execute(text.encode(), (*clock, *_arguments(units), *guard), prepare=True, binary=True)
+    except psycopg.errors.DivisionByZero:
+        raise StaleReadError.expired(until or 0) from None
     answer = cursor.fetchone()
     assert answer is not None  # noqa: S101 - a function with OUT parameters returns one row
     recorded, positions, revisions, leaves, known, refused, detail, seen = answer
@@ -229,6 +238,8 @@ def explain_refusal(error: psycopg.Error) -> LedgerError | None:
         return clock_behind(int(now), int(last))
     if error.sqlstate == _OUT_OF_BOUNDS:
         return InputError("an event is out of the bounds of an entry (docs/FORMAT.md)")
+    if error.sqlstate == _NOT_STORED:
+        return InputError(str(error).splitlines()[0])
     if error.sqlstate == _CLOSED:
         return refused(int(str(error).splitlines()[0].rpartition(" ")[2]))
     return None

@@ -28,12 +28,28 @@ from ledger.errors import ConfigurationError, ConflictError, InputError, LedgerE
 from ledger.mapper import SignedStoredEvent
 from ledger.recorders.append import Found, StoredAt, Unit, append_units
 from ledger.recorders.audit_sql import COLUMNS, FROM, AuditSql
-from ledger.recorders.layouts import FORMAT_VERSION, refused
-from ledger.stored import Head, LogIdentity, Row, StoredCheckpoint, Tile, Transfer, row_of
+from ledger.recorders.layouts import FORMAT_VERSION, moved_to, refused
+from ledger.stored import (
+    ATTESTATION_KINDS,
+    Attestation,
+    Head,
+    LogIdentity,
+    Row,
+    SignedHead,
+    StoredCheckpoint,
+    Tile,
+    Transfer,
+    row_of,
+)
 
 __all__ = ["FORMAT_VERSION", "Fields", "SqlRecorder", "SqlStore"]
 
-_TEXTS = frozenset({"e.stream", "e.type", "e.actor", "e.id", "e.emitter", "e.subject", "e.keys", "ledgerid", "origin"})
+_TEXTS = frozenset(
+    {
+        *("e.stream", "e.type", "e.actor", "e.id", "e.emitter", "e.subject", "e.keys"),
+        *("ledgerid", "origin", "kind", "issuer"),
+    }
+)
 _POLL_SECONDS = 0.1
 _HEAD = "SELECT size, last_leaf, peaks, recorded_at, authority, id FROM $head"
 _SET_HEAD = "UPDATE $head SET size = ?, last_leaf = ?, peaks = ?, recorded_at = ?, authority = ?"
@@ -104,7 +120,11 @@ class SqlRecorder(AuditSql, ProcessRecorder):
 
     @abstractmethod
     def run_ddl(self, statements: str) -> None:
-        """Run the statements of a step from one layout to the next, inside the caller's transaction."""
+        """Run statements that make or change tables, inside the caller's transaction."""
+
+    @abstractmethod
+    def upgrade(self, version: int) -> None:
+        """Add what layouts after ``version`` have, inside the caller's transaction; rights that were given are kept."""
 
     def _first_rows(self, identity: LogIdentity, transfer: Transfer | None) -> None:
         version = FORMAT_VERSION if transfer is None else -FORMAT_VERSION
@@ -204,6 +224,11 @@ class SqlRecorder(AuditSql, ProcessRecorder):
         tail = "WHERE e.stream >= ? AND e.stream < ? AND +e.position > ? AND +e.position <= ? ORDER BY e.position"
         return self._select(tail, ("actor:", "actor;", start, stop))
 
+    def actor_rows(self, actor: str, start: int, stop: int, limit: int) -> list[Row]:
+        """See `LogReader.actor_rows`."""
+        tail = "WHERE e.actor = ? AND e.position > ? AND e.position <= ? ORDER BY e.position LIMIT ?"
+        return self._select(tail, (actor, start, stop, limit))
+
     def find(self, event_id: str, actor: str) -> Row | None:
         """The row of an author's event id."""
         found = self._select("WHERE e.id = ? AND e.actor = ?", (event_id, actor))
@@ -242,6 +267,26 @@ class SqlRecorder(AuditSql, ProcessRecorder):
         """See `LogReader.last_checkpoint`."""
         found = self._run("SELECT size, note FROM $checkpoint ORDER BY size DESC LIMIT 1")
         return StoredCheckpoint(*found[0]) if found else None
+
+    def signed_head(self) -> SignedHead | None:
+        """See `LogReader.signed_head`."""
+        found = self._run("SELECT size, root FROM $signed_head WHERE id = 1")
+        return SignedHead(*found[0]) if found else None
+
+    def attestations(self, after: tuple[int, int], limit: int) -> list[Attestation]:
+        """See `LogReader.attestations`."""
+        return self._attestations("(size, number) > (?, ?) ORDER BY size, number", (*after, limit))
+
+    def attestations_before(self, before: tuple[int, int], limit: int) -> list[Attestation]:
+        """What outsiders said about heads of less than (size, number), the largest first."""
+        return self._attestations("(size, number) < (?, ?) ORDER BY size DESC, number DESC", (*before, limit))
+
+    def _attestations(self, tail: str, parameters: Fields) -> list[Attestation]:
+        columns = ("number", "size", "kind", "issuer", "body", "recorded_at")
+        return [
+            Attestation(*fields)
+            for fields in self._run_text("SELECT ", columns, f"FROM $attestation WHERE {tail} LIMIT ?", parameters)
+        ]
 
     # -- writing (append.Transaction) --------------------------------------------------------
 
@@ -297,24 +342,75 @@ class SqlRecorder(AuditSql, ProcessRecorder):
         """See `append.Transaction.set_head`."""
         self._run(_SET_HEAD, (head.size, head.last_leaf, head.peaks, head.recorded_at, head.authority))
 
-    def add_checkpoint(self, size: int, note: bytes, previous: int) -> bool:
+    def last_signed(self) -> tuple[SignedHead | None, StoredCheckpoint | None]:
+        """`signed_head` and `last_checkpoint` of one moment."""
+        sql = (
+            "SELECT s.size, s.root, c.size, c.note FROM (SELECT 1 AS one) AS o LEFT JOIN $signed_head s ON s.id = 1 "
+            "LEFT JOIN $checkpoint c ON c.size = (SELECT max(size) FROM $checkpoint)"
+        )
+        ((size, root, last, note),) = self._run(sql)
+        return (
+            None if size is None else SignedHead(size, root),
+            None if last is None else StoredCheckpoint(last, note),
+        )
+
+    def add_checkpoint(self, head: SignedHead, note: bytes, previous: SignedHead) -> bool:
         """Store a signed head by compare-and-swap, only ever forward.
 
         Args:
-            size: tree size it is about.
+            head: what it is about.
             note: exact bytes of the signed note.
-            previous: size of the last signed head the signer extended (0 for none).
+            previous: the last signed head, which the signer extended (`NOTHING_SIGNED` for none).
 
         Returns:
             False when somebody else signed meanwhile; nothing is stored then.
         """
         with self._writing():
-            self.lock_head()
-            last = self.last_checkpoint()
-            if (last.size if last else 0) != previous or size <= previous:
+            present = self.lock_head()
+            row, last = self.last_signed()
+            if row != previous or (last.size if last else 0) != previous.size:
                 return False
-            self._run("INSERT INTO $checkpoint (size, note) VALUES (?, ?)", (size, note))
+            if not previous.size < head.size <= present.size:
+                return False
+            self.store_signed(head, note)
             crashpoint("checkpoint.before_commit")
+        return True
+
+    def store_signed(self, head: SignedHead, note: bytes) -> None:
+        """Store a signed head inside the caller's transaction, which holds the head lock and has compared."""
+        self._run("INSERT INTO $checkpoint (size, note) VALUES (?, ?)", (head.size, note))
+        self._run("UPDATE $signed_head SET size = ?, root = ? WHERE id = 1", (head.size, head.root))
+
+    def add_attestation(self, size: int, kind: str, issuer: str, body: bytes) -> bool:
+        """Keep what an outsider said about a signed head; the caller has verified it.
+
+        Args:
+            size: of a signed head in this store.
+            kind: one of `ATTESTATION_KINDS`.
+            issuer: who said it, 1 to 4,096 characters.
+            body: the exact bytes, 1 to 65,536.
+
+        Returns:
+            False when the same was there already.
+
+        Raises:
+            InputError: no such head was signed, or something is out of bounds.
+            ConfigurationError: the ledger has moved to another store.
+        """
+        if kind not in ATTESTATION_KINDS or not (1 <= len(issuer) <= 4096 and 1 <= len(body) <= 65_536):
+            raise InputError("an attestation is out of its bounds")
+        with self._writing():
+            self.lock_head()
+            moved = self.successor()
+            if moved is not None:
+                raise moved_to(moved[0])
+            if not self._run("SELECT 1 FROM $checkpoint WHERE size = ?", (size,)):
+                raise InputError(f"no head of size {size} was signed here")
+            row = (size, kind, issuer, body)
+            if self._run("SELECT 1 FROM $attestation WHERE size = ? AND kind = ? AND issuer = ? AND body = ?", row):
+                return False
+            ((number,),) = self._run("SELECT coalesce(max(number), 0) + 1 FROM $attestation")
+            self._run("INSERT INTO $attestation VALUES (?, ?, ?, ?, ?, ?)", (number, *row, self.now()))
         return True
 
     def fail_fast(self) -> None:

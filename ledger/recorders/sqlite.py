@@ -11,7 +11,7 @@ import apsw
 
 from ledger.errors import LedgerError
 from ledger.recorders.append import StoredAt, Unit, append_units
-from ledger.recorders.layouts import steps_from
+from ledger.recorders.layouts import SQLITE_STEPS
 from ledger.recorders.sql import SqlRecorder
 from ledger.recorders.sqlite_store import SqliteStore
 from ledger.stored import Head, LogIdentity, Transfer
@@ -90,7 +90,7 @@ class SqliteRecorder(SqlRecorder):
         if transfer is None or not self.store.is_blank():  # a copy killed here left a file without a table
             self.store.create_file()
         with self._writing():
-            self.run_ddl(_LAYOUT_1 + "".join(steps_from(1, "sqlite")))
+            self.run_ddl(_LAYOUT_1 + "".join(SQLITE_STEPS))
             self._first_rows(identity, transfer)
 
     def exists(self) -> bool:
@@ -101,10 +101,14 @@ class SqliteRecorder(SqlRecorder):
         """See `SqlRecorder.run_ddl`."""
         self.store.connect().execute(statements)
 
+    def upgrade(self, version: int) -> None:
+        """See `SqlRecorder.upgrade`."""
+        self.run_ddl("".join(SQLITE_STEPS[version - 1 :]))
+
     def structure_faults(self, *, deep: bool = True) -> list[str]:
         """See `AuditReader.structure_faults`: the tables are ours, and every index agrees with its table."""
         ours = apsw.Connection(":memory:")
-        ours.execute(_LAYOUT_1 + "".join(steps_from(1, "sqlite")))
+        ours.execute(_LAYOUT_1 + "".join(SQLITE_STEPS))
         sql = (
             "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema "
             "WHERE type <> 'trigger' AND name NOT LIKE 'sqlite_stat%' ORDER BY name"

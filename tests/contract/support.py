@@ -35,7 +35,18 @@ from ledger.recorders.sqlite import SqliteRecorder
 from tests.unit.reference_merkle import mth
 
 ORIGIN = "ledger.example/contract"
-TABLES = ("log", "entry", "content", "head", "tile", "checkpoint", "successor", "transfer")
+TABLES = (
+    "log",
+    "entry",
+    "content",
+    "head",
+    "tile",
+    "checkpoint",
+    "successor",
+    "transfer",
+    "signed_head",
+    "attestation",
+)
 MODEL = "model:credit/scoring@1"
 PROD = "deployment:prod/scoring"
 
@@ -175,13 +186,13 @@ class Raw:
         cursor = self._psycopg.execute(f"SELECT * FROM {self._prefix}{table} LIMIT 0".encode())
         return [column.name for column in cursor.description or ()]
 
-    def unprotect(self) -> None:
-        """Take the triggers off, as somebody who owns the store can."""
+    def unprotect(self, *tables: str) -> None:
+        """Take the triggers off, as somebody who owns the store can; of all tables when none is named."""
         if self.sqlite:
             for (name,) in self.run("SELECT name FROM sqlite_master WHERE type = 'trigger'"):
                 self.run(f"DROP TRIGGER {name}")
         else:
-            for table in TABLES:
+            for table in tables or TABLES:
                 self.run(f"ALTER TABLE ${table} DISABLE TRIGGER USER")
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ledger.checkpoint import Checkpoint, sign_checkpoint, verify_checkpoint
+from ledger.checkpoint import Checkpoint, parse_checkpoint, parse_note, sign_checkpoint, verify_checkpoint
 from ledger.entry import entry_hash
 from ledger.envelope import Envelope, format_envelope, parse_envelope, parse_signatures
 from ledger.errors import LedgerError, VerificationError
@@ -34,7 +34,14 @@ from tests.contract.support import (
 from tests.unit.reference_merkle import mth
 
 #: Where each table's rows are looked up.
-KEYS = {"log": "id", "entry": "position", "content": "position", "head": "id", "checkpoint": "size"}
+KEYS = {
+    "log": "id",
+    "entry": "position",
+    "content": "position",
+    "head": "id",
+    "checkpoint": "size",
+    "signed_head": "id",
+}
 
 
 def remember_pure_results(patch: pytest.MonkeyPatch) -> None:
@@ -235,6 +242,9 @@ class Forger:
             for size in {min(size, len(leaves)) for size in sizes}:
                 note = sign_checkpoint(Checkpoint(self.origin, size, mth(leaves[:size])), checkpoint_key)
                 run("INSERT INTO $checkpoint VALUES (?, ?)", (size, note))
+        for size, note in run("SELECT size, note FROM $checkpoint ORDER BY size DESC LIMIT 1"):
+            root = parse_checkpoint(parse_note(bytes(note)).text).root
+            run("UPDATE $signed_head SET size = ?, root = ?", (size, root))
 
     def alter(self, index: int, change: Callable[[bytes], bytes]) -> None:
         """Change a payload and leave its signature."""

@@ -35,7 +35,7 @@ from ledger.recorders import open_recorder
 from ledger.recorders.append import StaleReadError, Unit
 from ledger.recorders.sql import SqlRecorder
 from ledger.recorders.sqlite import SqliteRecorder
-from ledger.stored import LogIdentity
+from ledger.stored import LogIdentity, SignedHead
 from ledger.verify import verify_log
 from tests.contract.support import (
     MODEL,
@@ -506,11 +506,13 @@ def changes(table: str, column: str) -> list[str]:
 @pytest.mark.parametrize(
     ("table", "column"),
     [("log", "origin"), ("entry", "actor"), ("content", "payload"), ("tile", "root"), ("checkpoint", "note"),
-     ("head", "id")],
+     ("head", "id"), ("signed_head", "id"), ("attestation", "body")],
 )  # fmt: skip
 def test_nothing_is_changed_or_deleted_by_plain_sql(quick_url: str, table: str, column: str):
     cast = make_cast(quick_url, actors=())
     fill(cast.recorder, 256)
+    cast.admin.checkpoint()
+    cast.recorder.add_attestation(258, "published", "somewhere", b"that it was")
     statements = changes(table, column) if table != "head" else changes(table, column)[1:]
     with raw(quick_url) as store:
         if not store.sqlite:
@@ -524,23 +526,28 @@ def test_nothing_is_changed_or_deleted_by_plain_sql(quick_url: str, table: str, 
     audit(quick_url)
 
 
-@pytest.mark.parametrize("table", ["log", "entry", "content", "tile", "checkpoint", "head"])
+@pytest.mark.parametrize(
+    "table", ["log", "entry", "content", "tile", "checkpoint", "head", "signed_head", "attestation"]
+)
 def test_an_insert_replaces_nothing(quick_url: str, table: str):
     """SQLite's REPLACE deletes without firing DELETE triggers; PostgreSQL's ON CONFLICT is an UPDATE."""
     cast = make_cast(quick_url, actors=())
     fill(cast.recorder, 256)
+    cast.admin.checkpoint()
+    cast.recorder.add_attestation(258, "published", "somewhere", b"that it was")
     with raw(quick_url) as store:
         columns = store.columns(table)
         before = store.run(f"SELECT * FROM ${table} ORDER BY 1")
         if store.sqlite:
             verb, tail = "INSERT OR REPLACE", ""
         else:
-            key = {"tile": "level, idx", "entry": "position", "content": "position", "checkpoint": "size"}
-            target, changed = key.get(table, "id"), "size" if table == "head" else columns[-1]
+            key = {"tile": "level, idx", "entry": "position", "content": "position", "checkpoint": "size",
+                   "attestation": "number"}  # fmt: skip
+            target, changed = key.get(table, "id"), "size" if "head" in table else columns[-1]
             verb, tail = "INSERT", f" ON CONFLICT ({target}) DO UPDATE SET {changed} = EXCLUDED.{changed}"
         row = list(before[0])
         row[-1] = 0 if isinstance(row[-1], int) else bytes(32)
-        if table == "head":
+        if "head" in table:
             row[columns.index("size")] = 1
         marks = ", ".join("?" for _ in columns)
         with pytest.raises((apsw.Error, psycopg.Error), match="append-only"):
@@ -584,9 +591,18 @@ def test_signed_heads_go_only_forward(quick_url: str):
     note = cast.admin.checkpoint()
     size = cast.recorder.head().size
     assert cast.admin.checkpoint() == note
-    assert not cast.recorder.add_checkpoint(size, b"again", size)
-    assert not cast.recorder.add_checkpoint(size - 1, b"back", size)
-    assert not cast.recorder.add_checkpoint(size + 5, b"lost a race", size - 1)
+    last = cast.recorder.signed_head()
+    assert last is not None
+    assert last.size == size
+    for new, previous in (
+        (SignedHead(size, last.root), last),
+        (SignedHead(size - 1, last.root), last),
+        (SignedHead(size + 5, last.root), last),
+        (SignedHead(size + 5, last.root), SignedHead(size - 1, last.root)),
+        (SignedHead(size + 5, last.root), SignedHead(size, bytes(32))),
+    ):
+        assert not cast.recorder.add_checkpoint(new, b"a note", previous)
+    assert cast.recorder.signed_head() == last
     assert cast.recorder.last_checkpoint().note == note
 
 

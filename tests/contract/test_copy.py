@@ -32,7 +32,7 @@ from tests.contract.support import Cast, fill, filler, life_of_a_model, make_cas
 
 KINDS = ("sqlite", "postgres")
 DIRECTIONS = [(source, target) for source in KINDS for target in KINDS]
-TABLES = ("entry", "content", "head", "tile", "checkpoint", "tracking")
+TABLES = ("entry", "content", "head", "tile", "checkpoint", "tracking", "signed_head", "attestation")
 NewStore = Callable[[str], str]
 
 
@@ -75,6 +75,8 @@ def test_every_byte_arrives_and_only_the_target_goes_on(pair: tuple[str, str]):
     for number in range(600):  # more than a page, and two full tiles
         cast["trainer"].emit("external.observed", f"external:n{number}", system="s", content={"n": number})
     cast.recorder.insert_tracking(Tracking("upstream", 7))
+    for number in range(600):  # more than a page here too
+        cast.recorder.add_attestation(2 + 10 * (number % 2), "cosignature", "w", b"%d" % number)
     proof = cast.admin.prove_inclusion(5)
     moving = copy_of(cast, target)
     before = everything(source)

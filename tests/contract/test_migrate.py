@@ -34,12 +34,18 @@ def cast(new_store: NewStore) -> Cast:
     return cast
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=[(kind, version) for kind in KINDS for version in (1, 2)], ids=lambda p: f"{p[0]}-{p[1]}")
 def old(request: pytest.FixtureRequest, new_store: NewStore, cast: Cast) -> str:
-    """The same history in a store of layout 1."""
-    url = new_store(request.param)
-    make_layout_1(url, cast.url)
+    """The same history in a store of an older layout."""
+    kind, version = request.param
+    url = new_store(kind)
+    make_layout_1(url, cast.url, version)
     return url
+
+
+def layout(url: str) -> int:
+    with raw(url) as store:
+        return store.run("SELECT format FROM $log")[0][0]
 
 
 def everything(url: str) -> list[list[tuple]]:
@@ -89,7 +95,7 @@ def kill_at(name: str, url: str) -> int:
 
 def test_an_old_layout_is_not_opened_and_says_what_to_do(old: str):
     with pytest.raises(
-        ConfigurationError, match=f"layout 1, and this Muniment reads layout {FORMAT_VERSION}"
+        ConfigurationError, match=f"layout {layout(old)}, and this Muniment reads layout {FORMAT_VERSION}"
     ) as caught:
         Ledger.open(old)
     assert "muniment admin migrate" in caught.value.hint
@@ -97,13 +103,13 @@ def test_an_old_layout_is_not_opened_and_says_what_to_do(old: str):
 
 def test_a_look_changes_nothing(old: str):
     before = everything(old), structure(old)
-    assert migrate(old, dry_run=True) == Migration(1, FORMAT_VERSION, done=False)
+    assert migrate(old, dry_run=True) == Migration(layout(old), FORMAT_VERSION, done=False)
     assert (everything(old), structure(old)) == before
 
 
 def test_nothing_recorded_changes_and_the_ledger_goes_on(old: str, cast: Cast):
-    before = everything(old)
-    assert migrate(old) == Migration(1, FORMAT_VERSION, done=True)
+    before, found = everything(old), layout(old)
+    assert migrate(old) == Migration(found, FORMAT_VERSION, done=True)
     after = everything(old)
     assert after[1:] == before[1:]
     assert after[0] == [(*before[0][0][:3], FORMAT_VERSION)]
@@ -120,10 +126,11 @@ def test_again_does_nothing(old: str):
     assert (everything(old), structure(old)) == before
 
 
+@pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_migrated_store_is_like_a_new_one(kind: str, new_store: NewStore, cast: Cast):
+def test_a_migrated_store_is_like_a_new_one(kind: str, version: int, new_store: NewStore, cast: Cast):
     old, fresh = new_store(kind), new_store(kind)
-    make_layout_1(old, cast.url)
+    make_layout_1(old, cast.url, version)
     made = make_cast(fresh, actors=())
     assert structure(old) != structure(fresh), "there is something to migrate"
     migrate(old)

@@ -16,9 +16,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.attacks import mutants, proofs, tamper
 from tests.faults import ambiguous, crash, faulty, machine, pause, powercut, workload
 from tests.faults.scorecard import Result, Row, line, write
 from tests.faults.server import Server, server
+from tests.foreign.conftest import build_verifier
 
 ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).parent / "results" / "latest.json"
@@ -73,6 +75,16 @@ class Places:
         """The URL of a PostgreSQL store that is not there yet."""
         return self.server.url()
 
+    def verifier(self) -> Path:
+        """The Go program that checks proofs."""
+        return build_verifier(self.folder("go"))
+
+    def folder(self, name: str) -> Path:
+        """A folder of an experiment's own."""
+        folder = self._folder / name
+        folder.mkdir(exist_ok=True)
+        return folder
+
 
 def experiments() -> list[Experiment]:
     """All of them, in the order of the scorecard."""
@@ -100,6 +112,15 @@ def experiments() -> list[Experiment]:
         Experiment("pause", "postgres", 60, lambda n, s, at: pause.paused(at.postgres, n, pause.points_of("postgres"))),
         Experiment("history", "sqlite", 60, lambda n, s, at: workload.concurrent(at.sqlite, n, s)),
         Experiment("history", "postgres", 60, lambda n, s, at: workload.concurrent(at.postgres, n, s)),
+        Experiment("false-claims", "all", 64, lambda n, s, at: proofs.bare_claims(n, s, at.verifier(), 0.05)),
+        Experiment("false-proof-files", "all", 64, lambda n, s, at: proofs.files(n, s)),
+        Experiment("tamper-bytes", "sqlite", 100, lambda n, s, at: tamper.every_byte(at.sqlite_file, n / 100, s)),
+        Experiment("tamper-bytes", "postgres", 100, lambda n, s, at: tamper.every_byte(at.postgres, n / 100, s)),
+        Experiment("tamper-random", "sqlite", 5000, lambda n, s, at: tamper.random_damages(at.sqlite_file, n, s)),
+        Experiment("tamper-random", "postgres", 5000, lambda n, s, at: tamper.random_damages(at.postgres, n, s)),
+        Experiment("clean-ledgers", "sqlite", 1000, lambda n, s, at: tamper.clean_ledgers(at.sqlite_file, n, s)),
+        Experiment("clean-ledgers", "postgres", 100, lambda n, s, at: tamper.clean_ledgers(at.postgres, n, s)),
+        Experiment("planted-bugs", "all", 280, lambda n, s, at: mutants.planted_bugs(at.folder("mutants"), n, s)),
         Experiment("agreement", "all", 60, lambda n, s, at: machine.agreement(at.postgres, n, 40, s)),
     ]  # fmt: skip
 

@@ -180,6 +180,9 @@ class Judge:
             rows = [tuple(row) for row in recorder._run(f"SELECT * FROM ${table} ORDER BY 1, 2")]
             if rows not in possible:
                 faults.append(f"table {table} is not what it was at size {size}")
+        ((signed, stored),) = recorder._run("SELECT size, (SELECT max(size) FROM $checkpoint) FROM $signed_head")
+        if signed != stored:
+            faults.append(f"the row of the last signed head says {signed}, and the last one stored is {stored}")
         if size in run.heads and _head_row(recorder) != run.heads[size]:
             faults.append(f"the head row is not what it was at size {size}")
         return faults

@@ -15,7 +15,7 @@ from tests.faults.pause import forked
 from tests.faults.site import Site
 
 
-@pytest.mark.parametrize("between", ["head", "last_checkpoint"])
+@pytest.mark.parametrize("between", ["head", "last_signed"])
 def test_a_head_signed_meanwhile_by_somebody_else_is_no_alarm(
     store_url: str, tmp_path: Path, between: str, monkeypatch
 ):

@@ -12,13 +12,22 @@ import pytest
 MISSING = "the foreign checks need Go and golang.org/x/mod: apt-get install golang-go golang-golang-x-mod-dev"
 
 
-@pytest.fixture(scope="session")
-def verifier(tmp_path_factory) -> Path:
-    """The Go program, built once. Its absence is a failure: formats that nobody else checked are only claims."""
+class MissingToolError(Exception):
+    """Go or its library is not installed, or does not compile our program."""
+
+
+def build_verifier(folder: Path) -> Path:
+    """Build ``verify.go``.
+
+    Args:
+        folder: for the program and the compiler's cache.
+
+    Raises:
+        MissingToolError: with what to install.
+    """
     go = shutil.which("go")
     if go is None:
-        pytest.fail(f"{MISSING} (there is no go command)", pytrace=False)
-    folder = tmp_path_factory.mktemp("go")
+        raise MissingToolError(f"{MISSING} (there is no go command)")
     environment = {
         **os.environ,
         "GO111MODULE": "off",
@@ -30,5 +39,14 @@ def verifier(tmp_path_factory) -> Path:
     command = [go, "build", "-o", str(folder / "verify"), str(Path(__file__).with_name("verify.go"))]
     result = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
     if result.returncode:
-        pytest.fail(f"{MISSING}\n{result.stderr}", pytrace=False)
+        raise MissingToolError(f"{MISSING}\n{result.stderr}")
     return folder / "verify"
+
+
+@pytest.fixture(scope="session")
+def verifier(tmp_path_factory) -> Path:
+    """The Go program, built once. Its absence is a failure: formats that nobody else checked are only claims."""
+    try:
+        return build_verifier(tmp_path_factory.mktemp("go"))
+    except MissingToolError as error:
+        pytest.fail(str(error), pytrace=False)

@@ -4,6 +4,9 @@
 //	                                   and perhaps witness.vkey
 //	verify proof PROOF ENTRY VKEY      files: a .tlog-proof, the entry's bytes, the log's verifier key
 //	verify consistency OLD ROOT NEW ROOT [HASH...]      roots and hashes in base64
+//	verify claims                      reads claims from standard input, a line each, and answers 1 (holds) or 0 for each:
+//	                                   inclusion LEAF INDEX SIZE ROOT [HASH...], consistency OLD ROOT NEW ROOT [HASH...];
+//	                                   "-" is a hash of no bytes
 //
 // It prints one line and exits 0 when everything holds, 1 when something does not.
 //
@@ -11,6 +14,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -344,28 +348,61 @@ func checkProof(proofPath, entryPath, vkeyPath string) error {
 	return nil
 }
 
-func checkConsistency(arguments []string) error {
+// checkClaim says whether one line of "verify claims" holds.
+func checkClaim(fields []string) error {
+	if fields[0] == "inclusion" {
+		index, err := strconv.ParseInt(fields[2], 10, 64)
+		if err != nil {
+			return err
+		}
+		size, err := strconv.ParseInt(fields[3], 10, 64)
+		if err != nil {
+			return err
+		}
+		all, err := parseHashes(append([]string{fields[1], fields[4]}, fields[5:]...))
+		if err != nil {
+			return err
+		}
+		return tlog.CheckRecord(all[2:], size, all[1], index, all[0])
+	}
 	var sizes [2]int64
 	for i := range sizes {
-		size, err := strconv.ParseInt(arguments[2*i], 10, 64)
+		size, err := strconv.ParseInt(fields[1+2*i], 10, 64)
 		if err != nil {
 			return err
 		}
 		sizes[i] = size
 	}
-	all, err := parseHashes(append([]string{arguments[1], arguments[3]}, arguments[4:]...))
+	all, err := parseHashes(append([]string{fields[2], fields[4]}, fields[5:]...))
 	if err != nil {
 		return err
 	}
-	if err := tlog.CheckTree(all[2:], sizes[1], all[1], sizes[0], all[0]); err != nil {
+	return tlog.CheckTree(all[2:], sizes[1], all[1], sizes[0], all[0])
+}
+
+func checkClaims() error {
+	input := bufio.NewScanner(os.Stdin)
+	input.Buffer(nil, 1<<20)
+	output := bufio.NewWriter(os.Stdout)
+	for input.Scan() {
+		fields := strings.Fields(input.Text())
+		if len(fields) < 5 {
+			return fmt.Errorf("not a claim: %q", input.Text())
+		}
+		answer := "1\n"
+		if checkClaim(fields) != nil {
+			answer = "0\n"
+		}
+		output.WriteString(answer)
+	}
+	if err := input.Err(); err != nil {
 		return err
 	}
-	fmt.Printf("ok old=%d new=%d\n", sizes[0], sizes[1])
-	return nil
+	return output.Flush()
 }
 
 func main() {
-	err := errors.New("usage: verify tree DIR | proof PROOF ENTRY VKEY | consistency OLD ROOT NEW ROOT [HASH...]")
+	err := errors.New("usage: verify tree DIR | proof PROOF ENTRY VKEY | consistency OLD ROOT NEW ROOT [HASH...] | claims")
 	arguments := os.Args[1:]
 	switch {
 	case len(arguments) == 2 && arguments[0] == "tree":
@@ -373,7 +410,11 @@ func main() {
 	case len(arguments) == 4 && arguments[0] == "proof":
 		err = checkProof(arguments[1], arguments[2], arguments[3])
 	case len(arguments) >= 5 && arguments[0] == "consistency":
-		err = checkConsistency(arguments[1:])
+		if err = checkClaim(arguments); err == nil {
+			fmt.Printf("ok old=%s new=%s\n", arguments[1], arguments[3])
+		}
+	case len(arguments) == 1 && arguments[0] == "claims":
+		err = checkClaims()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "BAD", err)

@@ -9,7 +9,7 @@ from ledger.domain import MemoryWorld, State
 from ledger.events import Category, known_event_type
 from ledger.merkle import CompactRange
 from ledger.replay import judge_row
-from ledger.stored import Head, LogIdentity, Row, StoredCheckpoint, Tile
+from ledger.stored import NOTHING_SIGNED, Attestation, Head, LogIdentity, Row, SignedHead, StoredCheckpoint, Tile
 from tests.unit.reference_merkle import mth
 
 
@@ -55,6 +55,9 @@ class MemoryLog:
     def authority_rows(self, start: int, stop: int) -> list[Row]:
         return [row for row in self._rows[: self.size][start:stop] if row.entry.stream.startswith("actor:")]
 
+    def actor_rows(self, actor: str, start: int, stop: int, limit: int) -> list[Row]:
+        return [row for row in self._rows[: self.size][start:stop] if row.entry.actor == actor][:limit]
+
     def leaf_hashes(self, start: int, stop: int) -> list[bytes]:
         return [row.leaf_hash for row in self._rows[: self.size][start:stop]]
 
@@ -75,6 +78,12 @@ class MemoryLog:
 
     def last_checkpoint(self) -> StoredCheckpoint | None:
         return None
+
+    def signed_head(self) -> SignedHead | None:
+        return NOTHING_SIGNED
+
+    def attestations(self, after: tuple[int, int], limit: int) -> list[Attestation]:
+        return []
 
     def successor(self) -> tuple[str, bytes] | None:
         return None

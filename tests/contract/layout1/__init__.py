@@ -1,4 +1,4 @@
-"""Stores of layout 1, made from its own statements: what a Muniment of before left behind."""
+"""Stores of layouts 1 and 2, made from their own statements: what a Muniment of before left behind."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ _FOLDER = Path(__file__).parent
 _TABLES = ("entry", "content", "tile", "checkpoint", "tracking")
 
 
-def make_layout_1(url: str, source: str) -> None:
-    """Make an empty store of layout 1 at ``url`` and put the rows of a log into it."""
+def make_layout_1(url: str, source: str, version: int = 1) -> None:
+    """Make an empty store of layout 1, or 2, at ``url`` and put the rows of a log into it."""
+    steps = ("", "_2")[:version]
     if url.startswith("sqlite:"):
         store = apsw.Connection(unquote(urlsplit(url).path)[1:])
         store.execute("PRAGMA journal_mode = WAL")
-        store.execute((_FOLDER / "sqlite.sql").read_text())
+        for step in steps:
+            store.execute((_FOLDER / f"sqlite{step}.sql").read_text())
         store.close()
     else:
         dsn, schema = split_schema(url)
-        ddl = (_FOLDER / "postgres.sql").read_text().replace("LAYOUT1", schema)
         with psycopg.connect(dsn, autocommit=True) as connection:
-            connection.execute(ddl.encode())
+            for step in steps:
+                ddl = (_FOLDER / f"postgres{step}.sql").read_text().replace("LAYOUT1", schema)
+                connection.execute(ddl.encode())
     with raw(source) as old, raw(url) as new:
         ((ledgerid, origin),) = old.run("SELECT ledgerid, origin FROM $log")
-        new.run("INSERT INTO $log VALUES (1, ?, ?, 1)", (ledgerid, origin))
+        new.run("INSERT INTO $log VALUES (1, ?, ?, ?)", (ledgerid, origin, version))
         (head,) = old.run("SELECT * FROM $head")
         new.run("INSERT INTO $head VALUES (?, ?, ?, ?, ?, ?)", head)
         for table in _TABLES:

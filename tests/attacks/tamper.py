@@ -1,0 +1,352 @@
+"""Damage done to a store by somebody who owns it, at full size: every byte, and thousands of random deeds.
+
+All of it lies at or below a signed head that somebody else remembers, so all of it must be found.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import apsw
+import psycopg
+import pytest
+
+from ledger.errors import LedgerError, VerificationError
+from ledger.verify import Finding, verify_log
+from tests.contract.histories import History
+from tests.contract.tampering import KEYS, Forger, Victim, remember_pure_results, remembered, sixteen, victim
+from tests.faults.scorecard import Result
+
+#: Tables of which every byte is vouched for by the remembered head, by the keys or by what was computed from them.
+TABLES = ("entry", "content", "head", "checkpoint", "log")
+#: Table, key of the row, column, value.
+Cell = tuple[str, Any, str, Any]
+ZEROS = ("undetected", "wrong place", "crashed", "not undone")
+
+
+def four_ways(value: bytes, place: int, chance: random.Random) -> Iterator[bytes]:
+    """Each byte: its lowest bit flipped, its highest bit flipped, nought, and any other value."""
+    old = value[place]
+    others = [old ^ 1, old ^ 0x80, 0, chance.randrange(256)]
+    for other in dict.fromkeys(others):
+        if other != old:
+            yield value[:place] + bytes([other]) + value[place + 1 :]
+
+
+def changes(value: Any, chance: random.Random) -> Iterator[Any]:
+    """Every byte of a column's value in four ways; numbers by their eight bytes."""
+    if isinstance(value, int):
+        data = value.to_bytes(8, "big", signed=True)
+        for place in range(8):
+            for other in four_ways(data, place, chance):
+                yield int.from_bytes(other, "big", signed=True)
+        return
+    data = value.encode() if isinstance(value, str) else value
+    for place in range(len(data)):
+        yield from four_ways(data, place, chance)
+
+
+class Trials:
+    """Damages a store, verifies, undoes, and counts.
+
+    Args:
+        store: the victim.
+        result: where it is counted.
+    """
+
+    def __init__(self, store: Victim, result: Result) -> None:
+        self.store, self.result = store, result
+
+    def try_out(self, what: str, deed: Callable[[], None], place: Callable[[Finding], bool] | None = None) -> None:
+        """Do one damage inside a transaction and see what verification says.
+
+        Args:
+            what: in words, for the scorecard.
+            deed: the damage; what the database itself refuses does not count.
+            place: whether the first finding is where the damage is; None when it has no place.
+        """
+        with self.store.trial():
+            try:
+                deed()
+            except (apsw.Error, psycopg.Error):
+                self.result.figures["refused by the database"] = (
+                    self.result.figures.get("refused by the database", 0) + 1
+                )
+                return
+            self.result.n += 1
+            self._look(what, place)
+
+    def _look(self, what: str, place: Callable[[Finding], bool] | None) -> None:
+        try:
+            report = self.store.verify()
+        except LedgerError as error:
+            found = Finding(error.fault if isinstance(error, VerificationError) else "refused", None, error.message)
+            self.result.figures[found.fault] = self.result.figures.get(found.fault, 0) + 1
+            return  # not a log that could be gone through: that is said, and nothing is called good
+        except Exception as error:
+            self.result.failed("crashed", f"{what}: {error!r}")
+            return
+        if report.ok:
+            self.result.failed("undetected", what)
+            return
+        first = report.findings[0]
+        self.result.figures[first.fault] = self.result.figures.get(first.fault, 0) + 1
+        if place is not None and not place(first):
+            self.result.failed("wrong place", f"{what}: {first}")
+
+
+def _set(store: Victim, table: str, column: str, key: Any, value: Any) -> None:
+    mark = "?"
+    if isinstance(value, bytes) and column in TEXTS:
+        if store.sqlite:
+            mark = "CAST(? AS TEXT)"
+        else:
+            try:
+                value = value.decode()
+            except UnicodeDecodeError as error:
+                raise psycopg.DataError("PostgreSQL keeps no text that is not UTF-8") from error
+    store.run(f"UPDATE ${table} SET {column} = {mark} WHERE {KEYS[table]} = ?", (value, key))
+
+
+#: Columns that hold text; filled in from what a store gives back.
+TEXTS: set[str] = set()
+
+
+def _rows(store: Victim, table: str) -> list[tuple[Any, str, Any]]:
+    columns = store.columns(table)
+    found = []
+    for row in store.run(f"SELECT * FROM ${table} ORDER BY {KEYS[table]}"):
+        key = row[columns.index(KEYS[table])]
+        for column, value in zip(columns, row, strict=True):
+            if isinstance(value, str):
+                TEXTS.add(column)
+            found.append((key, column, bytes(value) if isinstance(value, memoryview) else value))
+    return found
+
+
+def _at(table: str, column: str, key: Any, value: Any) -> Callable[[Finding], bool] | None:
+    if table not in ("entry", "content"):
+        return None
+    # A row that is moved in front of others changes their place as well as its own.
+    place = min(key, value) if column == "position" and isinstance(value, int) and value > 0 else key
+    return lambda first: first.index == place - 1
+
+
+def every_byte(new_url: Callable[[], str], share: float, seed: int) -> Result:
+    """Every byte of every committed column of a ledger of sixteen entries, in four ways.
+
+    Args:
+        new_url: gives an empty store.
+        share: part of the changes that is tried.
+        seed: of the choice and of the fourth way.
+    """
+    result, chance = Result.counting(*ZEROS), random.Random(seed)
+    with pytest.MonkeyPatch.context() as memory:
+        remember_pure_results(memory)
+        cast, _ = sixteen(new_url())
+        with victim(cast, [remembered(cast)]) as store:
+            trials = Trials(store, result)
+            for table in TABLES:
+                for key, column, value in _rows(store, table):
+                    for other in changes(value, chance):
+                        if chance.random() < share:
+                            _try_value(trials, (table, key, column, value), other)
+            if not store.verify().ok:
+                result.failed("not undone", "the store does not verify after the last trial")
+    return result
+
+
+def _try_value(trials: Trials, cell: Cell, new: Any) -> None:
+    table, key, column, old = cell
+    trials.try_out(
+        f"{table}.{column} of row {key}: {old!r} -> {new!r}",
+        lambda: _set(trials.store, table, column, key, new),
+        _at(table, column, key, new),
+    )
+
+
+# -- random damages --------------------------------------------------------------------------------
+
+
+class Vandal:
+    """Does random damage to a ledger of some length.
+
+    Args:
+        trials: where to.
+        seed: of everything random.
+        checkpoint_key: the log's own, which one of the attackers has.
+    """
+
+    def __init__(self, trials: Trials, seed: int, checkpoint_key: Any) -> None:
+        self.trials, self.store = trials, trials.store
+        self.chance, self.key = random.Random(seed), checkpoint_key
+        self.rows = {table: _rows(self.store, table) for table in TABLES}
+        ((self.size,),) = self.store.run("SELECT size FROM $head")
+        self.deeds: list[Callable[[], None]] = [
+            self.value, self.value, self.value, self.value, self.exchanged_values, self.deleted, self.swapped,
+            self.duplicated, self.cut, self.forged,
+        ]  # fmt: skip
+
+    def run(self, times: int) -> None:
+        """Do so many damages, each undone before the next."""
+        for _ in range(times):
+            self.chance.choice(self.deeds)()
+
+    def _index(self) -> int:
+        return self.chance.randrange(self.size)
+
+    def value(self) -> None:
+        """A column's value: a byte, the length, the sign, another number."""
+        table = self.chance.choice(TABLES)
+        key, column, value = self.chance.choice(self.rows[table])
+        if isinstance(value, int):
+            new: Any = self.chance.choice((value + 1, value - 1, -value - 1, value ^ (1 << self.chance.randrange(62))))
+        else:
+            data = value.encode() if isinstance(value, str) else value
+            place = self.chance.randrange(max(1, len(data)))
+            new = self.chance.choice(
+                [*four_ways(data, place, self.chance), data[:place], data + b"x", data[:place] + data[place + 1 :]]
+                if data
+                else [b"x"]
+            )
+            if new == data:
+                return
+        _try_value(self.trials, (table, key, column, value), new)
+
+    def exchanged_values(self) -> None:
+        """The values of one column of two rows."""
+        table = self.chance.choice(("entry", "content", "checkpoint"))
+        key, column, value = self.chance.choice(self.rows[table])
+        other, _, theirs = self.chance.choice([row for row in self.rows[table] if row[1] == column])
+        if value == theirs or column == KEYS[table]:
+            return
+
+        def deed() -> None:
+            for at, new in ((key, theirs), (other, value)):
+                _set(self.store, table, column, at, new.encode() if isinstance(new, str) else new)
+
+        first = min(key, other)
+        place = _at(table, column, first, None)
+        self.trials.try_out(f"{table}.{column} of rows {key} and {other} exchanged", deed, place)
+
+    def _tables(self) -> tuple[str, ...]:
+        return self.chance.choice((("entry",), ("content",), ("entry", "content")))
+
+    def deleted(self) -> None:
+        """A row or several in a row."""
+        index, tables = self._index(), self._tables()
+        count = self.chance.choice((1, 1, 1, 2, 7))
+
+        def deed() -> None:
+            for table in tables:
+                self.store.run(f"DELETE FROM ${table} WHERE position BETWEEN ? AND ?", (index + 1, index + count))
+
+        self.trials.try_out(f"{tables} {index}, {count} deleted", deed, lambda first: first.index == index)
+
+    def swapped(self) -> None:
+        """Two rows anywhere."""
+        (one, other), tables = sorted(self.chance.sample(range(1, self.size + 1), 2)), self._tables()
+
+        def deed() -> None:
+            for table in tables:
+                for old, new in ((one, -1), (other, one), (-1, other)):
+                    self.store.run(f"UPDATE ${table} SET position = ? WHERE position = ?", (new, old))
+
+        self.trials.try_out(f"{tables} {one - 1} and {other - 1} swapped", deed, lambda first: first.index == one - 1)
+
+    def duplicated(self) -> None:
+        """An entry put in again somewhere, the others moved up."""
+        position, at = self._index() + 1, self._index() + 1
+
+        def deed() -> None:
+            for table in ("entry", "content"):
+                columns = ", ".join(column for column in self.store.columns(table) if column != "position")
+                self.store.run(f"UPDATE ${table} SET position = -position WHERE position > ?", (at,))
+                self.store.run(f"UPDATE ${table} SET position = 1 - position WHERE position < 0")
+                source = position if position <= at else position + 1
+                self.store.run(
+                    f"INSERT INTO ${table} (position, {columns}) SELECT ?, {columns} FROM ${table} WHERE position = ?",
+                    (at + 1, source),
+                )
+
+        # Put in before itself, it is the original that stands at the wrong place.
+        place = at + 1 if at == position - 1 else at
+        self.trials.try_out(f"entry {position - 1} again at {at}", deed, lambda first: first.index in (place, None))
+
+    def cut(self) -> None:
+        """The tail, with the head row and the signed heads made to fit, and the checkpoint key maybe."""
+        forger, index = Forger(self.store), self._index()
+        del forger.rows[index:]
+        key = self.chance.choice((None, self.key))
+        self.trials.try_out(f"cut to {index}", lambda: forger.write(key, keep_checkpoints=False))
+
+    def forged(self) -> None:
+        """An entry left out, put elsewhere or with another payload; every hash made to fit, and maybe every head."""
+        forger, index = Forger(self.store), self.chance.randrange(2, self.size)
+        how = self.chance.choice(("left out", "moved", "altered", "dated"))
+        if how == "left out":
+            del forger.rows[index]
+        elif how == "moved":
+            forger.rows.insert(self.chance.randrange(2, self.size), forger.rows.pop(index))
+        elif how == "altered":
+            forger.alter(index, lambda payload: payload.replace(b'"nonce":"', b'"nonce":"0', 1))
+        else:
+            forger.rows[index]["recorded_at"] += self.chance.choice((1, -1))
+        if [row["position"] for row in forger.rows] == list(range(1, self.size + 1)) and how == "moved":
+            return  # put back where it was
+        key = self.chance.choice((None, self.key))
+        what = f"entry {index} {how}, {'with' if key else 'without'} the checkpoint key"
+        self.trials.try_out(what, lambda: forger.write(key))
+
+
+def random_damages(new_url: Callable[[], str], times: int, seed: int, events: int = 200) -> Result:
+    """Random damages to a random ledger of at least 200 events, whose last head somebody remembers.
+
+    Args:
+        new_url: gives an empty store.
+        times: how many.
+        seed: of the ledger and of the damages.
+        events: how long the ledger is at least.
+    """
+    result = Result.counting(*ZEROS)
+    history = History(new_url(), seed)
+    while history.cast.recorder.head().size < events:
+        history.run(20)
+    history.cast.admin.checkpoint()
+    with pytest.MonkeyPatch.context() as memory:
+        remember_pure_results(memory)
+        with victim(history.cast, [remembered(history.cast)]) as store:
+            result.figures["events"] = store.recorder.head().size
+            if not store.verify().ok:
+                result.failed("not undone", "the ledger was not good to begin with")
+            Vandal(Trials(store, result), seed, history.cast.new.checkpoint).run(times)
+            if not store.verify().ok:
+                result.failed("not undone", "the store does not verify after the last trial")
+    return result
+
+
+# -- no false alarm --------------------------------------------------------------------------------
+
+
+def clean_ledgers(new_url: Callable[[], str], ledgers: int, seed: int) -> Result:
+    """Random ledgers that nobody touched, with late and repeated events, rotations and refusals.
+
+    Args:
+        new_url: gives an empty store.
+        ledgers: how many.
+        seed: of the first one; each has its own.
+    """
+    result = Result.counting("false alarms")
+    for number in range(seed, seed + ledgers):
+        history = History(new_url(), number).run(random.Random(number).randrange(10, 90))
+        history.cast.admin.checkpoint()
+        report = verify_log(history.cast.recorder, history.cast.new.trust, [remembered(history.cast)])
+        result.n += 1
+        for name in ("retried", "refused", "marked"):
+            result.figures[name] = result.figures.get(name, 0) + history.counts[name]
+        if not report.ok or report.acknowledged:
+            result.failed("false alarms", f"seed {number}: {report.findings}")
+        history.cast.recorder.close()
+    return result
