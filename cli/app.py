@@ -155,6 +155,15 @@ class App:
         if self._contradicted is not None:
             raise self._contradicted
 
+    def follow(self, ledger: Ledger) -> None:
+        """Learn which keys sign heads by now; what contradicts the pinned ones is found, and said, by verification."""
+        from ledger.errors import AuthenticationError, VerificationError
+
+        try:
+            self.home.follow(ledger)
+        except (AuthenticationError, VerificationError) as error:
+            self.note(f"Warning: {error.message}")
+
     @contextmanager
     def signer(self) -> Iterator[Ledger]:
         """The ledger for reading and for signing its head, where the checkpoint key is here."""

@@ -13,6 +13,7 @@ from cli.output import print_record
 if TYPE_CHECKING:
     from ledger.checkpoint import VerifierKey
     from ledger.evidence import Evidence, Verdict
+    from ledger.identity import Trust
     from ledger.verify import Anchor
 
 __all__ = ["evidence", "keep_contradictions"]
@@ -61,15 +62,15 @@ def _vkeys(given: tuple[str, ...]) -> list[VerifierKey]:
     return found
 
 
-def _pinned(app: App, /, ledgerid: str) -> list[VerifierKey]:
-    """The keys that this machine pins for a ledger, when it is the one found here."""
+def _pinned(app: App, /, ledgerid: str) -> Trust | None:
+    """The identity that this machine pins for a ledger, when it is the one found here."""
     from ledger.errors import ConfigurationError
 
     try:
         trust = app.home.trust()
     except ConfigurationError:  # no ledger is found here, and none is needed
-        return []
-    return list(trust.vkeys) if trust is not None and trust.ledgerid == ledgerid else []
+        return None
+    return trust if trust is not None and trust.ledgerid == ledgerid else None
 
 
 def _result(found: Evidence, verdict: Verdict) -> dict[str, Any]:
@@ -113,6 +114,9 @@ def evidence(app: App, /, file: Path, given: tuple[str, ...]) -> int:
     Example:
       muniment verify evidence fork.evidence --vkey log.vkey
     """
+    from functools import partial
+
+    from ledger.checkpoint import verify_checkpoint
     from ledger.errors import InputError, NothingToVerifyError
     from ledger.evidence import MAX_EVIDENCE, parse_evidence, verify_evidence
 
@@ -122,13 +126,13 @@ def evidence(app: App, /, file: Path, given: tuple[str, ...]) -> int:
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}") from error
     found = parse_evidence(data)
-    vkeys = _vkeys(given) or _pinned(app, found.ledgerid)
-    if not vkeys:
+    vkeys, trust = _vkeys(given), None if given else _pinned(app, found.ledgerid)
+    if not vkeys and trust is None:
         raise NothingToVerifyError(
             "no key is known here to check this evidence with; those it names itself are its maker's word",
             hint="Name a key of the log that you trust: --vkey log.vkey",
         )
-    verdict = verify_evidence(found, vkeys)
+    verdict = verify_evidence(found, partial(verify_checkpoint, vkeys=vkeys) if trust is None else trust.verify_head)
     mark = "✗ PROVEN" if verdict.proven else "? NOT PROVEN"
     lines = [f"{mark}: {verdict.message}", f"  it was found on {_result(found, verdict)['found_at']}, by its maker"]
     print_record(app, _result(found, verdict), "\n".join(lines))

@@ -30,7 +30,6 @@ def verify() -> None:
 
 
 def _anchors(app: App, /, ledger: Ledger, expect: tuple[Path, ...]) -> list[Anchor]:
-    from ledger.checkpoint import verify_checkpoint
     from ledger.errors import InputError, TrustStateError
     from ledger.home import REMEMBERED
     from ledger.verify import Anchor
@@ -40,10 +39,10 @@ def _anchors(app: App, /, ledger: Ledger, expect: tuple[Path, ...]) -> list[Anch
     known = None if remembered is None else remembered.recall_note()
     found = [] if known is None else [Anchor(REMEMBERED, known[1], known[0])]
     for path in expect:
-        vkeys = trust.vkeys if trust is not None else [ledger.vkey]
+        verify_head = ledger.log_keys().verify if trust is None else trust.verify_head
         note = path.read_bytes()
         try:
-            found.append(Anchor(f"the checkpoint {path}", verify_checkpoint(note, vkeys), note))
+            found.append(Anchor(f"the checkpoint {path}", verify_head(note), note))
         except InputError as error:
             raise TrustStateError(f"{path} is no checkpoint: {error.message}") from error
     return found
@@ -190,9 +189,10 @@ def verify_log_command(
         raise InputError("--expect needs signed heads to be checked", hint="Take --level checkpoint or full.")
     if tail and (everything or level != "full"):
         raise InputError("--tail goes on from a full verification: it does not go with --all or --level")
-    trust = app.home.trust()
     # At the other levels the remembered head is one of the anchors.
     with app.reader(checked=level == "hash") as ledger:
+        app.follow(ledger)
+        trust = app.home.trust()
         anchors = _anchors(app, ledger, expect) if level != "hash" else []
         first_use = app.home.remembered() is not None and app.home.recall() is None
         before = _verified_before(app) if level == "full" and not everything else None
@@ -229,6 +229,7 @@ def _remember(app: App, /, ledger: Ledger, trust: Trust, found: LogVerification)
     from ledger.errors import TrustStateError
     from ledger.verified import VerifiedMark
 
+    app.home.pin()
     last = ledger.recorder.last_checkpoint()
     if last is not None:
         try:
@@ -252,7 +253,7 @@ def verify_event(app: App, /, event: str) -> int:
     with app.reader() as ledger:
         row = _find(ledger, event)
         trust = app.home.trust()
-        checks = check_event(ledger, row, list(trust.vkeys) if trust is not None else [ledger.vkey])
+        checks = check_event(ledger, row, ledger.log_keys().verify if trust is None else trust.verify_head)
     good = all(ok is not False for _, ok, _ in checks)
     data = {
         "ok": good,

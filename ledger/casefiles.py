@@ -1,7 +1,6 @@
-"""Comparing a store with what is known of its ledger, and keeping the evidence when the two contradict each other.
+"""Evidence of a store that contradicts what is known of its ledger: put together, and kept in files.
 
-The one place that says what "the log is the one seen before" means: the same identity, and a tree that begins with
-the known one. Evidence is written once per contradiction and never overwritten or removed.
+It is written once per contradiction and never overwritten or removed.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import tempfile
 from pathlib import Path
 
 from ledger.checkpoint import Checkpoint, parse_checkpoint, parse_note
-from ledger.checkpoints import check_extends
 from ledger.config import state_folder
 from ledger.errors import InputError, LedgerError, StorageError, TrustStateError, VerificationError
 from ledger.evidence import Evidence, Shown, format_evidence, verify_evidence
@@ -22,7 +20,7 @@ from ledger.recorders.sql import SqlRecorder
 from ledger.stored import Head, TreeReader
 from ledger.trust import make_folder, sync_folder
 
-__all__ = ["MAX_EVIDENCE_FILES", "check_identity", "check_known", "gather_evidence", "keep_evidence", "keep_if_any"]
+__all__ = ["MAX_EVIDENCE_FILES", "check_identity", "gather_evidence", "keep_evidence", "keep_if_any"]
 
 #: Evidence files kept of one ledger. The first ones say everything; a store that changes all the time fills no disk.
 MAX_EVIDENCE_FILES = 64
@@ -49,22 +47,6 @@ def check_identity(recorder: SqlRecorder, trust: Trust) -> None:
         index=0,
         hint="Check which store `muniment doctor` names, or whether the store was replaced.",
     )
-
-
-def check_known(recorder: SqlRecorder, trust: Trust, known: Checkpoint | None) -> None:
-    """Check that a store holds the pinned ledger and extends a head seen before.
-
-    Args:
-        recorder: the store.
-        trust: the pinned identity.
-        known: the head, None when none is known.
-
-    Raises:
-        VerificationError: fault ``anchor``: it was replaced, shrank or forked.
-    """
-    check_identity(recorder, trust)
-    if known is not None:
-        check_extends(recorder, known)
 
 
 def _last_note(recorder: SqlRecorder) -> bytes | None:
@@ -139,7 +121,7 @@ def gather_evidence(recorder: SqlRecorder, trust: Trust, by: str, note: bytes, n
         by=by, known=note, shown=shown, before=before, proof_size=size, proof=hashes, found_at=now,
     )  # fmt: skip
     try:
-        verify_evidence(evidence, trust.vkeys)
+        verify_evidence(evidence, trust.verify_head)
     except VerificationError:
         return None
     return evidence

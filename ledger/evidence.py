@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +20,13 @@ from ledger.checkpoint import (
     parse_checkpoint,
     parse_note,
     parse_vkey,
-    verify_checkpoint,
 )
 from ledger.entry import format_time, parse_time
 from ledger.errors import AuthenticationError, InputError, VerificationError
 from ledger.merkle import HASH_SIZE, MAX_TREE_SIZE, verify_consistency
 from ledger.strictjson import format_json, parse_json
+
+VerifyHead = Callable[[bytes], Checkpoint]
 
 __all__ = ["MAX_EVIDENCE", "Evidence", "Shown", "Verdict", "format_evidence", "parse_evidence", "verify_evidence"]
 
@@ -246,12 +247,12 @@ def parse_evidence(data: bytes) -> Evidence:
     return evidence
 
 
-def _authenticated(note: bytes | None, vkeys: Sequence[VerifierKey]) -> Checkpoint | None:
+def _authenticated(note: bytes | None, verify_head: VerifyHead) -> Checkpoint | None:
     """The shown head when a trusted key signed it; a note by others proves nothing against this log."""
     if note is None:
         return None
     try:
-        return verify_checkpoint(note, vkeys)
+        return verify_head(note)
     except AuthenticationError:
         parse_checkpoint(parse_note(note).text)
         return None
@@ -267,12 +268,12 @@ def _shown_tree(evidence: Evidence, signed: Checkpoint | None) -> tuple[Checkpoi
     raise VerificationError("the proof leads to a size that nothing in the evidence is about", fault="proof")
 
 
-def verify_evidence(evidence: Evidence, vkeys: Sequence[VerifierKey]) -> Verdict:
+def verify_evidence(evidence: Evidence, verify_head: VerifyHead) -> Verdict:
     """Check what an evidence file proves, from it and the log's keys alone.
 
     Args:
         evidence: as parsed.
-        vkeys: keys of the log that the reader trusts, from somewhere else than the file.
+        verify_head: checks a signed head under keys that the reader trusts, from somewhere else than the file.
 
     Returns:
         What is proven.
@@ -282,8 +283,8 @@ def verify_evidence(evidence: Evidence, vkeys: Sequence[VerifierKey]) -> Verdict
         AuthenticationError: the known head is not signed by any of these keys.
         VerificationError: a signature or the proof does not hold, or nothing in it contradicts anything.
     """
-    known = verify_checkpoint(evidence.known, vkeys)
-    signed = _authenticated(evidence.shown.note, vkeys)
+    known = verify_head(evidence.known)
+    signed = _authenticated(evidence.shown.note, verify_head)
     shown = evidence.shown
     if signed is not None and signed.size == known.size and signed.root != known.root:
         return Verdict(True, known, signed, f"keys of {known.origin} signed two different roots for size {known.size}")

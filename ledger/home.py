@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ledger.application import Ledger
-from ledger.casefiles import check_known, keep_if_any
+from ledger.casefiles import check_identity, keep_if_any
 from ledger.checkpoint import Checkpoint
 from ledger.checkpoints import check_extends
 from ledger.config import (
@@ -34,8 +34,12 @@ from ledger.creation import NewLedger, create_ledger
 from ledger.domain.signing import ROOT_ACTOR
 from ledger.errors import ConfigurationError, LedgerError, TrustStateError, VerificationError
 from ledger.events.ledgers import RuleSet
+from ledger.following import follow_keys
+from ledger.handle import LogHandle
 from ledger.identity import Trust
+from ledger.keys import Signer
 from ledger.keystore import CHECKPOINT, Keystore
+from ledger.merkle import MAX_TREE_SIZE
 from ledger.recorders import open_recorder
 from ledger.recorders.sql import SqlRecorder
 from ledger.strictjson import format_json, parse_json
@@ -68,6 +72,7 @@ class Home:
         self.folder = settings.folder
         self.url = settings.url
         self._passphrase = passphrase
+        self._followed: Trust | None = None
 
     @classmethod
     def find(cls, ledger: str | None = None, passphrase: Passphrase = environment_passphrase) -> Home:
@@ -84,7 +89,7 @@ class Home:
         return None if self.folder is None else self.folder / "trust.json"
 
     def trust(self) -> Trust | None:
-        """The pinned identity, None when nothing was ever pinned here.
+        """The pinned identity with what `follow` added to it, None when nothing was ever pinned here.
 
         Raises:
             TrustStateError: the file is damaged, missing from a folder that must have it, or not what it was.
@@ -98,7 +103,43 @@ class Home:
                 hint="Restore it from a copy, or get the ledger's identity anew from somebody you trust.",
             )
         TrustPin(self.trust_path).check(found)
+        more = self._followed
+        if more is not None and more.genesis == found.genesis and more.vkeys[: len(found.vkeys)] == found.vkeys:
+            return more
         return found
+
+    def follow(self, ledger: LogHandle) -> None:
+        """Learn from a log which keys sign its heads since what is pinned here; kept in memory (see `pin`).
+
+        Raises:
+            TrustStateError: the pinned identity is damaged.
+            VerificationError, AuthenticationError: the log contradicts what is pinned; see `following.follow_keys`.
+        """
+        trust = self.trust()
+        if trust is None:
+            return
+        try:
+            state = ledger.ledger_state()
+        except ConfigurationError:
+            return  # no good entry 0, so there is nothing to learn; that is said elsewhere
+        self._followed = follow_keys(ledger.recorder, state, trust)
+
+    def pin(self) -> None:
+        """Write what `follow` learned into ``trust.json``.
+
+        Raises:
+            TrustStateError: it cannot be written.
+        """
+        path = self.trust_path
+        more = self._followed
+        if path is None or more is None or read_trust(path) == more:
+            return
+        try:
+            write_trust(path, more)
+        except OSError as error:
+            raise TrustStateError(
+                f"the new checkpoint key cannot be kept in {path}: {error.strerror}", hint="Make the file writable."
+            ) from error
 
     def remembered(self) -> RememberedHead | None:
         """The last head this user saw."""
@@ -136,10 +177,25 @@ class Home:
         return ledger
 
     def _ready_to_sign(self, ledger: Ledger) -> None:
-        keys = self.keystore(ledger.ledgerid)
-        ledger.sign_heads_with(keys.load(CHECKPOINT) if keys.has(CHECKPOINT) else None, self.recall)
+        ledger.sign_heads_with(self.checkpoint_signers(ledger), self.recall)
 
-    def check(self, ledger: Ledger) -> None:
+    def checkpoint_signers(self, ledger: LogHandle) -> list[Signer]:
+        """The keys that sign the next head, as far as they are here; none when the present one is not.
+
+        Raises:
+            ConfigurationError: one is here and cannot be used.
+        """
+        keys = self.keystore(ledger.ledgerid)
+        if not keys.has(CHECKPOINT):
+            return []
+        last = ledger.recorder.last_checkpoint()
+        needed = ledger.log_keys().needed(0 if last is None else last.size, MAX_TREE_SIZE)
+        ids = [vkey.public_key.keyid for vkey in needed]
+        if not keys.has(CHECKPOINT, keyid=ids[0]):
+            return []
+        return [keys.load(CHECKPOINT, keyid=keyid) for keyid in ids if keys.has(CHECKPOINT, keyid=keyid)]
+
+    def check(self, ledger: LogHandle) -> None:
         """Check that a store holds the ledger pinned here and still extends the head last seen.
 
         This is what every command asks first, whether it reads or writes. What contradicts the head is kept as
@@ -150,21 +206,27 @@ class Home:
             VerificationError: fault ``anchor``: another ledger stands there, or the log shrank or forked since this
                 machine last saw it; the hint names the evidence.
         """
-        self._compare(ledger.recorder)
-
-    def _compare(self, recorder: SqlRecorder) -> None:
         trust = self.trust()
         if trust is None:
             return
-        found = RememberedHead(trust).recall_note()
         try:
-            check_known(recorder, trust, None if found is None else found[1])
+            check_identity(ledger.recorder, trust)
+            self.follow(ledger)
+            known = self.recall()
+            if known is not None:
+                check_extends(ledger.recorder, known)
         except VerificationError as error:
-            kept = "no head was remembered here, so there is nothing to hold against it"
-            if found is not None:
-                kept = keep_if_any(recorder, trust, REMEMBERED, found[0], time.time_ns() // 1000)[1]
-            hint = f"{error.hint} ({kept})" if error.hint else kept
+            hint = self._keep_evidence(ledger.recorder)
+            hint = f"{error.hint} ({hint})" if error.hint else hint
             raise VerificationError(error.message, fault=error.fault, index=error.index, hint=hint) from error
+
+    def _keep_evidence(self, recorder: SqlRecorder) -> str:
+        """Keep what contradicts the head last seen, and say in words what became of it."""
+        trust = self.trust()
+        known = None if trust is None else RememberedHead(trust).recall_note()
+        if trust is None or known is None:
+            return "no head was remembered here, so there is nothing to hold against it"
+        return keep_if_any(recorder, trust, REMEMBERED, known[0], time.time_ns() // 1000)[1]
 
     def open(self, actor: str | None = None) -> Ledger:
         """Open for writing as an actor, after checking that the store still extends the head last seen.
@@ -181,7 +243,7 @@ class Home:
             raise ConfigurationError("no actor is set to sign as", hint="Name one: --as ACTOR or MUNIMENT_ACTOR.")
         recorder = open_recorder(self.url)
         try:
-            self._compare(recorder)
+            self.check(LogHandle(recorder))
             signer = self.keystore(recorder.identity().ledgerid).load(actor)
             ledger = Ledger(recorder, actor=actor, signers=[signer], on_close=self._after_writing)
             self._ready_to_sign(ledger)
@@ -225,9 +287,11 @@ class Home:
         Raises:
             VerificationError: it does not.
         """
+        self.follow(ledger)
         remembered = self.remembered()
         if remembered is None:
             return
+        self.pin()  # before the head, which nobody could read without the key
         known = remembered.recall()
         if known is not None:
             check_extends(ledger.recorder, known)

@@ -138,7 +138,7 @@ def test_a_full_disk_leaves_the_head_that_was_kept(any_shop: Shop, monkeypatch: 
     real = getattr(os, step)
 
     def full(*arguments: object, **options: object) -> object:
-        target = os.readlink(f"/proc/self/fd/{arguments[0]}") if step == "fsync" else str(arguments[1])
+        target = str(Path(f"/proc/self/fd/{arguments[0]}").readlink()) if step == "fsync" else str(arguments[1])
         if "/heads/" in target:
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(*arguments, **options)
@@ -169,7 +169,8 @@ def test_two_processes_that_keep_heads_at_once_keep_the_largest(any_shop: Shop):
     code = (
         "import sys; from ledger.home import Home; home = Home.find(sys.argv[1]); ledger = home.open_reader()\n"
         "notes = [item.note for item in ledger.recorder.checkpoints(-1, 100)]\n"
-        "for _ in range(20):\n    for note in notes if sys.argv[2] == '0' else reversed(notes): home.remember(ledger, note)"
+        "order = notes if sys.argv[2] == '0' else notes[::-1]\n"
+        "for note in order * 20:\n    home.remember(ledger, note)\n"
     )
     for _ in range(4):
         run(*EVENT).good()

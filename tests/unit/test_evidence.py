@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pytest
 
-from ledger.checkpoint import TYPE_ED25519, Checkpoint, VerifierKey, sign_checkpoint
+from ledger.checkpoint import TYPE_ED25519, Checkpoint, VerifierKey, sign_checkpoint, verify_checkpoint
 from ledger.errors import AuthenticationError, InputError, LedgerError, VerificationError
 from ledger.evidence import MAX_EVIDENCE, Evidence, Shown, format_evidence, parse_evidence, verify_evidence
 from ledger.keys import Ed25519Signer
@@ -29,6 +32,10 @@ def root(entries: list[bytes], size: int) -> bytes:
 
 def note(entries: list[bytes], size: int, key: Ed25519Signer = KEY) -> bytes:
     return sign_checkpoint(Checkpoint(ORIGIN, size, root(entries, size)), key)
+
+
+def under(*vkeys: VerifierKey) -> Callable[[bytes], Checkpoint]:
+    return partial(verify_checkpoint, vkeys=vkeys)
 
 
 def forked(known: int = 7, shown: int = 20, entries: list[bytes] = FORKED, **changes: object) -> Evidence:
@@ -53,7 +60,7 @@ def test_a_fork_is_proven_whatever_the_sizes():
     for known, shown in SIZES:
         evidence = parse_evidence(format_evidence(forked(known, shown)))
         assert evidence == forked(known, shown)
-        verdict = verify_evidence(evidence, [VKEY])
+        verdict = verify_evidence(evidence, under(VKEY))
         assert verdict.proven
         assert (verdict.known.size, verdict.shown.size) == (known, shown)
 
@@ -62,7 +69,7 @@ def test_one_history_is_never_a_fork():
     for known, shown in SIZES:
         for evidence in (forked(known, shown, ENTRIES), forked(known, shown, ENTRIES, before=bytes(32))):
             with pytest.raises(VerificationError) as caught:
-                verify_evidence(evidence, [VKEY])
+                verify_evidence(evidence, under(VKEY))
             assert caught.value.fault == "proof"
 
 
@@ -74,26 +81,26 @@ def test_every_spoiled_part_of_a_proof_is_refused_or_proves_no_more():
     spoiled += [replace(good, before=bytes(32)), replace(good, known=note(ENTRIES, 8)), forked(7, 20, ENTRIES)]
     for evidence in spoiled:
         with pytest.raises(VerificationError):
-            verify_evidence(evidence, [VKEY])
+            verify_evidence(evidence, under(VKEY))
 
 
 def test_what_no_key_of_the_log_signed_proves_nothing_against_it():
     good = forked(7, 20)
     stranger = replace(good, shown=replace(good.shown, note=note(FORKED, 20, OTHER)))
     for evidence in (stranger, replace(good, shown=replace(good.shown, note=None))):
-        verdict = verify_evidence(evidence, [VKEY])
+        verdict = verify_evidence(evidence, under(VKEY))
         assert not verdict.proven
         assert "the word of whoever made this file" in verdict.message
-    assert verify_evidence(stranger, [VKEY, OTHER_VKEY]).proven, "a log may change its key"
+    assert verify_evidence(stranger, under(VKEY, OTHER_VKEY)).proven, "a log may change its key"
     with pytest.raises(AuthenticationError):
-        verify_evidence(good, [OTHER_VKEY])
+        verify_evidence(good, under(OTHER_VKEY))
     with pytest.raises(AuthenticationError):
-        verify_evidence(replace(good, known=note(ENTRIES, 7, OTHER)), [VKEY])
+        verify_evidence(replace(good, known=note(ENTRIES, 7, OTHER)), under(VKEY))
 
 
 def test_a_shorter_log_is_shown_and_not_proven():
     for entries in (ENTRIES, FORKED):
-        verdict = verify_evidence(forked(20, 9, entries, contradiction="shrunk"), [VKEY])
+        verdict = verify_evidence(forked(20, 9, entries, contradiction="shrunk"), under(VKEY))
         assert not verdict.proven
         assert "can be an earlier one of the same history" in verdict.message
 
@@ -101,17 +108,17 @@ def test_a_shorter_log_is_shown_and_not_proven():
 def test_another_ledger_in_its_place_is_not_proven():
     good = forked(7, 20, before=None, proof=(), contradiction="replaced")
     elsewhere = replace(good.shown, ledgerid="cd" * 16, genesis="00" * 32, note=note(FORKED, 20, OTHER))
-    assert not verify_evidence(replace(good, shown=elsewhere), [VKEY]).proven
+    assert not verify_evidence(replace(good, shown=elsewhere), under(VKEY)).proven
     with pytest.raises(VerificationError, match="contradicts"):
-        verify_evidence(good, [VKEY])
+        verify_evidence(good, under(VKEY))
 
 
 def test_two_roots_of_one_size_need_no_proof():
-    assert verify_evidence(forked(9, 9, before=None, proof=(), proof_size=0), [VKEY]).proven
+    assert verify_evidence(forked(9, 9, before=None, proof=(), proof_size=0), under(VKEY)).proven
 
 
 def test_a_tree_too_damaged_for_a_proof_is_not_proven():
-    assert not verify_evidence(forked(7, 20, before=None, proof=(), proof_size=0), [VKEY]).proven
+    assert not verify_evidence(forked(7, 20, before=None, proof=(), proof_size=0), under(VKEY)).proven
 
 
 def test_every_flipped_byte_is_refused_or_changes_what_nobody_vouches_for():
@@ -122,7 +129,7 @@ def test_every_flipped_byte_is_refused_or_changes_what_nobody_vouches_for():
         for bit in (0x01, 0x20, 0x80):
             try:
                 found = parse_evidence(data[:place] + bytes([data[place] ^ bit]) + data[place + 1 :])
-                if verify_evidence(found, [VKEY]).proven:
+                if verify_evidence(found, under(VKEY)).proven:
                     accepted |= {name for name in Evidence.__dataclass_fields__
                                  if getattr(found, name) != getattr(good, name)}  # fmt: skip
             except LedgerError:
@@ -138,7 +145,7 @@ def test_every_cut_is_refused():
             parse_evidence(data[:length])
 
 
-BAD = {
+BAD: dict[str, dict[str, Any]] = {
     "another format": {"format": "muniment evidence v2"},
     "another kind": {"contradiction": "odd"},
     "no keys": {"vkeys": []},
