@@ -18,7 +18,6 @@ from ledger.config import state_folder
 from ledger.evidence import parse_evidence
 from tests.cli.support import DIGEST, ORIGIN, Shop, run, run_process
 from tests.cli.test_refusals import EVENT, cut_tail, head_file, refused
-from tests.contract.support import raw
 
 READERS = [
     ("log", "-n", "0"),
@@ -195,16 +194,6 @@ def as_the_operator(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[Non
         yield
 
 
-def cut(shop: Shop, size: int) -> None:
-    """`cut_tail`, and the row of the last signed head goes back too."""
-    cut_tail(shop, size)
-    with raw(shop.url) as store:
-        ((note,),) = store.run("SELECT note FROM $checkpoint ORDER BY size DESC LIMIT 1")
-        head = parse_checkpoint(parse_note(bytes(note)).text)
-        store.unprotect()
-        store.run("UPDATE $signed_head SET size = ?, root = ?", (head.size, head.root))
-
-
 @pytest.fixture
 def victim(any_shop: Shop) -> Shop:
     """A ledger of six entries, each signed and remembered here."""
@@ -215,7 +204,7 @@ def victim(any_shop: Shop) -> Shop:
 
 def fork(shop: Shop, monkeypatch: pytest.MonkeyPatch, home: Path, size: int, more: int) -> None:
     """The operator forgets everything from an entry on and goes on with something else, all signed."""
-    cut(shop, size)
+    cut_tail(shop, size)
     with as_the_operator(monkeypatch, home):
         for number in range(more):
             run(*EVENT, "-d", f"name=other-{number}").good()
@@ -223,7 +212,7 @@ def fork(shop: Shop, monkeypatch: pytest.MonkeyPatch, home: Path, size: int, mor
 
 def damage(shop: Shop, monkeypatch: pytest.MonkeyPatch, home: Path, kind: str) -> None:
     if kind == "shrunk":
-        cut(shop, 3)
+        cut_tail(shop, 3)
     elif kind == "forked":
         fork(shop, monkeypatch, home, 3, 4)
     elif kind == "forked at one size":
@@ -353,7 +342,7 @@ def test_an_unsigned_log_that_contradicts_a_head_is_shown_and_not_proven(
     from ledger.keystore import Keystore
 
     signer = Keystore(victim.keys).load(str(victim.home.settings.actor))
-    cut(victim, 3)
+    cut_tail(victim, 3)
     with Ledger.open(victim.url, actor=victim.home.settings.actor, signers=[signer]) as ledger:
         for number in range(5):
             ledger.emit("dataset.registered", "dataset:tx", digest=DIGEST, name=f"n{number}")
