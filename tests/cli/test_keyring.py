@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from cli.roles import _ROLES
 from ledger.emission import build_payload
 from ledger.envelope import format_envelope, sign_payload
+from ledger.events.actors import ROLES
 from ledger.recorders import open_recorder
 from ledger.recorders.append import Unit
 from tests.cli.support import Shop, digest, run
@@ -239,3 +241,7 @@ def test_an_altered_entry_is_not_acknowledged(manned: Shop):
     index = manned.size() - 1
     manned.unprotected(f"UPDATE $content SET payload = signatures WHERE position = {index + 1}")
     run("admin", "acknowledge", index, "--reason", "x", "--as", "root").refused(1, "altered")
+
+
+def test_the_roles_are_those_of_the_catalogue():
+    assert _ROLES == ROLES
