@@ -55,6 +55,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "config": ("cli.config:config", "Tell where each setting comes from."),
         "completion": ("cli.completion:completion", "Print what makes the shell complete commands."),
         "projection": ("cli.operate:projection", "Show and rebuild views."),
+        "witness": ("cli.witness:witness", "Be a witness of others' logs (C2SP tlog-witness)."),
         "backup": ("cli.backup:backup", "Back up the log, check backups, restore one."),
         "admin": (
             "cli.admin:admin",

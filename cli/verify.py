@@ -31,7 +31,6 @@ def verify() -> None:
 
 
 def _anchors(app: App, /, ledger: Ledger, expect: tuple[Path, ...]) -> list[Anchor]:
-    from ledger.checkpoint import verify_checkpoint
     from ledger.errors import InputError, TrustStateError
     from ledger.verify import Anchor
 
@@ -41,9 +40,9 @@ def _anchors(app: App, /, ledger: Ledger, expect: tuple[Path, ...]) -> list[Anch
     if known is not None:
         found.append(Anchor("the head this machine remembers", known))
     for path in expect:
-        vkeys = trust.vkeys if trust is not None else [ledger.vkey]
+        verify_head = ledger.log_keys().verify if trust is None else trust.verify_head
         try:
-            found.append(Anchor(f"the checkpoint {path}", verify_checkpoint(path.read_bytes(), vkeys)))
+            found.append(Anchor(f"the checkpoint {path}", verify_head(path.read_bytes())))
         except InputError as error:
             raise TrustStateError(f"{path} is no checkpoint: {error.message}") from error
     return found
@@ -206,8 +205,9 @@ def verify_log_command(
         raise InputError("--expect needs signed heads to be checked", hint="Take --level checkpoint or full.")
     if tail and (everything or level != "full"):
         raise InputError("--tail goes on from a full verification: it does not go with --all or --level")
-    trust = app.home.trust()
     with app.reader(checked=False) as ledger:
+        app.follow(ledger)
+        trust = app.home.trust()
         anchors = _anchors(app, ledger, expect) if level != "hash" else []
         first_use = app.home.remembered() is not None and app.home.recall() is None
         before = _verified_before(app) if level == "full" and not everything else None
@@ -242,6 +242,7 @@ def _remember(app: App, /, ledger: Ledger, trust: Trust, found: LogVerification)
     from ledger.errors import TrustStateError
     from ledger.verified import VerifiedMark
 
+    app.home.pin()
     last = ledger.recorder.last_checkpoint()
     if last is not None:
         try:
@@ -265,7 +266,7 @@ def verify_event(app: App, /, event: str) -> int:
     with app.reader() as ledger:
         row = _find(ledger, event)
         trust = app.home.trust()
-        checks = check_event(ledger, row, list(trust.vkeys) if trust is not None else [ledger.vkey])
+        checks = check_event(ledger, row, ledger.log_keys().verify if trust is None else trust.verify_head)
     good = all(ok is not False for _, ok, _ in checks)
     data = {
         "ok": good,
