@@ -14,6 +14,7 @@ from functools import cache, partial
 from typing import TypeVar
 
 from ledger.domain import RecordedEvent, judge, make_event
+from ledger.domain.actors import FOREVER
 from ledger.domain.decisions import marks_of
 from ledger.envelope import Envelope, parse_envelope, verify_envelope
 from ledger.errors import AuthenticationError, ConflictError, LedgerError
@@ -89,6 +90,7 @@ class _Judged:
     decided: bool  # whether what it may do rests on them, and not only what it is marked with
     marks: tuple[str, ...]
     keys: Mapping[str, PublicKey]
+    until: int  # it must be recorded before
 
 
 @dataclass(slots=True)
@@ -99,6 +101,7 @@ class _Job:
     signed: Sequence[SignedEvent]
     expect: Mapping[str, int]
     items: Sequence[_Judged | Receipt] = ()
+    recorded_at: int = 0  # it cannot be recorded before
     looked_up: bool = False  # whether it is known which of it was recorded before
 
 
@@ -199,6 +202,8 @@ class Appender:
                     for item in job.items
                 ]
             stale = isinstance(outcome, StaleReadError) and outcome.stream not in job.expect
+            if isinstance(outcome, StaleReadError):
+                job.recorded_at = max(job.recorded_at, outcome.recorded_at)
             # A batch may clash with itself only because it was not looked up which of it is recorded already.
             unclear = isinstance(outcome, ConflictError) and len(job.signed) > 1 and not job.looked_up
             if not stale and not unclear:
@@ -225,7 +230,7 @@ class Appender:
         if not job.signed and job.sign is not None:
             job.signed = [job.sign()]
         try:
-            items, authority = self._judge_all(job.signed, job.expect, again=again)
+            items, authority = self._judge_all(job, again=again)
             self._verify(job.signed, items)
         except LedgerError:
             if again:
@@ -237,7 +242,9 @@ class Appender:
         if not fresh:
             return None
         reads = {stream: revision for item in fresh if item.decided for stream, revision in item.reads.items()}
-        return Unit(tuple([item.stored for item in fresh]), {**reads, **job.expect}, authority)
+        until = min(item.until for item in fresh)
+        stored = tuple([item.stored for item in fresh])
+        return Unit(stored, {**reads, **job.expect}, authority, None if until == FOREVER else until)
 
     def _follow(self, job: _Job, places: Sequence[StoredAt]) -> None:
         events = [item.event for item in job.items if isinstance(item, _Judged)]
@@ -273,9 +280,7 @@ class Appender:
 
     # -- judging ---------------------------------------------------------------------------------
 
-    def _judge_all(
-        self, signed: Sequence[SignedEvent], expect: Mapping[str, int], *, again: bool
-    ) -> tuple[list[_Judged | Receipt], int]:
+    def _judge_all(self, job: _Job, *, again: bool) -> tuple[list[_Judged | Receipt], int]:
         """Judge events one after another, each in the world that those before it lead to.
 
         Returns:
@@ -290,45 +295,46 @@ class Appender:
                     world.refresh()
                 self._session = session
             size = world.refresh() if again else world.size
-            items = self._judge_at(world.at(size), signed, expect, look_up=again)
+            items = self._judge_at(world.at(size), job, look_up=again)
             # Facts are not judged again when a stream moves on; so what they are marked by is read first. They may also
             # be marked for a head that was not yet known here.
             marked = any(
                 isinstance(item, _Judged) and (item.reads or item.marks) and not item.decided for item in items
             )
             if marked and not again and world.refresh() != size:
-                items = self._judge_at(world.at(world.size), signed, expect, look_up=False)
+                items = self._judge_at(world.at(world.size), job, look_up=False)
             return items, world.authority
 
-    def _judge_at(
-        self, at: WorldAt, signed: Sequence[SignedEvent], expect: Mapping[str, int], *, look_up: bool
-    ) -> list[_Judged | Receipt]:
+    def _judge_at(self, at: WorldAt, job: _Job, *, look_up: bool) -> list[_Judged | Receipt]:
         items: list[_Judged | Receipt] = []
-        for one in signed:
+        for one in job.signed:
             # What is recorded already takes no place, so it must not move the place the others are judged at.
             known = self.recorded_before(one) if look_up else None
             if known is not None:
                 items.append(known)
                 continue
-            judged = self._judge(at, one, expect)
+            judged = self._judge(at, one, job)
             at.follow(judged.event)
             items.append(judged)
         return items
 
-    def _judge(self, at: WorldAt, one: SignedEvent, expect: Mapping[str, int]) -> _Judged:
+    def _judge(self, at: WorldAt, one: SignedEvent, job: _Job) -> _Judged:
         keys = tuple(signature.keyid for signature in one.envelope.signatures)
-        event = make_event(at.index, one.payload, keys, self._handle.world.recorded_at)
+        # Judged as if it were recorded with the last entry, or when it was found to be too late before. Whether the
+        # roles that it rests on last until it really is recorded is checked there.
+        event = make_event(at.index, one.payload, keys, max(self._handle.world.recorded_at, job.recorded_at))
         at.reads = {}
         verdict = judge(at, event)
         if verdict.error is not None:
             raise verdict.error
-        for stream, revision in expect.items():
+        for stream, revision in job.expect.items():
             if at.reads.get(stream, revision) != revision:
                 raise StaleReadError.moved(stream, revision, at.reads[stream])
         marks = marks_of(at, event)
         assert event.kind is not None  # noqa: S101 - unknown types were refused before
         decided = event.kind.category is Category.DECISION or event.kind.name in _IDENTITY_TYPES
-        return _Judged(event, self._mapper.to_signed(event, one.envelope), at.reads, decided, marks, verdict.keys)
+        stored = self._mapper.to_signed(event, one.envelope)
+        return _Judged(event, stored, at.reads, decided, marks, verdict.keys, verdict.until)
 
     def _verify(self, signed: Sequence[SignedEvent], items: Sequence[_Judged | Receipt]) -> None:
         """Verify the signatures of all events that are new, on all cores when there are many."""

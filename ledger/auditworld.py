@@ -57,6 +57,7 @@ class AuditWorld:
         self._past = StoreWorld(cast("LogReader", _Fixed(log, size)))
         self._states: dict[str, State | None] = {}
         self._holders: dict[str, str] = {}
+        self._admins: frozenset[str] = frozenset()
 
     def state(self, stream: str) -> State | None:
         """See `World.state`; of a stream that is not kept, as of ``index``."""
@@ -70,12 +71,20 @@ class AuditWorld:
             self._states[stream] = self._past.state_before(stream, self._start)
         return self._states.get(stream)
 
+    def folded(self, stream: str, index: int) -> State | None:
+        """State of a stream before ``index``, from its own rows, each checked and judged."""
+        return self._past.state_before(stream, index)
+
     def key_holder(self, keyid: str) -> str | None:
         """See `World.key_holder`."""
         holder = self._holders.get(keyid)
         if holder is None and self._start:
             return self._past.key_holder_before(keyid, self._start)
         return holder
+
+    def admins(self) -> frozenset[str]:
+        """See `World.admins`."""
+        return self._admins | (self._past.admins_before(self._start) if self._start else frozenset())
 
     def leaf_hash(self, index: int) -> bytes | None:
         """See `World.leaf_hash`."""
@@ -97,3 +106,5 @@ class AuditWorld:
         if isinstance(state, ActorState):
             for keyid in state.keys:
                 self._holders.setdefault(keyid, state.actor)
+            if state.is_admin:
+                self._admins |= {state.actor}

@@ -79,7 +79,7 @@ def _evidence(ledger: Ledger, indexes: set[int]) -> list[dict[str, Any]]:
 
 
 def _version_evidence(version: VersionState) -> set[int]:
-    passed = set() if version.passed is None else {version.passed}
+    passed = set() if version.passed is None else {version.passed.index}
     return {version.index, *passed, *(evaluation.index for evaluation in version.evaluations)}
 
 

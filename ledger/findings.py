@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ledger.checkpoint import Checkpoint
 from ledger.errors import VerificationError
+from ledger.suspects import Suspects
 
 __all__ = ["MAX_FINDINGS", "UNCHECKED", "Anchor", "Finding", "LogVerification", "entries"]
 
@@ -72,6 +73,7 @@ class LogVerification:
         root: root hash over the stored leaf hashes, hex.
         findings: what is wrong, first place first; empty when good.
         acknowledged: void entries that an admin has acknowledged, as (index, reason).
+        suspects: entries that compromised keys signed, or made possible, and nobody reaffirmed; no findings.
         checkpoints: number of signed heads that verified.
         signed_size: largest size with a verified signed head.
         signed_root: the root of that size.
@@ -94,6 +96,7 @@ class LogVerification:
     root: str = ""
     findings: list[Finding] = field(default_factory=list)
     acknowledged: list[tuple[int, str]] = field(default_factory=list)
+    suspects: Suspects = field(default_factory=Suspects)
     checkpoints: int = 0
     signed_size: int = 0
     signed_root: bytes = b""

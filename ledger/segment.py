@@ -19,6 +19,7 @@ from ledger.entry import format_columns
 from ledger.envelope import Envelope, join_envelope, verify_parsed
 from ledger.errors import InputError, LedgerError
 from ledger.events import known_event_type
+from ledger.events.keyring import RoleGranted
 from ledger.keys import PublicKey, parse_public_key
 from ledger.merkle import perfect_root
 from ledger.names import Name, format_name, stream_of
@@ -27,7 +28,7 @@ from ledger.replay import open_fields
 from ledger.stored import AuditReader, Fields, Row, row_of
 from ledger.tiles import TILE_WIDTH
 
-__all__ = ["LEVELS", "Heavy", "Segment", "Sketch", "Span", "Task", "check_span", "collect_keys", "spans"]
+__all__ = ["LEVELS", "Heavy", "Segment", "Sketch", "Span", "Task", "check_span", "collect_authority", "spans"]
 
 #: What is checked, from least to most; see `findings.UNCHECKED` for what each leaves out.
 LEVELS: Final = ("hash", "checkpoint", "full")
@@ -44,11 +45,14 @@ class Task:
         ledgerid: of the log.
         level: one of `LEVELS`.
         keys: every key that was ever named in the log, by keyid; which of them may sign where is judged later.
+        bounded: actors of whom an event ever said that they have a role within bounds, believed or not: whether such a
+            role reaches is judged event by event.
     """
 
     ledgerid: str
     level: str
     keys: Mapping[str, PublicKey]
+    bounded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +218,7 @@ def _read_contents(segment: Segment, found: Sequence[Fields], task: Task) -> Non
     places: dict[tuple[Any, ...], int] = {}
     for place, item in enumerate(opened):
         event = item[0] if item is not None and good[place] else None
-        if event is None or reads_body(event):
+        if event is None or event.actor in task.bounded or reads_body(event):
             segment.heavy[place] = Heavy(row_of(found[place], task.ledgerid), event is not None, event)
             segment.codes.append(-1)
         else:
@@ -263,15 +267,18 @@ def _keys_in(data: Mapping[str, Any]) -> Iterator[str]:
             yield value
 
 
-def collect_keys(log: AuditReader, ledgerid: str, size: int) -> dict[str, PublicKey]:
-    """Every key that an event of the ledger or of an actor names, believed or not.
+def collect_authority(log: AuditReader, ledgerid: str, size: int) -> tuple[dict[str, PublicKey], frozenset[str]]:
+    """Every key that an event of the ledger or of an actor names, and every actor it grants a role; believed or not.
 
     A keyid is the hash of its key, so this list needs no trust: a false one only holds keys that nothing was signed
     with, and a signature under a key it lacks is checked by the process that judges.
     """
     keys: dict[str, PublicKey] = {}
+    bounded: set[str] = set()
     for stream in (f"ledger:{ledgerid}", *log.authority_streams()):
         for row in log.stream_rows(stream, 0, size):
+            if row.entry.type == RoleGranted.TOPIC:
+                bounded.add(stream.removeprefix("actor:"))
             try:
                 data = parse_payload(row.payload or b"").data
                 for text in _keys_in(data):
@@ -279,4 +286,4 @@ def collect_keys(log: AuditReader, ledgerid: str, size: int) -> dict[str, Public
                     keys[key.keyid] = key
             except (InputError, TypeError):  # it is void, and said to be where it stands
                 continue
-    return keys
+    return keys, frozenset(bounded)

@@ -203,6 +203,9 @@ class LogReader(Protocol):
     def authority_rows(self, start: int, stop: int) -> Sequence[Row]:
         """Rows of all streams of actors with ``start`` <= index < ``stop``, in order."""
 
+    def actor_rows(self, actor: str, start: int, stop: int, limit: int) -> Sequence[Row]:
+        """At most ``limit`` rows of one author with ``start`` <= index < ``stop``, in order; walks over the others."""
+
     def leaf_hashes(self, start: int, stop: int) -> Sequence[bytes]:
         """Leaf hashes of indexes in [start, stop)."""
 

@@ -15,6 +15,7 @@ from ledger.domain.states import ActorState
 from ledger.errors import InputError
 from ledger.events import Category
 from ledger.events.actors import ActorEnrolled, KeyEnrolled
+from ledger.events.keyring import KeyRotated, RoleGranted
 from ledger.keys import parse_public_key
 from ledger.merkle import CompactRange, peaks_of
 from ledger.replay import Judged, judge_row
@@ -84,6 +85,7 @@ class StoreWorld:
         # Every row with an index in [from, to) was followed: a fold that is complete to the first is so to the second.
         self._followed = (head.size, head.size)
         self._holders: dict[str, tuple[int, str]] = {}  # key id: (index of its first valid enrolment, actor)
+        self._admins: dict[str, int] = {}  # actor: index of the entry that first made it an admin
         self._holders_to = 0
 
     def refresh(self) -> int:
@@ -101,6 +103,7 @@ class StoreWorld:
         self._folds.clear()
         self._judged.clear()
         self._holders.clear()
+        self._admins.clear()
         self._holders_to = 0
         self._followed = (self.size, self.size)
 
@@ -125,7 +128,7 @@ class StoreWorld:
         fold = self._folds.get(event.stream)
         if fold is not None and fold.fetched >= self._followed[0]:
             self._drain(fold, event.stream, index)
-            fold.apply(event if event.index == index else replace(event, index=index))
+            fold.apply(replace(event, index=index, recorded_at=recorded_at))
             fold.revisions.append((index, revision))
             fold.fetched = index + 1
         self._followed = (self._followed[0], index + 1)
@@ -191,19 +194,34 @@ class StoreWorld:
 
     def key_holder_before(self, keyid: str, index: int) -> str | None:
         """Actor for whom a key was enrolled before ``index``."""
-        if self._holders_to < index:
-            for row in self._log.authority_rows(self._holders_to, index):
-                self._holders_to = row.entry.index  # judging this row asks for what was enrolled before it
-                self._note_holder(self.judge_row(row))
-            self._holders_to = index
+        self._read_authority(index)
         enrolled, actor = self._holders.get(keyid, (index, None))
         return actor if enrolled < index else None
 
-    def _note_holder(self, judged: Judged) -> None:
+    def admins_before(self, index: int) -> frozenset[str]:
+        """Actors who had the role admin at some time before ``index``."""
+        self._read_authority(index)
+        return frozenset(actor for actor, since in self._admins.items() if since < index)
+
+    def _read_authority(self, index: int) -> None:
+        if self._holders_to < index:
+            for row in self._log.authority_rows(self._holders_to, index):
+                self._holders_to = row.entry.index  # judging this row asks for what was enrolled before it
+                self._note_authority(self.judge_row(row))
+            self._holders_to = index
+
+    def _note_authority(self, judged: Judged) -> None:
         event = judged.event
-        if event is None or judged.verdict.kind != "valid" or not isinstance(event.body, ActorEnrolled | KeyEnrolled):
+        if event is None or judged.verdict.kind != "valid":
             return
-        self._holders.setdefault(parse_public_key(event.body.key).keyid, (event.index, event.subject.name))
+        actor, body = event.subject.name, event.body
+        if isinstance(body, ActorEnrolled | KeyEnrolled | KeyRotated):
+            self._holders.setdefault(parse_public_key(body.key).keyid, (event.index, actor))
+        made_admin = (isinstance(body, ActorEnrolled) and "admin" in body.roles) or (
+            isinstance(body, RoleGranted) and body.role == "admin"
+        )
+        if made_admin:
+            self._admins.setdefault(actor, event.index)
 
     def leaf_hash(self, index: int) -> bytes | None:
         """Leaf hash of an entry as stored."""
@@ -262,6 +280,12 @@ class WorldAt:
             if isinstance(state, ActorState) and keyid in state.keys:
                 return state.actor
         return self._store.key_holder_before(keyid, self._base)
+
+    def admins(self) -> frozenset[str]:
+        """See `World.admins`."""
+        states = [self._state(stream) for stream in [*self._states, *self._ahead] if stream.startswith("actor:")]
+        ahead = {state.actor for state in states if isinstance(state, ActorState) and state.is_admin}
+        return self._store.admins_before(self._base) | ahead
 
     def leaf_hash(self, index: int) -> bytes | None:
         """See `World.leaf_hash`."""

@@ -38,8 +38,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_our_packages_and_nothing_else(wheel: Path):
     names = zipfile.ZipFile(wheel).namelist()
     top = {name.partition("/")[0] for name in names}
-    assert {name for name in top if not name.endswith(".dist-info")} == {"muniment", "ledger", "projections", "cli"}
-    for package in ("muniment", "ledger", "projections", "cli"):
+    assert {name for name in top if not name.endswith(".dist-info")} == {
+        "muniment",
+        "ledger",
+        "projections",
+        "witness",
+        "cli",
+    }
+    for package in ("muniment", "ledger", "projections", "witness", "cli"):
         assert f"{package}/py.typed" in names
     assert not [name for name in names if "test" in name or name.endswith((".pem", ".db"))]
 

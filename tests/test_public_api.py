@@ -16,10 +16,11 @@ import cli
 import ledger
 import muniment
 import projections
+import witness
 
 
 def modules() -> Iterator[str]:
-    for package in (ledger, projections, cli):
+    for package in (ledger, projections, witness, cli):
         yield package.__name__
         for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
             yield found.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ledger.domain.evolution import evolve
 from ledger.domain.judge import Verdict, judge, signing_keys
 from ledger.domain.recorded import RecordedEvent, make_event
+from ledger.domain.signed import Signed, signed_of
 from ledger.domain.states import (
     ActorState,
     DatasetState,
@@ -16,6 +17,7 @@ from ledger.domain.states import (
     State,
     VersionState,
 )
+from ledger.domain.suspicion import Suspicion, first_doubt, suspicion
 from ledger.domain.world import MemoryWorld, World
 
 __all__ = [
@@ -28,12 +30,17 @@ __all__ = [
     "ModelState",
     "RecordedEvent",
     "RunState",
+    "Signed",
     "State",
+    "Suspicion",
     "Verdict",
     "VersionState",
     "World",
     "evolve",
+    "first_doubt",
     "judge",
     "make_event",
+    "signed_of",
     "signing_keys",
+    "suspicion",
 ]

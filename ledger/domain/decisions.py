@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ledger.domain.recorded import RecordedEvent
-from ledger.domain.states import VersionState
+from ledger.domain.signed import Signed
+from ledger.domain.states import DeploymentState, VersionState
+from ledger.domain.suspicion import Suspicion, suspicion
 from ledger.domain.world import World, actor_of, deployment_of, ledger_of, model_of, run_of
 from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
 from ledger.events.approvals import ApprovalGranted, ApprovalRejected, ApprovalRequested
@@ -26,6 +28,7 @@ __all__ = [
     "check_decision",
     "check_evidence",
     "check_identity",
+    "deployment_doubt",
     "independent",
     "makers_of",
     "marks_of",
@@ -49,13 +52,16 @@ def rule_for(world: World, environment: str, tier: str) -> Rule:
 
 
 def persons_behind(world: World, actors: Iterable[str]) -> frozenset[str] | None:
-    """The persons behind actors, or None when one of them cannot be resolved."""
-    persons = set()
+    """The persons behind actors, or None when one of them cannot be resolved.
+
+    Whoever answers or ever answered for a service stands behind all that it did.
+    """
+    persons: set[str] = set()
     for actor in actors:
         state = actor_of(world, actor)
         if state is None or state.person is None:
             return None
-        persons.add(state.person)
+        persons |= state.persons
     return frozenset(persons)
 
 
@@ -68,7 +74,17 @@ def _version(world: World, name: str) -> tuple[Name, VersionState]:
         raise PolicyError(
             f"{name} is not registered in this ledger", hint=f"Register it first: muniment record version {name} …"
         )
-    return subject, model.versions[subject.version]
+    version = model.versions[subject.version]
+    _refuse_doubt(suspicion(world, version.signed), f"the registration of {name}")
+    return subject, version
+
+
+def _refuse_doubt(doubt: Suspicion | None, what: str) -> None:
+    if doubt is not None:
+        raise PolicyError(
+            f"{what} counts no more: {doubt.text}",
+            hint=f"If it is genuine: muniment entry reaffirm {doubt.index} --reason …",
+        )
 
 
 def _same_digest(version: VersionState, name: str, digest: str) -> None:
@@ -93,6 +109,20 @@ def passed_evaluation(version: VersionState) -> bool:
     return version.passed is not None and all(e.verdict != "fail" for e in version.evaluations)
 
 
+def _evaluation_doubt(world: World, version: VersionState) -> Suspicion | None:
+    """Why what is known of a version's evaluations cannot be relied on.
+
+    A suspect evaluation has taken the place of what was said before, so nothing is known until somebody measures again.
+    """
+    entries = [evaluation.signed for evaluation in version.evaluations]
+    entries += [] if version.passed is None else [version.passed]
+    return _first_doubt(world, entries)
+
+
+def _first_doubt(world: World, entries: Iterable[Signed]) -> Suspicion | None:
+    return next((doubt for doubt in (suspicion(world, signed) for signed in entries) if doubt is not None), None)
+
+
 def independent(world: World, approvers: Iterable[str], makers: Iterable[str] | None) -> bool | None:
     """Whether no person stands on both sides; None when a person cannot be resolved."""
     approving = persons_behind(world, approvers)
@@ -113,6 +143,7 @@ def _check_decided(world: World, event: RecordedEvent, body: ApprovalGranted | A
     if (request.environment, request.digest) != (body.environment, body.digest):
         raise PolicyError("the decision names another environment or digest than the request it answers")
     _same_digest(version, name, body.digest)
+    _refuse_doubt(suspicion(world, request.signed), f"the request {body.request}")
     if isinstance(body, ApprovalRejected):
         return
     rule = rule_for(world, body.environment, version.tier)
@@ -134,20 +165,28 @@ def _check_decided(world: World, event: RecordedEvent, body: ApprovalGranted | A
             f"{name} has no standing passed evaluation, and {body.environment} at tier {version.tier} asks for one",
             hint=f"Record it: muniment record evaluation {name} --metric auc=… --verdict pass",
         )
+    if rule.evaluation:
+        _refuse_doubt(_evaluation_doubt(world, version), f"an evaluation of {name}")
     if any(approval.request == body.request and approval.actor == event.actor for approval in version.approvals):
         raise ConflictError(f"{event.actor!r} has already approved request {body.request}")
 
 
 def approvals_for(world: World, version: VersionState, environment: str, digest: str) -> frozenset[str]:
-    """Distinct persons who signed an approval of ``digest`` for ``environment`` that stands and is independent."""
+    """Distinct persons who signed an approval of ``digest`` for ``environment`` that stands and is independent.
+
+    What is suspect does not count, nor what answers a suspect request.
+    """
     persons: set[str] = set()
     for approval in version.approvals:
         request = version.requests.get(approval.request)
         if (approval.environment, approval.digest) != (environment, digest) or request is None or request.rejected:
             continue
+        if _first_doubt(world, [approval.signed, request.signed]) is not None:
+            continue
         # Judged again: since the approval, more may be known of who made the version.
         if independent(world, approval.actors, makers_of(world, version, request.actors)):
-            persons |= persons_behind(world, [approval.actor]) or frozenset()
+            state = actor_of(world, approval.actor)
+            persons |= {state.person} if state is not None and state.person is not None else set()
     return frozenset(persons)
 
 
@@ -156,6 +195,8 @@ def _check_authorised(world: World, event: RecordedEvent, body: DeploymentAuthor
     _same_digest(version, body.model, body.digest)
     environment = event.subject.namespace or ""
     rule = rule_for(world, environment, version.tier)
+    if rule.approvals and rule.evaluation:
+        _refuse_doubt(_evaluation_doubt(world, version), f"an evaluation of {body.model}")
     have = len(approvals_for(world, version, environment, body.digest))
     if have < rule.approvals:
         raise PolicyError(
@@ -243,16 +284,67 @@ def _same_registration(event: RecordedEvent, registered: VersionState, body: Ver
 
 
 def _covered(world: World, event: RecordedEvent, body: DeploymentCompleted) -> bool:
+    environment = event.subject.namespace or ""
     try:
         _, version = _version(world, body.model)
-        needs = rule_for(world, event.subject.namespace or "", version.tier).authorisation
+        rule = rule_for(world, environment, version.tier)
     except (PolicyError, InputError):
-        return False  # what is not registered, or not ruled, is not covered
-    if not needs:
+        return False  # what is not registered, not in good standing, or not ruled, is not covered
+    if not rule.authorisation:
         return version.digest == body.digest
-    deployment = deployment_of(world, event.stream)
+    return _authorised(world, deployment_of(world, event.stream), version, body, (environment, rule))
+
+
+def _authorised(
+    world: World, deployment: DeploymentState | None, version: VersionState, body: DeploymentCompleted,
+    place: tuple[str, Rule],
+) -> bool:  # fmt: skip
+    """Whether an authorisation covers what went live, and nothing that it rested on has become suspect since."""
     given = None if deployment is None else deployment.authorisation
-    return given is not None and (given.model, given.digest) == (body.model, body.digest)
+    if given is None or (given.model, given.digest) != (body.model, body.digest):
+        return False
+    return _foundation_doubt(world, version, body.digest, place) is None and suspicion(world, given.signed) is None
+
+
+def _foundation_doubt(
+    world: World, version: VersionState, digest: str, place: tuple[str, Rule]
+) -> Suspicion | None:  # fmt: skip
+    """Why what an authorisation needed does not stand any more."""
+    environment, rule = place
+    if rule.approvals == 0:
+        return None
+    asked = [r.signed for r in version.requests.values() if r.environment == environment]
+    approvals = [a.signed for a in version.approvals if (a.environment, a.digest) == (environment, digest)]
+    doubt = _first_doubt(world, [*asked, *approvals])
+    if doubt is not None and len(approvals_for(world, version, environment, digest)) < rule.approvals:
+        return doubt
+    return _evaluation_doubt(world, version) if rule.evaluation else None
+
+
+def deployment_doubt(world: World, deployment: str, model: str, digest: str) -> Suspicion | None:
+    """Why what is live in a deployment rests on something suspect, None when it does not.
+
+    Args:
+        world: the world of whoever asks.
+        deployment: ``deployment:<environment>/<service>``.
+        model: the version that is live there.
+        digest: its digest.
+    """
+    subject, environment = parse_name(model), parse_name(deployment).namespace or ""
+    found = model_of(world, stream_of(model))
+    version = None if found is None else found.versions.get(subject.version or "")
+    if version is None:
+        return None
+    given = deployment_of(world, deployment)
+    signed = None if given is None else given.authorisation
+    doubt = suspicion(world, version.signed)
+    if signed is not None and (signed.model, signed.digest) == (model, digest):
+        doubt = doubt or suspicion(world, signed.signed)
+    try:
+        rule = rule_for(world, environment, version.tier)
+    except PolicyError:
+        return doubt
+    return doubt or (_foundation_doubt(world, version, digest, (environment, rule)) if rule.authorisation else None)
 
 
 def marks_of(world: World, event: RecordedEvent) -> tuple[str, ...]:

@@ -1,20 +1,35 @@
-"""How actors and keys come and go."""
+"""How actors and their first keys come, and how actors, keys and responsible persons go."""
 
 from __future__ import annotations
 
+from ledger.domain.actors import FOREVER
 from ledger.domain.recorded import RecordedEvent
 from ledger.domain.roles import check_admin
-from ledger.domain.signing import ROOT_ACTOR
+from ledger.domain.signed import ROOT_ACTOR
 from ledger.domain.states import ActorState
+from ledger.domain.suspicion import suspicion
 from ledger.domain.world import World, actor_of, ledger_of
 from ledger.errors import ConflictError, InputError, NotAllowedError
-from ledger.events.actors import ActorEnrolled, ActorRevoked, KeyEnrolled, KeyRevoked
+from ledger.events.actors import ActorEnrolled
+from ledger.events.keyring import ActorOffboarded, ActorResponsibleChanged
 from ledger.keys import parse_public_key
 
-__all__ = ["check_actor_event"]
+__all__ = [
+    "check_enrolment",
+    "check_new_key",
+    "check_offboarding",
+    "check_responsible",
+    "check_taking",
+    "known_actor",
+]
 
 
-def _check_new_key(world: World, event: RecordedEvent, text: str) -> None:
+def check_new_key(world: World, text: str) -> None:
+    """Refuse a key that is or ever was in use.
+
+    Raises:
+        ConflictError: it is somebody's.
+    """
     key = parse_public_key(text)
     holder = world.key_holder(key.keyid)
     ledger = ledger_of(world)
@@ -24,7 +39,8 @@ def _check_new_key(world: World, event: RecordedEvent, text: str) -> None:
         raise ConflictError("a root key cannot be an actor's key too")
 
 
-def _check_enrolment(world: World, event: RecordedEvent, body: ActorEnrolled) -> None:
+def check_enrolment(world: World, event: RecordedEvent, body: ActorEnrolled) -> int:
+    """Check that an actor may be enrolled; returns as `roles.check_roles`."""
     name = event.subject.name
     if name == ROOT_ACTOR:
         raise InputError("'root' names the root keys and cannot be an actor")
@@ -41,8 +57,9 @@ def _check_enrolment(world: World, event: RecordedEvent, body: ActorEnrolled) ->
         _check_person(world, person)
     if "admin" in body.roles and event.actor != ROOT_ACTOR:
         raise NotAllowedError("only the root keys may enrol an admin", hint="Sign with them: --as root.")
-    check_admin(world, event, person, is_person=body.kind == "person")
-    _check_new_key(world, event, body.key)
+    until = check_admin(world, event, person, is_person=body.kind == "person")
+    check_new_key(world, body.key)
+    return until
 
 
 def _check_person(world: World, person: str) -> None:
@@ -52,46 +69,69 @@ def _check_person(world: World, person: str) -> None:
         raise InputError(
             f"{person!r} is not enrolled as a person of its own", hint="`muniment actor list` shows persons."
         )
+    doubt = suspicion(world, state.signed)
+    if doubt is not None:
+        raise InputError(f"{person!r} is not in good standing: {doubt.text}")
 
 
-def _known_actor(world: World, event: RecordedEvent) -> ActorState:
-    actor = actor_of(world, event.subject.name)
+def known_actor(world: World, event: RecordedEvent, *, present: bool = True) -> ActorState:
+    """The actor an event is about.
+
+    Raises:
+        ConflictError: it is not enrolled, or has gone although it should be ``present``.
+    """
+    actor = None if event.subject.namespace is not None else actor_of(world, event.subject.name)
     if actor is None:
         raise ConflictError(f"the actor {event.subject.name!r} is not enrolled")
+    if present and actor.revoked is not None:
+        raise ConflictError(f"the actor {actor.actor!r} is already revoked")
     return actor
 
 
-def _check_revocation(world: World, event: RecordedEvent, keyid: str | None) -> None:
-    actor = _known_actor(world, event)
-    if keyid is not None and keyid not in actor.keys:
-        raise InputError(f"{actor.actor!r} has no key {keyid[:16]}…")
-    if keyid is not None and actor.keys[keyid].revoked is not None:
-        raise ConflictError(f"the key {keyid[:16]}… is already revoked")
-    if actor.revoked is not None:
-        raise ConflictError(f"the actor {actor.actor!r} is already revoked")
-    if event.actor == actor.actor:  # giving up one's own key is always allowed
-        return
-    check_admin(world, event, None, is_person=False)
-    if "admin" in actor.roles and event.actor != ROOT_ACTOR:
-        raise NotAllowedError("only the root keys may revoke an admin", hint="Sign with them: --as root.")
+def check_taking(world: World, event: RecordedEvent, actor: ActorState) -> int:
+    """Who may take something from an actor: itself, an admin, and from an admin only the root keys.
 
-
-def check_actor_event(world: World, event: RecordedEvent) -> None:
-    """Check events about actors and their keys.
-
-    Raises:
-        LedgerError: of the class that fits: not allowed, conflict or malformed.
+    Returns:
+        As `roles.check_roles`.
     """
-    match event.body:
-        case ActorEnrolled() as body:
-            _check_enrolment(world, event, body)
-        case KeyEnrolled() as body:
-            actor = _known_actor(world, event)
-            if "admin" in actor.roles and event.actor != ROOT_ACTOR:
-                raise NotAllowedError("only the root keys may enrol an admin's key", hint="Sign with them: --as root.")
-            check_admin(world, event, actor.person, is_person=actor.kind == "person")
-            _check_new_key(world, event, body.key)
-        case KeyRevoked() as body:
-            _check_revocation(world, event, body.keyid)
-        case ActorRevoked():
-            _check_revocation(world, event, None)
+    if event.actor == actor.actor:  # giving up one's own is always allowed
+        return FOREVER
+    until = check_admin(world, event, None, is_person=False)
+    if actor.is_admin and event.actor != ROOT_ACTOR:
+        raise NotAllowedError("only the root keys may take from an admin", hint="Sign with them: --as root.")
+    return until
+
+
+def check_responsible(world: World, event: RecordedEvent, body: ActorResponsibleChanged) -> int:
+    """Check that another person may answer for a service; returns as `roles.check_roles`."""
+    actor = known_actor(world, event)
+    if actor.kind != "service":
+        raise InputError(f"{actor.actor!r} is a person, and answers for itself")
+    if body.responsible == actor.person:
+        raise ConflictError(f"{body.responsible!r} answers for {actor.actor!r} already")
+    _check_person(world, body.responsible)
+    if actor.is_admin and event.actor != ROOT_ACTOR:
+        raise NotAllowedError("only the root keys may say who answers for an admin", hint="Sign with them: --as root.")
+    return check_admin(world, event, None, is_person=False)
+
+
+def check_offboarding(world: World, event: RecordedEvent, body: ActorOffboarded) -> int:
+    """Check that an actor may be made to leave; returns as `roles.check_roles`."""
+    actor = known_actor(world, event)
+    if actor.is_admin and event.actor != ROOT_ACTOR:
+        raise NotAllowedError("only the root keys may offboard an admin", hint="Sign with them: --as root.")
+    until = check_admin(world, event, actor.person, is_person=actor.kind == "person")
+    if body.successor is None:
+        return until
+    successor = actor_of(world, body.successor)
+    if successor is None or successor.revoked is not None or successor.actor == actor.actor:
+        raise InputError(
+            f"{body.successor!r} cannot succeed {actor.actor!r}: it is not enrolled, has left, or is the same actor",
+            hint="`muniment actor list` shows who there is.",
+        )
+    if actor.kind == "person" and (successor.kind != "person" or successor.person == actor.person):
+        raise InputError(f"{body.successor!r} cannot succeed {actor.actor!r}: another person must")
+    doubt = suspicion(world, successor.signed)
+    if doubt is not None:
+        raise InputError(f"{body.successor!r} is not in good standing: {doubt.text}")
+    return until

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from types import MappingProxyType
 
+from ledger.checkpoint import parse_vkey
 from ledger.domain.actors import evolve_actor, with_item
 from ledger.domain.recorded import RecordedEvent
+from ledger.domain.signed import signed_of
 from ledger.domain.states import (
     Approval,
     ApprovalRequest,
@@ -31,9 +33,10 @@ from ledger.events.deployments import (
 )
 from ledger.events.evaluations import EvaluationCompleted
 from ledger.events.incidents import IncidentClosed, IncidentOpened
-from ledger.events.ledgers import EntryAcknowledged, LedgerCreated
+from ledger.events.ledgers import CheckpointKeyChanged, EntryAcknowledged, LedgerCreated, RootsChanged
 from ledger.events.models import VersionRegistered
 from ledger.events.runs import RunCompleted, RunFailed, RunStarted
+from ledger.identity import LogKey
 from ledger.keys import parse_public_key
 
 __all__ = ["evolve"]
@@ -52,6 +55,13 @@ def _evolve_ledger(state: LedgerState | None, event: RecordedEvent) -> LedgerSta
             return LedgerState(body.ledgerid, body.origin, body.vkey, roots, body.threshold, body.rules)
         case EntryAcknowledged(index=index) if state is not None:
             return replace(state, acknowledged=state.acknowledged | {index})
+        case RootsChanged() as body if state is not None:
+            keys = tuple(parse_public_key(text) for text in body.roots)
+            former = state.former_roots | {key.keyid for key in state.roots if key not in keys}
+            return replace(state, roots=keys, threshold=body.threshold, former_roots=former)
+        case CheckpointKeyChanged() as body if state is not None:
+            change = LogKey(parse_vkey(body.vkey), event.index + 1, body.dual)
+            return replace(state, changes=(*state.changes, change))
     return state
 
 
@@ -81,16 +91,16 @@ def _evolve_version(version: VersionState, event: RecordedEvent) -> VersionState
         case EvaluationCompleted() as body:
             # An evaluation of other bytes says nothing about this version.
             if body.digest in (None, version.digest):
-                found = Evaluation(event.index, body.suite or "", body.verdict)
+                found = Evaluation(signed_of(event), body.suite or "", body.verdict)
                 others = (known for known in version.evaluations if known.suite != found.suite)
-                passed = event.index if found.verdict == "pass" else version.passed
+                passed = found.signed if found.verdict == "pass" else version.passed
                 return replace(version, evaluations=(*others, found), passed=passed)
         case ApprovalRequested() as body:
-            request = ApprovalRequest(payload.id, event.index, body.environment, body.digest, _actors(event))
+            request = ApprovalRequest(payload.id, signed_of(event), body.environment, body.digest, _actors(event))
             return replace(version, requests=with_item(version.requests, payload.id, request))
         case ApprovalGranted() as body:
             approval = Approval(
-                payload.id, event.index, body.request, body.environment, body.digest, event.actor, _actors(event)
+                payload.id, signed_of(event), body.request, body.environment, body.digest, _actors(event)
             )
             return replace(version, approvals=(*version.approvals, approval))
         case ApprovalRejected() as body:
@@ -106,7 +116,7 @@ def _evolve_model(state: ModelState | None, event: RecordedEvent) -> ModelState 
         if name in versions:  # the same bytes registered again, for example by a retried job
             return state
         body = event.body
-        version = VersionState(body.digest, body.owner, body.tier, body.run, event.index, _actors(event))
+        version = VersionState(body.digest, body.owner, body.tier, body.run, signed_of(event), _actors(event))
         return ModelState(with_item(versions, name, version))
     if name not in versions:
         return state
@@ -117,9 +127,11 @@ def _evolve_deployment(state: DeploymentState | None, event: RecordedEvent) -> D
     state = state or DeploymentState()
     match event.body:
         case DeploymentAuthorised() as body:
-            return replace(state, authorisation=Authorisation(event.payload.id, event.index, body.model, body.digest))
+            return replace(
+                state, authorisation=Authorisation(event.payload.id, signed_of(event), body.model, body.digest)
+            )
         case RollbackAuthorised() as body:
-            return replace(state, rollback=Authorisation(event.payload.id, event.index, body.model, body.digest))
+            return replace(state, rollback=Authorisation(event.payload.id, signed_of(event), body.model, body.digest))
         case DeploymentCompleted() as body:
             live = (body.model, body.digest)
             return replace(state, live=live, ever_live=state.ever_live | {live})

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ledger.domain.actors import FOREVER
 from ledger.domain.authority import check_authority_event
 from ledger.domain.decisions import check_decision, check_evidence, check_identity
 from ledger.domain.recorded import RecordedEvent
-from ledger.domain.roles import check_roles
+from ledger.domain.roles import check_answered, check_roles
 from ledger.domain.signing import signing_keys
 from ledger.domain.world import World, actor_of
 from ledger.errors import AuthenticationError, InputError, LedgerError
@@ -33,12 +34,15 @@ class Verdict:
         marks: what is remarkable about a valid event (`decisions.marks_of`), for example ``unauthorised``;
             filled in by replay, since append need not know it.
         keys: what its signatures must verify under (`signing_keys`); none when it is void.
+        until: time before which a valid event must be recorded to be valid, because the role it rests on ends then;
+            microseconds since the Unix epoch.
     """
 
     kind: Literal["valid", "void", "opaque"]
     error: LedgerError | None = None
     marks: tuple[str, ...] = ()
     keys: Mapping[str, PublicKey] = field(default_factory=dict, compare=False)
+    until: int = field(default=FOREVER, compare=False)
 
     @property
     def fault(self) -> str:
@@ -104,13 +108,15 @@ def judge(world: World, event: RecordedEvent) -> Verdict:
         if event.kind is None:
             return Verdict("opaque", keys=keys)
         _check_subject(event)
-        check_roles(world, event)
+        until = check_roles(world, event)
         _check_principal(world, event)
-        check_authority_event(world, event)
+        check_answered(world, event)
+        if event.kind.category is Category.AUTHORITY:
+            until = min(until, check_authority_event(world, event))
         check_identity(world, event)
         if event.kind.category is Category.DECISION:
             check_evidence(world, event)
             check_decision(world, event)
     except LedgerError as error:
         return Verdict("void", error)
-    return Verdict("valid", keys=keys)
+    return Verdict("valid", keys=keys, until=until)

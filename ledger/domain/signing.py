@@ -4,25 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ledger.checkpoint import parse_vkey
+from ledger.domain.actors import ActorState
 from ledger.domain.recorded import RecordedEvent
+from ledger.domain.signed import ROOT_ACTOR
+from ledger.domain.suspicion import key_suspicion, suspicion
 from ledger.domain.world import World, actor_of, ledger_of
 from ledger.errors import AuthenticationError
 from ledger.events.actors import ActorEnrolled, KeyEnrolled
-from ledger.events.ledgers import LedgerCreated
+from ledger.events.keyring import KeyRotated
+from ledger.events.ledgers import CheckpointKeyChanged, LedgerCreated, RootsChanged
 from ledger.keys import PublicKey, parse_public_key
 
 __all__ = ["ROOT_ACTOR", "signing_keys"]
 
-#: The source of events signed by the root keys themselves.
-ROOT_ACTOR = "root"
 
-
-def _possession_key(event: RecordedEvent) -> dict[str, PublicKey]:
-    """The key an event enrols: it signs too, to prove possession (design §6)."""
-    if isinstance(event.body, ActorEnrolled | KeyEnrolled):
-        key = parse_public_key(event.body.key)
-        return {key.keyid: key}
-    return {}
+def _possession_keys(world: World, event: RecordedEvent) -> dict[str, PublicKey]:
+    """The keys an event brings: they sign too, to prove possession (design §6)."""
+    match event.body:
+        case ActorEnrolled(key=text) | KeyEnrolled(key=text) | KeyRotated(key=text):
+            keys = [parse_public_key(text)]
+        case RootsChanged(roots=roots):
+            ledger = ledger_of(world)
+            held = () if ledger is None else ledger.roots
+            keys = [key for key in map(parse_public_key, roots) if key not in held]
+        case CheckpointKeyChanged(vkey=text):
+            keys = [parse_vkey(text).public_key]
+        case _:
+            keys = []
+    return {key.keyid: key for key in keys}
 
 
 def _root_keys(world: World, event: RecordedEvent) -> tuple[dict[str, PublicKey], int]:
@@ -44,12 +54,34 @@ def _actor_keys(world: World, event: RecordedEvent) -> dict[str, PublicKey]:
         )
     if actor.revoked is not None and event.index >= actor.revoked:
         raise AuthenticationError(f"the actor {event.actor!r} was revoked at index {actor.revoked}")
-    return {keyid: state.key for keyid, state in actor.keys.items() if state.valid_at(event.index)}
+    doubt = suspicion(world, actor.signed)
+    if doubt is not None:
+        raise AuthenticationError(
+            f"the enrolment of {event.actor!r} counts no more: {doubt.text}",
+            hint="An admin looks at it: muniment entry reaffirm …, or enrols the actor anew.",
+        )
+    valid = {keyid: held.key for keyid, held in actor.keys.items() if held.valid_at(event.index)}
+    return {keyid: key for keyid, key in valid.items() if keyid not in event.keys or _in_order(world, actor, keyid)}
+
+
+def _in_order(world: World, actor: ActorState, keyid: str) -> bool:
+    return key_suspicion(world, actor, keyid) is None
 
 
 def _explain_unknown(world: World, event: RecordedEvent, keyid: str) -> AuthenticationError:
     actor = actor_of(world, event.actor)
     state = None if actor is None else actor.keys.get(keyid)
+    if actor is not None and state is not None and state.valid_at(event.index):
+        doubt = key_suspicion(world, actor, keyid)
+        return AuthenticationError(
+            f"the key {keyid[:16]}… of {event.actor!r} counts no more: {'' if doubt is None else doubt.text}",
+            hint="Sign with another key, or have that entry looked at: muniment entry reaffirm …",
+        )
+    if state is not None and state.until is not None and state.until == state.ends:
+        return AuthenticationError(
+            f"the key {keyid[:16]}… of {event.actor!r} was rotated and may sign until index {state.until}",
+            hint="Sign with the new key; `muniment key list` shows both.",
+        )
     if state is not None and state.revoked is not None:
         return AuthenticationError(
             f"the key {keyid[:16]}… of {event.actor!r} was revoked at index {state.revoked}",
@@ -74,7 +106,7 @@ def signing_keys(world: World, event: RecordedEvent) -> Mapping[str, PublicKey]:
     Raises:
         AuthenticationError: a key is unknown, revoked or another actor's, or signatures are missing.
     """
-    possession = _possession_key(event)
+    possession = _possession_keys(world, event)
     if event.actor == ROOT_ACTOR:
         own, threshold = _root_keys(world, event)
     else:
@@ -89,5 +121,6 @@ def signing_keys(world: World, event: RecordedEvent) -> Mapping[str, PublicKey]:
             f"{len(signed & own.keys())}"
         )
     if not possession.keys() <= signed:
-        raise AuthenticationError("the key being enrolled must sign its own enrolment (proof of possession)")
+        missing = min(possession.keys() - signed)
+        raise AuthenticationError(f"the new key {missing[:16]}… must sign too (proof of possession)")
     return {keyid: (own | possession)[keyid] for keyid in event.keys}

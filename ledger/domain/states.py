@@ -8,8 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from ledger.domain.actors import ActorState, KeyState
+from ledger.checkpoint import parse_vkey
+from ledger.domain.actors import ActorState, KeyState, RoleGrant
+from ledger.domain.signed import Signed
 from ledger.events.ledgers import RuleSet
+from ledger.identity import LogKey, LogKeys
 from ledger.keys import PublicKey
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
     "KeyState",
     "LedgerState",
     "ModelState",
+    "RoleGrant",
     "RunState",
     "State",
     "VersionState",
@@ -36,7 +40,15 @@ def _no_requests() -> MappingProxyType[str, ApprovalRequest]:
 
 @dataclass(frozen=True, slots=True)
 class LedgerState:
-    """The ledger's own stream."""
+    """The ledger's own stream.
+
+    Attributes:
+        vkey: verifier key of the checkpoints that entry 0 names.
+        roots: root keys in force.
+        threshold: how many of them a root event needs.
+        former_roots: key ids of root keys that were replaced.
+        changes: later keys of the checkpoints.
+    """
 
     ledgerid: str
     origin: str
@@ -45,6 +57,13 @@ class LedgerState:
     threshold: int
     rules: RuleSet
     acknowledged: frozenset[int] = frozenset()
+    former_roots: frozenset[str] = frozenset()
+    changes: tuple[LogKey, ...] = ()
+
+    @property
+    def log_keys(self) -> LogKeys:
+        """All keys of the checkpoints."""
+        return LogKeys((LogKey(parse_vkey(self.vkey)), *self.changes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,36 +83,55 @@ class RunState:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRequest:
-    """A pending or decided request for approval."""
+    """A pending or decided request for approval; ``signed`` is its entry."""
 
     id: str
-    index: int
+    signed: Signed
     environment: str
     digest: str
     actors: frozenset[str]
     rejected: bool = False
 
+    @property
+    def index(self) -> int:
+        """Leaf index of its entry."""
+        return self.signed.index
+
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """One granted approval; ``actor`` signed it, ``actors`` are all who stand behind it."""
+    """One granted approval; ``signed`` is its entry, ``actors`` are all who stand behind it."""
 
     id: str
-    index: int
+    signed: Signed
     request: str
     environment: str
     digest: str
-    actor: str
     actors: frozenset[str]
+
+    @property
+    def index(self) -> int:
+        """Leaf index of its entry."""
+        return self.signed.index
+
+    @property
+    def actor(self) -> str:
+        """Who signed it."""
+        return self.signed.actor
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """One evaluation of a version: where it stands, of which suite, and what it concluded."""
 
-    index: int
+    signed: Signed
     suite: str
     verdict: str
+
+    @property
+    def index(self) -> int:
+        """Leaf index of its entry."""
+        return self.signed.index
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +140,25 @@ class VersionState:
 
     Attributes:
         evaluations: the last evaluation of each suite, oldest first; what was said before no longer stands.
-        passed: index of the last evaluation that passed, None when none ever did.
+        signed: the entry that registered it.
+        passed: the entry of the last evaluation that passed, None when none ever did.
     """
 
     digest: str
     owner: str
     tier: str
     run: str | None
-    index: int
+    signed: Signed
     authors: frozenset[str]
     evaluations: tuple[Evaluation, ...] = ()
-    passed: int | None = None
+    passed: Signed | None = None
     requests: MappingProxyType[str, ApprovalRequest] = field(default_factory=_no_requests)
     approvals: tuple[Approval, ...] = ()
+
+    @property
+    def index(self) -> int:
+        """Leaf index of its registration."""
+        return self.signed.index
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +170,10 @@ class ModelState:
 
 @dataclass(frozen=True, slots=True)
 class Authorisation:
-    """An authorisation to deploy or to roll back."""
+    """An authorisation to deploy or to roll back; ``signed`` is its entry."""
 
     id: str
-    index: int
+    signed: Signed
     model: str
     digest: str
 

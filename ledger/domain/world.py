@@ -22,6 +22,9 @@ class World(Protocol):
     def key_holder(self, keyid: str) -> str | None:
         """Actor a key was ever enrolled for, or None."""
 
+    def admins(self) -> frozenset[str]:
+        """Actors who ever had the role admin."""
+
     def leaf_hash(self, index: int) -> bytes | None:
         """Leaf hash (32 bytes) of an earlier entry, or None when there is none."""
 
@@ -77,6 +80,7 @@ class MemoryWorld:
         self._log = log
         self._states: dict[str, State | None] = {}
         self._holders: dict[str, str] = {}
+        self._admins: frozenset[str] = frozenset()
 
     def state(self, stream: str) -> State | None:
         """See `World.state`."""
@@ -85,6 +89,10 @@ class MemoryWorld:
     def key_holder(self, keyid: str) -> str | None:
         """See `World.key_holder`."""
         return self._holders.get(keyid)
+
+    def admins(self) -> frozenset[str]:
+        """See `World.admins`."""
+        return self._admins
 
     def leaf_hash(self, index: int) -> bytes | None:
         """See `World.leaf_hash`."""
@@ -102,3 +110,5 @@ class MemoryWorld:
         if isinstance(state, ActorState):
             for keyid in state.keys:
                 self._holders.setdefault(keyid, state.actor)
+            if state.is_admin:
+                self._admins |= {state.actor}

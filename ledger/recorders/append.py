@@ -47,11 +47,13 @@ class StaleReadError(ConflictError):
         message: what changed.
         stream: the stream that moved on; None when it was keys, roles or rules.
         hint: the next thing to do.
+        recorded_at: time before which nothing can be recorded now, microseconds since the Unix epoch; 0 when unknown.
     """
 
-    def __init__(self, message: str, *, stream: str | None = None, hint: str = "") -> None:
+    def __init__(self, message: str, *, stream: str | None = None, hint: str = "", recorded_at: int = 0) -> None:
         super().__init__(message, hint=hint)
         self.stream = stream
+        self.recorded_at = recorded_at
 
     @classmethod
     def moved(cls, stream: str, judged: int, found: int) -> StaleReadError:
@@ -66,6 +68,11 @@ class StaleReadError(ConflictError):
     def authority_moved(cls) -> StaleReadError:
         """Keys, roles or rules changed."""
         return cls("keys, roles or rules changed since this was judged", hint="Try again.")
+
+    @classmethod
+    def expired(cls, until: int) -> StaleReadError:
+        """A role that it rested on has come to its end; ``until`` in microseconds since the Unix epoch."""
+        return cls(f"a role that this rests on ended at {format_time(until)}", hint="Try again.", recorded_at=until)
 
     @classmethod
     def partly_recorded(cls) -> StaleReadError:
@@ -106,12 +113,14 @@ class Unit:
         events: one or more signed events.
         reads: revision of each stream the judgement rested on.
         authority: index of the last authority change it was judged under; None skips the check.
+        until: time before which it must be recorded, because what it was judged under ends then; None for no end.
         fixed: take each event's own ``originator_version`` as its revision instead of the next one.
     """
 
     events: tuple[SignedStoredEvent, ...]
     reads: Mapping[str, int] = field(default_factory=dict)
     authority: int | None = None
+    until: int | None = None
     fixed: bool = False
 
 
@@ -265,7 +274,7 @@ class _Chain:
         self._ledgerid = identity.ledgerid
         self.head = head
         self._range = CompactRange.from_bytes(head.size, head.peaks)
-        self._recorded_at = max(now, head.recorded_at)
+        self.recorded_at = max(now, head.recorded_at)
 
     def add(self, events: Sequence[tuple[SignedStoredEvent, int]]) -> list[Row]:
         """Entries for events with their revisions; nothing changes when one of them cannot be written."""
@@ -291,7 +300,7 @@ class _Chain:
                 ledgerid=self._ledgerid,
                 payload=event.payload,
                 prev=self.head.last_leaf.hex(),
-                recorded_at=self._recorded_at,
+                recorded_at=self.recorded_at,
                 revision=revision,
                 sequence=event.sequence,
                 stream=str(event.originator_id),
@@ -301,7 +310,7 @@ class _Chain:
             leaf = entry_hash(entry)
             self._range = self._range.append(leaf)
             authority = index if event.authority else self.head.authority
-            self.head = Head(index + 1, leaf, self._range.to_bytes(), self._recorded_at, authority)
+            self.head = Head(index + 1, leaf, self._range.to_bytes(), self.recorded_at, authority)
             rows.append(Row(entry, leaf, event.state, event.signatures))
         return rows
 
@@ -316,6 +325,8 @@ def _append_unit(tx: Transaction, unit: Unit, chain: _Chain) -> list[StoredAt]:
     fresh = [(event, at) for event, at, before in zip(unit.events, found, known, strict=True) if before is None]
     if fresh:
         _check_reads(tx, unit, chain.head)
+        if unit.until is not None and chain.recorded_at >= unit.until:
+            raise StaleReadError.expired(unit.until)
     if 0 < len(fresh) < len(known) and unit.authority is not None:
         raise StaleReadError.partly_recorded()
     numbering = _Numbering(tx, unit)

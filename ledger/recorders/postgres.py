@@ -8,6 +8,7 @@ what became of them.
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import ClassVar
@@ -16,7 +17,7 @@ from psycopg import errors, sql
 
 from ledger.crashpoints import crashpoint
 from ledger.errors import ConfigurationError, ConflictError, LedgerError
-from ledger.recorders.append import StoredAt, Unit, check_repeats
+from ledger.recorders.append import StaleReadError, StoredAt, Unit, check_repeats
 from ledger.recorders.layouts import postgres_routines, postgres_tables
 from ledger.recorders.postgres_append import call_append, separate
 from ledger.recorders.postgres_cas import append_by_swap
@@ -199,9 +200,16 @@ class PostgresRecorder(SqlRecorder):
                     sound.append((number, unit))
         numbers = iter([number for number, _ in sound])
         appended = False
-        for call in self._calls([unit for _, unit in sound]):
+        calls = deque(self._calls([unit for _, unit in sound]))
+        while calls:
+            call = calls.popleft()
             try:
                 found = self.store.persist(partial(self._call, call))
+            except StaleReadError as error:
+                if len(call) > 1:  # which of them came too late is found one by one
+                    calls.extendleft([unit] for unit in reversed(call))
+                    continue
+                found = [error]
             except LedgerError as error:
                 if not appended:
                     raise

@@ -182,11 +182,19 @@ def call_append(
         One outcome a unit, as `append.append_units` gives it.
 
     Raises:
+        StaleReadError: a role that one of them rests on has ended; nothing was appended.
         psycopg.Error: the call failed.
     """
     call, clock = ("append", ()) if now is None else ("append_at", (now,))
-    text = f"SELECT * FROM {schema}.{call}({'%s::int8, ' if clock else ''}{_PARAMETERS})"  # noqa: S608 - a schema's name has been checked
-    cursor = connection.execute(text.encode(), (*clock, *_arguments(units)), prepare=True, binary=True)
+    text = f"SELECT * FROM {schema}.{call}({'%s::int8, ' if clock else ''}{_PARAMETERS}) AS done"  # noqa: S608 - a schema's name has been checked
+    until = min((unit.until for unit in units if unit.until is not None), default=None)
+    guard: tuple[int, ...] = ()
+    if until is not None:  # the statement fails, and nothing was appended, when it was recorded too late
+        text, guard = f"{text} WHERE 1 / (done.recorded < %s)::int4 = 1", (until,)
+    try:
+        cursor = connection.execute(text.encode(), (*clock, *_arguments(units), *guard), prepare=True, binary=True)
+    except psycopg.errors.DivisionByZero:
+        raise StaleReadError.expired(until or 0) from None
     answer = cursor.fetchone()
     assert answer is not None  # noqa: S101 - a function with OUT parameters returns one row
     recorded, positions, revisions, leaves, known, refused, detail, seen = answer

@@ -224,6 +224,11 @@ class SqlRecorder(AuditSql, ProcessRecorder):
         tail = "WHERE e.stream >= ? AND e.stream < ? AND +e.position > ? AND +e.position <= ? ORDER BY e.position"
         return self._select(tail, ("actor:", "actor;", start, stop))
 
+    def actor_rows(self, actor: str, start: int, stop: int, limit: int) -> list[Row]:
+        """See `LogReader.actor_rows`."""
+        tail = "WHERE e.actor = ? AND e.position > ? AND e.position <= ? ORDER BY e.position LIMIT ?"
+        return self._select(tail, (actor, start, stop, limit))
+
     def find(self, event_id: str, actor: str) -> Row | None:
         """The row of an author's event id."""
         found = self._select("WHERE e.id = ? AND e.actor = ?", (event_id, actor))

@@ -55,6 +55,9 @@ class MemoryLog:
     def authority_rows(self, start: int, stop: int) -> list[Row]:
         return [row for row in self._rows[: self.size][start:stop] if row.entry.stream.startswith("actor:")]
 
+    def actor_rows(self, actor: str, start: int, stop: int, limit: int) -> list[Row]:
+        return [row for row in self._rows[: self.size][start:stop] if row.entry.actor == actor][:limit]
+
     def leaf_hashes(self, start: int, stop: int) -> list[bytes]:
         return [row.leaf_hash for row in self._rows[: self.size][start:stop]]
 

@@ -101,7 +101,7 @@ class Story:
 
     def fold(self, event: RecordedEvent) -> RecordedEvent:
         self.world.apply(event)
-        self.view.leaves.append(bytes([len(self.view.leaves)]) * 32)
+        self.view.leaves.append(len(self.view.leaves).to_bytes(2) * 16)
         return event
 
     def enrol(self, actor: str, roles: Sequence[str], by: str = "p-admin", **body: Any) -> None:
@@ -687,7 +687,7 @@ def test_states_are_frozen():
 def mappings(state: Any) -> Iterator[Any]:
     for name in state.__slots__:
         value = getattr(state, name)
-        if hasattr(value, "keys"):
+        if hasattr(value, "values"):
             yield value
             for item in value.values():
                 if hasattr(item, "__slots__"):

@@ -1,0 +1,148 @@
+"""How keys and roles come and go: enrolled, rotated, revoked, compromised; granted, ended; entries reaffirmed."""
+
+from __future__ import annotations
+
+from ledger.domain.actors import FOREVER, ActorState
+from ledger.domain.enrolment import check_new_key, check_taking, known_actor
+from ledger.domain.recorded import RecordedEvent
+from ledger.domain.roles import check_admin
+from ledger.domain.signed import ROOT_ACTOR
+from ledger.domain.suspicion import first_doubt
+from ledger.domain.world import World, actor_of
+from ledger.entry import parse_time
+from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
+from ledger.events.actors import KeyEnrolled, KeyRevoked
+from ledger.events.keyring import EntryReaffirmed, KeyCompromised, KeyRotated, RoleGranted, RoleRevoked
+
+__all__ = [
+    "MAX_GRANTS",
+    "check_compromise",
+    "check_grant",
+    "check_key",
+    "check_key_revocation",
+    "check_reaffirmation",
+    "check_role_revocation",
+    "check_rotation",
+]
+
+#: Roles and grants an actor may hold at a time; each is looked at whenever it signs.
+MAX_GRANTS = 64
+
+
+def check_key(world: World, event: RecordedEvent, body: KeyEnrolled) -> int:
+    """Check that a further key may be enrolled; returns as `roles.check_roles`."""
+    actor = known_actor(world, event, present=False)
+    until = _check_keys_of(world, event, actor)
+    check_new_key(world, body.key)
+    return until
+
+
+def _check_keys_of(world: World, event: RecordedEvent, actor: ActorState) -> int:
+    if actor.is_admin and event.actor != ROOT_ACTOR:
+        raise NotAllowedError("only the root keys may enrol an admin's key", hint="Sign with them: --as root.")
+    return check_admin(world, event, actor.person, is_person=actor.kind == "person")
+
+
+def _held(actor: ActorState, keyid: str) -> None:
+    if keyid not in actor.keys:
+        raise InputError(f"{actor.actor!r} has no key {keyid[:16]}…", hint="`muniment key list` shows the keys.")
+
+
+def check_rotation(world: World, event: RecordedEvent, body: KeyRotated) -> int:
+    """Check that a key may be replaced: by its actor with the old key, or by an admin as any key is enrolled.
+
+    Returns:
+        As `roles.check_roles`.
+    """
+    actor = known_actor(world, event)
+    _held(actor, body.keyid)
+    if actor.keys[body.keyid].ends is not None:
+        raise ConflictError(f"the key {body.keyid[:16]}… was rotated or revoked before")
+    check_new_key(world, body.key)
+    if event.actor != actor.actor:
+        return _check_keys_of(world, event, actor)
+    if body.keyid not in event.keys:
+        raise NotAllowedError(
+            "an actor rotates a key by signing with that very key", hint="Otherwise an admin does it: --as ADMIN."
+        )
+    return FOREVER
+
+
+def check_key_revocation(world: World, event: RecordedEvent, body: KeyRevoked) -> int:
+    """Check that a key may be revoked; returns as `roles.check_roles`."""
+    actor = known_actor(world, event, present=False)
+    _held(actor, body.keyid)
+    if actor.keys[body.keyid].revoked is not None:
+        raise ConflictError(f"the key {body.keyid[:16]}… is already revoked")
+    known_actor(world, event)
+    return check_taking(world, event, actor)
+
+
+def check_compromise(world: World, event: RecordedEvent, body: KeyCompromised) -> int:
+    """Check that a key may be called compromised, also long after it ended; returns as `roles.check_roles`."""
+    actor = known_actor(world, event, present=False)
+    _held(actor, body.keyid)
+    if body.since > event.index:
+        raise InputError(f"there is no entry {body.since} yet since which the key could be compromised")
+    known = actor.keys[body.keyid].compromised
+    if known is not None and body.since >= known[0]:
+        raise ConflictError(
+            f"the key {body.keyid[:16]}… is known to be compromised since entry {known[0]}",
+            hint="An earlier entry may be named; what is genuine is reaffirmed: muniment entry reaffirm …",
+        )
+    return check_taking(world, event, actor)
+
+
+def check_reaffirmation(world: World, event: RecordedEvent, body: EntryReaffirmed) -> int:
+    """Check that an entry may be called genuine.
+
+    By its author (whose compromised key signs nothing any more), for a service by the person who answers for it, or by
+    an admin of another person.
+
+    Returns:
+        As `roles.check_roles`.
+    """
+    actor = known_actor(world, event, present=False)
+    leaf = None if body.index >= event.index else world.leaf_hash(body.index)
+    if leaf is None or leaf.hex() != body.leaf_hash:
+        raise ConflictError(f"the entry {body.index} is not the one its author saw")
+    doubt = first_doubt(world, actor)
+    if doubt is None or body.index < doubt:
+        raise PolicyError(f"the entry {body.index} of {actor.actor!r} is not suspect, so there is nothing to reaffirm")
+    if body.index in actor.reaffirmed:
+        raise ConflictError(f"the entry {body.index} is already reaffirmed")
+    if event.actor == actor.actor:
+        return FOREVER
+    author = actor_of(world, event.actor)
+    if author is not None and actor.kind == "service" and author.kind == "person" and author.person == actor.person:
+        return FOREVER
+    return check_admin(world, event, actor.person, is_person=True)
+
+
+def check_grant(world: World, event: RecordedEvent, body: RoleGranted) -> int:
+    """Check that a role may be granted; returns as `roles.check_roles`."""
+    actor = known_actor(world, event)
+    if body.until is not None:
+        parse_time(body.until)
+    if body.role == "admin" and event.actor != ROOT_ACTOR:
+        raise NotAllowedError("only the root keys may grant admin", hint="Sign with them: --as root.")
+    if sum(grant.ended is None for grant in actor.grants) >= MAX_GRANTS:
+        raise PolicyError(
+            f"{actor.actor!r} holds {MAX_GRANTS} roles and grants already",
+            hint=f"End those that are over: muniment actor ungrant {actor.actor} ROLE --grant ID --reason …",
+        )
+    return check_admin(world, event, actor.person, is_person=actor.kind == "person")
+
+
+def check_role_revocation(world: World, event: RecordedEvent, body: RoleRevoked) -> int:
+    """Check that a role may be taken away; returns as `roles.check_roles`."""
+    actor = known_actor(world, event)
+    held = [g for g in actor.grants if g.ended is None and g.role == body.role and body.grant in (None, g.id)]
+    if not held:
+        words = "" if body.grant is None else f" by the grant {body.grant}"
+        raise ConflictError(
+            f"{actor.actor!r} does not have the role {body.role}{words}",
+            hint=f"See what it has: muniment actor show {actor.actor}",
+        )
+    until = check_taking(world, event, actor) if body.role == "admin" or event.actor == actor.actor else None
+    return check_admin(world, event, actor.person, is_person=actor.kind == "person") if until is None else until

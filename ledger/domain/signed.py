@@ -1,0 +1,48 @@
+"""Who signed an entry, where, when and about what: what must be known to weigh it again later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ledger.domain.recorded import RecordedEvent
+from ledger.events.approvals import ApprovalGranted, ApprovalRejected, ApprovalRequested
+
+__all__ = ["ROOT_ACTOR", "Signed", "signed_of"]
+
+#: The source of events signed by the root keys themselves.
+ROOT_ACTOR = "root"
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """The signing of one entry.
+
+    Attributes:
+        index: leaf index of the entry.
+        recorded_at: see `RecordedEvent`.
+        actor: its author.
+        keys: key ids that signed it.
+        type: its topic.
+        stream: the stream it stands in.
+        environment: the environment it is about, None when it names none.
+    """
+
+    index: int
+    recorded_at: int
+    actor: str
+    keys: tuple[str, ...]
+    type: str
+    stream: str
+    environment: str | None
+
+
+def signed_of(event: RecordedEvent) -> Signed:
+    """The signing of an event."""
+    environment: str | None = None
+    if event.subject.kind == "deployment":
+        environment = event.subject.namespace
+    elif isinstance(event.body, ApprovalRequested | ApprovalGranted | ApprovalRejected):
+        environment = event.body.environment
+    return Signed(
+        event.index, event.recorded_at, event.actor, event.keys, event.payload.type, event.stream, environment
+    )

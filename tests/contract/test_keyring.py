@@ -1,0 +1,222 @@
+"""Keys and roles in real logs: every world gives the same answers, and append never takes what verify calls void."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ledger.application import Ledger
+from ledger.domain import MemoryWorld
+from ledger.entry import format_time
+from ledger.errors import NotAllowedError
+from ledger.recorders import open_recorder
+from ledger.recorders.append import StaleReadError, Unit
+from ledger.recorders.postgres import PostgresRecorder
+from ledger.recorders.sql import SqlRecorder
+from ledger.replay import judge_row
+from ledger.suspects import find_suspects
+from ledger.verify import verify_log
+from ledger.worlds import StoreWorld
+from tests.contract.keyring_histories import KeyringHistory
+from tests.contract.support import Cast, filler, make_cast
+from tests.contract.test_verification import since
+from tests.unit.memory_log import View
+
+SECOND = 1_000_000
+
+
+def told_in_order(recorder: SqlRecorder, ledgerid: str) -> tuple[MemoryWorld, list[str], list[tuple[str, ...]]]:
+    """The log folded event by event: the world at the end, each verdict and each event's marks."""
+    view = View([])
+    world = MemoryWorld(ledgerid, view)
+    kinds: list[str] = []
+    marks = []
+    for row in recorder.rows(0, 10_000):
+        judged = judge_row(world, row)
+        kinds.append(judged.verdict.kind)
+        marks.append(judged.verdict.marks)
+        if judged.event is not None and judged.verdict.kind == "valid":
+            world.apply(judged.event)
+        view.leaves.append(row.leaf_hash)
+    return world, kinds, marks
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_all_worlds_agree(seed: int, quick_url: str):
+    history = KeyringHistory(quick_url, 100 + seed).run(110)
+    history.cast.admin.checkpoint()
+    before = since(verify_log(history.cast.recorder, history.cast.new.trust))
+    history.run(110)
+    cast, size = history.cast, history.cast.recorder.head().size
+    memory, kinds, marks = told_in_order(cast.recorder, cast.admin.ledgerid)
+    assert set(kinds) == {"valid"}, "append took it, so it is valid"
+
+    store = StoreWorld(cast.recorder)
+    rows = cast.recorder.rows(0, 10_000)
+    for row in reversed(rows):  # from the end, so that nothing is known from before
+        judged = store.judge_row(row)
+        assert (judged.verdict.kind, judged.verdict.marks) == (kinds[row.entry.index], marks[row.entry.index])
+    streams = {row.entry.stream for row in rows}
+    for stream in streams:
+        assert store.state_before(stream, size) == memory.state(stream), stream
+        assert cast.admin.world.state_before(stream, size) == memory.state(stream), stream
+    assert store.at(size).admins() == memory.admins()
+
+    expected = find_suspects(cast.recorder, memory, size, lambda row: False)
+    assert find_suspects(cast.recorder, store.at(size), size, lambda row: False) == expected
+    found = verify_log(cast.recorder, cast.new.trust)
+    assert (found.findings, found.suspects) == ([], expected)
+    found = verify_log(cast.recorder, cast.new.trust, since=before)
+    assert (found.findings, found.suspects, found.verified_from) == ([], expected, before.size)
+
+
+def test_histories_reach_everything(memory_path: Path):
+    """The histories above hold what they are about; a change of the rules must not empty them."""
+    types, suspects = set[str](), 0
+    for seed in range(4):
+        cast = KeyringHistory(f"sqlite:///{memory_path / f'{seed}.db'}", 100 + seed).run(220).cast
+        types |= {row.entry.type.split(".", 1)[1].rpartition(".")[0] for row in cast.recorder.rows(0, 10_000)}
+        suspects += verify_log(cast.recorder, cast.new.trust).suspects.count
+    assert types >= {
+        "key.rotated", "key.compromised", "entry.reaffirmed", "role.granted", "role.revoked", "actor.offboarded",
+        "actor.responsible_changed",
+    }  # fmt: skip
+    assert suspects > 10
+
+
+# -- the end of a role -----------------------------------------------------------------------------
+
+
+class Clock:
+    """A store's clock that a test sets, and that runs while something is appended when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1_790_000_000_000_000
+        self.jump: Callable[[], None] | None = None
+
+    def __call__(self) -> int:
+        if self.jump is not None:
+            self.jump()
+        return self.now
+
+
+def borrowed(url: str) -> tuple[Cast, Clock, Ledger, int]:
+    """A ledger whose ``ci`` emits for one minute more."""
+    clock = Clock()
+    cast = make_cast(url, clock=clock)
+    ci = cast.enrol("ci", "service", ["auditor"], "p-author")
+    end = clock.now + 60 * SECOND
+    cast.admin.emit("role.granted", "actor:ci", role="emitter", until=format_time(end))
+    return cast, clock, ci, end
+
+
+def test_a_role_lasts_until_the_time_of_recording(quick_url: str):
+    cast, clock, ci, end = borrowed(quick_url)
+    clock.now = end - 1
+    assert ci.emit("run.started", "run:x").recorded_at == end - 1
+    clock.now = end
+    size = cast.recorder.head().size
+    with pytest.raises(NotAllowedError, match="expired"):
+        ci.emit("run.started", "run:x")
+    assert cast.recorder.head().size == size
+    assert verify_log(cast.recorder, cast.new.trust).ok
+
+
+def test_a_role_that_ends_between_judging_and_recording(quick_url: str):
+    """Nothing is known here yet of the time: the last entry is from before the end, and so is what it was judged by."""
+    cast, clock, ci, end = borrowed(quick_url)
+    assert ci.emit("run.started", "run:x").recorded_at < end
+
+    def jump() -> None:
+        clock.now, clock.jump = end, None
+
+    clock.jump = jump
+    size = cast.recorder.head().size
+    with pytest.raises(NotAllowedError, match="expired"):
+        ci.emit("run.started", "run:y")
+    assert cast.recorder.head().size == size
+    assert clock.jump is None, "the clock was read while it was to be appended"
+    assert verify_log(cast.recorder, cast.new.trust).ok
+    cast.admin.emit("role.granted", "actor:ci", role="emitter", until=format_time(end + 60 * SECOND))
+    ci.emit("run.started", "run:y")
+    assert verify_log(cast.recorder, cast.new.trust).ok
+
+
+def test_a_clock_that_goes_back_revives_no_role(quick_url: str):
+    cast, clock, ci, end = borrowed(quick_url)
+    clock.now = end + SECOND
+    cast.admin.emit("run.started", "run:z")
+    clock.now = end - SECOND  # recorded with the last entry, not before it
+    with pytest.raises(NotAllowedError, match="expired"):
+        ci.emit("run.started", "run:x")
+    assert verify_log(cast.recorder, cast.new.trust).ok
+
+
+@pytest.fixture(params=["sqlite", "function", "swap"])
+def store(request: pytest.FixtureRequest, memory_path: Path) -> SqlRecorder:
+    """An empty log with a clock of its own, on each way to append."""
+    from ledger.stored import LogIdentity
+
+    clock = Clock()
+    if request.param == "sqlite":
+        recorder = open_recorder(f"sqlite:///{memory_path / 'log.db'}", clock=clock)
+    else:
+        recorder = open_recorder(request.getfixturevalue("postgres_url"), clock=clock)
+    recorder.create(LogIdentity("ab" * 16, "ledger.example/until"))
+    if isinstance(recorder, PostgresRecorder) and request.param == "swap":
+        recorder._has_functions = False
+    return recorder
+
+
+def test_who_comes_too_late_holds_up_nobody(store: SqlRecorder):
+    """Of units that are appended together only those are refused whose roles have ended."""
+    now = store.now()
+    late, just, none, other = (filler(1, number) for number in range(4))
+    outcomes = store.append([
+        Unit(tuple(none)), Unit(tuple(late), until=now), Unit(tuple(just), until=now + 1), Unit(tuple(other)),
+    ])  # fmt: skip
+    refused = [type(outcome) for outcome in outcomes]
+    assert refused == [list, StaleReadError, list, list]
+    assert isinstance(outcomes[1], StaleReadError)
+    assert (outcomes[1].stream, outcomes[1].recorded_at) == (None, now)
+    assert [row.entry.id for row in store.rows(0, 9)] == [none[0].id, just[0].id, other[0].id]
+    (again,) = store.append([Unit(tuple(just), until=now + 1)])
+    assert isinstance(again, list)
+    assert again[0].existing
+
+
+def test_a_bounded_role_is_judged_row_by_row(memory_path: Path):
+    """Verification judges what has the same author, keys and type only once, but not where bounds may differ."""
+    cast = make_cast(f"sqlite:///{memory_path / 'ledger.db'}")
+    ci = cast.enrol("ci", "service", ["auditor"], "p-author")
+    cast.admin.emit("role.granted", "actor:ci", role="emitter", subjects=["run:mine/*"])
+    good = [ci.emit("run.started", f"run:mine/{n}").index for n in range(3)]
+    with pytest.raises(NotAllowedError, match="does not reach"):
+        ci.emit("run.started", "run:theirs/1")
+    forged = forge(cast, "ci", "run:theirs/1")
+    good += [ci.emit("run.started", f"run:mine/{n}").index for n in range(3, 6)]
+    found = verify_log(cast.recorder, cast.new.trust)
+    assert [(item.fault, item.index) for item in found.findings] == [("legality", forged)]
+    assert all(index != forged for index in good)
+
+
+def forge(cast: Cast, actor: str, subject: str) -> int:
+    """Append an event past the judge, as a writer without scruples can."""
+    from ledger.domain import make_event
+    from ledger.emission import build_payload
+    from ledger.envelope import sign_payload
+    from ledger.mapper import EventMapper
+    from ledger.payload import parse_payload
+
+    encoded, _ = build_payload(
+        ledgerid=cast.admin.ledgerid, actor=actor, type="run.started", subject=subject, data={},
+        emitter="00000000-0000-4000-8000-00000000000f", sequence=1,
+    )  # fmt: skip
+    envelope = sign_payload(encoded, [cast.keys[actor]])
+    size = cast.recorder.head().size
+    event = make_event(size, parse_payload(encoded), (cast.keys[actor].public.keyid,), cast.recorder.now())
+    (outcome,) = cast.recorder.append([Unit((EventMapper().to_signed(event, envelope),))])
+    assert isinstance(outcome, list), outcome
+    return size

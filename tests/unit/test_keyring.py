@@ -1,0 +1,776 @@
+"""Keys and roles as of an index: rotated, revoked, compromised; granted for a while; and who may leave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from ledger.domain import ActorState, Verdict, judge, suspicion
+from ledger.domain.actors import FOREVER
+from ledger.domain.decisions import marks_of
+from ledger.domain.keyring import MAX_GRANTS
+from ledger.domain.scopes import covers_stream, covers_type, matches
+from ledger.domain.signed import ROOT_ACTOR, Signed, signed_of
+from ledger.entry import format_time
+from ledger.errors import AuthenticationError, ConflictError, InputError, NotAllowedError, PolicyError
+from ledger.keys import format_public_key
+from tests.unit.test_judge import DIGEST, MODEL, NOW, Story, key_of, refused
+
+SECOND = 1_000_000
+
+
+def keyid(name: str) -> str:
+    return key_of(name).public.keyid
+
+
+def actor(story: Story, name: str) -> ActorState:
+    state = story.world.state(f"actor:{name}")
+    assert isinstance(state, ActorState)
+    return state
+
+
+class Ring(Story):
+    """A story about keys: its admin is ``p-admin``, whose key only the root keys and itself touch."""
+
+    def rotate(
+        self, name: str, old: str, new: str, until: int = 0, *, by: str | None = None, keys: Sequence[str] | None = None
+    ) -> Verdict:
+        signers = [old] if by is None else [by]
+        signed = sorted(keyid(one) for one in (*signers, new)) if keys is None else sorted(keys)
+        if by == ROOT_ACTOR and keys is None:
+            signed = sorted([*(root.public.keyid for root in self.roots), keyid(new)])
+        body = {"keyid": keyid(old), "key": format_public_key(key_of(new).public), "until": until}
+        event = self.event(by or name, "key.rotated", f"actor:{name}", body, keys=signed)
+        verdict = judge(self.world, event)
+        if verdict.kind == "valid":
+            self.fold(event)
+        return verdict
+
+    def compromise(self, name: str, since: int, *, by: str = "p-admin", key: str | None = None) -> int:
+        body = {"keyid": keyid(key or name), "since": since, "reason": "laptop stolen"}
+        return self.tell(by, "key.compromised", f"actor:{name}", body).index
+
+    def reaffirm(self, name: str, index: int, *, by: str, **options: Any) -> Verdict:
+        body = {"index": index, "leaf_hash": self.view.leaves[index].hex(), "reason": "ours"}
+        event = self.event(by, "entry.reaffirmed", f"actor:{name}", body, **options)
+        verdict = judge(self.world, event)
+        if verdict.kind == "valid":
+            self.fold(event)
+        return verdict
+
+    def new_key(self, name: str, new: str, *, by: str = "p-admin") -> None:
+        own = [root.public.keyid for root in self.roots] if by == ROOT_ACTOR else [keyid(by)]
+        data = {"key": format_public_key(key_of(new).public)}
+        self.tell(by, "key.enrolled", f"actor:{name}", data, keys=sorted([*own, keyid(new)]))
+
+    def grant(self, name: str, role: str, *, by: str = "p-admin", **body: Any) -> Any:  # type: ignore[override]
+        return self.tell(by, "role.granted", f"actor:{name}", {"role": role, **body})
+
+    def observe(self, name: str, *keys: str) -> Verdict:
+        return self.judge(name, "external.observed", "external:x", {"system": "s"}, keys=sorted(map(keyid, keys)))
+
+    def people(self) -> Ring:
+        super().people()
+        return self
+
+    def approve(self, request: str, *, by: str = "p-approver", **options: Any) -> Any:
+        return self.tell(by, "approval.granted", MODEL, Story.grant(self, request), **options)
+
+    def authorise(self, **options: Any) -> Any:
+        body = {"model": MODEL, "digest": DIGEST}
+        return self.tell("p-deployer", "deployment.authorised", "deployment:prod/x", body, **options)
+
+    def may_authorise(self) -> Verdict:
+        body = {"model": MODEL, "digest": DIGEST}
+        return self.judge("p-deployer", "deployment.authorised", "deployment:prod/x", body)
+
+    def marks(self) -> tuple[str, ...]:
+        body = {"model": MODEL, "digest": DIGEST}
+        return marks_of(self.world, self.event("p-deployer", "deployment.completed", "deployment:prod/x", body))
+
+
+@pytest.fixture
+def ring() -> Ring:
+    return Ring().people()
+
+
+# -- rotation --------------------------------------------------------------------------------------
+
+
+def test_a_rotated_key_signs_until_the_index_stated(ring: Ring):
+    until = len(ring.view.leaves) + 3
+    assert ring.rotate("trainer", "trainer", "trainer-2", until).kind == "valid"
+    while len(ring.view.leaves) < until:
+        assert ring.observe("trainer", "trainer").kind == "valid"
+        assert ring.observe("trainer", "trainer-2").kind == "valid"
+        assert ring.observe("trainer", "trainer", "trainer-2").kind == "valid"
+        ring.tell("p-author", "run.started", "run:x")
+    verdict = ring.observe("trainer", "trainer")
+    refused(verdict, AuthenticationError, "key")
+    assert verdict.error is not None
+    assert "rotated" in verdict.error.message
+    assert ring.observe("trainer", "trainer-2").kind == "valid"
+
+
+def test_an_end_in_the_past_is_at_once(ring: Ring):
+    assert ring.rotate("trainer", "trainer", "trainer-2", 0).kind == "valid"
+    refused(ring.observe("trainer", "trainer"), AuthenticationError, "key")
+    assert ring.observe("trainer", "trainer-2").kind == "valid"
+
+
+def test_who_may_rotate_a_key(ring: Ring):
+    new = {"keys": [keyid("trainer")]}
+    refused(ring.rotate("trainer", "trainer", "new", **new), AuthenticationError, "key")  # type: ignore[arg-type]
+    refused(ring.rotate("trainer", "trainer", "new", keys=[keyid("new")]), AuthenticationError, "key")
+    refused(ring.rotate("trainer", "trainer", "new", by="p-author"), NotAllowedError, "legality")
+    refused(ring.rotate("p-admin", "p-admin", "new", by="p-author"), NotAllowedError, "legality")
+    ring.new_key("trainer", "spare")
+    refused(ring.rotate("trainer", "trainer", "new", keys=[keyid("spare"), keyid("new")]), NotAllowedError, "legality")
+    assert ring.rotate("trainer", "trainer", "by-admin", by="p-admin").kind == "valid"
+    assert ring.rotate("trainer", "by-admin", "by-root", by=ROOT_ACTOR).kind == "valid"
+    assert ring.rotate("p-admin", "p-admin", "admin-2").kind == "valid", "for one's own key"
+    ring.enrol("p-other", ["admin"], by=ROOT_ACTOR)
+    verdict = ring.rotate("p-other", "p-other", "x", by="p-admin", keys=[keyid("admin-2"), keyid("x")])
+    refused(verdict, NotAllowedError, "legality")
+
+
+def test_an_admin_rotates_no_key_of_their_own_person(ring: Ring):
+    ring.enrol("p-admin-2", ["owner"], by=ROOT_ACTOR, person="p-admin")
+    refused(ring.rotate("p-admin-2", "p-admin-2", "new", by="p-admin"), NotAllowedError, "legality")
+
+
+def test_keys_that_cannot_be_rotated(ring: Ring):
+    refused(ring.rotate("trainer", "p-author", "new", by="p-admin"), InputError, "schema")
+    refused(ring.rotate("trainer", "trainer", "p-author"), ConflictError, "legality")
+    assert ring.rotate("trainer", "trainer", "trainer-2", 2**40).kind == "valid"
+    refused(ring.rotate("trainer", "trainer", "trainer-3"), ConflictError, "legality")
+    assert ring.world.key_holder(keyid("trainer-2")) == "trainer"
+    ring.tell("p-admin", "key.revoked", "actor:trainer", {"keyid": keyid("trainer"), "reason": "x"})
+    refused(ring.observe("trainer", "trainer"), AuthenticationError, "key")
+    ring.tell("p-admin", "actor.revoked", "actor:trainer", {"reason": "x"})
+    refused(ring.rotate("trainer", "trainer-2", "trainer-3", by="p-admin"), ConflictError, "legality")
+
+
+def test_many_rotations_by_the_key_before(ring: Ring):
+    """A chain of keys is walked without recursion, and what a thief rotated falls with the key it was done with."""
+    names = ["trainer", *(f"k{n}" for n in range(600))]
+    for old, new in pairwise(names):
+        assert ring.rotate("trainer", old, new).kind == "valid"
+    index = len(ring.view.leaves)
+    assert ring.observe("trainer", names[-1]).kind == "valid"
+    ring.compromise("trainer", index - 300, key=names[300])
+    assert ring.observe("trainer", names[-1]).kind == "void"
+    assert ring.observe("trainer", "k3").kind == "void", "it was rotated"
+    assert ring.reaffirm("trainer", index - 300, by="p-author").kind == "valid", "rotated by its owner after all"
+    assert ring.observe("trainer", names[-1]).kind == "valid"
+
+
+# -- compromised -----------------------------------------------------------------------------------
+
+
+def approved(ring: Ring) -> tuple[str, Any]:
+    ring.version()
+    request = ring.request()
+    return request, ring.approve(request)
+
+
+def test_what_a_compromised_key_signed_counts_no_more(ring: Ring):
+    _, approval = approved(ring)
+    assert ring.may_authorise().kind == "valid"
+    at = ring.compromise("p-approver", approval.index)
+    verdict = ring.may_authorise()
+    refused(verdict, PolicyError, "legality")
+    refused(ring.observe("p-approver", "p-approver"), AuthenticationError, "key")
+    found = suspicion(ring.world, signed_of(approval))
+    assert found is not None
+    assert (found.index, found.cause, found.keyid, found.owner) == (
+        approval.index, at, keyid("p-approver"), "p-approver",
+    )  # fmt: skip
+
+
+def test_what_was_signed_before_the_window_stands(ring: Ring):
+    _, approval = approved(ring)
+    ring.tell("p-author", "run.started", "run:x")
+    ring.compromise("p-approver", approval.index + 1)
+    assert suspicion(ring.world, signed_of(approval)) is None
+    assert ring.may_authorise().kind == "valid"
+
+
+def test_answers_of_before_do_not_change():
+    """The same event at the same index is judged alike, whether a key turned out to be stolen later or not."""
+    stories = [Ring().people(), Ring().people()]
+    for story in stories:
+        approved(story)
+        story.authorise()
+    stories[1].compromise("p-approver", 0)
+    at = len(stories[0].view.leaves)
+    body = {"model": MODEL, "digest": DIGEST}
+    assert stories[0].marks() == ()
+    assert stories[1].marks() == ("unauthorised",)
+    retold = Ring().people()
+    approved(retold)
+    retold.authorise()
+    event = retold.event("p-deployer", "deployment.completed", "deployment:prod/x", body)
+    assert event.index == at
+    assert marks_of(retold.world, event) == ()
+
+
+def test_a_suspect_authorisation_covers_nothing(ring: Ring):
+    approved(ring)
+    given = ring.authorise()
+    assert ring.marks() == ()
+    ring.new_key("p-deployer", "deployer-2")
+    ring.compromise("p-deployer", given.index)
+    body = {"model": MODEL, "digest": DIGEST}
+    event = ring.event(
+        "p-deployer", "deployment.completed", "deployment:prod/x", body, keys=[keyid("deployer-2")]
+    )  # fmt: skip
+    assert judge(ring.world, event).kind == "valid", "facts are never refused"
+    assert marks_of(ring.world, event) == ("unauthorised",)
+    assert ring.reaffirm("p-deployer", given.index, by="p-deployer", keys=[keyid("deployer-2")]).kind == "valid"
+    assert marks_of(ring.world, event) == ()
+
+
+def test_a_suspect_evaluation_is_none(ring: Ring):
+    ring.version(passed=False)
+    ring.enrol("p-tester", ["validator"])
+    ring.enrol("p-tester-2", ["validator"])
+    body = {"metrics": {}, "verdict": "pass", "digest": DIGEST}
+    tested = ring.tell("p-tester", "evaluation.completed", MODEL, body)
+    request = ring.request()
+    grant = ("p-approver", "approval.granted", MODEL, Story.grant(ring, request))
+    assert ring.judge(*grant).kind == "valid"
+    ring.tell(*grant)
+    assert ring.may_authorise().kind == "valid"
+    ring.authorise()
+    ring.compromise("p-tester", tested.index)
+    refused(ring.judge("p-second", *grant[1:]), PolicyError, "legality")
+    refused(ring.may_authorise(), PolicyError, "legality")
+    assert ring.marks() == ("unauthorised",)
+    ring.tell("p-tester-2", "evaluation.completed", MODEL, body)
+    assert ring.may_authorise().kind == "valid", "measured again"
+    assert ring.marks() == ()
+
+
+def test_a_suspect_request_is_answered_by_nobody(ring: Ring):
+    ring.version()
+    index = len(ring.view.leaves)
+    request = ring.request()
+    ring.approve(request)
+    ring.compromise("p-author", index)
+    refused(ring.may_authorise(), PolicyError, "legality")
+    refused(ring.judge("p-second", "approval.granted", MODEL, Story.grant(ring, request)), PolicyError, "legality")
+
+
+def test_a_suspect_registration_is_decided_about_by_nobody(ring: Ring):
+    ring.version()
+    registered = actor(ring, "trainer").signed.index
+    request = ring.request()
+    ring.approve(request)
+    ring.compromise("trainer", registered + 1)
+    refused(ring.may_authorise(), PolicyError, "legality")
+    refused(ring.judge("p-author", "approval.requested", MODEL, {"environment": "prod", "digest": DIGEST}), PolicyError,
+            "legality")  # fmt: skip
+    assert ring.marks() == ("unauthorised",)
+
+
+def test_a_suspect_rejection_still_holds(ring: Ring):
+    ring.version()
+    request = ring.request()
+    body = {**Story.grant(ring, request), "rationale": "unfit"}
+    rejected = ring.tell("p-approver", "approval.rejected", MODEL, body)
+    ring.compromise("p-approver", rejected.index)
+    refused(ring.judge("p-second", "approval.granted", MODEL, Story.grant(ring, request)), PolicyError, "legality")
+
+
+def test_who_was_enrolled_by_a_thief_does_not_count(ring: Ring):
+    """An admin's key was stolen and a false approver enrolled: the approval falls with the enrolment."""
+    ring.version()
+    request = ring.request()
+    since = len(ring.view.leaves)
+    ring.enrol("p-false", ["approver", "emitter"])
+    ring.new_key("p-second", "second-2")
+    approval = ring.approve(request, by="p-false")
+    assert ring.may_authorise().kind == "valid"
+    ring.enrol("p-chief", ["admin"], by=ROOT_ACTOR)
+    ring.compromise("p-admin", since, by=ROOT_ACTOR)
+    refused(ring.may_authorise(), PolicyError, "legality")
+    verdict = ring.observe("p-false", "p-false")
+    refused(verdict, AuthenticationError, "key")
+    assert verdict.error is not None
+    assert "counts no more" in verdict.error.message
+    refused(ring.observe("p-second", "second-2"), AuthenticationError, "key")
+    assert ring.judge("p-second", "run.started", "run:x").kind == "void", "an approver emits nothing"
+    assert suspicion(ring.world, signed_of(approval)) is not None
+    assert ring.reaffirm("p-admin", since, by="p-chief").kind == "valid"
+    assert ring.may_authorise().kind == "valid"
+
+
+def test_a_role_granted_by_a_thief_does_not_count(ring: Ring):
+    ring.version()
+    request = ring.request()
+    since = len(ring.view.leaves)
+    ring.grant("p-deployer", "approver")
+    approval = ring.approve(request, by="p-deployer")
+    ring.enrol("p-chief", ["admin"], by=ROOT_ACTOR)
+    assert ring.may_authorise().kind == "valid"
+    ring.compromise("p-admin", since, by=ROOT_ACTOR)
+    refused(ring.may_authorise(), PolicyError, "legality")
+    refused(ring.judge("p-deployer", "approval.granted", MODEL, Story.grant(ring, request)), NotAllowedError,
+            "legality")  # fmt: skip
+    assert suspicion(ring.world, signed_of(approval)) is not None
+    own = ring.event("p-deployer", "deployment.requested", "deployment:prod/x", {"model": MODEL, "digest": DIGEST})
+    assert suspicion(ring.world, signed_of(own)) is None, "its other roles are in order"
+
+
+def test_a_good_key_beside_a_bad_one_is_enough(ring: Ring):
+    ring.version()
+    request = ring.request()
+    ring.new_key("p-approver", "approver-2")
+    keys = sorted([keyid("p-approver"), keyid("approver-2")])
+    approval = ring.approve(request, keys=keys)
+    ring.compromise("p-approver", approval.index)
+    assert ring.may_authorise().kind == "valid"
+    ring.compromise("p-approver", approval.index, key="approver-2")
+    refused(ring.may_authorise(), PolicyError, "legality")
+
+
+def test_a_window_only_widens(ring: Ring):
+    first, second = (ring.tell("trainer", "run.started", "run:x") for _ in range(2))
+    ring.compromise("trainer", second.index)
+    assert suspicion(ring.world, signed_of(first)) is None
+    for since in (second.index, second.index + 1):
+        body = {"keyid": keyid("trainer"), "since": since, "reason": "x"}
+        refused(ring.judge("p-admin", "key.compromised", "actor:trainer", body), ConflictError, "legality")
+    ring.compromise("trainer", first.index)
+    assert suspicion(ring.world, signed_of(first)) is not None
+    body = {"keyid": keyid("p-second"), "since": len(ring.view.leaves) + 1, "reason": "x"}
+    refused(ring.judge("p-admin", "key.compromised", "actor:p-second", body), InputError, "schema")
+    refused(ring.judge("p-admin", "key.compromised", "actor:trainer", {**body, "since": 0}), InputError, "schema")
+
+
+def test_a_key_that_ended_before_may_turn_out_to_have_been_stolen(ring: Ring):
+    run = ring.tell("trainer", "run.started", "run:x")
+    ring.tell("p-admin", "key.revoked", "actor:trainer", {"keyid": keyid("trainer"), "reason": "lost"})
+    ring.tell("p-admin", "actor.revoked", "actor:trainer", {"reason": "gone"})
+    ring.compromise("trainer", run.index)
+    assert suspicion(ring.world, signed_of(run)) is not None
+
+
+def test_who_may_say_that_a_key_was_stolen(ring: Ring):
+    body = {"keyid": keyid("trainer"), "since": 0, "reason": "x"}
+    refused(ring.judge("p-second", "key.compromised", "actor:trainer", body), NotAllowedError, "legality")
+    assert ring.judge("trainer", "key.compromised", "actor:trainer", body).kind == "valid"
+    assert ring.judge("p-admin", "key.compromised", "actor:trainer", body).kind == "valid"
+    assert ring.judge(ROOT_ACTOR, "key.compromised", "actor:trainer", body).kind == "valid"
+
+
+# -- reaffirmed ------------------------------------------------------------------------------------
+
+
+def test_who_may_reaffirm(ring: Ring):
+    runs = [ring.tell("trainer", "run.started", "run:x").index for _ in range(5)]
+    ring.new_key("trainer", "trainer-2")
+    ring.enrol("p-owner-2", ["owner"])
+    refused(ring.reaffirm("trainer", runs[0], by="p-author"), PolicyError, "legality")  # it is not suspect
+    ring.compromise("trainer", runs[0])
+    refused(ring.reaffirm("trainer", runs[0], by="trainer"), AuthenticationError, "key")
+    refused(ring.reaffirm("trainer", runs[0], by="p-owner-2"), NotAllowedError, "legality")
+    assert ring.reaffirm("trainer", runs[0], by="trainer", keys=[keyid("trainer-2")]).kind == "valid"
+    refused(ring.reaffirm("trainer", runs[0], by="p-author"), ConflictError, "legality")
+    assert ring.reaffirm("trainer", runs[1], by="p-author").kind == "valid", "who answers for the service"
+    assert ring.reaffirm("trainer", runs[2], by="p-admin").kind == "valid"
+    assert ring.reaffirm("trainer", runs[3], by=ROOT_ACTOR).kind == "valid"
+    assert actor(ring, "trainer").reaffirmed == frozenset(runs[:4])
+    wrong = {"index": runs[4], "leaf_hash": "00" * 32, "reason": "x"}
+    refused(ring.judge("p-admin", "entry.reaffirmed", "actor:trainer", wrong), ConflictError, "legality")
+    later = {**wrong, "index": len(ring.view.leaves)}
+    refused(ring.judge("p-admin", "entry.reaffirmed", "actor:trainer", later), ConflictError, "legality")
+
+
+def test_an_admin_reaffirms_nothing_of_their_own_person(ring: Ring):
+    ring.enrol("p-admin-2", ["emitter"], by=ROOT_ACTOR, person="p-admin")
+    run = ring.tell("p-admin-2", "run.started", "run:x").index
+    ring.compromise("p-admin-2", run)
+    refused(ring.reaffirm("p-admin-2", run, by="p-admin"), NotAllowedError, "legality")
+    assert ring.reaffirm("p-admin-2", run, by=ROOT_ACTOR).kind == "valid"
+
+
+def test_reaffirming_in_another_actors_name_does_nothing(ring: Ring):
+    """Whose entry it is need not be looked up: what is said of it counts only in its author's own stream."""
+    _, approval = approved(ring)
+    ring.tell("trainer", "run.started", "run:x")
+    ring.compromise("trainer", 0)
+    ring.compromise("p-approver", approval.index)
+    assert ring.reaffirm("trainer", approval.index, by="p-author").kind == "valid"
+    assert suspicion(ring.world, signed_of(approval)) is not None
+
+
+# -- roles within bounds ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "fits"),
+    [
+        ("a", "a", True), ("a", "b", False), ("*", "", True), ("*", "abc", True), ("a*", "a", True), ("a*", "b", False),
+        ("*a", "ba", True), ("*a", "ab", False), ("a*b", "ab", True), ("a*b", "aXb", True), ("a*b", "a", False),
+        ("aa*aa", "aaa", False), ("aa*aa", "aaaa", True), ("a*b*c", "abbc", True), ("a*b*c", "acb", False),
+        ("**", "x", True), ("*x*x*", "x", False), ("*x*x*", "axbxc", True),
+    ],
+)  # fmt: skip
+def test_patterns(pattern: str, text: str, fits: bool):
+    assert matches(pattern, text) is fits
+
+
+def test_patterns_are_quick():
+    assert not matches("*a" * 60 + "*b", "a" * 200)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "stream", "fits"),
+    [
+        ("model:credit/*", "model:credit/x", True), ("model:credit/*", "model:credit", False),
+        ("model:credit/*", "model:debit/x", False), ("model:*", "model:x", True), ("model:*", "model:credit/x", False),
+        ("model:*/*", "model:credit/x", True), ("model:*/*", "model:x", False), ("*:*", "run:x", True),
+        ("*:*", "run:a/x", False), ("deployment:prod/*", "deployment:prod/x", True),
+        ("deployment:prod/*", "deployment:production/x", False), ("run:x", "run:x", True), ("run:x", "run:xx", False),
+        ("run:*", "model:run", False),
+    ],
+)  # fmt: skip
+def test_streams_within_bounds(pattern: str, stream: str, fits: bool):
+    assert covers_stream((pattern,), stream) is fits
+    assert covers_stream(("nothing:here", pattern), stream) is fits
+    assert covers_stream((), stream)
+
+
+def test_types_within_bounds():
+    assert covers_type((), "muniment.run.completed.v1")
+    assert covers_type(("run.completed",), "muniment.run.completed.v2")
+    assert covers_type(("run.*",), "muniment.run.failed.v1")
+    assert not covers_type(("run.*",), "muniment.runner.failed.v1")
+    assert not covers_type(("run.completed",), "muniment.run.failed.v1")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"types": ["run"]}, {"types": ["*"]}, {"types": ["run.comp*"]}, {"types": ["muniment.run.completed.v1"]},
+        {"subjects": ["model"]}, {"subjects": ["model:a@1"]}, {"subjects": ["model:a/b/c"]}, {"subjects": ["model:?"]},
+        {"environments": ["pr*d"]}, {"until": "2026-01-01"}, {"until": "2026-01-01T00:00:00Z"}, {"role": "chief"},
+        {"subjects": ["model:a"] * 33},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_bounds_that_are_none(ring: Ring, body: dict[str, Any]):
+    with pytest.raises(InputError):
+        ring.event("p-admin", "role.granted", "actor:trainer", {"role": "owner", **body})
+
+
+def test_a_time_that_is_none(ring: Ring):
+    body = {"role": "owner", "until": "2026-13-01T00:00:00.000000Z"}
+    refused(ring.judge("p-admin", "role.granted", "actor:trainer", body), InputError, "schema")
+
+
+def test_a_role_reaches_as_far_as_it_was_granted(ring: Ring):
+    ring.enrol("ci", ["auditor"], kind="service", responsible="p-author")
+    refused(ring.judge("ci", "run.started", "run:a/x"), NotAllowedError, "legality")
+    ring.grant("ci", "emitter", types=["run.*"], subjects=["run:a/*", "deployment:*/*"])
+    assert ring.judge("ci", "run.started", "run:a/x").kind == "valid"
+    for kind, subject, body in (
+        ("run.started", "run:b/x", {}),
+        ("dataset.registered", "dataset:a/x", {"digest": DIGEST}),
+        ("deployment.completed", "deployment:prod/x", {"model": MODEL, "digest": DIGEST}),
+    ):
+        verdict = ring.judge("ci", kind, subject, body)
+        refused(verdict, NotAllowedError, "legality")
+        assert verdict.error is not None
+        assert "does not reach" in verdict.error.message
+
+
+def test_a_role_for_an_environment(ring: Ring):
+    ring.version()
+    ring.enrol("p-junior", ["auditor"])
+    ring.grant("p-junior", "approver", environments=["staging"])
+    ring.grant("p-junior", "deployer", environments=["staging"])
+    body = {"model": MODEL, "digest": DIGEST}
+    for environment, kind in (("staging", "valid"), ("prod", "void")):
+        request = ring.request(environment)
+        assert ring.judge("p-junior", "approval.granted", MODEL, Story.grant(ring, request, environment)).kind == kind
+        requested = ring.judge("p-junior", "deployment.requested", f"deployment:{environment}/x", body)
+        assert requested.kind == kind
+    ring.grant("p-junior", "emitter", environments=["staging"])
+    refused(ring.judge("p-junior", "run.started", "run:x"), NotAllowedError, "legality")  # it names no environment
+
+
+def test_a_role_expires_by_the_time_of_recording(ring: Ring):
+    end = NOW + 60 * SECOND
+    ring.enrol("ci", ["auditor"], kind="service", responsible="p-author")
+    ring.grant("ci", "emitter", until=format_time(end))
+    for now, kind in ((NOW, "valid"), (end - 1, "valid"), (end, "void"), (end + 1, "void")):
+        ring.now = now
+        verdict = ring.judge("ci", "run.started", "run:x")
+        assert (verdict.kind, verdict.until) == (kind, end if kind == "valid" else FOREVER)
+    assert "expired" in str(ring.judge("ci", "run.started", "run:x").error)
+    ring.now = NOW
+    ring.grant("ci", "deployer", types=["run.*"], until=format_time(end + SECOND))
+    assert ring.judge("ci", "run.started", "run:x").until == end, "a deployer starts no runs"
+    ring.grant("ci", "emitter", until=format_time(end + SECOND))
+    assert ring.judge("ci", "run.started", "run:x").until == end + SECOND, "the latest counts"
+    ring.grant("ci", "emitter")
+    assert ring.judge("ci", "run.started", "run:x").until == FOREVER
+
+
+def test_an_admin_for_a_while(ring: Ring):
+    end = NOW + SECOND
+    ring.enrol("p-relief", ["auditor"])
+    ring.grant("p-relief", "admin", by=ROOT_ACTOR, until=format_time(end))
+    body = {"role": "owner"}
+    verdict = ring.judge("p-relief", "role.granted", "actor:trainer", body)
+    assert (verdict.kind, verdict.until) == ("valid", end)
+    ring.now = end
+    refused(ring.judge("p-relief", "role.granted", "actor:trainer", body), NotAllowedError, "legality")
+
+
+def test_what_was_done_in_a_role_outlives_it(ring: Ring):
+    ring.version()
+    request = ring.request()
+    ring.enrol("p-temp", ["auditor"])
+    end = NOW + SECOND
+    ring.grant("p-temp", "approver", until=format_time(end))
+    ring.approve(request, by="p-temp")
+    ring.now = end + SECOND
+    assert ring.may_authorise().kind == "valid"
+    ring.tell("p-admin", "role.revoked", "actor:p-temp", {"role": "approver", "reason": "done"})
+    assert ring.may_authorise().kind == "valid"
+
+
+def test_roles_end(ring: Ring):
+    first = ring.grant("trainer", "owner")
+    second = ring.grant("trainer", "owner", subjects=["model:x"])
+    assert actor(ring, "trainer").roles == ("emitter", "owner")
+    revoked = {"role": "owner", "grant": first.payload.id, "reason": "x"}
+    ring.tell("p-admin", "role.revoked", "actor:trainer", revoked)
+    refused(ring.judge("p-admin", "role.revoked", "actor:trainer", revoked), ConflictError, "legality")
+    wrong = {**revoked, "role": "emitter", "grant": second.payload.id}
+    refused(ring.judge("p-admin", "role.revoked", "actor:trainer", wrong), ConflictError, "legality")
+    assert actor(ring, "trainer").roles == ("emitter", "owner")
+    ring.tell("p-admin", "role.revoked", "actor:trainer", {"role": "owner", "reason": "x"})
+    assert actor(ring, "trainer").roles == ("emitter",)
+    ring.tell("trainer", "role.revoked", "actor:trainer", {"role": "emitter", "reason": "x"})
+    assert actor(ring, "trainer").roles == (), "the roles of an enrolment end like others"
+    refused(ring.judge("trainer", "run.started", "run:x"), NotAllowedError, "legality")
+
+
+def test_who_may_grant_and_take_away(ring: Ring):
+    owner = {"role": "owner"}
+    refused(ring.judge("p-second", "role.granted", "actor:trainer", owner), NotAllowedError, "legality")
+    refused(ring.judge("p-admin", "role.granted", "actor:trainer", {"role": "admin"}), NotAllowedError, "legality")
+    refused(ring.judge("p-admin", "role.granted", "actor:p-admin", owner), NotAllowedError, "legality")
+    assert ring.judge(ROOT_ACTOR, "role.granted", "actor:p-admin", owner).kind == "valid"
+    assert ring.judge(ROOT_ACTOR, "role.granted", "actor:trainer", {"role": "admin"}).kind == "valid"
+    ring.enrol("p-admin-2", ["owner"], by=ROOT_ACTOR, person="p-admin")
+    refused(ring.judge("p-admin", "role.granted", "actor:p-admin-2", owner), NotAllowedError, "legality")
+    ended = {"role": "owner", "reason": "x"}
+    refused(ring.judge("p-admin", "role.revoked", "actor:p-admin-2", ended), NotAllowedError, "legality")
+    refused(ring.judge("p-second", "role.revoked", "actor:p-author", ended), NotAllowedError, "legality")
+    ring.enrol("p-chief", ["admin"], by=ROOT_ACTOR)
+    gone = {"role": "admin", "reason": "x"}
+    refused(ring.judge("p-admin", "role.revoked", "actor:p-chief", gone), NotAllowedError, "legality")
+    assert ring.judge("p-chief", "role.revoked", "actor:p-chief", gone).kind == "valid", "giving up one's own"
+    assert ring.judge(ROOT_ACTOR, "role.revoked", "actor:p-chief", gone).kind == "valid"
+    refused(ring.judge("p-admin", "role.granted", "actor:nobody", owner), ConflictError, "legality")
+
+
+def test_grants_are_so_many(ring: Ring):
+    for _ in range(MAX_GRANTS - 1):
+        ring.grant("trainer", "owner")
+    refused(ring.judge("p-admin", "role.granted", "actor:trainer", {"role": "owner"}), PolicyError, "legality")
+    ring.tell("p-admin", "role.revoked", "actor:trainer", {"role": "owner", "reason": "x"})
+    ring.grant("trainer", "owner")
+
+
+# -- who answers -----------------------------------------------------------------------------------
+
+
+def test_nobody_decides_for_whom_nobody_answers(ring: Ring):
+    """Facts and protection are recorded all the same; requests and acts of authority are refused."""
+    ring.version()
+    ring.grant("trainer", "owner")
+    ring.tell("p-admin", "actor.revoked", "actor:p-author", {"reason": "left"})
+    request = ("trainer", "approval.requested", MODEL, {"environment": "prod", "digest": DIGEST})
+    verdict = ring.judge(*request)
+    refused(verdict, NotAllowedError, "legality")
+    assert verdict.error is not None
+    assert "nobody answers" in verdict.error.message
+    assert ring.judge("trainer", "run.started", "run:x").kind == "valid"
+    assert ring.judge(
+        "trainer", "rollback.requested", "deployment:prod/x", {"model": MODEL, "digest": DIGEST}
+    ).kind == ("valid")
+    assert ring.judge("trainer", "incident.opened", "incident:1", {"title": "x"}).kind == "valid"
+    refused(ring.rotate("trainer", "trainer", "new"), NotAllowedError, "legality")
+    gone = {"keyid": keyid("trainer"), "reason": "x"}
+    assert ring.judge("trainer", "key.revoked", "actor:trainer", gone).kind == "valid", "giving up one's own"
+    changed = {"responsible": "p-second", "reason": "took over"}
+    ring.tell("p-admin", "actor.responsible_changed", "actor:trainer", changed)
+    assert ring.judge(*request).kind == "valid"
+    assert actor(ring, "trainer").person == "p-second"
+
+
+def test_a_second_actor_of_a_person_who_left_decides_nothing(ring: Ring):
+    ring.version()
+    ring.enrol("p-author-2", ["owner"], person="p-author")
+    ring.tell("p-admin", "actor.revoked", "actor:p-author", {"reason": "left"})
+    body = {"environment": "prod", "digest": DIGEST}
+    refused(ring.judge("p-author-2", "approval.requested", MODEL, body), NotAllowedError, "legality")
+
+
+def test_whoever_ever_answered_for_a_service_made_what_it_made(ring: Ring):
+    """A person who hands a service on cannot approve what it made while they answered for it; nor can the next one."""
+    ring.enrol("p-both", ["approver"])
+    ring.enrol("bot", ["emitter"], kind="service", responsible="p-both")
+    ring.tell("bot", "run.completed", "run:r")
+    body = {"digest": DIGEST, "owner": "p-author", "tier": "high", "run": "run:r"}
+    ring.tell("bot", "version.registered", MODEL, body)
+    ring.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "digest": DIGEST})
+    request = ring.request()
+    changed = {"responsible": "p-second", "reason": "moved"}
+    ring.tell("p-admin", "actor.responsible_changed", "actor:bot", changed)
+    for who, kind in (("p-both", "void"), ("p-second", "void"), ("p-approver", "valid")):
+        assert ring.judge(who, "approval.granted", MODEL, Story.grant(ring, request)).kind == kind, who
+
+
+@pytest.mark.parametrize("responsible", ["trainer", "p-gone", "p-nobody", "p-author"])
+def test_who_may_not_come_to_answer(ring: Ring, responsible: str):
+    ring.enrol("p-gone", ["owner"])
+    ring.tell("p-admin", "actor.revoked", "actor:p-gone", {"reason": "left"})
+    body = {"responsible": responsible, "reason": "x"}
+    verdict = ring.judge("p-admin", "actor.responsible_changed", "actor:trainer", body)
+    assert verdict.kind == "void"
+    assert isinstance(verdict.error, InputError | ConflictError)
+
+
+def test_who_may_say_who_answers(ring: Ring):
+    body = {"responsible": "p-second", "reason": "x"}
+    refused(ring.judge("p-author", "actor.responsible_changed", "actor:trainer", body), NotAllowedError, "legality")
+    refused(ring.judge("p-admin", "actor.responsible_changed", "actor:p-author", body), InputError, "schema")
+    assert ring.judge(ROOT_ACTOR, "actor.responsible_changed", "actor:trainer", body).kind == "valid"
+
+
+# -- who leaves ------------------------------------------------------------------------------------
+
+
+def test_who_is_offboarded_signs_nothing_more(ring: Ring):
+    ring.new_key("p-author", "author-2")
+    ring.grant("p-author", "approver", until=format_time(NOW + SECOND))
+    body = {"successor": "p-second", "reason": "left"}
+    index = ring.tell("p-admin", "actor.offboarded", "actor:p-author", body).index
+    state = actor(ring, "p-author")
+    assert (state.revoked, state.successor, state.roles) == (index, "p-second", ())
+    assert {held.revoked for held in state.keys.values()} == {index}
+    for key in ("p-author", "author-2"):
+        refused(ring.observe("p-author", key), AuthenticationError, "key")
+    refused(ring.judge("p-admin", "actor.offboarded", "actor:p-author", body), ConflictError, "legality")
+
+
+def test_who_may_succeed(ring: Ring):
+    ring.enrol("p-author-2", ["owner"], person="p-author")
+    ring.enrol("p-gone", ["owner"])
+    ring.tell("p-admin", "actor.revoked", "actor:p-gone", {"reason": "left"})
+    for successor in ("p-author", "p-author-2", "p-gone", "p-nobody", "trainer"):
+        body = {"successor": successor, "reason": "left"}
+        refused(ring.judge("p-admin", "actor.offboarded", "actor:p-author", body), InputError, "schema")
+    body = {"successor": "p-author", "reason": "left"}
+    assert ring.judge("p-admin", "actor.offboarded", "actor:trainer", body).kind == "valid"
+    assert ring.judge("p-admin", "actor.offboarded", "actor:p-author", {"reason": "left"}).kind == "valid"
+
+
+def test_who_may_offboard(ring: Ring):
+    body = {"reason": "left"}
+    refused(ring.judge("p-author", "actor.offboarded", "actor:p-author", body), NotAllowedError, "legality")
+    refused(ring.judge("p-second", "actor.offboarded", "actor:p-author", body), NotAllowedError, "legality")
+    ring.enrol("p-chief", ["admin"], by=ROOT_ACTOR)
+    refused(ring.judge("p-admin", "actor.offboarded", "actor:p-chief", body), NotAllowedError, "legality")
+    assert ring.judge(ROOT_ACTOR, "actor.offboarded", "actor:p-chief", body).kind == "valid"
+
+
+# -- the last admin --------------------------------------------------------------------------------
+
+
+def takes(name: str) -> dict[str, dict[str, Any]]:
+    key = keyid(name)
+    return {
+        "actor.revoked": {"reason": "x"},
+        "actor.offboarded": {"reason": "x"},
+        "role.revoked": {"role": "admin", "reason": "x"},
+        "key.revoked": {"keyid": key, "reason": "x"},
+        "key.compromised": {"keyid": key, "since": 0, "reason": "x"},
+    }
+
+
+@pytest.mark.parametrize("kind", list(takes("p-admin")))
+def test_the_last_admin_cannot_go(ring: Ring, kind: str):
+    body = takes("p-admin")[kind]
+    refused(ring.judge(ROOT_ACTOR, kind, "actor:p-admin", body), PolicyError, "legality")
+    own = ring.judge("p-admin", kind, "actor:p-admin", body)
+    assert own.kind == "void"
+    ring.enrol("p-chief", ["admin"], by=ROOT_ACTOR)
+    assert ring.judge(ROOT_ACTOR, kind, "actor:p-admin", body).kind == "valid"
+    ring.tell(ROOT_ACTOR, kind, "actor:p-admin", body)
+    refused(ring.judge(ROOT_ACTOR, kind, "actor:p-chief", takes("p-chief")[kind]), PolicyError, "legality")
+
+
+def test_another_key_lets_the_last_admins_first_one_go(ring: Ring):
+    body = takes("p-admin")["key.compromised"]
+    refused(ring.judge(ROOT_ACTOR, "key.compromised", "actor:p-admin", body), PolicyError, "legality")
+    ring.new_key("p-admin", "admin-2", by=ROOT_ACTOR)
+    assert ring.judge(ROOT_ACTOR, "key.compromised", "actor:p-admin", body).kind == "valid"
+
+
+def test_a_key_rotated_by_a_stolen_one_keeps_no_admin(ring: Ring):
+    since = len(ring.view.leaves)
+    assert ring.rotate("p-admin", "p-admin", "admin-2", 2**40).kind == "valid"
+    body = {"keyid": keyid("p-admin"), "since": since, "reason": "x"}
+    refused(ring.judge(ROOT_ACTOR, "key.compromised", "actor:p-admin", body), PolicyError, "legality")
+    body["since"] = since + 1
+    assert ring.judge(ROOT_ACTOR, "key.compromised", "actor:p-admin", body).kind == "valid"
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"until": format_time(NOW + 10**12)}, {"types": ["actor.enrolled"]}, {"subjects": ["actor:*"]},
+        {"environments": ["prod"]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_admin_within_bounds_is_not_the_last_one(ring: Ring, bounds: dict[str, Any]):
+    ring.grant("p-second", "admin", by=ROOT_ACTOR, **bounds)
+    gone = ("actor.revoked", "actor:p-admin", {"reason": "x"})
+    refused(ring.judge(ROOT_ACTOR, *gone), PolicyError, "legality")
+    ring.grant("p-second", "admin", by=ROOT_ACTOR)
+    assert ring.judge(ROOT_ACTOR, *gone).kind == "valid"
+
+
+def test_an_admin_for_whom_nobody_answers_is_not_the_last_one(ring: Ring):
+    ring.enrol("p-boss", ["owner"])
+    ring.enrol("robot", ["admin"], by=ROOT_ACTOR, kind="service", responsible="p-boss")
+    ring.enrol("p-chief", ["admin"], by=ROOT_ACTOR)
+    ring.tell(ROOT_ACTOR, "actor.revoked", "actor:p-chief", {"reason": "x"})
+    assert ring.judge(ROOT_ACTOR, "actor.revoked", "actor:p-admin", {"reason": "x"}).kind == "valid"
+    ring.tell("p-admin", "actor.revoked", "actor:p-boss", {"reason": "left"})
+    refused(ring.judge(ROOT_ACTOR, "actor.revoked", "actor:p-admin", {"reason": "x"}), PolicyError, "legality")
+
+
+def test_who_answers_for_the_last_admin_cannot_go_either(ring: Ring):
+    ring.enrol("p-boss", ["owner"])
+    ring.enrol("robot", ["admin"], by=ROOT_ACTOR, kind="service", responsible="p-boss")
+    ring.tell(ROOT_ACTOR, "actor.revoked", "actor:p-admin", {"reason": "x"})
+    refused(ring.judge(ROOT_ACTOR, "actor.revoked", "actor:p-boss", {"reason": "left"}), PolicyError, "legality")
+
+
+def test_root_is_never_suspect(ring: Ring):
+    signed = Signed(0, NOW, ROOT_ACTOR, (), "muniment.ledger.created.v1", "ledger:x", None)
+    assert suspicion(ring.world, signed) is None
