@@ -54,7 +54,6 @@ class HeadCheck:
         self._before = start  # size of the signed head before the next one
         self._differing = 0
         self._signed_roots: dict[int, bytes] = {}  # by our checkpoint key, at sizes anchors are about
-        self._load()
 
     def _add(self, fault: str, index: int | None, message: str, sizes: tuple[int, int] | None = None) -> None:
         self._report.findings.append(Finding(fault, index, message, sizes))
