@@ -81,21 +81,26 @@ def exchange(method: str, url: str, body: bytes | None = None, *, seconds: float
     connection = _connect(url, seconds)
     late = threading.Event()
 
+    opened: list[socket.socket] = []
+
     def cut() -> None:
         # The timeout of a socket begins anew with every byte; this one does not.
         late.set()
-        if connection.sock is not None:
+        for sock in opened:
             with suppress(OSError):
-                connection.sock.shutdown(socket.SHUT_RDWR)
+                sock.shutdown(socket.SHUT_RDWR)
 
     watch = threading.Timer(seconds, cut)
     watch.daemon = True
     watch.start()
     try:
+        connection.connect()
+        opened.append(connection.sock)  # the connection forgets it while it reads the answer
         connection.request(method, urlsplit(url).path, body, {"Connection": "close"})
         answer = connection.getresponse()
         data = answer.read(MAX_REPLY + 1)
         status, kind = answer.status, answer.headers.get("Content-Type", "")
+        left = answer.length  # None where the end of the connection is the end of the answer
     except (OSError, http.client.HTTPException) as error:
         words = f"no answer in {seconds:g} s" if late.is_set() or isinstance(error, TimeoutError) else _words(error)
         raise StorageError(words) from error
@@ -106,6 +111,8 @@ def exchange(method: str, url: str, body: bytes | None = None, *, seconds: float
         raise StorageError(f"no answer in {seconds:g} s")
     if len(data) > MAX_REPLY:
         raise StorageError(f"an answer of more than {MAX_REPLY} bytes")
+    if left:
+        raise StorageError("an answer that was cut off")
     return Reply(status, kind.partition(";")[0].strip().lower(), data)
 
 
