@@ -60,7 +60,6 @@ def _result(found: LogVerification, policy: Policy | None) -> dict[str, Any]:
         "signed_size": found.signed_size,
         "anchored_size": found.anchored_size,
         "anchored_by": found.anchored_by or None,
-        "witnessed": summary(found, policy),
         "unanchored_from": found.anchored_size if found.anchored_size < found.size else None,
         "findings": [
             {"fault": f.fault, "index": f.index, "sizes": f.sizes and list(f.sizes), "message": f.message}
@@ -76,6 +75,7 @@ def _result(found: LogVerification, policy: Policy | None) -> dict[str, Any]:
         "verified_from": found.verified_from,
         "earlier": found.earlier or None,
         "jobs": found.jobs,
+        "witnessed": summary(found, policy),
     }
 
 
