@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.app import App, common_options, pass_app
+from cli.keyring import acknowledge
 from cli.output import print_record, progress
 
 if TYPE_CHECKING:
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["admin"]
 
 
-@click.group(short_help="Move a ledger, bring a store up to date, grant access to it.")
+@click.group(short_help="Move a ledger, migrate a store, grant access, acknowledge void entries.")
 def admin() -> None:
     """Work on a store as a whole; nothing that is recorded changes."""
+
+
+admin.add_command(acknowledge)
 
 
 @admin.command()
@@ -157,11 +161,11 @@ def copy(app: App, /, target: str, *, dry_run: bool, keep_config: bool) -> None:
       muniment admin copy 'postgresql://user@host/database?schema=ml_ledger'
     """
     from ledger.config import absolute_url
-    from ledger.keystore import CHECKPOINT
     from ledger.transfer import LedgerCopy
 
     target = absolute_url(target, Path.cwd())
     with app.reader(checked=False) as ledger:
+        app.home.follow(ledger)
         moving = LedgerCopy(ledger, target, _outside(app))
         try:
             plan = moving.plan()
@@ -170,10 +174,9 @@ def copy(app: App, /, target: str, *, dry_run: bool, keep_config: bool) -> None:
             if dry_run:
                 _print(app, ledger.origin, moving.place, plan, done=False, configured=False)
                 return
-            keys = app.home.keystore(ledger.ledgerid)
-            signer = keys.load(CHECKPOINT) if keys.has(CHECKPOINT) else None
+            signers = app.home.checkpoint_signers(ledger)
             with progress(app, "copying and verifying") as advance:
-                plan = moving.run(signer, advance)
+                plan = moving.run(signers, advance)
         finally:
             moving.close()
         configured = _point_to(app, target, keep=keep_config)

@@ -135,6 +135,15 @@ class App:
                     self.note(f"Warning: {error.message}\nNext:    muniment verify log")
             yield ledger
 
+    def follow(self, ledger: Ledger) -> None:
+        """Learn which keys sign heads by now; what contradicts the pinned ones is found, and said, by verification."""
+        from ledger.errors import AuthenticationError, VerificationError
+
+        try:
+            self.home.follow(ledger)
+        except (AuthenticationError, VerificationError) as error:
+            self.note(f"Warning: {error.message}")
+
     @contextmanager
     def signer(self) -> Iterator[Ledger]:
         """The ledger for reading and for signing its head, where the checkpoint key is here."""

@@ -38,15 +38,18 @@ def _has_ledger(app: App) -> bool:
     return bool(app.ledger or os.environ.get("MUNIMENT_LEDGER")) or find_folder(Path.cwd()) is not None
 
 
-def _outside(app: App, /, expect: tuple[Path, ...]) -> Outside:
-    """What this machine knows of the ledger, and heads from files under its pinned keys."""
-    from ledger.checkpoint import verify_checkpoint
+def _outside(app: App, /, expect: tuple[Path, ...], file: Path | None = None) -> Outside:
+    """What this machine knows of the ledger, and heads from files under its pinned keys and those that came since."""
+    from ledger.backup import follow_backup
     from ledger.errors import InputError, NothingToVerifyError, TrustStateError
     from ledger.findings import Anchor
     from ledger.transfer import Outside
+    from ledger.trust import RememberedHead
 
     trust = app.home.trust() if _has_ledger(app) else None
-    known = None if trust is None else app.home.recall()
+    if trust is not None and file is not None:
+        trust = follow_backup(file, trust)
+    known = None if trust is None else RememberedHead(trust).recall()
     anchors = [] if known is None else [Anchor("the head this machine remembers", known)]
     for path in expect:
         if trust is None:
@@ -55,7 +58,7 @@ def _outside(app: App, /, expect: tuple[Path, ...]) -> Outside:
                 hint="Run this in the folder that holds the ledger's .muniment/trust.json.",
             )
         try:
-            anchors.append(Anchor(f"the checkpoint {path}", verify_checkpoint(path.read_bytes(), trust.vkeys)))
+            anchors.append(Anchor(f"the checkpoint {path}", trust.verify_head(path.read_bytes())))
         except InputError as error:
             raise TrustStateError(f"{path} is no checkpoint: {error.message}") from error
     return Outside(trust, tuple(anchors))
@@ -80,8 +83,9 @@ def create(app: App, /, where: Path, expect: tuple[Path, ...], *, unverified: bo
     """
     from ledger.backup import create_backup
 
-    outside = _outside(app, expect)
     with app.reader(checked=False) as ledger, progress(app, "backing up") as advance:
+        app.follow(ledger)
+        outside = _outside(app, expect)
         path, manifest = create_backup(ledger.recorder, where, outside, verified=not unverified, advance=advance)
     data = {"file": str(path), "verified": not unverified, **asdict(manifest)}
     print_record(app, data, f"backed up {manifest.origin}, {manifest.size} entries, to {path}")
@@ -146,7 +150,7 @@ def verify(app: App, /, file: Path, expect: tuple[Path, ...]) -> int:
     """
     from ledger.backup import verify_backup
 
-    outside = _outside(app, expect)
+    outside = _outside(app, expect, file)
     with progress(app, "verifying") as advance:
         found = verify_backup(file, outside, advance=advance)
     if app.output != "text":
@@ -187,7 +191,7 @@ def restore(app: App, /, file: Path, target: str | None, expect: tuple[Path, ...
     from ledger.backup import restore_backup
     from ledger.config import absolute_url, redact_url
 
-    outside = _outside(app, expect)
+    outside = _outside(app, expect, file)
     url = app.home.url if target is None else absolute_url(target, Path.cwd())
     with progress(app, "restoring and verifying") as advance:
         done = restore_backup(file, url, outside, older=older, advance=advance)

@@ -100,6 +100,7 @@ def _trust(app: App, ledger: Ledger) -> Iterator[Checkup]:
     from ledger.entry import format_time
     from ledger.verified import VerifiedMark
 
+    app.home.follow(ledger)
     trust = app.home.trust()
     if trust is None:
         return

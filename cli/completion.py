@@ -23,19 +23,21 @@ __all__ = ["EVENT_TYPES", "complete_values", "completion"]
 
 #: The catalogue's short names; reading them from the catalogue would take a quarter of a second at every key.
 EVENT_TYPES: Final = (
-    "actor.enrolled", "actor.revoked", "approval.granted", "approval.rejected", "approval.requested",
-    "dataset.registered", "deployment.authorised", "deployment.completed", "deployment.failed", "deployment.requested",
-    "evaluation.completed", "external.observed", "incident.action_item_created", "incident.closed",
-    "incident.mitigated", "incident.noted", "incident.opened", "incident.root_cause_recorded", "key.enrolled",
-    "key.revoked", "ledger.created", "ledger.entry_acknowledged", "monitor.signal", "rollback.authorised",
-    "rollback.completed", "rollback.requested", "run.completed", "run.failed", "run.started", "version.registered",
+    "actor.enrolled", "actor.offboarded", "actor.responsible_changed", "actor.revoked", "approval.granted",
+    "approval.rejected", "approval.requested", "dataset.registered", "deployment.authorised", "deployment.completed",
+    "deployment.failed", "deployment.requested", "entry.reaffirmed", "evaluation.completed", "external.observed",
+    "incident.action_item_created", "incident.closed", "incident.mitigated", "incident.noted", "incident.opened",
+    "incident.root_cause_recorded", "key.compromised", "key.enrolled", "key.revoked", "key.rotated",
+    "ledger.checkpoint_key_changed", "ledger.created", "ledger.entry_acknowledged", "ledger.roots_changed",
+    "monitor.signal", "role.granted", "role.revoked", "rollback.authorised", "rollback.completed",
+    "rollback.requested", "run.completed", "run.failed", "run.started", "version.registered",
 )  # fmt: skip
 #: Parameter: what the ledger is asked for.
 _ASKED: Final = {
     "subject": "subject", "model": "subject:model:", "deployment": "subject:deployment:",
     "dataset": "subject:dataset:", "run": "subject:run:", "actor": "actor",
-    "signer": "actor", "on_behalf_of": "actor", "responsible": "actor", "owner": "actor", "event": "index",
-    "index": "index",
+    "signer": "actor", "on_behalf_of": "actor", "responsible": "actor", "owner": "actor", "successor": "actor",
+    "event": "index", "index": "index",
 }  # fmt: skip
 
 

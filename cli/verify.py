@@ -11,10 +11,19 @@ import click
 from cli.app import App, common_options, pass_app
 from cli.output import console, print_record, progress, styled
 from cli.reading import _find
-from cli.witnessing import describe, find_policy, log_vkeys, policy_option, seen_anchors, summary, witnessed_size
+from cli.witnessing import (
+    check_policy,
+    describe,
+    find_policy,
+    policy_option,
+    seen_anchors,
+    summary,
+    witnessed_size,
+)
 
 if TYPE_CHECKING:
     from ledger.application import Ledger
+    from ledger.domain import Suspicion
     from ledger.identity import Trust
     from ledger.verified import Verified
     from ledger.verify import Anchor, LogVerification
@@ -22,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["verify"]
 
+_SHOWN = 20  # suspect entries in text
 LEVELS = ("hash", "checkpoint", "full")  # as `segment.LEVELS`, which help need not load
 
 
@@ -31,7 +41,6 @@ def verify() -> None:
 
 
 def _anchors(app: App, /, ledger: Ledger, expect: tuple[Path, ...]) -> list[Anchor]:
-    from ledger.checkpoint import verify_checkpoint
     from ledger.errors import InputError, TrustStateError
     from ledger.verify import Anchor
 
@@ -41,9 +50,9 @@ def _anchors(app: App, /, ledger: Ledger, expect: tuple[Path, ...]) -> list[Anch
     if known is not None:
         found.append(Anchor("the head this machine remembers", known))
     for path in expect:
-        vkeys = trust.vkeys if trust is not None else [ledger.vkey]
+        verify_head = ledger.log_keys().verify if trust is None else trust.verify_head
         try:
-            found.append(Anchor(f"the checkpoint {path}", verify_checkpoint(path.read_bytes(), vkeys)))
+            found.append(Anchor(f"the checkpoint {path}", verify_head(path.read_bytes())))
         except InputError as error:
             raise TrustStateError(f"{path} is no checkpoint: {error.message}") from error
     return found
@@ -65,6 +74,8 @@ def _result(found: LogVerification, policy: Policy | None) -> dict[str, Any]:
             {"fault": f.fault, "index": f.index, "sizes": f.sizes and list(f.sizes), "message": f.message}
             for f in found.findings
         ],
+        "suspect": [_suspect(item) for item in found.suspects.listed],
+        "suspect_count": found.suspects.count,
         "acknowledged": [{"index": index, "reason": reason} for index, reason in found.acknowledged],
         "opaque": found.opaque,
         "missing_sequences": [
@@ -77,6 +88,10 @@ def _result(found: LogVerification, policy: Policy | None) -> dict[str, Any]:
         "jobs": found.jobs,
         "witnessed": summary(found, policy),
     }
+
+
+def _suspect(item: Suspicion) -> dict[str, Any]:
+    return {"index": item.index, "cause": item.cause, "keyid": item.keyid, "owner": item.owner}
 
 
 def _verdict(found: LogVerification) -> tuple[str, str]:
@@ -142,13 +157,23 @@ def _text(
         out.print("  first use on this machine: no earlier head was remembered to compare with")
     if not pinned:
         out.print(styled("? the ledger's identity is not pinned here: it is what entry 0 says", "yellow"))
+    for line, colour in _remarks(found):
+        out.print(styled(line, colour))
+
+
+def _remarks(found: LogVerification) -> Iterator[tuple[str, str]]:
+    """What is in the log and is no finding, each line with its colour."""
+    for suspect in found.suspects.listed[:_SHOWN]:
+        yield f"? {suspect.text}", "yellow"
+    if found.suspects.count > _SHOWN:
+        yield f"? {found.suspects.count} entries are suspect; -o json lists more of them", "yellow"
     for index, reason in found.acknowledged:
-        out.print(styled(f"  acknowledged void entry {index}: {reason}"))
+        yield f"  acknowledged void entry {index}: {reason}", ""
     if found.opaque:
         words = f"{len(found.opaque)} entries are of types this Muniment does not know, the first at {found.opaque[0]}"
-        out.print(styled(f"? {words}", "yellow"))
+        yield f"? {words}", "yellow"
     for actor, emitter, count in found.missing:
-        out.print(styled(f"? {count} event(s) of emitter {emitter} of {actor} are not in the log", "yellow"))
+        yield f"? {count} event(s) of emitter {emitter} of {actor} are not in the log", "yellow"
 
 
 def _check_required(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
@@ -216,19 +241,19 @@ def verify_log_command(
     """  # fmt: skip
     from ledger.audit import verify_store
     from ledger.errors import InputError
-    from ledger.witnessing import check_policy_log
 
     if level == "hash" and (expect or ask_witnesses or required):
         name = "--expect" if expect else "--ask-witnesses" if ask_witnesses else "--require-witnesses"
         raise InputError(f"{name} needs signed heads to be checked", hint="Take --level checkpoint or full.")
     if tail and (everything or level != "full"):
         raise InputError("--tail goes on from a full verification: it does not go with --all or --level")
-    trust = app.home.trust()
     witnesses = _policy(app, policy, needed=bool(required or ask_witnesses))
     with app.reader(checked=False) as ledger:
+        app.follow(ledger)
+        trust = app.home.trust()
         anchors = _anchors(app, ledger, expect) if level != "hash" else []
         if witnesses is not None:
-            check_policy_log(witnesses, log_vkeys(app, ledger))
+            check_policy(app, ledger, witnesses)
             anchors += seen_anchors(app, ledger, witnesses) if ask_witnesses else []
         first_use = app.home.remembered() is not None and app.home.recall() is None
         before = _verified_before(app) if level == "full" and not everything else None
@@ -281,6 +306,7 @@ def _remember(app: App, /, ledger: Ledger, trust: Trust, found: LogVerification)
     from ledger.errors import TrustStateError
     from ledger.verified import VerifiedMark
 
+    app.home.pin()
     last = ledger.recorder.last_checkpoint()
     if last is not None:
         try:
@@ -304,7 +330,7 @@ def verify_event(app: App, /, event: str) -> int:
     with app.reader() as ledger:
         row = _find(ledger, event)
         trust = app.home.trust()
-        checks = check_event(ledger, row, list(trust.vkeys) if trust is not None else [ledger.vkey])
+        checks = check_event(ledger, row, ledger.log_keys().verify if trust is None else trust.verify_head)
     good = all(ok is not False for _, ok, _ in checks)
     data = {
         "ok": good,

@@ -11,22 +11,21 @@ from cli.app import App, common_options, pass_app
 from cli.output import print_record, styled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from rich.console import Console
 
     from ledger.application import Ledger
-    from ledger.checkpoint import VerifierKey
     from ledger.findings import Anchor, LogVerification
-    from ledger.witnessing import Asked, Round
+    from ledger.witnessing import Asked, Round, VerifyHead
     from ledger.witnesspolicy import Policy
 
 __all__ = [
     "POLICY_FILE",
+    "check_policy",
     "describe",
     "examine_witnesses",
     "find_policy",
-    "log_vkeys",
     "policy_option",
     "seen_anchors",
     "summary",
@@ -67,10 +66,22 @@ def find_policy(app: App, path: Path | None) -> Policy | None:
         raise ConfigurationError(error.message, hint="docs/how-to/run-a-witness.md shows a policy.") from error
 
 
-def log_vkeys(app: App, ledger: Ledger) -> Sequence[VerifierKey]:
-    """Keys of the log: those that are pinned here, otherwise the one that entry 0 names."""
+def head_check(app: App, ledger: Ledger) -> VerifyHead:
+    """What checks a signed head of this log: the keys that are pinned here, otherwise those that the log names."""
     trust = app.home.trust()
-    return trust.vkeys if trust is not None else [ledger.vkey]
+    return trust.verify_head if trust is not None else ledger.log_keys().verify
+
+
+def check_policy(app: App, ledger: Ledger, policy: Policy) -> None:
+    """Check that a policy that names logs names this one.
+
+    Raises:
+        ConfigurationError: it does not.
+    """
+    from ledger.witnessing import check_policy_log
+
+    trust = app.home.trust()
+    check_policy_log(policy, trust.vkeys if trust is not None else [key.vkey for key in ledger.log_keys().keys])
 
 
 def shown(name: str) -> str:
@@ -117,8 +128,9 @@ def witness(app: App, /, policy: Path | None, *, timeout: float) -> int:
             hint="Name one: --policy FILE, or keep it as .muniment/witness-policy (docs/how-to/run-a-witness.md).",
         )
     with app.signer() as ledger:
-        vkeys = log_vkeys(app, ledger)
-        done = ask_witnesses(ledger.recorder, ledger.signed_head(), vkeys, found, seconds=timeout)
+        check_policy(app, ledger, found)
+        note = ledger.signed_head()
+        done = ask_witnesses(ledger.recorder, note, head_check(app, ledger), found, seconds=timeout)
     print_record(app, _result(done, found), "\n".join(_lines(done, found)))
     if done.contradicted:
         app.note("Keep the store as it is, keep what the witness shows, and run: muniment verify log --ask-witnesses")
@@ -268,7 +280,7 @@ def seen_anchors(app: App, ledger: Ledger, policy: Policy) -> list[Anchor]:
     from ledger.witnessing import ask_latest
 
     found = []
-    for item, seen in ask_latest(ledger.origin, log_vkeys(app, ledger), policy):
+    for item, seen in ask_latest(ledger.origin, head_check(app, ledger), policy):
         if isinstance(seen, str):
             app.note(f"the witness {shown(item.name)} shows no head of this log: {seen}")
         else:

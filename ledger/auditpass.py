@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ledger.auditworld import AuditWorld
-from ledger.checkpoint import VerifierKey, parse_vkey
-from ledger.domain import LedgerState, judge
+from ledger.domain import LedgerState, State, judge
 from ledger.entry import ZERO_HASH, entry_hash
 from ledger.errors import InputError, StorageError, VerificationError
 from ledger.events import Category
 from ledger.findings import Anchor, Finding, LogVerification
 from ledger.headcheck import HeadCheck
+from ledger.identity import LogKeys
 from ledger.logview import LogView
 from ledger.merkle import CompactRange
 from ledger.replay import ContentError, Judged, content_of, judge_row, open_row
@@ -97,6 +97,7 @@ class Pass:
         self.voids: dict[int, Finding] = {}
         self.verdicts: dict[Sketch, str] = {}  # under the actors of the moment
         self.authority = -1 if since is None else since.authority
+        self._named: State | None = None  # the ledger's own, at a level that judges nothing
         self.whole = True  # no row is missing so far, so roots can be compared
 
     # -- what was verified before -------------------------------------------------------------
@@ -159,13 +160,19 @@ class Pass:
 
     def ledger(self) -> LedgerState | None:
         """The ledger's own state, None while there is no good entry 0."""
-        state = self.world.state(f"ledger:{self.identity.ledgerid}")
+        stream = f"ledger:{self.identity.ledgerid}"
+        if self.level != "checkpoint":
+            state = self.world.state(stream)
+        elif self.world.state(stream) is None:
+            return None
+        else:  # contents are not read at this level, but for those that name the keys of the signed heads
+            state = self._named = self._named or self.world.folded(stream, self.size)
         return state if isinstance(state, LedgerState) else None
 
-    def vkey(self) -> VerifierKey | None:
-        """The checkpoint key that entry 0 names, None while there is no good entry 0."""
+    def keys(self) -> LogKeys | None:
+        """The keys of the checkpoints, None while there is no good entry 0."""
         state = self.ledger()
-        return None if state is None else parse_vkey(state.vkey)
+        return None if state is None else state.log_keys
 
     # -- findings -----------------------------------------------------------------------------
 
@@ -254,7 +261,7 @@ class Pass:
         while (due := self._due(segment.start)) is not None and due < stop:
             places = range(grown.size - segment.start, due - segment.start)
             grown = grown.extend(map(segment.leaf, places))
-            self.heads.at(due, grown.root, self.vkey)
+            self.heads.at(due, grown.root, self.keys)
         if segment.root is not None:
             bad = list(self.tiles.add_tile(segment.leaves, segment.root))
             self.range = self.range.append_subtree(_TILE_LEVEL, segment.root)
@@ -265,7 +272,7 @@ class Pass:
             self.add("tree", tile.first_leaf, tile.text)
         self.view.checked = self.range.size
         if self._due(segment.start) is not None:
-            self.heads.at(stop, self.range.root, self.vkey)
+            self.heads.at(stop, self.range.root, self.keys)
 
     def _due(self, start: int) -> int | None:
         due = self.heads.pending() if self.level != "hash" and self.expected > self.start else None
@@ -290,7 +297,7 @@ class Pass:
         if self.level != "checkpoint" or index == 0:
             self._check_content(row)
         if self.whole and self.level != "hash":
-            self.heads.at(index + 1, self.range.root, self.vkey)
+            self.heads.at(index + 1, self.range.root, self.keys)
 
     def _check_place(self, index: int, prev: str) -> None:
         if index != self.expected:

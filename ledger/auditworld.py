@@ -71,6 +71,10 @@ class AuditWorld:
             self._states[stream] = self._past.state_before(stream, self._start)
         return self._states.get(stream)
 
+    def folded(self, stream: str, index: int) -> State | None:
+        """State of a stream before ``index``, from its own rows, each checked and judged."""
+        return self._past.state_before(stream, index)
+
     def key_holder(self, keyid: str) -> str | None:
         """See `World.key_holder`."""
         holder = self._holders.get(keyid)

@@ -20,6 +20,7 @@ from ledger.checkpoint import Checkpoint, parse_checkpoint, parse_note
 from ledger.crashpoints import crashpoint
 from ledger.entry import format_time
 from ledger.errors import (
+    AuthenticationError,
     ConfigurationError,
     InputError,
     LedgerError,
@@ -28,6 +29,8 @@ from ledger.errors import (
     VerificationError,
 )
 from ledger.findings import Anchor, Finding, LogVerification
+from ledger.following import follow_keys, ledger_state_of
+from ledger.identity import Trust
 from ledger.merkle import CompactRange, peaks_of
 from ledger.recorders import open_recorder
 from ledger.recorders.copying import admit_closed, copy_log, copy_tracking, open_store, transfer_of
@@ -329,6 +332,24 @@ def verify_backup(path: Path, outside: Outside, *, advance: Advance | None = Non
     """
     with _opened(path) as (recorder, _, manifest):
         return _check(recorder, path, manifest, outside, advance)
+
+
+def follow_backup(path: Path, trust: Trust) -> Trust:
+    """Learn the keys that sign a log's heads by now from a backup of it, starting from those pinned.
+
+    Returns:
+        The same, when the backup teaches nothing; what is wrong with it is for `verify_backup` to say.
+
+    Raises:
+        InputError, VerificationError: as `verify_backup`.
+    """
+    with _opened(path) as (recorder, _, _):
+        try:
+            admit_closed(recorder)
+            state = ledger_state_of(recorder)
+            return trust if state is None else follow_keys(recorder, state, trust)
+        except (AuthenticationError, VerificationError, StorageError, ConfigurationError):
+            return trust
 
 
 # -- restore -----------------------------------------------------------------------------------------

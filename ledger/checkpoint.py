@@ -134,6 +134,11 @@ class VerifierKey:
         material = self.name.encode("utf-8") + b"\n" + bytes([self.type]) + self.public
         return hashlib.sha256(material).digest()[:_KEY_HASH_SIZE]
 
+    @property
+    def public_key(self) -> PublicKey:
+        """The key without its name, as signatures of events know it."""
+        return PublicKey(ALG_ED25519, self.public)
+
 
 def parse_origin(text: str) -> str:
     """Check the origin of a log.
@@ -311,22 +316,26 @@ def format_vkey(key: VerifierKey) -> str:
     return f"{key.name}+{key.key_hash.hex()}+{_b64encode(bytes([key.type]) + key.public)}"
 
 
-def sign_checkpoint(checkpoint: Checkpoint, signer: Signer) -> bytes:
+def sign_checkpoint(checkpoint: Checkpoint, *signers: Signer) -> bytes:
     """Sign a head with the log's own key.
 
     Args:
         checkpoint: the head; its tree must already be durable.
-        signer: an Ed25519 key.
+        signers: Ed25519 keys: one, or the new and the old one while the key is changed.
 
     Returns:
-        A note with one signature line of type 0x01 whose key name is the origin.
+        A note with one signature line of type 0x01 a key, whose key name is the origin.
 
     Raises:
         InputError: a field is out of range.
     """
     text = format_checkpoint(checkpoint)
-    key = VerifierKey(checkpoint.origin, TYPE_ED25519, signer.public.raw)
-    return format_note(Note(text, (NoteSignature(key.name, key.key_hash, signer.sign(text.encode())),)))
+    keys = [VerifierKey(checkpoint.origin, TYPE_ED25519, signer.public.raw) for signer in signers]
+    lines = [
+        NoteSignature(key.name, key.key_hash, signer.sign(text.encode()))
+        for key, signer in zip(keys, signers, strict=True)
+    ]
+    return format_note(Note(text, tuple(lines)))
 
 
 def _cosignature_message(text: str, time: int) -> bytes:

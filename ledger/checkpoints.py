@@ -7,18 +7,20 @@ so that a bit that flipped in the store is found and never signed (the end of th
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 
-from ledger.checkpoint import Checkpoint, VerifierKey, sign_checkpoint, verify_checkpoint
+from ledger.checkpoint import Checkpoint, VerifierKey, sign_checkpoint
 from ledger.cosignature import Cosignature, read_cosignature
 from ledger.crashpoints import crashpoint
 from ledger.entry import ZERO_HASH, entry_hash
-from ledger.errors import LedgerError, NothingToVerifyError, StorageError, VerificationError
+from ledger.errors import ConfigurationError, LedgerError, NothingToVerifyError, StorageError, VerificationError
+from ledger.identity import LogKeys
 from ledger.keys import Signer
 from ledger.merkle import CompactRange, peaks_of, prove_consistency, verify_consistency
 from ledger.recorders.sql import SqlRecorder
 from ledger.stored import NOTHING_SIGNED, Attestation, Row, SignedHead, StoredCheckpoint, TreeReader
 
-__all__ = ["GENESIS_SIZE", "check_extends", "cosignatures_of", "extend_range", "sign_head"]
+__all__ = ["GENESIS_SIZE", "check_extends", "cosignatures_of", "extend_range", "sign_as_needed", "sign_head"]
 
 _PAGE = 1000
 _ATTEMPTS = 100
@@ -68,25 +70,62 @@ def extend_range(recorder: SqlRecorder, grown: CompactRange, stop: int) -> Compa
     return grown
 
 
-def sign_head(recorder: SqlRecorder, signer: Signer, vkey: VerifierKey) -> bytes:
+def sign_as_needed(head: Checkpoint, before: int, keys: LogKeys, signers: Sequence[Signer]) -> bytes:
+    """Sign a head with the key of its size, and with the old one too where a change of the key is new.
+
+    Args:
+        head: the head; its tree must be durable.
+        before: size of the signed head before it, 0 for none.
+        keys: all keys of the log.
+        signers: the private keys at hand.
+
+    Returns:
+        The note.
+
+    Raises:
+        ConfigurationError: a key that must sign is not among them.
+    """
+    here = {signer.public.raw: signer for signer in signers}
+    chosen = []
+    for vkey in keys.needed(before, head.size):
+        if vkey.public in here:
+            chosen.append(here[vkey.public])
+        elif not chosen:
+            raise ConfigurationError(
+                f"no key given for signing heads is the checkpoint key {vkey.key_hash.hex()} of {vkey.name}",
+                hint="`muniment checkpoint keys` shows it; keep exactly that key under the name 'checkpoint'.",
+            )
+        else:
+            raise ConfigurationError(
+                f"the first head behind the change of the checkpoint key must be signed by the old key "
+                f"{vkey.key_hash.hex()} too, and it is not here",
+                hint="Sign this one head where both keys are; when the old key is lost, the roots say so: "
+                "muniment root propose checkpoint-key --lost",
+            )
+    return sign_checkpoint(head, *chosen)
+
+
+def sign_head(recorder: SqlRecorder, signers: Sequence[Signer], keys: Callable[[], LogKeys]) -> bytes:
     """Sign the present head and store the note, or return the note that already covers it.
 
     Args:
         recorder: the store.
-        signer: the checkpoint key.
-        vkey: its verifier key.
+        signers: the checkpoint keys at hand: the present one, and the one before it until a head behind its change is
+            signed.
+        keys: gives the keys of the log, asked for when the head was read.
 
     Returns:
         The signed note.
 
     Raises:
+        ConfigurationError: a key that must sign is not here.
         NothingToVerifyError: the log is empty.
         VerificationError: the stored bytes do not extend the last signed head; nothing is signed.
     """
     for _ in range(_ATTEMPTS):
         session = recorder.session()
         try:
-            note = _sign_present(recorder, signer, vkey, session)
+            note = _sign_present(recorder, signers, keys, session)
         except VerificationError:
             if recorder.session() == session:
                 raise
@@ -96,13 +135,13 @@ def sign_head(recorder: SqlRecorder, signer: Signer, vkey: VerifierKey) -> bytes
     raise StorageError("others kept signing heads of this log", hint="Retry in a moment.")
 
 
-def _last_signed(row: SignedHead | None, last: StoredCheckpoint | None, vkey: VerifierKey) -> SignedHead:
+def _last_signed(row: SignedHead | None, last: StoredCheckpoint | None, keys: LogKeys) -> SignedHead:
     """The head that the next one must extend: what the row says, and the last stored note, which must agree."""
     if row is None:
         raise VerificationError("the row of the last signed head is gone from the store", fault="checkpoint")
     signed = NOTHING_SIGNED
     if last is not None:
-        found = verify_checkpoint(last.note, [vkey])
+        found = keys.verify(last.note)
         if found.size != last.size:
             words = f"the signed head stored at size {last.size} is about size {found.size}"
             raise VerificationError(words, fault="checkpoint")
@@ -117,7 +156,9 @@ def _last_signed(row: SignedHead | None, last: StoredCheckpoint | None, vkey: Ve
     return signed
 
 
-def _sign_present(recorder: SqlRecorder, signer: Signer, vkey: VerifierKey, session: int) -> bytes | None:
+def _sign_present(
+    recorder: SqlRecorder, signers: Sequence[Signer], keys: Callable[[], LogKeys], session: int
+) -> bytes | None:
     """One attempt; None when somebody else was faster or the server changed meanwhile."""
     # In this order: others append and sign between the two, and a head signed after `head` was read looks forked.
     (row, last), head = recorder.last_signed(), recorder.head()
@@ -125,7 +166,8 @@ def _sign_present(recorder: SqlRecorder, signer: Signer, vkey: VerifierKey, sess
         raise NothingToVerifyError("the log is empty, so there is no head to sign")
     # Before signing, not only after: a key that signed what a failover took away has signed two histories.
     recorder.settle()
-    signed = _last_signed(row, last, vkey)
+    known = keys()
+    signed = _last_signed(row, last, known)
     if last is not None and signed.size == head.size:
         return last.note if recorder.session() == session else None
     if last is None and head.size > GENESIS_SIZE:
@@ -139,7 +181,8 @@ def _sign_present(recorder: SqlRecorder, signer: Signer, vkey: VerifierKey, sess
         raise VerificationError("the head row does not fit the entries", fault="head", index=None)
     if recorder.session() != session:
         return None
-    note = sign_checkpoint(Checkpoint(recorder.identity().origin, head.size, grown.root()), signer)
+    present = Checkpoint(recorder.identity().origin, head.size, grown.root())
+    note = sign_as_needed(present, size, known, signers)
     crashpoint("checkpoint.signed")
     if not recorder.add_checkpoint(SignedHead(head.size, grown.root()), note, signed):
         return None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 from ledger.application import Ledger
-from ledger.checkpoint import VerifierKey, verify_checkpoint
+from ledger.checkpoint import Checkpoint
 from ledger.entry import entry_hash
 from ledger.errors import LedgerError, VerificationError
 from ledger.merkle import prove_inclusion, verify_inclusion
@@ -26,12 +26,12 @@ def _check_leaf(row: Row) -> Check:
     return ("entry", good, row.leaf_hash.hex() if good else "its columns do not give its leaf hash")
 
 
-def _check_place(ledger: Ledger, row: Row, vkeys: Sequence[VerifierKey]) -> Check:
+def _check_place(ledger: Ledger, row: Row, verify_head: Callable[[bytes], Checkpoint]) -> Check:
     last = ledger.recorder.last_checkpoint()
     if last is None or last.size <= row.entry.index:
         return ("inclusion", None, "no signed head covers this entry yet")
     try:
-        head = verify_checkpoint(last.note, vkeys)
+        head = verify_head(last.note)
         hashes = prove_inclusion(TreeReader(ledger.recorder), row.entry.index, head.size)
         verify_inclusion(entry_hash(row.entry), row.entry.index, head.size, hashes, head.root)
     except (LedgerError, LookupError) as error:
@@ -39,13 +39,13 @@ def _check_place(ledger: Ledger, row: Row, vkeys: Sequence[VerifierKey]) -> Chec
     return ("inclusion", True, f"at index {row.entry.index} under the head signed at size {head.size}")
 
 
-def check_event(ledger: Ledger, row: Row, vkeys: Sequence[VerifierKey]) -> list[Check]:
+def check_event(ledger: Ledger, row: Row, verify_head: Callable[[bytes], Checkpoint]) -> list[Check]:
     """Check one stored event from its bytes.
 
     Args:
         ledger: the log it stands in.
         row: the event.
-        vkeys: verifier keys the signed head must be under.
+        verify_head: checks a signed head, under keys that are trusted.
 
     Returns:
         One line a check; none of them False means good.
@@ -65,5 +65,5 @@ def check_event(ledger: Ledger, row: Row, vkeys: Sequence[VerifierKey]) -> list[
         checks.append(("legality", good, words.get(kind, "" if error is None else f"void: {error.message}")))
         if judged.verdict.marks:
             checks.append(("marks", None, ", ".join(judged.verdict.marks)))
-    checks.append(_check_place(ledger, row, vkeys))
+    checks.append(_check_place(ledger, row, verify_head))
     return checks

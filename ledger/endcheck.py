@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ledger.auditpass import Pass
-from ledger.checkpoint import parse_vkey
 from ledger.domain import LedgerState
 from ledger.findings import MAX_FINDINGS, Finding
 from ledger.identity import Trust
@@ -78,8 +77,10 @@ def _check_authority(done: Pass) -> None:
 
 def _check_rest(done: Pass, size: int) -> None:
     if done.level != "hash":
-        done.heads.finish(size, done.vkey())
-        fault = successor_fault(done.log.successor(), done.vkey(), (done.identity.ledgerid, size, done.range.root()))
+        keys = done.keys()
+        done.heads.finish(size, keys)
+        vkey = None if keys is None else keys.at(size)
+        fault = successor_fault(done.log.successor(), vkey, (done.identity.ledgerid, size, done.range.root()))
         if fault and done.whole:
             done.add("checkpoint", None, fault)
     after, contents, tiles, odd_tiles = done.counted
@@ -106,8 +107,8 @@ def _check_identity(done: Pass, trust: Trust | None, state: LedgerState | None) 
     genesis = done.log.leaf_hashes(0, 1)
     if not genesis or genesis[0].hex() != trust.genesis:
         done.add("anchor", 0, "entry 0 is not the one the trust file pins")
-    if state is not None and parse_vkey(state.vkey) not in trust.vkeys:
-        done.add("anchor", 0, "entry 0 names a checkpoint key that the trust file does not list")
+    if state is not None and (words := trust.contradiction(state.log_keys, done.expected)):
+        done.add("anchor", 0, words)
 
 
 def _place(finding: Finding, size: int) -> tuple[int, bool]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from ledger.checkpoint import Checkpoint, VerifierKey, parse_checkpoint, parse_note, parse_vkey, verify_checkpoint
+from ledger.checkpoint import Checkpoint, VerifierKey, parse_checkpoint, parse_note
 from ledger.checkpoints import check_extends, cosignatures_of, sign_head
 from ledger.cosignature import add_lines
 from ledger.domain import LedgerState, RecordedEvent, State
 from ledger.entry import format_entry
 from ledger.errors import ConfigurationError, InputError
 from ledger.forks import renew_in_child
+from ledger.identity import LogKeys
 from ledger.keys import Signer
 from ledger.merkle import prove_consistency, prove_inclusion
 from ledger.proof import Proof, format_proof
@@ -85,7 +86,7 @@ class LogHandle:
 
     def __init__(self, recorder: SqlRecorder, checkpoint_signer: Signer | None = None) -> None:
         self.recorder = recorder
-        self._checkpoint_signer = checkpoint_signer
+        self._checkpoint_signers: tuple[Signer, ...] = () if checkpoint_signer is None else (checkpoint_signer,)
         self._known_head: Callable[[], Checkpoint | None] | None = None
         self._last_signed: Checkpoint | None = None
         self.renew()
@@ -127,10 +128,14 @@ class LogHandle:
             raise ConfigurationError("the ledger's first entry is missing or bad", hint="Run: muniment verify log")
         return state
 
+    def log_keys(self) -> LogKeys:
+        """All keys of the checkpoints, from entry 0 and what the roots changed since."""
+        return self.ledger_state().log_keys
+
     @property
     def vkey(self) -> VerifierKey:
-        """Verifier key of the checkpoints, from entry 0."""
-        return parse_vkey(self.ledger_state().vkey)
+        """Verifier key of the checkpoints that are signed now."""
+        return self.log_keys().current
 
     # -- heads and proofs ----------------------------------------------------------------------
 
@@ -140,7 +145,7 @@ class LogHandle:
         Raises:
             ConfigurationError: this ledger was opened without the checkpoint key and the head is unsigned.
         """
-        if self._checkpoint_signer is None:
+        if not self._checkpoint_signers:
             last = self.recorder.last_checkpoint()
             if last is not None and last.size == self.recorder.head().size:
                 self.recorder.settle()
@@ -149,17 +154,11 @@ class LogHandle:
                 "the present head is not signed yet and the checkpoint key is not on this machine",
                 hint="Run this where the ledger's operator keeps the key.",
             )
-        vkey = self.vkey
-        if self._checkpoint_signer.public.raw != vkey.public:
-            raise ConfigurationError(
-                f"the key given for signing heads is not the checkpoint key of {vkey.name}",
-                hint="Entry 0 names it; keep exactly that key under the name 'checkpoint'.",
-            )
         for known in (self._last_signed, None if self._known_head is None else self._known_head()):
             if known is not None:
                 check_extends(self.recorder, known)  # before signing: a key that signs two histories is spent
-        note = sign_head(self.recorder, self._checkpoint_signer, vkey)
-        self._last_signed = verify_checkpoint(note, [vkey])
+        note = sign_head(self.recorder, self._checkpoint_signers, self.log_keys)
+        self._last_signed = self.log_keys().verify(note)
         return note
 
     def signed_head(self) -> bytes:
@@ -179,20 +178,20 @@ class LogHandle:
         head = parse_checkpoint(parse_note(note).text)
         return add_lines(note, [item.line for item in cosignatures_of(self.recorder, head)])
 
-    def sign_heads_with(self, signer: Signer | None, known_head: Callable[[], Checkpoint | None] | None) -> None:
-        """Sign heads with this key from now on.
+    def sign_heads_with(self, signers: Sequence[Signer], known_head: Callable[[], Checkpoint | None] | None) -> None:
+        """Sign heads with these keys from now on.
 
         Args:
-            signer: the checkpoint key, None when it is not here.
+            signers: the checkpoint key, and the one before it while the key is changed; none when they are not here.
             known_head: gives a head seen before, which every signed head must extend.
         """
-        self._checkpoint_signer = signer
+        self._checkpoint_signers = tuple(signers)
         self._known_head = known_head
 
     @property
     def can_sign_heads(self) -> bool:
         """Whether the checkpoint key is at hand."""
-        return self._checkpoint_signer is not None
+        return bool(self._checkpoint_signers)
 
     def entry_bytes(self, index: int) -> bytes:
         """The preimage of a leaf.

@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from ledger.checkpoint import Checkpoint, VerifierKey, verify_checkpoint
+from ledger.checkpoint import Checkpoint
 from ledger.errors import LedgerError
 from ledger.findings import Anchor, Finding, LogVerification, entries
+from ledger.identity import LogKeys
 from ledger.stored import LogReader
 from ledger.witnesscheck import WitnessCheck
 
@@ -51,6 +52,7 @@ class HeadCheck:
         self._after = start or -(2**63)
         self._read_all = False
         self._good_size = report.signed_size = start  # largest size whose root a signed head confirmed
+        self._before = start  # size of the signed head before the next one
         self._differing = 0
         self._signed_roots: dict[int, bytes] = {}  # by our checkpoint key, at sizes anchors are about
         self._cosigned = WitnessCheck(log, origin, report, start)
@@ -100,26 +102,27 @@ class HeadCheck:
             self._check_anchor(anchor, root_at(anchor.checkpoint.size))
         self._cosigned.compare_before(root_at)
 
-    def at(self, size: int, root: Callable[[], bytes], vkey: Callable[[], VerifierKey | None]) -> None:
+    def at(self, size: int, root: Callable[[], bytes], keys: Callable[[], LogKeys | None]) -> None:
         """Compare every head of at most this size that was not compared yet.
 
         Args:
             size: entries so far.
             root: gives their root hash.
-            vkey: gives the checkpoint key, None while none is known.
+            keys: gives the keys of the checkpoints, None while none is known.
         """
         while (item := self._next()) is not None and item[0] <= size:
             self._stored.pop()
-            self._check_signed(*item, root(), vkey())
+            self._check_signed(*item, root(), keys())
         while self._waiting and self._waiting[0].checkpoint.size <= size:
             self._check_anchor(self._waiting.pop(0), root())
         self._cosigned.at(size, root)
 
-    def _read_note(self, size: int, note: bytes, vkey: VerifierKey | None) -> Checkpoint | None:
-        if vkey is None:
+    def _read_note(self, size: int, note: bytes, keys: LogKeys | None) -> Checkpoint | None:
+        if keys is None:
             return None
+        before, self._before = self._before, size
         try:
-            found = verify_checkpoint(note, [vkey])
+            found = keys.verify(note, before)
         except LedgerError as error:
             self._add("checkpoint", None, f"the signed head of size {size} is bad: {error.message}")
             return None
@@ -128,8 +131,8 @@ class HeadCheck:
             return None
         return found
 
-    def _check_signed(self, size: int, note: bytes, root: bytes, vkey: VerifierKey | None) -> None:
-        found = self._read_note(size, note, vkey)
+    def _check_signed(self, size: int, note: bytes, root: bytes, keys: LogKeys | None) -> None:
+        found = self._read_note(size, note, keys)
         if found is None:
             return
         if any(anchor.checkpoint.size == size for anchor in self._waiting):
@@ -166,16 +169,16 @@ class HeadCheck:
             )
         self._add("anchor", None, message, (known, size))
 
-    def finish(self, size: int, vkey: VerifierKey | None) -> None:
+    def finish(self, size: int, keys: LogKeys | None) -> None:
         """Judge the heads that the log never reached, and those that are gone.
 
         Args:
             size: entries of the log.
-            vkey: the checkpoint key, None when none is known.
+            keys: the keys of the checkpoints, None when none is known.
         """
         while (item := self._next()) is not None:
             self._stored.pop()
-            if self._read_note(*item, vkey) is not None and item[0] > size:
+            if self._read_note(*item, keys) is not None and item[0] > size:
                 message = f"a head of size {item[0]} was signed, and the log has {size} entries: the tail is missing"
                 self._add("checkpoint", size, message)
         for anchor in self._waiting:
@@ -187,10 +190,10 @@ class HeadCheck:
                 self._add("anchor", None, f"{anchor.by} at size {known} cannot be compared: rows are missing")
         self._cosigned.finish(size)
         self._check_kept(size)
-        if vkey is not None:
-            self._check_row(vkey)
+        if keys is not None:
+            self._check_row(keys)
 
-    def _check_row(self, vkey: VerifierKey) -> None:
+    def _check_row(self, keys: LogKeys) -> None:
         """The row of the last signed head, which only ever goes forward, is about the last stored one."""
         row, last = self._log.signed_head(), self._log.last_checkpoint()
         if row is None:
@@ -200,7 +203,7 @@ class HeadCheck:
             self._add("checkpoint", None, message)
         elif last is not None:
             with suppress(LedgerError):  # a bad note is a finding of its own
-                if verify_checkpoint(last.note, [vkey]).root != row.root:
+                if keys.verify(last.note).root != row.root:
                     message = f"the row of the last signed head does not fit the head signed at size {row.size}"
                     self._add("checkpoint", None, message)
 

@@ -32,8 +32,12 @@ from ledger.creation import NewLedger, create_ledger
 from ledger.domain.signing import ROOT_ACTOR
 from ledger.errors import ConfigurationError, LedgerError, TrustStateError
 from ledger.events.ledgers import RuleSet
+from ledger.following import follow_keys
+from ledger.handle import LogHandle
 from ledger.identity import Trust
+from ledger.keys import Signer
 from ledger.keystore import CHECKPOINT, Keystore
+from ledger.merkle import MAX_TREE_SIZE
 from ledger.recorders import open_recorder
 from ledger.strictjson import format_json, parse_json
 from ledger.trust import RememberedHead, read_trust, write_atomically, write_trust
@@ -62,6 +66,7 @@ class Home:
         self.folder = settings.folder
         self.url = settings.url
         self._passphrase = passphrase
+        self._followed: Trust | None = None
 
     @classmethod
     def find(cls, ledger: str | None = None, passphrase: Passphrase = environment_passphrase) -> Home:
@@ -78,7 +83,7 @@ class Home:
         return None if self.folder is None else self.folder / "trust.json"
 
     def trust(self) -> Trust | None:
-        """The pinned identity, None when nothing was ever pinned here.
+        """The pinned identity with what `follow` added to it, None when nothing was ever pinned here.
 
         Raises:
             TrustStateError: the file is damaged, or missing from a folder that must have it.
@@ -91,7 +96,43 @@ class Home:
                 f"{self.trust_path} is missing",
                 hint="Restore it from a copy, or get the ledger's identity anew from somebody you trust.",
             )
+        more = self._followed
+        if more is not None and more.genesis == found.genesis and more.vkeys[: len(found.vkeys)] == found.vkeys:
+            return more
         return found
+
+    def follow(self, ledger: LogHandle) -> None:
+        """Learn from a log which keys sign its heads since what is pinned here; kept in memory (see `pin`).
+
+        Raises:
+            TrustStateError: the pinned identity is damaged.
+            VerificationError, AuthenticationError: the log contradicts what is pinned; see `following.follow_keys`.
+        """
+        trust = self.trust()
+        if trust is None:
+            return
+        try:
+            state = ledger.ledger_state()
+        except ConfigurationError:
+            return  # no good entry 0, so there is nothing to learn; that is said elsewhere
+        self._followed = follow_keys(ledger.recorder, state, trust)
+
+    def pin(self) -> None:
+        """Write what `follow` learned into ``trust.json``.
+
+        Raises:
+            TrustStateError: it cannot be written.
+        """
+        path = self.trust_path
+        more = self._followed
+        if path is None or more is None or read_trust(path) == more:
+            return
+        try:
+            write_trust(path, more)
+        except OSError as error:
+            raise TrustStateError(
+                f"the new checkpoint key cannot be kept in {path}: {error.strerror}", hint="Make the file writable."
+            ) from error
 
     def remembered(self) -> RememberedHead | None:
         """The last head this user saw."""
@@ -128,9 +169,24 @@ class Home:
         return ledger
 
     def _ready_to_sign(self, ledger: Ledger) -> None:
-        keys = self.keystore(ledger.ledgerid)
-        ledger.sign_heads_with(keys.load(CHECKPOINT) if keys.has(CHECKPOINT) else None, self.recall)
         self.check(ledger)
+        ledger.sign_heads_with(self.checkpoint_signers(ledger), self.recall)
+
+    def checkpoint_signers(self, ledger: LogHandle) -> list[Signer]:
+        """The keys that sign the next head, as far as they are here; none when the present one is not.
+
+        Raises:
+            ConfigurationError: one is here and cannot be used.
+        """
+        keys = self.keystore(ledger.ledgerid)
+        if not keys.has(CHECKPOINT):
+            return []
+        last = ledger.recorder.last_checkpoint()
+        needed = ledger.log_keys().needed(0 if last is None else last.size, MAX_TREE_SIZE)
+        ids = [vkey.public_key.keyid for vkey in needed]
+        if not keys.has(CHECKPOINT, keyid=ids[0]):
+            return []
+        return [keys.load(CHECKPOINT, keyid=keyid) for keyid in ids if keys.has(CHECKPOINT, keyid=keyid)]
 
     def check(self, ledger: Ledger) -> None:
         """Check that a store holds the ledger pinned here and still extends the head last seen.
@@ -140,6 +196,7 @@ class Home:
             VerificationError: the log shrank or forked since this machine last saw it.
         """
         self._check_identity(ledger)
+        self.follow(ledger)
         known = self.recall()
         if known is not None:
             check_extends(ledger.recorder, known)
@@ -212,9 +269,11 @@ class Home:
         Raises:
             VerificationError: it does not.
         """
+        self.follow(ledger)
         remembered = self.remembered()
         if remembered is None:
             return
+        self.pin()  # before the head, which nobody could read without the key
         known = remembered.recall()
         if known is not None:
             check_extends(ledger.recorder, known)

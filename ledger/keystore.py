@@ -89,9 +89,10 @@ class Keystore:
             )
         return self._read(max(paths, key=lambda path: path.lstat().st_mtime_ns))
 
-    def has(self, owner: str) -> bool:
-        """Whether a key of this owner is here."""
-        return any(key.owner == owner for key in self.list())
+    def has(self, owner: str, *, keyid: str | None = None) -> bool:
+        """Whether a key of this owner is here: any, or the one asked for."""
+        keys = (key for key in self.list() if key.owner == owner)
+        return any(keyid is None or keyid.startswith(key.keyid_prefix) for key in keys)
 
     def _read(self, path: Path) -> Ed25519Signer:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ledger.application import Ledger
-from ledger.checkpoint import format_vkey, verify_checkpoint
+from ledger.checkpoint import format_vkey
 from ledger.crashpoints import crashpoint
 from ledger.entry import format_entry
 from ledger.errors import StorageError, VerificationError
@@ -39,7 +39,7 @@ def export_tiles(ledger: Ledger, folder: Path) -> tuple[int, int]:
         StorageError: a file cannot be written.
     """
     note = ledger.checkpoint()
-    head = verify_checkpoint(note, [ledger.vkey])
+    head = ledger.log_keys().verify(note)
     reader = TreeReader(ledger.recorder)
     files = 2
     for level, index, width in tiles_of(head.size):

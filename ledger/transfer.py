@@ -9,13 +9,12 @@ Only a note that names this very copy opens the target (docs/adr/0011).
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ledger.application import Ledger
-from ledger.checkpoint import sign_checkpoint
-from ledger.checkpoints import check_extends, extend_range
+from ledger.checkpoints import check_extends, extend_range, sign_as_needed
 from ledger.config import redact_url
 from ledger.crashpoints import crashpoint
 from ledger.errors import ConfigurationError, StorageError, VerificationError
@@ -234,11 +233,11 @@ class LedgerCopy:
         find_closed(self._target, self._source, "copy")
         return CopyPlan("resume", size, last_position(self._target))
 
-    def run(self, signer: Signer | None, advance: Advance | None = None) -> CopyPlan:
+    def run(self, signers: Sequence[Signer], advance: Advance | None = None) -> CopyPlan:
         """Copy, verify, hand over and open; or go on where an earlier call was cut.
 
         Args:
-            signer: the checkpoint key.
+            signers: the checkpoint key, and the one before it while the key is changed.
             advance: called with (done, total) now and then.
 
         Returns:
@@ -249,18 +248,18 @@ class LedgerCopy:
             VerificationError: the copy is not good; the source goes on.
             StorageError: a store failed; call it again.
         """
-        if signer is None or signer.public.raw != self._ledger.vkey.public:
+        if self._ledger.vkey.public not in {signer.public.raw for signer in signers}:
             raise ConfigurationError(
                 "the checkpoint key is not on this machine, so the ledger cannot be handed over",
                 hint="Run this where the ledger's operator keeps the key.",
             )
         try:
-            return self._run(signer, advance)
+            return self._run(signers, advance)
         except StorageError as error:
             hint = f"{error.hint} Then run the same command again: it goes on where this was cut.".strip()
             raise StorageError(error.message, hint=hint) from error
 
-    def _run(self, signer: Signer, advance: Advance | None) -> CopyPlan:
+    def _run(self, signers: Sequence[Signer], advance: Advance | None) -> CopyPlan:
         plan = self.plan()
         if plan.step == "none":
             return plan
@@ -270,7 +269,7 @@ class LedgerCopy:
             checked = check_closed(self._target, self._outside, advance)
             crashpoint("copy.verified")
             self._fill(advance)
-            self._hand_over(transfer, checked, signer)
+            self._hand_over(transfer, checked, signers)
             crashpoint("copy.sealed")
         self._open()
         return CopyPlan(plan.step, self._source.head().size, plan.copied)
@@ -294,7 +293,7 @@ class LedgerCopy:
         finally:
             fresh.close()
 
-    def _hand_over(self, transfer: Transfer, checked: CompactRange, signer: Signer) -> None:
+    def _hand_over(self, transfer: Transfer, checked: CompactRange, signers: Sequence[Signer]) -> None:
         source = self._source
         with source.sql.writing():
             head = source.lock_head()
@@ -312,9 +311,12 @@ class LedgerCopy:
                 identity.origin, identity.ledgerid, head.size, head.root(), transfer.token, self.place
             )
             last = source.last_checkpoint()
+            keys = self._ledger.log_keys()
             if last is None or last.size < head.size:
                 # Nobody may sign this size later: the target would not have that head. `_open` copies it.
-                source.store_signed(SignedHead(head.size, head.root()), sign_checkpoint(successor.head, signer))
+                note = sign_as_needed(successor.head, 0 if last is None else last.size, keys, signers)
+                source.store_signed(SignedHead(head.size, head.root()), note)
+            (signer,) = [signer for signer in signers if signer.public.raw == keys.current.public]
             set_successor(source, self.place, sign_successor(successor, signer))
 
     def _compare(self, target: SqlRecorder, head: Head, checked: CompactRange) -> None:

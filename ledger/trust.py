@@ -11,10 +11,11 @@ import fcntl
 import os
 import re
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ledger.checkpoint import TYPE_ED25519, Checkpoint, format_vkey, parse_vkey, verify_checkpoint
+from ledger.checkpoint import TYPE_ED25519, Checkpoint, format_vkey, parse_vkey
 from ledger.config import state_folder
 from ledger.crashpoints import crashpoint
 from ledger.errors import LedgerError, TrustStateError
@@ -63,18 +64,30 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 def write_trust(path: Path, trust: Trust) -> None:
     """Write ``trust.json``."""
-    data = {
+    data: dict[str, Any] = {
         "genesis": trust.genesis,
         "ledgerid": trust.ledgerid,
         "origin": trust.origin,
         "vkeys": [format_vkey(vkey) for vkey in trust.vkeys],
     }
+    if trust.since:  # so that the file stays as it was for as long as there is one key
+        data["since"] = list(trust.since)
     write_atomically(path, format_json(data) + b"\n")
 
 
+def _read_since(data: Any, count: int) -> tuple[int, ...]:
+    if data is None:
+        return ()
+    if not isinstance(data, list) or len(data) != count or not all(type(item) is int for item in data):
+        raise TrustStateError("since must be a list of one size a verifier key")
+    if data[0] != 0 or any(new <= old for old, new in pairwise(data)):
+        raise TrustStateError("since must begin with 0 and rise")
+    return tuple(data)
+
+
 def _to_trust(data: Any) -> Trust:
-    if not isinstance(data, dict) or set(data) != _FIELDS:
-        raise TrustStateError(f"it must have exactly {', '.join(sorted(_FIELDS))}")
+    if not isinstance(data, dict) or set(data) - {"since"} != _FIELDS:
+        raise TrustStateError(f"it must have exactly {', '.join(sorted(_FIELDS))}, and since when the key was changed")
     for name, pattern in _HEX.items():  # the ledger's id becomes a file's name
         if not isinstance(data[name], str) or not pattern.fullmatch(data[name]):
             raise TrustStateError(f"{name} must be lower-case hex of its length")
@@ -86,7 +99,8 @@ def _to_trust(data: Any) -> Trust:
     vkeys = tuple(parse_vkey(text) for text in texts)
     if any((vkey.name, vkey.type) != (data["origin"], TYPE_ED25519) for vkey in vkeys):
         raise TrustStateError("a verifier key is not one of this origin's own")
-    return Trust(data["ledgerid"], data["origin"], vkeys, data["genesis"])
+    since = _read_since(data.get("since"), len(vkeys))
+    return Trust(data["ledgerid"], data["origin"], vkeys, data["genesis"], since)
 
 
 def read_trust(path: Path) -> Trust | None:
@@ -139,7 +153,7 @@ class RememberedHead:
         except OSError as error:
             raise TrustStateError(f"{self.path} cannot be read: {error.strerror}") from error
         try:
-            return verify_checkpoint(note, self._trust.vkeys)
+            return self._trust.verify_head(note)
         except LedgerError as error:
             raise TrustStateError(
                 f"the remembered head {self.path} is damaged: {error.message}",
@@ -153,7 +167,7 @@ class RememberedHead:
             TrustStateError: the file is damaged, or cannot be written.
             AuthenticationError: the note is not this ledger's.
         """
-        seen = verify_checkpoint(note, self._trust.vkeys)
+        seen = self._trust.verify_head(note)
         known = self.recall()
         if known is None or seen.size > known.size:
             try:

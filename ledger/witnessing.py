@@ -21,7 +21,6 @@ from ledger.checkpoint import (
     parse_checkpoint,
     parse_note,
     parse_vkey,
-    verify_checkpoint,
 )
 from ledger.checkpoints import cosignatures_of
 from ledger.cosignature import Cosignature, format_cosignature, parse_lines, read_cosignature, verify_lines
@@ -40,6 +39,7 @@ __all__ = [
     "Asked",
     "Round",
     "Seen",
+    "VerifyHead",
     "ask_latest",
     "ask_witnesses",
     "check_policy_log",
@@ -56,6 +56,8 @@ _LOOK_BACK = 1000
 
 #: Sends a request: method, path below the prefix of the witness, body.
 Send = Callable[[str, str, bytes | None], Reply]
+#: Checks a signed head under the keys of a log and returns it, or raises.
+VerifyHead = Callable[[bytes], Checkpoint]
 _T = TypeVar("_T")
 
 
@@ -138,7 +140,7 @@ def last_witnessed(recorder: SqlRecorder) -> dict[VerifierKey, Witnessed]:
 def ask_witnesses(
     recorder: SqlRecorder,
     note: bytes,
-    vkeys: Sequence[VerifierKey],
+    verify_head: VerifyHead,
     policy: Policy,
     *,
     seconds: float = 10.0,
@@ -148,7 +150,7 @@ def ask_witnesses(
     Args:
         recorder: the store; it holds this head.
         note: the signed head.
-        vkeys: keys of the log.
+        verify_head: checks a signed head of this log.
         policy: whom to ask, and what is enough.
         seconds: for one request.
 
@@ -156,12 +158,11 @@ def ask_witnesses(
         What came of it. A cosignature is in the store before this returns.
 
     Raises:
-        ConfigurationError: the policy is about other logs, or a URL in it is none.
+        ConfigurationError: a URL in the policy is none.
         NothingToVerifyError: the policy names no witness.
         StorageError: the store failed.
     """
-    head = verify_checkpoint(note, vkeys)
-    check_policy_log(policy, vkeys)
+    head = verify_head(note)
     if not policy.witnesses:
         raise NothingToVerifyError("the policy names no witness", hint="Add a line: witness NAME VKEY URL")
     urls = {item.name: check_url(item.url) for item in policy.witnesses if item.url is not None}
@@ -169,7 +170,7 @@ def ask_witnesses(
     nothing = Witnessed(0, 0)
     reader = _ProofCache(recorder, head)
     asking = [
-        _Question(head, note, vkeys, item, reader, min(reached.get(item.vkey, nothing).size, head.size))
+        _Question(head, note, verify_head, item, reader, min(reached.get(item.vkey, nothing).size, head.size))
         for item in policy.witnesses
     ]
     with ThreadPoolExecutor(min(_WORKERS, len(asking))) as pool:
@@ -204,7 +205,7 @@ def check_policy_log(policy: Policy, vkeys: Sequence[VerifierKey]) -> None:
     if policy.logs and not any(item.vkey in vkeys for item in policy.logs):
         raise ConfigurationError(
             f"the policy is about other logs than {vkeys[0].name if vkeys else 'this one'}",
-            hint="Its line `log VKEY` must hold what `muniment checkpoint show --vkey` prints.",
+            hint="A line `log VKEY` must hold what `muniment checkpoint show --vkey` prints.",
         )
 
 
@@ -236,7 +237,7 @@ class _Question:
 
     head: Checkpoint
     note: bytes
-    vkeys: Sequence[VerifierKey]
+    verify_head: VerifyHead
     witness: PolicyWitness
     tree: _ProofCache
     old: int
@@ -307,7 +308,7 @@ class _Question:
 
     def _contradicted(self, send: Send, words: str) -> Asked:
         try:
-            seen = _latest(self.head.origin, self.vkeys, self.witness, send)
+            seen = _latest(self.head.origin, self.verify_head, self.witness, send)
         except LedgerError as error:
             return Asked(self.witness, CONTRADICTED, f"{words}; it shows no head of ours for that: {error.message}")
         size = seen.checkpoint.size
@@ -316,11 +317,11 @@ class _Question:
         return Asked(self.witness, CONTRADICTED, words, seen=seen)
 
 
-def _latest(origin: str, vkeys: Sequence[VerifierKey], witness: PolicyWitness, send: Send) -> Seen:
+def _latest(origin: str, verify_head: VerifyHead, witness: PolicyWitness, send: Send) -> Seen:
     reply = send("GET", monitoring_path(origin), None)
     if reply.status != 200:
         raise NothingToVerifyError(f"status {reply.status}")
-    checkpoint = verify_checkpoint(reply.body, vkeys)
+    checkpoint = verify_head(reply.body)
     note = parse_note(reply.body)
     if checkpoint.origin != origin or parse_checkpoint(note.text) != checkpoint:
         raise InputError("it is a head of another log")
@@ -331,13 +332,13 @@ def _latest(origin: str, vkeys: Sequence[VerifierKey], witness: PolicyWitness, s
 
 
 def ask_latest(
-    origin: str, vkeys: Sequence[VerifierKey], policy: Policy, *, seconds: float = 10.0
+    origin: str, verify_head: VerifyHead, policy: Policy, *, seconds: float = 10.0
 ) -> list[tuple[PolicyWitness, Seen | str]]:
     """Ask every witness of a policy for the last head of a log that it cosigned.
 
     Args:
         origin: the log.
-        vkeys: its keys; a head that none of them signed is not taken.
+        verify_head: checks a signed head of this log.
         policy: whom to ask.
         seconds: for one request.
 
@@ -355,7 +356,7 @@ def ask_latest(
             return exchange(method, f"{urls[item.name]}/{path}", body, seconds=seconds)
 
         try:
-            return _latest(origin, vkeys, item, send)
+            return _latest(origin, verify_head, item, send)
         except LedgerError as error:
             return error.message
 

@@ -14,6 +14,7 @@ from ledger.domain.keyring import (
     check_role_revocation,
     check_rotation,
 )
+from ledger.domain.ledgerkeys import check_ledger_keys
 from ledger.domain.recorded import RecordedEvent
 from ledger.domain.roles import check_admin, lasting_admins
 from ledger.domain.signed import ROOT_ACTOR
@@ -30,7 +31,7 @@ from ledger.events.keyring import (
     RoleGranted,
     RoleRevoked,
 )
-from ledger.events.ledgers import EntryAcknowledged, LedgerCreated
+from ledger.events.ledgers import CheckpointKeyChanged, EntryAcknowledged, LedgerCreated, RootsChanged
 
 __all__ = ["check_authority_event"]
 
@@ -142,6 +143,8 @@ def check_authority_event(world: World, event: RecordedEvent) -> int:
             until = _check_creation(event, body)
         case EntryAcknowledged() as body:
             until = _check_acknowledgement(world, event, body)
+        case RootsChanged() | CheckpointKeyChanged() as body:
+            until = check_ledger_keys(world, event, body)
         case _:
             until = _check_actor_event(world, event)
     _check_admin_remains(world, event)

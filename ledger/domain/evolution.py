@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from types import MappingProxyType
 
+from ledger.checkpoint import parse_vkey
 from ledger.domain.actors import evolve_actor, with_item
 from ledger.domain.recorded import RecordedEvent
 from ledger.domain.signed import signed_of
@@ -32,9 +33,10 @@ from ledger.events.deployments import (
 )
 from ledger.events.evaluations import EvaluationCompleted
 from ledger.events.incidents import IncidentClosed, IncidentOpened
-from ledger.events.ledgers import EntryAcknowledged, LedgerCreated
+from ledger.events.ledgers import CheckpointKeyChanged, EntryAcknowledged, LedgerCreated, RootsChanged
 from ledger.events.models import VersionRegistered
 from ledger.events.runs import RunCompleted, RunFailed, RunStarted
+from ledger.identity import LogKey
 from ledger.keys import parse_public_key
 
 __all__ = ["evolve"]
@@ -53,6 +55,13 @@ def _evolve_ledger(state: LedgerState | None, event: RecordedEvent) -> LedgerSta
             return LedgerState(body.ledgerid, body.origin, body.vkey, roots, body.threshold, body.rules)
         case EntryAcknowledged(index=index) if state is not None:
             return replace(state, acknowledged=state.acknowledged | {index})
+        case RootsChanged() as body if state is not None:
+            keys = tuple(parse_public_key(text) for text in body.roots)
+            former = state.former_roots | {key.keyid for key in state.roots if key not in keys}
+            return replace(state, roots=keys, threshold=body.threshold, former_roots=former)
+        case CheckpointKeyChanged() as body if state is not None:
+            change = LogKey(parse_vkey(body.vkey), event.index + 1, body.dual)
+            return replace(state, changes=(*state.changes, change))
     return state
 
 

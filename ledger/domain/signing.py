@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ledger.checkpoint import parse_vkey
 from ledger.domain.actors import ActorState
 from ledger.domain.recorded import RecordedEvent
 from ledger.domain.signed import ROOT_ACTOR
@@ -12,18 +13,26 @@ from ledger.domain.world import World, actor_of, ledger_of
 from ledger.errors import AuthenticationError
 from ledger.events.actors import ActorEnrolled, KeyEnrolled
 from ledger.events.keyring import KeyRotated
-from ledger.events.ledgers import LedgerCreated
+from ledger.events.ledgers import CheckpointKeyChanged, LedgerCreated, RootsChanged
 from ledger.keys import PublicKey, parse_public_key
 
 __all__ = ["ROOT_ACTOR", "signing_keys"]
 
 
-def _possession_key(event: RecordedEvent) -> dict[str, PublicKey]:
-    """The key an event enrols: it signs too, to prove possession (design §6)."""
-    if isinstance(event.body, ActorEnrolled | KeyEnrolled | KeyRotated):
-        key = parse_public_key(event.body.key)
-        return {key.keyid: key}
-    return {}
+def _possession_keys(world: World, event: RecordedEvent) -> dict[str, PublicKey]:
+    """The keys an event brings: they sign too, to prove possession (design §6)."""
+    match event.body:
+        case ActorEnrolled(key=text) | KeyEnrolled(key=text) | KeyRotated(key=text):
+            keys = [parse_public_key(text)]
+        case RootsChanged(roots=roots):
+            ledger = ledger_of(world)
+            held = () if ledger is None else ledger.roots
+            keys = [key for key in map(parse_public_key, roots) if key not in held]
+        case CheckpointKeyChanged(vkey=text):
+            keys = [parse_vkey(text).public_key]
+        case _:
+            keys = []
+    return {key.keyid: key for key in keys}
 
 
 def _root_keys(world: World, event: RecordedEvent) -> tuple[dict[str, PublicKey], int]:
@@ -97,7 +106,7 @@ def signing_keys(world: World, event: RecordedEvent) -> Mapping[str, PublicKey]:
     Raises:
         AuthenticationError: a key is unknown, revoked or another actor's, or signatures are missing.
     """
-    possession = _possession_key(event)
+    possession = _possession_keys(world, event)
     if event.actor == ROOT_ACTOR:
         own, threshold = _root_keys(world, event)
     else:
@@ -112,5 +121,6 @@ def signing_keys(world: World, event: RecordedEvent) -> Mapping[str, PublicKey]:
             f"{len(signed & own.keys())}"
         )
     if not possession.keys() <= signed:
-        raise AuthenticationError("the key being enrolled must sign its own enrolment (proof of possession)")
+        missing = min(possession.keys() - signed)
+        raise AuthenticationError(f"the new key {missing[:16]}… must sign too (proof of possession)")
     return {keyid: (own | possession)[keyid] for keyid in event.keys}

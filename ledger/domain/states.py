@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from ledger.checkpoint import parse_vkey
 from ledger.domain.actors import ActorState, KeyState, RoleGrant
 from ledger.domain.signed import Signed
 from ledger.events.ledgers import RuleSet
+from ledger.identity import LogKey, LogKeys
 from ledger.keys import PublicKey
 
 __all__ = [
@@ -38,7 +40,15 @@ def _no_requests() -> MappingProxyType[str, ApprovalRequest]:
 
 @dataclass(frozen=True, slots=True)
 class LedgerState:
-    """The ledger's own stream."""
+    """The ledger's own stream.
+
+    Attributes:
+        vkey: verifier key of the checkpoints that entry 0 names.
+        roots: root keys in force.
+        threshold: how many of them a root event needs.
+        former_roots: key ids of root keys that were replaced.
+        changes: later keys of the checkpoints.
+    """
 
     ledgerid: str
     origin: str
@@ -47,6 +57,13 @@ class LedgerState:
     threshold: int
     rules: RuleSet
     acknowledged: frozenset[int] = frozenset()
+    former_roots: frozenset[str] = frozenset()
+    changes: tuple[LogKey, ...] = ()
+
+    @property
+    def log_keys(self) -> LogKeys:
+        """All keys of the checkpoints."""
+        return LogKeys((LogKey(parse_vkey(self.vkey)), *self.changes))
 
 
 @dataclass(frozen=True, slots=True)

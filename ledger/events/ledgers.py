@@ -1,4 +1,4 @@
-"""The ledger itself: its birth, its rules, and what an admin says about void entries."""
+"""The ledger itself: its birth, its rules, its own keys, and what an admin says about void entries."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import Field
 
 from ledger.events.base import Body, Category, Hex32, Line, Text, _Frozen, event
 
-__all__ = ["EntryAcknowledged", "LedgerCreated", "Rule", "RuleSet"]
+__all__ = ["CheckpointKeyChanged", "EntryAcknowledged", "LedgerCreated", "RootsChanged", "Rule", "RuleSet"]
 
 
 class Rule(_Frozen):
@@ -43,4 +43,26 @@ class EntryAcknowledged(Body):
     """An admin has seen a void entry, so that verification lists it without failing again."""
 
     index: int = Field(ge=0)
+    reason: Text
+
+
+@event("ledger.roots_changed", kinds=("ledger",), category=Category.AUTHORITY, versioned=False)
+class RootsChanged(Body):
+    """Other root keys or another threshold from the next entry on; signed by the old roots and by each new root key."""
+
+    # One signature of an envelope's 16 is left for the key that a root event enrols.
+    roots: tuple[Line, ...] = Field(min_length=1, max_length=15, description="Root public keys, ed25519:<base64>")
+    threshold: int = Field(ge=1, le=15, description="Root signatures a root event needs")
+    reason: Text
+
+
+@event("ledger.checkpoint_key_changed", kinds=("ledger",), category=Category.AUTHORITY, versioned=False)
+class CheckpointKeyChanged(Body):
+    """Another key signs the heads that cover this entry and later ones; signed by the roots and by that key itself."""
+
+    vkey: Line = Field(description="Verifier key of the checkpoints from now on (C2SP signed-note)")
+    dual: bool = Field(
+        default=True,
+        description="The first head with this entry is signed by the old key too; false when that key is lost",
+    )
     reason: Text

@@ -318,7 +318,7 @@ def test_an_empty_log_and_a_moved_one_are_not_backed_up(new_store: NewStore, vau
     with pytest.raises(NothingToVerifyError):
         create_backup(empty, vault / "x.backup", Outside(None))
     cast = make_cast(new_store("sqlite"), actors=())
-    LedgerCopy(cast.admin, new_store("sqlite"), outside(cast)).run(cast.new.checkpoint)
+    LedgerCopy(cast.admin, new_store("sqlite"), outside(cast)).run([cast.new.checkpoint])
     with pytest.raises(ConfigurationError, match="has moved to"):
         create_backup(cast.recorder, vault / "x.backup", Outside(None))
     assert left_in(vault) == []

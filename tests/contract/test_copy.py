@@ -81,7 +81,7 @@ def test_every_byte_arrives_and_only_the_target_goes_on(pair: tuple[str, str]):
     moving = copy_of(cast, target)
     before = everything(source)
     assert moving.plan() == CopyPlan("copy", len(before["entry"]), 0)
-    done = moving.run(cast.new.checkpoint)
+    done = moving.run([cast.new.checkpoint])
     assert done == CopyPlan("copy", len(before["entry"]), 0)
 
     assert everything(source) == before, "the source keeps what it had"
@@ -94,13 +94,13 @@ def test_every_byte_arrives_and_only_the_target_goes_on(pair: tuple[str, str]):
         assert moved.entry_bytes(5) == cast.admin.entry_bytes(5)
     assert not takes_entries(source, cast, "source")
     assert takes_entries(target, cast, "target")
-    assert copy_of(cast, target).run(cast.new.checkpoint).step == "none", "again does nothing"
+    assert copy_of(cast, target).run([cast.new.checkpoint]).step == "none", "again does nothing"
 
 
 def test_a_sealed_store_takes_nothing_on_any_path(across: tuple[str, str]):
     source, target = across
     cast = make_cast(source)
-    copy_of(cast, target).run(cast.new.checkpoint)
+    copy_of(cast, target).run([cast.new.checkpoint])
     head = cast.recorder.head()
     words = "has moved to"
     with pytest.raises(ConfigurationError, match=words) as caught:
@@ -126,7 +126,7 @@ def test_a_sealed_store_takes_nothing_on_any_path(across: tuple[str, str]):
 
 def test_the_note_names_the_log_its_end_and_the_place_without_password(new_store: NewStore):
     cast = make_cast(new_store("sqlite"))
-    copy_of(cast, new_store("sqlite")).run(cast.new.checkpoint)
+    copy_of(cast, new_store("sqlite")).run([cast.new.checkpoint])
     place, note = cast.recorder.successor() or ("", b"")
     found = verify_successor(note, cast.new.trust.vkeys)
     head = cast.recorder.head()
@@ -176,7 +176,7 @@ def test_a_cut_copy_is_gone_on_with(across: tuple[str, str], monkeypatch: pytest
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        moving.run(cast.new.checkpoint, cut)
+        moving.run([cast.new.checkpoint], cut)
     moving.close()
     assert takes_entries(source, cast, "goes-on")
     assert not takes_entries(target, cast, "half")
@@ -184,7 +184,7 @@ def test_a_cut_copy_is_gone_on_with(across: tuple[str, str], monkeypatch: pytest
         Ledger.open(target)
     again = copy_of(cast, target)
     assert again.plan() == CopyPlan("resume", cast.recorder.head().size, 1000)
-    assert again.run(cast.new.checkpoint).step == "resume"
+    assert again.run([cast.new.checkpoint]).step == "resume"
     assert everything(source)["entry"] == everything(target)["entry"]
     assert (takes_entries(source, cast, "a"), takes_entries(target, cast, "b")) == (False, True)
 
@@ -204,7 +204,7 @@ def test_what_is_appended_during_the_copy_arrives(across: tuple[str, str], monke
 
     monkeypatch.setattr(transfer_module, "check_closed", late)
     size = cast.recorder.head().size
-    assert copy_of(cast, target).run(cast.new.checkpoint).size == size + 5
+    assert copy_of(cast, target).run([cast.new.checkpoint]).size == size + 5
     assert everything(source) == everything(target)
 
 
@@ -216,11 +216,11 @@ def test_only_the_copy_that_the_note_names_is_opened(across: tuple[str, str], ne
     recorder = open_recorder(other)
     recorder.create(cast.recorder.identity(), Transfer("copy", "ef" * 16))
     copy_log(cast.recorder, recorder, cast.recorder.head())
-    copy_of(cast, target).run(cast.new.checkpoint)
+    copy_of(cast, target).run([cast.new.checkpoint])
     with pytest.raises(ConfigurationError, match="has moved to"):
-        copy_of(cast, other).run(cast.new.checkpoint)
+        copy_of(cast, other).run([cast.new.checkpoint])
     with pytest.raises(ConfigurationError, match="has moved to"):
-        copy_of(cast, new_store("sqlite")).run(cast.new.checkpoint)
+        copy_of(cast, new_store("sqlite")).run([cast.new.checkpoint])
     assert not takes_entries(other, cast, "other")
     assert takes_entries(target, cast, "target")
 
@@ -231,7 +231,7 @@ def test_a_target_that_holds_something_is_refused(pair: tuple[str, str], new_sto
     make_cast(target, actors=())
     before = everything(target)
     with pytest.raises(ConfigurationError, match="already holds something else"):
-        copy_of(cast, target).run(cast.new.checkpoint)
+        copy_of(cast, target).run([cast.new.checkpoint])
     assert everything(target) == before
     foreign = new_store(target.partition(":")[0].replace("postgresql", "postgres"))
     recorder = open_recorder(foreign)
@@ -248,16 +248,16 @@ def test_a_schema_of_somebody_else_is_refused(new_store: NewStore):
     with raw(target) as store:
         store.run(f"CREATE SCHEMA {target.rpartition('schema=')[2]}")
         with pytest.raises(ConfigurationError, match="already holds something else"):
-            copy_of(cast, target).run(cast.new.checkpoint)
+            copy_of(cast, target).run([cast.new.checkpoint])
         assert store.run("SELECT 1 FROM pg_tables WHERE schemaname = ?", (target.rpartition("schema=")[2],)) == []
 
 
 def test_without_the_checkpoint_key_nothing_begins(across: tuple[str, str]):
     source, target = across
     cast = make_cast(source)
-    for key in (None, Ed25519Signer.generate()):
+    for keys in ([], [Ed25519Signer.generate()]):
         with pytest.raises(ConfigurationError, match="checkpoint key"):
-            copy_of(cast, target).run(key)
+            copy_of(cast, target).run(keys)
     assert not open_recorder(target).exists()
 
 
@@ -269,7 +269,7 @@ def test_a_damaged_source_is_not_handed_over(across: tuple[str, str]):
         store.unprotect()
         store.run("UPDATE $content SET payload = ? WHERE position = 3", (b"{}",))
     with pytest.raises(VerificationError, match="the copy does not verify") as caught:
-        moving.run(cast.new.checkpoint)
+        moving.run([cast.new.checkpoint])
     assert (caught.value.fault, caught.value.index) == ("payload", 2)
     assert cast.recorder.successor() is None
     with pytest.raises(ConfigurationError, match="copy in progress"):
@@ -293,7 +293,7 @@ def test_a_half_copy_that_lost_rows_is_not_opened(table: str, across: tuple[str,
     monkeypatch.setattr(transfer_module, "check_closed", drop)  # made-up events do not verify
 
     with pytest.raises(VerificationError, match="same rows"):
-        copy_of(cast, target).run(cast.new.checkpoint)
+        copy_of(cast, target).run([cast.new.checkpoint])
     assert cast.recorder.successor() is None
 
 
@@ -311,7 +311,7 @@ def test_a_target_that_was_replaced_meanwhile_is_noticed(new_store: NewStore, tm
 
     monkeypatch.setattr(transfer_module, "check_closed", replaced)
     with pytest.raises((StorageError, ConfigurationError)):
-        copy_of(cast, target).run(cast.new.checkpoint)
+        copy_of(cast, target).run([cast.new.checkpoint])
     assert cast.recorder.successor() is None
     assert takes_entries(cast.url, cast, "source")
 
@@ -321,7 +321,7 @@ def test_a_moved_ledger_can_move_on_and_back(new_store: NewStore):
     cast = make_cast(urls[0])
     for old, new in pairwise(urls):
         with Ledger.open(old) as ledger:
-            LedgerCopy(ledger, new, Outside(cast.new.trust)).run(cast.new.checkpoint)
+            LedgerCopy(ledger, new, Outside(cast.new.trust)).run([cast.new.checkpoint])
         assert takes_entries(new, cast, "here")
     assert [takes_entries(url, cast, "there") for url in urls] == [False, False, True]
     with Ledger.open(urls[2]) as ledger:
@@ -334,7 +334,7 @@ def test_the_last_head_is_signed_before_the_source_is_sealed(across: tuple[str, 
     cast = make_cast(source)
     with Ledger.open(source) as unsigned:
         assert unsigned.recorder.last_checkpoint().size < unsigned.recorder.head().size
-        LedgerCopy(unsigned, target, Outside(cast.new.trust)).run(cast.new.checkpoint)
+        LedgerCopy(unsigned, target, Outside(cast.new.trust)).run([cast.new.checkpoint])
     late = cast.admin.checkpoint()
     assert takes_entries(target, cast, "later")
     anchor = Anchor("a late signer", verify_checkpoint(late, cast.new.trust.vkeys))
@@ -346,7 +346,7 @@ def test_a_file_that_a_killed_copy_left_without_a_table_is_used(new_store: NewSt
     cast = make_cast(new_store("postgres"))
     target = new_store("sqlite")
     SqliteStore(Path(target.removeprefix("sqlite:///"))).create_file()
-    assert copy_of(cast, target).run(cast.new.checkpoint).step == "copy"
+    assert copy_of(cast, target).run([cast.new.checkpoint]).step == "copy"
     assert takes_entries(target, cast, "target")
 
 
@@ -364,7 +364,7 @@ def test_two_copies_at_once_do_no_harm(pair: tuple[str, str]):
             moving = LedgerCopy(ledger, target, Outside(cast.new.trust))
             start.wait()
             try:
-                outcomes.append(moving.run(cast.new.checkpoint).step)
+                outcomes.append(moving.run([cast.new.checkpoint]).step)
             except LedgerError as error:
                 outcomes.append(error)
 

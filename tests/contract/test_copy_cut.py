@@ -42,7 +42,7 @@ def attempt(source: str, target: str, cast: Cast) -> str:
     with Ledger.open(source) as ledger:
         moving = LedgerCopy(ledger, target, Outside(cast.new.trust))
         try:
-            return moving.run(cast.new.checkpoint).step
+            return moving.run([cast.new.checkpoint]).step
         except StorageError as error:
             return "lost" if "same command again" in error.hint else "lost, without a hint"
         finally:

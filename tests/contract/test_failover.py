@@ -428,7 +428,7 @@ def test_a_writer_waits_too(pair: Pair, cast: Cast, schema: str):
     cast.recorder.grant(f"{schema}_writer", "writer")
     ledger = another(cast, options=f"-c%20role%3D{schema}_writer")
     emit(ledger)
-    ledger.sign_heads_with(cast.new.checkpoint, None)
+    ledger.sign_heads_with([cast.new.checkpoint], None)
     pair.standby.pause()
     cancelled(pair.primary, Call(lambda: emit(ledger)))
     cancelled(pair.primary, Call(ledger.checkpoint))
@@ -475,7 +475,7 @@ def test_serialisation_failures_are_retried(pair: Pair, cast: Cast, undone: Coun
     for ledger in ledgers:
         assert isinstance(ledger.recorder, PostgresRecorder)
         ledger.recorder._has_functions = functions
-        ledger.sign_heads_with(cast.new.checkpoint, None)
+        ledger.sign_heads_with([cast.new.checkpoint], None)
 
     def work(ledger: Ledger) -> list[Receipt]:
         found = [emit(ledger) for _ in range(12)]

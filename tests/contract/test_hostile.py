@@ -58,7 +58,7 @@ def test_no_head_is_signed_over_a_fork_of_what_was_seen(quick_url: str):
     known = verify_checkpoint(note, [cast.admin.vkey])
     forked = Checkpoint(known.origin, known.size, bytes(32))
     signer = cast.new.checkpoint
-    cast.admin.sign_heads_with(signer, lambda: forked)
+    cast.admin.sign_heads_with([signer], lambda: forked)
     cast["p-author"].emit("incident.opened", "incident:1", title="x")
     with pytest.raises(VerificationError, match="not the one seen before"):
         cast.admin.checkpoint()
@@ -76,7 +76,7 @@ def test_no_head_is_signed_when_the_signed_heads_are_gone(tmp_path):
     store.execute("DROP TRIGGER checkpoint_no_delete; DELETE FROM checkpoint")
     store.close()
     with pytest.raises(VerificationError, match="were removed"):
-        sign_head(cast.recorder, cast.new.checkpoint, cast.admin.vkey)
+        sign_head(cast.recorder, [cast.new.checkpoint], cast.admin.log_keys)
     found = verify_log(cast.recorder, cast.new.trust)
     assert [finding.fault for finding in found.findings] == ["checkpoint"]
 

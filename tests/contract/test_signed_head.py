@@ -43,7 +43,7 @@ def faults(cast: Cast) -> list[str]:
 
 
 def sign(cast: Cast) -> bytes:
-    return sign_head(cast.recorder, cast.new.checkpoint, cast.admin.vkey)
+    return sign_head(cast.recorder, [cast.new.checkpoint], cast.admin.log_keys)
 
 
 # -- the row of the last signed head ---------------------------------------------------------------
@@ -228,7 +228,7 @@ def test_many_say_the_same_at_once_and_it_is_kept_once(quick_url: str):
 
 def test_a_sealed_store_keeps_nothing_more(quick_url: str, new_store: NewStore):
     cast = signed(quick_url)
-    LedgerCopy(cast.admin, new_store("sqlite"), Outside(cast.new.trust)).run(cast.new.checkpoint)
+    LedgerCopy(cast.admin, new_store("sqlite"), Outside(cast.new.trust)).run([cast.new.checkpoint])
     with pytest.raises(ConfigurationError, match="has moved to"):
         cast.recorder.add_attestation(2, "cosignature", "w", b"x")
 

@@ -35,10 +35,10 @@ def test_a_head_signed_meanwhile_by_somebody_else_is_no_alarm(
             notes.append(other.checkpoint())
         return found
 
-    vkey, signer = mine.vkey, mine._checkpoint_signer
-    assert signer is not None
+    signers = mine._checkpoint_signers
+    assert signers
     monkeypatch.setattr(SqlRecorder, between, interrupted)
-    notes.append(sign_head(mine.recorder, signer, vkey))
+    notes.append(sign_head(mine.recorder, signers, mine.log_keys))
     monkeypatch.undo()
     assert not waiting
     assert len(set(notes)) == 2
