@@ -56,7 +56,6 @@ class HeadCheck:
         self._differing = 0
         self._signed_roots: dict[int, bytes] = {}  # by our checkpoint key, at sizes anchors are about
         self._cosigned = WitnessCheck(log, origin, report, start)
-        self._load()
 
     def _add(self, fault: str, index: int | None, message: str, sizes: tuple[int, int] | None = None) -> None:
         self._report.findings.append(Finding(fault, index, message, sizes))
