@@ -249,13 +249,9 @@ def verify_log_command(
         raise InputError(f"{name} needs signed heads to be checked", hint="Take --level checkpoint or full.")
     if tail and (everything or level != "full"):
         raise InputError("--tail goes on from a full verification: it does not go with --all or --level")
-<<<<<<< HEAD
+    witnesses = _policy(app, policy, needed=bool(required or ask_witnesses))
     # At the other levels the remembered head is one of the anchors.
     with app.reader(checked=level == "hash") as ledger:
-=======
-    witnesses = _policy(app, policy, needed=bool(required or ask_witnesses))
-    with app.reader(checked=False) as ledger:
->>>>>>> main
         app.follow(ledger)
         trust = app.home.trust()
         anchors = _anchors(app, ledger, expect) if level != "hash" else []
@@ -274,13 +270,9 @@ def verify_log_command(
     if app.output == "text":
         _text(app, found, before, witnesses, first_use=first_use, pinned=trust is not None)
     else:
-<<<<<<< HEAD
-        print_record(app, _result(found), "")
+        print_record(app, _result(found, witnesses), "")
     if any(finding.fault == "anchor" for finding in found.findings):
         keep_contradictions(app, anchors)
-=======
-        print_record(app, _result(found, witnesses), "")
->>>>>>> main
     if found.unchecked:
         app.note(f"Level {level} did not check: {'; '.join(found.unchecked)}.")
     if found.ok and required and witnessed_size(found, witnesses) < (size := _required(required, found.size)):
