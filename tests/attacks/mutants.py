@@ -43,7 +43,13 @@ COPIED = (
 
 _UNIT = "tests/unit"
 _LOG = ("tests/contract/test_verification.py", "tests/contract/test_tamper.py", "tests/contract/test_hostile.py")
-_RULES = ("tests/unit/test_judge.py", _UNIT, "tests/contract/test_hostile.py", "tests/contract/test_append.py")
+_RULES = (
+    "tests/unit/test_judge.py",
+    "tests/unit/test_keyring.py",
+    _UNIT,
+    "tests/contract/test_hostile.py",
+    "tests/contract/test_append.py",
+)
 #: Modules and the tests that are asked, the quick ones first.
 MODULES: dict[str, tuple[str, ...]] = {
     "ledger/merkle.py": ("tests/unit/test_merkle.py", _UNIT, "tests/attacks/test_proofs.py"),
@@ -63,6 +69,10 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/domain/enrolment.py": _RULES,
     "ledger/domain/roles.py": _RULES,
     "ledger/domain/evolution.py": _RULES,
+    "ledger/domain/actors.py": _RULES,
+    "ledger/domain/keyring.py": _RULES,
+    "ledger/domain/scopes.py": _RULES,
+    "ledger/domain/suspicion.py": _RULES,
     "ledger/domain/decisions.py": _RULES,
 }
 #: Operators whose mutants mean the same: of type unions, of identity against equality with None and with small numbers.
