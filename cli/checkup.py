@@ -136,6 +136,13 @@ def _keys(app: App, ledger: Ledger) -> Iterator[Checkup]:
         )  # fmt: skip
 
 
+def _witnesses(app: App, ledger: Ledger) -> Iterator[Checkup]:
+    from cli.witnessing import examine_witnesses
+
+    for found in examine_witnesses(app, ledger):
+        yield Checkup(*found)
+
+
 def _guard(name: str, step: Callable[[], Iterator[Checkup]]) -> list[Checkup]:
     from ledger.errors import LedgerError
 
@@ -162,5 +169,6 @@ def examine(app: App) -> list[Checkup]:
     with ledger:
         found += _guard("store", lambda: _store(app, ledger))
         found += _guard("trust", lambda: _trust(app, ledger))
+        found += _guard("witnesses", lambda: _witnesses(app, ledger))
         found += _guard("private keys", lambda: _keys(app, ledger))
     return found

@@ -45,7 +45,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Check": {
         "verify": ("cli.verify:verify", "Check the log, or one event, from stored bytes."),
         "proof": ("cli.proof:proof", "Make proofs others can check."),
-        "checkpoint": ("cli.proof:checkpoint", "Show signed heads and their key."),
+        "checkpoint": ("cli.proof:checkpoint", "Show signed heads and their key, and have them witnessed."),
         "export": ("cli.proof:export", "Export the log for foreign verifiers."),
     },
     "Operate": {

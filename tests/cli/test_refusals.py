@@ -565,6 +565,10 @@ def cut_tail(shop: Shop, size: int) -> None:
             store.run(f"DELETE FROM ${table} WHERE position > ?", (size,))
         store.run("DELETE FROM $checkpoint WHERE size > ?", (size,))
         from tests.contract.support import peaks
+        from tests.unit.reference_merkle import mth
+
+        ((signed,),) = store.run("SELECT max(size) FROM $checkpoint")
+        store.run("UPDATE $signed_head SET size = ?, root = ?", (signed, mth(leaves[:signed])))
 
         store.run(
             "UPDATE $head SET size = ?, last_leaf = ?, peaks = ?, recorded_at = ?, authority = 1",
