@@ -2,8 +2,8 @@
 
 An entry is suspect when nobody in good standing signed it: each of its author's keys had been in other hands by then,
 or was enrolled by a suspect entry, or its author was, or the roles it acted in were granted by one. An entry that was
-reaffirmed by one that is in order is not. This is asked when something rests on the entry, in the world of the one who asks: so earlier answers
-stay as they were, and nothing has to be undone in any state.
+reaffirmed by one that is in order is not. This is asked when something rests on the entry, in the world of whoever
+asks: so earlier answers stay as they were, and nothing has to be undone in any state.
 """
 
 from __future__ import annotations
