@@ -39,6 +39,7 @@ from ledger.keys import Signer
 from ledger.keystore import CHECKPOINT, Keystore
 from ledger.merkle import MAX_TREE_SIZE
 from ledger.recorders import open_recorder
+from ledger.screen import Screening
 from ledger.strictjson import format_json, parse_json
 from ledger.trust import RememberedHead, read_trust, write_atomically, write_trust
 
@@ -217,7 +218,8 @@ class Home:
         recorder = open_recorder(self.url)
         ledgerid = recorder.identity().ledgerid
         signer = self.keystore(ledgerid).load(actor)
-        ledger = Ledger(recorder, actor=actor, signers=[signer], on_close=self._after_writing)
+        screening = Screening(self.settings.secrets, self.settings.secrets_allow)
+        ledger = Ledger(recorder, actor=actor, signers=[signer], on_close=self._after_writing, screening=screening)
         self._ready_to_sign(ledger)
         return ledger
 
