@@ -148,19 +148,22 @@ def _hostile() -> dict[str, str]:
     return found
 
 
-def test_hostile_text_of_64_kib_is_looked_through_in_linear_time():
-    slowest = {}
-    for name, hostile in _hostile().items():
-        start = time.perf_counter()
+def _seconds(hostile: str) -> float:
+    """Processor time, the better of two."""
+    took = []
+    for _ in range(2):
+        start = time.process_time()
         find_secrets({"note": hostile})
-        took = time.perf_counter() - start
-        start = time.perf_counter()
-        find_secrets({"note": hostile[: len(hostile) // 4]})
-        quarter = time.perf_counter() - start
-        slowest[name] = took
-        assert took < 1.0, name
-        assert took < 0.05 or took < quarter * 12, (name, took, quarter)  # quadratic would be sixteen times
-    assert max(slowest.values()) > 0
+        took.append(time.process_time() - start)
+    return min(took)
+
+
+def test_hostile_text_of_64_kib_is_looked_through_in_linear_time():
+    for name, hostile in _hostile().items():
+        took = _seconds(hostile)
+        assert took < 2.0, name
+        if took > 0.05:  # four times the text takes four times as long; it would be sixteen if it were quadratic
+            assert took < _seconds(hostile[: len(hostile) // 4]) * 10, name
 
 
 def test_a_process_that_emits_one_clean_event_compiles_no_pattern():
