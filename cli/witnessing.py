@@ -30,11 +30,15 @@ __all__ = [
     "seen_anchors",
     "summary",
     "witness",
+    "witnessed_head",
     "witnessed_size",
 ]
 
 #: Name of the policy beside trust.json.
 POLICY_FILE = "witness-policy"
+
+_NO_POLICY = "there is no witness policy here"
+_NAME_ONE = "Name one: --policy FILE, or keep it as .muniment/witness-policy (docs/how-to/run-a-witness.md)."
 
 policy_option = click.option(
     "--policy", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
@@ -123,10 +127,7 @@ def witness(app: App, /, policy: Path | None, *, timeout: float) -> int:
 
     found = find_policy(app, policy)
     if found is None:
-        raise ConfigurationError(
-            "there is no witness policy here",
-            hint="Name one: --policy FILE, or keep it as .muniment/witness-policy (docs/how-to/run-a-witness.md).",
-        )
+        raise ConfigurationError(_NO_POLICY, hint=_NAME_ONE)
     with app.signer() as ledger:
         check_policy(app, ledger, found)
         note = ledger.signed_head()
@@ -243,6 +244,27 @@ def describe(out: Console, found: LogVerification, policy: Policy | None) -> Non
     if size < found.size and policy.witnesses:
         rest = entries(size, found.size)
         out.print(styled(f"? UNWITNESSED: {rest}: the policy asks for {said['quorum']}", "yellow"))
+
+
+def witnessed_head(app: App, ledger: Ledger, path: Path | None, index: int) -> bytes:
+    """The last signed head that covers an entry and that enough witnesses cosigned.
+
+    Raises:
+        ConfigurationError: there is no policy here.
+        NothingToVerifyError: there is no such head.
+    """
+    from ledger.errors import ConfigurationError, NothingToVerifyError
+    from ledger.witnessing import last_met
+
+    policy = find_policy(app, path)
+    if policy is None:
+        raise ConfigurationError(_NO_POLICY, hint=_NAME_ONE)
+    check_policy(app, ledger, policy)
+    found = last_met(ledger.recorder, head_check(app, ledger), policy, index)
+    if found is None:
+        words = f"no head that covers entry {index} is cosigned by {shown(policy.describe_quorum())}"
+        raise NothingToVerifyError(words, hint="muniment checkpoint witness")
+    return found
 
 
 def examine_witnesses(app: App, ledger: Ledger) -> Iterator[tuple[str, str, str, str]]:
