@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.app import App, common_options, pass_app
+from cli.evidence import keep_contradictions
 from cli.output import print_record, styled
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
     from ledger.application import Ledger
     from ledger.findings import Anchor, LogVerification
-    from ledger.witnessing import Asked, Round, VerifyHead
-    from ledger.witnesspolicy import Policy
+    from ledger.witnessing import Asked, Round, Seen, VerifyHead
+    from ledger.witnesspolicy import Policy, PolicyWitness
 
 __all__ = [
     "POLICY_FILE",
@@ -113,8 +114,8 @@ def witness(app: App, /, policy: Path | None, *, timeout: float) -> int:
     \b
     Exit codes:
       0  enough witnesses cosigned this head
-      1  a witness saw another history of this log, or a longer one: the store was
-         rewritten, put back or forked; what it shows is printed
+      1  a witness saw another history of this log, or a longer one: the store was rewritten,
+         put back or forked; what it shows is printed, and kept as evidence
       6  not enough witnesses cosigned: unreachable, slow, or they do not know this log
 
     \b
@@ -134,6 +135,7 @@ def witness(app: App, /, policy: Path | None, *, timeout: float) -> int:
         done = ask_witnesses(ledger.recorder, note, head_check(app, ledger), found, seconds=timeout)
     print_record(app, _result(done, found), "\n".join(_lines(done, found)))
     if done.contradicted:
+        keep_contradictions(app, [_anchor(item.witness, item.seen) for item in done.asked if item.seen is not None])
         app.note("Keep the store as it is, keep what the witness shows, and run: muniment verify log --ask-witnesses")
         return 1
     return 0 if done.met else 6
@@ -293,12 +295,17 @@ def examine_witnesses(app: App, ledger: Ledger) -> Iterator[tuple[str, str, str,
         yield "witnessed", "good", words, ""
 
 
+def _anchor(item: PolicyWitness, seen: Seen) -> Anchor:
+    from ledger.verify import Anchor
+
+    return Anchor(f"the witness {shown(item.name)} ({time_text(seen.time)})", seen.checkpoint, seen.note)
+
+
 def seen_anchors(app: App, ledger: Ledger, policy: Policy) -> list[Anchor]:
     """Ask the witnesses of a policy what they saw last; a head that one shows is an anchor.
 
     Those that show nothing are named on stderr.
     """
-    from ledger.verify import Anchor
     from ledger.witnessing import ask_latest
 
     found = []
@@ -306,5 +313,5 @@ def seen_anchors(app: App, ledger: Ledger, policy: Policy) -> list[Anchor]:
         if isinstance(seen, str):
             app.note(f"the witness {shown(item.name)} shows no head of this log: {seen}")
         else:
-            found.append(Anchor(f"the witness {shown(item.name)} ({time_text(seen.time)})", seen.checkpoint))
+            found.append(_anchor(item, seen))
     return found

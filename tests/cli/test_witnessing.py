@@ -215,6 +215,9 @@ def test_another_root_of_the_same_size_is_found(shop: Shop):
         forked = run("checkpoint", "witness")
         assert forked.code == 1
         assert "it cosigned another root for size 4" in forked.out
+        (kept_as,) = [line.rpartition(" in ")[2] for line in forked.err.splitlines() if "vidence kept in" in line]
+        proven = run("verify", "evidence", kept_as, "-o", "json").good().json
+        assert proven["proven"], "two heads of one size, both signed by the key of this log"
         assert [item.kind for item in witness.state.evidence()] == ["fork"], "and the witness keeps both heads"
 
 
