@@ -22,7 +22,10 @@ __all__ = [
     "Authorisation",
     "DatasetState",
     "DeploymentState",
+    "ErasedWhole",
+    "Erasure",
     "Evaluation",
+    "Hold",
     "IncidentState",
     "KeyState",
     "LedgerState",
@@ -39,6 +42,55 @@ def _no_requests() -> MappingProxyType[str, ApprovalRequest]:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """A legal hold that stands: nothing about streams that a pattern stands for may be erased.
+
+    Attributes:
+        id: event id of the entry that placed it.
+        index: leaf index of that entry.
+    """
+
+    id: str
+    index: int
+    actor: str
+    subjects: tuple[str, ...]
+    matter: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """A record of an erasure: where it stands, who signed it, about whom and on which basis."""
+
+    index: int
+    actor: str
+    subject: str
+    basis: str
+    reason: str
+    recorded_at: int
+    data_keys: tuple[str, ...]
+    withheld: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ErasedWhole:
+    """An entry whose content may be missing: its stream, and the record that says so."""
+
+    stream: str
+    record: int
+    actor: str
+    basis: str
+
+
+def _none_withheld() -> MappingProxyType[int, ErasedWhole]:
+    return MappingProxyType({})
+
+
+def _no_keys() -> MappingProxyType[str, Erasure]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerState:
     """The ledger's own stream.
 
@@ -48,6 +100,10 @@ class LedgerState:
         threshold: how many of them a root event needs.
         former_roots: key ids of root keys that were replaced.
         changes: later keys of the checkpoints.
+        holds: legal holds that stand.
+        erasures: records of erasures, in log order.
+        withheld: entries whose content may be missing, by leaf index.
+        erased_keys: data keys that were to be destroyed, with the first record that says so.
     """
 
     ledgerid: str
@@ -59,6 +115,10 @@ class LedgerState:
     acknowledged: frozenset[int] = frozenset()
     former_roots: frozenset[str] = frozenset()
     changes: tuple[LogKey, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    erasures: tuple[Erasure, ...] = ()
+    withheld: MappingProxyType[int, ErasedWhole] = field(default_factory=_none_withheld)
+    erased_keys: MappingProxyType[str, Erasure] = field(default_factory=_no_keys)
 
     @property
     def log_keys(self) -> LogKeys:
