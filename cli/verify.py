@@ -80,6 +80,11 @@ def _result(found: LogVerification, policy: Policy | None) -> dict[str, Any]:
         ],
         "suspect": [_suspect(item) for item in found.suspects.listed],
         "suspect_count": found.suspects.count,
+        "withheld": [
+            {"index": index, "record": item.record, "erased_by": item.actor, "basis": item.basis}
+            for index, item in found.withheld
+        ],
+        "erasure_unfinished": [{"index": index, "record": record} for index, record in found.unfinished],
         "acknowledged": [{"index": index, "reason": reason} for index, reason in found.acknowledged],
         "opaque": found.opaque,
         "missing_sequences": [
@@ -173,13 +178,25 @@ def _remarks(found: LogVerification) -> Iterator[tuple[str, str]]:
         yield f"? {suspect.text}", "yellow"
     if found.suspects.count > _SHOWN:
         yield f"? {found.suspects.count} entries are suspect; -o json lists more of them", "yellow"
+    for index, item in found.withheld[:_SHOWN]:
+        yield f"  withheld entry {index}: {item.text}", ""
+    if found.withheld:
+        share = f"{len(found.withheld)} of {found.size} entries"
+        yield (
+            f"? {share} are complete as labelled by the operator: their content was erased, by a record here",
+            "yellow",
+        )
+    if found.unfinished:
+        stored, record = found.unfinished[0]
+        words = f"the erasure recorded by entry {record} is not finished: the content of entry {stored} is still stored"
+        yield f"? {words}; run the same `muniment subject erase` again", "yellow"
     for index, reason in found.acknowledged:
         yield f"  acknowledged void entry {index}: {reason}", ""
     if found.opaque:
         words = f"{len(found.opaque)} entries are of types this Muniment does not know, the first at {found.opaque[0]}"
         yield f"? {words}", "yellow"
-    for actor, emitter, count in found.missing:
-        yield f"? {count} event(s) of emitter {emitter} of {actor} are not in the log", "yellow"
+    for actor, emitter, missing in found.missing:
+        yield f"? {missing} event(s) of emitter {emitter} of {actor} are not in the log", "yellow"
 
 
 def _check_required(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:

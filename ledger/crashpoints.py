@@ -40,6 +40,14 @@ CRASHPOINTS = (
     "backup.renamed",
     "migrate.before_commit",
     "migrate.committed",
+    "seal.key_stored",
+    "seal.wrapping_made",
+    "seal.rewrapped",
+    "erase.recorded",
+    "erase.keys_deleted",
+    "erase.withheld",
+    "erase.purged",
+    "erase.scrubbed",
 )
 
 

@@ -31,6 +31,7 @@ from ledger.config import (
     write_settings,
 )
 from ledger.creation import NewLedger, create_ledger
+from ledger.datakeys import DataKeys
 from ledger.domain.signing import ROOT_ACTOR
 from ledger.errors import ConfigurationError, LedgerError, TrustStateError, VerificationError
 from ledger.events.ledgers import RuleSet
@@ -45,6 +46,7 @@ from ledger.recorders.sql import SqlRecorder
 from ledger.screen import Screening
 from ledger.strictjson import format_json, parse_json
 from ledger.trust import RememberedHead, TrustPin, read_trust, write_atomically, write_trust
+from ledger.wrapping import WrappingKeys
 
 __all__ = ["REMEMBERED", "Home", "NewHome", "create_home", "environment_passphrase"]
 
@@ -152,6 +154,16 @@ class Home:
         folder = self.settings.keys or config_folder() / "keys" / ledgerid
         return Keystore(folder, self._passphrase)
 
+    def data_keys(self, ledgerid: str, encrypt: Callable[[], bytes] | None = None) -> DataKeys:
+        """The data keys of this ledger, with the wrapping keys on this machine.
+
+        Args:
+            ledgerid: of the ledger.
+            encrypt: asks for the passphrase of a new wrapping key; None leaves it unencrypted.
+        """
+        folder = self.settings.keys or config_folder() / "keys" / ledgerid
+        return DataKeys(self.url, ledgerid, WrappingKeys(folder, self._passphrase, encrypt))
+
     # -- opening ---------------------------------------------------------------------------
 
     def open_reader(self) -> Ledger:
@@ -248,6 +260,7 @@ class Home:
             signer = self.keystore(recorder.identity().ledgerid).load(actor)
             screening = Screening(self.settings.secrets, self.settings.secrets_allow)
             ledger = Ledger(recorder, actor=actor, signers=[signer], on_close=self._after_writing, screening=screening)
+            ledger.seal_with(self.data_keys(ledger.ledgerid))
             self._ready_to_sign(ledger)
         except BaseException:
             recorder.close()
@@ -319,6 +332,14 @@ class Home:
         if not isinstance(data, dict) or not all(isinstance(name, str) for name in data.values()):
             raise ConfigurationError(f"{self.folder / 'people.json'} must map actor ids to names")
         return data
+
+    def forget_name(self, actor: str) -> bool:
+        """Remove a person's display name; False when there was none."""
+        names = self.names()
+        if self.folder is None or names.pop(actor, None) is None:
+            return False
+        write_atomically(self.folder / "people.json", format_json(names) + b"\n")
+        return True
 
     def set_name(self, actor: str, name: str) -> None:
         """Set a person's display name."""

@@ -34,6 +34,8 @@ ELSEWHERE = {
     "copy": "tests/contract/test_copy_killed.py",
     "backup": "tests/contract/test_backup.py",
     "migrate": "tests/contract/test_migrate.py",
+    "seal": "tests/cli/test_erasure.py",
+    "erase": "tests/cli/test_erasure.py",
 }
 #: Steps that on PostgreSQL happen inside one statement, in the server: no process of ours can die there. Killing the
 #: server, and cutting connections, is what covers them.
