@@ -51,6 +51,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Operate": {
         "actor": ("cli.actors:actor", "Enrol, list and revoke actors."),
         "key": ("cli.actors:key", "Enrol, list and revoke keys."),
+        "root": ("cli.root:root", "What several root keys sign: propose, sign, submit."),
         "config": ("cli.config:config", "Tell where each setting comes from."),
         "completion": ("cli.completion:completion", "Print what makes the shell complete commands."),
         "projection": ("cli.operate:projection", "Show and rebuild views."),

@@ -87,6 +87,11 @@ class Ledger(LogHandle):
             raise
         return cls(recorder, actor=actor, signers=signers, checkpoint_signer=checkpoint_signer)
 
+    @property
+    def signers(self) -> tuple[Signer, ...]:
+        """The private keys of its actor."""
+        return self._signers
+
     def __enter__(self) -> Self:
         return self
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,10 @@ from ledger.keystore import CHECKPOINT, Keystore
 from ledger.merkle import MAX_TREE_SIZE
 from ledger.recorders import open_recorder
 from ledger.strictjson import format_json, parse_json
+from ledger.tokens import Pin
 from ledger.trust import RememberedHead, read_trust, write_atomically, write_trust
 
-__all__ = ["Home", "NewHome", "create_home", "environment_passphrase"]
+__all__ = ["Home", "NewHome", "create_home", "environment_passphrase", "head_keyids", "made_folder", "user_name"]
 
 Passphrase = Callable[[], bytes | None]
 
@@ -53,29 +55,42 @@ def environment_passphrase() -> bytes | None:
     return None if value is None else value.encode()
 
 
+def head_keyids(ledger: LogHandle) -> list[str]:
+    """Key ids of all keys that must sign the next head: the present one, and behind a change the one before it."""
+    last = ledger.recorder.last_checkpoint()
+    needed = ledger.log_keys().needed(0 if last is None else last.size, MAX_TREE_SIZE)
+    return [vkey.public_key.keyid for vkey in needed]
+
+
 class Home:
     """Everything this machine has about one ledger.
 
     Args:
         settings: resolved settings.
         passphrase: asked when a private key is encrypted.
+        pin: asked for the PIN of a PKCS#11 token by its name.
     """
 
-    def __init__(self, settings: Settings, passphrase: Passphrase = environment_passphrase) -> None:
+    def __init__(
+        self, settings: Settings, passphrase: Passphrase = environment_passphrase, pin: Pin | None = None
+    ) -> None:
         self.settings = settings
         self.folder = settings.folder
         self.url = settings.url
         self._passphrase = passphrase
+        self._pin = pin
         self._followed: Trust | None = None
 
     @classmethod
-    def find(cls, ledger: str | None = None, passphrase: Passphrase = environment_passphrase) -> Home:
+    def find(
+        cls, ledger: str | None = None, passphrase: Passphrase = environment_passphrase, pin: Pin | None = None
+    ) -> Home:
         """Find the ledger meant; see `config.load_settings`.
 
         Raises:
             ConfigurationError: there is none.
         """
-        return cls(load_settings(ledger), passphrase)
+        return cls(load_settings(ledger), passphrase, pin)
 
     @property
     def trust_path(self) -> Path | None:
@@ -142,7 +157,7 @@ class Home:
     def keystore(self, ledgerid: str) -> Keystore:
         """The private keys of this ledger on this machine."""
         folder = self.settings.keys or config_folder() / "keys" / ledgerid
-        return Keystore(folder, self._passphrase)
+        return Keystore(folder, self._passphrase, self._pin)
 
     # -- opening ---------------------------------------------------------------------------
 
@@ -173,7 +188,7 @@ class Home:
         ledger.sign_heads_with(self.checkpoint_signers(ledger), self.recall)
 
     def checkpoint_signers(self, ledger: LogHandle) -> list[Signer]:
-        """The keys that sign the next head, as far as they are here; none when the present one is not.
+        """The keys that sign the next head; none when one of them is not here.
 
         Raises:
             ConfigurationError: one is here and cannot be used.
@@ -181,12 +196,24 @@ class Home:
         keys = self.keystore(ledger.ledgerid)
         if not keys.has(CHECKPOINT):
             return []
-        last = ledger.recorder.last_checkpoint()
-        needed = ledger.log_keys().needed(0 if last is None else last.size, MAX_TREE_SIZE)
-        ids = [vkey.public_key.keyid for vkey in needed]
-        if not keys.has(CHECKPOINT, keyid=ids[0]):
+        ids = head_keyids(ledger)
+        if not all(keys.has(CHECKPOINT, keyid=keyid) for keyid in ids):
             return []
-        return [keys.load(CHECKPOINT, keyid=keyid) for keyid in ids if keys.has(CHECKPOINT, keyid=keyid)]
+        return [keys.load(CHECKPOINT, keyid=keyid) for keyid in ids]
+
+    def open_courier(self) -> Ledger:
+        """Open for appending events that were signed elsewhere; no actor's key is touched.
+
+        Raises:
+            TrustStateError, VerificationError: as `check`.
+        """
+        ledger = Ledger(open_recorder(self.url), on_close=self._after_writing)
+        try:
+            self._ready_to_sign(ledger)
+        except BaseException:
+            ledger.recorder.close()
+            raise
+        return ledger
 
     def check(self, ledger: Ledger) -> None:
         """Check that a store holds the ledger pinned here and still extends the head last seen.
@@ -235,6 +262,8 @@ class Home:
             )
 
     def _after_writing(self, ledger: Ledger) -> None:
+        if ledger.can_sign_heads and not set(head_keyids(ledger)) <= {key.keyid for key in ledger.head_keys}:
+            ledger.sign_heads_with(self.checkpoint_signers(ledger), self.recall)  # the key was changed meanwhile
         if ledger.can_sign_heads:
             self.remember(ledger, ledger.checkpoint())
 
@@ -336,6 +365,17 @@ def create_home(
     Raises:
         ConfigurationError: there is a ledger already.
     """
+    with made_folder(where) as folder:
+        return _fill(folder, origin, url=url, name=name, rules=rules, keys=keys, passphrase=passphrase)
+
+
+@contextmanager
+def made_folder(where: Path) -> Iterator[Path]:
+    """Make ``where/.muniment``; removed again when what is done in it fails.
+
+    Raises:
+        ConfigurationError: there is one already, or it cannot be made.
+    """
     folder = where / FOLDER
     if folder.exists():
         raise ConfigurationError(f"{folder} already exists", hint="Use it, or make the ledger in another folder.")
@@ -344,7 +384,8 @@ def create_home(
     except OSError as error:
         raise ConfigurationError(f"{folder} cannot be made: {error.strerror}") from error
     try:
-        return _fill(folder, origin, url=url, name=name, rules=rules, keys=keys, passphrase=passphrase)
+        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+        yield folder
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)  # this call made it, with all that is in it
         raise
@@ -360,7 +401,6 @@ def _fill(
     keys: Path | None,
     passphrase: bytes | None,
 ) -> NewHome:
-    (folder / ".gitignore").write_text("*\n", encoding="utf-8")
     store = url or f"sqlite:///{quote(str((folder / 'ledger.db').resolve()))}"
     options: dict[str, Any] = {} if rules is None else {"rules": rules}
     new = create_ledger(store, origin, **options)
@@ -373,12 +413,13 @@ def _fill(
     keystore = home.keystore(new.trust.ledgerid)
     for owner, key in ((ROOT_ACTOR, new.root), (CHECKPOINT, new.checkpoint), (new.admin, new.admin_key)):
         keystore.save(owner, key, passphrase)
-    home.set_name(new.admin, name or _user_name())
+    home.set_name(new.admin, name or user_name())
     home.remember(new.ledger, new.ledger.checkpoint())
     return NewHome(home, new)
 
 
-def _user_name() -> str:
+def user_name() -> str:
+    """The system's name of this user, for display."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError):  # no entry in the user database, as in some containers

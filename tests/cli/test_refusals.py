@@ -607,7 +607,9 @@ def test_a_forked_log_stops_every_writer(shop: Shop):
 def _signer(shop: Shop) -> Ed25519Signer:
     from ledger.keystore import Keystore
 
-    return Keystore(shop.keys).load(str(shop.home.settings.actor))
+    found = Keystore(shop.keys).load(str(shop.home.settings.actor))
+    assert isinstance(found, Ed25519Signer)
+    return found
 
 
 def test_an_empty_log_is_nothing_to_check(empty: Path):
