@@ -25,7 +25,7 @@ _out = click.option("--out", type=_OUT, default="proposal.ceremony", show_defaul
 _reason = click.option("--reason", required=True, help="Why.")
 _key = click.option(
     "--key", "reference", required=True, metavar="KEYFILE|URI",
-    help="Private key: a PKCS#8 file, or pkcs11:token=…;object=…",
+    help="Private key: a PKCS#8 file, or pkcs11:token=…;object=….",
 )  # fmt: skip
 
 

@@ -228,9 +228,14 @@ class TokenSigner:
 
     def _find(self, kind: Any) -> Any:
         pkcs11 = _library()
-        names = {"label": self.uri.label, "id": self.uri.id}
-        chosen = {name: value for name, value in names.items() if value is not None}
-        return self._session.get_key(object_class=kind, key_type=pkcs11.KeyType.EC_EDWARDS, **chosen)
+        names = pkcs11.Attribute
+        wanted = {names.CLASS: kind, names.KEY_TYPE: pkcs11.KeyType.EC_EDWARDS}
+        wanted |= {} if self.uri.label is None else {names.LABEL: self.uri.label}
+        wanted |= {} if self.uri.id is None else {names.ID: self.uri.id}
+        found = list(self._session.get_objects(wanted))
+        if len(found) != 1:
+            raise pkcs11.MultipleObjectsReturned if found else pkcs11.NoSuchKey
+        return found[0]
 
     def _read_public(self) -> PublicKey:
         pkcs11 = _library()
