@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from cli.app import App, common_options, new_passphrase, pass_app
 from cli.custody import attach, enrol_requested, new_signer, request
+from cli.keyring import actor_states, compromised, find_key, rotate
+from cli.offboard import offboard
 from cli.output import Grid, print_list, table
-
-if TYPE_CHECKING:
-    from ledger.application import Ledger
-    from ledger.domain import ActorState
+from cli.roles import grant, responsible, show_actor, ungrant
 
 __all__ = ["actor", "key"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-#: So many digits of a key's id are enough to name it, and fewer may be a slip: a shell variable that is not set.
-_KEYID_DIGITS = 8
 _ACTOR_COLUMNS = ("actor", "name", "kind", "person", "roles", "revoked", "keys", "private_key_here")
 _KEY_COLUMNS = ("keyid", "actor", "alg", "enrolled", "revoked", "private_key_here")
 _encrypt = click.option("--encrypt", is_flag=True, help="Encrypt the private key; MUNIMENT_PASSPHRASE, or asked.")
@@ -44,15 +41,7 @@ def _from_request(function: _Function) -> _Function:
     return function
 
 
-def _states(ledger: Ledger) -> list[ActorState]:
-    from ledger.domain import ActorState
-
-    size = ledger.world.refresh()
-    states = (ledger.world.state_before(stream, size) for stream in sorted(ledger.recorder.authority_streams()))
-    return [state for state in states if isinstance(state, ActorState)]
-
-
-@click.group(short_help="Enrol, list and revoke actors.")
+@click.group(short_help="Enrol, show and offboard actors; grant and end roles.")
 def actor() -> None:
     """Actors are persons and services; the log itself says who may write."""
 
@@ -63,7 +52,7 @@ def actor() -> None:
 def list_actors(app: App) -> None:
     """List all actors."""
     with app.reader() as ledger:
-        states = _states(ledger)
+        states = actor_states(ledger)
         keys = app.home.keystore(ledger.ledgerid)
         names = app.home.names()
         items = [
@@ -191,7 +180,7 @@ def set_name(app: App, /, name: str, display: str) -> None:
     app.note(f"{name} is shown as {display}")
 
 
-@click.group(short_help="Enrol, list and revoke keys.")
+@click.group(short_help="Enrol, list, rotate and revoke keys.")
 def key() -> None:
     """Keys are valid from the index that enrols them to the one that revokes them."""
 
@@ -213,10 +202,10 @@ def list_keys(app: App) -> None:
                 "actor": state.actor,
                 "alg": held.key.alg,
                 "enrolled": held.enrolled,
-                "revoked": held.revoked if held.revoked is not None else state.revoked,
+                "revoked": held.ends if held.ends is not None else state.revoked,
                 "private_key_here": keyid[:16] in here,
             }
-            for state in _states(ledger)
+            for state in actor_states(ledger)
             for keyid, held in state.keys.items()
         ]
     rows = [
@@ -230,7 +219,7 @@ def list_keys(app: App) -> None:
         )
         for item in items
     ]
-    columns = ("keyid", "actor", "alg", "from entry", "revoked at", "private key here")
+    columns = ("keyid", "actor", "alg", "from entry", "ends at", "private key here")
     print_list(app, "keys", Grid(_KEY_COLUMNS, items), lambda: table(app, "Keys", columns, rows))
 
 
@@ -298,18 +287,15 @@ def revoke_key(app: App, /, keyid: str, reason: str, signer: str | None) -> None
 
     Example: muniment key revoke 3fa1b2c4 --reason "laptop lost"
     """
-    from ledger.errors import InputError
-
     app.actor = signer or app.actor
-    if len(keyid.rstrip("…")) < _KEYID_DIGITS:
-        raise InputError(
-            f"{keyid!r} is too short to name a key: give {_KEYID_DIGITS} digits or more", hint="See: muniment key list"
-        )
     with app.writer() as ledger:
-        matches = [(s.actor, k) for s in _states(ledger) for k in s.keys if k.startswith(keyid.rstrip("…"))]
-        if len(matches) != 1:
-            raise InputError(
-                f"{keyid!r} names {len(matches)} keys", hint="`muniment key list -o json` shows whole ids."
-            )
-        owner, whole = matches[0]
+        owner, whole = find_key(ledger, keyid)
         app.show_receipt(ledger.emit("key.revoked", f"actor:{owner}", keyid=whole, reason=reason))
+    app.note("What it signed and did not get here yet enters only by another actor's word: muniment record late FILE")
+    app.note(f"If it was in other hands: muniment key compromised {whole[:16]} --since INDEX --reason …")
+
+
+for command in (grant, ungrant, show_actor, responsible, offboard):
+    actor.add_command(command)
+for command in (rotate, compromised):
+    key.add_command(command)

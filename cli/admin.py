@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.app import App, common_options, pass_app
+from cli.keyring import acknowledge
 from cli.output import print_record, progress
 
 if TYPE_CHECKING:
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["admin"]
 
 
-@click.group(short_help="Move a ledger, bring a store up to date, grant access to it.")
+@click.group(short_help="Move a ledger, migrate a store, grant access, acknowledge void entries.")
 def admin() -> None:
     """Work on a store as a whole; nothing that is recorded changes."""
+
+
+admin.add_command(acknowledge)
 
 
 @admin.command()

@@ -134,7 +134,7 @@ def _keys(app: App, ledger: Ledger) -> Iterator[Checkup]:
 
 
 def _checkpoint_key(app: App, ledger: Ledger) -> Iterator[Checkup]:
-    from ledger.home import head_keyids
+    from ledger.custody import head_keyids
     from ledger.keystore import CHECKPOINT
 
     keys = app.home.keystore(ledger.ledgerid)

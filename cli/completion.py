@@ -36,8 +36,8 @@ EVENT_TYPES: Final = (
 _ASKED: Final = {
     "subject": "subject", "model": "subject:model:", "deployment": "subject:deployment:",
     "dataset": "subject:dataset:", "run": "subject:run:", "actor": "actor",
-    "signer": "actor", "on_behalf_of": "actor", "responsible": "actor", "owner": "actor", "event": "index",
-    "index": "index",
+    "signer": "actor", "on_behalf_of": "actor", "responsible": "actor", "owner": "actor", "successor": "actor",
+    "event": "index", "index": "index",
 }  # fmt: skip
 
 

@@ -73,9 +73,25 @@ def _line(names: dict[str, str]) -> Callable[[dict[str, Any]], str]:
         entry = item["entry"]
         kind = entry["type"].removeprefix("muniment.").rpartition(".")[0]
         who = names.get(entry["actor"], entry["actor"])
-        return f"{item['index']:>6}  {entry['recorded_at'][:19]}Z  {kind:<30} {entry['subject']:<36} {who}"
+        words = f"{item['index']:>6}  {entry['recorded_at'][:19]}Z  {kind:<30} {entry['subject']:<36} {who}"
+        return f"{words}  (suspect since entry {item['suspect']['cause']})" if item["suspect"] else words
 
     return line
+
+
+def _described(ledger: Ledger, rows: Iterator[Row]) -> Iterator[dict[str, Any]]:
+    """Entries as the machine formats print them, and whether they are suspect as of now."""
+    from ledger.suspects import Doubts
+
+    size = ledger.world.refresh()
+    doubts = Doubts(ledger.world.at(size))
+    for row in rows:
+        item = as_json(row)
+        found = doubts.of(row) if row.entry.index < size else None
+        if found is not None and ledger.world.judge_row(row).verdict.kind == "void":
+            found = None
+        item["suspect"] = None if found is None else {"cause": found.cause, "keyid": found.keyid, "owner": found.owner}
+        yield item
 
 
 def _check_combination(app: App, /, *, follow: bool, graph: bool, reverse: bool, interval: int | None) -> None:
@@ -169,4 +185,4 @@ def log(
         size = (ledger.recorder.head() if new is None else new.head).size
         present = _present(ledger, size, wanted, limit, reverse=reverse)
         rows = chain(present, (row for row in new or () if wanted(row)))
-        print_lines(app, Grid(_COLUMNS, (as_json(row) for row in rows)), _line(names))
+        print_lines(app, Grid(_COLUMNS, _described(ledger, iter(rows))), _line(names))

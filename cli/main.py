@@ -49,15 +49,19 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "export": ("cli.proof:export", "Export the log for foreign verifiers."),
     },
     "Operate": {
-        "actor": ("cli.actors:actor", "Enrol, list and revoke actors."),
-        "key": ("cli.actors:key", "Enrol, list and revoke keys."),
+        "actor": ("cli.actors:actor", "Enrol, show and offboard actors; grant and end roles."),
+        "key": ("cli.actors:key", "Enrol, list, rotate and revoke keys."),
+        "entry": ("cli.keyring:entry", "Reaffirm suspect entries."),
         "root": ("cli.root:root", "What several root keys sign: propose, sign, submit."),
         "config": ("cli.config:config", "Tell where each setting comes from."),
         "completion": ("cli.completion:completion", "Print what makes the shell complete commands."),
         "projection": ("cli.operate:projection", "Show and rebuild views."),
         "witness": ("cli.witness:witness", "Be a witness of others' logs (C2SP tlog-witness)."),
         "backup": ("cli.backup:backup", "Back up the log, check backups, restore one."),
-        "admin": ("cli.admin:admin", "Move a ledger, bring a store up to date, grant access to it."),
+        "admin": (
+            "cli.admin:admin",
+            "Move a ledger, migrate a store, grant access, acknowledge void entries.",
+        ),
     },
 }
 

@@ -83,6 +83,7 @@ def show(app: App, /, event: str, *, raw: bool, envelope: bool, entry_only: bool
     """
     from ledger.envelope import Envelope, format_envelope, parse_signatures
     from ledger.errors import InputError
+    from ledger.suspects import suspicion_of
 
     with app.reader() as ledger:
         row = _find(ledger, event)
@@ -97,13 +98,15 @@ def show(app: App, /, event: str, *, raw: bool, envelope: bool, entry_only: bool
                 )  # fmt: skip
             sys.stdout.buffer.write(data)
             return
-        ledger.world.refresh()
+        world = ledger.world.at(ledger.world.refresh())
         judged = ledger.world.judge_row(row)
+        doubt = None if judged.verdict.kind == "void" else suspicion_of(world, row)
     item = as_json(row)
     error = judged.verdict.error
     item["verdict"] = judged.verdict.kind
     item["reason"] = None if error is None else error.message
     item["marks"] = list(judged.verdict.marks)
+    item["suspect"] = None if doubt is None else doubt.text
     print_record(app, item, _show_text(app, item))
 
 
@@ -124,6 +127,8 @@ def _show_text(app: App, /, item: dict[str, Any]) -> str:
     ]
     if item["marks"]:
         lines.append(f"marks      {', '.join(item['marks'])}")
+    if item["suspect"]:
+        lines.append(f"suspect    {item['suspect']}")
     return "\n".join([*lines, "data       " + to_json(event.get("data"))])
 
 
@@ -158,10 +163,11 @@ def state(app: App, /, subject: str | None, at: str | None, known_at: str | None
     from ledger.errors import InputError
     from projections.asof import resolve_as_of
     from projections.model_state import state_as_of
+    from projections.suspension import suspend
 
     with app.views() as (ledger, runner, size):
         as_of = resolve_as_of(ledger, runner.views, at=at, known_at=known_at, head=size)
-        found = state_as_of(runner.views, as_of, subject)
+        found = suspend(ledger, as_of.size, state_as_of(runner.views, as_of, subject))
         origin = ledger.origin
     if subject is not None and not found["models"] and not found["deployments"]:
         raise InputError(f"nothing was known about {subject} as of then", hint="`muniment state` shows everything.")

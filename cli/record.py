@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.app import App, pass_app, write_options
-from cli.values import text_pairs
+from cli.app import App, common_options, pass_app, write_options
+from cli.values import read_source, text_pairs
 
 if TYPE_CHECKING:
     from ledger.application import Ledger
@@ -230,3 +230,25 @@ def signal(app: App, /, subject: str, **options: Any) -> None:
     """
     with app.writer() as ledger:
         app.show_receipt(ledger.emit("monitor.signal", subject, **options))
+
+
+@record.command()
+@click.argument("envelope", metavar="FILE")
+@click.option("--reason", required=True, help="Where it was, and why it comes now.")
+@click.option("--as", "signer", metavar="ACTOR", help="Actor to sign as; not the event's author.")
+@common_options
+@pass_app
+def late(app: App, /, envelope: str, *, reason: str, signer: str | None) -> None:
+    """State that an event exists whose key has ended before it got here.
+
+    FILE holds its DSSE envelope as JSON; - is stdin. The event itself is not recorded, since nobody can tell when it
+    was signed: its digests are, asserted by another actor, under what it is about.
+
+    Example: muniment record late spooled-event.json --reason "node was offline until today"
+    """
+    from ledger.late import record_late
+
+    app.actor = signer or app.actor
+    data = read_source(envelope).strip()
+    with app.writer() as ledger:
+        app.show_receipt(record_late(ledger, data, reason))

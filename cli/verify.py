@@ -14,12 +14,14 @@ from cli.reading import _find
 
 if TYPE_CHECKING:
     from ledger.application import Ledger
+    from ledger.domain import Suspicion
     from ledger.identity import Trust
     from ledger.verified import Verified
     from ledger.verify import Anchor, LogVerification
 
 __all__ = ["verify"]
 
+_SHOWN = 20  # suspect entries in text
 LEVELS = ("hash", "checkpoint", "full")  # as `segment.LEVELS`, which help need not load
 
 
@@ -62,6 +64,8 @@ def _result(found: LogVerification) -> dict[str, Any]:
             {"fault": f.fault, "index": f.index, "sizes": f.sizes and list(f.sizes), "message": f.message}
             for f in found.findings
         ],
+        "suspect": [_suspect(item) for item in found.suspects.listed],
+        "suspect_count": found.suspects.count,
         "acknowledged": [{"index": index, "reason": reason} for index, reason in found.acknowledged],
         "opaque": found.opaque,
         "missing_sequences": [
@@ -73,6 +77,10 @@ def _result(found: LogVerification) -> dict[str, Any]:
         "earlier": found.earlier or None,
         "jobs": found.jobs,
     }
+
+
+def _suspect(item: Suspicion) -> dict[str, Any]:
+    return {"index": item.index, "cause": item.cause, "keyid": item.keyid, "owner": item.owner}
 
 
 def _verdict(found: LogVerification) -> tuple[str, str]:
@@ -128,13 +136,23 @@ def _text(app: App, /, found: LogVerification, before: Verified | None, *, first
         out.print("  first use on this machine: no earlier head was remembered to compare with")
     if not pinned:
         out.print(styled("? the ledger's identity is not pinned here: it is what entry 0 says", "yellow"))
+    for line, colour in _remarks(found):
+        out.print(styled(line, colour))
+
+
+def _remarks(found: LogVerification) -> Iterator[tuple[str, str]]:
+    """What is in the log and is no finding, each line with its colour."""
+    for suspect in found.suspects.listed[:_SHOWN]:
+        yield f"? {suspect.text}", "yellow"
+    if found.suspects.count > _SHOWN:
+        yield f"? {found.suspects.count} entries are suspect; -o json lists more of them", "yellow"
     for index, reason in found.acknowledged:
-        out.print(styled(f"  acknowledged void entry {index}: {reason}"))
+        yield f"  acknowledged void entry {index}: {reason}", ""
     if found.opaque:
         words = f"{len(found.opaque)} entries are of types this Muniment does not know, the first at {found.opaque[0]}"
-        out.print(styled(f"? {words}", "yellow"))
+        yield f"? {words}", "yellow"
     for actor, emitter, count in found.missing:
-        out.print(styled(f"? {count} event(s) of emitter {emitter} of {actor} are not in the log", "yellow"))
+        yield f"? {count} event(s) of emitter {emitter} of {actor} are not in the log", "yellow"
 
 
 @verify.command("log")

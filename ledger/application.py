@@ -92,6 +92,10 @@ class Ledger(LogHandle):
         """The private keys of its actor."""
         return self._signers
 
+    def sign_with(self, signers: Sequence[Signer]) -> None:
+        """Sign events with these keys from now on."""
+        self._signers = tuple(signers)
+
     def __enter__(self) -> Self:
         return self
 
@@ -181,6 +185,42 @@ class Ledger(LogHandle):
             if repeated is None:
                 raise
             return repeated
+
+    def emit_all(self, events: Sequence[tuple[str, str, Mapping[str, Any]]]) -> list[Receipt]:
+        """Sign several events and append them in one transaction: all of them, or none.
+
+        Args:
+            events: type, subject and body of each; each is judged as if those before it were recorded already.
+
+        Returns:
+            One receipt an event, in order.
+
+        Raises:
+            ConfigurationError: no actor or key is set.
+            LedgerError: as `append`, for the first event that is refused.
+        """
+        if self.actor is None or not self._signers:
+            raise ConfigurationError(
+                "this ledger was opened without an actor, so it cannot sign", hint="Open it with an actor: --as ACTOR"
+            )
+        numbers = [self._emitter.take() for _ in events]
+        try:
+            signed = []
+            for (type_, subject, data), (emitter, sequence) in zip(events, numbers, strict=True):
+                body = {name: value for name, value in data.items() if value is not None}
+                encoded, payload = build_payload(
+                    ledgerid=self.ledgerid, actor=self.actor, type=type_, subject=subject, data=body, emitter=emitter,
+                    sequence=sequence,
+                )  # fmt: skip
+                signed.append(SignedEvent(sign_payload(encoded, self._signers), payload))
+            receipts = self._appender.append(signed, {})
+        except LedgerError as error:
+            if not (isinstance(error, StorageError) and error.outcome_unknown):
+                for number in reversed(numbers):
+                    self._emitter.release(*number)
+            raise
+        self._appended = True
+        return receipts
 
     def _sign_and_append(
         self, attributes: Mapping[str, Any], also_sign: Sequence[Signer], expect: Mapping[str, int]

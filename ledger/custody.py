@@ -9,15 +9,20 @@ from typing import Any
 
 from ledger.application import Ledger, Receipt
 from ledger.ceremony import MAX_CEREMONY, Ceremony, Item, format_ceremony, parse_ceremony
-from ledger.domain import LedgerState, make_event
+from ledger.domain import ActorState, LedgerState, make_event
 from ledger.domain.signed import ROOT_ACTOR
 from ledger.emission import Emitter, build_payload
 from ledger.envelope import Envelope, format_envelope
 from ledger.errors import AuthenticationError, ConfigurationError, ConflictError, InputError
+from ledger.handle import LogHandle
 from ledger.keys import PublicKey
+from ledger.merkle import MAX_TREE_SIZE
 from ledger.trust import write_atomically
 
-__all__ = ["adopt", "countersign", "merge", "propose", "propose_by_roots", "read_ceremony", "submit", "write_ceremony"]
+__all__ = [
+    "adopt", "countersign", "head_keyids", "merge", "propose", "propose_by_roots", "read_ceremony", "submit",
+    "valid_keyids", "write_ceremony",
+]  # fmt: skip
 
 
 def read_ceremony(path: Path) -> Ceremony:
@@ -203,3 +208,22 @@ def countersign(ledger: Ledger, ceremony: Ceremony, allowed: Sequence[str]) -> l
     ceremony.check_complete()
     signed = [item.with_signatures(ledger.signers) for item in ceremony.items]
     return ledger.append_batch([format_envelope(Envelope(item.payload, item.signatures)) for item in signed])
+
+
+def head_keyids(ledger: LogHandle) -> list[str]:
+    """Key ids of all keys that must sign the next head: the present one, and behind a change the one before it."""
+    last = ledger.recorder.last_checkpoint()
+    needed = ledger.log_keys().needed(0 if last is None else last.size, MAX_TREE_SIZE)
+    return [vkey.public_key.keyid for vkey in needed]
+
+
+def valid_keyids(ledger: LogHandle, actor: str) -> frozenset[str]:
+    """Key ids that an actor may sign with now, as the log says; a key that is here may not be enrolled yet."""
+    size = ledger.world.refresh()
+    if actor == ROOT_ACTOR:
+        state = ledger.world.state_before(f"ledger:{ledger.ledgerid}", size)
+        return frozenset(key.keyid for key in state.roots) if isinstance(state, LedgerState) else frozenset()
+    found = ledger.world.state_before(f"actor:{actor}", size)
+    if not isinstance(found, ActorState):
+        return frozenset()
+    return frozenset(keyid for keyid, key in found.keys.items() if key.valid_at(size))

@@ -30,6 +30,7 @@ from ledger.config import (
     write_settings,
 )
 from ledger.creation import NewLedger, create_ledger
+from ledger.custody import head_keyids, valid_keyids
 from ledger.domain.signing import ROOT_ACTOR
 from ledger.errors import ConfigurationError, LedgerError, TrustStateError
 from ledger.events.ledgers import RuleSet
@@ -38,13 +39,12 @@ from ledger.handle import LogHandle
 from ledger.identity import Trust
 from ledger.keys import Signer
 from ledger.keystore import CHECKPOINT, Keystore
-from ledger.merkle import MAX_TREE_SIZE
 from ledger.recorders import open_recorder
 from ledger.strictjson import format_json, parse_json
 from ledger.tokens import Pin
 from ledger.trust import RememberedHead, read_trust, write_atomically, write_trust
 
-__all__ = ["Home", "NewHome", "create_home", "environment_passphrase", "head_keyids", "made_folder", "user_name"]
+__all__ = ["Home", "NewHome", "create_home", "environment_passphrase", "made_folder", "user_name"]
 
 Passphrase = Callable[[], bytes | None]
 
@@ -53,13 +53,6 @@ def environment_passphrase() -> bytes | None:
     """The passphrase in ``MUNIMENT_PASSPHRASE``, or None."""
     value = os.environ.get("MUNIMENT_PASSPHRASE")
     return None if value is None else value.encode()
-
-
-def head_keyids(ledger: LogHandle) -> list[str]:
-    """Key ids of all keys that must sign the next head: the present one, and behind a change the one before it."""
-    last = ledger.recorder.last_checkpoint()
-    needed = ledger.log_keys().needed(0 if last is None else last.size, MAX_TREE_SIZE)
-    return [vkey.public_key.keyid for vkey in needed]
 
 
 class Home:
@@ -243,8 +236,8 @@ class Home:
             raise ConfigurationError("no actor is set to sign as", hint="Name one: --as ACTOR or MUNIMENT_ACTOR.")
         recorder = open_recorder(self.url)
         ledgerid = recorder.identity().ledgerid
-        signer = self.keystore(ledgerid).load(actor)
-        ledger = Ledger(recorder, actor=actor, signers=[signer], on_close=self._after_writing)
+        ledger = Ledger(recorder, actor=actor, on_close=self._after_writing)
+        ledger.sign_with([self.keystore(ledgerid).load(actor, among=valid_keyids(ledger, actor))])
         self._ready_to_sign(ledger)
         return ledger
 

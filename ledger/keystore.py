@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -186,8 +186,13 @@ class Keystore:
             raise ConfigurationError("this kind of key cannot be kept here")
         return self.save(owner, signer, passphrase)
 
-    def load(self, owner: str, *, keyid: str | None = None) -> Ed25519Signer | TokenSigner:
+    def load(self, owner: str, *, keyid: str | None = None, among: Collection[str] = ()) -> Ed25519Signer | TokenSigner:
         """Load a key of an owner: the one asked for, or the one written last.
+
+        Args:
+            owner: see `save`.
+            keyid: the one asked for.
+            among: key ids that are of use; another one is taken only when none of these is here.
 
         Raises:
             ConfigurationError: there is none, others can read it, or the passphrase is wrong.
@@ -200,7 +205,8 @@ class Keystore:
                 f"there is no private key of {owner!r} in {self.folder}",
                 hint="Sign as an actor whose key is here: --as ACTOR; `muniment key list` shows them.",
             )
-        path = max(paths, key=lambda path: path.lstat().st_mtime_ns)
+        useful = [path for path in paths if any(known.startswith(path.stem.rpartition(".")[2]) for known in among)]
+        path = max(useful or paths, key=lambda path: path.lstat().st_mtime_ns)
         return open_key(str(path), self._passphrase, self._pin)
 
     def has(self, owner: str, *, keyid: str | None = None) -> bool:

@@ -12,7 +12,7 @@ from ledger.errors import VerificationError
 from ledger.replay import open_row
 from ledger.stored import LogReader, Row
 
-__all__ = ["MAX_SUSPECTS", "Suspects", "find_suspects", "suspicion_of"]
+__all__ = ["MAX_SUSPECTS", "Doubts", "Suspects", "find_suspects", "suspicion_of"]
 
 #: At most so many suspect entries are listed, the first ones; the others are counted.
 MAX_SUSPECTS = 1000
@@ -39,6 +39,30 @@ def suspicion_of(world: World, row: Row) -> Suspicion | None:
     except VerificationError:
         return None
     return suspicion(world, signed_of(event))
+
+
+class Doubts:
+    """Asks of many entries whether they are suspect, in one world.
+
+    Args:
+        world: the world of whoever asks.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._first: dict[str, int | None] = {}
+
+    def may(self, actor: str, index: int) -> bool:
+        """Whether an entry of an author may be suspect; its content need not be read when not."""
+        if actor not in self._first:
+            state = self._world.state(f"actor:{actor}")
+            self._first[actor] = first_doubt(self._world, state) if isinstance(state, ActorState) else None
+        first = self._first[actor]
+        return first is not None and index >= first
+
+    def of(self, row: Row) -> Suspicion | None:
+        """Why an entry that is not void is suspect, None when it is not."""
+        return suspicion_of(self._world, row) if self.may(row.entry.actor, row.entry.index) else None
 
 
 def _of_actor(log: LogReader, world: World, actor: str, span: tuple[int, int], *, void: Callable[[Row], bool]) -> (

@@ -28,6 +28,7 @@ __all__ = [
     "check_decision",
     "check_evidence",
     "check_identity",
+    "deployment_doubt",
     "independent",
     "makers_of",
     "marks_of",
@@ -299,18 +300,51 @@ def _authorised(
     place: tuple[str, Rule],
 ) -> bool:  # fmt: skip
     """Whether an authorisation covers what went live, and nothing that it rested on has become suspect since."""
-    environment, rule = place
     given = None if deployment is None else deployment.authorisation
     if given is None or (given.model, given.digest) != (body.model, body.digest):
         return False
+    return _foundation_doubt(world, version, body.digest, place) is None and suspicion(world, given.signed) is None
+
+
+def _foundation_doubt(
+    world: World, version: VersionState, digest: str, place: tuple[str, Rule]
+) -> Suspicion | None:  # fmt: skip
+    """Why what an authorisation needed does not stand any more."""
+    environment, rule = place
+    if rule.approvals == 0:
+        return None
     asked = [r.signed for r in version.requests.values() if r.environment == environment]
-    approvals = [a.signed for a in version.approvals if (a.environment, a.digest) == (environment, body.digest)]
-    doubtful = rule.approvals > 0 and _first_doubt(world, [*asked, *approvals]) is not None
-    if doubtful and len(approvals_for(world, version, environment, body.digest)) < rule.approvals:
-        return False
-    if rule.approvals and rule.evaluation and _evaluation_doubt(world, version) is not None:
-        return False
-    return suspicion(world, given.signed) is None
+    approvals = [a.signed for a in version.approvals if (a.environment, a.digest) == (environment, digest)]
+    doubt = _first_doubt(world, [*asked, *approvals])
+    if doubt is not None and len(approvals_for(world, version, environment, digest)) < rule.approvals:
+        return doubt
+    return _evaluation_doubt(world, version) if rule.evaluation else None
+
+
+def deployment_doubt(world: World, deployment: str, model: str, digest: str) -> Suspicion | None:
+    """Why what is live in a deployment rests on something suspect, None when it does not.
+
+    Args:
+        world: the world of whoever asks.
+        deployment: ``deployment:<environment>/<service>``.
+        model: the version that is live there.
+        digest: its digest.
+    """
+    subject, environment = parse_name(model), parse_name(deployment).namespace or ""
+    found = model_of(world, stream_of(model))
+    version = None if found is None else found.versions.get(subject.version or "")
+    if version is None:
+        return None
+    given = deployment_of(world, deployment)
+    signed = None if given is None else given.authorisation
+    doubt = suspicion(world, version.signed)
+    if signed is not None and (signed.model, signed.digest) == (model, digest):
+        doubt = doubt or suspicion(world, signed.signed)
+    try:
+        rule = rule_for(world, environment, version.tier)
+    except PolicyError:
+        return doubt
+    return doubt or (_foundation_doubt(world, version, digest, (environment, rule)) if rule.authorisation else None)
 
 
 def marks_of(world: World, event: RecordedEvent) -> tuple[str, ...]:

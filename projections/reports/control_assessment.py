@@ -7,7 +7,7 @@ be decided) or manual. Nothing is satisfied by default. "Before" always means a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ledger.domain.decisions import independent
@@ -301,8 +301,16 @@ CONTROLS: Final = (
 )
 
 
+def _weighed(context: ReportContext, item: Item) -> Item:
+    """Nothing is satisfied by what is suspect; whether it is genuine has not been said."""
+    if item.state != GOOD:
+        return item
+    doubts = [doubt for row in (item.row, *item.evidence) if (doubt := context.doubt(row)) is not None]
+    return replace(item, state=UNKNOWN, reason=f"{item.reason}; but {doubts[0].text}") if doubts else item
+
+
 def _finding(control: Control, context: ReportContext) -> dict[str, Any]:
-    items = list(control.items(context))
+    items = [_weighed(context, item) for item in control.items(context)]
     bad = [item for item in items if item.state == BAD]
     unknown = [item for item in items if item.state == UNKNOWN]
     state = EMPTY if not items else BAD if bad else UNKNOWN if unknown else GOOD
@@ -353,6 +361,9 @@ def control_assessment(context: ReportContext) -> dict[str, Any]:
         "environment": context.environment,
         "summary": {state: states.count(state) for state in (GOOD, BAD, EMPTY, UNKNOWN, "manual")},
         "findings": findings,
+        "suspect_entries": [
+            {"index": found.index, "cause": found.cause, "owner": found.owner} for found in context.suspects().listed
+        ],
         "void_entries": [{"index": row["index"], "reason": row["reason"]} for row in void],
         "limits": [
             "This report supports evidence for these controls; it does not state compliance with anything.",

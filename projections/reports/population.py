@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ledger.application import Ledger
-from ledger.domain import ActorState, LedgerState
+from ledger.domain import ActorState, LedgerState, Suspicion
 from ledger.domain.world import World
 from ledger.events.ledgers import Rule
+from ledger.stored import Row
+from ledger.suspects import Doubts, Suspects, find_suspects
 from projections.asof import AsOf
 from projections.base import ViewReader
 from projections.journal import JournalRow, journal_rows
@@ -37,6 +39,8 @@ class ReportContext:
     until: int | None = None
     environment: str | None = None
     _cache: dict[str, list[JournalRow]] = field(default_factory=dict)
+    _suspects: Suspects | None = None
+    _doubts: Doubts | None = None
 
     def events(self, kind: str) -> list[JournalRow]:
         """All valid events of a type known at the size, in log order; occurrence later than ``at`` is left out."""
@@ -53,6 +57,25 @@ class ReportContext:
     def void(self) -> list[JournalRow]:
         """Void entries known at the size."""
         return journal_rows(self.views, [("verdict", "=", "void")], size=self.as_of.size)
+
+    def suspects(self) -> Suspects:
+        """Suspect entries, as known at the size."""
+        if self._suspects is None:
+            world, size = self.ledger.world, self.as_of.size
+
+            def void(row: Row) -> bool:
+                return world.judge_row(row).verdict.kind == "void"
+
+            self._suspects = find_suspects(self.ledger.recorder, world.at(size), size, void)
+        return self._suspects
+
+    def doubt(self, row: JournalRow) -> Suspicion | None:
+        """Why a valid entry is suspect as known at the size, None when it is not."""
+        if not self.suspects().count:
+            return None
+        if self._doubts is None:
+            self._doubts = Doubts(self.world(self.as_of.size))
+        return self._doubts.of(self.ledger.recorder.rows(row["index"], 1)[0])
 
     def world(self, index: int) -> World:
         """The world just before an entry."""

@@ -59,6 +59,10 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/headcheck.py": ("tests/contract/test_verification.py", *_LOG),
     "ledger/domain/judge.py": _RULES,
     "ledger/domain/authority.py": _RULES,
+    "ledger/domain/signing.py": _RULES,
+    "ledger/domain/enrolment.py": _RULES,
+    "ledger/domain/roles.py": _RULES,
+    "ledger/domain/evolution.py": _RULES,
     "ledger/domain/decisions.py": _RULES,
 }
 #: Operators whose mutants mean the same: of type unions, of identity against equality with None and with small numbers.
@@ -148,11 +152,12 @@ class Copy:
     """A copy of the tree in which bugs are planted, one at a time.
 
     Args:
-        folder: an empty place.
+        folder: an empty place, which is made.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
         for name in COPIED:
             source = ROOT / name
             if source.is_dir():

@@ -26,10 +26,10 @@ def test_mutants_are_programs_that_differ_in_one_place():
 
 
 def test_a_copy_sees_a_bug_and_is_whole_again(tmp_path):
-    copy = Copy(tmp_path)
+    copy = Copy(tmp_path / "copy")
     assert copy.is_itself()
     source = (ROOT / "ledger/merkle.py").read_text()
     bug = source.replace('_sha256(b"\\x00" + entry)', '_sha256(b"\\x02" + entry)')
     assert bug != source
     assert copy.sees(Mutant("ledger/merkle.py", "by hand", "", bug))
-    assert (tmp_path / "ledger/merkle.py").read_text() == source
+    assert (copy.folder / "ledger/merkle.py").read_text() == source

@@ -279,13 +279,17 @@ def test_members_of_machine_formats_are_the_published_ones(shop: Shop):
         "actor", "what", "changed", "compared_with", "why_here", "upstream", "caused_by", "marks", "leaf_hash",
     ]  # fmt: skip
     assert members("report", "generate", "control-assessment") == [
-        "schema", "report", "ledger", "as_of", "environment", "summary", "findings", "void_entries", "limits",
+        "schema", "report", "ledger", "as_of", "environment", "summary", "findings", "suspect_entries", "void_entries",
+        "limits",
     ]  # fmt: skip
     assert members("verify", "log") == [
         "ok", "origin", "ledgerid", "size", "root", "checkpoints", "signed_size", "anchored_size", "anchored_by",
-        "unanchored_from", "findings", "acknowledged", "opaque", "missing_sequences", "level", "unchecked",
+        "unanchored_from", "findings", "suspect", "suspect_count", "acknowledged", "opaque", "missing_sequences",
+        "level", "unchecked",
         "verified_from", "earlier", "jobs",
     ]  # fmt: skip
     assert members("verify", "event", "1") == ["ok", "index", "id", "checks"]
-    assert members("show", "1") == ["index", "leaf_hash", "entry", "event", "verdict", "reason", "marks"]
-    assert list(run("log", "-o", "json").json[0]) == ["index", "leaf_hash", "entry", "event"]
+    assert members("show", "1") == [
+        "index", "leaf_hash", "entry", "event", "verdict", "reason", "marks", "suspect",
+    ]  # fmt: skip
+    assert list(run("log", "-o", "json").json[0]) == ["index", "leaf_hash", "entry", "event", "suspect"]

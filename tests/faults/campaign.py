@@ -120,7 +120,7 @@ def experiments() -> list[Experiment]:
         Experiment("tamper-random", "postgres", 5000, lambda n, s, at: tamper.random_damages(at.postgres, n, s)),
         Experiment("clean-ledgers", "sqlite", 1000, lambda n, s, at: tamper.clean_ledgers(at.sqlite_file, n, s)),
         Experiment("clean-ledgers", "postgres", 100, lambda n, s, at: tamper.clean_ledgers(at.postgres, n, s)),
-        Experiment("planted-bugs", "all", 280, lambda n, s, at: mutants.planted_bugs(at.folder("mutants"), n, s)),
+        Experiment("planted-bugs", "all", 360, lambda n, s, at: mutants.planted_bugs(at.folder("mutants"), n, s)),
         Experiment("agreement", "all", 60, lambda n, s, at: machine.agreement(at.postgres, n, 40, s)),
     ]  # fmt: skip
 
