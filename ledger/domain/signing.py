@@ -123,7 +123,10 @@ def signing_keys(world: World, event: RecordedEvent) -> Mapping[str, PublicKey]:
     if len(signed & own.keys()) < threshold:
         raise AuthenticationError(
             f"{event.payload.type} by {event.actor!r} needs {threshold} of its own signatures and has "
-            f"{len(signed & own.keys())}"
+            f"{len(signed & own.keys())}",
+            hint="Let the holders sign it, each where the key is: muniment root propose --help"
+            if event.actor == ROOT_ACTOR
+            else "",
         )
     if not possession.keys() <= signed:
         missing = min(possession.keys() - signed)
