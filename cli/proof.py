@@ -9,6 +9,7 @@ import click
 
 from cli.app import App, common_options, pass_app
 from cli.output import print_record
+from cli.witnessing import witness
 
 __all__ = ["checkpoint", "export", "proof"]
 
@@ -69,7 +70,7 @@ def consistency(app: App, /, old: int, new: int) -> None:
     print_record(app, data, "\n".join([f"old {old} {roots[0]}", f"new {new} {roots[1]}", *hashes]))
 
 
-@click.group(short_help="Show signed heads and their key.")
+@click.group(short_help="Show signed heads and their key, and have them witnessed.")
 def checkpoint() -> None:
     """The log's signed heads (C2SP tlog-checkpoint)."""
 
@@ -81,6 +82,8 @@ def checkpoint() -> None:
 def show(app: App, /, *, vkey: bool) -> None:
     """Print the newest signed head exactly, signing the present one first when the key is here.
 
+    Behind the log's signature come the cosignatures that the store has of this head.
+
     Example: muniment checkpoint show > head.txt
     """
     from ledger.checkpoint import format_vkey
@@ -89,7 +92,10 @@ def show(app: App, /, *, vkey: bool) -> None:
         if vkey:
             click.echo(format_vkey(ledger.vkey))
             return
-        sys.stdout.buffer.write(ledger.checkpoint())
+        sys.stdout.buffer.write(ledger.cosigned(ledger.checkpoint()))
+
+
+checkpoint.add_command(witness)
 
 
 @checkpoint.command("keys")

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from ledger.domain.recorded import RecordedEvent
 from ledger.domain.scopes import covers_stream, covers_type
-from ledger.domain.signed import Signed, signed_of
+from ledger.domain.signed import ROOT_ACTOR, Signed, signed_of
 from ledger.entry import parse_time
 from ledger.events.actors import ActorEnrolled, ActorRevoked, KeyEnrolled, KeyRevoked
 from ledger.events.keyring import (
@@ -130,6 +130,8 @@ class ActorState:
         revoked: index of the entry that revoked it or by which it left.
         successor: who took on what it owned when it left.
         reaffirmed: indexes of its entries that were reaffirmed.
+        rooted: whether the root keys themselves brought in all of this and no key of it was ever compromised, so that
+            nothing it signed can be suspect; what is asked of every admin, for each event of everybody else.
     """
 
     actor: str
@@ -142,6 +144,7 @@ class ActorState:
     revoked: int | None = None
     successor: str | None = None
     reaffirmed: frozenset[int] = frozenset()
+    rooted: bool = False
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -200,10 +203,21 @@ def _offboard(state: ActorState, body: ActorOffboarded, index: int) -> ActorStat
     return replace(_end_grants(state, index), revoked=index, successor=body.successor)
 
 
-def evolve_actor(  # noqa: C901 - a table
+def evolve_actor(state: ActorState | None, event: RecordedEvent) -> ActorState | None:
+    """The state of an actor after one valid event of its stream."""
+    after = _evolved(state, event)
+    return None if after is None else replace(after, rooted=_is_rooted(after))
+
+
+def _is_rooted(state: ActorState) -> bool:
+    origins = [state.signed, *(held.signed for held in state.keys.values()), *(one.signed for one in state.grants)]
+    compromised = any(held.compromised is not None for held in state.keys.values())
+    return not compromised and all(signed.actor == ROOT_ACTOR for signed in origins)
+
+
+def _evolved(  # noqa: C901 - a table
     state: ActorState | None, event: RecordedEvent
 ) -> ActorState | None:
-    """The state of an actor after one valid event of its stream."""
     if isinstance(event.body, ActorEnrolled):
         return _enrolled(event, event.body)
     if state is None:

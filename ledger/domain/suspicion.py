@@ -51,13 +51,15 @@ def suspicion(world: World, signed: Signed) -> Suspicion | None:
     found = None
     if signed.actor != ROOT_ACTOR:
         state = actor_of(world, signed.actor)
-        if state is not None and signed.index not in state.reaffirmed:
+        if state is not None and not state.rooted and signed.index not in state.reaffirmed:
             found = suspicion(world, state.signed) or _by_keys(world, state, signed) or _by_roles(world, state, signed)
     return found and Suspicion(signed.index, found.cause, found.keyid, found.owner)
 
 
 def key_suspicion(world: World, state: ActorState, keyid: str) -> Suspicion | None:
     """Why a key was not enrolled in good standing, None when it was."""
+    if state.keys[keyid].signed.index == state.signed.index:
+        return None
     return _faults(world, state, [keyid])[keyid]
 
 

@@ -27,7 +27,7 @@ def manned(any_shop: Shop) -> Shop:
 
 def keyid(actor: str) -> str:
     keys = run("key", "list", "-o", "json").good().json["keys"]
-    return next(str(key["keyid"]) for key in keys if key["actor"] == actor and key["revoked"] is None)
+    return next(str(key["keyid"]) for key in keys if key["actor"] == actor and key["ends"] is None)
 
 
 def late_event(shop: Shop, actor: str) -> bytes:
@@ -48,7 +48,7 @@ def test_a_key_is_rotated(manned: Shop):
     new = next(
         k["keyid"]
         for k in run("key", "list", "-o", "json").json["keys"]
-        if k["actor"] == "p-author" and not k["revoked"]
+        if k["actor"] == "p-author" and k["ends"] is None
     )
     assert new != old
     receipt = run("record", "run", "run:x", "--as", "p-author", "-o", "json").good().json

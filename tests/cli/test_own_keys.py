@@ -213,7 +213,7 @@ def test_drill_a_passphrase_is_forgotten(held: Shop, monkeypatch):
     run("verify", "log").good()
 
 
-def test_drill_the_hsm_with_the_checkpoint_key_is_dead(held: Shop):
+def test_drill_the_hsm_with_the_checkpoint_key_is_dead(held: Shop, monkeypatch, tmp_path: Path):
     for path in held.keys.glob("checkpoint.*"):
         path.unlink()
     old = (held.folder / ".muniment" / "trust.json").read_bytes()
@@ -221,6 +221,7 @@ def test_drill_the_hsm_with_the_checkpoint_key_is_dead(held: Shop):
     run("checkpoint", "show").refused(8, "not signed yet")
     rule("checkpoint-key", "--lost", "--reason", "the HSM is dead")
     assert run("checkpoint", "show").good().out.count("— ") == 1
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another machine"))
     (held.folder / ".muniment" / "trust.json").write_bytes(old)
     run("verify", "log", "--all").good()
     assert json.loads((held.folder / ".muniment" / "trust.json").read_text())["since"] == [0, 4]

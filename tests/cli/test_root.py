@@ -86,7 +86,7 @@ def test_three_holders_found_a_ledger_and_rule_it(urls: str):
 
 
 @both
-def test_the_checkpoint_key_changes_and_every_machine_follows(urls: str):
+def test_the_checkpoint_key_changes_and_every_machine_follows(urls: str, monkeypatch, tmp_path: Path):
     shop = founded(urls, *HOLDERS)
     old_trust = (shop.folder / ".muniment" / "trust.json").read_bytes()
     Path("old-head").write_bytes(run("checkpoint", "show").good().stdout)
@@ -104,12 +104,14 @@ def test_the_checkpoint_key_changes_and_every_machine_follows(urls: str):
     # A verifier that pins the old key only, and one who has followed.
     for trust in (old_trust, None):
         if trust is not None:
+            monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another machine"))
             (shop.folder / ".muniment" / "trust.json").write_bytes(trust)
         done = run("verify", "log", "--all", "--expect", "old-head", "--expect", "head").good()
         assert "anchored up to size 4" in done.out
         assert json.loads((shop.folder / ".muniment" / "trust.json").read_text())["since"] == [0, 3]
     run("verify", "event", "1").good()
     run("backup", "create", "x.backup").good()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "a third machine"))
     (shop.folder / ".muniment" / "trust.json").write_bytes(old_trust)
     run("backup", "verify", "x.backup", "--expect", "head").good()
     run("backup", "restore", "x.backup", "--to", "sqlite:///restored.db").good()

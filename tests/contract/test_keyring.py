@@ -10,7 +10,7 @@ import pytest
 from ledger.application import Ledger
 from ledger.domain import MemoryWorld
 from ledger.entry import format_time
-from ledger.errors import NotAllowedError
+from ledger.errors import NotAllowedError, PolicyError
 from ledger.recorders import open_recorder
 from ledger.recorders.append import StaleReadError, Unit
 from ledger.recorders.postgres import PostgresRecorder
@@ -85,6 +85,24 @@ def test_histories_reach_everything(memory_path: Path):
         "actor.responsible_changed",
     }  # fmt: skip
     assert suspects > 5
+
+
+def test_several_events_stand_together_or_not_at_all(quick_url: str):
+    """Each is judged as if those before it were recorded: who becomes an admin first lets the last one go."""
+    cast = make_cast(quick_url)
+    size = cast.recorder.head().size
+    leave = ("actor.revoked", "actor:p-admin", {"reason": "left"})
+    admin = ("role.granted", "actor:p-approver", {"role": "admin"})
+    root = cast.root
+    with pytest.raises(PolicyError, match="without an admin"):
+        root.emit_all([leave, admin])
+    assert cast.recorder.head().size == size
+    receipts = root.emit_all([admin, leave])
+    assert [receipt.index for receipt in receipts] == [size, size + 1]
+    found = verify_log(cast.recorder, cast.new.trust)
+    assert (found.findings, found.missing) == ([], [])
+    with pytest.raises(PolicyError, match="without an admin"):
+        root.emit("actor.revoked", "actor:p-approver", reason="left")
 
 
 # -- the end of a role -----------------------------------------------------------------------------

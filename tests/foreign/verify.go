@@ -7,6 +7,7 @@
 //	verify claims                      reads claims from standard input, a line each, and answers 1 (holds) or 0 for each:
 //	                                   inclusion LEAF INDEX SIZE ROOT [HASH...], consistency OLD ROOT NEW ROOT [HASH...];
 //	                                   "-" is a hash of no bytes
+//	verify evidence FILE VKEY...       a file of evidence, and the log's verifier keys as text
 //
 // It prints one line and exits 0 when everything holds, 1 when something does not.
 //
@@ -20,6 +21,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -401,8 +403,87 @@ func checkClaims() error {
 	return output.Flush()
 }
 
+// head opens a signed note under trusted keys and reads its three lines.
+func head(text string, keys note.Verifiers) (int64, tlog.Hash, error) {
+	opened, err := note.Open([]byte(text), keys)
+	if err != nil {
+		return 0, tlog.Hash{}, err
+	}
+	lines := strings.Split(opened.Text, "\n")
+	if len(lines) != 4 {
+		return 0, tlog.Hash{}, errors.New("not a checkpoint")
+	}
+	size, err := strconv.ParseInt(lines[1], 10, 64)
+	if err != nil {
+		return 0, tlog.Hash{}, err
+	}
+	root, err := tlog.ParseHash(lines[2])
+	return size, root, err
+}
+
+// checkEvidence says whether a file of evidence proves by itself that keys of the log signed two histories.
+func checkEvidence(path string, vkeys []string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var found struct {
+		Known, Shown struct{ Note string }
+		Proof        *struct {
+			Root, Size string
+			Hashes     []string
+		}
+	}
+	if err := json.Unmarshal(data, &found); err != nil {
+		return err
+	}
+	var keys []note.Verifier
+	for _, vkey := range vkeys {
+		key, err := note.NewVerifier(vkey)
+		if err != nil {
+			return err
+		}
+		keys = append(keys, key)
+	}
+	known, knownRoot, err := head(found.Known.Note, note.VerifierList(keys...))
+	if err != nil {
+		return fmt.Errorf("known head: %w", err)
+	}
+	shown, shownRoot, err := head(found.Shown.Note, note.VerifierList(keys...))
+	if err != nil {
+		return fmt.Errorf("shown head: %w", err)
+	}
+	if known == shown && knownRoot != shownRoot {
+		fmt.Printf("ok known=%d shown=%d\n", known, shown)
+		return nil
+	}
+	if found.Proof == nil || found.Proof.Size != strconv.FormatInt(shown, 10) {
+		return errors.New("no proof that leads to the shown head")
+	}
+	before, err := tlog.ParseHash(found.Proof.Root)
+	if err != nil {
+		return err
+	}
+	var proof tlog.TreeProof
+	for _, text := range found.Proof.Hashes {
+		hash, err := tlog.ParseHash(text)
+		if err != nil {
+			return err
+		}
+		proof = append(proof, hash)
+	}
+	if err := tlog.CheckTree(proof, shown, shownRoot, known, before); err != nil {
+		return err
+	}
+	if before == knownRoot {
+		return errors.New("the shown tree begins with the known one")
+	}
+	fmt.Printf("ok known=%d shown=%d\n", known, shown)
+	return nil
+}
+
 func main() {
-	err := errors.New("usage: verify tree DIR | proof PROOF ENTRY VKEY | consistency OLD ROOT NEW ROOT [HASH...] | claims")
+	err := errors.New("usage: verify tree DIR | proof PROOF ENTRY VKEY | consistency OLD ROOT NEW ROOT [HASH...] | claims | evidence FILE VKEY...")
 	arguments := os.Args[1:]
 	switch {
 	case len(arguments) == 2 && arguments[0] == "tree":
@@ -415,6 +496,8 @@ func main() {
 		}
 	case len(arguments) == 1 && arguments[0] == "claims":
 		err = checkClaims()
+	case len(arguments) >= 3 && arguments[0] == "evidence":
+		err = checkEvidence(arguments[1], arguments[2:])
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "BAD", err)

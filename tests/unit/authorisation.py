@@ -113,10 +113,11 @@ COMMANDS: Final = {
 #: Commands that sign nothing as an actor: they read, or need the store's rights, files or the root keys themselves.
 WITHOUT_ACTOR: Final = frozenset({
     "actor list", "actor name", "actor show", "admin copy", "admin grant", "admin migrate", "backup create",
-    "backup restore", "backup verify", "checkpoint show", "completion", "config explain", "doctor", "export tiles",
+    "backup restore", "backup verify", "checkpoint show", "checkpoint witness",
+    "completion", "config explain", "doctor", "export tiles",
     "incident list", "init", "key list", "log", "projection rebuild", "projection status", "proof consistency",
-    "proof inclusion", "report generate", "report list", "show", "state", "timeline", "verify event", "verify log",
-    "witness add-log", "witness init", "witness serve", "witness show",
+    "proof inclusion", "report generate", "report list", "show", "state", "timeline", "verify event",
+    "verify evidence", "verify log", "witness add-log", "witness init", "witness serve", "witness show",
 })  # fmt: skip
 
 
