@@ -176,6 +176,13 @@ def _witnesses(app: App, ledger: Ledger) -> Iterator[Checkup]:
         yield Checkup(*found)
 
 
+def _people(ledger: Ledger) -> Iterator[Checkup]:
+    from cli.people import people
+
+    for name, state, words, hint in people(ledger):
+        yield Checkup(name, state, words, hint)
+
+
 def _guard(name: str, step: Callable[[], Iterator[Checkup]]) -> list[Checkup]:
     from ledger.errors import LedgerError
 
@@ -210,4 +217,5 @@ def examine(app: App, /, *, prod: bool = False) -> list[Checkup]:
         found += _guard("witnesses", lambda: _witnesses(app, ledger))
         found += _guard("private keys", lambda: _keys(app, ledger))
         found += _guard("roots", lambda: _roots(app, ledger, prod=prod))
+        found += _guard("people", lambda: _people(ledger))
     return found
