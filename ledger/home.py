@@ -43,6 +43,7 @@ from ledger.keys import Signer
 from ledger.keystore import CHECKPOINT, Keystore
 from ledger.recorders import open_recorder
 from ledger.recorders.sql import SqlRecorder
+from ledger.screen import Screening
 from ledger.strictjson import format_json, parse_json
 from ledger.tokens import Pin
 from ledger.trust import RememberedHead, TrustPin, read_trust, write_atomically, write_trust
@@ -266,7 +267,8 @@ class Home:
             raise ConfigurationError("no actor is set to sign as", hint="Name one: --as ACTOR or MUNIMENT_ACTOR.")
         recorder = open_recorder(self.url)
         try:
-            ledger = Ledger(recorder, actor=actor, on_close=self._after_writing)
+            screening = Screening(self.settings.secrets, self.settings.secrets_allow)
+            ledger = Ledger(recorder, actor=actor, on_close=self._after_writing, screening=screening)
             self.check(ledger)
             ledger.sign_with([self.keystore(ledger.ledgerid).load(actor, among=valid_keyids(ledger, actor))])
             self._ready_to_sign(ledger)
