@@ -66,10 +66,11 @@ def _purge_views(app: App, ledger: Ledger) -> Callable[[], str]:
 @click.option("--basis", required=True, help="Legal or contractual basis, for example 'GDPR Art. 17(1)(b)'.")
 @click.option("--entry", "chosen", multiple=True, type=click.IntRange(min=0), metavar="INDEX", help="Withhold it too.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be erased.")
-@write_options
+@click.option("--as", "actor", metavar="ACTOR", help="Actor to sign as.")
+@common_options
 @pass_app
 def erase(
-    app: App, /, name: str, reason: str, basis: str, chosen: tuple[int, ...], *, dry_run: bool, **_options: Any
+    app: App, /, name: str, reason: str, basis: str, chosen: tuple[int, ...], *, dry_run: bool, actor: str | None
 ) -> None:
     """Record that what is known about SUBJECT is erased, then destroy it: data keys, withheld contents, views, names.
 
@@ -83,6 +84,7 @@ def erase(
     from ledger.erasing import erase_subject, plan_erasure
     from ledger.errors import InputError
 
+    app.actor = actor or app.actor
     with app.writer() as ledger:
         keys = app.home.data_keys(ledger.ledgerid)
         try:
