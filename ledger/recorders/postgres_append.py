@@ -18,10 +18,10 @@ from psycopg.adapt import Transformer
 
 from ledger.errors import InputError, LedgerError, StorageError
 from ledger.mapper import SignedStoredEvent
-from ledger.recorders.append import StaleReadError, StoredAt, Unit, clock_behind, id_taken, names_of, number_taken
+from ledger.recorders.append import StaleReadError, StoredAt, Unit, clock_behind, id_taken, number_taken
 from ledger.recorders.layouts import refused
 
-__all__ = ["call_append", "explain_refusal", "separate"]
+__all__ = ["call_append", "explain_refusal"]
 
 # SQLSTATEs of our own, raised by the function.
 _CLOCK_BEHIND = "MU001"
@@ -76,24 +76,6 @@ def _texts(values: Iterable[str]) -> bytes:
 
 
 # -- the call ----------------------------------------------------------------------------------------
-
-
-def separate(units: Sequence[Unit]) -> list[list[Unit]]:
-    """Split units into calls in which no name of an event appears twice, because the server looks names up once.
-
-    Args:
-        units: none of them holds a name twice itself (`append.check_repeats`).
-    """
-    calls: list[list[Unit]] = [[]]
-    taken: set[tuple[str, ...]] = set()
-    for unit in units:
-        names = {name for event in unit.events for name in names_of(event)}
-        if taken & names:
-            calls.append([])
-            taken = set()
-        taken |= names
-        calls[-1].append(unit)
-    return calls
 
 
 def _arguments(units: Sequence[Unit]) -> list[bytes]:
