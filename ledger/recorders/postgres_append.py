@@ -34,8 +34,18 @@ _TYPES = (
     "int4", "text", "bytea", "bytea", "bool", "bytea", "bytea",
 )  # fmt: skip
 _PARAMETERS = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(_TYPES, 1))
-#: Statements that a connection has prepared, by their text.
-_PREPARED: WeakKeyDictionary[psycopg.Connection, dict[str, bytes]] = WeakKeyDictionary()
+
+
+class _Prepared:
+    """What one connection has prepared: names of statements by their text, and a reader of answers."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, bytes] = {}
+        self.reader = Transformer()
+
+
+#: What connections have prepared. Nothing here may hold on to a connection.
+_PREPARED: WeakKeyDictionary[psycopg.Connection, _Prepared] = WeakKeyDictionary()
 
 
 # -- arrays in PostgreSQL's binary form --------------------------------------------------------------
@@ -120,19 +130,20 @@ def _starts(counts: Sequence[int]) -> list[int]:
 
 def _ask(connection: psycopg.Connection, text: str, given: Sequence[bytes]) -> tuple[Any, ...]:
     """Run a statement with one row for an answer, prepared once a connection; parameters are in binary."""
-    libpq, names = connection.pgconn, _PREPARED.setdefault(connection, {})
+    libpq = connection.pgconn
     with connection.lock:
-        name = names.get(text)
+        prepared = _PREPARED.get(connection)
+        if prepared is None:
+            prepared = _PREPARED[connection] = _Prepared()
+        name = prepared.names.get(text)
         if name is None:
-            name = b"muniment_%d" % len(names)
+            name = b"muniment_%d" % len(prepared.names)
             libpq.send_prepare(name, text.encode())
             _result(connection, pq.ExecStatus.COMMAND_OK)
-            names[text] = name
+            prepared.names[text] = name
         libpq.send_query_prepared(name, given, [pq.Format.BINARY] * len(given), pq.Format.BINARY)
-        result = _result(connection, pq.ExecStatus.TUPLES_OK)
-    reader = Transformer(connection)
-    reader.set_pgresult(result)
-    row = reader.load_row(0, tuple)
+        prepared.reader.set_pgresult(_result(connection, pq.ExecStatus.TUPLES_OK))
+        row = prepared.reader.load_row(0, tuple)
     assert row is not None  # noqa: S101 - a function with OUT parameters returns one row
     return row
 
