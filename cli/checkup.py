@@ -56,8 +56,12 @@ def _settings(app: App) -> Iterator[Checkup]:
 
     settings = app.home.settings
     for name, origin in settings.origins.items():
-        value = {"ledger": redact_url(settings.url), "actor": settings.actor, "keys": str(settings.keys)}[name]
-        yield Checkup(f"setting {name}", "good", f"{value} (from {origin})")
+        value = redact_url(settings.url) if name == "ledger" else getattr(settings, name)
+        shown = " ".join(value) if isinstance(value, tuple) else str(value)
+        yield Checkup(f"setting {name}", "good", f"{shown} (from {origin})")
+    if settings.secrets != "on":
+        hint = 'Set secrets = "on": a log cannot forget what was signed.'
+        yield Checkup("secrets", "warning", f"events are not kept free of secrets: {settings.secrets}", hint)
 
 
 def _files(app: App) -> Iterator[Checkup]:
@@ -96,7 +100,6 @@ def _store(app: App, ledger: Ledger) -> Iterator[Checkup]:
 
 
 def _trust(app: App, ledger: Ledger) -> Iterator[Checkup]:
-    from ledger.checkpoints import check_extends
     from ledger.entry import format_time
     from ledger.verified import VerifiedMark
 
@@ -109,11 +112,11 @@ def _trust(app: App, ledger: Ledger) -> Iterator[Checkup]:
         words = f"in full up to size {verified.size} on {format_time(verified.at)}"
         hint = "The next one does not judge these entries again; let `muniment verify log --all` do it regularly."
         yield Checkup("last verification", "good", words, hint)
+    app.home.check(ledger)
     known = app.home.recall()
     if known is None:
         yield Checkup("remembered head", "warning", "first use: none yet", "muniment verify log")
         return
-    check_extends(ledger.recorder, known)
     yield Checkup("remembered head", "good", f"the store extends the head of size {known.size} seen before")
 
 
@@ -141,6 +144,13 @@ def _witnesses(app: App, ledger: Ledger) -> Iterator[Checkup]:
 
     for found in examine_witnesses(app, ledger):
         yield Checkup(*found)
+
+
+def _people(ledger: Ledger) -> Iterator[Checkup]:
+    from cli.people import people
+
+    for name, state, words, hint in people(ledger):
+        yield Checkup(name, state, words, hint)
 
 
 def _guard(name: str, step: Callable[[], Iterator[Checkup]]) -> list[Checkup]:
@@ -171,4 +181,5 @@ def examine(app: App) -> list[Checkup]:
         found += _guard("trust", lambda: _trust(app, ledger))
         found += _guard("witnesses", lambda: _witnesses(app, ledger))
         found += _guard("private keys", lambda: _keys(app, ledger))
+        found += _guard("people", lambda: _people(ledger))
     return found

@@ -120,6 +120,14 @@ def cli(ctx: click.Context, /, **options: Any) -> None:
     ctx.obj = App(**options)
 
 
+@cli.result_callback()
+@click.pass_obj
+def _finish(app: App, /, result: Any, **_options: Any) -> Any:
+    """A command that showed a log which is not the one seen before has not succeeded."""
+    app.finish()
+    return result
+
+
 def _command(arguments: list[str]) -> str:
     """The command that was run, as far as it can be told."""
     names = {name for group in COMMANDS.values() for name in group}

@@ -9,7 +9,7 @@ import click
 
 from cli.app import App, common_options, pass_app
 from cli.output import print_record
-from cli.witnessing import witness
+from cli.witnessing import policy_option, witness, witnessed_head
 
 __all__ = ["checkpoint", "export", "proof"]
 
@@ -34,17 +34,23 @@ def _write(path: str, data: bytes) -> None:
 @proof.command()
 @click.argument("index", type=click.IntRange(min=0))
 @click.option("-o", "--output", "path", default="-", metavar="FILE", help="Where to write it; stdout by default.")
+@click.option("--witnessed", is_flag=True, help="Under the last head that enough witnesses of the policy cosigned.")
+@policy_option
 @click.option("--ledger", hidden=True, expose_value=False)
 @pass_app
-def inclusion(app: App, /, index: int, path: str) -> None:
+def inclusion(app: App, /, index: int, path: str, *, witnessed: bool, policy: Path | None) -> None:
     """Write a .tlog-proof that an entry is in the log under its signed head.
+
+    The head is the present one, which is signed first when the key is here, and carries the cosignatures that the store
+    has of it. With --witnessed it is the last one that a quorum cosigned, so that the proof rests on them alone.
 
     The entry itself, which the proof is about, comes from `muniment show INDEX --entry`.
 
     Example: muniment proof inclusion 12 -o 12.tlog-proof
     """
     with app.signer() as ledger:
-        _write(path, ledger.prove_inclusion(index))
+        note = witnessed_head(app, ledger, policy, index) if witnessed or policy is not None else None
+        _write(path, ledger.prove_inclusion(index, note))
 
 
 @proof.command()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.app import App, common_options, pass_app
+from cli.evidence import evidence, keep_contradictions
 from cli.output import console, print_record, progress, styled
 from cli.reading import _find
 from cli.witnessing import (
@@ -42,17 +43,18 @@ def verify() -> None:
 
 def _anchors(app: App, /, ledger: Ledger, expect: tuple[Path, ...]) -> list[Anchor]:
     from ledger.errors import InputError, TrustStateError
+    from ledger.home import REMEMBERED
     from ledger.verify import Anchor
 
     trust = app.home.trust()
-    found = []
-    known = app.home.recall()
-    if known is not None:
-        found.append(Anchor("the head this machine remembers", known))
+    remembered = app.home.remembered()
+    known = None if remembered is None else remembered.recall_note()
+    found = [] if known is None else [Anchor(REMEMBERED, known[1], known[0])]
     for path in expect:
         verify_head = ledger.log_keys().verify if trust is None else trust.verify_head
+        note = path.read_bytes()
         try:
-            found.append(Anchor(f"the checkpoint {path}", verify_head(path.read_bytes())))
+            found.append(Anchor(f"the checkpoint {path}", verify_head(note), note))
         except InputError as error:
             raise TrustStateError(f"{path} is no checkpoint: {error.message}") from error
     return found
@@ -248,7 +250,8 @@ def verify_log_command(
     if tail and (everything or level != "full"):
         raise InputError("--tail goes on from a full verification: it does not go with --all or --level")
     witnesses = _policy(app, policy, needed=bool(required or ask_witnesses))
-    with app.reader(checked=False) as ledger:
+    # At the other levels the remembered head is one of the anchors.
+    with app.reader(checked=level == "hash") as ledger:
         app.follow(ledger)
         trust = app.home.trust()
         anchors = _anchors(app, ledger, expect) if level != "hash" else []
@@ -268,6 +271,8 @@ def verify_log_command(
         _text(app, found, before, witnesses, first_use=first_use, pinned=trust is not None)
     else:
         print_record(app, _result(found, witnesses), "")
+    if any(finding.fault == "anchor" for finding in found.findings):
+        keep_contradictions(app, anchors)
     if found.unchecked:
         app.note(f"Level {level} did not check: {'; '.join(found.unchecked)}.")
     if found.ok and required and witnessed_size(found, witnesses) < (size := _required(required, found.size)):
@@ -341,3 +346,6 @@ def verify_event(app: App, /, event: str) -> int:
     signs = {True: "✓", False: "✗", None: "?"}
     print_record(app, data, "\n".join(f"{signs[ok]} {name}: {message}" for name, ok, message in checks))
     return 0 if good else 1
+
+
+verify.add_command(evidence)

@@ -40,10 +40,17 @@ def entries(start: int, stop: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """A head somebody outside the store vouches for."""
+    """A head somebody outside the store vouches for.
+
+    Attributes:
+        by: who, in words.
+        checkpoint: the head, authenticated.
+        note: the signed note it comes from, verbatim, for evidence; None when it is not at hand.
+    """
 
     by: str
     checkpoint: Checkpoint
+    note: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,8 @@ def check_admin(world: World, event: RecordedEvent, person: str | None, *, is_pe
 
 def answers(world: World, state: ActorState) -> bool:
     """Whether a person who is enrolled and has not left stands behind an actor."""
+    if state.assigned is not None and suspicion(world, state.assigned) is not None:
+        return False
     person = None if state.person is None else actor_of(world, state.person)
     return person is not None and person.revoked is None and suspicion(world, person.signed) is None
 

@@ -116,8 +116,8 @@ WITHOUT_ACTOR: Final = frozenset({
     "backup restore", "backup verify", "checkpoint show", "checkpoint witness",
     "completion", "config explain", "doctor", "export tiles",
     "incident list", "init", "key list", "log", "projection rebuild", "projection status", "proof consistency",
-    "proof inclusion", "report generate", "report list", "show", "state", "timeline", "verify event", "verify log",
-    "witness add-log", "witness init", "witness serve", "witness show",
+    "proof inclusion", "report generate", "report list", "show", "state", "timeline", "verify event",
+    "verify evidence", "verify log", "witness add-log", "witness init", "witness serve", "witness show",
 })  # fmt: skip
 
 
