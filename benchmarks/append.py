@@ -97,6 +97,7 @@ def single(bench: Bench) -> None:
         likeness = Likeness(sample)
         each(bare.insert_one, single_rows(bare, likeness, bench.sizes.warm_up))
         rows = slices(single_rows(bare, likeness, (rounds + 1) * block), block)
+        more = slices(single_rows(bare, likeness, (rounds + 1) * block), block)
         envelopes = slices(bench.place.mint.envelopes(made.new, (rounds + 1) * block), block)
         message = pae(PAYLOAD_TYPE, sample[0].payload or b"")
         floor = Floor(least, Author.of(made.new))
@@ -109,16 +110,18 @@ def single(bench: Bench) -> None:
                 "bare": lambda n: each(bare.insert_one, rows(n)),
                 "single.envelope": lambda n: each(ledger.append, envelopes(n)),
                 "sign": lambda _: each(signer.sign, [message] * block),
+                "bare.cpu": lambda n: [cost_of(bare.insert_one, more(n))],
                 "floor.cpu": lambda _: [cost_of(floor.emit, range(block))],
                 "emit.cpu": lambda n: [cost_of(emit, range(n * block, (n + 1) * block))],
             },
         )
     _report_single(bench, "single.floor", found, goals=None)
-    ours, least_cpu = flat(found["emit.cpu"]), flat(found["floor.cpu"])
-    bench.add(
-        "append.single.emit.cpu", statistics.median(ours), "us", baseline=statistics.median(least_cpu),
-        ratio=paired(ours, least_cpu), samples=rounds * block, blocks=ours,
-    )  # fmt: skip
+    for name, base in (("floor", "bare"), ("emit", "floor")):
+        ours, theirs = flat(found[f"{name}.cpu"]), flat(found[f"{base}.cpu"])
+        bench.add(
+            f"append.single.{name}.cpu", statistics.median(ours), "us", baseline=statistics.median(theirs),
+            ratio=paired(ours, theirs), samples=rounds * block, blocks=ours,
+        )  # fmt: skip
     _report_single(bench, "single.emit", found, goals=(at_most(5), at_most(2.5)))
     _report_single(bench, "single.envelope", found, goals=None)
 

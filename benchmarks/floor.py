@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from benchmarks.baselines import SQLITE_CONTENT, SQLITE_ENTRY, BareRow, BareSqlite, BareWriter
 from benchmarks.events import Author, body, subject
+from benchmarks.timing import T
 from ledger.events.monitors import MonitorSignal
 from ledger.keys import Ed25519Signer
 
@@ -111,9 +112,9 @@ class Floor:
         self._bare.insert_one(self._bare.prepare_one(row))
 
 
-def cost_of(work: Callable[[int], object], numbers: Sequence[int]) -> float:
-    """Microseconds of this thread's processor time that ``work`` takes for a number, on average."""
+def cost_of(work: Callable[[T], object], arguments: Sequence[T]) -> float:
+    """Microseconds of this thread's processor time that ``work`` takes for an argument, on average."""
     started = time.thread_time_ns()
-    for number in numbers:
-        work(number)
-    return (time.thread_time_ns() - started) / 1000 / len(numbers)
+    for argument in arguments:
+        work(argument)
+    return (time.thread_time_ns() - started) / 1000 / len(arguments)
