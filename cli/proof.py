@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from cli.anchoring import export_head, timestamp
 from cli.app import App, common_options, pass_app
 from cli.output import print_record
 from cli.witnessing import policy_option, witness, witnessed_head
@@ -82,10 +83,14 @@ def checkpoint() -> None:
 
 
 @checkpoint.command()
-@click.option("--vkey", is_flag=True, help="Print the verifier key instead.")
+@click.option("--vkey", is_flag=True, help="Print the verifier key instead, of heads that are signed now.")
+@click.option(
+    "--export", "folder", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
+    help="Write it there instead, as it was timestamped, with its timestamps (.tsr) and its cosigned form.",
+)  # fmt: skip
 @click.option("--ledger", hidden=True, expose_value=False)
 @pass_app
-def show(app: App, /, *, vkey: bool) -> None:
+def show(app: App, /, *, vkey: bool, folder: Path | None) -> None:
     """Print the newest signed head exactly, signing the present one first when the key is here.
 
     Behind the log's signature come the cosignatures that the store has of this head.
@@ -98,10 +103,48 @@ def show(app: App, /, *, vkey: bool) -> None:
         if vkey:
             click.echo(format_vkey(ledger.vkey))
             return
+        if folder is not None:
+            size, tokens = export_head(ledger, folder)
+            app.note(f"wrote the head of size {size} and {tokens} timestamp(s) to {folder}")
+            return
         sys.stdout.buffer.write(ledger.cosigned(ledger.checkpoint()))
 
 
 checkpoint.add_command(witness)
+checkpoint.add_command(timestamp)
+
+
+@checkpoint.command("keys")
+@common_options
+@pass_app
+def list_keys(app: App) -> None:
+    """List the verifier keys of the log's heads, and from which size on each of them signs.
+
+    The root keys change them. An old head or proof is checked with the key of its size.
+    """
+    from cli.output import Grid, print_list, table
+    from ledger.checkpoint import format_vkey
+
+    with app.reader() as ledger:
+        keys = ledger.log_keys().keys
+        here = app.home.keystore(ledger.ledgerid)
+        items = [
+            {
+                "since": key.since,
+                "vkey": format_vkey(key.vkey),
+                "dual": key.dual if key.since else None,
+                "private_key_here": here.has("checkpoint", keyid=key.vkey.public_key.keyid),
+            }
+            for key in keys
+        ]
+    columns = ("from size", "verifier key", "first head by", "private key here")
+    words = {None: "", True: "old and new", False: "new alone"}
+    rows = [
+        (str(item["since"]), str(item["vkey"]), words[item["dual"]], "yes" if item["private_key_here"] else "")  # type: ignore[index]
+        for item in items
+    ]
+    grid = Grid(("since", "vkey", "dual", "private_key_here"), items)
+    print_list(app, "keys", grid, lambda: table(app, "Checkpoint keys", columns, rows))
 
 
 @click.group(short_help="Export the log for foreign verifiers.")
