@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
+from cli.anchoring import export_head, timestamp
 from cli.app import App, common_options, pass_app
 from cli.output import print_record
-from cli.witnessing import witness
+from cli.witnessing import policy_option, witness, witnessed_head
 
 __all__ = ["checkpoint", "export", "proof"]
 
@@ -34,17 +35,23 @@ def _write(path: str, data: bytes) -> None:
 @proof.command()
 @click.argument("index", type=click.IntRange(min=0))
 @click.option("-o", "--output", "path", default="-", metavar="FILE", help="Where to write it; stdout by default.")
+@click.option("--witnessed", is_flag=True, help="Under the last head that enough witnesses of the policy cosigned.")
+@policy_option
 @click.option("--ledger", hidden=True, expose_value=False)
 @pass_app
-def inclusion(app: App, /, index: int, path: str) -> None:
+def inclusion(app: App, /, index: int, path: str, *, witnessed: bool, policy: Path | None) -> None:
     """Write a .tlog-proof that an entry is in the log under its signed head.
+
+    The head is the present one, which is signed first when the key is here, and carries the cosignatures that the store
+    has of it. With --witnessed it is the last one that a quorum cosigned, so that the proof rests on them alone.
 
     The entry itself, which the proof is about, comes from `muniment show INDEX --entry`.
 
     Example: muniment proof inclusion 12 -o 12.tlog-proof
     """
     with app.signer() as ledger:
-        _write(path, ledger.prove_inclusion(index))
+        note = witnessed_head(app, ledger, policy, index) if witnessed or policy is not None else None
+        _write(path, ledger.prove_inclusion(index, note))
 
 
 @proof.command()
@@ -77,9 +84,13 @@ def checkpoint() -> None:
 
 @checkpoint.command()
 @click.option("--vkey", is_flag=True, help="Print the verifier key instead.")
+@click.option(
+    "--export", "folder", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
+    help="Write it there instead, as it was timestamped, with its timestamps (.tsr) and its cosigned form.",
+)  # fmt: skip
 @click.option("--ledger", hidden=True, expose_value=False)
 @pass_app
-def show(app: App, /, *, vkey: bool) -> None:
+def show(app: App, /, *, vkey: bool, folder: Path | None) -> None:
     """Print the newest signed head exactly, signing the present one first when the key is here.
 
     Behind the log's signature come the cosignatures that the store has of this head.
@@ -92,10 +103,15 @@ def show(app: App, /, *, vkey: bool) -> None:
         if vkey:
             click.echo(format_vkey(ledger.vkey))
             return
+        if folder is not None:
+            size, tokens = export_head(ledger, folder)
+            app.note(f"wrote the head of size {size} and {tokens} timestamp(s) to {folder}")
+            return
         sys.stdout.buffer.write(ledger.cosigned(ledger.checkpoint()))
 
 
 checkpoint.add_command(witness)
+checkpoint.add_command(timestamp)
 
 
 @click.group(short_help="Export the log for foreign verifiers.")

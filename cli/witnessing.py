@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.app import App, common_options, pass_app
+from cli.evidence import keep_contradictions
 from cli.output import print_record, styled
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
     from ledger.application import Ledger
     from ledger.findings import Anchor, LogVerification
-    from ledger.witnessing import Asked, Round, VerifyHead
-    from ledger.witnesspolicy import Policy
+    from ledger.witnessing import Asked, Round, Seen, VerifyHead
+    from ledger.witnesspolicy import Policy, PolicyWitness
 
 __all__ = [
     "POLICY_FILE",
@@ -30,11 +31,15 @@ __all__ = [
     "seen_anchors",
     "summary",
     "witness",
+    "witnessed_head",
     "witnessed_size",
 ]
 
 #: Name of the policy beside trust.json.
 POLICY_FILE = "witness-policy"
+
+_NO_POLICY = "there is no witness policy here"
+_NAME_ONE = "Name one: --policy FILE, or keep it as .muniment/witness-policy (docs/how-to/run-a-witness.md)."
 
 policy_option = click.option(
     "--policy", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
@@ -109,8 +114,8 @@ def witness(app: App, /, policy: Path | None, *, timeout: float) -> int:
     \b
     Exit codes:
       0  enough witnesses cosigned this head
-      1  a witness saw another history of this log, or a longer one: the store was
-         rewritten, put back or forked; what it shows is printed
+      1  a witness saw another history of this log, or a longer one: the store was rewritten,
+         put back or forked; what it shows is printed, and kept as evidence
       6  not enough witnesses cosigned: unreachable, slow, or they do not know this log
 
     \b
@@ -123,16 +128,14 @@ def witness(app: App, /, policy: Path | None, *, timeout: float) -> int:
 
     found = find_policy(app, policy)
     if found is None:
-        raise ConfigurationError(
-            "there is no witness policy here",
-            hint="Name one: --policy FILE, or keep it as .muniment/witness-policy (docs/how-to/run-a-witness.md).",
-        )
+        raise ConfigurationError(_NO_POLICY, hint=_NAME_ONE)
     with app.signer() as ledger:
         check_policy(app, ledger, found)
         note = ledger.signed_head()
         done = ask_witnesses(ledger.recorder, note, head_check(app, ledger), found, seconds=timeout)
     print_record(app, _result(done, found), "\n".join(_lines(done, found)))
     if done.contradicted:
+        keep_contradictions(app, [_anchor(item.witness, item.seen) for item in done.asked if item.seen is not None])
         app.note("Keep the store as it is, keep what the witness shows, and run: muniment verify log --ask-witnesses")
         return 1
     return 0 if done.met else 6
@@ -245,6 +248,27 @@ def describe(out: Console, found: LogVerification, policy: Policy | None) -> Non
         out.print(styled(f"? UNWITNESSED: {rest}: the policy asks for {said['quorum']}", "yellow"))
 
 
+def witnessed_head(app: App, ledger: Ledger, path: Path | None, index: int) -> bytes:
+    """The last signed head that covers an entry and that enough witnesses cosigned.
+
+    Raises:
+        ConfigurationError: there is no policy here.
+        NothingToVerifyError: there is no such head.
+    """
+    from ledger.errors import ConfigurationError, NothingToVerifyError
+    from ledger.witnessing import last_met
+
+    policy = find_policy(app, path)
+    if policy is None:
+        raise ConfigurationError(_NO_POLICY, hint=_NAME_ONE)
+    check_policy(app, ledger, policy)
+    found = last_met(ledger.recorder, head_check(app, ledger), policy, index)
+    if found is None:
+        words = f"no head that covers entry {index} is cosigned by {shown(policy.describe_quorum())}"
+        raise NothingToVerifyError(words, hint="muniment checkpoint witness")
+    return found
+
+
 def examine_witnesses(app: App, ledger: Ledger) -> Iterator[tuple[str, str, str, str]]:
     """What `doctor` says of witnesses: (name, state, words, hint)."""
     from ledger.witnessing import last_witnessed
@@ -271,12 +295,17 @@ def examine_witnesses(app: App, ledger: Ledger) -> Iterator[tuple[str, str, str,
         yield "witnessed", "good", words, ""
 
 
+def _anchor(item: PolicyWitness, seen: Seen) -> Anchor:
+    from ledger.verify import Anchor
+
+    return Anchor(f"the witness {shown(item.name)} ({time_text(seen.time)})", seen.checkpoint, seen.note)
+
+
 def seen_anchors(app: App, ledger: Ledger, policy: Policy) -> list[Anchor]:
     """Ask the witnesses of a policy what they saw last; a head that one shows is an anchor.
 
     Those that show nothing are named on stderr.
     """
-    from ledger.verify import Anchor
     from ledger.witnessing import ask_latest
 
     found = []
@@ -284,5 +313,5 @@ def seen_anchors(app: App, ledger: Ledger, policy: Policy) -> list[Anchor]:
         if isinstance(seen, str):
             app.note(f"the witness {shown(item.name)} shows no head of this log: {seen}")
         else:
-            found.append(Anchor(f"the witness {shown(item.name)} ({time_text(seen.time)})", seen.checkpoint))
+            found.append(_anchor(item, seen))
     return found

@@ -204,13 +204,17 @@ class LogHandle:
             raise InputError(f"there is no entry {index}", hint=f"The log has {self.recorder.head().size} entries.")
         return format_entry(rows[0].entry)
 
-    def prove_inclusion(self, index: int) -> bytes:
-        """A ``.tlog-proof`` that an entry stands at ``index`` under the present signed head.
+    def prove_inclusion(self, index: int, note: bytes | None = None) -> bytes:
+        """A ``.tlog-proof`` that an entry stands at ``index`` under a signed head.
+
+        Args:
+            index: of the entry.
+            note: an earlier signed head of this log, authenticated; the present one when None.
 
         Raises:
             InputError: there is no such entry.
         """
-        note = self.cosigned(self.checkpoint())
+        note = self.cosigned(self.checkpoint() if note is None else note)
         size = parse_checkpoint(parse_note(note).text).size
         if not 0 <= index < size:
             raise InputError(f"there is no entry {index}", hint=f"The log has {size} entries.")

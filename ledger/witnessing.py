@@ -43,6 +43,7 @@ __all__ = [
     "ask_latest",
     "ask_witnesses",
     "check_policy_log",
+    "last_met",
     "last_witnessed",
 ]
 
@@ -132,6 +133,35 @@ def last_witnessed(recorder: SqlRecorder) -> dict[VerifierKey, Witnessed]:
             continue
         found[item.issuer] = Witnessed(item.size, good.time)
     return {parse_vkey(issuer): last for issuer, last in found.items()}
+
+
+def last_met(recorder: SqlRecorder, verify_head: VerifyHead, policy: Policy, index: int) -> bytes | None:
+    """The largest signed head that a quorum cosigned and that covers an entry.
+
+    Args:
+        recorder: the store.
+        verify_head: checks a signed head of this log.
+        policy: whose cosignatures count.
+        index: of the entry.
+
+    Returns:
+        The signed note, None when there is none.
+
+    Raises:
+        VerificationError, AuthenticationError: a signed head in the store is not good.
+    """
+    before = (2**63 - 1, 0)
+    while page := recorder.attestations_before(before, _LOOK_BACK):
+        for size in sorted({item.size for item in page if item.kind == "cosignature"}, reverse=True):
+            stored = recorder.checkpoints(size - 1, 1)
+            if size > index and stored and stored[0].size == size:
+                head = verify_head(stored[0].note)
+                if policy.met([item.vkey for item in cosignatures_of(recorder, head)]):
+                    return stored[0].note
+        if page[-1].size <= index:
+            return None
+        before = (page[-1].size, page[-1].number)
+    return None
 
 
 # -- asking ----------------------------------------------------------------------------------------

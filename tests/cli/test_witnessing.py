@@ -139,6 +139,28 @@ def test_a_witness_that_forgot_is_named(shop: Shop):
         fresh.close()
 
 
+def test_a_proof_under_the_last_witnessed_head(any_shop: Shop):
+    run("proof", "inclusion", "1", "--witnessed").refused(8, "no witness policy")
+    with witnesses(any_shop, 3, down=1) as found:
+        run("proof", "inclusion", "1", "--witnessed").refused(3, "no head that covers entry 1", "checkpoint witness")
+        emit(1)
+        run("checkpoint", "witness").good()
+        emit(2)
+        emit(3)
+        proof = run("proof", "inclusion", "2", "--witnessed").good().stdout
+        note = parse_note(parse_proof(proof).checkpoint_note)
+        assert parse_checkpoint(note.text).size == 3
+        for witness in found[:2]:
+            assert verify_cosignature(note, witness.vkey) > 0
+        log = parse_vkey(run("checkpoint", "show", "--vkey").good().out.strip())
+        assert verify_proof(proof, run("show", "2", "--entry").good().stdout, [log])[0] == 2
+        assert (
+            parse_checkpoint(parse_note(parse_proof(run("proof", "inclusion", "2").stdout).checkpoint_note).text).size
+            == 5
+        )
+        run("proof", "inclusion", "4", "--witnessed").refused(3, "no head that covers entry 4")
+
+
 # -- the store is put back, rewritten, forked --------------------------------------------------------
 
 
@@ -193,6 +215,9 @@ def test_another_root_of_the_same_size_is_found(shop: Shop):
         forked = run("checkpoint", "witness")
         assert forked.code == 1
         assert "it cosigned another root for size 4" in forked.out
+        (kept_as,) = [line.rpartition(" in ")[2] for line in forked.err.splitlines() if "vidence kept in" in line]
+        proven = run("verify", "evidence", kept_as, "-o", "json").good().json
+        assert proven["proven"], "two heads of one size, both signed by the key of this log"
         assert [item.kind for item in witness.state.evidence()] == ["fork"], "and the witness keeps both heads"
 
 

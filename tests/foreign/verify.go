@@ -2,7 +2,8 @@
 //
 //	verify tree DIR                    DIR holds checkpoint, log.vkey, tile/... as C2SP tlog-tiles lays them out,
 //	                                   and perhaps witness.vkey
-//	verify proof PROOF ENTRY VKEY      files: a .tlog-proof, the entry's bytes, the log's verifier key
+//	verify proof PROOF ENTRY VKEY...   files: a .tlog-proof, the entry's bytes, the log's verifier key and those of
+//	                                   witnesses, who must have cosigned
 //	verify consistency OLD ROOT NEW ROOT [HASH...]      roots and hashes in base64
 //	verify claims                      reads claims from standard input, a line each, and answers 1 (holds) or 0 for each:
 //	                                   inclusion LEAF INDEX SIZE ROOT [HASH...], consistency OLD ROOT NEW ROOT [HASH...];
@@ -302,7 +303,7 @@ func parseHashes(lines []string) ([]tlog.Hash, error) {
 	return result, nil
 }
 
-func checkProof(proofPath, entryPath, vkeyPath string) error {
+func checkProof(proofPath, entryPath, vkeyPath string, witnessPaths ...string) error {
 	data, err := os.ReadFile(proofPath)
 	if err != nil {
 		return err
@@ -318,6 +319,18 @@ func checkProof(proofPath, entryPath, vkeyPath string) error {
 	log, err := note.NewVerifier(vkey)
 	if err != nil {
 		return err
+	}
+	var others []note.Verifier
+	for _, path := range witnessPaths {
+		vkey, err := readText(path)
+		if err != nil {
+			return err
+		}
+		other, err := newWitness(vkey)
+		if err != nil {
+			return err
+		}
+		others = append(others, other)
 	}
 	head, checkpoint, found := bytes.Cut(data, []byte("\n\n"))
 	lines := strings.Split(string(head), "\n")
@@ -339,7 +352,7 @@ func checkProof(proofPath, entryPath, vkeyPath string) error {
 	if err != nil {
 		return err
 	}
-	tree, err := openCheckpoint(checkpoint, log)
+	tree, err := openCheckpoint(checkpoint, log, others...)
 	if err != nil {
 		return err
 	}
@@ -483,13 +496,13 @@ func checkEvidence(path string, vkeys []string) error {
 }
 
 func main() {
-	err := errors.New("usage: verify tree DIR | proof PROOF ENTRY VKEY | consistency OLD ROOT NEW ROOT [HASH...] | claims | evidence FILE VKEY...")
+	err := errors.New("usage: verify tree DIR | proof PROOF ENTRY VKEY... | consistency OLD ROOT NEW ROOT [HASH...] | claims | evidence FILE VKEY...")
 	arguments := os.Args[1:]
 	switch {
 	case len(arguments) == 2 && arguments[0] == "tree":
 		err = checkTree(files(arguments[1]))
-	case len(arguments) == 4 && arguments[0] == "proof":
-		err = checkProof(arguments[1], arguments[2], arguments[3])
+	case len(arguments) >= 4 && arguments[0] == "proof":
+		err = checkProof(arguments[1], arguments[2], arguments[3], arguments[4:]...)
 	case len(arguments) >= 5 && arguments[0] == "consistency":
 		if err = checkClaim(arguments); err == nil {
 			fmt.Printf("ok old=%s new=%s\n", arguments[1], arguments[3])
