@@ -754,6 +754,9 @@ def test_who_may_say_who_answers(ring: Ring):
     refused(ring.judge("p-author", "actor.responsible_changed", "actor:trainer", body), NotAllowedError, "legality")
     refused(ring.judge("p-admin", "actor.responsible_changed", "actor:p-author", body), InputError, "schema")
     assert ring.judge(ROOT_ACTOR, "actor.responsible_changed", "actor:trainer", body).kind == "valid"
+    ring.enrol("robot", ["admin"], by=ROOT_ACTOR, kind="service", responsible="p-author")
+    refused(ring.judge("p-admin", "actor.responsible_changed", "actor:robot", body), NotAllowedError, "legality")
+    assert ring.judge(ROOT_ACTOR, "actor.responsible_changed", "actor:robot", body).kind == "valid"
 
 
 # -- who leaves ------------------------------------------------------------------------------------
