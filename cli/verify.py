@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.app import App, common_options, pass_app
+from cli.backup import verify as verify_backup
+from cli.checking import verify_bundle_command, verify_checkpoint, verify_file
 from cli.output import console, print_record, progress, styled
 from cli.reading import _find
 
@@ -25,7 +27,7 @@ _SHOWN = 20  # suspect entries in text
 LEVELS = ("hash", "checkpoint", "full")  # as `segment.LEVELS`, which help need not load
 
 
-@click.group(short_help="Check the log, or one event, from stored bytes.")
+@click.group(short_help="Check the log, an event, a file or a bundle from bytes.")
 def verify() -> None:
     """Check stored bytes; nothing the store says of itself is believed."""
 
@@ -277,3 +279,8 @@ def verify_event(app: App, /, event: str) -> int:
     signs = {True: "✓", False: "✗", None: "?"}
     print_record(app, data, "\n".join(f"{signs[ok]} {name}: {message}" for name, ok, message in checks))
     return 0 if good else 1
+
+
+verify.add_command(verify_backup, "backup")
+for _command in (verify_bundle_command, verify_checkpoint, verify_file):
+    verify.add_command(_command)
