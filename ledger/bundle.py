@@ -56,13 +56,15 @@ class Selection:
     kind: str
     items: tuple[str | int, ...] = ()
 
-    def asks_for(self, entry: Entry) -> bool:
-        """Whether the header alone says that the content of an entry must be there."""
-        if self.kind == "all" or rests_authority_on(entry.stream):
-            return True
+    def names(self, entry: Entry) -> bool:
+        """Whether the header alone says that an entry is one of those asked for."""
         if self.kind == "subject":
             return self.items[0] in (entry.subject, entry.stream)
-        return self.kind == "indexes" and entry.index in self.items
+        return self.kind == "all" or (self.kind == "indexes" and entry.index in self.items)
+
+    def asks_for(self, entry: Entry) -> bool:
+        """Whether the header alone says that the content of an entry must be there."""
+        return self.names(entry) or rests_authority_on(entry.stream)
 
 
 @dataclass(slots=True)

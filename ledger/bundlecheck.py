@@ -161,8 +161,9 @@ class _Check:
                 self.add(Fault(error.fault), index, error.message)
             elif error is not None:
                 voids[index] = Finding(_fault_of(error), index, f"it is void: {error.message}")
-        self._check_ledger(size)
         self._add_voids(voids)
+        self._check_ledger(size)
+        self.found.findings.sort(key=lambda finding: (finding.index is None, finding.index or 0))
         self._note_gaps(size, opaque)
 
     def _check_absent(self, row: Row) -> None:
@@ -212,7 +213,6 @@ class _Check:
                 self.found.gaps.append(Gap(GapKind.ACKNOWLEDGED, words, index, index + 1))
             else:
                 self.add(Fault(finding.fault), index, finding.message)
-        self.found.findings.sort(key=lambda finding: (finding.index is None, finding.index or 0))
 
     def _note_gaps(self, size: int, opaque: list[int]) -> None:
         gaps = self.found.gaps

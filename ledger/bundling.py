@@ -10,7 +10,6 @@ from ledger.checkpoint import parse_checkpoint, parse_note
 from ledger.errors import InputError, NothingToVerifyError, VerificationError
 from ledger.events import known_event_type
 from ledger.handle import LogHandle
-from ledger.names import parse_name
 from ledger.payload import parse_payload
 from ledger.stored import Attestation, LogReader, Row
 
@@ -69,29 +68,27 @@ def _rows(log: LogReader, size: int) -> Iterator[Row]:
 def _select(log: LogReader, size: int, selection: Selection) -> tuple[set[int], set[str]]:
     selected, types, found = set[int](), set[str](), 0
     for row in _rows(log, size):
-        chosen = selection.asks_for(row.entry) and selection.kind != "digests"
-        chosen = chosen or (selection.kind == "digests" and mentions(row, selection.items))
+        chosen = mentions(row, selection.items) if selection.kind == "digests" else selection.names(row.entry)
         held = rests_authority_on(row.entry.stream)
         if held and (row.payload is None or row.signatures is None):
             words = "the content of an entry that keys and roles rest on is missing"
             raise VerificationError(words, fault="payload", index=row.entry.index)
-        found += chosen and (not held or selection.kind != "digests")
+        found += chosen
         if chosen or held:
             selected.add(row.entry.index)
             types.add(row.entry.type)
-    _refuse_empty(selection, size, selected, found)
+    _refuse_empty(selection, size, found)
     return selected, types
 
 
-def _refuse_empty(selection: Selection, size: int, selected: set[int], found: int) -> None:
+def _refuse_empty(selection: Selection, size: int, found: int) -> None:
     if selection.kind == "indexes":
-        missing = [index for index in selection.items if index not in selected]
-        if missing:
-            raise InputError(f"there is no entry {missing[0]} under the head signed at size {size}")
+        last = selection.items[-1]
+        if found != len(selection.items):
+            raise InputError(f"there is no entry {last} under the head signed at size {size}")
     elif selection.kind == "subject":
-        name = parse_name(str(selection.items[0]))
         if not found:
-            raise InputError(f"no entry under the head signed at size {size} is about {name}")
+            raise InputError(f"no entry under the head signed at size {size} is about {selection.items[0]}")
     elif not found:
         raise NothingToVerifyError("these bytes are not mentioned in the ledger", hint="muniment verify file …")
 

@@ -63,17 +63,17 @@ HARMLESS = frozenset[str]()
 
 
 class Bad(Exception):  # noqa: N818 - it is a finding, not an error of this program
-    """Something is wrong: the class of the fault, and words."""
+    """Something is wrong: the class of the fault, words, and the entry, when it is one."""
 
-    def __init__(self, fault, words):
+    def __init__(self, fault, words, index=None):
         super().__init__(words)
-        self.fault = fault
+        self.fault, self.index = fault, index
 
 
-def need(condition, fault, words):
+def need(condition, fault, words, index=None):
     """Go on only if a condition holds."""
     if not condition:
-        raise Bad(fault, words)
+        raise Bad(fault, words, index)
 
 
 def sha256(data):
@@ -190,8 +190,8 @@ def signs_head(vkey, head):
     return match[1] == head[1] and bool(good) and all(good)
 
 
-def parse_entry(text, index, prev, ledgerid):
-    """An entry in its only form, at its place in the chain (FORMAT 8, 9)."""
+def parse_entry(text):
+    """An entry in its only form (FORMAT 8)."""
     need(isinstance(text, str) and len(text) <= 4096, "bundle", "the entry is too long")
     entry = read_json(text.encode(), "bundle", canonical=True)
     need(list(entry) == MEMBERS and entry["v"] == 1 and entry["item"] == 0, "bundle", "not an entry of version 1")
@@ -208,8 +208,6 @@ def parse_entry(text, index, prev, ledgerid):
         need(re.fullmatch("[0-9a-f]{64}", entry[name]), "bundle", f"{name} of the entry is malformed")
     need(re.fullmatch("[0-9a-f]{32}", entry["ledgerid"]), "bundle", "ledgerid of the entry is malformed")
     need(TIME.fullmatch(entry["recorded_at"]), "bundle", "recorded_at of the entry is malformed")
-    place = (entry["index"], entry["prev"], entry["ledgerid"])
-    need(place == (index, prev, ledgerid or entry["ledgerid"]), "chain", "it does not follow the one before it")
     return entry
 
 
@@ -548,40 +546,42 @@ class Check:
             self.attested += 1
             lines.next()
         expected = [parse_head(note) for note in expected]
-        roots = self.read_entries(lines, {self.head[2]} | {head[2] for head in expected})
+        self.read_entries(lines)
         names = [""]
         while lines.take("schema", "type"):
             need(isinstance(lines.value["type"], str) and lines.value["type"] > names[-1], "bundle", "not a schema")
             names.append(lines.value["type"])
             lines.next()
         need(lines.take("sha256"), "bundle", "the digest of the lines before was expected")
+        roots = self.link({self.head[2]} | {head[2] for head in expected})
         need(roots[self.head[2]] == self.head[3], "checkpoint", "the entries do not give the root that was signed")
         self.judge()
         self.check_heads(vkeys, expected, roots)
 
-    def read_entries(self, lines, sizes):
-        """Every entry from 0 to the head; returns the roots of these sizes."""
-        roots, prev, ledgerid = {}, "0" * 64, None
+    def read_entries(self, lines):
+        """Every entry from 0 to the head, each in its form."""
         for index in range(self.head[2]):
             names = set(lines.value)
-            need(
-                names in ({"entry"}, {"entry", "envelope"}, {"entry", "withheld"}),
-                "bundle",
-                f"entry {index} was expected",
-            )
-            need(lines.value.get("withheld", True) is True, "bundle", "withheld can only be true")
-            entry = parse_entry(lines.value["entry"], index, prev, ledgerid)
-            ledgerid = entry["ledgerid"]
-            leaf = sha256(b"\x00" + lines.value["entry"].encode())
-            prev, entry["leaf"] = leaf.hex(), leaf.hex()
-            self.peaks.append((0, leaf))
+            good = names in ({"entry"}, {"entry", "envelope"}, {"entry", "withheld"})
+            need(good and lines.value.get("withheld", True) is True, "bundle", f"entry {index} was expected")
+            entry = parse_entry(lines.value["entry"])
+            entry["leaf"] = sha256(b"\x00" + lines.value["entry"].encode()).hex()
+            self.records.append((entry, lines.value.get("envelope"), "withheld" in names))
+            lines.next()
+
+    def link(self, sizes):
+        """The chain, and the roots of these sizes (FORMAT 9)."""
+        roots, prev, ledgerid = {}, "0" * 64, self.records[0][0]["ledgerid"]
+        for index, (entry, _, _) in enumerate(self.records):
+            place = (entry["index"], entry["prev"], entry["ledgerid"])
+            need(place == (index, prev, ledgerid), "chain", "it does not follow the one before it", index)
+            prev = entry["leaf"]
+            self.peaks.append((0, bytes.fromhex(prev)))
             while len(self.peaks) > 1 and self.peaks[-1][0] == self.peaks[-2][0]:  # RFC 9162 2.1.1
                 (level, left), (_, right) = self.peaks[-2:]
                 self.peaks[-2:] = [(level + 1, sha256(b"\x01" + left + right))]
             if index + 1 in sizes:
                 roots[index + 1] = self.root()
-            self.records.append((entry, lines.value.get("envelope"), "withheld" in names))
-            lines.next()
         return roots
 
     def root(self):
@@ -730,7 +730,7 @@ def main(arguments=None):
         sys.stderr.write(f"Error: {error}\n")
         return 2
     except Bad as bad:
-        check.findings.append((None, bad.fault, str(bad)))
+        check.findings.append((bad.index, bad.fault, str(bad)))
     verdict = check.close(options.vkey)
     if options.json:
         findings = [{"fault": fault, "index": index, "message": words} for index, fault, words in check.findings]
