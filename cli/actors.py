@@ -15,7 +15,7 @@ from cli.roles import grant, responsible, show_actor, ungrant
 __all__ = ["actor", "key"]
 
 _ACTOR_COLUMNS = ("actor", "name", "kind", "person", "roles", "revoked", "keys", "private_key_here")
-_KEY_COLUMNS = ("keyid", "actor", "alg", "enrolled", "revoked", "private_key_here")
+_KEY_COLUMNS = ("keyid", "actor", "alg", "enrolled", "revoked", "private_key_here", "ends")
 _encrypt = click.option("--encrypt", is_flag=True, help="Encrypt the private key; MUNIMENT_PASSPHRASE, or asked.")
 _signing = click.option("--as", "signer", metavar="ACTOR", help="Admin to sign as; root signs with the root keys.")
 
@@ -162,8 +162,9 @@ def list_keys(app: App) -> None:
                 "actor": state.actor,
                 "alg": held.key.alg,
                 "enrolled": held.enrolled,
-                "revoked": held.ends if held.ends is not None else state.revoked,
+                "revoked": held.revoked if held.revoked is not None else state.revoked,
                 "private_key_here": keyid[:16] in here,
+                "ends": held.ends if held.ends is not None else state.revoked,
             }
             for state in actor_states(ledger)
             for keyid, held in state.keys.items()
@@ -174,7 +175,7 @@ def list_keys(app: App) -> None:
             item["actor"],
             item["alg"],
             str(item["enrolled"]),
-            "" if item["revoked"] is None else str(item["revoked"]),
+            "" if item["ends"] is None else str(item["ends"]),
             "yes" if item["private_key_here"] else "",
         )
         for item in items

@@ -13,7 +13,7 @@ import click
 
 if TYPE_CHECKING:
     from ledger.application import Ledger, Receipt
-    from ledger.errors import LedgerError
+    from ledger.errors import LedgerError, VerificationError
     from ledger.home import Home
     from ledger.identity import Trust
     from projections.runner import Runner
@@ -100,6 +100,7 @@ class App:
         self.actor = actor
         self.expect_origin = expect_origin
         self._home: Home | None = None
+        self._contradicted: VerificationError | None = None
 
     @property
     def home(self) -> Home:
@@ -118,12 +119,15 @@ class App:
 
     @contextmanager
     def reader(self, *, checked: bool = True) -> Iterator[Ledger]:
-        """The ledger for reading; a log that shrank or forked can be looked at, with a warning.
+        """The ledger for looking at it, after it was compared with the pinned identity and the head last seen.
+
+        A log that contradicts them can still be looked at: that is said before, and the command ends with exit
+        code 1 after it has shown what it was asked for.
 
         Args:
-            checked: compare with the pinned identity and the head last seen.
+            checked: False for the commands that compare for themselves.
         """
-        from ledger.errors import VerificationError
+        from ledger.errors import LedgerError, VerificationError
 
         with self.home.open_reader() as ledger:
             self._check_origin(ledger)
@@ -134,8 +138,24 @@ class App:
                 try:
                     self.home.check(ledger)
                 except VerificationError as error:
-                    self.note(f"Warning: {error.message}\nNext:    muniment verify log")
-            yield ledger
+                    self.note(f"Warning: {error.message}; what follows is what is there now")
+                    self._contradicted = error
+            try:
+                yield ledger
+            except LedgerError as error:
+                if self._contradicted is None:
+                    raise
+                self.note(f"Error: {error.message}")
+                self.finish()
+
+    def finish(self) -> None:
+        """Called when a command has shown what it had to show.
+
+        Raises:
+            VerificationError: what it showed is not the log that was seen before.
+        """
+        if self._contradicted is not None:
+            raise self._contradicted
 
     def trust_of(self, ledgerid: str) -> Trust | None:
         """What is pinned here about a ledger; None where there is no ledger, or another one."""

@@ -83,7 +83,8 @@ def create(app: App, /, where: Path, expect: tuple[Path, ...], *, unverified: bo
     """
     from ledger.backup import create_backup
 
-    with app.reader(checked=False) as ledger, progress(app, "backing up") as advance:
+    # A verified backup is compared with them by its verification.
+    with app.reader(checked=unverified) as ledger, progress(app, "backing up") as advance:
         app.follow(ledger)
         outside = _outside(app, expect)
         path, manifest = create_backup(ledger.recorder, where, outside, verified=not unverified, advance=advance)

@@ -96,7 +96,6 @@ def _store(app: App, ledger: Ledger) -> Iterator[Checkup]:
 
 
 def _trust(app: App, ledger: Ledger) -> Iterator[Checkup]:
-    from ledger.checkpoints import check_extends
     from ledger.entry import format_time
     from ledger.verified import VerifiedMark
 
@@ -109,11 +108,11 @@ def _trust(app: App, ledger: Ledger) -> Iterator[Checkup]:
         words = f"in full up to size {verified.size} on {format_time(verified.at)}"
         hint = "The next one does not judge these entries again; let `muniment verify log --all` do it regularly."
         yield Checkup("last verification", "good", words, hint)
+    app.home.check(ledger)
     known = app.home.recall()
     if known is None:
         yield Checkup("remembered head", "warning", "first use: none yet", "muniment verify log")
         return
-    check_extends(ledger.recorder, known)
     yield Checkup("remembered head", "good", f"the store extends the head of size {known.size} seen before")
 
 
@@ -134,6 +133,20 @@ def _keys(app: App, ledger: Ledger) -> Iterator[Checkup]:
             "root key", "warning", "the root key lies beside the keys in daily use",
             "Move it to a safe place; it is needed only to change admins and roots.",
         )  # fmt: skip
+
+
+def _witnesses(app: App, ledger: Ledger) -> Iterator[Checkup]:
+    from cli.witnessing import examine_witnesses
+
+    for found in examine_witnesses(app, ledger):
+        yield Checkup(*found)
+
+
+def _people(ledger: Ledger) -> Iterator[Checkup]:
+    from cli.people import people
+
+    for name, state, words, hint in people(ledger):
+        yield Checkup(name, state, words, hint)
 
 
 def _guard(name: str, step: Callable[[], Iterator[Checkup]]) -> list[Checkup]:
@@ -162,5 +175,7 @@ def examine(app: App) -> list[Checkup]:
     with ledger:
         found += _guard("store", lambda: _store(app, ledger))
         found += _guard("trust", lambda: _trust(app, ledger))
+        found += _guard("witnesses", lambda: _witnesses(app, ledger))
         found += _guard("private keys", lambda: _keys(app, ledger))
+        found += _guard("people", lambda: _people(ledger))
     return found

@@ -133,6 +133,7 @@ def bundle(
 
 @export.command()
 @click.argument("out", metavar="OUT", type=click.Path(dir_okay=False, allow_dash=True))
+@common_options
 @pass_app
 def verifier(_app: App, /, out: str) -> None:
     """Write verify.py, which checks bundles with nothing but Python and cryptography.

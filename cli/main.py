@@ -45,7 +45,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Check": {
         "verify": ("cli.verify:verify", "Check the log, an event, a file or a bundle from bytes."),
         "proof": ("cli.proof:proof", "Make proofs others can check."),
-        "checkpoint": ("cli.proof:checkpoint", "Show signed heads and their key."),
+        "checkpoint": ("cli.proof:checkpoint", "Show signed heads and their key, and have them witnessed."),
         "export": ("cli.export:export", "Export the log for foreign verifiers."),
     },
     "Operate": {
@@ -118,6 +118,14 @@ def cli(ctx: click.Context, /, **options: Any) -> None:
     6 store unavailable, 7 local trust state damaged, 8 configuration or keys, 70 a bug in Muniment.
     """
     ctx.obj = App(**options)
+
+
+@cli.result_callback()
+@click.pass_obj
+def _finish(app: App, /, result: Any, **_options: Any) -> Any:
+    """A command that showed a log which is not the one seen before has not succeeded."""
+    app.finish()
+    return result
 
 
 def _command(arguments: list[str]) -> str:

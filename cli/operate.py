@@ -78,7 +78,8 @@ def rebuild(app: App, /, name: str | None) -> int:
     names = [item.name for item in PROJECTIONS]
     if name is not None and name not in names:
         raise InputError(f"there is no projection {name!r}", hint=f"There are: {', '.join(names)}.")
-    with app.reader() as ledger:
+    with app.reader(checked=False) as ledger:
+        app.home.check(ledger)
         runner = open_runner(ledger, app.home.url)
         try:
             with progress(app, "rebuilding") as advance:

@@ -9,6 +9,7 @@ import click
 
 from cli.app import App, common_options, pass_app
 from cli.output import print_record
+from cli.witnessing import policy_option, witness, witnessed_head
 
 __all__ = ["checkpoint", "proof"]
 
@@ -33,17 +34,23 @@ def _write(path: str, data: bytes) -> None:
 @proof.command()
 @click.argument("index", type=click.IntRange(min=0))
 @click.option("-o", "--output", "path", default="-", metavar="FILE", help="Where to write it; stdout by default.")
+@click.option("--witnessed", is_flag=True, help="Under the last head that enough witnesses of the policy cosigned.")
+@policy_option
 @click.option("--ledger", hidden=True, expose_value=False)
 @pass_app
-def inclusion(app: App, /, index: int, path: str) -> None:
+def inclusion(app: App, /, index: int, path: str, *, witnessed: bool, policy: Path | None) -> None:
     """Write a .tlog-proof that an entry is in the log under its signed head.
+
+    The head is the present one, which is signed first when the key is here, and carries the cosignatures that the store
+    has of it. With --witnessed it is the last one that a quorum cosigned, so that the proof rests on them alone.
 
     The entry itself, which the proof is about, comes from `muniment show INDEX --entry`.
 
     Example: muniment proof inclusion 12 -o 12.tlog-proof
     """
     with app.signer() as ledger:
-        _write(path, ledger.prove_inclusion(index))
+        note = witnessed_head(app, ledger, policy, index) if witnessed or policy is not None else None
+        _write(path, ledger.prove_inclusion(index, note))
 
 
 @proof.command()
@@ -69,7 +76,7 @@ def consistency(app: App, /, old: int, new: int) -> None:
     print_record(app, data, "\n".join([f"old {old} {roots[0]}", f"new {new} {roots[1]}", *hashes]))
 
 
-@click.group(short_help="Show signed heads and their key.")
+@click.group(short_help="Show signed heads and their key, and have them witnessed.")
 def checkpoint() -> None:
     """The log's signed heads (C2SP tlog-checkpoint)."""
 
@@ -81,6 +88,8 @@ def checkpoint() -> None:
 def show(app: App, /, *, vkey: bool) -> None:
     """Print the newest signed head exactly, signing the present one first when the key is here.
 
+    Behind the log's signature come the cosignatures that the store has of this head.
+
     Example: muniment checkpoint show > head.txt
     """
     from ledger.checkpoint import format_vkey
@@ -89,4 +98,7 @@ def show(app: App, /, *, vkey: bool) -> None:
         if vkey:
             click.echo(format_vkey(ledger.vkey))
             return
-        sys.stdout.buffer.write(ledger.checkpoint())
+        sys.stdout.buffer.write(ledger.cosigned(ledger.checkpoint()))
+
+
+checkpoint.add_command(witness)

@@ -11,8 +11,18 @@ import click
 from cli.app import App, common_options, pass_app
 from cli.backup import verify as verify_backup
 from cli.checking import verify_bundle_command, verify_checkpoint, verify_file
+from cli.evidence import evidence, keep_contradictions
 from cli.output import console, print_record, progress, styled
 from cli.reading import _find
+from cli.witnessing import (
+    check_policy,
+    describe,
+    find_policy,
+    policy_option,
+    seen_anchors,
+    summary,
+    witnessed_size,
+)
 
 if TYPE_CHECKING:
     from ledger.application import Ledger
@@ -20,6 +30,7 @@ if TYPE_CHECKING:
     from ledger.identity import Trust
     from ledger.verified import Verified
     from ledger.verify import Anchor, LogVerification
+    from ledger.witnesspolicy import Policy
 
 __all__ = ["verify"]
 
@@ -34,23 +45,24 @@ def verify() -> None:
 
 def _anchors(app: App, /, ledger: Ledger, expect: tuple[Path, ...]) -> list[Anchor]:
     from ledger.errors import InputError, TrustStateError
+    from ledger.home import REMEMBERED
     from ledger.verify import Anchor
 
     trust = app.home.trust()
-    found = []
-    known = app.home.recall()
-    if known is not None:
-        found.append(Anchor("the head this machine remembers", known))
+    remembered = app.home.remembered()
+    known = None if remembered is None else remembered.recall_note()
+    found = [] if known is None else [Anchor(REMEMBERED, known[1], known[0])]
     for path in expect:
         verify_head = ledger.log_keys().verify if trust is None else trust.verify_head
+        note = path.read_bytes()
         try:
-            found.append(Anchor(f"the checkpoint {path}", verify_head(path.read_bytes())))
+            found.append(Anchor(f"the checkpoint {path}", verify_head(note), note))
         except InputError as error:
             raise TrustStateError(f"{path} is no checkpoint: {error.message}") from error
     return found
 
 
-def _result(found: LogVerification) -> dict[str, Any]:
+def _result(found: LogVerification, policy: Policy | None) -> dict[str, Any]:
     return {
         "ok": found.ok,
         "origin": found.origin,
@@ -78,6 +90,7 @@ def _result(found: LogVerification) -> dict[str, Any]:
         "verified_from": found.verified_from,
         "earlier": found.earlier or None,
         "jobs": found.jobs,
+        "witnessed": summary(found, policy),
     }
 
 
@@ -112,7 +125,16 @@ def _scope(found: LogVerification, before: Verified | None) -> Iterator[tuple[st
             yield "? they were not read: a change in one of them would not be seen; --all checks them again", "yellow"
 
 
-def _text(app: App, /, found: LogVerification, before: Verified | None, *, first_use: bool, pinned: bool) -> None:
+def _text(
+    app: App,
+    /,
+    found: LogVerification,
+    before: Verified | None,
+    policy: Policy | None,
+    *,
+    first_use: bool,
+    pinned: bool,
+) -> None:
     from ledger.findings import entries
 
     out = console(app)
@@ -134,6 +156,7 @@ def _text(app: App, /, found: LogVerification, before: Verified | None, *, first
     if found.anchored_size < found.size:
         rest = entries(found.anchored_size, found.size)
         out.print(styled(f"? UNANCHORED: {rest}: nobody outside the store vouches for them yet", "yellow"))
+    describe(out, found, policy)
     if first_use:
         out.print("  first use on this machine: no earlier head was remembered to compare with")
     if not pinned:
@@ -157,11 +180,28 @@ def _remarks(found: LogVerification) -> Iterator[tuple[str, str]]:
         yield f"? {count} event(s) of emitter {emitter} of {actor} are not in the log", "yellow"
 
 
+def _check_required(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and value != "all" and not (value.isascii() and value.isdecimal() and len(value) < 19):
+        raise click.BadParameter("it is a number of entries, or all")
+    return value
+
+
 @verify.command("log")
 @click.option(
     "--expect", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="CHECKPOINT",
     help="A signed head the log must extend, from a place you trust; may be repeated.",
 )  # fmt: skip
+@policy_option
+@click.option(
+    "--require-witnesses",
+    "required",
+    is_flag=False,
+    flag_value="all",
+    metavar="[SIZE]",
+    callback=_check_required,
+    help="Exit 3 unless enough witnesses of the policy vouch for the first SIZE entries, all of them by default.",
+)
+@click.option("--ask-witnesses", is_flag=True, help="Ask the witnesses what they saw last: the log must extend it.")
 @click.option("--level", type=click.Choice(LEVELS), default="full", show_default=True, help="How much to check.")
 @click.option("--all", "everything", is_flag=True, help="Judge again what was verified before on this machine.")
 @click.option("--tail", is_flag=True, help="Do not even read what was verified before: a change there goes unseen.")
@@ -174,6 +214,9 @@ def verify_log_command(
     /,
     expect: tuple[Path, ...],
     *,
+    policy: Path | None,
+    required: str | None,
+    ask_witnesses: bool,
     level: str,
     everything: bool,
     tail: bool,
@@ -203,14 +246,20 @@ def verify_log_command(
     from ledger.audit import verify_store
     from ledger.errors import InputError
 
-    if level == "hash" and expect:
-        raise InputError("--expect needs signed heads to be checked", hint="Take --level checkpoint or full.")
+    if level == "hash" and (expect or ask_witnesses or required):
+        name = "--expect" if expect else "--ask-witnesses" if ask_witnesses else "--require-witnesses"
+        raise InputError(f"{name} needs signed heads to be checked", hint="Take --level checkpoint or full.")
     if tail and (everything or level != "full"):
         raise InputError("--tail goes on from a full verification: it does not go with --all or --level")
-    with app.reader(checked=False) as ledger:
+    witnesses = _policy(app, policy, needed=bool(required or ask_witnesses))
+    # At the other levels the remembered head is one of the anchors.
+    with app.reader(checked=level == "hash") as ledger:
         app.follow(ledger)
         trust = app.home.trust()
         anchors = _anchors(app, ledger, expect) if level != "hash" else []
+        if witnesses is not None:
+            check_policy(app, ledger, witnesses)
+            anchors += seen_anchors(app, ledger, witnesses) if ask_witnesses else []
         first_use = app.home.remembered() is not None and app.home.recall() is None
         before = _verified_before(app) if level == "full" and not everything else None
         since = None if before is None else before.since(reread=not tail)
@@ -221,12 +270,32 @@ def verify_log_command(
         if found.ok and level != "hash" and not no_remember and trust is not None:
             _remember(app, ledger, trust, found)
     if app.output == "text":
-        _text(app, found, before, first_use=first_use, pinned=trust is not None)
+        _text(app, found, before, witnesses, first_use=first_use, pinned=trust is not None)
     else:
-        print_record(app, _result(found), "")
+        print_record(app, _result(found, witnesses), "")
+    if any(finding.fault == "anchor" for finding in found.findings):
+        keep_contradictions(app, anchors)
     if found.unchecked:
         app.note(f"Level {level} did not check: {'; '.join(found.unchecked)}.")
+    if found.ok and required and witnessed_size(found, witnesses) < (size := _required(required, found.size)):
+        app.note(f"Witnesses do not vouch for {size} entries: muniment checkpoint witness asks them to.")
+        return 3
     return 0 if found.ok else 1
+
+
+def _required(required: str, size: int) -> int:
+    return size if required == "all" else int(required)
+
+
+def _policy(app: App, path: Path | None, *, needed: bool) -> Policy | None:
+    from ledger.errors import ConfigurationError
+
+    found = find_policy(app, path)
+    if found is None and needed:
+        raise ConfigurationError(
+            "there is no witness policy here", hint="Name one: --policy FILE, or keep it as .muniment/witness-policy."
+        )
+    return found
 
 
 def _verified_before(app: App, /) -> Verified | None:
@@ -284,3 +353,4 @@ def verify_event(app: App, /, event: str) -> int:
 verify.add_command(verify_backup, "backup")
 for _command in (verify_bundle_command, verify_checkpoint, verify_file):
     verify.add_command(_command)
+verify.add_command(evidence)

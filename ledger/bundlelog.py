@@ -112,6 +112,13 @@ class BundleLog:
         """See `LogReader`."""
         return [said for said in self._bundle.attestations if (said.size, said.number) > after][:limit]
 
+    def attestations_before(self, size: int, limit: int) -> Sequence[Attestation]:
+        """See `LogReader`."""
+        found = sorted(
+            (said for said in self._bundle.attestations if said.size < size), key=lambda s: (-s.size, -s.number)
+        )
+        return found[:limit]
+
     def successor(self) -> tuple[str, bytes] | None:
         """See `LogReader`: a bundle tells of none."""
         return None

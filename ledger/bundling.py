@@ -40,6 +40,7 @@ def export_bundle(ledger: LogHandle, selection: Selection) -> Iterator[bytes]:
         raise NothingToVerifyError(
             "no head of this ledger is signed yet, so nothing can be proven", hint="muniment checkpoint show"
         )
+    note = ledger.cosigned(note)
     size = parse_checkpoint(parse_note(note).text).size
     if not 1 <= size <= MAX_BUNDLE_ENTRIES:
         raise InputError(
@@ -48,7 +49,10 @@ def export_bundle(ledger: LogHandle, selection: Selection) -> Iterator[bytes]:
         )
     with ledger.recorder.snapshot():
         selected, types = _select(ledger.recorder, size, selection)
-        said = [item for item in _attestations(ledger.recorder, size) if item.size == size]
+        # The witnesses' lines are in the note.
+        said = [
+            item for item in _attestations(ledger.recorder, size) if item.size == size and item.kind != "cosignature"
+        ]
         yield from format_bundle(note, selection, said, _rows(ledger.recorder, size), selected, _schemas(types))
 
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 
-from ledger.checkpoint import Checkpoint, sign_checkpoint
+from ledger.checkpoint import Checkpoint, VerifierKey, sign_checkpoint
+from ledger.cosignature import Cosignature, read_cosignature
 from ledger.crashpoints import crashpoint
 from ledger.entry import ZERO_HASH, entry_hash
-from ledger.errors import ConfigurationError, NothingToVerifyError, StorageError, VerificationError
+from ledger.errors import ConfigurationError, LedgerError, NothingToVerifyError, StorageError, VerificationError
 from ledger.identity import LogKeys
 from ledger.keys import Signer
 from ledger.merkle import CompactRange, peaks_of, prove_consistency, verify_consistency
 from ledger.recorders.sql import SqlRecorder
-from ledger.stored import NOTHING_SIGNED, Row, SignedHead, StoredCheckpoint, TreeReader
+from ledger.stored import NOTHING_SIGNED, Attestation, Row, SignedHead, StoredCheckpoint, TreeReader
 
-__all__ = ["GENESIS_SIZE", "check_extends", "extend_range", "sign_as_needed", "sign_head"]
+__all__ = ["GENESIS_SIZE", "check_extends", "cosignatures_of", "extend_range", "sign_as_needed", "sign_head"]
 
 _PAGE = 1000
 _ATTEMPTS = 100
@@ -216,3 +217,34 @@ def check_extends(recorder: SqlRecorder, known: Checkpoint) -> None:
             fault="anchor",
             hint="Keep the store as it is and run: muniment verify log",
         ) from error
+
+
+def cosignatures_of(recorder: SqlRecorder, head: Checkpoint) -> tuple[Cosignature, ...]:
+    """The good cosignatures that a store has of one head, the newest of each witness.
+
+    What does not verify is left out: it is a finding of `verify log`, and nobody is given it as good.
+
+    Args:
+        recorder: the store.
+        head: the head, authenticated.
+    """
+    found: dict[VerifierKey, Cosignature] = {}
+    after = (head.size - 1, 2**62)
+    while page := recorder.attestations(after, _PAGE):
+        for item in page:
+            if item.size != head.size:
+                return tuple(found.values())
+            good = _good(head, item)
+            if good is not None and (good.vkey not in found or found[good.vkey].time < good.time):
+                found[good.vkey] = good
+        after = (page[-1].size, page[-1].number)
+    return tuple(found.values())
+
+
+def _good(head: Checkpoint, item: Attestation) -> Cosignature | None:
+    if item.kind != "cosignature":
+        return None
+    try:
+        return read_cosignature(head, item.issuer, item.body)
+    except LedgerError:
+        return None

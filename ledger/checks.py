@@ -11,6 +11,7 @@ from ledger.errors import LedgerError, VerificationError
 from ledger.merkle import prove_inclusion, verify_inclusion
 from ledger.replay import judge_row
 from ledger.stored import Row, TreeReader
+from ledger.suspects import suspicion_of
 
 __all__ = ["Check", "check_event"]
 
@@ -65,5 +66,8 @@ def check_event(ledger: Ledger, row: Row, verify_head: Callable[[bytes], Checkpo
         checks.append(("legality", good, words.get(kind, "" if error is None else f"void: {error.message}")))
         if judged.verdict.marks:
             checks.append(("marks", None, ", ".join(judged.verdict.marks)))
+        doubt = None if error is not None else suspicion_of(ledger.world.at(ledger.world.size), row)
+        if doubt is not None:
+            checks.append(("standing", None, doubt.text))
     checks.append(_check_place(ledger, row, verify_head))
     return checks

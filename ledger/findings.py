@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ledger.checkpoint import Checkpoint
+from ledger.checkpoint import Checkpoint, VerifierKey
 from ledger.errors import VerificationError
 from ledger.suspects import Suspects
 
-__all__ = ["MAX_FINDINGS", "UNCHECKED", "Anchor", "Finding", "LogVerification", "entries"]
+__all__ = ["MAX_FINDINGS", "UNCHECKED", "Anchor", "Finding", "LogVerification", "Witnessed", "entries"]
 
 #: At most so many findings are kept; the first places matter.
 MAX_FINDINGS = 100
@@ -40,10 +40,17 @@ def entries(start: int, stop: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """A head somebody outside the store vouches for."""
+    """A head somebody outside the store vouches for.
+
+    Attributes:
+        by: who, in words.
+        checkpoint: the head, authenticated.
+        note: the signed note it comes from, verbatim, for evidence; None when it is not at hand.
+    """
 
     by: str
     checkpoint: Checkpoint
+    note: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,19 @@ class Finding:
     index: int | None
     message: str
     sizes: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Witnessed:
+    """What a witness vouches for.
+
+    Attributes:
+        size: the largest size it cosigned.
+        time: when it did that first, seconds since the Unix epoch by its own clock.
+    """
+
+    size: int
+    time: int
 
 
 @dataclass(slots=True)
@@ -81,6 +101,8 @@ class LogVerification:
         heads: digest over the signed heads up to that size, see `headcheck.chained`.
         anchored_size: largest size an anchor vouches for, 0 when UNANCHORED throughout.
         anchored_by: who vouches for it.
+        witnessed: what cosignatures in the store vouch for, by the keys that made them; whether these are those of
+            witnesses at all, a policy says.
         missing: (actor, emitter, number of sequence numbers not in the log).
         opaque: indexes of entries of types this version does not know; they change no state here.
         level: ``hash``, ``checkpoint`` or ``full``.
@@ -104,6 +126,7 @@ class LogVerification:
     authority: int = -1
     anchored_size: int = 0
     anchored_by: str = ""
+    witnessed: dict[VerifierKey, Witnessed] = field(default_factory=dict)
     missing: list[tuple[str, str, int]] = field(default_factory=list)
     opaque: list[int] = field(default_factory=list)
     level: str = "full"

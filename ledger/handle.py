@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable, Sequence
 
 from ledger.checkpoint import Checkpoint, VerifierKey, parse_checkpoint, parse_note
-from ledger.checkpoints import check_extends, sign_head
+from ledger.checkpoints import check_extends, cosignatures_of, sign_head
+from ledger.cosignature import add_lines
 from ledger.domain import LedgerState, RecordedEvent, State
 from ledger.entry import format_entry
 from ledger.errors import ConfigurationError, InputError
@@ -160,6 +161,23 @@ class LogHandle:
         self._last_signed = self.log_keys().verify(note)
         return note
 
+    def signed_head(self) -> bytes:
+        """The signed note of the present head where it can be signed, otherwise the last one there is.
+
+        Raises:
+            ConfigurationError: there is none at all, and no key to sign one.
+        """
+        last = self.recorder.last_checkpoint()
+        if self.can_sign_heads or last is None:
+            return self.checkpoint()
+        self.recorder.settle()
+        return last.note
+
+    def cosigned(self, note: bytes) -> bytes:
+        """A signed head of this log with the cosignatures that the store has of it, the newest of each witness."""
+        head = parse_checkpoint(parse_note(note).text)
+        return add_lines(note, [item.line for item in cosignatures_of(self.recorder, head)])
+
     def sign_heads_with(self, signers: Sequence[Signer], known_head: Callable[[], Checkpoint | None] | None) -> None:
         """Sign heads with these keys from now on.
 
@@ -186,13 +204,17 @@ class LogHandle:
             raise InputError(f"there is no entry {index}", hint=f"The log has {self.recorder.head().size} entries.")
         return format_entry(rows[0].entry)
 
-    def prove_inclusion(self, index: int) -> bytes:
-        """A ``.tlog-proof`` that an entry stands at ``index`` under the present signed head.
+    def prove_inclusion(self, index: int, note: bytes | None = None) -> bytes:
+        """A ``.tlog-proof`` that an entry stands at ``index`` under a signed head.
+
+        Args:
+            index: of the entry.
+            note: an earlier signed head of this log, authenticated; the present one when None.
 
         Raises:
             InputError: there is no such entry.
         """
-        note = self.checkpoint()
+        note = self.cosigned(self.checkpoint() if note is None else note)
         size = parse_checkpoint(parse_note(note).text).size
         if not 0 <= index < size:
             raise InputError(f"there is no entry {index}", hint=f"The log has {size} entries.")

@@ -11,6 +11,7 @@ from ledger.errors import LedgerError
 from ledger.findings import Anchor, Finding, LogVerification, entries
 from ledger.identity import LogKeys
 from ledger.stored import LogReader
+from ledger.witnesscheck import WitnessCheck
 
 __all__ = ["HeadCheck", "chained"]
 
@@ -54,7 +55,7 @@ class HeadCheck:
         self._before = start  # size of the signed head before the next one
         self._differing = 0
         self._signed_roots: dict[int, bytes] = {}  # by our checkpoint key, at sizes anchors are about
-        self._load()
+        self._cosigned = WitnessCheck(log, origin, report, start)
 
     def _add(self, fault: str, index: int | None, message: str, sizes: tuple[int, int] | None = None) -> None:
         self._report.findings.append(Finding(fault, index, message, sizes))
@@ -75,6 +76,7 @@ class HeadCheck:
         """Size of the next head to compare, None when there is none left."""
         stored = self._next()
         sizes = [stored[0]] if stored is not None else []
+        sizes += [] if (cosigned := self._cosigned.pending()) is None else [cosigned]
         return min([*sizes, *(anchor.checkpoint.size for anchor in self._waiting[:1])], default=None)
 
     def digest(self, stop: int) -> bytes:
@@ -97,6 +99,7 @@ class HeadCheck:
         while self._waiting and self._waiting[0].checkpoint.size <= start:
             anchor = self._waiting.pop(0)
             self._check_anchor(anchor, root_at(anchor.checkpoint.size))
+        self._cosigned.compare_before(root_at)
 
     def at(self, size: int, root: Callable[[], bytes], keys: Callable[[], LogKeys | None]) -> None:
         """Compare every head of at most this size that was not compared yet.
@@ -111,6 +114,7 @@ class HeadCheck:
             self._check_signed(*item, root(), keys())
         while self._waiting and self._waiting[0].checkpoint.size <= size:
             self._check_anchor(self._waiting.pop(0), root())
+        self._cosigned.at(size, root)
 
     def _read_note(self, size: int, note: bytes, keys: LogKeys | None) -> Checkpoint | None:
         if keys is None:
@@ -183,6 +187,7 @@ class HeadCheck:
                 self._add("anchor", size, message)
             else:
                 self._add("anchor", None, f"{anchor.by} at size {known} cannot be compared: rows are missing")
+        self._cosigned.finish(size)
         self._check_kept(size)
         if keys is not None:
             self._check_row(keys)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ledger.application import Ledger
+from ledger.casefiles import check_identity, keep_if_any
 from ledger.checkpoint import Checkpoint
 from ledger.checkpoints import check_extends
 from ledger.config import (
@@ -30,7 +32,7 @@ from ledger.config import (
 )
 from ledger.creation import NewLedger, create_ledger
 from ledger.domain.signing import ROOT_ACTOR
-from ledger.errors import ConfigurationError, LedgerError, TrustStateError
+from ledger.errors import ConfigurationError, LedgerError, TrustStateError, VerificationError
 from ledger.events.ledgers import RuleSet
 from ledger.following import follow_keys
 from ledger.handle import LogHandle
@@ -39,10 +41,14 @@ from ledger.keys import Signer
 from ledger.keystore import CHECKPOINT, Keystore
 from ledger.merkle import MAX_TREE_SIZE
 from ledger.recorders import open_recorder
+from ledger.recorders.sql import SqlRecorder
 from ledger.strictjson import format_json, parse_json
-from ledger.trust import RememberedHead, read_trust, write_atomically, write_trust
+from ledger.trust import RememberedHead, TrustPin, read_trust, write_atomically, write_trust
 
-__all__ = ["Home", "NewHome", "create_home", "environment_passphrase"]
+__all__ = ["REMEMBERED", "Home", "NewHome", "create_home", "environment_passphrase"]
+
+#: Who vouches for the head last seen, in words.
+REMEMBERED = "the head this machine remembers"
 
 Passphrase = Callable[[], bytes | None]
 
@@ -86,7 +92,7 @@ class Home:
         """The pinned identity with what `follow` added to it, None when nothing was ever pinned here.
 
         Raises:
-            TrustStateError: the file is damaged, or missing from a folder that must have it.
+            TrustStateError: the file is damaged, missing from a folder that must have it, or not what it was.
         """
         if self.trust_path is None:
             return None
@@ -96,6 +102,7 @@ class Home:
                 f"{self.trust_path} is missing",
                 hint="Restore it from a copy, or get the ledger's identity anew from somebody you trust.",
             )
+        TrustPin(self.trust_path).check(found)
         more = self._followed
         if more is not None and more.genesis == found.genesis and more.vkeys[: len(found.vkeys)] == found.vkeys:
             return more
@@ -162,6 +169,7 @@ class Home:
         """
         ledger = self.open_reader()
         try:
+            self.check(ledger)
             self._ready_to_sign(ledger)
         except BaseException:
             ledger.close()
@@ -169,7 +177,6 @@ class Home:
         return ledger
 
     def _ready_to_sign(self, ledger: Ledger) -> None:
-        self.check(ledger)
         ledger.sign_heads_with(self.checkpoint_signers(ledger), self.recall)
 
     def checkpoint_signers(self, ledger: LogHandle) -> list[Signer]:
@@ -188,18 +195,38 @@ class Home:
             return []
         return [keys.load(CHECKPOINT, keyid=keyid) for keyid in ids if keys.has(CHECKPOINT, keyid=keyid)]
 
-    def check(self, ledger: Ledger) -> None:
+    def check(self, ledger: LogHandle) -> None:
         """Check that a store holds the ledger pinned here and still extends the head last seen.
 
+        This is what every command asks first, whether it reads or writes. What contradicts the head is kept as
+        evidence in the user's state folder.
+
         Raises:
-            TrustStateError: it holds another ledger, or the trust state is damaged.
-            VerificationError: the log shrank or forked since this machine last saw it.
+            TrustStateError: the trust state is damaged.
+            VerificationError: fault ``anchor``: another ledger stands there, or the log shrank or forked since this
+                machine last saw it; the hint names the evidence.
         """
-        self._check_identity(ledger)
-        self.follow(ledger)
-        known = self.recall()
-        if known is not None:
-            check_extends(ledger.recorder, known)
+        trust = self.trust()
+        if trust is None:
+            return
+        try:
+            check_identity(ledger.recorder, trust)
+            self.follow(ledger)
+            known = self.recall()
+            if known is not None:
+                check_extends(ledger.recorder, known)
+        except VerificationError as error:
+            hint = self._keep_evidence(ledger.recorder)
+            hint = f"{error.hint} ({hint})" if error.hint else hint
+            raise VerificationError(error.message, fault=error.fault, index=error.index, hint=hint) from error
+
+    def _keep_evidence(self, recorder: SqlRecorder) -> str:
+        """Keep what contradicts the head last seen, and say in words what became of it."""
+        trust = self.trust()
+        known = None if trust is None else RememberedHead(trust).recall_note()
+        if trust is None or known is None:
+            return "no head was remembered here, so there is nothing to hold against it"
+        return keep_if_any(recorder, trust, REMEMBERED, known[0], time.time_ns() // 1000)[1]
 
     def open(self, actor: str | None = None) -> Ledger:
         """Open for writing as an actor, after checking that the store still extends the head last seen.
@@ -215,24 +242,15 @@ class Home:
         if actor is None:
             raise ConfigurationError("no actor is set to sign as", hint="Name one: --as ACTOR or MUNIMENT_ACTOR.")
         recorder = open_recorder(self.url)
-        ledgerid = recorder.identity().ledgerid
-        signer = self.keystore(ledgerid).load(actor)
-        ledger = Ledger(recorder, actor=actor, signers=[signer], on_close=self._after_writing)
-        self._ready_to_sign(ledger)
+        try:
+            self.check(LogHandle(recorder))
+            signer = self.keystore(recorder.identity().ledgerid).load(actor)
+            ledger = Ledger(recorder, actor=actor, signers=[signer], on_close=self._after_writing)
+            self._ready_to_sign(ledger)
+        except BaseException:
+            recorder.close()
+            raise
         return ledger
-
-    def _check_identity(self, ledger: Ledger) -> None:
-        trust = self.trust()
-        if trust is None:
-            return
-        genesis = ledger.recorder.leaf_hashes(0, 1)
-        found = (ledger.ledgerid, ledger.origin, genesis[0].hex() if genesis else "")
-        if found != (trust.ledgerid, trust.origin, trust.genesis):
-            raise TrustStateError(
-                f"the store holds the ledger {ledger.origin} ({ledger.ledgerid}), and {self.trust_path} pins "
-                f"{trust.origin} ({trust.ledgerid})",
-                hint="Check which store `muniment doctor` names, or whether the store was replaced.",
-            )
 
     def _after_writing(self, ledger: Ledger) -> None:
         if ledger.can_sign_heads:
@@ -278,6 +296,9 @@ class Home:
         if known is not None:
             check_extends(ledger.recorder, known)
         remembered.remember(note)
+        trust, path = self.trust(), self.trust_path
+        if trust is not None and path is not None:
+            TrustPin(path).keep(trust)
 
     # -- people ----------------------------------------------------------------------------
 

@@ -59,5 +59,5 @@ def export_tiles(ledger: Ledger, folder: Path) -> tuple[int, int]:
         files += 1
     crashpoint("export.tiles_written")
     _write(folder / "log.vkey", format_vkey(ledger.vkey).encode() + b"\n")
-    _write(folder / "checkpoint", note)
+    _write(folder / "checkpoint", ledger.cosigned(note))
     return head.size, files

@@ -235,6 +235,9 @@ class LogReader(Protocol):
             limit: at most so many.
         """
 
+    def attestations_before(self, before: tuple[int, int], limit: int) -> Sequence[Attestation]:
+        """What outsiders said about heads of less than (size, number), the largest first."""
+
     def successor(self) -> tuple[str, bytes] | None:
         """Where the ledger has moved and the signed note that says so, None while this store takes entries."""
 

@@ -3,11 +3,15 @@
 ``trust.json`` pins who the ledger is. The last head seen lives apart, in the user's state folder, and
 only moves forward: a store that shrank or forked no longer extends it. A damaged file is an error and
 never counts as "nothing known yet".
+
+The state folder also notes what each ``trust.json`` said when Muniment wrote it or last kept a head under it, so that
+one that was replaced since, by a good one of another ledger or with another key, is seen too.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import re
 import tempfile
@@ -20,15 +24,16 @@ from ledger.config import state_folder
 from ledger.crashpoints import crashpoint
 from ledger.errors import LedgerError, TrustStateError
 from ledger.identity import Trust
+from ledger.statefile import read_state_file
 from ledger.strictjson import format_json, parse_json
 
-__all__ = ["RememberedHead", "Trust", "read_trust", "write_atomically", "write_trust"]
+__all__ = ["RememberedHead", "Trust", "TrustPin", "read_trust", "write_atomically", "write_trust"]
 
 _FIELDS = {"genesis", "ledgerid", "origin", "vkeys"}
 _HEX = {"genesis": re.compile(r"[0-9a-f]{64}"), "ledgerid": re.compile(r"[0-9a-f]{32}")}
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -36,16 +41,16 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     made = [missing for missing in (folder, *folder.parents) if not missing.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for missing in made:
-        _sync_folder(missing.parent)
+        sync_folder(missing.parent)
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Replace a file, durably, so that a crash leaves the old or the new one, never half of either."""
-    _make_folder(path.parent)
+    make_folder(path.parent)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -59,11 +64,10 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)  # a new name lasts only once its folder is written
+    sync_folder(path.parent)  # a new name lasts only once its folder is written
 
 
-def write_trust(path: Path, trust: Trust) -> None:
-    """Write ``trust.json``."""
+def _to_data(trust: Trust) -> dict[str, Any]:
     data: dict[str, Any] = {
         "genesis": trust.genesis,
         "ledgerid": trust.ledgerid,
@@ -72,7 +76,20 @@ def write_trust(path: Path, trust: Trust) -> None:
     }
     if trust.since:  # so that the file stays as it was for as long as there is one key
         data["since"] = list(trust.since)
-    write_atomically(path, format_json(data) + b"\n")
+    return data
+
+
+def write_trust(path: Path, trust: Trust) -> None:
+    """Write ``trust.json``, and note in the state folder that this is what it says.
+
+    Raises:
+        TrustStateError: the state folder cannot be written.
+        OSError: the file cannot.
+    """
+    pin = TrustPin(path)
+    pin.allow(trust)  # beside what was there before, so that a crash in between is no false alarm
+    write_atomically(path, format_json(_to_data(trust)) + b"\n")
+    pin.keep(trust)
 
 
 def _read_since(data: Any, count: int) -> tuple[int, ...]:
@@ -112,12 +129,9 @@ def read_trust(path: Path) -> Trust | None:
     Raises:
         TrustStateError: it is damaged.
     """
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
+    raw = read_state_file(path)
+    if raw is None:
         return None
-    except OSError as error:
-        raise TrustStateError(f"{path} cannot be read: {error.strerror}") from error
     try:
         data = parse_json(raw.removesuffix(b"\n"), what=str(path))
         return _to_trust(data)
@@ -126,6 +140,76 @@ def read_trust(path: Path) -> Trust | None:
             f"the trust file {path} is damaged: {error.message}",
             hint="Restore it from a copy, or get the ledger's identity anew from somebody you trust.",
         ) from error
+
+
+class TrustPin:
+    """What a ``trust.json`` said when it was last written, or when a head was last kept under it.
+
+    Args:
+        path: the ``trust.json``; one at another place is another one.
+        folder: the state folder, the user's own when None.
+    """
+
+    def __init__(self, path: Path, folder: Path | None = None) -> None:
+        self.trust_path = path
+        place = os.fsencode(path.parent.resolve() / path.name)
+        self.path = (folder or state_folder()) / "pins" / f"{hashlib.sha256(place).hexdigest()}.json"
+
+    def recall(self) -> tuple[Trust, ...]:
+        """The identities it may have: none when nothing was noted, two after a crash while it was changed.
+
+        Raises:
+            TrustStateError: the note is damaged.
+        """
+        raw = read_state_file(self.path)
+        if raw is None:
+            return ()
+        try:
+            data = parse_json(raw.removesuffix(b"\n"), what=str(self.path))
+            if not isinstance(data, dict) or set(data) != {"path", "trust"} or not isinstance(data["trust"], list):
+                raise TrustStateError("it must have exactly path, trust")
+            return tuple(_to_trust(item) for item in data["trust"])
+        except LedgerError as error:
+            raise TrustStateError(
+                f"the note {self.path} of what {self.trust_path} says is damaged: {error.message}",
+                hint="Compare trust.json with a copy you trust, then delete the note to begin anew.",
+            ) from error
+
+    def check(self, trust: Trust) -> None:
+        """Check that a trust file still says what it said.
+
+        Raises:
+            TrustStateError: it was replaced or changed by something else than Muniment.
+        """
+        known = self.recall()
+        if known and trust not in known:
+            raise TrustStateError(
+                f"{self.trust_path} is not what it was: it pins {trust.origin} ({trust.ledgerid}) with "
+                f"{len(trust.vkeys)} key(s), and this machine knows it as {known[0].origin} ({known[0].ledgerid})",
+                hint=f"Restore it from a copy you trust; if you replaced it on purpose, delete {self.path}",
+            )
+
+    def allow(self, trust: Trust) -> None:
+        """Let the file say this or what it said before."""
+        known = self.recall()
+        if known:
+            self._write((trust, known[0]))
+
+    def keep(self, trust: Trust) -> None:
+        """Note that the file says this, and nothing else."""
+        if self.recall() != (trust,):
+            self._write((trust,))
+
+    def _write(self, trust: tuple[Trust, ...]) -> None:
+        shown = os.fsencode(self.trust_path).decode("ascii", "backslashreplace")  # for people
+        data = {"path": shown, "trust": [_to_data(item) for item in trust]}
+        try:
+            write_atomically(self.path, format_json(data) + b"\n")
+        except OSError as error:
+            raise TrustStateError(
+                f"what {self.trust_path} says cannot be noted in {self.path}: {error.strerror}",
+                hint="Make the folder writable: without it a trust file that is replaced goes unseen.",
+            ) from error
 
 
 class RememberedHead:
@@ -146,14 +230,20 @@ class RememberedHead:
         Raises:
             TrustStateError: the file is damaged.
         """
-        try:
-            note = self.path.read_bytes()
-        except FileNotFoundError:
+        found = self.recall_note()
+        return None if found is None else found[1]
+
+    def recall_note(self) -> tuple[bytes, Checkpoint] | None:
+        """The signed note that is remembered, and what it says.
+
+        Raises:
+            TrustStateError: the file is damaged.
+        """
+        note = read_state_file(self.path)
+        if note is None:
             return None
-        except OSError as error:
-            raise TrustStateError(f"{self.path} cannot be read: {error.strerror}") from error
         try:
-            return self._trust.verify_head(note)
+            return note, self._trust.verify_head(note)
         except LedgerError as error:
             raise TrustStateError(
                 f"the remembered head {self.path} is damaged: {error.message}",
@@ -180,7 +270,7 @@ class RememberedHead:
 
     def _keep(self, seen: Checkpoint, note: bytes) -> None:
         """Keep a head unless another process has kept a larger one meanwhile."""
-        _make_folder(self.path.parent)
+        make_folder(self.path.parent)
         descriptor = os.open(self.path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)

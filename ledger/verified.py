@@ -17,6 +17,7 @@ from ledger.config import state_folder
 from ledger.entry import format_time, parse_time
 from ledger.errors import LedgerError, TrustStateError
 from ledger.identity import Trust
+from ledger.statefile import read_state_file
 from ledger.strictjson import format_json, parse_json
 from ledger.trust import write_atomically
 from ledger.verify import LogVerification, Since
@@ -85,12 +86,9 @@ class VerifiedMark:
         Raises:
             TrustStateError: the file is damaged, or about another ledger.
         """
-        try:
-            raw = self.path.read_bytes()
-        except FileNotFoundError:
+        raw = read_state_file(self.path)
+        if raw is None:
             return None
-        except OSError as error:
-            raise TrustStateError(f"{self.path} cannot be read: {error.strerror}", hint=_HINT) from error
         try:
             return self._read(parse_json(raw.removesuffix(b"\n"), what=str(self.path)))
         except LedgerError as error:

@@ -20,10 +20,21 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from ledger import (  # noqa: E402
+    addcheckpoint,
+    cosignature,
+    keys,
+    merkle,
+    names,
+    proof,
+    strictjson,
+    successor,
+    tiles,
+    witnesspolicy,
+)
 from ledger import checkpoint as cps  # noqa: E402
 from ledger import entry as entries  # noqa: E402
 from ledger import envelope as envelopes  # noqa: E402
-from ledger import keys, merkle, names, proof, strictjson, successor, tiles  # noqa: E402
 from ledger.errors import InputError  # noqa: E402
 
 VECTORS = ROOT / "tests" / "vectors"
@@ -453,6 +464,38 @@ def make_successor() -> dict[str, Any]:
     }
 
 
+def make_witness() -> dict[str, Any]:
+    """A log of seven leaves that is witnessed, from size 3 on: request, answer, row, policy."""
+    old, new = 3, 7
+    head = cps.Checkpoint(ORIGIN, new, merkle.root_hash(Leaves(new), new))
+    note = cps.sign_checkpoint(head, signer("log seed"))
+    name, moment = "witness.example/w1", 1795420800
+    vkeys = {
+        label: cps.VerifierKey(f"witness.example/{label}", cps.TYPE_COSIGNATURE, signer(seed).public.raw)
+        for label, seed in (("w1", "witness seed"), ("w2", "second witness seed"), ("w3", "third witness seed"))
+    }
+    line = cps.cosign_checkpoint(cps.format_checkpoint(head), signer("witness seed"), name, moment)
+    request = addcheckpoint.AddCheckpoint(old, merkle.prove_consistency(Leaves(new), old, new), note)
+    log = cps.format_vkey(cps.VerifierKey(ORIGIN, cps.TYPE_ED25519, signer("log seed").public.raw))
+    lines = ["# two of three", f"log {log} https://ledger.example/"]
+    lines += [f"witness {label} {cps.format_vkey(vkey)} https://{vkey.name}" for label, vkey in vkeys.items()]
+    lines += ["group two-of-three 2 w1 w2 w3", "quorum two-of-three", ""]
+    policy = witnesspolicy.parse_policy("\n".join(lines).encode())
+    sets = [[], ["w1"], ["w2", "w3"], ["w1", "w2", "w3"]]
+    return {
+        "about": "the tree of seven leaves of merkle.json; log key: label 'log seed', witness: label 'witness seed'",
+        "old": old,
+        "request": addcheckpoint.format_add_checkpoint(request).decode(),
+        "answer": cosignature.format_lines([line]).decode(),
+        "conflict": addcheckpoint.format_size(old).decode(),
+        "monitoring": addcheckpoint.monitoring_path(ORIGIN),
+        "issuer": cps.format_vkey(vkeys["w1"]),
+        "body": cosignature.format_cosignature(line).decode(),
+        "policy": "\n".join(lines),
+        "quorum": [{"cosigned": found, "met": policy.met([vkeys[label] for label in found])} for found in sets],
+    }
+
+
 FILES: dict[str, Callable[[], dict[str, Any]]] = {
     "strictjson.json": make_strictjson,
     "names.json": make_names,
@@ -464,6 +507,7 @@ FILES: dict[str, Callable[[], dict[str, Any]]] = {
     "checkpoint.json": make_checkpoint,
     "proof.json": make_proof,
     "successor.json": make_successor,
+    "witness.json": make_witness,
 }
 
 

@@ -6,13 +6,13 @@ ended, so the state grows with the acts of authority about one actor, and with n
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeVar
 
 from ledger.domain.recorded import RecordedEvent
 from ledger.domain.scopes import covers_stream, covers_type
-from ledger.domain.signed import Signed, signed_of
+from ledger.domain.signed import ROOT_ACTOR, Signed, signed_of
 from ledger.entry import parse_time
 from ledger.events.actors import ActorEnrolled, ActorRevoked, KeyEnrolled, KeyRevoked
 from ledger.events.keyring import (
@@ -38,6 +38,10 @@ _V = TypeVar("_V")
 def with_item(mapping: MappingProxyType[_K, _V], key: _K, value: _V) -> MappingProxyType[_K, _V]:
     """The mapping with one item set."""
     return MappingProxyType({**mapping, key: value})
+
+
+def _nothing() -> MappingProxyType[int, Signed]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +133,10 @@ class ActorState:
         grants: its roles, those that ended too, in the order they came.
         revoked: index of the entry that revoked it or by which it left.
         successor: who took on what it owned when it left.
-        reaffirmed: indexes of its entries that were reaffirmed.
+        assigned: the entry that last named who answers for it, None when its enrolment did.
+        reaffirmed: by index of its entries that were reaffirmed, the entry that did so last.
+        rooted: whether the root keys themselves brought in all of this and no key of it was ever compromised, so that
+            nothing it signed can be suspect; what is asked of every admin, for each event of everybody else.
     """
 
     actor: str
@@ -141,7 +148,9 @@ class ActorState:
     grants: tuple[RoleGrant, ...]
     revoked: int | None = None
     successor: str | None = None
-    reaffirmed: frozenset[int] = frozenset()
+    assigned: Signed | None = None
+    reaffirmed: MappingProxyType[int, Signed] = field(default_factory=_nothing)
+    rooted: bool = False
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -200,10 +209,21 @@ def _offboard(state: ActorState, body: ActorOffboarded, index: int) -> ActorStat
     return replace(_end_grants(state, index), revoked=index, successor=body.successor)
 
 
-def evolve_actor(  # noqa: C901 - a table
+def evolve_actor(state: ActorState | None, event: RecordedEvent) -> ActorState | None:
+    """The state of an actor after one valid event of its stream."""
+    after = _evolved(state, event)
+    return None if after is None else replace(after, rooted=_is_rooted(after))
+
+
+def _is_rooted(state: ActorState) -> bool:
+    origins = [state.signed, *(held.signed for held in state.keys.values()), *(one.signed for one in state.grants)]
+    compromised = any(held.compromised is not None for held in state.keys.values())
+    return not compromised and all(signed.actor == ROOT_ACTOR for signed in origins)
+
+
+def _evolved(  # noqa: C901 - a table
     state: ActorState | None, event: RecordedEvent
 ) -> ActorState | None:
-    """The state of an actor after one valid event of its stream."""
     if isinstance(event.body, ActorEnrolled):
         return _enrolled(event, event.body)
     if state is None:
@@ -219,13 +239,14 @@ def evolve_actor(  # noqa: C901 - a table
         case KeyCompromised() as body:
             return _compromise(state, body, event.index)
         case EntryReaffirmed() as body:
-            return replace(state, reaffirmed=state.reaffirmed | {body.index})
+            return replace(state, reaffirmed=with_item(state.reaffirmed, body.index, signed_of(event)))
         case RoleGranted() as body:
             return replace(state, grants=(*state.grants, _grant(event, body)))
         case RoleRevoked() as body:
             return _end_grants(state, event.index, body.role, body.grant)
         case ActorResponsibleChanged() as body:
-            return replace(state, person=body.responsible, persons=state.persons | {body.responsible})
+            persons = state.persons | {body.responsible}
+            return replace(state, person=body.responsible, persons=persons, assigned=signed_of(event))
         case ActorRevoked():
             return replace(state, revoked=event.index)
         case ActorOffboarded() as body:

@@ -107,7 +107,7 @@ def check_responsible(world: World, event: RecordedEvent, body: ActorResponsible
     actor = known_actor(world, event)
     if actor.kind != "service":
         raise InputError(f"{actor.actor!r} is a person, and answers for itself")
-    if body.responsible == actor.person:
+    if body.responsible == actor.person and (actor.assigned is None or suspicion(world, actor.assigned) is None):
         raise ConflictError(f"{body.responsible!r} answers for {actor.actor!r} already")
     _check_person(world, body.responsible)
     if actor.is_admin and event.actor != ROOT_ACTOR:

@@ -7,7 +7,7 @@ from ledger.domain.enrolment import check_new_key, check_taking, known_actor
 from ledger.domain.recorded import RecordedEvent
 from ledger.domain.roles import check_admin
 from ledger.domain.signed import ROOT_ACTOR
-from ledger.domain.suspicion import first_doubt
+from ledger.domain.suspicion import first_doubt, suspicion
 from ledger.domain.world import World, actor_of
 from ledger.entry import parse_time
 from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
@@ -70,11 +70,10 @@ def check_rotation(world: World, event: RecordedEvent, body: KeyRotated) -> int:
 
 def check_key_revocation(world: World, event: RecordedEvent, body: KeyRevoked) -> int:
     """Check that a key may be revoked; returns as `roles.check_roles`."""
-    actor = known_actor(world, event, present=False)
+    actor = known_actor(world, event)
     _held(actor, body.keyid)
     if actor.keys[body.keyid].revoked is not None:
         raise ConflictError(f"the key {body.keyid[:16]}… is already revoked")
-    known_actor(world, event)
     return check_taking(world, event, actor)
 
 
@@ -109,14 +108,20 @@ def check_reaffirmation(world: World, event: RecordedEvent, body: EntryReaffirme
     doubt = first_doubt(world, actor)
     if doubt is None or body.index < doubt:
         raise PolicyError(f"the entry {body.index} of {actor.actor!r} is not suspect, so there is nothing to reaffirm")
-    if body.index in actor.reaffirmed:
+    if body.index in actor.reaffirmed and suspicion(world, actor.reaffirmed[body.index]) is None:
         raise ConflictError(f"the entry {body.index} is already reaffirmed")
     if event.actor == actor.actor:
         return FOREVER
     author = actor_of(world, event.actor)
-    if author is not None and actor.kind == "service" and author.kind == "person" and author.person == actor.person:
+    if author is not None and actor.kind == "service" and _answers_for(world, author, actor):
         return FOREVER
     return check_admin(world, event, actor.person, is_person=True)
+
+
+def _answers_for(world: World, author: ActorState, service: ActorState) -> bool:
+    """Whether a person answers for a service, and was not named by somebody who had stolen a key."""
+    named = service.assigned is None or suspicion(world, service.assigned) is None
+    return author.kind == "person" and author.person == service.person and named
 
 
 def check_grant(world: World, event: RecordedEvent, body: RoleGranted) -> int:

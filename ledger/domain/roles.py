@@ -34,7 +34,10 @@ def check_roles(world: World, event: RecordedEvent) -> int:
 
 def _require(world: World, event: RecordedEvent, roles: Collection[str], what: str) -> int:
     """As `check_roles`, for these roles."""
-    state, act = actor_of(world, event.actor), signed_of(event)
+    state = actor_of(world, event.actor)
+    if state is not None and _plainly(state, roles):
+        return FOREVER
+    act = signed_of(event)
     grants = () if state is None else [grant for grant in state.grants if grant.role in roles]
     covering = [grant for grant in grants if grant.covers(act)]
     timely = [grant for grant in covering if act.recorded_at < grant.until]
@@ -63,6 +66,14 @@ def _require(world: World, event: RecordedEvent, roles: Collection[str], what: s
     raise NotAllowedError(f"{what} needs the role {wanted}; {event.actor!r} has {has}")
 
 
+def _plainly(state: ActorState, roles: Collection[str]) -> bool:
+    """Whether it was enrolled in one of the roles and has it still: most events are by such actors.
+
+    That its enrolment is in good standing was asked when its keys were looked at.
+    """
+    return any(g.ended is None and g.role in roles and g.signed.index == state.signed.index for g in state.grants)
+
+
 def check_admin(world: World, event: RecordedEvent, person: str | None, *, is_person: bool) -> int:
     """Root keys may do anything here; admins anything but for their own person (design §6).
 
@@ -88,6 +99,8 @@ def check_admin(world: World, event: RecordedEvent, person: str | None, *, is_pe
 
 def answers(world: World, state: ActorState) -> bool:
     """Whether a person who is enrolled and has not left stands behind an actor."""
+    if state.assigned is not None and suspicion(world, state.assigned) is not None:
+        return False
     person = None if state.person is None else actor_of(world, state.person)
     return person is not None and person.revoked is None and suspicion(world, person.signed) is None
 

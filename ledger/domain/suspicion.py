@@ -2,8 +2,8 @@
 
 An entry is suspect when nobody in good standing signed it: each of its author's keys had been in other hands by then,
 or was enrolled by a suspect entry, or its author was, or the roles it acted in were granted by one. An entry that was
-reaffirmed is not. This is asked when something rests on the entry, in the world of the one who asks: so earlier answers
-stay as they were, and nothing has to be undone in any state.
+reaffirmed by one that is in order is not. This is asked when something rests on the entry, in the world of whoever
+asks: so earlier answers stay as they were, and nothing has to be undone in any state.
 """
 
 from __future__ import annotations
@@ -48,44 +48,87 @@ def suspicion(world: World, signed: Signed) -> Suspicion | None:
         world: the world of whoever asks; the entry lies before it.
         signed: the entry.
     """
-    found = None
-    if signed.actor != ROOT_ACTOR:
-        state = actor_of(world, signed.actor)
-        if state is not None and signed.index not in state.reaffirmed:
-            found = suspicion(world, state.signed) or _by_keys(world, state, signed) or _by_roles(world, state, signed)
-    return found and Suspicion(signed.index, found.cause, found.keyid, found.owner)
+    return _Inquiry(world).of(signed)
 
 
 def key_suspicion(world: World, state: ActorState, keyid: str) -> Suspicion | None:
     """Why a key was not enrolled in good standing, None when it was."""
-    return _faults(world, state, [keyid])[keyid]
+    if state.keys[keyid].signed.index == state.signed.index:
+        return None
+    return _Inquiry(world).faults(state, [keyid])[keyid]
 
 
-def _by_keys(world: World, state: ActorState, signed: Signed) -> Suspicion | None:
-    return _weigh(state, _faults(world, state, signed.keys), signed)
+class _Inquiry:
+    """One question, and the entries on the way to its answer.
 
+    An entry that is reaffirmed rests on a later one. The later one was recorded while the first was suspect, so it does
+    not rest on it; but looking at all that may speak for an entry can lead in a circle. What speaks for an entry only
+    if that entry is in order does not speak for it.
+    """
 
-def _faults(world: World, state: ActorState, wanted: Iterable[str]) -> dict[str, Suspicion | None]:
-    """Why keys were not enrolled in good standing, and those with which an actor brought them in itself."""
-    needed: dict[str, KeyState] = {}
-    todo = list(wanted)
-    while todo:
-        keyid = todo.pop()
-        if keyid in state.keys and keyid not in needed:
-            held = needed[keyid] = state.keys[keyid]
-            if held.signed.actor == state.actor:
-                todo.extend(held.signed.keys)
-    faults: dict[str, Suspicion | None] = {}
-    # In the order they came: a key brings in only later ones. There may be a thousand of them, so no recursion.
-    for keyid, held in sorted(needed.items(), key=lambda item: item[1].enrolled):
-        by = held.signed
-        if by.index == state.signed.index or by.index in state.reaffirmed:
-            faults[keyid] = None
-        elif by.actor == state.actor:
-            faults[keyid] = _weigh(state, faults, by)
-        else:
-            faults[keyid] = suspicion(world, by)
-    return faults
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._asked: list[int] = []
+
+    def of(self, signed: Signed) -> Suspicion | None:
+        """See `suspicion`."""
+        state = None if signed.actor == ROOT_ACTOR else actor_of(self._world, signed.actor)
+        if state is None or state.rooted:
+            return None
+        if signed.index in self._asked:
+            return Suspicion(signed.index, signed.index, "", signed.actor)
+        self._asked.append(signed.index)
+        try:
+            found = self.of(state.signed) or self._by_keys(state, signed) or self._by_roles(state, signed)
+            if found is not None and self._reaffirmed(state, signed.index):
+                return None
+        finally:
+            self._asked.pop()
+        return found and Suspicion(signed.index, found.cause, found.keyid, found.owner)
+
+    def _reaffirmed(self, state: ActorState, index: int) -> bool:
+        return index in state.reaffirmed and self.of(state.reaffirmed[index]) is None
+
+    def _by_keys(self, state: ActorState, signed: Signed) -> Suspicion | None:
+        return _weigh(state, self.faults(state, signed.keys), signed)
+
+    def faults(self, state: ActorState, wanted: Iterable[str]) -> dict[str, Suspicion | None]:
+        """Why keys were not enrolled in good standing, and those with which an actor brought them in itself."""
+        needed: dict[str, KeyState] = {}
+        todo = list(wanted)
+        while todo:
+            keyid = todo.pop()
+            if keyid in state.keys and keyid not in needed:
+                held = needed[keyid] = state.keys[keyid]
+                if held.signed.actor == state.actor:
+                    todo.extend(held.signed.keys)
+        faults: dict[str, Suspicion | None] = {}
+        # In the order they came: a key brings in only later ones. There may be hundreds of them, so no recursion.
+        for keyid, held in sorted(needed.items(), key=lambda item: item[1].enrolled):
+            by = held.signed
+            if by.index == state.signed.index:
+                faults[keyid] = None  # its enrolment is asked about by itself
+            elif by.actor == state.actor:
+                fault = _weigh(state, faults, by)
+                faults[keyid] = None if fault is None or self._reaffirmed(state, by.index) else fault
+            else:
+                faults[keyid] = self.of(by)
+        return faults
+
+    def _by_roles(self, state: ActorState, signed: Signed) -> Suspicion | None:
+        kind = known_event_type(signed.type)
+        found: Suspicion | None = None
+        if kind is None or not kind.roles:
+            return None
+        for grant in state.grants:
+            if grant.role in kind.roles and signed.recorded_at < grant.until and grant.covers(signed):
+                if grant.signed.index == state.signed.index:
+                    return None
+                fault = self.of(grant.signed)
+                if fault is None:
+                    return None
+                found = found or fault
+        return found
 
 
 def _weigh(state: ActorState, faults: dict[str, Suspicion | None], signed: Signed) -> Suspicion | None:
@@ -101,22 +144,6 @@ def _weigh(state: ActorState, faults: dict[str, Suspicion | None], signed: Signe
         if fault is None:
             return None
         found = found or fault
-    return found
-
-
-def _by_roles(world: World, state: ActorState, signed: Signed) -> Suspicion | None:
-    kind = known_event_type(signed.type)
-    found: Suspicion | None = None
-    if kind is None or not kind.roles:
-        return None
-    for grant in state.grants:
-        if grant.role in kind.roles and signed.recorded_at < grant.until and grant.covers(signed):
-            if grant.signed.index == state.signed.index:
-                return None
-            fault = suspicion(world, grant.signed)
-            if fault is None:
-                return None
-            found = found or fault
     return found
 
 

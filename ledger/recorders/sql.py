@@ -278,7 +278,7 @@ class SqlRecorder(AuditSql, ProcessRecorder):
         return self._attestations("(size, number) > (?, ?) ORDER BY size, number", (*after, limit))
 
     def attestations_before(self, before: tuple[int, int], limit: int) -> list[Attestation]:
-        """What outsiders said about heads of less than (size, number), the largest first."""
+        """See `LogReader.attestations_before`."""
         return self._attestations("(size, number) < (?, ?) ORDER BY size DESC, number DESC", (*before, limit))
 
     def _attestations(self, tail: str, parameters: Fields) -> list[Attestation]:

@@ -43,7 +43,10 @@ COPIED = (
 
 _UNIT = "tests/unit"
 _LOG = ("tests/contract/test_verification.py", "tests/contract/test_tamper.py", "tests/contract/test_hostile.py")
-_RULES = ("tests/unit/test_judge.py", _UNIT, "tests/contract/test_hostile.py", "tests/contract/test_append.py")
+_RULES = (
+    *("tests/unit/test_judge.py", "tests/unit/test_keyring.py", _UNIT, "tests/contract/test_keyring.py"),
+    *("tests/contract/test_hostile.py", "tests/contract/test_append.py", "tests/cli/test_keyring.py"),
+)
 #: Modules and the tests that are asked, the quick ones first.
 MODULES: dict[str, tuple[str, ...]] = {
     "ledger/merkle.py": ("tests/unit/test_merkle.py", _UNIT, "tests/attacks/test_proofs.py"),
@@ -63,6 +66,10 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/domain/enrolment.py": _RULES,
     "ledger/domain/roles.py": _RULES,
     "ledger/domain/evolution.py": _RULES,
+    "ledger/domain/actors.py": _RULES,
+    "ledger/domain/keyring.py": _RULES,
+    "ledger/domain/suspicion.py": _RULES,
+    "ledger/domain/scopes.py": _RULES,
     "ledger/domain/decisions.py": _RULES,
 }
 #: Operators whose mutants mean the same: of type unions, of identity against equality with None and with small numbers.
@@ -122,10 +129,12 @@ def sample(module: str, count: int, chance: random.Random) -> list[Mutant]:
     source = (ROOT / module).read_text(encoding="utf-8")
     tree, operators = parso.parse(source), _operators()
     places: dict[tuple[tuple[int, int], tuple[int, int]], list[tuple[str, int]]] = {}
+    texts = [(node.start_pos, node.end_pos) for node in ast_nodes(tree) if node.type == "fstring"]
     for name, operator in operators.items():
         positions = [where for node in ast_nodes(tree) for where in operator.mutation_positions(node)]
         for occurrence, where in enumerate(positions):
-            places.setdefault(where, []).append((name, occurrence))
+            if not any(start <= where[0] < end for start, end in texts):  # what people read, not what holds
+                places.setdefault(where, []).append((name, occurrence))
     found = []
     lines = source.splitlines()
     worth = [where for where in sorted(places) if not lines[where[0][0] - 1].startswith("@")]

@@ -70,7 +70,7 @@ LISTS = {
     ("timeline", "incident:1"): "index,occurred_at,recorded_at,seconds_from_opening,seconds_since_last,lane,type,"
     "subject,actor,what,changed,compared_with,why_here,upstream,caused_by,marks,leaf_hash",
     ("actor", "list"): "actor,name,kind,person,roles,revoked,keys,private_key_here",
-    ("key", "list"): "keyid,actor,alg,enrolled,revoked,private_key_here",
+    ("key", "list"): "keyid,actor,alg,enrolled,revoked,private_key_here,ends",
     ("incident", "list"): "incident,status,severity,opened_at,title,index",
     ("projection", "status"): "projection,size,log_size,lag,current",
     ("projection", "rebuild"): "projection,equal",

@@ -27,7 +27,7 @@ def manned(any_shop: Shop) -> Shop:
 
 def keyid(actor: str) -> str:
     keys = run("key", "list", "-o", "json").good().json["keys"]
-    return next(str(key["keyid"]) for key in keys if key["actor"] == actor and key["revoked"] is None)
+    return next(str(key["keyid"]) for key in keys if key["actor"] == actor and key["ends"] is None)
 
 
 def late_event(shop: Shop, actor: str) -> bytes:
@@ -48,7 +48,7 @@ def test_a_key_is_rotated(manned: Shop):
     new = next(
         k["keyid"]
         for k in run("key", "list", "-o", "json").json["keys"]
-        if k["actor"] == "p-author" and not k["revoked"]
+        if k["actor"] == "p-author" and k["ends"] is None
     )
     assert new != old
     receipt = run("record", "run", "run:x", "--as", "p-author", "-o", "json").good().json
@@ -73,6 +73,8 @@ def test_a_stolen_key_and_what_rests_on_it(manned: Shop, tmp_path: Path):
     assert [item["index"] for item in verified["suspect"]] == [approval]
     assert verified["suspect_count"] == 1
     assert f"entry {approval} is suspect" in run("verify", "log", "--all").good().out
+    checks = run("verify", "event", approval, "-o", "json").good().json["checks"]
+    assert [check["ok"] for check in checks if check["check"] == "standing"] == [None]
     assert "is suspect: entry" in run("show", approval, "-o", "json").good().json["suspect"]
     assert "suspect    entry" in run("show", approval).good().out
     assert [i["index"] for i in run("log", "-o", "json").json if i["suspect"]] == [approval]
@@ -220,6 +222,15 @@ def test_who_answers_changes(manned: Shop):
     run("actor", "responsible", "ci", "p-deployer", "--reason", "moved").good()
     run("actor", "revoke", "p-deployer", "--reason", "left").good()
     assert "decisions of this actor are refused" in run("actor", "show", "ci").good().out
+    checks = {check["check"]: check for check in run("doctor", "-o", "json").json["checks"]}
+    assert checks["responsible persons"]["state"] == "warning"
+    assert "ci" in checks["responsible persons"]["message"]
+    assert checks["admins"]["state"] == "warning", "one is one too few"
+    run("actor", "enrol", "p-two", "--kind", "person", "--role", "admin", "--as", "root").good()
+    run("actor", "responsible", "ci", "p-author", "--reason", "again").good()
+    checks = {check["check"]: check for check in run("doctor", "-o", "json").json["checks"]}
+    assert checks["admins"]["state"] == "good"
+    assert "responsible persons" not in checks
 
 
 def test_a_void_entry_is_acknowledged(manned: Shop):

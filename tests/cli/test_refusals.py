@@ -438,10 +438,8 @@ def test_a_trust_file_of_another_ledger_ends_with_7(any_shop: Shop):
     Path("other").mkdir()
     run("init", "other", "--origin", "other.example", "--keys", "keys").good()
     shutil.copy("other/.muniment/trust.json", ".muniment/trust.json")
-    refused(any_shop, 7, *EVENT, words=("pins other.example",))
-    verified = run("verify", "log", "-o", "json")
-    assert verified.code == 1
-    assert {finding["fault"] for finding in verified.json["findings"]} >= {"anchor"}
+    for command in (EVENT, ("verify", "log"), ("log",)):
+        refused(any_shop, 7, *command, words=("pins other.example",))
 
 
 def head_file(home: Path) -> Path:
@@ -565,6 +563,10 @@ def cut_tail(shop: Shop, size: int) -> None:
             store.run(f"DELETE FROM ${table} WHERE position > ?", (size,))
         store.run("DELETE FROM $checkpoint WHERE size > ?", (size,))
         from tests.contract.support import peaks
+        from tests.unit.reference_merkle import mth
+
+        ((signed,),) = store.run("SELECT max(size) FROM $checkpoint")
+        store.run("UPDATE $signed_head SET size = ?, root = ?", (signed, mth(leaves[:signed])))
 
         store.run(
             "UPDATE $head SET size = ?, last_leaf = ?, peaks = ?, recorded_at = ?, authority = 1",

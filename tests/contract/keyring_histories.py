@@ -92,7 +92,7 @@ class KeyringHistory(History):
         return self._admin().emit("actor.responsible_changed", f"actor:{service}", body)
 
     def do_offboard(self) -> Receipt:
-        if self.chance.random() < 0.8:
+        if self.chance.random() < 0.3:
             return self.do_signal()
         body = {"successor": self.chance.choice((None, "p-second", "p-author")), "reason": "left"}
         return self._admin().emit("actor.offboarded", f"actor:{self._actor()}", body)

@@ -76,7 +76,7 @@ def test_every_byte_arrives_and_only_the_target_goes_on(pair: tuple[str, str]):
         cast["trainer"].emit("external.observed", f"external:n{number}", system="s", content={"n": number})
     cast.recorder.insert_tracking(Tracking("upstream", 7))
     for number in range(600):  # more than a page here too
-        cast.recorder.add_attestation(2 + 10 * (number % 2), "cosignature", "w", b"%d" % number)
+        cast.recorder.add_attestation(2 + 10 * (number % 2), "published", "w", b"%d" % number)
     proof = cast.admin.prove_inclusion(5)
     moving = copy_of(cast, target)
     before = everything(source)

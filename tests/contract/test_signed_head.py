@@ -160,14 +160,14 @@ def test_what_outsiders_said_is_kept_once_and_in_order(quick_url: str):
     add = cast.recorder.add_attestation
     body = bytes(range(256))
     assert add(last.size, "rfc3161", "TSA – 1", body)
-    assert add(2, "cosignature", "w", b"x")
-    assert add(2, "cosignature", "w", b"y"), "a witness may say it again later"
-    assert not add(2, "cosignature", "w", b"x")
+    assert add(2, "published", "w", b"x")
+    assert add(2, "published", "w", b"y"), "a witness may say it again later"
+    assert not add(2, "published", "w", b"x")
     assert not add(last.size, "rfc3161", "TSA – 1", body)
     found = said(cast.recorder)
     assert [(a.number, a.size, a.kind, a.issuer, a.body) for a in found] == [
-        (2, 2, "cosignature", "w", b"x"),
-        (3, 2, "cosignature", "w", b"y"),
+        (2, 2, "published", "w", b"x"),
+        (3, 2, "published", "w", b"y"),
         (1, last.size, "rfc3161", "TSA – 1", body),
     ]
     assert all(a.recorded_at >= cast.recorder.head().recorded_at for a in found)
@@ -181,14 +181,14 @@ def test_what_outsiders_said_is_kept_once_and_in_order(quick_url: str):
 @pytest.mark.parametrize(
     ("size", "kind", "issuer", "body"),
     [
-        (3, "cosignature", "w", b"x"),
-        (0, "cosignature", "w", b"x"),
-        (2**40, "cosignature", "w", b"x"),
+        (3, "published", "w", b"x"),
+        (0, "published", "w", b"x"),
+        (2**40, "published", "w", b"x"),
         (2, "opinion", "w", b"x"),
         (2, "cosignature", "", b"x"),
-        (2, "cosignature", "w" * 4097, b"x"),
-        (2, "cosignature", "w", b""),
-        (2, "cosignature", "w", bytes(65_537)),
+        (2, "published", "w" * 4097, b"x"),
+        (2, "published", "w", b""),
+        (2, "published", "w", bytes(65_537)),
     ],
 )
 def test_what_is_about_no_signed_head_or_out_of_bounds_is_not_kept(
@@ -212,8 +212,8 @@ def test_many_say_the_same_at_once_and_it_is_kept_once(quick_url: str):
     def attempt(number: int) -> None:
         recorder = open_recorder(quick_url)
         barrier.wait()
-        kept.append(recorder.add_attestation(2, "cosignature", "w", b"the same"))
-        recorder.add_attestation(2, "cosignature", "w", b"own %d" % number)
+        kept.append(recorder.add_attestation(2, "published", "w", b"the same"))
+        recorder.add_attestation(2, "published", "w", b"own %d" % number)
 
     threads = [threading.Thread(target=attempt, args=(n,)) for n in range(4)]
     for thread in threads:
@@ -230,14 +230,14 @@ def test_a_sealed_store_keeps_nothing_more(quick_url: str, new_store: NewStore):
     cast = signed(quick_url)
     LedgerCopy(cast.admin, new_store("sqlite"), Outside(cast.new.trust)).run([cast.new.checkpoint])
     with pytest.raises(ConfigurationError, match="has moved to"):
-        cast.recorder.add_attestation(2, "cosignature", "w", b"x")
+        cast.recorder.add_attestation(2, "published", "w", b"x")
 
 
 def test_where_functions_are_forbidden_the_same_is_kept(postgres_url: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(PostgresRecorder, "has_functions", False)
     cast = signed(postgres_url)
-    assert cast.recorder.add_attestation(2, "cosignature", "w", b"x")
-    assert not cast.recorder.add_attestation(2, "cosignature", "w", b"x")
+    assert cast.recorder.add_attestation(2, "published", "w", b"x")
+    assert not cast.recorder.add_attestation(2, "published", "w", b"x")
     assert [a.body for a in said(cast.recorder)] == [b"x"]
     assert faults(cast) == []
 
@@ -249,7 +249,7 @@ def test_a_writer_stores_what_outsiders_said_and_a_reader_reads_it(postgres_dsn:
     cast = signed(postgres_url)
     with role_with(cast.recorder, postgres_dsn, "writer") as options:
         writer = open_recorder(postgres_url + options)
-        assert writer.add_attestation(2, "cosignature", "w", b"x")
+        assert writer.add_attestation(2, "published", "w", b"x")
         for statement in (
             "INSERT INTO $attestation VALUES (9, 2, 'cosignature', 'w', 'x', 0)",
             "UPDATE $signed_head SET size = size + 1",
@@ -261,7 +261,7 @@ def test_a_writer_stores_what_outsiders_said_and_a_reader_reads_it(postgres_dsn:
         reader = open_recorder(postgres_url + options)
         assert [a.body for a in said(reader)] == [b"x"]
         assert reader.signed_head() == cast.recorder.signed_head()
-        denied(reader, "SELECT $add_attestation(2, 'cosignature', 'w', 'y')")
+        denied(reader, "SELECT $add_attestation(2, 'published', 'w', 'y')")
         reader.close()
 
 
@@ -285,11 +285,11 @@ def test_roles_keep_their_access_when_a_store_is_migrated(postgres_dsn: str, new
         with Ledger(recorder, actor="p-author", signers=[key], checkpoint_signer=cast.new.checkpoint) as ledger:
             ledger.emit("incident.opened", "incident:9", title="z")
             ledger.checkpoint()
-            assert recorder.add_attestation(2, "cosignature", "w", b"x")
+            assert recorder.add_attestation(2, "published", "w", b"x")
         reader = open_recorder(old + reading)
         assert verify_log(reader, cast.new.trust).ok
         assert [a.body for a in said(reader)] == [b"x"]
-        denied(reader, "SELECT $add_attestation(2, 'cosignature', 'w', 'y')")
+        denied(reader, "SELECT $add_attestation(2, 'published', 'w', 'y')")
         reader.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import subprocess
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -266,3 +267,28 @@ def test_go_and_we_refuse_the_same_spoiled_proof_files(verifier, log, tmp_path):
     paths[0].write_bytes(data)
     paths[1].write_bytes(log.entries[4])
     assert_refused(verifier, "proof", *paths)
+
+
+def test_go_sees_a_fork_in_a_file_of_evidence_and_nothing_where_there_is_none(verifier, tmp_path):
+    from ledger.evidence import format_evidence
+    from tests.unit.test_evidence import ENTRIES, KEY, VKEY, forked, note
+
+    assert VKEY.public == KEY.public.raw
+    path, vkey = tmp_path / "evidence", format_vkey(VKEY)
+    for known, shown in ((7, 20), (8, 16), (9, 9), (6, 23), (16, 17)):
+        path.write_bytes(format_evidence(forked(known, shown)))
+        assert accepted(verifier, "evidence", path, vkey) == {"known": known, "shown": shown}
+    stranger = VerifierKey(VKEY.name, TYPE_ED25519, WITNESS.public.raw)
+    assert_refused(verifier, "evidence", path, format_vkey(stranger))
+    good = forked(7, 20)
+    for bad in (
+        forked(7, 20, ENTRIES),
+        replace(good, before=bytes(32)),
+        replace(good, proof=good.proof[:-1]),
+        replace(good, proof=(*good.proof, bytes(32))),
+        replace(good, known=note(ENTRIES, 8)),
+        replace(good, before=None, proof=(), proof_size=0),
+        replace(good, shown=replace(good.shown, note=None)),
+    ):
+        path.write_bytes(format_evidence(bad))
+        assert_refused(verifier, "evidence", path, vkey)

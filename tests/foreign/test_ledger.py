@@ -16,10 +16,13 @@ from securesystemslib.exceptions import VerificationError as ForeignVerification
 from securesystemslib.signer import Key, SSlibKey  # type: ignore[attr-defined]
 
 from cli.sample import fill_sample
+from ledger.addcheckpoint import AddCheckpoint, format_add_checkpoint
 from ledger.application import Ledger
+from ledger.checkpoint import format_vkey
 from ledger.envelope import Envelope, format_envelope, parse_signatures
 from ledger.home import Home, create_home
 from ledger.publish import export_tiles
+from witness.service import create_witness
 
 
 @pytest.fixture
@@ -70,6 +73,34 @@ def test_go_checks_the_exported_log_and_its_proofs(home: Home, tmp_path: Path, v
     (tmp_path / "entry").write_bytes(proofs[1][1])
     refused = run(verifier, *command)
     assert refused.returncode != 0, "the proof of one entry must not prove another"
+
+
+def test_go_checks_the_cosignatures_that_heads_and_proofs_carry(home: Home, tmp_path: Path, verifier: Path):
+    """From our witness to our log to their library, in the form each of them has."""
+    folder, witness = tmp_path / "published", create_witness(tmp_path / "w", "witness.example/w1")
+    other = create_witness(tmp_path / "other", "witness.example/w2")
+    with home.open_signer() as ledger:
+        witness.add_log(ledger.vkey)
+        ledger.checkpoint()
+        last = ledger.recorder.last_checkpoint()
+        assert last is not None
+        body = format_add_checkpoint(AddCheckpoint(0, (), last.note))
+        line = witness.add_checkpoint(body).body[:-1]
+        ledger.recorder.add_attestation(last.size, "cosignature", format_vkey(witness.vkey), line)
+        export_tiles(ledger, folder)
+        (tmp_path / "proof").write_bytes(ledger.prove_inclusion(255))
+        (tmp_path / "entry").write_bytes(ledger.entry_bytes(255))
+    (folder / "witness.vkey").write_bytes((tmp_path / "w" / "witness.vkey").read_bytes())
+    result = run(verifier, "tree", folder)
+    assert " signatures=2 " in result.stdout, result.stderr
+    command = ("proof", tmp_path / "proof", tmp_path / "entry", folder / "log.vkey")
+    assert run(verifier, *command, tmp_path / "w" / "witness.vkey").returncode == 0
+    assert run(verifier, *command, tmp_path / "other" / "witness.vkey").returncode != 0, "who did not cosign"
+    good = (tmp_path / "proof").read_bytes()
+    (tmp_path / "proof").write_bytes(good[:-8] + b"AAAA" + good[-4:])
+    assert run(verifier, *command, tmp_path / "w" / "witness.vkey").returncode != 0
+    for made in (witness, other):
+        made.close()
 
 
 def test_securesystemslib_verifies_every_envelope_under_the_keys_the_log_enrolled(home: Home):

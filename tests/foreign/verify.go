@@ -2,11 +2,13 @@
 //
 //	verify tree DIR                    DIR holds checkpoint, log.vkey, tile/... as C2SP tlog-tiles lays them out,
 //	                                   and perhaps witness.vkey
-//	verify proof PROOF ENTRY VKEY      files: a .tlog-proof, the entry's bytes, the log's verifier key
+//	verify proof PROOF ENTRY VKEY...   files: a .tlog-proof, the entry's bytes, the log's verifier key and those of
+//	                                   witnesses, who must have cosigned
 //	verify consistency OLD ROOT NEW ROOT [HASH...]      roots and hashes in base64
 //	verify claims                      reads claims from standard input, a line each, and answers 1 (holds) or 0 for each:
 //	                                   inclusion LEAF INDEX SIZE ROOT [HASH...], consistency OLD ROOT NEW ROOT [HASH...];
 //	                                   "-" is a hash of no bytes
+//	verify evidence FILE VKEY...       a file of evidence, and the log's verifier keys as text
 //
 // It prints one line and exits 0 when everything holds, 1 when something does not.
 //
@@ -20,6 +22,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -300,7 +303,7 @@ func parseHashes(lines []string) ([]tlog.Hash, error) {
 	return result, nil
 }
 
-func checkProof(proofPath, entryPath, vkeyPath string) error {
+func checkProof(proofPath, entryPath, vkeyPath string, witnessPaths ...string) error {
 	data, err := os.ReadFile(proofPath)
 	if err != nil {
 		return err
@@ -316,6 +319,18 @@ func checkProof(proofPath, entryPath, vkeyPath string) error {
 	log, err := note.NewVerifier(vkey)
 	if err != nil {
 		return err
+	}
+	var others []note.Verifier
+	for _, path := range witnessPaths {
+		vkey, err := readText(path)
+		if err != nil {
+			return err
+		}
+		other, err := newWitness(vkey)
+		if err != nil {
+			return err
+		}
+		others = append(others, other)
 	}
 	head, checkpoint, found := bytes.Cut(data, []byte("\n\n"))
 	lines := strings.Split(string(head), "\n")
@@ -337,7 +352,7 @@ func checkProof(proofPath, entryPath, vkeyPath string) error {
 	if err != nil {
 		return err
 	}
-	tree, err := openCheckpoint(checkpoint, log)
+	tree, err := openCheckpoint(checkpoint, log, others...)
 	if err != nil {
 		return err
 	}
@@ -401,20 +416,101 @@ func checkClaims() error {
 	return output.Flush()
 }
 
+// head opens a signed note under trusted keys and reads its three lines.
+func head(text string, keys note.Verifiers) (int64, tlog.Hash, error) {
+	opened, err := note.Open([]byte(text), keys)
+	if err != nil {
+		return 0, tlog.Hash{}, err
+	}
+	lines := strings.Split(opened.Text, "\n")
+	if len(lines) != 4 {
+		return 0, tlog.Hash{}, errors.New("not a checkpoint")
+	}
+	size, err := strconv.ParseInt(lines[1], 10, 64)
+	if err != nil {
+		return 0, tlog.Hash{}, err
+	}
+	root, err := tlog.ParseHash(lines[2])
+	return size, root, err
+}
+
+// checkEvidence says whether a file of evidence proves by itself that keys of the log signed two histories.
+func checkEvidence(path string, vkeys []string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var found struct {
+		Known, Shown struct{ Note string }
+		Proof        *struct {
+			Root, Size string
+			Hashes     []string
+		}
+	}
+	if err := json.Unmarshal(data, &found); err != nil {
+		return err
+	}
+	var keys []note.Verifier
+	for _, vkey := range vkeys {
+		key, err := note.NewVerifier(vkey)
+		if err != nil {
+			return err
+		}
+		keys = append(keys, key)
+	}
+	known, knownRoot, err := head(found.Known.Note, note.VerifierList(keys...))
+	if err != nil {
+		return fmt.Errorf("known head: %w", err)
+	}
+	shown, shownRoot, err := head(found.Shown.Note, note.VerifierList(keys...))
+	if err != nil {
+		return fmt.Errorf("shown head: %w", err)
+	}
+	if known == shown && knownRoot != shownRoot {
+		fmt.Printf("ok known=%d shown=%d\n", known, shown)
+		return nil
+	}
+	if found.Proof == nil || found.Proof.Size != strconv.FormatInt(shown, 10) {
+		return errors.New("no proof that leads to the shown head")
+	}
+	before, err := tlog.ParseHash(found.Proof.Root)
+	if err != nil {
+		return err
+	}
+	var proof tlog.TreeProof
+	for _, text := range found.Proof.Hashes {
+		hash, err := tlog.ParseHash(text)
+		if err != nil {
+			return err
+		}
+		proof = append(proof, hash)
+	}
+	if err := tlog.CheckTree(proof, shown, shownRoot, known, before); err != nil {
+		return err
+	}
+	if before == knownRoot {
+		return errors.New("the shown tree begins with the known one")
+	}
+	fmt.Printf("ok known=%d shown=%d\n", known, shown)
+	return nil
+}
+
 func main() {
-	err := errors.New("usage: verify tree DIR | proof PROOF ENTRY VKEY | consistency OLD ROOT NEW ROOT [HASH...] | claims")
+	err := errors.New("usage: verify tree DIR | proof PROOF ENTRY VKEY... | consistency OLD ROOT NEW ROOT [HASH...] | claims | evidence FILE VKEY...")
 	arguments := os.Args[1:]
 	switch {
 	case len(arguments) == 2 && arguments[0] == "tree":
 		err = checkTree(files(arguments[1]))
-	case len(arguments) == 4 && arguments[0] == "proof":
-		err = checkProof(arguments[1], arguments[2], arguments[3])
+	case len(arguments) >= 4 && arguments[0] == "proof":
+		err = checkProof(arguments[1], arguments[2], arguments[3], arguments[4:]...)
 	case len(arguments) >= 5 && arguments[0] == "consistency":
 		if err = checkClaim(arguments); err == nil {
 			fmt.Printf("ok old=%s new=%s\n", arguments[1], arguments[3])
 		}
 	case len(arguments) == 1 && arguments[0] == "claims":
 		err = checkClaims()
+	case len(arguments) >= 3 && arguments[0] == "evidence":
+		err = checkEvidence(arguments[1], arguments[2:])
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "BAD", err)

@@ -85,6 +85,9 @@ class MemoryLog:
     def attestations(self, after: tuple[int, int], limit: int) -> list[Attestation]:
         return []
 
+    def attestations_before(self, before: tuple[int, int], limit: int) -> list[Attestation]:
+        return []
+
     def successor(self) -> tuple[str, bytes] | None:
         return None
 

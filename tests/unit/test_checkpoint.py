@@ -110,6 +110,12 @@ def test_every_verifier_key_comes_back(kind, name, raw):
     assert text.split("+")[1] == key.key_hash.hex()
 
 
+@pytest.mark.parametrize("name", ["", "two words", "a+b", "a\nb", "a\tb"])
+def test_a_verifier_key_needs_a_name_that_a_note_can_carry(name):
+    with pytest.raises(InputError):
+        VerifierKey(name, TYPE_ED25519, LOG.public.raw)
+
+
 B64 = base64.b64encode(HEAD.root).decode()
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from ledger.checkpoint import TYPE_ED25519, VerifierKey, format_vkey
 from ledger.creation import DEFAULT_RULES
 from ledger.domain import (
     ActorState,
@@ -44,7 +45,9 @@ from tests.unit.memory_log import View
 
 LEDGERID = "ab" * 16
 ROOTS = [Ed25519Signer.from_seed(bytes([n]) * 32) for n in (1, 2, 3)]
-VKEY = "ledger.example/unit+c30f5c9c+AQ=="
+VKEY = format_vkey(
+    VerifierKey("ledger.example/unit", TYPE_ED25519, Ed25519Signer.from_seed(b"checkpoint".ljust(32)).public.raw)
+)
 NOW = 1_700_000_000_000_000
 MODEL, DIGEST = "model:m@1", "sha256:" + "ab" * 32
 OTHER = "sha256:" + "cd" * 32

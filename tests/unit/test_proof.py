@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.checkpoint import TYPE_ED25519, Checkpoint, VerifierKey, parse_vkey, sign_checkpoint
+from ledger.checkpoint import MAX_NOTE, TYPE_ED25519, Checkpoint, VerifierKey, parse_vkey, sign_checkpoint
 from ledger.errors import AuthenticationError, InputError, VerificationError
 from ledger.keys import Ed25519Signer
 from ledger.merkle import MAX_TREE_SIZE, leaf_hash, prove_inclusion, root_hash
@@ -164,3 +164,5 @@ def test_limits():
             format_proof(dataclasses.replace(largest, **change))
     with pytest.raises(InputError, match="at most"):
         parse_proof(bytes(MAX_PROOF + 1))
+    longest_note = NOTE + b"x" * (MAX_NOTE - len(NOTE))
+    assert len(data) - len(NOTE) + len(longest_note) <= MAX_PROOF <= len(data) - len(NOTE) + len(longest_note) + 100

@@ -35,7 +35,7 @@ def test_no_module_makes_up_a_fault_of_its_own():
     for path in [*(ROOT / "ledger").rglob("*.py"), *(ROOT / "cli").rglob("*.py"), *(ROOT / "witness").rglob("*.py")]:
         if path.name != "standalone.py":
             text = path.read_text(encoding="utf-8")
-            found |= set(re.findall(r"fault=\"([^\"]*)\"", text))
-            found |= set(re.findall(r"Finding\(\s*\"([^\"]*)\"", text))
+            found |= set(re.findall(r"\bfault=\"([^\"]*)\"", text))
+            found |= set(re.findall(r"\b(?:check|self|done)\.add\(\"([a-z]+)\", (?:index|None|size|head|\d)", text))
     assert len(found) > 8
     assert found <= set(Fault)

@@ -372,6 +372,39 @@ def check_successor(vectors):
     return 1
 
 
+def consistency(old, leaves, whole=True):
+    """RFC 6962 2.1.2, SUBPROOF, literally."""
+    if old == len(leaves):
+        return [] if whole else [mth(leaves)]
+    split = 1
+    while split * 2 < len(leaves):
+        split *= 2
+    if old <= split:
+        return [*consistency(old, leaves[:split], whole), mth(leaves[split:])]
+    return [*consistency(old - split, leaves[split:], whole=False), mth(leaves[:split])]
+
+
+def check_witness(vectors):
+    """A request to a witness, its answers, the row a store keeps, and a policy."""
+    notes = {case["size"]: case for case in load("checkpoint.json")["checkpoints"]}
+    old, known = vectors["old"], notes[7]
+    origin = load("checkpoint.json")["origin"]
+    proof = [b64(item) for item in consistency(old, plain_leaves()[:7])]
+    same("request", "\n".join([f"old {old}", *proof, "", known["note"]]), vectors["request"])
+    same("answer", known["cosigned_note"], known["note"] + vectors["answer"])
+    same("conflict", f"{old}\n", vectors["conflict"])
+    same("monitoring", sha256(origin.encode()).hex() + "/checkpoint", vectors["monitoring"])
+    same("issuer", load("checkpoint.json")["witness_vkey"], vectors["issuer"])
+    same("body", vectors["answer"], vectors["body"] + "\n")
+    words = [line.split() for line in vectors["policy"].splitlines() if not line.startswith("#")]
+    (group,) = [rest for kind, *rest in words if kind == "group"]
+    same("quorum", [rest for kind, *rest in words if kind == "quorum"], [[group[0]]])
+    same("witnesses", [rest[0] for kind, *rest in words if kind == "witness"], group[2:])
+    for case in vectors["quorum"]:
+        same("met", len(set(group[2:]) & set(case["cosigned"])) >= int(group[1]), case["met"])
+    return len(vectors["quorum"]) + 6
+
+
 CHECKS = {
     "strictjson.json": check_strictjson,
     "names.json": check_names,
@@ -383,6 +416,7 @@ CHECKS = {
     "checkpoint.json": check_checkpoint,
     "proof.json": check_proof,
     "successor.json": check_successor,
+    "witness.json": check_witness,
 }
 
 

@@ -1,0 +1,75 @@
+"""Reading a file that a verification rests on: it must be a plain file that nobody else can write.
+
+"Not there" is the only answer that counts as nothing known yet. Whatever else is wrong, a link, a folder, a pipe,
+another owner, a file that others may write, is damage: who can put a file there could also make it point elsewhere.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from ledger.errors import TrustStateError
+
+__all__ = ["MAX_STATE_FILE", "read_state_file"]
+
+#: Bytes of the largest file read; a signed note has at most 65,536.
+MAX_STATE_FILE = 1_048_576
+
+
+def _owners() -> set[int]:
+    """Whose files may be believed: ours, root's, and those of the user behind a sudo."""
+    owners = {os.geteuid(), 0}
+    behind = os.environ.get("SUDO_UID", "")
+    if os.geteuid() == 0 and behind.isascii() and behind.isdecimal():
+        owners.add(int(behind))
+    return owners
+
+
+def _check(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise TrustStateError(f"{path} cannot be read: it is no plain file", hint="Put the file itself there.")
+    if found.st_uid not in _owners():
+        raise TrustStateError(
+            f"{path} belongs to another user (uid {found.st_uid}), who decides what is in it",
+            hint="Copy it from somewhere you trust into a file of your own.",
+        )
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise TrustStateError(
+            f"{path} can be written by others (mode {mode:04o}), so what is in it rests on them",
+            hint=f"Compare it with a copy you trust, then: chmod go-w {path}",
+        )
+    if found.st_size > MAX_STATE_FILE:
+        raise TrustStateError(f"{path} has {found.st_size} bytes; such a file has at most {MAX_STATE_FILE}")
+
+
+def read_state_file(path: Path) -> bytes | None:
+    """Read a file of the local trust state.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its bytes, or None when there is none.
+
+    Raises:
+        TrustStateError: there is something else, somebody else's, or something others can write.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        why = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
+        raise TrustStateError(f"{path} cannot be read: {why}", hint="Put the file itself there.") from error
+    try:
+        _check(path, os.fstat(descriptor))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(MAX_STATE_FILE + 1)
+    except OSError as error:
+        raise TrustStateError(f"{path} cannot be read: {error.strerror}") from error
+    finally:
+        os.close(descriptor)

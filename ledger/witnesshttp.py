@@ -1,0 +1,122 @@
+"""Talking to a witness over HTTP: one small answer, in a time that the other side cannot stretch.
+
+On the standard library's client.
+Redirects are not followed, proxies of the environment are not used, and nothing is sent but the signed head and its
+proof, which are public.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from ledger.errors import ConfigurationError, StorageError
+
+__all__ = ["MAX_REPLY", "Reply", "check_url", "exchange"]
+
+#: Bytes of an answer that are read at most: 16 signature lines, or a checkpoint.
+MAX_REPLY = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer.
+
+    Attributes:
+        status: of HTTP.
+        kind: content type without its parameters, lower case.
+        body: at most `MAX_REPLY` bytes.
+    """
+
+    status: int
+    kind: str
+    body: bytes
+
+
+def check_url(url: str) -> str:
+    """Check the URL prefix of a witness.
+
+    Returns:
+        The same without slashes at the end.
+
+    Raises:
+        ConfigurationError: it is not an http or https URL with a host and nothing but a path.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    bare = not (parts.query or parts.fragment or parts.username or parts.password)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not bare or port == 0 or not url.isascii():
+        raise ConfigurationError(f"{url[:200]!r} is not the http or https URL of a witness")
+    return url.rstrip("/")
+
+
+def _connect(url: str, seconds: float) -> http.client.HTTPConnection:
+    parts = urlsplit(url)
+    host = str(parts.hostname)
+    if parts.scheme == "http":
+        return http.client.HTTPConnection(host, parts.port, timeout=seconds)
+    return http.client.HTTPSConnection(host, parts.port, timeout=seconds, context=ssl.create_default_context())
+
+
+def exchange(method: str, url: str, body: bytes | None = None, *, seconds: float = 10.0) -> Reply:
+    """Send one request and read its answer.
+
+    Args:
+        method: GET or POST.
+        url: checked by `check_url`, with a path added.
+        body: of a POST.
+        seconds: for everything together.
+
+    Raises:
+        StorageError: no answer came in that time, or one that is none, or one that is too large.
+    """
+    connection = _connect(url, seconds)
+    late = threading.Event()
+
+    opened: list[socket.socket] = []
+
+    def cut() -> None:
+        # The timeout of a socket begins anew with every byte; this one does not.
+        late.set()
+        for sock in opened:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    watch = threading.Timer(seconds, cut)
+    watch.daemon = True
+    watch.start()
+    try:
+        connection.connect()
+        opened.append(connection.sock)  # the connection forgets it while it reads the answer
+        connection.request(method, urlsplit(url).path, body, {"Connection": "close"})
+        answer = connection.getresponse()
+        data = answer.read(MAX_REPLY + 1)
+        status, kind = answer.status, answer.headers.get("Content-Type", "")
+        left = answer.length  # None where the end of the connection is the end of the answer
+    except (OSError, http.client.HTTPException) as error:
+        words = f"no answer in {seconds:g} s" if late.is_set() or isinstance(error, TimeoutError) else _words(error)
+        raise StorageError(words) from error
+    finally:
+        watch.cancel()
+        connection.close()
+    if late.is_set():  # what was read may be cut
+        raise StorageError(f"no answer in {seconds:g} s")
+    if len(data) > MAX_REPLY:
+        raise StorageError(f"an answer of more than {MAX_REPLY} bytes")
+    if left:
+        raise StorageError("an answer that was cut off")
+    return Reply(status, kind.partition(";")[0].strip().lower(), data)
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, http.client.HTTPException):
+        return f"no HTTP answer ({type(error).__name__})"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

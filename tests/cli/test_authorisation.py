@@ -1,0 +1,145 @@
+"""Every role and every command that writes: no wrong cell (`tests/unit/authorisation.py` is the table)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ledger.emission import build_payload
+from ledger.envelope import format_envelope, sign_payload
+from ledger.recorders import open_recorder
+from ledger.recorders.append import Unit
+from tests.cli.support import Shop, digest, run
+from tests.contract.support import filler
+from tests.unit.authorisation import COMMANDS, ROLES, allowed
+
+MODEL = "model:tx@1"
+
+
+class Cells:
+    """A ledger in which each command of the table is legal for whoever has the role; `command` makes one cell's words.
+
+    Args:
+        shop: a new ledger.
+    """
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+        self.count = 0
+        for role in ROLES:
+            if role not in ("admin", "root"):
+                shop.enrol(f"only-{role}", role)
+        run("actor", "enrol", "only-admin", "--kind", "person", "--role", "admin", "--as", "root").good()
+        shop.enrol("p-author", "owner", "emitter")
+        shop.enrol("p-next", "owner")
+        shop.version(signer="p-author")
+        self.late = shop.folder / "late.json"
+        self._make_late("gone")
+        self.target = self.service()
+        self.suspect = self.stolen()
+
+    def _make_late(self, name: str) -> None:
+        self.shop.enrol(name, "emitter")
+        with self.shop.home.open_reader() as ledger:
+            key = self.shop.home.keystore(ledger.ledgerid).load(name)
+            encoded, _ = build_payload(
+                ledgerid=ledger.ledgerid, actor=name, type="run.completed", subject="run:night", data={},
+                emitter="00000000-0000-4000-8000-0000000000aa", sequence=1,
+            )  # fmt: skip
+        self.late.write_bytes(format_envelope(sign_payload(encoded, [key])))
+        run("actor", "revoke", name, "--reason", "x").good()
+
+    def name(self, what: str) -> str:
+        self.count += 1
+        return f"{what}-{self.count}"
+
+    def service(self) -> str:
+        """A service that can be acted upon."""
+        name = self.name("target")
+        run("actor", "enrol", name, "--kind", "service", "--role", "emitter", "--responsible", "p-author").good()
+        return name
+
+    def key_of(self, actor: str) -> str:
+        keys = run("key", "list", "-o", "json").json["keys"]
+        return next(str(key["keyid"]) for key in keys if key["actor"] == actor)
+
+    def stolen(self) -> int:
+        """Index of a suspect entry."""
+        name = self.service()
+        index = int(run("record", "run", "run:s", "--as", name, "-o", "json").good().json["index"])
+        run("key", "compromised", self.key_of(name), "--since", index, "--reason", "x").good()
+        return index
+
+    def requested(self) -> None:
+        run("request", MODEL, "--env", "prod", "--as", "p-author").good()
+
+    def void(self) -> int:
+        """Index of a new void entry."""
+        self.count += 1
+        recorder = open_recorder(self.shop.url)
+        (outcome,) = recorder.append([Unit(tuple(filler(1, self.count)))])
+        recorder.close()
+        assert isinstance(outcome, list)
+        return outcome[0].index
+
+    def command(self, command: str, *, good: bool) -> tuple[Any, ...]:
+        """The words of a command, about something new where it will succeed."""
+        name, why = self.name("x"), ("--reason", "x")
+        target = self.service() if good and command.split(maxsplit=1)[0] in ("actor", "key") else self.target
+        deployed = ("--model", MODEL)
+        words: dict[str, Callable[[], tuple[Any, ...]]] = {
+            "actor enrol": lambda: (name, "--kind", "person", "--role", "owner"),
+            "actor grant": lambda: (target, "owner"),
+            "actor offboard": lambda: (target, *why),
+            "actor responsible": lambda: (target, "p-next", *why),
+            "actor revoke": lambda: (target, *why),
+            "actor ungrant": lambda: (target, "emitter", *why),
+            "admin acknowledge": lambda: (self.void(), *why),
+            "approve": lambda: (MODEL, "--rationale", "x"),
+            "authorise": lambda: ("deployment:dev/tx", *deployed),
+            "emit": lambda: ("run.completed", f"run:{name}"),
+            "entry reaffirm": lambda: (self.stolen() if good else self.suspect, *why),
+            "incident action": lambda: ("incident:1", "--title", "x"),
+            "incident cause": lambda: ("incident:1", "--category", "data", "--statement", "x"),
+            "incident close": lambda: ("incident:1", "--summary", "x"),
+            "incident mitigate": lambda: ("incident:1",),
+            "incident note": lambda: ("incident:1", "x"),
+            "incident open": lambda: (f"incident:{name}", "--title", "x"),
+            "key compromised": lambda: (self.key_of(target), "--since", 0, *why),
+            "key enrol": lambda: (target,),
+            "key revoke": lambda: (self.key_of(target), *why),
+            "key rotate": lambda: (target,),
+            "record dataset": lambda: (f"dataset:{name}@1", "--digest", digest(name)),
+            "record deployment": lambda: ("deployment:dev/tx", *deployed),
+            "record evaluation": lambda: (MODEL, "--metric", "auc=0.9", "--verdict", "pass"),
+            "record late": lambda: (self.late, *why),
+            "record rollback": lambda: ("deployment:dev/tx", *deployed),
+            "record run": lambda: (f"run:{name}",),
+            "record signal": lambda: ("monitor:m", "--metric", "psi", "--value", 0.5),
+            "record version": lambda: (f"model:{name}@1", "--digest", digest(name), "--tier", "low"),
+            "reject": lambda: (MODEL, "--rationale", "x"),
+            "request": lambda: (MODEL, "--env", "prod"),
+            "rollback": lambda: (f"deployment:dev/{name}", "--to", MODEL),
+        }
+        if command in ("approve", "reject"):
+            self.requested()
+        return (*command.split(), *words[command]())
+
+
+def test_every_cell(shop: Shop):
+    """A denied command ends with 4 and leaves the log as it was; an allowed one is recorded and verifies."""
+    cells = Cells(shop)
+    wrong = []
+    for command, row in COMMANDS.items():
+        for column in ROLES:
+            good = allowed(row, column)
+            words = cells.command(command, good=good)
+            before = shop.size()
+            actor = "root" if column == "root" else f"only-{column}"
+            done = run(*words, "--as", actor)
+            grown = shop.size() > before
+            if (done.code, grown) != ((0, True) if good else (4, False)):
+                wrong.append((command, column, done.code, grown, done.err.strip()))
+    assert wrong == []
+    verified = run("verify", "log", "-o", "json")
+    assert all("is void" in item["message"] for item in verified.json["findings"])

@@ -1,0 +1,234 @@
+"""What witnesses vouch for, against somebody who has the store and the checkpoint key and not the witnesses' keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from ledger.application import Ledger
+from ledger.checkpoint import (
+    TYPE_COSIGNATURE,
+    Checkpoint,
+    VerifierKey,
+    cosign_checkpoint,
+    format_checkpoint,
+    format_vkey,
+    parse_note,
+    verify_cosignature,
+)
+from ledger.checkpoints import cosignatures_of
+from ledger.cosignature import format_cosignature
+from ledger.findings import LogVerification
+from ledger.keys import Ed25519Signer
+from ledger.proof import parse_proof
+from ledger.recorders.sql import SqlRecorder
+from ledger.verify import Since, verify_log
+from ledger.witnessing import last_witnessed
+from ledger.witnesspolicy import Policy, parse_policy
+from tests.contract.support import make_cast, raw
+from tests.contract.tampering import Forger, Victim, changed, remember_pure_results, sixteen, victim
+from tests.unit.reference_merkle import mth
+
+KEYS = [Ed25519Signer.from_seed(bytes([n]) * 32) for n in range(3)]
+VKEYS = [VerifierKey(f"w{n}.example", TYPE_COSIGNATURE, key.public.raw) for n, key in enumerate(KEYS)]
+TIME = 1_795_420_800
+POLICY: Policy = parse_policy(
+    "".join(f"witness w{n} {format_vkey(vkey)}\n" for n, vkey in enumerate(VKEYS)).encode()
+    + b"group g 2 w0 w1 w2\nquorum g\n"
+)
+
+
+def cosign(recorder: SqlRecorder, size: int, who: int, time: int = TIME) -> None:
+    """What a witness says about a signed head, into the store."""
+    root = mth(recorder.leaf_hashes(0, size))
+    head = Checkpoint(recorder.identity().origin, size, root)
+    line = cosign_checkpoint(format_checkpoint(head), KEYS[who], VKEYS[who].name, time)
+    recorder.add_attestation(size, "cosignature", format_vkey(VKEYS[who]), format_cosignature(line))
+
+
+def vouched(found: LogVerification) -> int:
+    return POLICY.met_up_to({vkey: item.size for vkey, item in found.witnessed.items()})
+
+
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    remember_pure_results(monkeypatch)
+
+
+@contextmanager
+def witnessed(url: str) -> Iterator[tuple[Victim, Ed25519Signer]]:
+    """A ledger of sixteen entries in its owner's hands, witnessed to size 12 by two of three, and to 16 by one."""
+    cast, _ = sixteen(url)
+    for size, who in ((2, 2), (12, 0), (12, 1), (16, 0)):
+        cosign(cast.recorder, size, who)
+    with victim(cast, []) as found:
+        report = found.verify()
+        assert report.ok
+        assert vouched(report) == 12
+        assert {vkey.name: item.size for vkey, item in report.witnessed.items()} == {
+            "w0.example": 16, "w1.example": 12, "w2.example": 2,
+        }  # fmt: skip
+        yield found, cast.new.checkpoint
+
+
+def test_verification_says_what_is_witnessed(quick_url: str):
+    cast, _ = sixteen(quick_url)
+    cosign(cast.recorder, 12, 0, TIME + 9)
+    cosign(cast.recorder, 12, 0, TIME)
+    cosign(cast.recorder, 12, 1)
+    found = verify_log(cast.recorder, cast.new.trust)
+    assert found.ok
+    assert (found.witnessed[VKEYS[0]].size, found.witnessed[VKEYS[0]].time) == (12, TIME), "the earliest time"
+    assert vouched(found) == 12
+    assert verify_log(cast.recorder, cast.new.trust, level="checkpoint").witnessed == found.witnessed
+    assert verify_log(cast.recorder, cast.new.trust, level="hash").witnessed == {}
+    assert last_witnessed(cast.recorder).keys() == found.witnessed.keys()
+    # Going on from an earlier verification tells the same.
+    since = Since(16, bytes.fromhex(found.root), found.heads, found.authority)
+    assert verify_log(cast.recorder, cast.new.trust, since=since).witnessed.keys() == found.witnessed.keys()
+    cosign(cast.recorder, 16, 1)
+    assert verify_log(cast.recorder, cast.new.trust, since=since).witnessed[VKEYS[1]].size == 16
+
+
+@pytest.mark.usefixtures("memory")
+def test_every_rewrite_below_the_witnessed_size_is_found(quick_url: str):
+    """Each entry left out, everything behind it made to fit, and all heads signed anew with the checkpoint key."""
+    with witnessed(quick_url) as (store, key):
+        tried = 0
+        for index in range(2, 16):
+            for hide in ("nothing", "cosignatures", "all that differ"):
+                with store.trial():
+                    forger = Forger(store)
+                    del forger.rows[index]
+                    forger.write(key)
+                    if hide == "cosignatures":
+                        store.run("DELETE FROM $attestation")
+                    elif hide == "all that differ":
+                        store.run("DELETE FROM $attestation WHERE size > ?", (index,))
+                    report = store.verify()
+                    what = f"entry {index} left out, {hide} hidden"
+                    anchors = [finding for finding in report.findings if finding.fault == "anchor"]
+                    if hide == "nothing" and index < 12:
+                        assert anchors, what
+                        assert anchors[0].sizes is not None, what
+                        assert anchors[0].sizes[0] <= index < anchors[0].sizes[1], what
+                    assert vouched(report) <= index, f"{what}: the quorum still vouches for it"
+                    tried += 1
+        assert tried == 42
+
+
+@pytest.mark.usefixtures("memory")
+def test_a_truncated_log_is_witnessed_only_as_far_as_it_goes(quick_url: str):
+    with witnessed(quick_url) as (store, key), store.trial():
+        forger = Forger(store)
+        del forger.rows[11:]
+        forger.write(key)
+        report = store.verify()
+        found = [finding for finding in report.findings if finding.fault == "anchor"]
+        assert [finding.index for finding in found] == [11]
+        assert "the tail is missing" in found[0].message
+        store.run("DELETE FROM $attestation")
+        assert vouched(store.verify()) == 0
+
+
+@pytest.mark.usefixtures("memory")
+def test_witnesses_that_the_attacker_makes_count_for_nothing(quick_url: str):
+    with witnessed(quick_url) as (store, key), store.trial():
+        forger = Forger(store)
+        del forger.rows[13]
+        forger.write(key)
+        store.run("DELETE FROM $attestation")
+        own = Ed25519Signer.generate()
+        root = mth([row["leaf_hash"] for row in forger.rows][:12])
+        head = format_checkpoint(Checkpoint(forger.origin, 12, root))
+        for number, name in enumerate(("w0.example", "w1.example"), 1):
+            vkey = VerifierKey(name, TYPE_COSIGNATURE, own.public.raw)
+            line = format_cosignature(cosign_checkpoint(head, own, name, TIME))
+            row = (number, 12, "cosignature", format_vkey(vkey), line, 0)
+            store.run("INSERT INTO $attestation VALUES (?, ?, ?, ?, ?, ?)", row)
+        report = store.verify()
+        assert len(report.witnessed) == 2, "they are good in themselves"
+        assert vouched(report) == 0, "and nobody's"
+
+
+@pytest.mark.usefixtures("memory")
+def test_every_byte_of_a_cosignature_is_found(quick_url: str):
+    with witnessed(quick_url) as (store, _):
+        rows = store.run("SELECT number, size, issuer, body FROM $attestation ORDER BY number LIMIT 2")
+        tried = 0
+        for number, *values in rows:
+            for column, value in zip(("size", "issuer", "body"), values, strict=True):
+                for other in changed(bytes(value) if column == "body" else value):
+                    with store.trial():
+                        store.run(f"UPDATE $attestation SET {column} = ? WHERE number = ?", (other, number))
+                        report = store.verify()
+                        assert [finding.fault for finding in report.findings] == ["anchor"], (column, other)
+                        tried += 1
+        assert tried > 350
+
+
+@pytest.mark.usefixtures("memory")
+@pytest.mark.parametrize(
+    ("size", "issuer", "body"),
+    [
+        (-1, format_vkey(VKEYS[0]), b"x"),
+        (0, format_vkey(VKEYS[0]), b"x"),
+        (2**62, format_vkey(VKEYS[0]), b"x"),
+        (7, format_vkey(VKEYS[0]), b""),
+        (7, "", b"x"),
+        (7, "né\x1b[31m" * 100, b"\xff"),
+    ],
+)
+def test_nonsense_for_a_cosignature_is_one_finding(quick_url: str, size: int, issuer: str, body: bytes):
+    with witnessed(quick_url) as (store, _), store.trial():
+        store.run("INSERT INTO $attestation VALUES (99, ?, 'cosignature', ?, ?, 0)", (size, issuer, body))
+        report = store.verify()
+        assert [finding.fault for finding in report.findings] == ["anchor"]
+        assert vouched(report) == 12
+
+
+def test_proofs_and_heads_carry_the_good_cosignatures(quick_url: str):
+    cast, _ = sixteen(quick_url)
+    note = cast.admin.checkpoint()
+    assert cast.admin.cosigned(note) == note
+    cosign(cast.recorder, 16, 0)
+    cosign(cast.recorder, 16, 0, TIME + 60)
+    cosign(cast.recorder, 16, 1)
+    cast.recorder.add_attestation(16, "cosignature", format_vkey(VKEYS[2]), b"not a line")
+    cast.recorder.add_attestation(16, "published", "somewhere", b"x")
+    lines = parse_note(cast.admin.cosigned(note)).signatures
+    assert [line.name for line in lines] == [cast.admin.origin, "w0.example", "w1.example"]
+    assert verify_cosignature(parse_note(cast.admin.cosigned(note)), VKEYS[0]) == TIME + 60, "the newest"
+    proof = parse_proof(cast.admin.prove_inclusion(5))
+    assert parse_note(proof.checkpoint_note).signatures == lines
+    head = Checkpoint(cast.admin.origin, 12, mth(cast.recorder.leaf_hashes(0, 12)))
+    assert cosignatures_of(cast.recorder, head) == ()
+
+
+def test_a_machine_without_the_key_sends_the_last_signed_head(quick_url: str):
+    cast = make_cast(quick_url, actors=("p-author",))
+    cast.admin.checkpoint()
+    signed = cast.recorder.last_checkpoint()
+    assert signed is not None
+    cast["p-author"].emit("external.observed", "external:x", system="s")
+    reader = Ledger(cast.recorder)
+    assert reader.signed_head() == signed.note
+    assert cast.admin.signed_head() != signed.note
+
+
+def test_an_older_cosignature_that_was_altered_is_found_by_all(quick_url: str):
+    """What was verified before is looked at again as far as its last cosignatures go; --all looks at all of them."""
+    cast, _ = sixteen(quick_url)
+    cosign(cast.recorder, 2, 0)
+    cosign(cast.recorder, 12, 0)
+    found = verify_log(cast.recorder, cast.new.trust)
+    since = Since(16, bytes.fromhex(found.root), found.heads, found.authority)
+    with raw(quick_url) as store:
+        store.unprotect("attestation")
+        store.run("UPDATE $attestation SET body = ? WHERE size = 2", (b"x",))
+        assert verify_log(cast.recorder, cast.new.trust, since=since).ok
+        assert [f.fault for f in verify_log(cast.recorder, cast.new.trust).findings] == ["anchor"]
+        store.run("UPDATE $attestation SET body = ? WHERE size = 12", (b"x",))
+    assert [f.fault for f in verify_log(cast.recorder, cast.new.trust, since=since).findings] == ["anchor"]

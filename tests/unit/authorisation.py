@@ -1,0 +1,126 @@
+"""The authorisation matrix: who may do what, written down once by hand and reviewed as a table.
+
+Whoever adds an event type or a command adds its row here; a test fails until it is there. The tests try every cell, so
+a row that says other than what the code does fails too.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: The columns: each role alone, and the root keys.
+ROLES: Final = (
+    "emitter", "owner", "validator", "approver", "deployer", "incident-commander", "auditor", "eraser", "admin", "root",
+)  # fmt: skip
+#: Everybody who is enrolled, whatever the role, also when it has ended or does not reach.
+ANYBODY: Final = "anybody"
+NOBODY: Final = ""
+
+#: Event type: who may be its author, of things that are not their own.
+EVENTS: Final = {
+    "actor.enrolled": "admin root",
+    "actor.offboarded": "admin root",
+    "actor.responsible_changed": "admin root",
+    "actor.revoked": "admin root",
+    "approval.granted": "approver",  # root is nobody in particular, so that it is another person is not shown
+    "approval.rejected": "approver root",
+    "approval.requested": "owner emitter root",
+    "dataset.registered": "emitter root",
+    "deployment.authorised": "deployer root",
+    "deployment.completed": "emitter deployer root",
+    "deployment.failed": "emitter deployer root",
+    "deployment.requested": "owner deployer emitter root",
+    "entry.reaffirmed": "admin root",
+    "evaluation.completed": "emitter validator root",
+    "external.observed": "emitter root",
+    "incident.action_item_created": ANYBODY,
+    "incident.closed": ANYBODY,
+    "incident.mitigated": ANYBODY,
+    "incident.noted": ANYBODY,
+    "incident.opened": ANYBODY,
+    "incident.root_cause_recorded": ANYBODY,
+    "key.compromised": "admin root",
+    "key.enrolled": "admin root",
+    "key.revoked": "admin root",
+    "key.rotated": "admin root",
+    "ledger.checkpoint_key_changed": "root",
+    "ledger.created": NOBODY,  # it is the first entry, and there is one
+    "ledger.entry_acknowledged": "admin root",
+    "ledger.roots_changed": "root",
+    "monitor.signal": "emitter root",
+    "role.granted": "admin root",
+    "role.revoked": "admin root",
+    "rollback.authorised": ANYBODY,
+    "rollback.completed": ANYBODY,
+    "rollback.requested": ANYBODY,
+    "run.completed": "emitter root",
+    "run.failed": "emitter root",
+    "run.started": "emitter root",
+    "version.registered": "emitter owner root",
+}
+
+#: Event types about an actor that it may sign about itself, whatever its roles: it gives something up, or renews it.
+OWN: Final = {
+    "actor.enrolled": False,
+    "actor.offboarded": False,
+    "actor.responsible_changed": False,
+    "actor.revoked": True,
+    "entry.reaffirmed": True,
+    "key.compromised": True,
+    "key.enrolled": False,
+    "key.revoked": True,
+    "key.rotated": True,
+    "role.granted": False,
+    "role.revoked": True,
+}
+
+#: Command that writes to the log: who may use it, of things that are not their own.
+COMMANDS: Final = {
+    "actor enrol": "admin root",
+    "actor grant": "admin root",
+    "actor offboard": "admin root",
+    "actor responsible": "admin root",
+    "actor revoke": "admin root",
+    "actor ungrant": "admin root",
+    "admin acknowledge": "admin root",
+    "approve": "approver",
+    "authorise": "deployer root",
+    "emit": "emitter root",  # run.completed, to stand for all types
+    "entry reaffirm": "admin root",
+    "incident action": ANYBODY,
+    "incident cause": ANYBODY,
+    "incident close": ANYBODY,
+    "incident mitigate": ANYBODY,
+    "incident note": ANYBODY,
+    "incident open": ANYBODY,
+    "key compromised": "admin root",
+    "key enrol": "admin root",
+    "key revoke": "admin root",
+    "key rotate": "admin root",
+    "record dataset": "emitter root",
+    "record deployment": "emitter deployer root",
+    "record evaluation": "emitter validator root",
+    "record late": "emitter root",
+    "record rollback": ANYBODY,
+    "record run": "emitter root",
+    "record signal": "emitter root",
+    "record version": "emitter owner root",
+    "reject": "approver root",
+    "request": "owner emitter root",
+    "rollback": ANYBODY,
+}
+
+#: Commands that sign nothing as an actor: they read, or need the store's rights, files or the root keys themselves.
+WITHOUT_ACTOR: Final = frozenset({
+    "actor list", "actor name", "actor show", "admin copy", "admin grant", "admin migrate", "backup create",
+    "backup restore", "backup verify", "checkpoint show", "checkpoint witness",
+    "completion", "config explain", "doctor", "export tiles",
+    "incident list", "init", "key list", "log", "projection rebuild", "projection status", "proof consistency",
+    "proof inclusion", "report generate", "report list", "show", "state", "timeline", "verify event",
+    "verify evidence", "verify log", "witness add-log", "witness init", "witness serve", "witness show",
+})  # fmt: skip
+
+
+def allowed(row: str, column: str) -> bool:
+    """Whether a row of a table lets a column."""
+    return row == ANYBODY or column in row.split()
