@@ -112,12 +112,10 @@ class BundleLog:
         """See `LogReader`."""
         return [said for said in self._bundle.attestations if (said.size, said.number) > after][:limit]
 
-    def attestations_before(self, size: int, limit: int) -> Sequence[Attestation]:
+    def attestations_before(self, before: tuple[int, int], limit: int) -> Sequence[Attestation]:
         """See `LogReader`."""
-        found = sorted(
-            (said for said in self._bundle.attestations if said.size < size), key=lambda s: (-s.size, -s.number)
-        )
-        return found[:limit]
+        found = [said for said in self._bundle.attestations if (said.size, said.number) < before]
+        return found[::-1][:limit]
 
     def successor(self) -> tuple[str, bytes] | None:
         """See `LogReader`: a bundle tells of none."""
