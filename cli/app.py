@@ -189,6 +189,7 @@ class App:
         ledger = self.home.open(self.actor)
         try:
             self._check_origin(ledger)
+            ledger.screening.notify = self.note
             self.note(f"ledger {ledger.origin}, as {self.display(str(ledger.actor))}")
             yield ledger
         except BaseException:

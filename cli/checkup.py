@@ -56,8 +56,12 @@ def _settings(app: App) -> Iterator[Checkup]:
 
     settings = app.home.settings
     for name, origin in settings.origins.items():
-        value = {"ledger": redact_url(settings.url), "actor": settings.actor, "keys": str(settings.keys)}[name]
-        yield Checkup(f"setting {name}", "good", f"{value} (from {origin})")
+        value = redact_url(settings.url) if name == "ledger" else getattr(settings, name)
+        shown = " ".join(value) if isinstance(value, tuple) else str(value)
+        yield Checkup(f"setting {name}", "good", f"{shown} (from {origin})")
+    if settings.secrets != "on":
+        hint = 'Set secrets = "on": a log cannot forget what was signed.'
+        yield Checkup("secrets", "warning", f"events are not kept free of secrets: {settings.secrets}", hint)
 
 
 def _files(app: App) -> Iterator[Checkup]:

@@ -20,6 +20,7 @@ from ledger.keys import Ed25519Signer, Signer
 from ledger.payload import parse_payload
 from ledger.recorders import open_recorder
 from ledger.recorders.sql import SqlRecorder
+from ledger.screen import Screening
 from ledger.strictjson import format_json
 
 __all__ = ["MAX_BATCH", "MAX_BATCH_BYTES", "Ledger", "Receipt"]
@@ -37,6 +38,7 @@ class Ledger(LogHandle):
         signers: private keys of that actor (several for root events that need a threshold).
         checkpoint_signer: key that signs heads; None leaves heads unsigned.
         on_close: called before the store is closed, with this ledger, when anything was appended.
+        screening: what is done about secrets in what is signed here; the default hides and refuses them.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Ledger(LogHandle):
         signers: Sequence[Signer] = (),
         checkpoint_signer: Signer | None = None,
         on_close: Callable[[Ledger], None] | None = None,
+        screening: Screening | None = None,
     ) -> None:
         super().__init__(recorder, checkpoint_signer)
         self.actor = actor
@@ -54,6 +57,7 @@ class Ledger(LogHandle):
         self._on_close = on_close
         self._appended = False
         self._emitter = Emitter()
+        self.screening = Screening() if screening is None else screening
         self._appender = Appender(self)
 
     @classmethod
@@ -151,6 +155,7 @@ class Ledger(LogHandle):
                 "this ledger was opened without an actor, so it cannot sign", hint="Open it with an actor: --as ACTOR"
             )
         body = {name: value for name, value in {**(data or {}), **fields}.items() if value is not None}
+        body = self.screening.screen(type, subject, body, (correlation, causation))
         attributes: dict[str, Any] = {
             "ledgerid": self.ledgerid,
             "actor": self.actor,
@@ -199,6 +204,7 @@ class Ledger(LogHandle):
             signed = []
             for (type_, subject, data), (emitter, sequence) in zip(events, numbers, strict=True):
                 body = {name: value for name, value in data.items() if value is not None}
+                body = self.screening.screen(type_, subject, body)
                 encoded, payload = build_payload(
                     ledgerid=self.ledgerid, actor=self.actor, type=type_, subject=subject, data=body, emitter=emitter,
                     sequence=sequence,

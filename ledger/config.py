@@ -40,7 +40,7 @@ __all__ = [
 FOLDER = ".muniment"
 #: Name of the file with the settings.
 SETTINGS = "config.toml"
-_KNOWN = ("ledger", "actor", "keys")
+_KNOWN = ("ledger", "actor", "keys", "secrets", "secrets_allow")
 _OPTION, _VARIABLE = "--ledger", "MUNIMENT_LEDGER"
 
 
@@ -54,6 +54,8 @@ class Settings:
         actor: actor id to sign as, or None when none is set.
         keys: folder of private keys, or None for the user's configuration folder.
         origins: where each value came from, for people.
+        secrets: ``on``, ``warn`` or ``off``: what is done about secrets in what is signed (`screen.Screening`).
+        secrets_allow: paths of fields that may hold what looks like one.
     """
 
     url: str
@@ -61,6 +63,8 @@ class Settings:
     actor: str | None
     keys: Path | None
     origins: Mapping[str, str] = field(default_factory=dict)
+    secrets: str = "on"
+    secrets_allow: tuple[str, ...] = ()
 
 
 def config_folder() -> Path:
@@ -240,6 +244,8 @@ def load_settings(ledger: str | None = None, *, start: Path | None = None) -> Se
         actor=chain.resolved("actor"),
         keys=None if keys is None else Path(keys),
         origins={name: candidate.source for name, candidate in chosen.items() if candidate is not None},
+        secrets=chain.resolved("secrets") or "on",
+        secrets_allow=tuple((chain.resolved("secrets_allow") or "").replace(",", " ").split()),
     )
 
 

@@ -42,6 +42,7 @@ from ledger.keystore import CHECKPOINT, Keystore
 from ledger.merkle import MAX_TREE_SIZE
 from ledger.recorders import open_recorder
 from ledger.recorders.sql import SqlRecorder
+from ledger.screen import Screening
 from ledger.strictjson import format_json, parse_json
 from ledger.trust import RememberedHead, TrustPin, read_trust, write_atomically, write_trust
 
@@ -245,7 +246,8 @@ class Home:
         try:
             self.check(LogHandle(recorder))
             signer = self.keystore(recorder.identity().ledgerid).load(actor)
-            ledger = Ledger(recorder, actor=actor, signers=[signer], on_close=self._after_writing)
+            screening = Screening(self.settings.secrets, self.settings.secrets_allow)
+            ledger = Ledger(recorder, actor=actor, signers=[signer], on_close=self._after_writing, screening=screening)
             self._ready_to_sign(ledger)
         except BaseException:
             recorder.close()

@@ -32,7 +32,7 @@ def test_members_are_the_published_ones(shop: Shop):
     assert list(data) == ["folder", "settings", "next"]
     assert data["folder"] == str(shop.folder / ".muniment")
     assert [item["setting"] for item in data["settings"]] == [
-        "ledger", "actor", "keys", "output", "colours off", "expected origin", "passphrase",
+        "ledger", "actor", "keys", "secrets", "secrets_allow", "output", "colours off", "expected origin", "passphrase",
     ]  # fmt: skip
     assert list(data["settings"][0]) == ["setting", "value", "source", "places"]
     assert list(data["settings"][0]["places"][0]) == ["source", "says", "state", "why"]

@@ -658,3 +658,16 @@ def test_a_failed_init_leaves_nothing(empty: Path):
         run("init", *arguments).refused(2)
         assert list(empty.iterdir()) == []
     run("init", "--origin", ORIGIN).good()
+
+
+def test_a_secret_never_reaches_the_log(any_shop: Shop):
+    token = "gh" + "p_" + "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hJ5"
+    done = run("emit", "run.completed", "run:a", "-d", f"params.note=push with {token} now").good()
+    assert "hidden in run.completed before it was signed: params.note (github-token)" in done.err
+    shown = run("show", done.out.split()[1], "-o", "json").good()
+    assert "push with [redacted: github-token] now" in shown.out
+    assert "secrets_redacted" in shown.out
+    other = refused(any_shop, 2, "emit", "run.completed", f"run:{token}", words=("subject (github-token)", "secrets_"))
+    assert token not in done.out + done.err + shown.out + other.err
+    with raw(any_shop.url) as store:
+        assert not [row for row in store.run("SELECT payload FROM $content") if token.encode() in bytes(row[0])]

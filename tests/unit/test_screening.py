@@ -1,0 +1,177 @@
+"""Secrets are hidden in facts and refuse decisions; real events pass untouched; hostile text takes no long time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from ledger.errors import ConfigurationError, InputError
+from ledger.events import Category, all_event_types, find_event_type
+from ledger.events.base import load_body
+from ledger.screen import Screening
+from ledger.screening import REDACTED, find_secrets, redact_secrets
+from ledger.secretpatterns import PATTERNS
+from tests.unit.secret_corpus import HEX, KINDS, events, secrets, text
+
+SEED = 20261126
+
+
+def _shown(body: Any) -> str:
+    return json.dumps(body, ensure_ascii=False)
+
+
+@pytest.mark.parametrize("seed", [SEED, SEED + 1, SEED + 2])
+def test_all_of_200_secrets_are_caught_and_gone_from_what_is_signed(seed: int):
+    missed = []
+    for kind, body, secret in secrets(seed, 200):
+        clean, found = redact_secrets(body)
+        if not found or secret in _shown(clean) or find_secrets(clean):
+            missed.append((kind, body, clean))
+    assert missed == []
+    assert len(KINDS) > 50
+
+
+def test_nothing_in_10_000_real_events_is_taken_for_a_secret():
+    alarms = []
+    for type_, subject, body in events(SEED, 10_000):
+        clean, found = redact_secrets(body)
+        named = find_secrets({"subject": subject})
+        if found or named or clean is not body:
+            alarms.append((type_, found + named, body))
+    assert alarms == []
+
+
+def test_a_decision_or_a_name_with_a_secret_is_refused_and_the_secret_is_not_in_the_error():
+    screening = Screening()
+    for kind, body, secret in secrets(SEED, 200):
+        with pytest.raises(InputError) as caught:
+            screening.screen("approval.granted", "model:a@1", {"rationale": body})
+        assert secret not in str(caught.value) + caught.value.hint, kind
+    token = next(secret for kind, _, secret in secrets(SEED, 200) if kind == "github")
+    with pytest.raises(InputError, match="subject") as caught:
+        screening.screen("run.completed", f"run:{token}", {})
+    assert token not in caught.value.message
+    with pytest.raises(InputError, match="correlation_id"):
+        screening.screen("run.completed", "run:a", {}, (token, None))
+
+
+def test_what_was_hidden_is_said_in_the_event_and_in_a_line_without_the_secret():
+    token = next(secret for kind, _, secret in secrets(SEED, 200) if kind == "hugging face")
+    screening = Screening()
+    lines: list[str] = []
+    screening.notify = lines.append
+    body = screening.screen("run.completed", "run:a", {"params": {"x": f"use {token} here", token: 1}, "n": 1})
+    assert body["params"] == {"x": "use [redacted: huggingface-token] here", "[redacted: huggingface-token]": 1}
+    assert body[REDACTED] == [
+        {"field": "params.x", "pattern": "huggingface-token"},
+        {"field": "params.(name)", "pattern": "huggingface-token"},
+    ]
+    assert len(lines) == 1
+    assert token not in lines[0]
+
+
+def test_a_name_that_is_a_secret_is_not_shown_in_the_path_of_another():
+    token = next(secret for kind, _, secret in secrets(SEED, 200) if kind == "github")
+    _, found = redact_secrets({token: {"password": "hunter22"}})
+    assert token not in str(found)
+
+
+def test_warn_signs_it_and_says_so_and_off_does_not_look():
+    token = next(secret for kind, _, secret in secrets(SEED, 200) if kind == "github")
+    lines: list[str] = []
+    for type_ in ("run.completed", "approval.granted"):
+        screening = Screening("warn")
+        screening.notify = lines.append
+        assert screening.screen(type_, "model:a@1", {"note": token}) == {"note": token}
+        off = Screening("off")
+        off.notify = lines.append
+        assert off.screen(type_, "model:a@1", {"note": token}) == {"note": token}
+    assert len(lines) == 2
+    assert not any(token in line for line in lines)
+    with pytest.raises(ConfigurationError, match="no setting"):
+        Screening("yes")
+
+
+def test_a_field_can_be_allowed_by_its_path():
+    token = next(secret for kind, _, secret in secrets(SEED, 200) if kind == "github")
+    body = {"params": {"sample": token, "other": token}}
+    clean, found = redact_secrets(body, ["params.sam*"])
+    assert clean["params"]["sample"] == token
+    assert [item.field for item in found] == ["params.other"]
+
+
+def test_every_fact_may_carry_the_list_of_what_was_hidden_in_it():
+    facts = [kind for kind in all_event_types() if kind.category in (Category.FACT, Category.PROTECTION)]
+    assert facts
+    assert [kind.name for kind in facts if kind.body.model_config.get("extra") != "allow"] == []
+    body, _ = redact_secrets({"params": {"password": "hunter22"}})
+    load_body(find_event_type("run.completed"), body)
+
+
+def test_a_hash_under_a_name_for_one_passes_and_the_same_under_a_name_for_a_secret_does_not():
+    import random
+
+    value = text(random.Random(1), HEX, 64)
+    assert not find_secrets({"digest": value, "note": value, "tags": {"run_id": value}})
+    assert find_secrets({"api_key": value})
+
+
+def _hostile() -> dict[str, str]:
+    n = 65_536
+    found = {
+        "nothing": "a" * n,
+        "base 64": "aB3" * (n // 3),
+        "slashes": "/" * n,
+        "equals": "=" * n,
+        "schemes": "://" * (n // 3),
+        "users": "://a:" * (n // 5),
+        "at": "://a:b@" * (n // 7),
+        "spaces": "password" + " " * n,
+        "settings": "password=" * (n // 9),
+        "tokens": "token:" * (n // 6),
+        "bearer": "bearer " * (n // 7),
+        "blocks": "-----BEGIN PRIVATE KEY-----" * (n // 27),
+        "begins": "-----BEGIN " * (n // 11),
+        "quotes": '"kty"' + '"d":"' * (n // 5),
+        "dots": "eyJ" + "a.b" * (n // 3),
+        "dashes": "eyJa-" * (n // 5),
+    }
+    for pattern in PATTERNS:
+        for trigger in pattern.triggers:
+            found[f"{pattern.name} {trigger}"] = trigger * (n // len(trigger))
+            found[f"{pattern.name} {trigger}a"] = (trigger + "aB3-_.") * (n // (len(trigger) + 6))
+    return found
+
+
+def _seconds(hostile: str) -> float:
+    """Processor time, the better of two."""
+    took = []
+    for _ in range(2):
+        start = time.process_time()
+        find_secrets({"note": hostile})
+        took.append(time.process_time() - start)
+    return min(took)
+
+
+def test_hostile_text_of_64_kib_is_looked_through_in_linear_time():
+    for name, hostile in _hostile().items():
+        took = _seconds(hostile)
+        assert took < 2.0, name
+        if took > 0.05:  # four times the text takes four times as long; it would be sixteen if it were quadratic
+            assert took < _seconds(hostile[: len(hostile) // 4]) * 10, name
+
+
+def test_a_process_that_emits_one_clean_event_compiles_no_pattern():
+    program = (
+        "import ledger.screen, ledger.secretpatterns as p; "
+        "body = {'metrics': {'auc': 0.9}, 'params': {'lr': '0.1'}}; "
+        "ledger.screen.Screening().screen('run.completed', 'run:a', body); "
+        "print(p._compiled.cache_info().currsize)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0"
