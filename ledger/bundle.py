@@ -1,4 +1,4 @@
-"""The bundle: a part of a ledger in one file, which can be checked with nothing but the file and a key (FORMAT §22).
+"""The bundle: a part of a ledger in one file, which can be checked with nothing but the file and a key (FORMAT §23).
 
 Lines of RFC 8785 JSON: what it is and the signed head; what outsiders said about that head; every entry from 0 to the
 head, with the envelope of those that were selected and of all that keys and roles rest on; the schemas; and the

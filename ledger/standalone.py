@@ -134,7 +134,7 @@ def signed_by(raw, signature, message):
 
 
 class Lines:
-    """The lines of a bundle (FORMAT 22)."""
+    """The lines of a bundle (FORMAT 23)."""
 
     def __init__(self, file):
         self.file, self.digest, self.read, self.number = file, hashlib.sha256(), 0, 0

@@ -1,7 +1,7 @@
 """What a verification concludes: one closed vocabulary, whatever was checked.
 
 A verdict, faults that say what is wrong, and gaps that say what was not verified. The names are part of the machine
-formats and never change; docs/FORMAT.md §19 lists them.
+formats and never change; docs/FORMAT.md §22 lists them.
 """
 
 from __future__ import annotations
