@@ -26,6 +26,7 @@ def finish(done: Pass, trust: Trust | None) -> None:
     _check_rest(done, size)
     state = done.ledger()
     _check_identity(done, trust, state)
+    done.report.restores = () if state is None else state.restores
     acknowledged = frozenset() if state is None else state.acknowledged
     for index, finding in done.voids.items():
         if index in acknowledged:
