@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from cli.anchoring import export_head, timestamp
 from cli.app import App, common_options, pass_app
 from cli.output import print_record
 from cli.witnessing import policy_option, witness, witnessed_head
@@ -83,9 +84,13 @@ def checkpoint() -> None:
 
 @checkpoint.command()
 @click.option("--vkey", is_flag=True, help="Print the verifier key instead.")
+@click.option(
+    "--export", "folder", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
+    help="Write it there instead, as it was timestamped, with its timestamps (.tsr) and its cosigned form.",
+)  # fmt: skip
 @click.option("--ledger", hidden=True, expose_value=False)
 @pass_app
-def show(app: App, /, *, vkey: bool) -> None:
+def show(app: App, /, *, vkey: bool, folder: Path | None) -> None:
     """Print the newest signed head exactly, signing the present one first when the key is here.
 
     Behind the log's signature come the cosignatures that the store has of this head.
@@ -98,10 +103,15 @@ def show(app: App, /, *, vkey: bool) -> None:
         if vkey:
             click.echo(format_vkey(ledger.vkey))
             return
+        if folder is not None:
+            size, tokens = export_head(ledger, folder)
+            app.note(f"wrote the head of size {size} and {tokens} timestamp(s) to {folder}")
+            return
         sys.stdout.buffer.write(ledger.cosigned(ledger.checkpoint()))
 
 
 checkpoint.add_command(witness)
+checkpoint.add_command(timestamp)
 
 
 @click.group(short_help="Export the log for foreign verifiers.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.anchoring import check_timestamps, describe_timestamps, summarise, tsa_option
 from cli.app import App, common_options, pass_app
 from cli.evidence import evidence, keep_contradictions
 from cli.output import console, print_record, progress, styled
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ledger.application import Ledger
     from ledger.domain import Suspicion
     from ledger.identity import Trust
+    from ledger.timestamps import StampCheck
     from ledger.verified import Verified
     from ledger.verify import Anchor, LogVerification
     from ledger.witnesspolicy import Policy
@@ -139,6 +141,7 @@ def _text(
     found: LogVerification,
     before: Verified | None,
     policy: Policy | None,
+    stamps: StampCheck | None,
     *,
     first_use: bool,
     pinned: bool,
@@ -165,6 +168,7 @@ def _text(
         rest = entries(found.anchored_size, found.size)
         out.print(styled(f"? UNANCHORED: {rest}: nobody outside the store vouches for them yet", "yellow"))
     describe(out, found, policy)
+    describe_timestamps(out, stamps)
     if first_use:
         out.print("  first use on this machine: no earlier head was remembered to compare with")
     if not pinned:
@@ -215,6 +219,7 @@ def _check_required(_ctx: click.Context, _parameter: click.Parameter, value: str
     callback=_check_required,
     help="Exit 3 unless enough witnesses of the policy vouch for the first SIZE entries, all of them by default.",
 )
+@tsa_option
 @click.option("--ask-witnesses", is_flag=True, help="Ask the witnesses what they saw last: the log must extend it.")
 @click.option("--level", type=click.Choice(LEVELS), default="full", show_default=True, help="How much to check.")
 @click.option("--all", "everything", is_flag=True, help="Judge again what was verified before on this machine.")
@@ -231,6 +236,7 @@ def verify_log_command(
     policy: Path | None,
     required: str | None,
     ask_witnesses: bool,
+    tsa_certs: Path | None,
     level: str,
     everything: bool,
     tail: bool,
@@ -274,6 +280,8 @@ def verify_log_command(
         if witnesses is not None:
             check_policy(app, ledger, witnesses)
             anchors += seen_anchors(app, ledger, witnesses) if ask_witnesses else []
+        stamps = check_timestamps(app, ledger, tsa_certs) if level != "hash" else None
+        anchors += [] if stamps is None else stamps.anchors
         first_use = app.home.remembered() is not None and app.home.recall() is None
         before = _verified_before(app) if level == "full" and not everything else None
         since = None if before is None else before.since(reread=not tail)
@@ -281,12 +289,13 @@ def verify_log_command(
             found = verify_store(
                 app.home.url, ledger.recorder, trust, anchors, advance, level=level, since=since, jobs=jobs
             )
+        found.findings += [] if stamps is None else stamps.findings
         if found.ok and level != "hash" and not no_remember and trust is not None:
             _remember(app, ledger, trust, found)
     if app.output == "text":
-        _text(app, found, before, witnesses, first_use=first_use, pinned=trust is not None)
+        _text(app, found, before, witnesses, stamps, first_use=first_use, pinned=trust is not None)
     else:
-        print_record(app, _result(found, witnesses), "")
+        print_record(app, {**_result(found, witnesses), "timestamps": summarise(stamps)}, "")
     if any(finding.fault == "anchor" for finding in found.findings):
         keep_contradictions(app, anchors)
     if found.unchecked:

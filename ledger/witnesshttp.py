@@ -66,7 +66,7 @@ def _connect(url: str, seconds: float) -> http.client.HTTPConnection:
     return http.client.HTTPSConnection(host, parts.port, timeout=seconds, context=ssl.create_default_context())
 
 
-def exchange(method: str, url: str, body: bytes | None = None, *, seconds: float = 10.0) -> Reply:
+def exchange(method: str, url: str, body: bytes | None = None, *, seconds: float = 10.0, kind: str = "") -> Reply:
     """Send one request and read its answer.
 
     Args:
@@ -74,11 +74,13 @@ def exchange(method: str, url: str, body: bytes | None = None, *, seconds: float
         url: checked by `check_url`, with a path added.
         body: of a POST.
         seconds: for everything together.
+        kind: content type of the body, empty for none.
 
     Raises:
         StorageError: no answer came in that time, or one that is none, or one that is too large.
     """
     connection = _connect(url, seconds)
+    headers = {"Connection": "close"} | ({"Content-Type": kind} if kind else {})
     late = threading.Event()
 
     opened: list[socket.socket] = []
@@ -96,10 +98,10 @@ def exchange(method: str, url: str, body: bytes | None = None, *, seconds: float
     try:
         connection.connect()
         opened.append(connection.sock)  # the connection forgets it while it reads the answer
-        connection.request(method, urlsplit(url).path, body, {"Connection": "close"})
+        connection.request(method, urlsplit(url).path or "/", body, headers)
         answer = connection.getresponse()
         data = answer.read(MAX_REPLY + 1)
-        status, kind = answer.status, answer.headers.get("Content-Type", "")
+        status, type_ = answer.status, answer.headers.get("Content-Type", "")
         left = answer.length  # None where the end of the connection is the end of the answer
     except (OSError, http.client.HTTPException) as error:
         words = f"no answer in {seconds:g} s" if late.is_set() or isinstance(error, TimeoutError) else _words(error)
@@ -113,7 +115,7 @@ def exchange(method: str, url: str, body: bytes | None = None, *, seconds: float
         raise StorageError(f"an answer of more than {MAX_REPLY} bytes")
     if left:
         raise StorageError("an answer that was cut off")
-    return Reply(status, kind.partition(";")[0].strip().lower(), data)
+    return Reply(status, type_.partition(";")[0].strip().lower(), data)
 
 
 def _words(error: Exception) -> str:

@@ -286,7 +286,7 @@ def test_members_of_machine_formats_are_the_published_ones(shop: Shop):
         "ok", "origin", "ledgerid", "size", "root", "checkpoints", "signed_size", "anchored_size", "anchored_by",
         "unanchored_from", "findings", "suspect", "suspect_count", "acknowledged", "opaque", "missing_sequences",
         "level", "unchecked",
-        "verified_from", "earlier", "jobs", "witnessed",
+        "verified_from", "earlier", "jobs", "witnessed", "timestamps",
     ]  # fmt: skip
     assert members("verify", "event", "1") == ["ok", "index", "id", "checks"]
     assert members("show", "1") == [
