@@ -188,8 +188,8 @@ class Appender:
         Args:
             sign: makes and signs the event, at most once; may be called by another thread.
             expect: see `append`.
-            refused: gives back what `sign` took, when the event is refused before it came to the store; may be called by
-                another thread.
+            refused: gives back what `sign` took, when the event is refused before it came to the store; may be called
+                by another thread.
         """
         return self._run(_Job(sign, (), expect, refused=refused))[0]
 

@@ -424,10 +424,8 @@ def test_a_number_whose_event_was_refused_is_given_to_the_next_in_the_same_group
             refused.append(error)
 
     group = ledger._appender._group
-    threads = [
-        threading.Thread(target=emit, args=("external.observed",), kwargs={"system": "s", "content": 5} if bad else {"system": "s"})
-        for bad in (True, False, True, False, True)
-    ]  # fmt: skip
+    bodies = [{"system": "s", "content": 5} if bad else {"system": "s"} for bad in (True, False, True, False, True)]
+    threads = [threading.Thread(target=emit, args=("external.observed",), kwargs=body) for body in bodies]
     with ledger.judging:  # the leader waits to judge, so that the rest comes into one group or the next
         threads[0].start()
         while group._leader is None:
