@@ -194,7 +194,7 @@ def test_nobody_but_the_roots_and_no_false_word(any_shop: Shop):
     run("admin", "restore-accept").refused(3, "extends the head")
 
 
-@pytest.mark.parametrize("point", [point for point in CRASHPOINTS if point.startswith("restore.")])
+@pytest.mark.parametrize("point", [name for name in CRASHPOINTS if name.startswith("restore.")])
 def test_killed_anywhere_it_is_run_again(shop: Shop, tmp_path: Path, point: str):
     put_back = _keep(shop, tmp_path / "old")
     run(*EVENT).good()
