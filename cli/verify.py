@@ -93,7 +93,16 @@ def _result(found: LogVerification, policy: Policy | None) -> dict[str, Any]:
             for item in found.restores
         ],
         "missing_sequences": [
-            {"actor": actor, "emitter": emitter, "missing": count} for actor, emitter, count in found.missing
+            {
+                "actor": actor,
+                "emitter": emitter,
+                "missing": count,
+                "ranges": [list(item) for item in found.gaps.get((actor, emitter), ())],
+            }
+            for actor, emitter, count in found.missing
+        ],
+        "late_sequences": [
+            {"actor": actor, "emitter": emitter, "overtaken": count} for actor, emitter, count in found.overtaken
         ],
         "level": found.level,
         "unchecked": list(found.unchecked),
@@ -195,7 +204,10 @@ def _remarks(found: LogVerification) -> Iterator[tuple[str, str]]:
         words = f"{len(found.opaque)} entries are of types this Muniment does not know, the first at {found.opaque[0]}"
         yield f"? {words}", "yellow"
     for actor, emitter, count in found.missing:
-        yield f"? {count} event(s) of emitter {emitter} of {actor} are not in the log", "yellow"
+        numbers = ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in found.gaps.get((actor, emitter), ()))
+        yield f"? {count} event(s) of emitter {emitter} of {actor} are not in the log: {numbers}", "yellow"
+    for actor, emitter, count in found.overtaken:
+        yield f"  {count} event(s) of emitter {emitter} of {actor} overtook the one before: late arrivals, legal", ""
 
 
 def _check_required(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:

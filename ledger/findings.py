@@ -106,6 +106,9 @@ class LogVerification:
             witnesses at all, a policy says.
         restores: when the ledger went on from an old copy, by word of the root keys.
         missing: (actor, emitter, number of sequence numbers not in the log).
+        gaps: first ranges of the missing numbers, by (actor, emitter), both ends included.
+        overtaken: (actor, emitter, how many events were recorded before the one numbered before them): late arrivals,
+            which are legal.
         opaque: indexes of entries of types this version does not know; they change no state here.
         level: ``hash``, ``checkpoint`` or ``full``.
         verified_from: index of the first entry that was judged; those before were judged by an earlier verification.
@@ -131,6 +134,8 @@ class LogVerification:
     witnessed: dict[VerifierKey, Witnessed] = field(default_factory=dict)
     restores: tuple[Restore, ...] = ()
     missing: list[tuple[str, str, int]] = field(default_factory=list)
+    gaps: dict[tuple[str, str], tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    overtaken: list[tuple[str, str, int]] = field(default_factory=list)
     opaque: list[int] = field(default_factory=list)
     level: str = "full"
     verified_from: int = 0
