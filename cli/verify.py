@@ -84,8 +84,27 @@ def _result(found: LogVerification, policy: Policy | None) -> dict[str, Any]:
         "suspect_count": found.suspects.count,
         "acknowledged": [{"index": index, "reason": reason} for index, reason in found.acknowledged],
         "opaque": found.opaque,
+        "restores": [
+            {
+                "index": item.index,
+                "size": item.size,
+                "lost_from": item.lost_from,
+                "lost_to": item.lost_to,
+                "reason": item.reason,
+            }
+            for item in found.restores
+        ],
         "missing_sequences": [
-            {"actor": actor, "emitter": emitter, "missing": count} for actor, emitter, count in found.missing
+            {
+                "actor": actor,
+                "emitter": emitter,
+                "missing": count,
+                "ranges": [list(item) for item in found.gaps.get((actor, emitter), ())],
+            }
+            for actor, emitter, count in found.missing
+        ],
+        "late_sequences": [
+            {"actor": actor, "emitter": emitter, "overtaken": count} for actor, emitter, count in found.overtaken
         ],
         "level": found.level,
         "unchecked": list(found.unchecked),
@@ -171,17 +190,26 @@ def _text(
 
 def _remarks(found: LogVerification) -> Iterator[tuple[str, str]]:
     """What is in the log and is no finding, each line with its colour."""
+    from ledger.findings import entries
+
     for suspect in found.suspects.listed[:_SHOWN]:
         yield f"? {suspect.text}", "yellow"
     if found.suspects.count > _SHOWN:
         yield f"? {found.suspects.count} entries are suspect; -o json lists more of them", "yellow"
     for index, reason in found.acknowledged:
         yield f"  acknowledged void entry {index}: {reason}", ""
+    for restore in found.restores:
+        lost = entries(restore.lost_from, restore.lost_to)
+        words = f"RESTORED to {restore.size} entries, the root keys say at entry {restore.index}: {restore.reason}"
+        yield f"? {words}; lost of the history before: {lost}", "yellow"
     if found.opaque:
         words = f"{len(found.opaque)} entries are of types this Muniment does not know, the first at {found.opaque[0]}"
         yield f"? {words}", "yellow"
     for actor, emitter, count in found.missing:
-        yield f"? {count} event(s) of emitter {emitter} of {actor} are not in the log", "yellow"
+        numbers = ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in found.gaps.get((actor, emitter), ()))
+        yield f"? {count} event(s) of emitter {emitter} of {actor} are not in the log: {numbers}", "yellow"
+    for actor, emitter, count in found.overtaken:
+        yield f"  {count} event(s) of emitter {emitter} of {actor} overtook the one before: late arrivals, legal", ""
 
 
 def _check_required(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
