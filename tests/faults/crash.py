@@ -34,6 +34,7 @@ ELSEWHERE = {
     "copy": "tests/contract/test_copy_killed.py",
     "backup": "tests/contract/test_backup.py",
     "migrate": "tests/contract/test_migrate.py",
+    "restore": "tests/cli/test_restore.py",
     "seal": "tests/cli/test_erasure.py",
     "erase": "tests/cli/test_erasure.py",
 }

@@ -48,6 +48,7 @@ EVENTS: Final = {
     "ledger.checkpoint_key_changed": "root",
     "ledger.created": NOBODY,  # it is the first entry, and there is one
     "ledger.entry_acknowledged": "admin root",
+    "ledger.restored": "root",
     "ledger.roots_changed": "root",
     "monitor.signal": "emitter root",
     "role.granted": "admin root",
@@ -118,7 +119,8 @@ COMMANDS: Final = {
 
 #: Commands that sign nothing as an actor: they read, or need the store's rights, files or the root keys themselves.
 WITHOUT_ACTOR: Final = frozenset({
-    "actor list", "actor name", "actor show", "admin copy", "admin grant", "admin migrate", "backup create",
+    "actor list", "actor name", "actor show", "admin copy", "admin grant", "admin migrate",
+    "admin restore-accept", "admin restored", "backup create",
     "backup restore", "backup verify", "checkpoint keys", "checkpoint show", "checkpoint timestamp",
     "checkpoint witness",
     "completion", "config explain", "doctor", "export tiles", "hold list",

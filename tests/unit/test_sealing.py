@@ -38,7 +38,7 @@ def test_what_was_sealed_is_opened(value: object) -> None:
 
 
 def test_the_bytes_are_those_of_the_format() -> None:
-    """docs/FORMAT.md §22, by hand."""
+    """docs/FORMAT.md §24, by hand."""
     from base64 import urlsafe_b64encode
 
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
