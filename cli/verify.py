@@ -227,7 +227,7 @@ def _remarks(found: LogVerification) -> Iterator[tuple[str, str]]:
         yield f"? {missing} event(s) of emitter {emitter} of {actor} are not in the log: {numbers}", "yellow"
     for actor, emitter, late in found.overtaken:
         yield (
-            f"  {overtaken} event(s) of emitter {emitter} of {actor} overtook the one before: late arrivals, legal",
+            f"  {late} event(s) of emitter {emitter} of {actor} overtook the one before: late arrivals, legal",
             "",
         )
 

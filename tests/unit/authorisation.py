@@ -123,12 +123,12 @@ WITHOUT_ACTOR: Final = frozenset({
     "admin restore-accept", "admin restored", "backup create",
     "backup restore", "backup verify", "checkpoint keys", "checkpoint show", "checkpoint timestamp",
     "checkpoint witness",
-    "completion", "config explain", "doctor", "export tiles", "hold list",
+    "completion", "config explain", "doctor", "export bundle", "export tiles", "export verifier", "hold list",
     "incident list", "init", "key attach", "key list", "key request", "log", "projection rebuild",
     "projection status", "proof consistency", "proof inclusion", "report generate", "report list",
     "root new-key", "root propose checkpoint-key", "root propose event", "root propose request", "root propose roots",
     "root public", "root show", "root sign", "root submit", "show", "state", "subject list",
-    "subject rotate", "timeline", "verify event",
+    "subject rotate", "timeline", "verify backup", "verify bundle", "verify checkpoint", "verify event", "verify file",
     "verify evidence", "verify log", "witness add-log", "witness init", "witness serve", "witness show",
 })  # fmt: skip
 
