@@ -10,6 +10,7 @@ import click
 from cli.anchoring import export_head, timestamp
 from cli.app import App, common_options, pass_app
 from cli.output import print_record
+from cli.publishing import publish
 from cli.witnessing import policy_option, witness, witnessed_head
 
 __all__ = ["checkpoint", "export", "proof"]
@@ -112,6 +113,7 @@ def show(app: App, /, *, vkey: bool, folder: Path | None) -> None:
 
 checkpoint.add_command(witness)
 checkpoint.add_command(timestamp)
+checkpoint.add_command(publish)
 
 
 @click.group(short_help="Export the log for foreign verifiers.")

@@ -113,7 +113,7 @@ COMMANDS: Final = {
 #: Commands that sign nothing as an actor: they read, or need the store's rights, files or the root keys themselves.
 WITHOUT_ACTOR: Final = frozenset({
     "actor list", "actor name", "actor show", "admin copy", "admin grant", "admin migrate", "backup create",
-    "backup restore", "backup verify", "checkpoint show", "checkpoint timestamp", "checkpoint witness",
+    "backup restore", "backup verify", "checkpoint publish", "checkpoint show", "checkpoint timestamp", "checkpoint witness",
     "completion", "config explain", "doctor", "export tiles",
     "incident list", "init", "key list", "log", "projection rebuild", "projection status", "proof consistency",
     "proof inclusion", "report generate", "report list", "show", "state", "timeline", "verify event",
