@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from cli.app import App, common_options, new_passphrase, pass_app
+from cli.custody import attach, enrol_requested, new_signer, request
 from cli.keyring import actor_states, compromised, find_key, rotate
 from cli.offboard import offboard
 from cli.output import Grid, print_list, table
@@ -14,10 +17,28 @@ from cli.roles import grant, responsible, show_actor, ungrant
 
 __all__ = ["actor", "key"]
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 _ACTOR_COLUMNS = ("actor", "name", "kind", "person", "roles", "revoked", "keys", "private_key_here")
 _KEY_COLUMNS = ("keyid", "actor", "alg", "enrolled", "revoked", "private_key_here", "ends")
 _encrypt = click.option("--encrypt", is_flag=True, help="Encrypt the private key; MUNIMENT_PASSPHRASE, or asked.")
 _signing = click.option("--as", "signer", metavar="ACTOR", help="Admin to sign as; root signs with the root keys.")
+
+
+_key_reference = click.option("--key", "reference", metavar="URI|KEYFILE", help="The key, on a token say.")
+
+
+def _from_request(function: _Function) -> _Function:
+    """Options of enrolling from the file that `key request` made."""
+    for option in (
+        click.option("--yes", is_flag=True, help="Sign a request without asking."),
+        click.option("--code", help="The code of the request that was read out to you; another one refuses."),
+        click.option(
+            "--request", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+            help="Enrol from the file that `muniment key request` made.",
+        ),
+    ):  # fmt: skip
+        function = option(function)
+    return function
 
 
 @click.group(short_help="Enrol, show and offboard actors; grant and end roles.")
@@ -65,10 +86,12 @@ def list_actors(app: App) -> None:
 
 @actor.command()
 @click.argument("name", metavar="ACTOR", required=False)
-@click.option("--kind", type=click.Choice(["person", "service"]), required=True, help="Person or service.")
-@click.option("--role", "roles", multiple=True, required=True, help="A role; may be repeated.")
+@click.option("--kind", type=click.Choice(["person", "service"]), help="Person or service.")
+@click.option("--role", "roles", multiple=True, help="A role; may be repeated.")
 @click.option("--responsible", metavar="ACTOR", help="Person who answers for a service.")
 @click.option("--display", help="Display name, kept in a file beside the ledger.")
+@_from_request
+@_key_reference
 @_encrypt
 @_signing
 @common_options
@@ -77,24 +100,38 @@ def enrol(
     app: App,
     /,
     name: str | None,
-    kind: str,
+    kind: str | None,
     roles: tuple[str, ...],
     responsible: str | None,
     display: str | None,
+    file: Path | None,
+    code: str | None,
+    reference: str | None,
     signer: str | None,
     *,
+    yes: bool,
     encrypt: bool,
 ) -> None:
     """Enrol an actor with a new key, which is kept here; a person without a name gets an opaque id.
 
+    With --request a person brings a key of their own, which nobody else ever sees: `muniment key request` made the
+    file on their machine. With --key the key is on a PKCS#11 token.
+
     \b
     Example:
-      muniment actor enrol --kind person --role approver --display "Risk approver"
+      muniment actor enrol --request key.request --display "Risk approver"
       muniment actor enrol ci-train --kind service --role emitter --responsible p-…
     """
+    app.actor = signer or app.actor
+    if file is not None:
+        if name or kind or roles or responsible or reference or encrypt:
+            raise click.UsageError("--request says all about the actor; give only --display, --code and --yes with it")
+        enrol_requested(app, file, "actor.enrolled", display, code, yes=yes)
+        return
+    if kind is None or not roles:
+        raise click.UsageError("Missing option '--kind' or '--role'; or give --request FILE")
     from ledger.creation import enrol_actor, new_person_id
     from ledger.events.actors import ROLES
-    from ledger.keys import Ed25519Signer
     from ledger.names import parse_actor
 
     unknown = [role for role in roles if role not in ROLES]
@@ -102,12 +139,11 @@ def enrol(
         raise click.BadParameter(f"no such role: {', '.join(unknown)}; there are {', '.join(ROLES)}")
     if name is None and kind == "service":
         raise click.UsageError("A service needs a readable name: muniment actor enrol NAME --kind service …")
-    app.actor = signer or app.actor
     name = new_person_id() if name is None else parse_actor(name)
-    new = Ed25519Signer.generate()
+    new = new_signer(reference)
     with app.writer() as ledger:
         keys = app.home.keystore(ledger.ledgerid)
-        path = keys.save(name, new, new_passphrase() if encrypt else None)
+        path = keys.keep(name, new, new_passphrase() if encrypt else None)
         try:
             receipt = enrol_actor(ledger, name, new, kind=kind, roles=roles, responsible=responsible)
         except BaseException as error:
@@ -149,6 +185,10 @@ def key() -> None:
     """Keys are valid from the index that enrols them to the one that revokes them."""
 
 
+key.add_command(request)
+key.add_command(attach)
+
+
 @key.command("list")
 @common_options
 @pass_app
@@ -185,25 +225,48 @@ def list_keys(app: App) -> None:
 
 
 @key.command("enrol")
-@click.argument("name", metavar="ACTOR")
+@click.argument("name", metavar="ACTOR", required=False)
+@_from_request
+@_key_reference
 @_encrypt
 @_signing
 @common_options
 @pass_app
-def enrol_key(app: App, /, name: str, signer: str | None, *, encrypt: bool) -> None:
-    """Enrol a further key for an actor; it is made and kept here.
+def enrol_key(
+    app: App,
+    /,
+    name: str | None,
+    file: Path | None,
+    code: str | None,
+    reference: str | None,
+    signer: str | None,
+    *,
+    yes: bool,
+    encrypt: bool,
+) -> None:
+    """Enrol a further key for an actor; it is made and kept here, or comes with --request.
 
-    Example: muniment key enrol ci-train --as root
+    \b
+    Example:
+      muniment key enrol ci-train --as root
+      muniment key enrol --request key.request
     """
-    from ledger.keys import Ed25519Signer, format_public_key
+    from ledger.keys import format_public_key
     from ledger.names import parse_actor
 
     app.actor = signer or app.actor
+    if file is not None:
+        if name or reference or encrypt:
+            raise click.UsageError("--request says whose key it is; give only --code and --yes with it")
+        enrol_requested(app, file, "key.enrolled", None, code, yes=yes)
+        return
+    if name is None:
+        raise click.UsageError("Missing argument 'ACTOR'; or give --request FILE")
     parse_actor(name)
-    new = Ed25519Signer.generate()
+    new = new_signer(reference)
     with app.writer() as ledger:
         keys = app.home.keystore(ledger.ledgerid)
-        path = keys.save(name, new, new_passphrase() if encrypt else None)
+        path = keys.keep(name, new, new_passphrase() if encrypt else None)
         try:
             receipt = ledger.emit("key.enrolled", f"actor:{name}", key=format_public_key(new.public), also_sign=[new])
         except BaseException as error:

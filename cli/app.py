@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     from ledger.home import Home
     from projections.runner import Runner
 
-__all__ = ["App", "common_options", "global_options", "new_passphrase", "pass_app", "show_error", "write_options"]
+__all__ = [
+    "App",
+    "ask_passphrase",
+    "ask_pin",
+    "common_options",
+    "global_options",
+    "new_passphrase",
+    "pass_app",
+    "show_error",
+    "write_options",
+]
 
 FORMATS = ("text", "json", "ndjson", "csv", "md")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -106,7 +116,7 @@ class App:
         if self._home is None:
             from ledger.home import Home
 
-            self._home = Home.find(self.ledger, _passphrase)
+            self._home = Home.find(self.ledger, ask_passphrase, ask_pin)
         return self._home
 
     def _check_origin(self, ledger: Ledger) -> None:
@@ -187,6 +197,20 @@ class App:
             ledger.close()
 
     @contextmanager
+    def courier(self) -> Iterator[Ledger]:
+        """The ledger for appending events signed elsewhere; its head is signed at the end where the key is here."""
+        ledger = self.home.open_courier()
+        try:
+            self._check_origin(ledger)
+            self.note(f"ledger {ledger.origin}")
+            yield ledger
+        except BaseException:
+            ledger.recorder.close()  # nothing more is signed or remembered after a failure
+            raise
+        else:
+            ledger.close()
+
+    @contextmanager
     def views(self) -> Iterator[tuple[Ledger, Runner, int]]:
         """The ledger with its views brought up to the head, and the size they stand at."""
         from cli.output import progress
@@ -240,13 +264,21 @@ class App:
 pass_app = click.make_pass_decorator(App)
 
 
-def _passphrase() -> bytes | None:
+def ask_passphrase() -> bytes | None:
+    """The passphrase of a private key: ``MUNIMENT_PASSPHRASE``, or asked on a terminal; None without one."""
     value = os.environ.get("MUNIMENT_PASSPHRASE")
     if value is not None:
         return value.encode()
     if sys.stdin.isatty():
         return str(click.prompt("Passphrase of the private key", hide_input=True, err=True)).encode()
     return None
+
+
+def ask_pin(token: str) -> bytes | None:
+    """The PIN of a PKCS#11 token, asked on a terminal; None without one."""
+    if not sys.stdin.isatty():
+        return None
+    return str(click.prompt(f"PIN of the token {token}", hide_input=True, err=True)).encode()
 
 
 def new_passphrase() -> bytes:

@@ -121,20 +121,54 @@ def _trust(app: App, ledger: Ledger) -> Iterator[Checkup]:
 
 
 def _keys(app: App, ledger: Ledger) -> Iterator[Checkup]:
-    from ledger.domain.signing import ROOT_ACTOR
-    from ledger.keystore import CHECKPOINT
-
     keys = app.home.keystore(ledger.ledgerid)
     owners = sorted({key.owner for key in keys.list()})
     yield Checkup("private keys", "good", f"{', '.join(owners) or 'none'} in {keys.folder}")
     actor = app.home.settings.actor
     if actor is not None and actor not in owners:
         yield Checkup("actor", "bad", f"you sign as {actor}, whose key is not here", "Sign as another: --as ACTOR.")
-    if CHECKPOINT not in owners:
+    for key in keys.list():
+        mode = stat.S_IMODE(key.path.stat().st_mode)
+        if mode & 0o077:
+            yield Checkup(
+                f"key {key.path.name}", "bad", f"others can read it (mode {mode:04o})", f"chmod 600 {key.path}"
+            )
+    yield from _checkpoint_key(app, ledger)
+
+
+def _checkpoint_key(app: App, ledger: Ledger) -> Iterator[Checkup]:
+    from ledger.custody import head_keyids
+    from ledger.keystore import CHECKPOINT
+
+    keys = app.home.keystore(ledger.ledgerid)
+    missing = [keyid for keyid in head_keyids(ledger) if not keys.has(CHECKPOINT, keyid=keyid)]
+    if not missing:
+        return
+    if not keys.has(CHECKPOINT):
         yield Checkup("checkpoint key", "warning", "not here: heads are signed elsewhere")
-    if ROOT_ACTOR in owners and CHECKPOINT in owners:
+        return
+    hint = "`muniment checkpoint keys` shows all. Sign where they are, or copy them here under the name 'checkpoint'."
+    yield Checkup("checkpoint key", "warning", f"the next head needs {missing[0][:16]}…, which is not here", hint)
+
+
+def _roots(app: App, ledger: Ledger, *, prod: bool) -> Iterator[Checkup]:
+    state = ledger.ledger_state()
+    worse = "bad" if prod else "warning"
+    count, threshold = len(state.roots), state.threshold
+    if threshold == 1:
+        who = "one root key alone" if count == 1 else f"any one of {count} root keys"
+        hint = "Let several persons hold one each: muniment root propose roots --help"
+        yield Checkup("roots", worse, f"{who} rules this ledger: a stolen one cannot be replaced in time", hint)
+    elif threshold == count:
+        hint = "Add a root key: muniment root propose roots --help"
+        yield Checkup("roots", "warning", f"all {count} root keys must sign: if one is lost, nothing replaces it", hint)
+    else:
+        yield Checkup("roots", "good", f"{threshold} of {count} root keys must sign")
+    ids = {key.keyid[:16] for key in state.roots}
+    lying = [key for key in app.home.keystore(ledger.ledgerid).list() if key.keyid_prefix in ids and not key.on_token]
+    if lying:
         yield Checkup(
-            "root key", "warning", "the root key lies beside the keys in daily use",
+            "root key", worse, "the root key lies beside the keys in daily use",
             "Move it to a safe place; it is needed only to change admins and roots.",
         )  # fmt: skip
 
@@ -162,8 +196,13 @@ def _guard(name: str, step: Callable[[], Iterator[Checkup]]) -> list[Checkup]:
         return [Checkup(name, "bad", error.message, error.hint)]
 
 
-def examine(app: App) -> list[Checkup]:
-    """Look at everything; a step that fails is a finding, not the end."""
+def examine(app: App, /, *, prod: bool = False) -> list[Checkup]:
+    """Look at everything; a step that fails is a finding, not the end.
+
+    Args:
+        app: the invocation.
+        prod: ask what production asks.
+    """
     from ledger.errors import LedgerError
 
     found = _guard("installation", lambda: _installation(app))
@@ -181,5 +220,6 @@ def examine(app: App) -> list[Checkup]:
         found += _guard("trust", lambda: _trust(app, ledger))
         found += _guard("witnesses", lambda: _witnesses(app, ledger))
         found += _guard("private keys", lambda: _keys(app, ledger))
+        found += _guard("roots", lambda: _roots(app, ledger, prod=prod))
         found += _guard("people", lambda: _people(ledger))
     return found

@@ -11,7 +11,7 @@ from cli.app import App, common_options, new_passphrase, pass_app
 if TYPE_CHECKING:
     from ledger.application import Ledger
     from ledger.domain import ActorState
-    from ledger.keys import Ed25519Signer
+    from ledger.keys import Signer
     from ledger.keystore import Keystore
 
 __all__ = ["acknowledge", "actor_state", "actor_states", "compromised", "entry", "find_key", "rotate"]
@@ -66,7 +66,7 @@ def find_key(ledger: Ledger, keyid: str) -> tuple[str, str]:
     return matches[0]
 
 
-def _key_to_replace(ledger: Ledger, name: str, keyid: str | None, own: Ed25519Signer | None) -> str:
+def _key_to_replace(ledger: Ledger, name: str, keyid: str | None, own: Signer | None) -> str:
     from ledger.errors import InputError
 
     if keyid is not None:
@@ -121,7 +121,7 @@ def rotate(
     with app.writer() as ledger:
         name = name or str(ledger.actor)
         keys = app.home.keystore(ledger.ledgerid)
-        old = _key_to_replace(ledger, name, keyid, keys.load(name) if ledger.actor == name else None)
+        old = _key_to_replace(ledger, name, keyid, ledger.signers[0] if ledger.actor == name else None)
         new = Ed25519Signer.generate()
         path = keys.save(name, new, new_passphrase() if encrypt else None)
         body = {

@@ -52,6 +52,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "actor": ("cli.actors:actor", "Enrol, show and offboard actors; grant and end roles."),
         "key": ("cli.actors:key", "Enrol, list, rotate and revoke keys."),
         "entry": ("cli.keyring:entry", "Reaffirm suspect entries."),
+        "root": ("cli.root:root", "What several root keys sign: propose, sign, submit."),
         "config": ("cli.config:config", "Tell where each setting comes from."),
         "completion": ("cli.completion:completion", "Print what makes the shell complete commands."),
         "projection": ("cli.operate:projection", "Show and rebuild views."),

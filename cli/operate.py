@@ -11,16 +11,18 @@ __all__ = ["doctor", "projection"]
 
 
 @click.command(short_help="Check this installation, the store and the trust state.")
+@click.option("--prod", is_flag=True, help="Ask what production asks of root keys.")
 @common_options
 @pass_app
-def doctor(app: App) -> int:
+def doctor(app: App, /, *, prod: bool) -> int:
     """Check what can go wrong before it does; each line names the next step where there is one.
 
-    It looks at the surroundings; `muniment verify log` checks the log itself.
+    It looks at the surroundings; `muniment verify log` checks the log itself. With --prod a ledger that one root key
+    rules alone is a failure, and so is a root key that lies beside the keys in daily use; otherwise they are warnings.
     """
     from cli.checkup import examine
 
-    checks = examine(app)
+    checks = examine(app, prod=prod)
     good = all(check.state != "bad" for check in checks)
     items = [
         {"check": check.name, "state": check.state, "message": check.message, "next": check.hint or None}

@@ -84,7 +84,7 @@ def checkpoint() -> None:
 
 
 @checkpoint.command()
-@click.option("--vkey", is_flag=True, help="Print the verifier key instead.")
+@click.option("--vkey", is_flag=True, help="Print the verifier key instead, of heads that are signed now.")
 @click.option(
     "--export", "folder", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
     help="Write it there instead, as it was timestamped, with its timestamps (.tsr) and its cosigned form.",
@@ -114,6 +114,39 @@ def show(app: App, /, *, vkey: bool, folder: Path | None) -> None:
 checkpoint.add_command(witness)
 checkpoint.add_command(timestamp)
 checkpoint.add_command(publish)
+
+
+@checkpoint.command("keys")
+@common_options
+@pass_app
+def list_keys(app: App) -> None:
+    """List the verifier keys of the log's heads, and from which size on each of them signs.
+
+    The root keys change them. An old head or proof is checked with the key of its size.
+    """
+    from cli.output import Grid, print_list, table
+    from ledger.checkpoint import format_vkey
+
+    with app.reader() as ledger:
+        keys = ledger.log_keys().keys
+        here = app.home.keystore(ledger.ledgerid)
+        items = [
+            {
+                "since": key.since,
+                "vkey": format_vkey(key.vkey),
+                "dual": key.dual if key.since else None,
+                "private_key_here": here.has("checkpoint", keyid=key.vkey.public_key.keyid),
+            }
+            for key in keys
+        ]
+    columns = ("from size", "verifier key", "first head by", "private key here")
+    words = {None: "", True: "old and new", False: "new alone"}
+    rows = [
+        (str(item["since"]), str(item["vkey"]), words[item["dual"]], "yes" if item["private_key_here"] else "")  # type: ignore[index]
+        for item in items
+    ]
+    grid = Grid(("since", "vkey", "dual", "private_key_here"), items)
+    print_list(app, "keys", grid, lambda: table(app, "Checkpoint keys", columns, rows))
 
 
 @click.group(short_help="Export the log for foreign verifiers.")

@@ -29,10 +29,10 @@ def witness() -> None:
 
 
 def _open(folder: Path) -> Witness:
-    from cli.app import _passphrase
+    from cli.app import ask_passphrase
     from witness.service import open_witness
 
-    return open_witness(folder, _passphrase)
+    return open_witness(folder, ask_passphrase)
 
 
 @witness.command()

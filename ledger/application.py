@@ -91,6 +91,15 @@ class Ledger(LogHandle):
             raise
         return cls(recorder, actor=actor, signers=signers, checkpoint_signer=checkpoint_signer)
 
+    @property
+    def signers(self) -> tuple[Signer, ...]:
+        """The private keys of its actor."""
+        return self._signers
+
+    def sign_with(self, signers: Sequence[Signer]) -> None:
+        """Sign events with these keys from now on."""
+        self._signers = tuple(signers)
+
     def __enter__(self) -> Self:
         return self
 

@@ -7,22 +7,30 @@ signed by the root keys and by that key itself. This is the final form; later st
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ledger.application import Ledger, Receipt
-from ledger.checkpoint import TYPE_ED25519, VerifierKey, format_vkey, parse_origin
+from ledger.ceremony import Ceremony
+from ledger.checkpoint import TYPE_ED25519, VerifierKey, format_vkey, parse_origin, parse_vkey
+from ledger.custody import propose, submit
 from ledger.domain.signing import ROOT_ACTOR
-from ledger.errors import InputError
+from ledger.errors import ConfigurationError, InputError
 from ledger.events.actors import ROLES
-from ledger.events.ledgers import Rule, RuleSet
+from ledger.events.ledgers import LedgerCreated, Rule, RuleSet
 from ledger.identity import Trust
-from ledger.keys import Ed25519Signer, Signer, format_public_key
+from ledger.keys import Ed25519Signer, PublicKey, Signer, format_public_key
 from ledger.recorders import open_recorder
 from ledger.recorders.sql import SqlRecorder
 from ledger.stored import LogIdentity
 
-__all__ = ["DEFAULT_RULES", "FIRST_ADMIN_ROLES", "NewLedger", "create_ledger", "enrol_actor", "new_person_id"]
+__all__ = [
+    "DEFAULT_RULES", "FIRST_ADMIN_ROLES", "Founding", "NewLedger", "create_ledger", "enrol_actor", "found_ledger",
+    "new_person_id", "propose_ledger",
+]  # fmt: skip
+#: One of an envelope's 16 signatures is left for the first admin's key.
+_MAX_ROOTS = 15
 
 #: ``dev`` asks for nothing; everything else asks for four eyes on an evaluated version.
 DEFAULT_RULES = RuleSet(
@@ -65,7 +73,7 @@ def new_person_id() -> str:
 def enrol_actor(
     ledger: Ledger,
     actor: str,
-    key: Ed25519Signer,
+    key: Signer,
     *,
     kind: str,
     roles: Sequence[str],
@@ -152,3 +160,106 @@ def create_ledger(
     ledger.checkpoint()
     trust = Trust(identity.ledgerid, origin, (vkey,), first.leaf_hash.hex())
     return NewLedger(ledger, trust, admin, root, checkpoint, admin_key)
+
+
+@dataclass(frozen=True, slots=True)
+class Founding:
+    """A ledger that waits for the signatures of its root keys, with the private keys its operator must keep.
+
+    Attributes:
+        ceremony: its first two entries.
+        admin: actor id of the first admin.
+        checkpoint: key that signs heads.
+        admin_key: the first admin's key.
+    """
+
+    ceremony: Ceremony
+    admin: str
+    checkpoint: Ed25519Signer
+    admin_key: Ed25519Signer
+
+
+def propose_ledger(
+    origin: str,
+    roots: Sequence[PublicKey],
+    threshold: int,
+    *,
+    rules: RuleSet = DEFAULT_RULES,
+    admin: str | None = None,
+) -> Founding:
+    """Write down the first two entries of a ledger whose root keys are held by others.
+
+    Args:
+        origin: name of the log.
+        roots: public keys of the roots, 1 to 15.
+        threshold: how many of them a root event will need.
+        rules: rules in force from entry 0 on.
+        admin: actor id of the first admin; a new opaque one when None.
+
+    Raises:
+        InputError: the origin is malformed, a key is named twice, or the threshold does not fit.
+    """
+    parse_origin(origin)
+    if len(set(roots)) != len(roots):
+        raise InputError("a root key is named twice: every holder has a key of their own")
+    if not 1 <= threshold <= len(roots) <= _MAX_ROOTS:
+        raise InputError(f"a ledger has 1 to {_MAX_ROOTS} root keys and a threshold of at most as many")
+    checkpoint, admin_key = Ed25519Signer.generate(), Ed25519Signer.generate()
+    ledgerid, admin = secrets.token_hex(16), admin or new_person_id()
+    created = {
+        "ledgerid": ledgerid,
+        "origin": origin,
+        "vkey": format_vkey(VerifierKey(origin, TYPE_ED25519, checkpoint.public.raw)),
+        "roots": [format_public_key(key) for key in roots],
+        "threshold": threshold,
+        "rules": rules.model_dump(mode="json"),
+    }
+    enrolled = {"kind": "person", "roles": list(FIRST_ADMIN_ROLES), "key": format_public_key(admin_key.public)}
+    events: list[tuple[str, str, Mapping[str, Any]]] = [
+        ("ledger.created", f"ledger:{ledgerid}", created),
+        ("actor.enrolled", f"actor:{admin}", enrolled),
+    ]
+    ceremony = propose(ledgerid, origin, events, roots=roots, threshold=threshold).sign(admin_key)
+    return Founding(ceremony, admin, checkpoint, admin_key)
+
+
+def found_ledger(
+    url: str, ceremony: Ceremony, *, checkpoint: Signer, clock: Callable[[], int] | None = None
+) -> tuple[Ledger, Trust]:
+    """Create a ledger in an empty store from what its root keys have signed; or go on where an earlier call was cut.
+
+    Args:
+        url: see `create_ledger`.
+        ceremony: signed by every root key, so that all are known to be held.
+        checkpoint: the key that signs heads.
+        clock: replaces the store's clock.
+
+    Returns:
+        The ledger, its first head signed, and what pins its identity.
+
+    Raises:
+        InputError: it does not make a ledger.
+        AuthenticationError: signatures are missing.
+        ConfigurationError: the checkpoint key is not the one it names, or there already is something else.
+    """
+    body = ceremony.items[0].event.body
+    if not isinstance(body, LedgerCreated) or (body.origin, body.ledgerid) != (ceremony.origin, ceremony.ledgerid):
+        raise InputError("this proposal does not make a ledger")
+    ceremony.check_complete()
+    vkey = parse_vkey(body.vkey)
+    if vkey.public != checkpoint.public.raw:
+        raise ConfigurationError("the proposal names another checkpoint key than the one made here")
+    identity = LogIdentity(ceremony.ledgerid, ceremony.origin)
+    recorder = open_recorder(url, clock=clock)
+    try:
+        if not recorder.exists():
+            recorder.create(identity)
+        elif recorder.identity() != identity:
+            raise ConfigurationError("the store already holds another ledger", hint="Name an empty one: --ledger URL")
+        ledger = Ledger(recorder, checkpoint_signer=checkpoint)
+        first = submit(ledger, ceremony)[0]
+        ledger.checkpoint()
+    except BaseException:
+        recorder.close()
+        raise
+    return ledger, Trust(ceremony.ledgerid, ceremony.origin, (vkey,), first.leaf_hash.hex())

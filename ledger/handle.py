@@ -13,7 +13,7 @@ from ledger.entry import format_entry
 from ledger.errors import ConfigurationError, InputError
 from ledger.forks import renew_in_child
 from ledger.identity import LogKeys
-from ledger.keys import Signer
+from ledger.keys import PublicKey, Signer
 from ledger.merkle import prove_consistency, prove_inclusion
 from ledger.proof import Proof, format_proof
 from ledger.recorders.sql import SqlRecorder
@@ -187,6 +187,11 @@ class LogHandle:
         """
         self._checkpoint_signers = tuple(signers)
         self._known_head = known_head
+
+    @property
+    def head_keys(self) -> tuple[PublicKey, ...]:
+        """The keys that heads are signed with here."""
+        return tuple(signer.public for signer in self._checkpoint_signers)
 
     @property
     def can_sign_heads(self) -> bool:

@@ -10,7 +10,8 @@ import getpass
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from ledger.config import (
     write_settings,
 )
 from ledger.creation import NewLedger, create_ledger
+from ledger.custody import head_keyids, valid_keyids
 from ledger.domain.signing import ROOT_ACTOR
 from ledger.errors import ConfigurationError, LedgerError, TrustStateError, VerificationError
 from ledger.events.ledgers import RuleSet
@@ -39,14 +41,16 @@ from ledger.handle import LogHandle
 from ledger.identity import Trust
 from ledger.keys import Signer
 from ledger.keystore import CHECKPOINT, Keystore
-from ledger.merkle import MAX_TREE_SIZE
 from ledger.recorders import open_recorder
 from ledger.recorders.sql import SqlRecorder
 from ledger.screen import Screening
 from ledger.strictjson import format_json, parse_json
+from ledger.tokens import Pin
 from ledger.trust import RememberedHead, TrustPin, read_trust, write_atomically, write_trust
 
-__all__ = ["REMEMBERED", "Home", "NewHome", "create_home", "environment_passphrase"]
+__all__ = [
+    "REMEMBERED", "Home", "NewHome", "create_home", "environment_passphrase", "made_folder", "user_name",
+]  # fmt: skip
 
 #: Who vouches for the head last seen, in words.
 REMEMBERED = "the head this machine remembers"
@@ -66,23 +70,29 @@ class Home:
     Args:
         settings: resolved settings.
         passphrase: asked when a private key is encrypted.
+        pin: asked for the PIN of a PKCS#11 token by its name.
     """
 
-    def __init__(self, settings: Settings, passphrase: Passphrase = environment_passphrase) -> None:
+    def __init__(
+        self, settings: Settings, passphrase: Passphrase = environment_passphrase, pin: Pin | None = None
+    ) -> None:
         self.settings = settings
         self.folder = settings.folder
         self.url = settings.url
         self._passphrase = passphrase
+        self._pin = pin
         self._followed: Trust | None = None
 
     @classmethod
-    def find(cls, ledger: str | None = None, passphrase: Passphrase = environment_passphrase) -> Home:
+    def find(
+        cls, ledger: str | None = None, passphrase: Passphrase = environment_passphrase, pin: Pin | None = None
+    ) -> Home:
         """Find the ledger meant; see `config.load_settings`.
 
         Raises:
             ConfigurationError: there is none.
         """
-        return cls(load_settings(ledger), passphrase)
+        return cls(load_settings(ledger), passphrase, pin)
 
     @property
     def trust_path(self) -> Path | None:
@@ -150,7 +160,7 @@ class Home:
     def keystore(self, ledgerid: str) -> Keystore:
         """The private keys of this ledger on this machine."""
         folder = self.settings.keys or config_folder() / "keys" / ledgerid
-        return Keystore(folder, self._passphrase)
+        return Keystore(folder, self._passphrase, self._pin)
 
     # -- opening ---------------------------------------------------------------------------
 
@@ -181,7 +191,7 @@ class Home:
         ledger.sign_heads_with(self.checkpoint_signers(ledger), self.recall)
 
     def checkpoint_signers(self, ledger: LogHandle) -> list[Signer]:
-        """The keys that sign the next head, as far as they are here; none when the present one is not.
+        """The keys that sign the next head; none when one of them is not here.
 
         Raises:
             ConfigurationError: one is here and cannot be used.
@@ -189,12 +199,25 @@ class Home:
         keys = self.keystore(ledger.ledgerid)
         if not keys.has(CHECKPOINT):
             return []
-        last = ledger.recorder.last_checkpoint()
-        needed = ledger.log_keys().needed(0 if last is None else last.size, MAX_TREE_SIZE)
-        ids = [vkey.public_key.keyid for vkey in needed]
-        if not keys.has(CHECKPOINT, keyid=ids[0]):
+        ids = head_keyids(ledger)
+        if not all(keys.has(CHECKPOINT, keyid=keyid) for keyid in ids):
             return []
-        return [keys.load(CHECKPOINT, keyid=keyid) for keyid in ids if keys.has(CHECKPOINT, keyid=keyid)]
+        return [keys.load(CHECKPOINT, keyid=keyid) for keyid in ids]
+
+    def open_courier(self) -> Ledger:
+        """Open for appending events that were signed elsewhere; no actor's key is touched.
+
+        Raises:
+            TrustStateError, VerificationError: as `check`.
+        """
+        ledger = Ledger(open_recorder(self.url), on_close=self._after_writing)
+        try:
+            self.check(ledger)
+            self._ready_to_sign(ledger)
+        except BaseException:
+            ledger.recorder.close()
+            raise
+        return ledger
 
     def check(self, ledger: LogHandle) -> None:
         """Check that a store holds the ledger pinned here and still extends the head last seen.
@@ -244,10 +267,10 @@ class Home:
             raise ConfigurationError("no actor is set to sign as", hint="Name one: --as ACTOR or MUNIMENT_ACTOR.")
         recorder = open_recorder(self.url)
         try:
-            self.check(LogHandle(recorder))
-            signer = self.keystore(recorder.identity().ledgerid).load(actor)
             screening = Screening(self.settings.secrets, self.settings.secrets_allow)
-            ledger = Ledger(recorder, actor=actor, signers=[signer], on_close=self._after_writing, screening=screening)
+            ledger = Ledger(recorder, actor=actor, on_close=self._after_writing, screening=screening)
+            self.check(ledger)
+            ledger.sign_with([self.keystore(ledger.ledgerid).load(actor, among=valid_keyids(ledger, actor))])
             self._ready_to_sign(ledger)
         except BaseException:
             recorder.close()
@@ -255,6 +278,8 @@ class Home:
         return ledger
 
     def _after_writing(self, ledger: Ledger) -> None:
+        if ledger.can_sign_heads and not set(head_keyids(ledger)) <= {key.keyid for key in ledger.head_keys}:
+            ledger.sign_heads_with(self.checkpoint_signers(ledger), self.recall)  # the key was changed meanwhile
         if ledger.can_sign_heads:
             self.remember(ledger, ledger.checkpoint())
 
@@ -359,6 +384,17 @@ def create_home(
     Raises:
         ConfigurationError: there is a ledger already.
     """
+    with made_folder(where) as folder:
+        return _fill(folder, origin, url=url, name=name, rules=rules, keys=keys, passphrase=passphrase)
+
+
+@contextmanager
+def made_folder(where: Path) -> Iterator[Path]:
+    """Make ``where/.muniment``; removed again when what is done in it fails.
+
+    Raises:
+        ConfigurationError: there is one already, or it cannot be made.
+    """
     folder = where / FOLDER
     if folder.exists():
         raise ConfigurationError(f"{folder} already exists", hint="Use it, or make the ledger in another folder.")
@@ -367,7 +403,8 @@ def create_home(
     except OSError as error:
         raise ConfigurationError(f"{folder} cannot be made: {error.strerror}") from error
     try:
-        return _fill(folder, origin, url=url, name=name, rules=rules, keys=keys, passphrase=passphrase)
+        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+        yield folder
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)  # this call made it, with all that is in it
         raise
@@ -383,7 +420,6 @@ def _fill(
     keys: Path | None,
     passphrase: bytes | None,
 ) -> NewHome:
-    (folder / ".gitignore").write_text("*\n", encoding="utf-8")
     store = url or f"sqlite:///{quote(str((folder / 'ledger.db').resolve()))}"
     options: dict[str, Any] = {} if rules is None else {"rules": rules}
     new = create_ledger(store, origin, **options)
@@ -396,12 +432,13 @@ def _fill(
     keystore = home.keystore(new.trust.ledgerid)
     for owner, key in ((ROOT_ACTOR, new.root), (CHECKPOINT, new.checkpoint), (new.admin, new.admin_key)):
         keystore.save(owner, key, passphrase)
-    home.set_name(new.admin, name or _user_name())
+    home.set_name(new.admin, name or user_name())
     home.remember(new.ledger, new.ledger.checkpoint())
     return NewHome(home, new)
 
 
-def _user_name() -> str:
+def user_name() -> str:
+    """The system's name of this user, for display."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError):  # no entry in the user database, as in some containers

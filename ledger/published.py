@@ -50,6 +50,7 @@ def _git(folder: Path, *arguments: str) -> bytes:
         "GIT_COMMITTER_NAME": "muniment", "GIT_COMMITTER_EMAIL": "muniment@localhost",
     }  # fmt: skip
     command = ["git", "-C", str(folder), "-c", f"core.hooksPath={os.devnull}", "-c", "commit.gpgsign=false"]
+    command += ["-c", "core.fsmonitor=false"]
     try:
         done = subprocess.run(  # noqa: S603 - our own command line
             [*command, *arguments], env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS,
@@ -83,7 +84,7 @@ def _committed(place: Path) -> list[bytes]:
     except StorageError:
         return []  # nothing is committed yet, or git itself fails, which the next call says
     listed = _git(place, "log", f"--max-count={_MAX_COMMITS}", "--format=%H", "--", CHECKPOINT_FILE).split()
-    return [_git(place, "show", f"{commit.decode()}:{CHECKPOINT_FILE}") for commit in listed]
+    return [_git(place, "cat-file", "blob", f"{commit.decode()}:{CHECKPOINT_FILE}") for commit in listed]
 
 
 def read_published(place: Path, verify_head: VerifyHead) -> list[tuple[Checkpoint, bytes]]:

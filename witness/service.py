@@ -24,7 +24,7 @@ from ledger.checkpoint import (
 )
 from ledger.cosignature import format_lines
 from ledger.errors import ConfigurationError, InputError
-from ledger.keys import Ed25519Signer
+from ledger.keys import Ed25519Signer, Signer
 from ledger.keystore import Keystore
 from witness.judging import PLAIN, Answer, Latest, authenticate, judge
 from witness.state import WitnessState
@@ -48,7 +48,7 @@ class Witness:
     """
 
     def __init__(
-        self, signer: Ed25519Signer, vkey: VerifierKey, state: WitnessState, clock: Callable[[], float] = time.time
+        self, signer: Signer, vkey: VerifierKey, state: WitnessState, clock: Callable[[], float] = time.time
     ) -> None:
         self.vkey = vkey
         self.state = state

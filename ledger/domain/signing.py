@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from ledger.checkpoint import parse_vkey
 from ledger.domain.actors import ActorState
@@ -11,23 +11,27 @@ from ledger.domain.signed import ROOT_ACTOR
 from ledger.domain.suspicion import key_suspicion, suspicion
 from ledger.domain.world import World, actor_of, ledger_of
 from ledger.errors import AuthenticationError
+from ledger.events import Body
 from ledger.events.actors import ActorEnrolled, KeyEnrolled
 from ledger.events.keyring import KeyRotated
 from ledger.events.ledgers import CheckpointKeyChanged, LedgerCreated, RootsChanged
 from ledger.keys import PublicKey, parse_public_key
 
-__all__ = ["ROOT_ACTOR", "signing_keys"]
+__all__ = ["ROOT_ACTOR", "possession_keys", "signing_keys"]
 
 
-def _possession_keys(world: World, event: RecordedEvent) -> dict[str, PublicKey]:
-    """The keys an event brings: they sign too, to prove possession (design §6)."""
-    match event.body:
+def possession_keys(body: Body | None, roots: Collection[PublicKey]) -> dict[str, PublicKey]:
+    """The keys an event brings: they sign too, to prove possession (design §6).
+
+    Args:
+        body: of the event.
+        roots: root keys in force before it.
+    """
+    match body:
         case ActorEnrolled(key=text) | KeyEnrolled(key=text) | KeyRotated(key=text):
             keys = [parse_public_key(text)]
-        case RootsChanged(roots=roots):
-            ledger = ledger_of(world)
-            held = () if ledger is None else ledger.roots
-            keys = [key for key in map(parse_public_key, roots) if key not in held]
+        case RootsChanged(roots=texts):
+            keys = [key for key in map(parse_public_key, texts) if key not in roots]
         case CheckpointKeyChanged(vkey=text):
             keys = [parse_vkey(text).public_key]
         case _:
@@ -106,7 +110,8 @@ def signing_keys(world: World, event: RecordedEvent) -> Mapping[str, PublicKey]:
     Raises:
         AuthenticationError: a key is unknown, revoked or another actor's, or signatures are missing.
     """
-    possession = _possession_keys(world, event)
+    ledger = ledger_of(world) if isinstance(event.body, RootsChanged) else None
+    possession = possession_keys(event.body, () if ledger is None else ledger.roots)
     if event.actor == ROOT_ACTOR:
         own, threshold = _root_keys(world, event)
     else:
@@ -118,7 +123,10 @@ def signing_keys(world: World, event: RecordedEvent) -> Mapping[str, PublicKey]:
     if len(signed & own.keys()) < threshold:
         raise AuthenticationError(
             f"{event.payload.type} by {event.actor!r} needs {threshold} of its own signatures and has "
-            f"{len(signed & own.keys())}"
+            f"{len(signed & own.keys())}",
+            hint="Let the holders sign it, each where the key is: muniment root propose --help"
+            if event.actor == ROOT_ACTOR
+            else "",
         )
     if not possession.keys() <= signed:
         missing = min(possession.keys() - signed)

@@ -159,7 +159,11 @@ def test_who_is_not_enrolled_ends_with_4(any_shop: Shop):
 def test_an_unknown_key_ends_with_4(any_shop: Shop):
     actor = any_shop.home.settings.actor
     with any_shop.home.open_reader() as ledger:
-        any_shop.home.keystore(ledger.ledgerid).save(str(actor), Ed25519Signer.generate())
+        keys = any_shop.home.keystore(ledger.ledgerid)
+        (enrolled,) = [key.path for key in keys.list() if key.owner == actor]
+        keys.save(str(actor), Ed25519Signer.generate())
+    run(*EVENT).good()  # a newer key that is not enrolled yet does not hide the one that is
+    enrolled.unlink()
     refused(any_shop, 4, *EVENT, words=("is not enrolled for", "key list"))
 
 
@@ -609,7 +613,9 @@ def test_a_forked_log_stops_every_writer(shop: Shop):
 def _signer(shop: Shop) -> Ed25519Signer:
     from ledger.keystore import Keystore
 
-    return Keystore(shop.keys).load(str(shop.home.settings.actor))
+    found = Keystore(shop.keys).load(str(shop.home.settings.actor))
+    assert isinstance(found, Ed25519Signer)
+    return found
 
 
 def test_an_empty_log_is_nothing_to_check(empty: Path):

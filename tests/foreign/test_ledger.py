@@ -18,10 +18,12 @@ from securesystemslib.signer import Key, SSlibKey  # type: ignore[attr-defined]
 from cli.sample import fill_sample
 from ledger.addcheckpoint import AddCheckpoint, format_add_checkpoint
 from ledger.application import Ledger
-from ledger.checkpoint import format_vkey
+from ledger.checkpoint import TYPE_ED25519, VerifierKey, format_vkey
 from ledger.envelope import Envelope, format_envelope, parse_signatures
 from ledger.home import Home, create_home
+from ledger.keys import Ed25519Signer
 from ledger.publish import export_tiles
+from tests.contract.support import make_cast
 from witness.service import create_witness
 
 
@@ -135,3 +137,28 @@ def test_the_cloudevents_sdk_reads_every_payload(home: Home):
             assert event.get_type() == row.entry.type
             assert event.get_subject() == row.entry.subject
             assert event.get_data() == json.loads(row.payload)["data"]
+
+
+def test_go_reads_the_head_behind_a_change_of_the_key_with_the_old_key_and_with_the_new(
+    store_url: str, tmp_path: Path, verifier: Path
+):
+    """Old proofs keep their key, the first head behind the change has both, later ones only the new."""
+    cast = make_cast(store_url, actors=())
+    new, root = Ed25519Signer.generate(), Ledger(cast.recorder, actor="root", signers=[cast.new.root])
+    old_vkey = cast.admin.vkey
+    vkey = VerifierKey(old_vkey.name, TYPE_ED25519, new.public.raw)
+    proofs = [cast.admin.prove_inclusion(1)]
+    body = {"vkey": format_vkey(vkey), "reason": "test"}
+    root.emit("ledger.checkpoint_key_changed", f"ledger:{root.ledgerid}", body, also_sign=[new])
+    cast.admin.sign_heads_with([new, cast.new.checkpoint], None)
+    proofs.append(cast.admin.prove_inclusion(1))
+    cast.admin.emit("external.observed", "external:x", system="test")
+    proofs.append(cast.admin.prove_inclusion(1))
+    (tmp_path / "entry").write_bytes(cast.admin.entry_bytes(1))
+    for proof, wanted in zip(proofs, ((True, False), (True, True), (False, True)), strict=True):
+        (tmp_path / "proof").write_bytes(proof)
+        for key, good in zip((old_vkey, vkey), wanted, strict=True):
+            (tmp_path / "vkey").write_text(format_vkey(key) + "\n")
+            result = run(verifier, "proof", tmp_path / "proof", tmp_path / "entry", tmp_path / "vkey")
+            assert (result.returncode == 0) is good, result.stderr
+    cast.recorder.close()

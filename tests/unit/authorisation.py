@@ -113,10 +113,13 @@ COMMANDS: Final = {
 #: Commands that sign nothing as an actor: they read, or need the store's rights, files or the root keys themselves.
 WITHOUT_ACTOR: Final = frozenset({
     "actor list", "actor name", "actor show", "admin copy", "admin grant", "admin migrate", "backup create",
-    "backup restore", "backup verify", "checkpoint publish", "checkpoint show", "checkpoint timestamp", "checkpoint witness",
+    "backup restore", "backup verify", "checkpoint keys", "checkpoint publish", "checkpoint show",
+    "checkpoint timestamp", "checkpoint witness",
     "completion", "config explain", "doctor", "export tiles",
-    "incident list", "init", "key list", "log", "projection rebuild", "projection status", "proof consistency",
-    "proof inclusion", "report generate", "report list", "show", "state", "timeline", "verify event",
+    "incident list", "init", "key attach", "key list", "key request", "log", "projection rebuild",
+    "projection status", "proof consistency", "proof inclusion", "report generate", "report list",
+    "root new-key", "root propose checkpoint-key", "root propose event", "root propose request", "root propose roots",
+    "root public", "root show", "root sign", "root submit", "show", "state", "timeline", "verify event",
     "verify evidence", "verify log", "witness add-log", "witness init", "witness serve", "witness show",
 })  # fmt: skip
 

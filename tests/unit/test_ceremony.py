@@ -1,0 +1,185 @@
+"""The ceremony file: exact bytes, signatures that verify, and words for whoever signs."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ledger.ceremony import MAX_CEREMONY, Ceremony, describe, format_ceremony, parse_ceremony
+from ledger.checkpoint import TYPE_ED25519, VerifierKey, format_vkey
+from ledger.creation import DEFAULT_RULES, propose_ledger
+from ledger.custody import adopt, merge, propose, propose_by_roots
+from ledger.domain import LedgerState
+from ledger.errors import AuthenticationError, ConflictError, InputError, LedgerError
+from ledger.keys import Ed25519Signer, format_public_key
+from ledger.strictjson import format_json
+
+LEDGERID, ORIGIN = "ab" * 16, "ledger.example/ceremony"
+A, B, C, NEW = (Ed25519Signer.from_seed(bytes([n]) * 32) for n in range(1, 5))
+VKEY = format_vkey(VerifierKey(ORIGIN, TYPE_ED25519, bytes(range(32))))
+STATE = LedgerState(LEDGERID, ORIGIN, VKEY, (A.public, B.public, C.public), 2, DEFAULT_RULES)
+LEDGER = f"ledger:{LEDGERID}"
+
+
+def text(*keys: Ed25519Signer) -> list[str]:
+    return [format_public_key(key.public) for key in keys]
+
+
+def new_roots() -> Ceremony:
+    body = {"roots": text(A, B, NEW), "threshold": 2, "reason": "C has left"}
+    return propose_by_roots(STATE, "ledger.roots_changed", LEDGER, body)
+
+
+def changed(ceremony: Ceremony, **values: Any) -> bytes:
+    data = json.loads(format_ceremony(ceremony))
+    return format_json({**data, **values}) + b"\n"
+
+
+def test_a_file_is_read_as_it_was_written_and_no_other_way():
+    for ceremony in (new_roots(), new_roots().sign(A), new_roots().sign(B).sign(A).sign(NEW)):
+        data = format_ceremony(ceremony)
+        assert parse_ceremony(data) == ceremony
+        assert format_ceremony(parse_ceremony(data)) == data
+        for other in (data[:-1], data + b"\n", b" " + data, data.replace(b'{"events', b'{ "events'), data[:-2], b""):
+            with pytest.raises(InputError):
+                parse_ceremony(other)
+
+
+def test_every_byte_of_it_counts():
+    data = format_ceremony(new_roots().sign(A))
+    for place in range(0, len(data), 7):
+        other = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+        try:
+            found = parse_ceremony(other)
+        except LedgerError:
+            continue
+        # Nobody signed the origin, nor which keys are roots: the ledger compares both when it is submitted.
+        assert (found.origin, found.roots, found.threshold) != (ORIGIN, new_roots().roots, 2), place
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"format": "muniment ceremony v2"}, "no ceremony file"),
+        ({"extra": 1}, "no ceremony file"),
+        ({"events": []}, "1 or 2 events"),
+        ({"events": "x"}, "1 or 2 events"),
+        ({"events": [{"payload": "!", "signatures": []}]}, "not base64"),
+        ({"events": [{"payload": "e30=", "signatures": []}]}, "specversion"),
+        ({"events": [{"payload": "e30="}]}, "payload and signatures"),
+        ({"roots": []}, "threshold do not fit"),
+        ({"roots": [1]}, "list of public keys"),
+        ({"threshold": 4}, "do not fit"),
+        ({"threshold": 0}, "do not fit"),
+        ({"threshold": True}, "a number"),
+        ({"origin": "a b"}, "origin"),
+        ({"ledgerid": "cd" * 16}, "not all of the ledger"),
+    ],
+)
+def test_a_malformed_file_is_refused(values: dict[str, Any], words: str):
+    with pytest.raises(InputError, match=words):
+        parse_ceremony(changed(new_roots(), **values))
+    with pytest.raises(InputError, match="at most"):
+        parse_ceremony(b"x" * (MAX_CEREMONY + 1))
+
+
+def test_a_payload_that_was_changed_after_somebody_signed_it_is_refused():
+    signed = new_roots().sign(A)
+    data = json.loads(format_ceremony(signed))
+    payload = json.loads(base64.b64decode(data["events"][0]["payload"]))
+    payload["data"]["threshold"] = 1
+    data["events"][0]["payload"] = base64.b64encode(format_json(payload)).decode()
+    with pytest.raises(AuthenticationError, match="was changed after it was signed"):
+        parse_ceremony(format_json(data) + b"\n")
+    data["events"][0]["signatures"] = []
+    other = parse_ceremony(format_json(data) + b"\n")
+    assert other.code != signed.code, "nobody signed yet, so only the code tells"
+    with pytest.raises(InputError, match="not copies of one proposal"):
+        signed.add(other)
+
+
+def test_only_keys_that_count_may_sign_and_each_once():
+    stranger = Ed25519Signer.from_seed(b"s" * 32)
+    ceremony = new_roots()
+    with pytest.raises(AuthenticationError, match="neither one of the 3 root keys"):
+        ceremony.sign(stranger)
+    with pytest.raises(ConflictError, match="has signed this already"):
+        ceremony.sign(A).sign(A)
+    forged = replace(ceremony.items[0].with_signatures([stranger]))
+    with pytest.raises(AuthenticationError, match="may not"):
+        parse_ceremony(format_ceremony(replace(ceremony, items=(forged,))))
+
+
+def test_what_is_missing_is_said():
+    ceremony = new_roots()
+    item = ceremony.items[0]
+    assert ceremony.missing(item) == [
+        "2 root keys must sign and 0 did",
+        f"the new key {NEW.public.keyid[:16]}… must sign too, to prove that it is held",
+    ]
+    for signers in ([A, B], [A, NEW], [NEW]):
+        some = ceremony
+        for signer in signers:
+            some = some.sign(signer)
+        with pytest.raises(AuthenticationError, match="is not ready"):
+            some.check_complete()
+    ceremony.sign(C).sign(NEW).sign(A).check_complete()
+
+
+def test_copies_that_were_signed_at_the_same_time_are_put_together():
+    ceremony = new_roots()
+    together = merge([ceremony.sign(A), ceremony.sign(B), ceremony.sign(NEW).sign(A)])
+    assert together == ceremony.sign(A).sign(B).sign(NEW)
+    with pytest.raises(InputError, match="no ceremony file"):
+        merge([])
+    with pytest.raises(InputError, match="not copies"):
+        merge([ceremony, new_roots()])
+
+
+def test_the_words_say_all_that_changes():
+    words = "\n".join(describe(new_roots().sign(A)))
+    for part in (
+        f"{ORIGIN} (id {LEDGERID})", "2 of 3 must sign", "these 3, of which 2 must sign", "C has left",
+        f"NEW     {text(NEW)[0]}", f"REMOVED {text(C)[0]}", f"stays   {text(A)[0]}",
+        f"signed by {A.public.keyid[:16]}", "missing: 2 root keys must sign and 1 did", "code ",
+    ):  # fmt: skip
+        assert part in words, part
+    body = {"vkey": VKEY, "dual": False, "reason": "burnt"}
+    assert "THE OLD KEY IS CALLED LOST" in "\n".join(
+        describe(propose_by_roots(STATE, "ledger.checkpoint_key_changed", LEDGER, body))
+    )
+    other = propose_by_roots(STATE, "actor.revoked", "actor:p-x", {"reason": "gone"})
+    assert 'actor:p-x: {"reason":"gone"}' in "\n".join(describe(other))
+
+
+def test_a_request_to_the_roots_becomes_a_proposal():
+    body = {"kind": "person", "roles": ["admin"], "key": text(NEW)[0]}
+    event = ("actor.enrolled", "actor:p-new", body)
+    asked = propose(LEDGERID, ORIGIN, [event]).sign(NEW)
+    assert "not named yet" in asked.missing(asked.items[0])[0]
+    with pytest.raises(AuthenticationError):
+        asked.sign(A)
+    adopted = adopt(STATE, asked)
+    assert adopted.code == asked.code
+    adopted.sign(A).sign(B).check_complete()
+    with pytest.raises(InputError, match="and this one is"):
+        adopt(replace(STATE, origin="ledger.example/other"), asked)
+    by_admin = propose(LEDGERID, ORIGIN, [event], author="p-admin").sign(NEW)
+    with pytest.raises(InputError, match="asks 'p-admin'"):
+        adopt(STATE, by_admin)
+
+
+def test_a_new_ledger_needs_every_root_key():
+    founding = propose_ledger(ORIGIN, [A.public, B.public, C.public], 2)
+    some = founding.ceremony.sign(A).sign(B)
+    assert some.founds
+    assert "3 root keys must sign and 2 did" in some.missing(some.items[0])[0]
+    assert some.missing(some.items[1]) == [], "the first admin needs the threshold"
+    some.sign(C).check_complete()
+    for roots, threshold in (([A.public], 2), ([A.public, A.public], 1), ([], 1), ([A.public], 0)):
+        with pytest.raises(InputError):
+            propose_ledger(ORIGIN, roots, threshold)
