@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import statistics
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from itertools import count
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from benchmarks.baselines import BareWriter
-from benchmarks.events import SENSORS, TYPE, Likeness, body, subject
+from benchmarks.events import SENSORS, TYPE, Author, Likeness, body, subject
+from benchmarks.floor import Floor, cost_of
 from benchmarks.results import Goal, at_least, at_most
 from benchmarks.settings import Bench
 from benchmarks.timing import alternate, each, flat, medians, paired, percentile, rate
@@ -86,24 +87,41 @@ def single(bench: Bench) -> None:
     """One fact at a time: signed here, and signed elsewhere, beside the bare durable insert of the same rows."""
     rounds, block = bench.sizes.single_rounds, bench.sizes.single_block
     made = bench.place.new_ledger()
-    with closing(made.new.ledger), made.open() as ledger, closing(bench.place.bare()) as bare:
+    with ExitStack() as stack:
+        stack.enter_context(closing(made.new.ledger))
+        ledger = stack.enter_context(made.open())
+        bare, least = (stack.enter_context(closing(bench.place.bare())) for _ in range(2))
         emit, signer = emit_fact(ledger), made.new.admin_key
         each(emit, range(bench.sizes.warm_up))
         sample = recorded(ledger, SENSORS)
         likeness = Likeness(sample)
         each(bare.insert_one, single_rows(bare, likeness, bench.sizes.warm_up))
         rows = slices(single_rows(bare, likeness, (rounds + 1) * block), block)
+        more = slices(single_rows(bare, likeness, (rounds + 1) * block), block)
         envelopes = slices(bench.place.mint.envelopes(made.new, (rounds + 1) * block), block)
         message = pae(PAYLOAD_TYPE, sample[0].payload or b"")
+        floor = Floor(least, Author.of(made.new))
+        each(floor.emit, range(bench.sizes.warm_up))
         found = alternate(
             rounds,
             {
                 "single.emit": lambda n: each(emit, range(n * block, (n + 1) * block)),
+                "single.floor": lambda _: each(floor.emit, range(block)),
                 "bare": lambda n: each(bare.insert_one, rows(n)),
                 "single.envelope": lambda n: each(ledger.append, envelopes(n)),
                 "sign": lambda _: each(signer.sign, [message] * block),
+                "bare.cpu": lambda n: [cost_of(bare.insert_one, more(n))],
+                "floor.cpu": lambda _: [cost_of(floor.emit, range(block))],
+                "emit.cpu": lambda n: [cost_of(emit, range(n * block, (n + 1) * block))],
             },
         )
+    _report_single(bench, "single.floor", found, goals=None)
+    for name, base in (("floor", "bare"), ("emit", "floor")):
+        ours, theirs = flat(found[f"{name}.cpu"]), flat(found[f"{base}.cpu"])
+        bench.add(
+            f"append.single.{name}.cpu", statistics.median(ours), "us", baseline=statistics.median(theirs),
+            ratio=paired(ours, theirs), samples=rounds * block, blocks=ours,
+        )  # fmt: skip
     _report_single(bench, "single.emit", found, goals=(at_most(5), at_most(2.5)))
     _report_single(bench, "single.envelope", found, goals=None)
 

@@ -28,8 +28,9 @@ class Sizes:
     thread_share: int = 16
     batch_rounds: int = 7
     batch: int = 1_000
-    verify_rounds: int = 4
-    verified: int = 20_000
+    verify_rounds: int = 2
+    #: Starting a worker takes as long as verifying some thousand events.
+    verified: int = 60_000
     proofs: int = 500
     opens: int = 15
     commands: int = 7

@@ -11,7 +11,7 @@ from cli.anchoring import export_head, timestamp
 from cli.app import App, common_options, pass_app
 from cli.output import print_record
 from cli.publishing import publish
-from cli.witnessing import policy_option, witness, witnessed_head
+from cli.witnessing import note_witnessed, policy_option, witness, witnessed_head
 
 __all__ = ["checkpoint", "export", "proof"]
 
@@ -94,7 +94,8 @@ def checkpoint() -> None:
 def show(app: App, /, *, vkey: bool, folder: Path | None) -> None:
     """Print the newest signed head exactly, signing the present one first when the key is here.
 
-    Behind the log's signature come the cosignatures that the store has of this head.
+    Behind the log's signature come the cosignatures that the store has of this head. Where there is a witness policy,
+    it says on stderr whether they are enough.
 
     Example: muniment checkpoint show > head.txt
     """
@@ -108,7 +109,9 @@ def show(app: App, /, *, vkey: bool, folder: Path | None) -> None:
             size, tokens = export_head(ledger, folder)
             app.note(f"wrote the head of size {size} and {tokens} timestamp(s) to {folder}")
             return
-        sys.stdout.buffer.write(ledger.cosigned(ledger.checkpoint()))
+        note = ledger.checkpoint()
+        sys.stdout.buffer.write(ledger.cosigned(note))
+        note_witnessed(app, ledger, note)
 
 
 checkpoint.add_command(witness)

@@ -27,6 +27,7 @@ __all__ = [
     "describe",
     "examine_witnesses",
     "find_policy",
+    "note_witnessed",
     "policy_option",
     "seen_anchors",
     "summary",
@@ -149,6 +150,7 @@ def _result(done: Round, policy: Policy) -> dict[str, Any]:
         "quorum": policy.describe_quorum(),
         "met": done.met,
         "contradicted": done.contradicted,
+        "proven": done.proven,
         "new": done.stored,
         "witnesses": [_asked(item) for item in done.asked],
     }
@@ -178,8 +180,10 @@ def _lines(done: Round, policy: Policy) -> Iterator[str]:
             yield "  it shows this head, signed by the key of this log:"
             yield from (f"    {line}" for line in item.seen.note.decode(errors="replace").splitlines())
     size = done.checkpoint.size
-    if done.contradicted:
+    if done.proven:
         yield "✗ THE LOG HERE IS NOT THE ONE THAT WAS WITNESSED: it was rewritten, put back or forked"
+    elif done.contradicted:
+        yield "✗ A WITNESS CLAIMS ANOTHER HISTORY OF THIS LOG, and shows no signed head that would prove it"
     elif done.met:
         yield f"✓ size {size} is witnessed by {shown(policy.describe_quorum())}"
     else:
@@ -194,6 +198,22 @@ def time_text(seconds: int) -> str:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (OverflowError, OSError, ValueError):
         return f"second {seconds} since 1970"
+
+
+def note_witnessed(app: App, ledger: Ledger, note: bytes) -> None:
+    """Say on stderr who cosigned a signed head, when there is a policy here."""
+    from ledger.checkpoint import parse_checkpoint, parse_note
+    from ledger.checkpoints import cosignatures_of
+
+    policy = find_policy(app, None)
+    if policy is None:
+        return
+    head = parse_checkpoint(parse_note(note).text)
+    found = {item.vkey: item.time for item in cosignatures_of(ledger.recorder, head)}
+    by = [f"{shown(item.name)} at {time_text(found[item.vkey])}" for item in policy.witnesses if item.vkey in found]
+    words = "is witnessed" if policy.met(list(found)) else "is NOT witnessed"
+    asked = f"the policy asks for {shown(policy.describe_quorum())}"
+    app.note(f"size {head.size} {words}: cosigned by {', '.join(by) or 'nobody'}; {asked}")
 
 
 # -- what verify and doctor say ----------------------------------------------------------------------

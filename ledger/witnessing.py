@@ -111,6 +111,11 @@ class Round:
         """Whether a witness saw another history than ours, or a longer one."""
         return any(item.outcome == CONTRADICTED for item in self.asked)
 
+    @property
+    def proven(self) -> bool:
+        """Whether a head of this log that contradicts the store was shown, signed by its own key."""
+        return any(item.seen is not None for item in self.asked)
+
 
 # -- what the store has ----------------------------------------------------------------------------
 

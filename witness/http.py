@@ -148,7 +148,11 @@ class WitnessServer(ThreadingHTTPServer):
                 request.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             self.shutdown_request(request)
             return
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._free.release()  # no thread was started that would
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Serve one connection."""

@@ -144,5 +144,5 @@ def _lasts(world: World, state: ActorState | None, index: int) -> bool:
     if not any(suspicion(world, grant.signed) is None for grant in grants) or not answers(world, state):
         return False
     # A key that was rotated is about to end; the one in its place counts.
-    keys = [keyid for keyid, held in state.keys.items() if held.valid_at(index) and held.ends is None]
+    keys = [keyid for keyid, held in state.keys.items() if held.ends is None]
     return any(key_suspicion(world, state, keyid) is None for keyid in keys)

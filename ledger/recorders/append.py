@@ -33,6 +33,7 @@ __all__ = [
     "id_taken",
     "names_of",
     "number_taken",
+    "separate",
 ]
 
 #: A clock further behind the last entry than this refuses to append (5 s in microseconds).
@@ -201,11 +202,11 @@ def _stored(row: Row, *, existing: bool) -> StoredAt:
     return StoredAt(entry.index, row.leaf_hash, entry.stream, entry.revision, entry.recorded_at, existing)
 
 
-def _check_reads(tx: Transaction, unit: Unit, head: Head) -> None:
-    if unit.authority is not None and unit.authority != head.authority:
+def _check_reads(tx: Transaction, unit: Unit, authority: int, grown: Mapping[str, int]) -> None:
+    if unit.authority is not None and unit.authority != authority:
         raise StaleReadError.authority_moved()
     for stream, revision in unit.reads.items():
-        found = tx.last_revision(stream) or 0
+        found = grown.get(stream) or tx.last_revision(stream) or 0
         if found != revision:
             raise StaleReadError.moved(stream, revision, found)
 
@@ -230,20 +231,47 @@ def check_repeats(unit: Unit) -> None:
         ConflictError: it does.
     """
     seen: set[tuple[str, ...]] = set()
-    for event in unit.events:
+    for event in unit.events if len(unit.events) > 1 else ():
         for name in names_of(event):
             if name in seen:
                 raise ConflictError(f"the batch holds event {event.id} or its sequence number twice")
             seen.add(name)
 
 
-class _Numbering:
-    """Revisions that one unit takes, on top of those the log holds."""
+def separate(units: Sequence[Unit]) -> list[list[Unit]]:
+    """Split units into runs in which no name of an event appears twice, because names are looked up once a run.
 
-    def __init__(self, tx: Transaction, unit: Unit) -> None:
+    Args:
+        units: in order.
+    """
+    if len(units) == 1:
+        return [[*units]]
+    runs: list[list[Unit]] = []
+    taken: set[tuple[str, ...]] = set()
+    for unit in units:
+        names = {name for event in unit.events for name in names_of(event)}
+        if not runs or unit.fixed or runs[-1][-1].fixed or not taken.isdisjoint(names):
+            runs.append([])
+            taken.clear()
+        taken |= names
+        runs[-1].append(unit)
+    return runs
+
+
+class _Numbering:
+    """Revisions that one unit takes, on top of those the log holds.
+
+    Args:
+        tx: the transaction.
+        unit: the unit.
+        grown: last revisions of streams to which units before it in its run added.
+    """
+
+    def __init__(self, tx: Transaction, unit: Unit, grown: Mapping[str, int]) -> None:
         self._tx = tx
         self._fixed = unit.fixed
-        self._last: dict[str, int] = {}
+        self._grown = grown
+        self.last: dict[str, int] = {}
         self._taken: set[tuple[str, int]] = set()
 
     def revision(self, event: SignedStoredEvent, found: Found) -> int:
@@ -261,8 +289,9 @@ class _Numbering:
                 raise ConflictError(f"{event.originator_id} already has a revision {revision}")
             self._taken.add((stream, revision))
             return revision
-        self._last[stream] = self._last.get(stream, found.revision or 0) + 1
-        return self._last[stream]
+        revision = (self.last.get(stream) or self._grown.get(stream) or found.revision or 0) + 1
+        self.last[stream] = revision
+        return revision
 
 
 class _Chain:
@@ -272,71 +301,93 @@ class _Chain:
         if head.recorded_at - now > MAX_CLOCK_BEHIND:
             raise clock_behind(now, head.recorded_at)
         self._ledgerid = identity.ledgerid
-        self.head = head
         self._range = CompactRange.from_bytes(head.size, head.peaks)
+        self._last_leaf = head.last_leaf
         self.recorded_at = max(now, head.recorded_at)
+        self.authority = head.authority
+
+    @property
+    def head(self) -> Head:
+        """The head after all that was added."""
+        return Head(self._range.size, self._last_leaf, self._range.to_bytes(), self.recorded_at, self.authority)
 
     def add(self, events: Sequence[tuple[SignedStoredEvent, int]]) -> list[Row]:
-        """Entries for events with their revisions; nothing changes when one of them cannot be written."""
-        before = self.head, self._range
-        try:
-            return self._add(events)
-        except LedgerError:
-            self.head, self._range = before
-            raise
+        """Entries for events with their revisions.
 
-    def _add(self, events: Sequence[tuple[SignedStoredEvent, int]]) -> list[Row]:
-        rows = []
-        for event, revision in events:
-            index = self._range.size
+        Raises:
+            InputError: one of them cannot be written; nothing has changed.
+        """
+        rows: list[Row] = []
+        first, leaf, authority = self._range.size, self._last_leaf, self.authority
+        for index, (event, revision) in enumerate(events, first):
             entry = Entry(
-                actor=event.actor,
-                emitter=event.emitter,
-                envelope=event.envelope,
-                id=event.id,
-                index=index,
-                item=event.item,
-                keys=event.keys,
-                ledgerid=self._ledgerid,
-                payload=event.payload,
-                prev=self.head.last_leaf.hex(),
-                recorded_at=self.recorded_at,
-                revision=revision,
-                sequence=event.sequence,
-                stream=str(event.originator_id),
-                subject=event.subject,
-                type=event.topic,
-            )
+                event.actor, event.emitter, event.envelope, event.id, index, event.item, event.keys, self._ledgerid,
+                event.payload, leaf.hex(), self.recorded_at, revision, event.sequence, str(event.originator_id),
+                event.subject, event.topic,
+            )  # fmt: skip
             leaf = entry_hash(entry)
-            self._range = self._range.append(leaf)
-            authority = index if event.authority else self.head.authority
-            self.head = Head(index + 1, leaf, self._range.to_bytes(), self.recorded_at, authority)
+            if event.authority:
+                authority = index
             rows.append(Row(entry, leaf, event.state, event.signatures))
+        self._range = self._range.extend([row.leaf_hash for row in rows])
+        self._last_leaf, self.authority = leaf, authority
         return rows
 
 
-def _append_unit(tx: Transaction, unit: Unit, chain: _Chain) -> list[StoredAt]:
+def _place(
+    tx: Transaction, unit: Unit, found: Sequence[Found], chain: _Chain, grown: dict[str, int]
+) -> tuple[list[StoredAt], list[Row]]:
+    """Give the events of a unit their places.
+
+    Args:
+        tx: the transaction.
+        unit: the unit.
+        found: what the log holds of the names of its events.
+        chain: takes the new entries.
+        grown: last revisions of streams to which units before it added; takes this one's.
+
+    Returns:
+        Where its events stand, and the rows that are new.
+    """
     check_repeats(unit)
-    found = tx.look_up(unit.events)
     known = [
         None if unit.fixed or at.position is None else _known(tx, event)
         for event, at in zip(unit.events, found, strict=True)
     ]
     fresh = [(event, at) for event, at, before in zip(unit.events, found, known, strict=True) if before is None]
     if fresh:
-        _check_reads(tx, unit, chain.head)
+        _check_reads(tx, unit, chain.authority, grown)
         if unit.until is not None and chain.recorded_at >= unit.until:
             raise StaleReadError.expired(unit.until)
     if 0 < len(fresh) < len(known) and unit.authority is not None:
         raise StaleReadError.partly_recorded()
-    numbering = _Numbering(tx, unit)
-    numbered = [(event, numbering.revision(event, at)) for event, at in fresh]
-    rows = chain.add(numbered)
+    numbering = _Numbering(tx, unit, grown)
+    rows = chain.add([(event, numbering.revision(event, at)) for event, at in fresh])
+    grown.update(numbering.last)
+    added = iter(rows)
+    return [before or _stored(next(added), existing=False) for before in known], rows
+
+
+def _append_run(tx: Transaction, units: Sequence[Unit], chain: _Chain) -> list[list[StoredAt] | LedgerError]:
+    """Append units that `separate` left together: names are looked up at once, and rows inserted at once."""
+    found = iter(tx.look_up([event for unit in units for event in unit.events]))
+    outcomes: list[list[StoredAt] | LedgerError] = []
+    rows: list[Row] = []
+    grown: dict[str, int] = {}
+    for unit in units:
+        try:
+            places, added = _place(tx, unit, [next(found) for _ in unit.events], chain, grown)
+        except StorageError:
+            raise
+        except LedgerError as error:
+            outcomes.append(error)
+        else:
+            outcomes.append(places)
+            rows += added
     if rows:
         tx.insert_rows(rows)
         crashpoint("append.inserted")
-    added = iter(rows)
-    return [before or _stored(next(added), existing=False) for before in known]
+    return outcomes
 
 
 def _write_tiles(tx: Transaction, old: int, new: int) -> None:
@@ -363,15 +414,9 @@ def append_units(tx: Transaction, identity: LogIdentity, units: Sequence[Unit]) 
     head = tx.lock_head()
     crashpoint("append.begun")
     chain = _Chain(identity, head, tx.now())
-    outcomes: list[list[StoredAt] | LedgerError] = []
-    for unit in units:
-        try:
-            outcomes.append(_append_unit(tx, unit, chain))
-        except StorageError:
-            raise
-        except LedgerError as error:
-            outcomes.append(error)
-    if chain.head.size > head.size:
-        _write_tiles(tx, head.size, chain.head.size)
-        tx.set_head(chain.head)
+    outcomes = [outcome for run in separate(units) for outcome in _append_run(tx, run, chain)]
+    after = chain.head
+    if after.size > head.size:
+        _write_tiles(tx, head.size, after.size)
+        tx.set_head(after)
     return outcomes

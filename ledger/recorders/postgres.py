@@ -17,9 +17,9 @@ from psycopg import errors, sql
 
 from ledger.crashpoints import crashpoint
 from ledger.errors import ConfigurationError, ConflictError, LedgerError
-from ledger.recorders.append import StaleReadError, StoredAt, Unit, check_repeats
+from ledger.recorders.append import StaleReadError, StoredAt, Unit, check_repeats, separate
 from ledger.recorders.layouts import postgres_routines, postgres_tables
-from ledger.recorders.postgres_append import call_append, separate
+from ledger.recorders.postgres_append import call_append
 from ledger.recorders.postgres_cas import append_by_swap
 from ledger.recorders.postgres_store import PostgresStore
 from ledger.recorders.sql import SqlRecorder
@@ -222,8 +222,6 @@ class PostgresRecorder(SqlRecorder):
 
     def _calls(self, units: Sequence[Unit]) -> list[list[Unit]]:
         """Units as they are appended: each list in a transaction of its own."""
-        if not units:
-            return []
         return separate(units) if self.has_functions else [[unit] for unit in units]
 
     def _call(self, units: Sequence[Unit]) -> list[list[StoredAt] | LedgerError]:

@@ -1,23 +1,27 @@
 """Calling the server-side append (`postgres_functions.sql`): arguments packed into arrays, outcomes made of the answer.
 
 The arrays are written in PostgreSQL's binary form here, because twenty parameters that are adapted element by element
-cost more than everything the server does for one event.
+cost more than everything the server does for one event. They go to libpq as they are: a cursor, which would look at
+each of them, costs twice what a signature does.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import psycopg
-from psycopg.types.string import BytesBinaryDumper
+from psycopg import generators, pq
+from psycopg.adapt import Transformer
 
 from ledger.errors import InputError, LedgerError, StorageError
 from ledger.mapper import SignedStoredEvent
-from ledger.recorders.append import StaleReadError, StoredAt, Unit, clock_behind, id_taken, names_of, number_taken
+from ledger.recorders.append import StaleReadError, StoredAt, Unit, clock_behind, id_taken, number_taken
 from ledger.recorders.layouts import refused
 
-__all__ = ["call_append", "explain_refusal", "separate", "use_arrays"]
+__all__ = ["call_append", "explain_refusal"]
 
 # SQLSTATEs of our own, raised by the function.
 _CLOCK_BEHIND = "MU001"
@@ -29,44 +33,24 @@ _TYPES = (
     "int4", "int8", "text", "int4", "int4", "int8", "int4", "text", "text", "text", "text", "text", "int8", "text",
     "int4", "text", "bytea", "bytea", "bool", "bytea", "bytea",
 )  # fmt: skip
-_PARAMETERS = ", ".join(f"%s::{kind}[]" for kind in _TYPES)
+_PARAMETERS = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(_TYPES, 1))
+
+
+class _Prepared:
+    """What one connection has prepared: names of statements by their text, and a reader of answers."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, bytes] = {}
+        self.reader = Transformer()
+
+
+#: What connections have prepared. Nothing here may hold on to a connection.
+_PREPARED: WeakKeyDictionary[psycopg.Connection, _Prepared] = WeakKeyDictionary()
 
 
 # -- arrays in PostgreSQL's binary form --------------------------------------------------------------
 
-
-class _Array(bytes):
-    """An array parameter, packed."""
-
-
-class _Int4s(_Array): ...
-
-
-class _Int8s(_Array): ...
-
-
-class _Texts(_Array): ...
-
-
-class _Byteas(_Array): ...
-
-
-class _Bools(_Array): ...
-
-
-def _dumper(oid: int) -> type[BytesBinaryDumper]:
-    return type("_ArrayDumper", (BytesBinaryDumper,), {"oid": oid})
-
-
-_DUMPERS = {_Int4s: _dumper(1007), _Int8s: _dumper(1016), _Texts: _dumper(1009), _Byteas: _dumper(1001),
-            _Bools: _dumper(1000)}  # fmt: skip
 _NULL = b"\xff\xff\xff\xff"
-
-
-def use_arrays(connection: psycopg.Connection) -> None:
-    """Teach a connection our packed arrays."""
-    for kind, dumper in _DUMPERS.items():
-        connection.adapters.register_dumper(kind, dumper)
 
 
 def _pack(element: int, cells: Sequence[bytes]) -> bytes:
@@ -77,52 +61,34 @@ def _pack(element: int, cells: Sequence[bytes]) -> bytes:
     return struct.pack("!iiiii", 1, 1, element, len(cells), 1) + b"".join(cells)
 
 
-def _int4s(values: Iterable[int]) -> _Int4s:
-    return _Int4s(_pack(23, [struct.pack("!ii", 4, value) for value in values]))
+def _int4s(values: Iterable[int]) -> bytes:
+    return _pack(23, [struct.pack("!ii", 4, value) for value in values])
 
 
-def _int8s(values: Iterable[int | None]) -> _Int8s:
-    return _Int8s(_pack(20, [_NULL if value is None else struct.pack("!iq", 8, value) for value in values]))
+def _int8s(values: Iterable[int | None]) -> bytes:
+    return _pack(20, [_NULL if value is None else struct.pack("!iq", 8, value) for value in values])
 
 
-def _bools(values: Iterable[bool]) -> _Bools:
-    return _Bools(_pack(16, [b"\0\0\0\1\1" if value else b"\0\0\0\1\0" for value in values]))
+def _bools(values: Iterable[bool]) -> bytes:
+    return _pack(16, [b"\0\0\0\1\1" if value else b"\0\0\0\1\0" for value in values])
 
 
 def _sized(values: Iterable[bytes]) -> list[bytes]:
     return [len(value).to_bytes(4, "big") + value for value in values]
 
 
-def _byteas(values: Iterable[bytes]) -> _Byteas:
-    return _Byteas(_pack(17, _sized(values)))
+def _byteas(values: Iterable[bytes]) -> bytes:
+    return _pack(17, _sized(values))
 
 
-def _texts(values: Iterable[str]) -> _Texts:
-    return _Texts(_pack(25, _sized(value.encode() for value in values)))
+def _texts(values: Iterable[str]) -> bytes:
+    return _pack(25, _sized(value.encode() for value in values))
 
 
 # -- the call ----------------------------------------------------------------------------------------
 
 
-def separate(units: Sequence[Unit]) -> list[list[Unit]]:
-    """Split units into calls in which no name of an event appears twice, because the server looks names up once.
-
-    Args:
-        units: none of them holds a name twice itself (`append.check_repeats`).
-    """
-    calls: list[list[Unit]] = [[]]
-    taken: set[tuple[str, ...]] = set()
-    for unit in units:
-        names = {name for event in unit.events for name in names_of(event)}
-        if taken & names:
-            calls.append([])
-            taken = set()
-        taken |= names
-        calls[-1].append(unit)
-    return calls
-
-
-def _arguments(units: Sequence[Unit]) -> list[_Array]:
+def _arguments(units: Sequence[Unit]) -> list[bytes]:
     events = [event for unit in units for event in unit.events]
     reads = [(stream, revision) for unit in units for stream, revision in unit.reads.items()]
     streams: dict[str, int] = {}
@@ -162,6 +128,33 @@ def _starts(counts: Sequence[int]) -> list[int]:
     return starts
 
 
+def _ask(connection: psycopg.Connection, text: str, given: Sequence[bytes]) -> tuple[Any, ...]:
+    """Run a statement with one row for an answer, prepared once a connection; parameters are in binary."""
+    libpq = connection.pgconn
+    with connection.lock:
+        prepared = _PREPARED.get(connection)
+        if prepared is None:
+            prepared = _PREPARED[connection] = _Prepared()
+        name = prepared.names.get(text)
+        if name is None:
+            name = b"muniment_%d" % len(prepared.names)
+            libpq.send_prepare(name, text.encode())
+            _result(connection, pq.ExecStatus.COMMAND_OK)
+            prepared.names[text] = name
+        libpq.send_query_prepared(name, given, [pq.Format.BINARY] * len(given), pq.Format.BINARY)
+        prepared.reader.set_pgresult(_result(connection, pq.ExecStatus.TUPLES_OK))
+        row = prepared.reader.load_row(0, tuple)
+    assert row is not None  # noqa: S101 - a function with OUT parameters returns one row
+    return row
+
+
+def _result(connection: psycopg.Connection, wanted: pq.ExecStatus) -> pq.abc.PGresult:
+    result: pq.abc.PGresult = connection.wait(generators.execute(connection.pgconn))[-1]
+    if result.status != wanted:
+        raise psycopg.errors.error_from_result(result, encoding="utf-8")
+    return result
+
+
 def call_append(
     connection: psycopg.Connection,
     schema: str,
@@ -185,18 +178,20 @@ def call_append(
         StaleReadError: a role that one of them rests on has ended; nothing was appended.
         psycopg.Error: the call failed.
     """
-    call, clock = ("append", ()) if now is None else ("append_at", (now,))
-    text = f"SELECT * FROM {schema}.{call}({'%s::int8, ' if clock else ''}{_PARAMETERS}) AS done"  # noqa: S608 - a schema's name has been checked
     until = min((unit.until for unit in units if unit.until is not None), default=None)
-    guard: tuple[int, ...] = ()
+    given = _arguments(units)
+    call, clock = "append", ""
+    if now is not None:
+        call, clock = "append_at", f"${len(given) + 1}::int8, "
+        given.append(now.to_bytes(8, "big", signed=True))
+    text = f"SELECT * FROM {schema}.{call}({clock}{_PARAMETERS}) AS done"  # noqa: S608 - a schema's name has been checked
     if until is not None:  # the statement fails, and nothing was appended, when it was recorded too late
-        text, guard = f"{text} WHERE 1 / (done.recorded < %s)::int4 = 1", (until,)
+        given.append(until.to_bytes(8, "big", signed=True))
+        text += f" WHERE 1 / (done.recorded < ${len(given)}::int8)::int4 = 1"
     try:
-        cursor = connection.execute(text.encode(), (*clock, *_arguments(units), *guard), prepare=True, binary=True)
+        answer = _ask(connection, text, given)
     except psycopg.errors.DivisionByZero:
         raise StaleReadError.expired(until or 0) from None
-    answer = cursor.fetchone()
-    assert answer is not None  # noqa: S101 - a function with OUT parameters returns one row
     recorded, positions, revisions, leaves, known, refused, detail, seen = answer
     try:
         before = known_at([position for position in known if position is not None])

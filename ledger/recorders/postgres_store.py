@@ -17,7 +17,7 @@ from psycopg import errors
 from ledger.errors import ConfigurationError, InputError, LedgerError, StorageError
 from ledger.forks import renew_in_child
 from ledger.recorders.layouts import moved_away
-from ledger.recorders.postgres_append import explain_refusal, use_arrays
+from ledger.recorders.postgres_append import explain_refusal
 
 __all__ = ["FAILOVER_SECONDS", "PostgresStore", "explain", "split_schema"]
 
@@ -209,7 +209,6 @@ class PostgresStore:
             raise explain(error) from error
         self._connection, self._pid = connection, os.getpid()
         self.connections += 1
-        use_arrays(connection)
         connection.add_notice_handler(self._note)
         try:
             connection.execute(_SETTINGS.encode())

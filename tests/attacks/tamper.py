@@ -20,7 +20,7 @@ from tests.contract.tampering import KEYS, Forger, Victim, remember_pure_results
 from tests.faults.scorecard import Result
 
 #: Tables of which every byte is vouched for by the remembered head, by the keys or by what was computed from them.
-TABLES = ("entry", "content", "head", "checkpoint", "log")
+TABLES = ("entry", "content", "head", "checkpoint", "log", "signed_head")
 #: Table, key of the row, column, value.
 Cell = tuple[str, Any, str, Any]
 ZEROS = ("undetected", "wrong place", "crashed", "not undone")

@@ -8,9 +8,11 @@ import psycopg
 import pytest
 
 from benchmarks.baselines import COLUMNS, CONTENT, BarePostgres, BareRow, BareSqlite
-from benchmarks.events import Likeness
+from benchmarks.events import Author, Likeness
+from benchmarks.floor import Floor
 from benchmarks.stores import Place
 from ledger.creation import create_ledger
+from ledger.envelope import Envelope, format_envelope, parse_signatures
 from ledger.recorders.postgres_store import split_schema
 from tests.contract.support import ORIGIN
 
@@ -118,3 +120,23 @@ def test_the_bare_writer_of_postgres_says_when_a_row_is_refused(postgres_dsn: st
         bare.insert_one(bare.prepare_one(row))
     bare.close()
     place.close()
+
+
+def test_the_floor_makes_what_a_ledger_would_accept(tmp_path: Path):
+    new = create_ledger(f"sqlite:///{tmp_path / 'ledger.db'}", ORIGIN)
+    bare = BareSqlite(tmp_path / "bare.db")
+    floor = Floor(bare, Author.of(new))
+    made = [floor.emit() for _ in range(3)]
+    for payload, signatures in made:
+        new.ledger.append(format_envelope(Envelope(payload, parse_signatures(signatures))))
+    stored = bare.connection.execute(f"SELECT {', '.join(COLUMNS)} FROM entry ORDER BY position").fetchall()
+    ours = [new.ledger.recorder.columns_of(row) for row in new.ledger.recorder.rows(2, 3)]
+    known = [
+        COLUMNS.index(name) for name in ("stream", "type", "actor", "id", "emitter", "sequence", "keys", "payload")
+    ]
+    for mine, theirs in zip(stored, ours, strict=True):
+        assert [mine[place] for place in known] == [theirs[place] for place in known]
+    assert bare.connection.execute("SELECT payload, signatures FROM content ORDER BY position").fetchall() == made
+    assert bare.connection.execute("SELECT size FROM head").fetchall() == [(3,)]
+    bare.close()
+    new.ledger.close()

@@ -16,8 +16,10 @@ from benchmarks.timing import alternate, paired, percentile, spread, threaded_ra
 ROOT = Path(__file__).parents[2]
 APPENDS = {
     "append.single.emit.p50", "append.single.emit.overhead", "append.single.emit.p99", "append.single.envelope.p50",
-    "append.single.envelope.overhead", "append.single.envelope.p99", "append.decision.p50", "append.decision.overhead",
-    "append.decision.p99", "append.threads32.envelope", "append.threads32.emit", "append.threads32.eventsourcing",
+    "append.single.envelope.overhead", "append.single.envelope.p99",
+    "append.single.emit.cpu", "append.single.floor.cpu", "append.single.floor.p50", "append.single.floor.overhead",
+    "append.single.floor.p99", "append.decision.p50", "append.decision.overhead", "append.decision.p99",
+    "append.threads32.envelope", "append.threads32.emit", "append.threads32.eventsourcing",
 }  # fmt: skip
 
 

@@ -64,7 +64,9 @@ def test_a_majority_of_witnesses_is_enough_and_everything_carries_their_lines(an
         assert (done["size"], done["met"], done["contradicted"], done["new"]) == (3, True, False, 2)
         assert [item["outcome"] for item in done["witnesses"]] == ["cosigned", "cosigned", "not cosigned"]
         assert run("checkpoint", "witness").good().out.splitlines()[-1] == "✓ size 3 is witnessed by 2 of w0, w1, w2"
-        note = parse_note(run("checkpoint", "show").good().stdout)
+        shown = run("checkpoint", "show").good()
+        assert "size 3 is witnessed: cosigned by w0 at 2" in shown.err
+        note = parse_note(shown.stdout)
         assert [line.name for line in note.signatures] == ["ledger.example/cli", "w0.example", "w1.example"]
         for witness in found[:2]:
             assert verify_cosignature(note, witness.vkey) > 1_700_000_000
@@ -147,6 +149,7 @@ def test_a_proof_under_the_last_witnessed_head(any_shop: Shop):
         run("checkpoint", "witness").good()
         emit(2)
         emit(3)
+        assert "size 5 is NOT witnessed: cosigned by nobody" in run("checkpoint", "show").good().err
         proof = run("proof", "inclusion", "2", "--witnessed").good().stdout
         note = parse_note(parse_proof(proof).checkpoint_note)
         assert parse_checkpoint(note.text).size == 3
@@ -368,6 +371,7 @@ def test_a_bad_witness_harms_nobody(shop: Shop, reply: Reply, code: int, words: 
     assert done.code == code, done.out + done.err
     assert words in done.out, done.out
     assert "bug in Muniment" not in done.err
+    assert ("CLAIMS ANOTHER HISTORY" in done.out) == (code == 1)
     with shop.home.open_reader() as ledger:
         assert ledger.recorder.attestations((-1, 0), 10) == [], "nothing that did not verify is kept"
     run("verify", "log").good()

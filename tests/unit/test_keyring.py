@@ -754,6 +754,9 @@ def test_who_may_say_who_answers(ring: Ring):
     refused(ring.judge("p-author", "actor.responsible_changed", "actor:trainer", body), NotAllowedError, "legality")
     refused(ring.judge("p-admin", "actor.responsible_changed", "actor:p-author", body), InputError, "schema")
     assert ring.judge(ROOT_ACTOR, "actor.responsible_changed", "actor:trainer", body).kind == "valid"
+    ring.enrol("robot", ["admin"], by=ROOT_ACTOR, kind="service", responsible="p-author")
+    refused(ring.judge("p-admin", "actor.responsible_changed", "actor:robot", body), NotAllowedError, "legality")
+    assert ring.judge(ROOT_ACTOR, "actor.responsible_changed", "actor:robot", body).kind == "valid"
 
 
 # -- who leaves ------------------------------------------------------------------------------------
@@ -855,6 +858,24 @@ def test_a_key_rotated_by_a_stolen_one_keeps_no_admin(ring: Ring):
     refused(ring.judge(ROOT_ACTOR, "key.compromised", "actor:p-admin", body), PolicyError, "legality")
     body["since"] = since + 1
     assert ring.judge(ROOT_ACTOR, "key.compromised", "actor:p-admin", body).kind == "valid"
+
+
+def test_a_key_that_is_about_to_end_keeps_no_admin(ring: Ring):
+    """The old key may sign for long yet, but the ledger would be left alone when that is over."""
+    assert ring.rotate("p-admin", "p-admin", "admin-2", 2**40).kind == "valid"
+    body = {"keyid": keyid("admin-2"), "reason": "x"}
+    refused(ring.judge(ROOT_ACTOR, "key.revoked", "actor:p-admin", body), PolicyError, "legality")
+
+
+def test_an_admin_for_whom_nobody_answers_takes_only_its_own(ring: Ring):
+    ring.enrol("p-boss", ["owner"])
+    ring.enrol("robot", ["admin"], by=ROOT_ACTOR, kind="service", responsible="p-boss")
+    for name in ("another", "zz"):
+        ring.enrol(name, ["emitter"], kind="service", responsible="p-author")
+    ring.tell("p-admin", "actor.revoked", "actor:p-boss", {"reason": "left"})
+    for name, kind in (("another", "void"), ("zz", "void"), ("robot", "valid")):
+        verdict = ring.judge("robot", "key.revoked", f"actor:{name}", {"keyid": keyid(name), "reason": "x"})
+        assert verdict.kind == kind, name
 
 
 @pytest.mark.parametrize(
