@@ -12,6 +12,7 @@ from cli.keyring import acknowledge
 from cli.output import print_record, progress
 
 if TYPE_CHECKING:
+    from ledger.restoring import Accepted
     from ledger.transfer import CopyPlan, Outside
 
 __all__ = ["admin"]
@@ -181,3 +182,70 @@ def copy(app: App, /, target: str, *, dry_run: bool, keep_config: bool) -> None:
             moving.close()
         configured = _point_to(app, target, keep=keep_config)
         _print(app, ledger.origin, moving.place, plan, done=True, configured=configured)
+
+
+def _show(app: App, /, done: Accepted, words: str) -> None:
+    restore = done.restore
+    data = {
+        "index": restore.index,
+        "size": restore.size,
+        "lost_from": restore.lost_from,
+        "lost_to": restore.lost_to,
+        "reason": restore.reason,
+        "remembered": done.known.size,
+        "evidence": done.evidence or None,
+    }
+    lost = f"entries {restore.lost_from} to {restore.lost_to - 1} are lost"
+    print_record(app, data, f"{words} at entry {restore.index}: restored to {restore.size} entries, {lost}")
+    if done.evidence:
+        app.note(f"both heads are kept in {done.evidence}")
+
+
+@admin.command()
+@click.option("--reason", required=True, help="Why the ledger goes on from an old copy; it is recorded.")
+@click.option("--lost-from", type=click.IntRange(1), metavar="INDEX", help="First entry lost; the size by default.")
+@click.option(
+    "--expect", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="CHECKPOINT",
+    help="A signed head the log had reached, beside the remembered one; may be repeated.",
+)  # fmt: skip
+@common_options
+@pass_app
+def restored(app: App, /, reason: str, lost_from: int | None, expect: tuple[Path, ...]) -> None:
+    """Say, with the root key, that the ledger goes on from an old copy and what is lost.
+
+    The store must hold less than, or something else than, the longest head known here. It is verified, the event
+    ledger.restored is signed by the root key and recorded, the head is signed, and this machine goes along. Every other
+    machine that remembers the longer log refuses the store until somebody there runs: muniment admin restore-accept.
+    Nothing that was lost comes back: revocations, approvals and incidents among it must be recorded anew.
+
+    \b
+    Example:
+      muniment backup restore old.backup --older
+      muniment admin restored --reason 'disk of the database lost, backup of 2 May'
+    """
+    from ledger.restoring import declare_restore
+
+    with progress(app, "verifying") as advance:
+        notes = [path.read_bytes() for path in expect]
+        done = declare_restore(app.home, reason, notes=notes, lost_from=lost_from, advance=advance)
+    _show(app, done, "the root key said so")
+    app.note("Next:  tell everybody who remembers a longer log; they run: muniment admin restore-accept")
+
+
+@admin.command("restore-accept")
+@click.option("--beyond", is_flag=True, help="Also when this machine has seen more than the root keys said is lost.")
+@common_options
+@pass_app
+def restore_accept(app: App, /, *, beyond: bool) -> None:
+    """Go along with a restore that the root keys stated: forget the head of the history that was given up.
+
+    Ask the operator first. The head that is forgotten and the one that takes its place are kept as evidence, which
+    `muniment verify evidence` reads. The next verification checks everything.
+
+    \b
+    Example:
+      muniment admin restore-accept
+    """
+    from ledger.restoring import accept_restore
+
+    _show(app, accept_restore(app.home, beyond=beyond), "accepted what the root keys said")

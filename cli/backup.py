@@ -183,7 +183,8 @@ def restore(app: App, /, file: Path, target: str | None, expect: tuple[Path, ...
     """Restore a backup to a store that does not exist yet; it is verified there before it is opened.
 
     A backup that is behind the head this machine remembers, or behind a head given with --expect, is refused. With
-    --older it is restored, and writing stays refused: the log shrank, and going on would fork it.
+    --older it is restored, and writing stays refused: the log shrank, and going on would fork it. Only the root keys
+    may decide to go on all the same: muniment admin restored.
 
     \b
     Example:
@@ -204,8 +205,8 @@ def restore(app: App, /, file: Path, target: str | None, expect: tuple[Path, ...
         app.note(
             f"Warning: {check.missing} of {check.known} entries known to exist are lost, the first is entry "
             f"{check.manifest.size}. Writing stays refused on every machine that remembers a longer log: it shrank, "
-            "and new entries in these places would fork it. Find the lost entries, or decide as the operator and tell "
-            "everybody who keeps heads."
+            "and new entries in these places would fork it. Find the lost entries. To go on without them, the root "
+            "keys must say so: muniment admin restored --reason TEXT"
         )
     elif not check.known:
         app.note(f"Note: {_age(check)}; --expect CHECKPOINT compares it with a head you kept")

@@ -28,7 +28,8 @@ EVENT_TYPES: Final = (
     "deployment.failed", "deployment.requested", "entry.reaffirmed", "evaluation.completed", "external.observed",
     "incident.action_item_created", "incident.closed", "incident.mitigated", "incident.noted", "incident.opened",
     "incident.root_cause_recorded", "key.compromised", "key.enrolled", "key.revoked", "key.rotated",
-    "ledger.checkpoint_key_changed", "ledger.created", "ledger.entry_acknowledged", "ledger.roots_changed",
+    "ledger.checkpoint_key_changed", "ledger.created", "ledger.entry_acknowledged", "ledger.restored",
+    "ledger.roots_changed",
     "monitor.signal", "role.granted", "role.revoked", "rollback.authorised", "rollback.completed",
     "rollback.requested", "run.completed", "run.failed", "run.started", "version.registered",
 )  # fmt: skip

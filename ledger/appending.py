@@ -103,6 +103,7 @@ class _Job:
     items: Sequence[_Judged | Receipt] = ()
     recorded_at: int = 0  # it cannot be recorded before
     looked_up: bool = False  # whether it is known which of it was recorded before
+    refused: Callable[[], None] | None = None  # called at once when the rules refuse it, before the next one is signed
 
 
 @cache
@@ -179,14 +180,18 @@ class Appender:
         """
         return self._run(_Job(None, signed, expect))
 
-    def append_new(self, sign: Callable[[], SignedEvent], expect: Mapping[str, int]) -> Receipt:
+    def append_new(
+        self, sign: Callable[[], SignedEvent], expect: Mapping[str, int], refused: Callable[[], None]
+    ) -> Receipt:
         """Append an event that is signed when its turn comes; otherwise as `append`.
 
         Args:
             sign: makes and signs the event, at most once; may be called by another thread.
             expect: see `append`.
+            refused: gives back what `sign` took, when the event is refused before it came to the store; may be called
+                by another thread.
         """
-        return self._run(_Job(sign, (), expect))[0]
+        return self._run(_Job(sign, (), expect, refused=refused))[0]
 
     def _run(self, job: _Job) -> list[Receipt]:
         again = False
@@ -227,13 +232,15 @@ class Appender:
         Raises:
             LedgerError: the first event that is refused.
         """
-        if not job.signed and job.sign is not None:
-            job.signed = [job.sign()]
         try:
+            if not job.signed and job.sign is not None:
+                job.signed = [job.sign()]
             items, authority = self._judge_all(job, again=again)
             self._verify(job.signed, items)
         except LedgerError:
-            if again:
+            if again or not job.signed:
+                if job.refused is not None:
+                    job.refused()
                 raise
             # A refusal must rest on the log as it is, and what is recorded already is not refused.
             return self._unit(job, again=True)

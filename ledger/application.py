@@ -242,14 +242,18 @@ class Ledger(LogHandle):
             encoded, payload = build_payload(**attributes, emitter=emitter, sequence=sequence)
             return SignedEvent(sign_payload(encoded, signers), payload, good)
 
+        def give_back() -> None:
+            while numbers:
+                self._emitter.release(*numbers.pop())
+
         try:
             if len(good) == len(signers):
-                receipt = self._appender.append_new(sign, expect)
+                receipt = self._appender.append_new(sign, expect, give_back)
             else:  # a device may be slow, and nobody else should wait for it
                 (receipt,) = self._appender.append([sign()], expect)
         except LedgerError as error:
-            if numbers and not (isinstance(error, StorageError) and error.outcome_unknown):
-                self._emitter.release(*numbers[0])
+            if not (isinstance(error, StorageError) and error.outcome_unknown):
+                give_back()
             raise
         self._appended = True
         return receipt

@@ -40,6 +40,9 @@ CRASHPOINTS = (
     "backup.renamed",
     "migrate.before_commit",
     "migrate.committed",
+    "restore.recorded",
+    "restore.signed",
+    "restore.evidence_kept",
 )
 
 

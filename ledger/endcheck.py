@@ -13,6 +13,9 @@ from ledger.suspects import find_suspects
 
 __all__ = ["finish"]
 
+#: Ranges of missing numbers that are told of one emitter.
+_RANGES = 10
+
 
 def finish(done: Pass, trust: Trust | None) -> None:
     """Check what can only be told at the end, and put the findings in order.
@@ -26,6 +29,7 @@ def finish(done: Pass, trust: Trust | None) -> None:
     _check_rest(done, size)
     state = done.ledger()
     _check_identity(done, trust, state)
+    done.report.restores = () if state is None else state.restores
     acknowledged = frozenset() if state is None else state.acknowledged
     for index, finding in done.voids.items():
         if index in acknowledged:
@@ -38,6 +42,9 @@ def finish(done: Pass, trust: Trust | None) -> None:
     done.report.size = size
     done.report.root = done.range.root().hex() if done.whole else ""
     done.report.missing = sorted(_missing(done))
+    for actor, emitter, _ in done.report.missing[:MAX_FINDINGS]:
+        done.report.gaps[actor, emitter] = tuple(done.log.gap_ranges(actor, emitter, _RANGES))
+    done.report.overtaken = list(done.log.overtaken(done.after))
     found: dict[tuple[str, int | None, str], Finding] = {}
     for item in done.report.findings:  # of a row's findings the first one made says most
         found.setdefault((item.fault, item.index, "" if item.index is not None else item.message), item)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ledger.checkpoint import Checkpoint, VerifierKey
+from ledger.domain.states import Restore
 from ledger.errors import VerificationError
 from ledger.suspects import Suspects
 
@@ -103,7 +104,11 @@ class LogVerification:
         anchored_by: who vouches for it.
         witnessed: what cosignatures in the store vouch for, by the keys that made them; whether these are those of
             witnesses at all, a policy says.
+        restores: when the ledger went on from an old copy, by word of the root keys.
         missing: (actor, emitter, number of sequence numbers not in the log).
+        gaps: first ranges of the missing numbers, by (actor, emitter), both ends included.
+        overtaken: (actor, emitter, how many events were recorded before the one numbered before them): late arrivals,
+            which are legal.
         opaque: indexes of entries of types this version does not know; they change no state here.
         level: ``hash``, ``checkpoint`` or ``full``.
         verified_from: index of the first entry that was judged; those before were judged by an earlier verification.
@@ -127,7 +132,10 @@ class LogVerification:
     anchored_size: int = 0
     anchored_by: str = ""
     witnessed: dict[VerifierKey, Witnessed] = field(default_factory=dict)
+    restores: tuple[Restore, ...] = ()
     missing: list[tuple[str, str, int]] = field(default_factory=list)
+    gaps: dict[tuple[str, str], tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    overtaken: list[tuple[str, str, int]] = field(default_factory=list)
     opaque: list[int] = field(default_factory=list)
     level: str = "full"
     verified_from: int = 0

@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from ledger.config import (
 )
 from ledger.creation import NewLedger, create_ledger
 from ledger.custody import head_keyids, valid_keyids
+from ledger.domain.restores import covering
 from ledger.domain.signing import ROOT_ACTOR
 from ledger.errors import ConfigurationError, LedgerError, TrustStateError, VerificationError
 from ledger.events.ledgers import RuleSet
@@ -241,8 +242,23 @@ class Home:
                 check_extends(ledger.recorder, known)
         except VerificationError as error:
             hint = self._keep_evidence(ledger.recorder)
-            hint = f"{error.hint} ({hint})" if error.hint else hint
+            hint = self._restored(ledger) or (f"{error.hint} ({hint})" if error.hint else hint)
             raise VerificationError(error.message, fault=error.fault, index=error.index, hint=hint) from error
+
+    def _restored(self, ledger: LogHandle) -> str:
+        """What to do next when the root keys said that the ledger goes on from an old copy."""
+        remembered = self.remembered()
+        known = None if remembered is None else remembered.recall()
+        try:
+            state = ledger.ledger_state()
+        except LedgerError:  # damaged too, which is said already
+            return ""
+        if remembered is None or known is None or (found := covering(state, known, remembered.settled())) is None:
+            return ""
+        return (
+            f"the root keys say at entry {found.index} that it was restored to {found.size} entries and that entries "
+            f"{found.lost_from} to {found.lost_to - 1} are lost: ask the operator, then muniment admin restore-accept"
+        )
 
     def _keep_evidence(self, recorder: SqlRecorder) -> str:
         """Keep what contradicts the head last seen, and say in words what became of it."""
@@ -323,6 +339,8 @@ class Home:
         if known is not None:
             check_extends(ledger.recorder, known)
         remembered.remember(note)
+        with suppress(ConfigurationError):  # no good entry 0: said elsewhere
+            remembered.settle([restore.id for restore in ledger.ledger_state().restores])
         trust, path = self.trust(), self.trust_path
         if trust is not None and path is not None:
             TrustPin(path).keep(trust)

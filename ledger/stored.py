@@ -285,6 +285,16 @@ class AuditReader(LogReader, Protocol):
             numbers are missing (index of an entry of its, how many).
         """
 
+    def gap_ranges(self, actor: str, emitter: str, limit: int) -> Sequence[tuple[int, int]]:
+        """The first ranges of an emitter's numbers that are not in the log, both ends included."""
+
+    def overtaken(self, after: int) -> Sequence[tuple[str, str, int]]:
+        """Emitters whose events are recorded in another order than they are numbered, the first ones by name.
+
+        Returns:
+            (actor, emitter, how many events were recorded before the one numbered before them).
+        """
+
 
 class HashSource(Protocol):
     """The part of `LogReader` that holds hashes."""

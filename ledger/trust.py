@@ -15,6 +15,7 @@ import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from ledger.strictjson import format_json, parse_json
 __all__ = ["RememberedHead", "Trust", "TrustPin", "read_trust", "write_atomically", "write_trust"]
 
 _FIELDS = {"genesis", "ledgerid", "origin", "vkeys"}
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HEX = {"genesis": re.compile(r"[0-9a-f]{64}"), "ledgerid": re.compile(r"[0-9a-f]{32}")}
 
 
@@ -267,6 +269,64 @@ class RememberedHead:
                     f"the head last seen cannot be kept in {self.path}: {error.strerror}",
                     hint="Make the folder writable: without it a rollback of the store goes unseen.",
                 ) from error
+
+    def replace(self, known: bytes, note: bytes) -> None:
+        """Keep a head in the place of one of a history that was given up (`restoring.accept_restore`).
+
+        Args:
+            known: the note that is kept now; another one means that somebody else was faster.
+            note: the one to keep.
+
+        Raises:
+            TrustStateError: another head is kept by now, or the file cannot be written.
+        """
+        self._trust.verify_head(note)
+        descriptor = os.open(self.path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if read_state_file(self.path) != known:
+                raise TrustStateError("another head was remembered meanwhile", hint="Run it again.")
+            write_atomically(self.path, note)
+        except OSError as error:
+            raise TrustStateError(f"the head cannot be kept in {self.path}: {error.strerror}") from error
+        finally:
+            os.close(descriptor)
+
+    # -- restores that are part of the history the head is of ------------------------------
+
+    @property
+    def _settled_path(self) -> Path:
+        return self.path.with_suffix(".restores")
+
+    def settled(self) -> frozenset[str]:
+        """Event ids of restores that were in the log already when the remembered head was kept.
+
+        They explain no later difference.
+
+        Raises:
+            TrustStateError: the file is damaged.
+        """
+        found = read_state_file(self._settled_path)
+        ids = frozenset() if found is None else frozenset(found.decode("ascii", "replace").split())
+        if not all(_UUID.fullmatch(one) for one in ids):
+            raise TrustStateError(
+                f"{self._settled_path} is damaged", hint="Delete it once you know which restores are in the log."
+            )
+        return ids
+
+    def settle(self, ids: Iterable[str]) -> None:
+        """Keep which restores the history of the remembered head has; see `settled`.
+
+        Raises:
+            TrustStateError: the file is damaged, or cannot be written.
+        """
+        known = self.settled()
+        if known.issuperset(ids):
+            return
+        try:
+            write_atomically(self._settled_path, "".join(f"{one}\n" for one in sorted(known.union(ids))).encode())
+        except OSError as error:
+            raise TrustStateError(f"{self._settled_path} cannot be written: {error.strerror}") from error
 
     def _keep(self, seen: Checkpoint, note: bytes) -> None:
         """Keep a head unless another process has kept a larger one meanwhile."""

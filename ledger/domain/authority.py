@@ -16,6 +16,7 @@ from ledger.domain.keyring import (
 )
 from ledger.domain.ledgerkeys import check_ledger_keys
 from ledger.domain.recorded import RecordedEvent
+from ledger.domain.restores import check_restore
 from ledger.domain.roles import check_admin, lasting_admins
 from ledger.domain.signed import ROOT_ACTOR
 from ledger.domain.states import State
@@ -31,7 +32,7 @@ from ledger.events.keyring import (
     RoleGranted,
     RoleRevoked,
 )
-from ledger.events.ledgers import CheckpointKeyChanged, EntryAcknowledged, LedgerCreated, RootsChanged
+from ledger.events.ledgers import CheckpointKeyChanged, EntryAcknowledged, LedgerCreated, LedgerRestored, RootsChanged
 
 __all__ = ["check_authority_event"]
 
@@ -145,6 +146,8 @@ def check_authority_event(world: World, event: RecordedEvent) -> int:
             until = _check_acknowledgement(world, event, body)
         case RootsChanged() | CheckpointKeyChanged() as body:
             until = check_ledger_keys(world, event, body)
+        case LedgerRestored() as body:
+            until = check_restore(world, event, body)
         case _:
             until = _check_actor_event(world, event)
     _check_admin_remains(world, event)

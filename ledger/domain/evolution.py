@@ -19,6 +19,7 @@ from ledger.domain.states import (
     IncidentState,
     LedgerState,
     ModelState,
+    Restore,
     RunState,
     State,
     VersionState,
@@ -33,7 +34,7 @@ from ledger.events.deployments import (
 )
 from ledger.events.evaluations import EvaluationCompleted
 from ledger.events.incidents import IncidentClosed, IncidentOpened
-from ledger.events.ledgers import CheckpointKeyChanged, EntryAcknowledged, LedgerCreated, RootsChanged
+from ledger.events.ledgers import CheckpointKeyChanged, EntryAcknowledged, LedgerCreated, LedgerRestored, RootsChanged
 from ledger.events.models import VersionRegistered
 from ledger.events.runs import RunCompleted, RunFailed, RunStarted
 from ledger.identity import LogKey
@@ -62,6 +63,9 @@ def _evolve_ledger(state: LedgerState | None, event: RecordedEvent) -> LedgerSta
         case CheckpointKeyChanged() as body if state is not None:
             change = LogKey(parse_vkey(body.vkey), event.index + 1, body.dual)
             return replace(state, changes=(*state.changes, change))
+        case LedgerRestored() as body if state is not None:
+            found = Restore(event.payload.id, event.index, body.size, body.lost_from, body.lost_to, body.reason)
+            return replace(state, restores=(*state.restores, found))
     return state
 
 

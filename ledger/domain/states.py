@@ -27,6 +27,7 @@ __all__ = [
     "KeyState",
     "LedgerState",
     "ModelState",
+    "Restore",
     "RoleGrant",
     "RunState",
     "State",
@@ -39,6 +40,26 @@ def _no_requests() -> MappingProxyType[str, ApprovalRequest]:
 
 
 @dataclass(frozen=True, slots=True)
+class Restore:
+    """That the ledger went on from an old copy.
+
+    Attributes:
+        id: event id.
+        index: leaf index of the entry that says so.
+        size: entries of the copy.
+        lost_from, lost_to: indexes of the entries that are lost, the last one excluded.
+        reason: why.
+    """
+
+    id: str
+    index: int
+    size: int
+    lost_from: int
+    lost_to: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerState:
     """The ledger's own stream.
 
@@ -48,6 +69,7 @@ class LedgerState:
         threshold: how many of them a root event needs.
         former_roots: key ids of root keys that were replaced.
         changes: later keys of the checkpoints.
+        restores: when the ledger went on from an old copy, in order.
     """
 
     ledgerid: str
@@ -59,6 +81,7 @@ class LedgerState:
     acknowledged: frozenset[int] = frozenset()
     former_roots: frozenset[str] = frozenset()
     changes: tuple[LogKey, ...] = ()
+    restores: tuple[Restore, ...] = ()
 
     @property
     def log_keys(self) -> LogKeys:

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ledger.events.base import Body, Category, Hex32, Line, Text, _Frozen, event
+from ledger.events.base import Body, Category, Hex32, Hex64, Line, Text, _Frozen, event
 
-__all__ = ["CheckpointKeyChanged", "EntryAcknowledged", "LedgerCreated", "RootsChanged", "Rule", "RuleSet"]
+__all__ = [
+    "CheckpointKeyChanged",
+    "EntryAcknowledged",
+    "KnownHead",
+    "LedgerCreated",
+    "LedgerRestored",
+    "RootsChanged",
+    "Rule",
+    "RuleSet",
+]
 
 
 class Rule(_Frozen):
@@ -65,4 +74,24 @@ class CheckpointKeyChanged(Body):
         default=True,
         description="The first head with this entry is signed by the old key too; false when that key is lost",
     )
+    reason: Text
+
+
+class KnownHead(_Frozen):
+    """A signed head that is known to have existed."""
+
+    size: int = Field(ge=1, le=2**53 - 1, description="Tree size")
+    root: Hex64 = Field(description="Root hash of that size, hex")
+    note: Hex64 = Field(description="SHA-256 of the signed note, hex")
+
+
+@event("ledger.restored", kinds=("ledger",), category=Category.AUTHORITY, versioned=False)
+class LedgerRestored(Body):
+    """The ledger goes on from an old copy, and what was recorded behind it is lost; signed by the root keys."""
+
+    size: int = Field(ge=1, le=2**53 - 1, description="Entries of the copy it goes on from")
+    root: Hex64 = Field(description="Their root hash, hex")
+    known: KnownHead = Field(description="The last head known to have existed")
+    lost_from: int = Field(ge=1, le=2**53 - 1, description="Index of the first entry that is lost")
+    lost_to: int = Field(ge=1, le=2**53 - 1, description="Index behind the last entry known to be lost")
     reason: Text

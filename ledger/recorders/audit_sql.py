@@ -46,6 +46,15 @@ _MISSING = """SELECT min(position), max(sequence) - count(DISTINCT CASE WHEN seq
     FROM $entry WHERE position > 0 AND emitter IN ({odd}) GROUP BY actor, emitter
     HAVING max(sequence) > count(DISTINCT CASE WHEN sequence > 0 THEN sequence END)"""
 
+_RANGES = """SELECT last + 1, sequence - 1 FROM (SELECT sequence, lag(sequence, 1, CAST(0 AS bigint)) OVER
+    (ORDER BY sequence) AS last FROM $entry WHERE position > 0 AND emitter = ? AND actor = ? AND sequence > 0) AS found
+    WHERE sequence > last + 1 ORDER BY 1 LIMIT ?"""
+# In order of their numbers, each entry stands behind the one before; one that does not was overtaken.
+_OVERTAKEN = """SELECT actor, emitter, count(*) FROM (SELECT actor, emitter, position,
+    lag(position, 1, CAST(0 AS bigint)) OVER (PARTITION BY emitter, actor ORDER BY sequence, position) AS before
+    FROM $entry WHERE position > 0 {only}) AS found
+    WHERE position < before GROUP BY actor, emitter ORDER BY 1, 2 LIMIT ?"""
+
 
 class AuditSql:
     """The part of `stored.AuditReader` that is the same on both backends."""
@@ -111,3 +120,13 @@ class AuditSql:
         repeated = self._run(_REPEATED.format(odd=odd), (*parameters, after, MAX_FINDINGS))
         missing = self._run(_MISSING.format(odd=odd), parameters)
         return [position - 1 for (position,) in repeated], [(position - 1, count) for position, count in missing]
+
+    def gap_ranges(self, actor: str, emitter: str, limit: int) -> Sequence[tuple[int, int]]:
+        """See `AuditReader.gap_ranges`."""
+        return [(first, last) for first, last in self._run(_RANGES, (emitter, actor, limit))]
+
+    def overtaken(self, after: int) -> Sequence[tuple[str, str, int]]:
+        """See `AuditReader.overtaken`."""
+        only, touched = (_TOUCHED_EMITTERS, (after,)) if after else ("", ())
+        found = self._run(_OVERTAKEN.format(only=only), (*touched, MAX_FINDINGS))
+        return [(actor, emitter, count) for actor, emitter, count in found]

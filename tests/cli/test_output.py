@@ -284,7 +284,8 @@ def test_members_of_machine_formats_are_the_published_ones(shop: Shop):
     ]  # fmt: skip
     assert members("verify", "log") == [
         "ok", "origin", "ledgerid", "size", "root", "checkpoints", "signed_size", "anchored_size", "anchored_by",
-        "unanchored_from", "findings", "suspect", "suspect_count", "acknowledged", "opaque", "missing_sequences",
+        "unanchored_from", "findings", "suspect", "suspect_count", "acknowledged", "opaque", "restores",
+        "missing_sequences", "late_sequences",
         "level", "unchecked",
         "verified_from", "earlier", "jobs", "witnessed", "timestamps",
     ]  # fmt: skip

@@ -410,3 +410,33 @@ def test_a_head_that_another_ledger_signed_is_no_other_history(quick_url: str):
     wrong = {"size": size, "root": "0" * 64}
     assert other.emit("incident.opened", "incident:2", title="x", seen=wrong).marks == ("other-history",)
     other.close()
+
+
+def test_a_number_whose_event_was_refused_is_given_to_the_next_in_the_same_group(quick_url: str):
+    """Otherwise it stays unused when nothing follows, and a verification takes it for an event that is missing."""
+    ledger = make_cast(quick_url, actors=("p-author",))["p-author"]
+    refused: list[LedgerError] = []
+
+    def emit(name: str, **body: object) -> None:
+        try:
+            ledger.emit(name, "external:x", body)
+        except LedgerError as error:
+            refused.append(error)
+
+    group = ledger._appender._group
+    bodies = [{"system": "s", "content": 5} if bad else {"system": "s"} for bad in (True, False, True, False, True)]
+    threads = [threading.Thread(target=emit, args=("external.observed",), kwargs=body) for body in bodies]
+    with ledger.judging:  # the leader waits to judge, so that the rest comes into one group or the next
+        threads[0].start()
+        while group._leader is None:
+            time.sleep(0.001)
+        for thread in threads[1:]:
+            thread.start()
+        time.sleep(0.1)
+    for thread in threads:
+        thread.join(30)
+    with raw(quick_url) as store:
+        found = store.run("SELECT sequence FROM $entry WHERE emitter = ?", (ledger._emitter.id,))
+    assert len(refused) == 3
+    assert sorted(number for (number,) in found) == [1, 2]
+    assert verify_log(ledger.recorder).missing == []

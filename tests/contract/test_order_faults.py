@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from itertools import pairwise
 
 import pytest
 
@@ -30,6 +31,21 @@ def expected(rows: list[tuple], after: int) -> tuple[list, list, list]:
     touched = {row[4] for row in rows if row[0] > after}
     missing = [item for item in sequences.missing() if item[1] in touched]
     return late[:MAX_FINDINGS], repeated[:MAX_FINDINGS], missing
+
+
+def overtaken(rows: list[tuple], after: int) -> list[tuple[str, str, int]]:
+    """How often, in order of the numbers of an emitter, an entry stands before the one in front of it."""
+    places: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+    for position, _, _, actor, emitter, sequence in rows:
+        places[actor, emitter].append((sequence, position))
+    touched = {row[4] for row in rows if row[0] > after}
+    found = []
+    for (actor, emitter), items in sorted(places.items()):
+        items.sort()
+        count = sum(b[1] < a[1] for a, b in pairwise(items))
+        if count and emitter in touched:
+            found.append((actor, emitter, count))
+    return found
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -67,6 +83,12 @@ def test_the_database_finds_what_walking_finds(quick_url: str, seed: int):
             assert list(found) == repeated
             entries = [(store.recorder.rows(index, 1)[0].entry, count) for index, count in gaps]
             assert sorted((e.actor, e.emitter, count) for e, count in entries) == missing
+            for _, actor, emitter, *_ in {(0, row[3], row[4]) for row in rows}:
+                numbers_seen = {row[5] for row in rows if row[3:5] == (actor, emitter)}
+                holes = [n for n in range(1, max(numbers_seen)) if n not in numbers_seen]
+                ranges = store.recorder.gap_ranges(actor, emitter, 100)
+                assert [n for first, last in ranges for n in range(first, last + 1)] == holes
+            assert list(store.recorder.overtaken(after)) == overtaken(rows, after)
             if seed % 3 == 0:
                 assert not late
                 assert not repeated

@@ -34,6 +34,7 @@ ELSEWHERE = {
     "copy": "tests/contract/test_copy_killed.py",
     "backup": "tests/contract/test_backup.py",
     "migrate": "tests/contract/test_migrate.py",
+    "restore": "tests/cli/test_restore.py",
 }
 #: Steps that on PostgreSQL happen inside one statement, in the server: no process of ours can die there. Killing the
 #: server, and cutting connections, is what covers them.

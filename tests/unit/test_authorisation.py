@@ -80,7 +80,7 @@ class Matrix(Ring):
     def about_ledger(self, kind: str) -> tuple[dict[str, Any], list[str]]:
         new, why = key_of("new").public, {"reason": "x"}
         vkey = format_vkey(VerifierKey("ledger.example/unit", TYPE_ED25519, new.raw))
-        roots = [format_public_key(new)]
+        roots, size = [format_public_key(new)], len(self.view.leaves)
         rules = {"name": "x", "rules": [{"environment": "*", "tier": "*", "authorisation": False, "approvals": 0,
                                           "evaluation": False}]}  # fmt: skip
         found: dict[str, tuple[dict[str, Any], list[str]]] = {
@@ -90,6 +90,11 @@ class Matrix(Ring):
                  "rules": rules}, [],
             ),
             "ledger.entry_acknowledged": ({"index": 0, **why}, []),
+            "ledger.restored": (
+                {"size": size, "root": (self.world.root_hash(size) or b"").hex(), "lost_from": size,
+                 "lost_to": size + 1,
+                 "known": {"size": size + 1, "root": "ab" * 32, "note": "cd" * 32}, **why}, [],
+            ),
             "ledger.roots_changed": ({"roots": roots, "threshold": 1, **why}, ["new"]),
         }  # fmt: skip
         return found[kind]

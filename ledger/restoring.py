@@ -1,0 +1,197 @@
+"""Going on from an old copy: the roots say so in the log, and each machine that remembers more accepts it knowingly.
+
+Nothing here weakens what a remembered head is worth: a store that does not extend it is refused until somebody has
+seen what is lost, and what contradicts the head is kept as evidence first (docs/adr/0020).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ledger.application import Ledger
+from ledger.casefiles import check_identity, gather_evidence, keep_evidence
+from ledger.checkpoint import Checkpoint
+from ledger.checkpoints import check_extends
+from ledger.crashpoints import crashpoint
+from ledger.domain.restores import covering
+from ledger.domain.signing import ROOT_ACTOR
+from ledger.domain.states import Restore
+from ledger.errors import ConfigurationError, NothingToVerifyError, TrustStateError, VerificationError
+from ledger.home import REMEMBERED, Home
+from ledger.identity import Trust
+from ledger.trust import RememberedHead
+from ledger.verified import VerifiedMark
+from ledger.verify import verify_log
+
+__all__ = ["Accepted", "accept_restore", "declare_restore"]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A restore that this machine goes along with now.
+
+    Attributes:
+        restore: what the roots said.
+        known: the head that was remembered, and is no longer.
+        evidence: file that holds both heads; empty when there was nothing to accept.
+    """
+
+    restore: Restore
+    known: Checkpoint
+    evidence: str
+
+
+def _extends(ledger: Ledger, known: Checkpoint) -> bool:
+    try:
+        check_extends(ledger.recorder, known)
+    except VerificationError:
+        return False
+    return True
+
+
+def _pinned(home: Home) -> tuple[Trust, RememberedHead]:
+    trust = home.trust()
+    if trust is None:
+        raise ConfigurationError(
+            "no trust.json pins this ledger here, so nothing is remembered of it",
+            hint="Name the ledger by the folder that has its .muniment.",
+        )
+    return trust, RememberedHead(trust)
+
+
+def _known_note(home: Home, notes: Sequence[bytes]) -> tuple[bytes, Checkpoint]:
+    """The longest head known from outside the store: what is remembered here, and what was given."""
+    trust, remembered = _pinned(home)
+    found = [(note, trust.verify_head(note)) for note in notes]
+    here = remembered.recall_note()
+    if here is not None:
+        found.append(here)
+    if not found:
+        raise NothingToVerifyError(
+            "no head of this ledger is remembered here, so nothing says that the store is an old copy",
+            hint="Give the last signed head you have: --expect CHECKPOINT",
+        )
+    return max(found, key=lambda item: item[1].size)
+
+
+def _lost_from(ledger: Ledger, size: int, known: Checkpoint) -> int:
+    """The first entry that is lost, as far as can be told: others may have gone on from the copy already."""
+    if size < known.size:
+        return size
+    found = ledger.recorder.ask("SELECT max(size) FROM $checkpoint WHERE size < ?", (known.size,))
+    return int(found[0][0] or 1)
+
+
+def declare_restore(
+    home: Home, reason: str, *, notes: Sequence[bytes] = (), lost_from: int | None = None,
+    advance: Callable[[int, int], None] | None = None,
+) -> Accepted:  # fmt: skip
+    """Let the roots say that the ledger goes on from what the store holds, and accept it here.
+
+    The store is verified first. Called again after it was cut, it goes on where it was.
+
+    Args:
+        home: the ledger; the root and checkpoint keys must be on this machine.
+        reason: why.
+        notes: signed heads that are known, beside the remembered one.
+        lost_from: first entry that is lost; the store's size when None.
+        advance: called with (done, total) now and then.
+
+    Raises:
+        NothingToVerifyError: no head from outside the store is known.
+        ConfigurationError: the store extends what is known, or a key is missing.
+        VerificationError: the store is not good.
+    """
+    trust, remembered = _pinned(home)
+    note, known = _known_note(home, notes)
+    signer = home.keystore(trust.ledgerid).load(ROOT_ACTOR)
+    with Ledger.open(home.url, actor=ROOT_ACTOR, signers=[signer]) as ledger:
+        check_identity(ledger.recorder, trust)
+        if _extends(ledger, known):
+            raise ConfigurationError(
+                f"the store extends the head of size {known.size} known here: it is no old copy", hint="muniment doctor"
+            )
+        verify_log(ledger.recorder, trust, (), advance).raise_if_bad()
+        if covering(ledger.ledger_state(), known, remembered.settled()) is None:
+            head = ledger.recorder.head()
+            ledger.emit(
+                "ledger.restored", f"ledger:{ledger.ledgerid}", size=head.size, root=head.root().hex(),
+                known={"size": known.size, "root": known.root.hex(), "note": hashlib.sha256(note).hexdigest()},
+                lost_from=_lost_from(ledger, head.size, known) if lost_from is None else lost_from,
+                lost_to=known.size, reason=reason,
+            )  # fmt: skip
+            crashpoint("restore.recorded")
+        ledger.sign_heads_with(home.checkpoint_signers(ledger), None)
+        ledger.checkpoint()
+        crashpoint("restore.signed")
+    return accept_restore(home, beyond=True)
+
+
+def accept_restore(home: Home, *, beyond: bool = False) -> Accepted:
+    """Go along with a restore that the roots stated: forget the head of the history that was given up.
+
+    What contradicts that head is kept as evidence first.
+
+    Args:
+        home: the ledger.
+        beyond: also when more was known here than the roots said was lost.
+
+    Raises:
+        NothingToVerifyError: the store extends what is remembered, or nothing is.
+        VerificationError: nothing signed by the roots explains the difference, or no signed head covers it.
+    """
+    trust, remembered = _pinned(home)
+    here = remembered.recall_note()
+    if here is None:
+        raise NothingToVerifyError("no head of this ledger is remembered here, so there is nothing to accept")
+    note, known = here
+    with Ledger.open(home.url) as ledger:
+        recorder = ledger.recorder
+        check_identity(recorder, trust)
+        state = ledger.ledger_state()
+        restore = covering(state, known, remembered.settled())
+        if _extends(ledger, known):
+            if restore is None and not state.restores:
+                raise NothingToVerifyError(f"the store extends the head of size {known.size} remembered here")
+            remembered.settle([item.id for item in state.restores])  # an earlier call was cut just before
+            return Accepted(restore or state.restores[-1], known, "")
+        if restore is None:
+            raise VerificationError(
+                f"the store does not extend the head of size {known.size} remembered here, and the root keys have not "
+                "said that it was restored",
+                fault="anchor",
+                hint="Keep the store as it is and run: muniment verify log. The roots may go on from it by: muniment "
+                "admin restored",
+            )
+        if known.size > restore.lost_to and not beyond:
+            raise VerificationError(
+                f"the roots said that entries up to {restore.lost_to - 1} are lost, and this machine has seen a log of "
+                f"{known.size}: more is lost than they knew",
+                fault="anchor",
+                hint="Tell the operator. To go along all the same: --beyond",
+            )
+        new = _covering_note(ledger, trust, restore)
+        evidence = gather_evidence(recorder, trust, REMEMBERED, note, time.time_ns() // 1000)
+        if evidence is None:
+            raise TrustStateError("no evidence of the difference could be put together, so the head is kept")
+        path = keep_evidence(evidence)
+        crashpoint("restore.evidence_kept")
+        VerifiedMark(trust).path.unlink(missing_ok=True)
+        remembered.replace(note, new)
+        remembered.settle([item.id for item in state.restores])
+    return Accepted(restore, known, str(path))
+
+
+def _covering_note(ledger: Ledger, trust: Trust, restore: Restore) -> bytes:
+    last = ledger.recorder.last_checkpoint()
+    if last is None or trust.verify_head(last.note).size <= restore.index:
+        raise VerificationError(
+            f"no signed head covers entry {restore.index}, which says that the ledger was restored",
+            fault="checkpoint",
+            hint="Where the checkpoint key is: muniment checkpoint show",
+        )
+    check_extends(ledger.recorder, trust.verify_head(last.note))
+    return last.note
