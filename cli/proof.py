@@ -10,6 +10,7 @@ import click
 from cli.anchoring import export_head, timestamp
 from cli.app import App, common_options, pass_app
 from cli.output import print_record
+from cli.publishing import publish
 from cli.witnessing import note_witnessed, policy_option, witness, witnessed_head
 
 __all__ = ["checkpoint", "proof"]
@@ -115,6 +116,7 @@ def show(app: App, /, *, vkey: bool, folder: Path | None) -> None:
 
 checkpoint.add_command(witness)
 checkpoint.add_command(timestamp)
+checkpoint.add_command(publish)
 
 
 @checkpoint.command("keys")
