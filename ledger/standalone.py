@@ -14,8 +14,8 @@ Checked: every entry up to the signed head recomputes the chain and the root; th
 by the key the log itself names for its size; each content has the digests its entry commits to and says what its header
 says; each signature; that each key might sign at that index, in a role that covers it. All entries that change keys and
 roles must be there with their content, so nothing about keys is taken on anybody's word. NOT checked: the rules of
-decisions (evidence, four eyes, last admin), what a restore says, schemas, cosignatures and timestamps, and contents that
-are not there.
+decisions (evidence, four eyes, last admin), what a restore says, schemas, cosignatures and timestamps, and contents
+that are not there.
 """
 
 import argparse
