@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from ledger.application import Ledger, Receipt
     from ledger.errors import LedgerError, VerificationError
     from ledger.home import Home
+    from ledger.identity import Trust
     from projections.runner import Runner
 
 __all__ = [
@@ -164,6 +166,16 @@ class App:
         """
         if self._contradicted is not None:
             raise self._contradicted
+
+    def trust_of(self, ledgerid: str) -> Trust | None:
+        """What is pinned here about a ledger; None where there is no ledger, or another one."""
+        from ledger.config import find_folder
+
+        named = bool(self.ledger or os.environ.get("MUNIMENT_LEDGER"))
+        if not named and find_folder(Path.cwd()) is None:
+            return None
+        trust = self.home.trust()
+        return trust if trust is not None and trust.ledgerid == ledgerid else None
 
     def follow(self, ledger: Ledger) -> None:
         """Learn which keys sign heads by now; what contradicts the pinned ones is found, and said, by verification."""

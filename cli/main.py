@@ -43,10 +43,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "report": ("cli.report:report", "Generate machine-readable reports."),
     },
     "Check": {
-        "verify": ("cli.verify:verify", "Check the log, or one event, from stored bytes."),
+        "verify": ("cli.verify:verify", "Check the log, an event, a file or a bundle from bytes."),
         "proof": ("cli.proof:proof", "Make proofs others can check."),
         "checkpoint": ("cli.proof:checkpoint", "Show signed heads and their key, and have them witnessed."),
-        "export": ("cli.proof:export", "Export the log for foreign verifiers."),
+        "export": ("cli.export:export", "Export the log for foreign verifiers."),
     },
     "Operate": {
         "actor": ("cli.actors:actor", "Enrol, show and offboard actors; grant and end roles."),

@@ -1,4 +1,4 @@
-"""`muniment proof`, `checkpoint` and `export`."""
+"""`muniment proof` and `checkpoint`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import click
 from cli.anchoring import export_head, timestamp
 from cli.app import App, common_options, pass_app
 from cli.output import print_record
+from cli.publishing import publish
 from cli.witnessing import note_witnessed, policy_option, witness, witnessed_head
 
-__all__ = ["checkpoint", "export", "proof"]
+__all__ = ["checkpoint", "proof"]
 
 
 @click.group(short_help="Make proofs others can check.")
@@ -115,6 +116,7 @@ def show(app: App, /, *, vkey: bool, folder: Path | None) -> None:
 
 checkpoint.add_command(witness)
 checkpoint.add_command(timestamp)
+checkpoint.add_command(publish)
 
 
 @checkpoint.command("keys")
@@ -148,24 +150,3 @@ def list_keys(app: App) -> None:
     ]
     grid = Grid(("since", "vkey", "dual", "private_key_here"), items)
     print_list(app, "keys", grid, lambda: table(app, "Checkpoint keys", columns, rows))
-
-
-@click.group(short_help="Export the log for foreign verifiers.")
-def export() -> None:
-    """Export the log in forms that other tools read."""
-
-
-@export.command()
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@common_options
-@pass_app
-def tiles(app: App, /, folder: Path) -> None:
-    """Write checkpoint, log.vkey and tile/… as a C2SP tiled log; entries hold digests, never content.
-
-    Example: muniment export tiles /srv/log
-    """
-    from ledger.publish import export_tiles
-
-    with app.signer() as ledger:
-        size, files = export_tiles(ledger, folder)
-    print_record(app, {"folder": str(folder), "size": size, "files": files}, f"wrote {files} files of size {size}")

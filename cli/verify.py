@@ -10,8 +10,11 @@ import click
 
 from cli.anchoring import check_timestamps, describe_timestamps, summarise, tsa_option
 from cli.app import App, common_options, pass_app
+from cli.backup import verify as verify_backup
+from cli.checking import verify_bundle_command, verify_checkpoint, verify_file
 from cli.evidence import evidence, keep_contradictions
 from cli.output import console, print_record, progress, styled
+from cli.publishing import anchor_option, published_anchors
 from cli.reading import _find
 from cli.witnessing import (
     check_policy,
@@ -38,7 +41,7 @@ _SHOWN = 20  # suspect entries in text
 LEVELS = ("hash", "checkpoint", "full")  # as `segment.LEVELS`, which help need not load
 
 
-@click.group(short_help="Check the log, or one event, from stored bytes.")
+@click.group(short_help="Check the log, an event, a file or a bundle from bytes.")
 def verify() -> None:
     """Check stored bytes; nothing the store says of itself is believed."""
 
@@ -232,6 +235,7 @@ def _check_required(_ctx: click.Context, _parameter: click.Parameter, value: str
     help="Exit 3 unless enough witnesses of the policy vouch for the first SIZE entries, all of them by default.",
 )
 @tsa_option
+@anchor_option
 @click.option("--ask-witnesses", is_flag=True, help="Ask the witnesses what they saw last: the log must extend it.")
 @click.option("--level", type=click.Choice(LEVELS), default="full", show_default=True, help="How much to check.")
 @click.option("--all", "everything", is_flag=True, help="Judge again what was verified before on this machine.")
@@ -249,6 +253,7 @@ def verify_log_command(
     required: str | None,
     ask_witnesses: bool,
     tsa_certs: Path | None,
+    places: tuple[Path, ...],
     level: str,
     everything: bool,
     tail: bool,
@@ -278,8 +283,16 @@ def verify_log_command(
     from ledger.audit import verify_store
     from ledger.errors import InputError
 
-    if level == "hash" and (expect or ask_witnesses or required):
-        name = "--expect" if expect else "--ask-witnesses" if ask_witnesses else "--require-witnesses"
+    if level == "hash" and (expect or places or ask_witnesses or required):
+        name = (
+            "--expect"
+            if expect
+            else "--anchor"
+            if places
+            else "--ask-witnesses"
+            if ask_witnesses
+            else "--require-witnesses"
+        )
         raise InputError(f"{name} needs signed heads to be checked", hint="Take --level checkpoint or full.")
     if tail and (everything or level != "full"):
         raise InputError("--tail goes on from a full verification: it does not go with --all or --level")
@@ -294,6 +307,7 @@ def verify_log_command(
             anchors += seen_anchors(app, ledger, witnesses) if ask_witnesses else []
         stamps = check_timestamps(app, ledger, tsa_certs) if level != "hash" else None
         anchors += [] if stamps is None else stamps.anchors
+        anchors += published_anchors(app, ledger, places)
         first_use = app.home.remembered() is not None and app.home.recall() is None
         before = _verified_before(app) if level == "full" and not everything else None
         since = None if before is None else before.since(reread=not tail)
@@ -385,4 +399,7 @@ def verify_event(app: App, /, event: str) -> int:
     return 0 if good else 1
 
 
+verify.add_command(verify_backup, "backup")
+for _command in (verify_bundle_command, verify_checkpoint, verify_file):
+    verify.add_command(_command)
 verify.add_command(evidence)

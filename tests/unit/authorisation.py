@@ -113,10 +113,9 @@ COMMANDS: Final = {
 
 #: Commands that sign nothing as an actor: they read, or need the store's rights, files or the root keys themselves.
 WITHOUT_ACTOR: Final = frozenset({
-    "actor list", "actor name", "actor show", "admin copy", "admin grant", "admin migrate",
-    "admin restore-accept", "admin restored", "backup create",
-    "backup restore", "backup verify", "checkpoint keys", "checkpoint show", "checkpoint timestamp",
-    "checkpoint witness",
+    "actor list", "actor name", "actor show", "admin copy", "admin grant", "admin migrate", "admin restore-accept",
+    "admin restored", "backup create", "backup restore", "backup verify", "checkpoint keys", "checkpoint publish",
+    "checkpoint show", "checkpoint timestamp", "checkpoint witness",
     "completion", "config explain", "doctor", "export tiles",
     "incident list", "init", "key attach", "key list", "key request", "log", "projection rebuild",
     "projection status", "proof consistency", "proof inclusion", "report generate", "report list",

@@ -1,0 +1,250 @@
+"""Checking a bundle: the tree and its signed head, then keys and roles, then every content that is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ledger.bundle import Bundle, Selection, rests_authority_on
+from ledger.bundlelog import BundleLog
+from ledger.checkpoint import Checkpoint, VerifierKey, verify_checkpoint
+from ledger.domain import LedgerState, signing_keys
+from ledger.domain.roles import check_answered, check_roles
+from ledger.entry import ZERO_HASH
+from ledger.envelope import verify_envelope
+from ledger.errors import AuthenticationError, InputError, LedgerError, VerificationError
+from ledger.findings import MAX_FINDINGS, Anchor, Finding, entries
+from ledger.replay import ContentError, open_row
+from ledger.stored import Row
+from ledger.suspects import find_suspects
+from ledger.verdicts import Fault, Gap, GapKind, Verdict
+from ledger.worlds import StoreWorld
+
+__all__ = ["BundleVerification", "verify_bundle"]
+
+
+@dataclass(slots=True)
+class BundleVerification:
+    """What a bundle was found to be.
+
+    Attributes:
+        head: the signed head in it.
+        ledgerid: 32 hex digits, of its first entry.
+        selection: whose contents are in it.
+        pinned_by: which of the keys given from outside signed the head; empty when none was given.
+        anchored_by: heads given from outside that the bundle extends.
+        findings: what is wrong, first place first.
+        gaps: what was not verified.
+        rows: the rows whose content was checked, in order.
+    """
+
+    head: Checkpoint | None = None
+    ledgerid: str = ""
+    selection: Selection | None = None
+    pinned_by: str = ""
+    anchored_by: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The conclusion: without a key from outside a bundle only agrees with itself."""
+        if self.findings:
+            return Verdict.BAD
+        return Verdict.VERIFIED if self.pinned_by else Verdict.UNVERIFIED
+
+
+def verify_bundle(bundle: Bundle, vkeys: Sequence[VerifierKey], anchors: Sequence[Anchor] = ()) -> BundleVerification:
+    """Check a bundle.
+
+    Args:
+        bundle: as parsed.
+        vkeys: keys of the log, known from outside; one of them must have signed the head. Without any the verdict is at
+            best ``unverified``.
+        anchors: heads of the log that somebody vouches for, already authenticated.
+
+    Returns:
+        What was found.
+    """
+    return _Check(bundle).run(vkeys, anchors)
+
+
+class _Check:
+    """One verification."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self.found = BundleVerification(bundle.head, bundle.rows[0].entry.ledgerid, bundle.selection)
+        self.full = bundle.selection.kind == "all" and not bundle.withheld
+
+    def add(self, fault: Fault, index: int | None, message: str) -> None:
+        """Note what is wrong."""
+        if len(self.found.findings) < MAX_FINDINGS:
+            self.found.findings.append(Finding(fault, index, message))
+
+    def run(self, vkeys: Sequence[VerifierKey], anchors: Sequence[Anchor]) -> BundleVerification:
+        """See `verify_bundle`."""
+        self._check_headers()
+        if not self.found.findings:
+            self.log = BundleLog(self.bundle, self.found.ledgerid)
+            if self.log.root != self.bundle.head.root:
+                self.add(Fault.CHECKPOINT, None, f"the entries do not give the root signed at {self.bundle.head.size}")
+        if not self.found.findings:
+            self._check_pinned(vkeys)
+            self._check_anchors(anchors)
+            self._check_contents()
+        return self.found
+
+    def _check_headers(self) -> None:
+        prev, revisions, ids, numbers = ZERO_HASH, dict[str, int](), set[tuple[str, str]](), set[tuple[str, str, int]]()
+        for index, row in enumerate(self.bundle.rows):
+            entry = row.entry
+            if (entry.index, entry.prev, entry.ledgerid) != (index, prev, self.found.ledgerid):
+                self.add(Fault.CHAIN, index, "the entry does not follow the one before it")
+                return
+            if entry.revision != revisions.get(entry.stream, 0) + 1:
+                self.add(Fault.HEADER, index, f"its revision does not follow the one before in {entry.stream}")
+            if (entry.actor, entry.id) in ids:
+                self.add(Fault.HEADER, index, "its author's event id stands at an earlier entry too")
+            if (entry.actor, entry.emitter, entry.sequence) in numbers:
+                self.add(Fault.SEQUENCE, index, "its emitter used this number before")
+            prev, revisions[entry.stream] = row.leaf_hash.hex(), entry.revision
+            ids.add((entry.actor, entry.id))
+            numbers.add((entry.actor, entry.emitter, entry.sequence))
+
+    def _check_pinned(self, vkeys: Sequence[VerifierKey]) -> None:
+        if not vkeys:
+            gap = "no key of the log was given from outside: whoever made the file may have made the ledger too"
+            self.found.gaps.append(Gap(GapKind.UNPINNED, gap))
+            return
+        for vkey in vkeys:
+            try:
+                verify_checkpoint(self.bundle.note, [vkey])
+            except (AuthenticationError, VerificationError):
+                continue
+            self.found.pinned_by = f"{vkey.name}+{vkey.key_hash.hex()}"
+            return
+        self.add(Fault.CHECKPOINT, None, "no key given from outside signed this head")
+
+    def _check_anchors(self, anchors: Sequence[Anchor]) -> None:
+        size = self.bundle.head.size
+        world = StoreWorld(self.log)
+        for anchor in anchors:
+            head = anchor.checkpoint
+            if head.origin != self.bundle.head.origin:
+                self.add(Fault.ANCHOR, None, f"{anchor.by} is about another log, {head.origin}")
+            elif head.size > size:
+                words = f"{anchor.by} is of size {head.size}, and the bundle ends at {size}: they were not compared"
+                self.found.gaps.append(Gap(GapKind.UNANCHORED, words, 0, size))
+            elif head.size and world.root_hash(head.size) != head.root:
+                self.add(Fault.ANCHOR, None, f"its first {head.size} entries are not those of {anchor.by}")
+            else:
+                self.found.anchored_by.append(anchor.by)
+
+    # -- contents ------------------------------------------------------------------------------
+
+    def _check_contents(self) -> None:
+        self.world = StoreWorld(self.log)
+        size, voids, opaque = self.bundle.head.size, dict[int, Finding](), list[int]()
+        for row in self.bundle.rows:
+            index = row.entry.index
+            if row.payload is None:
+                self._check_absent(row)
+                continue
+            self.found.rows.append(row)
+            judged = self.world.judge_row(row) if self.full or rests_authority_on(row.entry.stream) else None
+            error = self._check_signed(row) if judged is None else judged.verdict.error
+            if judged is not None and judged.verdict.kind == "opaque":
+                opaque.append(index)
+            if isinstance(error, ContentError):
+                self.add(Fault(error.fault), index, error.message)
+            elif error is not None:
+                voids[index] = Finding(_fault_of(error), index, f"it is void: {error.message}")
+        self._add_voids(voids)
+        self._check_ledger(size)
+        self.found.findings.sort(key=lambda finding: (finding.index is None, finding.index or 0))
+        self._note_gaps(size, opaque)
+
+    def _check_absent(self, row: Row) -> None:
+        index = row.entry.index
+        if rests_authority_on(row.entry.stream):
+            self.add(Fault.PAYLOAD, index, "its content is missing, and keys and roles rest on it")
+        elif index in self.bundle.withheld:
+            words = f"the content of entry {index} was withheld: its header is as labelled by the operator"
+            self.found.gaps.append(Gap(GapKind.WITHHELD, words, index, index + 1))
+        elif self.bundle.selection.asks_for(row.entry):
+            self.add(Fault.PAYLOAD, index, "it belongs to the selection, and its content is missing")
+
+    def _check_signed(self, row: Row) -> LedgerError | None:
+        """Content, signatures, keys and roles of an event whose rules cannot be judged from here."""
+        world = self.world.at(row.entry.index)
+        try:
+            event, envelope = open_row(row)
+            keys = signing_keys(world, event)
+            try:
+                verify_envelope(envelope, keys)
+            except LedgerError as error:
+                return VerificationError(error.message, fault=Fault.SIGNATURE, index=row.entry.index)
+            check_roles(world, event)
+            check_answered(world, event)
+        except LedgerError as error:
+            return error
+        return None
+
+    def _check_ledger(self, size: int) -> None:
+        state = self.world.state_before(f"ledger:{self.found.ledgerid}", size)
+        if not isinstance(state, LedgerState):
+            self.add(Fault.LEGALITY, 0, "entry 0 does not found this ledger")
+            return
+        if (state.origin, state.ledgerid) != (self.bundle.head.origin, self.found.ledgerid):
+            self.add(Fault.CHECKPOINT, 0, f"the head is of {self.bundle.head.origin}, and entry 0 of {state.origin}")
+        try:
+            state.log_keys.verify(self.bundle.note)
+        except (AuthenticationError, VerificationError) as error:
+            self.add(Fault.CHECKPOINT, None, f"by the keys in the log itself: {error.message}")
+
+    def _add_voids(self, voids: dict[int, Finding]) -> None:
+        state = self.world.state_before(f"ledger:{self.found.ledgerid}", self.bundle.head.size)
+        acknowledged = state.acknowledged if isinstance(state, LedgerState) else frozenset[int]()
+        for index, finding in voids.items():
+            if index in acknowledged:
+                words = f"void entry {index}, acknowledged by an admin: {finding.message}"
+                self.found.gaps.append(Gap(GapKind.ACKNOWLEDGED, words, index, index + 1))
+            else:
+                self.add(Fault(finding.fault), index, finding.message)
+
+    def _note_gaps(self, size: int, opaque: list[int]) -> None:
+        gaps = self.found.gaps
+        bare = size - len(self.found.rows) - len(self.bundle.withheld)
+        if bare:
+            words = f"of {bare} entries only the header is here, as labelled by the operator"
+            gaps.append(Gap(GapKind.CONTENT, words))
+        if not self.full:
+            words = "rules that rest on other entries (evidence, approvals, who is whose second person) were not judged"
+            gaps.append(Gap(GapKind.RULES, words))
+        if self.bundle.selection.kind == "digests":
+            words = "that no other entry mentions these digests is not proven"
+            gaps.append(Gap(GapKind.SELECTION, words))
+        if opaque:
+            words = f"{len(opaque)} entries are of types not known here, the first at {opaque[0]}"
+            gaps.append(Gap(GapKind.OPAQUE, words))
+        if self.bundle.attestations or b"\n\xe2\x80\x94 " in self.bundle.note.split(b"\n\n", 1)[1]:
+            gaps.append(Gap(GapKind.ATTESTATIONS, "what witnesses and timestamps say of the head was not checked here"))
+        bad = {finding.index for finding in self.found.findings}
+        world = self.world.at(size)
+        suspects = find_suspects(self.log, world, size, lambda row: row.payload is None or row.entry.index in bad)
+        for suspect in suspects.listed:
+            gaps.append(Gap(GapKind.SUSPECT, suspect.text, suspect.index, suspect.index + 1))
+        if not self.found.anchored_by:
+            words = f"no head from outside was compared with {entries(0, size)}"
+            gaps.append(Gap(GapKind.UNANCHORED, words, 0, size))
+
+
+def _fault_of(error: LedgerError) -> Fault:
+    """Class of the fault of a void entry, as `domain.Verdict.fault` has it."""
+    if isinstance(error, VerificationError):
+        return Fault(error.fault)
+    if isinstance(error, AuthenticationError):
+        return Fault.KEY
+    return Fault.SCHEMA if isinstance(error, InputError) else Fault.LEGALITY

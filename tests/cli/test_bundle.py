@@ -1,0 +1,124 @@
+"""`muniment export bundle` and `verify bundle|file|checkpoint|backup`, as people run them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from tests.cli.support import Shop, digest, run
+from tests.contract.support import raw
+
+
+@pytest.fixture
+def released(any_shop: Shop) -> Shop:
+    """A version that is live, and its file."""
+    any_shop.people()
+    Path("tx.onnx").write_bytes(b"model:tx@1")
+    any_shop.version(signer="p-author")
+    any_shop.release()
+    Path("log.vkey").write_bytes(run("checkpoint", "show", "--vkey").good().stdout)
+    return any_shop
+
+
+def test_a_bundle_is_written_checked_and_pinned(released: Shop):
+    vkey = Path("log.vkey").read_text().strip()
+    made = run("export", "bundle", "--subject", "model:tx@1", "tx.bundle", "-o", "json").good()
+    assert made.json["selection"] == {"kind": "subject", "items": ["model:tx@1"]}
+    assert made.json["bytes"] == Path("tx.bundle").stat().st_size
+    assert "verify.py" in made.err
+    head = run("checkpoint", "show").good().stdout
+    Path("head").write_bytes(head)
+    found = run("verify", "bundle", "tx.bundle", "--vkey", vkey, "--expect", "head", "-o", "json").good().json
+    assert found["verdict"] == "verified"
+    assert found["findings"] == []
+    assert found["anchored_by"] == ["the checkpoint head"]
+    assert {gap["kind"] for gap in found["not_verified"]} == {"content", "rules"}
+    assert "✓ verified" in run("verify", "bundle", "tx.bundle").good().out, "trust.json pins the key here"
+    piped = run("verify", "bundle", "-", "-o", "json", stdin=Path("tx.bundle").read_bytes())
+    assert piped.good().json["verdict"] == "verified"
+    assert run("export", "bundle", "--all", "-").good().stdout.startswith(b'{"checkpoint":')
+
+
+def test_elsewhere_a_bundle_without_a_key_is_not_verified(released: Shop, monkeypatch: pytest.MonkeyPatch):
+    run("export", "bundle", "--all", "all.bundle").good()
+    elsewhere = released.folder.parent / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    bundle = str(released.folder / "all.bundle")
+    found = run("verify", "bundle", bundle)
+    assert found.code == 3
+    assert "UNVERIFIED" in found.out
+    assert "unpinned" in found.out
+    vkey = (released.folder / "log.vkey").read_text().strip()
+    assert "✓ verified" in run("verify", "bundle", bundle, "--vkey", vkey).good().out
+    run("verify", "bundle", bundle, "--expect", str(released.folder / "log.vkey")).refused(3, "--vkey")
+    run("verify", "bundle", bundle, "--vkey", "nonsense").refused(2, "verifier key")
+    damaged = Path(bundle).read_bytes().replace(b"model:tx", b"model:ty", 1)
+    bad = run("verify", "bundle", "-", "--vkey", vkey, "-o", "json", stdin=damaged)
+    assert bad.code == 1
+    assert (bad.json["verdict"], bad.json["findings"][0]["fault"]) == ("bad", "bundle")
+
+
+def test_what_is_no_selection_or_no_file(released: Shop):
+    run("export", "bundle", "x").refused(2, "in one way")
+    run("export", "bundle", "--all", "--index", "1", "x").refused(2, "in one way")
+    run("export", "bundle", "--subject", "no name", "x").refused(2)
+    run("export", "bundle", "--index", "99", "x").refused(2, "no entry 99")
+    Path("other").write_bytes(b"other")
+    run("export", "bundle", "--file", "other", "x").refused(3, "not mentioned")
+    run("export", "bundle", "--all", "missing/x").refused(6, "cannot be written")
+    assert not Path("x").exists()
+    assert [path.name for path in Path().iterdir() if path.name.startswith(".x")] == [], "nothing half-made is left"
+
+
+def test_verify_file_says_what_was_decided_about_these_bytes(released: Shop):
+    assert digest("model:tx@1") == "sha256:" + hashlib.sha256(Path("tx.onnx").read_bytes()).hexdigest()
+    found = run("verify", "file", "tx.onnx", "-o", "json").good().json
+    assert found["verdict"] == "verified"
+    types = [item["type"].split(".", 1)[1].rsplit(".", 1)[0] for item in found["mentions"]]
+    assert types[:1] == ["version.registered"]
+    assert {"approval.granted", "deployment.authorised", "deployment.completed"} <= set(types)
+    assert all(item["ok"] for item in found["mentions"])
+    (standing,) = found["standing"]
+    assert (standing["version"], standing["status"], standing["live"]) == ("model:tx@1", "live", ["deployment:prod/tx"])
+    text = run("verify", "file", "-", stdin=b"model:tx@1").good().out
+    assert "model:tx@1: live" in text
+    assert "live in deployment:prod/tx" in text
+    other = run("verify", "file", "-", "-o", "json", stdin=b"other bytes")
+    assert (other.code, other.json["verdict"], other.json["mentions"]) == (3, "unverified", [])
+
+
+def test_verify_file_fails_where_a_mention_was_altered(released: Shop):
+    (index, *_) = [m["index"] for m in run("verify", "file", "tx.onnx", "-o", "json").good().json["mentions"]]
+    with raw(released.url) as store:
+        store.unprotect()
+        store.run("UPDATE $content SET signatures = payload WHERE position = ?", (index + 1,))
+    found = run("verify", "file", "tx.onnx", "-o", "json")
+    assert (found.code, found.json["verdict"]) == (1, "bad")
+    assert [m["ok"] for m in found.json["mentions"] if m["index"] == index] == [False]
+    assert found.json["standing"] == [], "what views say of altered bytes is not repeated"
+
+
+def test_verify_checkpoint(released: Shop):
+    Path("head").write_bytes(run("checkpoint", "show").good().stdout)
+    size = int(Path("head").read_text().split("\n")[1])
+    for which in ("head", str(size)):
+        found = run("verify", "checkpoint", which, "-o", "json").good().json
+        assert (found["verdict"], found["size"], found["findings"]) == ("verified", size, [])
+    assert "this log extends it" in run("verify", "checkpoint", "-", stdin=Path("head").read_bytes()).good().out
+    run("verify", "checkpoint", "9999").refused(3, "no head of size 9999")
+    other = Path("head").read_bytes().replace(b"\n%d\n" % size, b"\n%d\n" % (size + 1))
+    found = run("verify", "checkpoint", "-", "-o", "json", stdin=other)
+    assert (found.code, found.json["verdict"], found.json["findings"][0]["fault"]) == (1, "bad", "checkpoint")
+    released.unprotected(f"DELETE FROM $entry WHERE position > {size - 1}", f"UPDATE $head SET size = {size - 1}")
+    found = run("verify", "checkpoint", "head", "-o", "json")
+    assert (found.code, found.json["findings"][0]["fault"]) == (1, "anchor")
+
+
+def test_verify_backup_is_backup_verify(released: Shop):
+    run("backup", "create", "l.backup").good()
+    assert run("verify", "backup", "l.backup", "-o", "json").good().json == run(
+        "backup", "verify", "l.backup", "-o", "json"
+    ).good().json  # fmt: skip

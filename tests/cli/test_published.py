@@ -1,0 +1,109 @@
+"""Heads published in files and in git: only ever forward, cut off and gone on with, and read back as anchors."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ledger.config import state_folder
+from tests.cli.support import Shop, run
+from tests.cli.test_pinned import evidence_files, fork
+from tests.cli.test_refusals import EVENT, cut_tail
+from tests.contract.support import raw
+
+
+def git(*arguments: str) -> str:
+    done = subprocess.run(["git", "-C", "repo", *arguments], capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout
+
+
+@pytest.fixture(params=["file", "folder", "repo"])
+def place(request: pytest.FixtureRequest, any_shop: Shop) -> Path:
+    if request.param == "repo":
+        subprocess.run(["git", "init", "--quiet", "repo"], check=True, timeout=60)
+    elif request.param == "folder":
+        Path("folder").mkdir()
+    return Path(request.param)
+
+
+def note_in(place: Path) -> Path:
+    return place / "checkpoint" if place.is_dir() else place
+
+
+def test_heads_are_published_forward_and_read_back(any_shop: Shop, place: Path):
+    run(*EVENT).good()
+    assert run("checkpoint", "publish", place, "-o", "json").good().json["written"] is True
+    assert run("checkpoint", "publish", place, "-o", "json").good().json["written"] is False
+    run(*EVENT).good()
+    run("checkpoint", "publish", place).good()
+    assert note_in(place).read_bytes() == run("checkpoint", "show").good().stdout
+    if place.name == "repo":
+        assert git("log", "--format=%s").split("\n")[0] == "checkpoint ledger.example/cli 4"
+        assert git("status", "--porcelain") == ""
+        assert len(git("log", "--format=%H").split()) == 2
+    run(*EVENT).good()
+    shutil.rmtree(state_folder() / "heads")
+    found = run("verify", "log", "--anchor", place, "--no-remember", "-o", "json").good().json
+    assert (found["anchored_size"], found["anchored_by"]) == (4, f"what is published in {place}")
+    with raw(any_shop.url) as store:
+        assert store.run("SELECT size, kind FROM $attestation ORDER BY number") == [(3, "published"), (4, "published")]
+
+
+def test_another_history_is_never_published_over(
+    any_shop: Shop, place: Path, monkeypatch: pytest.MonkeyPatch, isolated_environment: Path
+):
+    for _ in range(4):
+        run(*EVENT).good()
+    run("checkpoint", "publish", place).good()
+    before = note_in(place).read_bytes()
+    fork(any_shop, monkeypatch, isolated_environment, 3, 4)
+    shutil.rmtree(state_folder() / "heads")  # somebody who remembers nothing, and has what was published
+    run("checkpoint", "publish", place).refused(1, "not of this history", "evidence kept in")
+    assert note_in(place).read_bytes() == before
+    found = run("verify", "log", "--anchor", place)
+    assert found.code == 1
+    assert "what is published in" in found.out
+    (kept,) = evidence_files()
+    assert "PROVEN" in run("verify", "evidence", kept).good().out
+
+
+def test_a_store_behind_what_is_published_is_refused(any_shop: Shop, place: Path):
+    for _ in range(3):
+        run(*EVENT).good()
+    run("checkpoint", "publish", place).good()
+    cut_tail(any_shop, 3)
+    shutil.rmtree(state_folder() / "heads")
+    run("checkpoint", "publish", place).refused(1, "shrank")
+    assert run("verify", "log", "--anchor", place).code == 1
+
+
+def test_what_is_no_head_of_this_log_is_not_overwritten(any_shop: Shop, place: Path):
+    note_in(place).write_text("something of mine\n")
+    run("checkpoint", "publish", place).refused(6, "something else")
+    assert note_in(place).read_text() == "something of mine\n"
+    assert run("verify", "log", "--anchor", place).code == 7
+    run("verify", "log", "--level", "hash", "--anchor", place).refused(2, "--anchor")
+
+
+def test_a_commit_that_was_cut_off_is_made_by_the_next_run(shop: Shop):
+    subprocess.run(["git", "init", "--quiet", "repo"], check=True, timeout=60)
+    Path("repo/.git/index.lock").touch()  # somebody else holds it
+    run("checkpoint", "publish", "repo").refused(6, "git failed")
+    assert Path("repo/checkpoint").exists()
+    Path("repo/.git/index.lock").unlink()
+    assert run("checkpoint", "publish", "repo", "-o", "json").good().json["written"] is True
+    assert git("show", "HEAD:checkpoint").encode() == run("checkpoint", "show").good().stdout
+
+
+def test_git_runs_nothing_of_others(shop: Shop):
+    subprocess.run(["git", "init", "--quiet", "repo"], check=True, timeout=60)
+    hook = Path("repo/.git/hooks/pre-commit")
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\ntouch ran\n")
+    hook.chmod(0o755)
+    run("checkpoint", "publish", "repo").good()
+    assert not Path("repo/ran").exists()
+    assert git("log", "-1", "--format=%an <%ae>").strip() == "muniment <muniment@localhost>"

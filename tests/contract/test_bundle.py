@@ -1,0 +1,436 @@
+"""Bundles: what we and verify.py say of the same files is the same, whatever was done to them."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ledger.standalone
+from ledger.application import Ledger
+from ledger.bundle import Selection, rests_authority_on
+from ledger.bundling import export_bundle
+from ledger.checkpoint import Checkpoint, format_vkey, sign_checkpoint
+from ledger.emission import build_payload
+from ledger.envelope import format_envelope, sign_payload
+from ledger.errors import InputError, NothingToVerifyError, VerificationError
+from ledger.events import Category, all_event_types
+from ledger.handle import LogHandle
+from ledger.keys import Ed25519Signer, format_public_key
+from ledger.strictjson import format_json
+from ledger.verdicts import Verdict
+from tests.contract.bundles import Forgery, bundle_of, entry_lines, lines_of, ours, theirs, vkey_of, written
+from tests.contract.histories import History
+from tests.contract.keyring_histories import KeyringHistory
+from tests.contract.support import MODEL, Cast, digest
+from tests.contract.tampering import Forger, sixteen, victim
+from tests.contract.test_copy import copy_of
+from tests.unit.reference_merkle import mth
+
+SEED = 20261126
+
+
+class Pair:
+    """Both verifiers, which must agree.
+
+    Args:
+        path: where verify.py finds the file.
+        vkey: given to both.
+    """
+
+    def __init__(self, path: Path, vkey: str) -> None:
+        self.path, self.vkey = path, vkey
+        self.counts: Counter[str] = Counter()
+
+    def verdict(self, data: bytes, what: object = "") -> str:
+        mine, other = ours(data, self.vkey), theirs(self.path, data, self.vkey)
+        assert other["verdict"] == str(mine.verdict), (what, mine.findings, other)
+        self.counts[str(mine.verdict)] += 1
+        return str(mine.verdict)
+
+    def refuse(self, data: bytes, what: object = "") -> tuple[str, int | None]:
+        """Both must refuse it, for the same reason at the same place; returns class and place."""
+        assert self.verdict(data, what) == "bad", what
+        first, other = ours(data, self.vkey).findings[0], theirs(self.path, data, self.vkey)["findings"][0]
+        assert (first.fault, first.index) == (other["fault"], other["index"]), (what, first, other)
+        return str(first.fault), first.index
+
+
+@pytest.fixture
+def sold(memory_path: Path) -> tuple[Cast, dict[str, int], Pair]:
+    """A ledger of sixteen entries, and both verifiers with its key."""
+    cast, steps = sixteen(f"sqlite:///{memory_path / 'ledger.db'}")
+    return cast, steps, Pair(memory_path / "b", vkey_of(cast))
+
+
+# -- clean bundles ---------------------------------------------------------------------------------
+
+SELECTIONS = (
+    Selection("all"),
+    Selection("subject", (MODEL,)),
+    Selection("subject", ("model:credit/scoring",)),
+    Selection("indexes", (3, 11, 15)),
+    Selection("digests", (digest(MODEL),)),
+)
+
+
+@pytest.mark.parametrize("selection", SELECTIONS, ids=("all", "version", "stream", "indexes", "digests"))
+def test_clean_bundles_of_both_backends_are_verified_by_both(selection: Selection, quick_url: str, tmp_path: Path):
+    cast, _ = sixteen(quick_url)
+    data = bundle_of(cast, selection)
+    pair = Pair(tmp_path / "b", vkey_of(cast))
+    assert pair.verdict(data) == "verified"
+    found, other = ours(data, pair.vkey), theirs(pair.path, data, pair.vkey)
+    assert [row.entry.index for row in found.rows] == other["contents"]
+    wanted = {row.entry.index for row in cast.recorder.rows(0, 16) if rests_authority_on(row.entry.stream)}
+    wanted |= {
+        "all": set(range(16)), "subject": {8, 9, 10, 11}, "indexes": {3, 11, 15}, "digests": {8, 9, 10, 11, 12, 13},
+    }[selection.kind]  # fmt: skip
+    assert set(other["contents"]) == wanted
+    assert ours(data).verdict is Verdict.UNVERIFIED, "whoever made it may have made the ledger too"
+    assert theirs(pair.path, data)["verdict"] == "unverified"
+    stranger = Ed25519Signer.generate()
+    other_cast = replace(cast.admin.vkey, public=stranger.public.raw)
+    pair.vkey = format_vkey(other_cast)
+    assert pair.refuse(data) == ("checkpoint", None)
+
+
+def test_a_moved_ledger_gives_the_same_bytes(memory_path: Path, postgres_url: str):
+    cast, _ = sixteen(f"sqlite:///{memory_path / 'ledger.db'}")
+    before = bundle_of(cast)
+    copy_of(cast, postgres_url).run([cast.new.checkpoint])
+    with Ledger.open(postgres_url) as moved:
+        assert b"".join(export_bundle(moved, Selection("all"))) == before
+    assert before == written(lines_of(before))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", [History, KeyringHistory])
+def test_random_clean_ledgers(seed: int, kind: type[History], memory_path: Path):
+    """Rotations, thefts, grants with bounds, departures: keys and roles by index, written twice, agree."""
+    history = kind(f"sqlite:///{memory_path / 'ledger.db'}", SEED + seed).run(90)
+    history.cast.admin.checkpoint()
+    pair = Pair(memory_path / "b", vkey_of(history.cast))
+    data = bundle_of(history.cast)
+    assert pair.verdict(data, ours(data, pair.vkey).findings) == "verified", theirs(pair.path, data, pair.vkey)
+    notes = theirs(pair.path, data, pair.vkey)["notes"]
+    said = {gap.start for gap in ours(data, pair.vkey).gaps if gap.kind == "suspect"}
+    assert {int(note.split()[2].rstrip(",")) for note in notes if note.startswith("suspect")} == said
+
+
+def test_every_type_is_known_to_the_script():
+    known = ledger.standalone
+    for kind in all_event_types():
+        name = kind.topic.removeprefix("muniment.")
+        assert (kind.category is Category.AUTHORITY) == (name in known.AUTHORITY), name
+        assert (kind.category is Category.DECISION) == (name in known.DECISIONS), name
+        assert tuple(known.ROLES.get(name, ())) == tuple(kind.roles), name
+        if kind.category is not Category.AUTHORITY and {"actor", "ledger"} & set(kind.kinds):
+            assert name in known.HARMLESS, name
+
+
+# -- damaged bundles -------------------------------------------------------------------------------
+
+
+def changed_text(chance: random.Random, text: str) -> str:
+    place = chance.randrange(len(text))
+    way = chance.randrange(3)
+    if way == 0:
+        return text[:place] + text[place + 1 :]
+    letter = chance.choice('0123456789abcdefABZz+/=,:{}"\\ \n\x00é')
+    return text[:place] + letter + text[place + (way == 1) :]
+
+
+def test_any_byte_changed_is_refused_by_both(sold: tuple[Cast, dict[str, int], Pair]):
+    cast, _, pair = sold
+    data, chance = bundle_of(cast), random.Random(SEED)
+    for _ in range(150):
+        place, way = chance.randrange(len(data)), chance.randrange(4)
+        other = {
+            0: data[:place] + bytes([data[place] ^ 1 << chance.randrange(8)]) + data[place + 1 :],
+            1: data[:place],
+            2: data[:place] + data[place + 1 :],
+            3: data[:place] + bytes([chance.randrange(256)]) + data[place:],
+        }[way]
+        pair.refuse(other, (place, way))
+    assert pair.counts == {"bad": 150}
+
+
+#: Members that something vouches for, and of how many samples.
+VOUCHED = {"checkpoint": 80, "entry": 150, "envelope": 150}
+
+
+@pytest.mark.parametrize("member", VOUCHED)
+def test_any_character_changed_and_the_digest_made_to_fit(member: str, sold: tuple[Cast, dict[str, int], Pair]):
+    cast, _, pair = sold
+    lines, chance = lines_of(bundle_of(cast)), random.Random(SEED)
+    where = [number for number, line in enumerate(lines) if member in line]
+    for trial in range(VOUCHED[member]):
+        number = chance.choice(where)
+        text = changed_text(chance, lines[number][member])
+        if text == lines[number][member]:
+            continue
+        forged = [*lines]
+        forged[number] = {**lines[number], member: text}
+        data = written(forged)
+        assert pair.verdict(data, (trial, text)) == "bad", (trial, text)
+    assert set(pair.counts) == {"bad"}
+
+
+def test_lines_that_go_come_or_trade_places(sold: tuple[Cast, dict[str, int], Pair]):
+    cast, _, pair = sold
+    lines = lines_of(bundle_of(cast))
+    places = [number for number in range(len(lines)) if "schema" not in lines[number]]
+    for place in places:
+        pair.refuse(written(lines[:place] + lines[place + 1 :]), ("gone", place))
+        pair.refuse(written([*lines[: place + 1], *lines[place:]]), ("twice", place))
+        if place + 1 in places:
+            pair.refuse(written([*lines[:place], lines[place + 1], lines[place], *lines[place + 2 :]]), ("swap", place))
+    for number in entry_lines(lines):
+        bare = [*lines]
+        bare[number] = {"entry": lines[number]["entry"]}
+        assert pair.refuse(written(bare)) == ("payload", number - places[1])
+        other = lines[entry_lines(lines)[number % 16]]
+        bare[number] = {"entry": lines[number]["entry"], "envelope": other["envelope"]}
+        if other is not lines[number]:
+            assert pair.refuse(written(bare)) == ("payload", number - places[1])
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        {"selection": {"items": [], "kind": "everything"}},
+        {"selection": {"items": ["x"], "kind": "all"}},
+        {"selection": {"items": [2, 1], "kind": "indexes"}},
+        {"selection": {"items": [True], "kind": "indexes"}},
+        {"selection": {"items": [], "kind": "subject"}},
+        {"selection": []},
+        {"format": "muniment bundle v2"},
+        {"checkpoint": 3},
+        {"checkpoint": ""},
+        {"more": 1},
+    ],
+    ids=json.dumps,
+)
+def test_a_malformed_first_line(first: dict[str, Any], sold: tuple[Cast, dict[str, int], Pair]):
+    cast, _, pair = sold
+    lines = lines_of(bundle_of(cast))
+    assert pair.refuse(written([{**lines[0], **first}, *lines[1:]])) == ("bundle", None)
+
+
+def test_hostile_files(sold: tuple[Cast, dict[str, int], Pair]):
+    """Not a bundle, a line without end, nesting without end, a number without end, bytes of another encoding."""
+    cast, _, pair = sold
+    good = bundle_of(cast)
+    first = good.partition(b"\n")[0]
+    for data in (
+        b"", b"\n", b"{}\n", b"PK\x03\x04" + bytes(50), b"\x00" * 300_000, b'"' + b"a" * 300_000 + b'"\n',
+        b"[" * 200_000 + b"\n", b'{"sha256":' + b"9" * 6_000 + b"}\n", first, first + b"\n", good + b"\n", good * 2,
+        b"\xef\xbb\xbf" + good, good.replace(b"\n", b"\r\n"), b'{"a":1,"a":1}\n', b'{"a":NaN}\n', b'{"\\ud800":1}\n',
+    ):  # fmt: skip
+        assert pair.refuse(data, data[:40]) == ("bundle", None)
+
+
+# -- people with keys ------------------------------------------------------------------------------
+
+
+def test_whoever_has_the_checkpoint_key_but_not_the_authors(sold: tuple[Cast, dict[str, int], Pair]):
+    cast, _, pair = sold
+    data = bundle_of(cast)
+    for index in range(16):
+        forged = Forgery(data)
+        forged.replace_payload(index, other_nonce)
+        data_of_old_head = written(forged.lines)
+        assert pair.refuse(data_of_old_head) == ("signature", index)
+        assert "checkpoint" in {str(found.fault) for found in ours(data_of_old_head, pair.vkey).findings}
+        forged = Forgery(data)
+        forged.replace_payload(index, other_nonce)
+        assert pair.refuse(forged.signed(cast.new.checkpoint)) == ("signature", index)
+
+
+def other_nonce(payload: bytes) -> bytes:
+    """Another nonce: it means nothing, and is signed all the same."""
+    event = json.loads(payload)
+    return payload.replace(event["nonce"].encode(), event["nonce"][::-1].encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("actor", "p-other"), ("emitter", "0" * 36), ("id", "0" * 36), ("sequence", 12345), ("stream", "incident:2"),
+        ("subject", "incident:2"), ("type", "muniment.incident.closed.v1"),
+    ],
+)  # fmt: skip
+def test_a_header_that_says_something_else_than_was_signed(
+    name: str, value: Any, sold: tuple[Cast, dict[str, int], Pair]
+):
+    cast, steps, pair = sold
+    forged = Forgery(bundle_of(cast))
+    forged.rechain(lambda entries: entries[steps["note"]].update({name: value}))
+    data = forged.signed(cast.new.checkpoint)
+    assert pair.verdict(data) == "bad"
+    assert ("header", steps["note"]) in {(f.fault, f.index) for f in ours(data, pair.vkey).findings}
+    assert ("header", steps["note"]) in {
+        (f["fault"], f["index"]) for f in theirs(pair.path, data, pair.vkey)["findings"]
+    }
+
+
+def test_a_change_of_keys_hidden_as_something_else(sold: tuple[Cast, dict[str, int], Pair]):
+    """Only the header is there, and it lies: such an entry is void, so the keys are those of the others."""
+    cast, _, pair = sold
+    cast.enrol("p-thief", "person", ["approver"])
+    cast.admin.emit("actor.revoked", "actor:p-thief", reason="a thief")
+    cast["p-thief"].recorder.head()
+    data = bundle_of(cast)
+    forged = Forgery(data)
+
+    def hide(entries: list[dict[str, Any]]) -> None:
+        entries[17].update(type="muniment.incident.noted.v1", subject="incident:9", stream="incident:9", revision=1)
+
+    forged.rechain(hide)
+    forged.lines[0]["selection"] = {"items": [16], "kind": "indexes"}
+    line = forged.lines[entry_lines(forged.lines)[17]]
+    del line["envelope"]
+    found = ours(forged.signed(cast.new.checkpoint), pair.vkey)
+    assert found.verdict is Verdict.VERIFIED
+    assert any("as labelled by the operator" in gap.message for gap in found.gaps), "and that is what it is worth"
+
+
+def _signed(  # noqa: PLR0917 - each attack names all of them
+    ledger: Ledger, actor: str, signers: list[Ed25519Signer], kind: str, subject: str, body: dict
+) -> bytes:
+    payload, _ = build_payload(
+        type=kind, subject=subject, data=body, actor=actor, ledgerid=ledger.ledgerid,
+        emitter="019b0000-0000-7000-8000-0000000000aa", sequence=1,
+    )  # fmt: skip
+    return format_envelope(sign_payload(payload, signers))
+
+
+def _stranger(cast: Cast, ledger: Ledger) -> bytes:
+    return _signed(ledger, "p-approver", [Ed25519Signer.generate()], "incident.noted", "incident:1", {"note": "look"})
+
+
+def _nobody(cast: Cast, ledger: Ledger) -> bytes:
+    return _signed(ledger, "p-nobody", [Ed25519Signer.generate()], "incident.noted", "incident:1", {"note": "look"})
+
+
+def _enrolled_by_an_emitter(cast: Cast, ledger: Ledger) -> bytes:
+    key = Ed25519Signer.generate()
+    body = {"kind": "person", "roles": ["approver"], "key": format_public_key(key.public)}
+    return _signed(ledger, "trainer", [cast.keys["trainer"], key], "actor.enrolled", "actor:p-new", body)
+
+
+def _an_admin_by_an_admin(cast: Cast, ledger: Ledger) -> bytes:
+    key = Ed25519Signer.generate()
+    body = {"kind": "person", "roles": ["admin"], "key": format_public_key(key.public)}
+    return _signed(ledger, "p-admin", [cast.keys["p-admin"], key], "actor.enrolled", "actor:p-new", body)
+
+
+def _without_possession(cast: Cast, ledger: Ledger) -> bytes:
+    body = {"kind": "person", "roles": ["approver"], "key": format_public_key(Ed25519Signer.generate().public)}
+    return _signed(ledger, "p-admin", [cast.keys["p-admin"]], "actor.enrolled", "actor:p-new", body)
+
+
+def _for_ones_own_person(cast: Cast, ledger: Ledger) -> bytes:
+    key = Ed25519Signer.generate()
+    body = {"kind": "person", "person": "p-admin", "roles": ["approver"], "key": format_public_key(key.public)}
+    return _signed(ledger, "p-admin", [cast.keys["p-admin"], key], "actor.enrolled", "actor:p-new", body)
+
+
+def _roots_by_an_admin(cast: Cast, ledger: Ledger) -> bytes:
+    key = Ed25519Signer.generate()
+    body = {"roots": [format_public_key(key.public)], "threshold": 1, "reason": "mine now"}
+    subject = f"ledger:{ledger.ledgerid}"
+    return _signed(ledger, "root", [cast.keys["p-admin"], key], "ledger.roots_changed", subject, body)
+
+
+def _a_run_in_an_actors_stream(cast: Cast, ledger: Ledger) -> bytes:
+    body = {"system": "x", "content": {}}
+    return _signed(ledger, "trainer", [cast.keys["trainer"]], "external.observed", "actor:trainer", body)
+
+
+def _an_approval_by_an_emitter(cast: Cast, ledger: Ledger) -> bytes:
+    (row,) = [row for row in cast.recorder.rows(0, 16) if row.entry.type == "muniment.approval.granted.v1"]
+    body = json.loads(row.payload or b"")["data"]
+    return _signed(ledger, "trainer", [cast.keys["trainer"]], "approval.granted", MODEL, body)
+
+
+def _a_run_by_an_approver(cast: Cast, ledger: Ledger) -> bytes:
+    return _signed(ledger, "p-approver", [cast.keys["p-approver"]], "run.completed", "run:x", {"metrics": {}})
+
+
+ATTACKS = {
+    _stranger: "key", _nobody: "key", _enrolled_by_an_emitter: "legality", _an_admin_by_an_admin: "legality",
+    _without_possession: "key", _for_ones_own_person: "legality", _roots_by_an_admin: "key",
+    _an_approval_by_an_emitter: "legality", _a_run_in_an_actors_stream: None, _a_run_by_an_approver: "legality",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__.strip("_"))
+def test_whoever_has_the_store_and_the_checkpoint_key(attack: Any, quick_url: str, tmp_path: Path):
+    """Put in by SQL with everything re-hashed and re-signed; told by both, at its place, from a bundle of all."""
+    cast, _ = sixteen(quick_url)
+    pair = Pair(tmp_path / "b", vkey_of(cast))
+    envelope = attack(cast, cast.admin)
+    with victim(cast, []) as store, store.trial():
+        forger = Forger(store)
+        index = forger.add(envelope)
+        forger.write(cast.new.checkpoint)
+        leaves = [row["leaf_hash"] for row in forger.rows]
+        note = sign_checkpoint(Checkpoint(forger.origin, len(leaves), mth(leaves)), cast.new.checkpoint)
+        store.run("INSERT INTO $checkpoint VALUES (?, ?)", (len(leaves), note))
+        for selection in (Selection("all"), Selection("indexes", (index,))):
+            data = b"".join(export_bundle(LogHandle(store.recorder), selection))
+            assert pair.verdict(data, selection) == "bad"
+            mine, other = ours(data, pair.vkey).findings[0], theirs(pair.path, data, pair.vkey)["findings"][0]
+            assert mine.index == other["index"] == index, (mine, other)
+            if ATTACKS[attack] is not None:
+                assert (str(mine.fault), other["fault"]) == (ATTACKS[attack], ATTACKS[attack]), (mine, other)
+
+
+# -- asking for what is not there ------------------------------------------------------------------
+
+
+def test_what_cannot_be_exported_is_said(quick_url: str):
+    cast, _ = sixteen(quick_url)
+    for selection in (Selection("indexes", (3, 99)), Selection("subject", ("model:nobody",))):
+        with pytest.raises(InputError, match="no entry"):
+            bundle_of(cast, selection)
+    with pytest.raises(NothingToVerifyError, match="not mentioned"):
+        bundle_of(cast, Selection("digests", (digest("other bytes"),)))
+    with victim(cast, []) as store, store.trial():
+        store.run("DELETE FROM $checkpoint")
+        with pytest.raises(NothingToVerifyError, match="no head"):
+            list(export_bundle(LogHandle(store.recorder), Selection("all")))
+
+
+def test_content_that_is_gone_is_said_and_never_where_keys_rest_on_it(quick_url: str, tmp_path: Path):
+    cast, steps = sixteen(quick_url)
+    pair = Pair(tmp_path / "b", vkey_of(cast))
+    with victim(cast, []) as store:
+        with store.trial():
+            store.run("DELETE FROM $content WHERE position = ?", (steps["note"] + 1,))
+            data = b"".join(export_bundle(LogHandle(store.recorder), Selection("all")))
+            assert pair.verdict(data) == "verified"
+            assert [(g.start, g.stop) for g in ours(data, pair.vkey).gaps if g.kind == "withheld"] == [(15, 16)]
+            assert any("withheld: entry 15" in note for note in theirs(pair.path, data, pair.vkey)["notes"])
+        with store.trial():
+            store.run("DELETE FROM $content WHERE position = 2")
+            with pytest.raises(VerificationError, match="keys and roles rest on"):
+                list(export_bundle(LogHandle(store.recorder), Selection("indexes", (9,))))
+
+
+def test_a_line_is_written_in_its_only_form(sold: tuple[Cast, dict[str, int], Pair]):
+    cast, _, pair = sold
+    data = bundle_of(cast)
+    for number, line in enumerate(data.splitlines()[:-1]):
+        value = json.loads(line)
+        assert format_json(value) == line
+        spaced = data.splitlines(keepends=True)
+        spaced[number] = json.dumps(value, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+        assert pair.refuse(b"".join(spaced)) == ("bundle", None)
