@@ -55,6 +55,7 @@ def cut_tail(store: Path, size: int) -> None:
         db.execute("DELETE FROM content WHERE position > ?", (size,))
         db.execute("DELETE FROM checkpoint WHERE size > ?", (size,))
         _refit(db, kept)
+        _refit_signed_head(db, kept)
 
 
 def rewrite_payload(store: Path, index: int, old: bytes, new: bytes, *, origin: str, signer: Signer) -> None:
@@ -86,6 +87,7 @@ def rewrite_payload(store: Path, index: int, old: bytes, new: bytes, *, origin: 
             root = CompactRange().extend(row.leaf_hash for row in rows[:size]).root()
             note = sign_checkpoint(Checkpoint(origin, size, root), signer)
             db.execute("UPDATE checkpoint SET note = ? WHERE size = ?", (note, size))
+        _refit_signed_head(db, rows)
 
 
 @contextmanager
@@ -145,6 +147,14 @@ def _refit(db: apsw.Connection, rows: Sequence[Row]) -> None:
         "UPDATE head SET size = ?, last_leaf = ?, peaks = ?, recorded_at = ?, authority = ?",
         (grown.size, last.leaf_hash, grown.to_bytes(), last.entry.recorded_at, _last_authority(rows)),
     )
+
+
+def _refit_signed_head(db: apsw.Connection, rows: Sequence[Row]) -> None:
+    """Make the row of the last signed head fit the signed heads."""
+    ((last,),) = db.execute("SELECT max(size) FROM checkpoint")
+    size = int(str(last))
+    root = CompactRange().extend(row.leaf_hash for row in rows[:size]).root()
+    db.execute("UPDATE signed_head SET size = ?, root = ?", (size, root))
 
 
 def _last_authority(rows: Sequence[Row]) -> int:
