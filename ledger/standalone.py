@@ -250,25 +250,62 @@ class Keyring:
         self.roots, self.threshold, self.former_roots = {}, 0, set()
         self.actors, self.used = {}, {}
         self.vkeys, self.origin = [], ""  # (smallest size, vkey)
-        self.acknowledged, self.records = set(), {}
+        self.acknowledged, self.records, self.leaves = set(), {}, {}
 
     def doubted(self, record):
-        """Whether an entry is suspect, as of now: nobody in good standing signed it."""
-        actor = self.actors.get(record["actor"])
-        if record["actor"] == "root" or actor is None or record["index"] in actor["reaffirmed"]:
+        """Whether an entry is suspect, as of now: nobody in good standing signed it.
+
+        All entries that bear on it are taken to be so until something shows that one is not; what rests on that one is
+        then looked at again. So entries that speak for each other in a circle stay suspect, and no maze of them takes
+        long.
+        """
+        suspect, resting, due = {}, {}, []
+
+        def ask(by, asking=None):
+            if by["actor"] == "root" or by["actor"] not in self.actors:
+                return False
+            index = by["index"]
+            if index not in suspect:
+                suspect[index], resting[index] = True, {}
+                due.append(by)
+            if asking:
+                resting[index][asking["index"]] = asking
+            return suspect[index]
+
+        ask(record)
+        while due:
+            one = due.pop()
+            if suspect[one["index"]] and not self.looks_bad(one, lambda by, one=one: ask(by, one)):
+                suspect[one["index"]] = False
+                due += resting[one["index"]].values()
+        return suspect.get(record["index"], False)
+
+    def looks_bad(self, record, ask):
+        """Whether an entry is suspect, when ``ask`` tells this of the entries it rests on."""
+        actor = self.actors[record["actor"]]
+        said = actor["reaffirmed"].get(record["index"])
+        if said and not ask(said):
             return False
         own = [actor["keys"][k] for k in record["keys"] if k in actor["keys"]]
         own = [key for key in own if key["by"]["index"] < record["index"]]
-        if self.doubted(actor["by"]) or (own and not any(self.key_stands(actor, key, record["index"]) for key in own)):
+        if ask(actor["by"]) or (own and not any(self.key_stands(actor, key, record["index"], ask) for key in own)):
             return True
         roles = ROLES.get(record["type"])
         grants = [g for g in actor["grants"] if roles and g["role"] in roles and covers(g, record)]
-        return bool(grants) and all(self.doubted(grant["by"]) for grant in grants)
+        return bool(grants) and all(g["by"] is not actor["by"] and ask(g["by"]) for g in grants)
 
-    def key_stands(self, actor, key, index):
+    def key_stands(self, actor, key, index, ask=None):
         """Whether a key was in its owner's hands at an index, and brought in by an entry that counts."""
         stolen = key["compromised"] is not None and key["compromised"] <= index
-        return not stolen and (key["by"] is actor["by"] or not self.doubted(key["by"]))
+        return not stolen and (key["by"] is actor["by"] or not (ask or self.doubted)(key["by"]))
+
+    def first_doubt(self, actor):
+        """First index at which an entry of an actor may be suspect; beyond every index when none is."""
+        keys, enrolled = actor["keys"].values(), actor["by"]
+        doubts = [key["compromised"] for key in keys if key["compromised"] is not None]
+        doubts += [enrolled["index"] + 1] if self.doubted(enrolled) else []
+        brought = [one["by"] for one in (*keys, *actor["grants"]) if one["by"] is not enrolled]
+        return min(doubts + [by["index"] for by in brought if self.doubted(by)], default=2**63)
 
     def present(self, name):
         """An actor who is enrolled, has not left and counts."""
@@ -408,10 +445,10 @@ class Keyring:
         if "keyid" in body:
             need(body["keyid"] in actor["keys"], "legality", f"{name!r} has no such key")
         if kind == "entry.reaffirmed.v1":
-            about = self.records.get(body["index"], {})
-            need(
-                about.get("leaf") == body["leaf_hash"] and self.doubted(about), "legality", "that entry is not suspect"
-            )
+            about, said = self.leaves.get(body["index"]), actor["reaffirmed"].get(body["index"])
+            need(about == body["leaf_hash"], "legality", "that entry is not the one its author saw")
+            need(body["index"] >= self.first_doubt(actor), "legality", "that entry is not suspect")
+            need(said is None or self.doubted(said), "legality", "that entry is reaffirmed already")
 
     def is_person(self, name):
         """Whether a name is that of a person of its own who is here."""
@@ -441,7 +478,7 @@ class Keyring:
             person = body.get("person") or name if body["kind"] == "person" else body.get("responsible")
             grants = [new_grant(record, role) for role in dict.fromkeys(body["roles"])]
             self.actors[name] = {"kind": body["kind"], "person": person, "keys": {}, "grants": grants, "by": record,
-                                 "left": None, "reaffirmed": set()}  # fmt: skip
+                                 "left": None, "reaffirmed": {}}  # fmt: skip
             self.add_key(self.actors[name], body["key"], record)
         elif kind == "key.enrolled.v1":
             self.add_key(actor, body["key"], record)
@@ -462,7 +499,7 @@ class Keyring:
         elif kind == "actor.responsible_changed.v1":
             actor["person"] = body["responsible"]
         elif kind == "entry.reaffirmed.v1":
-            actor["reaffirmed"].add(body["index"])
+            actor["reaffirmed"][body["index"]] = record
         elif kind in ("actor.revoked.v1", "actor.offboarded.v1"):
             actor["left"] = index
             if kind == "actor.offboarded.v1":
@@ -609,6 +646,7 @@ class Check:
             if entry["revision"] != self.revisions.get(stream, 0) + 1:
                 self.findings.append((index, "header", "its revision does not follow the one before"))
             self.revisions[stream] = entry["revision"]
+            self.keyring.leaves[index - 1] = self.records[index - 1][0]["leaf"] if index else ""
             if envelope is None:
                 self.absent(entry, withheld=withheld)
                 continue
