@@ -14,8 +14,8 @@ Checked: every entry up to the signed head recomputes the chain and the root; th
 by the key the log itself names for its size; each content has the digests its entry commits to and says what its header
 says; each signature; that each key might sign at that index, in a role that covers it. All entries that change keys and
 roles must be there with their content, so nothing about keys is taken on anybody's word. NOT checked: the rules of
-decisions (evidence, four eyes, last admin), what a restore says, schemas, cosignatures and timestamps, and contents
-that are not there.
+decisions (evidence, four eyes, last admin), what a restore says, legal holds, schemas, cosignatures and timestamps,
+and contents that are not there.
 """
 
 import argparse
@@ -52,6 +52,9 @@ ROLES = {
     "run.started.v1": ("emitter",),
     "version.registered.v1": ("emitter", "owner"),
     "ledger.entry_acknowledged.v1": ("admin",),
+    "subject.erased.v1": ("eraser",),
+    "hold.placed.v1": ("auditor", "admin"),
+    "hold.released.v1": ("auditor", "admin"),
 }
 DECISIONS = {"approval.granted.v1", "approval.rejected.v1", "approval.requested.v1", "deployment.authorised.v1",
              "deployment.requested.v1"}  # fmt: skip
@@ -59,7 +62,8 @@ AUTHORITY = {"ledger.created.v1", "ledger.entry_acknowledged.v1", "ledger.roots_
              "ledger.checkpoint_key_changed.v1", "ledger.restored.v1",
              "actor.enrolled.v1", "actor.revoked.v1", "actor.offboarded.v1",
              "actor.responsible_changed.v1", "key.enrolled.v1", "key.rotated.v1", "key.revoked.v1",
-             "key.compromised.v1", "role.granted.v1", "role.revoked.v1", "entry.reaffirmed.v1"}  # fmt: skip
+             "key.compromised.v1", "role.granted.v1", "role.revoked.v1", "entry.reaffirmed.v1",
+             "subject.erased.v1", "hold.placed.v1", "hold.released.v1"}  # fmt: skip
 # Types in the streams of actors and of the ledger that change neither keys nor roles.
 HARMLESS = frozenset[str]()
 
@@ -357,7 +361,7 @@ class Keyring:
             raise Bad("legality", f"{kind} may not be about {stream}, or is newer than this program")
         if kind in AUTHORITY:
             need(
-                stream.startswith("ledger:" if family == "ledger" else "actor:"),
+                stream.startswith("ledger:" if family in ("ledger", "subject", "hold") else "actor:"),
                 "legality",
                 "it is about another thing",
             )
@@ -368,7 +372,7 @@ class Keyring:
         giving_up = own and kind in ("key.revoked.v1", "key.compromised.v1", "actor.revoked.v1")
         if kind in DECISIONS | AUTHORITY:
             need(giving_up or self.answered(actor), "legality", f"nobody answers for {author!r}")
-        if kind not in AUTHORITY:
+        if kind not in AUTHORITY or family in ("subject", "hold"):
             need(
                 kind not in ROLES or self.has_role(record, ROLES[kind]),
                 "legality",
@@ -420,10 +424,13 @@ class Keyring:
         kind, name = record["type"], record["stream"][6:]
         if "key" in body and kind != "ledger.created.v1":
             keyid = sha256(public_key(body["key"])).hex()
-            need(keyid not in self.used and keyid not in self.roots, "legality", "the key is, or was, in use")
+            heads = {sha256(b64(vkey.split("+", 2)[-1], "schema", 33)[1:]).hex() for _, vkey in self.vkeys}
+            used = set(self.used) | set(self.roots) | self.former_roots | heads
+            need(keyid not in used, "legality", "the key is, or was, in use")
         if not record["stream"].startswith("actor:"):
             return
         if kind == "actor.enrolled.v1":
+            need(re.fullmatch("[a-z0-9][a-z0-9._-]{0,63}", name), "schema", f"{name!r} is no actor id")
             need(
                 name not in self.actors and name not in ("root", "checkpoint"),
                 "legality",

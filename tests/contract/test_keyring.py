@@ -270,9 +270,7 @@ def test_a_rotated_key_ends_at_its_index_for_verification_too(quick_url: str):
     )  # fmt: skip
     envelope = sign_payload(payload, [old])
     event = make_event(size + 3, parse_payload(payload), (old.public.keyid,), 0)
-    cast.recorder.append(
-        [Unit((EventMapper().to_signed(event, envelope),))]
-    )  # past the rules, by SQL
+    cast.recorder.append([Unit((EventMapper().to_signed(event, envelope),))])  # past the rules, by SQL
     assert cast.recorder.head().size == size + 4
     cast.admin.checkpoint()
     for earlier in (None, before):

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from ledger.domain import ActorState, Verdict, judge, suspicion
+from ledger.checkpoint import TYPE_ED25519, VerifierKey, format_vkey
+from ledger.domain import ActorState, LedgerState, Verdict, judge, suspicion
 from ledger.domain.actors import FOREVER
 from ledger.domain.decisions import marks_of
 from ledger.domain.keyring import MAX_GRANTS
@@ -921,7 +922,8 @@ def test_a_maze_of_keys_and_reaffirmations_is_quickly_seen_through(ring: Ring):
     faster than any power: the answer must not follow each way."""
     until = 2**52
     assert ring.rotate("p-author", "p-author", "spare", until).kind == "valid"
-    since, rotations, before = len(ring.view.leaves), [], "spare"
+    since, before = len(ring.view.leaves), "spare"
+    rotations: list[int] = []
     for name in [f"maze-{number}" for number in range(20)]:
         signers = {before, name, *(() if rotations else ("p-author",))}
         assert ring.rotate("p-author", before, name, until, keys=[keyid(one) for one in signers]).kind == "valid"
@@ -964,3 +966,23 @@ def test_a_long_chain_of_reaffirmations_ends(ring: Ring):
         state, keys=keys, reaffirmed=MappingProxyType({n: said[n] for n in said if n < 49 + length})
     )
     assert suspicion(ring.world, entries[50]) is not None
+
+
+@pytest.mark.parametrize("name", ["Root", "a+b", "P-author", "x" * 65])
+def test_nobody_is_enrolled_under_a_name_that_is_no_actor_id(ring: Ring, name: str):
+    body = {"kind": "person", "roles": ["emitter"], "key": format_public_key(key_of("p-new").public)}
+    keys = sorted([keyid("p-admin"), keyid("p-new")])
+    refused(ring.judge("p-admin", "actor.enrolled", f"actor:{name}", body, keys=keys), InputError, "schema")
+
+
+def test_a_key_that_signs_heads_or_was_a_root_key_is_no_actors(ring: Ring):
+    """Each key has one use: what its holder signs for one could otherwise be asked of it for another."""
+    state = ring.world.state(f"ledger:{ring.world.ledgerid}")
+    assert isinstance(state, LedgerState)
+    former = replace(state, former_roots=frozenset({keyid("former")}))
+    heads = replace(state, vkey=format_vkey(VerifierKey(state.origin, TYPE_ED25519, key_of("heads").public.raw)))
+    for found, name in ((former, "former"), (heads, "heads")):
+        ring.world._states[f"ledger:{ring.world.ledgerid}"] = found
+        body = {"kind": "person", "roles": ["emitter"], "key": format_public_key(key_of(name).public)}
+        keys = sorted([keyid("p-admin"), keyid(name)])
+        refused(ring.judge("p-admin", "actor.enrolled", "actor:p-new", body, keys=keys), ConflictError, "legality")
