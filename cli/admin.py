@@ -54,15 +54,15 @@ def migrate(app: App, /, *, dry_run: bool) -> None:
 
 @admin.command()
 @click.argument("role")
-@click.argument("access", type=click.Choice(["reader", "writer"]))
+@click.argument("access", type=click.Choice(["reader", "writer", "eraser"]))
 @common_options
 @pass_app
 def grant(app: App, /, role: str, access: str) -> None:
     """Let the PostgreSQL ROLE use the ledger's store; it must exist already.
 
     A reader reads everything. A writer also appends and stores signed heads, by calling functions on the server, and
-    can write no table: it cannot change or remove what is recorded, nor set the clock. Whoever ran `init` owns the
-    store and grants.
+    can write no table: it cannot change or remove what is recorded, nor set the clock. An eraser is a writer who
+    may also have contents deleted that a recorded erasure names. Whoever ran `init` owns the store and grants.
 
     \b
     Example:

@@ -12,7 +12,7 @@ from cli.values import fit_body, parse_pairs, read_source
 
 __all__ = ["emit"]
 
-_TYPE_COLUMNS = ("type", "version", "subject", "category", "roles", "fields", "summary")
+_TYPE_COLUMNS = ("type", "version", "subject", "category", "roles", "fields", "erasable", "personal", "summary")
 
 
 def _list_types(app: App) -> None:
@@ -26,6 +26,8 @@ def _list_types(app: App) -> None:
             "category": kind.category.value,
             "roles": list(kind.roles),
             "fields": [name for name in kind.body.model_fields if name != "refs"],
+            "erasable": kind.erasable.value,
+            "personal": list(kind.personal),
             "summary": (kind.body.__doc__ or "").strip().splitlines()[0],
         }
         for kind in all_event_types()
@@ -43,10 +45,22 @@ def _expectations(values: tuple[str, ...]) -> dict[str, int]:
     return found
 
 
+def _personal(values: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for value in values:
+        path, sign, text = value.partition("=")
+        if not sign or not path:
+            raise click.BadParameter(f"{value!r} must be FIELD=VALUE", param_hint="'--personal'")
+        found[path] = text
+    return found
+
+
 @click.command(short_help="Append one event.")
 @click.argument("type", required=False, metavar="TYPE")
 @click.argument("subject", required=False)
 @click.option("-d", "--data", multiple=True, metavar="KEY=VALUE|@FILE", help="Body: dotted keys, JSON values, a file.")
+@click.option("--personal", multiple=True, metavar="FIELD=VALUE", help="A field sealed for --about before signing.")
+@click.option("--about", metavar="SUBJECT", help="The data subject of --personal, by a name that tells nothing.")
 @click.option("--causation", metavar="ID", help="Id of the event that caused this one.")
 @click.option(
     "--strength",
@@ -69,6 +83,8 @@ def emit(
     expect: tuple[str, ...],
     envelope: str | None,
     *,
+    personal: tuple[str, ...],
+    about: str | None,
     list_types: bool,
     **options: Any,
 ) -> None:
@@ -78,6 +94,7 @@ def emit(
     Example:
       muniment emit dataset.registered dataset:tx@1 -d digest=sha256:… -d row_count=442
       muniment emit evaluation.completed model:tx@1 -d metrics.auc=0.91 -d verdict=pass
+      muniment emit incident.noted incident:42 --personal 'note=Jo called' --about person:p-7f3a
     """
     if list_types:
         _list_types(app)
@@ -85,7 +102,7 @@ def emit(
     from ledger.events import find_event_type
 
     if envelope is not None:
-        if type or subject or data:
+        if type or subject or data or personal or about:
             raise click.UsageError("--envelope carries type, subject and body; give nothing else")
         with app.writer() as ledger:
             app.show_receipt(ledger.append(read_source(envelope).strip(), expect=_expectations(expect)))
@@ -96,8 +113,12 @@ def emit(
     body, typed = parse_pairs(data)
     body = fit_body(kind, body, typed)
     _warn_unknown(app, kind, body)
+    sealed = _personal(personal)
     with app.writer() as ledger:
-        app.show_receipt(ledger.emit(type, subject, body, expect=_expectations(expect), **options))
+        receipt = ledger.emit(
+            type, subject, body, expect=_expectations(expect), personal=sealed or None, about=about, **options
+        )
+        app.show_receipt(receipt)
 
 
 def _warn_unknown(app: App, /, kind: Any, body: dict[str, Any]) -> None:

@@ -74,6 +74,8 @@ def _line(names: dict[str, str]) -> Callable[[dict[str, Any]], str]:
         kind = entry["type"].removeprefix("muniment.").rpartition(".")[0]
         who = names.get(entry["actor"], entry["actor"])
         words = f"{item['index']:>6}  {entry['recorded_at'][:19]}Z  {kind:<30} {entry['subject']:<36} {who}"
+        if item["event"] is None:
+            words = f"{words}  ({item['withheld'] or 'its content is missing: muniment verify log'})"
         return f"{words}  (suspect since entry {item['suspect']['cause']})" if item["suspect"] else words
 
     return line
@@ -91,6 +93,8 @@ def _described(ledger: Ledger, rows: Iterator[Row]) -> Iterator[dict[str, Any]]:
         if found is not None and ledger.world.judge_row(row).verdict.kind == "void":
             found = None
         item["suspect"] = None if found is None else {"cause": found.cause, "keyid": found.keyid, "owner": found.owner}
+        judged = ledger.world.judge_row(row) if item["event"] is None and row.entry.index < size else None
+        item["withheld"] = None if judged is None or judged.withheld is None else judged.withheld.text
         yield item
 
 

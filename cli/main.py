@@ -53,6 +53,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "key": ("cli.actors:key", "Enrol, list, rotate and revoke keys."),
         "entry": ("cli.keyring:entry", "Reaffirm suspect entries."),
         "root": ("cli.root:root", "What several root keys sign: propose, sign, submit."),
+        "subject": ("cli.subjects:subject", "Erase what is recorded about a data subject."),
+        "hold": ("cli.subjects:hold", "Place, release and list legal holds."),
         "config": ("cli.config:config", "Tell where each setting comes from."),
         "completion": ("cli.completion:completion", "Print what makes the shell complete commands."),
         "projection": ("cli.operate:projection", "Show and rebuild views."),

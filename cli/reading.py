@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ledger.application import Ledger
     from ledger.stored import Row
 
-__all__ = ["as_json", "show", "state", "with_as_of"]
+__all__ = ["as_json", "revealed", "show", "state", "with_as_of"]
 
 _STATE_COLUMNS = (
     "kind", "subject", "status", "digest", "owner", "tier", "run", "approvals", "metrics", "live_in",
@@ -52,6 +52,35 @@ def as_json(row: Row) -> dict[str, Any]:
             "entry": parse_json(format_entry(row.entry), what="entry"),
             "event": None if row.payload is None else parse_json(row.payload, what="payload"),
         }
+
+
+def revealed(app: App, ledger: Ledger, item: dict[str, Any]) -> dict[str, Any]:
+    """An entry of `as_json` with its sealed fields opened where the keys are here, and told closed where not."""
+    from ledger.errors import ConfigurationError
+    from ledger.sealing import find_sealed
+
+    item["sealed"] = {}
+    event = item["event"]
+    fields = list(find_sealed(event.get("data"))) if event else []
+    if not fields:
+        return item
+    state = ledger.ledger_state()
+    keys = app.home.data_keys(ledger.ledgerid)
+    try:
+        data, closed = keys.reveal(event["data"], event["id"])
+    except ConfigurationError as error:  # no wrapping key here, or it is not to be read
+        data, closed = event["data"], {field.path: field.data_key for field in fields}
+        app.note(f"sealed fields stay closed: {error.message}")
+    finally:
+        keys.close()
+    for field in fields:
+        record = state.erased_keys.get(field.data_key)
+        by = "" if record is None else f"by {record.actor} under {record.basis} (entry {record.index})"
+        if field.path not in closed:
+            item["sealed"][field.path] = "open" if record is None else f"erasure recorded {by} and not finished here"
+        else:
+            item["sealed"][field.path] = "its data key is not here" if record is None else f"erased {by}"
+    return {**item, "event": {**event, "data": data}}
 
 
 def _find(ledger: Ledger, which: str) -> Row:
@@ -101,10 +130,12 @@ def show(app: App, /, event: str, *, raw: bool, envelope: bool, entry_only: bool
         world = ledger.world.at(ledger.world.refresh())
         judged = ledger.world.judge_row(row)
         doubt = None if judged.verdict.kind == "void" else suspicion_of(world, row)
-    item = as_json(row)
+        item = revealed(app, ledger, as_json(row))
     error = judged.verdict.error
     item["verdict"] = judged.verdict.kind
     item["reason"] = None if error is None else error.message
+    if judged.withheld is not None:
+        item["reason"] = judged.withheld.text
     item["marks"] = list(judged.verdict.marks)
     item["suspect"] = None if doubt is None else doubt.text
     print_record(app, item, _show_text(app, item))
@@ -129,6 +160,7 @@ def _show_text(app: App, /, item: dict[str, Any]) -> str:
         lines.append(f"marks      {', '.join(item['marks'])}")
     if item["suspect"]:
         lines.append(f"suspect    {item['suspect']}")
+    lines += [f"sealed     {path}: {words}" for path, words in item["sealed"].items()]
     return "\n".join([*lines, "data       " + to_json(event.get("data"))])
 
 

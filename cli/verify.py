@@ -56,7 +56,7 @@ def _anchors(app: App, /, ledger: Ledger, expect: tuple[Path, ...]) -> list[Anch
     known = None if remembered is None else remembered.recall_note()
     found = [] if known is None else [Anchor(REMEMBERED, known[1], known[0])]
     for path in expect:
-        verify_head = ledger.log_keys().verify if trust is None else trust.verify_head
+        verify_head = ledger.head_verifier(trust)
         note = path.read_bytes()
         try:
             found.append(Anchor(f"the checkpoint {path}", verify_head(note), note))
@@ -83,6 +83,11 @@ def _result(found: LogVerification, policy: Policy | None) -> dict[str, Any]:
         ],
         "suspect": [_suspect(item) for item in found.suspects.listed],
         "suspect_count": found.suspects.count,
+        "withheld": [
+            {"index": index, "record": item.record, "erased_by": item.actor, "basis": item.basis}
+            for index, item in found.withheld
+        ],
+        "erasure_unfinished": [{"index": index, "record": record} for index, record in found.unfinished],
         "acknowledged": [{"index": index, "reason": reason} for index, reason in found.acknowledged],
         "opaque": found.opaque,
         "restores": [
@@ -197,6 +202,18 @@ def _remarks(found: LogVerification) -> Iterator[tuple[str, str]]:
         yield f"? {suspect.text}", "yellow"
     if found.suspects.count > _SHOWN:
         yield f"? {found.suspects.count} entries are suspect; -o json lists more of them", "yellow"
+    for index, item in found.withheld[:_SHOWN]:
+        yield f"  withheld entry {index}: {item.text}", ""
+    if found.withheld:
+        share = f"{len(found.withheld)} of {found.size} entries"
+        yield (
+            f"? {share} are complete as labelled by the operator: their content was erased, by a record here",
+            "yellow",
+        )
+    if found.unfinished:
+        stored, record = found.unfinished[0]
+        words = f"the erasure recorded by entry {record} is not finished: the content of entry {stored} is still stored"
+        yield f"? {words}; run the same `muniment subject erase` again", "yellow"
     for index, reason in found.acknowledged:
         yield f"  acknowledged void entry {index}: {reason}", ""
     for restore in found.restores:
@@ -206,11 +223,14 @@ def _remarks(found: LogVerification) -> Iterator[tuple[str, str]]:
     if found.opaque:
         words = f"{len(found.opaque)} entries are of types this Muniment does not know, the first at {found.opaque[0]}"
         yield f"? {words}", "yellow"
-    for actor, emitter, count in found.missing:
+    for actor, emitter, missing in found.missing:
         numbers = ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in found.gaps.get((actor, emitter), ()))
-        yield f"? {count} event(s) of emitter {emitter} of {actor} are not in the log: {numbers}", "yellow"
-    for actor, emitter, count in found.overtaken:
-        yield f"  {count} event(s) of emitter {emitter} of {actor} overtook the one before: late arrivals, legal", ""
+        yield f"? {missing} event(s) of emitter {emitter} of {actor} are not in the log: {numbers}", "yellow"
+    for actor, emitter, late in found.overtaken:
+        yield (
+            f"  {late} event(s) of emitter {emitter} of {actor} overtook the one before: late arrivals, legal",
+            "",
+        )
 
 
 def _check_required(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
@@ -386,7 +406,7 @@ def verify_event(app: App, /, event: str) -> int:
     with app.reader() as ledger:
         row = _find(ledger, event)
         trust = app.home.trust()
-        checks = check_event(ledger, row, ledger.log_keys().verify if trust is None else trust.verify_head)
+        checks = check_event(ledger, row, ledger.head_verifier(trust))
     good = all(ok is not False for _, ok, _ in checks)
     data = {
         "ok": good,

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ledger.appending import Appender, Receipt, SignedEvent
-from ledger.emission import Emitter, Moment, build_payload
+from ledger.emission import Emitter, Moment, build_payload, uuid7
 from ledger.envelope import sign_payload
 from ledger.errors import ConfigurationError, ConflictError, InputError, LedgerError, StorageError
 from ledger.events import find_event_type
@@ -21,6 +21,7 @@ from ledger.payload import parse_payload
 from ledger.recorders import open_recorder
 from ledger.recorders.sql import SqlRecorder
 from ledger.screen import Screening
+from ledger.sealing import Sealer, data_at, replace_field
 from ledger.strictjson import format_json
 
 __all__ = ["MAX_BATCH", "MAX_BATCH_BYTES", "Ledger", "Receipt"]
@@ -56,6 +57,7 @@ class Ledger(LogHandle):
         self._signers = tuple(signers)
         self._on_close = on_close
         self._appended = False
+        self._sealer: Sealer | None = None
         self._emitter = Emitter()
         self.screening = Screening() if screening is None else screening
         self._appender = Appender(self)
@@ -115,7 +117,13 @@ class Ledger(LogHandle):
                 self._on_close(self)
         finally:
             self._appended = False
+            if self._sealer is not None:
+                self._sealer.close()
             self.recorder.close()
+
+    def seal_with(self, sealer: Sealer) -> None:
+        """Seal personal fields with these data keys from now on; they are closed with the ledger."""
+        self._sealer = sealer
 
     # -- appending -------------------------------------------------------------------------
 
@@ -133,6 +141,8 @@ class Ledger(LogHandle):
         event_id: str | None = None,
         expect: Mapping[str, int] | None = None,
         also_sign: Sequence[Signer] = (),
+        personal: Mapping[str, Any] | None = None,
+        about: str | None = None,
         **fields: Any,
     ) -> Receipt:
         """Sign an event as this ledger's actor and append it; durable when this returns.
@@ -150,6 +160,8 @@ class Ledger(LogHandle):
                 the first receipt, so that a retried job repeats nothing.
             expect: revision of each stream the caller decided on; another one refuses the event.
             also_sign: further keys that sign, for example the key being enrolled.
+            personal: fields of the body, by dotted path, that are sealed with the data key of ``about`` before signing.
+            about: the data subject of ``personal``, by a name that tells nothing: ``person:p-7f3a``.
             fields: more of the body, by name.
 
         Returns:
@@ -178,15 +190,18 @@ class Ledger(LogHandle):
             "strength": strength,
             "event_id": event_id,
         }
+        plain = body
+        if personal or about is not None:
+            plain = self._seal(attributes, personal or {}, about)
         if event_id is None:
             return self._sign_and_append(attributes, also_sign, expect or {})
-        repeated = self._repeated(event_id, type, subject, body)
+        repeated = self._repeated(event_id, type, subject, plain)
         if repeated is not None:
             return repeated
         try:
             return self._sign_and_append(attributes, also_sign, expect or {})
         except ConflictError:
-            repeated = self._repeated(event_id, type, subject, body)  # another process was faster
+            repeated = self._repeated(event_id, type, subject, plain)  # another process was faster
             if repeated is None:
                 raise
             return repeated
@@ -258,12 +273,49 @@ class Ledger(LogHandle):
         self._appended = True
         return receipt
 
+    def _seal(self, attributes: dict[str, Any], personal: Mapping[str, Any], about: str | None) -> dict[str, Any]:
+        """Seal personal fields of what is about to be signed.
+
+        Returns:
+            The body in the clear.
+        """
+        kind = find_event_type(attributes["type"])
+        if not personal or about is None:
+            raise InputError(
+                "personal fields and the person they are about go together",
+                hint="Give both: --personal FIELD=VALUE --about person:p-…",
+            )
+        for path in personal:
+            if not kind.may_seal(path):
+                fields = ", ".join(kind.personal) or "none"
+                raise InputError(
+                    f"the field {path} of {kind.name} cannot be sealed: others rest on it, or it is not of this type",
+                    hint=f"Fields of {kind.name} that can be: {fields}.",
+                )
+        if self._sealer is None:
+            raise ConfigurationError(
+                "this ledger was opened without data keys, so it cannot seal", hint="Open it from its .muniment folder."
+            )
+        plain = body = attributes["data"]
+        for path, value in personal.items():
+            plain = replace_field(plain, path, value)
+        attributes["event_id"] = attributes["event_id"] or uuid7()
+        self.world.refresh()  # a key that was erased meanwhile seals nothing more
+        erased = self.ledger_state().erased_keys
+        attributes["data"] = self._sealer.seal(body, personal, about, attributes["event_id"], erased)
+        return dict(plain)
+
     def _repeated(self, event_id: str, name: str, subject: str, body: Mapping[str, Any]) -> Receipt | None:
         row = self.recorder.find(event_id, str(self.actor))
         if row is None or row.payload is None:
             return None
         known = parse_payload(row.payload)
-        if (known.type, known.subject, _essence(known.data)) != (find_event_type(name).topic, subject, _essence(body)):
+        data: Mapping[str, Any] = known.data
+        if self._sealer is not None:
+            data, closed = self._sealer.reveal(known.data, known.id)
+            for path in closed:  # what nobody can open cannot be compared either
+                body = replace_field(body, path, data_at(known.data, path))
+        if (known.type, known.subject, _essence(data)) != (find_event_type(name).topic, subject, _essence(body)):
             raise ConflictError(
                 f"the id {event_id} is already recorded at index {row.entry.index} with other content",
                 hint="Give a new event a new id.",

@@ -20,7 +20,7 @@ from ledger.headcheck import HeadCheck
 from ledger.identity import LogKeys
 from ledger.logview import LogView
 from ledger.merkle import CompactRange
-from ledger.replay import ContentError, Judged, content_of, judge_row, open_row
+from ledger.replay import ContentError, Judged, content_of, judge_row, may_be_withheld, open_row
 from ledger.segment import Heavy, Segment, Sketch, Task, collect_authority
 from ledger.stored import AuditReader, Row
 from ledger.tilecheck import TileCheck
@@ -95,6 +95,7 @@ class Pass:
         repeated, self.missing = log.sequence_faults(self.after)
         self.repeated = frozenset(repeated)
         self.voids: dict[int, Finding] = {}
+        self.absent: dict[int, Row] = {}  # without content, of types that may be withheld; the end tells which were
         self.verdicts: dict[Sketch, str] = {}  # under the actors of the moment
         self.authority = -1 if since is None else since.authority
         self._named: State | None = None  # the ledger's own, at a level that judges nothing
@@ -121,7 +122,11 @@ class Pass:
         """Take a stretch that was judged before: it must be in order to the last byte."""
         start, stop = segment.start, segment.start + segment.count
         late = any(start <= index < stop for index in {*self.late, *self.repeated})
-        if segment.rows is not None or segment.heavy or late or start != self.expected or not segment.leaves:
+        for item in segment.heavy.values():  # erased since, perhaps: that needs no judging again
+            if not may_be_withheld(item.row):
+                raise ChangedError
+            self.absent[item.row.entry.index] = item.row
+        if segment.rows is not None or late or start != self.expected or not segment.leaves:
             raise ChangedError
         self._join(segment)
         self._grow(segment)
@@ -167,6 +172,12 @@ class Pass:
             return None
         else:  # contents are not read at this level, but for those that name the keys of the signed heads
             state = self._named = self._named or self.world.folded(stream, self.size)
+        return state if isinstance(state, LedgerState) else None
+
+    def erasures(self) -> LedgerState | None:
+        """The ledger's own state with every erasure in it, which levels that judge nothing fold for this alone."""
+        stream = f"ledger:{self.identity.ledgerid}"
+        state = self.ledger() if self.level == "full" else self.world.folded(stream, self.expected)
         return state if isinstance(state, LedgerState) else None
 
     def keys(self) -> LogKeys | None:
@@ -337,6 +348,9 @@ class Pass:
 
     def _check_content(self, row: Row) -> None:
         index = self.world.index = row.entry.index
+        if may_be_withheld(row):
+            self.absent[index] = row
+            return
         if self.level == "full" or index == 0:
             self._note(judge_row(self.world, row))
             return

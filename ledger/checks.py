@@ -9,7 +9,6 @@ from ledger.checkpoint import Checkpoint
 from ledger.entry import entry_hash
 from ledger.errors import LedgerError, VerificationError
 from ledger.merkle import prove_inclusion, verify_inclusion
-from ledger.replay import judge_row
 from ledger.stored import Row, TreeReader
 from ledger.suspects import suspicion_of
 
@@ -52,10 +51,12 @@ def check_event(ledger: Ledger, row: Row, verify_head: Callable[[bytes], Checkpo
         One line a check; none of them False means good.
     """
     ledger.world.refresh()
-    judged = judge_row(ledger.world.at(row.entry.index), row)
+    judged = ledger.world.judge_row(row)
     error = judged.verdict.error
     checks = [_check_leaf(row)]
-    if judged.event is None or isinstance(error, VerificationError):
+    if judged.withheld is not None:
+        checks.append(("content", None, judged.withheld.text))
+    elif judged.event is None or isinstance(error, VerificationError):
         checks.append(("content", False, "" if error is None else error.message))
     else:
         signers = ", ".join(key[:16] + "…" for key in judged.event.keys)

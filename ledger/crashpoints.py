@@ -43,6 +43,14 @@ CRASHPOINTS = (
     "restore.recorded",
     "restore.signed",
     "restore.evidence_kept",
+    "seal.key_stored",
+    "seal.wrapping_made",
+    "seal.rewrapped",
+    "erase.recorded",
+    "erase.keys_deleted",
+    "erase.withheld",
+    "erase.purged",
+    "erase.scrubbed",
 )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ledger.auditpass import Pass
 from ledger.domain import LedgerState
+from ledger.domain.erasure import withheld_by
 from ledger.findings import MAX_FINDINGS, Finding
 from ledger.identity import Trust
 from ledger.successor import successor_fault
@@ -30,6 +31,7 @@ def finish(done: Pass, trust: Trust | None) -> None:
     state = done.ledger()
     _check_identity(done, trust, state)
     done.report.restores = () if state is None else state.restores
+    _check_withheld(done)
     acknowledged = frozenset() if state is None else state.acknowledged
     for index, finding in done.voids.items():
         if index in acknowledged:
@@ -50,6 +52,23 @@ def finish(done: Pass, trust: Trust | None) -> None:
         found.setdefault((item.fault, item.index, "" if item.index is not None else item.message), item)
     done.report.findings[:] = sorted(found.values(), key=lambda finding: _place(finding, size))
     del done.report.findings[MAX_FINDINGS:]
+
+
+def _check_withheld(done: Pass) -> None:
+    """Missing content is a failure, unless a valid record of the log says that this very content was erased."""
+    state = done.erasures() if done.absent or (done.level == "full" and done.ledger() is not None) else None
+    for index, row in done.absent.items():
+        found = withheld_by(state, row.entry)
+        if found is None:
+            done.add("payload", index, "its content is missing, and no valid record says that it was erased")
+        else:
+            done.report.withheld.append((index, found))
+    if state is not None and done.level == "full":
+        done.report.unfinished = [
+            (index, item.record)
+            for index, item in sorted(state.withheld.items())
+            if index >= done.after and index not in done.absent
+        ]
 
 
 def _missing(done: Pass) -> Iterator[tuple[str, str, int]]:

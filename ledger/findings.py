@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ledger.checkpoint import Checkpoint, VerifierKey
+from ledger.domain.erasure import Withheld
 from ledger.domain.states import Restore
 from ledger.errors import VerificationError
 from ledger.suspects import Suspects
@@ -94,6 +95,8 @@ class LogVerification:
         root: root hash over the stored leaf hashes, hex.
         findings: what is wrong, first place first; empty when good.
         acknowledged: void entries that an admin has acknowledged, as (index, reason).
+        withheld: entries whose content was erased, with the record that says so; complete as labelled by the operator.
+        unfinished: entries whose content is still stored although a record says that it is erased, with that record.
         suspects: entries that compromised keys signed, or made possible, and nobody reaffirmed; no findings.
         checkpoints: number of signed heads that verified.
         signed_size: largest size with a verified signed head.
@@ -123,6 +126,8 @@ class LogVerification:
     root: str = ""
     findings: list[Finding] = field(default_factory=list)
     acknowledged: list[tuple[int, str]] = field(default_factory=list)
+    withheld: list[tuple[int, Withheld]] = field(default_factory=list)
+    unfinished: list[tuple[int, int]] = field(default_factory=list)
     suspects: Suspects = field(default_factory=Suspects)
     checkpoints: int = 0
     signed_size: int = 0

@@ -33,6 +33,7 @@ from ledger.config import (
 )
 from ledger.creation import NewLedger, create_ledger
 from ledger.custody import head_keyids, valid_keyids
+from ledger.datakeys import DataKeys
 from ledger.domain.restores import covering
 from ledger.domain.signing import ROOT_ACTOR
 from ledger.errors import ConfigurationError, LedgerError, TrustStateError, VerificationError
@@ -48,6 +49,7 @@ from ledger.screen import Screening
 from ledger.strictjson import format_json, parse_json
 from ledger.tokens import Pin
 from ledger.trust import RememberedHead, TrustPin, read_trust, write_atomically, write_trust
+from ledger.wrapping import WrappingKeys
 
 __all__ = [
     "REMEMBERED", "Home", "NewHome", "create_home", "environment_passphrase", "made_folder", "user_name",
@@ -162,6 +164,16 @@ class Home:
         """The private keys of this ledger on this machine."""
         folder = self.settings.keys or config_folder() / "keys" / ledgerid
         return Keystore(folder, self._passphrase, self._pin)
+
+    def data_keys(self, ledgerid: str, encrypt: Callable[[], bytes] | None = None) -> DataKeys:
+        """The data keys of this ledger, with the wrapping keys on this machine.
+
+        Args:
+            ledgerid: of the ledger.
+            encrypt: asks for the passphrase of a new wrapping key; None leaves it unencrypted.
+        """
+        folder = self.settings.keys or config_folder() / "keys" / ledgerid
+        return DataKeys(self.url, ledgerid, WrappingKeys(folder, self._passphrase, encrypt))
 
     # -- opening ---------------------------------------------------------------------------
 
@@ -287,6 +299,7 @@ class Home:
             ledger = Ledger(recorder, actor=actor, on_close=self._after_writing, screening=screening)
             self.check(ledger)
             ledger.sign_with([self.keystore(ledger.ledgerid).load(actor, among=valid_keyids(ledger, actor))])
+            ledger.seal_with(self.data_keys(ledger.ledgerid))
             self._ready_to_sign(ledger)
         except BaseException:
             recorder.close()
@@ -362,6 +375,14 @@ class Home:
         if not isinstance(data, dict) or not all(isinstance(name, str) for name in data.values()):
             raise ConfigurationError(f"{self.folder / 'people.json'} must map actor ids to names")
         return data
+
+    def forget_name(self, actor: str) -> bool:
+        """Remove a person's display name; False when there was none."""
+        names = self.names()
+        if self.folder is None or names.pop(actor, None) is None:
+            return False
+        write_atomically(self.folder / "people.json", format_json(names) + b"\n")
+        return True
 
     def set_name(self, actor: str, name: str) -> None:
         """Set a person's display name."""

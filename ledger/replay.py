@@ -12,12 +12,14 @@ from operator import attrgetter
 
 from ledger.domain import RecordedEvent, Verdict, World, judge, make_event, signing_keys
 from ledger.domain.decisions import marks_of
+from ledger.domain.erasure import Withheld
 from ledger.envelope import MAX_PAYLOAD, Envelope, join_envelope, parse_signatures, verify_envelope
 from ledger.errors import AuthenticationError, InputError, LedgerError, VerificationError
+from ledger.events import Erasable, known_event_type
 from ledger.payload import Payload, parse_payload
 from ledger.stored import Fields, Row
 
-__all__ = ["ContentError", "Judged", "content_of", "judge_row", "open_fields", "open_row"]
+__all__ = ["ContentError", "Judged", "content_of", "judge_row", "may_be_withheld", "open_fields", "open_row"]
 
 _CLOCK_TOLERANCE = 5_000_000  # microseconds an author's clock may run ahead without remark
 _HEADER_NAMES = ("actor", "emitter", "id", "item", "keys", "ledgerid", "sequence", "stream", "subject", "type")
@@ -30,11 +32,19 @@ class ContentError(VerificationError):
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A row and what became of it; ``event`` is None when its bytes could not even be read."""
+    """A row and what became of it.
+
+    Attributes:
+        row: as stored.
+        event: None when its bytes are not there, or could not even be read.
+        verdict: what `judge` says, or ``withheld``.
+        withheld: the record that excuses its missing content.
+    """
 
     row: Row
     event: RecordedEvent | None
     verdict: Verdict
+    withheld: Withheld | None = None
 
 
 def _signed_header(payload: Payload, stream: str, keys: tuple[str, ...]) -> tuple[object, ...]:
@@ -62,6 +72,21 @@ def _content(index: int, payload: bytes | None, signatures: bytes | None, digest
         message = "the signatures are not the ones recorded"
         raise ContentError(message, fault="signature", index=index)
     return envelope
+
+
+def may_be_withheld(row: Row) -> bool:
+    """Whether a row lacks all content, and is of a type whose content may be withheld; whether it was, the log says.
+
+    A row of a stream that authority rests on never is, whatever its columns say.
+    """
+    kind = known_event_type(row.entry.type)
+    return (
+        row.payload is None
+        and row.signatures is None
+        and kind is not None
+        and kind.erasable is Erasable.WHOLE
+        and not row.entry.stream.startswith(("ledger:", "actor:"))
+    )
 
 
 def content_of(row: Row) -> Envelope:

@@ -14,7 +14,8 @@ Checked: every entry up to the signed head recomputes the chain and the root; th
 by the key the log itself names for its size; each content has the digests its entry commits to and says what its header
 says; each signature; that each key might sign at that index, in a role that covers it. All entries that change keys and
 roles must be there with their content, so nothing about keys is taken on anybody's word. NOT checked: the rules of
-decisions (evidence, four eyes, last admin), schemas, cosignatures and timestamps, and contents that are not there.
+decisions (evidence, four eyes, last admin), what a restore says, schemas, cosignatures and timestamps, and contents
+that are not there.
 """
 
 import argparse
@@ -55,7 +56,8 @@ ROLES = {
 DECISIONS = {"approval.granted.v1", "approval.rejected.v1", "approval.requested.v1", "deployment.authorised.v1",
              "deployment.requested.v1"}  # fmt: skip
 AUTHORITY = {"ledger.created.v1", "ledger.entry_acknowledged.v1", "ledger.roots_changed.v1",
-             "ledger.checkpoint_key_changed.v1", "actor.enrolled.v1", "actor.revoked.v1", "actor.offboarded.v1",
+             "ledger.checkpoint_key_changed.v1", "ledger.restored.v1",
+             "actor.enrolled.v1", "actor.revoked.v1", "actor.offboarded.v1",
              "actor.responsible_changed.v1", "key.enrolled.v1", "key.rotated.v1", "key.revoked.v1",
              "key.compromised.v1", "role.granted.v1", "role.revoked.v1", "entry.reaffirmed.v1"}  # fmt: skip
 # Types in the streams of actors and of the ledger that change neither keys nor roles.
@@ -355,7 +357,8 @@ class Keyring:
         """An admin, not for their own person, and nothing that takes the root keys."""
         kind, target = record["type"], self.actors.get(record["stream"][6:])
         need(self.has_role(record, ("admin",)), "legality", f"{kind} needs the role admin or the root keys")
-        need(kind not in ("ledger.roots_changed.v1", "ledger.checkpoint_key_changed.v1", CREATED[9:]), "legality",
+        rooted = ("ledger.roots_changed.v1", "ledger.checkpoint_key_changed.v1", "ledger.restored.v1", CREATED[9:])
+        need(kind not in rooted, "legality",
              f"{kind} needs the root keys")  # fmt: skip
         if kind == "ledger.entry_acknowledged.v1":
             return

@@ -11,14 +11,17 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field, replace
 
 from ledger.domain import RecordedEvent, State, evolve
-from ledger.domain.states import ActorState
+from ledger.domain.erasure import Withheld, withheld_by
+from ledger.domain.judge import Verdict
+from ledger.domain.states import ActorState, LedgerState
+from ledger.entry import entry_hash
 from ledger.errors import InputError
 from ledger.events import Category
 from ledger.events.actors import ActorEnrolled, KeyEnrolled
 from ledger.events.keyring import KeyRotated, RoleGranted
 from ledger.keys import parse_public_key
 from ledger.merkle import CompactRange, peaks_of
-from ledger.replay import Judged, judge_row
+from ledger.replay import Judged, judge_row, may_be_withheld
 from ledger.stored import LogReader, Row, TreeReader
 
 __all__ = ["StoreWorld", "WorldAt"]
@@ -142,11 +145,24 @@ class StoreWorld:
         known = self._judged.get(index)
         if known is not None and known.row == row:
             return known
-        judged = judge_row(self.at(index), row)
+        if may_be_withheld(row) and (found := self.withheld(row)) is not None:
+            judged = Judged(row, None, Verdict("withheld"), found)
+        else:
+            judged = judge_row(self.at(index), row)
         self._judged[index] = judged
         if len(self._judged) > _JUDGED_CACHE:
             self._judged.popitem(last=False)
         return judged
+
+    def withheld(self, row: Row) -> Withheld | None:
+        """The record that excuses the missing content of a row, None when none does or its columns are not good."""
+        try:
+            good = entry_hash(row.entry) == row.leaf_hash
+        except InputError:
+            return None
+        # Content goes only after its record was committed, so the record is in the log as it is now.
+        state = self.state_before(f"ledger:{self.ledgerid}", self._log.head().size) if good else None
+        return withheld_by(state, row.entry) if isinstance(state, LedgerState) else None
 
     def _fetch(self, stream: str, fold: _Fold, index: int) -> None:
         start, end = self._followed

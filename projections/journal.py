@@ -44,6 +44,13 @@ def short_type(topic: str) -> str:
     return topic.removeprefix("muniment.").rpartition(".")[0]
 
 
+def _reason(judged: Judged) -> str:
+    """Why an entry is void, or why there is nothing to judge."""
+    if judged.withheld is not None:
+        return judged.withheld.text
+    return "" if judged.verdict.error is None else judged.verdict.error.message
+
+
 def occurred_at(judged: Judged) -> int:
     """When an event occurred, by its author's claim, but never after it was recorded.
 
@@ -80,7 +87,7 @@ class Journal:
                 (payload and payload.causationid) or "",
                 "" if payload is None else payload.evidence,
                 judged.verdict.kind,
-                "" if error is None else error.message,
+                _reason(judged),
                 ",".join(judged.verdict.marks),
                 judged.row.leaf_hash.hex(),
                 format_json({} if payload is None or error is not None else payload.data).decode(),

@@ -159,6 +159,19 @@ class Runner:
                 equal[projection.name] = self._rebuild(projection, progress)
         return equal
 
+    def purge(self) -> None:
+        """Drop every view with all that is in it; each is made again from the log when it is asked for.
+
+        Raises:
+            StorageError: others are reading the views, so that a file may still hold what was in them.
+        """
+        self.views.prepare()
+        for projection in self.projections:
+            with self.views.lease(projection.name):
+                self.views.drop(projection, REBUILD_SUFFIX)
+                self.views.drop(projection)
+        self.views.scrub()
+
     def _rebuild(self, projection: Projection, progress: Callable[[int, int], None] | None) -> bool:
         self.views.drop(projection, REBUILD_SUFFIX)
         self.views.ensure(projection, REBUILD_SUFFIX)

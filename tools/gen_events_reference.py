@@ -42,6 +42,7 @@ def _section(kind: EventType) -> str:
         for name, field in schema["properties"].items()
         if name != "refs"
     ]
+    sealed = ", ".join(f"`{name}`" for name in kind.personal)
     anybody = "an admin or the root keys" if kind.category is Category.AUTHORITY else "any enrolled actor"
     subject = " or ".join(f"`{name}:…`" for name in kind.kinds) or "anything"
     return "\n".join(
@@ -53,6 +54,7 @@ def _section(kind: EventType) -> str:
             f"- type `{kind.topic}`; subject {subject}, {versioned}",
             f"- {_TREATMENT[kind.category]}",
             f"- roles: {', '.join(kind.roles) or anybody}",
+            f"- erasable: {kind.erasable.value}{f'; may be sealed: {sealed}' if sealed else ''}",
             "",
             "| field | required | type | |",
             "| --- | --- | --- | --- |",

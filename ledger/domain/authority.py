@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ledger.domain.actors import FOREVER
 from ledger.domain.enrolment import check_enrolment, check_offboarding, check_responsible, check_taking, known_actor
+from ledger.domain.erasure import check_subject_event
 from ledger.domain.evolution import evolve
 from ledger.domain.keyring import (
     check_compromise,
@@ -33,6 +34,7 @@ from ledger.events.keyring import (
     RoleRevoked,
 )
 from ledger.events.ledgers import CheckpointKeyChanged, EntryAcknowledged, LedgerCreated, LedgerRestored, RootsChanged
+from ledger.events.subjects import HoldPlaced, HoldReleased, SubjectErased
 
 __all__ = ["check_authority_event"]
 
@@ -148,6 +150,9 @@ def check_authority_event(world: World, event: RecordedEvent) -> int:
             until = check_ledger_keys(world, event, body)
         case LedgerRestored() as body:
             until = check_restore(world, event, body)
+        case SubjectErased() | HoldPlaced() | HoldReleased() as body:
+            check_subject_event(world, event, body)
+            until = FOREVER  # the role's own end is asked for where roles are checked
         case _:
             until = _check_actor_event(world, event)
     _check_admin_remains(world, event)

@@ -15,7 +15,10 @@ from ledger.domain.states import (
     Authorisation,
     DatasetState,
     DeploymentState,
+    ErasedWhole,
+    Erasure,
     Evaluation,
+    Hold,
     IncidentState,
     LedgerState,
     ModelState,
@@ -37,6 +40,7 @@ from ledger.events.incidents import IncidentClosed, IncidentOpened
 from ledger.events.ledgers import CheckpointKeyChanged, EntryAcknowledged, LedgerCreated, LedgerRestored, RootsChanged
 from ledger.events.models import VersionRegistered
 from ledger.events.runs import RunCompleted, RunFailed, RunStarted
+from ledger.events.subjects import HoldPlaced, HoldReleased, SubjectErased
 from ledger.identity import LogKey
 from ledger.keys import parse_public_key
 
@@ -66,6 +70,35 @@ def _evolve_ledger(state: LedgerState | None, event: RecordedEvent) -> LedgerSta
         case LedgerRestored() as body if state is not None:
             found = Restore(event.payload.id, event.index, body.size, body.lost_from, body.lost_to, body.reason)
             return replace(state, restores=(*state.restores, found))
+        case SubjectErased() | HoldPlaced() | HoldReleased() if state is not None:
+            return _evolve_subjects(state, event)
+    return state
+
+
+def _evolve_subjects(state: LedgerState, event: RecordedEvent) -> LedgerState:
+    match event.body:
+        case HoldPlaced() as body:
+            hold = Hold(event.payload.id, event.index, event.actor, body.subjects, body.matter, body.reason)
+            return replace(state, holds=(*state.holds, hold))
+        case HoldReleased(hold=released):
+            return replace(state, holds=tuple(hold for hold in state.holds if hold.id != released))
+        case SubjectErased() as body:
+            whole = {
+                item.index: ErasedWhole(item.stream, event.index, event.actor, body.basis)
+                for item in body.entries
+                if item.scope == "whole"
+            }
+            erasure = Erasure(
+                event.index, event.actor, body.subject, body.basis, body.reason, event.recorded_at, body.data_keys,
+                tuple(whole),
+            )  # fmt: skip
+            return replace(
+                state,
+                erasures=(*state.erasures, erasure),
+                # What was said first stays: nobody takes over another's erasure.
+                withheld=MappingProxyType({**whole, **state.withheld}),
+                erased_keys=MappingProxyType({**dict.fromkeys(body.data_keys, erasure), **state.erased_keys}),
+            )
     return state
 
 

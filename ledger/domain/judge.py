@@ -29,7 +29,8 @@ class Verdict:
 
     Attributes:
         kind: ``valid``; ``void`` (stays in the tree, changes no state); ``opaque`` (a type this version
-            of Muniment does not know; kept, changes no state).
+            of Muniment does not know; kept, changes no state); ``withheld`` (its content was erased, as a record of the
+            log says; whether it was valid is no longer known, and no state rests on it; `judge` never says so).
         error: why it is void, as the error that append raises.
         marks: what is remarkable about a valid event (`decisions.marks_of`), for example ``unauthorised``;
             filled in by replay, since append need not know it.
@@ -38,7 +39,7 @@ class Verdict:
             microseconds since the Unix epoch.
     """
 
-    kind: Literal["valid", "void", "opaque"]
+    kind: Literal["valid", "void", "opaque", "withheld"]
     error: LedgerError | None = None
     marks: tuple[str, ...] = ()
     keys: Mapping[str, PublicKey] = field(default_factory=dict, compare=False)

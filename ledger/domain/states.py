@@ -22,7 +22,10 @@ __all__ = [
     "Authorisation",
     "DatasetState",
     "DeploymentState",
+    "ErasedWhole",
+    "Erasure",
     "Evaluation",
+    "Hold",
     "IncidentState",
     "KeyState",
     "LedgerState",
@@ -60,6 +63,55 @@ class Restore:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """A legal hold that stands: nothing about streams that a pattern stands for may be erased.
+
+    Attributes:
+        id: event id of the entry that placed it.
+        index: leaf index of that entry.
+    """
+
+    id: str
+    index: int
+    actor: str
+    subjects: tuple[str, ...]
+    matter: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """A record of an erasure: where it stands, who signed it, about whom and on which basis."""
+
+    index: int
+    actor: str
+    subject: str
+    basis: str
+    reason: str
+    recorded_at: int
+    data_keys: tuple[str, ...]
+    withheld: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ErasedWhole:
+    """An entry whose content may be missing: its stream, and the record that says so."""
+
+    stream: str
+    record: int
+    actor: str
+    basis: str
+
+
+def _none_withheld() -> MappingProxyType[int, ErasedWhole]:
+    return MappingProxyType({})
+
+
+def _no_keys() -> MappingProxyType[str, Erasure]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerState:
     """The ledger's own stream.
 
@@ -70,6 +122,10 @@ class LedgerState:
         former_roots: key ids of root keys that were replaced.
         changes: later keys of the checkpoints.
         restores: when the ledger went on from an old copy, in order.
+        holds: legal holds that stand.
+        erasures: records of erasures, in log order.
+        withheld: entries whose content may be missing, by leaf index.
+        erased_keys: data keys that were to be destroyed, with the first record that says so.
     """
 
     ledgerid: str
@@ -82,6 +138,10 @@ class LedgerState:
     former_roots: frozenset[str] = frozenset()
     changes: tuple[LogKey, ...] = ()
     restores: tuple[Restore, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    erasures: tuple[Erasure, ...] = ()
+    withheld: MappingProxyType[int, ErasedWhole] = field(default_factory=_none_withheld)
+    erased_keys: MappingProxyType[str, Erasure] = field(default_factory=_no_keys)
 
     @property
     def log_keys(self) -> LogKeys:

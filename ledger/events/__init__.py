@@ -18,11 +18,13 @@ from ledger.events import (
     models,
     monitors,
     runs,
+    subjects,
 )
 from ledger.events.base import (
     Body,
     Category,
     DecisionBody,
+    Erasable,
     EventType,
     Evidence,
     FactBody,
@@ -38,6 +40,7 @@ __all__ = [
     "Body",
     "Category",
     "DecisionBody",
+    "Erasable",
     "EventType",
     "Evidence",
     "FactBody",
@@ -59,4 +62,5 @@ __all__ = [
     "models",
     "monitors",
     "runs",
+    "subjects",
 ]

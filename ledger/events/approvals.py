@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ledger.events.base import Category, DecisionBody, Digest, Environment, Text, event
+from ledger.events.base import Category, DecisionBody, Digest, Environment, Erasable, Text, event
 
 __all__ = ["ApprovalGranted", "ApprovalRejected", "ApprovalRequested"]
 
@@ -16,14 +16,20 @@ class _ApprovalBody(DecisionBody):
     digest: Digest = Field(description="Digest of exactly what is to be deployed")
 
 
-@event("approval.requested", kinds=("model",), category=Category.DECISION, roles=("owner", "emitter"), versioned=True)
+@event(
+    "approval.requested", kinds=("model",), category=Category.DECISION, roles=("owner", "emitter"), versioned=True,
+    erasable=Erasable.FIELDS, personal=("reason",),
+)  # fmt: skip
 class ApprovalRequested(_ApprovalBody):
     """Somebody asks that a version may go to an environment."""
 
     reason: Text | None = None
 
 
-@event("approval.granted", kinds=("model",), category=Category.DECISION, roles=("approver",), versioned=True)
+@event(
+    "approval.granted", kinds=("model",), category=Category.DECISION, roles=("approver",), versioned=True,
+    erasable=Erasable.FIELDS, personal=("rationale",),
+)  # fmt: skip
 class ApprovalGranted(_ApprovalBody):
     """Another person approves the request, having seen the evidence named."""
 
@@ -31,7 +37,10 @@ class ApprovalGranted(_ApprovalBody):
     rationale: Text
 
 
-@event("approval.rejected", kinds=("model",), category=Category.DECISION, roles=("approver",), versioned=True)
+@event(
+    "approval.rejected", kinds=("model",), category=Category.DECISION, roles=("approver",), versioned=True,
+    erasable=Erasable.FIELDS, personal=("rationale",),
+)  # fmt: skip
 class ApprovalRejected(_ApprovalBody):
     """Another person turns the request down."""
 

@@ -24,6 +24,7 @@ __all__ = [
     "DecisionBody",
     "Digest",
     "Environment",
+    "Erasable",
     "EventType",
     "Evidence",
     "FactBody",
@@ -102,6 +103,14 @@ class Category(Enum):
     PROTECTION = "protection"  # rollbacks and incidents: never blocked
 
 
+class Erasable(Enum):
+    """How much of an event's content may ever be erased; its entry and every proof stay."""
+
+    NO = "no"  # authority rests on it
+    FIELDS = "fields"  # fields that nothing legal rests on may be sealed, and their keys destroyed
+    WHOLE = "whole"  # nothing legal rests on it: its content may be withheld
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
@@ -166,6 +175,9 @@ class EventType:
         category: how the ledger treats it.
         roles: an author needs one of these roles; empty for any enrolled actor.
         versioned: True when the subject must name a version, False when it must not, None for either.
+        erasable: how much of its content may be erased.
+        personal: fields of the body's model that may be sealed, with all that is in them; so may fields that the model
+            does not know.
     """
 
     name: str
@@ -175,6 +187,8 @@ class EventType:
     category: Category
     roles: tuple[str, ...]
     versioned: bool | None
+    erasable: Erasable = Erasable.NO
+    personal: tuple[str, ...] = ()
 
     @property
     def topic(self) -> str:
@@ -185,6 +199,19 @@ class EventType:
     def family(self) -> str:
         """First part of the name."""
         return self.name.partition(".")[0]
+
+    def may_seal(self, path: str) -> bool:
+        """Whether a field of the body may be sealed: nothing legal rests on it.
+
+        Args:
+            path: names joined by dots, ``content.email``.
+        """
+        top = path.partition(".")[0]
+        if self.erasable is Erasable.NO:
+            return False
+        if top in self.body.model_fields:
+            return top in self.personal
+        return self.body.model_config.get("extra") == "allow"
 
 
 _BY_TOPIC: dict[str, EventType] = {}
@@ -200,11 +227,22 @@ def event(
     version: int = 1,
     roles: tuple[str, ...] = (),
     versioned: bool | None = None,
+    erasable: Erasable | None = None,
+    personal: tuple[str, ...] = (),
 ) -> Callable[[_BodyType], _BodyType]:
-    """Register a body class under its topic; see `EventType` for the arguments."""
+    """Register a body class under its topic; see `EventType` for the arguments.
+
+    What is not said of ``erasable``: nothing of authority may be erased, of everything else fields may.
+    """
+    if erasable is None:
+        erasable = Erasable.NO if category is Category.AUTHORITY else Erasable.FIELDS
 
     def register(body: _BodyType) -> _BodyType:
-        kind = EventType(name, version, body, kinds, category, roles, versioned)
+        kind = EventType(name, version, body, kinds, category, roles, versioned, erasable, personal)
+        model: type[BaseModel] = body
+        unknown = [field for field in personal if field not in model.model_fields]
+        if unknown:
+            raise RuntimeError(f"{name} declares fields it does not have: {', '.join(unknown)}")
         if kind.topic in _BY_TOPIC:
             raise RuntimeError(f"the topic {kind.topic} is registered twice")
         body.TOPIC = kind.topic

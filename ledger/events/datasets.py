@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ledger.events.base import Category, Digest, FactBody, Line, Text, event
+from ledger.events.base import Category, Digest, Erasable, FactBody, Line, Text, event
 
 __all__ = ["DatasetRegistered"]
 
 
-@event("dataset.registered", kinds=("dataset",), category=Category.FACT, roles=("emitter",))
+@event(
+    "dataset.registered", kinds=("dataset",), category=Category.FACT, roles=("emitter",),
+    erasable=Erasable.FIELDS, personal=("name", "uri", "description"),
+)  # fmt: skip
 class DatasetRegistered(FactBody):
     """A data set version exists and has this digest (the vocabulary of Croissant and OpenLineage)."""
 

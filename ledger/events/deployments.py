@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from ledger.events.base import Category, DecisionBody, Digest, FactBody, Line, SubjectName, Text, event
+from ledger.events.base import Category, DecisionBody, Digest, Erasable, FactBody, Line, SubjectName, Text, event
 
 __all__ = [
     "DeploymentAuthorised",
@@ -29,13 +29,16 @@ class _Intent(DecisionBody):
 
 @event(
     "deployment.requested", kinds=_KINDS, category=Category.DECISION, roles=("owner", "deployer", "emitter"),
-    versioned=False,
+    versioned=False, erasable=Erasable.FIELDS, personal=("reason",),
 )  # fmt: skip
 class DeploymentRequested(_Intent):
     """Somebody asks that a version be deployed here."""
 
 
-@event("deployment.authorised", kinds=_KINDS, category=Category.DECISION, roles=("deployer",), versioned=False)
+@event(
+    "deployment.authorised", kinds=_KINDS, category=Category.DECISION, roles=("deployer",), versioned=False,
+    erasable=Erasable.FIELDS, personal=("reason",),
+)  # fmt: skip
 class DeploymentAuthorised(_Intent):
     """This version may be deployed here; nothing has been changed by saying so."""
 
@@ -45,7 +48,10 @@ class _Outcome(FactBody):
     digest: Digest
 
 
-@event("deployment.completed", kinds=_KINDS, category=Category.FACT, roles=("emitter", "deployer"), versioned=False)
+@event(
+    "deployment.completed", kinds=_KINDS, category=Category.FACT, roles=("emitter", "deployer"), versioned=False,
+    erasable=Erasable.FIELDS, personal=("config",),
+)  # fmt: skip
 class DeploymentCompleted(_Outcome):
     """This version is live here."""
 
@@ -53,7 +59,10 @@ class DeploymentCompleted(_Outcome):
     config: dict[str, Any] | None = None
 
 
-@event("deployment.failed", kinds=_KINDS, category=Category.FACT, roles=("emitter", "deployer"), versioned=False)
+@event(
+    "deployment.failed", kinds=_KINDS, category=Category.FACT, roles=("emitter", "deployer"), versioned=False,
+    erasable=Erasable.FIELDS, personal=("reason",),
+)  # fmt: skip
 class DeploymentFailed(_Outcome):
     """A deployment was tried and did not go live."""
 
@@ -69,17 +78,26 @@ class _RollbackIntent(DecisionBody):
     reason: Text | None = None
 
 
-@event("rollback.requested", kinds=_KINDS, category=Category.PROTECTION, versioned=False)
+@event(
+    "rollback.requested", kinds=_KINDS, category=Category.PROTECTION, versioned=False,
+    erasable=Erasable.FIELDS, personal=("reason",),
+)  # fmt: skip
 class RollbackRequested(_RollbackIntent):
     """Somebody asks to return to an earlier version; this is never blocked."""
 
 
-@event("rollback.authorised", kinds=_KINDS, category=Category.PROTECTION, versioned=False)
+@event(
+    "rollback.authorised", kinds=_KINDS, category=Category.PROTECTION, versioned=False,
+    erasable=Erasable.FIELDS, personal=("reason",),
+)  # fmt: skip
 class RollbackAuthorised(_RollbackIntent):
     """Returning to an earlier version may go ahead; this is never blocked."""
 
 
-@event("rollback.completed", kinds=_KINDS, category=Category.PROTECTION, versioned=False)
+@event(
+    "rollback.completed", kinds=_KINDS, category=Category.PROTECTION, versioned=False,
+    erasable=Erasable.FIELDS, personal=("reason",),
+)  # fmt: skip
 class RollbackCompleted(_Outcome):
     """An earlier version is live again here; recorded whatever it returned to."""
 

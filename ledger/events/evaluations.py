@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ledger.events.base import Category, Digest, FactBody, Line, Open, SubjectName, event
+from ledger.events.base import Category, Digest, Erasable, FactBody, Line, Open, SubjectName, event
 
 __all__ = ["EvaluationCompleted", "Slice"]
 
@@ -19,7 +19,10 @@ class Slice(Open):
     count: int | None = Field(default=None, ge=0)
 
 
-@event("evaluation.completed", kinds=("model",), category=Category.FACT, roles=("emitter", "validator"), versioned=True)
+@event(
+    "evaluation.completed", kinds=("model",), category=Category.FACT, roles=("emitter", "validator"), versioned=True,
+    erasable=Erasable.FIELDS,
+)  # fmt: skip
 class EvaluationCompleted(FactBody):
     """A model version was measured; the verdict is the evaluator's."""
 

@@ -6,12 +6,15 @@ from typing import Any
 
 from pydantic import Field
 
-from ledger.events.base import Category, Digest, FactBody, Line, event
+from ledger.events.base import Category, Digest, Erasable, FactBody, Line, event
 
 __all__ = ["ExternalObserved"]
 
 
-@event("external.observed", kinds=(), category=Category.FACT, roles=("emitter",))
+@event(
+    "external.observed", kinds=(), category=Category.FACT, roles=("emitter",),
+    erasable=Erasable.WHOLE, personal=("kind", "content"),
+)  # fmt: skip
 class ExternalObserved(FactBody):
     """Something another system reported, in its own words; it changes no state."""
 

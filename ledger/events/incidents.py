@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from ledger.events.base import ActorId, Category, DecisionBody, Line, SubjectName, Text, event
+from ledger.events.base import ActorId, Category, DecisionBody, Erasable, Line, SubjectName, Text, event
 
 __all__ = [
     "ActionItemCreated",
@@ -27,7 +27,10 @@ class _IncidentBody(DecisionBody):
     model_config = ConfigDict(frozen=True, strict=True, extra="allow")
 
 
-@event("incident.opened", kinds=_KINDS, category=Category.PROTECTION, versioned=False)
+@event(
+    "incident.opened", kinds=_KINDS, category=Category.PROTECTION, versioned=False,
+    erasable=Erasable.FIELDS, personal=("title", "description"),
+)  # fmt: skip
 class IncidentOpened(_IncidentBody):
     """Something is wrong."""
 
@@ -38,21 +41,30 @@ class IncidentOpened(_IncidentBody):
     description: Text | None = None
 
 
-@event("incident.noted", kinds=_KINDS, category=Category.PROTECTION, versioned=False)
+@event(
+    "incident.noted", kinds=_KINDS, category=Category.PROTECTION, versioned=False,
+    erasable=Erasable.WHOLE, personal=("note",),
+)  # fmt: skip
 class IncidentNoted(_IncidentBody):
     """A remark for the timeline."""
 
     note: Text
 
 
-@event("incident.mitigated", kinds=_KINDS, category=Category.PROTECTION, versioned=False)
+@event(
+    "incident.mitigated", kinds=_KINDS, category=Category.PROTECTION, versioned=False,
+    erasable=Erasable.WHOLE, personal=("note",),
+)  # fmt: skip
 class IncidentMitigated(_IncidentBody):
     """The harm has stopped."""
 
     note: Text | None = None
 
 
-@event("incident.root_cause_recorded", kinds=_KINDS, category=Category.PROTECTION, versioned=False)
+@event(
+    "incident.root_cause_recorded", kinds=_KINDS, category=Category.PROTECTION, versioned=False,
+    erasable=Erasable.WHOLE, personal=("statement",),
+)  # fmt: skip
 class RootCauseRecorded(_IncidentBody):
     """What people concluded caused it."""
 
@@ -60,7 +72,10 @@ class RootCauseRecorded(_IncidentBody):
     statement: Text
 
 
-@event("incident.action_item_created", kinds=_KINDS, category=Category.PROTECTION, versioned=False)
+@event(
+    "incident.action_item_created", kinds=_KINDS, category=Category.PROTECTION, versioned=False,
+    erasable=Erasable.WHOLE, personal=("title",),
+)  # fmt: skip
 class ActionItemCreated(_IncidentBody):
     """Something to do so that it does not come back."""
 
@@ -70,7 +85,10 @@ class ActionItemCreated(_IncidentBody):
     due: str | None = _Date
 
 
-@event("incident.closed", kinds=_KINDS, category=Category.PROTECTION, versioned=False)
+@event(
+    "incident.closed", kinds=_KINDS, category=Category.PROTECTION, versioned=False,
+    erasable=Erasable.FIELDS, personal=("summary",),
+)  # fmt: skip
 class IncidentClosed(_IncidentBody):
     """The incident is over."""
 

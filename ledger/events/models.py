@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ledger.events.base import ActorId, Category, Digest, FactBody, Line, RunName, Text, Tier, event
+from ledger.events.base import ActorId, Category, Digest, Erasable, FactBody, Line, RunName, Text, Tier, event
 
 __all__ = ["VersionRegistered"]
 
 
-@event("version.registered", kinds=("model",), category=Category.FACT, roles=("emitter", "owner"), versioned=True)
+@event(
+    "version.registered", kinds=("model",), category=Category.FACT, roles=("emitter", "owner"), versioned=True,
+    erasable=Erasable.FIELDS, personal=("uri", "description"),
+)  # fmt: skip
 class VersionRegistered(FactBody):
     """A model version exists, was made by this run, belongs to this owner and has this risk tier."""
 

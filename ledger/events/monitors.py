@@ -6,13 +6,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from ledger.events.base import Category, FactBody, Line, SubjectName, Text, event
+from ledger.events.base import Category, Erasable, FactBody, Line, SubjectName, Text, event
 from ledger.events.evaluations import Slice
 
 __all__ = ["MonitorSignal"]
 
 
-@event("monitor.signal", kinds=("monitor",), category=Category.FACT, roles=("emitter",), versioned=False)
+@event(
+    "monitor.signal", kinds=("monitor",), category=Category.FACT, roles=("emitter",), versioned=False,
+    erasable=Erasable.WHOLE, personal=("description",),
+)  # fmt: skip
 class MonitorSignal(FactBody):
     """A monitor measured something worth keeping."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from ledger.events.base import Category, Digest, FactBody, Line, Open, Ref, Text, event
+from ledger.events.base import Category, Digest, Erasable, FactBody, Line, Open, Ref, Text, event
 
 __all__ = ["Code", "RunCompleted", "RunFailed", "RunStarted"]
 
@@ -29,12 +29,18 @@ class _RunBody(FactBody):
     inputs: tuple[Ref, ...] = Field(default=(), max_length=256)
 
 
-@event("run.started", kinds=("run",), category=Category.FACT, roles=("emitter",), versioned=False)
+@event(
+    "run.started", kinds=("run",), category=Category.FACT, roles=("emitter",), versioned=False,
+    erasable=Erasable.FIELDS, personal=("job", "parameters"),
+)  # fmt: skip
 class RunStarted(_RunBody):
     """A run began with this code, these parameters and these inputs."""
 
 
-@event("run.completed", kinds=("run",), category=Category.FACT, roles=("emitter",), versioned=False)
+@event(
+    "run.completed", kinds=("run",), category=Category.FACT, roles=("emitter",), versioned=False,
+    erasable=Erasable.FIELDS, personal=("job", "parameters"),
+)  # fmt: skip
 class RunCompleted(_RunBody):
     """A run ended well and made these outputs."""
 
@@ -42,7 +48,10 @@ class RunCompleted(_RunBody):
     outputs: tuple[Ref, ...] = Field(default=(), max_length=256)
 
 
-@event("run.failed", kinds=("run",), category=Category.FACT, roles=("emitter",), versioned=False)
+@event(
+    "run.failed", kinds=("run",), category=Category.FACT, roles=("emitter",), versioned=False,
+    erasable=Erasable.FIELDS, personal=("job", "parameters", "reason"),
+)  # fmt: skip
 class RunFailed(_RunBody):
     """A run ended badly."""
 

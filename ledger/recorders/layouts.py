@@ -82,6 +82,17 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {{s}}.transfer
 # -- layout 3: the last signed head in a row of its own, and what outsiders said about signed heads ---
 
 _EMPTY_ROOT = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # of the empty tree (RFC 6962 2.1)
+# Content goes only beside an erasure record in the ledger's own stream that names it. Who may write that record is
+# judged by every reader; here it only has to be there, so that no statement by itself removes content.
+_ERASED = "muniment.subject.erased.v1"
+_SQLITE_RECORDED = f"""EXISTS (
+    SELECT 1 FROM entry r JOIN content c ON c.position = r.position, json_each(
+        CASE WHEN json_valid(CAST(c.payload AS TEXT)) THEN CAST(c.payload AS TEXT) ELSE '{{}}' END, '$.data.entries') i
+    WHERE r.stream = 'ledger:' || (SELECT ledgerid FROM log) AND r.type = '{_ERASED}' AND r.position > OLD.position
+        AND json_extract(CAST(c.payload AS TEXT), i.fullkey || '.index') = OLD.position - 1
+        AND json_extract(CAST(c.payload AS TEXT), i.fullkey || '.scope') = 'whole'
+        AND json_extract(CAST(c.payload AS TEXT), i.fullkey || '.leaf_hash') = (SELECT lower(hex(leaf_hash)) FROM entry
+            WHERE position = OLD.position))"""  # noqa: S608 - our own names
 _SIGNED_FORWARD = "NEW.id = OLD.id AND NEW.size > OLD.size"
 
 _SQLITE_3 = f"""
@@ -99,6 +110,8 @@ CREATE TRIGGER attestation_no_update BEFORE UPDATE ON attestation BEGIN {_SQLITE
 CREATE TRIGGER attestation_no_delete BEFORE DELETE ON attestation BEGIN {_SQLITE_FORBID}; END;
 CREATE TRIGGER attestation_no_replace BEFORE INSERT ON attestation
     WHEN EXISTS (SELECT 1 FROM attestation WHERE number = NEW.number) BEGIN {_SQLITE_FORBID}; END;
+DROP TRIGGER content_no_delete;
+CREATE TRIGGER content_no_delete BEFORE DELETE ON content WHEN NOT {_SQLITE_RECORDED} BEGIN {_SQLITE_FORBID}; END;
 """  # noqa: S608 - our own names
 
 _POSTGRES_TABLES_3 = f"""
@@ -121,7 +134,32 @@ CREATE TRIGGER signed_head_kept BEFORE DELETE OR TRUNCATE ON {{s}}.signed_head
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {{s}}.attestation
     FOR EACH STATEMENT EXECUTE FUNCTION {{s}}.forbid();
 CREATE TRIGGER attestation_moved BEFORE INSERT ON {{s}}.attestation FOR EACH ROW EXECUTE FUNCTION {{s}}.head_moved();
-"""
+DROP TRIGGER append_only ON {{s}}.content;
+CREATE TRIGGER append_only BEFORE UPDATE OR TRUNCATE ON {{s}}.content
+    FOR EACH STATEMENT EXECUTE FUNCTION {{s}}.forbid();
+CREATE FUNCTION {{s}}.content_erased() RETURNS trigger LANGUAGE plpgsql AS $body$
+DECLARE
+    r record;
+BEGIN
+    FOR r IN SELECT c.payload, o.leaf_hash FROM {{s}}.entry k JOIN {{s}}.content c ON c.position = k.position
+            JOIN {{s}}.entry o ON o.position = OLD.position
+            WHERE k.stream = 'ledger:' || (SELECT l.ledgerid FROM {{s}}.log l) AND k.type = '{_ERASED}'
+                AND k.position > OLD.position ORDER BY k.revision DESC
+    LOOP
+        BEGIN
+            IF EXISTS (SELECT FROM
+                    jsonb_array_elements(convert_from(r.payload, 'UTF8')::jsonb -> 'data' -> 'entries') i
+                    WHERE i -> 'index' = to_jsonb(OLD.position - 1) AND i ->> 'scope' = 'whole'
+                        AND i ->> 'leaf_hash' = encode(r.leaf_hash, 'hex')) THEN
+                RETURN OLD;
+            END IF;
+        EXCEPTION WHEN data_exception THEN CONTINUE;  -- put in by SQL: it is void, and no record
+        END;
+    END LOOP;
+    RAISE EXCEPTION 'the log is append-only';
+END $body$;
+CREATE TRIGGER content_erased BEFORE DELETE ON {{s}}.content FOR EACH ROW EXECUTE FUNCTION {{s}}.content_erased();
+"""  # noqa: S608 - our own names
 
 
 def _functions(name: str) -> str:

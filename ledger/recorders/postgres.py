@@ -62,6 +62,11 @@ CREATE TRIGGER head_kept BEFORE DELETE OR TRUNCATE ON {s}.head FOR EACH STATEMEN
 )
 
 
+_WRITER = ("append", "add_checkpoint", "add_attestation")
+#: The functions that a role with an access may call.
+_APPENDING = {"writer": _WRITER, "eraser": (*_WRITER, "withhold")}
+
+
 class PostgresRecorder(SqlRecorder):
     """One log in one schema.
 
@@ -141,22 +146,23 @@ class PostgresRecorder(SqlRecorder):
 
         Args:
             role: name of an existing role.
-            access: ``reader`` (reads everything), or ``writer`` (reads, and appends and stores signed heads by calling
-                functions; it can write no table). Whoever made the log owns it.
+            access: ``reader`` (reads everything), ``writer`` (reads, and appends and stores signed heads by calling
+                functions; it can write no table), or ``eraser`` (as a writer, and may have contents deleted that an
+                erasure record names). Whoever made the log owns it.
 
         Raises:
             ConfigurationError: there is no such role, or the log has no functions.
             StorageError: this role may not grant.
         """
-        if access == "writer" and not self.has_functions:
+        if access in _APPENDING and not self.has_functions:
             raise ConfigurationError(
                 "this log has no server-side functions, so nobody but its owner can append",
                 hint="Make it with a role that may make functions, or run: muniment admin migrate",
             )
         name = sql.Identifier(role).as_string()
         grants = [f"USAGE ON SCHEMA {self.schema}", f"SELECT ON ALL TABLES IN SCHEMA {self.schema}"]
-        if access == "writer":
-            functions = ", ".join(f"{self.schema}.{name}" for name in ("append", "add_checkpoint", "add_attestation"))
+        if access in _APPENDING:
+            functions = ", ".join(f"{self.schema}.{name}" for name in _APPENDING[access])
             grants.append(f"EXECUTE ON FUNCTION {functions}")
         with self._writing():
             try:
@@ -261,6 +267,17 @@ class PostgresRecorder(SqlRecorder):
         if not self.has_functions or self._clock is not None:
             return super().add_attestation(size, kind, issuer, body)
         return bool(self._run("SELECT $add_attestation(?, ?, ?, ?)", (size, kind, issuer, body))[0][0])
+
+    def withhold(self, indexes: Sequence[int]) -> int:
+        """See `SqlRecorder.withhold`."""
+        if not self.has_functions:
+            return self.store.persist(lambda: super(PostgresRecorder, self).withhold(indexes))
+        positions = [index + 1 for index in indexes]
+        return int(self.store.persist(lambda: self._run("SELECT $withhold(?)", (positions,)))[0][0])
+
+    def scrub(self) -> str:
+        """See `SqlRecorder.scrub`; only the owner may vacuum."""
+        return self.store.scrub("content")
 
     def fail_fast(self) -> None:
         """See `SqlRecorder.fail_fast`; a connection that was only cut is still replaced at once."""

@@ -53,4 +53,20 @@ BEGIN
     RETURN true;
 END $body$;
 
-REVOKE ALL ON FUNCTION :schema.add_checkpoint, :schema.add_attestation FROM PUBLIC;
+-- Withhold contents that an erasure record names; the trigger on each row looks for the record. How many went.
+CREATE FUNCTION :schema.withhold(p_positions bigint[])
+    RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $body$
+DECLARE
+    gone bigint;
+BEGIN
+    PERFORM FROM :schema.head h WHERE h.id = 1 FOR UPDATE;
+    IF EXISTS (SELECT FROM :schema.successor) THEN
+        RAISE EXCEPTION 'this ledger has moved to %', (SELECT s.place FROM :schema.successor s);
+    END IF;
+    DELETE FROM :schema.content c WHERE c.position = ANY (p_positions);
+    GET DIAGNOSTICS gone = ROW_COUNT;
+    RETURN gone;
+END $body$;
+
+REVOKE ALL ON FUNCTION :schema.add_checkpoint, :schema.add_attestation, :schema.withhold FROM PUBLIC;

@@ -291,6 +291,22 @@ class PostgresStore:
             )
         return result
 
+    def scrub(self, table: str) -> str:
+        """Write a table anew without what was deleted from it, where this role may.
+
+        Returns:
+            Where and how long the deleted is kept nevertheless, for people.
+        """
+        warned = len(self._warnings)
+        with self._lock:
+            self.run(f"VACUUM (FULL) ${table}")
+            skipped = self._warnings[warned:]
+            del self._warnings[warned:]
+        words = "the server's write-ahead log, standbys and backups keep it until they are recycled or removed"
+        if skipped:
+            return f"{words}; and only the owner may run VACUUM (FULL) {self.schema}.{table}, which removes it there"
+        return words
+
     def wait_for_standbys(self) -> None:
         """Wait until synchronous standbys, where they are configured, hold everything that can be read here.
 

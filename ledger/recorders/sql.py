@@ -413,6 +413,39 @@ class SqlRecorder(AuditSql, ProcessRecorder):
             self._run("INSERT INTO $attestation VALUES (?, ?, ?, ?, ?, ?)", (number, *row, self.now()))
         return True
 
+    def withhold(self, indexes: Sequence[int]) -> int:
+        """Delete the contents of entries beside the erasure records that name them; those without one stay.
+
+        Args:
+            indexes: leaf indexes.
+
+        Returns:
+            How many were there.
+
+        Raises:
+            StorageError: a record is missing, so nothing was deleted; or the store failed.
+            ConfigurationError: the ledger has moved to another store.
+        """
+        with self._writing():
+            self.lock_head()
+            moved = self.successor()
+            if moved is not None:
+                raise moved_to(moved[0])
+            there = [index for index in indexes if self._run("SELECT 1 FROM $content WHERE position = ?", (index + 1,))]
+            self._run_many("DELETE FROM $content WHERE position = ?", [(index + 1,) for index in there])
+        return len(there)
+
+    @abstractmethod
+    def scrub(self) -> str:
+        """Let no file of the store keep deleted content longer than it must.
+
+        Returns:
+            Where and how long it is kept nevertheless, for people.
+
+        Raises:
+            StorageError: others are reading, so that it could not be done.
+        """
+
     def fail_fast(self) -> None:
         """Do not wait long for a store that went away: the caller waits itself."""
 

@@ -124,6 +124,16 @@ class SqliteRecorder(SqlRecorder):
         """See `append.Transaction.lock_head`; BEGIN IMMEDIATE holds the lock."""
         return self.head()
 
+    def withhold(self, indexes: Sequence[int]) -> int:
+        """See `SqlRecorder.withhold`; SQLite overwrites with zeros what it deletes."""
+        self.ask("PRAGMA secure_delete = ON")
+        return super().withhold(indexes)
+
+    def scrub(self) -> str:
+        """See `SqlRecorder.scrub`."""
+        self.store.scrub()
+        return "copies and backups of the file keep it until they are removed; so may the blocks of the disk"
+
     def _store_clock(self) -> int:
         return time.time_ns() // 1000
 

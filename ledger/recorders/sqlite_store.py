@@ -132,6 +132,22 @@ class SqliteStore:
         finally:
             os.close(folder)
 
+    def scrub(self) -> None:
+        """Write the file anew, so that no page and no write-ahead log holds what was deleted.
+
+        Raises:
+            StorageError: another process is reading, so that the write-ahead log could not be emptied.
+        """
+        self.run("PRAGMA secure_delete = ON")
+        with self._lock, self._turn():
+            self.run("VACUUM")
+            ((busy, _, _),) = self.run("PRAGMA wal_checkpoint(TRUNCATE)")
+        if busy:
+            raise StorageError(
+                f"{self.path}: others are reading it, so its write-ahead log could not be emptied",
+                hint="Run the same command again when they have ended.",
+            )
+
     def is_blank(self) -> bool:
         """Whether there is a file, and no table in it."""
         return self.path.is_file() and not self.run("SELECT 1 FROM sqlite_schema LIMIT 1")

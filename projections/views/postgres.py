@@ -44,6 +44,9 @@ class PostgresViews(ViewStore):
         finally:
             self._schema.run("SELECT pg_advisory_unlock(?)", (number,))
 
+    def scrub(self) -> None:
+        """See `ViewStore.scrub`; the file of a table that was dropped is gone with it."""
+
     def _types(self) -> tuple[str, str]:
         return "bigint", 'text COLLATE "C"'
 

@@ -58,6 +58,11 @@ class SqliteViews(ViewStore):
         finally:
             os.close(descriptor)
 
+    def scrub(self) -> None:
+        """See `ViewStore.scrub`."""
+        if self._file.path.exists():
+            self._file.scrub()
+
     def _types(self) -> tuple[str, str]:
         return "INTEGER", "TEXT"
 

@@ -69,6 +69,14 @@ class ViewStore(ABC):
     def _existing(self) -> set[str]:
         """Names of existing tables."""
 
+    @abstractmethod
+    def scrub(self) -> None:
+        """Let no file of the views keep rows that were dropped.
+
+        Raises:
+            StorageError: others are reading them.
+        """
+
     def close(self) -> None:
         """Close the connection."""
         self._store.close()

@@ -37,6 +37,7 @@ class Cells:
         self._make_late("gone")
         self.target = self.service()
         self.suspect = self.stolen()
+        self.held = self.hold()
 
     def _make_late(self, name: str) -> None:
         self.shop.enrol(name, "emitter")
@@ -70,6 +71,16 @@ class Cells:
         run("key", "compromised", self.key_of(name), "--since", index, "--reason", "x").good()
         return index
 
+    def hold(self) -> str:
+        """Id of a hold that stands and covers nothing here."""
+        made = run("hold", "place", "nothing:*", "--matter", "m", "--reason", "x", "-o", "json").good()
+        return str(made.json["id"])
+
+    def told(self, name: str) -> str:
+        """A data subject about whom something was said."""
+        run("emit", "external.observed", f"person:{name}", "-d", "system=x", "--as", "p-author").good()
+        return f"person:{name}"
+
     def requested(self) -> None:
         run("request", MODEL, "--env", "prod", "--as", "p-author").good()
 
@@ -99,6 +110,8 @@ class Cells:
             "authorise": lambda: ("deployment:dev/tx", *deployed),
             "emit": lambda: ("run.completed", f"run:{name}"),
             "entry reaffirm": lambda: (self.stolen() if good else self.suspect, *why),
+            "hold place": lambda: (f"nothing:{name}", "--matter", "m", *why),
+            "hold release": lambda: (self.hold() if good else self.held, *why),
             "incident action": lambda: ("incident:1", "--title", "x"),
             "incident cause": lambda: ("incident:1", "--category", "data", "--statement", "x"),
             "incident close": lambda: ("incident:1", "--summary", "x"),
@@ -119,6 +132,7 @@ class Cells:
             "record version": lambda: (f"model:{name}@1", "--digest", digest(name), "--tier", "low"),
             "reject": lambda: (MODEL, "--rationale", "x"),
             "request": lambda: (MODEL, "--env", "prod"),
+            "subject erase": lambda: (self.told(name), "--basis", "b", *why),
             "rollback": lambda: (f"deployment:dev/{name}", "--to", MODEL),
         }
         if command in ("approve", "reject"):

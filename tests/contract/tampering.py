@@ -93,6 +93,7 @@ class Victim:
 
     def _lower_every_guard(self) -> None:
         if self.sqlite:
+            self.run("PRAGMA legacy_alter_table = ON")  # or a trigger that names the table forbids it
             for table in TABLES:  # no trigger, no key, no check, no type survives this
                 self.run(f"CREATE TABLE loose AS SELECT * FROM {table}")
                 self.run(f"DROP TABLE {table}")

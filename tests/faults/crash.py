@@ -35,6 +35,8 @@ ELSEWHERE = {
     "backup": "tests/contract/test_backup.py",
     "migrate": "tests/contract/test_migrate.py",
     "restore": "tests/cli/test_restore.py",
+    "seal": "tests/cli/test_erasure.py",
+    "erase": "tests/cli/test_erasure.py",
 }
 #: Steps that on PostgreSQL happen inside one statement, in the server: no process of ours can die there. Killing the
 #: server, and cutting connections, is what covers them.

@@ -33,6 +33,8 @@ EVENTS: Final = {
     "entry.reaffirmed": "admin root",
     "evaluation.completed": "emitter validator root",
     "external.observed": "emitter root",
+    "hold.placed": "auditor admin root",
+    "hold.released": "auditor admin root",
     "incident.action_item_created": ANYBODY,
     "incident.closed": ANYBODY,
     "incident.mitigated": ANYBODY,
@@ -57,6 +59,7 @@ EVENTS: Final = {
     "run.completed": "emitter root",
     "run.failed": "emitter root",
     "run.started": "emitter root",
+    "subject.erased": "eraser root",
     "version.registered": "emitter owner root",
 }
 
@@ -88,6 +91,8 @@ COMMANDS: Final = {
     "authorise": "deployer root",
     "emit": "emitter root",  # run.completed, to stand for all types
     "entry reaffirm": "admin root",
+    "hold place": "auditor admin root",
+    "hold release": "auditor admin root",
     "incident action": ANYBODY,
     "incident cause": ANYBODY,
     "incident close": ANYBODY,
@@ -109,6 +114,7 @@ COMMANDS: Final = {
     "reject": "approver root",
     "request": "owner emitter root",
     "rollback": ANYBODY,
+    "subject erase": "eraser root",
 }
 
 #: Commands that sign nothing as an actor: they read, or need the store's rights, files or the root keys themselves.
@@ -116,11 +122,12 @@ WITHOUT_ACTOR: Final = frozenset({
     "actor list", "actor name", "actor show", "admin copy", "admin grant", "admin migrate", "admin restore-accept",
     "admin restored", "backup create", "backup restore", "backup verify", "checkpoint keys", "checkpoint publish",
     "checkpoint show", "checkpoint timestamp", "checkpoint witness",
-    "completion", "config explain", "doctor", "export tiles",
+    "completion", "config explain", "doctor", "export bundle", "export tiles", "export verifier", "hold list",
     "incident list", "init", "key attach", "key list", "key request", "log", "projection rebuild",
     "projection status", "proof consistency", "proof inclusion", "report generate", "report list",
     "root new-key", "root propose checkpoint-key", "root propose event", "root propose request", "root propose roots",
-    "root public", "root show", "root sign", "root submit", "show", "state", "timeline", "verify event",
+    "root public", "root show", "root sign", "root submit", "show", "state", "subject list",
+    "subject rotate", "timeline", "verify backup", "verify bundle", "verify checkpoint", "verify event", "verify file",
     "verify evidence", "verify log", "witness add-log", "witness init", "witness serve", "witness show",
 })  # fmt: skip
 

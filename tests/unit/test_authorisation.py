@@ -39,7 +39,12 @@ class Matrix(Ring):
         self.actors |= {"admin": "only-admin", "root": ROOT_ACTOR}
         self.enrol("p-boss", ["owner"])
         for name in ("expired", "out-of-reach", "unanswered", "revoked", "offboarded"):
-            self.enrol(name, ["auditor"], kind="service", responsible="p-boss" if name == "unanswered" else "p-second")
+            self.enrol(
+                name,
+                ["incident-commander"],
+                kind="service",
+                responsible="p-boss" if name == "unanswered" else "p-second",
+            )
             bounds: dict[str, Any] = {"until": format_time(NOW)} if name == "expired" else {}
             bounds = {"subjects": ["nothing:*"]} if name == "out-of-reach" else bounds
             for role in catalogue.ROLES:
@@ -54,6 +59,8 @@ class Matrix(Ring):
         self.suspect = self.tell("stolen", "run.started", "run:s").index
         self.new_key("stolen", "stolen-2")
         self.compromise("stolen", self.suspect)
+        held = {"subjects": ["nothing:*"], "matter": "m", "reason": "x"}
+        self.hold = self.tell("p-admin", "hold.placed", f"ledger:{LEDGERID}", held).payload.id
 
     def about_actors(self, kind: str, target: str) -> tuple[str, dict[str, Any], list[str]]:
         """Subject, body and further keys of an authority event about an actor."""
@@ -84,6 +91,9 @@ class Matrix(Ring):
         rules = {"name": "x", "rules": [{"environment": "*", "tier": "*", "authorisation": False, "approvals": 0,
                                           "evaluation": False}]}  # fmt: skip
         found: dict[str, tuple[dict[str, Any], list[str]]] = {
+            "hold.placed": ({"subjects": ["nothing:*"], "matter": "m", **why}, []),
+            "hold.released": ({"hold": self.hold, **why}, []),
+            "subject.erased": ({"subject": "person:p-x", "basis": "b", **why}, []),
             "ledger.checkpoint_key_changed": ({"vkey": vkey, **why}, ["new"]),
             "ledger.created": (
                 {"ledgerid": LEDGERID, "origin": "ledger.example/unit", "vkey": vkey, "roots": roots, "threshold": 1,
@@ -103,7 +113,7 @@ class Matrix(Ring):
         """What an actor's event of a type would be; ``own`` is the key it signs with."""
         if kind in OWN:
             subject, body, more = self.about_actors(kind, "stolen" if kind == "entry.reaffirmed" else target)
-        elif kind.startswith("ledger."):
+        elif find_event_type(kind).kinds == ("ledger",):
             (body, more), subject = self.about_ledger(kind), f"ledger:{LEDGERID}"
         else:
             subject, body = BODIES[kind]

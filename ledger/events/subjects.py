@@ -1,0 +1,59 @@
+"""Data subjects: what was erased about them, and what must not be erased for now."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ledger.events.base import Body, Category, Hex64, Line, SubjectName, Text, _Frozen, event
+from ledger.events.keyring import StreamPattern
+
+__all__ = ["MAX_ERASED", "ErasedEntry", "HoldPlaced", "HoldReleased", "SubjectErased"]
+
+#: At most so many entries in one record of an erasure, so that its payload stays within its limit.
+MAX_ERASED = 256
+
+DataKeyId = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9_-]{22}$", description="Id of a data key, as it stands in sealed fields")
+]
+_Uuid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+
+
+class ErasedEntry(_Frozen):
+    """One entry that an erasure affects."""
+
+    index: int = Field(ge=0, le=2**53 - 1)
+    leaf_hash: Hex64 = Field(description="Its leaf hash (RFC 6962), hex")
+    stream: Line = Field(description="Its stream")
+    scope: Literal["fields", "whole"] = Field(
+        description="fields: sealed fields in it can no longer be opened; whole: its content is withheld"
+    )
+
+
+@event("subject.erased", kinds=("ledger",), category=Category.AUTHORITY, roles=("eraser",), versioned=False)
+class SubjectErased(Body):
+    """Data keys and contents about a data subject are to be destroyed, by whom and on which basis."""
+
+    subject: SubjectName = Field(description="The data subject, by a name that tells nothing: person:p-7f3a")
+    basis: Line = Field(description="Legal or contractual basis, for example GDPR Art. 17(1)(b)")
+    reason: Text
+    data_keys: tuple[DataKeyId, ...] = Field(default=(), max_length=MAX_ERASED)
+    entries: tuple[ErasedEntry, ...] = Field(default=(), max_length=MAX_ERASED)
+
+
+@event("hold.placed", kinds=("ledger",), category=Category.AUTHORITY, roles=("auditor", "admin"), versioned=False)
+class HoldPlaced(Body):
+    """Nothing about these subjects may be erased until the hold is released."""
+
+    subjects: tuple[StreamPattern, ...] = Field(min_length=1, max_length=32)
+    matter: Line = Field(description="Id of the matter the hold serves")
+    reason: Text
+
+
+@event("hold.released", kinds=("ledger",), category=Category.AUTHORITY, roles=("auditor", "admin"), versioned=False)
+class HoldReleased(Body):
+    """A hold ends; what it covered may be erased from here on."""
+
+    hold: _Uuid = Field(description="Event id of the hold")
+    reason: Text

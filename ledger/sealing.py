@@ -1,0 +1,150 @@
+"""Sealed fields: a field of a body encrypted for one data subject, as the text that stands in its place.
+
+A sealed field is ``sealed:v1:<id of the data key>:<nonce, ciphertext and tag>``, both in base64url without padding: a
+text, so that it fits wherever a body has one, and the schemas of published bodies hold. The plaintext is the JSON of
+the value. AES-256-GCM (NIST SP 800-38D) binds it to its ledger, event and place.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from ledger.errors import InputError, VerificationError
+from ledger.strictjson import format_json, parse_json
+
+__all__ = [
+    "NONCE_SIZE",
+    "SealedField",
+    "Sealer",
+    "data_at",
+    "find_sealed",
+    "open_field",
+    "parse_sealed",
+    "replace_field",
+    "seal_field",
+]
+
+NONCE_SIZE = 12
+_SEALED = re.compile(r"sealed:v1:([A-Za-z0-9_-]{22}):([A-Za-z0-9_-]{39,})")
+
+
+@dataclass(frozen=True, slots=True)
+class SealedField:
+    """A sealed field: where it stands, by which data key, and its nonce, ciphertext and tag."""
+
+    path: str
+    data_key: str
+    box: bytes
+
+
+def _bound(ledgerid: str, event_id: str, path: str, data_key: str) -> bytes:
+    return f"muniment sealed field v1\n{ledgerid}\n{event_id}\n{path}\n{data_key}".encode()
+
+
+def seal_field(value: Any, key: bytes, data_key: str, nonce: bytes, *, ledgerid: str, event_id: str, path: str) -> str:
+    """Encrypt one field.
+
+    Args:
+        value: any JSON value.
+        key: the data key, 32 bytes.
+        data_key: its id, 22 characters of base64url.
+        nonce: 12 random bytes, never used with this key before.
+        ledgerid: of the ledger the event belongs to.
+        event_id: of the event.
+        path: where the field stands in the body, names joined by dots.
+    """
+    box = nonce + AESGCM(key).encrypt(nonce, format_json(value), _bound(ledgerid, event_id, path, data_key))
+    return f"sealed:v1:{data_key}:{base64.urlsafe_b64encode(box).rstrip(b'=').decode()}"
+
+
+def parse_sealed(text: str, path: str) -> SealedField | None:
+    """A sealed field, None when a text is none.
+
+    Args:
+        text: what stands in the body.
+        path: where.
+    """
+    match = _SEALED.fullmatch(text)
+    if match is None:
+        return None
+    try:
+        box = base64.urlsafe_b64decode(match[2] + "=" * (-len(match[2]) % 4))
+    except binascii.Error:
+        return None
+    return SealedField(path, match[1], box)
+
+
+def find_sealed(data: Any, path: str = "") -> Iterator[SealedField]:
+    """All sealed fields of a body; those inside lists cannot be."""
+    if isinstance(data, str):
+        found = parse_sealed(data, path)
+        if found is not None:
+            yield found
+    elif isinstance(data, Mapping):
+        for name, value in data.items():
+            yield from find_sealed(value, f"{path}.{name}" if path else name)
+
+
+def open_field(field: SealedField, key: bytes, *, ledgerid: str, event_id: str) -> Any:
+    """Decrypt one field.
+
+    Raises:
+        VerificationError: it is not what was sealed with this key, for this place.
+    """
+    bound = _bound(ledgerid, event_id, field.path, field.data_key)
+    try:
+        plain = AESGCM(key).decrypt(field.box[:NONCE_SIZE], field.box[NONCE_SIZE:], bound)
+        return parse_json(plain, what="sealed field")
+    except (InvalidTag, ValueError, InputError) as error:
+        raise VerificationError(
+            f"the sealed field {field.path} does not open with its data key", fault="payload"
+        ) from error
+
+
+def replace_field(data: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """A body with another value at a path; objects on the way are made.
+
+    Raises:
+        InputError: something on the way is no object, or the path is empty.
+    """
+    name, dot, rest = path.partition(".")
+    if not name or (dot and not rest):
+        raise InputError(f"{path!r} is no path of a field", hint="Write names joined by dots: content.email")
+    if not dot:
+        return {**data, name: value}
+    inner = data.get(name, {})
+    if not isinstance(inner, Mapping):
+        raise InputError(f"{name} is no object, so it has no field {rest}")
+    return {**data, name: replace_field(inner, rest, value)}
+
+
+def data_at(data: Mapping[str, Any], path: str) -> Any:
+    """What stands at a path of a body, None when there is nothing."""
+    found: Any = data
+    for name in path.split("."):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
+
+
+class Sealer(Protocol):
+    """Seals personal fields and opens them; see `datakeys.DataKeys`."""
+
+    def seal(
+        self, data: Mapping[str, Any], personal: Mapping[str, Any], subject: str, event_id: str,
+        erased: Mapping[str, object],
+    ) -> dict[str, Any]:  # fmt: skip
+        """A body with personal fields sealed for a data subject."""
+
+    def reveal(self, data: Mapping[str, Any], event_id: str) -> tuple[dict[str, Any], dict[str, str]]:
+        """A body with fields opened, and the data key of each that stays closed."""
+
+    def close(self) -> None:
+        """Close the connection."""

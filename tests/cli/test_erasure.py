@@ -1,0 +1,290 @@
+"""Erasing what is recorded about a data subject, and what forbids it, as people type it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import warnings
+from pathlib import Path
+
+import pytest
+
+import ledger.crashpoints
+from ledger.application import Ledger
+from ledger.crashpoints import CRASHPOINTS
+from tests.cli.support import DIGEST, Shop, run
+from tests.contract.support import raw
+
+WHO = "person:p-7f3a"
+SECRET, MAIL = "Jo Doe of Testerton called", "jo@doe.example"
+ERASE = ("subject", "erase", WHO, "--basis", "GDPR Art. 17", "--reason", "asked for", "--as", "p-eraser")
+
+
+@pytest.fixture
+def told(any_shop: Shop) -> Shop:
+    """A ledger in which something was said about a person: 3 sealed twice, 5 in the clear, 4 about nobody."""
+    any_shop.enrol("p-eraser", "eraser")
+    sealed = ("--about", WHO)
+    run("emit", "incident.opened", "incident:1", "--personal", f"title={SECRET}", *sealed).good()
+    run("emit", "incident.noted", "incident:1", "-d", "note=nothing about anybody").good()
+    run("emit", "external.observed", WHO, "-d", "system=crm", "-d", f"content.email={MAIL}").good()
+    run("emit", "deployment.failed", "deployment:prod/x", "-d", "model=model:m@1", "-d", f"digest={DIGEST}",
+        "--personal", f"reason={SECRET}", *sealed).good()  # fmt: skip
+    return any_shop
+
+
+def killed(point: str, *arguments: str) -> None:
+    """Run a command in a child that dies at a crash point."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads: only this one goes on in the child
+        pid = os.fork()
+    if pid == 0:
+        ledger.crashpoints._ARMED = (point, 1)
+        try:
+            run(*arguments)
+        finally:
+            os._exit(9)
+    _, status = os.waitpid(pid, 0)
+    assert os.WIFSIGNALED(status), f"{point} was not reached: exit {os.waitstatus_to_exitcode(status)}"
+    assert os.WTERMSIG(status) == signal.SIGKILL
+
+
+def files_with(folder: Path, *needles: bytes) -> list[str]:
+    return [
+        f"{path.name}: {needle!r}"
+        for path in folder.rglob("*")
+        if path.is_file()
+        for needle in needles
+        if needle in path.read_bytes()
+    ]
+
+
+def stored(shop: Shop) -> bytes:
+    """Everything in the tables of the store, beside it too."""
+    with raw(shop.url) as store:
+        return repr([store.run("SELECT * FROM $content"), store.run("SELECT * FROM $entry")]).encode()
+
+
+def all_good(shop: Shop, *withheld: int) -> None:
+    """Every way of verifying says the same of what was withheld."""
+    for options in ((), ("--all",), ("--all", "--jobs", "2"), ("--level", "hash"), ("--tail",)):
+        found = run("verify", "log", *options, "-o", "json").good().json
+        if options != ("--tail",):
+            assert [item["index"] for item in found["withheld"]] == list(withheld), options
+        assert found["erasure_unfinished"] == []
+    assert run("verify", "log", "--level", "checkpoint", "-o", "json").good().json["ok"]
+
+
+def test_a_sealed_field_is_read_where_the_keys_are_and_stands_nowhere_in_the_clear(told: Shop) -> None:
+    shown = run("show", 3, "-o", "json").good().json
+    assert shown["event"]["data"]["title"] == SECRET
+    assert shown["sealed"] == {"title": "open"}
+    assert re.fullmatch(rb'.*"title":"sealed:v1:[A-Za-z0-9_-]{22}:[A-Za-z0-9_-]+".*', run("show", 3, "--raw").stdout)
+    run("projection", "rebuild").good()
+    assert SECRET.encode() not in stored(told)
+    assert files_with(told.folder, SECRET.encode()) == []
+
+
+def test_without_the_wrapping_key_fields_stay_closed_and_that_is_said(told: Shop) -> None:
+    (key,) = told.keys.glob("wrapping.*.key")
+    hidden = key.read_bytes()
+    key.unlink()
+    shown = run("show", 3, "-o", "json").good()
+    assert shown.json["sealed"] == {"title": "its data key is not here"}
+    assert shown.json["event"]["data"]["title"].startswith("sealed:v1:")
+    assert "the wrapping key" in shown.err
+    key.write_bytes(hidden)
+    key.chmod(0o644)
+    run("emit", "incident.noted", "incident:1", "--personal", "note=x", "--about", WHO).refused(8, "chmod 600")
+
+
+def test_erasing_destroys_keys_withholds_contents_and_leaves_every_proof_intact(told: Shop) -> None:
+    before = told.fingerprint()[2]
+    run("verify", "log").good()
+    planned = run(*ERASE, "--dry-run", "-o", "json").good().json
+    assert [(item["index"], item["scope"]) for item in planned["entries"]] == [
+        (3, "fields"),
+        (5, "whole"),
+        (6, "fields"),
+    ]
+    assert told.size() == 7
+    done = run(*ERASE, "-o", "json").good().json
+    assert (done["data_keys_destroyed"], done["contents_withheld"], done["records"]) == (1, 1, [7])
+    assert len(done["kept_elsewhere"]) == 2
+    assert told.fingerprint()[2][:7] == before, "an entry changed"
+    all_good(told, 5)
+    words = "header as labelled by the operator; erased by p-eraser under GDPR Art. 17 (entry 7)"
+    assert words in run("show", 5).good().out
+    assert words in run("log").good().out
+    assert words in run("verify", "event", 5).good().out
+    assert words in run("verify", "log").good().out
+    shown = run("show", 3, "-o", "json").good().json
+    assert shown["sealed"] == {"title": "erased by p-eraser under GDPR Art. 17 (entry 7)"}
+    run("projection", "rebuild").good()
+    assert MAIL.encode() not in stored(told)
+    assert files_with(told.folder, MAIL.encode(), SECRET.encode()) == []
+
+
+def test_what_is_said_after_an_erasure_is_sealed_by_another_key(told: Shop) -> None:
+    run(*ERASE).good()
+    run("emit", "incident.noted", "incident:1", "--personal", "note=again", "--about", WHO).good()
+    assert run("show", 8, "-o", "json").good().json["event"]["data"]["note"] == "again"
+    assert run("show", 3, "-o", "json").good().json["sealed"]["title"].startswith("erased by")
+    assert run(*ERASE, "-o", "json").good().json["records"] == [7, 9]
+    again = run(*ERASE, "-o", "json").good().json
+    assert (again["records"], again["data_keys_destroyed"], again["contents_withheld"]) == ([7, 9], 0, 0)
+    all_good(told, 5)
+
+
+@pytest.mark.parametrize("point", [name for name in CRASHPOINTS if name.startswith("erase.")])
+def test_whoever_is_killed_while_erasing_says_nothing_that_is_not_so_and_the_same_command_finishes(
+    told: Shop, point: str
+) -> None:
+    killed(point, *ERASE)
+    state = run("subject", "list", "-o", "json").good().json["erasures"]
+    with Ledger.open(told.url) as opened:
+        content = opened.recorder.rows(5, 1)[0].payload
+    found = run("verify", "log", "--all", "-o", "json").good().json
+    key = run("show", 3, "-o", "json").good().json["sealed"]["title"]
+    finished = content is None and "not finished" not in key
+    assert [item["state"] for item in state] == ["finished here" if finished else "not finished"]
+    assert [item["index"] for item in found["erasure_unfinished"]] == ([5] if content is not None else [])
+    assert [item["index"] for item in found["withheld"]] == ([] if content is not None else [5])
+    assert run(*ERASE, "-o", "json").good().json["records"] == [7], "the erasure was recorded twice"
+    all_good(told, 5)
+    assert files_with(told.folder, MAIL.encode(), SECRET.encode()) == []
+    assert run("show", 3, "-o", "json").good().json["sealed"]["title"].startswith("erased by")
+
+
+@pytest.mark.parametrize("point", [name for name in CRASHPOINTS if name.startswith("seal.")])
+def test_whoever_is_killed_while_sealing_or_rotating_loses_no_key_that_an_event_needs(told: Shop, point: str) -> None:
+    if point == "seal.key_stored":
+        killed(point, "emit", "incident.noted", "incident:1", "--personal", "note=x", "--about", "person:p-other")
+        assert told.size() == 7
+        run("emit", "incident.noted", "incident:1", "--personal", "note=x", "--about", "person:p-other").good()
+        assert run("subject", "list", "-o", "json").good().json["subjects"] == {"person:p-7f3a": 1, "person:p-other": 1}
+    else:
+        killed(point, "subject", "rotate")
+        assert run("show", 3, "-o", "json").good().json["event"]["data"]["title"] == SECRET
+        run("subject", "rotate").good()
+        assert len(list(told.keys.glob("wrapping.*.key"))) == 1
+    assert run("show", 3, "-o", "json").good().json["event"]["data"]["title"] == SECRET
+
+
+def test_no_file_of_the_store_holds_the_data_key_wrapped_or_not_after_it_is_destroyed(told: Shop) -> None:
+    home = told.home
+    with Ledger.open(told.url) as opened:
+        keys = home.data_keys(opened.ledgerid)
+    (name,) = keys.of_subject(WHO)
+    key = keys.load(name)
+    assert key is not None
+    wrapped = keys._store.run("SELECT wrapped FROM $data_key")[0][0]
+    keys.close()
+    assert files_with(told.folder, key) == []
+    if told.sqlite:
+        assert files_with(told.folder, wrapped) != [], "the look for it finds nothing at all"
+    run(*ERASE).good()
+    assert files_with(told.folder, key, wrapped) == []
+    with raw(told.url) as store:
+        assert store.run("SELECT count(*) FROM $content WHERE position = 6") == [(0,)]
+
+
+def test_a_wrapping_key_under_a_passphrase_opens_only_with_it(told: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUNIMENT_PASSPHRASE", "correct horse")
+    run("subject", "rotate", "--encrypt").good()
+    assert run("show", 3, "-o", "json").good().json["event"]["data"]["title"] == SECRET
+    monkeypatch.setenv("MUNIMENT_PASSPHRASE", "wrong")
+    shown = run("show", 3, "-o", "json").good()
+    assert "the passphrase is wrong" in shown.err
+    assert shown.json["event"]["data"]["title"].startswith("sealed:v1:")
+
+
+def test_only_an_eraser_erases_and_a_legal_hold_forbids_it(told: Shop) -> None:
+    run(*ERASE[:-2]).refused(4, "needs the role eraser")
+    placed = run("hold", "place", "person:*", "--matter", "M-12", "--reason", "claim", "-o", "json").good().json
+    run(*ERASE).refused(1, "under the legal hold", "M-12", "hold release")
+    assert [one["hold"] for one in run("hold", "list", "-o", "json").good().json["holds"]] == [placed["id"]]
+    run("hold", "release", placed["id"], "--reason", "x", "--as", "p-eraser").refused(4)
+    run("hold", "release", placed["id"], "--reason", "settled").good()
+    run("hold", "release", placed["id"], "--reason", "again").refused(5, "stands")
+    assert run("hold", "list", "-o", "json").good().json["holds"] == []
+    run("hold", "place", "deployment:prod/*", "--matter", "M-13", "--reason", "claim").good()
+    run(*ERASE).refused(1, "deployment:prod/x is under the legal hold")  # a sealed field stands in that stream
+    assert run("show", 3, "-o", "json").good().json["event"]["data"]["title"] == SECRET
+
+
+def test_what_authority_and_decisions_rest_on_is_never_withheld(told: Shop) -> None:
+    run(*ERASE, "--entry", 6).refused(1, "deployment.failed", "never withheld")
+    run(*ERASE, "--entry", 1).refused(1, "actor.enrolled", "never withheld")
+    run(*ERASE, "--entry", 99).refused(2, "there is no entry 99")
+    run(*ERASE, "--entry", 4).good()
+    all_good(told, 4, 5)
+
+
+def test_content_missing_without_a_record_or_with_an_insufficient_one_stays_a_failure(told: Shop) -> None:
+    def missing(*places: int) -> list[tuple[str, int]]:
+        told.unprotected(f"DELETE FROM $content WHERE position IN ({', '.join(str(place + 1) for place in places)})")
+        found = run("verify", "log", "--all", "-o", "json")
+        assert found.code == 1
+        assert run("verify", "event", places[0]).code == 1
+        assert "content is missing" in run("log").out
+        return [(item["fault"], item["index"]) for item in found.json["findings"]]
+
+    run(*ERASE).good()
+    assert missing(4) == [("payload", 4)]  # nothing names it
+    assert missing(3) == [("payload", 3), ("payload", 4)]  # named for its fields only, and of a type never withheld
+
+
+@pytest.mark.parametrize("forger", ["role", "stream", "leaf"])
+def test_a_forged_record_excuses_nothing(told: Shop, forger: str) -> None:
+    home = told.home
+    with home.open("p-eraser" if forger != "role" else None) as opened:
+        row = opened.recorder.rows(4, 1)[0]
+        entry = {"index": 4, "leaf_hash": row.leaf_hash.hex(), "stream": row.entry.stream, "scope": "whole"}
+        if forger == "stream":
+            entry["stream"] = "incident:other"  # as if no hold covered it
+        if forger == "leaf":
+            entry["leaf_hash"] = "ab" * 32
+        body = {"subject": WHO, "basis": "b", "reason": "r", "entries": [entry]}
+        if forger == "stream":
+            opened.emit("subject.erased", f"ledger:{opened.ledgerid}", body)
+        else:
+            from ledger.errors import LedgerError
+
+            with pytest.raises(LedgerError):
+                opened.emit("subject.erased", f"ledger:{opened.ledgerid}", body)
+    if forger != "stream":
+        with Ledger.open(told.url) as opened, pytest.raises(Exception, match="append-only"):
+            opened.recorder.withhold([4])
+    told.unprotected("DELETE FROM $content WHERE position = 5")
+    found = run("verify", "log", "--all", "-o", "json")
+    assert (found.code, [(f["fault"], f["index"]) for f in found.json["findings"]]) == (1, [("payload", 4)])
+
+
+def test_backups_and_copies_of_an_erased_ledger_are_good(told: Shop, tmp_path: Path) -> None:
+    run(*ERASE).good()
+    backup = tmp_path / "x.backup"
+    run("backup", "create", backup).good()
+    run("backup", "verify", backup).good()
+    assert MAIL.encode() not in backup.read_bytes()
+    target = f"sqlite:///{tmp_path / 'moved.db'}"
+    run("admin", "copy", target).good()
+    found = run("--ledger", target, "verify", "log", "-o", "json").good().json
+    assert [item["index"] for item in found["withheld"]] == [5]
+
+
+def test_bad_input_is_refused_before_anything_is_recorded(told: Shop) -> None:
+    emit = ("emit", "incident.noted", "incident:1")
+    run(*emit, "--personal", "note=x").refused(2, "go together")
+    run(*emit, "-d", "note=x", "--about", WHO).refused(2, "go together")
+    run(*emit, "--personal", "note", "--about", WHO).refused(2, "FIELD=VALUE")
+    run(*emit, "--personal", "note=x", "--about", "Jo Doe").refused(2)
+    run(*emit, "--personal", "note=x", "--about", f"{WHO}@1").refused(2, "without a version")
+    run(*emit, "--personal", "note..x=1", "--about", WHO).refused(2)
+    run("emit", "version.registered", "model:m@1", "-d", f"digest={DIGEST}", "-d", "tier=low",
+        "--personal", "owner=p-x", "--about", WHO).refused(2, "cannot be sealed", "uri, description")  # fmt: skip
+    run("subject", "erase", "person:p-nobody", "--basis", "b", "--reason", "r", "--as", "p-eraser").refused(
+        2, "nothing is recorded about"
+    )
+    assert told.size() == 7

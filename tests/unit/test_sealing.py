@@ -1,0 +1,156 @@
+"""Sealed fields, and which types may be erased how far."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ledger.domain
+from ledger.domain.erasure import withheld_by
+from ledger.domain.states import ErasedWhole, LedgerState
+from ledger.entry import Entry
+from ledger.errors import InputError, VerificationError
+from ledger.events import Category, Erasable, all_event_types
+from ledger.sealing import SealedField, data_at, find_sealed, open_field, parse_sealed, replace_field, seal_field
+
+KEY, ID, NONCE = bytes(range(32)), "A" * 22, bytes(12)
+PLACE = {"ledgerid": "ab" * 16, "event_id": "019b0000-0000-7000-8000-000000000002"}
+
+
+def sealed(value: object = "Jo", path: str = "note") -> str:
+    return seal_field(value, KEY, ID, NONCE, path=path, **PLACE)
+
+
+def only(data: object) -> SealedField:
+    (field,) = find_sealed(data)
+    return field
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers(-9, 9) | st.text(), lambda x: st.lists(x, max_size=3)))
+@settings(max_examples=50)
+def test_what_was_sealed_is_opened(value: object) -> None:
+    assert open_field(only({"note": sealed(value)}), KEY, **PLACE) == value
+
+
+def test_the_bytes_are_those_of_the_format() -> None:
+    """docs/FORMAT.md §24, by hand."""
+    from base64 import urlsafe_b64encode
+
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    bound = "\n".join(("muniment sealed field v1", PLACE["ledgerid"], PLACE["event_id"], "note", ID)).encode()
+    box = NONCE + AESGCM(KEY).encrypt(NONCE, b'"Jo"', bound)
+    assert sealed() == f"sealed:v1:{ID}:{urlsafe_b64encode(box).decode().rstrip('=')}"
+
+
+def test_a_field_opens_only_in_its_place_with_its_key() -> None:
+    field = only({"note": sealed()})
+    for other in (
+        {"ledgerid": "cd" * 16, "event_id": PLACE["event_id"]},
+        {"ledgerid": PLACE["ledgerid"], "event_id": PLACE["event_id"].replace("2", "3")},
+    ):
+        with pytest.raises(VerificationError):
+            open_field(field, KEY, **other)
+    for moved in (
+        SealedField("other", ID, field.box),
+        SealedField("note", "B" * 22, field.box),
+        SealedField("note", ID, field.box[:-1] + bytes([field.box[-1] ^ 1])),
+        SealedField("note", ID, field.box[:12]),
+    ):
+        with pytest.raises(VerificationError):
+            open_field(moved, KEY, **PLACE)
+    with pytest.raises(VerificationError):
+        open_field(field, bytes(32), **PLACE)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "sealed:v1:", f"sealed:v1:{ID}:short", f"sealed:v2:{ID}:" + "A" * 60, sealed() + "="]
+)
+def test_other_texts_are_no_sealed_fields(text: str) -> None:
+    assert parse_sealed(text, "note") is None
+
+
+def test_paths_lead_through_objects_and_lists_hold_no_sealed_fields() -> None:
+    data = replace_field({"a": {"b": 1}}, "a.c.d", "x")
+    assert data == {"a": {"b": 1, "c": {"d": "x"}}}
+    assert (data_at(data, "a.c.d"), data_at(data, "a.x.d"), data_at(data, "a.b.d")) == ("x", None, None)
+    assert only({"a": {"note": sealed()}, "list": [sealed()]}).path == "a.note"
+    for path in ("", ".a", "a.", "a.b.c"):
+        with pytest.raises(InputError):
+            replace_field({"a": {"b": 1}}, path, "x")
+
+
+def _bodies_the_rules_read() -> set[str]:
+    """Names of bodies that the domain imports: what judges, marks or folds an event reads them."""
+    folder = Path(inspect.getfile(ledger.domain)).parent
+    return {
+        name.name
+        for path in folder.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ledger.events.")
+        for name in node.names
+    }
+
+
+def test_what_authority_and_legality_rest_on_is_never_whole() -> None:
+    read = _bodies_the_rules_read()
+    assert {"ApprovalGranted", "RunCompleted", "SubjectErased", "IncidentOpened"} <= read, "the look finds nothing"
+    for kind in all_event_types():
+        if kind.erasable is Erasable.WHOLE:
+            assert kind.body.__name__ not in read, f"{kind.name}: the rules read it"
+            assert kind.category in (Category.FACT, Category.PROTECTION), kind.name
+        if kind.category is Category.AUTHORITY:
+            assert kind.erasable is Erasable.NO, kind.name
+    assert [kind.name for kind in all_event_types() if kind.erasable is Erasable.WHOLE] == [
+        "external.observed", "incident.action_item_created", "incident.mitigated", "incident.noted",
+        "incident.root_cause_recorded", "monitor.signal",
+    ]  # fmt: skip
+
+
+def test_no_field_that_the_rules_read_may_be_sealed() -> None:
+    """By the attributes of bodies that the domain's source reads, whatever they belong to."""
+    folder = Path(inspect.getfile(ledger.domain)).parent
+    read = {
+        node.attr
+        for path in folder.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "body"
+    }
+    assert {"digest", "environment", "run", "owner", "tier"} <= read, "the look finds nothing"
+    for kind in all_event_types():
+        rules = {name for name in kind.personal if name in read}
+        # A hold's reason and an enrolled actor's kind are read; they are of types that cannot be erased at all.
+        assert rules <= {"reason", "kind"}, f"{kind.name}: {rules}"
+        for fixed in ("seen", "evidence", "refs", "digest", "environment", "model", "request", "key", "roles"):
+            if fixed in kind.body.model_fields:
+                assert not kind.may_seal(fixed), f"{kind.name}.{fixed}"
+
+
+def test_a_record_excuses_only_the_entry_it_names() -> None:
+    from types import MappingProxyType
+    from typing import cast
+
+    def entry(index: int, topic: str, stream: str) -> Entry:
+        return Entry(
+            actor="p-x", emitter="e", envelope="00" * 32, id="i", index=index, item=0, keys=("00" * 32,),
+            ledgerid="ab" * 16, payload="00" * 32, prev="00" * 32, recorded_at=0, revision=1, sequence=1,
+            stream=stream, subject=stream, type=topic,
+        )  # fmt: skip
+
+    class _State:
+        withheld = MappingProxyType({4: ErasedWhole("incident:1", 9, "p-eraser", "basis")})
+
+    state = cast("LedgerState", _State())
+    good = withheld_by(state, entry(4, "muniment.incident.noted.v1", "incident:1"))
+    assert good is not None
+    assert good.text == "header as labelled by the operator; erased by p-eraser under basis (entry 9)"
+    assert withheld_by(state, entry(5, "muniment.incident.noted.v1", "incident:1")) is None
+    assert withheld_by(state, entry(4, "muniment.incident.noted.v1", "incident:2")) is None
+    assert withheld_by(state, entry(4, "muniment.incident.opened.v1", "incident:1")) is None
+    assert withheld_by(state, entry(4, "muniment.unknown.type.v1", "incident:1")) is None
+    assert withheld_by(None, entry(4, "muniment.incident.noted.v1", "incident:1")) is None
