@@ -61,7 +61,7 @@ def timestamp(app: App, /, url: str, tsa_certs: Path | None, *, timeout: float) 
 
     roots = _roots(app, tsa_certs, needed=True)
     with app.signer() as ledger:
-        head = _verify_head(app, ledger)(ledger.signed_head())
+        head = ledger.head_verifier(app.home.trust())(ledger.signed_head())
         stamp, new = stamp_head(ledger.recorder, head, url, roots, seconds=timeout)
     data = {
         "origin": head.origin,
@@ -75,16 +75,11 @@ def timestamp(app: App, /, url: str, tsa_certs: Path | None, *, timeout: float) 
     print_record(app, data, f"timestamped size {head.size} by {stamp.authority} at {data['time']}")
 
 
-def _verify_head(app: App, ledger: Ledger) -> Any:
-    trust = app.home.trust()
-    return trust.verify_head if trust is not None else ledger.log_keys().verify
-
-
 def check_timestamps(app: App, ledger: Ledger, tsa_certs: Path | None) -> StampCheck:
     """Check the timestamps in the store; what trusted authorities signed becomes anchors."""
     from ledger.timestamps import check_stamps
 
-    return check_stamps(ledger.recorder, _roots(app, tsa_certs, needed=False), _verify_head(app, ledger))
+    return check_stamps(ledger.recorder, _roots(app, tsa_certs, needed=False), ledger.head_verifier(app.home.trust()))
 
 
 def summarise(stamps: StampCheck | None) -> dict[str, Any] | None:

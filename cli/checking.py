@@ -185,7 +185,7 @@ def verify_checkpoint(app: App, /, which: str) -> int:
         trust = app.home.trust()
         name, note = _head_of(ledger, which)
         try:
-            head = (ledger.log_keys().verify if trust is None else trust.verify_head)(note)
+            head = ledger.head_verifier(trust)(note)
             check_extends(ledger.recorder, head)
         except (AuthenticationError, InputError) as error:
             finding = (Fault.CHECKPOINT, error.message)
@@ -293,7 +293,7 @@ def verify_file(app: App, /, file: str) -> int:
     with app.reader() as ledger:
         app.follow(ledger)
         trust = app.home.trust()
-        verify_head = ledger.log_keys().verify if trust is None else trust.verify_head
+        verify_head = ledger.head_verifier(trust)
         with ledger.recorder.snapshot():
             rows = find_mentions(ledger.recorder, ledger.recorder.head().size, digests)
         found = [_mention(ledger, row, verify_head) for row in rows]

@@ -56,7 +56,7 @@ def _anchors(app: App, /, ledger: Ledger, expect: tuple[Path, ...]) -> list[Anch
     known = None if remembered is None else remembered.recall_note()
     found = [] if known is None else [Anchor(REMEMBERED, known[1], known[0])]
     for path in expect:
-        verify_head = ledger.log_keys().verify if trust is None else trust.verify_head
+        verify_head = ledger.head_verifier(trust)
         note = path.read_bytes()
         try:
             found.append(Anchor(f"the checkpoint {path}", verify_head(note), note))
@@ -406,7 +406,7 @@ def verify_event(app: App, /, event: str) -> int:
     with app.reader() as ledger:
         row = _find(ledger, event)
         trust = app.home.trust()
-        checks = check_event(ledger, row, ledger.log_keys().verify if trust is None else trust.verify_head)
+        checks = check_event(ledger, row, ledger.head_verifier(trust))
     good = all(ok is not False for _, ok, _ in checks)
     data = {
         "ok": good,

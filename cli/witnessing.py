@@ -74,8 +74,7 @@ def find_policy(app: App, path: Path | None) -> Policy | None:
 
 def head_check(app: App, ledger: Ledger) -> VerifyHead:
     """What checks a signed head of this log: the keys that are pinned here, otherwise those that the log names."""
-    trust = app.home.trust()
-    return trust.verify_head if trust is not None else ledger.log_keys().verify
+    return ledger.head_verifier(app.home.trust())
 
 
 def check_policy(app: App, ledger: Ledger, policy: Policy) -> None:

@@ -12,7 +12,7 @@ from ledger.domain import LedgerState, RecordedEvent, State
 from ledger.entry import format_entry
 from ledger.errors import ConfigurationError, InputError
 from ledger.forks import renew_in_child
-from ledger.identity import LogKeys
+from ledger.identity import LogKeys, Trust
 from ledger.keys import PublicKey, Signer
 from ledger.merkle import prove_consistency, prove_inclusion
 from ledger.proof import Proof, format_proof
@@ -127,6 +127,16 @@ class LogHandle:
         if not isinstance(state, LedgerState):
             raise ConfigurationError("the ledger's first entry is missing or bad", hint="Run: muniment verify log")
         return state
+
+    def head_verifier(self, trust: Trust | None) -> Callable[[bytes], Checkpoint]:
+        """How signed heads of this log are checked.
+
+        Args:
+            trust: what is pinned; None to take the log's own word, which is looked up with the first head.
+        """
+        if trust is not None:
+            return trust.verify_head
+        return lambda note: self.log_keys().verify(note)
 
     def log_keys(self) -> LogKeys:
         """All keys of the checkpoints, from entry 0 and what the roots changed since."""

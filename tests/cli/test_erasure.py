@@ -137,7 +137,7 @@ def test_what_is_said_after_an_erasure_is_sealed_by_another_key(told: Shop) -> N
     all_good(told, 5)
 
 
-@pytest.mark.parametrize("point", [point for point in CRASHPOINTS if point.startswith("erase.")])
+@pytest.mark.parametrize("point", [name for name in CRASHPOINTS if name.startswith("erase.")])
 def test_whoever_is_killed_while_erasing_says_nothing_that_is_not_so_and_the_same_command_finishes(
     told: Shop, point: str
 ) -> None:
@@ -157,7 +157,7 @@ def test_whoever_is_killed_while_erasing_says_nothing_that_is_not_so_and_the_sam
     assert run("show", 3, "-o", "json").good().json["sealed"]["title"].startswith("erased by")
 
 
-@pytest.mark.parametrize("point", [point for point in CRASHPOINTS if point.startswith("seal.")])
+@pytest.mark.parametrize("point", [name for name in CRASHPOINTS if name.startswith("seal.")])
 def test_whoever_is_killed_while_sealing_or_rotating_loses_no_key_that_an_event_needs(told: Shop, point: str) -> None:
     if point == "seal.key_stored":
         killed(point, "emit", "incident.noted", "incident:1", "--personal", "note=x", "--about", "person:p-other")
