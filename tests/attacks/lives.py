@@ -19,12 +19,11 @@ from tests.contract.keyring_histories import KeyringHistory
 from tests.contract.support import ORIGIN
 from tests.contract.test_witnessed import KEYS, cosign
 
-
 _SUBJECTS = ("person:p-1", "person:p-2")
 
 
 class LedgerLife(KeyringHistory):
-    """As `KeyringHistory`, with changes of the root keys and the checkpoint key, witnesses, erasures, holds, and restores.
+    """As `KeyringHistory`, with changes of the root keys and the checkpoint key, erasures, holds and restores.
 
     Args:
         url: an empty store.
