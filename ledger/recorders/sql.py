@@ -47,7 +47,7 @@ __all__ = ["FORMAT_VERSION", "Fields", "SqlRecorder", "SqlStore"]
 _TEXTS = frozenset(
     {
         *("e.stream", "e.type", "e.actor", "e.id", "e.emitter", "e.subject", "e.keys"),
-        *("ledgerid", "origin", "kind", "issuer"),
+        *("ledgerid", "origin", "kind", "issuer", "place"),
     }
 )
 _POLL_SECONDS = 0.1
@@ -156,7 +156,7 @@ class SqlRecorder(AuditSql, ProcessRecorder):
                 raise ConfigurationError("this store holds no ledger", hint="Create one: muniment init --origin NAME")
             _, version, ledgerid, origin = found[0]
             if version != FORMAT_VERSION:
-                kinds = self._run("SELECT kind FROM $transfer") if version == -FORMAT_VERSION else []
+                kinds = self._run_text("SELECT ", ("kind",), "FROM $transfer") if version == -FORMAT_VERSION else []
                 raise refused(version, kinds[0][0] if kinds else "")
             self._identity = LogIdentity(ledgerid, origin)
         return self._identity
@@ -167,7 +167,7 @@ class SqlRecorder(AuditSql, ProcessRecorder):
 
     def successor(self) -> tuple[str, bytes] | None:
         """See `LogReader.successor`."""
-        found = self._run("SELECT place, note FROM $successor")
+        found = self._run_text("SELECT ", ("place", "note"), "FROM $successor")
         return (found[0][0], found[0][1]) if found else None
 
     def head(self) -> Head:

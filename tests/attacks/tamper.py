@@ -6,7 +6,10 @@ All of it lies at or below a signed head that somebody else remembers, so all of
 from __future__ import annotations
 
 import random
+import tempfile
+import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import apsw
@@ -15,6 +18,7 @@ import pytest
 
 from ledger.errors import LedgerError, VerificationError
 from ledger.verify import Finding, verify_log
+from tests.attacks.lives import LedgerLife
 from tests.contract.histories import History
 from tests.contract.tampering import KEYS, Forger, Victim, remember_pure_results, remembered, sixteen, victim
 from tests.faults.scorecard import Result
@@ -23,6 +27,11 @@ from tests.faults.scorecard import Result
 TABLES = ("entry", "content", "head", "checkpoint", "log", "signed_head")
 #: Table, key of the row, column, value.
 Cell = tuple[str, Any, str, Any]
+#: What happens in clean ledgers, for the scorecard.
+KINDS_OF_LIFE = (
+    "retried", "refused", "marked", "do_rotate", "do_compromise", "do_reaffirm", "do_offboard", "roots changed",
+    "checkpoint key changed", "cosigned", "restored",
+)  # fmt: skip
 ZEROS = ("undetected", "wrong place", "crashed", "not undone")
 
 
@@ -331,22 +340,31 @@ def random_damages(new_url: Callable[[], str], times: int, seed: int, events: in
 
 
 def clean_ledgers(new_url: Callable[[], str], ledgers: int, seed: int) -> Result:
-    """Random ledgers that nobody touched, with late and repeated events, rotations and refusals.
+    """Random ledgers that nobody touched, in which everything happens that may happen to one; see `LedgerLife`.
 
     Args:
         new_url: gives an empty store.
         ledgers: how many.
         seed: of the first one; each has its own.
     """
-    result = Result.counting("false alarms")
-    for number in range(seed, seed + ledgers):
-        history = History(new_url(), number).run(random.Random(number).randrange(10, 90))
-        history.cast.admin.checkpoint()
-        report = verify_log(history.cast.recorder, history.cast.new.trust, [remembered(history.cast)])
-        result.n += 1
-        for name in ("retried", "refused", "marked"):
-            result.figures[name] = result.figures.get(name, 0) + history.counts[name]
-        if not report.ok or report.acknowledged:
-            result.failed("false alarms", f"seed {number}: {report.findings}")
-        history.cast.recorder.close()
+    result = Result.counting("false alarms", "crashed")
+    with tempfile.TemporaryDirectory(prefix="muniment-clean-") as name:
+        for number in range(seed, seed + ledgers):
+            result.n += 1
+            life = LedgerLife(new_url(), number, Path(name) / str(number))
+            try:
+                life.run(random.Random(number).randrange(10, 130))
+                life.do_checkpoint()
+                report = verify_log(life.cast.recorder, life.trust(), life.anchors())
+            except Exception as error:
+                last = traceback.extract_tb(error.__traceback__)[-1]
+                result.failed("crashed", f"seed {number}: {error!r} at {last.filename}:{last.lineno}")
+                continue
+            finally:
+                life.cast.recorder.close()
+            for kind in KINDS_OF_LIFE:
+                result.figures[kind] = result.figures.get(kind, 0) + life.counts[kind]
+            result.figures["suspect"] = result.figures.get("suspect", 0) + report.suspects.count
+            if not report.ok or report.acknowledged:
+                result.failed("false alarms", f"seed {number}: {report.findings}")
     return result

@@ -41,6 +41,7 @@ KEYS = {
     "head": "id",
     "checkpoint": "size",
     "signed_head": "id",
+    "attestation": "number",
 }
 
 

@@ -378,3 +378,17 @@ def test_two_copies_at_once_do_no_harm(pair: tuple[str, str]):
         assert isinstance(outcome, str | ConfigurationError | StorageError), outcome
     assert everything(target) == everything(source)
     assert (takes_entries(source, cast, "a"), takes_entries(target, cast, "b")) == (False, True)
+
+
+def test_a_place_that_is_no_text_is_a_finding_and_still_stops_the_store(memory_path: Path, new_store: NewStore):
+    """SQLite keeps any bytes in a column of text; whoever owns a sealed store can put some there."""
+    url = f"sqlite:///{memory_path / 'sealed.db'}"
+    cast = make_cast(url)
+    with raw(url) as store:
+        copy_of(cast, new_store("sqlite")).run([cast.new.checkpoint])
+        store.run("DROP TRIGGER successor_no_update")
+        store.run("UPDATE successor SET place = CAST(x'73ff6c' AS TEXT)")
+        cast.recorder.close()
+        assert [item.fault for item in verify_log(open_recorder(url), cast.new.trust).findings] == ["checkpoint"]
+    with pytest.raises(LedgerError):
+        Ledger.open(url, actor="p-admin", signers=[cast.new.admin_key]).emit("incident.noted", "incident:1", note="x")

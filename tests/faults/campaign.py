@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.attacks import mutants, proofs, tamper
+from tests.attacks import intruders, keepsakes, mutants, proofs, tables, tamper
 from tests.faults import ambiguous, crash, faulty, machine, pause, powercut, workload
 from tests.faults.scorecard import Result, Row, line, write
 from tests.faults.server import Server, server
@@ -118,11 +118,44 @@ def experiments() -> list[Experiment]:
         Experiment("tamper-bytes", "postgres", 100, lambda n, s, at: tamper.every_byte(at.postgres, n / 100, s)),
         Experiment("tamper-random", "sqlite", 5000, lambda n, s, at: tamper.random_damages(at.sqlite_file, n, s)),
         Experiment("tamper-random", "postgres", 5000, lambda n, s, at: tamper.random_damages(at.postgres, n, s)),
+        *(row for backend in ("sqlite", "postgres") for row in attackers(backend)),
         Experiment("clean-ledgers", "sqlite", 1000, lambda n, s, at: tamper.clean_ledgers(at.sqlite_file, n, s)),
         Experiment("clean-ledgers", "postgres", 100, lambda n, s, at: tamper.clean_ledgers(at.postgres, n, s)),
         Experiment("planted-bugs", "all", 360, lambda n, s, at: mutants.planted_bugs(at.folder("mutants"), n, s)),
         Experiment("agreement", "all", 60, lambda n, s, at: machine.agreement(at.postgres, n, 40, s)),
     ]  # fmt: skip
+
+
+def attackers(backend: str) -> list[Experiment]:
+    """Those who have a store and some key, and what is kept outside the store."""
+
+    def new_url(at: Places) -> Callable[[], str]:
+        return at.sqlite_file if backend == "sqlite" else at.postgres
+
+    found = [
+        Experiment("unauthorised", backend, 5000, lambda n, s, at: intruders.unauthorised(new_url(at), n, s)),
+        Experiment("unwitnessed", backend, 1000, lambda n, s, at: intruders.witnessed_rewrites(new_url(at), n, s)),
+        Experiment("old-head-key", backend, 1000, lambda n, s, at: intruders.old_checkpoint_key(new_url(at), n, s)),
+        Experiment("tamper-cosignatures", backend, 100, lambda n, s, at: tables.cosignatures(new_url(at), n / 100, s)),
+        Experiment("tamper-tiles", backend, 2000, lambda n, s, at: tables.tile_bytes(new_url(at), n, s)),
+        Experiment("tamper-moved", backend, 100, lambda n, s, at: tables.moved_store(new_url(at), n / 100, s)),
+    ]
+    if backend == "sqlite":
+        kept = (
+            ("trust-state", keepsakes.trust_state, 1.0),
+            ("tamper-bundles", keepsakes.bundles, 0.05),  # a full sweep is an hour
+            ("tamper-evidence", keepsakes.evidence_files, 1.0),
+            ("tamper-proofs", keepsakes.proof_files, 1.0),
+        )
+        for name, run, share in kept:
+            found.append(_of_files(name, run, share))
+    return found
+
+
+def _of_files(name: str, run: Callable[..., Result], share: float) -> Experiment:
+    return Experiment(
+        name, "sqlite", 100, lambda n, s, at: run(at.folder(name), at.sqlite_file, share * n / 100, s)
+    )  # fmt: skip
 
 
 def _blind(events: int, seed: int) -> Result:
