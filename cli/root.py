@@ -290,6 +290,40 @@ def propose_event(app: App, /, type: str, subject: str, data: tuple[str, ...], o
     _propose(app, type, subject, fit_body(kind, body, typed), out)
 
 
+@propose.command("restored")
+@_reason
+@click.option("--lost-from", type=click.IntRange(1), metavar="INDEX", help="First entry lost; the size by default.")
+@click.option(
+    "--expect",
+    multiple=True,
+    type=_FILE,
+    metavar="CHECKPOINT",
+    help="A signed head the log had reached, beside the remembered one; may be repeated.",
+)
+@_out
+@common_options
+@pass_app
+def propose_restored(app: App, /, reason: str, lost_from: int | None, expect: tuple[Path, ...], out: Path) -> None:
+    """Propose to say that the ledger goes on from an old copy, when more than one root key must sign it.
+
+    The store is verified first. Submit it where the checkpoint key is. With one root key: muniment admin restored.
+
+    \b
+    Example:
+      muniment root propose restored --reason 'disk of the database lost, backup of 2 May'
+    """  # fmt: skip
+    from cli.output import progress
+    from ledger.custody import write_ceremony
+    from ledger.restoring import propose_restore
+
+    with progress(app, "verifying") as advance:
+        notes = [path.read_bytes() for path in expect]
+        ceremony = propose_restore(app.home, reason, notes=notes, lost_from=lost_from, advance=advance)
+    write_ceremony(out, ceremony, new=True)
+    show_ceremony(app, ceremony, out)
+    app.note(f"wrote {out}\nNext:  each holder runs: muniment root sign {out.name} --key KEYFILE")
+
+
 # -- sign, submit --------------------------------------------------------------------------------------
 
 
@@ -351,6 +385,19 @@ def sign(app: App, /, file: Path, reference: str, trust: Path | None, code: str 
     app.note(f"Still missing: {missing[0]}" if missing else f"Next:  muniment root submit {file.name}")
 
 
+def _submit_restore(app: App, /, ceremony: Ceremony) -> None:
+    """Append that the ledger goes on from an old copy: the one thing that a store which shrank takes."""
+    from cli.output import progress
+    from ledger.restoring import submit_restore
+
+    with progress(app, "verifying") as advance:
+        receipt, done = submit_restore(app.home, ceremony, advance)
+    app.show_receipt(receipt)
+    if done is not None and done.evidence:
+        app.note(f"both heads are kept in {done.evidence}")
+    app.note("Next:  tell everybody who remembers a longer log; they run: muniment admin restore-accept")
+
+
 @root.command()
 @click.argument("files", metavar="FILE…", type=_FILE, nargs=-1, required=True)
 @common_options
@@ -367,6 +414,7 @@ def submit(app: App, /, files: tuple[Path, ...]) -> None:
     """
     from ledger.custody import merge, read_ceremony
     from ledger.custody import submit as append
+    from ledger.restoring import is_restore
 
     ceremony = merge(read_ceremony(path) for path in files)
     path = app.home.trust_path if ceremony.founds else None
@@ -376,6 +424,9 @@ def submit(app: App, /, files: tuple[Path, ...]) -> None:
         size = found_home(app.home, ceremony)
         data = {"origin": ceremony.origin, "ledgerid": ceremony.ledgerid, "size": size}
         print_record(app, data, f"the ledger {ceremony.origin} exists now, with {size} entries")
+        return
+    if is_restore(ceremony):
+        _submit_restore(app, ceremony)
         return
     with app.courier() as ledger:
         receipts: list[Receipt] = append(ledger, ceremony)

@@ -10,12 +10,15 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from ledger.application import Ledger
+from ledger.application import Ledger, Receipt
 from ledger.casefiles import check_identity, gather_evidence, keep_evidence
+from ledger.ceremony import Ceremony
 from ledger.checkpoint import Checkpoint
 from ledger.checkpoints import check_extends
 from ledger.crashpoints import crashpoint
+from ledger.custody import propose_by_roots, submit
 from ledger.domain.restores import covering
 from ledger.domain.signing import ROOT_ACTOR
 from ledger.domain.states import Restore
@@ -26,7 +29,9 @@ from ledger.trust import RememberedHead
 from ledger.verified import VerifiedMark
 from ledger.verify import verify_log
 
-__all__ = ["Accepted", "accept_restore", "declare_restore"]
+__all__ = ["Accepted", "accept_restore", "declare_restore", "is_restore", "propose_restore", "submit_restore"]
+
+_TYPE = "ledger.restored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +90,33 @@ def _lost_from(ledger: Ledger, size: int, known: Checkpoint) -> int:
     return int(found[0][0] or 1)
 
 
+def _check_old(ledger: Ledger, trust: Trust, known: Checkpoint, advance: Callable[[int, int], None] | None) -> None:
+    """Check that the store is a good one, and one that does not extend what is known."""
+    if _extends(ledger, known):
+        raise ConfigurationError(
+            f"the store extends the head of size {known.size} known here: it is no old copy", hint="muniment doctor"
+        )
+    verify_log(ledger.recorder, trust, (), advance).raise_if_bad()
+
+
+def _statement(ledger: Ledger, note: bytes, known: Checkpoint, reason: str, lost_from: int | None) -> dict[str, Any]:
+    """The body of `ledger.restored`."""
+    head = ledger.recorder.head()
+    return {
+        "size": head.size,
+        "root": head.root().hex(),
+        "known": {"size": known.size, "root": known.root.hex(), "note": hashlib.sha256(note).hexdigest()},
+        "lost_from": _lost_from(ledger, head.size, known) if lost_from is None else lost_from,
+        "lost_to": known.size,
+        "reason": reason,
+    }
+
+
 def declare_restore(
     home: Home, reason: str, *, notes: Sequence[bytes] = (), lost_from: int | None = None,
     advance: Callable[[int, int], None] | None = None,
 ) -> Accepted:  # fmt: skip
-    """Let the roots say that the ledger goes on from what the store holds, and accept it here.
+    """Let the one root key say that the ledger goes on from what the store holds, and accept it here.
 
     The store is verified first. Called again after it was cut, it goes on where it was.
 
@@ -102,32 +129,116 @@ def declare_restore(
 
     Raises:
         NothingToVerifyError: no head from outside the store is known.
-        ConfigurationError: the store extends what is known, or a key is missing.
+        ConfigurationError: the store extends what is known, a key is missing, or several root keys must sign.
         VerificationError: the store is not good.
     """
     trust, remembered = _pinned(home)
     note, known = _known_note(home, notes)
+    with Ledger.open(home.url) as ledger:
+        check_identity(ledger.recorder, trust)
+        threshold = ledger.ledger_state().threshold
+    if threshold > 1:
+        raise ConfigurationError(
+            f"{threshold} root keys must sign that the ledger goes on from an old copy",
+            hint="Write it down for them: muniment root propose restored --reason TEXT",
+        )
     signer = home.keystore(trust.ledgerid).load(ROOT_ACTOR)
     with Ledger.open(home.url, actor=ROOT_ACTOR, signers=[signer]) as ledger:
         check_identity(ledger.recorder, trust)
-        if _extends(ledger, known):
-            raise ConfigurationError(
-                f"the store extends the head of size {known.size} known here: it is no old copy", hint="muniment doctor"
+        _check_old(ledger, trust, known, advance)
+        if covering(ledger.ledger_state(), known, remembered.settled()) is None:
+            body = _statement(ledger, note, known, reason, lost_from)
+            ledger.emit(_TYPE, f"ledger:{ledger.ledgerid}", **body)
+            crashpoint("restore.recorded")
+        _sign_head(home, ledger)
+    return accept_restore(home, beyond=True)
+
+
+def _sign_head(home: Home, ledger: Ledger) -> None:
+    ledger.sign_heads_with(home.checkpoint_signers(ledger), None)
+    ledger.checkpoint()
+    crashpoint("restore.signed")
+
+
+def propose_restore(
+    home: Home, reason: str, *, notes: Sequence[bytes] = (), lost_from: int | None = None,
+    advance: Callable[[int, int], None] | None = None,
+) -> Ceremony:  # fmt: skip
+    """Write down, for several root keys to sign, that the ledger goes on from what the store holds.
+
+    The store is verified first; nothing is appended.
+
+    Args:
+        home: the ledger.
+        reason: why.
+        notes: signed heads that are known, beside the remembered one.
+        lost_from: first entry that is lost; the store's size when None.
+        advance: called with (done, total) now and then.
+
+    Returns:
+        What they sign.
+
+    Raises:
+        NothingToVerifyError: no head from outside the store is known.
+        ConfigurationError: the store extends what is known.
+        VerificationError: the store is not good.
+    """
+    trust, _ = _pinned(home)
+    note, known = _known_note(home, notes)
+    with Ledger.open(home.url) as ledger:
+        check_identity(ledger.recorder, trust)
+        _check_old(ledger, trust, known, advance)
+        body = _statement(ledger, note, known, reason, lost_from)
+        return propose_by_roots(ledger.ledger_state(), _TYPE, f"ledger:{ledger.ledgerid}", body)
+
+
+def is_restore(ceremony: Ceremony) -> bool:
+    """Whether it says that a ledger goes on from an old copy, so that `submit_restore` is what appends it."""
+    return [item.event.kind and item.event.kind.name for item in ceremony.items] == [_TYPE]
+
+
+def submit_restore(
+    home: Home, ceremony: Ceremony, advance: Callable[[int, int], None] | None = None
+) -> tuple[Receipt, Accepted | None]:
+    """Append what `propose_restore` wrote, once enough root keys have signed it, and accept it here.
+
+    The store is verified again: days may lie between. Called again after it was cut, it goes on where it was.
+
+    Args:
+        home: the ledger; the checkpoint key must be on this machine.
+        ceremony: signed.
+        advance: called with (done, total) now and then.
+
+    Returns:
+        The receipt, and what was accepted; None when no head is remembered here.
+
+    Raises:
+        VerificationError: the store is not good, or this machine has seen more than the proposal says was lost.
+        ConfigurationError: the checkpoint key is not here.
+        LedgerError: as `custody.submit`.
+    """
+    trust, remembered = _pinned(home)
+    here = remembered.recall_note()
+    stated = ceremony.items[0].event.payload.data["known"]["size"]
+    with Ledger.open(home.url) as ledger:
+        check_identity(ledger.recorder, trust)
+        if here is not None and here[1].size > stated and not _extends(ledger, here[1]):
+            raise VerificationError(
+                f"the proposal knows of a log of {stated} entries, and this machine has seen {here[1].size}: more is "
+                "lost than the root keys would say",
+                fault="anchor",
+                hint="Propose it anew on this machine: muniment root propose restored",
             )
         verify_log(ledger.recorder, trust, (), advance).raise_if_bad()
-        if covering(ledger.ledger_state(), known, remembered.settled()) is None:
-            head = ledger.recorder.head()
-            ledger.emit(
-                "ledger.restored", f"ledger:{ledger.ledgerid}", size=head.size, root=head.root().hex(),
-                known={"size": known.size, "root": known.root.hex(), "note": hashlib.sha256(note).hexdigest()},
-                lost_from=_lost_from(ledger, head.size, known) if lost_from is None else lost_from,
-                lost_to=known.size, reason=reason,
-            )  # fmt: skip
-            crashpoint("restore.recorded")
-        ledger.sign_heads_with(home.checkpoint_signers(ledger), None)
-        ledger.checkpoint()
-        crashpoint("restore.signed")
-    return accept_restore(home, beyond=True)
+        if not home.checkpoint_signers(ledger):
+            raise ConfigurationError(
+                "the key that signs heads is not here, and nobody goes along with a restore that no signed head covers",
+                hint="Submit it where the checkpoint key is.",
+            )
+        receipt = submit(ledger, ceremony)[0]
+        crashpoint("restore.recorded")
+        _sign_head(home, ledger)
+    return receipt, None if here is None else accept_restore(home)
 
 
 def accept_restore(home: Home, *, beyond: bool = False) -> Accepted:
@@ -164,7 +275,7 @@ def accept_restore(home: Home, *, beyond: bool = False) -> Accepted:
                 "said that it was restored",
                 fault="anchor",
                 hint="Keep the store as it is and run: muniment verify log. The roots may go on from it by: muniment "
-                "admin restored",
+                "admin restored, or when several must sign: muniment root propose restored",
             )
         if known.size > restore.lost_to and not beyond:
             raise VerificationError(

@@ -30,7 +30,7 @@ def check_restore(world: World, event: RecordedEvent, body: LedgerRestored) -> i
         # An old copy has forgotten who was revoked since, so nobody whom it still calls an admin may decide this.
         raise NotAllowedError(
             "only the root keys say that a ledger goes on from an old copy",
-            hint="Run it where the root key is: muniment admin restored",
+            hint="Run it where the root key is: muniment admin restored; several sign: muniment root propose restored",
         )
     if body.size > event.index:
         raise InputError(f"the log has {event.index} entries here, and it says it goes on from {body.size}")

@@ -231,3 +231,33 @@ def test_others_may_write_meanwhile(any_shop: Shop, tmp_path: Path):
     assert failed == []
     run(*EVENT).good()
     assert "RESTORED" in run("verify", "log").good().out
+
+
+def test_several_root_keys_say_it_through_a_ceremony_file(any_shop: Shop, tmp_path: Path):
+    for name in ("alice", "bob"):
+        run("root", "new-key", f"{name}.pem").good()
+    keys = ("--root", "alice.pem.pub", "--root", "bob.pem.pub")
+    run("root", "propose", "roots", *keys, "--threshold", 2, "--reason", "two persons").good()
+    old = next(Path(any_shop.keys).glob("root.*.pem"))
+    for key in (old, "alice.pem", "bob.pem"):
+        run("root", "sign", "proposal.ceremony", "--key", key, "--yes").good()
+    run("root", "submit", "proposal.ceremony").good()
+
+    put_back = _keep(any_shop, tmp_path / "old")
+    size = any_shop.size()
+    early = ("root", "propose", "restored", *REASON, "--out", "early.ceremony")
+    run(*early).refused(8, "no old copy")
+    run(*EVENT).good()
+    put_back()
+    run(*early).good()
+    run("admin", "restored", *REASON).refused(8, "2 root keys must sign", "root propose restored")
+    run("root", "sign", "early.ceremony", "--key", "alice.pem", "--yes").good()
+    run("root", "submit", "early.ceremony").refused(4, "2 root keys must sign and 1 did")
+    assert any_shop.size() == size
+    run("root", "sign", "early.ceremony", "--key", "bob.pem", "--yes").good()
+    done = run("root", "submit", "early.ceremony", "-o", "json").good()
+    assert done.json["index"] == size
+    assert "both heads are kept" in done.err
+    assert run("root", "submit", "early.ceremony", "-o", "json").good().json["existing"] is True
+    run(*EVENT).good()
+    assert f"RESTORED to {size} entries" in run("verify", "log").good().out

@@ -125,8 +125,9 @@ WITHOUT_ACTOR: Final = frozenset({
     "completion", "config explain", "doctor", "export bundle", "export tiles", "export verifier", "hold list",
     "incident list", "init", "key attach", "key list", "key request", "log", "projection rebuild",
     "projection status", "proof consistency", "proof inclusion", "report generate", "report list",
-    "root new-key", "root propose checkpoint-key", "root propose event", "root propose request", "root propose roots",
-    "root public", "root show", "root sign", "root submit", "show", "state", "subject list",
+    "root new-key", "root propose checkpoint-key", "root propose event", "root propose request",
+    "root propose restored", "root propose roots", "root public", "root show", "root sign", "root submit", "show",
+    "state", "subject list",
     "subject rotate", "timeline", "verify backup", "verify bundle", "verify checkpoint", "verify event", "verify file",
     "verify evidence", "verify log", "witness add-log", "witness init", "witness serve", "witness show",
 })  # fmt: skip
