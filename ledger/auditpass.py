@@ -97,6 +97,7 @@ class Pass:
         self.voids: dict[int, Finding] = {}
         self.absent: dict[int, Row] = {}  # without content, of types that may be withheld; the end tells which were
         self.verdicts: dict[Sketch, str] = {}  # under the actors of the moment
+        self.ends: list[int] = []  # indexes from which rotated keys may not sign, the next one last
         self.authority = -1 if since is None else since.authority
         self._named: State | None = None  # the ledger's own, at a level that judges nothing
         self.whole = True  # no row is missing so far, so roots can be compared
@@ -161,7 +162,8 @@ class Pass:
             return Task(ledgerid, "hash", {})
         if self.level != "full":
             return Task(ledgerid, self.level, {})
-        return Task(ledgerid, self.level, *collect_authority(self.log, ledgerid, self.size))
+        keys, bounded, self.ends = collect_authority(self.log, ledgerid, self.size)
+        return Task(ledgerid, self.level, keys, bounded)
 
     def ledger(self) -> LedgerState | None:
         """The ledger's own state, None while there is no good entry 0."""
@@ -240,6 +242,9 @@ class Pass:
                 if self.authority != before:
                     kinds.clear()
                 continue
+            if self.ends and segment.start + place >= self.ends[-1]:
+                self._end_keys(segment.start + place)
+                kinds.clear()
             kind = kinds.get(code)
             if kind is None:
                 kind = kinds[code] = self._judge_sketch(segment.sketches[code], segment, place)
@@ -247,6 +252,12 @@ class Pass:
                 self.report.opaque.append(segment.start + place)
             elif kind == "void":
                 self._check_content(self._again(segment, place))
+
+    def _end_keys(self, index: int) -> None:
+        """Forget verdicts that rest on keys which may not sign this entry any more: nothing else tells of their end."""
+        while self.ends and self.ends[-1] <= index:
+            self.ends.pop()
+        self.verdicts.clear()
 
     def _judge_sketch(self, sketch: Sketch, segment: Segment, place: int) -> str:
         kind = self.verdicts.get(sketch)

@@ -66,9 +66,16 @@ def _check_withheld(done: Pass) -> None:
     if state is not None and done.level == "full":
         done.report.unfinished = [
             (index, item.record)
-            for index, item in sorted(state.withheld.items())
-            if index >= done.after and index not in done.absent
+            for (index, _), item in sorted(state.withheld.items(), key=lambda pair: pair[0])
+            if index >= done.after and index not in done.absent and _names_truly(done, state, index, item.record)
         ]
+
+
+def _names_truly(done: Pass, state: LedgerState, index: int, record: int) -> bool:
+    """Whether a record names an entry that may be withheld, with its own stream; another one allows nothing."""
+    rows = done.log.rows(index, 1)
+    found = withheld_by(state, rows[0].entry) if rows and rows[0].entry.index == index else None
+    return found is not None and found.record == record
 
 
 def _missing(done: Pass) -> Iterator[tuple[str, str, int]]:

@@ -15,7 +15,9 @@ from typing import Any
 from ledger.application import Ledger, Receipt
 from ledger.crashpoints import crashpoint
 from ledger.datakeys import DataKeys
-from ledger.domain.erasure import covering_hold
+from ledger.domain.erasure import covering_hold, withheld_by
+from ledger.domain.states import Erasure, LedgerState
+from ledger.entry import Entry
 from ledger.errors import InputError, PolicyError
 from ledger.events import Erasable, known_event_type
 from ledger.events.subjects import MAX_ERASED
@@ -39,12 +41,14 @@ class Plan:
         data_keys: data keys here that no record names yet.
         entries: entries affected by what no record names yet, as `SubjectErased.entries` takes them.
         recorded: leaf indexes of earlier records about the subject.
+        begun: streams in which sealed fields still open by keys that those records name.
     """
 
     subject: str
     data_keys: list[str] = field(default_factory=list)
     entries: list[dict[str, Any]] = field(default_factory=list)
     recorded: list[int] = field(default_factory=list)
+    begun: set[str] = field(default_factory=set)
 
     @property
     def is_new(self) -> bool:
@@ -131,10 +135,14 @@ def plan_erasure(ledger: Ledger, keys: DataKeys, subject: str, chosen: Collectio
         raise InputError(f"there is no entry {beyond[0]}", hint=f"The log has {size} entries: muniment log")
     state = ledger.ledger_state()
     plan = Plan(subject, recorded=[record.index for record in state.erasures if record.subject == subject])
-    plan.data_keys = [key for key in keys.of_subject(subject) if key not in state.erased_keys]
+    here = keys.of_subject(subject)
+    plan.data_keys = [key for key in here if key not in state.erased_keys]
+    begun = [key for key in here if key in state.erased_keys]
     for row in _rows(ledger, size):
+        if begun and _affected(row, subject, begun, ()) == "fields":
+            plan.begun.add(row.entry.stream)
         scope = _affected(row, subject, plan.data_keys, chosen)
-        if scope is not None and row.entry.index not in state.withheld:
+        if scope is not None and (row.entry.index, row.entry.stream) not in state.withheld:
             plan.entries.append(
                 {
                     "index": row.entry.index,
@@ -158,13 +166,33 @@ def _bodies(plan: Plan, basis: str, reason: str) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def _there(ledger: Ledger, records: Collection[Erasure]) -> Iterator[Entry]:
+    """Entries that records name as withheld, and whose content is still there."""
+    for index in sorted({index for record in records for index in record.withheld}):
+        rows = ledger.recorder.rows(index, 1)
+        if rows and rows[0].entry.index == index and rows[0].payload is not None:
+            yield rows[0].entry
+
+
+def _allowed(ledger: Ledger, records: Collection[Erasure]) -> list[int]:
+    """Contents that may go: a record signed with a stolen key may name what is never withheld, or a false stream."""
+    state = ledger.ledger_state()
+    return [entry.index for entry in _there(ledger, records) if withheld_by(state, entry) is not None]
+
+
 def _check_holds(ledger: Ledger, plan: Plan) -> None:
     """What a hold covers is not touched, also when an earlier record allows it and was not carried out."""
     state = ledger.ledger_state()
-    hold = covering_hold(state, stream_of(plan.subject))
+    mine = [record for record in state.erasures if record.subject == plan.subject]
+    for stream in (stream_of(plan.subject), *sorted(plan.begun), *(entry.stream for entry in _there(ledger, mine))):
+        _check_hold(state, stream)
+
+
+def _check_hold(state: LedgerState, stream: str) -> None:
+    hold = covering_hold(state, stream)
     if hold is not None:
         raise PolicyError(
-            f"{plan.subject} is under the legal hold {hold.id} of the matter {hold.matter}: nothing about it is erased",
+            f"{stream} is under the legal hold {hold.id} of the matter {hold.matter}: nothing about it is erased",
             hint=f"When the matter has ended: muniment hold release {hold.id} --reason …",
         )
 
@@ -204,7 +232,7 @@ def erase_subject(
     mine = [record for record in ledger.ledger_state().erasures if record.subject == plan.subject]
     destroyed = keys.destroy(key for record in mine for key in record.data_keys)
     crashpoint("erase.keys_deleted")
-    withheld = ledger.recorder.withhold([index for record in mine for index in record.withheld])
+    withheld = ledger.recorder.withhold(_allowed(ledger, mine))
     crashpoint("erase.withheld")
     horizons = [words for step in purge if (words := step())]
     crashpoint("erase.purged")

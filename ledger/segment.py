@@ -19,7 +19,7 @@ from ledger.entry import format_columns
 from ledger.envelope import Envelope, join_envelope, verify_parsed
 from ledger.errors import InputError, LedgerError
 from ledger.events import known_event_type
-from ledger.events.keyring import RoleGranted
+from ledger.events.keyring import KeyRotated, RoleGranted
 from ledger.keys import PublicKey, parse_public_key
 from ledger.merkle import perfect_root
 from ledger.names import Name, format_name, stream_of
@@ -267,23 +267,29 @@ def _keys_in(data: Mapping[str, Any]) -> Iterator[str]:
             yield value
 
 
-def collect_authority(log: AuditReader, ledgerid: str, size: int) -> tuple[dict[str, PublicKey], frozenset[str]]:
-    """Every key that an event of the ledger or of an actor names, and every actor it grants a role; believed or not.
+def collect_authority(
+    log: AuditReader, ledgerid: str, size: int
+) -> tuple[dict[str, PublicKey], frozenset[str], list[int]]:
+    """What the events of the ledger and of actors say, believed or not, that a whole verification must know.
 
+    Every key they name, every actor they grant a role, and every index at which a rotated key ends, the last one first.
     A keyid is the hash of its key, so this list needs no trust: a false one only holds keys that nothing was signed
     with, and a signature under a key it lacks is checked by the process that judges.
     """
     keys: dict[str, PublicKey] = {}
-    bounded: set[str] = set()
+    bounded, ends = set[str](), set[int]()
     for stream in (f"ledger:{ledgerid}", *log.authority_streams()):
         for row in log.stream_rows(stream, 0, size):
             if row.entry.type == RoleGranted.TOPIC:
                 bounded.add(stream.removeprefix("actor:"))
             try:
                 data = parse_payload(row.payload or b"").data
+                until = data.get("until")
+                if row.entry.type == KeyRotated.TOPIC and isinstance(until, int):
+                    ends.add(until)
                 for text in _keys_in(data):
                     key = parse_public_key(text)
                     keys[key.keyid] = key
             except (InputError, TypeError):  # it is void, and said to be where it stands
                 continue
-    return keys, frozenset(bounded)
+    return keys, frozenset(bounded), sorted(ends, reverse=True)

@@ -14,8 +14,8 @@ Checked: every entry up to the signed head recomputes the chain and the root; th
 by the key the log itself names for its size; each content has the digests its entry commits to and says what its header
 says; each signature; that each key might sign at that index, in a role that covers it. All entries that change keys and
 roles must be there with their content, so nothing about keys is taken on anybody's word. NOT checked: the rules of
-decisions (evidence, four eyes, last admin), what a restore says, schemas, cosignatures and timestamps, and contents
-that are not there.
+decisions (evidence, four eyes, last admin), what a restore says, legal holds, schemas, cosignatures and timestamps,
+and contents that are not there.
 """
 
 import argparse
@@ -52,6 +52,9 @@ ROLES = {
     "run.started.v1": ("emitter",),
     "version.registered.v1": ("emitter", "owner"),
     "ledger.entry_acknowledged.v1": ("admin",),
+    "subject.erased.v1": ("eraser",),
+    "hold.placed.v1": ("auditor", "admin"),
+    "hold.released.v1": ("auditor", "admin"),
 }
 DECISIONS = {"approval.granted.v1", "approval.rejected.v1", "approval.requested.v1", "deployment.authorised.v1",
              "deployment.requested.v1"}  # fmt: skip
@@ -59,7 +62,8 @@ AUTHORITY = {"ledger.created.v1", "ledger.entry_acknowledged.v1", "ledger.roots_
              "ledger.checkpoint_key_changed.v1", "ledger.restored.v1",
              "actor.enrolled.v1", "actor.revoked.v1", "actor.offboarded.v1",
              "actor.responsible_changed.v1", "key.enrolled.v1", "key.rotated.v1", "key.revoked.v1",
-             "key.compromised.v1", "role.granted.v1", "role.revoked.v1", "entry.reaffirmed.v1"}  # fmt: skip
+             "key.compromised.v1", "role.granted.v1", "role.revoked.v1", "entry.reaffirmed.v1",
+             "subject.erased.v1", "hold.placed.v1", "hold.released.v1"}  # fmt: skip
 # Types in the streams of actors and of the ledger that change neither keys nor roles.
 HARMLESS = frozenset[str]()
 
@@ -250,25 +254,62 @@ class Keyring:
         self.roots, self.threshold, self.former_roots = {}, 0, set()
         self.actors, self.used = {}, {}
         self.vkeys, self.origin = [], ""  # (smallest size, vkey)
-        self.acknowledged, self.records = set(), {}
+        self.acknowledged, self.records, self.leaves = set(), {}, {}
 
     def doubted(self, record):
-        """Whether an entry is suspect, as of now: nobody in good standing signed it."""
-        actor = self.actors.get(record["actor"])
-        if record["actor"] == "root" or actor is None or record["index"] in actor["reaffirmed"]:
+        """Whether an entry is suspect, as of now: nobody in good standing signed it.
+
+        All entries that bear on it are taken to be so until something shows that one is not; what rests on that one is
+        then looked at again. So entries that speak for each other in a circle stay suspect, and no maze of them takes
+        long.
+        """
+        suspect, resting, due = {}, {}, []
+
+        def ask(by, asking=None):
+            if by["actor"] == "root" or by["actor"] not in self.actors:
+                return False
+            index = by["index"]
+            if index not in suspect:
+                suspect[index], resting[index] = True, {}
+                due.append(by)
+            if asking:
+                resting[index][asking["index"]] = asking
+            return suspect[index]
+
+        ask(record)
+        while due:
+            one = due.pop()
+            if suspect[one["index"]] and not self.looks_bad(one, lambda by, one=one: ask(by, one)):
+                suspect[one["index"]] = False
+                due += resting[one["index"]].values()
+        return suspect.get(record["index"], False)
+
+    def looks_bad(self, record, ask):
+        """Whether an entry is suspect, when ``ask`` tells this of the entries it rests on."""
+        actor = self.actors[record["actor"]]
+        said = actor["reaffirmed"].get(record["index"])
+        if said and not ask(said):
             return False
         own = [actor["keys"][k] for k in record["keys"] if k in actor["keys"]]
         own = [key for key in own if key["by"]["index"] < record["index"]]
-        if self.doubted(actor["by"]) or (own and not any(self.key_stands(actor, key, record["index"]) for key in own)):
+        if ask(actor["by"]) or (own and not any(self.key_stands(actor, key, record["index"], ask) for key in own)):
             return True
         roles = ROLES.get(record["type"])
         grants = [g for g in actor["grants"] if roles and g["role"] in roles and covers(g, record)]
-        return bool(grants) and all(self.doubted(grant["by"]) for grant in grants)
+        return bool(grants) and all(g["by"] is not actor["by"] and ask(g["by"]) for g in grants)
 
-    def key_stands(self, actor, key, index):
+    def key_stands(self, actor, key, index, ask=None):
         """Whether a key was in its owner's hands at an index, and brought in by an entry that counts."""
         stolen = key["compromised"] is not None and key["compromised"] <= index
-        return not stolen and (key["by"] is actor["by"] or not self.doubted(key["by"]))
+        return not stolen and (key["by"] is actor["by"] or not (ask or self.doubted)(key["by"]))
+
+    def first_doubt(self, actor):
+        """First index at which an entry of an actor may be suspect; beyond every index when none is."""
+        keys, enrolled = actor["keys"].values(), actor["by"]
+        doubts = [key["compromised"] for key in keys if key["compromised"] is not None]
+        doubts += [enrolled["index"] + 1] if self.doubted(enrolled) else []
+        brought = [one["by"] for one in (*keys, *actor["grants"]) if one["by"] is not enrolled]
+        return min(doubts + [by["index"] for by in brought if self.doubted(by)], default=2**63)
 
     def present(self, name):
         """An actor who is enrolled, has not left and counts."""
@@ -320,7 +361,7 @@ class Keyring:
             raise Bad("legality", f"{kind} may not be about {stream}, or is newer than this program")
         if kind in AUTHORITY:
             need(
-                stream.startswith("ledger:" if family == "ledger" else "actor:"),
+                stream.startswith("ledger:" if family in ("ledger", "subject", "hold") else "actor:"),
                 "legality",
                 "it is about another thing",
             )
@@ -331,7 +372,7 @@ class Keyring:
         giving_up = own and kind in ("key.revoked.v1", "key.compromised.v1", "actor.revoked.v1")
         if kind in DECISIONS | AUTHORITY:
             need(giving_up or self.answered(actor), "legality", f"nobody answers for {author!r}")
-        if kind not in AUTHORITY:
+        if kind not in AUTHORITY or family in ("subject", "hold"):
             need(
                 kind not in ROLES or self.has_role(record, ROLES[kind]),
                 "legality",
@@ -383,10 +424,13 @@ class Keyring:
         kind, name = record["type"], record["stream"][6:]
         if "key" in body and kind != "ledger.created.v1":
             keyid = sha256(public_key(body["key"])).hex()
-            need(keyid not in self.used and keyid not in self.roots, "legality", "the key is, or was, in use")
+            heads = {sha256(b64(vkey.split("+", 2)[-1], "schema", 33)[1:]).hex() for _, vkey in self.vkeys}
+            used = set(self.used) | set(self.roots) | self.former_roots | heads
+            need(keyid not in used, "legality", "the key is, or was, in use")
         if not record["stream"].startswith("actor:"):
             return
         if kind == "actor.enrolled.v1":
+            need(re.fullmatch("[a-z0-9][a-z0-9._-]{0,63}", name), "schema", f"{name!r} is no actor id")
             need(
                 name not in self.actors and name not in ("root", "checkpoint"),
                 "legality",
@@ -408,10 +452,10 @@ class Keyring:
         if "keyid" in body:
             need(body["keyid"] in actor["keys"], "legality", f"{name!r} has no such key")
         if kind == "entry.reaffirmed.v1":
-            about = self.records.get(body["index"], {})
-            need(
-                about.get("leaf") == body["leaf_hash"] and self.doubted(about), "legality", "that entry is not suspect"
-            )
+            about, said = self.leaves.get(body["index"]), actor["reaffirmed"].get(body["index"])
+            need(about == body["leaf_hash"], "legality", "that entry is not the one its author saw")
+            need(body["index"] >= self.first_doubt(actor), "legality", "that entry is not suspect")
+            need(said is None or self.doubted(said), "legality", "that entry is reaffirmed already")
 
     def is_person(self, name):
         """Whether a name is that of a person of its own who is here."""
@@ -441,7 +485,7 @@ class Keyring:
             person = body.get("person") or name if body["kind"] == "person" else body.get("responsible")
             grants = [new_grant(record, role) for role in dict.fromkeys(body["roles"])]
             self.actors[name] = {"kind": body["kind"], "person": person, "keys": {}, "grants": grants, "by": record,
-                                 "left": None, "reaffirmed": set()}  # fmt: skip
+                                 "left": None, "reaffirmed": {}}  # fmt: skip
             self.add_key(self.actors[name], body["key"], record)
         elif kind == "key.enrolled.v1":
             self.add_key(actor, body["key"], record)
@@ -462,7 +506,7 @@ class Keyring:
         elif kind == "actor.responsible_changed.v1":
             actor["person"] = body["responsible"]
         elif kind == "entry.reaffirmed.v1":
-            actor["reaffirmed"].add(body["index"])
+            actor["reaffirmed"][body["index"]] = record
         elif kind in ("actor.revoked.v1", "actor.offboarded.v1"):
             actor["left"] = index
             if kind == "actor.offboarded.v1":
@@ -609,6 +653,7 @@ class Check:
             if entry["revision"] != self.revisions.get(stream, 0) + 1:
                 self.findings.append((index, "header", "its revision does not follow the one before"))
             self.revisions[stream] = entry["revision"]
+            self.keyring.leaves[index - 1] = self.records[index - 1][0]["leaf"] if index else ""
             if envelope is None:
                 self.absent(entry, withheld=withheld)
                 continue

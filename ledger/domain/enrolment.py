@@ -13,6 +13,7 @@ from ledger.errors import ConflictError, InputError, NotAllowedError
 from ledger.events.actors import ActorEnrolled
 from ledger.events.keyring import ActorOffboarded, ActorResponsibleChanged
 from ledger.keys import parse_public_key
+from ledger.names import parse_actor
 
 __all__ = [
     "check_enrolment",
@@ -28,15 +29,19 @@ def check_new_key(world: World, text: str) -> None:
     """Refuse a key that is or ever was in use.
 
     Raises:
-        ConflictError: it is somebody's.
+        ConflictError: it is somebody's, a root key or one that signs checkpoints.
     """
     key = parse_public_key(text)
     holder = world.key_holder(key.keyid)
     ledger = ledger_of(world)
     if holder is not None:
         raise ConflictError(f"the key {key.keyid[:16]}… was already enrolled for {holder!r}")
-    if ledger is not None and key.keyid in {root.keyid for root in ledger.roots}:
+    if ledger is None:
+        return
+    if key.keyid in {root.keyid for root in ledger.roots} | ledger.former_roots:
         raise ConflictError("a root key cannot be an actor's key too")
+    if key.raw in {one.vkey.public for one in ledger.log_keys.keys}:
+        raise ConflictError("a key that signs checkpoints cannot be an actor's key too")
 
 
 def check_enrolment(world: World, event: RecordedEvent, body: ActorEnrolled) -> int:
@@ -48,6 +53,7 @@ def check_enrolment(world: World, event: RecordedEvent, body: ActorEnrolled) -> 
         raise InputError("'checkpoint' names the key that signs heads and cannot be an actor")
     if event.subject.namespace is not None:
         raise InputError("an actor's subject is actor:<id> with no namespace")
+    parse_actor(name)  # a name may be spelt in more ways than the id that events are signed under
     if actor_of(world, name) is not None:
         raise ConflictError(f"the actor {name!r} is already enrolled")
     if body.kind == "service" and body.responsible is None:

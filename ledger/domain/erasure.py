@@ -91,7 +91,7 @@ def withheld_by(state: LedgerState | None, entry: Entry) -> Withheld | None:
         The first record that names the entry as withheld, in its own stream, when its type may be withheld at all.
     """
     kind = known_event_type(entry.type)
-    found = None if state is None else state.withheld.get(entry.index)
-    if found is None or kind is None or kind.erasable is not Erasable.WHOLE or found.stream != entry.stream:
+    found = None if state is None else state.withheld.get((entry.index, entry.stream))
+    if found is None or kind is None or kind.erasable is not Erasable.WHOLE:
         return None
     return Withheld(found.record, found.actor, found.basis)

@@ -84,13 +84,13 @@ def _evolve_subjects(state: LedgerState, event: RecordedEvent) -> LedgerState:
             return replace(state, holds=tuple(hold for hold in state.holds if hold.id != released))
         case SubjectErased() as body:
             whole = {
-                item.index: ErasedWhole(item.stream, event.index, event.actor, body.basis)
+                (item.index, item.stream): ErasedWhole(event.index, event.actor, body.basis)
                 for item in body.entries
                 if item.scope == "whole"
             }
             erasure = Erasure(
                 event.index, event.actor, body.subject, body.basis, body.reason, event.recorded_at, body.data_keys,
-                tuple(whole),
+                tuple(dict.fromkeys(index for index, _ in whole)),
             )  # fmt: skip
             return replace(
                 state,

@@ -95,15 +95,14 @@ class Erasure:
 
 @dataclass(frozen=True, slots=True)
 class ErasedWhole:
-    """An entry whose content may be missing: its stream, and the record that says so."""
+    """What a record says of an entry whose content may be missing."""
 
-    stream: str
     record: int
     actor: str
     basis: str
 
 
-def _none_withheld() -> MappingProxyType[int, ErasedWhole]:
+def _none_withheld() -> MappingProxyType[tuple[int, str], ErasedWhole]:
     return MappingProxyType({})
 
 
@@ -124,7 +123,8 @@ class LedgerState:
         restores: when the ledger went on from an old copy, in order.
         holds: legal holds that stand.
         erasures: records of erasures, in log order.
-        withheld: entries whose content may be missing, by leaf index.
+        withheld: entries whose content may be missing, by leaf index and the stream that the record gives; a false one
+            excuses nothing.
         erased_keys: data keys that were to be destroyed, with the first record that says so.
     """
 
@@ -140,7 +140,7 @@ class LedgerState:
     restores: tuple[Restore, ...] = ()
     holds: tuple[Hold, ...] = ()
     erasures: tuple[Erasure, ...] = ()
-    withheld: MappingProxyType[int, ErasedWhole] = field(default_factory=_none_withheld)
+    withheld: MappingProxyType[tuple[int, str], ErasedWhole] = field(default_factory=_none_withheld)
     erased_keys: MappingProxyType[str, Erasure] = field(default_factory=_no_keys)
 
     @property

@@ -8,10 +8,9 @@ asks: so earlier answers stay as they were, and nothing has to be undone in any 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ledger.domain.actors import ActorState, KeyState
+from ledger.domain.actors import ActorState
 from ledger.domain.signed import ROOT_ACTOR, Signed
 from ledger.domain.world import World, actor_of
 from ledger.events import known_event_type
@@ -52,68 +51,98 @@ def suspicion(world: World, signed: Signed) -> Suspicion | None:
 
 
 def key_suspicion(world: World, state: ActorState, keyid: str) -> Suspicion | None:
-    """Why a key was not enrolled in good standing, None when it was."""
-    if state.keys[keyid].signed.index == state.signed.index:
-        return None
-    return _Inquiry(world).faults(state, [keyid])[keyid]
+    """Why the entry that brought a key in is suspect, None when it is not or is the actor's enrolment."""
+    by = state.keys[keyid].signed
+    return None if by.index == state.signed.index else suspicion(world, by)
 
 
 class _Inquiry:
-    """One question, and the entries on the way to its answer.
+    """One question, and the entries that bear on its answer.
 
-    An entry that is reaffirmed rests on a later one. The later one was recorded while the first was suspect, so it does
-    not rest on it; but looking at all that may speak for an entry can lead in a circle. What speaks for an entry only
-    if that entry is in order does not speak for it.
+    An entry that is reaffirmed rests on a later one, so looking at all that may speak for an entry can lead in circles.
+    What speaks for an entry only if that entry is in order does not speak for it: all are taken to be suspect until
+    something shows that one is not, and whatever rests on that one is looked at again. Good standing only spreads, so
+    each entry is looked at at most as often as it rests on others, however they are woven together.
     """
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._asked: list[int] = []
+        self._states: dict[str, ActorState | None] = {}
+        self._entries: dict[int, Signed] = {}
+        self._found: dict[int, Suspicion | None] = {}
+        self._resting: dict[int, set[int]] = {}  # entry: those that were looked at and rest on it
+        self._due: list[int] = []
+        self._asking: int | None = None
 
     def of(self, signed: Signed) -> Suspicion | None:
         """See `suspicion`."""
-        state = None if signed.actor == ROOT_ACTOR else actor_of(self._world, signed.actor)
+        self._asking = None
+        if self._ask(signed) is None:
+            return None
+        if self._due:
+            self._settle()
+        return self._found[signed.index]
+
+    def _settle(self) -> None:
+        while self._due:
+            index = self._asking = self._due.pop()
+            if self._found[index] is not None and self._look(self._entries[index]) is None:
+                self._found[index] = None
+                self._due.extend(self._resting[index])
+        # Which key is to blame is known from the first entry on: but for reaffirmations, entries rest on earlier ones.
+        for index in sorted(index for index, fault in self._found.items() if fault is not None):
+            self._asking, fault = index, self._fault(self._entries[index])
+            if fault is not None:
+                self._found[index] = Suspicion(index, fault.cause, fault.keyid, fault.owner)
+
+    def _ask(self, signed: Signed) -> Suspicion | None:
+        """What is known of an entry so far; noted as something the one that is looked at rests on."""
+        state = self._state(signed)
         if state is None or state.rooted:
             return None
-        if signed.index in self._asked:
-            return Suspicion(signed.index, signed.index, "", signed.actor)
-        self._asked.append(signed.index)
-        try:
-            found = self.of(state.signed) or self._by_keys(state, signed) or self._by_roles(state, signed)
-            if found is not None and self._reaffirmed(state, signed.index):
-                return None
-        finally:
-            self._asked.pop()
-        return found and Suspicion(signed.index, found.cause, found.keyid, found.owner)
+        if signed.index not in self._found:
+            self._entries[signed.index] = signed
+            self._found[signed.index] = Suspicion(signed.index, signed.index, "", signed.actor)
+            self._resting[signed.index] = set()
+            self._due.append(signed.index)
+        if self._asking is not None:
+            self._resting[signed.index].add(self._asking)
+        return self._found[signed.index]
 
-    def _reaffirmed(self, state: ActorState, index: int) -> bool:
-        return index in state.reaffirmed and self.of(state.reaffirmed[index]) is None
+    def _state(self, signed: Signed) -> ActorState | None:
+        if signed.actor == ROOT_ACTOR:
+            return None
+        if signed.actor not in self._states:
+            self._states[signed.actor] = actor_of(self._world, signed.actor)
+        return self._states[signed.actor]
+
+    def _look(self, signed: Signed) -> Suspicion | None:
+        fault, state = self._fault(signed), self._state(signed)
+        said = None if state is None else state.reaffirmed.get(signed.index)
+        return fault if fault is None or said is None else self._ask(said)
+
+    def _fault(self, signed: Signed) -> Suspicion | None:
+        """Why an entry is suspect unless it was reaffirmed."""
+        state = self._state(signed)
+        if state is None:
+            return None
+        return self._ask(state.signed) or self._by_keys(state, signed) or self._by_roles(state, signed)
 
     def _by_keys(self, state: ActorState, signed: Signed) -> Suspicion | None:
-        return _weigh(state, self.faults(state, signed.keys), signed)
-
-    def faults(self, state: ActorState, wanted: Iterable[str]) -> dict[str, Suspicion | None]:
-        """Why keys were not enrolled in good standing, and those with which an actor brought them in itself."""
-        needed: dict[str, KeyState] = {}
-        todo = list(wanted)
-        while todo:
-            keyid = todo.pop()
-            if keyid in state.keys and keyid not in needed:
-                held = needed[keyid] = state.keys[keyid]
-                if held.signed.actor == state.actor:
-                    todo.extend(held.signed.keys)
-        faults: dict[str, Suspicion | None] = {}
-        # In the order they came: a key brings in only later ones. There may be hundreds of them, so no recursion.
-        for keyid, held in sorted(needed.items(), key=lambda item: item[1].enrolled):
-            by = held.signed
-            if by.index == state.signed.index:
-                faults[keyid] = None  # its enrolment is asked about by itself
-            elif by.actor == state.actor:
-                fault = _weigh(state, faults, by)
-                faults[keyid] = None if fault is None or self._reaffirmed(state, by.index) else fault
-            else:
-                faults[keyid] = self.of(by)
-        return faults
+        """Why none of the author's own signatures of an entry is in good standing."""
+        found: Suspicion | None = None
+        for keyid in signed.keys:
+            held = state.keys.get(keyid)
+            if held is None or held.enrolled >= signed.index:
+                continue  # it signed to show possession
+            if held.compromised is not None and held.compromised[0] <= signed.index:
+                fault: Suspicion | None = Suspicion(signed.index, held.compromised[1], keyid, state.actor)
+            else:  # the enrolment was asked about by itself
+                fault = None if held.signed.index == state.signed.index else self._ask(held.signed)
+            if fault is None:
+                return None
+            found = found or fault
+        return found
 
     def _by_roles(self, state: ActorState, signed: Signed) -> Suspicion | None:
         kind = known_event_type(signed.type)
@@ -124,34 +153,19 @@ class _Inquiry:
             if grant.role in kind.roles and signed.recorded_at < grant.until and grant.covers(signed):
                 if grant.signed.index == state.signed.index:
                     return None
-                fault = self.of(grant.signed)
+                fault = self._ask(grant.signed)
                 if fault is None:
                     return None
                 found = found or fault
         return found
 
 
-def _weigh(state: ActorState, faults: dict[str, Suspicion | None], signed: Signed) -> Suspicion | None:
-    """Why none of the author's own signatures of an entry is in good standing."""
-    found: Suspicion | None = None
-    for keyid in signed.keys:
-        held = state.keys.get(keyid)
-        if held is None or held.enrolled >= signed.index:
-            continue  # it signed to show possession
-        fault = faults.get(keyid)
-        if held.compromised is not None and held.compromised[0] <= signed.index:
-            fault = Suspicion(signed.index, held.compromised[1], keyid, state.actor)
-        if fault is None:
-            return None
-        found = found or fault
-    return found
-
-
 def first_doubt(world: World, state: ActorState) -> int | None:
     """First index at which an entry of an actor may be suspect, None when none is."""
+    ask = _Inquiry(world).of
     doubts = [held.compromised[0] for held in state.keys.values() if held.compromised is not None]
-    if suspicion(world, state.signed) is not None:
+    if ask(state.signed) is not None:
         doubts.append(state.signed.index + 1)
-    doubts += [held.enrolled for keyid, held in state.keys.items() if key_suspicion(world, state, keyid) is not None]
-    doubts += [grant.signed.index for grant in state.grants if suspicion(world, grant.signed) is not None]
+    brought = [held.signed for held in state.keys.values() if held.signed.index != state.signed.index]
+    doubts += [by.index for by in (*brought, *(grant.signed for grant in state.grants)) if ask(by) is not None]
     return min(doubts) if doubts else None

@@ -346,6 +346,34 @@ def test_a_forged_record_excuses_nothing(told: Shop, forger: str) -> None:
     assert (found.code, [(f["fault"], f["index"]) for f in found.json["findings"]]) == (1, [("payload", 4)])
 
 
+@pytest.mark.parametrize("scope", ["stream", "type"])
+def test_a_thief_of_an_erasers_key_destroys_nothing_through_others(told: Shop, scope: str) -> None:
+    """A record that names another stream, or a type on which others rest: whoever erases later must not act on it."""
+    index = 5 if scope == "stream" else 6
+    with told.home.open("p-eraser") as opened:
+        row = opened.recorder.rows(index, 1)[0]
+        stream = "incident:other" if scope == "stream" else row.entry.stream
+        entry = {"index": index, "leaf_hash": row.leaf_hash.hex(), "stream": stream, "scope": "whole"}
+        body = {"subject": WHO, "basis": "b", "reason": "r", "entries": [entry]}
+        opened.emit("subject.erased", f"ledger:{opened.ledgerid}", body)
+    run(*ERASE).good()
+    all_good(told, 5)
+    with Ledger.open(told.url) as opened:
+        assert opened.recorder.rows(6, 1)[0].payload is not None
+
+
+@pytest.mark.parametrize("hold", ["incident:*", "deployment:prod/*", "person:*"])
+def test_a_record_kept_in_store_does_not_outlive_a_later_hold(told: Shop, hold: str) -> None:
+    """Recorded while nothing forbade it, to be carried out when a hold does."""
+    killed("erase.recorded", *ERASE)
+    run("hold", "place", hold, "--matter", "M-14", "--reason", "claim").good()
+    before = stored(told)
+    run(*ERASE).refused(1, "under the legal hold", "M-14")
+    assert stored(told) == before
+    assert run("show", 3, "-o", "json").good().json["event"]["data"]["title"] == SECRET
+    assert "content is missing" not in run("log").out
+
+
 def test_backups_and_copies_of_an_erased_ledger_are_good(told: Shop, tmp_path: Path) -> None:
     run(*ERASE).good()
     backup = tmp_path / "x.backup"

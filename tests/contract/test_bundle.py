@@ -6,13 +6,14 @@ import json
 import random
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import ledger.standalone
-from ledger.application import Ledger
+from ledger.application import Ledger, Receipt
 from ledger.bundle import Selection, rests_authority_on
 from ledger.bundling import export_bundle
 from ledger.checkpoint import Checkpoint, format_vkey, sign_checkpoint
@@ -23,11 +24,11 @@ from ledger.events import Category, all_event_types
 from ledger.handle import LogHandle
 from ledger.keys import Ed25519Signer, format_public_key
 from ledger.strictjson import format_json
-from ledger.verdicts import Verdict
+from ledger.verdicts import GapKind, Verdict
 from tests.contract.bundles import Forgery, bundle_of, entry_lines, lines_of, ours, theirs, vkey_of, written
 from tests.contract.histories import History
 from tests.contract.keyring_histories import KeyringHistory
-from tests.contract.support import MODEL, Cast, digest
+from tests.contract.support import MODEL, Cast, digest, make_cast
 from tests.contract.tampering import Forger, sixteen, victim
 from tests.contract.test_copy import copy_of
 from tests.unit.reference_merkle import mth
@@ -391,6 +392,37 @@ def test_whoever_has_the_store_and_the_checkpoint_key(attack: Any, quick_url: st
             assert mine.index == other["index"] == index, (mine, other)
             if ATTACKS[attack] is not None:
                 assert (str(mine.fault), other["fault"]) == (ATTACKS[attack], ATTACKS[attack]), (mine, other)
+
+
+# -- keys and reaffirmations woven into each other -------------------------------------------------
+
+
+def test_a_maze_of_keys_and_reaffirmations(memory_path: Path):
+    """Made with one key of an emitter: both see through it at once, and say the same of what a thief reaffirmed."""
+    cast = make_cast(f"sqlite:///{memory_path / 'ledger.db'}")
+    pair = Pair(memory_path / "b", vkey_of(cast))
+
+    def tell(kind: str, *signers: Ed25519Signer, **body: Any) -> Receipt:
+        return Ledger(cast.recorder, actor="trainer", signers=signers).emit(kind, "actor:trainer", **body)
+
+    def rotate(old: Ed25519Signer, new: Ed25519Signer, *more: Ed25519Signer) -> Receipt:
+        key = format_public_key(new.public)
+        return tell("key.rotated", old, new, *more, keyid=old.public.keyid, key=key, until=2**52)
+
+    first, keys = cast.keys["trainer"], [Ed25519Signer.generate() for _ in range(26)]
+    since = rotate(first, keys[0]).index + 1
+    receipts = [rotate(old, new, *([first] if old is keys[0] else [])) for old, new in pairwise(keys)]
+    tell("key.compromised", keys[-1], keyid=keys[0].public.keyid, since=since, reason="lost")
+    for receipt in receipts:
+        tell("entry.reaffirmed", keys[-1], index=receipt.index, leaf_hash=receipt.leaf_hash.hex(), reason="mine")
+    cast.admin.emit("key.compromised", "actor:trainer", keyid=first.public.keyid, since=since, reason="stolen")
+    cast.admin.checkpoint()
+    data = bundle_of(cast)
+    assert pair.verdict(data) == "verified"
+    suspect = [gap for gap in ours(data, pair.vkey).gaps if gap.kind is GapKind.SUSPECT]
+    notes = [note for note in theirs(pair.path, data, pair.vkey)["notes"] if note.startswith("suspect")]
+    assert suspect
+    assert len(notes) == 2 * len(receipts) + 1, "the thief's reaffirmations speak for nothing"
 
 
 # -- asking for what is not there ------------------------------------------------------------------

@@ -8,9 +8,14 @@ from pathlib import Path
 import pytest
 
 from ledger.application import Ledger
-from ledger.domain import MemoryWorld
+from ledger.domain import MemoryWorld, make_event
+from ledger.emission import build_payload
 from ledger.entry import format_time
-from ledger.errors import NotAllowedError, PolicyError
+from ledger.envelope import sign_payload
+from ledger.errors import AuthenticationError, NotAllowedError, PolicyError
+from ledger.keys import Ed25519Signer, format_public_key
+from ledger.mapper import EventMapper
+from ledger.payload import parse_payload
 from ledger.recorders import open_recorder
 from ledger.recorders.append import StaleReadError, Unit
 from ledger.recorders.postgres import PostgresRecorder
@@ -239,3 +244,35 @@ def forge(cast: Cast, actor: str, subject: str) -> int:
     (outcome,) = cast.recorder.append([Unit((EventMapper().to_signed(event, envelope),))])
     assert isinstance(outcome, list), outcome
     return size
+
+
+# -- the end of a rotated key ----------------------------------------------------------------------
+
+
+def test_a_rotated_key_ends_at_its_index_for_verification_too(quick_url: str):
+    """Nothing stands in the log where a rotated key ends, so verdicts on events like it must not be carried over."""
+    cast = make_cast(quick_url)
+    old, new = cast.keys["trainer"], Ed25519Signer.generate()
+    size = cast.recorder.head().size
+    Ledger(cast.recorder, actor="trainer", signers=[old, new]).emit(
+        "key.rotated", "actor:trainer", keyid=old.public.keyid, key=format_public_key(new.public), until=size + 3
+    )
+    thief = Ledger(cast.recorder, actor="trainer", signers=[old])
+    thief.emit("external.observed", "external:1", system="s")
+    cast.admin.checkpoint()
+    before = since(verify_log(cast.recorder, cast.new.trust))
+    thief.emit("external.observed", "external:2", system="s")
+    with pytest.raises(AuthenticationError, match="was rotated"):
+        thief.emit("external.observed", "external:3", system="s")
+    payload, _ = build_payload(
+        ledgerid=thief.ledgerid, actor="trainer", type="external.observed", subject="external:3", data={"system": "s"},
+        emitter="019b0000-0000-7000-8000-0000000000aa", sequence=1,
+    )  # fmt: skip
+    envelope = sign_payload(payload, [old])
+    event = make_event(size + 3, parse_payload(payload), (old.public.keyid,), 0)
+    cast.recorder.append([Unit((EventMapper().to_signed(event, envelope),))])  # past the rules, by SQL
+    assert cast.recorder.head().size == size + 4
+    cast.admin.checkpoint()
+    for earlier in (None, before):
+        found = verify_log(cast.recorder, cast.new.trust, since=earlier)
+        assert [(finding.fault, finding.index) for finding in found.findings] == [("key", size + 3)]

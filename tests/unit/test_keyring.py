@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from ledger.domain import ActorState, Verdict, judge, suspicion
+from ledger.checkpoint import TYPE_ED25519, VerifierKey, format_vkey
+from ledger.domain import ActorState, LedgerState, Verdict, judge, suspicion
 from ledger.domain.actors import FOREVER
 from ledger.domain.decisions import marks_of
 from ledger.domain.keyring import MAX_GRANTS
@@ -914,3 +915,74 @@ def test_who_answers_for_the_last_admin_cannot_go_either(ring: Ring):
 def test_root_is_never_suspect(ring: Ring):
     signed = Signed(0, NOW, ROOT_ACTOR, (), "muniment.ledger.created.v1", "ledger:x", None)
     assert suspicion(ring.world, signed) is None
+
+
+def test_a_maze_of_keys_and_reaffirmations_is_quickly_seen_through(ring: Ring):
+    """Whoever has one key of an emitter weaves keys and reaffirmations into each other, so that ways through them grow
+    faster than any power: the answer must not follow each way."""
+    until = 2**52
+    assert ring.rotate("p-author", "p-author", "spare", until).kind == "valid"
+    since, before = len(ring.view.leaves), "spare"
+    rotations: list[int] = []
+    for name in [f"maze-{number}" for number in range(20)]:
+        signers = {before, name, *(() if rotations else ("p-author",))}
+        assert ring.rotate("p-author", before, name, until, keys=[keyid(one) for one in signers]).kind == "valid"
+        rotations.append(len(ring.view.leaves) - 1)
+        before = name
+    body = {"keyid": keyid("spare"), "since": since, "reason": "lost"}
+    ring.tell("p-author", "key.compromised", "actor:p-author", body, keys=[keyid(before)])
+    for index in rotations:
+        assert ring.reaffirm("p-author", index, by="p-author", keys=[keyid(before)]).kind == "valid"
+    signed = signed_of(ring.tell("p-author", "external.observed", "external:x", {"system": "s"}, keys=[keyid(before)]))
+    assert suspicion(ring.world, signed) is None
+    cause = ring.compromise("p-author", since)
+    asked, state = 0, ring.world.state
+
+    def counted(stream: str) -> Any:
+        nonlocal asked
+        asked += 1
+        assert asked < 10_000, "it follows each way"
+        return state(stream)
+
+    ring.world.state = counted  # type: ignore[method-assign]
+    doubt = suspicion(ring.world, signed)
+    assert doubt is not None
+    assert (doubt.index, doubt.cause, doubt.owner) == (signed.index, cause, "p-author")
+
+
+def test_a_long_chain_of_reaffirmations_ends(ring: Ring):
+    """Longer than the interpreter's stack: each speaks for the one before, and only the last is in good standing."""
+    ring.new_key("p-author", "second")
+    length, key, other = 3_000, keyid("p-author"), keyid("second")
+    state = actor(ring, "p-author")
+    entries = {n: Signed(n, NOW, "p-author", (key,), "x", "x", None) for n in range(50, 50 + length)}
+    last = Signed(50 + length, NOW, "p-author", (other,), "x", "x", None)
+    said = {n: entries.get(n + 1, last) for n in entries}
+    stolen = replace(state.keys[key], compromised=(40, 60))
+    keys = MappingProxyType({**state.keys, key: stolen})
+    ring.world._states["actor:p-author"] = replace(state, keys=keys, reaffirmed=MappingProxyType(said))
+    assert suspicion(ring.world, entries[50]) is None
+    ring.world._states["actor:p-author"] = replace(
+        state, keys=keys, reaffirmed=MappingProxyType({n: said[n] for n in said if n < 49 + length})
+    )
+    assert suspicion(ring.world, entries[50]) is not None
+
+
+@pytest.mark.parametrize("name", ["Root", "a+b", "P-author", "x" * 65])
+def test_nobody_is_enrolled_under_a_name_that_is_no_actor_id(ring: Ring, name: str):
+    body = {"kind": "person", "roles": ["emitter"], "key": format_public_key(key_of("p-new").public)}
+    keys = sorted([keyid("p-admin"), keyid("p-new")])
+    refused(ring.judge("p-admin", "actor.enrolled", f"actor:{name}", body, keys=keys), InputError, "schema")
+
+
+def test_a_key_that_signs_heads_or_was_a_root_key_is_no_actors(ring: Ring):
+    """Each key has one use: what its holder signs for one could otherwise be asked of it for another."""
+    state = ring.world.state(f"ledger:{ring.world.ledgerid}")
+    assert isinstance(state, LedgerState)
+    former = replace(state, former_roots=frozenset({keyid("former")}))
+    heads = replace(state, vkey=format_vkey(VerifierKey(state.origin, TYPE_ED25519, key_of("heads").public.raw)))
+    for found, name in ((former, "former"), (heads, "heads")):
+        ring.world._states[f"ledger:{ring.world.ledgerid}"] = found
+        body = {"kind": "person", "roles": ["emitter"], "key": format_public_key(key_of(name).public)}
+        keys = sorted([keyid("p-admin"), keyid(name)])
+        refused(ring.judge("p-admin", "actor.enrolled", "actor:p-new", body, keys=keys), ConflictError, "legality")

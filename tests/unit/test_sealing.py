@@ -143,7 +143,7 @@ def test_a_record_excuses_only_the_entry_it_names() -> None:
         )  # fmt: skip
 
     class _State:
-        withheld = MappingProxyType({4: ErasedWhole("incident:1", 9, "p-eraser", "basis")})
+        withheld = MappingProxyType({(4, "incident:1"): ErasedWhole(9, "p-eraser", "basis")})
 
     state = cast("LedgerState", _State())
     good = withheld_by(state, entry(4, "muniment.incident.noted.v1", "incident:1"))
