@@ -9,6 +9,7 @@ import uuid
 import warnings
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -147,6 +148,33 @@ def test_erasing_destroys_keys_withholds_contents_and_leaves_every_proof_intact(
     run("projection", "rebuild").good()
     assert MAIL.encode() not in stored(told)
     assert files_with(told.folder, MAIL.encode(), SECRET.encode()) == []
+
+
+def test_lists_timelines_and_reports_say_what_is_sealed_erased_and_withheld(here: Shop) -> None:
+    def titles() -> set[str]:
+        shown = run("timeline", "incident:1", "-o", "json").good().json
+        opening = next(row["what"] for row in shown["rows"] if row["index"] == 3)
+        return {shown["title"], opening, run("incident", "list", "-o", "json").good().json["incidents"][0]["title"]}
+
+    def report(*options: str) -> dict[str, Any]:
+        return run("report", "generate", "control-assessment", "-o", "json", *options).good().json
+
+    assert titles() == {"sealed field: muniment show opens it where its keys are"}
+    assert "as labelled by the operator" not in str(report())
+    run(*ERASE, "--entry", 4).good()
+    assert titles() == {"sealed field: erased by p-eraser under GDPR Art. 17 (entry 7)"}
+    words = "header as labelled by the operator; erased by p-eraser under GDPR Art. 17 (entry 7)"
+    shown = run("timeline", "incident:1", "-o", "json").good().json
+    assert {row["index"]: row["what"] for row in shown["rows"]}[4] == words
+    assert words in run("timeline", "incident:1").good().out
+    found = report()
+    assert {item["population"]["definition"].rpartition("; ")[2] for item in found["findings"]} == {
+        "complete as labelled by the operator"
+    }
+    assert f"Entry 5 (external.observed): {words}." in found["limits"]
+    assert "populations are complete as labelled by the operator: the contents of 2 of 8" in str(found["limits"])
+    assert "complete as labelled by the operator" in run("report", "generate", "control-assessment").good().out
+    assert "as labelled by the operator" not in str(report("--known-at", "3"))
 
 
 def test_what_is_said_after_an_erasure_is_sealed_by_another_key(told: Shop) -> None:
