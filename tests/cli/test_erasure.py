@@ -385,7 +385,7 @@ def test_a_thief_of_an_erasers_key_destroys_nothing_through_others(told: Shop, s
         body = {"subject": WHO, "basis": "b", "reason": "r", "entries": [entry]}
         opened.emit("subject.erased", f"ledger:{opened.ledgerid}", body)
     run(*ERASE).good()
-    all_good(told, 5)
+    all_good(5)
     with Ledger.open(told.url) as opened:
         assert opened.recorder.rows(6, 1)[0].payload is not None
 
