@@ -91,6 +91,7 @@ class _Judged:
     marks: tuple[str, ...]
     keys: Mapping[str, PublicKey]
     until: int  # it must be recorded before
+    stop: int | None  # its index must be smaller
 
 
 @dataclass(slots=True)
@@ -251,7 +252,11 @@ class Appender:
         reads = {stream: revision for item in fresh if item.decided for stream, revision in item.reads.items()}
         until = min(item.until for item in fresh)
         stored = tuple([item.stored for item in fresh])
-        return Unit(stored, {**reads, **job.expect}, authority, None if until == FOREVER else until)
+        # Their indexes follow each other, so each bound is one of the last of them.
+        stops = [item.stop + len(fresh) - place for place, item in enumerate(fresh, 1) if item.stop is not None]
+        return Unit(
+            stored, {**reads, **job.expect}, authority, None if until == FOREVER else until, min(stops, default=None)
+        )  # fmt: skip
 
     def _follow(self, job: _Job, places: Sequence[StoredAt]) -> None:
         events = [item.event for item in job.items if isinstance(item, _Judged)]
@@ -341,7 +346,7 @@ class Appender:
         assert event.kind is not None  # noqa: S101 - unknown types were refused before
         decided = event.kind.category is Category.DECISION or event.kind.name in _IDENTITY_TYPES
         stored = self._mapper.to_signed(event, one.envelope)
-        return _Judged(event, stored, at.reads, decided, marks, verdict.keys, verdict.until)
+        return _Judged(event, stored, at.reads, decided, marks, verdict.keys, verdict.until, verdict.stop)
 
     def _verify(self, signed: Sequence[SignedEvent], items: Sequence[_Judged | Receipt]) -> None:
         """Verify the signatures of all events that are new, on all cores when there are many."""

@@ -322,7 +322,8 @@ def _body_lines(event: RecordedEvent, roots: Sequence[PublicKey]) -> Iterator[st
         yield f"  refs: {format_json(event.payload.data['refs']).decode()}"
     reason = event.payload.data.get("reason")
     if isinstance(reason, str):
-        yield f"  reason: {reason}"
+        # On one line, or it could show lines of its own: another key, another code.
+        yield f"  reason: {' / '.join(reason.splitlines())}"
 
 
 def describe(ceremony: Ceremony) -> list[str]:

@@ -11,7 +11,7 @@ from ledger.domain.authority import check_authority_event
 from ledger.domain.decisions import check_decision, check_evidence, check_identity
 from ledger.domain.recorded import RecordedEvent
 from ledger.domain.roles import check_answered, check_roles
-from ledger.domain.signing import signing_keys
+from ledger.domain.signing import keys_end, signing_keys
 from ledger.domain.world import World, actor_of
 from ledger.errors import AuthenticationError, InputError, LedgerError
 from ledger.events import Category
@@ -37,6 +37,8 @@ class Verdict:
         keys: what its signatures must verify under (`signing_keys`); none when it is void.
         until: time before which a valid event must be recorded to be valid, because the role it rests on ends then;
             microseconds since the Unix epoch.
+        stop: index below which a valid event must be recorded to be valid, because a key that signs it was rotated and
+            ends there; None when none ends.
     """
 
     kind: Literal["valid", "void", "opaque", "withheld"]
@@ -44,6 +46,7 @@ class Verdict:
     marks: tuple[str, ...] = ()
     keys: Mapping[str, PublicKey] = field(default_factory=dict, compare=False)
     until: int = field(default=FOREVER, compare=False)
+    stop: int | None = field(default=None, compare=False)
 
     @property
     def fault(self) -> str:
@@ -120,4 +123,4 @@ def judge(world: World, event: RecordedEvent) -> Verdict:
             check_decision(world, event)
     except LedgerError as error:
         return Verdict("void", error)
-    return Verdict("valid", keys=keys, until=until)
+    return Verdict("valid", keys=keys, until=until, stop=keys_end(world, event))

@@ -97,6 +97,18 @@ def _explain_unknown(world: World, event: RecordedEvent, keyid: str) -> Authenti
     )
 
 
+def keys_end(world: World, event: RecordedEvent) -> int | None:
+    """Index from which a key that signs an event may sign no more, None when no end is known.
+
+    Args:
+        world: the world before the event.
+        event: the event; its keys were checked (`signing_keys`).
+    """
+    actor = None if event.actor == ROOT_ACTOR else actor_of(world, event.actor)
+    held = [] if actor is None else [actor.keys[keyid] for keyid in event.keys if keyid in actor.keys]
+    return min((key.ends for key in held if key.ends is not None), default=None)
+
+
 def signing_keys(world: World, event: RecordedEvent) -> Mapping[str, PublicKey]:
     """Return the keys this event's envelope is signed with, after checking that each may sign it.
 

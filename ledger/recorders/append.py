@@ -76,6 +76,11 @@ class StaleReadError(ConflictError):
         return cls(f"a role that this rests on ended at {format_time(until)}", hint="Try again.", recorded_at=until)
 
     @classmethod
+    def key_ended(cls, stop: int) -> StaleReadError:
+        """A key that signed it has come to its end; ``stop`` is the first index behind."""
+        return cls(f"others were recorded first, and a key that signed this may sign until index {stop}")
+
+    @classmethod
     def partly_recorded(cls) -> StaleReadError:
         """Another process recorded some of the events meanwhile."""
         return cls("a part of this was recorded meanwhile, so the rest was judged at another place")
@@ -115,6 +120,8 @@ class Unit:
         reads: revision of each stream the judgement rested on.
         authority: index of the last authority change it was judged under; None skips the check.
         until: time before which it must be recorded, because what it was judged under ends then; None for no end.
+        stop: index below which its last event must be recorded, because a key that signed one of them ends; None for
+            no end.
         fixed: take each event's own ``originator_version`` as its revision instead of the next one.
     """
 
@@ -122,6 +129,7 @@ class Unit:
     reads: Mapping[str, int] = field(default_factory=dict)
     authority: int | None = None
     until: int | None = None
+    stop: int | None = None
     fixed: bool = False
 
 
@@ -307,6 +315,11 @@ class _Chain:
         self.authority = head.authority
 
     @property
+    def size(self) -> int:
+        """Entries so far."""
+        return self._range.size
+
+    @property
     def head(self) -> Head:
         """The head after all that was added."""
         return Head(self._range.size, self._last_leaf, self._range.to_bytes(), self.recorded_at, self.authority)
@@ -359,6 +372,8 @@ def _place(
         _check_reads(tx, unit, chain.authority, grown)
         if unit.until is not None and chain.recorded_at >= unit.until:
             raise StaleReadError.expired(unit.until)
+        if unit.stop is not None and chain.size + len(fresh) > unit.stop:
+            raise StaleReadError.key_ended(unit.stop)
     if 0 < len(fresh) < len(known) and unit.authority is not None:
         raise StaleReadError.partly_recorded()
     numbering = _Numbering(tx, unit, grown)

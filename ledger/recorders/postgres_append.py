@@ -175,7 +175,7 @@ def call_append(
         One outcome a unit, as `append.append_units` gives it.
 
     Raises:
-        StaleReadError: a role that one of them rests on has ended; nothing was appended.
+        StaleReadError: a role that one of them rests on has ended, or a key that signed one; nothing was appended.
         psycopg.Error: the call failed.
     """
     until = min((unit.until for unit in units if unit.until is not None), default=None)
@@ -188,10 +188,17 @@ def call_append(
     if until is not None:  # the statement fails, and nothing was appended, when it was recorded too late
         given.append(until.to_bytes(8, "big", signed=True))
         text += f" WHERE 1 / (done.recorded < ${len(given)}::int8)::int4 = 1"
+    stop = min((unit.stop for unit in units if unit.stop is not None), default=None)
+    if stop is not None:  # the same, by another error, when it would stand behind the end of a key
+        given.append(stop.to_bytes(8, "big", signed=True))
+        last = "coalesce((SELECT max(position) FROM unnest(done.positions) AS position), 0)"
+        text += f" {'WHERE' if until is None else 'AND'} sqrt((${len(given)}::int8 - {last})::float8) >= 0"
     try:
         answer = _ask(connection, text, given)
     except psycopg.errors.DivisionByZero:
         raise StaleReadError.expired(until or 0) from None
+    except psycopg.errors.InvalidArgumentForPowerFunction:
+        raise StaleReadError.key_ended(stop or 0) from None
     recorded, positions, revisions, leaves, known, refused, detail, seen = answer
     try:
         before = known_at([position for position in known if position is not None])

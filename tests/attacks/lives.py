@@ -9,6 +9,7 @@ from pathlib import Path
 from ledger.application import Ledger, Receipt
 from ledger.backup import create_backup, restore_backup
 from ledger.checkpoint import TYPE_ED25519, Checkpoint, VerifierKey, format_vkey, parse_checkpoint, parse_note
+from ledger.events import Erasable, known_event_type
 from ledger.findings import Anchor
 from ledger.following import follow_keys
 from ledger.identity import Trust
@@ -18,9 +19,11 @@ from tests.contract.keyring_histories import KeyringHistory
 from tests.contract.support import ORIGIN
 from tests.contract.test_witnessed import KEYS, cosign
 
+_SUBJECTS = ("person:p-1", "person:p-2")
+
 
 class LedgerLife(KeyringHistory):
-    """As `KeyringHistory`, with changes of the root keys and the checkpoint key, witnesses, and restores of old copies.
+    """As `KeyringHistory`, with changes of the root keys and the checkpoint key, erasures, holds and restores.
 
     Args:
         url: an empty store.
@@ -36,6 +39,8 @@ class LedgerLife(KeyringHistory):
         self._signers = [self.cast.new.checkpoint]
         self._backup: tuple[Path, int] | None = None
         self._restores = 0
+        self._holds: list[str] = []
+        self.cast.enrol("p-eraser", "person", ["eraser"])
         self.heads: list[bytes] = []
 
     def trust(self) -> Trust:
@@ -94,6 +99,40 @@ class LedgerLife(KeyringHistory):
         size = parse_checkpoint(parse_note(self.heads[-1]).text).size
         cosign(self.cast.recorder, size, self.chance.randrange(len(KEYS)))
         self.counts["cosigned"] += 1
+
+    # -- erasures and holds --------------------------------------------------------------------
+
+    def do_erase(self) -> Receipt:
+        """Content that may be withheld as a whole, about somebody who may be under a hold."""
+        rows = self.cast.recorder.rows(0, self.cast.recorder.head().size)
+        kinds = [(row, known_event_type(row.entry.type)) for row in rows if row.payload is not None]
+        whole = [row for row, kind in kinds if kind is not None and kind.erasable is Erasable.WHOLE]
+        chosen = self.chance.sample(whole, min(len(whole), self.chance.randrange(1, 4)))
+        affected = [
+            {
+                "index": row.entry.index, "leaf_hash": row.leaf_hash.hex(), "stream": row.entry.stream,
+                "scope": "whole",
+            }
+            for row in sorted(chosen, key=lambda row: row.entry.index)
+        ]  # fmt: skip
+        body = {
+            "subject": self.chance.choice(_SUBJECTS), "basis": "GDPR Art. 17(1)(b)", "reason": "asked for",
+            "entries": affected,
+        }  # fmt: skip
+        receipt = self.cast["p-eraser"].emit("subject.erased", f"ledger:{self.cast.admin.ledgerid}", body)
+        self.cast.recorder.withhold([row.entry.index for row in chosen])
+        self.counts["erased"] += len(chosen)
+        return receipt
+
+    def do_hold(self) -> Receipt:
+        subject = f"ledger:{self.cast.admin.ledgerid}"
+        if self._holds and self.chance.random() < 0.6:
+            return self._admin().emit("hold.released", subject, hold=self._holds.pop(), reason="settled")
+        body = {"subjects": [self.chance.choice(_SUBJECTS)], "matter": "case 1", "reason": "a dispute"}
+        receipt = self._admin().emit("hold.placed", subject, body)
+        self._holds.append(receipt.id)
+        self.counts["held"] += 1
+        return receipt
 
     # -- an old copy is put back ---------------------------------------------------------------
 

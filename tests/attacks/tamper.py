@@ -30,7 +30,7 @@ Cell = tuple[str, Any, str, Any]
 #: What happens in clean ledgers, for the scorecard.
 KINDS_OF_LIFE = (
     "retried", "refused", "marked", "do_rotate", "do_compromise", "do_reaffirm", "do_offboard", "roots changed",
-    "checkpoint key changed", "cosigned", "restored",
+    "checkpoint key changed", "cosigned", "erased", "held", "restored",
 )  # fmt: skip
 ZEROS = ("undetected", "wrong place", "crashed", "not undone")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -276,3 +278,31 @@ def test_a_rotated_key_ends_at_its_index_for_verification_too(quick_url: str):
     for earlier in (None, before):
         found = verify_log(cast.recorder, cast.new.trust, since=earlier)
         assert [(finding.fault, finding.index) for finding in found.findings] == [("key", size + 3)]
+
+
+@pytest.mark.parametrize("count", [1, 2], ids=["one event", "a batch"])
+@pytest.mark.parametrize("functions", [True, False], ids=["functions", "no functions"])
+def test_others_who_record_first_push_nothing_behind_the_end_of_its_key(
+    quick_url: str, count: int, functions: bool, monkeypatch: pytest.MonkeyPatch
+):
+    """Events that no stream or role has changed for since they were judged, but that come to stand too far back."""
+    if not functions and not quick_url.startswith("postgres"):
+        pytest.skip("only PostgreSQL has functions of ours")
+    monkeypatch.setattr(PostgresRecorder, "has_functions", functions)
+    cast = make_cast(quick_url)
+    key, slow = Ed25519Signer.generate(), cast["p-author"]
+    size = cast.recorder.head().size
+    body = {"keyid": cast.keys["p-author"].public.keyid, "key": format_public_key(key.public), "until": size + 4}
+    slow.emit("key.rotated", "actor:p-author", body, also_sign=[key])
+    events: list[tuple[str, str, dict[str, Any]]] = [("run.started", f"run:{n}", {}) for n in range(count)]
+    assert slow.emit_all([("run.started", "run:0", {})])[0].index == size + 1, "it may still sign"
+    with closing(open_recorder(quick_url)) as other:  # another process, of which this one has heard nothing
+        Ledger(other, actor="trainer", signers=[cast.keys["trainer"]]).emit("run.started", "run:x")
+        if count == 1:
+            Ledger(other, actor="trainer", signers=[cast.keys["trainer"]]).emit("run.started", "run:y")
+    with pytest.raises(AuthenticationError, match=f"may sign until index {size + 4}"):
+        slow.emit_all(events)
+    if count > 1:
+        assert slow.emit_all(events[:1])[0].index == size + 3, "the last index it may take"
+    found = verify_log(cast.recorder, cast.new.trust)
+    assert found.ok, found.findings

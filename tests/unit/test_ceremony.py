@@ -183,3 +183,14 @@ def test_a_new_ledger_needs_every_root_key():
     for roots, threshold in (([A.public], 2), ([A.public, A.public], 1), ([], 1), ([A.public], 0)):
         with pytest.raises(InputError):
             propose_ledger(ORIGIN, roots, threshold)
+
+
+def test_a_reason_writes_no_lines_of_its_own():
+    """Whoever proposes would otherwise show the holders another key, or another code, than the one they sign."""
+    spoof = "yearly\n  stays   ed25519:AAAA\r\ncode      0000 0000\u2028missing: nothing\x85signed by p-a"
+    body = {"roots": text(A, B, NEW), "threshold": 2, "reason": spoof}
+    lines = describe(propose_by_roots(STATE, "ledger.roots_changed", LEDGER, body))
+    assert [line.strip() for line in lines if "yearly" in line] == [
+        "reason: yearly /   stays   ed25519:AAAA / code      0000 0000 / missing: nothing / signed by p-a"
+    ]
+    assert all(len(line.splitlines()) == 1 for line in lines)
