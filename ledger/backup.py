@@ -33,7 +33,7 @@ from ledger.following import follow_keys, ledger_state_of
 from ledger.identity import Trust
 from ledger.merkle import CompactRange, peaks_of
 from ledger.recorders import open_recorder
-from ledger.recorders.copying import admit_closed, copy_log, copy_tracking, open_store, transfer_of
+from ledger.recorders.copying import admit_closed, copy_log, copy_tracking, open_store, settle_erased, transfer_of
 from ledger.recorders.sql import SqlRecorder
 from ledger.recorders.sqlite import SqliteRecorder
 from ledger.stored import Head, Transfer, TreeReader
@@ -44,6 +44,7 @@ from ledger.verify import verify_log
 __all__ = ["BackupCheck", "Manifest", "Restored", "backup_name", "create_backup", "restore_backup", "verify_backup"]
 
 _MAGIC = b"SQLite format 3\x00"
+_ROUNDS = 20
 _NO_BACKUP = "Backups are made with: muniment backup create FILE"
 
 
@@ -135,6 +136,20 @@ def _manifest(source: SqlRecorder, head: Head) -> Manifest:
     )
 
 
+def _begin(source: SqlRecorder) -> tuple[Head, Manifest]:
+    head = source.head()
+    if head.size == 0:
+        raise NothingToVerifyError("the log is empty: there is nothing to back up")
+    return head, _manifest(source, head)
+
+
+def _place(where: Path, manifest: Manifest) -> Path:
+    path = where / backup_name(manifest.origin, manifest.size) if where.is_dir() else where
+    if path.exists():
+        raise ConfigurationError(f"{path} already exists", hint="Name another file; a backup is never overwritten.")
+    return path
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -143,17 +158,27 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _fill(source: SqlRecorder, path: Path, manifest: Manifest, head: Head, advance: Advance | None) -> None:
+def _fill(source: SqlRecorder, path: Path, manifest: Manifest, head: Head, advance: Advance | None) -> bool:
+    """Copy the log into a new file; False when something was erased behind its head meanwhile, so that it is no use."""
     target = SqliteRecorder(path)
     try:
         target.create(source.identity(), Transfer("backup", secrets.token_hex(16), format_json(asdict(manifest))))
         target.admit(source.identity())
         copy_log(source, target, head, advance)
+        if not settle_erased(source, target, head.size):
+            return False
         copy_tracking(source, target)
         if target.ask("PRAGMA journal_mode = DELETE") != [("delete",)]:  # everything in the one file
             raise StorageError(f"{path} is used by another process", hint="Name another file.")
+        return True
     finally:
         target.close()
+
+
+def _remove(part: Path) -> None:
+    for name in (part.name, *(f"{part.name}{end}" for end in ("-wal", "-shm", "-journal", ".lock"))):
+        with suppress(OSError):
+            part.with_name(name).unlink()
 
 
 def _check_new(part: Path, outside: Outside, advance: Advance | None) -> None:
@@ -197,28 +222,28 @@ def create_backup(
     moved = source.successor()
     if moved is not None:
         raise ConfigurationError(f"this ledger has moved to {moved[0]}", hint="Back it up there: --ledger URL")
-    head = source.head()
-    if head.size == 0:
-        raise NothingToVerifyError("the log is empty: there is nothing to back up")
-    manifest = _manifest(source, head)
-    path = where / backup_name(manifest.origin, head.size) if where.is_dir() else where
-    if path.exists():
-        raise ConfigurationError(f"{path} already exists", hint="Name another file; a backup is never overwritten.")
+    head, manifest = _begin(source)
+    path = _place(where, manifest)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        _fill(source, part, manifest, head, advance)
+        for _ in range(_ROUNDS):
+            if _fill(source, part, manifest, head, advance):
+                break
+            _remove(part)
+            head, manifest = _begin(source)  # pages may lack what was erased by a record behind the head they have
+        else:
+            raise StorageError("erasures went on as long as the backup was made", hint="Wait until they have ended.")
         if verified:
             _check_new(part, outside, advance)
         _sync(part)
         crashpoint("backup.copied")
+        path = _place(where, manifest)
         part.rename(path)
         _sync(path.parent)
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error.strerror}") from error
     finally:
-        for name in (part.name, *(f"{part.name}{end}" for end in ("-wal", "-shm", "-journal", ".lock"))):
-            with suppress(OSError):
-                part.with_name(name).unlink()
+        _remove(part)
     crashpoint("backup.renamed")
     return path, manifest
 

@@ -31,6 +31,7 @@ from ledger.recorders.copying import (
     last_position,
     open_store,
     set_successor,
+    settle_erased,
     transfer_of,
 )
 from ledger.recorders.sql import SqlRecorder
@@ -275,11 +276,16 @@ class LedgerCopy:
         return CopyPlan(plan.step, self._source.head().size, plan.copied)
 
     def _fill(self, advance: Advance | None) -> None:
-        """Copy until hardly anything is left, however many append meanwhile."""
+        """Copy until hardly anything is left and no erasure is half copied, however many append and erase meanwhile."""
+        settled = False
         for _ in range(_ROUNDS):
             copy_log(self._source, self._target, self._source.head(), advance)
-            if self._source.head().size - last_position(self._target) <= _TAIL:
+            copied = last_position(self._target)
+            settled = settle_erased(self._source, self._target, copied)
+            if settled and self._source.head().size - copied <= _TAIL:
                 return
+        if not settled:
+            raise StorageError("erasures went on as long as the ledger was copied", hint="Wait until they have ended.")
 
     @contextmanager
     def _fresh_target(self, transfer: Transfer) -> Iterator[SqlRecorder]:
@@ -302,6 +308,7 @@ class LedgerCopy:
                     "the ledger was moved while it was copied", hint="muniment doctor shows where it is."
                 )
             copy_log(source, self._target, head)
+            settle_erased(source, self._target, head.size)  # nobody erases while we hold the head
             copy_tracking(source, self._target)
             crashpoint("copy.tail_stored")
             with self._fresh_target(transfer) as fresh:

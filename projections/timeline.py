@@ -78,7 +78,7 @@ class _Collector:
 
     def add(self, rows: list[JournalRow], reason: str) -> None:
         for row in rows:
-            if row["verdict"] == "valid":
+            if row["verdict"] in ("valid", "withheld"):
                 self.rows.setdefault(row["index"], row)
                 self.reasons.setdefault(row["index"], reason)
 
@@ -97,6 +97,7 @@ def _collect(views: ViewReader, as_of: AsOf, found: _Incident, before: int, afte
     stop = None if end is None else end + after
     collector = _Collector(views, as_of.size)
     collector.add(found.rows, "incident")
+    collector.add([row for row in collector.about(found.opened["stream"]) if row["verdict"] == "withheld"], "incident")
     if found.deployment is not None:
         window = [row for row in collector.about(found.deployment) if start <= row["occurred_at"]]
         collector.add([row for row in window if stop is None or row["occurred_at"] <= stop], "deployment")
@@ -159,7 +160,7 @@ def _live_change(views: ViewReader, as_of: AsOf, row: JournalRow) -> list[dict[s
 def _changed(views: ViewReader, as_of: AsOf, row: JournalRow, previous: dict[str, int]) -> dict[str, Any]:
     if row["type"] in ("deployment.completed", "rollback.completed"):
         return {"changed": _live_change(views, as_of, row), "compared_with": None}
-    if row["type"].startswith(("incident.", "approval.", "deployment.", "rollback.")):
+    if row["verdict"] == "withheld" or row["type"].startswith(("incident.", "approval.", "deployment.", "rollback.")):
         return {"changed": [], "compared_with": None}
     if row["type"] == "monitor.signal":
         data = row["data"]
@@ -177,6 +178,8 @@ def _changed(views: ViewReader, as_of: AsOf, row: JournalRow, previous: dict[str
 
 def _what(row: JournalRow) -> str:
     data = row["data"]
+    if row["verdict"] == "withheld":
+        return str(row["reason"])
     for name in ("title", "statement", "summary", "note", "rationale", "description", "reason", "model"):
         if isinstance(data.get(name), str):
             return str(data[name])

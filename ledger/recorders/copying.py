@@ -25,6 +25,7 @@ __all__ = [
     "last_position",
     "open_store",
     "set_successor",
+    "settle_erased",
     "transfer_of",
 ]
 
@@ -35,6 +36,7 @@ _ENTRY = (
     "recorded_at, leaf_hash"
 )
 _CONTENT = "position, payload, signatures"
+_ERASED = "muniment.subject.erased.v1"
 _ATTESTATION = "number, size, kind, issuer, body, recorded_at"
 
 Advance = Callable[[int, int], None]
@@ -164,6 +166,46 @@ def copy_log(source: SqlRecorder, target: SqlRecorder, head: Head, advance: Adva
         _lock(target)
         if target.head().size <= head.size:
             target.set_head(head)
+
+
+def _gone(source: SqlRecorder, target: SqlRecorder, size: int) -> list[int]:
+    """Leaf indexes of contents that a copy has and its source has no more."""
+    count = "SELECT count(*) FROM $content WHERE position <= ?"
+    if source.sql.run(count, (size,)) == target.sql.run(count, (size,)):
+        return []  # the copy has every content that the source still has
+    found: list[int] = []
+    for start in range(0, size, _PAGE):
+        page = (start, min(start + _PAGE, size))
+        sql = "SELECT position FROM $content WHERE position > ? AND position <= ?"
+        left = {position for (position,) in source.sql.run(sql, page)}
+        found += [position - 1 for (position,) in target.sql.run(sql, page) if position not in left]
+    return sorted(found)
+
+
+def settle_erased(source: SqlRecorder, target: SqlRecorder, size: int) -> bool:
+    """Bring a copy to what erasures that ran while it was made left of the source.
+
+    A record is committed before the first content goes. So when no record stands behind the copy's head after its
+    pages were read, the copy holds the record of everything that was missing in them.
+
+    Args:
+        source: the log.
+        target: a copy that stands at ``size``; it loses what was copied and is gone from the source since.
+        size: number of entries.
+
+    Returns:
+        False when something was erased behind ``size``: the copy must go on to a newer head.
+
+    Raises:
+        StorageError: content is gone from the source without a record; or a store failed.
+    """
+    gone = _gone(source, target, size)
+    if source.sql.run("SELECT 1 FROM $entry WHERE position > ? AND type = ? LIMIT 1", (size, _ERASED)):
+        return False
+    if gone:
+        target.withhold(gone)
+        target.scrub()
+    return True
 
 
 def copy_tracking(source: SqlRecorder, target: SqlRecorder) -> None:

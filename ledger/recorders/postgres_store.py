@@ -299,12 +299,16 @@ class PostgresStore:
         """
         warned = len(self._warnings)
         with self._lock:
-            self.run(f"VACUUM (FULL) ${table}")
+            self.run(f"VACUUM (FULL, ANALYZE) ${table}")  # ANALYZE: its statistics hold samples of values
             skipped = self._warnings[warned:]
             del self._warnings[warned:]
-        words = "the server's write-ahead log, standbys and backups keep it until they are recycled or removed"
+        words = (
+            "the server's write-ahead log, standbys and backups keep it until they are recycled or removed; so may the "
+            "file of pg_catalog.pg_statistic, until its owner runs VACUUM (FULL) on that too"
+        )
         if skipped:
-            return f"{words}; and only the owner may run VACUUM (FULL) {self.schema}.{table}, which removes it there"
+            command = f"VACUUM (FULL, ANALYZE) {self.schema}.{table}"
+            return f"{words}; and only the owner may run {command}, which removes it there"
         return words
 
     def wait_for_standbys(self) -> None:

@@ -309,6 +309,21 @@ def _weighed(context: ReportContext, item: Item) -> Item:
     return replace(item, state=UNKNOWN, reason=f"{item.reason}; but {doubts[0].text}") if doubts else item
 
 
+_AS_LABELLED = "; complete as labelled by the operator"
+
+
+def _withheld_words(context: ReportContext) -> list[str]:
+    """What withheld contents do to the populations; nothing when there are none."""
+    rows = context.withheld()
+    if not rows:
+        return []
+    of = f"{len(rows)} of {context.as_of.size} entries are withheld"
+    return [
+        f"The populations are complete as labelled by the operator: the contents of {of}.",
+        *(f"Entry {row['index']} ({row['type']}): {row['reason']}." for row in rows),
+    ]
+
+
 def _finding(control: Control, context: ReportContext) -> dict[str, Any]:
     items = [_weighed(context, item) for item in control.items(context)]
     bad = [item for item in items if item.state == BAD]
@@ -326,7 +341,11 @@ def _finding(control: Control, context: ReportContext) -> dict[str, Any]:
         "title": control.title,
         "state": state,
         "reason": reasons[state],
-        "population": {"definition": control.population, "size": len(items), "failed": len(bad)},
+        "population": {
+            "definition": control.population + (_AS_LABELLED if context.withheld() else ""),
+            "size": len(items),
+            "failed": len(bad),
+        },
         "evidence": evidence_of(row for item in decisive for row in item.evidence),
         "items": [
             {
@@ -370,5 +389,6 @@ def control_assessment(context: ReportContext) -> dict[str, Any]:
             "It covers what was submitted to this ledger; what was never submitted is not known here.",
             "What emitters claim about the world is not checked, only who claimed it, when and in which order.",
             "It rests on the entries up to the size given; `muniment verify log` checks them.",
+            *_withheld_words(context),
         ],
     }

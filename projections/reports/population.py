@@ -58,6 +58,10 @@ class ReportContext:
         """Void entries known at the size."""
         return journal_rows(self.views, [("verdict", "=", "void")], size=self.as_of.size)
 
+    def withheld(self) -> list[JournalRow]:
+        """Entries known at the size whose content was erased; what they said cannot be tested."""
+        return journal_rows(self.views, [("verdict", "=", "withheld")], size=self.as_of.size)
+
     def suspects(self) -> Suspects:
         """Suspect entries, as known at the size."""
         if self._suspects is None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
+import uuid
 import warnings
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 import ledger.crashpoints
@@ -21,17 +25,34 @@ SECRET, MAIL = "Jo Doe of Testerton called", "jo@doe.example"
 ERASE = ("subject", "erase", WHO, "--basis", "GDPR Art. 17", "--reason", "asked for", "--as", "p-eraser")
 
 
-@pytest.fixture
-def told(any_shop: Shop) -> Shop:
-    """A ledger in which something was said about a person: 3 sealed twice, 5 in the clear, 4 about nobody."""
-    any_shop.enrol("p-eraser", "eraser")
+def _tell(shop: Shop) -> Shop:
+    shop.enrol("p-eraser", "eraser")
     sealed = ("--about", WHO)
     run("emit", "incident.opened", "incident:1", "--personal", f"title={SECRET}", *sealed).good()
     run("emit", "incident.noted", "incident:1", "-d", "note=nothing about anybody").good()
     run("emit", "external.observed", WHO, "-d", "system=crm", "-d", f"content.email={MAIL}").good()
     run("emit", "deployment.failed", "deployment:prod/x", "-d", "model=model:m@1", "-d", f"digest={DIGEST}",
         "--personal", f"reason={SECRET}", *sealed).good()  # fmt: skip
-    return any_shop
+    return shop
+
+
+@pytest.fixture
+def told(any_shop: Shop) -> Shop:
+    """A ledger in which something was said about a person: 3 and 6 sealed, 5 in the clear, 4 about nobody."""
+    return _tell(any_shop)
+
+
+@pytest.fixture
+def here(shop: Shop) -> Shop:
+    """The same on SQLite only: for what is decided before any store is asked, or from files."""
+    return _tell(shop)
+
+
+def points(prefix: str, *postgres: str) -> pytest.MarkDecorator:
+    """Every crash point on SQLite, and on PostgreSQL those behind which its own code ran."""
+    found = [("sqlite", name) for name in CRASHPOINTS if name.startswith(prefix)]
+    found += [("postgres", prefix + name) for name in postgres]
+    return pytest.mark.parametrize(("any_shop", "point"), found, indirect=["any_shop"])
 
 
 def killed(point: str, *arguments: str) -> None:
@@ -66,14 +87,16 @@ def stored(shop: Shop) -> bytes:
         return repr([store.run("SELECT * FROM $content"), store.run("SELECT * FROM $entry")]).encode()
 
 
-def all_good(shop: Shop, *withheld: int) -> None:
-    """Every way of verifying says the same of what was withheld."""
-    for options in ((), ("--all",), ("--all", "--jobs", "2"), ("--level", "hash"), ("--tail",)):
+EVERY_WAY = ((), ("--all",), ("--all", "--jobs", "2"), ("--level", "hash"), ("--tail",))
+
+
+def all_good(*withheld: int, ways: tuple[tuple[str, ...], ...] = (("--all",),)) -> None:
+    """Verifying is good and says what was withheld, in each of these ways."""
+    for options in ways:
         found = run("verify", "log", *options, "-o", "json").good().json
         if options != ("--tail",):
             assert [item["index"] for item in found["withheld"]] == list(withheld), options
         assert found["erasure_unfinished"] == []
-    assert run("verify", "log", "--level", "checkpoint", "-o", "json").good().json["ok"]
 
 
 def test_a_sealed_field_is_read_where_the_keys_are_and_stands_nowhere_in_the_clear(told: Shop) -> None:
@@ -86,8 +109,8 @@ def test_a_sealed_field_is_read_where_the_keys_are_and_stands_nowhere_in_the_cle
     assert files_with(told.folder, SECRET.encode()) == []
 
 
-def test_without_the_wrapping_key_fields_stay_closed_and_that_is_said(told: Shop) -> None:
-    (key,) = told.keys.glob("wrapping.*.key")
+def test_without_the_wrapping_key_fields_stay_closed_and_that_is_said(here: Shop) -> None:
+    (key,) = here.keys.glob("wrapping.*.key")
     hidden = key.read_bytes()
     key.unlink()
     shown = run("show", 3, "-o", "json").good()
@@ -113,7 +136,8 @@ def test_erasing_destroys_keys_withholds_contents_and_leaves_every_proof_intact(
     assert (done["data_keys_destroyed"], done["contents_withheld"], done["records"]) == (1, 1, [7])
     assert len(done["kept_elsewhere"]) == 2
     assert told.fingerprint()[2][:7] == before, "an entry changed"
-    all_good(told, 5)
+    all_good(5, ways=EVERY_WAY)
+    assert run("verify", "log", "--level", "checkpoint", "-o", "json").good().json["ok"]
     words = "header as labelled by the operator; erased by p-eraser under GDPR Art. 17 (entry 7)"
     assert words in run("show", 5).good().out
     assert words in run("log").good().out
@@ -126,6 +150,33 @@ def test_erasing_destroys_keys_withholds_contents_and_leaves_every_proof_intact(
     assert files_with(told.folder, MAIL.encode(), SECRET.encode()) == []
 
 
+def test_lists_timelines_and_reports_say_what_is_sealed_erased_and_withheld(here: Shop) -> None:
+    def titles() -> set[str]:
+        shown = run("timeline", "incident:1", "-o", "json").good().json
+        opening = next(row["what"] for row in shown["rows"] if row["index"] == 3)
+        return {shown["title"], opening, run("incident", "list", "-o", "json").good().json["incidents"][0]["title"]}
+
+    def report(*options: str) -> dict[str, Any]:
+        return run("report", "generate", "control-assessment", "-o", "json", *options).good().json
+
+    assert titles() == {"sealed field: muniment show opens it where its keys are"}
+    assert "as labelled by the operator" not in str(report())
+    run(*ERASE, "--entry", 4).good()
+    assert titles() == {"sealed field: erased by p-eraser under GDPR Art. 17 (entry 7)"}
+    words = "header as labelled by the operator; erased by p-eraser under GDPR Art. 17 (entry 7)"
+    shown = run("timeline", "incident:1", "-o", "json").good().json
+    assert {row["index"]: row["what"] for row in shown["rows"]}[4] == words
+    assert words in run("timeline", "incident:1").good().out
+    found = report()
+    assert {item["population"]["definition"].rpartition("; ")[2] for item in found["findings"]} == {
+        "complete as labelled by the operator"
+    }
+    assert f"Entry 5 (external.observed): {words}." in found["limits"]
+    assert "populations are complete as labelled by the operator: the contents of 2 of 8" in str(found["limits"])
+    assert "complete as labelled by the operator" in run("report", "generate", "control-assessment").good().out
+    assert "as labelled by the operator" not in str(report("--known-at", "3"))
+
+
 def test_what_is_said_after_an_erasure_is_sealed_by_another_key(told: Shop) -> None:
     run(*ERASE).good()
     run("emit", "incident.noted", "incident:1", "--personal", "note=again", "--about", WHO).good()
@@ -134,10 +185,10 @@ def test_what_is_said_after_an_erasure_is_sealed_by_another_key(told: Shop) -> N
     assert run(*ERASE, "-o", "json").good().json["records"] == [7, 9]
     again = run(*ERASE, "-o", "json").good().json
     assert (again["records"], again["data_keys_destroyed"], again["contents_withheld"]) == ([7, 9], 0, 0)
-    all_good(told, 5)
+    all_good(5)
 
 
-@pytest.mark.parametrize("point", [name for name in CRASHPOINTS if name.startswith("erase.")])
+@points("erase.", "keys_deleted", "withheld")
 def test_whoever_is_killed_while_erasing_says_nothing_that_is_not_so_and_the_same_command_finishes(
     told: Shop, point: str
 ) -> None:
@@ -152,12 +203,12 @@ def test_whoever_is_killed_while_erasing_says_nothing_that_is_not_so_and_the_sam
     assert [item["index"] for item in found["erasure_unfinished"]] == ([5] if content is not None else [])
     assert [item["index"] for item in found["withheld"]] == ([] if content is not None else [5])
     assert run(*ERASE, "-o", "json").good().json["records"] == [7], "the erasure was recorded twice"
-    all_good(told, 5)
+    all_good(5)
     assert files_with(told.folder, MAIL.encode(), SECRET.encode()) == []
     assert run("show", 3, "-o", "json").good().json["sealed"]["title"].startswith("erased by")
 
 
-@pytest.mark.parametrize("point", [name for name in CRASHPOINTS if name.startswith("seal.")])
+@points("seal.", "key_stored", "rewrapped")
 def test_whoever_is_killed_while_sealing_or_rotating_loses_no_key_that_an_event_needs(told: Shop, point: str) -> None:
     if point == "seal.key_stored":
         killed(point, "emit", "incident.noted", "incident:1", "--personal", "note=x", "--about", "person:p-other")
@@ -190,7 +241,64 @@ def test_no_file_of_the_store_holds_the_data_key_wrapped_or_not_after_it_is_dest
         assert store.run("SELECT count(*) FROM $content WHERE position = 6") == [(0,)]
 
 
-def test_a_wrapping_key_under_a_passphrase_opens_only_with_it(told: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def data_directory(dsn: str) -> tuple[Path, str]:
+    """Where the server keeps everything, all of it written out; and the file of its statistics there."""
+    with psycopg.connect(dsn, autocommit=True) as server:
+        server.execute("CHECKPOINT")
+        found = server.execute("SELECT current_setting('data_directory'), pg_relation_filepath('pg_statistic')")
+        folder, statistics = found.fetchone() or ("", "")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        pytest.skip("the files of the server that MUNIMENT_TEST_POSTGRES names are not on this machine")
+    return Path(folder), statistics
+
+
+def places_of(folder: Path, *needles: bytes) -> list[set[str]]:
+    """For each of some bytes the files that hold them, by their paths in a folder where a server is at work."""
+    found: list[set[str]] = [set() for _ in needles]
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # it was recycled meanwhile
+            data = path.read_bytes() if path.is_file() else b""
+            for needle, places in zip(needles, found, strict=True):
+                if needle in data:
+                    places.add(str(path.relative_to(folder)))
+    return found
+
+
+@pytest.mark.parametrize("any_shop", ["postgres"], indirect=True)
+def test_what_of_it_the_files_of_a_postgresql_server_ever_hold(told: Shop, postgres_dsn: str) -> None:
+    """Heaps, indexes, write-ahead log, logs: never a plaintext or a data key; what was withheld only in the log."""
+    mail = f"jo-{uuid.uuid4().hex}@doe.example"
+    run("emit", "external.observed", WHO, "-d", "system=crm", "-d", f"content.email={mail}").good()
+    run("projection", "rebuild").good()
+    with Ledger.open(told.url) as opened:
+        keys = told.home.data_keys(opened.ledgerid)
+    key = keys.load(keys.of_subject(WHO)[0])
+    wrapped = keys._store.run("SELECT wrapped FROM $data_key")[0][0]
+    keys._store.run("ANALYZE $data_key")
+    keys.close()
+    with raw(told.url) as store:
+        store.run("ANALYZE $content")
+    assert key is not None
+    needles = (SECRET.encode(), key, mail.encode(), wrapped)
+    folder, _ = data_directory(postgres_dsn)
+    *never, clear, under_key = places_of(folder, *needles)
+    assert never == [set(), set()]
+    for places in (clear, under_key):
+        assert any(name.startswith("base/") for name in places), "the look for it finds nothing"
+    run(*ERASE).good()
+    folder, statistics = data_directory(postgres_dsn)
+    *never, clear, under_key = places_of(folder, *needles)
+    assert never == [set(), set()]
+    assert {name for name in clear | under_key if not name.startswith("pg_wal/")} <= {statistics}
+    with psycopg.connect(postgres_dsn, autocommit=True) as server:
+        server.execute("VACUUM (FULL) pg_catalog.pg_statistic")
+    folder, _ = data_directory(postgres_dsn)
+    *never, clear, under_key = places_of(folder, *needles)
+    assert never == [set(), set()]
+    assert all(name.startswith("pg_wal/") for name in clear | under_key)
+
+
+def test_a_wrapping_key_under_a_passphrase_opens_only_with_it(here: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MUNIMENT_PASSPHRASE", "correct horse")
     run("subject", "rotate", "--encrypt").good()
     assert run("show", 3, "-o", "json").good().json["event"]["data"]["title"] == SECRET
@@ -200,7 +308,7 @@ def test_a_wrapping_key_under_a_passphrase_opens_only_with_it(told: Shop, monkey
     assert shown.json["event"]["data"]["title"].startswith("sealed:v1:")
 
 
-def test_only_an_eraser_erases_and_a_legal_hold_forbids_it(told: Shop) -> None:
+def test_only_an_eraser_erases_and_a_legal_hold_forbids_it(here: Shop) -> None:
     run(*ERASE[:-2]).refused(4, "needs the role eraser")
     placed = run("hold", "place", "person:*", "--matter", "M-12", "--reason", "claim", "-o", "json").good().json
     run(*ERASE).refused(1, "under the legal hold", "M-12", "hold release")
@@ -214,12 +322,12 @@ def test_only_an_eraser_erases_and_a_legal_hold_forbids_it(told: Shop) -> None:
     assert run("show", 3, "-o", "json").good().json["event"]["data"]["title"] == SECRET
 
 
-def test_what_authority_and_decisions_rest_on_is_never_withheld(told: Shop) -> None:
+def test_what_authority_and_decisions_rest_on_is_never_withheld(here: Shop) -> None:
     run(*ERASE, "--entry", 6).refused(1, "deployment.failed", "never withheld")
     run(*ERASE, "--entry", 1).refused(1, "actor.enrolled", "never withheld")
     run(*ERASE, "--entry", 99).refused(2, "there is no entry 99")
     run(*ERASE, "--entry", 4).good()
-    all_good(told, 4, 5)
+    all_good(4, 5)
 
 
 def test_content_missing_without_a_record_or_with_an_insufficient_one_stays_a_failure(told: Shop) -> None:
@@ -236,7 +344,11 @@ def test_content_missing_without_a_record_or_with_an_insufficient_one_stays_a_fa
     assert missing(3) == [("payload", 3), ("payload", 4)]  # named for its fields only, and of a type never withheld
 
 
-@pytest.mark.parametrize("forger", ["role", "stream", "leaf"])
+@pytest.mark.parametrize(
+    ("any_shop", "forger"),
+    [("sqlite", "role"), ("sqlite", "stream"), ("sqlite", "leaf"), ("postgres", "leaf")],
+    indirect=["any_shop"],
+)
 def test_a_forged_record_excuses_nothing(told: Shop, forger: str) -> None:
     home = told.home
     with home.open("p-eraser" if forger != "role" else None) as opened:
@@ -273,7 +385,7 @@ def test_a_thief_of_an_erasers_key_destroys_nothing_through_others(told: Shop, s
         body = {"subject": WHO, "basis": "b", "reason": "r", "entries": [entry]}
         opened.emit("subject.erased", f"ledger:{opened.ledgerid}", body)
     run(*ERASE).good()
-    all_good(told, 5)
+    all_good(5)
     with Ledger.open(told.url) as opened:
         assert opened.recorder.rows(6, 1)[0].payload is not None
 
@@ -302,7 +414,7 @@ def test_backups_and_copies_of_an_erased_ledger_are_good(told: Shop, tmp_path: P
     assert [item["index"] for item in found["withheld"]] == [5]
 
 
-def test_bad_input_is_refused_before_anything_is_recorded(told: Shop) -> None:
+def test_bad_input_is_refused_before_anything_is_recorded(here: Shop) -> None:
     emit = ("emit", "incident.noted", "incident:1")
     run(*emit, "--personal", "note=x").refused(2, "go together")
     run(*emit, "-d", "note=x", "--about", WHO).refused(2, "go together")
@@ -315,4 +427,4 @@ def test_bad_input_is_refused_before_anything_is_recorded(told: Shop) -> None:
     run("subject", "erase", "person:p-nobody", "--basis", "b", "--reason", "r", "--as", "p-eraser").refused(
         2, "nothing is recorded about"
     )
-    assert told.size() == 7
+    assert here.size() == 7

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from eventsourcing.persistence import Tracking
 
+from ledger import backup as backup_module
 from ledger import transfer as transfer_module
 from ledger.application import Ledger
+from ledger.backup import backup_name, create_backup, verify_backup
 from ledger.checkpoint import verify_checkpoint
 from ledger.errors import ConfigurationError, LedgerError, StorageError, VerificationError
 from ledger.findings import Anchor
@@ -206,6 +208,74 @@ def test_what_is_appended_during_the_copy_arrives(across: tuple[str, str], monke
     size = cast.recorder.head().size
     assert copy_of(cast, target).run([cast.new.checkpoint]).size == size + 5
     assert everything(source) == everything(target)
+
+
+class Erasing:
+    """A person about whom entries stand at the start of a log, whose erasure runs between two steps of a copy."""
+
+    def __init__(self, cast: Cast) -> None:
+        self.cast = cast
+        cast.enrol("p-eraser", "person", ["eraser"])
+        self.about = [cast["trainer"].emit("external.observed", "person:p-x", system="s") for _ in range(2)]
+        self.erased: list[int] = []
+
+    def erase(self) -> None:
+        said = self.about.pop()
+        entry = {"index": said.index, "leaf_hash": said.leaf_hash.hex(), "stream": said.stream, "scope": "whole"}
+        body = {"subject": "person:p-x", "basis": "b", "reason": "r", "entries": [entry]}
+        self.cast["p-eraser"].emit("subject.erased", f"ledger:{self.cast.new.trust.ledgerid}", body)
+        assert self.cast.recorder.withhold([said.index]) == 1
+        self.erased = sorted([*self.erased, said.index])
+
+
+@pytest.mark.parametrize("moment", ["before the pages", "after the pages", "after the verification"])
+def test_an_erasure_that_runs_meanwhile_is_in_the_copy(
+    across: tuple[str, str], monkeypatch: pytest.MonkeyPatch, moment: str
+):
+    """What went before a page was read is excused by its record; what was copied already goes there too."""
+    source, target = across
+    cast = make_cast(source)
+    erasing = Erasing(cast)
+    step = "check_closed" if moment == "after the verification" else "copy_log"
+    real, times = getattr(transfer_module, step), iter(range(100))
+
+    def stepped(*arguments):
+        first = next(times) == 0
+        if first and moment == "before the pages":
+            erasing.erase()
+        done = real(*arguments)
+        if first and moment != "before the pages":
+            erasing.erase()
+        return done
+
+    monkeypatch.setattr(transfer_module, step, stepped)
+    copy_of(cast, target).run([cast.new.checkpoint])
+    assert everything(source) == everything(target)
+    found = verify_log(open_recorder(target), cast.new.trust)
+    assert (found.ok, [index for index, _ in found.withheld]) == (True, erasing.erased)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_an_erasure_that_runs_meanwhile_is_in_the_backup(
+    store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: bool
+):
+    cast = make_cast(store_url)
+    erasing = Erasing(cast)
+
+    def stepped(*arguments):
+        if erasing.about and first:
+            erasing.erase()
+        copy_log(*arguments)
+        if erasing.about:
+            erasing.erase()
+
+    monkeypatch.setattr(backup_module, "copy_log", stepped)
+    path, manifest = create_backup(cast.recorder, tmp_path, Outside(cast.new.trust))
+    assert manifest.size == cast.recorder.head().size
+    assert path.name == backup_name(manifest.origin, manifest.size)
+    found = verify_backup(path, Outside(cast.new.trust)).log
+    assert (found.ok, [index for index, _ in found.withheld]) == (True, erasing.erased)
+    assert [item.name for item in tmp_path.iterdir() if item.name.endswith(".part")] == []
 
 
 def test_only_the_copy_that_the_note_names_is_opened(across: tuple[str, str], new_store: NewStore):

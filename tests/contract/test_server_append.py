@@ -306,6 +306,36 @@ def test_a_writer_appends_and_can_write_no_table(postgres_dsn: str, postgres_url
     audit(postgres_url)
 
 
+def test_an_eraser_has_deleted_what_a_record_names_and_can_write_nothing_else(postgres_dsn: str, postgres_url: str):
+    cast = make_cast(postgres_url, actors=("p-author",))
+    cast.enrol("p-eraser", "person", ["eraser"])
+    named, other = (cast["p-author"].emit("external.observed", "person:p-x", system="s") for _ in range(2))
+    signers = [cast.keys["p-eraser"]]
+    with role_with(cast.recorder, postgres_dsn, "writer") as options:
+        denied(open_recorder(postgres_url + options), f"SELECT $withhold(ARRAY[{named.index + 1}::bigint])")
+    with role_with(cast.recorder, postgres_dsn, "eraser") as options:
+        recorder = open_recorder(postgres_url + options)
+        for statement in WRITES:
+            denied(recorder, statement)
+        denied(recorder, f"DELETE FROM $content WHERE position = {named.index + 1}")
+        with pytest.raises(StorageError, match="append-only"):
+            recorder.withhold([named.index])
+        ledger = Ledger(recorder, actor="p-eraser", signers=signers)
+        entry = {"index": named.index, "leaf_hash": named.leaf_hash.hex(), "stream": named.stream, "scope": "whole"}
+        body = {"subject": "person:p-x", "basis": "b", "reason": "r", "entries": [entry]}
+        ledger.emit("subject.erased", f"ledger:{ledger.ledgerid}", body)
+        with pytest.raises(StorageError, match="append-only"):
+            recorder.withhold([named.index, other.index])
+        assert recorder.rows(named.index, 1)[0].payload is not None, "half of it was done"
+        assert recorder.withhold([named.index]) == 1
+        assert "only the owner may run VACUUM" in recorder.scrub()
+        for statement in (*WRITES, f"DELETE FROM $content WHERE position = {other.index + 1}"):
+            denied(recorder, statement)
+        recorder.close()
+    found = verify_log(cast.recorder, cast.new.trust)
+    assert (found.ok, [index for index, _ in found.withheld]) == (True, [named.index])
+
+
 def test_a_writer_cannot_lead_the_function_to_another_sha256(postgres_dsn: str, postgres_url: str):
     cast = make_cast(postgres_url, actors=("p-author",))
     with role_with(cast.recorder, postgres_dsn, "writer") as options:
