@@ -24,14 +24,14 @@ __all__ = ["EVENT_TYPES", "complete_values", "completion"]
 #: The catalogue's short names; reading them from the catalogue would take a quarter of a second at every key.
 EVENT_TYPES: Final = (
     "actor.enrolled", "actor.offboarded", "actor.responsible_changed", "actor.revoked", "approval.granted",
-    "approval.rejected", "approval.requested", "dataset.registered", "deployment.authorised", "deployment.completed",
-    "deployment.failed", "deployment.requested", "entry.reaffirmed", "evaluation.completed", "external.observed",
-    "incident.action_item_created", "incident.closed", "incident.mitigated", "incident.noted", "incident.opened",
-    "incident.root_cause_recorded", "key.compromised", "key.enrolled", "key.revoked", "key.rotated",
-    "ledger.checkpoint_key_changed", "ledger.created", "ledger.entry_acknowledged", "ledger.restored",
-    "ledger.roots_changed",
-    "monitor.signal", "role.granted", "role.revoked", "rollback.authorised", "rollback.completed",
-    "rollback.requested", "run.completed", "run.failed", "run.started", "version.registered",
+    "approval.rejected", "approval.requested", "dataset.registered", "deployment.authorised",
+    "deployment.completed", "deployment.failed", "deployment.requested", "entry.reaffirmed", "evaluation.completed",
+    "external.observed", "hold.placed", "hold.released", "incident.action_item_created", "incident.closed",
+    "incident.mitigated", "incident.noted", "incident.opened", "incident.root_cause_recorded", "key.compromised",
+    "key.enrolled", "key.revoked", "key.rotated", "ledger.checkpoint_key_changed", "ledger.created",
+    "ledger.entry_acknowledged", "ledger.restored", "ledger.roots_changed", "monitor.signal", "role.granted",
+    "role.revoked", "rollback.authorised", "rollback.completed", "rollback.requested", "run.completed",
+    "run.failed", "run.started", "subject.erased", "version.registered",
 )  # fmt: skip
 #: Parameter: what the ledger is asked for.
 _ASKED: Final = {
