@@ -28,6 +28,8 @@ import sys
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+__all__ = ["main"]
+
 MAX_LINE, MAX_BUNDLE, MAX_ENTRIES = 262_144, 1 << 30, 500_000
 MEMBERS = ["actor", "emitter", "envelope", "id", "index", "item", "keys", "ledgerid", "payload", "prev", "recorded_at",
            "revision", "sequence", "stream", "subject", "type", "v"]  # fmt: skip

@@ -110,7 +110,7 @@ CREATE TRIGGER attestation_no_update BEFORE UPDATE ON attestation BEGIN {_SQLITE
 CREATE TRIGGER attestation_no_delete BEFORE DELETE ON attestation BEGIN {_SQLITE_FORBID}; END;
 CREATE TRIGGER attestation_no_replace BEFORE INSERT ON attestation
     WHEN EXISTS (SELECT 1 FROM attestation WHERE number = NEW.number) BEGIN {_SQLITE_FORBID}; END;
-DROP TRIGGER content_no_delete;
+DROP TRIGGER IF EXISTS content_no_delete;
 CREATE TRIGGER content_no_delete BEFORE DELETE ON content WHEN NOT {_SQLITE_RECORDED} BEGIN {_SQLITE_FORBID}; END;
 """  # noqa: S608 - our own names
 

@@ -74,7 +74,7 @@ LISTS = {
     ("incident", "list"): "incident,status,severity,opened_at,title,index",
     ("projection", "status"): "projection,size,log_size,lag,current",
     ("projection", "rebuild"): "projection,equal",
-    ("emit", "--list"): "type,version,subject,category,roles,fields,summary",
+    ("emit", "--list"): "type,version,subject,category,roles,fields,erasable,personal,summary",
     ("report", "list"): "name,title",
     ("report", "generate", "control-assessment"): "control,control_state,title,subject,index,state,reason,evidence",
     ("doctor",): "check,state,message,next",

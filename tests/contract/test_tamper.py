@@ -90,14 +90,18 @@ def rows_of(store: Victim, table: str) -> Iterator[tuple[Any, str, Any]]:
 @pytest.mark.usefixtures("memory")
 @pytest.mark.parametrize("table", ["entry", "content", "head", "checkpoint", "log", "signed_head"])
 def test_every_single_byte_on_sqlite(memory_path: Path, table: str):
-    tried = 0
+    """Of entries and contents every fourth byte, beginning anywhere: `make campaign` takes them all, in four ways."""
+    tried, chance = 0, random.Random(7)
     with on_sqlite(memory_path) as store:
         for key, column, value in list(rows_of(store, table)):
-            for other in changed(value):
+            every = list(changed(value))
+            if table in ("entry", "content") and len(every) > 8:
+                every = every[chance.randrange(4) :: 4]
+            for other in every:
                 judge_change(store, table, column, key, old=value, new=other)
                 tried += 1
         assert store.verify().ok, "every trial was undone"
-    assert tried > {"entry": 5800, "content": 12000, "head": 70, "checkpoint": 500, "log": 50, "signed_head": 35}[table]
+    assert tried > {"entry": 1400, "content": 2900, "head": 70, "checkpoint": 500, "log": 50, "signed_head": 35}[table]
 
 
 @pytest.mark.usefixtures("memory")
