@@ -9,6 +9,7 @@ from ledger.bundle import Bundle, Selection, rests_authority_on
 from ledger.bundlelog import BundleLog
 from ledger.checkpoint import Checkpoint, VerifierKey, verify_checkpoint
 from ledger.domain import LedgerState, signing_keys
+from ledger.domain.erasure import withheld_by
 from ledger.domain.roles import check_answered, check_roles
 from ledger.entry import ZERO_HASH
 from ledger.envelope import verify_envelope
@@ -77,6 +78,7 @@ class _Check:
         self.bundle = bundle
         self.found = BundleVerification(bundle.head, bundle.rows[0].entry.ledgerid, bundle.selection)
         self.full = bundle.selection.kind == "all" and not bundle.withheld
+        self.withheld: list[Row] = []  # excused by a record or not: that stands behind them
 
     def add(self, fault: Fault, index: int | None, message: str) -> None:
         """Note what is wrong."""
@@ -162,6 +164,7 @@ class _Check:
             elif error is not None:
                 voids[index] = Finding(_fault_of(error), index, f"it is void: {error.message}")
         self._add_voids(voids)
+        self._settle_withheld()
         self._check_ledger(size)
         self.found.findings.sort(key=lambda finding: (finding.index is None, finding.index or 0))
         self._note_gaps(size, opaque)
@@ -171,10 +174,21 @@ class _Check:
         if rests_authority_on(row.entry.stream):
             self.add(Fault.PAYLOAD, index, "its content is missing, and keys and roles rest on it")
         elif index in self.bundle.withheld:
-            words = f"the content of entry {index} was withheld: its header is as labelled by the operator"
-            self.found.gaps.append(Gap(GapKind.WITHHELD, words, index, index + 1))
+            self.withheld.append(row)
         elif self.bundle.selection.asks_for(row.entry):
             self.add(Fault.PAYLOAD, index, "it belongs to the selection, and its content is missing")
+
+    def _settle_withheld(self) -> None:
+        """Missing content is excused by a valid record that it was erased, and by nothing else."""
+        state = self.world.state_before(f"ledger:{self.found.ledgerid}", self.bundle.head.size)
+        for row in self.withheld:
+            index = row.entry.index
+            excuse = withheld_by(state if isinstance(state, LedgerState) else None, row.entry)
+            if excuse is None:
+                self.add(Fault.PAYLOAD, index, "its content is missing, and no record says that it was erased")
+            else:
+                words = f"the content of entry {index} was withheld: {excuse.text}"
+                self.found.gaps.append(Gap(GapKind.WITHHELD, words, index, index + 1))
 
     def _check_signed(self, row: Row) -> LedgerError | None:
         """Content, signatures, keys and roles of an event whose rules cannot be judged from here."""

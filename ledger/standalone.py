@@ -66,6 +66,9 @@ AUTHORITY = {"ledger.created.v1", "ledger.entry_acknowledged.v1", "ledger.roots_
              "actor.responsible_changed.v1", "key.enrolled.v1", "key.rotated.v1", "key.revoked.v1",
              "key.compromised.v1", "role.granted.v1", "role.revoked.v1", "entry.reaffirmed.v1",
              "subject.erased.v1", "hold.placed.v1", "hold.released.v1"}  # fmt: skip
+# Types whose content may be missing once a record says that it was erased.
+WITHHOLDABLE = {"external.observed.v1", "incident.action_item_created.v1", "incident.mitigated.v1",
+                "incident.noted.v1", "incident.root_cause_recorded.v1", "monitor.signal.v1"}  # fmt: skip
 # Types in the streams of actors and of the ledger that change neither keys nor roles.
 HARMLESS = frozenset[str]()
 
@@ -573,7 +576,7 @@ class Check:
     def __init__(self):
         self.findings, self.voids, self.notes, self.contents = [], [], [], []
         self.keyring, self.peaks, self.bare, self.withheld = Keyring(), [], 0, []
-        self.seen, self.revisions, self.records = set(), {}, []
+        self.seen, self.revisions, self.records, self.erased = set(), {}, [], {}
 
     def run(self, file, vkeys, expected):
         """Check a bundle; raises `Bad` at what makes further reading pointless."""
@@ -682,7 +685,7 @@ class Check:
         if stream.startswith(("actor:", "ledger:")):
             self.findings.append((index, "payload", "its content is missing, and keys and roles rest on it"))
         elif withheld:
-            self.withheld.append(index)
+            self.withheld.append(entry)
         elif (self.selection["kind"] == "all" or (self.selection["kind"] == "indexes" and index in items)
               or (self.selection["kind"] == "subject" and items[0] in (entry["subject"], stream))):  # fmt: skip
             self.findings.append((index, "payload", "it belongs to the selection, and its content is missing"))
@@ -709,8 +712,31 @@ class Check:
                 mine = (body["ledgerid"], f"ledger:{body['ledgerid']}") == (entry["ledgerid"], stream)
                 need(mine and entry["actor"] == "root", "schema", "entry 0 is about another ledger")
             self.keyring.check_place(record, body)
+            erased = self.check_erasure(record, body) if kind == "subject.erased.v1" else []
             self.keyring.apply(record, body)
+            for place in erased:
+                self.erased.setdefault(place, record)
         self.keyring.records[entry["index"]] = record
+
+    def check_erasure(self, record, body):
+        """The entries whose content a record says is withheld, by index and stream."""
+        need(record["stream"] == f"ledger:{record['ledgerid']}", "schema", "the erasure is of another ledger")
+        for item in body.get("entries", []):
+            need(0 <= item["index"] < record["index"], "schema", "the erasure names an entry that is not there yet")
+            good = item["leaf_hash"] == self.records[item["index"]][0]["leaf"]
+            need(good, "legality", "the erasure names an entry with a leaf hash that is not its own")
+        return [(item["index"], item["stream"]) for item in body.get("entries", []) if item["scope"] == "whole"]
+
+    def settle_withheld(self):
+        """Missing content is excused by a valid record that it was erased, and by nothing else."""
+        for entry in self.withheld:
+            index, record = entry["index"], self.erased.get((entry["index"], entry["stream"]))
+            if record is None or entry["type"].removeprefix("muniment.") not in WITHHOLDABLE:
+                words = "its content is missing, and no record says that it was erased"
+                self.findings.append((index, "payload", words))
+            else:
+                self.notes.append(f"withheld: entry {index}; its header is as labelled by the operator; "
+                                  f"erased by {record['actor']} (entry {record['index']})")  # fmt: skip
 
     def check_heads(self, vkeys, expected, roots):
         """The head is signed by a key from outside, by the log's own key of that size, and fits heads from outside."""
@@ -742,7 +768,7 @@ class Check:
                 self.findings.append((index, fault, f"it is void: {words}"))
         self.notes += [f"suspect: entry {record['index']}, by a key that was compromised or what it made possible"
                        for record in self.keyring.records.values() if self.keyring.doubted(record)]  # fmt: skip
-        self.notes += [f"withheld: entry {index}; its header is as labelled by the operator" for index in self.withheld]
+        self.settle_withheld()
         if self.bare:
             self.notes.append(f"of {self.bare} entries only the header is here, as labelled by the operator")
         self.notes.append("not checked: rules of decisions, schemas, cosignatures and timestamps")

@@ -12,15 +12,14 @@ from typing import Any
 
 import pytest
 
-import ledger.standalone
 from ledger.application import Ledger, Receipt
 from ledger.bundle import Selection, rests_authority_on
 from ledger.bundling import export_bundle
 from ledger.checkpoint import Checkpoint, format_vkey, sign_checkpoint
 from ledger.emission import build_payload
+from ledger.entry import entry_hash
 from ledger.envelope import format_envelope, sign_payload
 from ledger.errors import InputError, NothingToVerifyError, VerificationError
-from ledger.events import Category, all_event_types
 from ledger.handle import LogHandle
 from ledger.keys import Ed25519Signer, format_public_key
 from ledger.strictjson import format_json
@@ -122,17 +121,6 @@ def test_random_clean_ledgers(seed: int, kind: type[History], memory_path: Path)
     notes = theirs(pair.path, data, pair.vkey)["notes"]
     said = {gap.start for gap in ours(data, pair.vkey).gaps if gap.kind == "suspect"}
     assert {int(note.split()[2].rstrip(",")) for note in notes if note.startswith("suspect")} == said
-
-
-def test_every_type_is_known_to_the_script():
-    known = ledger.standalone
-    for kind in all_event_types():
-        name = kind.topic.removeprefix("muniment.")
-        assert (kind.category is Category.AUTHORITY) == (name in known.AUTHORITY), name
-        assert (kind.category is Category.DECISION) == (name in known.DECISIONS), name
-        assert tuple(known.ROLES.get(name, ())) == tuple(kind.roles), name
-        if kind.category is not Category.AUTHORITY and {"actor", "ledger"} & set(kind.kinds):
-            assert name in known.HARMLESS, name
 
 
 # -- damaged bundles -------------------------------------------------------------------------------
@@ -441,20 +429,56 @@ def test_what_cannot_be_exported_is_said(quick_url: str):
             list(export_bundle(LogHandle(store.recorder), Selection("all")))
 
 
-def test_content_that_is_gone_is_said_and_never_where_keys_rest_on_it(quick_url: str, tmp_path: Path):
+def erased(cast: Cast, index: int, **changes: Any) -> int:
+    """Have it recorded that an entry was erased whole; returns the index of the record."""
+    entry = cast.recorder.rows(index, 1)[0].entry
+    item = {"index": index, "leaf_hash": entry_hash(entry).hex(), "stream": entry.stream, "scope": "whole", **changes}
+    body = {"subject": "person:p-1", "basis": "a law", "reason": "asked for", "entries": [item]}
+    record = cast["p-eraser"].emit("subject.erased", f"ledger:{cast.admin.ledgerid}", body)
+    cast.admin.checkpoint()
+    return record.index
+
+
+@pytest.mark.parametrize(
+    ("step", "changes", "verdict"),
+    [
+        ("note", {}, "verified"),
+        ("note", None, "bad"),
+        ("note", {"scope": "fields"}, "bad"),
+        ("note", {"stream": "incident:2"}, "bad"),
+        ("approval", {}, "bad"),
+    ],
+    ids=["recorded", "no record", "fields only", "another stream", "a decision"],
+)
+def test_content_that_is_gone_is_excused_by_a_record_and_by_nothing_else(
+    quick_url: str, tmp_path: Path, step: str, changes: dict[str, Any] | None, verdict: str
+):
     cast, steps = sixteen(quick_url)
-    pair = Pair(tmp_path / "b", vkey_of(cast))
-    with victim(cast, []) as store:
-        with store.trial():
-            store.run("DELETE FROM $content WHERE position = ?", (steps["note"] + 1,))
-            data = b"".join(export_bundle(LogHandle(store.recorder), Selection("all")))
-            assert pair.verdict(data) == "verified"
-            assert [(g.start, g.stop) for g in ours(data, pair.vkey).gaps if g.kind == "withheld"] == [(15, 16)]
-            assert any("withheld: entry 15" in note for note in theirs(pair.path, data, pair.vkey)["notes"])
-        with store.trial():
-            store.run("DELETE FROM $content WHERE position = 2")
-            with pytest.raises(VerificationError, match="keys and roles rest on"):
-                list(export_bundle(LogHandle(store.recorder), Selection("indexes", (9,))))
+    index, pair = steps[step], Pair(tmp_path / "b", vkey_of(cast))
+    cast.enrol("p-eraser", "person", ["eraser"])
+    cast.admin.checkpoint()
+    record = None if changes is None else erased(cast, index, **changes)
+    with victim(cast, []) as store, store.trial():
+        store.run("DELETE FROM $content WHERE position = ?", (index + 1,))
+        for selection in (Selection("all"), Selection("indexes", (index,))):
+            data = b"".join(export_bundle(LogHandle(store.recorder), selection))
+            found, notes = ours(data, pair.vkey), theirs(pair.path, data, pair.vkey)["notes"]
+            assert pair.verdict(data) == verdict
+            said = [
+                (g.start, g.stop, f"(entry {record})" in g.message) for g in found.gaps if g.kind == GapKind.WITHHELD
+            ]
+            assert said == ([(index, index + 1, True)] if verdict == "verified" else [])
+            assert any(f"withheld: entry {index};" in note for note in notes) == (verdict == "verified")
+            if verdict == "bad":
+                assert pair.refuse(data) == ("payload", index)
+
+
+def test_content_that_keys_rest_on_is_never_withheld(quick_url: str):
+    cast, _ = sixteen(quick_url)
+    with victim(cast, []) as store, store.trial():
+        store.run("DELETE FROM $content WHERE position = 2")
+        with pytest.raises(VerificationError, match="keys and roles rest on"):
+            list(export_bundle(LogHandle(store.recorder), Selection("indexes", (9,))))
 
 
 def test_a_line_is_written_in_its_only_form(sold: tuple[Cast, dict[str, int], Pair]):
