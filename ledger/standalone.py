@@ -487,6 +487,11 @@ class Keyring:
             heads = {sha256(b64(vkey.split("+", 2)[-1], "schema", 33)[1:]).hex() for _, vkey in self.vkeys}
             used = set(self.used) | set(self.roots) | self.former_roots | heads
             need(keyid not in used, "legality", "the key is, or was, in use")
+        if kind == "ledger.entry_acknowledged.v1":
+            need(record["stream"] == f"ledger:{record['ledgerid']}", "schema", "it is of another ledger")
+            need(0 <= body["index"] < record["index"], "schema", "it acknowledges an entry that is not there yet")
+            good = self.leaves[body["index"]] == body["leaf_hash"]
+            need(good, "legality", "that entry is not the one its author saw")
         if not record["stream"].startswith("actor:"):
             return
         if kind == "actor.enrolled.v1":
@@ -540,7 +545,7 @@ class Keyring:
         elif kind == "ledger.checkpoint_key_changed.v1":
             self.vkeys.append((index + 1, body["vkey"]))
         elif kind == "ledger.entry_acknowledged.v1":
-            self.acknowledged.add(body["index"])
+            self.acknowledged.add((body["index"], body["leaf_hash"]))
         elif kind == "actor.enrolled.v1":
             person = body.get("person") or name if body["kind"] == "person" else body.get("responsible")
             grants = [new_grant(record, role) for role in dict.fromkeys(body["roles"])]
@@ -817,7 +822,7 @@ class Check:
     def close(self, vkeys):
         """Put findings and notes together; returns the verdict."""
         for index, fault, words in self.voids:
-            if index in self.keyring.acknowledged:
+            if (index, self.records[index][0]["leaf"]) in self.keyring.acknowledged:
                 self.notes.append(f"void entry {index}, acknowledged by an admin: {words}")
             else:
                 self.findings.append((index, fault, f"it is void: {words}"))

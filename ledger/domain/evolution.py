@@ -59,8 +59,8 @@ def _evolve_ledger(state: LedgerState | None, event: RecordedEvent) -> LedgerSta
         case LedgerCreated() as body:
             roots = tuple(parse_public_key(text) for text in body.roots)
             return LedgerState(body.ledgerid, body.origin, body.vkey, roots, body.threshold, body.rules)
-        case EntryAcknowledged(index=index) if state is not None:
-            return replace(state, acknowledged=state.acknowledged | {index})
+        case EntryAcknowledged() as body if state is not None:
+            return replace(state, acknowledged=state.acknowledged | {(body.index, body.leaf_hash)})
         case RootsChanged() as body if state is not None:
             keys = tuple(parse_public_key(text) for text in body.roots)
             former = state.former_roots | {key.keyid for key in state.roots if key not in keys}

@@ -118,6 +118,7 @@ class LedgerState:
         vkey: verifier key of the checkpoints that entry 0 names.
         roots: root keys in force.
         threshold: how many of them a root event needs.
+        acknowledged: void entries that an admin has seen, by leaf index and leaf hash.
         former_roots: key ids of root keys that were replaced.
         changes: later keys of the checkpoints.
         restores: when the ledger went on from an old copy, in order.
@@ -134,7 +135,7 @@ class LedgerState:
     roots: tuple[PublicKey, ...]
     threshold: int
     rules: RuleSet
-    acknowledged: frozenset[int] = frozenset()
+    acknowledged: frozenset[tuple[int, str]] = frozenset()
     former_roots: frozenset[str] = frozenset()
     changes: tuple[LogKey, ...] = ()
     restores: tuple[Restore, ...] = ()

@@ -99,7 +99,7 @@ class Matrix(Ring):
                 {"ledgerid": LEDGERID, "origin": "ledger.example/unit", "vkey": vkey, "roots": roots, "threshold": 1,
                  "rules": rules}, [],
             ),
-            "ledger.entry_acknowledged": ({"index": 0, **why}, []),
+            "ledger.entry_acknowledged": ({"index": 0, "leaf_hash": self.view.leaves[0].hex(), **why}, []),
             "ledger.restored": (
                 {"size": size, "root": (self.world.root_hash(size) or b"").hex(), "lost_from": size,
                  "lost_to": size + 1,

@@ -648,11 +648,13 @@ def test_an_acknowledgement_is_about_this_ledger_and_the_past():
     size = len(story.view.leaves)
     mine = f"ledger:{LEDGERID}"
 
-    def of(index: int, subject: str = mine, actor: str = "p-admin") -> Verdict:
-        return story.judge(actor, "ledger.entry_acknowledged", subject, {"index": index, "reason": "seen"})
+    def of(index: int, subject: str = mine, actor: str = "p-admin", leaf: int | None = None) -> Verdict:
+        body = {"index": index, "leaf_hash": story.view.leaves[index % size if leaf is None else leaf].hex()}
+        return story.judge(actor, "ledger.entry_acknowledged", subject, {**body, "reason": "seen"})
 
     assert of(size - 1).kind == of(0).kind == of(1, actor=ROOT_ACTOR).kind == "valid"
     refused(of(size), InputError, "schema")
+    refused(of(1, leaf=0), ConflictError, "legality")
     refused(of(0, f"ledger:{'cd' * 16}"), InputError, "schema")
     story.people()
     refused(of(0, actor="p-author"), NotAllowedError, "legality")
