@@ -139,4 +139,5 @@ def test_a_window_that_says_what_cannot_be_is_malformed(change: dict[str, Any], 
     story = Story().people()
     with pytest.raises(InputError, match=words):
         story.event("trainer", "monitor.window", "monitor:m", WINDOW | change)
-    assert story.judge("trainer", "monitor.window", "monitor:m", {**WINDOW, "bounds": [1.0], "buckets": [1, 2]})
+    good = {**WINDOW, "bounds": [1.0], "buckets": [1, 2]}
+    assert story.judge("trainer", "monitor.window", "monitor:m", good).kind == "valid"
