@@ -40,6 +40,7 @@ from ledger.entry import (
 )
 from ledger.envelope import (
     MAX_ENVELOPE,
+    MAX_PAYLOAD,
     MAX_SIGNATURES,
     Envelope,
     Signature,
@@ -54,7 +55,7 @@ from ledger.evidence import MAX_EVIDENCE
 from ledger.keys import Ed25519Signer, PublicKey, format_public_key, parse_public_key
 from ledger.merkle import MAX_TREE_SIZE
 from ledger.names import MAX_NAME_BYTES, parse_actor, parse_name, parse_source
-from ledger.payload import MAX_PAYLOAD, MAX_SEQUENCE, Payload, format_payload, parse_payload
+from ledger.payload import MAX_SEQUENCE, Payload, format_payload, parse_payload
 from ledger.proof import MAX_EXTRA, MAX_PROOF, MAX_PROOF_HASHES, Proof, format_proof, parse_proof
 from ledger.strictjson import MAX_DEPTH, MAX_INTEGER, format_json, parse_json
 from ledger.successor import Successor, format_successor, parse_successor
