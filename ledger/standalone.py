@@ -804,7 +804,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     check = Check()
     try:
-        expected = [open(path, encoding="utf-8", newline="").read() for path in options.expect]  # noqa: PTH123, SIM115
+        expected = [open(path, encoding="utf-8", newline="").read(65_537) for path in options.expect]  # noqa: PTH123, SIM115
         with sys.stdin.buffer if options.bundle == "-" else open(options.bundle, "rb") as file:  # noqa: PTH123
             check.run(file, options.vkey, expected)
     except (OSError, UnicodeDecodeError) as error:
