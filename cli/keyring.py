@@ -228,29 +228,19 @@ def reaffirm(app: App, /, index: int, *, reason: str, signer: str | None) -> Non
 def acknowledge(app: App, /, index: int, *, reason: str, signer: str | None) -> None:
     """Say that a void entry was seen: verification goes on listing it, and no longer fails for it.
 
-    A void entry is one that was put into the store although it is not legal there. It changes nothing, and stays. An
-    entry whose content is not what was recorded cannot be acknowledged.
+    A void entry is one that was put into the store although it is not legal there. It changes nothing, and stays. What
+    is said holds for the entry as it is now, by its leaf hash, and excuses no other bytes at its place. A good entry
+    cannot be acknowledged, and neither can one whose content is not what was recorded.
 
     Example: muniment admin acknowledge 37 --reason "forged by the old database account, ticket 118"
     """
-    from ledger.errors import InputError, PolicyError
-    from ledger.replay import ContentError
+    from ledger.acknowledging import find_void
 
     app.actor = signer or app.actor
     with app.writer() as ledger:
-        size = ledger.world.refresh()
-        rows = ledger.recorder.rows(index, 1) if index < size else []
-        if not rows or rows[0].entry.index != index:
-            raise InputError(f"there is no entry {index}", hint=f"The log has {size} entries: muniment log")
-        verdict = ledger.world.judge_row(rows[0]).verdict
-        if verdict.kind != "void":
-            raise PolicyError(f"entry {index} is {verdict.kind}: there is nothing to acknowledge")
-        if isinstance(verdict.error, ContentError):
-            raise PolicyError(
-                f"entry {index} is altered, not only void: {verdict.error.message}",
-                hint="Keep the store as it is and find out who changed it: muniment verify log",
-            )
-        subject = f"ledger:{ledger.ledgerid}"
-        receipt = ledger.emit("ledger.entry_acknowledged", subject, {"index": index, "reason": reason})
+        ledger.world.refresh()
+        void = find_void(ledger.recorder, ledger.world, index)
+        body = {"index": index, "leaf_hash": void.row.leaf_hash.hex(), "reason": reason}
+        receipt = ledger.emit("ledger.entry_acknowledged", f"ledger:{ledger.ledgerid}", body)
     app.show_receipt(receipt)
-    app.note(f"entry {index} stays void: {verdict.error and verdict.error.message}")
+    app.note(f"entry {index} stays void: {void.verdict.error and void.verdict.error.message}")

@@ -13,12 +13,14 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import TypeVar
 
+from ledger.acknowledging import find_void
 from ledger.domain import RecordedEvent, judge, make_event
 from ledger.domain.actors import FOREVER
 from ledger.domain.decisions import marks_of
 from ledger.envelope import Envelope, parse_envelope, verify_envelope
 from ledger.errors import AuthenticationError, ConflictError, LedgerError
 from ledger.events import Category, find_event_type
+from ledger.events.ledgers import EntryAcknowledged
 from ledger.handle import LogHandle
 from ledger.keys import PublicKey
 from ledger.mapper import EventMapper, SignedStoredEvent
@@ -34,7 +36,7 @@ _JUDGE_AGAIN = 100
 #: Signatures verified by one task of the pool: verifying releases the interpreter's lock, handing over costs.
 _CHUNK = 32
 #: Registrations fix a name to a digest, so they are refused like decisions when the digest is another one.
-_IDENTITY_TYPES = ("dataset.registered", "version.registered")
+_IDENTITY_TYPES = ("dataset.registered", "dataset.versioned", "version.registered")
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -339,6 +341,8 @@ class Appender:
         verdict = judge(at, event)
         if verdict.error is not None:
             raise verdict.error
+        if isinstance(event.body, EntryAcknowledged):
+            find_void(self._recorder, self._handle.world, event.body.index)
         for stream, revision in job.expect.items():
             if at.reads.get(stream, revision) != revision:
                 raise StaleReadError.moved(stream, revision, at.reads[stream])

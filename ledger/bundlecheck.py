@@ -220,9 +220,9 @@ class _Check:
 
     def _add_voids(self, voids: dict[int, Finding]) -> None:
         state = self.world.state_before(f"ledger:{self.found.ledgerid}", self.bundle.head.size)
-        acknowledged = state.acknowledged if isinstance(state, LedgerState) else frozenset[int]()
+        acknowledged = state.acknowledged if isinstance(state, LedgerState) else frozenset[tuple[int, str]]()
         for index, finding in voids.items():
-            if index in acknowledged:
+            if (index, self.bundle.rows[index].leaf_hash.hex()) in acknowledged:
                 words = f"void entry {index}, acknowledged by an admin: {finding.message}"
                 self.found.gaps.append(Gap(GapKind.ACKNOWLEDGED, words, index, index + 1))
             else:

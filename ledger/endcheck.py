@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from ledger.auditpass import Pass
 from ledger.domain import LedgerState
 from ledger.domain.erasure import withheld_by
+from ledger.entry import Entry, entry_hash
+from ledger.errors import InputError
 from ledger.findings import MAX_FINDINGS, Finding
 from ledger.identity import Trust
 from ledger.successor import successor_fault
@@ -33,7 +35,7 @@ def finish(done: Pass, trust: Trust | None) -> None:
     _check_identity(done, trust, state)
     done.report.restores = () if state is None else state.restores
     _check_withheld(done)
-    acknowledged = frozenset() if state is None else state.acknowledged
+    acknowledged = _acknowledged(done, state)
     for index, finding in done.voids.items():
         if index in acknowledged:
             done.report.acknowledged.append((index, finding.message))
@@ -53,6 +55,20 @@ def finish(done: Pass, trust: Trust | None) -> None:
         found.setdefault((item.fault, item.index, "" if item.index is not None else item.message), item)
     done.report.findings[:] = sorted(found.values(), key=lambda finding: _place(finding, size))
     del done.report.findings[MAX_FINDINGS:]
+
+
+def _acknowledged(done: Pass, state: LedgerState | None) -> frozenset[int]:
+    """Void entries that an admin has seen as they are: an acknowledgement is of one leaf hash and excuses no other."""
+    said = frozenset() if state is None else state.acknowledged
+    rows = (row for index, _ in said if index in done.voids for row in done.log.rows(index, 1))
+    return frozenset(row.entry.index for row in rows if (row.entry.index, _leaf_of(row.entry)) in said)
+
+
+def _leaf_of(entry: Entry) -> str:
+    try:
+        return entry_hash(entry).hex()
+    except InputError:  # its columns are no entry
+        return ""
 
 
 def _check_withheld(done: Pass) -> None:

@@ -57,9 +57,61 @@ ROLES = {
     "subject.erased.v1": ("eraser",),
     "hold.placed.v1": ("auditor", "admin"),
     "hold.released.v1": ("auditor", "admin"),
+    "access.denied.v1": ("emitter",),
+    "artifact.produced.v1": ("emitter",),
+    "artifact.scanned.v1": ("emitter", "validator"),
+    "artifact.signed.v1": ("emitter",),
+    "artifact.verified.v1": ("emitter", "validator"),
+    "canary.analysed.v1": ("emitter", "deployer"),
+    "canary.stage_entered.v1": ("emitter", "deployer"),
+    "configuration.changed.v1": ("emitter", "deployer", "owner"),
+    "contract.defined.v1": ("emitter", "owner"),
+    "credential.expired.v1": ("emitter", "deployer"),
+    "credential.rotated.v1": ("emitter", "deployer"),
+    "dataset.consent_changed.v1": ("emitter", "owner"),
+    "dataset.deprecated.v1": ("emitter", "owner"),
+    "dataset.license_changed.v1": ("emitter", "owner"),
+    "dataset.quality_assessed.v1": ("emitter", "validator"),
+    "dataset.versioned.v1": ("emitter",),
+    "deployment.promoted.v1": ("emitter", "deployer"),
+    "documentation.attached.v1": ("emitter", "owner", "validator", "auditor"),
+    "drill.conducted.v1": ("emitter", "owner", "incident-commander", "deployer"),
+    "errorbudget.consumed.v1": ("emitter",),
+    "errorbudget.reset.v1": ("owner", "emitter"),
+    "evaluation.invalidated.v1": ("emitter", "validator"),
+    "evidence.preserved.v1": ("emitter", "auditor", "incident-commander", "validator"),
+    "experiment.completed.v1": ("emitter", "owner"),
+    "experiment.started.v1": ("emitter", "owner"),
+    "featureset.changed.v1": ("emitter", "owner"),
+    "featureset.defined.v1": ("emitter", "owner"),
+    "featureset.materialized.v1": ("emitter",),
+    "finding.disposed.v1": ("owner", "validator"),
+    "labels.arrived.v1": ("emitter",),
+    "model.on_call_assigned.v1": ("owner", "incident-commander", "admin"),
+    "model.owner_changed.v1": ("owner", "admin"),
+    "model.registered.v1": ("emitter", "owner"),
+    "modelcard.published.v1": ("emitter", "owner"),
+    "monitor.window.v1": ("emitter",),
+    "notification.sent.v1": ("emitter", "owner", "incident-commander"),
+    "performance.tested.v1": ("emitter", "validator"),
+    "retrain.requested.v1": ("emitter", "owner"),
+    "retrain.resolved.v1": ("emitter", "owner"),
+    "run.aborted.v1": ("emitter",),
+    "run.attached.v1": ("emitter",),
+    "serving.snapshot.v1": ("emitter", "deployer"),
+    "slo.breached.v1": ("emitter",),
+    "slo.defined.v1": ("owner", "deployer", "emitter"),
+    "slo.recovered.v1": ("emitter",),
+    "thirdparty.registered.v1": ("emitter", "owner"),
+    "validation.assigned.v1": ("owner", "validator"),
+    "validation.completed.v1": ("validator",),
+    "version.composed.v1": ("emitter", "owner"),
+    "version.retired.v1": ("owner", "deployer"),
 }
-DECISIONS = {"approval.granted.v1", "approval.rejected.v1", "approval.requested.v1", "deployment.authorised.v1",
-             "deployment.requested.v1"}  # fmt: skip
+DECISIONS = {
+    "approval.granted.v1", "approval.rejected.v1", "approval.requested.v1", "deployment.authorised.v1",
+    "deployment.requested.v1",
+}  # fmt: skip
 AUTHORITY = {"ledger.created.v1", "ledger.entry_acknowledged.v1", "ledger.roots_changed.v1",
              "ledger.checkpoint_key_changed.v1", "ledger.restored.v1",
              "actor.enrolled.v1", "actor.revoked.v1", "actor.offboarded.v1",
@@ -67,8 +119,11 @@ AUTHORITY = {"ledger.created.v1", "ledger.entry_acknowledged.v1", "ledger.roots_
              "key.compromised.v1", "role.granted.v1", "role.revoked.v1", "entry.reaffirmed.v1",
              "subject.erased.v1", "hold.placed.v1", "hold.released.v1"}  # fmt: skip
 # Types whose content may be missing once a record says that it was erased.
-WITHHOLDABLE = {"external.observed.v1", "incident.action_item_created.v1", "incident.mitigated.v1",
-                "incident.noted.v1", "incident.root_cause_recorded.v1", "monitor.signal.v1"}  # fmt: skip
+WITHHOLDABLE = {
+    "access.denied.v1", "external.observed.v1", "incident.action_item_completed.v1",
+    "incident.action_item_created.v1", "incident.mitigated.v1", "incident.noted.v1",
+    "incident.root_cause_recorded.v1", "labels.arrived.v1", "monitor.signal.v1", "monitor.window.v1",
+}  # fmt: skip
 # Types in the streams of actors and of the ledger that change neither keys nor roles.
 HARMLESS = frozenset[str]()
 
@@ -432,6 +487,11 @@ class Keyring:
             heads = {sha256(b64(vkey.split("+", 2)[-1], "schema", 33)[1:]).hex() for _, vkey in self.vkeys}
             used = set(self.used) | set(self.roots) | self.former_roots | heads
             need(keyid not in used, "legality", "the key is, or was, in use")
+        if kind == "ledger.entry_acknowledged.v1":
+            need(record["stream"] == f"ledger:{record['ledgerid']}", "schema", "it is of another ledger")
+            need(0 <= body["index"] < record["index"], "schema", "it acknowledges an entry that is not there yet")
+            good = self.leaves[body["index"]] == body["leaf_hash"]
+            need(good, "legality", "that entry is not the one its author saw")
         if not record["stream"].startswith("actor:"):
             return
         if kind == "actor.enrolled.v1":
@@ -485,7 +545,7 @@ class Keyring:
         elif kind == "ledger.checkpoint_key_changed.v1":
             self.vkeys.append((index + 1, body["vkey"]))
         elif kind == "ledger.entry_acknowledged.v1":
-            self.acknowledged.add(body["index"])
+            self.acknowledged.add((body["index"], body["leaf_hash"]))
         elif kind == "actor.enrolled.v1":
             person = body.get("person") or name if body["kind"] == "person" else body.get("responsible")
             grants = [new_grant(record, role) for role in dict.fromkeys(body["roles"])]
@@ -762,7 +822,7 @@ class Check:
     def close(self, vkeys):
         """Put findings and notes together; returns the verdict."""
         for index, fault, words in self.voids:
-            if index in self.keyring.acknowledged:
+            if (index, self.records[index][0]["leaf"]) in self.keyring.acknowledged:
                 self.notes.append(f"void entry {index}, acknowledged by an admin: {words}")
             else:
                 self.findings.append((index, fault, f"it is void: {words}"))

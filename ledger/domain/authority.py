@@ -22,7 +22,7 @@ from ledger.domain.roles import check_admin, lasting_admins
 from ledger.domain.signed import ROOT_ACTOR
 from ledger.domain.states import State
 from ledger.domain.world import World
-from ledger.errors import InputError, PolicyError
+from ledger.errors import ConflictError, InputError, PolicyError
 from ledger.events.actors import ActorEnrolled, ActorRevoked, KeyEnrolled, KeyRevoked
 from ledger.events.keyring import (
     ActorOffboarded,
@@ -47,6 +47,9 @@ def _check_acknowledgement(world: World, event: RecordedEvent, body: EntryAcknow
         raise InputError(f"the subject must be this ledger: ledger:{world.ledgerid}")
     if body.index >= event.index:
         raise InputError(f"there is no entry {body.index} yet to acknowledge")
+    leaf = world.leaf_hash(body.index)
+    if leaf is None or leaf.hex() != body.leaf_hash:
+        raise ConflictError(f"the entry {body.index} is not the one its author saw")
     return check_admin(world, event, None, is_person=False)
 
 

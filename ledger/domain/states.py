@@ -118,6 +118,7 @@ class LedgerState:
         vkey: verifier key of the checkpoints that entry 0 names.
         roots: root keys in force.
         threshold: how many of them a root event needs.
+        acknowledged: void entries that an admin has seen, by leaf index and leaf hash.
         former_roots: key ids of root keys that were replaced.
         changes: later keys of the checkpoints.
         restores: when the ledger went on from an old copy, in order.
@@ -134,7 +135,7 @@ class LedgerState:
     roots: tuple[PublicKey, ...]
     threshold: int
     rules: RuleSet
-    acknowledged: frozenset[int] = frozenset()
+    acknowledged: frozenset[tuple[int, str]] = frozenset()
     former_roots: frozenset[str] = frozenset()
     changes: tuple[LogKey, ...] = ()
     restores: tuple[Restore, ...] = ()
@@ -205,8 +206,9 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One evaluation of a version: where it stands, of which suite, and what it concluded."""
+    """One evaluation of a version: its event id, where it stands, of which suite, and what it concluded."""
 
+    id: str
     signed: Signed
     suite: str
     verdict: str
@@ -224,7 +226,7 @@ class VersionState:
     Attributes:
         evaluations: the last evaluation of each suite, oldest first; what was said before no longer stands.
         signed: the entry that registered it.
-        passed: the entry of the last evaluation that passed, None when none ever did.
+        passed: the last evaluation that passed and was not invalidated, None when there is none.
     """
 
     digest: str
@@ -234,7 +236,7 @@ class VersionState:
     signed: Signed
     authors: frozenset[str]
     evaluations: tuple[Evaluation, ...] = ()
-    passed: Signed | None = None
+    passed: Evaluation | None = None
     requests: MappingProxyType[str, ApprovalRequest] = field(default_factory=_no_requests)
     approvals: tuple[Approval, ...] = ()
 

@@ -52,6 +52,7 @@ class EntryAcknowledged(Body):
     """An admin has seen a void entry, so that verification lists it without failing again."""
 
     index: int = Field(ge=0)
+    leaf_hash: Hex64 = Field(description="Leaf hash of that entry, hex: it counts for these bytes and no others")
     reason: Text
 
 

@@ -522,7 +522,7 @@ def test_what_a_revoked_actor_closed_is_open(any_shop: Shop):
     shown = run("show", index, "-o", "json").good().json
     assert (shown["verdict"], shown["reason"]) == ("void", void["reason"])
     run("emit", "ledger.entry_acknowledged", f"ledger:{shown['entry']['ledgerid']}", "-d", f"index={index}",
-        "-d", "reason=seen").good()  # fmt: skip
+        "-d", f"leaf_hash={shown['leaf_hash']}", "-d", "reason=seen").good()  # fmt: skip
     verified = run("verify", "log", "-o", "json").good().json
     assert [item["index"] for item in verified["acknowledged"]] == [index]
 

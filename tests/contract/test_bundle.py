@@ -27,7 +27,7 @@ from ledger.verdicts import GapKind, Verdict
 from tests.contract.bundles import Forgery, bundle_of, entry_lines, lines_of, ours, theirs, vkey_of, written
 from tests.contract.histories import History
 from tests.contract.keyring_histories import KeyringHistory
-from tests.contract.support import MODEL, Cast, digest, make_cast
+from tests.contract.support import MODEL, Cast, digest, make_cast, raw
 from tests.contract.tampering import Forger, sixteen, victim
 from tests.contract.test_copy import copy_of
 from tests.unit.reference_merkle import mth
@@ -353,10 +353,25 @@ def _a_run_by_an_approver(cast: Cast, ledger: Ledger) -> bytes:
     return _signed(ledger, "p-approver", [cast.keys["p-approver"]], "run.completed", "run:x", {"metrics": {}})
 
 
+def _acknowledging(cast: Cast, ledger: Ledger, index: int, leaf: int, subject: str) -> bytes:
+    leaf_hash = cast.recorder.leaf_hashes(leaf, leaf + 1)[0].hex()
+    body = {"index": index, "leaf_hash": leaf_hash, "reason": "in advance"}
+    return _signed(ledger, "p-admin", [cast.keys["p-admin"]], "ledger.entry_acknowledged", subject, body)
+
+
+def _an_acknowledgement_of_other_bytes(cast: Cast, ledger: Ledger) -> bytes:
+    return _acknowledging(cast, ledger, 5, 6, f"ledger:{ledger.ledgerid}")
+
+
+def _an_acknowledgement_in_another_ledger(cast: Cast, ledger: Ledger) -> bytes:
+    return _acknowledging(cast, ledger, 5, 5, f"ledger:{'cd' * 16}")
+
+
 ATTACKS = {
     _stranger: "key", _nobody: "key", _enrolled_by_an_emitter: "legality", _an_admin_by_an_admin: "legality",
     _without_possession: "key", _for_ones_own_person: "legality", _roots_by_an_admin: "key",
     _an_approval_by_an_emitter: "legality", _a_run_in_an_actors_stream: None, _a_run_by_an_approver: "legality",
+    _an_acknowledgement_of_other_bytes: "legality", _an_acknowledgement_in_another_ledger: "schema",
 }  # fmt: skip
 
 
@@ -380,6 +395,30 @@ def test_whoever_has_the_store_and_the_checkpoint_key(attack: Any, quick_url: st
             assert mine.index == other["index"] == index, (mine, other)
             if ATTACKS[attack] is not None:
                 assert (str(mine.fault), other["fault"]) == (ATTACKS[attack], ATTACKS[attack]), (mine, other)
+
+
+def test_an_acknowledgement_counts_for_the_bytes_it_names(memory_path: Path):
+    url = f"sqlite:///{memory_path / 'ledger.db'}"
+    cast, _ = sixteen(url)
+    envelope = _enrolled_by_an_emitter(cast, cast.admin)
+    cast.recorder.close()
+    with raw(url) as store:
+        store.unprotect()
+        forger = Forger(store)
+        index = forger.add(envelope)
+        forger.write()
+    leaf = cast.recorder.leaf_hashes(index, index + 1)[0].hex()
+    body = {"index": index, "leaf_hash": leaf, "reason": "ticket 118"}
+    cast.admin.emit("ledger.entry_acknowledged", f"ledger:{cast.admin.ledgerid}", body)
+    cast.admin.checkpoint()
+    pair = Pair(memory_path / "b", vkey_of(cast))
+    data = bundle_of(cast)
+    assert pair.verdict(data) == "verified"
+    assert [gap.start for gap in ours(data, pair.vkey).gaps if gap.kind is GapKind.ACKNOWLEDGED] == [index]
+    assert [note for note in theirs(pair.path, data, pair.vkey)["notes"] if f"void entry {index}, acknowl" in note]
+    forged = Forgery(data)
+    forged.replace_payload(index, other_nonce)
+    assert pair.refuse(forged.signed(cast.new.checkpoint)) == ("signature", index)
 
 
 # -- keys and reaffirmations woven into each other -------------------------------------------------
