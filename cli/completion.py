@@ -23,15 +23,27 @@ __all__ = ["EVENT_TYPES", "complete_values", "completion"]
 
 #: The catalogue's short names; reading them from the catalogue would take a quarter of a second at every key.
 EVENT_TYPES: Final = (
-    "actor.enrolled", "actor.offboarded", "actor.responsible_changed", "actor.revoked", "approval.granted",
-    "approval.rejected", "approval.requested", "dataset.registered", "deployment.authorised",
-    "deployment.completed", "deployment.failed", "deployment.requested", "entry.reaffirmed", "evaluation.completed",
-    "external.observed", "hold.placed", "hold.released", "incident.action_item_created", "incident.closed",
-    "incident.mitigated", "incident.noted", "incident.opened", "incident.root_cause_recorded", "key.compromised",
-    "key.enrolled", "key.revoked", "key.rotated", "ledger.checkpoint_key_changed", "ledger.created",
-    "ledger.entry_acknowledged", "ledger.restored", "ledger.roots_changed", "monitor.signal", "role.granted",
-    "role.revoked", "rollback.authorised", "rollback.completed", "rollback.requested", "run.completed",
-    "run.failed", "run.started", "subject.erased", "version.registered",
+    "access.denied", "actor.enrolled", "actor.offboarded", "actor.responsible_changed", "actor.revoked",
+    "approval.granted", "approval.rejected", "approval.requested", "artifact.produced", "artifact.scanned",
+    "artifact.signed", "artifact.verified", "canary.aborted", "canary.analysed", "canary.stage_entered",
+    "configuration.changed", "contract.defined", "credential.expired", "credential.rotated",
+    "dataset.consent_changed", "dataset.deprecated", "dataset.license_changed", "dataset.quality_assessed",
+    "dataset.registered", "dataset.versioned", "deployment.authorised", "deployment.completed", "deployment.failed",
+    "deployment.promoted", "deployment.requested", "documentation.attached", "drill.conducted", "entry.reaffirmed",
+    "errorbudget.consumed", "errorbudget.reset", "evaluation.completed", "evaluation.invalidated",
+    "evidence.preserved", "experiment.completed", "experiment.started", "external.observed", "featureset.changed",
+    "featureset.defined", "featureset.materialized", "finding.disposed", "hold.placed", "hold.released",
+    "incident.action_item_completed", "incident.action_item_created", "incident.closed", "incident.linked",
+    "incident.mitigated", "incident.noted", "incident.opened", "incident.reopened", "incident.role_assigned",
+    "incident.root_cause_recorded", "incident.severity_changed", "key.compromised", "key.enrolled", "key.revoked",
+    "key.rotated", "labels.arrived", "ledger.checkpoint_key_changed", "ledger.created", "ledger.entry_acknowledged",
+    "ledger.restored", "ledger.roots_changed", "model.on_call_assigned", "model.owner_changed", "model.registered",
+    "modelcard.published", "monitor.signal", "monitor.window", "notification.sent", "performance.tested",
+    "retrain.requested", "retrain.resolved", "role.granted", "role.revoked", "rollback.authorised",
+    "rollback.completed", "rollback.requested", "run.aborted", "run.attached", "run.completed", "run.failed",
+    "run.started", "serving.snapshot", "slo.breached", "slo.defined", "slo.recovered", "subject.erased",
+    "thirdparty.registered", "validation.assigned", "validation.completed", "version.composed", "version.registered",
+    "version.retired",
 )  # fmt: skip
 #: Parameter: what the ledger is asked for.
 _ASKED: Final = {

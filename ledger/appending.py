@@ -36,7 +36,7 @@ _JUDGE_AGAIN = 100
 #: Signatures verified by one task of the pool: verifying releases the interpreter's lock, handing over costs.
 _CHUNK = 32
 #: Registrations fix a name to a digest, so they are refused like decisions when the digest is another one.
-_IDENTITY_TYPES = ("dataset.registered", "version.registered")
+_IDENTITY_TYPES = ("dataset.registered", "dataset.versioned", "version.registered")
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")

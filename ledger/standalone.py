@@ -57,9 +57,61 @@ ROLES = {
     "subject.erased.v1": ("eraser",),
     "hold.placed.v1": ("auditor", "admin"),
     "hold.released.v1": ("auditor", "admin"),
+    "access.denied.v1": ("emitter",),
+    "artifact.produced.v1": ("emitter",),
+    "artifact.scanned.v1": ("emitter", "validator"),
+    "artifact.signed.v1": ("emitter",),
+    "artifact.verified.v1": ("emitter", "validator"),
+    "canary.analysed.v1": ("emitter", "deployer"),
+    "canary.stage_entered.v1": ("emitter", "deployer"),
+    "configuration.changed.v1": ("emitter", "deployer", "owner"),
+    "contract.defined.v1": ("emitter", "owner"),
+    "credential.expired.v1": ("emitter", "deployer"),
+    "credential.rotated.v1": ("emitter", "deployer"),
+    "dataset.consent_changed.v1": ("emitter", "owner"),
+    "dataset.deprecated.v1": ("emitter", "owner"),
+    "dataset.license_changed.v1": ("emitter", "owner"),
+    "dataset.quality_assessed.v1": ("emitter", "validator"),
+    "dataset.versioned.v1": ("emitter",),
+    "deployment.promoted.v1": ("emitter", "deployer"),
+    "documentation.attached.v1": ("emitter", "owner", "validator", "auditor"),
+    "drill.conducted.v1": ("emitter", "owner", "incident-commander", "deployer"),
+    "errorbudget.consumed.v1": ("emitter",),
+    "errorbudget.reset.v1": ("owner", "emitter"),
+    "evaluation.invalidated.v1": ("emitter", "validator"),
+    "evidence.preserved.v1": ("emitter", "auditor", "incident-commander", "validator"),
+    "experiment.completed.v1": ("emitter", "owner"),
+    "experiment.started.v1": ("emitter", "owner"),
+    "featureset.changed.v1": ("emitter", "owner"),
+    "featureset.defined.v1": ("emitter", "owner"),
+    "featureset.materialized.v1": ("emitter",),
+    "finding.disposed.v1": ("owner", "validator"),
+    "labels.arrived.v1": ("emitter",),
+    "model.on_call_assigned.v1": ("owner", "incident-commander", "admin"),
+    "model.owner_changed.v1": ("owner", "admin"),
+    "model.registered.v1": ("emitter", "owner"),
+    "modelcard.published.v1": ("emitter", "owner"),
+    "monitor.window.v1": ("emitter",),
+    "notification.sent.v1": ("emitter", "owner", "incident-commander"),
+    "performance.tested.v1": ("emitter", "validator"),
+    "retrain.requested.v1": ("emitter", "owner"),
+    "retrain.resolved.v1": ("emitter", "owner"),
+    "run.aborted.v1": ("emitter",),
+    "run.attached.v1": ("emitter",),
+    "serving.snapshot.v1": ("emitter", "deployer"),
+    "slo.breached.v1": ("emitter",),
+    "slo.defined.v1": ("owner", "deployer", "emitter"),
+    "slo.recovered.v1": ("emitter",),
+    "thirdparty.registered.v1": ("emitter", "owner"),
+    "validation.assigned.v1": ("owner", "validator"),
+    "validation.completed.v1": ("validator",),
+    "version.composed.v1": ("emitter", "owner"),
+    "version.retired.v1": ("owner", "deployer"),
 }
-DECISIONS = {"approval.granted.v1", "approval.rejected.v1", "approval.requested.v1", "deployment.authorised.v1",
-             "deployment.requested.v1"}  # fmt: skip
+DECISIONS = {
+    "approval.granted.v1", "approval.rejected.v1", "approval.requested.v1", "deployment.authorised.v1",
+    "deployment.requested.v1",
+}  # fmt: skip
 AUTHORITY = {"ledger.created.v1", "ledger.entry_acknowledged.v1", "ledger.roots_changed.v1",
              "ledger.checkpoint_key_changed.v1", "ledger.restored.v1",
              "actor.enrolled.v1", "actor.revoked.v1", "actor.offboarded.v1",
@@ -67,8 +119,11 @@ AUTHORITY = {"ledger.created.v1", "ledger.entry_acknowledged.v1", "ledger.roots_
              "key.compromised.v1", "role.granted.v1", "role.revoked.v1", "entry.reaffirmed.v1",
              "subject.erased.v1", "hold.placed.v1", "hold.released.v1"}  # fmt: skip
 # Types whose content may be missing once a record says that it was erased.
-WITHHOLDABLE = {"external.observed.v1", "incident.action_item_created.v1", "incident.mitigated.v1",
-                "incident.noted.v1", "incident.root_cause_recorded.v1", "monitor.signal.v1"}  # fmt: skip
+WITHHOLDABLE = {
+    "access.denied.v1", "external.observed.v1", "incident.action_item_completed.v1",
+    "incident.action_item_created.v1", "incident.mitigated.v1", "incident.noted.v1",
+    "incident.root_cause_recorded.v1", "labels.arrived.v1", "monitor.signal.v1", "monitor.window.v1",
+}  # fmt: skip
 # Types in the streams of actors and of the ledger that change neither keys nor roles.
 HARMLESS = frozenset[str]()
 
@@ -423,6 +478,15 @@ class Keyring:
             if kind in ("key.revoked.v1", "key.compromised.v1", "actor.revoked.v1", "actor.responsible_changed.v1"):
                 person = None
         need(person != admin["person"], "legality", "an admin may not do this for their own person")
+        persons, roles = target["persons"] if target else set(), standing_roles(target)
+        if kind in ("actor.enrolled.v1", "actor.responsible_changed.v1"):
+            persons = {person or body.get("responsible")}
+        if kind in ("actor.enrolled.v1", "role.granted.v1"):
+            roles = set(body.get("roles", [body.get("role")]))
+        gives = kind in ("actor.enrolled.v1", "actor.responsible_changed.v1", "role.granted.v1", "key.enrolled.v1",
+                         "key.rotated.v1")  # fmt: skip
+        need(not gives or not admin["persons"] & persons or roles <= {"emitter"}, "legality",
+             "an admin may not give a say to a service of their own person")  # fmt: skip
 
     def check_place(self, record, body):
         """That what a change names is there, and that what it brings is new."""
@@ -494,8 +558,8 @@ class Keyring:
         elif kind == "actor.enrolled.v1":
             person = body.get("person") or name if body["kind"] == "person" else body.get("responsible")
             grants = [new_grant(record, role) for role in dict.fromkeys(body["roles"])]
-            self.actors[name] = {"kind": body["kind"], "person": person, "keys": {}, "grants": grants, "by": record,
-                                 "left": None, "reaffirmed": {}}  # fmt: skip
+            self.actors[name] = {"kind": body["kind"], "person": person, "persons": {person}, "keys": {}, "by": record,
+                                 "grants": grants, "left": None, "reaffirmed": {}}  # fmt: skip
             self.add_key(self.actors[name], body["key"], record)
         elif kind == "key.enrolled.v1":
             self.add_key(actor, body["key"], record)
@@ -515,6 +579,7 @@ class Keyring:
             end_grants(actor, index, body["role"], body.get("grant"))
         elif kind == "actor.responsible_changed.v1":
             actor["person"] = body["responsible"]
+            actor["persons"].add(body["responsible"])
         elif kind == "entry.reaffirmed.v1":
             actor["reaffirmed"][body["index"]] = record
         elif kind in ("actor.revoked.v1", "actor.offboarded.v1"):
@@ -529,6 +594,11 @@ class Keyring:
         raw = public_key(text)
         self.used[sha256(raw).hex()] = actor
         actor["keys"][sha256(raw).hex()] = {"raw": raw, "by": record, "end": None, "compromised": None}
+
+
+def standing_roles(actor):
+    """The roles an actor was given and that nobody took away."""
+    return {g["role"] for g in actor["grants"] if g["end"] is None} if actor else set()
 
 
 def end_key(key, index):

@@ -11,25 +11,26 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from projections.base import ViewReader
+from projections.groups import DATA, DEPLOYED, ENDED, RUNS, WENT_LIVE
 from projections.journal import JournalRow, journal_rows
 
 __all__ = ["Edge", "Graph", "connect", "log_graph"]
 
 #: Events that say what a thing is; whoever names the thing means the last of these before.
 _ANCHORS: Final = frozenset(
-    {
-        "actor.enrolled", "dataset.registered", "deployment.completed", "incident.opened", "ledger.created",
-        "rollback.completed", "run.completed", "run.failed", "run.started", "version.registered",
-    }
-)  # fmt: skip
+    {"actor.enrolled", "incident.opened", "ledger.created", "version.registered", *DATA, *RUNS, *WENT_LIVE}
+)
 #: Field of a body that names a thing, and what the thing is to the event.
 _NAMING: Final = {
     "run": "made by", "dataset": "measured on", "model": "version", "deployment": "deployment", "incident": "incident",
 }  # fmt: skip
 #: Events that stand for themselves: the last state of their own subject is not what they rest on.
-_FRESH: Final = frozenset({"dataset.registered", "ledger.created", "run.started", "version.registered"})
+_FRESH: Final = frozenset({"ledger.created", "run.started", "version.registered", *DATA})
 #: Event: the decision it carries out, looked for in its own stream.
-_CARRIES_OUT: Final = {"deployment.completed": "deployment.authorised", "rollback.completed": "rollback.authorised"}
+_CARRIES_OUT: Final = {
+    **dict.fromkeys((*DEPLOYED, "canary.stage_entered"), "deployment.authorised"),
+    "rollback.completed": "rollback.authorised",
+}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -112,7 +113,7 @@ class _Seen:
                 self.anchors[name] = index
         if kind in _ANCHORS and isinstance(data.get("digest"), str):
             self.by_digest[row["subject"], data["digest"]] = index
-        if kind == "run.completed":
+        if kind in ENDED:
             self.outputs.update((name, index) for name, _ in _refs(data.get("outputs")))
         if kind in _CARRIES_OUT.values():
             self.decisions[kind, row["stream"], str(data.get("model"))] = index
@@ -141,7 +142,7 @@ def _targets(row: JournalRow, seen: _Seen) -> Iterator[tuple[int | None, str]]:
         yield seen.of(name, ref.get("digest")), "input"
     for name, ref in _refs(data.get("refs")):
         yield seen.of(name, ref.get("digest")), str(ref.get("role", "ref"))
-    if kind in ("dataset.registered", "version.registered"):
+    if kind in ("version.registered", *DATA):
         yield seen.outputs.get(subject), "made by"
     if kind in _CARRIES_OUT:
         yield seen.decisions.get((_CARRIES_OUT[kind], row["stream"], str(data.get("model")))), "authorised by"

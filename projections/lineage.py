@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from ledger.domain import RecordedEvent
-from ledger.events.deployments import DeploymentCompleted, RollbackCompleted
+from ledger.events import Body, Ref
+from ledger.events.artifacts import ArtifactProduced
+from ledger.events.datasets import DatasetVersioned
+from ledger.events.deployments import DeploymentCompleted, DeploymentPromoted, RollbackCompleted
 from ledger.events.evaluations import EvaluationCompleted
-from ledger.events.models import VersionRegistered
-from ledger.events.runs import RunCompleted, RunStarted
+from ledger.events.features import FeaturesetChanged, FeaturesetDefined, FeaturesetMaterialized
+from ledger.events.models import VersionComposed, VersionRegistered
+from ledger.events.runs import RunAborted, RunAttached, RunCompleted, RunFailed, RunStarted
 from ledger.replay import Judged
 from projections.base import Column, RowOf, Table, ViewReader
 from projections.journal import occurred_at
@@ -30,28 +35,47 @@ EDGE: Final = Table(
     indexes=(("downstream", "position"), ("upstream", "position")),
 )
 #: Relations that carry a fault downstream; being measured on a data set or deployed does not.
-MADE_FROM: Final = ("input", "made-by", "derived-from", "output-of")
+MADE_FROM: Final = ("input", "made-by", "derived-from", "output-of", "composed-of", "packaged-as")
 _MAX_DEPTH = 64
 _CHUNK = 500
+
+
+@dataclass(frozen=True)
+class _Link:
+    """A field of some bodies that names what their subject was made from, or, turned round, what was made from it."""
+
+    bodies: tuple[type[Body], ...]
+    field: str
+    relation: str
+    digest: str = ""  # the field with its digest, where it is no reference that has its own
+    turned: bool = False
+
+
+#: Of types that are not named here only `refs` are followed: a field of the same name is an author's own.
+_LINKS: Final = (
+    _Link((RunStarted, RunCompleted, RunFailed, RunAborted, RunAttached), "inputs", "input"),
+    _Link((RunCompleted, RunAttached), "outputs", "output-of", turned=True),
+    _Link((FeaturesetDefined, FeaturesetChanged, FeaturesetMaterialized), "inputs", "input"),
+    _Link((DatasetVersioned,), "previous", "derived-from"),
+    _Link((VersionRegistered, ArtifactProduced), "run", "made-by"),
+    _Link((VersionComposed,), "parents", "composed-of"),
+    _Link((ArtifactProduced,), "model", "packaged-as", digest="digest", turned=True),
+    _Link((EvaluationCompleted,), "dataset", "evaluated-on", digest="dataset_digest"),
+    _Link((DeploymentCompleted, DeploymentPromoted, RollbackCompleted), "model", "serves", digest="digest"),
+)
 
 
 def _edges(event: RecordedEvent) -> Iterator[tuple[str, str, str, str]]:
     body, subject = event.body, event.payload.subject
     if body is None:
         return
-    match body:
-        case RunStarted() | RunCompleted():
-            for ref in body.inputs:
-                yield subject, "input", ref.subject, ref.digest or ""
-            # Only a completed run has outputs; of the others a field of that name is an author's own.
-            for ref in body.outputs if isinstance(body, RunCompleted) else ():
-                yield ref.subject, "output-of", subject, ref.digest or ""
-        case VersionRegistered(run=run) if run is not None:
-            yield subject, "made-by", run, ""
-        case EvaluationCompleted(dataset=dataset) if dataset is not None:
-            yield subject, "evaluated-on", dataset, body.dataset_digest or ""
-        case DeploymentCompleted() | RollbackCompleted():
-            yield subject, "serves", body.model, body.digest
+    for link in _LINKS:
+        if isinstance(body, link.bodies):
+            value = getattr(body, link.field)
+            for item in value if isinstance(value, tuple) else () if value is None else (value,):
+                name, digest = (item.subject, item.digest) if isinstance(item, Ref) else (item, None)
+                digest = digest or (link.digest and getattr(body, link.digest)) or ""
+                yield (name, link.relation, subject, digest) if link.turned else (subject, link.relation, name, digest)
     for ref in body.refs:
         yield subject, ref.role, ref.subject, ref.digest or ""
 
@@ -60,7 +84,7 @@ class Lineage:
     """The lineage projection."""
 
     name = "lineage"
-    version = 1
+    version = 2
     tables = (EDGE,)
 
     def rows(self, judged: Judged) -> Iterator[RowOf]:

@@ -15,6 +15,7 @@ from ledger.replay import Judged
 from ledger.strictjson import format_json, parse_json
 from projections.asof import AsOf
 from projections.base import Column, RowOf, Selection, Table, ViewReader
+from projections.groups import WENT_LIVE
 from projections.journal import occurred_at, short_type
 
 __all__ = ["CHANGE", "ModelStateView", "live_at", "state_as_of"]
@@ -23,8 +24,8 @@ _VERSION_TYPES = (
     "version.registered", "evaluation.completed", "approval.requested", "approval.granted", "approval.rejected",
 )  # fmt: skip
 _DEPLOYMENT_TYPES = (
-    "deployment.requested", "deployment.authorised", "deployment.completed", "deployment.failed",
-    "rollback.requested", "rollback.authorised", "rollback.completed",
+    "deployment.requested", "deployment.authorised", "deployment.failed", "rollback.requested", "rollback.authorised",
+    *WENT_LIVE,
 )  # fmt: skip
 
 CHANGE: Final = Table(
@@ -143,7 +144,7 @@ def _fold_deployment(state: dict[str, Any], change: Change) -> None:
     state["history"].append(item)
     if kind == "deployment.authorised":
         state["authorised"] = item
-    elif kind in ("deployment.completed", "rollback.completed"):
+    elif kind in WENT_LIVE:
         state["previous"], state["live"] = state["live"], item
         if kind == "rollback.completed":
             state["authorised"] = None  # what was left must be authorised anew
@@ -186,7 +187,7 @@ def _rolled_back(history: list[dict[str, Any]]) -> set[str]:
     for item in history:
         if item["type"] == "rollback.completed" and live is not None and live != item["model"]:
             found.add(live)
-        if item["type"] in ("deployment.completed", "rollback.completed"):
+        if item["type"] in WENT_LIVE:
             live = item["model"]
             found.discard(live)
     return found
@@ -246,7 +247,7 @@ def live_at(views: ViewReader, as_of: AsOf, deployment: str) -> tuple[str | None
     """
     live: list[str] = []
     for change in _changes(views, as_of, [("thing", "=", deployment)]):
-        went_live = change["type"] in ("deployment.completed", "rollback.completed")
+        went_live = change["type"] in WENT_LIVE
         if went_live and live[-1:] != [change["model"]]:
             live.append(change["model"])
     return (live[-1] if live else None, live[-2] if len(live) > 1 else None)

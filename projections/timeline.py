@@ -16,6 +16,7 @@ from ledger.errors import InputError
 from projections.asof import AsOf
 from projections.base import ViewReader
 from projections.diff import diff
+from projections.groups import WENT_LIVE
 from projections.journal import JournalRow, journal_rows
 from projections.lineage import digests_read, upstream
 from projections.model_state import live_at
@@ -158,7 +159,7 @@ def _live_change(views: ViewReader, as_of: AsOf, row: JournalRow) -> list[dict[s
 
 
 def _changed(views: ViewReader, as_of: AsOf, row: JournalRow, previous: dict[str, int]) -> dict[str, Any]:
-    if row["type"] in ("deployment.completed", "rollback.completed"):
+    if row["type"] in WENT_LIVE:
         return {"changed": _live_change(views, as_of, row), "compared_with": None}
     if row["verdict"] == "withheld" or row["type"].startswith(("incident.", "approval.", "deployment.", "rollback.")):
         return {"changed": [], "compared_with": None}

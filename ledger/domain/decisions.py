@@ -12,14 +12,16 @@ from ledger.domain.world import World, actor_of, deployment_of, ledger_of, model
 from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
 from ledger.events.approvals import ApprovalGranted, ApprovalRejected, ApprovalRequested
 from ledger.events.base import DecisionBody
-from ledger.events.datasets import DatasetRegistered
+from ledger.events.datasets import DatasetRegistered, DatasetVersioned
 from ledger.events.deployments import (
+    CanaryStageEntered,
     DeploymentAuthorised,
     DeploymentCompleted,
+    DeploymentPromoted,
     DeploymentRequested,
     RollbackCompleted,
 )
-from ledger.events.evaluations import EvaluationCompleted
+from ledger.events.evaluations import EvaluationCompleted, EvaluationInvalidated
 from ledger.events.ledgers import Rule
 from ledger.events.models import VersionRegistered
 from ledger.names import Name, parse_name, stream_of
@@ -36,6 +38,10 @@ __all__ = [
     "persons_behind",
     "rule_for",
 ]
+
+
+#: Facts that a version gets traffic, which an authorisation must cover.
+GoneLive = DeploymentCompleted | DeploymentPromoted | CanaryStageEntered
 
 
 def rule_for(world: World, environment: str, tier: str) -> Rule:
@@ -115,7 +121,7 @@ def _evaluation_doubt(world: World, version: VersionState) -> Suspicion | None:
     A suspect evaluation has taken the place of what was said before, so nothing is known until somebody measures again.
     """
     entries = [evaluation.signed for evaluation in version.evaluations]
-    entries += [] if version.passed is None else [version.passed]
+    entries += [] if version.passed is None else [version.passed.signed]
     return _first_doubt(world, entries)
 
 
@@ -262,7 +268,7 @@ def check_identity(world: World, event: RecordedEvent) -> None:
             if registered is not None and registered.digest == body.digest:
                 _same_registration(event, registered, body)
             known = None if registered is None else registered.digest
-        case DatasetRegistered() as body if version is not None:
+        case DatasetRegistered() | DatasetVersioned() as body if version is not None:
             state = world.state(event.stream)
             known = getattr(state, "versions", {}).get(version)
         case _:
@@ -283,7 +289,7 @@ def _same_registration(event: RecordedEvent, registered: VersionState, body: Ver
         )
 
 
-def _covered(world: World, event: RecordedEvent, body: DeploymentCompleted) -> bool:
+def _covered(world: World, event: RecordedEvent, body: GoneLive) -> bool:
     environment = event.subject.namespace or ""
     try:
         _, version = _version(world, body.model)
@@ -296,7 +302,7 @@ def _covered(world: World, event: RecordedEvent, body: DeploymentCompleted) -> b
 
 
 def _authorised(
-    world: World, deployment: DeploymentState | None, version: VersionState, body: DeploymentCompleted,
+    world: World, deployment: DeploymentState | None, version: VersionState, body: GoneLive,
     place: tuple[str, Rule],
 ) -> bool:  # fmt: skip
     """Whether an authorisation covers what went live, and nothing that it rested on has become suspect since."""
@@ -363,13 +369,13 @@ def _evidence_marks(world: World, event: RecordedEvent) -> tuple[str, ...]:
 
 def _coverage_marks(world: World, event: RecordedEvent) -> tuple[str, ...]:
     match event.body:
-        case DeploymentCompleted() as body:
+        case DeploymentCompleted() | DeploymentPromoted() | CanaryStageEntered() as body:
             return () if _covered(world, event, body) else ("unauthorised",)
         case RollbackCompleted() as body:
             deployment = deployment_of(world, event.stream)
             live = deployment is not None and (body.model, body.digest) in deployment.ever_live
             return () if live else ("never-live",)
-        case EvaluationCompleted():
+        case EvaluationCompleted() | EvaluationInvalidated():
             model = model_of(world, event.stream)
             return () if model and (event.subject.version or "") in model.versions else ("unknown-version",)
     return ()

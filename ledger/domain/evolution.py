@@ -28,18 +28,19 @@ from ledger.domain.states import (
     VersionState,
 )
 from ledger.events.approvals import ApprovalGranted, ApprovalRejected, ApprovalRequested
-from ledger.events.datasets import DatasetRegistered
+from ledger.events.datasets import DatasetRegistered, DatasetVersioned
 from ledger.events.deployments import (
     DeploymentAuthorised,
     DeploymentCompleted,
+    DeploymentPromoted,
     RollbackAuthorised,
     RollbackCompleted,
 )
-from ledger.events.evaluations import EvaluationCompleted
-from ledger.events.incidents import IncidentClosed, IncidentOpened
+from ledger.events.evaluations import EvaluationCompleted, EvaluationInvalidated
+from ledger.events.incidents import IncidentClosed, IncidentOpened, IncidentReopened
 from ledger.events.ledgers import CheckpointKeyChanged, EntryAcknowledged, LedgerCreated, LedgerRestored, RootsChanged
 from ledger.events.models import VersionRegistered
-from ledger.events.runs import RunCompleted, RunFailed, RunStarted
+from ledger.events.runs import RunAborted, RunAttached, RunCompleted, RunFailed, RunStarted
 from ledger.events.subjects import HoldPlaced, HoldReleased, SubjectErased
 from ledger.identity import LogKey
 from ledger.keys import parse_public_key
@@ -104,7 +105,7 @@ def _evolve_subjects(state: LedgerState, event: RecordedEvent) -> LedgerState:
 
 def _evolve_dataset(state: DatasetState | None, event: RecordedEvent) -> DatasetState | None:
     match event.body:
-        case DatasetRegistered() as body:
+        case DatasetRegistered() | DatasetVersioned() as body:
             versions = MappingProxyType({}) if state is None else state.versions
             return DatasetState(with_item(versions, event.subject.version or "", body.digest))
     return state
@@ -119,7 +120,20 @@ def _evolve_run(state: RunState | None, event: RecordedEvent) -> RunState | None
             return RunState(authors, "completed")
         case RunFailed():
             return RunState(authors, "failed")
+        case RunAborted():
+            return RunState(authors, "aborted")
+        case RunAttached() as body:
+            return RunState(authors, body.status)
     return state
+
+
+def _without_evaluation(version: VersionState, event_id: str) -> VersionState:
+    """What an invalidated evaluation took the place of does not come back: that is to be measured again."""
+    rest = tuple(known for known in version.evaluations if known.id != event_id)
+    passed = version.passed
+    if passed is not None and passed.id == event_id:
+        passed = next((known for known in reversed(rest) if known.verdict == "pass"), None)
+    return replace(version, evaluations=rest, passed=passed)
 
 
 def _evolve_version(version: VersionState, event: RecordedEvent) -> VersionState:
@@ -128,10 +142,12 @@ def _evolve_version(version: VersionState, event: RecordedEvent) -> VersionState
         case EvaluationCompleted() as body:
             # An evaluation of other bytes says nothing about this version.
             if body.digest in (None, version.digest):
-                found = Evaluation(signed_of(event), body.suite or "", body.verdict)
+                found = Evaluation(payload.id, signed_of(event), body.suite or "", body.verdict)
                 others = (known for known in version.evaluations if known.suite != found.suite)
-                passed = found.signed if found.verdict == "pass" else version.passed
+                passed = found if found.verdict == "pass" else version.passed
                 return replace(version, evaluations=(*others, found), passed=passed)
+        case EvaluationInvalidated() as body:
+            return _without_evaluation(version, body.evaluation)
         case ApprovalRequested() as body:
             request = ApprovalRequest(payload.id, signed_of(event), body.environment, body.digest, _actors(event))
             return replace(version, requests=with_item(version.requests, payload.id, request))
@@ -169,7 +185,7 @@ def _evolve_deployment(state: DeploymentState | None, event: RecordedEvent) -> D
             )
         case RollbackAuthorised() as body:
             return replace(state, rollback=Authorisation(event.payload.id, signed_of(event), body.model, body.digest))
-        case DeploymentCompleted() as body:
+        case DeploymentCompleted() | DeploymentPromoted() as body:
             live = (body.model, body.digest)
             return replace(state, live=live, ever_live=state.ever_live | {live})
         case RollbackCompleted() as body:
@@ -183,7 +199,7 @@ def _evolve_incident(state: IncidentState | None, event: RecordedEvent) -> Incid
     match event.body:
         case IncidentClosed():
             return IncidentState("closed")
-        case IncidentOpened():
+        case IncidentOpened() | IncidentReopened():
             return IncidentState("open")
     return state or IncidentState("open")
 

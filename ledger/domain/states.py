@@ -206,8 +206,9 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One evaluation of a version: where it stands, of which suite, and what it concluded."""
+    """One evaluation of a version: its event id, where it stands, of which suite, and what it concluded."""
 
+    id: str
     signed: Signed
     suite: str
     verdict: str
@@ -225,7 +226,7 @@ class VersionState:
     Attributes:
         evaluations: the last evaluation of each suite, oldest first; what was said before no longer stands.
         signed: the entry that registered it.
-        passed: the entry of the last evaluation that passed, None when none ever did.
+        passed: the last evaluation that passed and was not invalidated, None when there is none.
     """
 
     digest: str
@@ -235,7 +236,7 @@ class VersionState:
     signed: Signed
     authors: frozenset[str]
     evaluations: tuple[Evaluation, ...] = ()
-    passed: Signed | None = None
+    passed: Evaluation | None = None
     requests: MappingProxyType[str, ApprovalRequest] = field(default_factory=_no_requests)
     approvals: tuple[Approval, ...] = ()
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ledger.events.base import Category, DecisionBody, Digest, Environment, Erasable, Text, event
+from ledger.events.base import Category, DecisionBody, Digest, Environment, Erasable, Text, Uuid, event
 
 __all__ = ["ApprovalGranted", "ApprovalRejected", "ApprovalRequested"]
-
-_Uuid = Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", description="Event id of the request")
 
 
 class _ApprovalBody(DecisionBody):
@@ -33,7 +31,7 @@ class ApprovalRequested(_ApprovalBody):
 class ApprovalGranted(_ApprovalBody):
     """Another person approves the request, having seen the evidence named."""
 
-    request: str = _Uuid
+    request: Uuid = Field(description="Event id of the request")
     rationale: Text
 
 
@@ -44,5 +42,5 @@ class ApprovalGranted(_ApprovalBody):
 class ApprovalRejected(_ApprovalBody):
     """Another person turns the request down."""
 
-    request: str = _Uuid
+    request: Uuid = Field(description="Event id of the request")
     rationale: Text

@@ -38,6 +38,8 @@ __all__ = [
     "SubjectName",
     "Text",
     "Tier",
+    "Time",
+    "Uuid",
     "all_event_types",
     "event",
     "find_event_type",
@@ -68,6 +70,14 @@ SubjectName = Annotated[
 RunName = Annotated[
     str, Field(max_length=200, pattern=r"^run:([A-Za-z0-9][A-Za-z0-9._+-]*/)?[A-Za-z0-9][A-Za-z0-9._+-]*$")
 ]
+Uuid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+Time = Annotated[
+    str,
+    Field(
+        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$",
+        description="A time in UTC, for example 2026-01-31T12:00:00Z",
+    ),
+]
 Environment = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
 Tier = Annotated[str, Field(pattern=r"^(low|medium|high)$", description="risk tier: low, medium or high")]
 
@@ -89,6 +99,8 @@ _WORDS = {
         (Hex64, "write 64 lower-case hex digits"),
         (RunName, "write run:[namespace/]name"),
         (Environment, "write an environment's name, for example prod"),
+        (Uuid, "write an event id, 8-4-4-4-12 lower-case hex digits"),
+        (Time, "write a time in UTC, for example 2026-01-31T12:00:00Z"),
     )
     for pattern in _patterns(annotated)
 }

@@ -1,21 +1,26 @@
-"""Data sets and their versions."""
+"""Data sets, their versions, and what is said of them afterwards."""
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 from pydantic import Field
 
-from ledger.events.base import Category, Digest, Erasable, FactBody, Line, Text, event
+from ledger.events.base import Category, Digest, Erasable, FactBody, Line, Open, SubjectName, Text, Time, event
 
-__all__ = ["DatasetRegistered"]
+__all__ = [
+    "Assertion",
+    "DatasetConsentChanged",
+    "DatasetDeprecated",
+    "DatasetLicenseChanged",
+    "DatasetQualityAssessed",
+    "DatasetRegistered",
+    "DatasetVersioned",
+    "LabelsArrived",
+]
 
 
-@event(
-    "dataset.registered", kinds=("dataset",), category=Category.FACT, roles=("emitter",),
-    erasable=Erasable.FIELDS, personal=("name", "uri", "description"),
-)  # fmt: skip
-class DatasetRegistered(FactBody):
-    """A data set version exists and has this digest (the vocabulary of Croissant and OpenLineage)."""
-
+class _DatasetBody(FactBody):
     digest: Digest
     name: Line | None = None
     uri: Line | None = None
@@ -26,3 +31,99 @@ class DatasetRegistered(FactBody):
     license: Line | None = None
     sensitivity: Line | None = None
     description: Text | None = None
+
+
+@event(
+    "dataset.registered", kinds=("dataset",), category=Category.FACT, roles=("emitter",),
+    erasable=Erasable.FIELDS, personal=("name", "uri", "description"),
+)  # fmt: skip
+class DatasetRegistered(_DatasetBody):
+    """A data set version exists and has this digest (the vocabulary of Croissant and OpenLineage)."""
+
+
+@event(
+    "dataset.versioned", kinds=("dataset",), category=Category.FACT, roles=("emitter",), versioned=True,
+    erasable=Erasable.FIELDS, personal=("name", "uri", "description", "change"),
+)  # fmt: skip
+class DatasetVersioned(_DatasetBody):
+    """A new version of a data set exists, made from an earlier one."""
+
+    previous: SubjectName = Field(description="The version it was made from, dataset:name@version")
+    change: Text | None = Field(default=None, description="What is different")
+
+
+class Assertion(Open):
+    """One expectation of a quality assessment (OpenLineage's dataQualityAssertions)."""
+
+    assertion: Line = Field(description="What was expected, for example not_null")
+    success: bool
+    column: Line | None = None
+    actual: Any = Field(default=None, description="What was found")
+
+
+@event(
+    "dataset.quality_assessed", kinds=("dataset",), category=Category.FACT, roles=("emitter", "validator"),
+    erasable=Erasable.FIELDS, personal=("assertions",),
+)  # fmt: skip
+class DatasetQualityAssessed(FactBody):
+    """A data set version was validated; the verdict is the assessor's."""
+
+    verdict: Literal["pass", "fail", "uncertain"] = "uncertain"
+    digest: Digest | None = Field(default=None, description="Digest of what was assessed")
+    tool: Line | None = None
+    assertions: tuple[Assertion, ...] = Field(default=(), max_length=256)
+    metrics: dict[str, float] = Field(default_factory=dict)
+    report: Digest | None = None
+
+
+@event(
+    "dataset.deprecated", kinds=("dataset",), category=Category.FACT, roles=("emitter", "owner"),
+    erasable=Erasable.FIELDS, personal=("reason",),
+)  # fmt: skip
+class DatasetDeprecated(FactBody):
+    """A data set should be used no more."""
+
+    reason: Text
+    effective_at: Time | None = None
+    successor: SubjectName | None = None
+
+
+@event(
+    "dataset.license_changed", kinds=("dataset",), category=Category.FACT, roles=("emitter", "owner"),
+    erasable=Erasable.FIELDS, personal=("reason",),
+)  # fmt: skip
+class DatasetLicenseChanged(FactBody):
+    """A data set is under another licence."""
+
+    license: Line
+    previous: Line | None = None
+    reason: Text | None = None
+    effective_at: Time | None = None
+
+
+@event(
+    "dataset.consent_changed", kinds=("dataset",), category=Category.FACT, roles=("emitter", "owner"),
+    erasable=Erasable.FIELDS, personal=("reason",),
+)  # fmt: skip
+class DatasetConsentChanged(FactBody):
+    """What the people in a data set agreed to is another thing than before."""
+
+    status: Literal["granted", "limited", "withdrawn"]
+    scope: Line | None = Field(default=None, description="Which part, or which use")
+    reason: Text | None = None
+    effective_at: Time | None = None
+
+
+@event(
+    "labels.arrived", kinds=("dataset", "deployment", "monitor"), category=Category.FACT, roles=("emitter",),
+    erasable=Erasable.WHOLE,
+)  # fmt: skip
+class LabelsArrived(FactBody):
+    """The truth about earlier predictions is known now."""
+
+    count: int = Field(ge=0)
+    window_start: Time | None = None
+    window_end: Time | None = None
+    model: SubjectName | None = Field(default=None, description="The version that predicted")
+    dataset: SubjectName | None = Field(default=None, description="Where the labels are")
+    digest: Digest | None = None

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
 from ledger.events.base import Category, DecisionBody, Digest, Erasable, FactBody, Line, SubjectName, Text, event
 
 __all__ = [
+    "CanaryAborted",
+    "CanaryAnalysed",
+    "CanaryStageEntered",
     "DeploymentAuthorised",
     "DeploymentCompleted",
     "DeploymentFailed",
+    "DeploymentPromoted",
     "DeploymentRequested",
     "RollbackAuthorised",
     "RollbackCompleted",
@@ -67,6 +71,49 @@ class DeploymentFailed(_Outcome):
     """A deployment was tried and did not go live."""
 
     reason: Text
+
+
+class _Canary(_Outcome):
+    stage: int = Field(ge=1, le=99, description="Number of the stage, from 1")
+    traffic: float = Field(ge=0, le=1, description="Share of the traffic")
+    budget_used: float | None = Field(default=None, ge=0, description="Share of the error budget used so far")
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+
+@event(
+    "canary.stage_entered", kinds=_KINDS, category=Category.FACT, roles=("emitter", "deployer"), versioned=False,
+)  # fmt: skip
+class CanaryStageEntered(_Canary):
+    """This version gets this share of the traffic here."""
+
+
+@event(
+    "canary.analysed", kinds=_KINDS, category=Category.FACT, roles=("emitter", "deployer"), versioned=False,
+)  # fmt: skip
+class CanaryAnalysed(_Canary):
+    """What a stage showed; the verdict is the analysis's."""
+
+    verdict: Literal["pass", "fail", "uncertain"]
+    analysis: Line | None = Field(default=None, description="Its name or id where it ran")
+
+
+@event(
+    "canary.aborted", kinds=_KINDS, category=Category.PROTECTION, versioned=False,
+    erasable=Erasable.FIELDS, personal=("reason",),
+)  # fmt: skip
+class CanaryAborted(_Outcome):
+    """This version gets no traffic here any more."""
+
+    reason: Text
+
+
+@event(
+    "deployment.promoted", kinds=_KINDS, category=Category.FACT, roles=("emitter", "deployer"), versioned=False,
+)  # fmt: skip
+class DeploymentPromoted(_Outcome):
+    """A canary takes over all traffic here."""
+
+    previous: SubjectName | None = Field(default=None, description="The version it takes over from")
 
 
 class _RollbackIntent(DecisionBody):

@@ -1,4 +1,4 @@
-"""Evaluations of model versions."""
+"""Evaluations and tests of model versions."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from ledger.events.base import Category, Digest, Erasable, FactBody, Line, Open, SubjectName, event
+from ledger.events.base import Category, Digest, Erasable, FactBody, Line, Open, SubjectName, Text, Uuid, event
+from ledger.events.runs import Cost
 
-__all__ = ["EvaluationCompleted", "Slice"]
+__all__ = ["EvaluationCompleted", "EvaluationInvalidated", "Measurement", "PerformanceTested", "Slice"]
 
 
 class Slice(Open):
@@ -17,6 +18,22 @@ class Slice(Open):
     slice: Line = Field(description="Which subgroup, for example sex=female")
     metrics: dict[str, float]
     count: int | None = Field(default=None, ge=0)
+
+
+class Measurement(Open):
+    """One number with what is needed to judge it (CycloneDX's performanceMetric)."""
+
+    name: Line
+    value: float
+    slice: Line | None = Field(default=None, description="Which subgroup; everything when absent")
+    reference: Line | None = Field(default=None, description="The subgroup or version it is compared with")
+    delta: float | None = Field(default=None, description="Difference from the reference")
+    ci_low: float | None = None
+    ci_high: float | None = None
+    confidence: float | None = Field(default=None, gt=0, lt=1, description="Of the interval, for example 0.95")
+    threshold: float | None = None
+    better: Literal["higher", "lower"] | None = None
+    verdict: Literal["pass", "fail", "uncertain"] | None = None
 
 
 @event(
@@ -28,9 +45,48 @@ class EvaluationCompleted(FactBody):
 
     metrics: dict[str, float]
     verdict: Literal["pass", "fail", "uncertain"] = "uncertain"
+    kind: (
+        Literal["performance", "fairness", "drift", "explainability", "robustness", "safety", "calibration"] | None
+    ) = None
     digest: Digest | None = Field(default=None, description="Digest of what was measured")
     suite: Line | None = None
     dataset: SubjectName | None = None
     dataset_digest: Digest | None = None
+    split: Line | None = Field(default=None, description="Part of the data set, for example test")
     slices: tuple[Slice, ...] = Field(default=(), max_length=256)
+    measurements: tuple[Measurement, ...] = Field(default=(), max_length=256)
+    importance: dict[str, float] | None = Field(default=None, description="Feature name to its share in the decisions")
+    report: Digest | None = None
+
+
+@event(
+    "evaluation.invalidated", kinds=("model",), category=Category.FACT, roles=("emitter", "validator"), versioned=True,
+    erasable=Erasable.FIELDS, personal=("reason",),
+)  # fmt: skip
+class EvaluationInvalidated(FactBody):
+    """An evaluation does not hold: it was measured wrongly, or on the wrong thing."""
+
+    evaluation: Uuid = Field(description="Event id of the evaluation")
+    reason: Text
+    superseded_by: Uuid | None = Field(default=None, description="Event id of the one that holds")
+
+
+@event(
+    "performance.tested", kinds=("model", "deployment"), category=Category.FACT, roles=("emitter", "validator"),
+)  # fmt: skip
+class PerformanceTested(FactBody):
+    """How fast, and how dear, a version is under a load."""
+
+    verdict: Literal["pass", "fail", "uncertain"] = "uncertain"
+    model: SubjectName | None = Field(default=None, description="The version, where the subject is a deployment")
+    digest: Digest | None = None
+    p50_ms: float | None = Field(default=None, ge=0)
+    p95_ms: float | None = Field(default=None, ge=0)
+    p99_ms: float | None = Field(default=None, ge=0)
+    throughput: float | None = Field(default=None, ge=0, description="Requests a second")
+    error_rate: float | None = Field(default=None, ge=0, le=1)
+    cost: Cost | None = None
+    baseline: SubjectName | None = Field(default=None, description="The version it is compared with")
+    baseline_p95_ms: float | None = Field(default=None, ge=0)
+    baseline_cost: Cost | None = None
     report: Digest | None = None

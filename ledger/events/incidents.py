@@ -6,14 +6,19 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from ledger.events.base import ActorId, Category, DecisionBody, Erasable, Line, SubjectName, Text, event
+from ledger.events.base import ActorId, Category, DecisionBody, Erasable, Line, SubjectName, Text, Uuid, event
 
 __all__ = [
+    "ActionItemCompleted",
     "ActionItemCreated",
     "IncidentClosed",
+    "IncidentLinked",
     "IncidentMitigated",
     "IncidentNoted",
     "IncidentOpened",
+    "IncidentReopened",
+    "IncidentRoleAssigned",
+    "IncidentSeverityChanged",
     "RootCauseRecorded",
 ]
 
@@ -83,6 +88,53 @@ class ActionItemCreated(_IncidentBody):
     kind: Literal["prevent", "detect", "mitigate"] = "prevent"
     owner: ActorId | None = None
     due: str | None = _Date
+
+
+@event(
+    "incident.action_item_completed", kinds=_KINDS, category=Category.PROTECTION, versioned=False,
+    erasable=Erasable.WHOLE, personal=("note",),
+)  # fmt: skip
+class ActionItemCompleted(_IncidentBody):
+    """Something that was to do is done."""
+
+    item: Uuid = Field(description="Event id of the action item")
+    note: Text | None = None
+
+
+@event("incident.severity_changed", kinds=_KINDS, category=Category.PROTECTION, versioned=False)
+class IncidentSeverityChanged(_IncidentBody):
+    """The incident is worse, or not as bad, as it was thought."""
+
+    severity: Literal["low", "medium", "high", "critical"]
+    reason: Text | None = None
+
+
+@event("incident.role_assigned", kinds=_KINDS, category=Category.PROTECTION, versioned=False)
+class IncidentRoleAssigned(_IncidentBody):
+    """Who does what in this incident."""
+
+    role: Line = Field(description="For example commander, scribe, communications")
+    assignee: ActorId
+
+
+@event(
+    "incident.linked", kinds=_KINDS, category=Category.PROTECTION, versioned=False,
+    erasable=Erasable.FIELDS, personal=("reason",),
+)  # fmt: skip
+class IncidentLinked(_IncidentBody):
+    """Something has to do with this incident, or has been ruled out."""
+
+    subject: SubjectName
+    relation: Literal["caused-by", "correlated", "ruled-out", "affects", "duplicate-of"]
+    confidence: float | None = Field(default=None, ge=0, le=1)
+    reason: Text | None = None
+
+
+@event("incident.reopened", kinds=_KINDS, category=Category.PROTECTION, versioned=False)
+class IncidentReopened(_IncidentBody):
+    """The incident is not over."""
+
+    reason: Text
 
 
 @event(

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ledger.events.actors import Role
-from ledger.events.base import ActorId, Body, Category, Environment, Hex64, Line, Text, event
+from ledger.events.base import ActorId, Body, Category, Environment, Hex64, Line, Text, Uuid, event
 
 __all__ = [
     "ActorOffboarded",
@@ -35,7 +35,7 @@ StreamPattern = Annotated[
         description="kind:[namespace/]name, in which * stands for any characters of one part",
     ),
 ]
-_Uuid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+
 _Time = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$")]
 
 
@@ -86,7 +86,7 @@ class RoleRevoked(Body):
     """A role of an actor ends; what it did in it before stands."""
 
     role: Role
-    grant: _Uuid | None = Field(default=None, description="Event id of the one grant that ends; all when absent")
+    grant: Uuid | None = Field(default=None, description="Event id of the one grant that ends; all when absent")
     reason: Text
 
 

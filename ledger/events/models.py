@@ -1,12 +1,74 @@
-"""Model versions."""
+"""Models, their versions, and who answers for them."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from ledger.events.base import ActorId, Category, Digest, Erasable, FactBody, Line, RunName, Text, Tier, event
+from ledger.events.base import (
+    ActorId,
+    Category,
+    Digest,
+    Erasable,
+    FactBody,
+    Line,
+    Ref,
+    RunName,
+    SubjectName,
+    Text,
+    Tier,
+    Time,
+    event,
+)
 
-__all__ = ["VersionRegistered"]
+__all__ = [
+    "ModelCardPublished",
+    "ModelOnCallAssigned",
+    "ModelOwnerChanged",
+    "ModelRegistered",
+    "ThirdPartyRegistered",
+    "VersionComposed",
+    "VersionRegistered",
+    "VersionRetired",
+]
+
+
+@event(
+    "model.registered", kinds=("model",), category=Category.FACT, roles=("emitter", "owner"), versioned=False,
+    erasable=Erasable.FIELDS, personal=("title", "purpose", "use_cases"),
+)  # fmt: skip
+class ModelRegistered(FactBody):
+    """A model exists, for this purpose, and this person answers for it."""
+
+    owner: ActorId
+    title: Line | None = None
+    purpose: Text | None = None
+    use_cases: tuple[Line, ...] = Field(default=(), max_length=64)
+    domain: Line | None = None
+    base_model: Line | None = Field(default=None, description="What it was made from, in its publisher's name")
+    jurisdictions: tuple[Line, ...] = Field(default=(), max_length=64)
+
+
+@event(
+    "model.owner_changed", kinds=("model",), category=Category.FACT, roles=("owner", "admin"), versioned=False,
+    erasable=Erasable.FIELDS, personal=("reason",),
+)  # fmt: skip
+class ModelOwnerChanged(FactBody):
+    """Another person answers for a model."""
+
+    owner: ActorId
+    reason: Text | None = None
+
+
+@event(
+    "model.on_call_assigned", kinds=("model", "deployment"), category=Category.FACT,
+    roles=("owner", "incident-commander", "admin"), versioned=False,
+)  # fmt: skip
+class ModelOnCallAssigned(FactBody):
+    """Who is called when it burns."""
+
+    on_call: ActorId
+    runbook: Line | None = Field(default=None, description="Where it is written what to do")
+    until: Time | None = None
 
 
 @event(
@@ -23,3 +85,53 @@ class VersionRegistered(FactBody):
     uri: Line | None = None
     format: Line | None = None
     description: Text | None = None
+
+
+@event("version.composed", kinds=("model",), category=Category.FACT, roles=("emitter", "owner"), versioned=True)
+class VersionComposed(FactBody):
+    """A version is made of other versions: an ensemble, a distilled or an adapted model."""
+
+    parents: tuple[Ref, ...] = Field(min_length=1, max_length=256, description="The versions, with their digests")
+    method: Line | None = Field(default=None, description="For example ensemble, distillation, adapter, merge")
+
+
+@event(
+    "version.retired", kinds=("model",), category=Category.FACT, roles=("owner", "deployer"), versioned=True,
+    erasable=Erasable.FIELDS, personal=("reason",),
+)  # fmt: skip
+class VersionRetired(FactBody):
+    """A version is not to be used any more."""
+
+    reason: Text
+    successor: SubjectName | None = None
+    data_disposition: Line | None = Field(default=None, description="What becomes of its data")
+    keep_until: Time | None = None
+
+
+@event(
+    "modelcard.published", kinds=("model",), category=Category.FACT, roles=("emitter", "owner"),
+    erasable=Erasable.FIELDS, personal=("uri",),
+)  # fmt: skip
+class ModelCardPublished(FactBody):
+    """A model card was published."""
+
+    digest: Digest
+    format: Line | None = None
+    uri: Line | None = None
+    missing: tuple[Line, ...] = Field(default=(), max_length=64, description="Sections that are not filled in")
+
+
+@event(
+    "thirdparty.registered", kinds=("model",), category=Category.FACT, roles=("emitter", "owner"),
+    erasable=Erasable.FIELDS, personal=("contact",),
+)  # fmt: skip
+class ThirdPartyRegistered(FactBody):
+    """A model comes from somebody else, and this is what is known of it."""
+
+    vendor: Line
+    product: Line
+    release: Line | None = None
+    contract: Line | None = None
+    hosted: bool | None = Field(default=None, description="Whether it runs at the vendor's")
+    unknown: tuple[Line, ...] = Field(default=(), max_length=64, description="What the vendor does not say")
+    contact: Line | None = None

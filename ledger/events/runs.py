@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from ledger.events.base import Category, Digest, Erasable, FactBody, Line, Open, Ref, Text, event
 
-__all__ = ["Code", "RunCompleted", "RunFailed", "RunStarted"]
+__all__ = ["Code", "Cost", "RunAborted", "RunAttached", "RunCompleted", "RunFailed", "RunStarted"]
 
 
 class Code(Open):
@@ -20,13 +20,27 @@ class Code(Open):
     digest: Digest | None = None
 
 
+class Cost(Open):
+    """What something cost."""
+
+    amount: float = Field(ge=0)
+    currency: str = Field(pattern=r"^[A-Z]{3}$", description="ISO 4217, for example EUR")
+    per: Line | None = Field(default=None, description="For what, for example 1000 predictions; all of it when absent")
+
+
 class _RunBody(FactBody):
     job: Line | None = None
     code: Code | None = None
     parameters: dict[str, Any] | None = None
     environment: Digest | None = Field(default=None, description="Digest of the locked dependencies")
     seed: int | None = None
+    hardware: Line | None = None
     inputs: tuple[Ref, ...] = Field(default=(), max_length=256)
+
+
+class _EndedBody(_RunBody):
+    cost: Cost | None = None
+    energy_kwh: float | None = Field(default=None, ge=0)
 
 
 @event(
@@ -41,7 +55,7 @@ class RunStarted(_RunBody):
     "run.completed", kinds=("run",), category=Category.FACT, roles=("emitter",), versioned=False,
     erasable=Erasable.FIELDS, personal=("job", "parameters"),
 )  # fmt: skip
-class RunCompleted(_RunBody):
+class RunCompleted(_EndedBody):
     """A run ended well and made these outputs."""
 
     metrics: dict[str, float] = Field(default_factory=dict)
@@ -52,7 +66,30 @@ class RunCompleted(_RunBody):
     "run.failed", kinds=("run",), category=Category.FACT, roles=("emitter",), versioned=False,
     erasable=Erasable.FIELDS, personal=("job", "parameters", "reason"),
 )  # fmt: skip
-class RunFailed(_RunBody):
+class RunFailed(_EndedBody):
     """A run ended badly."""
 
     reason: Text
+
+
+@event(
+    "run.aborted", kinds=("run",), category=Category.FACT, roles=("emitter",), versioned=False,
+    erasable=Erasable.FIELDS, personal=("job", "parameters", "reason"),
+)  # fmt: skip
+class RunAborted(_EndedBody):
+    """A run was stopped before its end."""
+
+    reason: Text
+
+
+@event(
+    "run.attached", kinds=("run",), category=Category.FACT, roles=("emitter",), versioned=False,
+    erasable=Erasable.FIELDS, personal=("job", "parameters", "reason"),
+)  # fmt: skip
+class RunAttached(_EndedBody):
+    """A run that nobody recorded while it went on is put on record afterwards."""
+
+    reason: Text = Field(description="Why it was not recorded then")
+    status: Literal["completed", "failed", "aborted"] = "completed"
+    metrics: dict[str, float] = Field(default_factory=dict)
+    outputs: tuple[Ref, ...] = Field(default=(), max_length=256)

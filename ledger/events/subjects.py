@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ledger.events.base import Body, Category, Hex64, Line, SubjectName, Text, _Frozen, event
+from ledger.events.base import Body, Category, Hex64, Line, SubjectName, Text, Uuid, _Frozen, event
 from ledger.events.keyring import StreamPattern
 
 __all__ = ["MAX_ERASED", "ErasedEntry", "HoldPlaced", "HoldReleased", "SubjectErased"]
@@ -17,7 +17,6 @@ MAX_ERASED = 256
 DataKeyId = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9_-]{22}$", description="Id of a data key, as it stands in sealed fields")
 ]
-_Uuid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 
 
 class ErasedEntry(_Frozen):
@@ -55,5 +54,5 @@ class HoldPlaced(Body):
 class HoldReleased(Body):
     """A hold ends; what it covered may be erased from here on."""
 
-    hold: _Uuid = Field(description="Event id of the hold")
+    hold: Uuid = Field(description="Event id of the hold")
     reason: Text

@@ -6,12 +6,13 @@ be decided) or manual. Nothing is satisfied by default. "Before" always means a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ledger.domain.decisions import independent
 from ledger.names import parse_name
+from projections.groups import DATA, DEPLOYED, ENDED, RUNS, WENT_LIVE
 from projections.journal import JournalRow
 from projections.reports.population import Item, ReportContext, evidence_of, matching_rule
 
@@ -47,10 +48,10 @@ def _version(context: ReportContext, model: str, before: int) -> JournalRow | No
     return rows[0] if rows else None
 
 
-def _earlier(context: ReportContext, kind: str, before: int, **fields: Any) -> list[JournalRow]:
-    """Events of a type before an index whose ``subject`` or body fields have these values."""
+def _earlier(context: ReportContext, kinds: str | Sequence[str], before: int, **fields: Any) -> list[JournalRow]:
+    """Events of some types before an index whose ``subject`` or body fields have these values."""
     found = []
-    for row in context.events(kind):
+    for row in context.events(*([kinds] if isinstance(kinds, str) else kinds)):
         values = {**row["data"], "subject": row["subject"], "stream": row["stream"], "id": row["id"]}
         if row["index"] < before and all(values.get(name) == value for name, value in fields.items()):
             found.append(row)
@@ -63,9 +64,7 @@ def _actors(rows: list[JournalRow]) -> set[str]:
 
 def _run_events(context: ReportContext, run: str | None, before: int) -> list[JournalRow]:
     """What the log says of a run before an index, in log order."""
-    kinds = ("run.started", "run.completed", "run.failed")
-    found = [row for kind in kinds for row in context.events(kind) if row["stream"] == run and row["index"] < before]
-    return sorted(found, key=lambda row: row["index"])
+    return [row for row in context.events(*RUNS) if row["stream"] == run and row["index"] < before]
 
 
 def _makers(context: ReportContext, version: JournalRow, request: JournalRow | None, before: int) -> set[str] | None:
@@ -127,7 +126,7 @@ def _count_independent(
 
 
 def _same_digest(context: ReportContext) -> Iterator[Item]:
-    for row in _of_environment(context, context.events("deployment.completed")):
+    for row in _of_environment(context, context.events(*DEPLOYED)):
         model, index, digest = row["data"]["model"], row["index"], row["data"]["digest"]
         given = _earlier(context, "deployment.authorised", index, stream=row["stream"], model=model)
         approved = _earlier(context, "approval.granted", index, subject=model, environment=_environment(row))
@@ -169,6 +168,12 @@ def _evaluated_first(context: ReportContext) -> Iterator[Item]:
             yield Item(row, BAD, "no passed evaluation of this version before it", (row,))
 
 
+def _end_of(run: JournalRow) -> str:
+    """How a run ended: completed, failed or aborted."""
+    name = run["type"].partition(".")[2]
+    return str(run["data"].get("status", "completed")) if name == "attached" else name
+
+
 def _missing_provenance(context: ReportContext, version: JournalRow, runs: list[JournalRow]) -> list[str]:
     """What is missing of the provenance of a version, empty when it is full."""
     merged: dict[str, Any] = {}
@@ -183,15 +188,13 @@ def _missing_provenance(context: ReportContext, version: JournalRow, runs: list[
     if not inputs:
         missing.append("inputs")
     for item in inputs:
-        known = _earlier(
-            context, "dataset.registered", runs[-1]["index"], subject=item["subject"], digest=item.get("digest")
-        )
+        known = _earlier(context, DATA, runs[-1]["index"], subject=item["subject"], digest=item.get("digest"))
         if not item.get("digest") or not known:
             missing.append(f"a registered digest of {item['subject']}")
-    ends = [run["type"] for run in runs if run["type"] != "run.started"]
-    if ends[:1] == ["run.failed"]:  # the first end counts; a later success of the same name is another run
-        missing.append("a run that did not fail")
-    done = [run for run in runs if run["type"] == "run.completed"]
+    ends = [_end_of(run) for run in runs if run["type"] in ENDED]
+    if ends[:1] not in ([], ["completed"]):  # the first end counts; a later success of the same name is another run
+        missing.append("a run that ended well")
+    done = [run for run in runs if run["type"] in ENDED and _end_of(run) == "completed"]
     outputs = [item.get("digest") for run in done for item in run["data"].get("outputs") or []]
     if version["data"]["digest"] not in outputs:
         missing.append("a completed run whose output is this digest")
@@ -199,12 +202,8 @@ def _missing_provenance(context: ReportContext, version: JournalRow, runs: list[
 
 
 def _provenance(context: ReportContext) -> Iterator[Item]:
-    live = [
-        *_of_environment(context, context.events("deployment.completed")),
-        *_of_environment(context, context.events("rollback.completed")),
-    ]
     seen = set()
-    for row in sorted(live, key=lambda item: item["index"]):
+    for row in _of_environment(context, context.events(*WENT_LIVE)):
         model = row["data"]["model"]
         if model in seen:
             continue
@@ -217,7 +216,7 @@ def _provenance(context: ReportContext) -> Iterator[Item]:
         runs = _run_events(context, name, context.as_of.size)
         missing = _missing_provenance(context, version, runs) if runs else ["a recorded run"]
         inputs = {item["subject"] for run in runs for item in run["data"].get("inputs") or []}
-        data = [r for r in context.events("dataset.registered") if r["subject"] in inputs]
+        data = [r for r in context.events(*DATA) if r["subject"] in inputs]
         if missing:
             yield Item(row, BAD, f"{model} lacks {'; '.join(missing)}", (row, version, *runs, *data))
         else:
@@ -227,7 +226,7 @@ def _provenance(context: ReportContext) -> Iterator[Item]:
 
 
 def _authorised(context: ReportContext) -> Iterator[Item]:
-    for row in _of_environment(context, context.events("deployment.completed")):
+    for row in _of_environment(context, context.events(*DEPLOYED)):
         model = row["data"]["model"]
         version = _version(context, model, row["index"])
         tier = None if version is None else version["data"]["tier"]
@@ -251,10 +250,7 @@ def _authorised(context: ReportContext) -> Iterator[Item]:
 def _rollback_target(context: ReportContext) -> Iterator[Item]:
     for row in _of_environment(context, context.events("rollback.completed")):
         model, digest = row["data"]["model"], row["data"]["digest"]
-        earlier = [
-            *_earlier(context, "deployment.completed", row["index"], stream=row["stream"], model=model, digest=digest),
-            *_earlier(context, "rollback.completed", row["index"], stream=row["stream"], model=model, digest=digest),
-        ]
+        earlier = _earlier(context, WENT_LIVE, row["index"], stream=row["stream"], model=model, digest=digest)
         if "never-live" in row["marks"]:
             yield Item(row, BAD, f"{model} was never live in {row['stream']} before", (row,))
         else:
@@ -271,7 +267,7 @@ CONTROLS: Final = (
     Control(
         "same-digest",
         "What was deployed is, to the byte, what was registered, approved and authorised",
-        "deployment.completed of versions that were authorised",
+        "deployment.completed and deployment.promoted of versions that were authorised",
         _same_digest,
     ),
     Control(
@@ -289,7 +285,7 @@ CONTROLS: Final = (
     Control(
         "deployment-authorised",
         "A deployment is covered by an authorisation",
-        "deployment.completed where the rules ask for an authorisation",
+        "deployment.completed and deployment.promoted where the rules ask for an authorisation",
         _authorised,
     ),
     Control(

@@ -38,16 +38,16 @@ class ReportContext:
     since: int = 0
     until: int | None = None
     environment: str | None = None
-    _cache: dict[str, list[JournalRow]] = field(default_factory=dict)
+    _cache: dict[tuple[str, ...], list[JournalRow]] = field(default_factory=dict)
     _suspects: Suspects | None = None
     _doubts: Doubts | None = None
 
-    def events(self, kind: str) -> list[JournalRow]:
-        """All valid events of a type known at the size, in log order; occurrence later than ``at`` is left out."""
-        if kind not in self._cache:
-            found = journal_rows(self.views, [("type", "=", kind), ("verdict", "=", "valid")], size=self.as_of.size)
-            self._cache[kind] = [row for row in found if row["occurred_at"] <= self.as_of.bound]
-        return self._cache[kind]
+    def events(self, *kinds: str) -> list[JournalRow]:
+        """All valid events of some types known at the size, in log order; occurrence later than ``at`` is left out."""
+        if kinds not in self._cache:
+            found = journal_rows(self.views, [("type", "IN", kinds), ("verdict", "=", "valid")], size=self.as_of.size)
+            self._cache[kinds] = [row for row in found if row["occurred_at"] <= self.as_of.bound]
+        return self._cache[kinds]
 
     def in_period(self, rows: Iterable[JournalRow]) -> list[JournalRow]:
         """Those recorded in the period."""

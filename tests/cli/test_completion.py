@@ -49,7 +49,7 @@ def fill() -> None:
         ("muniment incident cl", ["close"]),
         ("muniment log --fol", ["--follow"]),
         ("muniment log -o nd", ["ndjson"]),
-        ("muniment emit run.", ["run.completed", "run.failed", "run.started"]),
+        ("muniment emit run.", ["run.aborted", "run.attached", "run.completed", "run.failed", "run.started"]),
         ("muniment log dataset:", ["tx@1", "tx@2", "zz"]),
         ("muniment log dataset:tx@", ["1", "2"]),
         ("muniment log -o json dataset:z", ["zz"]),

@@ -290,7 +290,7 @@ def test_a_run_that_failed_first_is_no_provenance(book: Book):
         book.evaluate(model, 4)
         book.release(model, 5)
     bad = finding(book.report(), "training-provenance")
-    assert bad["reason"] == f"1 of 2 failed: {TWO} lacks a run that did not fail"
+    assert bad["reason"] == f"1 of 2 failed: {TWO} lacks a run that ended well"
 
 
 def test_provenance_needs_a_run_that_made_these_bytes(book: Book):

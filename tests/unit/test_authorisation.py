@@ -16,7 +16,7 @@ from ledger.errors import AuthenticationError, NotAllowedError, PolicyError
 from ledger.events import Category, all_event_types, find_event_type
 from ledger.events import actors as catalogue
 from ledger.keys import format_public_key
-from tests.unit.authorisation import ANYBODY, COMMANDS, EVENTS, OWN, ROLES, WITHOUT_ACTOR, allowed
+from tests.unit.authorisation import COMMANDS, EVENTS, OWN, ROLES, WITHOUT_ACTOR, allowed
 from tests.unit.test_judge import BODIES, LEDGERID, NOW, key_of
 from tests.unit.test_keyring import Ring, keyid
 
@@ -136,7 +136,7 @@ def expected(kind: str, column: str) -> bool:
     if column in ROLES:
         return allowed(row, column)
     if column in ("expired", "out of reach"):
-        return row == ANYBODY
+        return allowed(row, "incident-commander")  # the role they were enrolled in, which has no bounds
     if column == "unanswered":  # it has all roles, and nobody answers for it
         named = any(allowed(row, role) for role in catalogue.ROLES)
         return named and category in (Category.FACT, Category.PROTECTION)
@@ -195,6 +195,25 @@ def test_nobody_for_their_own_person(kind: str):
     verdict = matrix.attempt("only-admin", kind, target="second")
     assert isinstance(verdict.error, NotAllowedError)
     assert matrix.attempt("p-admin", kind, target="second").kind == "valid"
+
+
+@pytest.mark.parametrize(
+    ("kind", "gives"),
+    [
+        ("key.enrolled", True), ("key.rotated", True), ("role.granted", True), ("role.revoked", False),
+        ("key.revoked", False), ("key.compromised", False), ("actor.revoked", False), ("actor.offboarded", False),
+    ],
+)  # fmt: skip
+def test_what_an_admin_may_do_with_a_service_of_their_own(kind: str, gives: bool):
+    """Give it no say: but take from it, end it and speak for it."""
+    matrix = Matrix()
+    matrix.enrol("tool", ["deployer"], by=ROOT_ACTOR, kind="service", responsible="only-admin")
+    subject, body, more = matrix.about_actors(kind, "tool")
+    body = {**body, "role": "deployer"} if kind == "role.revoked" else body
+    for admin in ("only-admin", "p-admin"):
+        keys = sorted([keyid(admin), *map(keyid, more)])
+        verdict = judge(matrix.world, matrix.event(admin, kind, subject, body, keys=keys))
+        assert (verdict.kind == "valid") is (admin == "p-admin" or not gives), (admin, verdict.error)
 
 
 def test_every_command_has_a_row():

@@ -107,8 +107,9 @@ def test_what_authority_and_legality_rest_on_is_never_whole() -> None:
         if kind.category is Category.AUTHORITY:
             assert kind.erasable is Erasable.NO, kind.name
     assert [kind.name for kind in all_event_types() if kind.erasable is Erasable.WHOLE] == [
-        "external.observed", "incident.action_item_created", "incident.mitigated", "incident.noted",
-        "incident.root_cause_recorded", "monitor.signal",
+        "access.denied", "external.observed", "incident.action_item_completed", "incident.action_item_created",
+        "incident.mitigated", "incident.noted", "incident.root_cause_recorded", "labels.arrived", "monitor.signal",
+        "monitor.window",
     ]  # fmt: skip
 
 

@@ -1,0 +1,103 @@
+"""What people establish about a model: its risk, its documents, its contract, and independent validation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ledger.events.base import (
+    ActorId,
+    Category,
+    Digest,
+    Erasable,
+    FactBody,
+    Line,
+    Open,
+    SubjectName,
+    Text,
+    Time,
+    Uuid,
+    event,
+)
+
+__all__ = [
+    "ContractDefined",
+    "DocumentationAttached",
+    "FindingDisposed",
+    "ValidationAssigned",
+    "ValidationCompleted",
+    "ValidationFinding",
+]
+
+
+@event(
+    "documentation.attached", kinds=(), category=Category.FACT, roles=("emitter", "owner", "validator", "auditor"),
+    erasable=Erasable.FIELDS, personal=("title", "uri"),
+)  # fmt: skip
+class DocumentationAttached(FactBody):
+    """A document about the subject exists and has this digest."""
+
+    kind: Line = Field(description="For example DPIA, FRIA, datasheet, bill-of-materials, runbook")
+    digest: Digest
+    title: Line | None = None
+    uri: Line | None = None
+    expires_at: Time | None = None
+
+
+@event("contract.defined", kinds=("model", "deployment"), category=Category.FACT, roles=("emitter", "owner"))
+class ContractDefined(FactBody):
+    """What goes in and what comes out."""
+
+    input_schema: Digest
+    output_schema: Digest
+    inputs: dict[str, Line] = Field(default_factory=dict, description="Input name to type")
+    outputs: dict[str, Line] = Field(default_factory=dict, description="Output name to type")
+    breaking: bool | None = Field(default=None, description="Whether callers must change")
+
+
+@event("validation.assigned", kinds=("model",), category=Category.FACT, roles=("owner", "validator"))
+class ValidationAssigned(FactBody):
+    """Somebody independent is to validate a model."""
+
+    validator: ActorId
+    due_at: Time | None = None
+    scope: Text | None = None
+
+
+class ValidationFinding(Open):
+    """One thing a validator found."""
+
+    id: Line = Field(description="Its name within this validation")
+    severity: Literal["low", "medium", "high", "critical"]
+    statement: Text
+
+
+@event(
+    "validation.completed", kinds=("model",), category=Category.FACT, roles=("validator",),
+    erasable=Erasable.FIELDS, personal=("findings",),
+)  # fmt: skip
+class ValidationCompleted(FactBody):
+    """An independent validation ended."""
+
+    verdict: Literal["pass", "fail", "uncertain"]
+    independence: Text = Field(description="Why the validator is independent of whoever made the model")
+    findings: tuple[ValidationFinding, ...] = Field(default=(), max_length=256)
+    digest: Digest | None = Field(default=None, description="Digest of what was validated")
+    report: Digest | None = None
+    valid_until: Time | None = None
+
+
+@event(
+    "finding.disposed", kinds=("model",), category=Category.FACT, roles=("owner", "validator"),
+    erasable=Erasable.FIELDS, personal=("reason",),
+)  # fmt: skip
+class FindingDisposed(FactBody):
+    """What became of a validator's finding."""
+
+    validation: Uuid = Field(description="Event id of the validation")
+    finding: Line = Field(description="The finding's name within it")
+    disposition: Literal["fixed", "accepted", "disputed", "deferred"]
+    reason: Text
+    action: SubjectName | None = None
+    due_at: Time | None = None

@@ -1,0 +1,143 @@
+"""What the facts of the life cycle change, and what their bodies refuse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ledger.domain import DatasetState, DeploymentState, IncidentState, ModelState, RunState
+from ledger.domain.decisions import marks_of
+from ledger.errors import ConflictError, InputError, PolicyError
+from tests.unit.test_judge import DIGEST, MODEL, OTHER, Story, refused
+
+
+def approved(story: Story) -> dict[str, Any]:
+    request = story.request()
+    return {"environment": "prod", "digest": DIGEST, "request": request, "rationale": "fit"}
+
+
+def test_a_version_of_a_data_set_is_bound_to_its_bytes_whichever_type_says_it():
+    story = Story().people()
+    body = {"digest": DIGEST, "previous": "dataset:d@1"}
+    story.tell("trainer", "dataset.versioned", "dataset:d@2", body)
+    state = story.world.state("dataset:d")
+    assert isinstance(state, DatasetState)
+    assert state.versions["2"] == DIGEST
+    for kind in ("dataset.versioned", "dataset.registered"):
+        other = story.judge("trainer", kind, "dataset:d@2", {**body, "digest": OTHER})
+        refused(other, ConflictError, "legality")
+    assert story.judge("trainer", "dataset.registered", "dataset:d@2", {"digest": DIGEST}).kind == "valid"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "status"),
+    [
+        ("run.aborted", {"reason": "too dear"}, "aborted"),
+        ("run.attached", {"reason": "the tracker was down"}, "completed"),
+        ("run.attached", {"reason": "the tracker was down", "status": "failed"}, "failed"),
+    ],
+)
+def test_runs_end_in_other_ways_too(kind: str, body: dict[str, Any], status: str):
+    story = Story().people()
+    story.tell("p-author", "run.started", "run:a")
+    story.tell("trainer", kind, "run:a", body)
+    assert story.world.state("run:a") == RunState(frozenset({"p-author", "trainer"}), status)
+
+
+def test_an_approval_needs_another_evaluation_when_the_one_that_passed_is_invalidated():
+    story = Story().people().version()
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": "pass", "suite": "a"})
+    last = story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "suite": "b"})
+    grant = approved(story)
+    assert story.judge("p-approver", "approval.granted", MODEL, grant).kind == "valid"
+
+    story.tell(
+        "p-approver", "evaluation.invalidated", MODEL, {"evaluation": last.payload.id, "reason": "leaked labels"}
+    )
+    assert story.judge("p-approver", "approval.granted", MODEL, grant).kind == "valid", "the other suite stands"
+
+    state = story.world.state("model:m")
+    assert isinstance(state, ModelState)
+    for evaluation in state.versions["1"].evaluations:
+        story.tell("trainer", "evaluation.invalidated", MODEL, {"evaluation": evaluation.id, "reason": "wrong data"})
+    refused(story.judge("p-approver", "approval.granted", MODEL, grant), PolicyError, "legality")
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "suite": "b"})
+    assert story.judge("p-approver", "approval.granted", MODEL, grant).kind == "valid"
+
+
+def test_invalidating_a_failed_evaluation_does_not_bring_back_what_it_replaced():
+    story = Story().people().version()
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass"})
+    failed = story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "fail"})
+    grant = approved(story)
+    refused(story.judge("p-approver", "approval.granted", MODEL, grant), PolicyError, "legality")
+    story.tell("trainer", "evaluation.invalidated", MODEL, {"evaluation": failed.payload.id, "reason": "wrong split"})
+    state = story.world.state("model:m")
+    assert isinstance(state, ModelState)
+    assert state.versions["1"].evaluations == ()
+    assert state.versions["1"].passed is not None, "nobody invalidated the one that passed"
+
+
+def test_nobody_invalidates_by_a_name_that_stands_for_nothing():
+    story = Story().people().version()
+    body = {"evaluation": "00000000-0000-0000-0000-0000000000ff", "reason": "x"}
+    before = story.world.state("model:m")
+    story.tell("trainer", "evaluation.invalidated", MODEL, body)
+    assert story.world.state("model:m") == before
+    unknown = story.event("trainer", "evaluation.invalidated", "model:m@9", body)
+    assert marks_of(story.world, unknown) == ("unknown-version",)
+
+
+@pytest.mark.parametrize("kind", ["deployment.promoted", "canary.stage_entered"])
+def test_traffic_that_nobody_authorised_is_marked(kind: str):
+    story = Story().people().version()
+    body: dict[str, Any] = {"model": MODEL, "digest": DIGEST}
+    body |= {"stage": 1, "traffic": 0.05} if kind == "canary.stage_entered" else {}
+    assert marks_of(story.world, story.event("p-deployer", kind, "deployment:prod/x", body)) == ("unauthorised",)
+    assert marks_of(story.world, story.event("p-deployer", kind, "deployment:dev/x", body)) == ()
+
+
+def test_a_promoted_version_is_live_and_a_canary_is_not_yet():
+    story = Story().people().version()
+    body = {"model": MODEL, "digest": DIGEST}
+    story.tell("p-deployer", "canary.stage_entered", "deployment:dev/x", {**body, "stage": 1, "traffic": 0.05})
+    state = story.world.state("deployment:dev/x")
+    assert isinstance(state, DeploymentState)
+    assert state.live is None
+    story.tell("p-deployer", "deployment.promoted", "deployment:dev/x", body)
+    state = story.world.state("deployment:dev/x")
+    assert isinstance(state, DeploymentState)
+    assert state.live == (MODEL, DIGEST)
+    assert state.ever_live == {(MODEL, DIGEST)}
+
+
+def test_an_incident_can_be_opened_again():
+    story = Story().people()
+    story.tell("trainer", "incident.opened", "incident:1", {"title": "late"})
+    story.tell("trainer", "incident.closed", "incident:1", {"summary": "over"})
+    story.tell("trainer", "incident.reopened", "incident:1", {"reason": "not over"})
+    assert story.world.state("incident:1") == IncidentState("open")
+
+
+WINDOW = {"metric": "ms", "start": "2026-01-01T00:00:00Z", "end": "2026-01-01T01:00:00Z", "count": 3}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"end": "2026-01-01T00:00:00Z"}, "must end after"),
+        ({"bounds": [2.0, 1.0]}, "must ascend"),
+        ({"bounds": [1.0], "buckets": [3]}, "one bucket more"),
+        ({"bounds": [1.0], "buckets": [1, 1]}, "add up to count"),
+        ({"bounds": [1.0], "buckets": [4, -1]}, "less than nothing"),
+        ({"start": "yesterday"}, "a time in UTC"),
+        ({"count": -1}, "count"),
+    ],
+)
+def test_a_window_that_says_what_cannot_be_is_malformed(change: dict[str, Any], words: str):
+    story = Story().people()
+    with pytest.raises(InputError, match=words):
+        story.event("trainer", "monitor.window", "monitor:m", WINDOW | change)
+    good = {**WINDOW, "bounds": [1.0], "buckets": [1, 2]}
+    assert story.judge("trainer", "monitor.window", "monitor:m", good).kind == "valid"
