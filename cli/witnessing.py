@@ -29,6 +29,7 @@ __all__ = [
     "find_policy",
     "note_witnessed",
     "policy_option",
+    "require_option",
     "seen_anchors",
     "summary",
     "witness",
@@ -45,6 +46,18 @@ _NAME_ONE = "Name one: --policy FILE, or keep it as .muniment/witness-policy (do
 policy_option = click.option(
     "--policy", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
     help="Witness policy (C2SP tlog-policy); .muniment/witness-policy by default.",
+)  # fmt: skip
+
+
+def _check_required(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and value != "all" and not (value.isascii() and value.isdecimal() and len(value) < 19):
+        raise click.BadParameter("it is a number of entries, or all")
+    return value
+
+
+require_option = click.option(
+    "--require-witnesses", "required", is_flag=False, flag_value="all", metavar="[SIZE]", callback=_check_required,
+    help="Exit 3 unless enough witnesses of the policy vouch for the first SIZE entries, all of them by default.",
 )  # fmt: skip
 
 
@@ -103,13 +116,21 @@ def shown(name: str) -> str:
     "--timeout", type=click.FloatRange(0.1, 600), default=10.0, show_default=True, metavar="SECONDS",
     help="How long to wait for one answer of a witness.",
 )  # fmt: skip
+@click.option(
+    "--drop-bad", is_flag=True,
+    help="Ask nobody; remove cosignatures and timestamps from the store that do not verify, and say which.",
+)  # fmt: skip
 @common_options
 @pass_app
-def witness(app: App, /, policy: Path | None, *, timeout: float) -> int:
+def witness(app: App, /, policy: Path | None, *, timeout: float, drop_bad: bool) -> int:
     """Have the last signed head cosigned by the witnesses of a policy.
 
     The present head is signed first when the key is here. Cosignatures are verified and kept in the store; checkpoint
     show, proof inclusion and export tiles carry them.
+
+    A row that does not verify fails every verification. --drop-bad removes such rows, for who owns the store; keep what
+    it prints: a cosignature that a witness really made and that does not fit is a sign that the log was rewritten. Run
+    verify log --ask-witnesses before.
 
     \b
     Exit codes:
@@ -122,10 +143,13 @@ def witness(app: App, /, policy: Path | None, *, timeout: float) -> int:
     Example:
       muniment checkpoint witness
       muniment checkpoint witness --policy witnesses.txt --timeout 3 -o json
+      muniment checkpoint witness --drop-bad -o json > dropped.json
     """
     from ledger.errors import ConfigurationError
     from ledger.witnessing import ask_witnesses
 
+    if drop_bad:
+        return _drop_bad(app)
     found = find_policy(app, policy)
     if found is None:
         raise ConfigurationError(_NO_POLICY, hint=_NAME_ONE)
@@ -139,6 +163,33 @@ def witness(app: App, /, policy: Path | None, *, timeout: float) -> int:
         app.note("Keep the store as it is, keep what the witness shows, and run: muniment verify log --ask-witnesses")
         return 1
     return 0 if done.met else 6
+
+
+def _drop_bad(app: App) -> int:
+    import base64
+
+    from ledger.outsiders import drop_bad
+
+    with app.signer() as ledger:
+        found = drop_bad(ledger.recorder, head_check(app, ledger))
+    rows = [
+        {
+            "number": item.row.number,
+            "size": item.row.size,
+            "kind": item.row.kind,
+            "issuer": item.row.issuer,
+            "body": base64.b64encode(item.row.body).decode(),
+            "why": item.why,
+        }
+        for item in found
+    ]
+    lines = [
+        f"dropped {row['kind']} {row['number']} at size {row['size']} of {row['issuer']}: {row['why']}" for row in rows
+    ]
+    print_record(
+        app, {"dropped": rows}, "\n".join(lines or ["every cosignature and timestamp is one: nothing dropped"])
+    )
+    return 0
 
 
 def _result(done: Round, policy: Policy) -> dict[str, Any]:
@@ -248,23 +299,12 @@ def witnessed_size(found: LogVerification, policy: Policy | None) -> int:
 
 
 def describe(out: Console, found: LogVerification, policy: Policy | None) -> None:
-    """Say what is witnessed, to people."""
-    from ledger.findings import entries
-
+    """Say what is witnessed, to people; what is not is among the gaps."""
     said = summary(found, policy)
     for item in said["by"]:
         out.print(styled(f"  {item['name']} cosigned up to size {item['size']}, at {item['time']}"))
-    if said["unknown"]:
-        count = len(said["unknown"])
-        out.print(styled(f"? {count} key(s) that no policy here names cosigned too: that says nothing", "yellow"))
-    if policy is None:
-        return
-    size = said["size"]
-    if size:
-        out.print(styled(f"  witnessed up to size {size} by {said['quorum']}"))
-    if size < found.size and policy.witnesses:
-        rest = entries(size, found.size)
-        out.print(styled(f"? UNWITNESSED: {rest}: the policy asks for {said['quorum']}", "yellow"))
+    if said["size"]:
+        out.print(styled(f"  witnessed up to size {said['size']} by {said['quorum']}"))
 
 
 def witnessed_head(app: App, ledger: Ledger, path: Path | None, index: int) -> bytes:

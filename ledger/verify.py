@@ -19,6 +19,7 @@ from ledger.findings import Anchor, Finding, LogVerification
 from ledger.identity import Trust
 from ledger.segment import LEVELS, Segment, Span, Task, check_span, spans
 from ledger.stored import AuditReader
+from ledger.verdicts import Fault
 
 __all__ = ["Anchor", "Finding", "LogVerification", "Runner", "Since", "verify_log"]
 
@@ -28,10 +29,10 @@ _PAGE = 500
 Runner = Callable[[Task, Iterable[Span]], Iterator[Segment]]
 
 
-def _damaged(faults: Sequence[str], level: str) -> LogVerification:
+def _damaged(faults: Sequence[str], level: str, *, pinned: bool) -> LogVerification:
     """Tables that are not ours, or an index that disagrees with its table, make every reading doubtful."""
-    report = LogVerification("", "", level=level)
-    report.findings.extend(Finding("head", None, f"the store itself is damaged: {words}") for words in faults)
+    report = LogVerification("", "", level=level, pinned=pinned)
+    report.findings.extend(Finding(Fault.HEAD, None, f"the store itself is damaged: {words}") for words in faults)
     return report
 
 
@@ -93,13 +94,18 @@ def verify_log(
         return (check_span(log, task, span) for span in wanted)
 
     with log.snapshot():  # others may append meanwhile
-        found = None if since is None else _go_on(log, trust, anchors, since, runner=runner or here, progress=progress)
-        if found is not None and found.ok:
-            return found
+        if since is not None and not since.again:
+            resumed = _go_on(log, trust, anchors, since, runner=runner or here, progress=progress)
+            if resumed is not None and resumed.ok:
+                return resumed
         # What is wrong is said with everything in view.
         if broken := log.structure_faults():
-            return _damaged(broken, level)
-        return _go_through(log, Pass(log, anchors, level, None), trust, runner or here, progress)
+            return _damaged(broken, level, pinned=trust is not None)
+        check = Pass(log, anchors, level, None)
+        found = _go_through(log, check, trust, runner or here, progress)
+        if since is not None:
+            check.check_kept(since)
+        return found
 
 
 def _go_on(

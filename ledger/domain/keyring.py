@@ -5,7 +5,7 @@ from __future__ import annotations
 from ledger.domain.actors import FOREVER, ActorState
 from ledger.domain.enrolment import check_new_key, check_taking, known_actor
 from ledger.domain.recorded import RecordedEvent
-from ledger.domain.roles import check_admin
+from ledger.domain.roles import check_admin, check_own_say
 from ledger.domain.signed import ROOT_ACTOR
 from ledger.domain.suspicion import first_doubt, suspicion
 from ledger.domain.world import World, actor_of
@@ -40,7 +40,9 @@ def check_key(world: World, event: RecordedEvent, body: KeyEnrolled) -> int:
 def _check_keys_of(world: World, event: RecordedEvent, actor: ActorState) -> int:
     if actor.is_admin and event.actor != ROOT_ACTOR:
         raise NotAllowedError("only the root keys may enrol an admin's key", hint="Sign with them: --as root.")
-    return check_admin(world, event, actor.person, is_person=actor.kind == "person")
+    until = check_admin(world, event, actor.person, is_person=actor.kind == "person")
+    check_own_say(world, event, actor.persons, actor.roles)
+    return until
 
 
 def _held(actor: ActorState, keyid: str) -> None:
@@ -136,7 +138,9 @@ def check_grant(world: World, event: RecordedEvent, body: RoleGranted) -> int:
             f"{actor.actor!r} holds {MAX_GRANTS} roles and grants already",
             hint=f"End those that are over: muniment actor ungrant {actor.actor} ROLE --grant ID --reason …",
         )
-    return check_admin(world, event, actor.person, is_person=actor.kind == "person")
+    until = check_admin(world, event, actor.person, is_person=actor.kind == "person")
+    check_own_say(world, event, actor.persons, (body.role,))
+    return until
 
 
 def check_role_revocation(world: World, event: RecordedEvent, body: RoleRevoked) -> int:
