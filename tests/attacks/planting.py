@@ -55,6 +55,7 @@ class Mutant:
     Attributes:
         module: path below the root.
         operator: its name.
+        place: the function or method, ``Class.method``; empty outside of both.
         was: the lines that it changes, without their indentation.
         now: what stands there instead.
         line: where, from 1.
@@ -63,13 +64,14 @@ class Mutant:
 
     module: str
     operator: str
+    place: str
     was: str
     now: str
     line: int
     code: str
 
     def __str__(self) -> str:
-        lines = [f"{self.module}:{self.line} {self.operator}"]
+        lines = [f"{self.module}:{self.line} {self.place} {self.operator}"]
         lines += [f"- {line}" for line in self.was.splitlines()]
         lines += [f"+ {line}" for line in self.now.splitlines()]
         return "\n".join(lines)
@@ -107,7 +109,18 @@ def _planted(module: str, source: str, name: str, occurrence: int) -> Mutant | N
     start, end = changes[0][1], changes[-1][2]
     was = "\n".join(line.strip() for line in old[start:end])
     now = "\n".join(line.strip() for line in new[changes[0][3] : changes[-1][4]])
-    return Mutant(module, name.removeprefix("core/"), was, now, start + 1, code)
+    return Mutant(module, name.removeprefix("core/"), _place(source, start + 1), was, now, start + 1, code)
+
+
+def _place(source: str, line: int) -> str:
+    """The innermost function or class around a line, with what is around it."""
+    leaf = parso.parse(source).get_leaf_for_position((line, len(source.splitlines()[line - 1])), include_prefixes=True)
+    names, node = list[str](), leaf.parent
+    while node is not None:
+        if node.type in ("funcdef", "classdef"):
+            names.insert(0, node.name.value)
+        node = node.parent
+    return ".".join(names)
 
 
 def _compiles(code: str) -> bool:
@@ -133,11 +146,12 @@ def sample(module: str, count: int, chance: random.Random) -> list[Mutant]:
     return [mutant for mutant in planted if mutant is not None]
 
 
-def can_be_planted(module: str, was: str, now: str) -> bool:
+def can_be_planted(module: str, place: str, was: str, now: str) -> bool:
     """Whether some bug changes these lines of a module so.
 
     Args:
         module: path below the root.
+        place: as of `Mutant`.
         was: the lines, without their indentation.
         now: what stands there instead.
     """
@@ -147,6 +161,6 @@ def can_be_planted(module: str, was: str, now: str) -> bool:
     for (start, _), ways in _places(source).items() if starts else ():
         if any(n < start[0] <= n + len(wanted) for n in starts):
             planted = (_planted(module, source, *way) for way in ways)
-            if any(mutant and (mutant.was, mutant.now) == (was, now) for mutant in planted):
+            if any(mutant and (mutant.place, mutant.was, mutant.now) == (place, was, now) for mutant in planted):
                 return True
     return False
