@@ -24,7 +24,7 @@ Where = tuple[tuple[int, int], tuple[int, int]]
 
 
 class LeaveOut(Operator):  # type: ignore[misc]  # it ships no types
-    """Leave a statement out: a raise, a return or a call whose result nobody uses."""
+    """Leave a statement out: a raise, a return or a call whose result nobody uses; no ``return None`` at an end."""
 
     @classmethod
     def examples(cls) -> Sequence[object]:
@@ -37,7 +37,8 @@ class LeaveOut(Operator):  # type: ignore[misc]  # it ships no types
             return
         first = node.children[0]
         is_call = first.type in ("atom_expr", "power") and first.get_last_leaf().value == ")"
-        if first.type in ("raise_stmt", "return_stmt") or is_call:
+        returns = first.type == "return_stmt" or first.get_code().strip() == "return"
+        if (first.type == "raise_stmt" or returns or is_call) and not _ends_anyway(node):
             yield node.start_pos, node.end_pos
 
     def mutate(self, node: NodeOrLeaf, index: int) -> NodeOrLeaf:
@@ -46,6 +47,19 @@ class LeaveOut(Operator):  # type: ignore[misc]  # it ships no types
         made = parso.parse("pass\n").children[0]
         made.get_first_leaf().prefix = prefix
         return made
+
+
+def _ends_anyway(node: NodeOrLeaf) -> bool:
+    """Whether a statement returns None where the function would end and return None."""
+    if node.get_code().split("#")[0].split() not in (["return"], ["return", "None"]):
+        return False
+    inner, outer = node, node.parent
+    while outer is not None and outer.type != "funcdef":
+        follows = outer.children[-1] is not inner and outer.type == "suite"
+        if follows or outer.type in ("for_stmt", "while_stmt"):
+            return False
+        inner, outer = outer, outer.parent
+    return True
 
 
 @dataclass(frozen=True)

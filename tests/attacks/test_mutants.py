@@ -6,10 +6,12 @@ import ast
 import random
 import time
 
+import parso
 import pytest
+from cosmic_ray.ast import ast_nodes
 
 from tests.attacks.mutants import BACKENDS, Asked, Copy, Explanation, Limits, Seen, explanations, judged
-from tests.attacks.planting import ROOT, Mutant, can_be_planted, sample
+from tests.attacks.planting import ROOT, LeaveOut, Mutant, can_be_planted, sample
 from tests.attacks.targets import MODULES, OTHERS
 
 MERKLE = "ledger/merkle.py"
@@ -69,6 +71,28 @@ def test_mutants_are_programs_that_differ_in_one_place():
     assert left_out
     assert set(left_out) == {"pass"}
     assert mutants[:5] == sample(MERKLE, 40, random.Random(4))[:5], "the seed repeats the choice"
+
+
+def test_a_return_at_an_end_is_not_left_out():
+    code = """
+def f(x):
+    if x:
+        try:
+            return None  # nothing
+        except ValueError:
+            return
+    for y in x:
+        return None
+    while x:
+        if y:
+            return
+    if x:
+        return None
+    return None
+"""
+    tree, operator = parso.parse(code), LeaveOut()
+    found = [start[0] for node in ast_nodes(tree) for start, _ in operator.mutation_positions(node)]
+    assert found == [5, 7, 9, 12, 14]
 
 
 def test_a_copy_sees_a_bug_and_is_whole_again(copy):
