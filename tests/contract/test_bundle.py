@@ -248,6 +248,7 @@ WRONG_LINES: dict[str, tuple[int, dict[str, Any], str]] = {
     "two subjects": (0, {"selection": {"items": ["a", "b"], "kind": "subject"}}, "too many items, or too few"),
     "items, order": (0, {"selection": {"items": [2, 1], "kind": "indexes"}}, "selection are out of order"),
     "items, twice": (0, {"selection": {"items": [1, 1], "kind": "indexes"}}, "selection are out of order"),
+    "items, one twice": (0, {"selection": {"items": [1, 1, 2], "kind": "indexes"}}, "selection are out of order"),
     "attestation, kind": (1, {"attestation": "rumour"}, "is malformed, or about another head"),
     "attestation, size": (1, {"size": 15}, "is malformed, or about another head"),
     "attestation, time": (1, {"recorded_at": "1"}, "is malformed, or about another head"),
