@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import random
@@ -700,6 +701,11 @@ def test_a_line_is_written_in_its_only_form(sold: tuple[Cast, dict[str, int], Pa
     for number, line in enumerate(data.splitlines()[:-1]):
         value = json.loads(line)
         assert format_json(value) == line
-        spaced = data.splitlines(keepends=True)
-        spaced[number] = json.dumps(value, ensure_ascii=False, sort_keys=True).encode() + b"\n"
-        assert pair.refuse(b"".join(spaced)) == ("bundle", None)
+        for other in (json.dumps(value, ensure_ascii=False, sort_keys=True), json.dumps([value]), "1"):
+            lines = data.splitlines(keepends=True)[:-1]
+            lines[number] = other.encode() + b"\n"
+            digest = hashlib.sha256(b"".join(lines)).hexdigest()
+            spaced = b"".join([*lines, format_json({"sha256": digest}), b"\n"])
+            with pytest.raises(InputError, match=f"line {number + 1} of the bundle: it is not an object in its only"):
+                parse_bundle(io.BytesIO(spaced))
+            assert pair.refuse(spaced) == ("bundle", None)
