@@ -23,7 +23,7 @@ _PASS = (
 )
 _DAMAGE = (_cli("keyring", "backup", "output"), "tests/attacks/test_tamper.py")
 _RULES = (
-    _unit("judge", "keyring", "authorisation", "sequences", "sealing", "ceremony"),
+    _unit("ledger_events", "judge", "keyring", "authorisation", "sequences", "sealing", "ceremony"),
     _contract("ledger_keys", "hostile", "keyring", "append", "bad_input") + " " + _cli("keyring"),
 )
 _BUNDLES = (_cli("bundle"), _contract("bundle"))

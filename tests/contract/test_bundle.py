@@ -691,6 +691,8 @@ def test_a_bundle_of_everything_reads_like_the_store(quick_url: str):
     cast, _ = sixteen(quick_url)
     cast["trainer"].emit_all([("run.started", f"run:{number % 3}", {}) for number in range(2 * 256)])
     cast.admin.checkpoint()
+    for issuer in ("a", "b", "c"):
+        cast.recorder.add_attestation(cast.recorder.head().size, "published", issuer, issuer.encode())
     bundle = parse_bundle(io.BytesIO(bundle_of(cast)))
     mine, store = BundleLog(bundle, cast.admin.ledgerid), cast.recorder
     assert (mine.identity(), mine.head(), mine.signed_head()) == (store.identity(), store.head(), store.signed_head())
@@ -714,6 +716,16 @@ def test_a_bundle_of_everything_reads_like_the_store(quick_url: str):
         assert mine.tile_roots(level, start, stop) == store.tile_roots(level, start, stop)
     for start, limit in ((0, 5), (1, 1), (0, 1), (2, 2)):
         assert mine.tiles(0, start, limit) == store.tiles(0, start, limit)
+    for number in range(5):
+        for limit in (0, 1, 2, 9):
+            place = (size, number)
+            assert mine.attestations(place, limit) == store.attestations(place, limit)
+            assert mine.attestations_before(place, limit) == store.attestations_before(place, limit)
+    assert len(mine.attestations((size - 1, 9), 9)) == len(mine.attestations_before((size + 1, 0), 9)) == 3
+    assert mine.attestations_before((size - 1, 9), 9) == mine.attestations((size + 1, 0), 9) == []
+    assert mine.successor() is store.successor() is None
+    with mine.snapshot():
+        assert mine.rows(0, 1)
     last = store.last_checkpoint()
     assert mine.checkpoints(0, 5) == mine.checkpoints(size - 1, 1) == [last]
     assert mine.checkpoints(size, 5) == mine.checkpoints(0, 0) == []
