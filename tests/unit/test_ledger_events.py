@@ -35,12 +35,12 @@ def test_a_ledger_goes_on_from_what_it_really_holds():
     size = len(story.view.leaves)
     known = {"size": size + 3, "root": "ab" * 32, "note": "cd" * 32}
     for good in (
-        {}, {"size": size - 1, "lost_from": size - 1}, {"lost_from": 0}, {"lost_from": size - 1}, {"known": known, "lost_to": size + 3},
+        {}, {"size": size - 1, "lost_from": size - 1}, {"lost_from": 1}, {"known": known, "lost_to": size + 3},
     ):  # fmt: skip
         assert story.judge(ROOT_ACTOR, "ledger.restored", SELF, restored(story, **good)).kind == "valid", good
     for bad in (
         {"size": size + 1}, {"root": "00" * 32}, {"size": size - 1},
-        {"size": size - 1, "lost_from": 0, "root": restored(story)["root"]},
+        {"size": size - 1, "lost_from": 1, "root": restored(story)["root"]},
         {"lost_from": size + 1, "known": known, "lost_to": size + 3}, {"lost_to": size + 2}, {"lost_to": size},
         {"known": known}, {"lost_from": size, "lost_to": size, "known": {**known, "size": size}},
         {"lost_from": 2, "lost_to": 1, "known": {**known, "size": 1}},
