@@ -59,6 +59,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/entry.py": (_unit("entry", "wrong_forms"), _contract("hostile")),
     "ledger/stored.py": (_contract("ledger_keys", "hostile", "append", "bad_input"), _unit("replay")),
     "ledger/worlds.py": (
+        _contract("worlds"),
         _contract("ledger_keys", "hostile", "bad_input"),
         _cli("own_keys"),
         _unit("replay"),
