@@ -99,18 +99,12 @@ def summarise(stamps: StampCheck | None) -> dict[str, Any] | None:
 
 
 def describe_timestamps(out: Console, stamps: StampCheck | None) -> None:
-    """Print what timestamps say; one that no trusted authority signed is named and counts for nothing."""
+    """Print what timestamps say; those that no trusted authority signed are among the gaps."""
     from ledger.entry import format_time
 
-    if stamps is None:
-        return
-    if stamps.stamps:
+    if stamps is not None and stamps.stamps:
         size, stamp = max(stamps.stamps, key=lambda item: (item[0], -item[1].time))
         out.print(styled(f"  timestamped up to size {size} by {stamp.authority} at {format_time(stamp.time)}"))
-    if stamps.unknown:
-        size, why = stamps.unknown[0]
-        words = f"{len(stamps.unknown)} timestamp(s) not verified and not counted, the first over size {size}: {why}"
-        out.print(styled(f"? {words}", "yellow"))
 
 
 def export_head(ledger: Ledger, folder: Path) -> tuple[int, int]:

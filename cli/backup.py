@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.app import App, common_options, pass_app
+from cli.conclusion import conclusion, finding_lines, gap_lines
 from cli.output import console, print_record, progress, styled
 
 if TYPE_CHECKING:
@@ -96,7 +97,10 @@ def create(app: App, /, where: Path, expect: tuple[Path, ...], *, unverified: bo
 
 
 def _result(found: BackupCheck) -> dict[str, Any]:
+    from ledger.gaps import gaps_of
+
     return {
+        **conclusion(found.log.verdict, found.log.findings, gaps_of(found.log)),
         "ok": found.log.ok,
         **asdict(found.manifest),
         "verified_size": found.log.size,
@@ -105,9 +109,6 @@ def _result(found: BackupCheck) -> dict[str, Any]:
         "known_size": found.known or None,
         "known_by": found.known_by or None,
         "missing": found.missing,
-        "findings": [
-            {"fault": item.fault, "index": item.index, "message": item.message} for item in found.log.findings
-        ],
     }
 
 
@@ -150,26 +151,25 @@ def verify(app: App, /, file: Path, expect: tuple[Path, ...]) -> int:
       muniment backup verify ledger.backup
     """
     from ledger.backup import verify_backup
+    from ledger.gaps import gaps_of
+    from ledger.verdicts import EXIT_OF
 
     outside = _outside(app, expect, file)
     with progress(app, "verifying") as advance:
         found = verify_backup(file, outside, advance=advance)
     if app.output != "text":
         print_record(app, _result(found), "")
-        return 0 if found.log.ok else 1
+        return EXIT_OF[found.log.verdict]
     out = console(app)
     made = f"made {found.manifest.created} by Muniment {found.manifest.muniment}"
     if found.log.ok:
         out.print(styled(f"✓ {found.manifest.origin}: {found.log.size} entries verified, {made}", "green"))
     else:
         out.print(styled(f"✗ {found.manifest.origin}: {len(found.log.findings)} finding(s), {made}", "red"))
-        for item in found.log.findings:
-            where = "" if item.index is None else f" at entry {item.index}"
-            out.print(styled(f"  {item.fault}{where}: {item.message}", "red"))
     out.print(styled(f"{'?' if found.missing or not found.known else ' '} {_age(found)}"))
-    if outside.trust is None:
-        out.print(styled("? the ledger's identity is not pinned here: it is what entry 0 says", "yellow"))
-    return 0 if found.log.ok else 1
+    for line, colour in (*finding_lines(found.log.findings), *gap_lines(gaps_of(found.log))):
+        out.print(styled(line, colour))
+    return EXIT_OF[found.log.verdict]
 
 
 @backup.command()

@@ -1,4 +1,4 @@
-"""`muniment verify bundle`, `checkpoint` and `file`."""
+"""`muniment verify event`, `checkpoint` and `file`."""
 
 from __future__ import annotations
 
@@ -10,23 +10,27 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.app import App, common_options, pass_app
+from cli.conclusion import conclusion, gap_lines
 from cli.output import print_record
+from cli.reading import find_event
 
 if TYPE_CHECKING:
     from ledger.application import Ledger
-    from ledger.bundlecheck import BundleVerification
-    from ledger.checkpoint import VerifierKey
-    from ledger.findings import Anchor
-    from ledger.stored import Row
+    from ledger.checks import Check, EventVerification
 
-__all__ = ["verify_bundle_command", "verify_checkpoint", "verify_file"]
+__all__ = ["FILE", "read_file", "verify_checkpoint", "verify_event", "verify_file"]
 
-_IN = click.Path(exists=True, dir_okay=False, allow_dash=True)
+#: A file that is there, or standard input.
+FILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
 _SIGNS = {True: "✓", False: "✗", None: "?"}
 
 
-def _read(path: str, limit: int) -> bytes:
-    """At most ``limit`` bytes and one, of a file or of standard input."""
+def read_file(path: str, limit: int) -> bytes:
+    """At most ``limit`` bytes and one, of a file or of standard input.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     from ledger.errors import InputError
 
     try:
@@ -36,110 +40,38 @@ def _read(path: str, limit: int) -> bytes:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
 
-# -- bundle ---------------------------------------------------------------------------------------
+# -- event ----------------------------------------------------------------------------------------
 
 
-def _keys(app: App, /, given: tuple[str, ...], ledgerid: str) -> list[VerifierKey]:
-    """Keys from the command line, or those that trust.json pins for this ledger."""
-    from ledger.checkpoint import parse_vkey
-
-    if given:
-        return [parse_vkey(text.strip()) for text in given]
-    trust = app.trust_of(ledgerid)
-    return [] if trust is None else list(trust.vkeys)
+def _checks(checks: tuple[Check, ...]) -> list[dict[str, Any]]:
+    return [{"check": item.name, "ok": item.ok, "message": item.message} for item in checks]
 
 
-def _anchors(paths: tuple[str, ...], vkeys: list[VerifierKey]) -> list[Anchor]:
-    from ledger.checkpoint import MAX_NOTE, verify_checkpoint
-    from ledger.errors import NothingToVerifyError
-    from ledger.findings import Anchor
-
-    if paths and not vkeys:
-        raise NothingToVerifyError(
-            "a head given with --expect cannot be checked without the log's key", hint="Give it: --vkey VKEY"
-        )
-    return [Anchor(f"the checkpoint {path}", verify_checkpoint(_read(path, MAX_NOTE), vkeys)) for path in paths]
-
-
-def _bundle_result(found: BundleVerification) -> dict[str, Any]:
-    return {
-        "verdict": str(found.verdict),
-        "origin": None if found.head is None else found.head.origin,
-        "ledgerid": found.ledgerid or None,
-        "size": None if found.head is None else found.head.size,
-        "root": None if found.head is None else found.head.root.hex(),
-        "pinned_by": found.pinned_by or None,
-        "anchored_by": found.anchored_by,
-        "contents": [row.entry.index for row in found.rows],
-        "findings": [{"fault": f.fault, "index": f.index, "message": f.message} for f in found.findings],
-        "not_verified": [gap.as_json() for gap in found.gaps],
-    }
-
-
-def _bundle_text(found: BundleVerification) -> str:
-    from ledger.verdicts import Verdict
-
-    words = {
-        Verdict.VERIFIED: "✓ verified",
-        Verdict.BAD: f"✗ bad: {len(found.findings)} finding(s)",
-        Verdict.UNVERIFIED: "? UNVERIFIED: it agrees with itself, and whose it is, is not known",
-    }
-    lines = [words[found.verdict]]
-    if found.head is not None:
-        lines.append(f"  {found.head.origin} at size {found.head.size}, root {found.head.root.hex()}")
-    for finding in found.findings:
-        where = "" if finding.index is None else f" at entry {finding.index}"
-        lines.append(f"  {finding.fault}{where}: {finding.message}")
-    if found.pinned_by:
-        lines.append(f"  signed by the key {found.pinned_by}")
-    lines.extend(f"  extends {by}" for by in found.anchored_by)
-    if not found.findings:
-        lines.append(f"  {len(found.rows)} contents, every header, and every change of keys and roles")
-    lines.extend(f"? {gap.kind}: {gap.message}" for gap in found.gaps)
-    return "\n".join(lines)
-
-
-def _check_bundle(app: App, /, file: str, vkey: tuple[str, ...], expect: tuple[str, ...]) -> BundleVerification:
-    from ledger.bundle import parse_bundle
-    from ledger.bundlecheck import BundleVerification, verify_bundle
-    from ledger.errors import InputError
-    from ledger.findings import Finding
-    from ledger.verdicts import Fault
-
-    for text in vkey:
-        _keys(app, (text,), "")  # what was typed wrongly is said before a long file is read
-    try:
-        with nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as source:
-            bundle = parse_bundle(source)
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror}") from error
-    except InputError as error:
-        return BundleVerification(findings=[Finding(Fault.BUNDLE, None, error.message)])
-    vkeys = _keys(app, vkey, bundle.rows[0].entry.ledgerid)
-    return verify_bundle(bundle, vkeys, _anchors(expect, vkeys))
-
-
-@click.command("bundle")
-@click.argument("file", metavar="FILE", type=_IN)
-@click.option("--vkey", multiple=True, metavar="VKEY", help="The log's verifier key, from a source you trust.")
-@click.option("--expect", multiple=True, type=_IN, metavar="CHECKPOINT", help="A signed head the bundle must extend.")
+@click.command("event")
+@click.argument("event", metavar="INDEX|ID")
 @common_options
 @pass_app
-def verify_bundle_command(app: App, /, file: str, vkey: tuple[str, ...], expect: tuple[str, ...]) -> int:
-    """Check a bundle offline: the tree, the signed head, keys and roles, and every content in it.
+def verify_event(app: App, /, event: str) -> int:
+    """Check one event: content, header, signatures, legality, and its place under the last signed head.
 
-    Without --vkey the keys that trust.json pins for this ledger are used. Without any key the exit code is 3: whoever
-    made the file may have made the ledger too. Exit code 1 when anything is wrong, a damaged file too.
-
-    \b
-    Example:
-      muniment verify bundle tx.bundle --vkey "$(cat log.vkey)"
-      muniment verify bundle - --expect head-from-ci.txt -o json < tx.bundle
+    Example: muniment verify event 12
     """
-    from ledger.verdicts import EXIT_OF
+    from ledger.checks import check_event
+    from ledger.verdicts import EXIT_OF, Verdict
 
-    found = _check_bundle(app, file, vkey, expect)
-    print_record(app, _bundle_result(found), _bundle_text(found))
+    with app.reader() as ledger:
+        row = find_event(ledger, event)
+        trust = app.home.trust()
+        found = check_event(ledger, row, ledger.head_verifier(trust), pinned=trust is not None)
+    data = {
+        **conclusion(found.verdict, found.findings, found.gaps),
+        "ok": found.verdict is not Verdict.BAD,
+        "index": row.entry.index,
+        "id": row.entry.id,
+        "checks": _checks(found.checks),
+    }
+    lines = [f"{_SIGNS[item.ok]} {item.name}: {item.message}" for item in found.checks]
+    print_record(app, data, "\n".join([*lines, *(line for line, _ in gap_lines(found.gaps))]))
     return EXIT_OF[found.verdict]
 
 
@@ -151,7 +83,7 @@ def _head_of(ledger: Ledger, which: str) -> tuple[str, bytes]:
     from ledger.errors import NothingToVerifyError
 
     if not (which.isascii() and which.isdigit()):
-        return ("standard input" if which == "-" else which), _read(which, MAX_NOTE)
+        return ("standard input" if which == "-" else which), read_file(which, MAX_NOTE)
     found = ledger.recorder.checkpoints(int(which) - 1, 1)
     if not found or found[0].size != int(which):
         raise NothingToVerifyError(
@@ -177,9 +109,11 @@ def verify_checkpoint(app: App, /, which: str) -> int:
     """
     from ledger.checkpoints import check_extends
     from ledger.errors import AuthenticationError, InputError, VerificationError
+    from ledger.findings import Finding
+    from ledger.gaps import unpinned
     from ledger.verdicts import EXIT_OF, Fault, Gap, GapKind, Verdict
 
-    head, finding = None, None
+    head, findings = None, list[Finding]()
     with app.reader() as ledger:
         app.follow(ledger)
         trust = app.home.trust()
@@ -188,43 +122,40 @@ def verify_checkpoint(app: App, /, which: str) -> int:
             head = ledger.head_verifier(trust)(note)
             check_extends(ledger.recorder, head)
         except (AuthenticationError, InputError) as error:
-            finding = (Fault.CHECKPOINT, error.message)
+            findings.append(Finding(Fault.CHECKPOINT, None, error.message))
         except VerificationError as error:
-            finding = (Fault(error.fault), error.message)
+            findings.append(Finding(error.fault, error.index, error.message))
     gaps = [Gap(GapKind.LEVEL, "entries were not hashed: the stored hashes that lead to the root were")]
-    if trust is None:
-        gaps.append(Gap(GapKind.UNPINNED, "the log's key is not pinned here: it is what entry 0 says"))
-    verdict = Verdict.VERIFIED if finding is None else Verdict.BAD
+    gaps += [] if trust is not None else [unpinned()]
+    verdict = Verdict.BAD if findings else Verdict.VERIFIED
     data = {
-        "verdict": str(verdict),
+        **conclusion(verdict, findings, gaps),
         "size": None if head is None else head.size,
         "root": None if head is None else head.root.hex(),
-        "findings": [] if finding is None else [{"fault": str(finding[0]), "index": None, "message": finding[1]}],
-        "not_verified": [gap.as_json() for gap in gaps],
     }
     good = "" if head is None else f"✓ {name} is signed, and this log extends it: size {head.size}"
-    lines = [good if finding is None else f"✗ {finding[0]}: {finding[1]}"]
-    print_record(app, data, "\n".join([*lines, *(f"? {gap.kind}: {gap.message}" for gap in gaps)]))
+    lines = [f"✗ {finding.text}" for finding in findings] or [good]
+    print_record(app, data, "\n".join([*lines, *(line for line, _ in gap_lines(gaps))]))
     return EXIT_OF[verdict]
 
 
 # -- file -----------------------------------------------------------------------------------------
 
 
-def _mention(ledger: Ledger, row: Row, verify_head: Any) -> dict[str, Any]:
-    from ledger.checks import check_event
+def _mention(found: EventVerification) -> dict[str, Any]:
     from ledger.entry import format_time
+    from ledger.verdicts import Verdict
 
-    checks = check_event(ledger, row, verify_head)
+    entry = found.row.entry
     return {
-        "index": row.entry.index,
-        "id": row.entry.id,
-        "type": row.entry.type,
-        "subject": row.entry.subject,
-        "actor": row.entry.actor,
-        "recorded_at": format_time(row.entry.recorded_at),
-        "ok": all(ok is not False for _, ok, _ in checks),
-        "checks": [{"check": name, "ok": ok, "message": message} for name, ok, message in checks],
+        "index": entry.index,
+        "id": entry.id,
+        "type": entry.type,
+        "subject": entry.subject,
+        "actor": entry.actor,
+        "recorded_at": format_time(entry.recorded_at),
+        "ok": found.verdict is not Verdict.BAD,
+        "checks": _checks(found.checks),
     }
 
 
@@ -250,9 +181,9 @@ def _standing(app: App, /, subjects: set[str], digests: tuple[str, ...]) -> list
     ]
 
 
-def _file_text(data: Any) -> str:
+def _file_lines(data: Any) -> list[str]:
     if not data["mentions"]:
-        return f"? these bytes are not mentioned in this ledger: {data['digests'][0]}"
+        return [f"? these bytes are not mentioned in this ledger: {data['digests'][0]}"]
     lines: list[str] = [data["digests"][0]]
     for item in data["mentions"]:
         lines.append(
@@ -267,11 +198,11 @@ def _file_text(data: Any) -> str:
         lines.append(
             f"{item['version']}: {item['status']}; {approvals}; live in {', '.join(item['live']) or 'nothing'}"
         )
-    return "\n".join(lines)
+    return lines
 
 
 @click.command("file")
-@click.argument("file", metavar="FILE", type=_IN)
+@click.argument("file", metavar="FILE", type=FILE)
 @common_options
 @pass_app
 def verify_file(app: App, /, file: str) -> int:
@@ -287,6 +218,8 @@ def verify_file(app: App, /, file: str) -> int:
     """
     from cli.digests import file_digests
     from ledger.bundling import find_mentions
+    from ledger.checks import check_event
+    from ledger.gaps import file_gaps
     from ledger.verdicts import EXIT_OF, Verdict
 
     digests = file_digests(file)
@@ -295,11 +228,17 @@ def verify_file(app: App, /, file: str) -> int:
         trust = app.home.trust()
         verify_head = ledger.head_verifier(trust)
         with ledger.recorder.snapshot():
-            rows = find_mentions(ledger.recorder, ledger.recorder.head().size, digests)
-        found = [_mention(ledger, row, verify_head) for row in rows]
-    good = all(item["ok"] for item in found)
-    verdict = Verdict.UNVERIFIED if not found else Verdict.VERIFIED if good else Verdict.BAD
-    standing = _standing(app, {item["subject"] for item in found if item["ok"]}, digests) if found and good else []
-    data = {"verdict": str(verdict), "digests": list(digests), "mentions": found, "standing": standing}
-    print_record(app, data, _file_text(data))
+            rows, unread = find_mentions(ledger.recorder, ledger.recorder.head().size, digests)
+        found = [check_event(ledger, row, verify_head, pinned=trust is not None) for row in rows]
+    findings = [finding for item in found for finding in item.findings]
+    verdict = Verdict.UNVERIFIED if not found else Verdict.BAD if findings else Verdict.VERIFIED
+    subjects = {row.entry.subject for row in rows}
+    gaps = file_gaps([gap for item in found for gap in item.gaps], unread, pinned=trust is not None)
+    data = {
+        **conclusion(verdict, findings, gaps),
+        "digests": list(digests),
+        "mentions": [_mention(item) for item in found],
+        "standing": _standing(app, subjects, digests) if verdict is Verdict.VERIFIED else [],
+    }
+    print_record(app, data, "\n".join([*_file_lines(data), *(line for line, _ in gap_lines(gaps))]))
     return EXIT_OF[verdict]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ledger.application import Ledger
     from ledger.stored import Row
 
-__all__ = ["as_json", "revealed", "show", "state", "with_as_of"]
+__all__ = ["as_json", "find_event", "revealed", "show", "state", "with_as_of"]
 
 _STATE_COLUMNS = (
     "kind", "subject", "status", "digest", "owner", "tier", "run", "approvals", "metrics", "live_in",
@@ -83,7 +83,12 @@ def revealed(app: App, ledger: Ledger, item: dict[str, Any]) -> dict[str, Any]:
     return {**item, "event": {**event, "data": data}}
 
 
-def _find(ledger: Ledger, which: str) -> Row:
+def find_event(ledger: Ledger, which: str) -> Row:
+    """The row that an index or an event id names.
+
+    Raises:
+        InputError: there is none, or several have the id.
+    """
     from ledger.errors import InputError
 
     size = ledger.recorder.head().size
@@ -115,7 +120,7 @@ def show(app: App, /, event: str, *, raw: bool, envelope: bool, entry_only: bool
     from ledger.suspects import suspicion_of
 
     with app.reader() as ledger:
-        row = _find(ledger, event)
+        row = find_event(ledger, event)
         if raw or envelope or entry_only:
             if row.payload is None or row.signatures is None:
                 raise InputError(f"the content of entry {row.entry.index} is not in the store")

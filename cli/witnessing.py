@@ -29,6 +29,7 @@ __all__ = [
     "find_policy",
     "note_witnessed",
     "policy_option",
+    "require_option",
     "seen_anchors",
     "summary",
     "witness",
@@ -45,6 +46,18 @@ _NAME_ONE = "Name one: --policy FILE, or keep it as .muniment/witness-policy (do
 policy_option = click.option(
     "--policy", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
     help="Witness policy (C2SP tlog-policy); .muniment/witness-policy by default.",
+)  # fmt: skip
+
+
+def _check_required(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and value != "all" and not (value.isascii() and value.isdecimal() and len(value) < 19):
+        raise click.BadParameter("it is a number of entries, or all")
+    return value
+
+
+require_option = click.option(
+    "--require-witnesses", "required", is_flag=False, flag_value="all", metavar="[SIZE]", callback=_check_required,
+    help="Exit 3 unless enough witnesses of the policy vouch for the first SIZE entries, all of them by default.",
 )  # fmt: skip
 
 
@@ -248,23 +261,12 @@ def witnessed_size(found: LogVerification, policy: Policy | None) -> int:
 
 
 def describe(out: Console, found: LogVerification, policy: Policy | None) -> None:
-    """Say what is witnessed, to people."""
-    from ledger.findings import entries
-
+    """Say what is witnessed, to people; what is not is among the gaps."""
     said = summary(found, policy)
     for item in said["by"]:
         out.print(styled(f"  {item['name']} cosigned up to size {item['size']}, at {item['time']}"))
-    if said["unknown"]:
-        count = len(said["unknown"])
-        out.print(styled(f"? {count} key(s) that no policy here names cosigned too: that says nothing", "yellow"))
-    if policy is None:
-        return
-    size = said["size"]
-    if size:
-        out.print(styled(f"  witnessed up to size {size} by {said['quorum']}"))
-    if size < found.size and policy.witnesses:
-        rest = entries(size, found.size)
-        out.print(styled(f"? UNWITNESSED: {rest}: the policy asks for {said['quorum']}", "yellow"))
+    if said["size"]:
+        out.print(styled(f"  witnessed up to size {said['size']} by {said['quorum']}"))
 
 
 def witnessed_head(app: App, ledger: Ledger, path: Path | None, index: int) -> bytes:

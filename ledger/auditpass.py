@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ledger.auditworld import AuditWorld
 from ledger.domain import LedgerState, State, judge
 from ledger.entry import ZERO_HASH, entry_hash
-from ledger.errors import InputError, StorageError, VerificationError
+from ledger.errors import InputError, StorageError, VerificationError, fault_of
 from ledger.events import Category
 from ledger.findings import Anchor, Finding, LogVerification
 from ledger.headcheck import HeadCheck
@@ -24,6 +24,7 @@ from ledger.replay import ContentError, Judged, content_of, judge_row, may_be_wi
 from ledger.segment import Heavy, Segment, Sketch, Task, collect_authority
 from ledger.stored import AuditReader, Row
 from ledger.tilecheck import TileCheck
+from ledger.verdicts import Fault
 
 __all__ = ["ChangedError", "Pass", "Since"]
 
@@ -189,7 +190,7 @@ class Pass:
 
     # -- findings -----------------------------------------------------------------------------
 
-    def add(self, fault: str, index: int | None, message: str, sizes: tuple[int, int] | None = None) -> None:
+    def add(self, fault: Fault, index: int | None, message: str, sizes: tuple[int, int] | None = None) -> None:
         """Note what is wrong; see `Finding`."""
         self.report.findings.append(Finding(fault, index, message, sizes))
 
@@ -291,7 +292,7 @@ class Pass:
             bad = [tile for place in range(segment.count) for tile in self.tiles.add(segment.leaf(place))]
             self.range = self.range.extend(map(segment.leaf, range(segment.count)))
         for tile in bad:
-            self.add("tree", tile.first_leaf, tile.text)
+            self.add(Fault.TREE, tile.first_leaf, tile.text)
         self.view.checked = self.range.size
         if self._due(segment.start) is not None:
             self.heads.at(stop, self.range.root, self.keys)
@@ -311,7 +312,7 @@ class Pass:
         if self.whole:
             self.range = self.range.append(leaf)
             for message in self.tiles.add(leaf):
-                self.add("tree", message.first_leaf, message.text)
+                self.add(Fault.TREE, message.first_leaf, message.text)
             self.view.checked = self.range.size
         self._check_time(index, row.entry.recorded_at)
         self.recorded_at = row.entry.recorded_at
@@ -324,9 +325,9 @@ class Pass:
     def _check_place(self, index: int, prev: str) -> None:
         if index != self.expected:
             self.whole = False
-            self.add("chain", self.expected, f"it is missing: the next row is entry {index}")
+            self.add(Fault.CHAIN, self.expected, f"it is missing: the next row is entry {index}")
         if prev not in self.prev and self.whole:
-            self.add("chain", index, f"it does not follow entry {index - 1}: its prev is another leaf hash")
+            self.add(Fault.CHAIN, index, f"it does not follow entry {index - 1}: its prev is another leaf hash")
 
     def _check_leaf(self, row: Row) -> bytes:
         entry, index = row.entry, row.entry.index
@@ -334,11 +335,11 @@ class Pass:
         try:
             leaf = entry_hash(entry)
         except InputError as error:
-            self.add("header", index, f"its columns are no entry: {error.message}")
+            self.add(Fault.HEADER, index, f"its columns are no entry: {error.message}")
             leaf = stored
         else:
             if leaf != stored:
-                self.add("header", index, "its columns do not give its leaf hash")
+                self.add(Fault.HEADER, index, "its columns do not give its leaf hash")
         # A row altered in place is one finding, not also a broken chain behind it.
         self.prev = {leaf.hex(), stored.hex()}
         self.last_stored_leaf = stored
@@ -346,16 +347,16 @@ class Pass:
 
     def _check_time(self, index: int, recorded_at: int) -> None:
         if recorded_at < self.recorded_at:
-            self.add("header", index, "it was recorded before the entry in front of it")
+            self.add(Fault.HEADER, index, "it was recorded before the entry in front of it")
 
     def _check_order(self, row: Row) -> None:
         entry = row.entry
         if entry.index in self.late and self.whole:
             message = f"revision {entry.revision} of {entry.stream} follows revision {self.late[entry.index]}"
-            self.add("header", entry.index, message)
+            self.add(Fault.HEADER, entry.index, message)
         if entry.index in self.repeated:
             message = f"emitter {entry.emitter} used sequence number {entry.sequence} twice"
-            self.add("sequence", entry.index, message)
+            self.add(Fault.SEQUENCE, entry.index, message)
 
     def _check_content(self, row: Row) -> None:
         index = self.world.index = row.entry.index
@@ -382,7 +383,7 @@ class Pass:
             elif judged.verdict.kind == "opaque":
                 self.report.opaque.append(index)
             return
-        fault = error.fault if isinstance(error, VerificationError) else judged.verdict.fault
+        fault = fault_of(error)
         finding = Finding(fault, index, f"it is void: {error.message}")
         if isinstance(error, ContentError):
             self.report.findings.append(Finding(fault, index, error.message))

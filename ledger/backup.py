@@ -39,6 +39,7 @@ from ledger.recorders.sqlite import SqliteRecorder
 from ledger.stored import Head, Transfer, TreeReader
 from ledger.strictjson import format_json, parse_json
 from ledger.transfer import Advance, Outside, begin_closed, check_closed, held_by, refuse_bad, same_rows
+from ledger.verdicts import Fault
 from ledger.verify import verify_log
 
 __all__ = ["BackupCheck", "Manifest", "Restored", "backup_name", "create_backup", "restore_backup", "verify_backup"]
@@ -328,7 +329,7 @@ def _compare_later(recorder: SqlRecorder, found: LogVerification, anchors: tuple
             found.anchored_size, found.anchored_by = size, anchor.by
         else:
             message = f"the backup is not of the log that {anchor.by} vouches for at size {size}"
-            found.findings.append(Finding("anchor", None, message))
+            found.findings.append(Finding(Fault.ANCHOR, None, message))
 
 
 def _covers(manifest: Manifest, found: LogVerification) -> bool:

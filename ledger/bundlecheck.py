@@ -13,7 +13,7 @@ from ledger.domain.erasure import withheld_by
 from ledger.domain.roles import check_answered, check_roles
 from ledger.entry import ZERO_HASH
 from ledger.envelope import verify_envelope
-from ledger.errors import AuthenticationError, InputError, LedgerError, VerificationError
+from ledger.errors import AuthenticationError, LedgerError, VerificationError, fault_of
 from ledger.findings import MAX_FINDINGS, Anchor, Finding, entries
 from ledger.replay import ContentError, open_row
 from ledger.stored import Row
@@ -160,9 +160,9 @@ class _Check:
             if judged is not None and judged.verdict.kind == "opaque":
                 opaque.append(index)
             if isinstance(error, ContentError):
-                self.add(Fault(error.fault), index, error.message)
+                self.add(error.fault, index, error.message)
             elif error is not None:
-                voids[index] = Finding(_fault_of(error), index, f"it is void: {error.message}")
+                voids[index] = Finding(fault_of(error), index, f"it is void: {error.message}")
         self._add_voids(voids)
         self._settle_withheld()
         self._check_ledger(size)
@@ -226,7 +226,7 @@ class _Check:
                 words = f"void entry {index}, acknowledged by an admin: {finding.message}"
                 self.found.gaps.append(Gap(GapKind.ACKNOWLEDGED, words, index, index + 1))
             else:
-                self.add(Fault(finding.fault), index, finding.message)
+                self.add(finding.fault, index, finding.message)
 
     def _note_gaps(self, size: int, opaque: list[int]) -> None:
         gaps = self.found.gaps
@@ -253,12 +253,3 @@ class _Check:
         if not self.found.anchored_by:
             words = f"no head from outside was compared with {entries(0, size)}"
             gaps.append(Gap(GapKind.UNANCHORED, words, 0, size))
-
-
-def _fault_of(error: LedgerError) -> Fault:
-    """Class of the fault of a void entry, as `domain.Verdict.fault` has it."""
-    if isinstance(error, VerificationError):
-        return Fault(error.fault)
-    if isinstance(error, AuthenticationError):
-        return Fault.KEY
-    return Fault.SCHEMA if isinstance(error, InputError) else Fault.LEGALITY

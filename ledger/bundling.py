@@ -11,6 +11,7 @@ from ledger.errors import InputError, NothingToVerifyError, VerificationError
 from ledger.events import known_event_type
 from ledger.handle import LogHandle
 from ledger.payload import parse_payload
+from ledger.sealing import MARK
 from ledger.stored import Attestation, LogReader, Row
 
 __all__ = ["export_bundle", "find_mentions", "mentions"]
@@ -134,13 +135,21 @@ def _holds(value: object, wanted: set[str]) -> bool:
     return isinstance(value, str) and value in wanted
 
 
-def find_mentions(log: LogReader, size: int, digests: Iterable[str]) -> list[Row]:
+def find_mentions(log: LogReader, size: int, digests: Iterable[str]) -> tuple[list[Row], list[int]]:
     """All entries that mention one of these digests; reads every content once.
 
     Args:
         log: the store.
         size: entries to look at.
         digests: algorithm and hex.
+
+    Returns:
+        Those entries, and the indexes of others of which it cannot be told, because content is missing or sealed.
     """
-    wanted = tuple(digests)
-    return [row for row in _rows(log, size) if mentions(row, wanted)]
+    wanted, found, unread = tuple(digests), list[Row](), list[int]()
+    for row in _rows(log, size):
+        if mentions(row, wanted):
+            found.append(row)
+        elif row.payload is None or MARK in row.payload:
+            unread.append(row.entry.index)
+    return found, unread

@@ -13,6 +13,7 @@ from ledger.findings import MAX_FINDINGS, Finding
 from ledger.identity import Trust
 from ledger.successor import successor_fault
 from ledger.suspects import find_suspects
+from ledger.verdicts import Fault
 
 __all__ = ["finish"]
 
@@ -76,7 +77,7 @@ def _check_withheld(done: Pass) -> None:
     for index, row in done.absent.items():
         found = withheld_by(state, row.entry)
         if found is None:
-            done.add("payload", index, "its content is missing, and no valid record says that it was erased")
+            done.add(Fault.PAYLOAD, index, "its content is missing, and no valid record says that it was erased")
         else:
             done.report.withheld.append((index, found))
     if state is not None and done.level == "full":
@@ -103,13 +104,13 @@ def _missing(done: Pass) -> Iterator[tuple[str, str, int]]:
 def _check_head(done: Pass, size: int) -> None:
     head = done.head
     if head.size > size:
-        done.add("head", size, f"the head row counts {head.size} entries and {size} are there: the tail is missing")
+        done.add(Fault.HEAD, size, f"the head row counts {head.size} entries and {size} are there: the tail is missing")
     elif head.size < size:
-        done.add("head", head.size, f"the head row counts {head.size} entries and {size} are there")
+        done.add(Fault.HEAD, head.size, f"the head row counts {head.size} entries and {size} are there")
     elif done.whole:
         expected = (done.last_stored_leaf, done.range.to_bytes(), done.recorded_at)
         if (head.last_leaf, head.peaks, head.recorded_at) != expected:
-            done.add("head", None, "the head row does not fit the last entry")
+            done.add(Fault.HEAD, None, "the head row does not fit the last entry")
         if done.level == "full":
             _check_authority(done)
 
@@ -121,7 +122,7 @@ def _check_authority(done: Pass) -> None:
         return
     # Authority entries that are void here, or of a newer version's types, moved it too.
     if found not in done.voids and found not in done.report.opaque:
-        done.add("head", None, f"the head row says authority {found}, and the log {done.authority}")
+        done.add(Fault.HEAD, None, f"the head row says authority {found}, and the log {done.authority}")
 
 
 def _check_rest(done: Pass, size: int) -> None:
@@ -131,33 +132,38 @@ def _check_rest(done: Pass, size: int) -> None:
         vkey = None if keys is None else keys.at(size)
         fault = successor_fault(done.log.successor(), vkey, (done.identity.ledgerid, size, done.range.root()))
         if fault and done.whole:
-            done.add("checkpoint", None, fault)
+            done.add(Fault.CHECKPOINT, None, fault)
     after, contents, tiles, odd_tiles = done.counted
     entries = done.after + after
     if entries != size and done.whole:
-        done.add("head", None, f"the store has {entries} rows of entries, and {size} of them follow each other")
+        done.add(Fault.HEAD, None, f"the store has {entries} rows of entries, and {size} of them follow each other")
     if contents > after:
-        done.add("payload", None, f"the store has {done.after + contents} contents for {entries} entries")
+        done.add(Fault.PAYLOAD, None, f"the store has {done.after + contents} contents for {entries} entries")
     for index in done.log.repeated_ids(done.after):
-        done.add("header", index, "its author's event id stands at an earlier entry too")
+        done.add(Fault.HEADER, index, "its author's event id stands at an earlier entry too")
     if done.whole and (tiles != done.tiles.count or odd_tiles):
-        done.add("tree", None, f"the store has {tiles} full tiles, and a log of {size} entries has {done.tiles.count}")
+        done.add(
+            Fault.TREE, None, f"the store has {tiles} full tiles, and a log of {size} entries has {done.tiles.count}"
+        )
 
 
 def _check_identity(done: Pass, trust: Trust | None, state: LedgerState | None) -> None:
     if state is not None and state.origin != done.identity.origin:
-        done.add("head", None, f"the store calls the log {done.identity.origin!r} and entry 0 {state.origin!r}")
+        done.add(Fault.HEAD, None, f"the store calls the log {done.identity.origin!r} and entry 0 {state.origin!r}")
     if state is not None and state.ledgerid != done.identity.ledgerid:
-        done.add("head", None, "the store names another ledger than entry 0")
+        done.add(Fault.HEAD, None, "the store names another ledger than entry 0")
     if trust is None:
         return
+    done.report.pinned = True
     if (trust.ledgerid, trust.origin) != (done.identity.ledgerid, done.identity.origin):
-        done.add("anchor", 0, f"this is the ledger {done.identity.origin}, and {trust.origin} is the one trusted here")
+        done.add(
+            Fault.ANCHOR, 0, f"this is the ledger {done.identity.origin}, and {trust.origin} is the one trusted here"
+        )
     genesis = done.log.leaf_hashes(0, 1)
     if not genesis or genesis[0].hex() != trust.genesis:
-        done.add("anchor", 0, "entry 0 is not the one the trust file pins")
+        done.add(Fault.ANCHOR, 0, "entry 0 is not the one the trust file pins")
     if state is not None and (words := trust.contradiction(state.log_keys, done.expected)):
-        done.add("anchor", 0, words)
+        done.add(Fault.ANCHOR, 0, words)
 
 
 def _place(finding: Finding, size: int) -> tuple[int, bool]:

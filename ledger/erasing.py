@@ -23,13 +23,12 @@ from ledger.events import Erasable, known_event_type
 from ledger.events.subjects import MAX_ERASED
 from ledger.names import parse_name, stream_of
 from ledger.payload import Payload, parse_payload
-from ledger.sealing import find_sealed
+from ledger.sealing import MARK, find_sealed
 from ledger.stored import Row
 
 __all__ = ["Erased", "Plan", "erase_subject", "plan_erasure"]
 
 _PAGE = 500
-_MARK = b"sealed:v1:"
 
 
 @dataclass(slots=True)
@@ -86,7 +85,7 @@ def _affected(row: Row, subject: str, data_keys: Collection[str], chosen: Collec
     kind = known_event_type(row.entry.type)
     if row.payload is None:
         return None
-    sealed = data_keys and _MARK in row.payload
+    sealed = data_keys and MARK in row.payload
     if row.entry.index not in chosen and not sealed and subject.encode() not in row.payload:
         return None
     try:

@@ -19,6 +19,8 @@
 
 from __future__ import annotations
 
+from ledger.verdicts import Fault
+
 __all__ = [
     "EXIT_CODES",
     "HTTP_STATUS",
@@ -34,6 +36,7 @@ __all__ = [
     "TrustStateError",
     "VerificationError",
     "exit_code",
+    "fault_of",
     "http_status",
 ]
 
@@ -77,15 +80,14 @@ class VerificationError(LedgerError):
 
     Args:
         message: what was found.
-        fault: class of the fault, one of ``payload header chain tree head checkpoint signature
-            key legality schema sequence anchor proof``.
+        fault: class of the fault, or its name.
         index: first bad leaf index, or None when only a size bound is known.
         hint: the next thing to do.
     """
 
-    def __init__(self, message: str, *, fault: str, index: int | None = None, hint: str = "") -> None:
+    def __init__(self, message: str, *, fault: Fault | str, index: int | None = None, hint: str = "") -> None:
         super().__init__(message, hint=hint)
-        self.fault = fault
+        self.fault = Fault(fault)
         self.index = index
 
 
@@ -158,3 +160,16 @@ def exit_code(error: LedgerError) -> int:
 def http_status(error: LedgerError) -> int:
     """Return the HTTP status for ``error``."""
     return _look_up(HTTP_STATUS, error)
+
+
+def fault_of(error: LedgerError) -> Fault:
+    """Class of the fault of an entry that is void for this reason.
+
+    Args:
+        error: why, as the error that append raises.
+    """
+    if isinstance(error, VerificationError):
+        return error.fault
+    if isinstance(error, AuthenticationError):
+        return Fault.KEY
+    return Fault.SCHEMA if isinstance(error, InputError) else Fault.LEGALITY

@@ -10,6 +10,7 @@ from ledger.domain.erasure import Withheld
 from ledger.domain.states import Restore
 from ledger.errors import VerificationError
 from ledger.suspects import Suspects
+from ledger.verdicts import Fault, Verdict
 
 __all__ = ["MAX_FINDINGS", "UNCHECKED", "Anchor", "Finding", "LogVerification", "Witnessed", "entries"]
 
@@ -60,16 +61,26 @@ class Finding:
     """One thing that is wrong.
 
     Attributes:
-        fault: class, see `VerificationError`.
+        fault: class.
         index: leaf index, or None when only sizes are known.
         message: what was found.
         sizes: (good, bad) tree sizes between which it lies, when that is all that is known.
     """
 
-    fault: str
+    fault: Fault
     index: int | None
     message: str
     sizes: tuple[int, int] | None = None
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        return f"{self.fault}{'' if self.index is None else f' at entry {self.index}'}: {self.message}"
+
+    def as_json(self) -> dict[str, object]:
+        """For machine formats."""
+        sizes = None if self.sizes is None else list(self.sizes)
+        return {"fault": str(self.fault), "index": self.index, "sizes": sizes, "message": self.message}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +104,7 @@ class LogVerification:
         ledgerid, origin: which log.
         size: entries checked.
         root: root hash over the stored leaf hashes, hex.
+        pinned: whether who the ledger is was known from outside.
         findings: what is wrong, first place first; empty when good.
         acknowledged: void entries that an admin has acknowledged, as (index, reason).
         withheld: entries whose content was erased, with the record that says so; complete as labelled by the operator.
@@ -124,6 +136,7 @@ class LogVerification:
     origin: str
     size: int = 0
     root: str = ""
+    pinned: bool = False
     findings: list[Finding] = field(default_factory=list)
     acknowledged: list[tuple[int, str]] = field(default_factory=list)
     withheld: list[tuple[int, Withheld]] = field(default_factory=list)
@@ -156,6 +169,11 @@ class LogVerification:
     def ok(self) -> bool:
         """Whether nothing is wrong."""
         return not self.findings
+
+    @property
+    def verdict(self) -> Verdict:
+        """The conclusion; `gaps.gaps_of` says what it leaves out."""
+        return Verdict.BAD if self.findings else Verdict.VERIFIED
 
     def raise_if_bad(self) -> None:
         """Raise the first finding.

@@ -11,6 +11,7 @@ from ledger.errors import LedgerError
 from ledger.findings import Anchor, Finding, LogVerification, entries
 from ledger.identity import LogKeys
 from ledger.stored import LogReader
+from ledger.verdicts import Fault
 from ledger.witnesscheck import WitnessCheck
 
 __all__ = ["HeadCheck", "chained"]
@@ -57,7 +58,7 @@ class HeadCheck:
         self._signed_roots: dict[int, bytes] = {}  # by our checkpoint key, at sizes anchors are about
         self._cosigned = WitnessCheck(log, origin, report, start)
 
-    def _add(self, fault: str, index: int | None, message: str, sizes: tuple[int, int] | None = None) -> None:
+    def _add(self, fault: Fault, index: int | None, message: str, sizes: tuple[int, int] | None = None) -> None:
         self._report.findings.append(Finding(fault, index, message, sizes))
 
     def _load(self) -> None:
@@ -123,10 +124,10 @@ class HeadCheck:
         try:
             found = keys.verify(note, before)
         except LedgerError as error:
-            self._add("checkpoint", None, f"the signed head of size {size} is bad: {error.message}")
+            self._add(Fault.CHECKPOINT, None, f"the signed head of size {size} is bad: {error.message}")
             return None
         if found.size != size:
-            self._add("checkpoint", None, f"the signed head stored at size {size} is about size {found.size}")
+            self._add(Fault.CHECKPOINT, None, f"the signed head stored at size {size} is about size {found.size}")
             return None
         return found
 
@@ -148,12 +149,12 @@ class HeadCheck:
                 f"the log gives another root at size {size} than the head signed then; "
                 f"the change lies in {entries(self._good_size, size)}"
             )
-            self._add("checkpoint", None, message, (self._good_size, size))
+            self._add(Fault.CHECKPOINT, None, message, (self._good_size, size))
 
     def _check_anchor(self, anchor: Anchor, root: bytes) -> None:
         size, known = anchor.checkpoint.size, self._report.anchored_size
         if anchor.checkpoint.origin != self._origin:
-            self._add("anchor", None, f"{anchor.by} is a head of {anchor.checkpoint.origin}, not of this log")
+            self._add(Fault.ANCHOR, None, f"{anchor.by} is a head of {anchor.checkpoint.origin}, not of this log")
             return
         if size == 0 or anchor.checkpoint.root == root:
             self._report.anchored_size, self._report.anchored_by = size, anchor.by
@@ -166,7 +167,7 @@ class HeadCheck:
                 f"; the checkpoint key signed two different roots for size {size}, which proves the operator's "
                 "double dealing: keep both notes"
             )
-        self._add("anchor", None, message, (known, size))
+        self._add(Fault.ANCHOR, None, message, (known, size))
 
     def finish(self, size: int, keys: LogKeys | None) -> None:
         """Judge the heads that the log never reached, and those that are gone.
@@ -179,14 +180,14 @@ class HeadCheck:
             self._stored.pop()
             if self._read_note(*item, keys) is not None and item[0] > size:
                 message = f"a head of size {item[0]} was signed, and the log has {size} entries: the tail is missing"
-                self._add("checkpoint", size, message)
+                self._add(Fault.CHECKPOINT, size, message)
         for anchor in self._waiting:
             known = anchor.checkpoint.size
             if known > size:
                 message = f"the log shrank: {anchor.by} vouches for {known} entries and {size} are there"
-                self._add("anchor", size, message)
+                self._add(Fault.ANCHOR, size, message)
             else:
-                self._add("anchor", None, f"{anchor.by} at size {known} cannot be compared: rows are missing")
+                self._add(Fault.ANCHOR, None, f"{anchor.by} at size {known} cannot be compared: rows are missing")
         self._cosigned.finish(size)
         self._check_kept(size)
         if keys is not None:
@@ -196,15 +197,15 @@ class HeadCheck:
         """The row of the last signed head, which only ever goes forward, is about the last stored one."""
         row, last = self._log.signed_head(), self._log.last_checkpoint()
         if row is None:
-            self._add("checkpoint", None, "the row of the last signed head is gone from the store")
+            self._add(Fault.CHECKPOINT, None, "the row of the last signed head is gone from the store")
         elif last is not None and row.size != last.size:
             message = f"a head of size {row.size} was signed last, and the last one in the store is of size {last.size}"
-            self._add("checkpoint", None, message)
+            self._add(Fault.CHECKPOINT, None, message)
         elif last is not None:
             with suppress(LedgerError):  # a bad note is a finding of its own
                 if keys.verify(last.note).root != row.root:
                     message = f"the row of the last signed head does not fit the head signed at size {row.size}"
-                    self._add("checkpoint", None, message)
+                    self._add(Fault.CHECKPOINT, None, message)
 
     def _check_kept(self, size: int) -> None:
         """Every signed head was stored before anybody got it, and every ledger signs its first one when it is made."""
@@ -213,6 +214,6 @@ class HeadCheck:
             stored = self._log.checkpoints(wanted - 1, 1)
             if 0 < wanted <= size and (not stored or stored[0].size != wanted):
                 message = f"the signed head of size {wanted} that {anchor.by} vouches for is no longer in the store"
-                self._add("checkpoint", None, message)
+                self._add(Fault.CHECKPOINT, None, message)
         if not self._log.checkpoints(0, 1):
-            self._add("checkpoint", None, "no signed head is in the store, and every ledger has one from the start")
+            self._add(Fault.CHECKPOINT, None, "no signed head is in the store, and every ledger has one from the start")

@@ -21,6 +21,7 @@ from ledger.errors import InputError, VerificationError
 from ledger.strictjson import format_json, parse_json
 
 __all__ = [
+    "MARK",
     "NONCE_SIZE",
     "SealedField",
     "Sealer",
@@ -33,6 +34,8 @@ __all__ = [
 ]
 
 NONCE_SIZE = 12
+#: How every sealed field begins, as payloads hold it.
+MARK = b"sealed:v1:"
 _SEALED = re.compile(r"sealed:v1:([A-Za-z0-9_-]{22}):([A-Za-z0-9_-]{39,})")
 
 

@@ -29,6 +29,7 @@ from ledger.errors import (
 from ledger.findings import Anchor, Finding
 from ledger.recorders.sql import SqlRecorder
 from ledger.statefile import read_state_file
+from ledger.verdicts import Fault, Gap, GapKind
 from ledger.witnesshttp import check_url, exchange
 
 if TYPE_CHECKING:
@@ -267,6 +268,15 @@ class StampCheck:
     unknown: list[tuple[int, str]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
+    @property
+    def gaps(self) -> list[Gap]:
+        """What was not verified: one that no trusted authority signed is named, and counts for nothing."""
+        if not self.unknown:
+            return []
+        size, why = self.unknown[0]
+        words = f"{len(self.unknown)} timestamp(s) not verified and not counted, the first over size {size}: {why}"
+        return [Gap(GapKind.ATTESTATIONS, words)]
+
 
 def _tokens(recorder: SqlRecorder) -> Iterator[tuple[int, bytes]]:
     after = (-(2**63), 0)
@@ -311,7 +321,9 @@ def check_stamps(
         except ConfigurationError:
             raise
         except LedgerError as error:
-            found.findings.append(Finding("anchor", None, f"a timestamp of the head of size {size}: {error.message}"))
+            found.findings.append(
+                Finding(Fault.ANCHOR, None, f"a timestamp of the head of size {size}: {error.message}")
+            )
             continue
         by = f"the timestamp authority {stamp.authority} at {format_time(stamp.time)}"
         found.anchors.append(Anchor(by, head, note))
@@ -334,4 +346,4 @@ def _recorded_later(recorder: SqlRecorder, size: int, stamp: Stamp, by: str) -> 
         return []
     at = format_time(recorder.rows(low, 1)[0].entry.recorded_at)
     message = f"it says that it was recorded on {at}, and {by} had seen a head over it already"
-    return [Finding("anchor", low, message)]
+    return [Finding(Fault.ANCHOR, low, message)]

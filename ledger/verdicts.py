@@ -69,6 +69,7 @@ class GapKind(StrEnum):
     EARLIER = "earlier"
     UNSIGNED = "unsigned"
     UNANCHORED = "unanchored"
+    UNWITNESSED = "unwitnessed"
     UNPINNED = "unpinned"
     OPAQUE = "opaque"
     SUSPECT = "suspect"
@@ -87,6 +88,7 @@ GAP_WORDS = {
     GapKind.EARLIER: "judged by an earlier verification, and not again",
     GapKind.UNSIGNED: "no signed head covers these entries",
     GapKind.UNANCHORED: "nobody outside the store vouches for these entries",
+    GapKind.UNWITNESSED: "fewer witnesses than the policy asks for vouch for these entries",
     GapKind.UNPINNED: "who the ledger is, is only what it says of itself",
     GapKind.OPAQUE: "entries of types that are not known here: without effect, and not judged",
     GapKind.SUSPECT: "entries that a compromised key signed or made possible",

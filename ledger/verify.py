@@ -19,6 +19,7 @@ from ledger.findings import Anchor, Finding, LogVerification
 from ledger.identity import Trust
 from ledger.segment import LEVELS, Segment, Span, Task, check_span, spans
 from ledger.stored import AuditReader
+from ledger.verdicts import Fault
 
 __all__ = ["Anchor", "Finding", "LogVerification", "Runner", "Since", "verify_log"]
 
@@ -28,10 +29,10 @@ _PAGE = 500
 Runner = Callable[[Task, Iterable[Span]], Iterator[Segment]]
 
 
-def _damaged(faults: Sequence[str], level: str) -> LogVerification:
+def _damaged(faults: Sequence[str], level: str, *, pinned: bool) -> LogVerification:
     """Tables that are not ours, or an index that disagrees with its table, make every reading doubtful."""
-    report = LogVerification("", "", level=level)
-    report.findings.extend(Finding("head", None, f"the store itself is damaged: {words}") for words in faults)
+    report = LogVerification("", "", level=level, pinned=pinned)
+    report.findings.extend(Finding(Fault.HEAD, None, f"the store itself is damaged: {words}") for words in faults)
     return report
 
 
@@ -98,7 +99,7 @@ def verify_log(
             return found
         # What is wrong is said with everything in view.
         if broken := log.structure_faults():
-            return _damaged(broken, level)
+            return _damaged(broken, level, pinned=trust is not None)
         return _go_through(log, Pass(log, anchors, level, None), trust, runner or here, progress)
 
 

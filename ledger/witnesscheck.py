@@ -13,6 +13,7 @@ from ledger.cosignature import read_cosignature
 from ledger.errors import LedgerError
 from ledger.findings import Finding, LogVerification, Witnessed, entries
 from ledger.stored import Attestation, LogReader
+from ledger.verdicts import Fault
 
 __all__ = ["WitnessCheck"]
 
@@ -100,7 +101,7 @@ class WitnessCheck:
         if item.issuer not in self._bad:
             self._bad.add(item.issuer)
             sizes = (self._good, item.size) if index is None and item.size > self._good else None
-            self._report.findings.append(Finding("anchor", index, message, sizes))
+            self._report.findings.append(Finding(Fault.ANCHOR, index, message, sizes))
 
     def _check(self, item: Attestation, root: bytes | None) -> None:
         if root is None or item.size < 1:

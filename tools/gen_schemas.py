@@ -16,6 +16,7 @@ from typing import Any
 from ledger.entry import MAX_HEADER_STRING
 from ledger.events import EventType, all_event_types
 from ledger.payload import EVIDENCE_STRENGTHS
+from ledger.verdicts import EXIT_OF, FAULT_WORDS, GAP_WORDS
 
 ROOT = Path(__file__).resolve().parent.parent / "schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -119,9 +120,51 @@ def _report() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _verification() -> dict[str, Any]:
+    """What every ``muniment verify … -o json`` has; each has further members of its own."""
+    place = {"type": ["integer", "null"], "minimum": 0}
+    finding = {
+        "type": "object",
+        "required": ["fault", "index", "sizes", "message"],
+        "properties": {
+            "fault": {"enum": list(FAULT_WORDS)},
+            "index": place,
+            "sizes": {"type": ["array", "null"], "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
+            "message": {"type": "string"},
+        },
+    }
+    gap = {
+        "type": "object",
+        "required": ["kind", "start", "stop", "message"],
+        "properties": {
+            "kind": {"enum": list(GAP_WORDS)},
+            "start": place,
+            "stop": place,
+            "message": {"type": "string"},
+        },
+    }
+    return {
+        "$schema": DIALECT,
+        "$id": "urn:muniment:schema:report.verification.v1",
+        "title": "Verification v1",
+        "description": "Conclusion, faults and gaps of muniment verify log, event, file, checkpoint and so on.",
+        "type": "object",
+        "required": ["verdict", "findings", "not_verified"],
+        "properties": {
+            "verdict": {"enum": list(EXIT_OF)},
+            "findings": {"type": "array", "items": finding},
+            "not_verified": {"type": "array", "items": gap},
+        },
+    }  # fmt: skip
+
+
 def schemas() -> dict[str, bytes]:
     """Every schema by its path inside ``schemas/``."""
-    found: dict[str, Any] = {"entry/v1.json": _entry(), "reports/control-assessment.v1.json": _report()}
+    found: dict[str, Any] = {
+        "entry/v1.json": _entry(),
+        "reports/control-assessment.v1.json": _report(),
+        "reports/verification.v1.json": _verification(),
+    }
     for kind in all_event_types():
         found[f"events/{kind.name}.v{kind.version}.json"] = _event(kind)
     return {path: (json.dumps(schema, indent=2) + "\n").encode() for path, schema in found.items()}

@@ -48,13 +48,6 @@ class Verdict:
     until: int = field(default=FOREVER, compare=False)
     stop: int | None = field(default=None, compare=False)
 
-    @property
-    def fault(self) -> str:
-        """Class of the fault of a void entry, in the words of `VerificationError`."""
-        if isinstance(self.error, AuthenticationError):
-            return "key"
-        return "schema" if isinstance(self.error, InputError) else "legality"
-
 
 def _check_subject(event: RecordedEvent) -> None:
     kind = event.kind

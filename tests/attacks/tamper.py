@@ -16,11 +16,11 @@ import apsw
 import psycopg
 import pytest
 
-from ledger.errors import LedgerError, VerificationError
+from ledger.errors import LedgerError
 from ledger.verify import Finding, verify_log
 from tests.attacks.lives import LedgerLife
 from tests.contract.histories import History
-from tests.contract.tampering import KEYS, Forger, Victim, remember_pure_results, remembered, sixteen, victim
+from tests.contract.tampering import KEYS, Forger, Seen, Victim, remember_pure_results, remembered, sixteen, victim
 from tests.faults.scorecard import Result
 
 #: Tables of which every byte is vouched for by the remembered head, by the keys or by what was computed from them.
@@ -91,8 +91,8 @@ class Trials:
         try:
             report = self.store.verify()
         except LedgerError as error:
-            found = Finding(error.fault if isinstance(error, VerificationError) else "refused", None, error.message)
-            self.result.figures[found.fault] = self.result.figures.get(found.fault, 0) + 1
+            fault = Seen.of(error).fault
+            self.result.figures[fault] = self.result.figures.get(fault, 0) + 1
             return  # not a log that could be gone through: that is said, and nothing is called good
         except Exception as error:
             self.result.failed("crashed", f"{what}: {error!r}")

@@ -1,35 +1,141 @@
-"""How bugs are planted; that the tests find them takes the campaign."""
+"""How bugs are planted and counted; that the tests find them takes the campaign."""
 
 from __future__ import annotations
 
 import ast
 import random
+import time
 
-from tests.attacks.mutants import MODULES, ROOT, Copy, Mutant, sample
+import pytest
+
+from tests.attacks.mutants import Asked, Copy, Explanation, Seen, explanations, judged
+from tests.attacks.planting import ROOT, Mutant, can_be_planted, sample
+from tests.attacks.targets import MODULES, OTHERS
+
+MERKLE = "ledger/merkle.py"
+TESTS = "tests/unit/test_proof.py"
 
 
-def test_every_module_is_there():
-    assert [module for module in MODULES if not (ROOT / module).is_file()] == []
+def bug(was: str, now: str, module: str = MERKLE) -> Mutant:
+    source = (ROOT / module).read_text()
+    assert source.count(was) == 1
+    return Mutant(module, "by hand", was, now, 1, source.replace(was, now))
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    return Copy(tmp_path_factory.mktemp("mutants") / "copy")
+
+
+@pytest.fixture
+def only_merkle(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], float]:
+    monkeypatch.setitem(MODULES, MERKLE, (TESTS,))
+    return {(TESTS, "not postgres"): 60.0}
+
+
+def test_every_module_of_the_ledger_has_a_row_or_is_left_out_by_name():
+    tree = {f"ledger/{path.name}" for path in (ROOT / "ledger").glob("*.py")}
+    rules = {f"ledger/domain/{path.name}" for path in (ROOT / "ledger/domain").glob("*.py")}
+    assert set(MODULES) | OTHERS == (tree | rules)
+    assert not set(MODULES) & OTHERS
+    assert {name for name in OTHERS if name.startswith("ledger/domain/")} == {"ledger/domain/__init__.py"}
+
+
+def test_the_tests_that_are_asked_are_there():
+    asked = {path for stages in MODULES.values() for stage in stages for path in stage.split()}
+    assert [path for path in sorted(asked) if not (ROOT / path).exists()] == []
 
 
 def test_mutants_are_programs_that_differ_in_one_place():
-    source = (ROOT / "ledger/merkle.py").read_text()
-    mutants = sample("ledger/merkle.py", 60, random.Random(4))
-    assert len({mutant.diff for mutant in mutants}) > 50
+    source = (ROOT / MERKLE).read_text()
+    mutants = sample(MERKLE, 40, random.Random(4))
+    assert len({(mutant.line, mutant.now) for mutant in mutants}) > 30
     for mutant in mutants:
         assert ast.dump(ast.parse(mutant.code)) != ast.dump(ast.parse(source))
-        assert mutant.diff.count("@@ ") == 1
-    left_out = [mutant.diff for mutant in mutants if mutant.operator == "LeaveOut"]
+        assert mutant.was in "\n".join(line.strip() for line in source.splitlines())
+    left_out = [mutant.now for mutant in mutants if mutant.operator == "LeaveOut"]
     assert left_out
-    assert all("pass" in diff for diff in left_out)
-    assert mutants[:5] == sample("ledger/merkle.py", 60, random.Random(4))[:5], "the seed repeats the choice"
+    assert set(left_out) == {"pass"}
+    assert mutants[:5] == sample(MERKLE, 40, random.Random(4))[:5], "the seed repeats the choice"
 
 
-def test_a_copy_sees_a_bug_and_is_whole_again(tmp_path):
-    copy = Copy(tmp_path / "copy")
-    assert copy.is_itself()
-    source = (ROOT / "ledger/merkle.py").read_text()
-    bug = source.replace('_sha256(b"\\x00" + entry)', '_sha256(b"\\x02" + entry)')
-    assert bug != source
-    assert copy.sees(Mutant("ledger/merkle.py", "by hand", "", bug))
-    assert (copy.folder / "ledger/merkle.py").read_text() == source
+def test_a_copy_sees_a_bug_and_is_whole_again(copy, only_merkle):
+    found = bug('_sha256(b"\\x00" + entry)', '_sha256(b"\\x02" + entry)')
+    assert copy.sees(found, only_merkle) == Seen("killed", TESTS)
+    assert (copy.folder / MERKLE).read_text() == (ROOT / MERKLE).read_text()
+    harmless = bug("from __future__ import annotations", "from __future__ import annotations  # a word")
+    assert copy.sees(harmless, only_merkle) == Seen("survived")
+
+
+def test_a_module_that_no_longer_loads_is_a_kill(copy, only_merkle):
+    broken = bug("from __future__ import annotations", "from __future__ import annotations\nassert 1 > 2")
+    assert copy.sees(broken, only_merkle) == Seen("killed", f"{TESTS} (not loaded)")
+
+
+def test_a_run_that_takes_too_long_is_ended_and_counted_apart(copy, only_merkle):
+    waits = bug("from __future__ import annotations", "from __future__ import annotations\nimport time; time.sleep(99)")
+    begun = time.monotonic()
+    assert copy.sees(waits, {(TESTS, "not postgres"): 2.0}) == Seen("hung", TESTS)
+    assert time.monotonic() - begun < 30
+
+
+@pytest.mark.parametrize("tests", ["tests/unit/nothing.py", "--no-such-option"])
+def test_pytest_that_does_not_run_is_an_error_of_the_instrument_and_no_kill(copy, monkeypatch, tests):
+    monkeypatch.setitem(MODULES, MERKLE, (tests,))
+    seen = copy.sees(bug("import hashlib", "import hashlib  # it"), {(tests, "not postgres"): 60.0})
+    assert seen.outcome == "error"
+    assert "pytest ended with 4" in seen.by
+
+
+def test_a_bug_that_one_backend_does_not_show_is_asked_about_on_the_other(copy, only_merkle, monkeypatch):
+    asked = []
+    answers = {"not postgres": Asked(0, 1.0), "postgres": Asked(1, 1.0)}
+
+    def asks(self: Copy, tests: str, backend: str, limit: float) -> Asked:
+        asked.append(backend)
+        return answers[backend]
+
+    monkeypatch.setattr(Copy, "asks", asks)
+    assert (
+        copy.sees(bug("import hashlib", "import hashlib"), {**only_merkle, (TESTS, "postgres"): 60.0}).outcome
+        == "killed"
+    )
+    assert asked == ["not postgres", "postgres"]
+
+
+def survivors(outcome: str, count: int) -> list[tuple[Mutant, Seen]]:
+    return [(Mutant(MERKLE, "any", f"was {n}", f"now {n}", n, ""), Seen(outcome)) for n in range(count)]  # type: ignore[arg-type]
+
+
+def explained(n: int, *, equivalent: bool) -> Explanation:
+    return Explanation(MERKLE, f"was {n}", f"now {n}", equivalent, "because")
+
+
+def test_the_share_leaves_out_what_is_equivalent_and_nothing_else():
+    killed = [(Mutant(MERKLE, "any", "x", "y", 1, ""), Seen("killed", TESTS))] * 18
+    hung = [(Mutant(MERKLE, "any", "x", "z", 1, ""), Seen("hung", TESTS))]
+    found = judged(
+        [*killed, *hung, *survivors("survived", 3)], [explained(0, equivalent=True), explained(1, equivalent=False)]
+    )
+    counts = {"killed": 18, "hung": 1, "equivalent": 1, "harmless": 1, "unexplained": 1, "share": "90.5 %"}
+    assert found.figures == {**counts, "by_module": {MERKLE: "19/22"}}
+    assert found.zeros == {"less than 95 % killed": 1, "instrument errors": 0, "stale explanations": 0}
+    assert [failure.partition(":")[0] for failure in found.failures][:4] == [
+        "hung", "survived, equivalent", "survived, harmless", "survived, unexplained",
+    ]  # fmt: skip
+    assert judged([*killed, *hung, *survivors("survived", 1)], []).ok
+    assert not judged([*killed, *survivors("error", 1)], []).ok
+    assert not judged([], []).ok
+
+
+def test_an_explanation_of_what_a_test_sees_is_stale():
+    killed = [(Mutant(MERKLE, "any", "was 0", "now 0", 1, ""), Seen("killed", TESTS))]
+    assert judged(killed, [explained(0, equivalent=True)]).zeros["stale explanations"] == 1
+
+
+def test_explanations_are_of_bugs_that_can_be_planted():
+    found = explanations()
+    assert len({(row.module, row.was, row.now) for row in found}) == len(found)
+    assert [row for row in found if row.module not in MODULES or len(row.why) < 20] == []
+    stale = [row for row in found if not can_be_planted(row.module, row.was, row.now)]
+    assert stale == [], "no such line, or no operator changes it so"

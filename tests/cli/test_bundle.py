@@ -50,7 +50,7 @@ def test_elsewhere_a_bundle_without_a_key_is_not_verified(released: Shop, monkey
     found = run("verify", "bundle", bundle)
     assert found.code == 3
     assert "UNVERIFIED" in found.out
-    assert "unpinned" in found.out
+    assert "UNPINNED" in found.out
     vkey = (released.folder / "log.vkey").read_text().strip()
     assert "✓ verified" in run("verify", "bundle", bundle, "--vkey", vkey).good().out
     run("verify", "bundle", bundle, "--expect", str(released.folder / "log.vkey")).refused(3, "--vkey")

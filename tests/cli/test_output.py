@@ -283,14 +283,23 @@ def test_members_of_machine_formats_are_the_published_ones(shop: Shop):
         "limits",
     ]  # fmt: skip
     assert members("verify", "log") == [
-        "ok", "origin", "ledgerid", "size", "root", "checkpoints", "signed_size", "anchored_size", "anchored_by",
-        "unanchored_from", "findings", "suspect", "suspect_count", "withheld", "erasure_unfinished",
+        "verdict", "findings", "not_verified", "ok", "origin", "ledgerid", "size", "root", "checkpoints",
+        "signed_size", "anchored_size", "anchored_by", "unanchored_from",
+        "suspect", "suspect_count", "withheld", "erasure_unfinished",
         "acknowledged", "opaque", "restores",
         "missing_sequences", "late_sequences",
         "level", "unchecked",
         "verified_from", "earlier", "jobs", "witnessed", "timestamps",
     ]  # fmt: skip
-    assert members("verify", "event", "1") == ["ok", "index", "id", "checks"]
+    assert members("verify", "event", "1") == [
+        "verdict",
+        "findings",
+        "not_verified",
+        "ok",
+        "index",
+        "id",
+        "checks",
+    ]
     assert members("show", "1") == [
         "index", "leaf_hash", "entry", "event", "sealed", "verdict", "reason", "marks", "suspect",
     ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -58,6 +59,23 @@ def remember_pure_results(patch: pytest.MonkeyPatch) -> None:
     for module in ("signing", "enrolment", "actors", "evolution"):
         patch.setattr(f"ledger.domain.{module}.parse_public_key", lru_cache(maxsize=256)(parse_public_key))
     patch.setattr(PublicKey, "verify", lru_cache(maxsize=4096)(PublicKey.verify))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a verification said first; ``refused`` when it ended before it could say what is wrong."""
+
+    fault: str
+    index: int | None
+    message: str
+    sizes: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, found: Finding | LedgerError) -> Seen:
+        """From a finding, or from the error that ended it."""
+        if isinstance(found, Finding):
+            return cls(str(found.fault), found.index, found.message, found.sizes)
+        return cls(str(found.fault) if isinstance(found, VerificationError) else "refused", None, found.message)
 
 
 class Victim:
@@ -127,14 +145,14 @@ class Victim:
         self.recorder._identity = None
         return verify_log(self.recorder, trust or self.trust, self.anchors if anchors is None else anchors)
 
-    def first(self, what: str, anchors: Sequence[Anchor] | None = None) -> Finding:
+    def first(self, what: str, anchors: Sequence[Anchor] | None = None) -> Seen:
         """The first finding, which must be there."""
         try:
             report = self.verify(anchors)
         except LedgerError as error:
-            return Finding(error.fault if isinstance(error, VerificationError) else "refused", None, error.message)
+            return Seen.of(error)
         assert not report.ok, f"not found: {what}"
-        return report.findings[0]
+        return Seen.of(report.findings[0])
 
     def columns(self, table: str) -> list[str]:
         if self.sqlite:

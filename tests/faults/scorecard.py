@@ -77,7 +77,7 @@ def commit(root: Path) -> str:
 def line(row: Row) -> str:
     """One row for people."""
     zeros = ", ".join(f"{name} {value}" for name, value in row.zeros.items())
-    figures = ", ".join(f"{name} {value}" for name, value in row.figures.items())
+    figures = ", ".join(f"{name} {value}" for name, value in row.figures.items() if not isinstance(value, dict))
     return (
         f"{'ok  ' if row.ok else 'BAD '} {row.name:<18} {row.backend:<9} n {row.n:<7,} {row.seconds:>7.1f} s   {zeros}"
         + (f"   ({figures})" if figures else "")

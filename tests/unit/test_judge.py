@@ -35,6 +35,7 @@ from ledger.errors import (
     LedgerError,
     NotAllowedError,
     PolicyError,
+    fault_of,
 )
 from ledger.events import Category, EventType, all_event_types
 from ledger.events.actors import ROLES
@@ -142,7 +143,9 @@ class Story:
 
 
 def refused(verdict: Verdict, error: type[LedgerError], fault: str) -> None:
-    assert (verdict.kind, type(verdict.error), verdict.fault) == ("void", error, fault), verdict.error
+    assert (verdict.kind, type(verdict.error)) == ("void", error), verdict.error
+    assert verdict.error is not None
+    assert fault_of(verdict.error) == fault
 
 
 # -- the beginning ---------------------------------------------------------------------------------

@@ -1,0 +1,152 @@
+"""Bugs to plant: the operators of Cosmic Ray, and one of our own that leaves a statement out."""
+
+from __future__ import annotations
+
+import difflib
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import parso
+from cosmic_ray.ast import ast_nodes
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.operators.operator import Operator
+from cosmic_ray.plugins import get_operator, operator_names
+from parso.tree import Node, NodeOrLeaf
+
+ROOT = Path(__file__).parents[2]
+#: Operators whose mutants mean the same: of type unions, of identity against equality with None and with small numbers.
+_IDLE = ("BitOr", "Eq_Is", "NotEq_IsNot", "Is_Eq", "IsNot_NotEq", "RemoveDecorator", "Variable", "ExceptionReplacer")
+
+Where = tuple[tuple[int, int], tuple[int, int]]
+
+
+class LeaveOut(Operator):  # type: ignore[misc]  # it ships no types
+    """Leave a statement out: a raise, a return or a call whose result nobody uses."""
+
+    @classmethod
+    def examples(cls) -> Sequence[object]:
+        """None: see the tests."""
+        return ()
+
+    def mutation_positions(self, node: NodeOrLeaf) -> Iterator[Where]:
+        """Where such statements stand."""
+        if node.type != "simple_stmt" or not isinstance(node, Node):
+            return
+        first = node.children[0]
+        is_call = first.type in ("atom_expr", "power") and first.get_last_leaf().value == ")"
+        if first.type in ("raise_stmt", "return_stmt") or is_call:
+            yield node.start_pos, node.end_pos
+
+    def mutate(self, node: NodeOrLeaf, index: int) -> NodeOrLeaf:
+        """Put ``pass`` there."""
+        prefix = node.get_first_leaf().prefix
+        made = parso.parse("pass\n").children[0]
+        made.get_first_leaf().prefix = prefix
+        return made
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One planted bug.
+
+    Attributes:
+        module: path below the root.
+        operator: its name.
+        was: the lines that it changes, without their indentation.
+        now: what stands there instead.
+        line: where, from 1.
+        code: the whole module with the bug.
+    """
+
+    module: str
+    operator: str
+    was: str
+    now: str
+    line: int
+    code: str
+
+    def __str__(self) -> str:
+        lines = [f"{self.module}:{self.line} {self.operator}"]
+        lines += [f"- {line}" for line in self.was.splitlines()]
+        lines += [f"+ {line}" for line in self.now.splitlines()]
+        return "\n".join(lines)
+
+
+@cache
+def _operators() -> dict[str, Operator]:
+    names = [name for name in operator_names() if not any(part in name for part in _IDLE)]
+    return {**{name: get_operator(name)() for name in names}, "LeaveOut": LeaveOut()}
+
+
+def _places(source: str) -> dict[Where, list[tuple[str, int]]]:
+    """Where something can be changed, and how: operators, each with the number of its occurrence."""
+    tree, lines = parso.parse(source), source.splitlines()
+    nodes = list(ast_nodes(tree))
+    texts = [(node.start_pos, node.end_pos) for node in nodes if node.type == "fstring"]
+    found: dict[Where, list[tuple[str, int]]] = {}
+    for name, operator in _operators().items():
+        positions = [where for node in nodes for where in operator.mutation_positions(node)]
+        for occurrence, where in enumerate(positions):
+            is_text = any(start <= where[0] < end for start, end in texts)  # what people read, not what holds
+            if not is_text and not lines[where[0][0] - 1].startswith("@"):
+                found.setdefault(where, []).append((name, occurrence))
+    return found
+
+
+def _planted(module: str, source: str, name: str, occurrence: int) -> Mutant | None:
+    code = mutate_code(source, _operators()[name], occurrence)
+    if code is None or not _compiles(code):
+        return None
+    old, new = source.splitlines(), code.splitlines()
+    changes = [
+        change for change in difflib.SequenceMatcher(a=old, b=new, autojunk=False).get_opcodes() if change[0] != "equal"
+    ]
+    start, end = changes[0][1], changes[-1][2]
+    was = "\n".join(line.strip() for line in old[start:end])
+    now = "\n".join(line.strip() for line in new[changes[0][3] : changes[-1][4]])
+    return Mutant(module, name.removeprefix("core/"), was, now, start + 1, code)
+
+
+def _compiles(code: str) -> bool:
+    try:
+        compile(code, "mutant", "exec")
+    except SyntaxError:
+        return False
+    return True
+
+
+def sample(module: str, count: int, chance: random.Random) -> list[Mutant]:
+    """Choose places first and what is done there second, so that arithmetic does not crowd out the rest.
+
+    Args:
+        module: path below the root.
+        count: how many at most.
+        chance: the source of choice.
+    """
+    source = (ROOT / module).read_text(encoding="utf-8")
+    places = _places(source)
+    chosen = chance.sample(sorted(places), min(count, len(places)))
+    planted = [_planted(module, source, *chance.choice(places[where])) for where in chosen]
+    return [mutant for mutant in planted if mutant is not None]
+
+
+def can_be_planted(module: str, was: str, now: str) -> bool:
+    """Whether some bug changes these lines of a module so.
+
+    Args:
+        module: path below the root.
+        was: the lines, without their indentation.
+        now: what stands there instead.
+    """
+    source = (ROOT / module).read_text(encoding="utf-8")
+    lines, wanted = [line.strip() for line in source.splitlines()], was.splitlines()
+    starts = [n for n in range(len(lines)) if lines[n : n + len(wanted)] == wanted]
+    for (start, _), ways in _places(source).items() if starts else ():
+        if any(n < start[0] <= n + len(wanted) for n in starts):
+            planted = (_planted(module, source, *way) for way in ways)
+            if any(mutant and (mutant.was, mutant.now) == (was, now) for mutant in planted):
+                return True
+    return False

@@ -1,0 +1,118 @@
+"""Where bugs are planted, and which tests are asked about them: several at once in a stage, the quick stages first."""
+
+from __future__ import annotations
+
+
+def _unit(*names: str) -> str:
+    return " ".join(f"tests/unit/test_{name}.py" for name in names)
+
+
+def _contract(*names: str) -> str:
+    return " ".join(f"tests/contract/test_{name}.py" for name in names)
+
+
+def _cli(*names: str) -> str:
+    return " ".join(f"tests/cli/test_{name}.py" for name in names)
+
+
+#: A whole verification, seen from near to far.
+_PASS = (
+    _contract("ledger_keys", "hostile"),
+    _cli("own_keys", "pinned", "verify") + " " + _contract("signed_head", "keyring"),
+    _contract("verification"),
+)
+_DAMAGE = (_cli("keyring", "backup", "output"), "tests/attacks/test_tamper.py", _contract("tamper"))
+_RULES = (
+    _unit("judge", "keyring", "authorisation", "sequences", "sealing", "ceremony"),
+    _contract("ledger_keys", "hostile", "keyring", "append", "bad_input") + " " + _cli("keyring"),
+)
+_BUNDLES = (_cli("bundle"), _contract("bundle"))
+_WITNESSES = (_unit("witnessing"), _cli("witness", "witnessing"), _contract("witnessed"))
+
+#: Modules and the tests that are asked.
+MODULES: dict[str, tuple[str, ...]] = {
+    "ledger/merkle.py": (_unit("merkle", "proof", "tiles"), "tests/attacks/test_proofs.py", _contract("ledger_keys")),
+    "ledger/tiles.py": (_unit("tiles"), _cli("output", "verify")),
+    "ledger/proof.py": (_unit("proof"), "tests/attacks/test_proofs.py", _cli("verify")),
+    "ledger/checkpoint.py": (_unit("checkpoint", "witnessing", "successor"), _contract("ledger_keys")),
+    "ledger/checkpoints.py": (
+        _contract("ledger_keys", "hostile", "signed_head"),
+        _cli("published"),
+        _contract("witnessed"),
+    ),
+    "ledger/successor.py": (_unit("successor"), _contract("ledger_keys"), _cli("keyring")),
+    "ledger/published.py": (_cli("published", "admin"),),
+    "ledger/cosignature.py": _WITNESSES,
+    "ledger/addcheckpoint.py": _WITNESSES,
+    "ledger/witnesspolicy.py": _WITNESSES,
+    "ledger/witnessing.py": (*_WITNESSES, "tests/witness"),
+    "ledger/witnesscheck.py": (*_WITNESSES, _cli("pinned"), "tests/attacks/test_tamper.py"),
+    "ledger/timestamps.py": (_cli("timestamps", "admin"),),
+    "ledger/envelope.py": (_unit("envelope"), _contract("hostile")),
+    "ledger/payload.py": (_unit("envelope", "entry", "ceremony", "sequences"), _contract("bad_input", "append")),
+    "ledger/strictjson.py": (_unit("strictjson"), _contract("bad_input")),
+    "ledger/keys.py": (_unit("keys"), _unit("checkpoint", "envelope", "keystore"), _cli("own_keys")),
+    "ledger/names.py": (_unit("names"), _contract("bad_input")),
+    "ledger/entry.py": (_unit("entry"), _contract("hostile")),
+    "ledger/stored.py": (_contract("ledger_keys", "hostile", "append", "bad_input"), _unit("replay")),
+    "ledger/worlds.py": (
+        _contract("ledger_keys", "hostile", "bad_input"),
+        _cli("own_keys"),
+        _unit("replay"),
+        _cli("erasure"),
+    ),
+    "ledger/replay.py": (_contract("ledger_keys"), _unit("replay"), _contract("keyring"), *_BUNDLES),
+    "ledger/verify.py": (*_PASS, _cli("backup")),
+    "ledger/auditpass.py": (*_PASS, *_DAMAGE),
+    "ledger/audit.py": (*_PASS, _cli("erasure")),
+    "ledger/auditworld.py": _PASS,
+    "ledger/logview.py": (_contract("bad_input"), *_PASS),
+    "ledger/segment.py": (*_PASS, *_DAMAGE),
+    "ledger/endcheck.py": (*_PASS, _cli("erasure"), *_DAMAGE),
+    "ledger/headcheck.py": (*_PASS, _cli("timestamps"), *_DAMAGE),
+    "ledger/tilecheck.py": (*_PASS, _cli("output"), "tests/attacks/test_tamper.py"),
+    "ledger/findings.py": (*_PASS, _cli("backup")),
+    "ledger/late.py": (_unit("sequences"), _cli("keyring")),
+    "ledger/suspects.py": (_cli("keyring"), *_PASS),
+    "ledger/verdicts.py": (_unit("verdicts"), _cli("output", "verify")),
+    "ledger/verified.py": (_cli("own_keys", "verify"), _cli("output", "erasure")),
+    "ledger/evidence.py": (_unit("evidence"), _cli("pinned")),
+    "ledger/forks.py": (_unit("evidence"), _cli("pinned")),
+    "ledger/trust.py": (_unit("identity", "trust"), _cli("own_keys", "pinned"), _cli("restore")),
+    "ledger/identity.py": (_unit("identity", "trust"), _contract("ledger_keys")),
+    "ledger/bundle.py": _BUNDLES,
+    "ledger/bundlecheck.py": _BUNDLES,
+    "ledger/bundlelog.py": _BUNDLES,
+    "ledger/bundling.py": _BUNDLES,
+    "ledger/standalone.py": (_unit("standalone"), *_BUNDLES, "tests/foreign/test_offline.py"),
+    "ledger/domain/actors.py": _RULES,
+    "ledger/domain/authority.py": _RULES,
+    "ledger/domain/decisions.py": (*_RULES, _cli("admin", "spellings")),
+    "ledger/domain/enrolment.py": _RULES,
+    "ledger/domain/erasure.py": (*_RULES, _cli("erasure")),
+    "ledger/domain/evolution.py": (*_RULES, _cli("restore", "erasure")),
+    "ledger/domain/judge.py": _RULES,
+    "ledger/domain/keyring.py": _RULES,
+    "ledger/domain/ledgerkeys.py": (_contract("ledger_keys"), *_RULES),
+    "ledger/domain/recorded.py": _RULES,
+    "ledger/domain/restores.py": (*_RULES, _cli("backup", "restore")),
+    "ledger/domain/roles.py": _RULES,
+    "ledger/domain/scopes.py": _RULES,
+    "ledger/domain/signed.py": _RULES,
+    "ledger/domain/signing.py": _RULES,
+    "ledger/domain/states.py": _RULES,
+    "ledger/domain/suspicion.py": _RULES,
+    "ledger/domain/world.py": _RULES,
+}
+
+#: What is left: stores, commands, files and settings, and how content is kept secret. No verdict rests on it alone.
+OTHERS = {
+    *("ledger/__init__.py", "ledger/domain/__init__.py", "ledger/errors.py", "ledger/config.py", "ledger/home.py"),
+    *("ledger/application.py", "ledger/appending.py", "ledger/handle.py", "ledger/mapper.py", "ledger/following.py"),
+    *("ledger/commands.py", "ledger/emission.py", "ledger/session.py", "ledger/checks.py", "ledger/crashpoints.py"),
+    *("ledger/creation.py", "ledger/founding.py", "ledger/ceremony.py", "ledger/custody.py", "ledger/keystore.py"),
+    *("ledger/tokens.py", "ledger/backup.py", "ledger/restoring.py", "ledger/transfer.py", "ledger/migration.py"),
+    *("ledger/casefiles.py", "ledger/statefile.py", "ledger/publish.py", "ledger/witnesshttp.py"),
+    *("ledger/erasing.py", "ledger/sealing.py", "ledger/datakeys.py", "ledger/wrapping.py"),
+    *("ledger/screen.py", "ledger/screening.py", "ledger/secretpatterns.py"),
+}
