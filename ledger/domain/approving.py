@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ledger.domain.actors import FOREVER
 from ledger.domain.independence import deciders, independent, makers_of, persons_behind
 from ledger.domain.lifecycle import Named, check_stops, refuse_doubt, rule_for, same_digest, version_of
 from ledger.domain.recorded import RecordedEvent, actors_of
@@ -29,8 +30,11 @@ ApprovalEvent = (
 _RANK = {"low": 0, "medium": 1, "high": 2}
 
 
-def check_approval_event(world: World, event: RecordedEvent, body: ApprovalEvent) -> None:
+def check_approval_event(world: World, event: RecordedEvent, body: ApprovalEvent) -> int:
     """Refuse what the rules in force do not allow.
+
+    Returns:
+        Time before which it must be recorded for that to hold, in microseconds since the Unix epoch.
 
     Raises:
         PolicyError, ConflictError, InputError: with the reason.
@@ -54,6 +58,8 @@ def check_approval_event(world: World, event: RecordedEvent, body: ApprovalEvent
             if body.condition >= len(approval.conditions):
                 raise InputError(f"the approval has {len(approval.conditions)} condition(s), numbered from 0")
             refuse_makers(world, event, named, "whoever says that a condition is met")
+    expires_at = body.expires_at if isinstance(body, ApprovalGranted) else None
+    return FOREVER if expires_at is None else parse_moment(expires_at)
 
 
 def _approval(named: Named, approval_id: str) -> Approval:
@@ -133,7 +139,8 @@ def _check_granted(
         raise InputError(f"the approval would have expired before it is recorded: {body.expires_at}")
     if rule.evaluation and not passed_evaluation(version):
         raise PolicyError(
-            f"{named.subject} has no standing passed evaluation, and {body.environment} at tier {named.tier} asks for one",
+            f"{named.subject} has no standing passed evaluation, and {body.environment} at tier {named.tier} asks for "
+            "one",
             hint=f"Record it: muniment record evaluation {named.subject} --metric auc=… --verdict pass",
         )
     doubt = evaluation_doubt(world, version) if rule.evaluation else None
@@ -171,6 +178,6 @@ def check_classification(world: World, event: RecordedEvent, body: RiskClassifie
     known = None if any(one is None for one in makers) else {actor for one in makers if one for actor in one}
     if author is None or "validator" not in author.roles or not independent(world, actors_of(event), known):
         raise NotAllowedError(
-            f"{event.payload.subject} is of tier {before}; a lower one is set by a validator who did not make or own it",
+            f"{event.payload.subject} is of tier {before}; a lower one is for a validator who neither made nor owns it",
             hint="Ask somebody with the role validator: muniment actor list",
         )

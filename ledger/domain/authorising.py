@@ -184,7 +184,7 @@ def _foundation_doubt(world: World, named: Named, place: tuple[str, Rule]) -> Su
 
 
 def _unsuspected(world: World, named: Named, environment: str) -> frozenset[str]:
-    """Persons who approved and are independent, whatever else has become of their approvals, but for what is suspect."""
+    """Persons who approved and are independent, whatever became of it since; what is suspect does not count."""
     persons: set[str] = set()
     for approval in named.version.approvals:
         request = named.version.requests.get(approval.request)

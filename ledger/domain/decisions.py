@@ -55,9 +55,9 @@ def check_decision(world: World, event: RecordedEvent) -> int:
         case PolicyDefined() | PolicyRetired() as body:
             _check_policy(world, event, body)
         case body if isinstance(body, ApprovalEvent):
-            check_approval_event(world, event, body)
+            return check_approval_event(world, event, body)
         case body if isinstance(body, WaiverEvent):
-            check_waiver_event(world, event, body)
+            return check_waiver_event(world, event, body)
     return FOREVER
 
 

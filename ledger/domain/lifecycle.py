@@ -1,7 +1,7 @@
 """The life cycle of a version as data: which event leads where, and which decisions its states stop.
 
-What happens is recorded in whatever state a version is; only decisions are refused. A ledger may have a table of its own
-(`ledger.rules_changed`); the built-in one holds otherwise.
+What happens is recorded in whatever state a version is; only decisions are refused. A ledger may have a table of its
+own (`ledger.rules_changed`); the built-in one holds otherwise.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from ledger.domain.states import DatasetState, ModelState, Quarantine, VersionSt
 from ledger.domain.suspicion import suspicion
 from ledger.domain.world import World, ledger_of, model_of, run_of
 from ledger.errors import InputError, PolicyError
-from ledger.events.ledgers import Rule, Stop
+from ledger.events.ledgers import Rule, RuleSet, Stop
 from ledger.names import Name, parse_name, stream_of
 
 __all__ = [
     "BUILT_IN_STOPS",
     "MOVES",
+    "SIDE_STATES",
     "Move",
     "Named",
+    "check_rules",
     "check_stops",
     "refuse_doubt",
     "rule_for",
@@ -59,6 +61,8 @@ MOVES: Final = (
     Move("approval.revoked", ("approved",), "suspended"),
     Move("evaluation.invalidated", ("approved",), "suspended"),
 )
+#: States beside the others that may stop decisions.
+SIDE_STATES: Final = frozenset(move.to for move in MOVES if move.side)
 #: Which decisions about a version its side states stop.
 BUILT_IN_STOPS: Final = tuple(
     Stop(decision=decision, states=("quarantined", "retired"))
@@ -137,6 +141,25 @@ def rule_for(world: World, environment: str, tier: str) -> Rule:
         if rule.environment in ("*", environment) and rule.tier in ("*", tier):
             return rule
     raise PolicyError(f"no rule covers the environment {environment!r} at tier {tier!r}")
+
+
+def check_rules(rules: RuleSet) -> None:
+    """Refuse rules that name what does not exist: they would hold nothing up, or everything.
+
+    Raises:
+        InputError: a stop names no decision or no side state, or a rule names no policy.
+    """
+    known = {stop.decision for stop in BUILT_IN_STOPS}
+    for stop in rules.stops or ():
+        if stop.decision not in known:
+            raise InputError(f"{stop.decision} is not stopped by any state; that are: {', '.join(sorted(known))}")
+        wrong = sorted(set(stop.states) - SIDE_STATES)
+        if wrong:
+            raise InputError(f"{wrong[0]!r} stops nothing; states that can are: {', '.join(sorted(SIDE_STATES))}")
+    for rule in rules.rules:
+        name = None if rule.gate is None else parse_name(rule.gate)
+        if name is not None and (name.kind != "policy" or name.version is not None):
+            raise InputError(f"{rule.gate!r} names no policy: write policy:<name>, without a version")
 
 
 def stops_of(world: World) -> tuple[Stop, ...]:

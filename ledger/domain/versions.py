@@ -49,10 +49,10 @@ def _without_evaluation(version: VersionState, event_id: str) -> VersionState:
     gone = {
         known.index for known in (*version.evaluations, version.passed) if known is not None and known.id == event_id
     }
-    rest = tuple(known for known in version.evaluations if known.id != event_id)
+    rest = tuple(one for one in version.evaluations if one.id != event_id)
     passed = version.passed
     if passed is not None and passed.id == event_id:
-        passed = next((known for known in reversed(rest) if known.verdict == "pass"), None)
+        passed = next((one for one in reversed(rest) if one.verdict == "pass"), None)
     return replace(version, evaluations=rest, passed=passed, invalidated=version.invalidated | gone)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ledger.domain.actors import FOREVER
 from ledger.domain.independence import independent
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.scopes import matches
@@ -14,7 +15,7 @@ from ledger.events.waivers import WaiverDenied, WaiverGranted, WaiverRequested, 
 from ledger.names import parse_name, stream_of
 from ledger.payload import parse_moment
 
-__all__ = ["check_waiver_event", "waiver_of", "waiver_trouble"]
+__all__ = ["WaiverEvent", "check_waiver_event", "covers", "waiver_of", "waiver_trouble"]
 
 WaiverEvent = WaiverRequested | WaiverGranted | WaiverDenied | WaiverRevoked | WaiverUsed
 
@@ -53,8 +54,11 @@ def covers(state: WaiverState, check: str, model: str, environment: str) -> bool
     return matches(state.check, check) and state.model in (model, stream_of(model)) and state.environment == environment
 
 
-def check_waiver_event(world: World, event: RecordedEvent, body: WaiverEvent) -> None:
+def check_waiver_event(world: World, event: RecordedEvent, body: WaiverEvent) -> int:
     """Refuse what the rules of waivers do not allow.
+
+    Returns:
+        Time before which it must be recorded for that to hold, in microseconds since the Unix epoch.
 
     Raises:
         PolicyError, ConflictError, InputError: with the reason.
@@ -62,7 +66,7 @@ def check_waiver_event(world: World, event: RecordedEvent, body: WaiverEvent) ->
     state = waiver_of(world, event.stream)
     if isinstance(body, WaiverRequested):
         _check_requested(event, state, body)
-        return
+        return parse_moment(body.expires_at)
     if state is None:
         raise PolicyError(f"{event.stream} was never asked for", hint="Ask first: muniment waive …")
     if state.ended is not None:
@@ -78,6 +82,7 @@ def check_waiver_event(world: World, event: RecordedEvent, body: WaiverEvent) ->
                 raise PolicyError(f"{event.stream} is for {state.model}, not for {body.model}")
             if parse_name(body.deployment).namespace != state.environment:
                 raise PolicyError(f"{event.stream} is for {state.environment}, not for {body.deployment}")
+    return state.until if isinstance(body, WaiverGranted | WaiverUsed) else FOREVER
 
 
 def _check_requested(event: RecordedEvent, state: WaiverState | None, body: WaiverRequested) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pydantic import Field
 
 from ledger.events.base import (
-    Body,
     Category,
     DecisionBody,
     Digest,
@@ -20,7 +19,6 @@ from ledger.events.base import (
 
 __all__ = [
     "ApprovalConditionMet",
-    "ApprovalDelegated",
     "ApprovalExpired",
     "ApprovalGranted",
     "ApprovalRejected",
@@ -114,12 +112,3 @@ class ApprovalExpired(FactBody):
     """Notice that an approval has come to its end; it ended by itself."""
 
     approval: Uuid = Field(description="Event id of the approval")
-
-
-@event("approval.delegated", kinds=("actor",), category=Category.AUTHORITY, roles=("approver",), versioned=False)
-class ApprovalDelegated(Body):
-    """An approver lets another person approve in its place for a while; the other cannot hand it on."""
-
-    until: Time = Field(description="What is recorded before may be approved")
-    environments: tuple[Environment, ...] = Field(default=(), max_length=16, description="Empty for all")
-    reason: Text

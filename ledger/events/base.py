@@ -84,11 +84,11 @@ def _exists(text: str) -> str:
 
 Time = Annotated[
     str,
-    AfterValidator(_exists),
     Field(
         pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$",
         description="A time in UTC, for example 2026-01-31T12:00:00Z",
     ),
+    AfterValidator(_exists),
 ]
 Environment = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
 Tier = Annotated[str, Field(pattern=r"^(low|medium|high)$", description="risk tier: low, medium or high")]
