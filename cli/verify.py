@@ -137,8 +137,8 @@ def _verify(app: App, asked: _Request, /) -> tuple[LogReport, list[Anchor]]:
         stamps = check_timestamps(app, ledger, asked.tsa_certs) if heads else None
         anchors = _known_outside(app, ledger, asked, policy, stamps)
         first_use = app.home.remembered() is not None and app.home.recall() is None
-        before = _verified_before(app) if level == "full" and not asked.everything else None
-        since = None if before is None else before.since(reread=not asked.tail)
+        before = _verified_before(app) if level == "full" else None
+        since = None if before is None else before.since(reread=not asked.tail, again=asked.everything)
         with progress(app, "verifying") as advance:
             found = verify_store(
                 app.home.url, ledger.recorder, trust, anchors, advance, level=level, since=since, jobs=asked.jobs
@@ -163,8 +163,10 @@ def _known_outside(
 
 
 def _anchors(app: App, /, ledger: Ledger, expect: tuple[Path, ...]) -> list[Anchor]:
+    from ledger.checkpoint import MAX_NOTE
     from ledger.errors import InputError, TrustStateError
     from ledger.home import REMEMBERED
+    from ledger.statefile import read_named_file
     from ledger.verify import Anchor
 
     trust = app.home.trust()
@@ -173,8 +175,8 @@ def _anchors(app: App, /, ledger: Ledger, expect: tuple[Path, ...]) -> list[Anch
     found = [] if known is None else [Anchor(REMEMBERED, known[1], known[0])]
     for path in expect:
         verify_head = ledger.head_verifier(trust)
-        note = path.read_bytes()
         try:
+            note = read_named_file(path, MAX_NOTE)
             found.append(Anchor(f"the checkpoint {path}", verify_head(note), note))
         except InputError as error:
             raise TrustStateError(f"{path} is no checkpoint: {error.message}") from error

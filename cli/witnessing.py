@@ -116,13 +116,21 @@ def shown(name: str) -> str:
     "--timeout", type=click.FloatRange(0.1, 600), default=10.0, show_default=True, metavar="SECONDS",
     help="How long to wait for one answer of a witness.",
 )  # fmt: skip
+@click.option(
+    "--drop-bad", is_flag=True,
+    help="Ask nobody; remove cosignatures and timestamps from the store that do not verify, and say which.",
+)  # fmt: skip
 @common_options
 @pass_app
-def witness(app: App, /, policy: Path | None, *, timeout: float) -> int:
+def witness(app: App, /, policy: Path | None, *, timeout: float, drop_bad: bool) -> int:
     """Have the last signed head cosigned by the witnesses of a policy.
 
     The present head is signed first when the key is here. Cosignatures are verified and kept in the store; checkpoint
     show, proof inclusion and export tiles carry them.
+
+    A row that does not verify fails every verification. --drop-bad removes such rows, for who owns the store; keep what
+    it prints: a cosignature that a witness really made and that does not fit is a sign that the log was rewritten. Run
+    verify log --ask-witnesses before.
 
     \b
     Exit codes:
@@ -135,10 +143,13 @@ def witness(app: App, /, policy: Path | None, *, timeout: float) -> int:
     Example:
       muniment checkpoint witness
       muniment checkpoint witness --policy witnesses.txt --timeout 3 -o json
+      muniment checkpoint witness --drop-bad -o json > dropped.json
     """
     from ledger.errors import ConfigurationError
     from ledger.witnessing import ask_witnesses
 
+    if drop_bad:
+        return _drop_bad(app)
     found = find_policy(app, policy)
     if found is None:
         raise ConfigurationError(_NO_POLICY, hint=_NAME_ONE)
@@ -152,6 +163,33 @@ def witness(app: App, /, policy: Path | None, *, timeout: float) -> int:
         app.note("Keep the store as it is, keep what the witness shows, and run: muniment verify log --ask-witnesses")
         return 1
     return 0 if done.met else 6
+
+
+def _drop_bad(app: App) -> int:
+    import base64
+
+    from ledger.outsiders import drop_bad
+
+    with app.signer() as ledger:
+        found = drop_bad(ledger.recorder, head_check(app, ledger))
+    rows = [
+        {
+            "number": item.row.number,
+            "size": item.row.size,
+            "kind": item.row.kind,
+            "issuer": item.row.issuer,
+            "body": base64.b64encode(item.row.body).decode(),
+            "why": item.why,
+        }
+        for item in found
+    ]
+    lines = [
+        f"dropped {row['kind']} {row['number']} at size {row['size']} of {row['issuer']}: {row['why']}" for row in rows
+    ]
+    print_record(
+        app, {"dropped": rows}, "\n".join(lines or ["every cosignature and timestamp is one: nothing dropped"])
+    )
+    return 0
 
 
 def _result(done: Round, policy: Policy) -> dict[str, Any]:

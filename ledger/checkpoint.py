@@ -10,8 +10,9 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ledger.errors import AuthenticationError, InputError, VerificationError
 from ledger.keys import ALG_ED25519, SIGNATURE_SIZE, PublicKey, Signer
@@ -35,6 +36,7 @@ __all__ = [
     "parse_origin",
     "parse_vkey",
     "sign_checkpoint",
+    "signed_by",
     "verify_checkpoint",
     "verify_cosignature",
 ]
@@ -419,6 +421,11 @@ def verify_checkpoint(note: bytes, vkeys: Sequence[VerifierKey]) -> Checkpoint:
     if not signed:
         raise AuthenticationError(f"the checkpoint of {checkpoint.origin} is not signed by a known log key")
     return checkpoint
+
+
+def signed_by(*vkeys: VerifierKey) -> Callable[[bytes], Checkpoint]:
+    """What checks a signed head under these keys, whatever its size; `Trust.verify_head` knows which may sign what."""
+    return partial(verify_checkpoint, vkeys=vkeys)
 
 
 def verify_cosignature(note: Note, vkey: VerifierKey) -> int:

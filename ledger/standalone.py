@@ -498,6 +498,15 @@ class Keyring:
             if kind in ("key.revoked.v1", "key.compromised.v1", "actor.revoked.v1", "actor.responsible_changed.v1"):
                 person = None
         need(person != admin["person"], "legality", "an admin may not do this for their own person")
+        persons, roles = target["persons"] if target else set(), standing_roles(target)
+        if kind in ("actor.enrolled.v1", "actor.responsible_changed.v1"):
+            persons = {person or body.get("responsible")}
+        if kind in ("actor.enrolled.v1", "role.granted.v1"):
+            roles = set(body.get("roles", [body.get("role")]))
+        gives = kind in ("actor.enrolled.v1", "actor.responsible_changed.v1", "role.granted.v1", "key.enrolled.v1",
+                         "key.rotated.v1")  # fmt: skip
+        need(not gives or not admin["persons"] & persons or roles <= {"emitter"}, "legality",
+             "an admin may not give a say to a service of their own person")  # fmt: skip
 
     def check_delegation(self, record, body, author, target):
         """An approver lets another person approve, within its own role and not what was handed on to it."""
@@ -579,8 +588,8 @@ class Keyring:
         elif kind == "actor.enrolled.v1":
             person = body.get("person") or name if body["kind"] == "person" else body.get("responsible")
             grants = [new_grant(record, role) for role in dict.fromkeys(body["roles"])]
-            self.actors[name] = {"kind": body["kind"], "person": person, "keys": {}, "grants": grants, "by": record,
-                                 "left": None, "reaffirmed": {}}  # fmt: skip
+            self.actors[name] = {"kind": body["kind"], "person": person, "persons": {person}, "keys": {}, "by": record,
+                                 "grants": grants, "left": None, "reaffirmed": {}}  # fmt: skip
             self.add_key(self.actors[name], body["key"], record)
         elif kind == "key.enrolled.v1":
             self.add_key(actor, body["key"], record)
@@ -603,6 +612,7 @@ class Keyring:
             end_grants(actor, index, body["role"], body.get("grant"))
         elif kind == "actor.responsible_changed.v1":
             actor["person"] = body["responsible"]
+            actor["persons"].add(body["responsible"])
         elif kind == "entry.reaffirmed.v1":
             actor["reaffirmed"][body["index"]] = record
         elif kind in ("actor.revoked.v1", "actor.offboarded.v1"):
@@ -617,6 +627,11 @@ class Keyring:
         raw = public_key(text)
         self.used[sha256(raw).hex()] = actor
         actor["keys"][sha256(raw).hex()] = {"raw": raw, "by": record, "end": None, "compromised": None}
+
+
+def standing_roles(actor):
+    """The roles an actor was given and that nobody took away."""
+    return {g["role"] for g in actor["grants"] if g["end"] is None} if actor else set()
 
 
 def end_key(key, index):
@@ -892,7 +907,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     check = Check()
     try:
-        expected = [open(path, encoding="utf-8", newline="").read() for path in options.expect]  # noqa: PTH123, SIM115
+        expected = [open(path, encoding="utf-8", newline="").read(65_537) for path in options.expect]  # noqa: PTH123, SIM115
         with sys.stdin.buffer if options.bundle == "-" else open(options.bundle, "rb") as file:  # noqa: PTH123
             check.run(file, options.vkey, expected)
     except (OSError, UnicodeDecodeError) as error:

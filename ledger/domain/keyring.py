@@ -5,7 +5,7 @@ from __future__ import annotations
 from ledger.domain.actors import FOREVER, ActorState
 from ledger.domain.enrolment import check_new_key, check_taking, known_actor
 from ledger.domain.recorded import RecordedEvent
-from ledger.domain.roles import check_admin
+from ledger.domain.roles import check_admin, check_own_say
 from ledger.domain.signed import ROOT_ACTOR, signed_of
 from ledger.domain.suspicion import first_doubt, suspicion
 from ledger.domain.world import World, actor_of
@@ -48,7 +48,9 @@ def check_key(world: World, event: RecordedEvent, body: KeyEnrolled) -> int:
 def _check_keys_of(world: World, event: RecordedEvent, actor: ActorState) -> int:
     if actor.is_admin and event.actor != ROOT_ACTOR:
         raise NotAllowedError("only the root keys may enrol an admin's key", hint="Sign with them: --as root.")
-    return check_admin(world, event, actor.person, is_person=actor.kind == "person")
+    until = check_admin(world, event, actor.person, is_person=actor.kind == "person")
+    check_own_say(world, event, actor.persons, actor.roles)
+    return until
 
 
 def _held(actor: ActorState, keyid: str) -> None:
@@ -140,7 +142,9 @@ def check_grant(world: World, event: RecordedEvent, body: RoleGranted) -> int:
     if body.role == "admin" and event.actor != ROOT_ACTOR:
         raise NotAllowedError("only the root keys may grant admin", hint="Sign with them: --as root.")
     _check_room(actor)
-    return check_admin(world, event, actor.person, is_person=actor.kind == "person")
+    until = check_admin(world, event, actor.person, is_person=actor.kind == "person")
+    check_own_say(world, event, actor.persons, (body.role,))
+    return until
 
 
 def _check_room(actor: ActorState) -> None:

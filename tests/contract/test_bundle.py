@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,10 +17,11 @@ from ledger.application import Ledger, Receipt
 from ledger.bundle import Selection, rests_authority_on
 from ledger.bundling import export_bundle
 from ledger.checkpoint import Checkpoint, format_vkey, sign_checkpoint
+from ledger.creation import enrol_actor
 from ledger.emission import build_payload
 from ledger.entry import entry_hash
 from ledger.envelope import format_envelope, sign_payload
-from ledger.errors import InputError, NothingToVerifyError, VerificationError
+from ledger.errors import InputError, LedgerError, NothingToVerifyError, VerificationError
 from ledger.handle import LogHandle
 from ledger.keys import Ed25519Signer, format_public_key
 from ledger.strictjson import format_json
@@ -331,6 +333,53 @@ def _for_ones_own_person(cast: Cast, ledger: Ledger) -> bytes:
     return _signed(ledger, "p-admin", [cast.keys["p-admin"], key], "actor.enrolled", "actor:p-new", body)
 
 
+def _own_service(cast: Cast, roles: Sequence[str], signer: Ledger) -> Ed25519Signer:
+    """A service that the admin answers for, enrolled by somebody who may."""
+    key = Ed25519Signer.generate()
+    enrol_actor(signer, "mine", key, kind="service", roles=roles, responsible="p-admin")
+    return key
+
+
+def _by_admin(cast: Cast, kind: str, subject: str, body: dict[str, Any], key: Ed25519Signer | None = None) -> bytes:
+    signers = [cast.keys["p-admin"], *([] if key is None else [key])]
+    more = {} if key is None else {"key": format_public_key(key.public)}
+    return _signed(cast.admin, "p-admin", signers, kind, subject, {**body, **more})
+
+
+def _a_say_by_enrolment(cast: Cast, ledger: Ledger) -> bytes:
+    body = {"kind": "service", "responsible": "p-admin", "roles": ["emitter", "approver"]}
+    return _by_admin(cast, "actor.enrolled", "actor:mine", body, Ed25519Signer.generate())
+
+
+def _a_say_by_a_grant(cast: Cast, ledger: Ledger) -> bytes:
+    _own_service(cast, ["emitter"], cast.admin)
+    return _by_admin(cast, "role.granted", "actor:mine", {"role": "deployer"})
+
+
+def _a_say_by_a_grant_after_handing_on(cast: Cast, ledger: Ledger) -> bytes:
+    _own_service(cast, ["emitter"], cast.admin)
+    cast.admin.emit("actor.responsible_changed", "actor:mine", responsible="p-author", reason="moved")
+    return _by_admin(cast, "role.granted", "actor:mine", {"role": "validator"})
+
+
+def _a_say_by_taking_over(cast: Cast, ledger: Ledger) -> bytes:
+    key = Ed25519Signer.generate()
+    enrol_actor(cast.admin, "theirs", key, kind="service", roles=["deployer"], responsible="p-author")
+    body = {"responsible": "p-admin", "reason": "mine now"}
+    return _by_admin(cast, "actor.responsible_changed", "actor:theirs", body)
+
+
+def _a_say_by_a_further_key(cast: Cast, ledger: Ledger) -> bytes:
+    _own_service(cast, ["approver"], cast.root)
+    return _by_admin(cast, "key.enrolled", "actor:mine", {}, Ed25519Signer.generate())
+
+
+def _a_say_by_a_key_instead(cast: Cast, ledger: Ledger) -> bytes:
+    old = _own_service(cast, ["approver"], cast.root)
+    body = {"keyid": old.public.keyid, "until": 0}
+    return _by_admin(cast, "key.rotated", "actor:mine", body, Ed25519Signer.generate())
+
+
 def _roots_by_an_admin(cast: Cast, ledger: Ledger) -> bytes:
     key = Ed25519Signer.generate()
     body = {"roots": [format_public_key(key.public)], "threshold": 1, "reason": "mine now"}
@@ -371,16 +420,22 @@ ATTACKS = {
     _stranger: "key", _nobody: "key", _enrolled_by_an_emitter: "legality", _an_admin_by_an_admin: "legality",
     _without_possession: "key", _for_ones_own_person: "legality", _roots_by_an_admin: "key",
     _an_approval_by_an_emitter: "legality", _a_run_in_an_actors_stream: None, _a_run_by_an_approver: "legality",
+    _a_say_by_enrolment: "legality", _a_say_by_a_grant: "legality", _a_say_by_a_grant_after_handing_on: "legality",
+    _a_say_by_taking_over: "legality", _a_say_by_a_further_key: "legality", _a_say_by_a_key_instead: "legality",
     _an_acknowledgement_of_other_bytes: "legality", _an_acknowledgement_in_another_ledger: "schema",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__.strip("_"))
 def test_whoever_has_the_store_and_the_checkpoint_key(attack: Any, quick_url: str, tmp_path: Path):
-    """Put in by SQL with everything re-hashed and re-signed; told by both, at its place, from a bundle of all."""
+    """Refused on append; put in by SQL with everything re-hashed and re-signed, told by both, at its place."""
     cast, _ = sixteen(quick_url)
     pair = Pair(tmp_path / "b", vkey_of(cast))
     envelope = attack(cast, cast.admin)
+    size = cast.recorder.head().size
+    with pytest.raises(LedgerError):
+        cast.admin.append(envelope)
+    assert cast.recorder.head().size == size
     with victim(cast, []) as store, store.trial():
         forger = Forger(store)
         index = forger.add(envelope)
@@ -388,6 +443,7 @@ def test_whoever_has_the_store_and_the_checkpoint_key(attack: Any, quick_url: st
         leaves = [row["leaf_hash"] for row in forger.rows]
         note = sign_checkpoint(Checkpoint(forger.origin, len(leaves), mth(leaves)), cast.new.checkpoint)
         store.run("INSERT INTO $checkpoint VALUES (?, ?)", (len(leaves), note))
+        assert index in {finding.index for finding in store.verify().findings}
         for selection in (Selection("all"), Selection("indexes", (index,))):
             data = b"".join(export_bundle(LogHandle(store.recorder), selection))
             assert pair.verdict(data, selection) == "bad"

@@ -199,6 +199,25 @@ def test_nobody_for_their_own_person(kind: str):
     assert matrix.attempt("p-admin", kind, target="second").kind == "valid"
 
 
+@pytest.mark.parametrize(
+    ("kind", "gives"),
+    [
+        ("key.enrolled", True), ("key.rotated", True), ("role.granted", True), ("role.revoked", False),
+        ("key.revoked", False), ("key.compromised", False), ("actor.revoked", False), ("actor.offboarded", False),
+    ],
+)  # fmt: skip
+def test_what_an_admin_may_do_with_a_service_of_their_own(kind: str, gives: bool):
+    """Give it no say: but take from it, end it and speak for it."""
+    matrix = Matrix()
+    matrix.enrol("tool", ["deployer"], by=ROOT_ACTOR, kind="service", responsible="only-admin")
+    subject, body, more = matrix.about_actors(kind, "tool")
+    body = {**body, "role": "deployer"} if kind == "role.revoked" else body
+    for admin in ("only-admin", "p-admin"):
+        keys = sorted([keyid(admin), *map(keyid, more)])
+        verdict = judge(matrix.world, matrix.event(admin, kind, subject, body, keys=keys))
+        assert (verdict.kind == "valid") is (admin == "p-admin" or not gives), (admin, verdict.error)
+
+
 def test_every_command_has_a_row():
     def leaves(command: click.Command, path: tuple[str, ...], ctx: click.Context) -> list[str]:
         if not isinstance(command, click.Group):
