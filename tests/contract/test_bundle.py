@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 from collections import Counter
@@ -14,7 +15,8 @@ from typing import Any
 import pytest
 
 from ledger.application import Ledger, Receipt
-from ledger.bundle import Selection, rests_authority_on
+from ledger.bundle import Selection, parse_bundle, rests_authority_on
+from ledger.bundlelog import BundleLog
 from ledger.bundling import export_bundle
 from ledger.checkpoint import Checkpoint, format_vkey, sign_checkpoint
 from ledger.creation import enrol_actor
@@ -470,11 +472,44 @@ def test_an_acknowledgement_counts_for_the_bytes_it_names(memory_path: Path):
     pair = Pair(memory_path / "b", vkey_of(cast))
     data = bundle_of(cast)
     assert pair.verdict(data) == "verified"
-    assert [gap.start for gap in ours(data, pair.vkey).gaps if gap.kind is GapKind.ACKNOWLEDGED] == [index]
+    known = [gap for gap in ours(data, pair.vkey).gaps if gap.kind is GapKind.ACKNOWLEDGED]
+    assert [(gap.start, gap.stop) for gap in known] == [(index, index + 1)]
     assert [note for note in theirs(pair.path, data, pair.vkey)["notes"] if f"void entry {index}, acknowl" in note]
     forged = Forgery(data)
     forged.replace_payload(index, other_nonce)
     assert pair.refuse(forged.signed(cast.new.checkpoint)) == ("signature", index)
+
+
+def test_a_bundle_of_everything_reads_like_the_store(quick_url: str):
+    cast, _ = sixteen(quick_url)
+    cast["trainer"].emit_all([("run.started", f"run:{number % 3}", {}) for number in range(2 * 256)])
+    cast.admin.checkpoint()
+    bundle = parse_bundle(io.BytesIO(bundle_of(cast)))
+    mine, store = BundleLog(bundle, cast.admin.ledgerid), cast.recorder
+    assert (mine.identity(), mine.head(), mine.signed_head()) == (store.identity(), store.head(), store.signed_head())
+    assert (mine.root, mine.last_checkpoint()) == (bundle.head.root, store.last_checkpoint())
+    size = store.head().size
+    for start, stop in ((0, size), (0, 0), (3, 9), (size - 1, size), (4, 300)):
+        assert mine.rows(start, stop - start) == store.rows(start, stop - start)
+        assert mine.leaf_hashes(start, stop) == store.leaf_hashes(start, stop)
+        assert mine.authority_rows(start, stop) == store.authority_rows(start, stop)
+        for actor in ("trainer", "p-admin", "p-nobody"):
+            for limit in (1, 5, size):
+                assert mine.actor_rows(actor, start, stop, limit) == store.actor_rows(actor, start, stop, limit)
+        for stream in ("run:1", "actor:trainer", "model:credit/scoring", "run:none"):
+            for after in (0, 1, 2):
+                wanted = store.stream_rows(stream, start, stop, after)
+                assert mine.stream_rows(stream, start, stop, after) == wanted, (stream, start, stop, after)
+    assert mine.authority_streams() == sorted(store.authority_streams())
+    for level, index in ((0, 0), (0, 1), (0, 2), (1, 0), (2, 0), (5, 0)):
+        assert mine.tile(level, index) == store.tile(level, index)
+    for level, start, stop in ((0, 0, 2), (0, 1, 2), (1, 0, 1), (2, 0, 1), (5, 0, 1)):
+        assert mine.tile_roots(level, start, stop) == store.tile_roots(level, start, stop)
+    for start, limit in ((0, 5), (1, 1), (0, 1), (2, 2)):
+        assert mine.tiles(0, start, limit) == store.tiles(0, start, limit)
+    last = store.last_checkpoint()
+    assert mine.checkpoints(0, 5) == mine.checkpoints(size - 1, 1) == [last]
+    assert mine.checkpoints(size, 5) == mine.checkpoints(0, 0) == []
 
 
 # -- keys and reaffirmations woven into each other -------------------------------------------------

@@ -26,6 +26,7 @@ from ledger.domain import (
     make_event,
 )
 from ledger.domain.decisions import approvals_for, independent, marks_of, persons_behind, rule_for
+from ledger.domain.roles import check_roles
 from ledger.domain.signing import ROOT_ACTOR, signing_keys
 from ledger.emission import build_payload
 from ledger.errors import (
@@ -460,6 +461,12 @@ def test_a_type_nobody_knows_is_opaque_but_must_be_signed():
     assert everything(story) == before, "and changes no state"
 
 
+def test_who_is_not_enrolled_has_no_role():
+    story = Story()
+    with pytest.raises(NotAllowedError, match="has none"):
+        check_roles(story.world, story.event("p-nobody", "run.started", "run:x"))
+
+
 # -- decisions -------------------------------------------------------------------------------------
 
 
@@ -491,6 +498,22 @@ def test_an_approval_is_for_one_environment():
     body = {"model": MODEL, "digest": DIGEST}
     assert story.judge("p-deployer", "deployment.authorised", "deployment:stage/x", body).kind == "valid"
     refused(story.judge("p-deployer", "deployment.authorised", "deployment:prod/x", body), PolicyError, "legality")
+
+
+@pytest.mark.parametrize(("approvals", "evaluation"), [(0, False), (0, True), (1, False), (1, True)])
+def test_an_evaluation_is_needed_where_the_rule_asks_for_one_before_an_approval(approvals: int, evaluation: bool):
+    rule = Rule(environment="*", tier="*", authorisation=True, approvals=approvals, evaluation=evaluation)
+    story = Story(RuleSet(name="one", rules=(rule,))).people().version(passed=False)
+    grant = ("p-approver", "approval.granted", MODEL, story.grant(story.request()))
+    authorise = ("p-deployer", "deployment.authorised", "deployment:prod/x", {"model": MODEL, "digest": DIGEST})
+    if approvals and evaluation:
+        refused(story.judge(*grant), PolicyError, "legality")
+        refused(story.judge(*authorise), PolicyError, "legality")
+        return
+    if approvals:
+        refused(story.judge(*authorise), PolicyError, "legality")
+        story.tell(*grant)
+    assert story.judge(*authorise).kind == "valid"
 
 
 def test_the_first_rule_that_matches_holds():
