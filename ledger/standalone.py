@@ -235,12 +235,11 @@ def parse_head(note):
     lines = []
     need(rest.endswith("\n") and 1 <= rest.count("\n") <= 16, "bundle", "1 to 16 signature lines end a checkpoint")
     for line in rest[:-1].split("\n"):
-        match = re.fullmatch("\u2014 ([^\\s+]+) (\\S+)", line)
+        match = re.fullmatch("\u2014 ([^\\s+\x00-\x1f\x7f]{1,255}) (\\S+)", line)
         need(match, "bundle", "not a signature line")
         blob = b64(match[2], "bundle")
         need(len(blob) > 4, "bundle", "not a signature line")
         lines.append((match[1], blob[:4], blob[4:]))
-    need(len(set(lines)) == len(lines), "bundle", "a signature line stands twice")
     return text + "\n", parts[0], int(parts[1]), b64(parts[2], "bundle", 32), lines
 
 

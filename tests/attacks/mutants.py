@@ -68,6 +68,7 @@ class Explanation:
 
     Attributes:
         module: path below the root.
+        place: the function or method.
         was: the lines that the bug changes.
         now: what stands there instead.
         equivalent: whether nothing behaves otherwise, so that nobody could see it; only these are not in the share.
@@ -75,6 +76,7 @@ class Explanation:
     """
 
     module: str
+    place: str
     was: str
     now: str
     equivalent: bool
@@ -85,7 +87,7 @@ def explanations(path: Path = EXPLAINED) -> list[Explanation]:
     """The survivors that somebody looked at."""
     rows = tomllib.loads(path.read_text(encoding="utf-8"))["survivor"]
     return [
-        Explanation(row["module"], row["was"].strip(), row["now"].strip(), row["equivalent"], row["why"])
+        Explanation(row["module"], row["place"], row["was"].strip(), row["now"].strip(), row["equivalent"], row["why"])
         for row in rows
     ]
 
@@ -287,11 +289,11 @@ def judged(found: Sequence[tuple[Mutant, Seen]], known: Sequence[Explanation]) -
         known: the survivors that somebody explained.
     """
     result = Result.counting("less than 95 % killed", "instrument errors", "stale explanations")
-    explained = {(row.module, row.was, row.now): row for row in known}
+    explained = {(row.module, row.place, row.was, row.now): row for row in known}
     tally: Counter[str] = Counter()
     for mutant, seen in found:
         tally[seen.outcome] += 1
-        known_as = explained.get((mutant.module, mutant.was, mutant.now))
+        known_as = explained.get((mutant.module, mutant.place, mutant.was, mutant.now))
         if seen.outcome == "error":
             result.failed("instrument errors", f"{mutant}\n{seen.by}")
         elif seen.outcome == "hung":

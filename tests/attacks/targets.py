@@ -78,6 +78,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/late.py": (_unit("sequences"), _cli("keyring")),
     "ledger/suspects.py": (_cli("keyring"), *_PASS),
     "ledger/verdicts.py": (_unit("verdicts"), _cli("output", "verify")),
+    "ledger/gaps.py": (_unit("gaps", "verdicts"), _cli("verify", "own_keys", "output")),
+    "ledger/outsiders.py": (_contract("witnessed"), _cli("verify", "witness", "timestamps")),
     "ledger/verified.py": (_cli("own_keys", "verify"), _cli("output", "erasure")),
     "ledger/evidence.py": (_unit("evidence"), _cli("pinned")),
     "ledger/trust.py": (_unit("identity", "trust"), _cli("own_keys", "pinned"), _cli("restore")),

@@ -6,10 +6,12 @@ import ast
 import random
 import time
 
+import parso
 import pytest
+from cosmic_ray.ast import ast_nodes
 
 from tests.attacks.mutants import BACKENDS, Asked, Copy, Explanation, Limits, Seen, explanations, judged
-from tests.attacks.planting import ROOT, Mutant, can_be_planted, sample
+from tests.attacks.planting import ROOT, LeaveOut, Mutant, can_be_planted, sample
 from tests.attacks.targets import MODULES, OTHERS
 
 MERKLE = "ledger/merkle.py"
@@ -19,7 +21,7 @@ TESTS = "tests/unit/test_proof.py"
 def bug(was: str, now: str, module: str = MERKLE) -> Mutant:
     source = (ROOT / module).read_text()
     assert source.count(was) == 1
-    return Mutant(module, "by hand", was, now, 1, source.replace(was, now))
+    return Mutant(module, "by hand", "", was, now, 1, source.replace(was, now))
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +65,34 @@ def test_mutants_are_programs_that_differ_in_one_place():
     for mutant in mutants:
         assert ast.dump(ast.parse(mutant.code)) != ast.dump(ast.parse(source))
         assert mutant.was in "\n".join(line.strip() for line in source.splitlines())
+    places = {mutant.place for mutant in mutants}
+    assert "CompactRange.extend" in places or "verify_inclusion" in places, places
     left_out = [mutant.now for mutant in mutants if mutant.operator == "LeaveOut"]
     assert left_out
     assert set(left_out) == {"pass"}
     assert mutants[:5] == sample(MERKLE, 40, random.Random(4))[:5], "the seed repeats the choice"
+
+
+def test_a_return_at_an_end_is_not_left_out():
+    code = """
+def f(x):
+    if x:
+        try:
+            return None  # nothing
+        except ValueError:
+            return
+    for y in x:
+        return None
+    while x:
+        if y:
+            return
+    if x:
+        return None
+    return None
+"""
+    tree, operator = parso.parse(code), LeaveOut()
+    found = [start[0] for node in ast_nodes(tree) for start, _ in operator.mutation_positions(node)]
+    assert found == [5, 7, 9, 12, 14]
 
 
 def test_a_copy_sees_a_bug_and_is_whole_again(copy):
@@ -129,16 +155,16 @@ def test_a_limit_is_measured_once_and_without_a_bug(copy, monkeypatch):
 
 
 def survivors(outcome: str, count: int) -> list[tuple[Mutant, Seen]]:
-    return [(Mutant(MERKLE, "any", f"was {n}", f"now {n}", n, ""), Seen(outcome)) for n in range(count)]  # type: ignore[arg-type]
+    return [(Mutant(MERKLE, "any", "", f"was {n}", f"now {n}", n, ""), Seen(outcome)) for n in range(count)]  # type: ignore[arg-type]
 
 
 def explained(n: int, *, equivalent: bool) -> Explanation:
-    return Explanation(MERKLE, f"was {n}", f"now {n}", equivalent, "because")
+    return Explanation(MERKLE, "", f"was {n}", f"now {n}", equivalent, "because")
 
 
 def test_the_share_leaves_out_what_is_equivalent_and_nothing_else():
-    killed = [(Mutant(MERKLE, "any", "x", "y", 1, ""), Seen("killed", TESTS))] * 18
-    hung = [(Mutant(MERKLE, "any", "x", "z", 1, ""), Seen("hung", TESTS))]
+    killed = [(Mutant(MERKLE, "any", "", "x", "y", 1, ""), Seen("killed", TESTS))] * 18
+    hung = [(Mutant(MERKLE, "any", "", "x", "z", 1, ""), Seen("hung", TESTS))]
     found = judged(
         [*killed, *hung, *survivors("survived", 3)], [explained(0, equivalent=True), explained(1, equivalent=False)]
     )
@@ -154,13 +180,13 @@ def test_the_share_leaves_out_what_is_equivalent_and_nothing_else():
 
 
 def test_an_explanation_of_what_a_test_sees_is_stale():
-    killed = [(Mutant(MERKLE, "any", "was 0", "now 0", 1, ""), Seen("killed", TESTS))]
+    killed = [(Mutant(MERKLE, "any", "", "was 0", "now 0", 1, ""), Seen("killed", TESTS))]
     assert judged(killed, [explained(0, equivalent=True)]).zeros["stale explanations"] == 1
 
 
 def test_explanations_are_of_bugs_that_can_be_planted():
     found = explanations()
-    assert len({(row.module, row.was, row.now) for row in found}) == len(found)
+    assert len({(row.module, row.place, row.was, row.now) for row in found}) == len(found)
     assert [row for row in found if row.module not in MODULES or len(row.why) < 20] == []
-    stale = [row for row in found if not can_be_planted(row.module, row.was, row.now)]
+    stale = [row for row in found if not can_be_planted(row.module, row.place, row.was, row.now)]
     assert stale == [], "no such line, or no operator changes it so"

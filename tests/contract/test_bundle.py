@@ -26,6 +26,7 @@ from ledger.envelope import format_envelope, sign_payload
 from ledger.errors import InputError, LedgerError, NothingToVerifyError, VerificationError
 from ledger.handle import LogHandle
 from ledger.keys import Ed25519Signer, format_public_key
+from ledger.stored import Attestation
 from ledger.strictjson import format_json
 from ledger.verdicts import GapKind, Verdict
 from tests.contract.bundles import Forgery, bundle_of, entry_lines, lines_of, ours, theirs, vkey_of, written
@@ -227,6 +228,87 @@ def test_hostile_files(sold: tuple[Cast, dict[str, int], Pair]):
         b"\xef\xbb\xbf" + good, good.replace(b"\n", b"\r\n"), b'{"a":1,"a":1}\n', b'{"a":NaN}\n', b'{"\\ud800":1}\n',
     ):  # fmt: skip
         assert pair.refuse(data, data[:40]) == ("bundle", None)
+
+
+WRONG_LINES: dict[str, tuple[int, dict[str, Any], str]] = {
+    "of another version": (0, {"format": "muniment bundle v2"}, "of another version of the format"),
+    "checkpoint, no text": (0, {"checkpoint": 3}, "line 1 of the bundle: checkpoint must be a string"),
+    "checkpoint, long": (0, {"checkpoint": "x" * 65_537}, "at most 65536 bytes"),
+    "selection, no object": (0, {"selection": []}, "a selection is one of all, digests, indexes, subject"),
+    "selection, members": (0, {"selection": {"kind": "all"}}, "a selection is one of"),
+    "selection, kind": (0, {"selection": {"items": [], "kind": "none"}}, "a selection is one of"),
+    "items, no list": (0, {"selection": {"items": "", "kind": "all"}}, "items of the selection are malformed"),
+    "items, no number": (0, {"selection": {"items": ["1"], "kind": "indexes"}}, "the selection are malformed"),
+    "items, no text": (0, {"selection": {"items": [1], "kind": "subject"}}, "items of the selection are malformed"),
+    "items, bool": (0, {"selection": {"items": [True], "kind": "indexes"}}, "items of the selection are malformed"),
+    "items, 1001": (0, {"selection": {"items": list(range(1001)), "kind": "indexes"}}, "the selection are malformed"),
+    "items of all": (0, {"selection": {"items": ["x"], "kind": "all"}}, "too many items, or too few"),
+    "no items": (0, {"selection": {"items": [], "kind": "indexes"}}, "too many items, or too few"),
+    "no subject": (0, {"selection": {"items": [], "kind": "subject"}}, "too many items, or too few"),
+    "two subjects": (0, {"selection": {"items": ["a", "b"], "kind": "subject"}}, "too many items, or too few"),
+    "items, order": (0, {"selection": {"items": [2, 1], "kind": "indexes"}}, "selection are out of order"),
+    "items, twice": (0, {"selection": {"items": [1, 1], "kind": "indexes"}}, "selection are out of order"),
+    "attestation, kind": (1, {"attestation": "rumour"}, "is malformed, or about another head"),
+    "attestation, size": (1, {"size": 15}, "is malformed, or about another head"),
+    "attestation, time": (1, {"recorded_at": "1"}, "is malformed, or about another head"),
+    "attestation, bool time": (1, {"recorded_at": True}, "is malformed, or about another head"),
+    "attestation, base64": (1, {"body": "!eA=="}, "the body is not base64"),
+    "attestation, bits": (1, {"body": "eB=="}, "the body is not base64 in its only form"),
+    "attestation, body": (1, {"body": 1}, "body must be a string"),
+    "attestation, issuer": (1, {"issuer": 1}, "issuer must be a string"),
+    "attestation, more": (1, {"more": 1}, "entry 0 was expected here"),
+    "entry, more": (4, {"more": 1}, "entry 2 was expected here"),
+    "entry, both": (4, {"withheld": True}, "entry 2 was expected here"),
+    "entry, no text": (4, {"entry": {}}, "line 5 of the bundle: entry must be a string"),
+    "entry, long": (4, {"entry": "x" * 4_097}, "at most 4096 are allowed"),
+    "envelope, no text": (4, {"envelope": {}}, "line 5 of the bundle: envelope must be a string"),
+    "envelope, long": (4, {"envelope": "x" * 98_305}, "at most 98304 are allowed"),
+    "long": (4, {"envelope": "x" * 262_144}, "a line has at most 262144 bytes"),
+    "schema, order": (-1, {"type": "a"}, "the schemas are out of order"),
+    "schema, no text": (-1, {"type": 1}, "type must be a string"),
+    "schema, more": (-1, {"more": 1}, "the digest of the lines before was expected here"),
+}
+
+
+def test_of_a_wrong_line_both_say_that_it_is_wrong_and_we_say_why(sold: tuple[Cast, dict[str, int], Pair]):
+    cast, _, pair = sold
+    good = lines_of(bundle_of(cast))
+    said = {"attestation": "published", "body": "eA==", "issuer": "somebody", "recorded_at": 1, "size": 16}
+    good.insert(1, said)
+    assert pair.verdict(written(good)) == "verified"
+    assert parse_bundle(io.BytesIO(written(good))).attestations == [
+        Attestation(1, 16, "published", "somebody", b"x", 1)
+    ]
+    for name, (number, change, words) in WRONG_LINES.items():
+        lines = [dict(line) for line in good]
+        lines[number].update(change)
+        with pytest.raises(InputError, match=words):
+            parse_bundle(io.BytesIO(written(lines)))
+        other = theirs(pair.path, written(lines), pair.vkey)
+        assert (other["verdict"], other["findings"][0]["fault"]) == ("bad", "bundle"), name
+    lines = [dict(line) for line in good]
+    lines[4] = {"entry": lines[4]["entry"], "withheld": False}
+    with pytest.raises(InputError, match="withheld can only be true"):
+        parse_bundle(io.BytesIO(written(lines)))
+    assert pair.refuse(written(lines)) == ("bundle", None)
+
+
+def test_limits_of_a_bundle(sold: tuple[Cast, dict[str, int], Pair], monkeypatch: pytest.MonkeyPatch):
+    cast, _, _ = sold
+    good = bundle_of(cast)
+    for name, largest, words in (
+        ("MAX_BUNDLE", len(good), "bytes"), ("MAX_BUNDLE_ENTRIES", 16, "a bundle has 1 to 15 entries"),
+        ("MAX_LINE", max(len(line) for line in good.splitlines(keepends=True)), "a line has at most"),
+    ):  # fmt: skip
+        with monkeypatch.context() as patch:
+            patch.setattr(f"ledger.bundle.{name}", largest)
+            assert len(parse_bundle(io.BytesIO(good)).rows) == 16
+            patch.setattr(f"ledger.bundle.{name}", largest - 1)
+            with pytest.raises(InputError, match=words):
+                parse_bundle(io.BytesIO(good))
+    monkeypatch.setattr("ledger.bundle.MAX_LINE", 1_000)
+    with pytest.raises(InputError, match="a line of the bundle would have"):
+        bundle_of(cast)
 
 
 # -- people with keys ------------------------------------------------------------------------------
