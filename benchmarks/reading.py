@@ -23,7 +23,7 @@ def proof(bench: Bench) -> None:
     size = ledger.recorder.head().size
     indexes = [chance.randrange(size) for _ in range(bench.sizes.proofs)]
     for index in indexes[:20]:
-        verify_proof(ledger.prove_inclusion(index), ledger.entry_bytes(index), made.new.trust.vkeys)
+        verify_proof(ledger.prove_inclusion(index), ledger.entry_bytes(index), made.new.trust.verify_head)
     for name, work in (
         ("hashes", lambda index: prove_inclusion(TreeReader(ledger.recorder), index, size)),
         ("file", ledger.prove_inclusion),

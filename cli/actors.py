@@ -117,6 +117,8 @@ def enrol(
     With --request a person brings a key of their own, which nobody else ever sees: `muniment key request` made the
     file on their machine. With --key the key is on a PKCS#11 token.
 
+    A service that you answer for yourself gets the role emitter. For more, another admin enrols it, or --as root.
+
     \b
     Example:
       muniment actor enrol --request key.request --display "Risk approver"
@@ -245,6 +247,8 @@ def enrol_key(
     encrypt: bool,
 ) -> None:
     """Enrol a further key for an actor; it is made and kept here, or comes with --request.
+
+    For an admin, or a service that you answer for yourself and that is more than emitter, use --as root.
 
     \b
     Example:

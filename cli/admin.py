@@ -223,10 +223,12 @@ def restored(app: App, /, reason: str, lost_from: int | None, expect: tuple[Path
       muniment backup restore old.backup --older
       muniment admin restored --reason 'disk of the database lost, backup of 2 May'
     """
+    from ledger.checkpoint import MAX_NOTE
     from ledger.restoring import declare_restore
+    from ledger.statefile import read_named_file
 
     with progress(app, "verifying") as advance:
-        notes = [path.read_bytes() for path in expect]
+        notes = [read_named_file(path, MAX_NOTE) for path in expect]
         done = declare_restore(app.home, reason, notes=notes, lost_from=lost_from, advance=advance)
     _show(app, done, "the root key said so")
     app.note("Next:  tell everybody who remembers a longer log; they run: muniment admin restore-accept")

@@ -42,8 +42,10 @@ def _has_ledger(app: App) -> bool:
 def _outside(app: App, /, expect: tuple[Path, ...], file: Path | None = None) -> Outside:
     """What this machine knows of the ledger, and heads from files under its pinned keys and those that came since."""
     from ledger.backup import follow_backup
+    from ledger.checkpoint import MAX_NOTE
     from ledger.errors import InputError, NothingToVerifyError, TrustStateError
     from ledger.findings import Anchor
+    from ledger.statefile import read_named_file
     from ledger.transfer import Outside
     from ledger.trust import RememberedHead
 
@@ -59,7 +61,7 @@ def _outside(app: App, /, expect: tuple[Path, ...], file: Path | None = None) ->
                 hint="Run this in the folder that holds the ledger's .muniment/trust.json.",
             )
         try:
-            anchors.append(Anchor(f"the checkpoint {path}", trust.verify_head(path.read_bytes())))
+            anchors.append(Anchor(f"the checkpoint {path}", trust.verify_head(read_named_file(path, MAX_NOTE))))
         except InputError as error:
             raise TrustStateError(f"{path} is no checkpoint: {error.message}") from error
     return Outside(trust, tuple(anchors))

@@ -51,12 +51,14 @@ def keep_contradictions(app: App, /, anchors: list[Anchor]) -> list[str]:
 def _vkeys(given: tuple[str, ...]) -> list[VerifierKey]:
     from ledger.checkpoint import parse_vkey
     from ledger.errors import InputError
+    from ledger.statefile import MAX_STATE_FILE, read_named_file
 
     found = []
     for text in given:
         try:
-            lines = [text] if "+" in text and not Path(text).exists() else Path(text).read_text("utf-8").split()
-        except (OSError, UnicodeDecodeError) as error:
+            given_key = "+" in text and not Path(text).exists()
+            lines = [text] if given_key else read_named_file(Path(text), MAX_STATE_FILE).decode().split()
+        except (InputError, UnicodeDecodeError) as error:
             raise InputError(f"{text} is neither a verifier key nor a file with some: {error}") from error
         found += [parse_vkey(line) for line in lines]
     return found

@@ -108,7 +108,8 @@ def rotate(
 ) -> None:
     """Replace a key by a new one, which is made and kept here; your own without ACTOR.
 
-    An actor rotates its key by signing with it. For others an admin does it, for admins themselves or the root keys.
+    An actor rotates its key by signing with it. For others an admin does it, for admins themselves or the root keys. A
+    service that you answer for yourself and that is more than emitter rotates its own: --as SERVICE.
 
     \b
     Example:

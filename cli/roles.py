@@ -39,7 +39,8 @@ def grant(app: App, /, name: str, role: str, until: str | None, signer: str | No
     """Grant an actor a role: everywhere and for good, or only as far as is said.
 
     In a PATTERN * stands for any characters of one part of a name: model:credit/* are the models of the namespace
-    credit, model:* those without one. Only the root keys grant admin, and nobody grants to their own person.
+    credit, model:* those without one. Only the root keys grant admin, and nobody grants to their own person. To a
+    service that you answer for yourself, only another admin or the root keys grant more than emitter.
 
     \b
     Example:
@@ -83,6 +84,8 @@ def ungrant(app: App, /, name: str, role: str, *, which: str | None, reason: str
 @pass_app
 def responsible(app: App, /, name: str, person: str, *, reason: str, signer: str | None) -> None:
     """Let another person answer for a service; without one its decisions are refused.
+
+    That it is you, for a service that is more than emitter, another admin or the root keys say.
 
     Example: muniment actor responsible ci-train p-… --reason "new team lead"
     """

@@ -49,10 +49,11 @@ def read_public(path: Path) -> PublicKey:
     """
     from ledger.errors import InputError
     from ledger.keys import parse_public_key
+    from ledger.statefile import MAX_STATE_FILE, read_named_file
 
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_named_file(path, MAX_STATE_FILE).decode().replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
         raise InputError(f"{path} cannot be read as a public key") from error
     if "PRIVATE KEY" in text:
         raise InputError(f"{path} holds a PRIVATE key", hint="Give the .pub file; a private key stays where it is.")
@@ -313,11 +314,13 @@ def propose_restored(app: App, /, reason: str, lost_from: int | None, expect: tu
       muniment root propose restored --reason 'disk of the database lost, backup of 2 May'
     """  # fmt: skip
     from cli.output import progress
+    from ledger.checkpoint import MAX_NOTE
     from ledger.custody import write_ceremony
     from ledger.restoring import propose_restore
+    from ledger.statefile import read_named_file
 
     with progress(app, "verifying") as advance:
-        notes = [path.read_bytes() for path in expect]
+        notes = [read_named_file(path, MAX_NOTE) for path in expect]
         ceremony = propose_restore(app.home, reason, notes=notes, lost_from=lost_from, advance=advance)
     write_ceremony(out, ceremony, new=True)
     show_ceremony(app, ceremony, out)

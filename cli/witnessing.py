@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 
     from ledger.application import Ledger
     from ledger.findings import Anchor, LogVerification
+    from ledger.freshness import Word
     from ledger.witnessing import Asked, Round, Seen, VerifyHead
     from ledger.witnesspolicy import Policy, PolicyWitness
 
 __all__ = [
     "POLICY_FILE",
+    "age_option",
+    "ask_seen",
     "check_policy",
     "describe",
     "examine_witnesses",
@@ -30,7 +33,6 @@ __all__ = [
     "note_witnessed",
     "policy_option",
     "require_option",
-    "seen_anchors",
     "summary",
     "witness",
     "witnessed_head",
@@ -58,6 +60,24 @@ def _check_required(_ctx: click.Context, _parameter: click.Parameter, value: str
 require_option = click.option(
     "--require-witnesses", "required", is_flag=False, flag_value="all", metavar="[SIZE]", callback=_check_required,
     help="Exit 3 unless enough witnesses of the policy vouch for the first SIZE entries, all of them by default.",
+)  # fmt: skip
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def _seconds(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    number, unit = value[:-1], value[-1:]
+    if not (number.isascii() and number.isdecimal() and len(number) < 10 and unit in _UNITS):
+        raise click.BadParameter("it is a number with a unit: 90s, 30m, 12h or 7d")
+    return int(number) * _UNITS[unit]
+
+
+age_option = click.option(
+    "--max-age", metavar="DURATION", callback=_seconds,
+    help="Exit 3 unless a witness of the policy, or a trusted timestamp, spoke of this log within 30m, 12h, 7d.",
 )  # fmt: skip
 
 
@@ -116,13 +136,21 @@ def shown(name: str) -> str:
     "--timeout", type=click.FloatRange(0.1, 600), default=10.0, show_default=True, metavar="SECONDS",
     help="How long to wait for one answer of a witness.",
 )  # fmt: skip
+@click.option(
+    "--drop-bad", is_flag=True,
+    help="Ask nobody; remove cosignatures and timestamps from the store that do not verify, and say which.",
+)  # fmt: skip
 @common_options
 @pass_app
-def witness(app: App, /, policy: Path | None, *, timeout: float) -> int:
+def witness(app: App, /, policy: Path | None, *, timeout: float, drop_bad: bool) -> int:
     """Have the last signed head cosigned by the witnesses of a policy.
 
     The present head is signed first when the key is here. Cosignatures are verified and kept in the store; checkpoint
     show, proof inclusion and export tiles carry them.
+
+    A row that does not verify fails every verification. --drop-bad removes such rows, for who owns the store; keep what
+    it prints: a cosignature that a witness really made and that does not fit is a sign that the log was rewritten. Run
+    verify log --ask-witnesses before.
 
     \b
     Exit codes:
@@ -135,10 +163,13 @@ def witness(app: App, /, policy: Path | None, *, timeout: float) -> int:
     Example:
       muniment checkpoint witness
       muniment checkpoint witness --policy witnesses.txt --timeout 3 -o json
+      muniment checkpoint witness --drop-bad -o json > dropped.json
     """
     from ledger.errors import ConfigurationError
     from ledger.witnessing import ask_witnesses
 
+    if drop_bad:
+        return _drop_bad(app)
     found = find_policy(app, policy)
     if found is None:
         raise ConfigurationError(_NO_POLICY, hint=_NAME_ONE)
@@ -152,6 +183,33 @@ def witness(app: App, /, policy: Path | None, *, timeout: float) -> int:
         app.note("Keep the store as it is, keep what the witness shows, and run: muniment verify log --ask-witnesses")
         return 1
     return 0 if done.met else 6
+
+
+def _drop_bad(app: App) -> int:
+    import base64
+
+    from ledger.outsiders import drop_bad
+
+    with app.signer() as ledger:
+        found = drop_bad(ledger.recorder, head_check(app, ledger))
+    rows = [
+        {
+            "number": item.row.number,
+            "size": item.row.size,
+            "kind": item.row.kind,
+            "issuer": item.row.issuer,
+            "body": base64.b64encode(item.row.body).decode(),
+            "why": item.why,
+        }
+        for item in found
+    ]
+    lines = [
+        f"dropped {row['kind']} {row['number']} at size {row['size']} of {row['issuer']}: {row['why']}" for row in rows
+    ]
+    print_record(
+        app, {"dropped": rows}, "\n".join(lines or ["every cosignature and timestamp is one: nothing dropped"])
+    )
+    return 0
 
 
 def _result(done: Round, policy: Policy) -> dict[str, Any]:
@@ -322,11 +380,12 @@ def _anchor(item: PolicyWitness, seen: Seen) -> Anchor:
     return Anchor(f"the witness {shown(item.name)} ({time_text(seen.time)})", seen.checkpoint, seen.note)
 
 
-def seen_anchors(app: App, ledger: Ledger, policy: Policy) -> list[Anchor]:
-    """Ask the witnesses of a policy what they saw last; a head that one shows is an anchor.
+def ask_seen(app: App, ledger: Ledger, policy: Policy) -> list[tuple[Anchor, Word]]:
+    """Ask the witnesses of a policy what they saw last; a head that one shows is an anchor, and says when.
 
     Those that show nothing are named on stderr.
     """
+    from ledger.freshness import Word
     from ledger.witnessing import ask_latest
 
     found = []
@@ -334,5 +393,5 @@ def seen_anchors(app: App, ledger: Ledger, policy: Policy) -> list[Anchor]:
         if isinstance(seen, str):
             app.note(f"the witness {shown(item.name)} shows no head of this log: {seen}")
         else:
-            found.append(_anchor(item, seen))
+            found.append((_anchor(item, seen), Word(f"the witness {shown(item.name)}", seen.time)))
     return found

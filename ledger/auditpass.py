@@ -42,6 +42,7 @@ class Since:
         authority: what the head row rightly said of the last change of keys, actors or rules.
         reread: hash these entries and their contents again, which shows that they are the ones judged then. When
             False they are not read: only stored hashes are, so that a change in one of them goes unseen.
+        again: judge them again all the same; only the signed heads are compared with those of then.
     """
 
     size: int
@@ -49,6 +50,7 @@ class Since:
     heads: bytes
     authority: int
     reread: bool = True
+    again: bool = False
 
 
 class ChangedError(Exception):
@@ -146,6 +148,18 @@ class Pass:
         self.report.earlier = "hashed" if since.reread else "not read"
         self.report.signed_root, self.report.heads = since.root, since.heads
         self.heads.compare_before(since.size, self._root_before)
+
+    def check_kept(self, since: Since) -> None:
+        """Note when signed heads of an earlier verification are gone or others now, over entries that are the same.
+
+        Every head is good by itself then, or a finding of its own says why not.
+        """
+        named = any(finding.fault is Fault.CHECKPOINT for finding in self.report.findings)
+        if named or self.heads.digest(since.size) == since.heads:
+            return
+        if self.view.root_hash(since.size) == since.root:
+            words = f"signed heads of at most size {since.size} that the last verification saw are gone, or others now"
+            self.add(Fault.CHECKPOINT, None, words)
 
     def _root_before(self, size: int) -> bytes:
         """Root of a size before the start, empty when the store does not prove that it leads to what was verified."""

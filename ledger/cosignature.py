@@ -6,20 +6,20 @@ says: this is the largest consistent tree of this log that I have seen, at this 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ledger.checkpoint import (
     MAX_NOTE,
     MAX_NOTE_SIGNATURES,
-    TYPE_COSIGNATURE,
     Checkpoint,
     Note,
     NoteSignature,
     VerifierKey,
     format_checkpoint,
     format_note,
-    format_vkey,
+    parse_checkpoint,
     parse_note,
     parse_vkey,
     verify_cosignature,
@@ -29,6 +29,7 @@ from ledger.errors import InputError
 __all__ = [
     "Cosignature",
     "add_lines",
+    "check_kept",
     "format_cosignature",
     "format_lines",
     "parse_cosignature",
@@ -115,9 +116,25 @@ def read_cosignature(checkpoint: Checkpoint, issuer: str, body: bytes) -> Cosign
         VerificationError: it does not verify: it is about another head, or was altered.
     """
     vkey, line = parse_vkey(issuer), parse_cosignature(body)
-    if format_vkey(vkey) != issuer or vkey.type != TYPE_COSIGNATURE:
-        raise InputError(f"{issuer[:80]!r} is not the key of a witness")
     return Cosignature(vkey, verify_cosignature(Note(format_checkpoint(checkpoint), (line,)), vkey), line)
+
+
+def check_kept(note: bytes, kind: str, issuer: str, body: bytes) -> None:
+    """Check that what an outsider is said to have said can be about a signed head, before it is kept for good.
+
+    Args:
+        note: the signed head.
+        kind: kind of the attestation; a cosignature is verified, and a timestamp must hold the digest of the note.
+        issuer: who is said to have said it.
+        body: what, as a store keeps it.
+
+    Raises:
+        InputError, AuthenticationError, VerificationError: it cannot.
+    """
+    if kind == "cosignature":
+        read_cosignature(parse_checkpoint(parse_note(note).text), issuer, body)
+    elif kind == "rfc3161" and hashlib.sha256(note).digest() not in body:
+        raise InputError("the timestamp is not over this signed head")
 
 
 def verify_lines(text: str, lines: Sequence[NoteSignature], vkeys: Sequence[VerifierKey]) -> tuple[Cosignature, ...]:

@@ -54,6 +54,7 @@ class HeadCheck:
         self._read_all = False
         self._good_size = report.signed_size = start  # largest size whose root a signed head confirmed
         self._before = start  # size of the signed head before the next one
+        self._last = start  # size of the last stored head that was looked at, good or not
         self._differing = 0
         self._signed_roots: dict[int, bytes] = {}  # by our checkpoint key, at sizes anchors are about
         self._cosigned = WitnessCheck(log, origin, report, start)
@@ -112,10 +113,11 @@ class HeadCheck:
         """
         while (item := self._next()) is not None and item[0] <= size:
             self._stored.pop()
+            self._last = item[0]
             self._check_signed(*item, root(), keys())
         while self._waiting and self._waiting[0].checkpoint.size <= size:
             self._check_anchor(self._waiting.pop(0), root())
-        self._cosigned.at(size, root)
+        self._cosigned.at(size, root, self._last)
 
     def _read_note(self, size: int, note: bytes, keys: LogKeys | None) -> Checkpoint | None:
         if keys is None:

@@ -15,10 +15,10 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from ledger.checkpoint import MAX_NOTE, Checkpoint, VerifierKey, parse_checkpoint, parse_note, verify_checkpoint
+from ledger.checkpoint import MAX_NOTE, Checkpoint, parse_checkpoint, parse_note
 from ledger.errors import InputError
 from ledger.merkle import HASH_SIZE, MAX_TREE_SIZE, leaf_hash, verify_inclusion
 
@@ -122,23 +122,24 @@ def parse_proof(data: bytes) -> Proof:
     return proof
 
 
-def verify_proof(data: bytes, entry: bytes, vkeys: Sequence[VerifierKey]) -> tuple[int, Checkpoint]:
+def verify_proof(data: bytes, entry: bytes, verify_head: Callable[[bytes], Checkpoint]) -> tuple[int, Checkpoint]:
     """Check that an entry is in a log.
 
     Args:
         data: a proof file.
         entry: the entry's bytes (the preimage of the leaf hash).
-        vkeys: trusted keys of the log and of witnesses.
+        verify_head: checks a signed head: `Trust.verify_head`, which knows the sizes that each key of the log signs, or
+            `verify_checkpoint` with keys of the log and of witnesses.
 
     Returns:
         The leaf index and the checkpoint that covers exactly this entry there.
 
     Raises:
         InputError: the file is malformed.
-        AuthenticationError: the checkpoint is not signed by a given log key.
+        AuthenticationError: the checkpoint is not signed by a key of the log that may sign it.
         VerificationError: fault ``checkpoint`` or ``proof``.
     """
     proof = parse_proof(data)
-    checkpoint = verify_checkpoint(proof.checkpoint_note, vkeys)
+    checkpoint = verify_head(proof.checkpoint_note)
     verify_inclusion(leaf_hash(entry), proof.index, checkpoint.size, proof.hashes, checkpoint.root)
     return proof.index, checkpoint

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ledger.checkpoint import Checkpoint
+from ledger.checkpoint import MAX_NOTE, Checkpoint
 from ledger.checkpoints import check_extends
 from ledger.errors import InputError, LedgerError, StorageError, TrustStateError, VerificationError
 from ledger.recorders.sql import SqlRecorder
+from ledger.statefile import read_named_file
 from ledger.trust import write_atomically
 
 __all__ = ["KIND", "ContradictedError", "publish_head", "read_published"]
@@ -42,7 +44,7 @@ class ContradictedError(VerificationError):
         self.note = note
 
 
-def _git(folder: Path, *arguments: str) -> bytes:
+def _git(folder: Path, *arguments: str, given: bytes = b"", seconds: float = _SECONDS) -> bytes:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     environment = {
         **kept, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C",
@@ -53,7 +55,7 @@ def _git(folder: Path, *arguments: str) -> bytes:
     command += ["-c", "core.fsmonitor=false"]
     try:
         done = subprocess.run(  # noqa: S603 - our own command line
-            [*command, *arguments], env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS,
+            [*command, *arguments], env=environment, input=given, capture_output=True, timeout=seconds,
             check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -69,22 +71,51 @@ def _is_repository(place: Path) -> bool:
 
 
 def _read_file(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
+    """The file, None when there is none.
+
+    Raises:
+        StorageError: it cannot be read, or is longer than any signed head.
+    """
+    if not (path.exists() or path.is_symlink()):
         return None
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        return read_named_file(path, MAX_NOTE)
+    except InputError as error:
+        raise StorageError(error.message) from error
 
 
-def _committed(place: Path) -> list[bytes]:
-    """The file in every commit that changed it, newest first."""
+def _committed(place: Path, most: int = _MAX_COMMITS) -> list[bytes]:
+    """The file in every commit that changed it, newest first; all of it in bounded time and memory."""
+    deadline = time.monotonic() + _SECONDS
     try:
         _git(place, "rev-parse", "--verify", "--quiet", "HEAD")
     except StorageError:
         return []  # nothing is committed yet, or git itself fails, which the next call says
-    listed = _git(place, "log", f"--max-count={_MAX_COMMITS}", "--format=%H", "--", CHECKPOINT_FILE).split()
-    return [_git(place, "cat-file", "blob", f"{commit.decode()}:{CHECKPOINT_FILE}") for commit in listed]
+
+    def ask(*arguments: str, given: bytes = b"") -> bytes:
+        return _git(place, *arguments, given=given, seconds=deadline - time.monotonic())
+
+    listed = ask("log", f"--max-count={most}", "--format=%H", "--", CHECKPOINT_FILE).split()
+    names = b"".join(b"%s:%s\n" % (commit, CHECKPOINT_FILE.encode()) for commit in listed)
+    blobs = []
+    for line in ask("cat-file", "--batch-check=%(objecttype) %(objectsize) %(objectname)", given=names).splitlines():
+        kind, _, rest = line.partition(b" ")
+        size, _, blob = rest.partition(b" ")
+        if line.endswith(b" missing"):  # this commit took the file away
+            continue
+        if kind != b"blob" or int(size) > MAX_NOTE:
+            raise StorageError(f"a {CHECKPOINT_FILE} in {place} is too long, or no file: at most {MAX_NOTE} bytes")
+        blobs.append((blob, int(size)))
+    return _contents(ask("cat-file", "--batch=", given=b"".join(b"%s\n" % blob for blob, _ in blobs)), blobs)
+
+
+def _contents(data: bytes, blobs: list[tuple[bytes, int]]) -> list[bytes]:
+    """Cut what `git cat-file --batch=` wrote: an empty line, the object and a newline for each."""
+    found, at = [], 0
+    for _, size in blobs:
+        found.append(data[at + 1 : at + 1 + size])
+        at += size + 2
+    return found
 
 
 def read_published(place: Path, verify_head: VerifyHead) -> list[tuple[Checkpoint, bytes]]:
@@ -153,7 +184,7 @@ def publish_head(recorder: SqlRecorder, note: bytes, place: Path, verify_head: V
     head = verify_head(note)
     path = place / CHECKPOINT_FILE if place.is_dir() else place
     repository = _is_repository(place)
-    committed = _committed(place)[:1] if repository else []
+    committed = _committed(place, 1) if repository else []
     present = _read_file(path)
     for found in {*committed, *([] if present is None else [present])}:
         _check_forward(recorder, head, found, verify_head, place)

@@ -1,4 +1,6 @@
-"""Reading a file that a verification rests on: it must be a plain file that nobody else can write.
+"""Reading small files: those of the local trust state, and those that a user names.
+
+A file that a verification rests on must be a plain file that nobody else can write.
 
 "Not there" is the only answer that counts as nothing known yet. Whatever else is wrong, a link, a folder, a pipe,
 another owner, a file that others may write, is damage: who can put a file there could also make it point elsewhere.
@@ -11,9 +13,9 @@ import os
 import stat
 from pathlib import Path
 
-from ledger.errors import TrustStateError
+from ledger.errors import InputError, TrustStateError
 
-__all__ = ["MAX_STATE_FILE", "read_state_file"]
+__all__ = ["MAX_STATE_FILE", "read_named_file", "read_state_file"]
 
 #: Bytes of the largest file read; a signed note has at most 65,536.
 MAX_STATE_FILE = 1_048_576
@@ -73,3 +75,26 @@ def read_state_file(path: Path) -> bytes | None:
         raise TrustStateError(f"{path} cannot be read: {error.strerror}") from error
     finally:
         os.close(descriptor)
+
+
+def read_named_file(path: Path, limit: int) -> bytes:
+    """Read a file that somebody named, which may come from anywhere: never more than it may have.
+
+    Args:
+        path: the file.
+        limit: the most bytes that such a file has.
+
+    Returns:
+        Its bytes.
+
+    Raises:
+        InputError: it cannot be read, or is longer.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    if len(data) > limit:
+        raise InputError(f"{path} is too long: such a file has at most {limit} bytes")
+    return data

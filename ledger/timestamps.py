@@ -144,6 +144,16 @@ def _check_imprint(response: TimeStampResponse, note: bytes) -> None:
         raise InputError("the timestamp is not over this signed head")
 
 
+def check_form(body: bytes, note: bytes) -> None:
+    """Check that a token is a timestamp over a signed head, whoever signed it.
+
+    Raises:
+        InputError: it is none, or not over this head.
+        ConfigurationError: the package that reads timestamps is not installed.
+    """
+    _check_imprint(_decode(body), note)
+
+
 def verify_stamp(body: bytes, note: bytes, roots: Sequence[x509.Certificate], nonce: int | None = None) -> Stamp:
     """Check a timestamp over a signed head (RFC 3161 2.4.2).
 
@@ -309,7 +319,7 @@ def check_stamps(
         try:
             if note is None:
                 raise InputError("the signed head it is over is not in the store")
-            _check_imprint(_decode(body), note)
+            check_form(body, note)
             if not roots:
                 found.unknown.append((size, f"no authority is trusted here: .muniment/{TSA_FILE} names them"))
                 continue

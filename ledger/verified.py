@@ -63,9 +63,9 @@ class Verified:
         """
         return self.version == _version() and known is not None and known.size >= self.size
 
-    def since(self, *, reread: bool) -> Since:
-        """Where a verification goes on."""
-        return Since(self.size, self.root, self.heads, self.authority, reread)
+    def since(self, *, reread: bool, again: bool = False) -> Since:
+        """Where a verification goes on, see `Since`."""
+        return Since(self.size, self.root, self.heads, self.authority, reread, again)
 
 
 class VerifiedMark:

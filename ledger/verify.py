@@ -94,13 +94,18 @@ def verify_log(
         return (check_span(log, task, span) for span in wanted)
 
     with log.snapshot():  # others may append meanwhile
-        found = None if since is None else _go_on(log, trust, anchors, since, runner=runner or here, progress=progress)
-        if found is not None and found.ok:
-            return found
+        if since is not None and not since.again:
+            resumed = _go_on(log, trust, anchors, since, runner=runner or here, progress=progress)
+            if resumed is not None and resumed.ok:
+                return resumed
         # What is wrong is said with everything in view.
         if broken := log.structure_faults():
             return _damaged(broken, level, pinned=trust is not None)
-        return _go_through(log, Pass(log, anchors, level, None), trust, runner or here, progress)
+        check = Pass(log, anchors, level, None)
+        found = _go_through(log, check, trust, runner or here, progress)
+        if since is not None:
+            check.check_kept(since)
+        return found
 
 
 def _go_on(

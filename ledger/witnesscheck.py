@@ -59,16 +59,18 @@ class WitnessCheck:
         item = self._next()
         return None if item is None else item.size
 
-    def at(self, size: int, root: Callable[[], bytes]) -> None:
+    def at(self, size: int, root: Callable[[], bytes], signed: int) -> None:
         """Compare every cosignature of at most this size.
 
         Args:
             size: entries so far.
             root: gives their root hash.
+            signed: size of the last stored head of at most this size.
         """
         while (item := self._next()) is not None and item.size <= size:
             self._waiting.pop()
             self._check(item, root() if item.size == size else None)
+            self._check_head(item, stored=item.size == signed)
 
     def compare_before(self, root_at: Callable[[int], bytes]) -> None:
         """Compare the last cosignature of each witness of at most the size that was verified before.
@@ -81,6 +83,8 @@ class WitnessCheck:
             if item.kind == "cosignature" and item.issuer not in seen:
                 seen.add(item.issuer)
                 self._check(item, root_at(item.size))
+                stored = self._log.checkpoints(item.size - 1, 1)
+                self._check_head(item, stored=bool(stored) and stored[0].size == item.size)
 
     def finish(self, size: int) -> None:
         """Judge the cosignatures of heads that the log never reached.
@@ -121,8 +125,14 @@ class WitnessCheck:
             return
         self._good = max(self._good, item.size)
         known = self._report.witnessed.get(found.vkey)
-        if known is None or (known.size, -known.time) < (item.size, -found.time):
+        if known is None or (known.size, known.time) < (item.size, found.time):
             self._report.witnessed[found.vkey] = Witnessed(item.size, found.time)
+
+    def _check_head(self, item: Attestation, *, stored: bool) -> None:
+        """A head was stored before anybody got it to cosign: one that is not there was taken out."""
+        if not stored and item.issuer not in self._bad:
+            words = f"the head of size {item.size} that {_name(item)} cosigned is no longer in the store"
+            self._report.findings.append(Finding(Fault.CHECKPOINT, None, words))
 
 
 def _name(item: Attestation) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ledger.domain.actors import FOREVER
 from ledger.domain.recorded import RecordedEvent
-from ledger.domain.roles import check_admin
+from ledger.domain.roles import check_admin, check_own_say
 from ledger.domain.signed import ROOT_ACTOR
 from ledger.domain.states import ActorState
 from ledger.domain.suspicion import suspicion
@@ -64,6 +64,7 @@ def check_enrolment(world: World, event: RecordedEvent, body: ActorEnrolled) -> 
     if "admin" in body.roles and event.actor != ROOT_ACTOR:
         raise NotAllowedError("only the root keys may enrol an admin", hint="Sign with them: --as root.")
     until = check_admin(world, event, person, is_person=body.kind == "person")
+    check_own_say(world, event, () if person is None else (person,), body.roles)
     check_new_key(world, body.key)
     return until
 
@@ -118,7 +119,9 @@ def check_responsible(world: World, event: RecordedEvent, body: ActorResponsible
     _check_person(world, body.responsible)
     if actor.is_admin and event.actor != ROOT_ACTOR:
         raise NotAllowedError("only the root keys may say who answers for an admin", hint="Sign with them: --as root.")
-    return check_admin(world, event, None, is_person=False)
+    until = check_admin(world, event, None, is_person=False)
+    check_own_say(world, event, (body.responsible,), actor.roles)
+    return until
 
 
 def check_offboarding(world: World, event: RecordedEvent, body: ActorOffboarded) -> int:

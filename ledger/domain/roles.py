@@ -15,7 +15,10 @@ from ledger.events import Category
 from ledger.events.actors import ActorRevoked, KeyRevoked
 from ledger.events.keyring import KeyCompromised
 
-__all__ = ["answers", "check_admin", "check_answered", "check_roles", "lasting_admins"]
+__all__ = ["answers", "check_admin", "check_answered", "check_own_say", "check_roles", "lasting_admins"]
+
+#: The one role that decides nothing: what is recorded in it, others judge.
+_RECORDS = "emitter"
 
 
 def check_roles(world: World, event: RecordedEvent) -> int:
@@ -95,6 +98,28 @@ def check_admin(world: World, event: RecordedEvent, person: str | None, *, is_pe
             hint="Ask another admin, or sign with the root keys: --as root.",
         )
     return until
+
+
+def check_own_say(world: World, event: RecordedEvent, persons: Collection[str], roles: Collection[str]) -> None:
+    """An admin gives a service of their own person no say: no role but to record, and no key once it has another.
+
+    Args:
+        world: the world before the event.
+        event: what the admin signs.
+        persons: who answers for the service, or ever did.
+        roles: what it gives, or what the service has already.
+
+    Raises:
+        NotAllowedError: the author's person is among them, and a role is more than that of an emitter.
+    """
+    admin = None if event.actor == ROOT_ACTOR else actor_of(world, event.actor)
+    given = [role for role in roles if role != _RECORDS]
+    if admin is not None and given and not admin.persons.isdisjoint(persons):
+        raise NotAllowedError(
+            f"{event.payload.type} would let {event.actor!r} act as {given[0]} by its own word: "
+            "it answers for this service, or did",
+            hint="Ask another admin, or sign with the root keys: --as root.",
+        )
 
 
 def answers(world: World, state: ActorState) -> bool:

@@ -95,6 +95,9 @@ _SQLITE_RECORDED = f"""EXISTS (
             WHERE position = OLD.position))"""  # noqa: S608 - our own names
 _SIGNED_FORWARD = "NEW.id = OLD.id AND NEW.size > OLD.size"
 
+#: On SQLite; the row of an outsider's word is removed by its owner alone (`SqlRecorder.drop_attestations`).
+ATTESTATION_KEPT = f"CREATE TRIGGER attestation_no_delete BEFORE DELETE ON attestation BEGIN {_SQLITE_FORBID}; END"
+
 _SQLITE_3 = f"""
 CREATE TABLE signed_head (id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, root BLOB NOT NULL) STRICT;
 INSERT INTO signed_head VALUES (1, 0, x'{_EMPTY_ROOT}');
@@ -107,7 +110,7 @@ CREATE TABLE attestation (number INTEGER PRIMARY KEY, size INTEGER NOT NULL, kin
     body BLOB NOT NULL, recorded_at INTEGER NOT NULL) STRICT;
 CREATE INDEX attestation_by_size ON attestation (size, number);
 CREATE TRIGGER attestation_no_update BEFORE UPDATE ON attestation BEGIN {_SQLITE_FORBID}; END;
-CREATE TRIGGER attestation_no_delete BEFORE DELETE ON attestation BEGIN {_SQLITE_FORBID}; END;
+{ATTESTATION_KEPT};
 CREATE TRIGGER attestation_no_replace BEFORE INSERT ON attestation
     WHEN EXISTS (SELECT 1 FROM attestation WHERE number = NEW.number) BEGIN {_SQLITE_FORBID}; END;
 DROP TRIGGER IF EXISTS content_no_delete;

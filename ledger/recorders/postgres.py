@@ -76,6 +76,9 @@ class PostgresRecorder(SqlRecorder):
     """
 
     backend: ClassVar[str] = "postgres"
+    attestation_guard = (
+        "ALTER TABLE $attestation DISABLE TRIGGER append_only", "ALTER TABLE $attestation ENABLE TRIGGER append_only",
+    )  # fmt: skip
 
     def __init__(self, url: str, clock: Callable[[], int] | None = None) -> None:
         self.store = PostgresStore(url)
@@ -266,7 +269,12 @@ class PostgresRecorder(SqlRecorder):
     def _add_attestation_once(self, size: int, kind: str, issuer: str, body: bytes) -> bool:
         if not self.has_functions or self._clock is not None:
             return super().add_attestation(size, kind, issuer, body)
+        self._check_kept(size, kind, issuer, body)
         return bool(self._run("SELECT $add_attestation(?, ?, ?, ?)", (size, kind, issuer, body))[0][0])
+
+    def drop_attestations(self, numbers: Sequence[int]) -> None:
+        """See `SqlRecorder.drop_attestations`; only the owner may."""
+        self.store.persist(lambda: super(PostgresRecorder, self).drop_attestations(numbers))
 
     def withhold(self, indexes: Sequence[int]) -> int:
         """See `SqlRecorder.withhold`."""

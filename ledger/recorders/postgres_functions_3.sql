@@ -33,14 +33,41 @@ END $body$;
 CREATE FUNCTION :schema.add_attestation(p_size bigint, p_kind text, p_issuer text, p_body bytea)
     RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
+DECLARE
+    head_note bytea;
+    name text;
+    parts text[];
+    line bytea;
+    key bytea;
 BEGIN
     PERFORM FROM :schema.head h WHERE h.id = 1 FOR UPDATE;
     IF (p_kind IN ('cosignature', 'rfc3161', 'published') AND length(p_issuer) BETWEEN 1 AND 4096
         AND length(p_body) BETWEEN 1 AND 65536) IS NOT TRUE THEN
         RAISE EXCEPTION 'an attestation is out of its bounds' USING ERRCODE = 'MU004';
     END IF;
-    IF NOT EXISTS (SELECT FROM :schema.checkpoint c WHERE c.size = p_size) THEN
+    SELECT c.note INTO head_note FROM :schema.checkpoint c WHERE c.size = p_size;
+    IF NOT FOUND THEN
         RAISE EXCEPTION 'no head of size % was signed here', p_size USING ERRCODE = 'MU004';
+    END IF;
+    IF p_kind = 'rfc3161' AND position(sha256(head_note) IN p_body) = 0 THEN
+        RAISE EXCEPTION 'the timestamp is not over this signed head' USING ERRCODE = 'MU004';
+    END IF;
+    -- name+hash+key is the issuer, and the line is a dash, the name, and hash, time and signature of that very key.
+    -- Ed25519 is not known here: a writer can still keep a line of this form that does not verify.
+    IF p_kind = 'cosignature' THEN
+        name := split_part(p_issuer, '+', 1);
+        parts := regexp_match(substr(p_issuer, length(name) + 2), '^([0-9a-f]{8})[+]([A-Za-z0-9+/]{44})$');
+        line := convert_to('— ' || name || ' ', 'UTF8');
+        IF (name !~ '[[:space:]]' AND substr(p_body, 1, length(line)) = line AND encode(substr(p_body, length(line) + 1),
+                'escape') ~ '^[A-Za-z0-9+/]{101}[AQgw]==$') IS NOT TRUE OR parts IS NULL THEN
+            RAISE EXCEPTION 'this is no cosignature of the witness it names' USING ERRCODE = 'MU004';
+        END IF;
+        key := decode(parts[2], 'base64');
+        IF get_byte(key, 0) <> 4 OR decode(parts[1], 'hex')
+                <> substr(sha256(convert_to(name || E'\n', 'UTF8') || key), 1, 4) OR decode(parts[1], 'hex')
+                <> substr(decode(encode(substr(p_body, length(line) + 1), 'escape'), 'base64'), 1, 4) THEN
+            RAISE EXCEPTION 'this is no cosignature of the witness it names' USING ERRCODE = 'MU004';
+        END IF;
     END IF;
     IF EXISTS (SELECT FROM :schema.attestation a
                WHERE a.size = p_size AND a.kind = p_kind AND a.issuer = p_issuer AND a.body = p_body) THEN

@@ -23,6 +23,7 @@ from eventsourcing.persistence import (
     Tracking,
 )
 
+from ledger.cosignature import check_kept
 from ledger.crashpoints import crashpoint
 from ledger.errors import ConfigurationError, ConflictError, InputError, LedgerError
 from ledger.mapper import SignedStoredEvent
@@ -92,6 +93,8 @@ class SqlRecorder(AuditSql, ProcessRecorder):
     """
 
     backend: ClassVar[str]
+    #: Statements that let rows of `attestation` be deleted, and never again.
+    attestation_guard: ClassVar[tuple[str, str]]
 
     def __init__(self, store: SqlStore, clock: Callable[[], int] | None = None) -> None:
         self.sql = store  # for the modules beside this one, which copy and migrate
@@ -382,7 +385,7 @@ class SqlRecorder(AuditSql, ProcessRecorder):
         self._run("UPDATE $signed_head SET size = ?, root = ? WHERE id = 1", (head.size, head.root))
 
     def add_attestation(self, size: int, kind: str, issuer: str, body: bytes) -> bool:
-        """Keep what an outsider said about a signed head; the caller has verified it.
+        """Keep what an outsider said about a signed head; what cannot be about it is refused (`check_kept`).
 
         Args:
             size: of a signed head in this store.
@@ -394,24 +397,50 @@ class SqlRecorder(AuditSql, ProcessRecorder):
             False when the same was there already.
 
         Raises:
-            InputError: no such head was signed, or something is out of bounds.
+            InputError: no such head was signed, or something is out of bounds or not in its form.
+            AuthenticationError, VerificationError: a cosignature is not by its issuer, or not of this head.
             ConfigurationError: the ledger has moved to another store.
         """
-        if kind not in ATTESTATION_KINDS or not (1 <= len(issuer) <= 4096 and 1 <= len(body) <= 65_536):
-            raise InputError("an attestation is out of its bounds")
         with self._writing():
             self.lock_head()
             moved = self.successor()
             if moved is not None:
                 raise moved_to(moved[0])
-            if not self._run("SELECT 1 FROM $checkpoint WHERE size = ?", (size,)):
-                raise InputError(f"no head of size {size} was signed here")
+            self._check_kept(size, kind, issuer, body)
             row = (size, kind, issuer, body)
             if self._run("SELECT 1 FROM $attestation WHERE size = ? AND kind = ? AND issuer = ? AND body = ?", row):
                 return False
             ((number,),) = self._run("SELECT coalesce(max(number), 0) + 1 FROM $attestation")
             self._run("INSERT INTO $attestation VALUES (?, ?, ?, ?, ?, ?)", (number, *row, self.now()))
         return True
+
+    def _check_kept(self, size: int, kind: str, issuer: str, body: bytes) -> None:
+        if kind not in ATTESTATION_KINDS or not (1 <= len(issuer) <= 4096 and 1 <= len(body) <= 65_536):
+            raise InputError("an attestation is out of its bounds")
+        stored = self._run("SELECT note FROM $checkpoint WHERE size = ?", (size,))
+        if not stored:
+            raise InputError(f"no head of size {size} was signed here")
+        check_kept(bytes(stored[0][0]), kind, issuer, body)
+
+    def drop_attestations(self, numbers: Sequence[int]) -> None:
+        """Remove what outsiders said, for who owns the store: such rows are no part of the log.
+
+        Args:
+            numbers: of the rows.
+
+        Raises:
+            ConfigurationError: the ledger has moved to another store.
+            StorageError: this role may not, or the store failed.
+        """
+        with self._writing():
+            self.lock_head()
+            moved = self.successor()
+            if moved is not None:
+                raise moved_to(moved[0])
+            unprotect, protect = self.attestation_guard
+            self._run(unprotect)
+            self._run_many("DELETE FROM $attestation WHERE number = ?", [(number,) for number in numbers])
+            self._run(protect)
 
     def withhold(self, indexes: Sequence[int]) -> int:
         """Delete the contents of entries beside the erasure records that name them; those without one stay.

@@ -11,7 +11,7 @@ import apsw
 
 from ledger.errors import LedgerError
 from ledger.recorders.append import StoredAt, Unit, append_units
-from ledger.recorders.layouts import SQLITE_STEPS
+from ledger.recorders.layouts import ATTESTATION_KEPT, SQLITE_STEPS
 from ledger.recorders.sql import SqlRecorder
 from ledger.recorders.sqlite_store import SqliteStore
 from ledger.stored import Head, LogIdentity, Transfer
@@ -75,6 +75,7 @@ class SqliteRecorder(SqlRecorder):
     """
 
     backend: ClassVar[str] = "sqlite"
+    attestation_guard = ("DROP TRIGGER attestation_no_delete", ATTESTATION_KEPT)
 
     def __init__(self, path: Path, clock: Callable[[], int] | None = None, *, read_only: bool = False) -> None:
         self.store = SqliteStore(path, read_only=read_only)

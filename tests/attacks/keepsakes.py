@@ -275,12 +275,12 @@ def proof_files(folder: Path, new_url: NewUrl, share: float, seed: int) -> Resul
     """
     result, chance = Result.counting("accepted", "crashed"), random.Random(seed)
     cast, _ = sixteen(new_url())
-    vkeys = cast.new.trust.vkeys
+    verify_head = cast.new.trust.verify_head
     row = row_of(Attacker.COURIER, "proof file: any byte", Known.HEAD)
     for index in range(16):
         proof = cast.admin.prove_inclusion(index)
         entry = format_entry(cast.recorder.rows(index, 1)[0].entry)
-        verify_proof(proof, entry, vkeys)
+        verify_proof(proof, entry, verify_head)
         both = proof + entry
         for place in range(len(both)):
             for data in four_ways(both, place, chance):
@@ -288,7 +288,7 @@ def proof_files(folder: Path, new_url: NewUrl, share: float, seed: int) -> Resul
                     continue
                 result.n += 1
                 try:
-                    verify_proof(data[: len(proof)], data[len(proof) :], vkeys)
+                    verify_proof(data[: len(proof)], data[len(proof) :], verify_head)
                 except LedgerError as error:
                     _refused(result, row, error, f"{index}, byte {place}")
                     continue

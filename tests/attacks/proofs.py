@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from unittest.mock import patch
 
-from ledger.checkpoint import TYPE_ED25519, Checkpoint, VerifierKey, sign_checkpoint, verify_checkpoint
+from ledger.checkpoint import TYPE_ED25519, Checkpoint, VerifierKey, sign_checkpoint, signed_by, verify_checkpoint
 from ledger.errors import LedgerError
 from ledger.keys import Ed25519Signer, PublicKey
 from ledger.merkle import verify_consistency
@@ -178,12 +178,12 @@ def files(most: int, seed: int, share: float = 1.0) -> Result:
 def _try_inclusions(log: SignedLog, index: int, size: int, result: Result, chosen: Callable[[], bool]) -> None:
     true = inclusion(log.leaves, index, size)
     entry = log.entries[true.leaf]
-    if not _accepts(verify_proof, _file(true, log.notes[size]), entry, [VKEY]):
+    if not _accepts(verify_proof, _file(true, log.notes[size]), entry, signed_by(VKEY)):
         result.failed("true refused", str(true))
     others = [("another head", note) for at, note in enumerate(log.notes) if at != size]
     for name, note in (("origin", log.renamed[size]), ("key", log.foreign[size]), *others):
         result.n += 1
-        if _accepts(verify_proof, _file(true, note), entry, [VKEY]):
+        if _accepts(verify_proof, _file(true, note), entry, signed_by(VKEY)):
             result.failed("accepted", f"{name}: {true}")
     for kind, claim in false_inclusions(log.leaves, log.roots, index, size):
         assert isinstance(claim, Inclusion)
@@ -191,7 +191,7 @@ def _try_inclusions(log: SignedLog, index: int, size: int, result: Result, chose
             continue
         shown = log.entries.get(claim.leaf, claim.leaf)
         result.n += 1
-        if _accepts(verify_proof, _file(claim, log.note_for(claim, size)), shown, [VKEY]):
+        if _accepts(verify_proof, _file(claim, log.note_for(claim, size)), shown, signed_by(VKEY)):
             result.failed("accepted", f"{kind}: {claim}")
 
 

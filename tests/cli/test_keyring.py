@@ -233,6 +233,24 @@ def test_who_answers_changes(manned: Shop):
     assert "responsible persons" not in checks
 
 
+def test_an_admin_alone_runs_pipelines_and_takes_no_say(shop: Shop):
+    (admin,) = [item["actor"] for item in run("actor", "list", "-o", "json").good().json["actors"]]
+    service = ("actor", "enrol", "ci-live", "--kind", "service", "--role", "emitter", "--responsible", admin)
+    before = shop.size()
+    found = run(*service, "--role", "deployer").refused(4, "its own word")
+    assert "--as root" in found.err
+    assert shop.size() == before
+    run(*service).good()
+    run("key", "rotate", "ci-live").good()
+    run("actor", "grant", "ci-live", "deployer", "--env", "prod").refused(4, "--as root")
+    run("actor", "grant", "ci-live", "deployer", "--env", "prod", "--as", "root").good()
+    run("key", "rotate", "ci-live").refused(4, "--as root")
+    run("key", "enrol", "ci-live").refused(4, "--as root")
+    run("key", "rotate", "--as", "ci-live").good()
+    run("actor", "ungrant", "ci-live", "deployer", "--reason", "over").good()
+    run("key", "rotate", "ci-live").good()
+
+
 def test_a_void_entry_is_acknowledged(manned: Shop):
     recorder = open_recorder(manned.url)
     recorder.append([Unit(tuple(filler(1)))])  # signed by nobody

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ledger import published
 from ledger.config import state_folder
 from tests.cli.support import Shop, run
 from tests.cli.test_pinned import evidence_files, fork
@@ -86,6 +87,39 @@ def test_what_is_no_head_of_this_log_is_not_overwritten(any_shop: Shop, place: P
     assert note_in(place).read_text() == "something of mine\n"
     assert run("verify", "log", "--anchor", place).code == 7
     run("verify", "log", "--level", "hash", "--anchor", place).refused(2, "--anchor")
+
+
+def test_what_is_published_is_read_in_bounds(any_shop: Shop, place: Path, monkeypatch: pytest.MonkeyPatch):
+    """Endless data and slow answers end; history in which the file was once removed still counts."""
+    run("checkpoint", "publish", place).good()
+    run(*EVENT).good()
+    if place.name == "repo":
+        author = ("-c", "user.name=a", "-c", "user.email=a@b")
+        git(*author, "rm", "--quiet", "checkpoint")
+        git(*author, "commit", "--quiet", "-m", "removed")
+        run("checkpoint", "publish", place).good()
+        assert run("verify", "log", "--anchor", place, "-o", "json").good().json["anchored_size"] == 3
+        with monkeypatch.context() as patch:
+            patch.setattr(published, "_SECONDS", -1)
+            run("verify", "log", "--anchor", place).refused(6, "git does not run")
+    note_in(place).write_bytes(b"x" * 65_537)
+    if place.name == "repo":
+        git(*author, "commit", "--quiet", "-am", "endless")
+    found = run("verify", "log", "--anchor", place)
+    assert found.code == 6
+    assert "at most 65536 bytes" in found.err
+
+
+@pytest.mark.parametrize(
+    "command", [("verify", "log"), ("backup", "verify", "b"), ("admin", "restored", "--reason", "x")]
+)
+def test_a_named_file_without_end_is_not_read_to_its_end(shop: Shop, command: tuple[str, ...]):
+    run("backup", "create", "b").good()
+    Path("long").write_bytes(b"x" * 70_000)
+    for name in ("/dev/zero", "long"):
+        found = run(*command, "--expect", name)
+        assert found.code in (2, 7)
+        assert "is too long: such a file has at most 65536 bytes" in found.err
 
 
 def test_a_commit_that_was_cut_off_is_made_by_the_next_run(shop: Shop):

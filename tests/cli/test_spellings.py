@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ledger.checkpoint import format_vkey, parse_note, parse_vkey, verify_checkpoint
+from ledger.checkpoint import format_vkey, parse_note, parse_vkey, signed_by, verify_checkpoint
 from ledger.entry import entry_hash
 from ledger.envelope import parse_envelope
 from ledger.errors import LedgerError
@@ -359,11 +359,11 @@ def test_an_inclusion_proof_verifies_with_the_entry_it_is_about(any_shop: Shop):
         proof = Path("proof").read_bytes()
         assert run("proof", "inclusion", index).good().stdout == proof
         entry = run("show", index, "--entry").good().stdout
-        found, head = verify_proof(proof, entry, [vkey])
+        found, head = verify_proof(proof, entry, signed_by(vkey))
         assert (found, head.size) == (index, 6)
         other = run("show", (index + 1) % 6, "--entry").good().stdout
         with pytest.raises(LedgerError):
-            verify_proof(proof, other, [vkey])
+            verify_proof(proof, other, signed_by(vkey))
 
 
 def test_a_consistency_proof_verifies(any_shop: Shop):

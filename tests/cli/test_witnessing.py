@@ -20,12 +20,14 @@ from ledger.checkpoint import (
     parse_checkpoint,
     parse_note,
     parse_vkey,
+    signed_by,
     verify_cosignature,
 )
 from ledger.cosignature import format_lines
 from ledger.keys import Ed25519Signer
 from ledger.proof import parse_proof, verify_proof
 from tests.cli.support import Shop, run
+from tests.contract.support import raw
 from tests.witness.support import serving
 from witness.service import Witness, create_witness
 
@@ -75,7 +77,7 @@ def test_a_majority_of_witnesses_is_enough_and_everything_carries_their_lines(an
         assert parse_note(parse_proof(proof).checkpoint_note) == note
         log = parse_vkey(run("checkpoint", "show", "--vkey").good().out.strip())
         entry = run("show", "1", "--entry").good().stdout
-        assert verify_proof(proof, entry, [log, *(witness.vkey for witness in found)])[0] == 1
+        assert verify_proof(proof, entry, signed_by(log, *(witness.vkey for witness in found)))[0] == 1
         run("export", "tiles", "out").good()
         assert parse_note(Path("out/checkpoint").read_bytes()) == note
 
@@ -156,7 +158,7 @@ def test_a_proof_under_the_last_witnessed_head(any_shop: Shop):
         for witness in found[:2]:
             assert verify_cosignature(note, witness.vkey) > 0
         log = parse_vkey(run("checkpoint", "show", "--vkey").good().out.strip())
-        assert verify_proof(proof, run("show", "2", "--entry").good().stdout, [log])[0] == 2
+        assert verify_proof(proof, run("show", "2", "--entry").good().stdout, signed_by(log))[0] == 2
         assert (
             parse_checkpoint(parse_note(parse_proof(run("proof", "inclusion", "2").stdout).checkpoint_note).text).size
             == 5
@@ -412,3 +414,21 @@ def test_a_policy_without_urls_asks_nobody_and_still_verifies(shop: Shop):
     assert run("verify", "log", "--require-witnesses").code == 3
     run("verify", "log", "--require-witnesses", "many").refused(2, "number of entries")
     run("verify", "log", "--level", "hash", "--require-witnesses").refused(2, "--require-witnesses needs signed heads")
+
+
+# -- rows that do not verify -----------------------------------------------------------------------
+
+
+def test_the_owner_drops_a_bad_cosignature_and_is_told_which(any_shop: Shop):
+    with witnesses(any_shop, 2) as found:
+        emit(1)
+        run("checkpoint", "witness").good()
+        assert "nothing dropped" in run("checkpoint", "witness", "--drop-bad").good().out
+        issuer = format_vkey(found[1].vkey)
+        with raw(any_shop.url) as store:
+            store.run("INSERT INTO $attestation VALUES (9, 3, 'cosignature', ?, ?, 0)", (issuer, b"x"))
+        assert run("verify", "log").code == 1
+        done = run("checkpoint", "witness", "--drop-bad", "-o", "json").good().json
+        assert [(row["number"], row["issuer"], row["body"]) for row in done["dropped"]] == [(9, issuer, "eA==")]
+        run("verify", "log").good()
+        assert run("verify", "log", "-o", "json").json["witnessed"]["size"] == 3

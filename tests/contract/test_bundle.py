@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,15 +15,18 @@ from typing import Any
 import pytest
 
 from ledger.application import Ledger, Receipt
-from ledger.bundle import Selection, rests_authority_on
+from ledger.bundle import Selection, parse_bundle, rests_authority_on
+from ledger.bundlelog import BundleLog
 from ledger.bundling import export_bundle
 from ledger.checkpoint import Checkpoint, format_vkey, sign_checkpoint
+from ledger.creation import enrol_actor
 from ledger.emission import build_payload
 from ledger.entry import entry_hash
 from ledger.envelope import format_envelope, sign_payload
-from ledger.errors import InputError, NothingToVerifyError, VerificationError
+from ledger.errors import InputError, LedgerError, NothingToVerifyError, VerificationError
 from ledger.handle import LogHandle
 from ledger.keys import Ed25519Signer, format_public_key
+from ledger.stored import Attestation
 from ledger.strictjson import format_json
 from ledger.verdicts import GapKind, Verdict
 from tests.contract.bundles import Forgery, bundle_of, entry_lines, lines_of, ours, theirs, vkey_of, written
@@ -225,6 +230,87 @@ def test_hostile_files(sold: tuple[Cast, dict[str, int], Pair]):
         assert pair.refuse(data, data[:40]) == ("bundle", None)
 
 
+WRONG_LINES: dict[str, tuple[int, dict[str, Any], str]] = {
+    "of another version": (0, {"format": "muniment bundle v2"}, "of another version of the format"),
+    "checkpoint, no text": (0, {"checkpoint": 3}, "line 1 of the bundle: checkpoint must be a string"),
+    "checkpoint, long": (0, {"checkpoint": "x" * 65_537}, "at most 65536 bytes"),
+    "selection, no object": (0, {"selection": []}, "a selection is one of all, digests, indexes, subject"),
+    "selection, members": (0, {"selection": {"kind": "all"}}, "a selection is one of"),
+    "selection, kind": (0, {"selection": {"items": [], "kind": "none"}}, "a selection is one of"),
+    "items, no list": (0, {"selection": {"items": "", "kind": "all"}}, "items of the selection are malformed"),
+    "items, no number": (0, {"selection": {"items": ["1"], "kind": "indexes"}}, "the selection are malformed"),
+    "items, no text": (0, {"selection": {"items": [1], "kind": "subject"}}, "items of the selection are malformed"),
+    "items, bool": (0, {"selection": {"items": [True], "kind": "indexes"}}, "items of the selection are malformed"),
+    "items, 1001": (0, {"selection": {"items": list(range(1001)), "kind": "indexes"}}, "the selection are malformed"),
+    "items of all": (0, {"selection": {"items": ["x"], "kind": "all"}}, "too many items, or too few"),
+    "no items": (0, {"selection": {"items": [], "kind": "indexes"}}, "too many items, or too few"),
+    "no subject": (0, {"selection": {"items": [], "kind": "subject"}}, "too many items, or too few"),
+    "two subjects": (0, {"selection": {"items": ["a", "b"], "kind": "subject"}}, "too many items, or too few"),
+    "items, order": (0, {"selection": {"items": [2, 1], "kind": "indexes"}}, "selection are out of order"),
+    "items, twice": (0, {"selection": {"items": [1, 1], "kind": "indexes"}}, "selection are out of order"),
+    "attestation, kind": (1, {"attestation": "rumour"}, "is malformed, or about another head"),
+    "attestation, size": (1, {"size": 15}, "is malformed, or about another head"),
+    "attestation, time": (1, {"recorded_at": "1"}, "is malformed, or about another head"),
+    "attestation, bool time": (1, {"recorded_at": True}, "is malformed, or about another head"),
+    "attestation, base64": (1, {"body": "!eA=="}, "the body is not base64"),
+    "attestation, bits": (1, {"body": "eB=="}, "the body is not base64 in its only form"),
+    "attestation, body": (1, {"body": 1}, "body must be a string"),
+    "attestation, issuer": (1, {"issuer": 1}, "issuer must be a string"),
+    "attestation, more": (1, {"more": 1}, "entry 0 was expected here"),
+    "entry, more": (4, {"more": 1}, "entry 2 was expected here"),
+    "entry, both": (4, {"withheld": True}, "entry 2 was expected here"),
+    "entry, no text": (4, {"entry": {}}, "line 5 of the bundle: entry must be a string"),
+    "entry, long": (4, {"entry": "x" * 4_097}, "at most 4096 are allowed"),
+    "envelope, no text": (4, {"envelope": {}}, "line 5 of the bundle: envelope must be a string"),
+    "envelope, long": (4, {"envelope": "x" * 98_305}, "at most 98304 are allowed"),
+    "long": (4, {"envelope": "x" * 262_144}, "a line has at most 262144 bytes"),
+    "schema, order": (-1, {"type": "a"}, "the schemas are out of order"),
+    "schema, no text": (-1, {"type": 1}, "type must be a string"),
+    "schema, more": (-1, {"more": 1}, "the digest of the lines before was expected here"),
+}
+
+
+def test_of_a_wrong_line_both_say_that_it_is_wrong_and_we_say_why(sold: tuple[Cast, dict[str, int], Pair]):
+    cast, _, pair = sold
+    good = lines_of(bundle_of(cast))
+    said = {"attestation": "published", "body": "eA==", "issuer": "somebody", "recorded_at": 1, "size": 16}
+    good.insert(1, said)
+    assert pair.verdict(written(good)) == "verified"
+    assert parse_bundle(io.BytesIO(written(good))).attestations == [
+        Attestation(1, 16, "published", "somebody", b"x", 1)
+    ]
+    for name, (number, change, words) in WRONG_LINES.items():
+        lines = [dict(line) for line in good]
+        lines[number].update(change)
+        with pytest.raises(InputError, match=words):
+            parse_bundle(io.BytesIO(written(lines)))
+        other = theirs(pair.path, written(lines), pair.vkey)
+        assert (other["verdict"], other["findings"][0]["fault"]) == ("bad", "bundle"), name
+    lines = [dict(line) for line in good]
+    lines[4] = {"entry": lines[4]["entry"], "withheld": False}
+    with pytest.raises(InputError, match="withheld can only be true"):
+        parse_bundle(io.BytesIO(written(lines)))
+    assert pair.refuse(written(lines)) == ("bundle", None)
+
+
+def test_limits_of_a_bundle(sold: tuple[Cast, dict[str, int], Pair], monkeypatch: pytest.MonkeyPatch):
+    cast, _, _ = sold
+    good = bundle_of(cast)
+    for name, largest, words in (
+        ("MAX_BUNDLE", len(good), "bytes"), ("MAX_BUNDLE_ENTRIES", 16, "a bundle has 1 to 15 entries"),
+        ("MAX_LINE", max(len(line) for line in good.splitlines(keepends=True)), "a line has at most"),
+    ):  # fmt: skip
+        with monkeypatch.context() as patch:
+            patch.setattr(f"ledger.bundle.{name}", largest)
+            assert len(parse_bundle(io.BytesIO(good)).rows) == 16
+            patch.setattr(f"ledger.bundle.{name}", largest - 1)
+            with pytest.raises(InputError, match=words):
+                parse_bundle(io.BytesIO(good))
+    monkeypatch.setattr("ledger.bundle.MAX_LINE", 1_000)
+    with pytest.raises(InputError, match="a line of the bundle would have"):
+        bundle_of(cast)
+
+
 # -- people with keys ------------------------------------------------------------------------------
 
 
@@ -331,6 +417,53 @@ def _for_ones_own_person(cast: Cast, ledger: Ledger) -> bytes:
     return _signed(ledger, "p-admin", [cast.keys["p-admin"], key], "actor.enrolled", "actor:p-new", body)
 
 
+def _own_service(cast: Cast, roles: Sequence[str], signer: Ledger) -> Ed25519Signer:
+    """A service that the admin answers for, enrolled by somebody who may."""
+    key = Ed25519Signer.generate()
+    enrol_actor(signer, "mine", key, kind="service", roles=roles, responsible="p-admin")
+    return key
+
+
+def _by_admin(cast: Cast, kind: str, subject: str, body: dict[str, Any], key: Ed25519Signer | None = None) -> bytes:
+    signers = [cast.keys["p-admin"], *([] if key is None else [key])]
+    more = {} if key is None else {"key": format_public_key(key.public)}
+    return _signed(cast.admin, "p-admin", signers, kind, subject, {**body, **more})
+
+
+def _a_say_by_enrolment(cast: Cast, ledger: Ledger) -> bytes:
+    body = {"kind": "service", "responsible": "p-admin", "roles": ["emitter", "approver"]}
+    return _by_admin(cast, "actor.enrolled", "actor:mine", body, Ed25519Signer.generate())
+
+
+def _a_say_by_a_grant(cast: Cast, ledger: Ledger) -> bytes:
+    _own_service(cast, ["emitter"], cast.admin)
+    return _by_admin(cast, "role.granted", "actor:mine", {"role": "deployer"})
+
+
+def _a_say_by_a_grant_after_handing_on(cast: Cast, ledger: Ledger) -> bytes:
+    _own_service(cast, ["emitter"], cast.admin)
+    cast.admin.emit("actor.responsible_changed", "actor:mine", responsible="p-author", reason="moved")
+    return _by_admin(cast, "role.granted", "actor:mine", {"role": "validator"})
+
+
+def _a_say_by_taking_over(cast: Cast, ledger: Ledger) -> bytes:
+    key = Ed25519Signer.generate()
+    enrol_actor(cast.admin, "theirs", key, kind="service", roles=["deployer"], responsible="p-author")
+    body = {"responsible": "p-admin", "reason": "mine now"}
+    return _by_admin(cast, "actor.responsible_changed", "actor:theirs", body)
+
+
+def _a_say_by_a_further_key(cast: Cast, ledger: Ledger) -> bytes:
+    _own_service(cast, ["approver"], cast.root)
+    return _by_admin(cast, "key.enrolled", "actor:mine", {}, Ed25519Signer.generate())
+
+
+def _a_say_by_a_key_instead(cast: Cast, ledger: Ledger) -> bytes:
+    old = _own_service(cast, ["approver"], cast.root)
+    body = {"keyid": old.public.keyid, "until": 0}
+    return _by_admin(cast, "key.rotated", "actor:mine", body, Ed25519Signer.generate())
+
+
 def _roots_by_an_admin(cast: Cast, ledger: Ledger) -> bytes:
     key = Ed25519Signer.generate()
     body = {"roots": [format_public_key(key.public)], "threshold": 1, "reason": "mine now"}
@@ -371,16 +504,22 @@ ATTACKS = {
     _stranger: "key", _nobody: "key", _enrolled_by_an_emitter: "legality", _an_admin_by_an_admin: "legality",
     _without_possession: "key", _for_ones_own_person: "legality", _roots_by_an_admin: "key",
     _an_approval_by_an_emitter: "legality", _a_run_in_an_actors_stream: None, _a_run_by_an_approver: "legality",
+    _a_say_by_enrolment: "legality", _a_say_by_a_grant: "legality", _a_say_by_a_grant_after_handing_on: "legality",
+    _a_say_by_taking_over: "legality", _a_say_by_a_further_key: "legality", _a_say_by_a_key_instead: "legality",
     _an_acknowledgement_of_other_bytes: "legality", _an_acknowledgement_in_another_ledger: "schema",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__.strip("_"))
 def test_whoever_has_the_store_and_the_checkpoint_key(attack: Any, quick_url: str, tmp_path: Path):
-    """Put in by SQL with everything re-hashed and re-signed; told by both, at its place, from a bundle of all."""
+    """Refused on append; put in by SQL with everything re-hashed and re-signed, told by both, at its place."""
     cast, _ = sixteen(quick_url)
     pair = Pair(tmp_path / "b", vkey_of(cast))
     envelope = attack(cast, cast.admin)
+    size = cast.recorder.head().size
+    with pytest.raises(LedgerError):
+        cast.admin.append(envelope)
+    assert cast.recorder.head().size == size
     with victim(cast, []) as store, store.trial():
         forger = Forger(store)
         index = forger.add(envelope)
@@ -388,6 +527,7 @@ def test_whoever_has_the_store_and_the_checkpoint_key(attack: Any, quick_url: st
         leaves = [row["leaf_hash"] for row in forger.rows]
         note = sign_checkpoint(Checkpoint(forger.origin, len(leaves), mth(leaves)), cast.new.checkpoint)
         store.run("INSERT INTO $checkpoint VALUES (?, ?)", (len(leaves), note))
+        assert index in {finding.index for finding in store.verify().findings}
         for selection in (Selection("all"), Selection("indexes", (index,))):
             data = b"".join(export_bundle(LogHandle(store.recorder), selection))
             assert pair.verdict(data, selection) == "bad"
@@ -414,11 +554,44 @@ def test_an_acknowledgement_counts_for_the_bytes_it_names(memory_path: Path):
     pair = Pair(memory_path / "b", vkey_of(cast))
     data = bundle_of(cast)
     assert pair.verdict(data) == "verified"
-    assert [gap.start for gap in ours(data, pair.vkey).gaps if gap.kind is GapKind.ACKNOWLEDGED] == [index]
+    known = [gap for gap in ours(data, pair.vkey).gaps if gap.kind is GapKind.ACKNOWLEDGED]
+    assert [(gap.start, gap.stop) for gap in known] == [(index, index + 1)]
     assert [note for note in theirs(pair.path, data, pair.vkey)["notes"] if f"void entry {index}, acknowl" in note]
     forged = Forgery(data)
     forged.replace_payload(index, other_nonce)
     assert pair.refuse(forged.signed(cast.new.checkpoint)) == ("signature", index)
+
+
+def test_a_bundle_of_everything_reads_like_the_store(quick_url: str):
+    cast, _ = sixteen(quick_url)
+    cast["trainer"].emit_all([("run.started", f"run:{number % 3}", {}) for number in range(2 * 256)])
+    cast.admin.checkpoint()
+    bundle = parse_bundle(io.BytesIO(bundle_of(cast)))
+    mine, store = BundleLog(bundle, cast.admin.ledgerid), cast.recorder
+    assert (mine.identity(), mine.head(), mine.signed_head()) == (store.identity(), store.head(), store.signed_head())
+    assert (mine.root, mine.last_checkpoint()) == (bundle.head.root, store.last_checkpoint())
+    size = store.head().size
+    for start, stop in ((0, size), (0, 0), (3, 9), (size - 1, size), (4, 300)):
+        assert mine.rows(start, stop - start) == store.rows(start, stop - start)
+        assert mine.leaf_hashes(start, stop) == store.leaf_hashes(start, stop)
+        assert mine.authority_rows(start, stop) == store.authority_rows(start, stop)
+        for actor in ("trainer", "p-admin", "p-nobody"):
+            for limit in (1, 5, size):
+                assert mine.actor_rows(actor, start, stop, limit) == store.actor_rows(actor, start, stop, limit)
+        for stream in ("run:1", "actor:trainer", "model:credit/scoring", "run:none"):
+            for after in (0, 1, 2):
+                wanted = store.stream_rows(stream, start, stop, after)
+                assert mine.stream_rows(stream, start, stop, after) == wanted, (stream, start, stop, after)
+    assert mine.authority_streams() == sorted(store.authority_streams())
+    for level, index in ((0, 0), (0, 1), (0, 2), (1, 0), (2, 0), (5, 0)):
+        assert mine.tile(level, index) == store.tile(level, index)
+    for level, start, stop in ((0, 0, 2), (0, 1, 2), (1, 0, 1), (2, 0, 1), (5, 0, 1)):
+        assert mine.tile_roots(level, start, stop) == store.tile_roots(level, start, stop)
+    for start, limit in ((0, 5), (1, 1), (0, 1), (2, 2)):
+        assert mine.tiles(0, start, limit) == store.tiles(0, start, limit)
+    last = store.last_checkpoint()
+    assert mine.checkpoints(0, 5) == mine.checkpoints(size - 1, 1) == [last]
+    assert mine.checkpoints(size, 5) == mine.checkpoints(0, 0) == []
 
 
 # -- keys and reaffirmations woven into each other -------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,16 @@ import pytest
 
 from ledger.application import Ledger, Receipt
 from ledger.backup import create_backup, follow_backup, restore_backup, verify_backup
-from ledger.checkpoint import TYPE_ED25519, Checkpoint, VerifierKey, format_vkey, parse_note, sign_checkpoint
+from ledger.checkpoint import (
+    TYPE_ED25519,
+    Checkpoint,
+    VerifierKey,
+    format_vkey,
+    parse_note,
+    sign_checkpoint,
+    signed_by,
+    verify_checkpoint,
+)
 from ledger.creation import enrol_actor
 from ledger.errors import (
     AuthenticationError,
@@ -25,7 +35,7 @@ from ledger.findings import Anchor
 from ledger.following import follow_keys
 from ledger.identity import Trust
 from ledger.keys import Ed25519Signer, format_public_key
-from ledger.proof import verify_proof
+from ledger.proof import format_proof, parse_proof, verify_proof
 from ledger.transfer import LedgerCopy, Outside
 from ledger.verify import LogVerification, verify_log
 from tests.contract.support import ORIGIN, Cast, make_cast, raw, seeded_key
@@ -190,9 +200,16 @@ def test_proofs_and_heads_from_before_still_verify(quick_url: str):
     assert trust.verify_head(note).size == 2
     old, new = trust.vkeys
     for data, keys in ((proof, [old]), (between, [old]), (between, [new]), (later, [new]), (later, trust.vkeys)):
-        assert verify_proof(data, entry, list(keys))[0] == 1
+        assert verify_proof(data, entry, signed_by(*keys))[0] == 1
     with pytest.raises(AuthenticationError):
-        verify_proof(later, entry, [old])
+        verify_proof(later, entry, signed_by(old))
+    for data in (proof, between, later):
+        assert verify_proof(data, entry, trust.verify_head)[0] == 1
+    head = verify_checkpoint(parse_proof(later).checkpoint_note, [new])
+    stolen = format_proof(replace(parse_proof(later), checkpoint_note=sign_checkpoint(head, cast.new.checkpoint)))
+    assert verify_proof(stolen, entry, signed_by(old, new))[0] == 1, "nothing here says which key signs which sizes"
+    with pytest.raises(AuthenticationError, match="which was replaced at entry"):
+        verify_proof(stolen, entry, trust.verify_head)
     anchors = [Anchor("a friend", trust.verify_head(note)), Anchor("b", trust.verify_head(cast.admin.checkpoint()))]
     found = verify_log(cast.recorder, cast.new.trust, anchors)
     assert (found.ok, found.anchored_size) == (True, 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -158,7 +159,7 @@ def test_what_outsiders_said_is_kept_once_and_in_order(quick_url: str):
     last = cast.recorder.signed_head()
     assert last is not None
     add = cast.recorder.add_attestation
-    body = bytes(range(256))
+    body = bytes(range(256)) + hashlib.sha256(cast.recorder.checkpoints(last.size - 1, 1)[0].note).digest()
     assert add(last.size, "rfc3161", "TSA – 1", body)
     assert add(2, "published", "w", b"x")
     assert add(2, "published", "w", b"y"), "a witness may say it again later"
@@ -189,6 +190,7 @@ def test_what_outsiders_said_is_kept_once_and_in_order(quick_url: str):
         (2, "published", "w" * 4097, b"x"),
         (2, "published", "w", b""),
         (2, "published", "w", bytes(65_537)),
+        (2, "rfc3161", "w", b"over another head"),
     ],
 )
 def test_what_is_about_no_signed_head_or_out_of_bounds_is_not_kept(

@@ -278,6 +278,24 @@ def test_a_change_in_what_was_verified_is_seen_unless_it_is_not_read(quick_url: 
     assert unread.earlier == "not read"
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["gone on", "judged again"])
+@pytest.mark.parametrize("size", [2, 12])
+def test_an_early_signed_head_that_is_gone_since_is_found(quick_url: str, size: int, again: bool):
+    """What is left is whole in itself: only the mark of the last verification knows that the head was there."""
+    cast, _ = sixteen(quick_url)
+    mark = replace(since(verify_log(cast.recorder, cast.new.trust)), again=again)
+    grown(cast)
+    assert verify_log(cast.recorder, cast.new.trust, [remembered(cast)], since=mark).ok
+    with raw(quick_url) as store:
+        store.unprotect()
+        store.run("DELETE FROM $checkpoint WHERE size = ?", (size,))
+    assert verify_log(cast.recorder, cast.new.trust).ok, "without the mark nothing tells"
+    found = verify_log(cast.recorder, cast.new.trust, [remembered(cast)], since=mark)
+    assert [(item.fault, item.index) for item in found.findings] == [("checkpoint", None)]
+    assert "that the last verification saw are gone" in found.findings[0].message
+    assert (found.verified_from, found.earlier) == (0, "")
+
+
 @pytest.mark.parametrize("reread", [True, False])
 def test_a_store_that_went_back_behind_the_mark_is_verified_anew(quick_url: str, reread: bool):
     cast, _ = sixteen(quick_url)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -20,15 +22,20 @@ from ledger.checkpoint import (
 )
 from ledger.checkpoints import cosignatures_of
 from ledger.cosignature import format_cosignature
+from ledger.errors import InputError, LedgerError, StorageError, VerificationError
 from ledger.findings import LogVerification
 from ledger.keys import Ed25519Signer
+from ledger.outsiders import drop_bad
 from ledger.proof import parse_proof
+from ledger.recorders import open_recorder
+from ledger.recorders.postgres import PostgresRecorder
 from ledger.recorders.sql import SqlRecorder
 from ledger.verify import Since, verify_log
 from ledger.witnessing import last_witnessed
 from ledger.witnesspolicy import Policy, parse_policy
 from tests.contract.support import make_cast, raw
 from tests.contract.tampering import Forger, Victim, changed, remember_pure_results, sixteen, victim
+from tests.contract.test_server_append import role_with
 from tests.unit.reference_merkle import mth
 
 KEYS = [Ed25519Signer.from_seed(bytes([n]) * 32) for n in range(3)]
@@ -80,7 +87,7 @@ def test_verification_says_what_is_witnessed(quick_url: str):
     cosign(cast.recorder, 12, 1)
     found = verify_log(cast.recorder, cast.new.trust)
     assert found.ok
-    assert (found.witnessed[VKEYS[0]].size, found.witnessed[VKEYS[0]].time) == (12, TIME), "the earliest time"
+    assert (found.witnessed[VKEYS[0]].size, found.witnessed[VKEYS[0]].time) == (12, TIME + 9), "the latest time"
     assert vouched(found) == 12
     assert verify_log(cast.recorder, cast.new.trust, level="checkpoint").witnessed == found.witnessed
     assert verify_log(cast.recorder, cast.new.trust, level="hash").witnessed == {}
@@ -189,6 +196,20 @@ def test_nonsense_for_a_cosignature_is_one_finding(quick_url: str, size: int, is
         assert vouched(report) == 12
 
 
+@pytest.mark.usefixtures("memory")
+@pytest.mark.parametrize("size", [2, 12, 16])
+def test_a_cosigned_head_that_is_gone_is_found(quick_url: str, size: int):
+    with witnessed(quick_url) as (store, _):
+        with store.trial():
+            store.run("DELETE FROM $checkpoint WHERE size = ?", (size,))
+            report = store.verify()
+            words = [item.message for item in report.findings if "cosigned is no longer in the store" in item.message]
+            assert [f"the head of size {size}" in item for item in words] == [True] * len(words)
+            assert {item.fault for item in report.findings} == {"checkpoint"}
+            assert words
+            assert vouched(report) == 12, "the cosignature is of the log's own root, and counts"
+
+
 def test_proofs_and_heads_carry_the_good_cosignatures(quick_url: str):
     cast, _ = sixteen(quick_url)
     note = cast.admin.checkpoint()
@@ -196,7 +217,10 @@ def test_proofs_and_heads_carry_the_good_cosignatures(quick_url: str):
     cosign(cast.recorder, 16, 0)
     cosign(cast.recorder, 16, 0, TIME + 60)
     cosign(cast.recorder, 16, 1)
-    cast.recorder.add_attestation(16, "cosignature", format_vkey(VKEYS[2]), b"not a line")
+    with raw(quick_url) as store:
+        store.run(
+            "INSERT INTO $attestation VALUES (99, 16, 'cosignature', ?, ?, 0)", (format_vkey(VKEYS[2]), b"not a line")
+        )
     cast.recorder.add_attestation(16, "published", "somewhere", b"x")
     lines = parse_note(cast.admin.cosigned(note)).signatures
     assert [line.name for line in lines] == [cast.admin.origin, "w0.example", "w1.example"]
@@ -232,3 +256,99 @@ def test_an_older_cosignature_that_was_altered_is_found_by_all(quick_url: str):
         assert [f.fault for f in verify_log(cast.recorder, cast.new.trust).findings] == ["anchor"]
         store.run("UPDATE $attestation SET body = ? WHERE size = 12", (b"x",))
     assert [f.fault for f in verify_log(cast.recorder, cast.new.trust, since=since).findings] == ["anchor"]
+
+
+@pytest.mark.parametrize("reread", [True, False], ids=["hashed", "not read"])
+def test_a_cosigned_head_that_is_gone_is_found_without_reading_again(quick_url: str, reread: bool):
+    cast, _ = sixteen(quick_url)
+    cosign(cast.recorder, 12, 0)
+    found = verify_log(cast.recorder, cast.new.trust)
+    since = Since(16, bytes.fromhex(found.root), found.heads, found.authority, reread)
+    with raw(quick_url) as store:
+        store.unprotect("checkpoint")
+        store.run("DELETE FROM $checkpoint WHERE size = 12")
+    later = verify_log(cast.recorder, cast.new.trust, since=since)
+    assert any("that w0.example cosigned is no longer" in item.message for item in later.findings), later.findings
+
+
+# -- rows that do not verify -----------------------------------------------------------------------
+
+
+def line(size: int, root: bytes, origin: str, who: int = 0) -> bytes:
+    text = format_checkpoint(Checkpoint(origin, size, root))
+    return format_cosignature(cosign_checkpoint(text, KEYS[who], VKEYS[who].name, TIME))
+
+
+@pytest.mark.parametrize("case", ["another root", "another size", "another key", "not its line", "no line", "no vkey"])
+def test_a_row_that_cannot_be_a_cosignature_of_the_head_is_not_kept(quick_url: str, case: str):
+    cast, _ = sixteen(quick_url)
+    origin, root = cast.admin.origin, mth(cast.recorder.leaf_hashes(0, 12))
+    good, issuer = line(12, root, origin), format_vkey(VKEYS[0])
+    body = {"another root": line(12, bytes(32), origin), "another size": line(16, root, origin), "no line": b"x"}
+    issuers = {
+        "another key": format_vkey(replace(VKEYS[1], name=VKEYS[0].name)), "not its line": format_vkey(VKEYS[1]),
+        "no vkey": issuer[:-1],
+    }  # fmt: skip
+    row = (12, "cosignature", issuers.get(case, issuer), body.get(case, good))
+    with pytest.raises(LedgerError):
+        cast.recorder.add_attestation(*row)
+    if isinstance(cast.recorder, PostgresRecorder) and case not in ("another root", "another size"):
+        with pytest.raises(InputError):  # the function by itself, for whoever may call it
+            cast.recorder.store.persist(lambda: cast.recorder.ask("SELECT $add_attestation(?, ?, ?, ?)", row))
+    assert cast.recorder.attestations((-1, 0), 10) == []
+    assert cast.recorder.add_attestation(12, "cosignature", issuer, good)
+
+
+def put_in(recorder: SqlRecorder, url: str, row: tuple[int, str, str, bytes]) -> None:
+    """As a writer would past Muniment: by the function on PostgreSQL, which knows no Ed25519; by SQL on SQLite."""
+    if isinstance(recorder, PostgresRecorder):
+        recorder.store.persist(lambda: recorder.ask("SELECT $add_attestation(?, ?, ?, ?)", row))
+    else:
+        with raw(url) as store:
+            store.run("INSERT INTO $attestation VALUES (?, ?, ?, ?, ?, 0)", (90 + row[0], *row))
+
+
+def test_the_owner_removes_rows_that_do_not_verify_and_no_others(quick_url: str):
+    cast, _ = sixteen(quick_url)
+    recorder, origin = cast.recorder, cast.admin.origin
+    cosign(recorder, 12, 0)
+    good = recorder.attestations((-1, 0), 10)
+    head = cast.new.trust.verify_head
+    assert drop_bad(recorder, head) == []
+    put_in(recorder, quick_url, (12, "cosignature", format_vkey(VKEYS[1]), line(12, bytes(32), origin, 1)))
+    note = recorder.checkpoints(15, 1)[0].note
+    put_in(recorder, quick_url, (16, "rfc3161", "a TSA", b"0" + hashlib.sha256(note).digest()))
+    assert [item.fault for item in verify_log(recorder, cast.new.trust).findings] == ["anchor"]
+    dropped = drop_bad(recorder, head)
+    assert [(item.row.size, item.row.kind) for item in dropped] == [(12, "cosignature"), (16, "rfc3161")]
+    assert all(item.why for item in dropped)
+    assert recorder.attestations((-1, 0), 10) == good
+    assert verify_log(recorder, cast.new.trust).ok
+    with raw(quick_url) as store, pytest.raises(Exception, match="append-only"):
+        store.run("DELETE FROM $attestation")  # the guard is back
+
+
+def test_nothing_is_removed_from_a_log_that_does_not_fit_its_heads(quick_url: str):
+    """A cosignature may be the only thing left that tells of a rewrite."""
+    cast, _ = sixteen(quick_url)
+    cosign(cast.recorder, 12, 0)
+    with raw(quick_url) as store:
+        store.unprotect()
+        forger = Forger(store)
+        del forger.rows[9]
+        forger.write()
+    before = cast.recorder.attestations((-1, 0), 10)
+    with pytest.raises(VerificationError, match="another root at size 12"):
+        drop_bad(cast.recorder, cast.new.trust.verify_head)
+    assert cast.recorder.attestations((-1, 0), 10) == before
+
+
+def test_only_the_owner_removes_rows(postgres_dsn: str, postgres_url: str):
+    cast, _ = sixteen(postgres_url)
+    cosign(cast.recorder, 12, 0)
+    with role_with(cast.recorder, postgres_dsn, "writer") as options:
+        recorder = open_recorder(postgres_url + options)
+        with pytest.raises(StorageError, match="denies access"):
+            recorder.drop_attestations([1])
+        recorder.close()
+    assert len(cast.recorder.attestations((-1, 0), 10)) == 1

@@ -21,6 +21,7 @@ from ledger.checkpoint import (
     format_vkey,
     parse_note,
     sign_checkpoint,
+    signed_by,
     verify_checkpoint,
 )
 from ledger.entry import ZERO_HASH, Entry, format_entry
@@ -152,7 +153,7 @@ def test_go_accepts_our_proof_files(verifier, log, tmp_path, size):
         (tmp_path / "entry").write_bytes(log.entries[index])
         facts = accepted(verifier, "proof", tmp_path / "x.tlog-proof", tmp_path / "entry", folder / "log.vkey")
         assert facts == {"index": index, "size": size}
-        assert verify_proof(data, log.entries[index], [VKEY, WITNESS_VKEY])[0] == index
+        assert verify_proof(data, log.entries[index], signed_by(VKEY, WITNESS_VKEY))[0] == index
 
 
 def b64(data: bytes) -> str:
@@ -262,7 +263,7 @@ def test_go_and_we_refuse_the_same_spoiled_proof_files(verifier, log, tmp_path):
         paths[0].write_bytes(spoiled)
         assert_refused(verifier, "proof", *paths)
         with pytest.raises(Exception):  # noqa: B017, PT011
-            verify_proof(spoiled, log.entries[5], [VKEY])
+            verify_proof(spoiled, log.entries[5], signed_by(VKEY))
     assert next(numbers) > 20
     paths[0].write_bytes(data)
     paths[1].write_bytes(log.entries[4])

@@ -19,6 +19,7 @@ from ledger.domain.scopes import covers_stream, covers_type, matches
 from ledger.domain.signed import ROOT_ACTOR, Signed, signed_of
 from ledger.entry import format_time
 from ledger.errors import AuthenticationError, ConflictError, InputError, NotAllowedError, PolicyError
+from ledger.events.actors import ROLES
 from ledger.keys import format_public_key
 from tests.unit.test_judge import DIGEST, MODEL, NOW, Story, key_of, refused
 
@@ -738,6 +739,101 @@ def test_whoever_ever_answered_for_a_service_made_what_it_made(ring: Ring):
     ring.tell("p-admin", "actor.responsible_changed", "actor:bot", changed)
     for who, kind in (("p-both", "void"), ("p-second", "void"), ("p-approver", "valid")):
         assert ring.judge(who, "approval.granted", MODEL, Story.grant(ring, request)).kind == kind, who
+
+
+def say(ring: Ring, way: str, service: str, by: str) -> Verdict:
+    """One way to a service that decides, for whoever signs."""
+    keys = [root.public.keyid for root in ring.roots] if by == ROOT_ACTOR else [keyid(by)]
+    new = format_public_key(key_of("new").public)
+    body, more = {
+        "enrolled": ({"kind": "service", "responsible": "p-admin", "roles": ["emitter", "approver"], "key": new}, True),
+        "granted": ({"role": "approver"}, False),
+        "answered": ({"responsible": "p-admin", "reason": "mine"}, False),
+        "key": ({"key": new}, True),
+        "rotated": ({"keyid": keyid(service), "key": new, "until": 0}, True),
+    }[way]
+    kind = {
+        "enrolled": "actor.enrolled", "granted": "role.granted", "answered": "actor.responsible_changed",
+        "key": "key.enrolled", "rotated": "key.rotated",
+    }[way]  # fmt: skip
+    subject = "actor:bot" if way == "enrolled" else f"actor:{service}"
+    return ring.judge(by, kind, subject, body, keys=sorted([*keys, *([keyid("new")] if more else [])]))
+
+
+#: Way to a say, and the service that it leads through.
+WAYS = (("enrolled", ""), ("granted", "mine"), ("granted", "handed-on"), ("answered", "theirs"), ("key", "trusted"),
+        ("rotated", "trusted"), ("key", "handed-on-2"), ("rotated", "handed-on-2"))  # fmt: skip
+
+
+def make_services() -> Ring:
+    """Services of the admin and of others, some of which may decide."""
+    ring = Ring().people()
+    ring.enrol("p-two", ["admin"], by=ROOT_ACTOR)
+    for name, roles, person, by in (
+        ("mine", ["emitter"], "p-admin", "p-admin"),
+        ("handed-on", ["emitter"], "p-admin", "p-admin"),
+        ("handed-on-2", ["emitter"], "p-admin", "p-admin"),
+        ("theirs", ["emitter", "deployer"], "p-author", "p-admin"),
+        ("trusted", ["deployer"], "p-admin", ROOT_ACTOR),
+    ):
+        ring.enrol(name, roles, by=by, kind="service", responsible=person)
+    for name in ("handed-on", "handed-on-2"):
+        body = {"responsible": "p-author", "reason": "moved"}
+        ring.tell("p-admin", "actor.responsible_changed", f"actor:{name}", body)
+    ring.grant("handed-on-2", "owner", by="p-two")
+    return ring
+
+
+@pytest.fixture(scope="module")
+def services() -> Ring:
+    """To ask, and to tell nothing."""
+    return make_services()
+
+
+@pytest.mark.parametrize(("way", "service"), WAYS)
+def test_no_admin_gives_themselves_a_say(services: Ring, way: str, service: str):
+    verdict = say(services, way, service, "p-admin")
+    refused(verdict, NotAllowedError, "legality")
+    assert verdict.error is not None
+    assert "--as root" in verdict.error.hint
+    for other in ("p-two", ROOT_ACTOR):
+        assert say(services, way, service, other).kind == "valid"
+
+
+def test_an_admin_runs_their_own_pipelines():
+    """What is recorded in the role emitter is judged by others."""
+    ring = make_services()
+    assert (
+        ring.judge("p-admin", "role.granted", "actor:mine", {"role": "emitter", "subjects": ["run:*"]}).kind == "valid"
+    )
+    for way in ("key", "rotated"):
+        assert say(ring, way, "mine", "p-admin").kind == "valid"
+        assert say(ring, way, "handed-on", "p-admin").kind == "valid"
+        assert say(ring, way, "theirs", "p-admin").kind == "valid"
+    assert say(ring, "answered", "handed-on", "p-admin").kind == "valid"
+    assert ring.rotate("trusted", "trusted", "trusted-2").kind == "valid", "with its own key"
+    key = {"keyid": keyid("trusted"), "reason": "lost"}
+    assert ring.judge("p-admin", "key.revoked", "actor:trusted", key).kind == "valid", "taking is not giving"
+    ring.tell("p-admin", "role.revoked", "actor:theirs", {"role": "deployer", "reason": "over"})
+    assert say(ring, "answered", "theirs", "p-admin").kind == "valid"
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if role != "admin"])
+def test_every_role_but_emitter_is_a_say(services: Ring, role: str):
+    verdict = services.judge("p-admin", "role.granted", "actor:mine", {"role": role})
+    assert (verdict.kind == "valid") is (role == "emitter"), verdict.error
+
+
+def test_a_service_that_is_an_admin_gives_its_persons_no_say():
+    ring = Ring().people()
+    ring.enrol("hand", ["admin"], by=ROOT_ACTOR, kind="service", responsible="p-author")
+    body = {"responsible": "p-second", "reason": "moved"}
+    ring.tell(ROOT_ACTOR, "actor.responsible_changed", "actor:hand", body)
+    ring.enrol("other", ["emitter"], kind="service", responsible="p-deployer", by="hand")
+    assert ring.judge("hand", "role.granted", "actor:other", {"role": "owner"}).kind == "valid"
+    for person in ("p-author", "p-second"):
+        ring.tell("p-admin", "actor.responsible_changed", "actor:other", {"responsible": person, "reason": "moved"})
+        refused(ring.judge("hand", "role.granted", "actor:other", {"role": "owner"}), NotAllowedError, "legality")
 
 
 @pytest.mark.parametrize("responsible", ["trainer", "p-gone", "p-nobody", "p-author"])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.checkpoint import MAX_NOTE, TYPE_ED25519, Checkpoint, VerifierKey, parse_vkey, sign_checkpoint
+from ledger.checkpoint import MAX_NOTE, TYPE_ED25519, Checkpoint, VerifierKey, parse_vkey, sign_checkpoint, signed_by
 from ledger.errors import AuthenticationError, InputError, VerificationError
 from ledger.keys import Ed25519Signer
 from ledger.merkle import MAX_TREE_SIZE, leaf_hash, prove_inclusion, root_hash
@@ -44,7 +44,7 @@ proofs = st.builds(
 @pytest.mark.parametrize("case", VECTORS["proofs"], ids=lambda case: str(case["index"]))
 def test_vectors(case):
     data = case["file"].encode()
-    index, checkpoint = verify_proof(data, case["entry"].encode(), [parse_vkey(VECTORS["vkey"])])
+    index, checkpoint = verify_proof(data, case["entry"].encode(), signed_by(parse_vkey(VECTORS["vkey"])))
     assert (index, checkpoint.size, checkpoint.root.hex()) == (case["index"], 3, VECTORS["root"])
     assert format_proof(parse_proof(data)) == data
 
@@ -58,13 +58,14 @@ def test_every_proof_comes_back(proof):
 def test_every_entry_of_small_trees(size):
     for index in range(size):
         data = format_proof(proof_of(index, size, b"anything"))
-        assert verify_proof(data, ENTRIES[index], [VKEY]) == (index, Checkpoint(ORIGIN, size, root_hash(TREE, size)))
+        head = Checkpoint(ORIGIN, size, root_hash(TREE, size))
+        assert verify_proof(data, ENTRIES[index], signed_by(VKEY)) == (index, head)
 
 
 def test_another_entry_is_refused():
     for entry in (ENTRIES[4], ENTRIES[5] + b" ", b"", leaf_hash(ENTRIES[5])):
         with pytest.raises(VerificationError) as caught:
-            verify_proof(GOOD, entry, [VKEY])
+            verify_proof(GOOD, entry, signed_by(VKEY))
         assert (caught.value.fault, caught.value.index) == ("proof", 5)
 
 
@@ -75,7 +76,7 @@ def test_every_changed_byte_is_refused():
             bad = bytearray(data)
             bad[at] ^= change
             with pytest.raises((InputError, VerificationError, AuthenticationError)):
-                verify_proof(bytes(bad), ENTRIES[5], [VKEY])
+                verify_proof(bytes(bad), ENTRIES[5], signed_by(VKEY))
 
 
 def test_every_line_dropped_doubled_or_swapped_is_refused():
@@ -89,21 +90,21 @@ def test_every_line_dropped_doubled_or_swapped_is_refused():
             if changed == lines or (at == len(lines) - 2 and len(changed) > len(lines)):
                 continue  # nothing changed; or the log's signature line stands twice, which says nothing new
             with pytest.raises((InputError, VerificationError, AuthenticationError)):
-                verify_proof(b"\n".join(changed), ENTRIES[5], [VKEY])
+                verify_proof(b"\n".join(changed), ENTRIES[5], signed_by(VKEY))
 
 
 def test_extra_is_carried_and_vouched_for_by_nobody():
     data = format_proof(proof_of(5, 13, b"one"))
     other = data.replace(base64.b64encode(b"one"), base64.b64encode(b"two"))
     assert parse_proof(other).extra == b"two"
-    assert verify_proof(other, ENTRIES[5], [VKEY]) == verify_proof(data, ENTRIES[5], [VKEY])
+    assert verify_proof(other, ENTRIES[5], signed_by(VKEY)) == verify_proof(data, ENTRIES[5], signed_by(VKEY))
 
 
 def test_the_checkpoint_must_be_signed_by_a_key_we_know():
     stranger = VerifierKey(ORIGIN, TYPE_ED25519, Ed25519Signer.from_seed(b"\x02" * 32).public.raw)
     for keys in ([], [stranger]):
         with pytest.raises(AuthenticationError):
-            verify_proof(GOOD, ENTRIES[5], keys)
+            verify_proof(GOOD, ENTRIES[5], signed_by(*keys))
 
 
 HEAD, HASHES = GOOD.split(b"index 5\n")[0], GOOD.split(b"index 5\n")[1].split(b"\n\n")[0] + b"\n\n"

@@ -1,0 +1,118 @@
+"""What outsiders said about signed heads, as a store keeps it: finding what does not verify, and taking it out.
+
+Such a row fails every verification for as long as it is there. It is no part of the log, so the owner of the store may
+remove it; a row that speaks for another history than the store's is not told from one that was altered, so that
+nothing is removed while the log does not fit its own signed heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ledger.checkpoint import Checkpoint
+from ledger.cosignature import read_cosignature
+from ledger.errors import ConfigurationError, LedgerError, VerificationError
+from ledger.merkle import root_hash
+from ledger.recorders.sql import SqlRecorder
+from ledger.stored import Attestation, TreeReader
+from ledger.timestamps import check_form
+
+__all__ = ["BadRow", "drop_bad", "find_bad"]
+
+_PAGE = 500
+VerifyHead = Callable[[bytes], Checkpoint]
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that does not verify.
+
+    Attributes:
+        row: as stored.
+        why: in words.
+    """
+
+    row: Attestation
+    why: str
+
+
+def find_bad(recorder: SqlRecorder, verify_head: VerifyHead) -> list[BadRow]:
+    """Find the cosignatures and timestamps in a store that cannot be of the heads they are stored for.
+
+    Args:
+        recorder: the store.
+        verify_head: checks a signed head under the keys of the log.
+
+    Returns:
+        The rows, by size. A good cosignature of a head that is gone is none of them.
+
+    Raises:
+        VerificationError, AuthenticationError, InputError: a signed head is not good, or not of this log.
+        ConfigurationError: there are timestamps and the package that reads them is not installed.
+        StorageError: the store failed.
+    """
+    with recorder.snapshot():
+        return [BadRow(item, why) for item in _rows(recorder) if (why := _why(recorder, verify_head, item))]
+
+
+def drop_bad(recorder: SqlRecorder, verify_head: VerifyHead) -> list[BadRow]:
+    """Remove what `find_bad` finds, for who owns the store.
+
+    Args:
+        recorder: the store.
+        verify_head: checks a signed head under the keys of the log.
+
+    Returns:
+        What was removed.
+
+    Raises:
+        VerificationError, AuthenticationError, InputError, ConfigurationError: as `find_bad`; nothing was removed.
+        StorageError: this role may not, or the store failed.
+    """
+    found = find_bad(recorder, verify_head)
+    if found:
+        recorder.drop_attestations([item.row.number for item in found])
+    return found
+
+
+def _rows(recorder: SqlRecorder) -> Iterator[Attestation]:
+    after = (-(2**63), 0)
+    while page := recorder.attestations(after, _PAGE):
+        yield from (item for item in page if item.kind in ("cosignature", "rfc3161"))
+        after = (page[-1].size, page[-1].number)
+
+
+def _why(recorder: SqlRecorder, verify_head: VerifyHead, item: Attestation) -> str:
+    """Why a row is bad, empty when it is not."""
+    head, note = _head(recorder, verify_head, item.size)
+    if head is None:
+        return f"no head can be of size {item.size} here"
+    try:
+        if item.kind == "cosignature":
+            read_cosignature(head, item.issuer, item.body)
+        elif note is None:
+            return f"no head of size {item.size} is in the store"
+        else:
+            check_form(item.body, note)
+    except ConfigurationError:
+        raise
+    except LedgerError as error:
+        return error.message
+    return ""
+
+
+def _head(recorder: SqlRecorder, verify_head: VerifyHead, size: int) -> tuple[Checkpoint | None, bytes | None]:
+    """The head that a row must be about, and its note when it is stored."""
+    if not 0 < size <= recorder.head().size:
+        return None, None
+    head = Checkpoint(recorder.identity().origin, size, root_hash(TreeReader(recorder), size))
+    stored = recorder.checkpoints(size - 1, 1)
+    if not stored or stored[0].size != size:
+        return head, None
+    if verify_head(stored[0].note) != head:
+        raise VerificationError(
+            f"the log gives another root at size {size} than the head signed then", fault="checkpoint",
+            hint="Nothing was removed. Keep the store as it is and run: muniment verify log --all",
+        )  # fmt: skip
+    return head, stored[0].note
