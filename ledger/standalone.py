@@ -110,7 +110,7 @@ ROLES = {
 }
 DECISIONS = {
     "approval.granted.v1", "approval.rejected.v1", "approval.requested.v1", "deployment.authorised.v1",
-    "deployment.requested.v1",
+    "deployment.requested.v1", "gap.declared.v1",
 }  # fmt: skip
 AUTHORITY = {"ledger.created.v1", "ledger.entry_acknowledged.v1", "ledger.roots_changed.v1",
              "ledger.checkpoint_key_changed.v1", "ledger.restored.v1",

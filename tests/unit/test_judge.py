@@ -263,6 +263,7 @@ def test_names_that_stand_for_keys_of_the_ledger(name: str):
 
 # -- roles: the whole catalogue --------------------------------------------------------------------
 
+EMITTER = "emitter:019b0000-0000-7000-8000-0000000000e1"
 #: A body of every type that is not about authority, legal in the world of `full_world`.
 BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "access.denied": ("service:x", {"principal": "someone", "action": "read"}),
@@ -298,6 +299,8 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "drill.conducted": ("deployment:prod/x", {"kind": "rollback", "outcome": "pass"}),
     "errorbudget.consumed": ("deployment:prod/x", {"slo": "latency", "remaining": 0.4}),
     "errorbudget.reset": ("deployment:prod/x", {"slo": "latency", "reason": "x"}),
+    "emitter.closed": (EMITTER, {"last": 3}),
+    "emitter.heartbeat": (EMITTER, {"last": 3, "interval": 60}),
     "evaluation.completed": (MODEL, {"metrics": {"auc": 0.5}}),
     "evaluation.invalidated": (MODEL, {"evaluation": str(UUID(int=1)), "reason": "x"}),
     "evidence.preserved": ("incident:1", {"digest": DIGEST, "kind": "logs"}),
@@ -314,6 +317,7 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
         MODEL,
         {"validation": str(UUID(int=1)), "finding": "F1", "disposition": "fixed", "reason": "x"},
     ),
+    "gap.declared": (EMITTER, {"first": 2, "last": 3, "reason": "a test that was cut off"}),
     "incident.action_item_completed": ("incident:1", {"item": str(UUID(int=1))}),
     "incident.action_item_created": ("incident:1", {"title": "x"}),
     "incident.closed": ("incident:1", {"summary": "x"}),
