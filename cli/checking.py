@@ -13,6 +13,7 @@ from cli.app import App, common_options, pass_app
 from cli.conclusion import conclusion, gap_lines
 from cli.output import print_record
 from cli.reading import find_event
+from cli.witnessing import age_option, find_policy, policy_option
 
 if TYPE_CHECKING:
     from ledger.application import Ledger
@@ -89,31 +90,37 @@ def _head_of(ledger: Ledger, which: str) -> tuple[str, bytes]:
         raise NothingToVerifyError(
             f"no head of size {which} was ever signed here", hint="The newest one: muniment checkpoint show"
         )
-    return f"the head signed at size {which}", found[0].note
+    return f"the head signed at size {which}", ledger.cosigned(found[0].note)
 
 
 @click.command("checkpoint")
 @click.argument("which", metavar="FILE|SIZE")
+@policy_option
+@age_option
 @common_options
 @pass_app
-def verify_checkpoint(app: App, /, which: str) -> int:
+def verify_checkpoint(app: App, /, which: str, *, policy: Path | None, max_age: int | None) -> int:
     """Check a signed head, from a file or stored at a size: its signature, and that this log extends it.
 
     The log's stored hashes are compared, not its entries: `muniment verify log --expect FILE` does both. A name made of
-    digits is a size; write ./12 for such a file.
+    digits is a size; write ./12 for such a file. --max-age looks at the cosignatures that the head carries.
 
     \b
     Example:
       muniment verify checkpoint head-from-ci.txt
+      curl -s https://log.example/checkpoint | muniment verify checkpoint - --max-age 1d
       muniment verify checkpoint 120
     """
+    import time
+
     from ledger.checkpoints import check_extends
     from ledger.errors import AuthenticationError, InputError, VerificationError
     from ledger.findings import Finding
+    from ledger.freshness import stale, words_in
     from ledger.gaps import unpinned
     from ledger.verdicts import EXIT_OF, Fault, Gap, GapKind, Verdict
 
-    head, findings = None, list[Finding]()
+    head, old, findings = None, None, list[Finding]()
     with app.reader() as ledger:
         app.follow(ledger)
         trust = app.home.trust()
@@ -121,13 +128,17 @@ def verify_checkpoint(app: App, /, which: str) -> int:
         try:
             head = ledger.head_verifier(trust)(note)
             check_extends(ledger.recorder, head)
+            old = (
+                None if max_age is None else stale(words_in(note, find_policy(app, policy)), max_age, int(time.time()))
+            )
         except (AuthenticationError, InputError) as error:
             findings.append(Finding(Fault.CHECKPOINT, None, error.message))
         except VerificationError as error:
             findings.append(Finding(error.fault, error.index, error.message))
     gaps = [Gap(GapKind.LEVEL, "entries were not hashed: the stored hashes that lead to the root were")]
+    gaps += [] if old is None else [old]
     gaps += [] if trust is not None else [unpinned()]
-    verdict = Verdict.BAD if findings else Verdict.VERIFIED
+    verdict = Verdict.BAD if findings else Verdict.VERIFIED if old is None else Verdict.UNVERIFIED
     data = {
         **conclusion(verdict, findings, gaps),
         "size": None if head is None else head.size,

@@ -36,6 +36,7 @@ class LogReport:
         before: the earlier verification that this one went on from.
         first_use: whether this machine remembered no head.
         required: how many entries the witnesses must vouch for.
+        stale: that nobody said anything about the log as recently as was asked for, None otherwise.
     """
 
     found: LogVerification
@@ -44,20 +45,27 @@ class LogReport:
     before: Verified | None = None
     first_use: bool = False
     required: int = 0
+    stale: Gap | None = None
     gaps: list[Gap] = field(init=False)
 
     def __post_init__(self) -> None:
         from ledger.gaps import gaps_of
 
         self.gaps = [*gaps_of(self.found, self.policy), *([] if self.stamps is None else self.stamps.gaps)]
+        self.gaps += [] if self.stale is None else [self.stale]
+
+    @property
+    def unwitnessed(self) -> bool:
+        """Whether witnesses were asked for and do not vouch for enough of the log."""
+        return witnessed_size(self.found, self.policy) < self.required
 
     @property
     def verdict(self) -> Verdict:
-        """The conclusion: a good log is unverified when witnesses were asked for and do not vouch for enough of it."""
+        """The conclusion: a good log is unverified when too few witnesses vouch for it, or nobody did so recently."""
         from ledger.verdicts import Verdict
 
-        short = self.found.ok and witnessed_size(self.found, self.policy) < self.required
-        return Verdict.UNVERIFIED if short else self.found.verdict
+        short = self.unwitnessed or self.stale is not None
+        return Verdict.UNVERIFIED if self.found.ok and short else self.found.verdict
 
     def show(self, app: App, /) -> None:
         """Print it in the form that was asked for."""
@@ -111,7 +119,8 @@ class LogReport:
         if not found.ok:
             yield f"✗ {found.origin}: {len(found.findings)} finding(s)", "red"
         elif self.verdict is Verdict.UNVERIFIED:
-            yield f"? {words} fit, and too few witnesses vouch for them, root {found.root}", "yellow"
+            why = "too few witnesses vouch for them" if self.unwitnessed else "nobody vouched for them recently enough"
+            yield f"? {words} fit, and {why}, root {found.root}", "yellow"
         elif found.level == "full":  # only a full verification is green
             yield f"✓ {words} verified, root {found.root}", "green"
         else:

@@ -17,12 +17,14 @@ from cli.evidence import evidence, keep_contradictions
 from cli.logreport import LogReport
 from cli.output import progress
 from cli.publishing import anchor_option, published_anchors
-from cli.witnessing import check_policy, find_policy, policy_option, require_option, seen_anchors
+from cli.witnessing import age_option, ask_seen, check_policy, find_policy, policy_option, require_option
 
 if TYPE_CHECKING:
     from ledger.application import Ledger
+    from ledger.freshness import Word
     from ledger.identity import Trust
     from ledger.timestamps import StampCheck
+    from ledger.verdicts import Gap
     from ledger.verified import Verified
     from ledger.verify import Anchor, LogVerification
     from ledger.witnesspolicy import Policy
@@ -44,6 +46,7 @@ class _Request:
     expect: tuple[Path, ...]
     policy: Path | None
     required: str | None
+    max_age: int | None
     ask_witnesses: bool
     tsa_certs: Path | None
     places: tuple[Path, ...]
@@ -62,6 +65,7 @@ class _Request:
             "--anchor": self.places,
             "--ask-witnesses": self.ask_witnesses,
             "--require-witnesses": self.required,
+            "--max-age": self.max_age is not None,
         }
         given = [name for name, value in outside.items() if value]
         if self.level == "hash" and given:
@@ -77,6 +81,7 @@ class _Request:
 )  # fmt: skip
 @policy_option
 @require_option
+@age_option
 @tsa_option
 @anchor_option
 @click.option("--ask-witnesses", is_flag=True, help="Ask the witnesses what they saw last: the log must extend it.")
@@ -119,8 +124,10 @@ def verify_log_command(app: App, /, **options: Any) -> int:
         keep_contradictions(app, anchors)
     if found.unchecked:
         app.note(f"Level {found.level} did not check: {'; '.join(found.unchecked)}.")
-    if verdict is Verdict.UNVERIFIED:
+    if verdict is Verdict.UNVERIFIED and report.unwitnessed:
         app.note(f"Witnesses do not vouch for {report.required} entries: muniment checkpoint witness asks them to.")
+    if verdict is Verdict.UNVERIFIED and report.stale is not None:
+        app.note("Whether there is newer history is not known: get it, or ask with --ask-witnesses.")
     return EXIT_OF[verdict]
 
 
@@ -135,7 +142,12 @@ def _verify(app: App, asked: _Request, /) -> tuple[LogReport, list[Anchor]]:
         app.follow(ledger)
         trust = app.home.trust()
         stamps = check_timestamps(app, ledger, asked.tsa_certs) if heads else None
-        anchors = _known_outside(app, ledger, asked, policy, stamps)
+        if policy is not None:
+            check_policy(app, ledger, policy)
+        seen = ask_seen(app, ledger, policy) if policy is not None and asked.ask_witnesses else []
+        anchors = _anchors(app, ledger, asked.expect) if heads else []
+        anchors += [*(anchor for anchor, _ in seen), *([] if stamps is None else stamps.anchors)]
+        anchors += published_anchors(app, ledger, asked.places)
         first_use = app.home.remembered() is not None and app.home.recall() is None
         before = _verified_before(app) if level == "full" else None
         since = None if before is None else before.since(reread=not asked.tail, again=asked.everything)
@@ -147,19 +159,20 @@ def _verify(app: App, asked: _Request, /) -> tuple[LogReport, list[Anchor]]:
         if found.ok and heads and not asked.no_remember and trust is not None:
             _remember(app, ledger, trust, found)
     required = 0 if asked.required is None else found.size if asked.required == "all" else int(asked.required)
-    return LogReport(found, policy, stamps, before, first_use, required), anchors
+    old = None if asked.max_age is None else _stale(found, policy, stamps, [word for _, word in seen], asked.max_age)
+    return LogReport(found, policy, stamps, before, first_use, required, old), anchors
 
 
-def _known_outside(
-    app: App, /, ledger: Ledger, asked: _Request, policy: Policy | None, stamps: StampCheck | None
-) -> list[Anchor]:
-    """Heads that somebody outside the store vouches for."""
-    anchors = _anchors(app, ledger, asked.expect) if asked.level != "hash" else []
-    if policy is not None:
-        check_policy(app, ledger, policy)
-        anchors += seen_anchors(app, ledger, policy) if asked.ask_witnesses else []
-    anchors += [] if stamps is None else stamps.anchors
-    return anchors + published_anchors(app, ledger, asked.places)
+def _stale(
+    found: LogVerification, policy: Policy | None, stamps: StampCheck | None, seen: list[Word], max_age: int
+) -> Gap | None:
+    import time
+
+    from ledger.freshness import Word, stale, words_of
+
+    stamped = () if stamps is None else (stamp for _, stamp in stamps.stamps)
+    words = [Word(f"the authority {stamp.authority}", stamp.time // 10**6) for stamp in stamped]
+    return stale([*words_of(found.witnessed, policy), *seen, *words], max_age, int(time.time()))
 
 
 def _anchors(app: App, /, ledger: Ledger, expect: tuple[Path, ...]) -> list[Anchor]:

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 
     from ledger.application import Ledger
     from ledger.findings import Anchor, LogVerification
+    from ledger.freshness import Word
     from ledger.witnessing import Asked, Round, Seen, VerifyHead
     from ledger.witnesspolicy import Policy, PolicyWitness
 
 __all__ = [
     "POLICY_FILE",
+    "age_option",
+    "ask_seen",
     "check_policy",
     "describe",
     "examine_witnesses",
@@ -30,7 +33,6 @@ __all__ = [
     "note_witnessed",
     "policy_option",
     "require_option",
-    "seen_anchors",
     "summary",
     "witness",
     "witnessed_head",
@@ -58,6 +60,24 @@ def _check_required(_ctx: click.Context, _parameter: click.Parameter, value: str
 require_option = click.option(
     "--require-witnesses", "required", is_flag=False, flag_value="all", metavar="[SIZE]", callback=_check_required,
     help="Exit 3 unless enough witnesses of the policy vouch for the first SIZE entries, all of them by default.",
+)  # fmt: skip
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def _seconds(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    number, unit = value[:-1], value[-1:]
+    if not (number.isascii() and number.isdecimal() and len(number) < 10 and unit in _UNITS):
+        raise click.BadParameter("it is a number with a unit: 90s, 30m, 12h or 7d")
+    return int(number) * _UNITS[unit]
+
+
+age_option = click.option(
+    "--max-age", metavar="DURATION", callback=_seconds,
+    help="Exit 3 unless a witness of the policy, or a trusted timestamp, spoke of this log within 30m, 12h, 7d.",
 )  # fmt: skip
 
 
@@ -360,11 +380,12 @@ def _anchor(item: PolicyWitness, seen: Seen) -> Anchor:
     return Anchor(f"the witness {shown(item.name)} ({time_text(seen.time)})", seen.checkpoint, seen.note)
 
 
-def seen_anchors(app: App, ledger: Ledger, policy: Policy) -> list[Anchor]:
-    """Ask the witnesses of a policy what they saw last; a head that one shows is an anchor.
+def ask_seen(app: App, ledger: Ledger, policy: Policy) -> list[tuple[Anchor, Word]]:
+    """Ask the witnesses of a policy what they saw last; a head that one shows is an anchor, and says when.
 
     Those that show nothing are named on stderr.
     """
+    from ledger.freshness import Word
     from ledger.witnessing import ask_latest
 
     found = []
@@ -372,5 +393,5 @@ def seen_anchors(app: App, ledger: Ledger, policy: Policy) -> list[Anchor]:
         if isinstance(seen, str):
             app.note(f"the witness {shown(item.name)} shows no head of this log: {seen}")
         else:
-            found.append(_anchor(item, seen))
+            found.append((_anchor(item, seen), Word(f"the witness {shown(item.name)}", seen.time)))
     return found

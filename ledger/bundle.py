@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from ledger.checkpoint import MAX_NOTE, Checkpoint, parse_checkpoint, parse_note
-from ledger.entry import MAX_ENTRY, Entry, format_entry, parse_entry
-from ledger.envelope import MAX_ENVELOPE, format_envelope, format_signatures, join_envelope, parse_envelope
+from ledger.checkpoint import Checkpoint, parse_checkpoint, parse_note
+from ledger.entry import Entry, format_entry, parse_entry
+from ledger.envelope import format_signatures, join_envelope, parse_envelope
 from ledger.errors import InputError
 from ledger.stored import ATTESTATION_KINDS, Attestation, Row
 from ledger.strictjson import format_json, parse_json
@@ -220,8 +220,6 @@ def parse_bundle(file: BinaryIO) -> Bundle:
     if set(lines.value) != _FIRST or lines.value["format"] != _FORMAT:
         raise InputError("this is no bundle, or one of another version of the format")
     note = lines.text("checkpoint").encode()
-    if len(note) > MAX_NOTE:
-        raise lines.error("the checkpoint is too long")
     bundle = Bundle(note, parse_checkpoint(parse_note(note).text), _selection(lines))
     if not 1 <= bundle.head.size <= MAX_BUNDLE_ENTRIES:
         raise lines.error(f"a bundle has 1 to {MAX_BUNDLE_ENTRIES} entries")
@@ -251,7 +249,7 @@ def _selection(lines: _Lines) -> Selection:
     wanted = int if kind == "indexes" else str
     if not isinstance(items, list) or len(items) > _MAX_ITEMS or not all(type(item) is wanted for item in items):
         raise lines.error("the items of the selection are malformed")
-    if (kind == "all") is bool(items) or (kind == "subject" and len(items) != 1):
+    if (kind == "all") is bool(items) or (kind == "subject" and len(items) > 1):
         raise lines.error("the selection has too many items, or too few")
     if sorted(set(items)) != items:
         raise lines.error("the items of the selection are out of order")
@@ -276,17 +274,10 @@ def _take_entry(lines: _Lines, bundle: Bundle) -> None:
     if names not in ({"entry"}, {"entry", "envelope"}, {"entry", "withheld"}):
         raise lines.error(f"entry {len(bundle.rows)} was expected here")
     text = lines.text("entry").encode()
-    if len(text) > MAX_ENTRY:
-        raise lines.error("the entry is too long")
     entry = parse_entry(text)
     payload = signatures = None
     if "envelope" in names:
-        raw = lines.text("envelope").encode()
-        if len(raw) > MAX_ENVELOPE:
-            raise lines.error("the envelope is too long")
-        envelope = parse_envelope(raw)
-        if format_envelope(envelope) != raw:
-            raise lines.error("the envelope is not in its only form")
+        envelope = parse_envelope(lines.text("envelope").encode())
         payload, signatures = envelope.payload, format_signatures(envelope.signatures)
     elif "withheld" in names:
         if lines.value["withheld"] is not True:

@@ -90,7 +90,7 @@ class Witnessed:
 
     Attributes:
         size: the largest size it cosigned.
-        time: when it did that first, seconds since the Unix epoch by its own clock.
+        time: when it did that last, seconds since the Unix epoch by its own clock.
     """
 
     size: int

@@ -70,6 +70,7 @@ class GapKind(StrEnum):
     UNSIGNED = "unsigned"
     UNANCHORED = "unanchored"
     UNWITNESSED = "unwitnessed"
+    STALE = "stale"
     UNPINNED = "unpinned"
     OPAQUE = "opaque"
     SUSPECT = "suspect"
@@ -89,6 +90,7 @@ GAP_WORDS = {
     GapKind.UNSIGNED: "no signed head covers these entries",
     GapKind.UNANCHORED: "nobody outside the store vouches for these entries",
     GapKind.UNWITNESSED: "fewer witnesses than the policy asks for vouch for these entries",
+    GapKind.STALE: "nobody outside the store said anything about this log as recently as was asked for",
     GapKind.UNPINNED: "who the ledger is, is only what it says of itself",
     GapKind.OPAQUE: "entries of types that are not known here: without effect, and not judged",
     GapKind.SUSPECT: "entries that a compromised key signed or made possible",

@@ -125,7 +125,7 @@ class WitnessCheck:
             return
         self._good = max(self._good, item.size)
         known = self._report.witnessed.get(found.vkey)
-        if known is None or (known.size, -known.time) < (item.size, -found.time):
+        if known is None or (known.size, known.time) < (item.size, found.time):
             self._report.witnessed[found.vkey] = Witnessed(item.size, found.time)
 
     def _check_head(self, item: Attestation, *, stored: bool) -> None:

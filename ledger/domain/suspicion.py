@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ledger.domain.actors import ActorState
-from ledger.domain.signed import ROOT_ACTOR, Signed
+from ledger.domain.signed import Signed
 from ledger.domain.world import World, actor_of
 from ledger.events import known_event_type
 
@@ -110,8 +110,6 @@ class _Inquiry:
         return self._found[signed.index]
 
     def _state(self, signed: Signed) -> ActorState | None:
-        if signed.actor == ROOT_ACTOR:
-            return None
         if signed.actor not in self._states:
             self._states[signed.actor] = actor_of(self._world, signed.actor)
         return self._states[signed.actor]

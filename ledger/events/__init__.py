@@ -22,9 +22,12 @@ from ledger.events import (
     models,
     monitors,
     operations,
+    policies,
+    quarantine,
     runs,
     serving,
     subjects,
+    waivers,
 )
 from ledger.events.base import (
     Body,
@@ -72,7 +75,10 @@ __all__ = [
     "models",
     "monitors",
     "operations",
+    "policies",
+    "quarantine",
     "runs",
     "serving",
     "subjects",
+    "waivers",
 ]

@@ -11,12 +11,14 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
+from threading import Lock
 from typing import Literal
 
 from tests.attacks.planting import ROOT, Mutant, sample
@@ -36,7 +38,9 @@ _PATIENCE = 300
 #: Bytes of memory that a test run may take: a loop without an end must not take the machine's.
 _MEMORY = 8 << 30
 #: On which backend the tests are asked; the second one only about what the first one did not see.
-_BACKENDS = ("not postgres", "postgres")
+BACKENDS = ("not postgres", "postgres")
+#: Exit code of pytest when nothing is selected.
+_NO_TESTS = 5
 
 Outcome = Literal["killed", "hung", "survived", "error"]
 
@@ -64,6 +68,7 @@ class Explanation:
 
     Attributes:
         module: path below the root.
+        place: the function or method.
         was: the lines that the bug changes.
         now: what stands there instead.
         equivalent: whether nothing behaves otherwise, so that nobody could see it; only these are not in the share.
@@ -71,6 +76,7 @@ class Explanation:
     """
 
     module: str
+    place: str
     was: str
     now: str
     equivalent: bool
@@ -81,7 +87,7 @@ def explanations(path: Path = EXPLAINED) -> list[Explanation]:
     """The survivors that somebody looked at."""
     rows = tomllib.loads(path.read_text(encoding="utf-8"))["survivor"]
     return [
-        Explanation(row["module"], row["was"].strip(), row["now"].strip(), row["equivalent"], row["why"])
+        Explanation(row["module"], row["place"], row["was"].strip(), row["now"].strip(), row["equivalent"], row["why"])
         for row in rows
     ]
 
@@ -142,38 +148,43 @@ class Copy:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)
 
-    def imports(self, module: str) -> bool:
-        """Whether a module can be imported here."""
-        name = module.removesuffix(".py").replace("/", ".")
-        command = [sys.executable, "-c", f"import {name} as it; print(it.__file__)"]
+    def is_itself(self) -> bool:
+        """Whether Python takes the modules from here and not from where they are installed."""
+        script = "import cli, ledger; print(ledger.__file__, cli.__file__)"
         environment = _environment(self.folder, writes=False)
         done = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=_PATIENCE, check=False
+            [sys.executable, "-c", script], cwd=self.folder, env=environment, capture_output=True, text=True, check=True
         )
-        if done.returncode == 0 and not done.stdout.startswith(str(self.folder)):
-            raise RuntimeError(f"{name} is imported from {done.stdout.strip()} and not from the copy")
-        return done.returncode == 0
+        return all(path.startswith(str(self.folder)) for path in done.stdout.split())
 
-    def sees(self, mutant: Mutant, limits: dict[tuple[str, str], float]) -> Seen:
-        """Whether some test fails with the bug.
-
-        Args:
-            mutant: the bug.
-            limits: for each path of tests and backend that have tests, the seconds after which a run hangs.
-        """
+    @contextmanager
+    def planted(self, mutant: Mutant) -> Iterator[None]:
+        """The bug is here, for a while."""
         path = self.folder / mutant.module
         good = path.read_text(encoding="utf-8")
         path.write_text(mutant.code, encoding="utf-8")
         try:
-            for backend in _BACKENDS:
-                for tests in MODULES[mutant.module]:
-                    if (tests, backend) in limits:
-                        seen = self._seen(mutant, self.asks(tests, backend, limits[tests, backend]), tests)
-                        if seen.outcome != "survived":
-                            return seen
-            return Seen("survived")
+            yield
         finally:
             path.write_text(good, encoding="utf-8")
+
+    def sees(self, mutant: Mutant, limits: Limits) -> Seen:
+        """Whether some test fails with the bug.
+
+        Args:
+            mutant: the bug.
+            limits: how long each run may take.
+        """
+        for backend in limits.backends:
+            for tests in MODULES[mutant.module]:
+                limit = limits.of(self, tests, backend)
+                if limit is None:
+                    continue
+                with self.planted(mutant):
+                    seen = self._seen(mutant, self.asks(tests, backend, limit), tests)
+                if seen.outcome != "survived":
+                    return seen
+        return Seen("survived")
 
     def _seen(self, mutant: Mutant, asked: Asked, tests: str) -> Seen:
         """What a run says. An exit code that is not of failed tests is a kill only when the bug is the reason."""
@@ -185,32 +196,44 @@ class Copy:
             return Seen("killed", tests)
         # Without the bug the same tests were collected and passed.
         unloaded = "ImportError while loading conftest" in asked.said or "during collection" in asked.said
-        if unloaded or not self.imports(mutant.module):
+        if unloaded:
             return Seen("killed", f"{tests} (not loaded)")
         return Seen("error", f"pytest ended with {asked.code} at {tests}: {asked.said[-1000:]}")
 
 
-def _limits(copies: Queue[Copy], workers: int, backends: Sequence[str]) -> dict[tuple[str, str], float]:
-    """Ask everything without a bug, under the load of the real runs: it must pass, and says how long that takes."""
+class Limits:
+    """How long tests may take with a bug: measured without one when they are first asked, under the real load.
 
-    def measure(what: tuple[str, str]) -> Asked:
-        copy = copies.get()
-        try:
-            return copy.asks(*what, _PATIENCE, whole=True)
-        finally:
-            copies.put(copy)
+    Args:
+        backends: on which to ask.
+    """
 
-    whats = [
-        (tests, backend) for tests in dict.fromkeys(t for m in MODULES.values() for t in m) for backend in backends
-    ]
-    found = {}
-    with ThreadPoolExecutor(workers) as pool:
-        for what, asked in zip(whats, pool.map(measure, whats), strict=True):
-            if asked.code == 0:
-                found[what] = _TIMES * asked.seconds + _MORE
-            elif (asked.code, what[1]) != (5, "postgres"):  # 5: none of these tests knows PostgreSQL
-                raise RuntimeError(f"{what[0]} does not pass in a copy without any bug: {asked.said[-1000:]}")
-    return found
+    def __init__(self, backends: Sequence[str] = BACKENDS) -> None:
+        self.backends = backends
+        self._found: dict[tuple[str, str], float | None] = {}
+        self._lock, self._locks = Lock(), defaultdict[tuple[str, str], Lock](Lock)
+
+    def of(self, copy: Copy, tests: str, backend: str) -> float | None:
+        """Seconds, or None when none of these tests knows the backend.
+
+        Args:
+            copy: without any bug.
+            tests: as `Copy.asks` has them.
+            backend: likewise.
+
+        Raises:
+            RuntimeError: they do not pass without a bug.
+        """
+        what = (tests, backend)
+        with self._lock:
+            lock = self._locks[what]
+        with lock:
+            if what not in self._found:
+                asked = copy.asks(tests, backend, _PATIENCE, whole=True)
+                if asked.code not in (0, _NO_TESTS) or (asked.code == _NO_TESTS and backend == BACKENDS[0]):
+                    raise RuntimeError(f"{tests} does not pass in a copy without any bug: {asked.said[-1000:]}")
+                self._found[what] = _TIMES * asked.seconds + _MORE if asked.code == 0 else None
+            return self._found[what]
 
 
 def planted_bugs(
@@ -220,7 +243,7 @@ def planted_bugs(
     *,
     workers: int = 2,
     modules: Sequence[str] = tuple(MODULES),
-    backends: Sequence[str] = _BACKENDS,
+    backends: Sequence[str] = BACKENDS,
     say: Callable[[str], object] = lambda line: None,
 ) -> Result:
     """Plant bugs in every module, spread evenly.
@@ -238,8 +261,11 @@ def planted_bugs(
     mutants = [mutant for module in modules for mutant in sample(module, each, chance)]
     copies: Queue[Copy] = Queue()
     for number in range(workers):
-        copies.put(Copy(folder / str(number)))
-    limits = _limits(copies, workers, backends)
+        copy = Copy(folder / str(number))
+        if not copy.is_itself():
+            raise RuntimeError("the copy's modules are not the ones that its tests would import")
+        copies.put(copy)
+    limits = Limits(backends)
 
     def look(mutant: Mutant) -> Seen:
         copy = copies.get()
@@ -263,11 +289,11 @@ def judged(found: Sequence[tuple[Mutant, Seen]], known: Sequence[Explanation]) -
         known: the survivors that somebody explained.
     """
     result = Result.counting("less than 95 % killed", "instrument errors", "stale explanations")
-    explained = {(row.module, row.was, row.now): row for row in known}
+    explained = {(row.module, row.place, row.was, row.now): row for row in known}
     tally: Counter[str] = Counter()
     for mutant, seen in found:
         tally[seen.outcome] += 1
-        known_as = explained.get((mutant.module, mutant.was, mutant.now))
+        known_as = explained.get((mutant.module, mutant.place, mutant.was, mutant.now))
         if seen.outcome == "error":
             result.failed("instrument errors", f"{mutant}\n{seen.by}")
         elif seen.outcome == "hung":

@@ -24,7 +24,7 @@ Where = tuple[tuple[int, int], tuple[int, int]]
 
 
 class LeaveOut(Operator):  # type: ignore[misc]  # it ships no types
-    """Leave a statement out: a raise, a return or a call whose result nobody uses."""
+    """Leave a statement out: a raise, a return or a call whose result nobody uses; no ``return None`` at an end."""
 
     @classmethod
     def examples(cls) -> Sequence[object]:
@@ -37,7 +37,8 @@ class LeaveOut(Operator):  # type: ignore[misc]  # it ships no types
             return
         first = node.children[0]
         is_call = first.type in ("atom_expr", "power") and first.get_last_leaf().value == ")"
-        if first.type in ("raise_stmt", "return_stmt") or is_call:
+        returns = first.type == "return_stmt" or first.get_code().strip() == "return"
+        if (first.type == "raise_stmt" or returns or is_call) and not _ends_anyway(node):
             yield node.start_pos, node.end_pos
 
     def mutate(self, node: NodeOrLeaf, index: int) -> NodeOrLeaf:
@@ -48,6 +49,19 @@ class LeaveOut(Operator):  # type: ignore[misc]  # it ships no types
         return made
 
 
+def _ends_anyway(node: NodeOrLeaf) -> bool:
+    """Whether a statement returns None where the function would end and return None."""
+    if node.get_code().split("#")[0].split() not in (["return"], ["return", "None"]):
+        return False
+    inner, outer = node, node.parent
+    while outer is not None and outer.type != "funcdef":
+        follows = outer.children[-1] is not inner and outer.type == "suite"
+        if follows or outer.type in ("for_stmt", "while_stmt"):
+            return False
+        inner, outer = outer, outer.parent
+    return True
+
+
 @dataclass(frozen=True)
 class Mutant:
     """One planted bug.
@@ -55,6 +69,7 @@ class Mutant:
     Attributes:
         module: path below the root.
         operator: its name.
+        place: the function or method, ``Class.method``; empty outside of both.
         was: the lines that it changes, without their indentation.
         now: what stands there instead.
         line: where, from 1.
@@ -63,13 +78,14 @@ class Mutant:
 
     module: str
     operator: str
+    place: str
     was: str
     now: str
     line: int
     code: str
 
     def __str__(self) -> str:
-        lines = [f"{self.module}:{self.line} {self.operator}"]
+        lines = [f"{self.module}:{self.line} {self.place} {self.operator}"]
         lines += [f"- {line}" for line in self.was.splitlines()]
         lines += [f"+ {line}" for line in self.now.splitlines()]
         return "\n".join(lines)
@@ -107,7 +123,18 @@ def _planted(module: str, source: str, name: str, occurrence: int) -> Mutant | N
     start, end = changes[0][1], changes[-1][2]
     was = "\n".join(line.strip() for line in old[start:end])
     now = "\n".join(line.strip() for line in new[changes[0][3] : changes[-1][4]])
-    return Mutant(module, name.removeprefix("core/"), was, now, start + 1, code)
+    return Mutant(module, name.removeprefix("core/"), _place(source, start + 1), was, now, start + 1, code)
+
+
+def _place(source: str, line: int) -> str:
+    """The innermost function or class around a line, with what is around it."""
+    leaf = parso.parse(source).get_leaf_for_position((line, len(source.splitlines()[line - 1])), include_prefixes=True)
+    names, node = list[str](), leaf.parent
+    while node is not None:
+        if node.type in ("funcdef", "classdef"):
+            names.insert(0, node.name.value)
+        node = node.parent
+    return ".".join(names)
 
 
 def _compiles(code: str) -> bool:
@@ -133,11 +160,12 @@ def sample(module: str, count: int, chance: random.Random) -> list[Mutant]:
     return [mutant for mutant in planted if mutant is not None]
 
 
-def can_be_planted(module: str, was: str, now: str) -> bool:
+def can_be_planted(module: str, place: str, was: str, now: str) -> bool:
     """Whether some bug changes these lines of a module so.
 
     Args:
         module: path below the root.
+        place: as of `Mutant`.
         was: the lines, without their indentation.
         now: what stands there instead.
     """
@@ -147,6 +175,6 @@ def can_be_planted(module: str, was: str, now: str) -> bool:
     for (start, _), ways in _places(source).items() if starts else ():
         if any(n < start[0] <= n + len(wanted) for n in starts):
             planted = (_planted(module, source, *way) for way in ways)
-            if any(mutant and (mutant.was, mutant.now) == (was, now) for mutant in planted):
+            if any(mutant and (mutant.place, mutant.was, mutant.now) == (place, was, now) for mutant in planted):
                 return True
     return False

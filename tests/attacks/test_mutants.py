@@ -6,10 +6,12 @@ import ast
 import random
 import time
 
+import parso
 import pytest
+from cosmic_ray.ast import ast_nodes
 
-from tests.attacks.mutants import Asked, Copy, Explanation, Seen, explanations, judged
-from tests.attacks.planting import ROOT, Mutant, can_be_planted, sample
+from tests.attacks.mutants import BACKENDS, Asked, Copy, Explanation, Limits, Seen, explanations, judged
+from tests.attacks.planting import ROOT, LeaveOut, Mutant, can_be_planted, sample
 from tests.attacks.targets import MODULES, OTHERS
 
 MERKLE = "ledger/merkle.py"
@@ -19,7 +21,7 @@ TESTS = "tests/unit/test_proof.py"
 def bug(was: str, now: str, module: str = MERKLE) -> Mutant:
     source = (ROOT / module).read_text()
     assert source.count(was) == 1
-    return Mutant(module, "by hand", was, now, 1, source.replace(was, now))
+    return Mutant(module, "by hand", "", was, now, 1, source.replace(was, now))
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +29,20 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     return Copy(tmp_path_factory.mktemp("mutants") / "copy")
 
 
-@pytest.fixture
-def only_merkle(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], float]:
+class Fixed(Limits):
+    """Limits that nobody measured."""
+
+    def __init__(self, seconds: float = 60.0, backends: tuple[str, ...] = BACKENDS[:1]) -> None:
+        super().__init__(backends)
+        self.seconds = seconds
+
+    def of(self, copy: Copy, tests: str, backend: str) -> float:
+        return self.seconds
+
+
+@pytest.fixture(autouse=True)
+def only_merkle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(MODULES, MERKLE, (TESTS,))
-    return {(TESTS, "not postgres"): 60.0}
 
 
 def test_every_module_of_the_ledger_has_a_row_or_is_left_out_by_name():
@@ -53,41 +65,65 @@ def test_mutants_are_programs_that_differ_in_one_place():
     for mutant in mutants:
         assert ast.dump(ast.parse(mutant.code)) != ast.dump(ast.parse(source))
         assert mutant.was in "\n".join(line.strip() for line in source.splitlines())
+    places = {mutant.place for mutant in mutants}
+    assert "CompactRange.extend" in places or "verify_inclusion" in places, places
     left_out = [mutant.now for mutant in mutants if mutant.operator == "LeaveOut"]
     assert left_out
     assert set(left_out) == {"pass"}
     assert mutants[:5] == sample(MERKLE, 40, random.Random(4))[:5], "the seed repeats the choice"
 
 
-def test_a_copy_sees_a_bug_and_is_whole_again(copy, only_merkle):
+def test_a_return_at_an_end_is_not_left_out():
+    code = """
+def f(x):
+    if x:
+        try:
+            return None  # nothing
+        except ValueError:
+            return
+    for y in x:
+        return None
+    while x:
+        if y:
+            return
+    if x:
+        return None
+    return None
+"""
+    tree, operator = parso.parse(code), LeaveOut()
+    found = [start[0] for node in ast_nodes(tree) for start, _ in operator.mutation_positions(node)]
+    assert found == [5, 7, 9, 12, 14]
+
+
+def test_a_copy_sees_a_bug_and_is_whole_again(copy):
     found = bug('_sha256(b"\\x00" + entry)', '_sha256(b"\\x02" + entry)')
-    assert copy.sees(found, only_merkle) == Seen("killed", TESTS)
+    assert copy.sees(found, Fixed()) == Seen("killed", TESTS)
     assert (copy.folder / MERKLE).read_text() == (ROOT / MERKLE).read_text()
     harmless = bug("from __future__ import annotations", "from __future__ import annotations  # a word")
-    assert copy.sees(harmless, only_merkle) == Seen("survived")
+    assert copy.sees(harmless, Fixed()) == Seen("survived")
 
 
-def test_a_module_that_no_longer_loads_is_a_kill(copy, only_merkle):
+def test_a_module_that_no_longer_loads_is_a_kill(copy):
     broken = bug("from __future__ import annotations", "from __future__ import annotations\nassert 1 > 2")
-    assert copy.sees(broken, only_merkle) == Seen("killed", f"{TESTS} (not loaded)")
+    assert copy.sees(broken, Fixed()) == Seen("killed", f"{TESTS} (not loaded)")
 
 
-def test_a_run_that_takes_too_long_is_ended_and_counted_apart(copy, only_merkle):
+def test_a_run_that_takes_too_long_is_ended_and_counted_apart(copy):
     waits = bug("from __future__ import annotations", "from __future__ import annotations\nimport time; time.sleep(99)")
     begun = time.monotonic()
-    assert copy.sees(waits, {(TESTS, "not postgres"): 2.0}) == Seen("hung", TESTS)
+    assert copy.sees(waits, Fixed(2.0)) == Seen("hung", TESTS)
     assert time.monotonic() - begun < 30
 
 
 @pytest.mark.parametrize("tests", ["tests/unit/nothing.py", "--no-such-option"])
 def test_pytest_that_does_not_run_is_an_error_of_the_instrument_and_no_kill(copy, monkeypatch, tests):
     monkeypatch.setitem(MODULES, MERKLE, (tests,))
-    seen = copy.sees(bug("import hashlib", "import hashlib  # it"), {(tests, "not postgres"): 60.0})
+    seen = copy.sees(bug("import hashlib", "import hashlib  # it"), Fixed())
     assert seen.outcome == "error"
     assert "pytest ended with 4" in seen.by
 
 
-def test_a_bug_that_one_backend_does_not_show_is_asked_about_on_the_other(copy, only_merkle, monkeypatch):
+def test_a_bug_that_one_backend_does_not_show_is_asked_about_on_the_other(copy, monkeypatch):
     asked = []
     answers = {"not postgres": Asked(0, 1.0), "postgres": Asked(1, 1.0)}
 
@@ -96,24 +132,39 @@ def test_a_bug_that_one_backend_does_not_show_is_asked_about_on_the_other(copy, 
         return answers[backend]
 
     monkeypatch.setattr(Copy, "asks", asks)
-    assert (
-        copy.sees(bug("import hashlib", "import hashlib"), {**only_merkle, (TESTS, "postgres"): 60.0}).outcome
-        == "killed"
-    )
+    assert copy.sees(bug("import hashlib", "import hashlib"), Fixed(backends=BACKENDS)).outcome == "killed"
     assert asked == ["not postgres", "postgres"]
 
 
+def test_a_limit_is_measured_once_and_without_a_bug(copy, monkeypatch):
+    limits, asked = Limits(), list[str]()
+    limit = limits.of(copy, TESTS, BACKENDS[0])
+    assert limit is not None
+    assert limit > 10
+    assert limits.of(copy, TESTS, BACKENDS[1]) is None, "it knows no PostgreSQL"
+
+    def asks(self: Copy, tests: str, backend: str, limit: float, *, whole: bool) -> Asked:
+        asked.append(tests)
+        return Asked(1, 1.0, "it broke")
+
+    monkeypatch.setattr(Copy, "asks", asks)
+    assert limits.of(copy, TESTS, BACKENDS[0]) == limit
+    assert asked == []
+    with pytest.raises(RuntimeError, match="it broke"):
+        limits.of(copy, "tests/other.py", BACKENDS[0])
+
+
 def survivors(outcome: str, count: int) -> list[tuple[Mutant, Seen]]:
-    return [(Mutant(MERKLE, "any", f"was {n}", f"now {n}", n, ""), Seen(outcome)) for n in range(count)]  # type: ignore[arg-type]
+    return [(Mutant(MERKLE, "any", "", f"was {n}", f"now {n}", n, ""), Seen(outcome)) for n in range(count)]  # type: ignore[arg-type]
 
 
 def explained(n: int, *, equivalent: bool) -> Explanation:
-    return Explanation(MERKLE, f"was {n}", f"now {n}", equivalent, "because")
+    return Explanation(MERKLE, "", f"was {n}", f"now {n}", equivalent, "because")
 
 
 def test_the_share_leaves_out_what_is_equivalent_and_nothing_else():
-    killed = [(Mutant(MERKLE, "any", "x", "y", 1, ""), Seen("killed", TESTS))] * 18
-    hung = [(Mutant(MERKLE, "any", "x", "z", 1, ""), Seen("hung", TESTS))]
+    killed = [(Mutant(MERKLE, "any", "", "x", "y", 1, ""), Seen("killed", TESTS))] * 18
+    hung = [(Mutant(MERKLE, "any", "", "x", "z", 1, ""), Seen("hung", TESTS))]
     found = judged(
         [*killed, *hung, *survivors("survived", 3)], [explained(0, equivalent=True), explained(1, equivalent=False)]
     )
@@ -129,13 +180,13 @@ def test_the_share_leaves_out_what_is_equivalent_and_nothing_else():
 
 
 def test_an_explanation_of_what_a_test_sees_is_stale():
-    killed = [(Mutant(MERKLE, "any", "was 0", "now 0", 1, ""), Seen("killed", TESTS))]
+    killed = [(Mutant(MERKLE, "any", "", "was 0", "now 0", 1, ""), Seen("killed", TESTS))]
     assert judged(killed, [explained(0, equivalent=True)]).zeros["stale explanations"] == 1
 
 
 def test_explanations_are_of_bugs_that_can_be_planted():
     found = explanations()
-    assert len({(row.module, row.was, row.now) for row in found}) == len(found)
+    assert len({(row.module, row.place, row.was, row.now) for row in found}) == len(found)
     assert [row for row in found if row.module not in MODULES or len(row.why) < 20] == []
-    stale = [row for row in found if not can_be_planted(row.module, row.was, row.now)]
+    stale = [row for row in found if not can_be_planted(row.module, row.place, row.was, row.now)]
     assert stale == [], "no such line, or no operator changes it so"

@@ -25,8 +25,8 @@ def test_the_names_never_change():
         "payload header chain tree head checkpoint signature key legality schema sequence anchor proof bundle"
     )
     assert " ".join(GapKind) == (
-        "level earlier unsigned unanchored unwitnessed unpinned opaque suspect acknowledged sequences withheld content "
-        "rules attestations selection"
+        "level earlier unsigned unanchored unwitnessed stale unpinned opaque suspect acknowledged sequences withheld "
+        "content rules attestations selection"
     )
 
 

@@ -1,0 +1,83 @@
+"""The attacks of the TUF specification (1.5.2 of its goals), on who reads a log that comes from elsewhere.
+
+`docs/THREATS.md` section 4 says what each of them is here; `threats.py` names the tests, which are here as far as no
+other test shows it already.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from ledger.checkpoint import cosign_checkpoint, format_vkey
+from ledger.cosignature import add_lines, format_cosignature
+from tests.cli.conftest import stores_closed
+from tests.cli.support import Shop, run
+from tests.cli.test_refusals import EVENT
+from tests.cli.test_timestamps import stamped
+from tests.contract.support import raw
+from tests.contract.test_witnessed import KEYS, VKEYS
+from tests.tsa import Authority
+
+__all__ = ["stores_closed"]
+
+DAY = 86_400
+
+
+def witnessed_at(shop: Shop, moment: int, who: int = 0) -> bytes:
+    """The last head cosigned at a moment, in the store, and the policy beside trust.json; the cosigned note."""
+    note = run("checkpoint", "show").good().stdout
+    text = note.partition(b"\n\n")[0].decode() + "\n"
+    line = cosign_checkpoint(text, KEYS[who], VKEYS[who].name, moment)
+    size = int(text.split("\n")[1])
+    with raw(shop.url) as store:
+        row = (10 * moment + who, size, format_vkey(VKEYS[who]), format_cosignature(line))
+        store.run("INSERT INTO $attestation VALUES (?, ?, 'cosignature', ?, ?, 0)", row)
+    Path(".muniment/witness-policy").write_text(f"witness w0 {format_vkey(VKEYS[0])}\nquorum w0\n")
+    return add_lines(note, [line])
+
+
+# -- indefinite freeze -----------------------------------------------------------------------------
+
+
+def test_a_log_that_nobody_spoke_of_lately_is_not_called_verified(any_shop: Shop):
+    """An old copy, everything in it good: only the time of somebody else's word tells."""
+    run(*EVENT).good()
+    found = run("verify", "log", "--max-age", "1d")
+    assert found.code == 3
+    assert "STALE: no witness of the policy" in found.out
+    now = int(time.time())
+    old = witnessed_at(any_shop, now - 2 * DAY)
+    run("verify", "log").good()  # nobody asked how old
+    found = run("verify", "log", "--max-age", "1d", "-o", "json")
+    assert (found.code, found.json["verdict"], found.json["findings"]) == (3, "unverified", [])
+    assert "the witness w0 was the last to say anything of this log, 1728" in found.out
+    run("verify", "log", "--max-age", "49h").good()
+    witnessed_at(any_shop, now - DAY, who=1)  # whom no policy names
+    assert run("verify", "log", "--max-age", "30h").code == 3
+    witnessed_at(any_shop, now + DAY)  # a clock that is ahead keeps nothing fresh
+    assert run("verify", "log", "--max-age", "30h").code == 3
+    Path("old").write_bytes(old)
+    run("verify", "checkpoint", "old", "--max-age", "49h").good()
+    found = run("verify", "checkpoint", "old", "--max-age", "47h")
+    assert found.code == 3
+    assert "STALE: the witness w0" in found.out
+
+
+def test_a_witness_that_cosigns_the_same_head_again_keeps_it_fresh(any_shop: Shop):
+    run(*EVENT).good()
+    now = int(time.time())
+    for moment in (now - 3 * DAY, now - 60, now - 2 * DAY):
+        note = witnessed_at(any_shop, moment)
+    run("verify", "log", "--max-age", "1h").good()
+    size = note.split(b"\n")[1].decode()
+    run("verify", "checkpoint", size, "--max-age", "1h").good()
+    run("verify", "log", "--max-age", "1h", "--level", "hash").refused(2, "--max-age")
+    for text in ("", "1", "h", "1w", "-1h", "1.5h"):
+        assert run("verify", "log", "--max-age", text).code == 2
+
+
+def test_a_timestamp_of_a_trusted_authority_keeps_a_log_fresh_too(any_shop: Shop, authority: Authority):
+    stamped(any_shop, authority)
+    run("verify", "log", "--max-age", "1h", "--tsa-certs", authority.roots).good()
+    assert run("verify", "log", "--max-age", "1h").code == 3
