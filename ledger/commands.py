@@ -84,10 +84,10 @@ def _version_evidence(version: VersionState) -> set[int]:
 
 
 def open_requests(ledger: Ledger, model: str, environment: str | None = None) -> list[ApprovalRequest]:
-    """Requests for a version's approval that were not turned down, oldest first."""
+    """Requests for a version's approval that were neither turned down nor withdrawn, oldest first."""
     version = version_state(ledger, model)
     requests = sorted(version.requests.values(), key=lambda request: request.index)
-    return [r for r in requests if not r.rejected and environment in (None, r.environment)]
+    return [r for r in requests if r.closed is None and environment in (None, r.environment)]
 
 
 def request_approval(

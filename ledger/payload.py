@@ -22,7 +22,7 @@ from ledger.errors import InputError
 from ledger.names import format_source, parse_name, parse_source
 from ledger.strictjson import format_json, parse_json
 
-__all__ = ["EVIDENCE_STRENGTHS", "MAX_SEQUENCE", "Payload", "format_payload", "parse_payload"]
+__all__ = ["EVIDENCE_STRENGTHS", "MAX_SEQUENCE", "Payload", "format_payload", "parse_moment", "parse_payload"]
 
 #: How the author came to know: seen by the emitter itself, claimed, imported, or written later.
 EVIDENCE_STRENGTHS: Final = ("observed", "asserted", "imported", "backfilled")
@@ -124,17 +124,35 @@ def _seconds(text: str) -> int:
     return int(datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp())
 
 
-def _occurred_at(text: str) -> int:
+def parse_moment(text: str) -> int:
+    """Read a time as events give it.
+
+    Args:
+        text: ``YYYY-MM-DDTHH:MM:SS[.ffffff]Z``, up to six decimals.
+
+    Returns:
+        Microseconds since the Unix epoch.
+
+    Raises:
+        InputError: any other form, a day that does not exist, or a year before 1970.
+    """
     match = _TIME.fullmatch(text)
     if match is None:
-        raise InputError(f"payload: 'time' must be UTC as YYYY-MM-DDTHH:MM:SS[.ffffff]Z, not {text!r}")
+        raise InputError(f"a time must be UTC as YYYY-MM-DDTHH:MM:SS[.ffffff]Z, not {text!r}")
     try:
         seconds = _seconds(text[:19])
     except ValueError as error:
-        raise InputError(f"payload: 'time' {text!r} is not a time: {error}") from error
+        raise InputError(f"{text!r} is not a time: {error}") from error
     if seconds < 0:
-        raise InputError(f"payload: 'time' {text!r} lies before 1970")
+        raise InputError(f"{text!r} lies before 1970")
     return seconds * 1_000_000 + int((match[1] or "").ljust(6, "0"))
+
+
+def _occurred_at(text: str) -> int:
+    try:
+        return parse_moment(text)
+    except InputError as error:
+        raise InputError(f"payload: 'time': {error.message}") from error
 
 
 def _check_shape(attributes: Any) -> Mapping[str, Any]:

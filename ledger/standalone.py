@@ -53,6 +53,7 @@ ROLES = {
     "run.failed.v1": ("emitter",),
     "run.started.v1": ("emitter",),
     "version.registered.v1": ("emitter", "owner"),
+    "approval.delegated.v1": ("approver",),
     "ledger.entry_acknowledged.v1": ("admin",),
     "subject.erased.v1": ("eraser",),
     "hold.placed.v1": ("auditor", "admin"),
@@ -107,17 +108,38 @@ ROLES = {
     "validation.completed.v1": ("validator",),
     "version.composed.v1": ("emitter", "owner"),
     "version.retired.v1": ("owner", "deployer"),
+    "approval.condition_met.v1": ("approver", "validator"),
+    "approval.expired.v1": ("emitter", "approver", "owner"),
+    "approval.revoked.v1": ("approver",),
+    "approval.withdrawn.v1": ("owner", "emitter"),
+    "emergency.reviewed.v1": ("approver", "validator", "auditor"),
+    "gate.evaluated.v1": ("emitter", "owner", "validator", "approver", "deployer"),
+    "policy.defined.v1": ("admin", "validator"),
+    "policy.retired.v1": ("admin", "validator"),
+    "quarantine.released.v1": ("approver", "validator"),
+    "risk.classified.v1": ("owner", "validator"),
+    "waiver.denied.v1": ("approver",),
+    "waiver.granted.v1": ("approver",),
+    "waiver.requested.v1": ("owner", "emitter"),
+    "waiver.revoked.v1": ("approver", "owner"),
+    "waiver.used.v1": ("deployer",),
 }
 DECISIONS = {
-    "approval.granted.v1", "approval.rejected.v1", "approval.requested.v1", "deployment.authorised.v1",
-    "deployment.requested.v1",
+    "approval.condition_met.v1", "approval.granted.v1", "approval.rejected.v1", "approval.requested.v1",
+    "approval.revoked.v1", "approval.withdrawn.v1", "deployment.authorised.v1", "deployment.requested.v1",
+    "emergency.reviewed.v1", "policy.defined.v1", "policy.retired.v1", "quarantine.released.v1", "risk.classified.v1",
+    "waiver.denied.v1", "waiver.granted.v1", "waiver.requested.v1", "waiver.revoked.v1", "waiver.used.v1",
 }  # fmt: skip
 AUTHORITY = {"ledger.created.v1", "ledger.entry_acknowledged.v1", "ledger.roots_changed.v1",
-             "ledger.checkpoint_key_changed.v1", "ledger.restored.v1",
+             "ledger.checkpoint_key_changed.v1", "ledger.restored.v1", "ledger.rules_changed.v1",
              "actor.enrolled.v1", "actor.revoked.v1", "actor.offboarded.v1",
              "actor.responsible_changed.v1", "key.enrolled.v1", "key.rotated.v1", "key.revoked.v1",
              "key.compromised.v1", "role.granted.v1", "role.revoked.v1", "entry.reaffirmed.v1",
+             "approval.delegated.v1",
              "subject.erased.v1", "hold.placed.v1", "hold.released.v1"}  # fmt: skip
+# Types that only the root keys sign.
+ROOTED = {"ledger.created.v1", "ledger.roots_changed.v1", "ledger.checkpoint_key_changed.v1", "ledger.restored.v1",
+          "ledger.rules_changed.v1"}  # fmt: skip
 # Types whose content may be missing once a record says that it was erased.
 WITHHOLDABLE = {
     "access.denied.v1", "external.observed.v1", "incident.action_item_completed.v1",
@@ -431,7 +453,7 @@ class Keyring:
         giving_up = own and kind in ("key.revoked.v1", "key.compromised.v1", "actor.revoked.v1")
         if kind in DECISIONS | AUTHORITY:
             need(giving_up or self.answered(actor), "legality", f"nobody answers for {author!r}")
-        if kind not in AUTHORITY or family in ("subject", "hold"):
+        if kind not in AUTHORITY or family in ("subject", "hold", "approval"):
             need(
                 kind not in ROLES or self.has_role(record, ROLES[kind]),
                 "legality",
@@ -457,9 +479,7 @@ class Keyring:
         """An admin, not for their own person, and nothing that takes the root keys."""
         kind, target = record["type"], self.actors.get(record["stream"][6:])
         need(self.has_role(record, ("admin",)), "legality", f"{kind} needs the role admin or the root keys")
-        rooted = ("ledger.roots_changed.v1", "ledger.checkpoint_key_changed.v1", "ledger.restored.v1", CREATED[9:])
-        need(kind not in rooted, "legality",
-             f"{kind} needs the root keys")  # fmt: skip
+        need(kind not in ROOTED, "legality", f"{kind} needs the root keys")
         if kind == "ledger.entry_acknowledged.v1":
             return
         gives_admin = "admin" in body.get("roles", ()) or body.get("role") == "admin"
@@ -487,6 +507,14 @@ class Keyring:
         need(not gives or not admin["persons"] & persons or roles <= {"emitter"}, "legality",
              "an admin may not give a say to a service of their own person")  # fmt: skip
 
+    def check_delegation(self, record, body, author, target):
+        """An approver lets another person approve, within its own role and not what was handed on to it."""
+        need(body["until"] > record["recorded_at"], "schema", "it would have ended before it was recorded")
+        good = target and target["kind"] == "person" and target["person"] != author["person"]
+        own = [g for g in author["grants"] if g["role"] == "approver" and not g.get("delegated") and covers(g, record)]
+        lasting = [g for g in own if g["until"] is None or body["until"] <= g["until"]]
+        need(good and any(not self.doubted(g["by"]) for g in lasting), "legality", "it may not hand that on")
+
     def check_place(self, record, body):
         """That what a change names is there, and that what it brings is new."""
         kind, name = record["type"], record["stream"][6:]
@@ -502,6 +530,8 @@ class Keyring:
             need(good, "legality", "that entry is not the one its author saw")
         if not record["stream"].startswith("actor:"):
             return
+        if kind == "approval.delegated.v1":
+            self.check_delegation(record, body, self.actors[record["actor"]], self.actors.get(name))
         if kind == "actor.enrolled.v1":
             need(re.fullmatch("[a-z0-9][a-z0-9._-]{0,63}", name), "schema", f"{name!r} is no actor id")
             need(
@@ -574,6 +604,9 @@ class Keyring:
         elif kind == "role.granted.v1":
             bounds = {part: body.get(part) or [] for part in ("types", "subjects", "environments")}
             actor["grants"].append({**new_grant(record, body["role"]), **bounds, "until": body.get("until")})
+        elif kind == "approval.delegated.v1":
+            bounds = {"environments": body.get("environments") or [], "until": body["until"]}
+            actor["grants"].append({**new_grant(record, "approver"), **bounds, "delegated": True})
         elif kind == "role.revoked.v1":
             end_grants(actor, index, body["role"], body.get("grant"))
         elif kind == "actor.responsible_changed.v1":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ledger.application import Ledger
-from ledger.domain.decisions import deployment_doubt
+from ledger.domain.authorising import deployment_doubt
 from ledger.suspects import Doubts
 
 __all__ = ["suspend"]

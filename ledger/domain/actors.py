@@ -18,6 +18,7 @@ from ledger.events.actors import ActorEnrolled, ActorRevoked, KeyEnrolled, KeyRe
 from ledger.events.keyring import (
     ActorOffboarded,
     ActorResponsibleChanged,
+    ApprovalDelegated,
     EntryReaffirmed,
     KeyCompromised,
     KeyRotated,
@@ -89,6 +90,7 @@ class RoleGrant:
         types, subjects, environments: what it covers; empty for everything.
         until: it covers what is recorded before; microseconds since the Unix epoch.
         ended: index of the entry that ended it.
+        delegator: the approver who handed it on, None when an admin gave it.
     """
 
     id: str
@@ -99,6 +101,7 @@ class RoleGrant:
     environments: tuple[str, ...] = ()
     until: int = FOREVER
     ended: int | None = None
+    delegator: str | None = None
 
     @property
     def unlimited(self) -> bool:
@@ -221,7 +224,7 @@ def _is_rooted(state: ActorState) -> bool:
     return not compromised and all(signed.actor == ROOT_ACTOR for signed in origins)
 
 
-def _evolved(  # noqa: C901 - a table
+def _evolved(  # noqa: C901, PLR0912 - a table
     state: ActorState | None, event: RecordedEvent
 ) -> ActorState | None:
     if isinstance(event.body, ActorEnrolled):
@@ -242,6 +245,12 @@ def _evolved(  # noqa: C901 - a table
             return replace(state, reaffirmed=with_item(state.reaffirmed, body.index, signed_of(event)))
         case RoleGranted() as body:
             return replace(state, grants=(*state.grants, _grant(event, body)))
+        case ApprovalDelegated() as body:
+            handed_on = RoleGrant(
+                event.payload.id, "approver", signed_of(event), (), (), body.environments, parse_time(body.until),
+                delegator=event.actor,
+            )  # fmt: skip
+            return replace(state, grants=(*state.grants, handed_on))
         case RoleRevoked() as body:
             return _end_grants(state, event.index, body.role, body.grant)
         case ActorResponsibleChanged() as body:

@@ -8,6 +8,7 @@ from ledger.domain.erasure import check_subject_event
 from ledger.domain.evolution import evolve
 from ledger.domain.keyring import (
     check_compromise,
+    check_delegation,
     check_grant,
     check_key,
     check_key_revocation,
@@ -27,13 +28,21 @@ from ledger.events.actors import ActorEnrolled, ActorRevoked, KeyEnrolled, KeyRe
 from ledger.events.keyring import (
     ActorOffboarded,
     ActorResponsibleChanged,
+    ApprovalDelegated,
     EntryReaffirmed,
     KeyCompromised,
     KeyRotated,
     RoleGranted,
     RoleRevoked,
 )
-from ledger.events.ledgers import CheckpointKeyChanged, EntryAcknowledged, LedgerCreated, LedgerRestored, RootsChanged
+from ledger.events.ledgers import (
+    CheckpointKeyChanged,
+    EntryAcknowledged,
+    LedgerCreated,
+    LedgerRestored,
+    RootsChanged,
+    RulesChanged,
+)
 from ledger.events.subjects import HoldPlaced, HoldReleased, SubjectErased
 
 __all__ = ["check_authority_event"]
@@ -77,6 +86,8 @@ def _check_actor_event(world: World, event: RecordedEvent) -> int:
             return check_grant(world, event, body)
         case RoleRevoked() as body:
             return check_role_revocation(world, event, body)
+        case ApprovalDelegated() as body:
+            return check_delegation(world, event, body)
     return _check_key_event(world, event)
 
 
@@ -149,7 +160,7 @@ def check_authority_event(world: World, event: RecordedEvent) -> int:
             until = _check_creation(event, body)
         case EntryAcknowledged() as body:
             until = _check_acknowledgement(world, event, body)
-        case RootsChanged() | CheckpointKeyChanged() as body:
+        case RootsChanged() | CheckpointKeyChanged() | RulesChanged() as body:
             until = check_ledger_keys(world, event, body)
         case LedgerRestored() as body:
             until = check_restore(world, event, body)

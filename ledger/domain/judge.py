@@ -20,7 +20,7 @@ from ledger.keys import PublicKey
 __all__ = ["KEPT", "Verdict", "judge", "reads_body", "signing_keys"]
 
 #: Kinds of subject whose states judging reads. Runs too, but only those that a version names.
-KEPT = frozenset({"ledger", "actor", "model", "dataset"})
+KEPT = frozenset({"ledger", "actor", "model", "dataset", "deployment", "waiver", "policy"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def judge(world: World, event: RecordedEvent) -> Verdict:
         check_identity(world, event)
         if event.kind.category is Category.DECISION:
             check_evidence(world, event)
-            check_decision(world, event)
+            until = min(until, check_decision(world, event))
     except LedgerError as error:
         return Verdict("void", error)
     return Verdict("valid", keys=keys, until=until, stop=keys_end(world, event))

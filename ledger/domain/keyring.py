@@ -6,17 +6,25 @@ from ledger.domain.actors import FOREVER, ActorState
 from ledger.domain.enrolment import check_new_key, check_taking, known_actor
 from ledger.domain.recorded import RecordedEvent
 from ledger.domain.roles import check_admin, check_own_say
-from ledger.domain.signed import ROOT_ACTOR
+from ledger.domain.signed import ROOT_ACTOR, signed_of
 from ledger.domain.suspicion import first_doubt, suspicion
 from ledger.domain.world import World, actor_of
 from ledger.entry import parse_time
 from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
 from ledger.events.actors import KeyEnrolled, KeyRevoked
-from ledger.events.keyring import EntryReaffirmed, KeyCompromised, KeyRotated, RoleGranted, RoleRevoked
+from ledger.events.keyring import (
+    ApprovalDelegated,
+    EntryReaffirmed,
+    KeyCompromised,
+    KeyRotated,
+    RoleGranted,
+    RoleRevoked,
+)
 
 __all__ = [
     "MAX_GRANTS",
     "check_compromise",
+    "check_delegation",
     "check_grant",
     "check_key",
     "check_key_revocation",
@@ -133,13 +141,39 @@ def check_grant(world: World, event: RecordedEvent, body: RoleGranted) -> int:
         parse_time(body.until)
     if body.role == "admin" and event.actor != ROOT_ACTOR:
         raise NotAllowedError("only the root keys may grant admin", hint="Sign with them: --as root.")
+    _check_room(actor)
+    until = check_admin(world, event, actor.person, is_person=actor.kind == "person")
+    check_own_say(world, event, actor.persons, (body.role,))
+    return until
+
+
+def _check_room(actor: ActorState) -> None:
     if sum(grant.ended is None for grant in actor.grants) >= MAX_GRANTS:
         raise PolicyError(
             f"{actor.actor!r} holds {MAX_GRANTS} roles and grants already",
             hint=f"End those that are over: muniment actor ungrant {actor.actor} ROLE --grant ID --reason …",
         )
-    until = check_admin(world, event, actor.person, is_person=actor.kind == "person")
-    check_own_say(world, event, actor.persons, (body.role,))
+
+
+def check_delegation(world: World, event: RecordedEvent, body: ApprovalDelegated) -> int:
+    """Check that an approver may let another person approve; that it is one was asked before.
+
+    Returns:
+        As `roles.check_roles`.
+    """
+    actor, author = known_actor(world, event), actor_of(world, event.actor)
+    until = parse_time(body.until)
+    if until <= event.recorded_at:
+        raise InputError(f"it would have ended before it is recorded: {body.until}")
+    if author is None or actor.kind != "person" or actor.person == author.person:
+        raise NotAllowedError("approving is handed on by an approver, and to another person")
+    own = [g for g in author.grants if g.role == "approver" and g.delegator is None and g.covers(signed_of(event))]
+    if not any(until <= grant.until and suspicion(world, grant.signed) is None for grant in own):
+        raise NotAllowedError(
+            "an approver does not hand on what was handed on to it, nor for longer than its own role lasts",
+            hint=f"See what it has: muniment actor show {event.actor}",
+        )
+    _check_room(actor)
     return until
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from ledger.checkpoint import TYPE_ED25519, VerifierKey, parse_vkey
 from ledger.domain.actors import FOREVER
+from ledger.domain.lifecycle import check_rules
 from ledger.domain.recorded import RecordedEvent
 from ledger.domain.signed import ROOT_ACTOR
 from ledger.domain.states import LedgerState
 from ledger.domain.world import World, ledger_of
 from ledger.errors import ConflictError, InputError, NotAllowedError
-from ledger.events.ledgers import CheckpointKeyChanged, RootsChanged
+from ledger.events.ledgers import CheckpointKeyChanged, RootsChanged, RulesChanged
 from ledger.keys import parse_public_key
 
 __all__ = ["check_ledger_keys"]
@@ -63,8 +64,10 @@ def _check_checkpoint_key(world: World, state: LedgerState, body: CheckpointKeyC
         raise ConflictError(f"the key {public.keyid[:16]}… is one of {holder!r} and cannot sign checkpoints too")
 
 
-def check_ledger_keys(world: World, event: RecordedEvent, body: RootsChanged | CheckpointKeyChanged) -> int:
-    """Check a change of the root keys or of the checkpoint key; that the right keys signed is `signing_keys`' part.
+def check_ledger_keys(
+    world: World, event: RecordedEvent, body: RootsChanged | CheckpointKeyChanged | RulesChanged
+) -> int:
+    """Check a change of root keys, checkpoint key or rules; that the right keys signed is `signing_keys`' part.
 
     Returns:
         As `roles.check_roles`.
@@ -77,11 +80,13 @@ def check_ledger_keys(world: World, event: RecordedEvent, body: RootsChanged | C
     state = _state(world, event)
     if event.actor != ROOT_ACTOR:
         raise NotAllowedError(
-            "only the root keys change the roots and the checkpoint key",
+            "only the root keys change the roots, the checkpoint key and the rules",
             hint="Propose it: muniment root propose",
         )
     if isinstance(body, RootsChanged):
         _check_roots(world, state, body)
-    else:
+    elif isinstance(body, CheckpointKeyChanged):
         _check_checkpoint_key(world, state, body)
+    else:
+        check_rules(body.rules)
     return FOREVER

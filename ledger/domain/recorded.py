@@ -8,7 +8,7 @@ from ledger.events import Body, EventType, known_event_type, load_body
 from ledger.names import Name, parse_name, stream_of
 from ledger.payload import Payload
 
-__all__ = ["RecordedEvent", "make_event"]
+__all__ = ["RecordedEvent", "actors_of", "make_event"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,12 @@ class RecordedEvent:
     def actor(self) -> str:
         """Actor id of the author."""
         return self.payload.actor
+
+
+def actors_of(event: RecordedEvent) -> frozenset[str]:
+    """The author of an event and whom it acted for."""
+    behalf = event.payload.on_behalf_of
+    return frozenset({event.actor} if behalf is None else {event.actor, behalf})
 
 
 def make_event(index: int, payload: Payload, keys: tuple[str, ...], recorded_at: int) -> RecordedEvent:

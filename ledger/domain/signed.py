@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ledger.domain.recorded import RecordedEvent
 from ledger.events.approvals import ApprovalGranted, ApprovalRejected, ApprovalRequested
+from ledger.events.waivers import WaiverRequested
 
 __all__ = ["ROOT_ACTOR", "Signed", "signed_of"]
 
@@ -41,7 +42,7 @@ def signed_of(event: RecordedEvent) -> Signed:
     environment: str | None = None
     if event.subject.kind == "deployment":
         environment = event.subject.namespace
-    elif isinstance(event.body, ApprovalRequested | ApprovalGranted | ApprovalRejected):
+    elif isinstance(event.body, ApprovalRequested | ApprovalGranted | ApprovalRejected | WaiverRequested):
         environment = event.body.environment
     return Signed(
         event.index, event.recorded_at, event.actor, event.keys, event.payload.type, event.stream, environment

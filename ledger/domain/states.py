@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from ledger.checkpoint import parse_vkey
-from ledger.domain.actors import ActorState, KeyState, RoleGrant
+from ledger.domain.actors import FOREVER, ActorState, KeyState, RoleGrant
 from ledger.domain.signed import Signed
 from ledger.events.ledgers import RuleSet
 from ledger.identity import LogKey, LogKeys
@@ -25,16 +25,21 @@ __all__ = [
     "ErasedWhole",
     "Erasure",
     "Evaluation",
+    "Gate",
     "Hold",
     "IncidentState",
     "KeyState",
     "LedgerState",
     "ModelState",
+    "PolicyState",
+    "Quarantine",
     "Restore",
     "RoleGrant",
     "RunState",
     "State",
+    "Urgent",
     "VersionState",
+    "WaiverState",
 ]
 
 
@@ -151,30 +156,42 @@ class LedgerState:
 
 
 @dataclass(frozen=True, slots=True)
+class Quarantine:
+    """That something must not be used: event id, the version it is about ("" for all of them), and its entry."""
+
+    id: str
+    version: str
+    signed: Signed
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetState:
-    """A data set: the digest of each version ("" for an unversioned registration, latest wins)."""
+    """A data set: the digest of each version ("" for an unversioned registration, latest wins), and quarantines."""
 
     versions: MappingProxyType[str, str]
+    quarantines: tuple[Quarantine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """A run: who is behind it and how it ended."""
+    """A run: who is behind it, how it ended, and the names of what it read."""
 
     authors: frozenset[str]
     status: str
+    inputs: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRequest:
-    """A pending or decided request for approval; ``signed`` is its entry."""
+    """A request for approval; ``signed`` is its entry, ``closed`` how it ended: rejected, withdrawn, or None."""
 
     id: str
     signed: Signed
     environment: str
     digest: str
     actors: frozenset[str]
-    rejected: bool = False
+    closed: str | None = None
 
     @property
     def index(self) -> int:
@@ -184,7 +201,17 @@ class ApprovalRequest:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """One granted approval; ``signed`` is its entry, ``actors`` are all who stand behind it."""
+    """One granted approval.
+
+    Attributes:
+        signed: its entry.
+        actors: all who stand behind it.
+        evidence: indexes of the entries its author saw.
+        until: it holds for what is recorded before; microseconds since the Unix epoch.
+        conditions: what must be met.
+        met: numbers of the conditions that are.
+        revoked: index of the entry that took it back.
+    """
 
     id: str
     signed: Signed
@@ -192,6 +219,11 @@ class Approval:
     environment: str
     digest: str
     actors: frozenset[str]
+    evidence: frozenset[int] = frozenset()
+    until: int = FOREVER
+    conditions: tuple[str, ...] = ()
+    met: frozenset[int] = frozenset()
+    revoked: int | None = None
 
     @property
     def index(self) -> int:
@@ -220,6 +252,23 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
+class Gate:
+    """What the last evaluation of a policy for an environment found; ``waivers`` are those it rested on."""
+
+    id: str
+    signed: Signed
+    policy: str
+    policy_digest: str
+    digest: str
+    allowed: bool
+    waivers: tuple[str, ...]
+
+
+def _no_gates() -> MappingProxyType[tuple[str, str], Gate]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
 class VersionState:
     """One version of a model.
 
@@ -227,6 +276,10 @@ class VersionState:
         evaluations: the last evaluation of each suite, oldest first; what was said before no longer stands.
         signed: the entry that registered it.
         passed: the last evaluation that passed and was not invalidated, None when there is none.
+        invalidated: indexes of evaluations that do not hold.
+        classified: index and tier of the last classification, None when there is none.
+        gates: by name of the policy, without version, and environment.
+        retired: the entry that retired it.
     """
 
     digest: str
@@ -239,6 +292,10 @@ class VersionState:
     passed: Evaluation | None = None
     requests: MappingProxyType[str, ApprovalRequest] = field(default_factory=_no_requests)
     approvals: tuple[Approval, ...] = ()
+    invalidated: frozenset[int] = frozenset()
+    classified: tuple[int, str] | None = None
+    gates: MappingProxyType[tuple[str, str], Gate] = field(default_factory=_no_gates)
+    retired: Signed | None = None
 
     @property
     def index(self) -> int:
@@ -248,29 +305,85 @@ class VersionState:
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """A model with its versions."""
+    """A model with its versions, the tier it was classified as, and quarantines of it and of its versions."""
 
     versions: MappingProxyType[str, VersionState]
+    classified: tuple[int, str] | None = None
+    quarantines: tuple[Quarantine, ...] = ()
+
+    def tier_of(self, version: VersionState) -> str:
+        """The tier that decides which rules hold: the last one said of the version or its model, else as registered."""
+        said = [known for known in (version.classified, self.classified) if known is not None]
+        return max(said)[1] if said else version.tier
 
 
 @dataclass(frozen=True, slots=True)
 class Authorisation:
-    """An authorisation to deploy or to roll back; ``signed`` is its entry."""
+    """An authorisation to deploy or to roll back; ``signed`` is its entry, ``urgent`` whether it was an emergency."""
 
     id: str
     signed: Signed
     model: str
     digest: str
+    urgent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Urgent:
+    """A decision that was taken in an emergency and is to be reviewed; ``actors`` are all who stand behind it."""
+
+    id: str
+    signed: Signed
+    actors: frozenset[str]
+    review_by: int
 
 
 @dataclass(frozen=True, slots=True)
 class DeploymentState:
-    """One deployment: what may go live, what is live, what ever was."""
+    """One deployment: what may go live, what is live, what ever was, and emergencies nobody has reviewed."""
 
     authorisation: Authorisation | None = None
     rollback: Authorisation | None = None
     live: tuple[str, str] | None = None
     ever_live: frozenset[tuple[str, str]] = frozenset()
+    urgent: tuple[Urgent, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WaiverState:
+    """A waiver.
+
+    Attributes:
+        request: the entry that asked for it.
+        check, model, environment: what it lets be, and where.
+        owner: who carries the risk.
+        actors: who asked, and for whom.
+        until: it holds for what is recorded before; microseconds since the Unix epoch.
+        single_use: whether it holds for one authorisation.
+        granted: the entry that granted it.
+        ended: how it ended: denied, revoked, or None.
+        used: the entries that used it up, and for which deployment and model.
+    """
+
+    request: Signed
+    check: str
+    model: str
+    environment: str
+    owner: str
+    actors: frozenset[str]
+    until: int
+    single_use: bool
+    granted: Signed | None = None
+    ended: str | None = None
+    used: tuple[tuple[Signed, str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyState:
+    """A policy: the digest of each version, and those that were retired."""
+
+    versions: MappingProxyType[str, str]
+    retired: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,4 +393,14 @@ class IncidentState:
     status: str
 
 
-State = LedgerState | ActorState | DatasetState | RunState | ModelState | DeploymentState | IncidentState
+State = (
+    LedgerState
+    | ActorState
+    | DatasetState
+    | RunState
+    | ModelState
+    | DeploymentState
+    | IncidentState
+    | WaiverState
+    | PolicyState
+)

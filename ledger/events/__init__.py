@@ -21,9 +21,12 @@ from ledger.events import (
     models,
     monitors,
     operations,
+    policies,
+    quarantine,
     runs,
     serving,
     subjects,
+    waivers,
 )
 from ledger.events.base import (
     Body,
@@ -70,7 +73,10 @@ __all__ = [
     "models",
     "monitors",
     "operations",
+    "policies",
+    "quarantine",
     "runs",
     "serving",
     "subjects",
+    "waivers",
 ]

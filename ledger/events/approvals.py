@@ -1,12 +1,33 @@
-"""Approvals of model versions for an environment."""
+"""Approvals of model versions for an environment: asked for, given, bound, taken back."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from ledger.events.base import Category, DecisionBody, Digest, Environment, Erasable, Text, Uuid, event
+from ledger.events.base import (
+    Category,
+    DecisionBody,
+    Digest,
+    Environment,
+    Erasable,
+    FactBody,
+    Text,
+    Time,
+    Uuid,
+    event,
+)
 
-__all__ = ["ApprovalGranted", "ApprovalRejected", "ApprovalRequested"]
+__all__ = [
+    "ApprovalConditionMet",
+    "ApprovalExpired",
+    "ApprovalGranted",
+    "ApprovalRejected",
+    "ApprovalRequested",
+    "ApprovalRevoked",
+    "ApprovalWithdrawn",
+]
+
+_KINDS = ("model",)
 
 
 class _ApprovalBody(DecisionBody):
@@ -15,7 +36,7 @@ class _ApprovalBody(DecisionBody):
 
 
 @event(
-    "approval.requested", kinds=("model",), category=Category.DECISION, roles=("owner", "emitter"), versioned=True,
+    "approval.requested", kinds=_KINDS, category=Category.DECISION, roles=("owner", "emitter"), versioned=True,
     erasable=Erasable.FIELDS, personal=("reason",),
 )  # fmt: skip
 class ApprovalRequested(_ApprovalBody):
@@ -25,7 +46,7 @@ class ApprovalRequested(_ApprovalBody):
 
 
 @event(
-    "approval.granted", kinds=("model",), category=Category.DECISION, roles=("approver",), versioned=True,
+    "approval.granted", kinds=_KINDS, category=Category.DECISION, roles=("approver",), versioned=True,
     erasable=Erasable.FIELDS, personal=("rationale",),
 )  # fmt: skip
 class ApprovalGranted(_ApprovalBody):
@@ -33,10 +54,14 @@ class ApprovalGranted(_ApprovalBody):
 
     request: Uuid = Field(description="Event id of the request")
     rationale: Text
+    expires_at: Time | None = Field(default=None, description="It holds for what is recorded before")
+    conditions: tuple[Text, ...] = Field(
+        default=(), max_length=16, description="It holds only once each is said to be met"
+    )
 
 
 @event(
-    "approval.rejected", kinds=("model",), category=Category.DECISION, roles=("approver",), versioned=True,
+    "approval.rejected", kinds=_KINDS, category=Category.DECISION, roles=("approver",), versioned=True,
     erasable=Erasable.FIELDS, personal=("rationale",),
 )  # fmt: skip
 class ApprovalRejected(_ApprovalBody):
@@ -44,3 +69,46 @@ class ApprovalRejected(_ApprovalBody):
 
     request: Uuid = Field(description="Event id of the request")
     rationale: Text
+
+
+@event(
+    "approval.withdrawn", kinds=_KINDS, category=Category.DECISION, roles=("owner", "emitter"), versioned=True,
+    erasable=Erasable.FIELDS, personal=("reason",),
+)  # fmt: skip
+class ApprovalWithdrawn(DecisionBody):
+    """Who asked asks no more."""
+
+    request: Uuid = Field(description="Event id of the request")
+    reason: Text | None = None
+
+
+@event(
+    "approval.revoked", kinds=_KINDS, category=Category.DECISION, roles=("approver",), versioned=True,
+    erasable=Erasable.FIELDS, personal=("rationale",),
+)  # fmt: skip
+class ApprovalRevoked(DecisionBody):
+    """An approval is taken back; what was authorised under it before was authorised."""
+
+    approval: Uuid = Field(description="Event id of the approval")
+    rationale: Text
+
+
+@event(
+    "approval.condition_met", kinds=_KINDS, category=Category.DECISION, roles=("approver", "validator"),
+    versioned=True, erasable=Erasable.FIELDS, personal=("note",),
+)  # fmt: skip
+class ApprovalConditionMet(DecisionBody):
+    """A condition of an approval is met; not said by whoever stands behind the version."""
+
+    approval: Uuid = Field(description="Event id of the approval")
+    condition: int = Field(ge=0, le=15, description="Which of its conditions, from 0")
+    note: Text | None = None
+
+
+@event(
+    "approval.expired", kinds=_KINDS, category=Category.FACT, roles=("emitter", "approver", "owner"), versioned=True,
+)  # fmt: skip
+class ApprovalExpired(FactBody):
+    """Notice that an approval has come to its end; it ended by itself."""
+
+    approval: Uuid = Field(description="Event id of the approval")

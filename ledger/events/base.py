@@ -12,10 +12,11 @@ from difflib import get_close_matches
 from enum import Enum
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
 from ledger.errors import InputError
+from ledger.payload import parse_moment
 
 __all__ = [
     "ActorId",
@@ -71,19 +72,31 @@ RunName = Annotated[
     str, Field(max_length=200, pattern=r"^run:([A-Za-z0-9][A-Za-z0-9._+-]*/)?[A-Za-z0-9][A-Za-z0-9._+-]*$")
 ]
 Uuid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+
+
+def _exists(text: str) -> str:
+    try:
+        parse_moment(text)
+    except InputError as error:
+        raise ValueError(error.message) from error
+    return text
+
+
 Time = Annotated[
     str,
     Field(
         pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$",
         description="A time in UTC, for example 2026-01-31T12:00:00Z",
     ),
+    AfterValidator(_exists),
 ]
 Environment = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
 Tier = Annotated[str, Field(pattern=r"^(low|medium|high)$", description="risk tier: low, medium or high")]
 
 
 def _patterns(annotated: Any) -> list[str]:
-    return [meta.pattern for field in annotated.__metadata__ for meta in field.metadata if hasattr(meta, "pattern")]
+    fields = [field for field in annotated.__metadata__ if hasattr(field, "metadata")]
+    return [meta.pattern for field in fields for meta in field.metadata if hasattr(meta, "pattern")]
 
 
 #: What to write where a pattern is asked for; a regular expression helps nobody who mistyped a digest.

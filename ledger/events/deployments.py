@@ -6,7 +6,20 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from ledger.events.base import Category, DecisionBody, Digest, Erasable, FactBody, Line, SubjectName, Text, event
+from ledger.events.base import (
+    Category,
+    DecisionBody,
+    Digest,
+    Erasable,
+    FactBody,
+    Line,
+    SubjectName,
+    Text,
+    Time,
+    Uuid,
+    _Frozen,
+    event,
+)
 
 __all__ = [
     "CanaryAborted",
@@ -15,8 +28,11 @@ __all__ = [
     "DeploymentAuthorised",
     "DeploymentCompleted",
     "DeploymentFailed",
+    "DeploymentHeld",
     "DeploymentPromoted",
     "DeploymentRequested",
+    "Emergency",
+    "EmergencyReviewed",
     "RollbackAuthorised",
     "RollbackCompleted",
     "RollbackRequested",
@@ -29,6 +45,22 @@ class _Intent(DecisionBody):
     model: SubjectName = Field(description="The model version, model:name@version")
     digest: Digest
     reason: Text | None = None
+
+
+class _RollbackIntent(DecisionBody):
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow")  # protection is never blocked
+
+    model: SubjectName = Field(description="The version to return to, model:name@version")
+    digest: Digest
+    incident: SubjectName | None = None
+    reason: Text | None = None
+
+
+class Emergency(_Frozen):
+    """The rules were not waited for; another person reviews it, until then it is in every report."""
+
+    reason: Text
+    review_by: Time = Field(description="When it must have been reviewed")
 
 
 @event(
@@ -45,6 +77,30 @@ class DeploymentRequested(_Intent):
 )  # fmt: skip
 class DeploymentAuthorised(_Intent):
     """This version may be deployed here; nothing has been changed by saying so."""
+
+    emergency: Emergency | None = None
+
+
+@event(
+    "deployment.held", kinds=_KINDS, category=Category.PROTECTION, versioned=False,
+    erasable=Erasable.FIELDS, personal=("reason",),
+)  # fmt: skip
+class DeploymentHeld(_RollbackIntent):
+    """No more traffic may go to this version here, by a rule or a person; the platform is told, nothing is done."""
+
+    trigger: Uuid | None = Field(default=None, description="Event id of what called for it, for example slo.breached")
+
+
+@event(
+    "emergency.reviewed", kinds=_KINDS, category=Category.DECISION, roles=("approver", "validator", "auditor"),
+    versioned=False, erasable=Erasable.FIELDS, personal=("rationale",),
+)  # fmt: skip
+class EmergencyReviewed(DecisionBody):
+    """Another person has looked at a decision that was taken in an emergency."""
+
+    decision: Uuid = Field(description="Event id of the decision")
+    verdict: Literal["justified", "unjustified"]
+    rationale: Text
 
 
 class _Outcome(FactBody):
@@ -114,15 +170,6 @@ class DeploymentPromoted(_Outcome):
     """A canary takes over all traffic here."""
 
     previous: SubjectName | None = Field(default=None, description="The version it takes over from")
-
-
-class _RollbackIntent(DecisionBody):
-    model_config = ConfigDict(frozen=True, strict=True, extra="allow")  # protection is never blocked
-
-    model: SubjectName = Field(description="The version to return to, model:name@version")
-    digest: Digest
-    incident: SubjectName | None = None
-    reason: Text | None = None
 
 
 @event(

@@ -9,6 +9,7 @@ from pydantic import Field
 from ledger.events.base import (
     ActorId,
     Category,
+    DecisionBody,
     Digest,
     Erasable,
     FactBody,
@@ -16,6 +17,7 @@ from ledger.events.base import (
     Open,
     SubjectName,
     Text,
+    Tier,
     Time,
     Uuid,
     event,
@@ -25,10 +27,24 @@ __all__ = [
     "ContractDefined",
     "DocumentationAttached",
     "FindingDisposed",
+    "RiskClassified",
     "ValidationAssigned",
     "ValidationCompleted",
     "ValidationFinding",
 ]
+
+
+@event(
+    "risk.classified", kinds=("model",), category=Category.DECISION, roles=("owner", "validator"),
+    erasable=Erasable.FIELDS, personal=("rationale",),
+)  # fmt: skip
+class RiskClassified(DecisionBody):
+    """Which tier a model, or one version of it, belongs to; the tier decides which rules hold."""
+
+    tier: Tier
+    rationale: Text
+    answers: dict[str, bool] = Field(default_factory=dict, description="Question of the decision list to its answer")
+    regime: Line | None = Field(default=None, description="Whose classification, for example EU AI Act Annex III")
 
 
 @event(

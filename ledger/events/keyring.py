@@ -12,6 +12,7 @@ from ledger.events.base import ActorId, Body, Category, Environment, Hex64, Line
 __all__ = [
     "ActorOffboarded",
     "ActorResponsibleChanged",
+    "ApprovalDelegated",
     "EntryReaffirmed",
     "KeyCompromised",
     "KeyRotated",
@@ -103,4 +104,13 @@ class ActorOffboarded(Body):
     """An actor leaves: its keys and roles end here, and a successor takes on what it owned."""
 
     successor: ActorId | None = None
+    reason: Text
+
+
+@event("approval.delegated", kinds=("actor",), category=Category.AUTHORITY, roles=("approver",), versioned=False)
+class ApprovalDelegated(Body):
+    """An approver lets another person approve too for a while; the other cannot hand it on."""
+
+    until: _Time = Field(description="What is recorded before may be approved; UTC with six decimals")
+    environments: tuple[Environment, ...] = Field(default=(), max_length=16, description="Empty for all")
     reason: Text

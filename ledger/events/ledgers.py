@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from ledger.events.actors import Role
 from ledger.events.base import Body, Category, Hex32, Hex64, Line, Text, _Frozen, event
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "RootsChanged",
     "Rule",
     "RuleSet",
+    "RulesChanged",
+    "Stop",
 ]
 
 
@@ -26,6 +29,20 @@ class Rule(_Frozen):
     authorisation: bool = Field(description="A deployment needs an authorisation")
     approvals: int = Field(ge=0, le=9, description="Approvals by other persons an authorisation needs")
     evaluation: bool = Field(description="An approval needs a passed evaluation of the same digest before it")
+    roles: tuple[Role, ...] = Field(
+        default=(), max_length=9, description="Roles each of which somebody who approves must have"
+    )
+    days: int | None = Field(default=None, ge=1, le=3660, description="Days after which an approval ends at the latest")
+    gate: Line | None = Field(
+        default=None, description="An authorisation needs an evaluation of this policy that allows, policy:name"
+    )
+
+
+class Stop(_Frozen):
+    """A decision that is refused about a version in certain states of its life cycle."""
+
+    decision: Line = Field(description="Event type, for example approval.requested")
+    states: tuple[Line, ...] = Field(min_length=1, max_length=32, description="States of the life cycle")
 
 
 class RuleSet(_Frozen):
@@ -33,6 +50,9 @@ class RuleSet(_Frozen):
 
     name: Line
     rules: tuple[Rule, ...] = Field(min_length=1, max_length=64)
+    stops: tuple[Stop, ...] | None = Field(
+        default=None, max_length=64, description="What is refused in which state; the built-in table when absent"
+    )
 
 
 @event("ledger.created", kinds=("ledger",), category=Category.AUTHORITY, versioned=False)
@@ -53,6 +73,14 @@ class EntryAcknowledged(Body):
 
     index: int = Field(ge=0)
     leaf_hash: Hex64 = Field(description="Leaf hash of that entry, hex: it counts for these bytes and no others")
+    reason: Text
+
+
+@event("ledger.rules_changed", kinds=("ledger",), category=Category.AUTHORITY, versioned=False)
+class RulesChanged(Body):
+    """Other rules hold from the next entry on; signed by the root keys."""
+
+    rules: RuleSet
     reason: Text
 
 

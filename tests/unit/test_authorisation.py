@@ -17,7 +17,7 @@ from ledger.events import Category, all_event_types, find_event_type
 from ledger.events import actors as catalogue
 from ledger.keys import format_public_key
 from tests.unit.authorisation import COMMANDS, EVENTS, OWN, ROLES, WITHOUT_ACTOR, allowed
-from tests.unit.test_judge import BODIES, LEDGERID, NOW, key_of
+from tests.unit.test_judge import LEDGERID, NOW, filled, key_of, prepare
 from tests.unit.test_keyring import Ring, keyid
 
 #: Who else tries: the rule for each is in `expected`.
@@ -31,11 +31,11 @@ class Matrix(Ring):
     def __init__(self) -> None:
         super().__init__()
         self.people().version()
-        self.asked = self.request()
         self.actors = {role: f"only-{role}" for role in ROLES if role not in ("admin", "root")}
         for role, name in self.actors.items():
             self.enrol(name, [role])
         self.enrol("only-admin", ["admin"], by=ROOT_ACTOR)
+        self.ids = prepare(self)
         self.actors |= {"admin": "only-admin", "root": ROOT_ACTOR}
         self.enrol("p-boss", ["owner"])
         for name in ("expired", "out-of-reach", "unanswered", "revoked", "offboarded"):
@@ -78,6 +78,7 @@ class Matrix(Ring):
             "key.enrolled": ({"key": new}, ["new"]),
             "key.revoked": ({"keyid": key, **why}, []),
             "key.rotated": ({"keyid": key, "key": new, "until": 0}, ["new"]),
+            "approval.delegated": ({"until": "2099-01-01T00:00:00.000000Z", **why}, []),
             "role.granted": ({"role": "owner"}, []),
             "role.revoked": ({"role": "emitter", **why}, []),
         }  # fmt: skip
@@ -105,6 +106,7 @@ class Matrix(Ring):
                  "lost_to": size + 1,
                  "known": {"size": size + 1, "root": "ab" * 32, "note": "cd" * 32}, **why}, [],
             ),
+            "ledger.rules_changed": ({"rules": rules, **why}, []),
             "ledger.roots_changed": ({"roots": roots, "threshold": 1, **why}, ["new"]),
         }  # fmt: skip
         return found[kind]
@@ -112,14 +114,14 @@ class Matrix(Ring):
     def attempt(self, actor: str, kind: str, *, target: str = TARGET, own: str | None = None) -> Verdict:
         """What an actor's event of a type would be; ``own`` is the key it signs with."""
         if kind in OWN:
-            subject, body, more = self.about_actors(kind, "stolen" if kind == "entry.reaffirmed" else target)
+            # Entries are reaffirmed whose key was stolen, and approving is handed on to persons only.
+            about = {"entry.reaffirmed": "stolen", "approval.delegated": "p-deployer"}.get(kind, target)
+            subject, body, more = self.about_actors(kind, about)
         elif find_event_type(kind).kinds == ("ledger",):
             (body, more), subject = self.about_ledger(kind), f"ledger:{LEDGERID}"
         else:
-            subject, body = BODIES[kind]
+            subject, body = filled(kind, self.ids)
             more = []
-            if kind in ("approval.granted", "approval.rejected"):
-                body = {**body, "request": self.asked}
         roots = [root.public.keyid for root in self.roots]
         signers = roots if actor == ROOT_ACTOR else [keyid(own or actor)]
         return judge(self.world, self.event(actor, kind, subject, body, keys=sorted([*signers, *map(keyid, more)])))
@@ -176,7 +178,7 @@ def test_what_is_ones_own(matrix: Matrix, kind: str):
 
 @pytest.mark.parametrize("kind", OWN)
 def test_an_admin_is_touched_by_root_only(matrix: Matrix, kind: str):
-    if kind in ("actor.enrolled", "entry.reaffirmed", "actor.responsible_changed"):
+    if kind in ("actor.enrolled", "approval.delegated", "entry.reaffirmed", "actor.responsible_changed"):
         return  # about an admin who is enrolled these are another matter: see the tests of the keyring
     body_role = {"role.revoked": "admin"}
     for actor, good in (("only-admin", kind == "role.granted"), (ROOT_ACTOR, True)):

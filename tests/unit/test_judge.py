@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -25,9 +26,12 @@ from ledger.domain import (
     judge,
     make_event,
 )
-from ledger.domain.decisions import approvals_for, independent, marks_of, persons_behind, rule_for
+from ledger.domain.decisions import marks_of
+from ledger.domain.independence import independent, persons_behind
+from ledger.domain.lifecycle import rule_for, version_of
 from ledger.domain.roles import check_roles
 from ledger.domain.signing import ROOT_ACTOR, signing_keys
+from ledger.domain.standing import standing
 from ledger.emission import build_payload
 from ledger.errors import (
     AuthenticationError,
@@ -264,12 +268,26 @@ def test_names_that_stand_for_keys_of_the_ledger(name: str):
 
 # -- roles: the whole catalogue --------------------------------------------------------------------
 
-#: A body of every type that is not about authority, legal in the world of `full_world`.
+SOURCE_DIGEST = "sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
+LATER = "2100-01-01T00:00:00Z"
+WAIVER = {
+    "check": "drift", "model": MODEL, "environment": "prod", "owner": "p-author", "reason": "x",
+    "compensating_control": "x", "expires_at": LATER,
+}  # fmt: skip
+#: A body of every type that is not about authority, legal in the world of `full_world`; what starts with $ stands for
+#: an event id of that world.
 BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "access.denied": ("service:x", {"principal": "someone", "action": "read"}),
-    "approval.granted": (MODEL, {"environment": "prod", "digest": DIGEST, "rationale": "fit"}),
-    "approval.rejected": (MODEL, {"environment": "prod", "digest": DIGEST, "rationale": "unfit"}),
+    "approval.condition_met": (MODEL, {"approval": "$conditional", "condition": 0}),
+    "approval.expired": (MODEL, {"approval": str(UUID(int=1))}),
+    "approval.granted": (MODEL, {"environment": "prod", "digest": DIGEST, "request": "$request", "rationale": "fit"}),
+    "approval.rejected": (
+        MODEL,
+        {"environment": "prod", "digest": DIGEST, "request": "$request", "rationale": "unfit"},
+    ),
     "approval.requested": (MODEL, {"environment": "prod", "digest": DIGEST}),
+    "approval.revoked": (MODEL, {"approval": "$approval", "rationale": "x"}),
+    "approval.withdrawn": (MODEL, {"request": "$request"}),
     "artifact.produced": ("artifact:a", {"files": {"weights.bin": DIGEST}}),
     "artifact.scanned": ("artifact:a", {"digest": DIGEST, "scanner": "s", "verdict": "pass"}),
     "artifact.signed": ("artifact:a", {"digest": DIGEST, "method": "key"}),
@@ -293,10 +311,12 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "deployment.authorised": ("deployment:dev/x", {"model": MODEL, "digest": DIGEST}),
     "deployment.completed": ("deployment:prod/x", {"model": MODEL, "digest": DIGEST}),
     "deployment.failed": ("deployment:prod/x", {"model": MODEL, "digest": DIGEST, "reason": "x"}),
+    "deployment.held": ("deployment:prod/x", {"model": MODEL, "digest": DIGEST}),
     "deployment.promoted": ("deployment:prod/x", {"model": MODEL, "digest": DIGEST}),
     "deployment.requested": ("deployment:prod/x", {"model": MODEL, "digest": DIGEST}),
     "documentation.attached": (MODEL, {"kind": "DPIA", "digest": DIGEST}),
     "drill.conducted": ("deployment:prod/x", {"kind": "rollback", "outcome": "pass"}),
+    "emergency.reviewed": ("deployment:prod/e", {"decision": "$emergency", "verdict": "justified", "rationale": "x"}),
     "errorbudget.consumed": ("deployment:prod/x", {"slo": "latency", "remaining": 0.4}),
     "errorbudget.reset": ("deployment:prod/x", {"slo": "latency", "reason": "x"}),
     "evaluation.completed": (MODEL, {"metrics": {"auc": 0.5}}),
@@ -314,6 +334,20 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "finding.disposed": (
         MODEL,
         {"validation": str(UUID(int=1)), "finding": "F1", "disposition": "fixed", "reason": "x"},
+    ),
+    "gate.evaluated": (
+        MODEL,
+        {
+            "environment": "prod",
+            "policy": "policy:p@1",
+            "policy_digest": DIGEST,
+            "digest": DIGEST,
+            "input_digest": DIGEST,
+            "size": 1,
+            "result": "allow",
+            "checks": [],
+            "engine": "e 1",
+        },
     ),
     "incident.action_item_completed": ("incident:1", {"item": str(UUID(int=1))}),
     "incident.action_item_created": ("incident:1", {"title": "x"}),
@@ -338,8 +372,13 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "notification.sent": ("incident:1", {"recipient_class": "regulator"}),
     "performance.tested": (MODEL, {"p95_ms": 12.5}),
+    "policy.defined": ("policy:p@1", {"digest": SOURCE_DIGEST, "source": "x", "format": "muniment.checks/v1"}),
+    "policy.retired": ("policy:old@1", {"reason": "x"}),
+    "quarantine.placed": ("dataset:d", {"reason": "x"}),
+    "quarantine.released": ("dataset:q", {"quarantine": "$quarantine", "rationale": "x"}),
     "retrain.requested": ("model:m", {"trigger": "drift"}),
     "retrain.resolved": ("model:m", {"request": str(UUID(int=1)), "outcome": "failed"}),
+    "risk.classified": ("model:m", {"tier": "high", "rationale": "money"}),
     "rollback.authorised": ("deployment:prod/x", {"model": MODEL, "digest": DIGEST}),
     "rollback.completed": ("deployment:prod/x", {"model": MODEL, "digest": DIGEST}),
     "rollback.requested": ("deployment:prod/x", {"model": MODEL, "digest": DIGEST}),
@@ -358,21 +397,60 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "version.composed": (MODEL, {"parents": [{"role": "parent", "subject": "model:n@1"}]}),
     "version.registered": ("model:m@2", {"digest": DIGEST, "owner": "p-author", "tier": "low"}),
     "version.retired": (MODEL, {"reason": "x"}),
+    "waiver.denied": ("waiver:asked", {"rationale": "x"}),
+    "waiver.granted": ("waiver:asked", {"rationale": "x"}),
+    "waiver.requested": ("waiver:new", WAIVER),
+    "waiver.revoked": ("waiver:given", {"reason": "x"}),
+    "waiver.used": ("waiver:given", {"deployment": "deployment:prod/x", "model": MODEL}),
 }
 TYPES = [kind for kind in all_event_types() if kind.category is not Category.AUTHORITY]
 
 
-def full_world() -> tuple[Story, str]:
-    """A world in which every type of `BODIES` is legal for an author with the right role, and an open request's id."""
+def prepare(story: Story) -> dict[str, str]:
+    """Make every type of `BODIES` legal for an author with the right role; returns the event ids they name."""
+    asked = story.request(actor="only-emitter", on_behalf_of="only-owner")
+    other, third = story.request(), story.request()
+    given = {**Story.grant(story, other), "expires_at": LATER}
+    ids = {"$request": asked}
+    ids["$approval"] = story.tell("p-approver", "approval.granted", MODEL, given).payload.id
+    conditional = {**Story.grant(story, third), "conditions": ["with a monitor"]}
+    ids["$conditional"] = story.tell("p-second", "approval.granted", MODEL, conditional).payload.id
+    ids["$quarantine"] = story.tell("trainer", "quarantine.placed", "dataset:q", {"reason": "x"}).payload.id
+    emergency = {"reason": "x", "review_by": "2023-11-20T00:00:00Z"}
+    body = {"model": MODEL, "digest": DIGEST, "emergency": emergency}
+    ids["$emergency"] = story.tell("p-deployer", "deployment.authorised", "deployment:prod/e", body).payload.id
+    story.tell("p-approver", "policy.defined", "policy:old@1", BODIES["policy.defined"][1])
+    for name in ("asked", "given"):
+        story.tell("p-author", "waiver.requested", f"waiver:{name}", WAIVER)
+    story.tell("p-second", "waiver.granted", "waiver:given", {"rationale": "x"})
+    return ids
+
+
+def filled(kind: str, ids: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    """Subject and body of a type, with the event ids it names."""
+    subject, body = BODIES[kind]
+    return subject, {name: ids.get(value, value) if isinstance(value, str) else value for name, value in body.items()}
+
+
+def author(kind: EventType) -> str:
+    """A role that may author a type, but admin, whom only the root keys enrol."""
+    return next((role for role in kind.roles if role != "admin"), "auditor")
+
+
+NOBODYS = {name: str(UUID(int=1)) for name in ("$request", "$approval", "$conditional", "$quarantine", "$emergency")}
+
+
+def full_world() -> tuple[Story, dict[str, str]]:
+    """A world in which every type of `BODIES` is legal for an author with the right role, and the ids they name."""
     story = Story().people().version()
     for role in ROLES:
         if role != "admin":
             story.enrol(f"only-{role}", [role])
-    return story, story.request()
+    return story, prepare(story)
 
 
 @pytest.fixture(scope="module")
-def full() -> tuple[Story, str]:
+def full() -> tuple[Story, dict[str, str]]:
     return full_world()
 
 
@@ -381,11 +459,9 @@ def test_the_table_of_bodies_is_the_catalogue():
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
-def test_a_type_is_for_its_roles_and_no_other(full: tuple[Story, str], kind: EventType):
-    story, request = full
-    subject, body = BODIES[kind.name]
-    if kind.name in ("approval.granted", "approval.rejected"):
-        body = {**body, "request": request}
+def test_a_type_is_for_its_roles_and_no_other(full: tuple[Story, dict[str, str]], kind: EventType):
+    story, ids = full
+    subject, body = filled(kind.name, ids)
     for role in ROLES:
         if role == "admin":
             continue
@@ -398,13 +474,12 @@ def test_a_type_is_for_its_roles_and_no_other(full: tuple[Story, str], kind: Eve
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
-def test_a_type_is_about_its_kinds_and_no_other(full: tuple[Story, str], kind: EventType):
+def test_a_type_is_about_its_kinds_and_no_other(full: tuple[Story, dict[str, str]], kind: EventType):
     story, _ = full
-    subject, body = BODIES[kind.name]
-    role = kind.roles[0] if kind.roles else "auditor"
-    body = {**body, "request": str(UUID(int=1))} if "rationale" in body else body
+    subject, body = filled(kind.name, NOBODYS)
+    role = author(kind)
     name, _, version = subject.partition("@")
-    wrong = [f"policy:{name.partition(':')[2]}{'@' + version if version else ''}"] if kind.kinds else []
+    wrong = [f"thing:{name.partition(':')[2]}{'@' + version if version else ''}"] if kind.kinds else []
     wrong += [name] if kind.versioned is True else [f"{name}@1"] if kind.versioned is False else []
     wrong += ["deployment:x"] if "deployment" in kind.kinds else []
     for other in wrong:
@@ -421,8 +496,8 @@ def test_facts_and_protection_need_nothing_to_have_happened(kind: EventType):
         name="nothing", rules=(Rule(environment="x", tier="low", authorisation=True, approvals=9, evaluation=True),)
     )
     story = Story(rules)
-    story.enrol("p-one", [kind.roles[0] if kind.roles else "auditor"])
-    subject, body = BODIES[kind.name]
+    story.enrol("p-one", [author(kind)])
+    subject, body = filled(kind.name, NOBODYS)
     assert story.judge("p-one", kind.topic, subject, body).kind == "valid"
     late = story.judge("p-one", kind.topic, subject, body, occurred_at=1, strength="backfilled")
     assert late.kind == "valid", "a time is a claim and decides nothing"
@@ -436,11 +511,10 @@ def everything(story: Story) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
-def test_judging_changes_nothing_and_answers_the_same(full: tuple[Story, str], kind: EventType):
-    story, request = full
-    subject, body = BODIES[kind.name]
-    body = {**body, "request": request} if "rationale" in body else body
-    role = kind.roles[0] if kind.roles else "auditor"
+def test_judging_changes_nothing_and_answers_the_same(full: tuple[Story, dict[str, str]], kind: EventType):
+    story, ids = full
+    subject, body = filled(kind.name, ids)
+    role = author(kind)
     before, size = everything(story), len(story.view.leaves)
     event = story.event(f"only-{role}", kind.topic, subject, body)
     assert judge(story.world, event) == judge(story.world, event)
@@ -451,8 +525,6 @@ def test_judging_changes_nothing_and_answers_the_same(full: tuple[Story, str], k
 def test_a_type_nobody_knows_is_opaque_but_must_be_signed():
     story = Story().people()
     good = story.event("trainer", "run.started", "run:x")
-    from dataclasses import replace
-
     unknown = replace(good, kind=None, body=None, payload=replace(good.payload, type="muniment.run.dreamt.v1"))
     assert judge(story.world, unknown) == Verdict("opaque")
     refused(judge(story.world, replace(unknown, keys=("0" * 64,))), AuthenticationError, "key")
@@ -486,9 +558,11 @@ def test_approvals_count_persons_and_not_accounts():
     assert story.judge(*authorise).kind == "valid"
     state = story.world.state("model:m")
     assert isinstance(state, ModelState)
-    assert approvals_for(story.world, state.versions["1"], "prod", DIGEST) == {"p-approver", "p-second"}
-    assert approvals_for(story.world, state.versions["1"], "dev", DIGEST) == frozenset()
-    assert approvals_for(story.world, state.versions["1"], "prod", OTHER) == frozenset()
+    named, rule = version_of(story.world, MODEL), two.rules[0]
+    assert standing(story.world, named, ("prod", rule), NOW).persons == {"p-approver", "p-second"}
+    assert standing(story.world, named, ("dev", rule), NOW).persons == frozenset()
+    renamed = replace(named, version=replace(named.version, digest=OTHER))
+    assert standing(story.world, renamed, ("prod", rule), NOW).persons == frozenset()
 
 
 def test_an_approval_is_for_one_environment():
@@ -615,8 +689,6 @@ def test_a_request_is_made_once():
     body = {"environment": "prod", "digest": DIGEST}
     first = story.tell("p-author", "approval.requested", MODEL, body)
     again = story.event("trainer", "approval.requested", MODEL, {**body, "environment": "dev"})
-    from dataclasses import replace
-
     same = replace(again, payload=replace(again.payload, id=first.payload.id))
     refused(judge(story.world, same), ConflictError, "legality")
 

@@ -1,0 +1,183 @@
+"""Requests for approval, and what is decided about them."""
+
+from __future__ import annotations
+
+from ledger.domain.actors import FOREVER
+from ledger.domain.independence import deciders, independent, makers_of, persons_behind
+from ledger.domain.lifecycle import Named, check_stops, refuse_doubt, rule_for, same_digest, version_of
+from ledger.domain.recorded import RecordedEvent, actors_of
+from ledger.domain.signed import signed_of
+from ledger.domain.standing import evaluation_doubt, passed_evaluation
+from ledger.domain.states import Approval, ApprovalRequest
+from ledger.domain.world import World, actor_of, model_of
+from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
+from ledger.events.approvals import (
+    ApprovalConditionMet,
+    ApprovalGranted,
+    ApprovalRejected,
+    ApprovalRequested,
+    ApprovalRevoked,
+    ApprovalWithdrawn,
+)
+from ledger.events.governance import RiskClassified
+from ledger.payload import parse_moment
+
+__all__ = ["check_approval_event", "check_classification", "refuse_makers"]
+
+ApprovalEvent = (
+    ApprovalRequested | ApprovalGranted | ApprovalRejected | ApprovalWithdrawn | ApprovalRevoked | ApprovalConditionMet
+)
+_RANK = {"low": 0, "medium": 1, "high": 2}
+
+
+def check_approval_event(world: World, event: RecordedEvent, body: ApprovalEvent) -> int:
+    """Refuse what the rules in force do not allow.
+
+    Returns:
+        Time before which it must be recorded for that to hold, in microseconds since the Unix epoch.
+
+    Raises:
+        PolicyError, ConflictError, InputError: with the reason.
+    """
+    named = version_of(world, event.payload.subject)
+    match body:
+        case ApprovalRequested():
+            same_digest(named, body.digest)
+            rule_for(world, body.environment, named.tier)
+            check_stops(world, named, "approval.requested")
+            if event.payload.id in named.version.requests:
+                raise ConflictError(f"a request with the id {event.payload.id} exists already")
+        case ApprovalGranted() | ApprovalRejected():
+            _check_decided(world, event, named, body)
+        case ApprovalWithdrawn():
+            _check_withdrawn(world, event, named, body)
+        case ApprovalRevoked():
+            _approval(named, body.approval)
+        case ApprovalConditionMet():
+            approval = _approval(named, body.approval)
+            if body.condition >= len(approval.conditions):
+                raise InputError(f"the approval has {len(approval.conditions)} condition(s), numbered from 0")
+            refuse_makers(world, event, named, "whoever says that a condition is met")
+    expires_at = body.expires_at if isinstance(body, ApprovalGranted) else None
+    return FOREVER if expires_at is None else parse_moment(expires_at)
+
+
+def _approval(named: Named, approval_id: str) -> Approval:
+    for approval in named.version.approvals:
+        if approval.id == approval_id:
+            if approval.revoked is not None:
+                raise ConflictError(f"the approval {approval_id} was revoked by entry {approval.revoked}")
+            return approval
+    raise PolicyError(f"{named.subject} has no approval {approval_id}")
+
+
+def _open_request(named: Named, request_id: str) -> ApprovalRequest:
+    request = named.version.requests.get(request_id)
+    if request is None or request.closed is not None:
+        raise PolicyError(
+            f"{named.subject} has no open request {request_id}",
+            hint=f"Ask first: muniment request {named.subject} --env …",
+        )
+    return request
+
+
+def _check_withdrawn(world: World, event: RecordedEvent, named: Named, body: ApprovalWithdrawn) -> None:
+    request = _open_request(named, body.request)
+    asking, mine = persons_behind(world, request.actors), persons_behind(world, actors_of(event))
+    if not asking or not mine or not asking & mine:
+        raise NotAllowedError("only who asked may withdraw a request", hint="An approver may reject it.")
+
+
+def refuse_makers(
+    world: World, event: RecordedEvent, named: Named, who: str, request: ApprovalRequest | None = None
+) -> None:
+    """Refuse a decision by somebody who stands behind the version or the request.
+
+    Args:
+        world: the world before it.
+        event: the decision.
+        named: the version.
+        who: who must be another person, in words.
+        request: the request that is decided about.
+
+    Raises:
+        NotAllowedError: the same person stands behind both, or that is not known.
+    """
+    version = named.version
+    mine = deciders(world, actors_of(event), signed_of(event))
+    apart = independent(world, mine, makers_of(world, version, () if request is None else request.actors))
+    if apart is None:
+        raise NotAllowedError(
+            f"who is behind this version cannot be resolved, so that {who} is another person is not shown",
+            hint=f"Is the run recorded that it names? muniment log {version.run}" if version.run else "",
+        )
+    if not apart:
+        raise NotAllowedError(
+            f"{named.subject}: {who} must be another person than requester, run author and whoever they acted for",
+            hint="Ask another person with the role; `muniment actor list` shows them.",
+        )
+
+
+def _check_decided(world: World, event: RecordedEvent, named: Named, body: ApprovalGranted | ApprovalRejected) -> None:
+    request = _open_request(named, body.request)
+    if (request.environment, request.digest) != (body.environment, body.digest):
+        raise PolicyError("the decision names another environment or digest than the request it answers")
+    same_digest(named, body.digest)
+    refuse_doubt(world, request.signed, f"the request {body.request}")
+    if isinstance(body, ApprovalGranted):
+        check_stops(world, named, "approval.granted")
+        _check_granted(world, event, named, request, body)
+
+
+def _check_granted(
+    world: World, event: RecordedEvent, named: Named, request: ApprovalRequest, body: ApprovalGranted
+) -> None:
+    version, rule = named.version, rule_for(world, body.environment, named.tier)
+    if rule.approvals > 0:
+        refuse_makers(world, event, named, "the approver", request)
+    if body.expires_at is not None and parse_moment(body.expires_at) <= event.recorded_at:
+        raise InputError(f"the approval would have expired before it is recorded: {body.expires_at}")
+    if rule.evaluation and not passed_evaluation(version):
+        raise PolicyError(
+            f"{named.subject} has no standing passed evaluation, and {body.environment} at tier {named.tier} asks for "
+            "one",
+            hint=f"Record it: muniment record evaluation {named.subject} --metric auc=… --verdict pass",
+        )
+    doubt = evaluation_doubt(world, version) if rule.evaluation else None
+    if doubt is not None:
+        raise PolicyError(
+            f"an evaluation of {named.subject} counts no more: {doubt.text}",
+            hint=f"If it is genuine: muniment entry reaffirm {doubt.index} --reason …",
+        )
+    if any(
+        one.request == body.request and one.actor == event.actor and one.revoked is None for one in version.approvals
+    ):
+        raise ConflictError(f"{event.actor!r} has already approved request {body.request}")
+
+
+def check_classification(world: World, event: RecordedEvent, body: RiskClassified) -> None:
+    """A lower tier asks for less, so it takes somebody who did not make the model.
+
+    Raises:
+        NotAllowedError: the author lacks the role validator, or stands behind a version.
+        PolicyError: the version is not registered.
+    """
+    model = model_of(world, event.stream)
+    if event.subject.version is not None:
+        named = version_of(world, event.payload.subject)
+        versions, before = [named.version], named.tier
+    elif model is None or not model.versions:
+        return
+    else:
+        versions = list(model.versions.values())
+        before = max((model.tier_of(version) for version in versions), key=_RANK.__getitem__)
+    if _RANK[body.tier] >= _RANK[before]:
+        return
+    author = actor_of(world, event.actor)
+    makers = [makers_of(world, version, {version.owner}) for version in versions]
+    known = None if any(one is None for one in makers) else {actor for one in makers if one for actor in one}
+    if author is None or "validator" not in author.roles or not independent(world, actors_of(event), known):
+        raise NotAllowedError(
+            f"{event.payload.subject} is of tier {before}; a lower one is for a validator who neither made nor owns it",
+            hint="Ask somebody with the role validator: muniment actor list",
+        )

@@ -1,0 +1,226 @@
+"""What must be there before a version may be deployed, and whether what went live was covered by that."""
+
+from __future__ import annotations
+
+from ledger.domain.independence import independent
+from ledger.domain.lifecycle import Named, check_stops, refuse_doubt, rule_for, same_digest, version_of
+from ledger.domain.recorded import RecordedEvent, actors_of
+from ledger.domain.standing import Standing, evaluation_doubt, first_doubt_of, standing, stands_apart
+from ledger.domain.states import Authorisation, Gate, PolicyState
+from ledger.domain.suspicion import Suspicion, suspicion
+from ledger.domain.waiving import waiver_of, waiver_trouble
+from ledger.domain.world import World, actor_of, deployment_of, model_of
+from ledger.errors import InputError, NotAllowedError, PolicyError
+from ledger.events.deployments import (
+    CanaryStageEntered,
+    DeploymentAuthorised,
+    DeploymentCompleted,
+    DeploymentPromoted,
+    EmergencyReviewed,
+)
+from ledger.events.ledgers import Rule
+from ledger.names import parse_name, stream_of
+from ledger.payload import parse_moment
+
+__all__ = ["GoneLive", "check_authorised", "check_review", "covered", "deployment_doubt"]
+
+#: Facts that a version gets traffic, which an authorisation must cover.
+GoneLive = DeploymentCompleted | DeploymentPromoted | CanaryStageEntered
+#: An evaluation of a policy may be so old when something is authorised by it; microseconds.
+_FRESH = 3_600_000_000
+#: An emergency must be reviewed within this time; microseconds.
+_REVIEW = 30 * 86_400_000_000
+
+
+def check_authorised(world: World, event: RecordedEvent, body: DeploymentAuthorised) -> int:
+    """Refuse an authorisation that the rules in force do not allow.
+
+    Returns:
+        Time before which it must be recorded for that to hold, in microseconds since the Unix epoch.
+
+    Raises:
+        PolicyError: with what is missing and the next step.
+    """
+    named = version_of(world, body.model)
+    same_digest(named, body.digest)
+    environment = event.subject.namespace or ""
+    rule = rule_for(world, environment, named.tier)
+    check_stops(world, named, "deployment.authorised")
+    if body.emergency is not None:
+        review_by = parse_moment(body.emergency.review_by)
+        if not event.recorded_at < review_by <= event.recorded_at + _REVIEW:
+            raise InputError("an emergency must be reviewed within 30 days: review_by lies outside")
+        return review_by
+    if rule.approvals and rule.evaluation:
+        doubt = evaluation_doubt(world, named.version)
+        if doubt is not None:
+            raise PolicyError(
+                f"an evaluation of {body.model} counts no more: {doubt.text}",
+                hint=f"If it is genuine: muniment entry reaffirm {doubt.index} --reason …",
+            )
+    until = _check_approvals(world, named, (environment, rule), event.recorded_at)
+    return min(until, _check_gate(world, event, named, rule)) if rule.gate is not None else until
+
+
+def _check_approvals(world: World, named: Named, place: tuple[str, Rule], at: int) -> int:
+    environment, rule = place
+    have = standing(world, named, place, at)
+    if have.meets(rule):
+        return have.until
+    hint = f"Ask for it: muniment request {named.subject} --env {environment}"
+    raise PolicyError(f"{_needs(named, place, have)}{_why_not(have)}", hint=hint)
+
+
+def _needs(named: Named, place: tuple[str, Rule], have: Standing) -> str:
+    environment, rule = place
+    if len(have.persons) >= rule.approvals:
+        missing = " and ".join(sorted(set(rule.roles) - have.roles))
+        return f"{named.subject} needs an approval for {environment} by somebody with the role {missing}"
+    return (
+        f"{named.subject} needs {rule.approvals} approval(s) for {environment} at tier {named.tier} "
+        f"and has {len(have.persons)}"
+    )
+
+
+def _why_not(have: Standing) -> str:
+    return "".join(f"; the approval at index {index} does not stand: {why}" for index, why in have.troubles[:3])
+
+
+def _check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) -> int:
+    """The last evaluation of the policy that the rule names must allow, be fresh, and rest on waivers that stand."""
+    environment, policy = event.subject.namespace or "", rule.gate or ""
+    hint = f"Run it: muniment gate check {named.subject} --env {environment}"
+    gate = named.version.gates.get((policy, environment))
+    if gate is None or gate.digest != named.version.digest:
+        raise PolicyError(f"{environment} asks for {policy}, and nobody has run it over {named.subject}", hint=hint)
+    if not gate.allowed:
+        raise PolicyError(f"{policy} refuses {named.subject} in {environment} (entry {gate.signed.index})", hint=hint)
+    if event.recorded_at >= gate.signed.recorded_at + _FRESH:
+        raise PolicyError(f"{policy} was run over {named.subject} more than an hour ago", hint=hint)
+    refuse_doubt(world, gate.signed, f"the evaluation of {policy}")
+    _check_policy(world, policy, gate)
+    until = gate.signed.recorded_at + _FRESH
+    deployment = deployment_of(world, event.stream)
+    for waiver in gate.waivers:
+        until = min(
+            until, _check_waiver(world, event, waiver, None if deployment is None else deployment.authorisation)
+        )
+    return until
+
+
+def _check_policy(world: World, policy: str, gate: Gate) -> None:
+    state, version = world.state(policy), parse_name(gate.policy).version or ""
+    if not isinstance(state, PolicyState) or state.versions.get(version) != gate.policy_digest:
+        raise PolicyError(f"{gate.policy} is not defined in this ledger as it was run", hint="muniment policy define …")
+    if version in state.retired:
+        raise PolicyError(f"{gate.policy} was retired", hint="Run the version that is in force.")
+
+
+def _check_waiver(world: World, event: RecordedEvent, waiver: str, before: Authorisation | None) -> int:
+    """A waiver that a gate rested on must stand; one for a single use must have been used for this very decision."""
+    state = waiver_of(world, waiver)
+    if state is None:
+        raise PolicyError(f"the gate rests on {waiver}, which was never asked for")
+    used = state.used[-1] if state.used else None
+    if state.single_use and used is not None:
+        signed, deployment, model = used
+        body = event.body
+        mine = isinstance(body, DeploymentAuthorised) and (deployment, model) == (event.stream, body.model)
+        if mine and (before is None or before.signed.index < signed.index):
+            return state.until
+    trouble = waiver_trouble(world, state, event.recorded_at)
+    if trouble is None and state.single_use:
+        trouble = "it is for a single use, and is to be used with this decision"
+    if trouble is not None:
+        raise PolicyError(f"the gate rests on {waiver}, which does not stand: {trouble}")
+    return state.until
+
+
+def check_review(world: World, event: RecordedEvent, body: EmergencyReviewed) -> None:
+    """An emergency is reviewed by another person.
+
+    Raises:
+        PolicyError: there is no such decision that waits for it; NotAllowedError for the same person.
+    """
+    deployment = deployment_of(world, event.stream)
+    waiting = [one for one in (deployment.urgent if deployment else ()) if one.id == body.decision]
+    if not waiting:
+        raise PolicyError(f"no decision {body.decision} about {event.stream} waits for a review")
+    if not independent(world, actors_of(event), waiting[0].actors):
+        raise NotAllowedError("an emergency is reviewed by another person than who decided in it")
+
+
+def covered(world: World, event: RecordedEvent, body: GoneLive) -> bool:
+    """Whether a decision covers that a version gets traffic, and nothing that it rested on has become suspect since."""
+    environment = event.subject.namespace or ""
+    try:
+        named = version_of(world, body.model)
+        rule = rule_for(world, environment, named.tier)
+    except (PolicyError, InputError):
+        return False  # what is not registered, not in good standing, or not ruled, is not covered
+    if not rule.authorisation:
+        return named.version.digest == body.digest
+    deployment = deployment_of(world, event.stream)
+    given = None if deployment is None else deployment.authorisation
+    if given is None or (given.model, given.digest) != (body.model, body.digest):
+        return False
+    if suspicion(world, given.signed) is not None:
+        return False
+    return given.urgent or _foundation_doubt(world, named, (environment, rule)) is None
+
+
+def _foundation_doubt(world: World, named: Named, place: tuple[str, Rule]) -> Suspicion | None:
+    """Why what an authorisation needed has become suspect; what ended since then was in force when it was given."""
+    environment, rule = place
+    if rule.approvals == 0:
+        return None
+    version = named.version
+    asked = [r.signed for r in version.requests.values() if r.environment == environment]
+    approvals = [a.signed for a in version.approvals if (a.environment, a.digest) == (environment, version.digest)]
+    doubt = first_doubt_of(world, [*asked, *approvals])
+    if doubt is not None and len(_unsuspected(world, named, environment)) < rule.approvals:
+        return doubt
+    return evaluation_doubt(world, version) if rule.evaluation else None
+
+
+def _unsuspected(world: World, named: Named, environment: str) -> frozenset[str]:
+    """Persons who approved and are independent, whatever became of it since; what is suspect does not count."""
+    persons: set[str] = set()
+    for approval in named.version.approvals:
+        request = named.version.requests.get(approval.request)
+        if (approval.environment, approval.digest) != (environment, named.version.digest) or request is None:
+            continue
+        if first_doubt_of(world, [approval.signed, request.signed]) is None and stands_apart(world, named, approval):
+            state = actor_of(world, approval.actor)
+            persons |= {state.person} if state is not None and state.person is not None else set()
+    return frozenset(persons)
+
+
+def deployment_doubt(world: World, deployment: str, model: str, digest: str) -> Suspicion | None:
+    """Why what is live in a deployment rests on something suspect, None when it does not.
+
+    Args:
+        world: the world of whoever asks.
+        deployment: ``deployment:<environment>/<service>``.
+        model: the version that is live there.
+        digest: its digest.
+    """
+    subject, environment = parse_name(model), parse_name(deployment).namespace or ""
+    found = model_of(world, stream_of(model))
+    version = None if found is None else found.versions.get(subject.version or "")
+    if found is None or version is None:
+        return None
+    given = deployment_of(world, deployment)
+    signed = None if given is None else given.authorisation
+    doubt = suspicion(world, version.signed)
+    urgent = False
+    if signed is not None and (signed.model, signed.digest) == (model, digest):
+        doubt, urgent = doubt or suspicion(world, signed.signed), signed.urgent
+    named = Named(model, subject, found, version)
+    try:
+        rule = rule_for(world, environment, named.tier)
+    except PolicyError:
+        return doubt
+    if not rule.authorisation or urgent:
+        return doubt
+    return doubt or _foundation_doubt(world, named, (environment, rule))

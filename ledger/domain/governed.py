@@ -1,0 +1,145 @@
+"""How one valid event changes a data set, a run, a deployment, an incident, a waiver or a policy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+
+from ledger.domain.actors import with_item
+from ledger.domain.recorded import RecordedEvent, actors_of
+from ledger.domain.signed import signed_of
+from ledger.domain.states import (
+    Authorisation,
+    DatasetState,
+    DeploymentState,
+    IncidentState,
+    PolicyState,
+    RunState,
+    Urgent,
+    WaiverState,
+)
+from ledger.domain.versions import evolve_quarantines
+from ledger.events.datasets import DatasetRegistered, DatasetVersioned
+from ledger.events.deployments import (
+    DeploymentAuthorised,
+    DeploymentCompleted,
+    DeploymentHeld,
+    DeploymentPromoted,
+    EmergencyReviewed,
+    RollbackAuthorised,
+    RollbackCompleted,
+)
+from ledger.events.incidents import IncidentClosed, IncidentOpened, IncidentReopened
+from ledger.events.policies import PolicyDefined, PolicyRetired
+from ledger.events.runs import RunAborted, RunAttached, RunCompleted, RunFailed, RunStarted
+from ledger.events.waivers import WaiverDenied, WaiverGranted, WaiverRequested, WaiverRevoked, WaiverUsed
+from ledger.payload import parse_moment
+
+__all__ = [
+    "evolve_dataset",
+    "evolve_deployment",
+    "evolve_incident",
+    "evolve_policy",
+    "evolve_run",
+    "evolve_waiver",
+]
+
+_RUNS = {RunStarted: "started", RunCompleted: "completed", RunFailed: "failed", RunAborted: "aborted"}
+
+
+def evolve_dataset(state: DatasetState | None, event: RecordedEvent) -> DatasetState:
+    """The state of a data set after one valid event of its stream."""
+    state = state or DatasetState(MappingProxyType({}))
+    if isinstance(event.body, DatasetRegistered | DatasetVersioned):
+        versions = with_item(state.versions, event.subject.version or "", event.body.digest)
+        return replace(state, versions=versions)
+    return replace(state, quarantines=evolve_quarantines(state.quarantines, event))
+
+
+def evolve_run(state: RunState | None, event: RecordedEvent) -> RunState | None:
+    """The state of a run after one valid event of its stream."""
+    body = event.body
+    if not isinstance(body, RunStarted | RunCompleted | RunFailed | RunAborted | RunAttached):
+        return state
+    status = body.status if isinstance(body, RunAttached) else _RUNS[type(body)]
+    authors = actors_of(event) | (state.authors if state else frozenset())
+    inputs = frozenset(ref.subject for ref in body.inputs) | (state.inputs if state else frozenset())
+    return RunState(authors, status, inputs)
+
+
+def _authorised(state: DeploymentState, event: RecordedEvent, body: DeploymentAuthorised) -> DeploymentState:
+    signed = signed_of(event)
+    urgent = body.emergency is not None
+    given = replace(state, authorisation=Authorisation(event.payload.id, signed, body.model, body.digest, urgent))
+    if body.emergency is None:
+        return given
+    waiting = Urgent(event.payload.id, signed, actors_of(event), parse_moment(body.emergency.review_by))
+    return replace(given, urgent=(*given.urgent, waiting))
+
+
+def evolve_deployment(state: DeploymentState | None, event: RecordedEvent) -> DeploymentState:
+    """The state of a deployment after one valid event of its stream."""
+    state = state or DeploymentState()
+    match event.body:
+        case DeploymentAuthorised() as body:
+            return _authorised(state, event, body)
+        case RollbackAuthorised() as body:
+            return replace(state, rollback=Authorisation(event.payload.id, signed_of(event), body.model, body.digest))
+        case DeploymentCompleted() | DeploymentPromoted() as body:
+            live = (body.model, body.digest)
+            return replace(state, live=live, ever_live=state.ever_live | {live})
+        case RollbackCompleted() as body:
+            # Rolling back ends what was authorised before: the version left must be authorised anew.
+            # What a rollback brought up for the first time does not thereby become a good target.
+            return replace(state, live=(body.model, body.digest), authorisation=None, rollback=None)
+        case DeploymentHeld(model=model):
+            given = state.authorisation
+            return replace(state, authorisation=None) if given is not None and given.model == model else state
+        case EmergencyReviewed(decision=decision):
+            return replace(state, urgent=tuple(one for one in state.urgent if one.id != decision))
+    return state
+
+
+def evolve_incident(state: IncidentState | None, event: RecordedEvent) -> IncidentState:
+    """The state of an incident after one valid event of its stream."""
+    match event.body:
+        case IncidentClosed():
+            return IncidentState("closed")
+        case IncidentOpened() | IncidentReopened():
+            return IncidentState("open")
+    return state or IncidentState("open")
+
+
+def evolve_waiver(state: WaiverState | None, event: RecordedEvent) -> WaiverState | None:
+    """The state of a waiver after one valid event of its stream."""
+    signed = signed_of(event)
+    if isinstance(event.body, WaiverRequested):
+        body = event.body
+        return WaiverState(
+            signed, body.check, body.model, body.environment, body.owner, actors_of(event),
+            parse_moment(body.expires_at), body.single_use,
+        )  # fmt: skip
+    if state is None:
+        return None
+    match event.body:
+        case WaiverGranted(expires_at=end):
+            until = state.until if end is None else min(state.until, parse_moment(end))
+            return replace(state, granted=signed, until=until)
+        case WaiverDenied():
+            return replace(state, ended="denied")
+        case WaiverRevoked():
+            return replace(state, ended="revoked")
+        case WaiverUsed(deployment=deployment, model=model):
+            return replace(state, used=(*state.used, (signed, deployment, model)))
+    return state
+
+
+def evolve_policy(state: PolicyState | None, event: RecordedEvent) -> PolicyState:
+    """The state of a policy after one valid event of its stream."""
+    state, version = state or PolicyState(MappingProxyType({})), event.subject.version or ""
+    match event.body:
+        case PolicyDefined(digest=digest):
+            return replace(state, versions=with_item(state.versions, version, digest))
+        case PolicyRetired():
+            return replace(state, retired=state.retired | {version})
+    return state

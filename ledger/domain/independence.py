@@ -1,0 +1,62 @@
+"""Whether two sides of a decision are different people: separation of duties goes by person, never by account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ledger.domain.signed import Signed
+from ledger.domain.states import VersionState
+from ledger.domain.world import World, actor_of, run_of
+
+__all__ = ["deciders", "independent", "makers_of", "persons_behind"]
+
+
+def persons_behind(world: World, actors: Iterable[str]) -> frozenset[str] | None:
+    """The persons behind actors, or None when one of them cannot be resolved.
+
+    Whoever answers or ever answered for a service stands behind all that it did.
+    """
+    persons: set[str] = set()
+    for actor in actors:
+        state = actor_of(world, actor)
+        if state is None or state.person is None:
+            return None
+        persons |= state.persons
+    return frozenset(persons)
+
+
+def independent(world: World, deciding: Iterable[str], making: Iterable[str] | None) -> bool | None:
+    """Whether no person stands on both sides; None when a person cannot be resolved."""
+    one = persons_behind(world, deciding)
+    other = None if making is None else persons_behind(world, making)
+    if one is None or other is None:
+        return None
+    return not one & other
+
+
+def makers_of(world: World, version: VersionState, request_actors: Iterable[str]) -> frozenset[str] | None:
+    """Actors behind the request, the run and the registration of a version.
+
+    None when the run is named and not recorded: then nobody knows who is behind it.
+    """
+    authors = frozenset(request_actors) | version.authors
+    if version.run is None:
+        return authors
+    run = run_of(world, version.run)
+    return None if run is None else authors | run.authors
+
+
+def deciders(world: World, actors: Iterable[str], signed: Signed) -> frozenset[str]:
+    """Actors behind a decision of an approver, and whoever let it decide in its place.
+
+    Args:
+        world: the world of whoever asks.
+        actors: the author and whom it acted for.
+        signed: the decision.
+    """
+    state = actor_of(world, signed.actor)
+    grants = () if state is None else state.grants
+    covering = [g for g in grants if g.role == "approver" and g.covers(signed) and signed.recorded_at < g.until]
+    if any(grant.delegator is None for grant in covering):
+        return frozenset(actors)
+    return frozenset(actors) | {grant.delegator for grant in covering if grant.delegator is not None}

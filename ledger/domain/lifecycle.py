@@ -1,0 +1,209 @@
+"""The life cycle of a version as data: which event leads where, and which decisions its states stop.
+
+What happens is recorded in whatever state a version is; only decisions are refused. A ledger may have a table of its
+own (`ledger.rules_changed`); the built-in one holds otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from ledger.domain.signed import Signed
+from ledger.domain.states import DatasetState, ModelState, Quarantine, VersionState
+from ledger.domain.suspicion import suspicion
+from ledger.domain.world import World, ledger_of, model_of, run_of
+from ledger.errors import InputError, PolicyError
+from ledger.events.ledgers import Rule, RuleSet, Stop
+from ledger.names import Name, parse_name, stream_of
+
+__all__ = [
+    "BUILT_IN_STOPS",
+    "MOVES",
+    "SIDE_STATES",
+    "Move",
+    "Named",
+    "check_rules",
+    "check_stops",
+    "refuse_doubt",
+    "rule_for",
+    "same_digest",
+    "stops_of",
+    "version_of",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """An event that leads a version from one state to another; ``of`` is empty where any state will do."""
+
+    event: str
+    of: tuple[str, ...]
+    to: str
+    side: bool = False  # beside the others, and until it is lifted
+
+
+#: From registration to the end, and the states beside it.
+MOVES: Final = (
+    Move("version.registered", (), "registered"),
+    Move("evaluation.completed", ("registered",), "evaluated"),
+    Move("approval.requested", (), "approval pending"),
+    Move("approval.granted", ("approval pending",), "approved"),
+    Move("approval.rejected", ("approval pending",), "rejected"),
+    Move("deployment.authorised", (), "deploy authorised"),
+    Move("canary.stage_entered", (), "canary"),
+    Move("deployment.completed", (), "live"),
+    Move("deployment.promoted", (), "live"),
+    Move("rollback.completed", ("live",), "rolled back"),
+    Move("version.retired", (), "retired", side=True),
+    Move("quarantine.placed", (), "quarantined", side=True),
+    Move("approval.revoked", ("approved",), "suspended"),
+    Move("evaluation.invalidated", ("approved",), "suspended"),
+)
+#: States beside the others that may stop decisions.
+SIDE_STATES: Final = frozenset(move.to for move in MOVES if move.side)
+#: Which decisions about a version its side states stop.
+BUILT_IN_STOPS: Final = tuple(
+    Stop(decision=decision, states=("quarantined", "retired"))
+    for decision in ("approval.requested", "approval.granted", "deployment.requested", "deployment.authorised")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A registered version that a decision names."""
+
+    subject: str
+    name: Name
+    model: ModelState
+    version: VersionState
+
+    @property
+    def tier(self) -> str:
+        """The tier that decides which rules hold."""
+        return self.model.tier_of(self.version)
+
+
+def version_of(world: World, subject: str) -> Named:
+    """The registered version of a name.
+
+    Raises:
+        InputError: it names no version.
+        PolicyError: it is not registered, or its registration counts no more.
+    """
+    name = parse_name(subject)
+    if name.kind != "model" or name.version is None:
+        raise InputError(f"{subject!r} must name a model version: model:<name>@<version>")
+    model = model_of(world, stream_of(subject))
+    if model is None or name.version not in model.versions:
+        raise PolicyError(
+            f"{subject} is not registered in this ledger",
+            hint=f"Register it first: muniment record version {subject} …",
+        )
+    version = model.versions[name.version]
+    refuse_doubt(world, version.signed, f"the registration of {subject}")
+    return Named(subject, name, model, version)
+
+
+def refuse_doubt(world: World, signed: Signed, what: str) -> None:
+    """Refuse what rests on a suspect entry.
+
+    Raises:
+        PolicyError: it does.
+    """
+    doubt = suspicion(world, signed)
+    if doubt is not None:
+        raise PolicyError(
+            f"{what} counts no more: {doubt.text}",
+            hint=f"If it is genuine: muniment entry reaffirm {doubt.index} --reason …",
+        )
+
+
+def same_digest(named: Named, digest: str) -> None:
+    """Refuse a decision about other bytes.
+
+    Raises:
+        PolicyError: the version was registered with another digest.
+    """
+    if digest != named.version.digest:
+        raise PolicyError(f"{named.subject} was registered as {named.version.digest}, and this decision names {digest}")
+
+
+def rule_for(world: World, environment: str, tier: str) -> Rule:
+    """The first rule that matches.
+
+    Raises:
+        PolicyError: no rule matches; what is not ruled is refused.
+    """
+    ledger = ledger_of(world)
+    for rule in () if ledger is None else ledger.rules.rules:
+        if rule.environment in ("*", environment) and rule.tier in ("*", tier):
+            return rule
+    raise PolicyError(f"no rule covers the environment {environment!r} at tier {tier!r}")
+
+
+def check_rules(rules: RuleSet) -> None:
+    """Refuse rules that name what does not exist: they would hold nothing up, or everything.
+
+    Raises:
+        InputError: a stop names no decision or no side state, or a rule names no policy.
+    """
+    known = {stop.decision for stop in BUILT_IN_STOPS}
+    for stop in rules.stops or ():
+        if stop.decision not in known:
+            raise InputError(f"{stop.decision} is not stopped by any state; that are: {', '.join(sorted(known))}")
+        wrong = sorted(set(stop.states) - SIDE_STATES)
+        if wrong:
+            raise InputError(f"{wrong[0]!r} stops nothing; states that can are: {', '.join(sorted(SIDE_STATES))}")
+    for rule in rules.rules:
+        name = None if rule.gate is None else parse_name(rule.gate)
+        if name is not None and (name.kind != "policy" or name.version is not None):
+            raise InputError(f"{rule.gate!r} names no policy: write policy:<name>, without a version")
+
+
+def stops_of(world: World) -> tuple[Stop, ...]:
+    """The table of stops in force."""
+    ledger = ledger_of(world)
+    own = None if ledger is None else ledger.rules.stops
+    return BUILT_IN_STOPS if own is None else own
+
+
+def _quarantines(world: World, named: Named) -> Iterator[tuple[str, Quarantine]]:
+    """Quarantines of a version, of its model, and of what its run read, each with the name of the thing."""
+    for one in named.model.quarantines:
+        if one.version in ("", named.name.version):
+            yield named.subject, one
+    run = None if named.version.run is None else run_of(world, named.version.run)
+    for subject in sorted(run.inputs) if run is not None else ():
+        state = world.state(stream_of(subject)) if subject.startswith("dataset:") else None
+        for one in state.quarantines if isinstance(state, DatasetState) else ():
+            if one.version in ("", parse_name(subject).version):
+                yield subject, one
+
+
+def _side_states(world: World, named: Named) -> Iterator[tuple[str, str, str]]:
+    """Side states a version is in, each with words and the next step."""
+    for subject, one in _quarantines(world, named):
+        words = f"{subject} is in quarantine since entry {one.signed.index}: {one.reason}"
+        yield "quarantined", words, f"Another person lets it go: muniment release {subject} --rationale …"
+    retired = named.version.retired
+    if retired is not None:
+        yield "retired", f"{named.subject} was retired by entry {retired.index}", "Register a new version."
+
+
+def check_stops(world: World, named: Named, decision: str) -> None:
+    """Refuse a decision that a state of the version stops.
+
+    Args:
+        world: the world before the decision.
+        named: the version it is about.
+        decision: event type, for example ``approval.requested``.
+
+    Raises:
+        PolicyError: with the state, why the version is in it, and the next step.
+    """
+    stopping = {state for stop in stops_of(world) if stop.decision == decision for state in stop.states}
+    for state, words, hint in _side_states(world, named) if stopping else ():
+        if state in stopping:
+            raise PolicyError(f"{decision} is refused for what is {state}: {words}", hint=hint)

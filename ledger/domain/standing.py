@@ -1,0 +1,139 @@
+"""Which approvals and evaluations still stand when something is to rest on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ledger.domain.actors import FOREVER
+from ledger.domain.independence import deciders, independent, makers_of
+from ledger.domain.lifecycle import Named
+from ledger.domain.signed import Signed
+from ledger.domain.states import Approval, VersionState
+from ledger.domain.suspicion import Suspicion, suspicion
+from ledger.domain.world import World, actor_of
+from ledger.entry import format_time
+from ledger.events.ledgers import Rule
+
+__all__ = [
+    "Standing",
+    "approval_trouble",
+    "evaluation_doubt",
+    "first_doubt_of",
+    "passed_evaluation",
+    "standing",
+    "stands_apart",
+]
+
+_DAY = 86_400_000_000
+
+
+def first_doubt_of(world: World, entries: Iterable[Signed]) -> Suspicion | None:
+    """Why the first suspect one of some entries is suspect."""
+    return next((doubt for doubt in (suspicion(world, signed) for signed in entries) if doubt is not None), None)
+
+
+def passed_evaluation(version: VersionState) -> bool:
+    """Whether some evaluation passed and the last one of no suite failed."""
+    return version.passed is not None and all(e.verdict != "fail" for e in version.evaluations)
+
+
+def evaluation_doubt(world: World, version: VersionState) -> Suspicion | None:
+    """Why what is known of a version's evaluations cannot be relied on.
+
+    A suspect evaluation has taken the place of what was said before, so nothing is known until somebody measures again.
+    """
+    entries = [evaluation.signed for evaluation in version.evaluations]
+    entries += [] if version.passed is None else [version.passed.signed]
+    return first_doubt_of(world, entries)
+
+
+def _until(approval: Approval, rule: Rule | None) -> int:
+    if rule is None or rule.days is None:
+        return approval.until
+    return min(approval.until, approval.signed.recorded_at + rule.days * _DAY)
+
+
+def approval_trouble(world: World, named: Named, approval: Approval, rule: Rule | None, at: int) -> str | None:
+    """Why an approval does not stand, None when it does.
+
+    Args:
+        world: the world of whoever asks.
+        named: the version it is for.
+        approval: the approval.
+        rule: the rule that says how long approvals hold; None for none.
+        at: time at which it is asked for, microseconds since the Unix epoch.
+    """
+    request = named.version.requests.get(approval.request)
+    if approval.revoked is not None:
+        return f"it was revoked by entry {approval.revoked}"
+    if request is None or request.closed is not None:
+        return f"its request was {request.closed if request else 'never made'}"
+    if at >= _until(approval, rule):
+        return f"it expired at {format_time(_until(approval, rule))}"
+    open_conditions = set(range(len(approval.conditions))) - approval.met
+    if open_conditions:
+        return f"its condition {min(open_conditions)} is not met: {approval.conditions[min(open_conditions)]}"
+    invalid = approval.evidence & named.version.invalidated
+    if invalid:
+        return f"the evaluation at index {min(invalid)} that it rests on was invalidated"
+    doubt = first_doubt_of(world, [approval.signed, request.signed])
+    return None if doubt is None else doubt.text
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What approvals of a version amount to.
+
+    Attributes:
+        persons: distinct persons who signed one that stands and is independent.
+        roles: roles they have.
+        until: time from which fewer than needed stand; microseconds since the Unix epoch.
+        troubles: approvals that do not stand, as index of the entry and why.
+    """
+
+    persons: frozenset[str]
+    roles: frozenset[str]
+    until: int
+    troubles: tuple[tuple[int, str], ...]
+
+    def meets(self, rule: Rule) -> bool:
+        """Whether they are as many, and of the roles, that a rule asks for."""
+        return len(self.persons) >= rule.approvals and self.roles.issuperset(rule.roles)
+
+
+def standing(world: World, named: Named, place: tuple[str, Rule], at: int) -> Standing:
+    """Approvals of a version for an environment.
+
+    Args:
+        world: the world of whoever asks.
+        named: the version.
+        place: environment, and the rule that holds there.
+        at: as `approval_trouble`.
+    """
+    environment, rule = place
+    ends: dict[str, int] = {}
+    roles: set[str] = set()
+    troubles: list[tuple[int, str]] = []
+    for approval in named.version.approvals:
+        if (approval.environment, approval.digest) != (environment, named.version.digest):
+            continue
+        trouble = approval_trouble(world, named, approval, rule, at)
+        if trouble is None and not stands_apart(world, named, approval):
+            trouble = "whoever approved is not shown to be another person than whoever made it"
+        state = actor_of(world, approval.actor)
+        if trouble is not None or state is None or state.person is None:
+            troubles.append((approval.index, trouble or "nobody stands behind it"))
+            continue
+        ends[state.person] = max(ends.get(state.person, 0), _until(approval, rule))
+        roles |= set(state.roles)
+    lasting = sorted(ends.values(), reverse=True)
+    until = lasting[rule.approvals - 1] if 0 < rule.approvals <= len(lasting) else FOREVER
+    return Standing(frozenset(ends), frozenset(roles), until, tuple(troubles))
+
+
+def stands_apart(world: World, named: Named, approval: Approval) -> bool:
+    """Whether who approved is another person than who made the version: since then more may be known of who did."""
+    request = named.version.requests[approval.request]
+    makers = makers_of(world, named.version, request.actors)
+    return bool(independent(world, deciders(world, approval.actors, approval.signed), makers))

@@ -1,0 +1,155 @@
+"""How one valid event changes a model and its versions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+
+from ledger.domain.actors import FOREVER, with_item
+from ledger.domain.recorded import RecordedEvent, actors_of
+from ledger.domain.signed import signed_of
+from ledger.domain.states import (
+    Approval,
+    ApprovalRequest,
+    Evaluation,
+    Gate,
+    ModelState,
+    Quarantine,
+    VersionState,
+)
+from ledger.events.approvals import (
+    ApprovalConditionMet,
+    ApprovalGranted,
+    ApprovalRejected,
+    ApprovalRequested,
+    ApprovalRevoked,
+    ApprovalWithdrawn,
+)
+from ledger.events.evaluations import EvaluationCompleted, EvaluationInvalidated
+from ledger.events.governance import RiskClassified
+from ledger.events.models import VersionRegistered, VersionRetired
+from ledger.events.policies import GateEvaluated
+from ledger.events.quarantine import QuarantinePlaced, QuarantineReleased
+from ledger.payload import parse_moment
+
+__all__ = ["evolve_model", "evolve_quarantines"]
+
+
+def _evaluated(version: VersionState, event: RecordedEvent, body: EvaluationCompleted) -> VersionState:
+    if body.digest not in (None, version.digest):
+        return version  # an evaluation of other bytes says nothing about this version
+    found = Evaluation(event.payload.id, signed_of(event), body.suite or "", body.verdict)
+    others = (known for known in version.evaluations if known.suite != found.suite)
+    passed = found if found.verdict == "pass" else version.passed
+    return replace(version, evaluations=(*others, found), passed=passed)
+
+
+def _without_evaluation(version: VersionState, event_id: str) -> VersionState:
+    """What an invalidated evaluation took the place of does not come back: that is to be measured again."""
+    gone = {
+        known.index for known in (*version.evaluations, version.passed) if known is not None and known.id == event_id
+    }
+    rest = tuple(one for one in version.evaluations if one.id != event_id)
+    passed = version.passed
+    if passed is not None and passed.id == event_id:
+        passed = next((one for one in reversed(rest) if one.verdict == "pass"), None)
+    return replace(version, evaluations=rest, passed=passed, invalidated=version.invalidated | gone)
+
+
+def _granted(version: VersionState, event: RecordedEvent, body: ApprovalGranted) -> VersionState:
+    approval = Approval(
+        event.payload.id, signed_of(event), body.request, body.environment, body.digest, actors_of(event),
+        frozenset(item.index for item in body.evidence),
+        FOREVER if body.expires_at is None else parse_moment(body.expires_at), body.conditions,
+    )  # fmt: skip
+    return replace(version, approvals=(*version.approvals, approval))
+
+
+def _closed(version: VersionState, request_id: str, how: str) -> VersionState:
+    request = replace(version.requests[request_id], closed=how)
+    return replace(version, requests=with_item(version.requests, request_id, request))
+
+
+def _with_approval(
+    version: VersionState, approval_id: str, event: RecordedEvent, condition: int | None
+) -> VersionState:
+    """An approval of which a condition is met, or which is taken back when ``condition`` is None."""
+
+    def changed(one: Approval) -> Approval:
+        if one.id != approval_id:
+            return one
+        return replace(one, revoked=event.index) if condition is None else replace(one, met=one.met | {condition})
+
+    return replace(version, approvals=tuple(map(changed, version.approvals)))
+
+
+def _gated(version: VersionState, event: RecordedEvent, body: GateEvaluated) -> VersionState:
+    waivers = tuple(check.waiver for check in body.checks if check.result == "waived" and check.waiver)
+    policy = body.policy.partition("@")[0]
+    found = Gate(
+        event.payload.id,
+        signed_of(event),
+        body.policy,
+        body.policy_digest,
+        body.digest,
+        body.result == "allow",
+        waivers,
+    )
+    return replace(version, gates=with_item(version.gates, (policy, body.environment), found))
+
+
+def _evolve_version(version: VersionState, event: RecordedEvent) -> VersionState:
+    match event.body:
+        case EvaluationCompleted() as body:
+            return _evaluated(version, event, body)
+        case EvaluationInvalidated() as body:
+            return _without_evaluation(version, body.evaluation)
+        case ApprovalRequested() as body:
+            request = ApprovalRequest(
+                event.payload.id, signed_of(event), body.environment, body.digest, actors_of(event)
+            )
+            return replace(version, requests=with_item(version.requests, event.payload.id, request))
+        case ApprovalGranted() as body:
+            return _granted(version, event, body)
+        case ApprovalRejected(request=request_id):
+            return _closed(version, request_id, "rejected")
+        case ApprovalWithdrawn(request=request_id):
+            return _closed(version, request_id, "withdrawn")
+        case ApprovalRevoked(approval=approval_id):
+            return _with_approval(version, approval_id, event, None)
+        case ApprovalConditionMet(approval=approval_id, condition=condition):
+            return _with_approval(version, approval_id, event, condition)
+        case RiskClassified(tier=tier):
+            return replace(version, classified=(event.index, tier))
+        case GateEvaluated() as body:
+            return _gated(version, event, body)
+        case VersionRetired():
+            return replace(version, retired=signed_of(event))
+    return version
+
+
+def evolve_quarantines(known: tuple[Quarantine, ...], event: RecordedEvent) -> tuple[Quarantine, ...]:
+    """Quarantines of a thing and its versions after one event of its stream."""
+    match event.body:
+        case QuarantinePlaced(reason=reason):
+            return (*known, Quarantine(event.payload.id, event.subject.version or "", signed_of(event), reason))
+        case QuarantineReleased(quarantine=released):
+            return tuple(one for one in known if one.id != released)
+    return known
+
+
+def evolve_model(state: ModelState | None, event: RecordedEvent) -> ModelState:
+    """The state of a model after one valid event of its stream."""
+    state = state or ModelState(MappingProxyType({}))
+    state = replace(state, quarantines=evolve_quarantines(state.quarantines, event))
+    name = event.subject.version
+    if name is None:
+        body = event.body
+        return replace(state, classified=(event.index, body.tier)) if isinstance(body, RiskClassified) else state
+    if name in state.versions:  # the same bytes may be registered again, for example by a retried job
+        return replace(state, versions=with_item(state.versions, name, _evolve_version(state.versions[name], event)))
+    if isinstance(event.body, VersionRegistered):
+        body = event.body
+        version = VersionState(body.digest, body.owner, body.tier, body.run, signed_of(event), actors_of(event))
+        return replace(state, versions=with_item(state.versions, name, version))
+    return state

@@ -1,0 +1,73 @@
+"""Policies, checks as data, and what a gate that ran them found."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ledger.events.base import (
+    Category,
+    DecisionBody,
+    Digest,
+    Environment,
+    Erasable,
+    FactBody,
+    Line,
+    Open,
+    Text,
+    Uuid,
+    event,
+)
+
+__all__ = ["CheckResult", "GateEvaluated", "PolicyDefined", "PolicyRetired"]
+
+#: Characters of a policy's source, so that its payload stays within its limit.
+MAX_SOURCE = 49_152
+
+
+@event("policy.defined", kinds=("policy",), category=Category.DECISION, roles=("admin", "validator"), versioned=True)
+class PolicyDefined(DecisionBody):
+    """A version of a policy, with its source, so that what it decided can be decided again."""
+
+    digest: Digest = Field(description="SHA-256 of the source's UTF-8 bytes")
+    source: str = Field(min_length=1, max_length=MAX_SOURCE, description="The checks, as YAML")
+    format: Line = Field(description="Name of the form of the source, muniment.checks/v1")
+
+
+@event(
+    "policy.retired", kinds=("policy",), category=Category.DECISION, roles=("admin", "validator"), versioned=True,
+    erasable=Erasable.FIELDS, personal=("reason",),
+)  # fmt: skip
+class PolicyRetired(DecisionBody):
+    """A version of a policy is not to be asked any more."""
+
+    reason: Text
+
+
+class CheckResult(Open):
+    """What became of one check."""
+
+    check: Line = Field(description="Its id")
+    result: Literal["pass", "fail", "waived", "error", "not-applicable"]
+    reason: Text
+    waiver: Line | None = Field(default=None, description="The waiver that lets it be, waiver:id")
+
+
+@event(
+    "gate.evaluated", kinds=("model",), category=Category.FACT,
+    roles=("emitter", "owner", "validator", "approver", "deployer"), versioned=True, erasable=Erasable.FIELDS,
+)  # fmt: skip
+class GateEvaluated(FactBody):
+    """The checks of a policy were run over what the log holds of a version."""
+
+    environment: Environment
+    policy: Line = Field(description="policy:name@version")
+    policy_digest: Digest
+    digest: Digest = Field(description="Digest of the version that was looked at")
+    input_digest: Digest = Field(description="SHA-256 of the input document in its RFC 8785 form")
+    size: int = Field(ge=1, description="Log size the input was made from")
+    result: Literal["allow", "deny"]
+    checks: tuple[CheckResult, ...] = Field(max_length=256)
+    engine: Line = Field(description="What evaluated the expressions, with its version")
+    evaluation: Uuid | None = Field(default=None, description="Event id of the evaluation that this one repeats")

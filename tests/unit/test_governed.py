@@ -1,0 +1,523 @@
+"""Decisions of the governed life cycle: what is asked for, what stands, what stops, and who must be another person."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+from ledger.creation import DEFAULT_RULES
+from ledger.domain import ModelState
+from ledger.domain.decisions import marks_of
+from ledger.domain.lifecycle import BUILT_IN_STOPS, MOVES, SIDE_STATES, version_of
+from ledger.domain.signing import ROOT_ACTOR
+from ledger.entry import format_time
+from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
+from ledger.events import all_event_types
+from ledger.events.ledgers import Rule, RuleSet
+from tests.unit.test_judge import DIGEST, LATER, MODEL, NOW, OTHER, WAIVER, Story, refused
+
+HOUR = 3_600_000_000
+DAY = 24 * HOUR
+PROD = "deployment:prod/x"
+AUTHORISE = ("p-deployer", "deployment.authorised", PROD, {"model": MODEL, "digest": DIGEST})
+SOURCE = "checks: []"
+POLICY = {"digest": "sha256:" + sha256(SOURCE.encode()).hexdigest(), "source": SOURCE, "format": "muniment.checks/v1"}
+
+
+def rules(**changes: Any) -> RuleSet:
+    base: dict[str, Any] = {"environment": "*", "tier": "*", "authorisation": True, "approvals": 1, "evaluation": True}
+    return RuleSet(name="own", rules=(Rule(**(base | changes)),))
+
+
+def ready(own: RuleSet = DEFAULT_RULES) -> Story:
+    return Story(own).people().version()
+
+
+def approve(story: Story, by: str = "p-approver", **more: Any) -> str:
+    request = story.request()
+    return story.tell(by, "approval.granted", MODEL, {**story.grant(request), **more}).payload.id
+
+
+def authorised(story: Story) -> bool:
+    return story.judge(*AUTHORISE).kind == "valid"
+
+
+# -- the table -------------------------------------------------------------------------------------
+
+
+def test_the_table_names_what_there_is():
+    names = {kind.name for kind in all_event_types()}
+    assert {move.event for move in MOVES} <= names
+    assert {stop.decision for stop in BUILT_IN_STOPS} <= names
+    assert {"quarantined", "retired"} == SIDE_STATES
+    states = {move.to for move in MOVES}
+    assert {state for move in MOVES for state in move.of} <= states
+
+
+def test_a_ledger_may_stop_less_or_more():
+    story = ready()
+    story.tell("p-author", "version.retired", MODEL, {"reason": "old"})
+    ask_again = ("p-author", "approval.requested", MODEL, {"environment": "prod", "digest": DIGEST})
+    refused(story.judge(*ask_again), PolicyError, "legality")
+    table = DEFAULT_RULES.model_dump(mode="json") | {"stops": []}
+    change = {"rules": table, "reason": "we look ourselves"}
+    subject = f"ledger:{story.world.ledgerid}"
+    refused(story.judge("p-admin", "ledger.rules_changed", subject, change), NotAllowedError, "legality")
+    story.tell(ROOT_ACTOR, "ledger.rules_changed", subject, change)
+    assert (
+        story.judge("p-author", "approval.requested", MODEL, {"environment": "prod", "digest": DIGEST}).kind == "valid"
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stops": [{"decision": "run.completed", "states": ["retired"]}]},
+        {"stops": [{"decision": "approval.requested", "states": ["live"]}]},
+        {"rules": [{"environment": "*", "tier": "*", "authorisation": True, "approvals": 1, "evaluation": True,
+                    "gate": "policy:p@1"}]},
+    ],
+)  # fmt: skip
+def test_rules_that_name_what_does_not_exist_are_refused(change: dict[str, Any]):
+    story = Story()
+    table = DEFAULT_RULES.model_dump(mode="json") | change
+    verdict = story.judge(
+        ROOT_ACTOR, "ledger.rules_changed", f"ledger:{story.world.ledgerid}", {"rules": table, "reason": "x"}
+    )
+    refused(verdict, InputError, "schema")
+
+
+def test_new_rules_hold_from_the_next_entry_on():
+    story = ready()
+    approve(story)
+    assert authorised(story)
+    two = rules(approvals=2).model_dump(mode="json")
+    story.tell(ROOT_ACTOR, "ledger.rules_changed", f"ledger:{story.world.ledgerid}", {"rules": two, "reason": "audit"})
+    assert not authorised(story)
+    approve(story, by="p-second")
+    assert authorised(story)
+
+
+# -- approvals -------------------------------------------------------------------------------------
+
+
+def test_an_approval_ends_at_its_time():
+    story = ready()
+    approve(story, expires_at=format_time(NOW + DAY))
+    verdict = story.judge(*AUTHORISE)
+    assert (verdict.kind, verdict.until) == ("valid", NOW + DAY)
+    story.now = NOW + DAY
+    verdict = story.judge(*AUTHORISE)
+    refused(verdict, PolicyError, "legality")
+    assert verdict.error is not None
+    assert "expired" in verdict.error.message
+
+
+def test_an_approval_that_would_have_ended_before_is_no_approval():
+    story = ready()
+    body = {**story.grant(story.request()), "expires_at": format_time(NOW + 1)}
+    verdict = story.judge("p-approver", "approval.granted", MODEL, body)
+    assert (verdict.kind, verdict.until) == ("valid", NOW + 1)
+    story.now = NOW + 1
+    refused(story.judge("p-approver", "approval.granted", MODEL, body), InputError, "schema")
+
+
+def test_the_rule_says_how_long_an_approval_holds_at_most():
+    story = ready(rules(days=2))
+    approve(story, expires_at=LATER)
+    assert story.judge(*AUTHORISE).until == NOW + 2 * DAY
+    story.now = NOW + 2 * DAY
+    assert not authorised(story)
+
+
+def test_until_is_when_fewer_than_needed_stand():
+    story = ready(rules(approvals=2))
+    story.enrol("p-third", ["approver"])
+    for number, by in enumerate(("p-approver", "p-second", "p-third"), 1):
+        approve(story, by=by, expires_at=format_time(NOW + number * DAY))
+    assert story.judge(*AUTHORISE).until == NOW + 2 * DAY
+
+
+def test_an_approval_can_be_taken_back_once():
+    story = ready()
+    approval = approve(story)
+    story.tell("p-second", "approval.revoked", MODEL, {"approval": approval, "rationale": "bias found"})
+    assert not authorised(story)
+    again = story.judge("p-second", "approval.revoked", MODEL, {"approval": approval, "rationale": "x"})
+    refused(again, ConflictError, "legality")
+    assert story.judge("p-approver", "approval.granted", MODEL, story.grant(story.request())).kind == "valid"
+
+
+def test_what_was_authorised_before_was_authorised():
+    story = ready()
+    approval = approve(story)
+    story.tell(*AUTHORISE)
+    story.tell("p-second", "approval.revoked", MODEL, {"approval": approval, "rationale": "too late"})
+    live = story.event("p-deployer", "deployment.completed", PROD, {"model": MODEL, "digest": DIGEST})
+    assert marks_of(story.world, live) == ()
+
+
+def test_an_approval_holds_once_its_conditions_are_met():
+    story = ready()
+    approval = approve(story, conditions=["a monitor is on", "the runbook was rehearsed"])
+    assert not authorised(story)
+    story.tell("p-approver", "approval.condition_met", MODEL, {"approval": approval, "condition": 1})
+    assert not authorised(story)
+    beyond = {"approval": approval, "condition": 2}
+    refused(story.judge("p-approver", "approval.condition_met", MODEL, beyond), InputError, "schema")
+    story.tell("p-approver", "approval.condition_met", MODEL, {"approval": approval, "condition": 0})
+    assert authorised(story)
+
+
+def test_a_maker_does_not_say_that_a_condition_is_met():
+    story = ready()
+    story.enrol("p-both", ["validator"], person="p-author", by=ROOT_ACTOR)
+    approval = approve(story, conditions=["a monitor is on"])
+    body = {"approval": approval, "condition": 0}
+    refused(story.judge("p-both", "approval.condition_met", MODEL, body), NotAllowedError, "legality")
+
+
+def test_only_who_asked_withdraws_and_nothing_answers_what_was_withdrawn():
+    story = ready()
+    request = story.request()
+    story.enrol("p-other", ["owner"])
+    refused(story.judge("p-other", "approval.withdrawn", MODEL, {"request": request}), NotAllowedError, "legality")
+    story.tell("trainer", "approval.withdrawn", MODEL, {"request": request}, on_behalf_of="p-author")
+    refused(story.judge("p-approver", "approval.granted", MODEL, story.grant(request)), PolicyError, "legality")
+
+
+def test_an_approval_is_suspended_when_what_it_cites_is_invalidated_and_not_when_more_is_measured():
+    story = ready()
+    state = story.world.state("model:m")
+    assert isinstance(state, ModelState)
+    cited = state.versions["1"].evaluations[0]
+    leaf = story.view.leaves[cited.index].hex()
+    approve(story, evidence=[{"index": cited.index, "leaf_hash": leaf}])
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.8}, "verdict": "pass", "suite": "more"})
+    window = {"metric": "ms", "start": "2026-01-01T00:00:00Z", "end": "2026-01-01T01:00:00Z", "count": 0}
+    story.tell("trainer", "monitor.window", "monitor:m", window)
+    assert authorised(story), "what is measured besides takes nothing back"
+    story.tell("trainer", "evaluation.invalidated", MODEL, {"evaluation": cited.id, "reason": "leak"})
+    verdict = story.judge(*AUTHORISE)
+    refused(verdict, PolicyError, "legality")
+    assert verdict.error is not None
+    assert "invalidated" in verdict.error.message
+
+
+def test_roles_that_a_rule_asks_for_must_be_among_the_approvers():
+    story = ready(rules(roles=("validator",)))
+    approve(story, by="p-second")
+    verdict = story.judge(*AUTHORISE)
+    refused(verdict, PolicyError, "legality")
+    assert verdict.error is not None
+    assert "validator" in verdict.error.message
+    approve(story, by="p-approver")
+    assert authorised(story)
+
+
+# -- handing on ------------------------------------------------------------------------------------
+
+
+def delegate(until: int) -> dict[str, Any]:
+    return {"until": format_time(until), "reason": "holiday"}
+
+
+def test_an_approver_hands_on_approving_for_a_while():
+    story = ready()
+    story.enrol("p-deputy", ["owner"])
+    grant = story.grant(story.request())
+    refused(story.judge("p-deputy", "approval.granted", MODEL, grant), NotAllowedError, "legality")
+    story.tell("p-approver", "approval.delegated", "actor:p-deputy", delegate(NOW + DAY))
+    verdict = story.judge("p-deputy", "approval.granted", MODEL, grant)
+    assert (verdict.kind, verdict.until) == ("valid", NOW + DAY)
+    onward = story.judge("p-deputy", "approval.delegated", "actor:p-author", delegate(NOW + DAY))
+    refused(onward, NotAllowedError, "legality")
+    story.now = NOW + DAY
+    refused(story.judge("p-deputy", "approval.granted", MODEL, grant), NotAllowedError, "legality")
+
+
+def test_who_hands_on_stands_behind_what_is_decided():
+    story = ready()
+    story.enrol("p-both", ["approver"], person="p-author", by=ROOT_ACTOR)
+    story.enrol("p-deputy", ["owner"])
+    story.tell("p-both", "approval.delegated", "actor:p-deputy", delegate(NOW + DAY))
+    grant = story.grant(story.request())
+    refused(story.judge("p-deputy", "approval.granted", MODEL, grant), NotAllowedError, "legality")
+
+
+def test_nobody_hands_on_more_than_they_have():
+    story = ready()
+    story.enrol("p-deputy", ["owner"])
+    story.enrol("p-short", ["owner"])
+    story.tell("p-admin", "role.granted", "actor:p-short", {"role": "approver", "until": format_time(NOW + DAY)})
+    longer = story.judge("p-short", "approval.delegated", "actor:p-deputy", delegate(NOW + 2 * DAY))
+    refused(longer, NotAllowedError, "legality")
+    assert story.judge("p-short", "approval.delegated", "actor:p-deputy", delegate(NOW + DAY)).kind == "valid"
+    for target in ("trainer", "p-short"):
+        refused(story.judge("p-short", "approval.delegated", f"actor:{target}", delegate(NOW + DAY)), NotAllowedError,
+                "legality")  # fmt: skip
+    story.now = NOW + HOUR
+    past = story.judge("p-approver", "approval.delegated", "actor:p-deputy", delegate(NOW))
+    refused(past, InputError, "schema")
+
+
+# -- quarantine and retirement ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("subject", [MODEL, "model:m", "dataset:d", "dataset:d@1"])
+def test_what_is_in_quarantine_goes_nowhere_until_another_person_lets_it_go(subject: str):
+    story = Story().people()
+    inputs = {"inputs": [{"role": "input", "subject": "dataset:d@1"}]}
+    story.tell("trainer", "run.started", "run:r", inputs)
+    story.version()
+    approve(story)
+    placed = story.tell("trainer", "quarantine.placed", subject, {"reason": "poisoned"}).payload.id
+    verdict = story.judge(*AUTHORISE)
+    refused(verdict, PolicyError, "legality")
+    assert verdict.error is not None
+    assert "poisoned" in verdict.error.message
+    for kind, body in (
+        ("approval.requested", {"environment": "prod", "digest": DIGEST}),
+        ("deployment.requested", {"model": MODEL, "digest": DIGEST}),
+    ):
+        about = MODEL if kind.startswith("approval") else PROD
+        refused(story.judge("p-author", kind, about, body), PolicyError, "legality")
+    rollback = {"model": MODEL, "digest": DIGEST}
+    assert story.judge("trainer", "rollback.authorised", PROD, rollback).kind == "valid", "protection is never blocked"
+
+    let_go = {"quarantine": placed, "rationale": "cleaned"}
+    story.enrol("p-both", ["validator"], person="p-author", by=ROOT_ACTOR)
+    if subject.startswith("model:"):
+        refused(story.judge("p-both", "quarantine.released", subject, let_go), NotAllowedError, "legality")
+    story.tell("p-approver", "quarantine.released", subject, let_go)
+    assert authorised(story)
+    refused(story.judge("p-approver", "quarantine.released", subject, let_go), PolicyError, "legality")
+
+
+def test_a_quarantine_of_another_version_stops_nothing():
+    story = ready()
+    approve(story)
+    story.tell("trainer", "quarantine.placed", "model:m@2", {"reason": "x"})
+    story.tell("trainer", "quarantine.placed", "dataset:other", {"reason": "x"})
+    assert authorised(story)
+
+
+# -- tiers -----------------------------------------------------------------------------------------
+
+
+def classify(tier: str) -> dict[str, Any]:
+    return {"tier": tier, "rationale": "who is affected"}
+
+
+def test_the_last_classification_decides_which_rules_hold():
+    table = RuleSet(name="tiers", rules=(
+        Rule(environment="*", tier="low", authorisation=False, approvals=0, evaluation=False),
+        Rule(environment="*", tier="*", authorisation=True, approvals=1, evaluation=True),
+    ))  # fmt: skip
+    story = Story(table).people().version(tier="low")
+    assert authorised(story)
+    story.tell("p-author", "risk.classified", MODEL, classify("high"))
+    assert version_of(story.world, MODEL).tier == "high"
+    assert not authorised(story)
+    story.tell("p-approver", "risk.classified", "model:m", classify("low"))
+    assert version_of(story.world, MODEL).tier == "low", "what was said last, of the version or of its model"
+    assert authorised(story)
+
+
+@pytest.mark.parametrize("subject", [MODEL, "model:m"])
+def test_a_lower_tier_is_for_an_independent_validator(subject: str):
+    story = ready()
+    story.enrol("p-maker", ["validator"], person="p-author", by=ROOT_ACTOR)
+    for actor in ("p-author", "p-maker"):
+        refused(story.judge(actor, "risk.classified", subject, classify("low")), NotAllowedError, "legality")
+        assert story.judge(actor, "risk.classified", subject, classify("high")).kind == "valid"
+    assert story.judge("p-approver", "risk.classified", subject, classify("low")).kind == "valid"
+
+
+def test_what_is_not_registered_yet_may_be_classified_as_anything_but_as_a_version():
+    story = Story().people()
+    assert story.judge("p-author", "risk.classified", "model:new", classify("low")).kind == "valid"
+    refused(story.judge("p-author", "risk.classified", "model:new@1", classify("low")), PolicyError, "legality")
+
+
+# -- gates and waivers -----------------------------------------------------------------------------
+
+
+def gated(result: str = "allow", **changes: Any) -> dict[str, Any]:
+    return {
+        "environment": "prod", "policy": "policy:p@1", "policy_digest": POLICY["digest"], "digest": DIGEST,
+        "input_digest": OTHER, "size": 1, "result": result, "checks": [], "engine": "cel 1", **changes,
+    }  # fmt: skip
+
+
+def waived(waiver: str) -> list[dict[str, Any]]:
+    return [{"check": "drift", "result": "waived", "reason": "x", "waiver": waiver}]
+
+
+@pytest.fixture
+def gate() -> Story:
+    story = ready(rules(gate="policy:p"))
+    story.tell("p-approver", "policy.defined", "policy:p@1", POLICY)
+    approve(story)
+    return story
+
+
+def test_an_authorisation_needs_a_gate_that_allows_and_is_fresh(gate: Story):
+    assert not authorised(gate), "nobody ran it"
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated("deny"))
+    assert not authorised(gate)
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated())
+    assert gate.judge(*AUTHORISE).until == NOW + HOUR
+    gate.now = NOW + HOUR
+    assert not authorised(gate), "it is stale"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"environment": "dev"}, {"digest": OTHER}, {"policy": "policy:q@1"}, {"policy": "policy:p@2"},
+        {"policy_digest": OTHER},
+    ],
+)  # fmt: skip
+def test_a_gate_over_something_else_opens_nothing(gate: Story, change: dict[str, str]):
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(**change))
+    refused(gate.judge(*AUTHORISE), PolicyError, "legality")
+
+
+def test_a_retired_policy_decides_nothing(gate: Story):
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated())
+    gate.tell("p-approver", "policy.retired", "policy:p@1", {"reason": "x"})
+    refused(gate.judge(*AUTHORISE), PolicyError, "legality")
+
+
+def test_a_policy_is_its_source_for_ever():
+    story = Story().people()
+    refused(
+        story.judge("p-approver", "policy.defined", "policy:p@1", {**POLICY, "digest": OTHER}), InputError, "schema"
+    )
+    story.tell("p-approver", "policy.defined", "policy:p@1", POLICY)
+    assert story.judge("p-approver", "policy.defined", "policy:p@1", POLICY).kind == "valid"
+    other = {**POLICY, "source": "x", "digest": "sha256:" + sha256(b"x").hexdigest()}
+    refused(story.judge("p-approver", "policy.defined", "policy:p@1", other), ConflictError, "legality")
+    refused(story.judge("p-approver", "policy.retired", "policy:p@2", {"reason": "x"}), PolicyError, "legality")
+
+
+def ask(story: Story, waiver: str = "waiver:w", **changes: Any) -> None:
+    story.tell("p-author", "waiver.requested", waiver, {**WAIVER, "expires_at": format_time(NOW + DAY), **changes})
+
+
+def test_a_gate_rests_on_waivers_only_while_they_stand(gate: Story):
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(checks=waived("waiver:w")))
+    assert not authorised(gate), "never asked for"
+    ask(gate)
+    assert not authorised(gate), "nobody granted it"
+    half_an_hour = format_time(NOW + HOUR // 2)
+    gate.tell("p-second", "waiver.granted", "waiver:w", {"rationale": "x", "expires_at": half_an_hour})
+    assert gate.judge(*AUTHORISE).until == NOW + HOUR // 2
+    gate.now = NOW + HOUR // 2
+    assert not authorised(gate), "it expired"
+    gate.now = NOW
+    gate.tell("p-author", "waiver.revoked", "waiver:w", {"reason": "x"})
+    assert not authorised(gate)
+
+
+def test_a_waiver_for_a_single_use_is_for_one_authorisation(gate: Story):
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(checks=waived("waiver:w")))
+    ask(gate, single_use=True)
+    gate.tell("p-second", "waiver.granted", "waiver:w", {"rationale": "x"})
+    assert not authorised(gate), "it must be used with the decision"
+    use = ("p-deployer", "waiver.used", "waiver:w", {"deployment": PROD, "model": MODEL})
+    gate.tell(*use)
+    elsewhere = ("p-deployer", "deployment.authorised", "deployment:prod/other", AUTHORISE[3])
+    assert gate.judge(*elsewhere).kind == "void", "it was used for another deployment"
+    gate.tell(*AUTHORISE)
+    assert not authorised(gate), "it is used up"
+    refused(gate.judge(*use), PolicyError, "legality")
+
+
+@pytest.mark.parametrize(
+    ("model", "deployment"), [("model:other@1", PROD), (MODEL, "deployment:dev/x")]
+)  # fmt: skip
+def test_a_waiver_is_used_for_what_it_is_for(gate: Story, model: str, deployment: str):
+    ask(gate)
+    gate.tell("p-second", "waiver.granted", "waiver:w", {"rationale": "x"})
+    use = {"deployment": deployment, "model": model}
+    refused(gate.judge("p-deployer", "waiver.used", "waiver:w", use), PolicyError, "legality")
+
+
+def test_who_carries_the_risk_does_not_grant_it():
+    story = Story().people()
+    story.enrol("p-risk", ["approver", "owner"])
+    ask(story, owner="p-risk")
+    story.enrol("p-asker", ["approver"], person="p-author", by=ROOT_ACTOR)
+    grant = {"rationale": "x"}
+    for actor in ("p-risk", "p-asker"):
+        refused(story.judge(actor, "waiver.granted", "waiver:w", grant), NotAllowedError, "legality")
+    refused(story.judge("p-second", "waiver.granted", "waiver:none", grant), PolicyError, "legality")
+    story.tell("p-second", "waiver.granted", "waiver:w", grant)
+    refused(story.judge("p-second", "waiver.granted", "waiver:w", grant), ConflictError, "legality")
+    again = story.judge("p-author", "waiver.requested", "waiver:w", WAIVER)
+    refused(again, ConflictError, "legality")
+
+
+def test_a_waiver_must_have_an_end_that_lies_ahead():
+    story = Story().people()
+    for change in ({"expires_at": format_time(NOW)}, {"model": "dataset:d"}):
+        refused(story.judge("p-author", "waiver.requested", "waiver:w", {**WAIVER, **change}), InputError, "schema")
+    with pytest.raises(InputError, match="expires_at"):
+        story.event("p-author", "waiver.requested", "waiver:w", {k: v for k, v in WAIVER.items() if k != "expires_at"})
+    ask(story)
+    story.now = NOW + DAY
+    refused(story.judge("p-second", "waiver.granted", "waiver:w", {"rationale": "x"}), PolicyError, "legality")
+
+
+def test_what_was_denied_cannot_be_granted():
+    story = Story().people()
+    ask(story)
+    story.tell("p-second", "waiver.denied", "waiver:w", {"rationale": "x"})
+    refused(story.judge("p-second", "waiver.granted", "waiver:w", {"rationale": "x"}), ConflictError, "legality")
+
+
+# -- emergencies -----------------------------------------------------------------------------------
+
+
+def urgent(review_by: int = NOW + DAY) -> dict[str, Any]:
+    return {**AUTHORISE[3], "emergency": {"reason": "fraud wave", "review_by": format_time(review_by)}}
+
+
+def test_an_emergency_does_not_wait_for_the_rules_and_is_reviewed_by_another_person():
+    story = ready(rules(approvals=2, gate="policy:p"))
+    decision = story.event("p-deployer", "deployment.authorised", PROD, urgent())
+    assert marks_of(story.world, decision) == ("emergency",)
+    decision = story.tell("p-deployer", "deployment.authorised", PROD, urgent())
+    live = story.event("p-deployer", "deployment.completed", PROD, AUTHORISE[3])
+    assert marks_of(story.world, live) == ()
+
+    review = {"decision": decision.payload.id, "verdict": "justified", "rationale": "it was"}
+    story.enrol("p-both", ["validator"], person="p-deployer", by=ROOT_ACTOR)
+    refused(story.judge("p-both", "emergency.reviewed", PROD, review), NotAllowedError, "legality")
+    story.tell("p-approver", "emergency.reviewed", PROD, review)
+    refused(story.judge("p-approver", "emergency.reviewed", PROD, review), PolicyError, "legality")
+
+
+@pytest.mark.parametrize("review_by", [NOW, NOW + 31 * DAY])
+def test_an_emergency_is_reviewed_soon(review_by: int):
+    story = ready()
+    refused(story.judge("p-deployer", "deployment.authorised", PROD, urgent(review_by)), InputError, "schema")
+
+
+def test_an_emergency_does_not_lift_a_quarantine():
+    story = ready()
+    story.tell("trainer", "quarantine.placed", MODEL, {"reason": "poisoned"})
+    refused(story.judge("p-deployer", "deployment.authorised", PROD, urgent()), PolicyError, "legality")
+
+
+def test_a_hold_ends_what_was_authorised():
+    story = ready()
+    approve(story)
+    story.tell(*AUTHORISE)
+    story.tell("trainer", "deployment.held", PROD, {"model": MODEL, "digest": DIGEST, "reason": "burn rate"})
+    live = story.event("p-deployer", "deployment.completed", PROD, AUTHORISE[3])
+    assert marks_of(story.world, live) == ("unauthorised",)
