@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,14 @@ from ledger.cosignature import format_cosignature
 from ledger.emission import build_payload
 from ledger.envelope import format_envelope, sign_payload
 from ledger.errors import StorageError
+from ledger.findings import Anchor
 from ledger.recorders import open_recorder
+from ledger.transfer import LedgerCopy, Outside
 from ledger.verify import verify_log
 from tests.cli.conftest import stores_closed
 from tests.cli.support import Shop, run
+from tests.cli.test_erasure import ERASE, SECRET
+from tests.cli.test_erasure import _tell as tell
 from tests.cli.test_pinned import fork
 from tests.cli.test_refusals import EVENT, cut_tail
 from tests.cli.test_timestamps import pin, stamped
@@ -226,3 +231,70 @@ def test_a_lying_script_says_what_it_likes(any_shop: Shop):
     done = subprocess.run([sys.executable, "verify.py", "b"], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "VERIFIED\n"
     assert run("verify", "bundle", "b").code == 1
+
+
+# -- copies ----------------------------------------------------------------------------------------
+
+
+def test_a_copy_of_the_keys_opens_what_was_erased(shop: Shop):
+    tell(shop)
+    shutil.copy(".muniment/ledger.keys.db", "kept")
+    run(*ERASE).good()
+    assert run("show", 3, "-o", "json").good().json["sealed"]["title"].startswith("erased by")
+    for path in Path(".muniment").glob("ledger.keys.db*"):
+        path.unlink()
+    shutil.copy("kept", ".muniment/ledger.keys.db")
+    shown = run("show", 3, "-o", "json").good().json
+    assert shown["event"]["data"]["title"] == SECRET, "nothing here can destroy a copy"
+    run("verify", "log").good()
+
+
+def test_a_store_whose_note_was_taken_out_goes_on_to_whoever_saw_nothing_since(
+    quick_url: str, new_store: Callable[[str], str]
+):
+    cast, _ = sixteen(quick_url)
+    target = new_store("sqlite")
+    LedgerCopy(cast.admin, target, Outside(cast.new.trust)).run([cast.new.checkpoint])
+    with raw(quick_url) as store:
+        store.unprotect()
+        store.run("DELETE FROM $successor")
+    for url, title in ((quick_url, "here"), (target, "there")):
+        with Ledger(open_recorder(url), actor="p-author", signers=[cast.keys["p-author"]],
+                    checkpoint_signer=cast.new.checkpoint) as ledger:  # fmt: skip
+            ledger.emit("incident.opened", "incident:9", title=title)
+            note = ledger.checkpoint()
+            assert verify_log(ledger.recorder, cast.new.trust).ok
+    seen = Anchor("who saw the other one", cast.new.trust.verify_head(note))
+    assert "anchor" in {item.fault for item in verify_log(cast.recorder, cast.new.trust, [seen]).findings}
+
+
+def test_a_backup_that_is_opened_by_sql_is_an_old_copy(any_shop: Shop):
+    run(*EVENT).good()
+    run("backup", "create", "b").good()
+    known = run("checkpoint", "show").good().stdout
+    with raw(f"sqlite:///{Path('b').resolve()}") as store:
+        store.unprotect()
+        store.run("UPDATE $log SET format = -format")
+    opened = ("--ledger", f"sqlite:///{Path('b').resolve()}")
+    run(*opened, "verify", "log").good()
+    run(*EVENT).good()
+    Path("later").write_bytes(run("checkpoint", "show").good().stdout)
+    assert Path("later").read_bytes() != known
+    found = run(*opened, "verify", "log", "--expect", "later")
+    assert found.code == 1
+    assert "anchor" in found.out
+
+
+def test_an_event_of_another_ledger_put_in_by_sql_is_void(quick_url: str):
+    cast, _ = sixteen(quick_url)
+    payload, _ = build_payload(
+        ledgerid="ab" * 16, actor="p-author", type="external.observed", subject="external:x", data={"system": "s"},
+        emitter=EMITTER, sequence=1,
+    )  # fmt: skip
+    with raw(quick_url) as store:
+        store.unprotect()
+        forger = Forger(store)
+        index = forger.add(format_envelope(sign_payload(payload, [cast.keys["p-author"]])))
+        forger.write()
+    found = verify_log(cast.recorder, cast.new.trust)
+    assert [(item.fault, item.index) for item in found.findings] == [("header", index)]

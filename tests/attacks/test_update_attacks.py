@@ -1,6 +1,6 @@
-"""The attacks of the TUF specification (1.5.2 of its goals), on who reads a log that comes from elsewhere.
+"""The attacks of the TUF specification, on who reads a log that comes from elsewhere.
 
-`docs/THREATS.md` section 4 says what each of them is here; `threats.py` names the tests, which are here as far as no
+`docs/THREATS.md` section 6 says what each of them is here; `threats.py` names the tests, which are here as far as no
 other test shows it already.
 """
 
