@@ -23,7 +23,7 @@ _PASS = (
 )
 _DAMAGE = (_cli("keyring", "backup", "output"), "tests/attacks/test_tamper.py")
 _RULES = (
-    _unit("judge", "keyring", "authorisation", "sequences", "sealing", "ceremony"),
+    _unit("ledger_events", "judge", "keyring", "authorisation", "sequences", "sealing", "ceremony"),
     _contract("ledger_keys", "hostile", "keyring", "append", "bad_input") + " " + _cli("keyring"),
 )
 _BUNDLES = (_cli("bundle"), _contract("bundle"))
@@ -59,6 +59,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/entry.py": (_unit("entry", "wrong_forms"), _contract("hostile")),
     "ledger/stored.py": (_contract("ledger_keys", "hostile", "append", "bad_input"), _unit("replay")),
     "ledger/worlds.py": (
+        _contract("worlds"),
         _contract("ledger_keys", "hostile", "bad_input"),
         _cli("own_keys"),
         _unit("replay"),
@@ -74,7 +75,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/endcheck.py": (*_PASS, _cli("erasure"), *_DAMAGE),
     "ledger/headcheck.py": (*_PASS, _cli("timestamps"), *_DAMAGE),
     "ledger/tilecheck.py": (*_PASS, _cli("output"), "tests/attacks/test_tamper.py"),
-    "ledger/findings.py": (*_PASS, _cli("backup")),
+    "ledger/findings.py": (_unit("findings"), *_PASS, _cli("backup")),
     "ledger/late.py": (_unit("sequences"), _cli("keyring")),
     "ledger/suspects.py": (_cli("keyring"), *_PASS),
     "ledger/verdicts.py": (_unit("verdicts"), _cli("output", "verify")),

@@ -15,6 +15,7 @@ _WITNESS, _WITNESSING, _STAMPS = "witness/test_witness.py", "cli/test_witnessing
 _COPY, _BUNDLE, _BACKUP = "contract/test_copy.py", "contract/test_bundle.py", "contract/test_backup.py"
 _REFUSALS, _VERIFY, _UPDATE = "cli/test_refusals.py", "cli/test_verify.py", "attacks/test_update_attacks.py"
 _DRILLS, _CEREMONY, _PUBLISHED = "cli/test_own_keys.py", "unit/test_ceremony.py", "cli/test_published.py"
+_EMITTERS = "contract/test_emitters.py"
 _SIGNED, _BAD, _HOSTILE = "contract/test_signed_head.py", "contract/test_bad_input.py", "contract/test_hostile.py"
 
 
@@ -224,7 +225,12 @@ TESTS: dict[str, tuple[str, ...]] = {
                "a_decision_or_a_name_with_a_secret_is_refused_and_the_secret_is_not_in_the_error",
                "warn_signs_it_and_says_so_and_off_does_not_look"),
     "A82": (*_of(_LIMITS, "what_was_never_submitted_is_a_gap_at_most"),
+            *_of(_EMITTERS, "what_is_missing_at_the_end_shows_once_it_is_closed"),
             *_of("unit/test_sequences.py", "what_an_emitter_skipped_is_counted")),
+    "A95": (*_of(_EMITTERS, "a_heartbeat_tells_how_far_it_came_and_when_silence_begins"),
+            *_of("cli/test_emitters.py", "who_is_silent_is_told")),
+    "A96": _of(_EMITTERS, "a_declared_gap_is_listed_with_its_reason_and_missing_no_more", "who_may_declare_a_gap"),
+    "A97": _of(_EMITTERS, "a_number_beyond_the_end_is_listed_and_no_fault"),
     # -- the rest of the store -------------------------------------------------------------------
     "A83": (*_of(_TAMPER, "changes_of_tiles", "values_of_another_length_or_kind"), "campaign:tamper-tiles"),
     "A84": (*_of(_TAMPER, "deleted_heads_are_found_by_whoever_remembers_them"),

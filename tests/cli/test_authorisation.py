@@ -15,6 +15,8 @@ from tests.unit.authorisation import COMMANDS, ROLES, allowed
 
 MODEL = "model:tx@1"
 
+EMITTER = "019b0000-0000-7000-8000-0000000000e1"
+
 
 class Cells:
     """A ledger in which each command of the table is legal for whoever has the role; `command` makes one cell's words.
@@ -109,6 +111,9 @@ class Cells:
             "approve": lambda: (MODEL, "--rationale", "x"),
             "authorise": lambda: ("deployment:dev/tx", *deployed),
             "emit": lambda: ("run.completed", f"run:{name}"),
+            "emitter close": lambda: (EMITTER, "--last", 3),
+            "emitter gap": lambda: (EMITTER, "--first", 2, "--last", 3, *why),
+            "emitter heartbeat": lambda: (EMITTER, "--last", 3, "--interval", 60),
             "entry reaffirm": lambda: (self.stolen() if good else self.suspect, *why),
             "hold place": lambda: (f"nothing:{name}", "--matter", "m", *why),
             "hold release": lambda: (self.hold() if good else self.held, *why),
