@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from ledger.application import Ledger
     from ledger.timestamps import StampCheck
 
-__all__ = ["check_timestamps", "describe_timestamps", "export_head", "summarise", "timestamp", "tsa_option"]
+__all__ = [
+    "check_timestamps",
+    "describe_timestamps",
+    "export_head",
+    "summarise",
+    "timestamp",
+    "tsa_option",
+    "tsa_roots",
+]
 
 tsa_option = click.option(
     "--tsa-certs", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
@@ -25,7 +33,8 @@ tsa_option = click.option(
 )  # fmt: skip
 
 
-def _roots(app: App, path: Path | None, *, needed: bool) -> list[x509.Certificate]:
+def tsa_roots(app: App, path: Path | None, *, needed: bool) -> list[x509.Certificate]:
+    """Certificates of the authorities that are trusted: those named, or those beside trust.json."""
     from ledger.timestamps import TSA_FILE, read_roots
 
     if path is None:
@@ -59,7 +68,7 @@ def timestamp(app: App, /, url: str, tsa_certs: Path | None, *, timeout: float) 
     from ledger.entry import format_time
     from ledger.timestamps import stamp_head
 
-    roots = _roots(app, tsa_certs, needed=True)
+    roots = tsa_roots(app, tsa_certs, needed=True)
     with app.signer() as ledger:
         head = ledger.head_verifier(app.home.trust())(ledger.signed_head())
         stamp, new = stamp_head(ledger.recorder, head, url, roots, seconds=timeout)
@@ -79,7 +88,9 @@ def check_timestamps(app: App, ledger: Ledger, tsa_certs: Path | None) -> StampC
     """Check the timestamps in the store; what trusted authorities signed becomes anchors."""
     from ledger.timestamps import check_stamps
 
-    return check_stamps(ledger.recorder, _roots(app, tsa_certs, needed=False), ledger.head_verifier(app.home.trust()))
+    return check_stamps(
+        ledger.recorder, tsa_roots(app, tsa_certs, needed=False), ledger.head_verifier(app.home.trust())
+    )
 
 
 def summarise(stamps: StampCheck | None) -> dict[str, Any] | None:

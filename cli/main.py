@@ -63,6 +63,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "actor": ("cli.actors:actor", "Enrol, show and offboard actors; grant and end roles."),
         "key": ("cli.actors:key", "Enrol, list, rotate and revoke keys."),
         "entry": ("cli.keyring:entry", "Reaffirm suspect entries."),
+        "emitter": ("cli.emitters:emitter", "Say and see which numbers of emitters are missing, and why."),
         "root": ("cli.root:root", "What several root keys sign: propose, sign, submit."),
         "subject": ("cli.subjects:subject", "Erase what is recorded about a data subject."),
         "hold": ("cli.subjects:hold", "Place, release and list legal holds."),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ledger.application import Ledger
+    from ledger.bundlecheck import BundleVerification
     from ledger.findings import Anchor, LogVerification
     from ledger.freshness import Word
     from ledger.witnessing import Asked, Round, Seen, VerifyHead
@@ -289,7 +290,7 @@ def note_witnessed(app: App, ledger: Ledger, note: bytes) -> None:
 # -- what verify and doctor say ----------------------------------------------------------------------
 
 
-def summary(found: LogVerification, policy: Policy | None) -> dict[str, Any]:
+def summary(found: LogVerification | BundleVerification, policy: Policy | None) -> dict[str, Any]:
     """What is witnessed, for machines.
 
     Args:
@@ -311,7 +312,7 @@ def summary(found: LogVerification, policy: Policy | None) -> dict[str, Any]:
     }
 
 
-def witnessed_size(found: LogVerification, policy: Policy | None) -> int:
+def witnessed_size(found: LogVerification | BundleVerification, policy: Policy | None) -> int:
     """Up to which size the witnesses that a policy asks for vouch for the log."""
     if policy is None:
         return 0

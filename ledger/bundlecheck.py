@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ledger.bundle import Bundle, Selection, rests_authority_on
 from ledger.bundlelog import BundleLog
-from ledger.checkpoint import Checkpoint, VerifierKey, verify_checkpoint
+from ledger.checkpoint import Checkpoint, Note, VerifierKey, format_note, parse_note, verify_checkpoint
+from ledger.cosignature import verify_lines
 from ledger.domain import LedgerState, signing_keys
 from ledger.domain.erasure import withheld_by
 from ledger.domain.roles import check_answered, check_roles
 from ledger.entry import ZERO_HASH
 from ledger.envelope import verify_envelope
 from ledger.errors import AuthenticationError, LedgerError, VerificationError, fault_of
-from ledger.findings import MAX_FINDINGS, Anchor, Finding, entries
+from ledger.findings import MAX_FINDINGS, Anchor, Finding, Witnessed, entries
+from ledger.gaps import witness_gaps
+from ledger.identity import LogKeys
 from ledger.replay import ContentError, open_row
 from ledger.stored import Row
 from ledger.suspects import find_suspects
 from ledger.verdicts import Fault, Gap, GapKind, Verdict
+from ledger.witnesspolicy import Policy
 from ledger.worlds import StoreWorld
 
 __all__ = ["BundleVerification", "verify_bundle"]
@@ -37,6 +42,10 @@ class BundleVerification:
         findings: what is wrong, first place first.
         gaps: what was not verified.
         rows: the rows whose content was checked, in order.
+        note: the head as the log signed it, without what others added.
+        witnessed: what witnesses of the policy vouch for, by their keys.
+        policy: whose cosignatures count.
+        required: for so many entries enough witnesses must vouch.
     """
 
     head: Checkpoint | None = None
@@ -47,16 +56,31 @@ class BundleVerification:
     findings: list[Finding] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
+    note: bytes = b""
+    witnessed: dict[VerifierKey, Witnessed] = field(default_factory=dict)
+    policy: Policy | None = None
+    required: int = 0
+
+    @property
+    def met(self) -> bool:
+        """Whether enough witnesses vouch for as many entries as was asked for."""
+        if not self.required:
+            return True
+        sizes = {vkey: item.size for vkey, item in self.witnessed.items()}
+        return self.policy is not None and self.policy.met_up_to(sizes) >= self.required
 
     @property
     def verdict(self) -> Verdict:
         """The conclusion: without a key from outside a bundle only agrees with itself."""
         if self.findings:
             return Verdict.BAD
-        return Verdict.VERIFIED if self.pinned_by else Verdict.UNVERIFIED
+        return Verdict.VERIFIED if self.pinned_by and self.met else Verdict.UNVERIFIED
 
 
-def verify_bundle(bundle: Bundle, vkeys: Sequence[VerifierKey], anchors: Sequence[Anchor] = ()) -> BundleVerification:
+def verify_bundle(
+    bundle: Bundle, vkeys: Sequence[VerifierKey], anchors: Sequence[Anchor] = (), policy: Policy | None = None,
+    *, stamped: bool = False,
+) -> BundleVerification:  # fmt: skip
     """Check a bundle.
 
     Args:
@@ -64,18 +88,20 @@ def verify_bundle(bundle: Bundle, vkeys: Sequence[VerifierKey], anchors: Sequenc
         vkeys: keys of the log, known from outside; one of them must have signed the head. Without any the verdict is at
             best ``unverified``.
         anchors: heads of the log that somebody vouches for, already authenticated.
+        policy: whose cosignatures of the head count; without one they are not checked.
+        stamped: whether the caller checks the timestamps, so that they are no gap here.
 
     Returns:
         What was found.
     """
-    return _Check(bundle).run(vkeys, anchors)
+    return _Check(bundle, policy, stamped=stamped).run(vkeys, anchors)
 
 
 class _Check:
     """One verification."""
 
-    def __init__(self, bundle: Bundle) -> None:
-        self.bundle = bundle
+    def __init__(self, bundle: Bundle, policy: Policy | None, *, stamped: bool) -> None:
+        self.bundle, self.policy, self.stamped = bundle, policy, stamped
         self.found = BundleVerification(bundle.head, bundle.rows[0].entry.ledgerid, bundle.selection)
         self.full = bundle.selection.kind == "all" and not bundle.withheld
         self.withheld: list[Row] = []  # excused by a record or not: that stands behind them
@@ -217,6 +243,33 @@ class _Check:
             state.log_keys.verify(self.bundle.note)
         except (AuthenticationError, VerificationError) as error:
             self.add(Fault.CHECKPOINT, None, f"by the keys in the log itself: {error.message}")
+        self._check_outsiders(state.log_keys)
+
+    def _check_outsiders(self, keys: LogKeys) -> None:
+        """What others say of the head: cosignatures by the policy; for the rest, that it was not checked."""
+        note, size, policy = parse_note(self.bundle.note), self.bundle.head.size, self.policy
+        own = {(key.vkey.name, key.vkey.key_hash) for key in keys.keys}
+        mine = tuple(line for line in note.signatures if (line.name, line.key_hash) in own)
+        self.found.note = format_note(Note(note.text, mine)) if mine else b""
+        self.found.policy, unread = policy, Counter(said.kind for said in self.bundle.attestations)
+        lines = [line for line in note.signatures if line not in mine]
+        unread["cosignature"] += len(lines)
+        for item in () if policy is None else policy.witnesses:
+            unread["cosignature"] -= sum(
+                (line.name, line.key_hash) == (item.vkey.name, item.vkey.key_hash) for line in lines
+            )
+            try:
+                for said in verify_lines(note.text, lines, [item.vkey]):
+                    self.found.witnessed[item.vkey] = Witnessed(size, said.time)
+            except VerificationError as error:
+                self.add(Fault.ANCHOR, None, f"the cosignature of {item.vkey.name} in the bundle: {error.message}")
+        if policy is not None:
+            self.found.gaps += witness_gaps(self.found.witnessed, size, policy)
+        if self.stamped:
+            del unread["rfc3161"]
+        words = ", ".join(f"{count} {kind}" for kind, count in sorted(unread.items()) if count)
+        if words:
+            self.found.gaps.append(Gap(GapKind.ATTESTATIONS, f"not checked here, what others say of the head: {words}"))
 
     def _add_voids(self, voids: dict[int, Finding]) -> None:
         state = self.world.state_before(f"ledger:{self.found.ledgerid}", self.bundle.head.size)
@@ -243,8 +296,6 @@ class _Check:
         if opaque:
             words = f"{len(opaque)} entries are of types not known here, the first at {opaque[0]}"
             gaps.append(Gap(GapKind.OPAQUE, words))
-        if self.bundle.attestations or b"\n\xe2\x80\x94 " in self.bundle.note.split(b"\n\n", 1)[1]:
-            gaps.append(Gap(GapKind.ATTESTATIONS, "what witnesses and timestamps say of the head was not checked here"))
         bad = {finding.index for finding in self.found.findings}
         world = self.world.at(size)
         suspects = find_suspects(self.log, world, size, lambda row: row.payload is None or row.entry.index in bad)

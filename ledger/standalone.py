@@ -127,8 +127,9 @@ ROLES = {
 DECISIONS = {
     "approval.condition_met.v1", "approval.granted.v1", "approval.rejected.v1", "approval.requested.v1",
     "approval.revoked.v1", "approval.withdrawn.v1", "deployment.authorised.v1", "deployment.requested.v1",
-    "emergency.reviewed.v1", "policy.defined.v1", "policy.retired.v1", "quarantine.released.v1", "risk.classified.v1",
-    "waiver.denied.v1", "waiver.granted.v1", "waiver.requested.v1", "waiver.revoked.v1", "waiver.used.v1",
+    "emergency.reviewed.v1", "gap.declared.v1", "policy.defined.v1", "policy.retired.v1", "quarantine.released.v1",
+    "risk.classified.v1", "waiver.denied.v1", "waiver.granted.v1", "waiver.requested.v1", "waiver.revoked.v1",
+    "waiver.used.v1",
 }  # fmt: skip
 AUTHORITY = {"ledger.created.v1", "ledger.entry_acknowledged.v1", "ledger.roots_changed.v1",
              "ledger.checkpoint_key_changed.v1", "ledger.restored.v1", "ledger.rules_changed.v1",
@@ -896,6 +897,12 @@ def check_selection(value):
     return value
 
 
+def read_note(path):
+    """A file with a signed head."""
+    with open(path, encoding="utf-8", newline="") as file:  # noqa: PTH123
+        return file.read(65_537)
+
+
 def main(arguments=None):
     """Run it; returns the exit code."""
     parser = argparse.ArgumentParser(description="Check a Muniment bundle offline.")
@@ -906,7 +913,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     check = Check()
     try:
-        expected = [open(path, encoding="utf-8", newline="").read(65_537) for path in options.expect]  # noqa: PTH123, SIM115
+        expected = [read_note(path) for path in options.expect]
         with sys.stdin.buffer if options.bundle == "-" else open(options.bundle, "rb") as file:  # noqa: PTH123
             check.run(file, options.vkey, expected)
     except (OSError, UnicodeDecodeError) as error:

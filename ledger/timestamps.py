@@ -29,6 +29,7 @@ from ledger.errors import (
 from ledger.findings import Anchor, Finding
 from ledger.recorders.sql import SqlRecorder
 from ledger.statefile import read_state_file
+from ledger.stored import LogReader
 from ledger.verdicts import Fault, Gap, GapKind
 from ledger.witnesshttp import check_url, exchange
 
@@ -257,7 +258,7 @@ def stamp_head(
     return stamp, recorder.add_attestation(head.size, KIND, stamp.authority[:4096] or "?", body)
 
 
-def _stored_note(recorder: SqlRecorder, size: int) -> bytes | None:
+def _stored_note(recorder: LogReader, size: int) -> bytes | None:
     found = recorder.checkpoints(size - 1, 1)
     return found[0].note if found and found[0].size == size else None
 
@@ -288,7 +289,7 @@ class StampCheck:
         return [Gap(GapKind.ATTESTATIONS, words)]
 
 
-def _tokens(recorder: SqlRecorder) -> Iterator[tuple[int, bytes]]:
+def _tokens(recorder: LogReader) -> Iterator[tuple[int, bytes]]:
     after = (-(2**63), 0)
     while page := recorder.attestations(after, _PAGE):
         for item in page:
@@ -298,7 +299,7 @@ def _tokens(recorder: SqlRecorder) -> Iterator[tuple[int, bytes]]:
 
 
 def check_stamps(
-    recorder: SqlRecorder, roots: Sequence[x509.Certificate], verify_head: Callable[[bytes], Checkpoint]
+    recorder: LogReader, roots: Sequence[x509.Certificate], verify_head: Callable[[bytes], Checkpoint]
 ) -> StampCheck:
     """Check every timestamp in a store against the authorities that are trusted.
 
@@ -342,7 +343,7 @@ def check_stamps(
     return found
 
 
-def _recorded_later(recorder: SqlRecorder, size: int, stamp: Stamp, by: str) -> list[Finding]:
+def _recorded_later(recorder: LogReader, size: int, stamp: Stamp, by: str) -> list[Finding]:
     """Entries below a timestamped head that claim to have been recorded after it: times never go back by order."""
     limit = stamp.time + stamp.accuracy + CLOCK_SLACK
     low, high = 0, size  # the first entry beyond the limit lies in low..high

@@ -1,8 +1,4 @@
-"""Attackers with a store and some key, each of whom must be found, and where the oracle says.
-
-`ORACLE` holds what docs/THREATS.md, section 3, says of an event signed by somebody who may not: the class of the
-finding, at the very entry. For rewrites it is the sizes between which the change lies.
-"""
+"""Attackers with a store and some key, each of whom must be found, and where the oracle says."""
 
 from __future__ import annotations
 
@@ -10,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -17,35 +14,30 @@ import apsw
 import psycopg
 import pytest
 
+from cli.logreport import LogReport
 from ledger.checkpoint import verify_checkpoint
 from ledger.emission import build_payload
 from ledger.entry import format_time
 from ledger.envelope import format_envelope, sign_payload
 from ledger.errors import LedgerError, VerificationError
-from ledger.findings import Anchor, Finding, LogVerification
+from ledger.findings import Anchor, LogVerification
 from ledger.identity import Trust
 from ledger.keys import Ed25519Signer, format_public_key
+from ledger.verdicts import EXIT_OF
+from tests.attacks.oracle import Attacker, Known, Row, row_of
 from tests.attacks.tamper import ZEROS
 from tests.contract.histories import START, History
 from tests.contract.support import MODEL, PROD, Cast, digest, make_cast, register
-from tests.contract.tampering import Forger, Victim, remember_pure_results, remembered, victim
+from tests.contract.tampering import Forger, Victim, other_nonce, remember_pure_results, remembered, victim
 from tests.contract.test_ledger_keys import NEW, change_key, follow
-from tests.contract.test_witnessed import cosign, vouched
+from tests.contract.test_witnessed import POLICY, cosign, vouched
 from tests.faults.scorecard import Result
 
-#: Whose event: the class of the finding at its entry.
-ORACLE = {
-    "not enrolled": "key",
-    "in another's name": "key",
-    "revoked": "key",
-    "rotated": "key",
-    "stolen": "key",
-    "offboarded": "key",
-    "without the role": "legality",
-    "role expired": "legality",
-    "role revoked": "legality",
-    "outside the scope": "legality",
-}
+#: Who signs what they may not; the oracle has a row for each.
+INTRUDERS = (
+    "not enrolled", "in another's name", "revoked", "rotated", "stolen", "offboarded", "without the role",
+    "role expired", "role revoked", "outside the scope",
+)  # fmt: skip
 DAY = 86_400_000_000
 NewUrl = Callable[[], str]
 
@@ -78,18 +70,20 @@ class Attempts:
     result: Result
 
     def try_out(
-        self, what: str, kind: str, deed: Callable[[], object], oracle: Callable[[LogVerification], bool],
-        anchors: Sequence[Anchor] | None = None, *, must_fail: bool = True,
+        self, what: str, row: Row, deed: Callable[[], object], place: int | None,
+        anchors: Sequence[Anchor] | None = None, *, kind: str = "",
+        also: Callable[[LogVerification], bool] | None = None,
     ) -> None:  # fmt: skip
         """Do one deed, verify, undo.
 
         Args:
             what: in words.
-            kind: under which it is counted.
+            row: what the oracle says of it.
             deed: what the attacker does.
-            oracle: whether a report says what it must.
+            place: leaf index of the damage, None when it has none.
             anchors: heads known outside; the victim's when None.
-            must_fail: whether anything must be found at all; otherwise only the oracle is asked.
+            kind: under which it is counted; the damage of the row when empty.
+            also: what else must hold of a report.
         """
         with self.store.trial():
             try:
@@ -98,6 +92,7 @@ class Attempts:
                 refused = "refused by the database"
                 self.result.figures[refused] = self.result.figures.get(refused, 0) + 1
                 return
+            kind = kind or row.damage
             self.result.n += 1
             self.result.figures[kind] = self.result.figures.get(kind, 0) + 1
             try:
@@ -106,13 +101,15 @@ class Attempts:
                 self.result.failed("crashed", f"{what}: {error!r}")
                 return
             except LedgerError as error:
+                row.judge([], place, ended=True)
                 if not isinstance(error, VerificationError):
                     self.result.failed("crashed", f"{what}: {error!r}")
                 return
-        if report.ok and must_fail:
-            self.result.failed("undetected", what)
-        elif not oracle(report):
-            self.result.failed("wrong place", f"{what}: {report.findings}")
+        wrong = row.judge(report.findings, place)
+        if not wrong and also is not None and not also(report):
+            wrong = "wrong place"
+        if wrong:
+            self.result.failed(wrong, f"{what}: {report.findings}")
 
 
 # -- events signed by somebody who may not ---------------------------------------------------------
@@ -221,9 +218,10 @@ def unauthorised(new_url: NewUrl, times: int, seed: int) -> Result:
     chance, key = people.chance, people.cast.new.checkpoint
     with attempts(people.cast, result, [remembered(people.cast)]) as tries:
         for number in range(times):
-            who = list(ORACLE)[number % len(ORACLE)]
+            who = INTRUDERS[number % len(INTRUDERS)]
             type, envelope = people.envelope(who)
-            place = chance.choice((people.size, chance.randrange(people.first, people.size)))
+            behind = number // len(INTRUDERS) % 2 == 0
+            place = people.size if behind else chance.randrange(people.first, people.size)
             sign = chance.choice((None, key))
             what = f"{type} by {who} at {place} of {people.size}, {'with' if sign else 'without'} the checkpoint key"
 
@@ -232,21 +230,10 @@ def unauthorised(new_url: NewUrl, times: int, seed: int) -> Result:
                 forger.add(envelope, place)
                 forger.write(sign)
 
-            def oracle(report: LogVerification, who: str = who, place: int = place) -> bool:
-                here = any((item.fault, item.index) == (ORACLE[who], place) for item in report.findings)
-                first = min((item.index for item in report.findings if item.index is not None), default=place)
-                inside = place == people.size or any(_between(item, place) for item in report.findings)
-                return here and inside and (first >= place)
-
-            tries.try_out(what, who, deed, oracle)
+            damage = f"an event behind the last: {who}" if behind else f"an event inside: {who}"
+            row = row_of(Attacker.NO_RIGHT, damage, Known.NOTHING if behind else Known.HEAD)
+            tries.try_out(what, row, deed, place)
     return result
-
-
-def _between(finding: Finding, place: int) -> bool:
-    """Whether a finding says that the change lies at a place, between two sizes or from a size on."""
-    if finding.sizes is not None:
-        return finding.sizes[0] <= place < finding.sizes[1]
-    return finding.fault in ("anchor", "checkpoint") and (finding.index is None or finding.index >= place)
 
 
 # -- rewrites by the holder of a key that signs heads -----------------------------------------------
@@ -257,37 +244,37 @@ class Rewriter:
 
     Args:
         store: the victim.
-        chance: of where and how.
+        chance: of where.
+        way: how, one of `WAYS`.
         low: first entry that may be touched.
     """
 
-    WAYS = ("left out", "moved", "dated", "altered", "cut", "twice")
+    WAYS = (
+        "an entry left out", "an entry moved", "an entry dated anew", "a payload altered", "the tail cut",
+        "an entry put in twice",
+    )  # fmt: skip
 
-    def __init__(self, store: Victim, chance: random.Random, low: int = 2) -> None:
+    def __init__(self, store: Victim, chance: random.Random, way: str, low: int = 2) -> None:
         self.forger, size = Forger(store), len(Forger(store).rows)
-        self.way = chance.choice(self.WAYS)
+        self.way = way
         self.place = chance.randrange(low, size - 1)
         rows = self.forger.rows
-        if self.way == "left out":
+        if way == "an entry left out":
             del rows[self.place]
-        elif self.way == "moved":
+        elif way == "an entry moved":
             rows.insert(chance.randrange(self.place + 1, size), rows.pop(self.place))
-        elif self.way == "dated":
+        elif way == "an entry dated anew":
             rows[self.place]["recorded_at"] += chance.choice((1, -1))
-        elif self.way == "altered":
-            self.forger.alter(self.place, lambda payload: payload.replace(b'"nonce":"', b'"nonce":"0', 1))
-        elif self.way == "cut":
+        elif way == "a payload altered":
+            self.forger.alter(self.place, other_nonce)
+        elif way == "the tail cut":
             del rows[self.place :]
         else:
             rows.insert(self.place, dict(rows[self.place - 1]))
 
-    def found(self, report: LogVerification) -> bool:
-        """Whether the place is among what was found: at the entry, between two sizes, or as a missing tail."""
-        if self.way == "altered" and not any(
-            item.index == self.place and item.fault in ("signature", "schema", "payload") for item in report.findings
-        ):
-            return False
-        return any(item.index == self.place or _between(item, self.place) for item in report.findings)
+    def row(self, attacker: Attacker, known: Known) -> Row:
+        """What the oracle says of it."""
+        return row_of(attacker, f"rewritten: {self.way}", known)
 
 
 def witnessed_rewrites(new_url: NewUrl, times: int, seed: int, events: int = 60) -> Result:
@@ -318,13 +305,15 @@ def witnessed_rewrites(new_url: NewUrl, times: int, seed: int, events: int = 60)
     with attempts(history.cast, result, []) as tries:
         top = vouched(tries.store.verify())
         result.figures["witnessed to"], result.figures["events"] = top, tries.store.recorder.head().size
-        for _ in range(times):
-            _one_rewrite(tries, chance, history.cast.new.checkpoint, top, asked)
+        for number in range(times):
+            rewriter = Rewriter(tries.store, chance, Rewriter.WAYS[number % len(Rewriter.WAYS)])
+            _one_rewrite(tries, rewriter, chance, history.cast.new.checkpoint, top, asked)
     return result
 
 
-def _one_rewrite(tries: Attempts, chance: random.Random, key: Ed25519Signer, top: int, asked: Sequence[Anchor]) -> None:
-    rewriter = Rewriter(tries.store, chance)
+def _one_rewrite(  # noqa: PLR0917 - one step of the loop above
+    tries: Attempts, rewriter: Rewriter, chance: random.Random, key: Ed25519Signer, top: int, asked: Sequence[Anchor]
+) -> None:
     hide, place = chance.choice(("nothing", "all", "all that differ")), rewriter.place
     what = f"entry {place} {rewriter.way}, {hide} hidden, witnessed to {top}"
 
@@ -336,13 +325,15 @@ def _one_rewrite(tries: Attempts, chance: random.Random, key: Ed25519Signer, top
             tries.store.run("DELETE FROM $attestation WHERE size > ?", (place,))
 
     def alone(report: LogVerification) -> bool:
-        # A quorum never vouches for what was changed; with the cosignatures there, the place is named.
-        named = hide != "nothing" or place >= top or rewriter.found(report)
-        return vouched(report) <= place and named
+        # A quorum never vouches for what was changed: whoever requires its word for the place never sees exit code 0.
+        verdict = LogReport(report, POLICY, required=place + 1).verdict
+        return vouched(report) <= place and EXIT_OF[verdict] in hidden.exits
 
-    tries.try_out(what, hide, deed, alone, must_fail=hide == "nothing" and place < top)
+    hidden = row_of(Attacker.CHECKPOINT_KEY, "rewritten where no cosignature is left", Known.WITNESSED)
+    seen = rewriter.row(Attacker.CHECKPOINT_KEY, Known.WITNESSED)
+    tries.try_out(what, seen if hide == "nothing" and place < top else hidden, deed, place, kind=hide, also=alone)
     if place < top:
-        tries.try_out(f"{what}, witnesses asked", "witnesses asked", deed, rewriter.found, asked)
+        tries.try_out(f"{what}, witnesses asked", seen, deed, place, asked, kind="witnesses asked")
 
 
 def _history(url: str, seed: int, events: int) -> History:
@@ -382,9 +373,11 @@ def old_checkpoint_key(new_url: NewUrl, times: int, seed: int, events: int = 60)
     anchor = Anchor("remembered", trust.verify_head(last.note))
     with attempts(cast, result, [anchor], trust) as tries:
         result.figures["changed at"] = changed
-        for _ in range(times):
-            rewriter = Rewriter(tries.store, chance)
+        for number in range(times):
+            rewriter = Rewriter(tries.store, chance, Rewriter.WAYS[number % len(Rewriter.WAYS)])
             kind = "before the change" if rewriter.place <= changed else "behind the change"
             what = f"entry {rewriter.place} {rewriter.way}, {kind} at {changed}"
-            tries.try_out(what, kind, lambda: rewriter.forger.write(old, keep_checkpoints=False), rewriter.found)  # noqa: B023 - called at once
+            row = rewriter.row(Attacker.FORMER_KEY, Known.HEAD)
+            deed = partial(rewriter.forger.write, old, keep_checkpoints=False)
+            tries.try_out(what, row, deed, rewriter.place, kind=kind)
     return result

@@ -19,13 +19,15 @@ import pytest
 from ledger.bundle import Selection
 from ledger.checkpoint import Checkpoint, sign_checkpoint
 from ledger.entry import format_entry
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, exit_code
 from ledger.evidence import Evidence, Shown, format_evidence, parse_evidence, verify_evidence
 from ledger.home import Home
 from ledger.proof import verify_proof
 from ledger.statefile import MAX_STATE_FILE
 from ledger.trust import RememberedHead, TrustPin
+from ledger.verdicts import EXIT_OF
 from ledger.verified import VerifiedMark
+from tests.attacks.oracle import Attacker, Known, Row, row_of
 from tests.attacks.tamper import four_ways
 from tests.cli.support import run
 from tests.contract.bundles import bundle_of, ours, theirs, vkey_of
@@ -114,8 +116,19 @@ def trust_state(folder: Path, new_url: NewUrl, share: float, seed: int) -> Resul
     return result
 
 
+#: What the oracle says of each file.
+_ROWS = {
+    "trust.json": row_of(Attacker.VERIFIER, "trust.json: any byte"),
+    "pin": row_of(Attacker.VERIFIER, "the note about trust.json: any byte"),
+    "head": row_of(Attacker.VERIFIER, "the remembered head: any byte"),
+    "mark": row_of(Attacker.VERIFIER, "the mark of the last verification: any byte"),
+}
+
+
 def _look(result: Result, name: str, what: str, change: tuple[bytes, bytes]) -> None:
     result.n += 1
+    row = _ROWS[name]
+    row.judge([], None, ended=True)
     found = run("verify", "log", "--jobs", "1", "-o", "json")
     kind = f"{name}: exit {found.code}"
     result.figures[kind] = result.figures.get(kind, 0) + 1
@@ -125,7 +138,7 @@ def _look(result: Result, name: str, what: str, change: tuple[bytes, bytes]) -> 
     elif found.code == 0:
         if not _harmless(name, change, found.json):
             result.failed("accepted", what)
-    elif found.code not in (1, 7):
+    elif found.code not in row.exits:
         result.failed("other exit", what)
     if "first use" in found.err + found.out:
         result.failed("first use", what)
@@ -180,7 +193,8 @@ def _put_to_both(result: Result, path: Path, data: bytes, key: str, what: str) -
         result.failed("crashed", f"{what}: {error!r}")
         return
     verdicts = {str(mine.verdict), other["verdict"]}
-    if "verified" in verdicts:
+    row = row_of(Attacker.COURIER, "bundle: any byte", Known.HEAD)
+    if "verified" in verdicts or row.judge(mine.findings, None) or EXIT_OF[mine.verdict] not in row.exits:
         result.failed("accepted", what)
     if len(verdicts) > 1 or str(mine.findings[0].fault) != other["findings"][0]["fault"]:
         result.failed("we and verify.py differ", f"{what}: {mine.findings[:1]} {other['findings'][:1]}")
@@ -232,10 +246,17 @@ def _evidence(cast: Cast, *, forked: bool) -> Evidence:
     )  # fmt: skip
 
 
+def _refused(result: Result, row: Row, error: LedgerError, what: str) -> None:
+    """A file that is refused must be so with an exit code that the oracle says."""
+    if row.judge([], None, ended=True) or exit_code(error) not in row.exits:
+        result.failed("crashed", f"{what}: exit code {exit_code(error)}: {error}")
+
+
 def _proves(cast: Cast, data: bytes, result: Result, what: str) -> Any:
     try:
         verdict = verify_evidence(parse_evidence(data), cast.new.trust.verify_head)
-    except LedgerError:
+    except LedgerError as error:
+        _refused(result, row_of(Attacker.COURIER, "evidence: any byte", Known.HEAD), error, what)
         return None
     except Exception as error:
         result.failed("crashed", f"{what}: {error!r}")
@@ -255,6 +276,7 @@ def proof_files(folder: Path, new_url: NewUrl, share: float, seed: int) -> Resul
     result, chance = Result.counting("accepted", "crashed"), random.Random(seed)
     cast, _ = sixteen(new_url())
     verify_head = cast.new.trust.verify_head
+    row = row_of(Attacker.COURIER, "proof file: any byte", Known.HEAD)
     for index in range(16):
         proof = cast.admin.prove_inclusion(index)
         entry = format_entry(cast.recorder.rows(index, 1)[0].entry)
@@ -267,7 +289,8 @@ def proof_files(folder: Path, new_url: NewUrl, share: float, seed: int) -> Resul
                 result.n += 1
                 try:
                     verify_proof(data[: len(proof)], data[len(proof) :], verify_head)
-                except LedgerError:
+                except LedgerError as error:
+                    _refused(result, row, error, f"{index}, byte {place}")
                     continue
                 except Exception as error:
                     result.failed("crashed", f"{index}, byte {place}: {error!r}")

@@ -259,6 +259,7 @@ def planted_bugs(
     """
     each, chance = max(1, count // len(modules)), random.Random(seed)
     mutants = [mutant for module in modules for mutant in sample(module, each, chance)]
+    chance.shuffle(mutants)  # so that what is known early is about all of them
     copies: Queue[Copy] = Queue()
     for number in range(workers):
         copy = Copy(folder / str(number))

@@ -19,8 +19,19 @@ import pytest
 from ledger.errors import LedgerError
 from ledger.verify import Finding, verify_log
 from tests.attacks.lives import LedgerLife
+from tests.attacks.oracle import Attacker, Known, Row, changed_value, row_of
 from tests.contract.histories import History
-from tests.contract.tampering import KEYS, Forger, Seen, Victim, remember_pure_results, remembered, sixteen, victim
+from tests.contract.tampering import (
+    KEYS,
+    Forger,
+    Seen,
+    Victim,
+    other_nonce,
+    remember_pure_results,
+    remembered,
+    sixteen,
+    victim,
+)
 from tests.faults.scorecard import Result
 
 #: Tables of which every byte is vouched for by the remembered head, by the keys or by what was computed from them.
@@ -68,13 +79,14 @@ class Trials:
     def __init__(self, store: Victim, result: Result) -> None:
         self.store, self.result = store, result
 
-    def try_out(self, what: str, deed: Callable[[], None], place: Callable[[Finding], bool] | None = None) -> None:
+    def try_out(self, what: str, row: Row, deed: Callable[[], None], place: int | None = None) -> None:
         """Do one damage inside a transaction and see what verification says.
 
         Args:
             what: in words, for the scorecard.
+            row: what the oracle says of it.
             deed: the damage; what the database itself refuses does not count.
-            place: whether the first finding is where the damage is; None when it has no place.
+            place: leaf index of the damage, None when it has none.
         """
         with self.store.trial():
             try:
@@ -85,25 +97,23 @@ class Trials:
                 )
                 return
             self.result.n += 1
-            self._look(what, place)
+            self._look(what, row, place)
 
-    def _look(self, what: str, place: Callable[[Finding], bool] | None) -> None:
+    def _look(self, what: str, row: Row, place: int | None) -> None:
+        findings: list[Finding] = []
+        ended = None
         try:
-            report = self.store.verify()
+            findings = self.store.verify().findings
         except LedgerError as error:
-            fault = Seen.of(error).fault
-            self.result.figures[fault] = self.result.figures.get(fault, 0) + 1
-            return  # not a log that could be gone through: that is said, and nothing is called good
+            ended = error
         except Exception as error:
             self.result.failed("crashed", f"{what}: {error!r}")
             return
-        if report.ok:
-            self.result.failed("undetected", what)
-            return
-        first = report.findings[0]
-        self.result.figures[first.fault] = self.result.figures.get(first.fault, 0) + 1
-        if place is not None and not place(first):
-            self.result.failed("wrong place", f"{what}: {first}")
+        for first in [ended] if ended is not None else findings[:1]:
+            fault = Seen.of(first).fault
+            self.result.figures[fault] = self.result.figures.get(fault, 0) + 1
+        if wrong := row.judge(findings, place, ended=ended is not None):
+            self.result.failed(wrong, f"{what}: {findings[:3]}")
 
 
 def _set(store: Victim, table: str, column: str, key: Any, value: Any) -> None:
@@ -135,14 +145,6 @@ def _rows(store: Victim, table: str) -> list[tuple[Any, str, Any]]:
     return found
 
 
-def _at(table: str, column: str, key: Any, value: Any) -> Callable[[Finding], bool] | None:
-    if table not in ("entry", "content"):
-        return None
-    # A row that is moved in front of others changes their place as well as its own.
-    place = min(key, value) if column == "position" and isinstance(value, int) and value > 0 else key
-    return lambda first: first.index == place - 1
-
-
 def every_byte(new_url: Callable[[], str], share: float, seed: int) -> Result:
     """Every byte of every committed column of a ledger of sixteen entries, in four ways.
 
@@ -169,11 +171,9 @@ def every_byte(new_url: Callable[[], str], share: float, seed: int) -> Result:
 
 def _try_value(trials: Trials, cell: Cell, new: Any) -> None:
     table, key, column, old = cell
-    trials.try_out(
-        f"{table}.{column} of row {key}: {old!r} -> {new!r}",
-        lambda: _set(trials.store, table, column, key, new),
-        _at(table, column, key, new),
-    )
+    row, place = changed_value(table, column, key, new)
+    what = f"{table}.{column} of row {key}: {old!r} -> {new!r}"
+    trials.try_out(what, row, lambda: _set(trials.store, table, column, key, new), place)
 
 
 # -- random damages --------------------------------------------------------------------------------
@@ -236,9 +236,8 @@ class Vandal:
             for at, new in ((key, theirs), (other, value)):
                 _set(self.store, table, column, at, new.encode() if isinstance(new, str) else new)
 
-        first = min(key, other)
-        place = _at(table, column, first, None)
-        self.trials.try_out(f"{table}.{column} of rows {key} and {other} exchanged", deed, place)
+        row, place = changed_value(table, column, min(key, other), None)
+        self.trials.try_out(f"{table}.{column} of rows {key} and {other} exchanged", row, deed, place)
 
     def _tables(self) -> tuple[str, ...]:
         return self.chance.choice((("entry",), ("content",), ("entry", "content")))
@@ -252,7 +251,8 @@ class Vandal:
             for table in tables:
                 self.store.run(f"DELETE FROM ${table} WHERE position BETWEEN ? AND ?", (index + 1, index + count))
 
-        self.trials.try_out(f"{tables} {index}, {count} deleted", deed, lambda first: first.index == index)
+        row = row_of(Attacker.STORE, "contents deleted" if tables == ("content",) else "entries deleted")
+        self.trials.try_out(f"{tables} {index}, {count} deleted", row, deed, index)
 
     def swapped(self) -> None:
         """Two rows anywhere."""
@@ -263,7 +263,8 @@ class Vandal:
                 for old, new in ((one, -1), (other, one), (-1, other)):
                     self.store.run(f"UPDATE ${table} SET position = ? WHERE position = ?", (new, old))
 
-        self.trials.try_out(f"{tables} {one - 1} and {other - 1} swapped", deed, lambda first: first.index == one - 1)
+        row = row_of(Attacker.STORE, "contents swapped" if tables == ("content",) else "entries swapped")
+        self.trials.try_out(f"{tables} {one - 1} and {other - 1} swapped", row, deed, one - 1)
 
     def duplicated(self) -> None:
         """An entry put in again somewhere, the others moved up."""
@@ -282,32 +283,42 @@ class Vandal:
 
         # Put in before itself, it is the original that stands at the wrong place.
         place = at + 1 if at == position - 1 else at
-        self.trials.try_out(f"entry {position - 1} again at {at}", deed, lambda first: first.index in (place, None))
+        row = row_of(Attacker.STORE, "an entry put in again")
+        self.trials.try_out(f"entry {position - 1} again at {at}", row, deed, place)
 
     def cut(self) -> None:
         """The tail, with the head row and the signed heads made to fit, and the checkpoint key maybe."""
         forger, index = Forger(self.store), self._index()
         del forger.rows[index:]
         key = self.chance.choice((None, self.key))
-        self.trials.try_out(f"cut to {index}", lambda: forger.write(key, keep_checkpoints=False))
+        row = row_of(_holder(key), "rewritten: the tail cut", Known.HEAD)
+        self.trials.try_out(f"cut to {index}", row, lambda: forger.write(key, keep_checkpoints=False), index)
 
     def forged(self) -> None:
         """An entry left out, put elsewhere or with another payload; every hash made to fit, and maybe every head."""
         forger, index = Forger(self.store), self.chance.randrange(2, self.size)
-        how = self.chance.choice(("left out", "moved", "altered", "dated"))
-        if how == "left out":
+        how = self.chance.choice(("an entry left out", "an entry moved", "a payload altered", "an entry dated anew"))
+        place = index
+        if how == "an entry left out":
             del forger.rows[index]
-        elif how == "moved":
-            forger.rows.insert(self.chance.randrange(2, self.size), forger.rows.pop(index))
-        elif how == "altered":
-            forger.alter(index, lambda payload: payload.replace(b'"nonce":"', b'"nonce":"0', 1))
+        elif how == "an entry moved":
+            to = self.chance.randrange(2, self.size)
+            forger.rows.insert(to, forger.rows.pop(index))
+            place = min(index, to)
+            if to == index:
+                return  # put back where it was
+        elif how == "a payload altered":
+            forger.alter(index, other_nonce)
         else:
             forger.rows[index]["recorded_at"] += self.chance.choice((1, -1))
-        if [row["position"] for row in forger.rows] == list(range(1, self.size + 1)) and how == "moved":
-            return  # put back where it was
         key = self.chance.choice((None, self.key))
-        what = f"entry {index} {how}, {'with' if key else 'without'} the checkpoint key"
-        self.trials.try_out(what, lambda: forger.write(key))
+        what = f"entry {index}: {how}, {'with' if key else 'without'} the checkpoint key"
+        row = row_of(_holder(key), f"rewritten: {how}", Known.HEAD)
+        self.trials.try_out(what, row, lambda: forger.write(key), place)
+
+
+def _holder(key: Any) -> Attacker:
+    return Attacker.STORE if key is None else Attacker.CHECKPOINT_KEY
 
 
 def random_damages(new_url: Callable[[], str], times: int, seed: int, events: int = 200) -> Result:

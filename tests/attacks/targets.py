@@ -23,7 +23,7 @@ _PASS = (
 )
 _DAMAGE = (_cli("keyring", "backup", "output"), "tests/attacks/test_tamper.py")
 _RULES = (
-    _unit("judge", "keyring", "authorisation", "sequences", "sealing", "ceremony"),
+    _unit("ledger_events", "judge", "governed", "keyring", "authorisation", "sequences", "sealing", "ceremony"),
     _contract("ledger_keys", "hostile", "keyring", "append", "bad_input") + " " + _cli("keyring"),
 )
 _BUNDLES = (_cli("bundle"), _contract("bundle"))
@@ -59,6 +59,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/entry.py": (_unit("entry", "wrong_forms"), _contract("hostile")),
     "ledger/stored.py": (_contract("ledger_keys", "hostile", "append", "bad_input"), _unit("replay")),
     "ledger/worlds.py": (
+        _contract("worlds"),
         _contract("ledger_keys", "hostile", "bad_input"),
         _cli("own_keys"),
         _unit("replay"),
@@ -74,13 +75,14 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/endcheck.py": (*_PASS, _cli("erasure"), *_DAMAGE),
     "ledger/headcheck.py": (*_PASS, _cli("timestamps"), *_DAMAGE),
     "ledger/tilecheck.py": (*_PASS, _cli("output"), "tests/attacks/test_tamper.py"),
-    "ledger/findings.py": (*_PASS, _cli("backup")),
+    "ledger/findings.py": (_unit("findings"), *_PASS, _cli("backup")),
     "ledger/late.py": (_unit("sequences"), _cli("keyring")),
     "ledger/suspects.py": (_cli("keyring"), *_PASS),
     "ledger/verdicts.py": (_unit("verdicts"), _cli("output", "verify")),
     "ledger/gaps.py": (_unit("gaps", "verdicts"), _cli("verify", "own_keys", "output")),
+    "ledger/freshness.py": (_unit("freshness"), _cli("verify"), _contract("witnessed")),
     "ledger/outsiders.py": (_contract("witnessed"), _cli("verify", "witness", "timestamps")),
-    "ledger/verified.py": (_cli("own_keys", "verify"), _cli("output", "erasure")),
+    "ledger/verified.py": (_unit("verified"), _cli("own_keys", "verify"), _cli("output", "erasure")),
     "ledger/evidence.py": (_unit("evidence"), _cli("pinned")),
     "ledger/trust.py": (_unit("identity", "trust"), _cli("own_keys", "pinned"), _cli("restore")),
     "ledger/identity.py": (_unit("identity", "trust"), _contract("ledger_keys")),
@@ -107,6 +109,14 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/domain/states.py": _RULES,
     "ledger/domain/suspicion.py": _RULES,
     "ledger/domain/world.py": _RULES,
+    "ledger/domain/approving.py": _RULES,
+    "ledger/domain/authorising.py": _RULES,
+    "ledger/domain/governed.py": _RULES,
+    "ledger/domain/independence.py": _RULES,
+    "ledger/domain/lifecycle.py": _RULES,
+    "ledger/domain/standing.py": _RULES,
+    "ledger/domain/versions.py": _RULES,
+    "ledger/domain/waiving.py": _RULES,
 }
 
 #: What is left: stores, commands, files and settings, and how content is kept secret. No verdict rests on it alone.

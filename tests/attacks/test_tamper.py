@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from ledger.findings import LogVerification
+from ledger.verdicts import Fault
 from tests.attacks import intruders, keepsakes, tables, tamper
+from tests.attacks.campaigns import CAMPAIGNS
+from tests.attacks.oracle import row_of, watching
 from tests.attacks.tamper import Trials
 from tests.contract.tampering import Victim
 from tests.faults.scorecard import Result
@@ -47,17 +51,20 @@ def test_clean_ledgers(new_url: Callable[[], str]):
     [(intruders.unauthorised, 20), (intruders.witnessed_rewrites, 12), (intruders.old_checkpoint_key, 12)],
 )
 def test_attackers_with_a_key(new_url: Callable[[], str], attack: Callable[..., Result], times: int):
-    result = attack(new_url, times, 11)
+    with watching() as used:
+        result = attack(new_url, times, 11)
     assert result.ok, result
     assert result.n >= times
+    assert set(CAMPAIGNS[attack]) <= used
 
 
 def test_an_attacker_whom_nothing_stops_is_counted(new_url: Callable[[], str], monkeypatch: pytest.MonkeyPatch):
     """The instrument: with another oracle everything is at the wrong place, and with a blind verifier undetected."""
-    monkeypatch.setattr(intruders, "ORACLE", dict.fromkeys(intruders.ORACLE, "payload"))
-    assert intruders.unauthorised(new_url, 3, 1).zeros["wrong place"] == 3
-    monkeypatch.setattr(intruders.Rewriter, "found", lambda self, report: False)
-    assert intruders.old_checkpoint_key(new_url, 3, 1, events=20).zeros["wrong place"] == 3
+    with monkeypatch.context() as patch:
+        payload = frozenset({Fault.PAYLOAD})
+        patch.setattr(intruders, "row_of", lambda *key: replace(row_of(*key), faults=payload))
+        assert intruders.unauthorised(new_url, 3, 1).zeros["wrong place"] == 3
+        assert intruders.old_checkpoint_key(new_url, 3, 1, events=20).zeros["wrong place"] == 3
     monkeypatch.setattr(Victim, "verify", lambda self, anchors=None: LogVerification("", ""))
     assert intruders.unauthorised(new_url, 3, 1).zeros["undetected"] == 3
 
@@ -66,8 +73,10 @@ def test_an_attacker_whom_nothing_stops_is_counted(new_url: Callable[[], str], m
     ("table", "share"), [(tables.cosignatures, 0.02), (tables.tile_bytes, 8), (tables.moved_store, 0.02)]
 )
 def test_tables_that_are_seldom_filled(new_url: Callable[[], str], table: Callable[..., Result], share: float):
-    result = table(new_url, share, 11)
+    with watching() as used:
+        result = table(new_url, share, 11)
     assert result.ok, result
+    assert set(CAMPAIGNS[table]) <= used
 
 
 @pytest.mark.parametrize(
@@ -78,12 +87,14 @@ def test_tables_that_are_seldom_filled(new_url: Callable[[], str], table: Callab
     ],
 )  # fmt: skip
 def test_what_is_kept_outside_the_store(tmp_path: Path, kind: Callable[..., Result], share: float):
-    result = kind(tmp_path, lambda: f"sqlite:///{tmp_path / 'ledger.db'}", share, 11)
+    with watching() as used:
+        result = kind(tmp_path, lambda: f"sqlite:///{tmp_path / 'ledger.db'}", share, 11)
     assert result.ok, result
+    assert set(CAMPAIGNS[kind]) <= used
     assert result.n > 10
 
 
 def test_the_instrument_sees_a_verifier_that_finds_nothing(new_url: Callable[[], str], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Trials, "_look", lambda self, what, place: self.result.failed("undetected", what))
+    monkeypatch.setattr(Trials, "_look", lambda self, what, row, place: self.result.failed("undetected", what))
     result: Result = tamper.random_damages(new_url, 5, 1, events=20)
     assert result.zeros["undetected"] > 0

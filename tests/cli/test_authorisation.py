@@ -19,6 +19,8 @@ WAIVER = (
     "--model", "model:tx", "--env", "prod", "--owner", "p-next", "--reason", "x", "--control", "x", "--expires", "9d",
 )  # fmt: skip
 
+EMITTER = "019b0000-0000-7000-8000-0000000000e1"
+
 
 class Cells:
     """A ledger in which each command of the table is legal for whoever has the role; `command` makes one cell's words.
@@ -138,6 +140,9 @@ class Cells:
             "classify": lambda: (f"model:{name}", *LIGHT, "--rationale", "x"),
             "condition": lambda: (self.approved(), 0),
             "emit": lambda: ("run.completed", f"run:{name}"),
+            "emitter close": lambda: (EMITTER, "--last", 3),
+            "emitter gap": lambda: (EMITTER, "--first", 2, "--last", 3, *why),
+            "emitter heartbeat": lambda: (EMITTER, "--last", 3, "--interval", 60),
             "entry reaffirm": lambda: (self.stolen() if good else self.suspect, *why),
             "quarantine": lambda: (f"dataset:{name}", *why),
             "release": lambda: (self.quarantined(name), "--rationale", "x"),

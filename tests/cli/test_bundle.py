@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from pathlib import Path
 
 import pytest
 
+from ledger.application import Ledger
+from ledger.checkpoint import VerifierKey, format_vkey
+from ledger.keys import Ed25519Signer
 from tests.cli.support import Shop, digest, run
+from tests.contract.bundles import lines_of, written
 from tests.contract.support import raw
+from tests.contract.test_witnessed import VKEYS, cosign
 
 
 @pytest.fixture
@@ -122,3 +128,71 @@ def test_verify_backup_is_backup_verify(released: Shop):
     assert run("verify", "backup", "l.backup", "-o", "json").good().json == run(
         "backup", "verify", "l.backup", "-o", "json"
     ).good().json  # fmt: skip
+
+
+def cosigned(shop: Shop, *who: int) -> None:
+    """Witnesses have cosigned the last head; the policy asks for two of three."""
+    with Ledger.open(shop.url) as ledger:
+        size = ledger.recorder.head().size
+        for number in who:
+            cosign(ledger.recorder, size, number)
+    lines = [f"witness w{number} {format_vkey(vkey)}" for number, vkey in enumerate(VKEYS)]
+    Path("policy").write_text("\n".join([*lines, "group g 2 w0 w1 w2", "quorum g"]) + "\n")
+
+
+def test_cosignatures_in_a_bundle_are_checked_against_a_policy_from_outside(released: Shop):
+    cosigned(released, 0, 1)
+    run("export", "bundle", "--subject", "model:tx@1", "b").good()
+    plain = run("verify", "bundle", "b", "-o", "json").good().json
+    assert [gap["message"] for gap in plain["not_verified"] if gap["kind"] == "attestations"] == [
+        "not checked here, what others say of the head: 2 cosignature"
+    ]
+    options = ("--policy", "policy", "--require-witnesses", "-o", "json")
+    found = run("verify", "bundle", "b", *options).good().json
+    assert found["verdict"] == "verified"
+    assert found["witnessed"]["size"] == found["size"]
+    assert [item["name"] for item in found["witnessed"]["by"]] == ["w0", "w1"]
+    assert not {gap["kind"] for gap in found["not_verified"]} & {"attestations", "unwitnessed"}
+    assert "witnessed up to size" in run("verify", "bundle", "b", "--policy", "policy").good().out
+    run("verify", "bundle", "b", "--require-witnesses").refused(8, "--policy")
+
+
+def test_too_few_witnesses_are_no_verdict(released: Shop):
+    cosigned(released, 0)
+    run("export", "bundle", "--all", "b").good()
+    found = run("verify", "bundle", "b", "--policy", "policy", "--require-witnesses", "-o", "json")
+    assert (found.code, found.json["verdict"]) == (3, "unverified")
+    assert "unwitnessed" in {gap["kind"] for gap in found.json["not_verified"]}
+    assert "too few witnesses" in run("verify", "bundle", "b", "--policy", "policy", "--require-witnesses").out
+    assert run("verify", "bundle", "b", "--policy", "policy").code == 0, "not asked for: said, and no more"
+
+
+def test_a_cosignature_that_was_altered_or_is_of_another_log(released: Shop):
+    cosigned(released, 0, 1)
+    run("export", "bundle", "--all", "b").good()
+    lines = lines_of(Path("b").read_bytes())
+    note = lines[0]["checkpoint"].splitlines()
+    blob = bytearray(base64.b64decode(note[-1].split()[-1]))
+    blob[-1] ^= 1
+    note[-1] = " ".join([*note[-1].split()[:-1], base64.b64encode(blob).decode()])
+    lines[0]["checkpoint"] = "\n".join(note) + "\n"
+    Path("b").write_bytes(written(lines))
+    assert run("verify", "bundle", "b").code == 0, "without a policy nobody's word counts"
+    found = run("verify", "bundle", "b", "--policy", "policy", "-o", "json")
+    assert (found.code, found.json["findings"][0]["fault"]) == (1, "anchor")
+    other = format_vkey(VerifierKey("ledger.example/other", 1, Ed25519Signer.generate().public.raw))
+    Path("policy").write_text(f"log {other}\nquorum none\n")
+    run("verify", "bundle", "b", "--policy", "policy").refused(8, "other logs")
+
+
+def test_a_policy_that_names_the_key_of_the_log_pins_it(released: Shop, monkeypatch: pytest.MonkeyPatch):
+    cosigned(released, 0, 1)
+    run("export", "bundle", "--all", "b").good()
+    policy = Path("policy").read_text()
+    monkeypatch.chdir(released.folder.parent)
+    bundle = str(released.folder / "b")
+    Path("policy").write_text(policy)
+    found = run("verify", "bundle", bundle, "--policy", "policy", "--require-witnesses")
+    assert found.code == 3, "who the log is, is not known"
+    Path("policy").write_text("log " + (released.folder / "log.vkey").read_text() + policy)
+    run("verify", "bundle", bundle, "--policy", "policy", "--require-witnesses").good()

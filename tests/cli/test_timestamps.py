@@ -12,6 +12,7 @@ import pytest
 from ledger.config import state_folder
 from tests.cli.support import Shop, run
 from tests.cli.test_refusals import EVENT, cut_tail
+from tests.contract.bundles import lines_of, written
 from tests.contract.support import raw
 from tests.tsa import Authority, serve
 
@@ -211,3 +212,28 @@ def test_the_first_entry_that_is_too_late_is_named(
         monkeypatch.setattr(timestamps, "verify_stamp", earlier)
         findings = run("verify", "log", "--all", "-o", "json").json["findings"]
         assert [(item["fault"], item["index"]) for item in findings] == [("anchor", index)]
+
+
+def test_timestamps_in_a_bundle_are_checked_with_certificates_from_outside(
+    any_shop: Shop, authority: Authority, stranger: Authority
+):
+    run(*EVENT).good()
+    stamped(any_shop, authority)
+    run("export", "bundle", "--all", "b").good()
+    vkey = run("checkpoint", "show", "--vkey").good().out.strip()
+    plain = run("verify", "bundle", "b", "--vkey", vkey, "-o", "json").good().json
+    assert {gap["kind"] for gap in plain["not_verified"]} >= {"attestations", "unanchored"}
+    found = run("verify", "bundle", "b", "--tsa-certs", authority.roots, "-o", "json").good().json
+    assert found["anchored_by"][0].startswith("the timestamp authority CN=Test Authority at 20")
+    assert (found["timestamps"]["verified"], found["timestamps"]["size"]) == (1, found["size"])
+    assert not {gap["kind"] for gap in found["not_verified"]} & {"attestations", "unanchored"}
+    other = run("verify", "bundle", "b", "--tsa-certs", stranger.roots, "-o", "json").good().json
+    assert (other["anchored_by"], other["timestamps"]["not_verified"]) == ([], 1)
+    assert {gap["kind"] for gap in other["not_verified"]} >= {"attestations", "unanchored"}
+    run(*EVENT).good()
+    run("export", "bundle", "--all", "later").good()
+    lines = lines_of(Path("later").read_bytes())
+    said = {**lines_of(Path("b").read_bytes())[1], "size": found["size"] + 1}
+    Path("later").write_bytes(written([lines[0], said, *lines[1:]]))
+    moved = run("verify", "bundle", "later", "--tsa-certs", authority.roots, "-o", "json")
+    assert (moved.code, moved.json["findings"][0]["fault"]) == (1, "anchor")

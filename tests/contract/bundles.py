@@ -46,12 +46,15 @@ def ours(data: bytes, *vkeys: str) -> BundleVerification:
     return verify_bundle(bundle, [parse_vkey(text) for text in vkeys])
 
 
-def theirs(path: Path, data: bytes, *vkeys: str) -> dict[str, Any]:
+def theirs(path: Path, data: bytes, *vkeys: str, expect: Path | None = None) -> dict[str, Any]:
     """What verify.py says, run in this process by its own `main`."""
     path.write_bytes(data)
+    more = [] if expect is None else ["--expect", str(expect)]
     out = io.StringIO()
     with redirect_stdout(out):
-        code = ledger.standalone.main([str(path), "--json", *(item for key in vkeys for item in ("--vkey", key))])
+        code = ledger.standalone.main(
+            [str(path), "--json", *(item for key in vkeys for item in ("--vkey", key)), *more]
+        )
     found = json.loads(out.getvalue())
     assert code == {"verified": 0, "bad": 1, "unverified": 3}[found["verdict"]]
     return found

@@ -145,6 +145,13 @@ class Victim:
         self.recorder._identity = None
         return verify_log(self.recorder, trust or self.trust, self.anchors if anchors is None else anchors)
 
+    def findings(self) -> tuple[list[Finding], bool]:
+        """What verification finds, and whether it ended with an error instead."""
+        try:
+            return self.verify().findings, False
+        except LedgerError:
+            return [], True
+
     def first(self, what: str, anchors: Sequence[Anchor] | None = None) -> Seen:
         """The first finding, which must be there."""
         try:
@@ -199,6 +206,12 @@ def changed(value: Any) -> Iterator[Any]:
             yield from changed_bytes(value, text=False)
         case _:
             raise TypeError(type(value))
+
+
+def other_nonce(payload: bytes) -> bytes:
+    """Another nonce: it means nothing, and is signed all the same."""
+    place = payload.index(b'"nonce":"') + 9
+    return payload[:place] + (b"1" if payload[place : place + 1] == b"0" else b"0") + payload[place + 1 :]
 
 
 # -- large changes: everything made to fit again ---------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import random
@@ -14,16 +15,19 @@ from typing import Any
 
 import pytest
 
+import ledger.standalone
 from ledger.application import Ledger, Receipt
 from ledger.bundle import Selection, parse_bundle, rests_authority_on
+from ledger.bundlecheck import BundleVerification, verify_bundle
 from ledger.bundlelog import BundleLog
 from ledger.bundling import export_bundle
-from ledger.checkpoint import Checkpoint, format_vkey, sign_checkpoint
+from ledger.checkpoint import Checkpoint, format_vkey, parse_vkey, sign_checkpoint
 from ledger.creation import enrol_actor
 from ledger.emission import build_payload
-from ledger.entry import entry_hash
+from ledger.entry import entry_hash, format_time
 from ledger.envelope import format_envelope, sign_payload
 from ledger.errors import InputError, LedgerError, NothingToVerifyError, VerificationError
+from ledger.findings import Anchor
 from ledger.handle import LogHandle
 from ledger.keys import Ed25519Signer, format_public_key
 from ledger.stored import Attestation
@@ -248,6 +252,7 @@ WRONG_LINES: dict[str, tuple[int, dict[str, Any], str]] = {
     "two subjects": (0, {"selection": {"items": ["a", "b"], "kind": "subject"}}, "too many items, or too few"),
     "items, order": (0, {"selection": {"items": [2, 1], "kind": "indexes"}}, "selection are out of order"),
     "items, twice": (0, {"selection": {"items": [1, 1], "kind": "indexes"}}, "selection are out of order"),
+    "items, one twice": (0, {"selection": {"items": [1, 1, 2], "kind": "indexes"}}, "selection are out of order"),
     "attestation, kind": (1, {"attestation": "rumour"}, "is malformed, or about another head"),
     "attestation, size": (1, {"size": 15}, "is malformed, or about another head"),
     "attestation, time": (1, {"recorded_at": "1"}, "is malformed, or about another head"),
@@ -309,6 +314,126 @@ def test_limits_of_a_bundle(sold: tuple[Cast, dict[str, int], Pair], monkeypatch
     monkeypatch.setattr("ledger.bundle.MAX_LINE", 1_000)
     with pytest.raises(InputError, match="a line of the bundle would have"):
         bundle_of(cast)
+
+
+def test_heads_from_outside(sold: tuple[Cast, dict[str, int], Pair], tmp_path: Path):
+    cast, _, pair = sold
+    data = bundle_of(cast)
+    bundle, leaves = parse_bundle(io.BytesIO(data)), cast.recorder.leaf_hashes(0, 16)
+    origin, key = cast.admin.vkey.name, cast.new.checkpoint
+    pair.path.write_bytes(data)
+
+    def said(head: Checkpoint, signer: Ed25519Signer = key) -> tuple[BundleVerification, dict[str, Any]]:
+        found = verify_bundle(bundle, [parse_vkey(pair.vkey)], [Anchor("somebody", head)])
+        file = tmp_path / "head"
+        file.write_bytes(sign_checkpoint(head, signer))
+        other = theirs(pair.path, data, pair.vkey, expect=file)
+        assert other["verdict"] == str(found.verdict) or signer is not key
+        return found, other
+
+    for size in (1, 2, 5, 15, 16):
+        found, other = said(Checkpoint(origin, size, mth(leaves[:size])))
+        assert (found.verdict, found.anchored_by, other["verdict"]) == (Verdict.VERIFIED, ["somebody"], "verified")
+        assert [gap for gap in found.gaps if gap.kind is GapKind.UNANCHORED] == []
+        found, other = said(Checkpoint(origin, size, mth(leaves[:size])[::-1]))
+        assert [str(finding.fault) for finding in found.findings] == ["anchor"]
+        assert [finding["fault"] for finding in other["findings"]] == ["anchor"]
+        assert found.anchored_by == []
+    found, other = said(Checkpoint(origin, 0, mth([])))
+    assert (found.anchored_by, other["verdict"]) == (["somebody"], "verified")
+    found, other = said(Checkpoint(origin, 17, bytes(32)))
+    assert (found.verdict, found.anchored_by) == (Verdict.VERIFIED, [])
+    assert [(gap.start, gap.stop) for gap in found.gaps if gap.kind is GapKind.UNANCHORED] == [(0, 16), (0, 16)]
+    assert [note for note in other["notes"] if "is of size 17, and the bundle ends at 16" in note]
+    found, other = said(Checkpoint("ledger.example/other", 16, bundle.head.root))
+    assert [finding.message for finding in found.findings] == ["somebody is about another log, ledger.example/other"]
+    assert other["findings"][0]["fault"] == "anchor"
+    _, other = said(Checkpoint(origin, 5, mth(leaves[:5])), Ed25519Signer.generate())
+    assert (other["verdict"], other["findings"][0]["fault"]) == ("bad", "anchor"), "nobody knows who signed it"
+
+
+def test_what_the_script_prints(sold: tuple[Cast, dict[str, int], Pair], capsys: pytest.CaptureFixture[str]):
+    cast, _, pair = sold
+    data, path = bundle_of(cast, Selection("indexes", (9,))), str(pair.path)
+    pair.path.write_bytes(data)
+    assert ledger.standalone.main([path, "--vkey", pair.vkey]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    rows = {row.entry.index: row.entry for row in ours(data, pair.vkey).rows}
+    for line, entry in zip(lines, rows.values(), strict=False):
+        parts = (str(entry.index), format_time(entry.recorded_at), entry.type, entry.subject, entry.actor)
+        assert line == " ".join(parts)
+    assert lines[len(rows)] == f"{len(rows)} contents under the head of {cast.admin.vkey.name} at size 16"
+    assert all(line.startswith("? ") for line in lines[len(rows) + 1 : -1])
+    assert lines[-1] == "VERIFIED"
+    assert ledger.standalone.main([path]) == 3
+    assert capsys.readouterr().out.splitlines()[-1] == "UNVERIFIED"
+    pair.path.write_bytes(data.replace(b"16", b"15", 1))
+    assert ledger.standalone.main([path, "--vkey", pair.vkey]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("BAD bundle: ")
+    assert lines[-1] == "BAD"
+    forged = Forgery(bundle_of(cast))
+    forged.replace_payload(9, other_nonce)
+    pair.path.write_bytes(forged.signed(cast.new.checkpoint))
+    assert ledger.standalone.main([path, "--vkey", pair.vkey]) == 1
+    assert capsys.readouterr().out.startswith("BAD signature at entry 9: ")
+    assert ledger.standalone.main([f"{path}.none"]) == 2
+    assert ledger.standalone.main([path, "--expect", f"{path}.none"]) == 2
+    found = capsys.readouterr()
+    assert (found.out, found.err.count("Error: ")) == ("", 2)
+
+
+def test_a_head_of_another_log_over_these_entries(sold: tuple[Cast, dict[str, int], Pair]):
+    cast, _, pair = sold
+    lines = lines_of(bundle_of(cast))
+    root = parse_bundle(io.BytesIO(bundle_of(cast))).head.root
+    lines[0]["checkpoint"] = sign_checkpoint(Checkpoint("ledger.example/other", 16, root), cast.new.checkpoint).decode()
+    data = written(lines)
+    key = format_vkey(replace(cast.admin.vkey, name="ledger.example/other"))
+    (first, second) = ours(data, key).findings
+    assert (first.fault, first.index) == ("checkpoint", 0)
+    assert f"the head is of ledger.example/other, and entry 0 of {cast.admin.vkey.name}" in first.message
+    assert (second.fault, second.index) == ("checkpoint", None)
+    assert theirs(pair.path, data, key)["findings"][0]["fault"] == "checkpoint"
+
+
+def test_an_id_or_a_number_that_stands_twice(sold: tuple[Cast, dict[str, int], Pair]):
+    cast, steps, pair = sold
+    at = steps["note"]
+    names = ("actor", "emitter", "id", "sequence")
+    earlier = next(row.entry for row in cast.recorder.rows(0, at) if row.entry.actor == "p-approver")
+    for copied, faults in ((("actor", "id"), {"header"}), (names, {"header", "sequence"})):
+        forged = Forgery(bundle_of(cast))
+        change = {name: getattr(earlier, name) for name in copied}
+        forged.rechain(lambda entries: entries[at].update(change))  # noqa: B023 - called at once
+        data = forged.signed(cast.new.checkpoint)
+        mine = {(str(f.fault), f.index) for f in ours(data, pair.vkey).findings if "earlier" in f.message}
+        mine |= {(str(f.fault), f.index) for f in ours(data, pair.vkey).findings if "before" in f.message}
+        assert mine == {(fault, at) for fault in faults}
+        found = theirs(pair.path, data, pair.vkey)["findings"]
+        assert {(f["fault"], f["index"]) for f in found if "earlier entry" in f["message"]} == mine
+
+
+def test_a_type_that_nobody_knows_yet(memory_path: Path):
+    url = f"sqlite:///{memory_path / 'ledger.db'}"
+    cast, _ = sixteen(url)
+    payload, _ = build_payload(
+        type="run.started", subject="run:x", data={}, actor="trainer", ledgerid=cast.admin.ledgerid,
+        emitter="019b0000-0000-7000-8000-0000000000aa", sequence=1,
+    )  # fmt: skip
+    envelope = sign_payload(payload.replace(b"muniment.run.started", b"muniment.run.dreamt"), [cast.keys["trainer"]])
+    cast.recorder.close()
+    with raw(url) as store:
+        store.unprotect()
+        forger = Forger(store)
+        index = forger.add(format_envelope(envelope))
+        forger.write()
+    cast.admin.checkpoint()
+    pair = Pair(memory_path / "b", vkey_of(cast))
+    found = ours(bundle_of(cast), pair.vkey)
+    assert (found.verdict, pair.verdict(bundle_of(cast))) == (Verdict.VERIFIED, "verified")
+    (gap,) = [gap for gap in found.gaps if gap.kind is GapKind.OPAQUE]
+    assert gap.message == f"1 entries are of types not known here, the first at {index}"
 
 
 # -- people with keys ------------------------------------------------------------------------------
@@ -566,6 +691,8 @@ def test_a_bundle_of_everything_reads_like_the_store(quick_url: str):
     cast, _ = sixteen(quick_url)
     cast["trainer"].emit_all([("run.started", f"run:{number % 3}", {}) for number in range(2 * 256)])
     cast.admin.checkpoint()
+    for issuer in ("a", "b", "c"):
+        cast.recorder.add_attestation(cast.recorder.head().size, "published", issuer, issuer.encode())
     bundle = parse_bundle(io.BytesIO(bundle_of(cast)))
     mine, store = BundleLog(bundle, cast.admin.ledgerid), cast.recorder
     assert (mine.identity(), mine.head(), mine.signed_head()) == (store.identity(), store.head(), store.signed_head())
@@ -589,6 +716,16 @@ def test_a_bundle_of_everything_reads_like_the_store(quick_url: str):
         assert mine.tile_roots(level, start, stop) == store.tile_roots(level, start, stop)
     for start, limit in ((0, 5), (1, 1), (0, 1), (2, 2)):
         assert mine.tiles(0, start, limit) == store.tiles(0, start, limit)
+    for number in range(5):
+        for limit in (0, 1, 2, 9):
+            place = (size, number)
+            assert mine.attestations(place, limit) == store.attestations(place, limit)
+            assert mine.attestations_before(place, limit) == store.attestations_before(place, limit)
+    assert len(mine.attestations((size - 1, 9), 9)) == len(mine.attestations_before((size + 1, 0), 9)) == 3
+    assert mine.attestations_before((size - 1, 9), 9) == mine.attestations((size + 1, 0), 9) == []
+    assert mine.successor() is store.successor() is None
+    with mine.snapshot():
+        assert mine.rows(0, 1)
     last = store.last_checkpoint()
     assert mine.checkpoints(0, 5) == mine.checkpoints(size - 1, 1) == [last]
     assert mine.checkpoints(size, 5) == mine.checkpoints(0, 0) == []
@@ -699,6 +836,11 @@ def test_a_line_is_written_in_its_only_form(sold: tuple[Cast, dict[str, int], Pa
     for number, line in enumerate(data.splitlines()[:-1]):
         value = json.loads(line)
         assert format_json(value) == line
-        spaced = data.splitlines(keepends=True)
-        spaced[number] = json.dumps(value, ensure_ascii=False, sort_keys=True).encode() + b"\n"
-        assert pair.refuse(b"".join(spaced)) == ("bundle", None)
+        for other in (json.dumps(value, ensure_ascii=False, sort_keys=True), json.dumps([value]), "1"):
+            lines = data.splitlines(keepends=True)[:-1]
+            lines[number] = other.encode() + b"\n"
+            digest = hashlib.sha256(b"".join(lines)).hexdigest()
+            spaced = b"".join([*lines, format_json({"sha256": digest}), b"\n"])
+            with pytest.raises(InputError, match=f"line {number + 1} of the bundle: it is not an object in its only"):
+                parse_bundle(io.BytesIO(spaced))
+            assert pair.refuse(spaced) == ("bundle", None)

@@ -180,6 +180,7 @@ def test_every_byte_of_a_cosignature_is_found(quick_url: str):
 @pytest.mark.parametrize(
     ("size", "issuer", "body"),
     [
+        (-(2**62), format_vkey(VKEYS[0]), b"x"),
         (-1, format_vkey(VKEYS[0]), b"x"),
         (0, format_vkey(VKEYS[0]), b"x"),
         (2**62, format_vkey(VKEYS[0]), b"x"),

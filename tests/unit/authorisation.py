@@ -57,6 +57,8 @@ EVENTS: Final = {
     "documentation.attached": "emitter owner validator auditor root",
     "drill.conducted": "emitter owner incident-commander deployer root",
     "emergency.reviewed": "approver validator auditor",
+    "emitter.closed": ANYBODY,
+    "emitter.heartbeat": ANYBODY,
     "entry.reaffirmed": "admin root",
     "errorbudget.consumed": "emitter root",
     "errorbudget.reset": "owner emitter root",
@@ -70,6 +72,7 @@ EVENTS: Final = {
     "featureset.defined": "emitter owner root",
     "featureset.materialized": "emitter root",
     "finding.disposed": "owner validator root",
+    "gap.declared": ANYBODY,  # of their own emitters; for others' see the tests of the judge
     "gate.evaluated": "emitter owner validator approver deployer root",
     "hold.placed": "auditor admin root",
     "hold.released": "auditor admin root",
@@ -169,6 +172,9 @@ COMMANDS: Final = {
     "classify": "owner validator root",
     "condition": "approver validator",
     "emit": "emitter root",  # run.completed, to stand for all types
+    "emitter close": ANYBODY,
+    "emitter gap": ANYBODY,  # of their own emitters
+    "emitter heartbeat": ANYBODY,
     "entry reaffirm": "admin root",
     "hold place": "auditor admin root",
     "hold release": "auditor admin root",
@@ -211,8 +217,8 @@ WITHOUT_ACTOR: Final = frozenset({
     "actor list", "actor name", "actor show", "admin copy", "admin grant", "admin migrate", "admin restore-accept",
     "admin restored", "backup create", "backup restore", "backup verify", "checkpoint keys", "checkpoint publish",
     "checkpoint show", "checkpoint timestamp", "checkpoint witness",
-    "completion", "config explain", "doctor", "due", "export bundle", "export tiles", "export verifier", "hold list",
-    "admin lifecycle", "inbox", "incident list", "init", "key attach", "key list", "key request", "log",
+    "admin lifecycle", "completion", "config explain", "doctor", "due", "emitter list", "export bundle", "export tiles",
+    "export verifier", "hold list", "inbox", "incident list", "init", "key attach", "key list", "key request", "log",
     "projection rebuild",
     "projection status", "proof consistency", "proof inclusion", "report generate", "report list",
     "root new-key", "root propose checkpoint-key", "root propose event", "root propose request",

@@ -149,7 +149,7 @@ WRONG: dict[str, tuple[Callable[[Any], object], Any, str]] = {
     "key, base64": (parse_public_key, KEY.replace(":", ":!"), "not base64"),
     "key, bits": (parse_public_key, KEY[:-2] + chr(ord(KEY[-2]) + 1) + "=", ONLY),
     "key, unknown": (parse_public_key, "rsa:AAAA", "unknown key algorithm 'rsa'"),
-    "key, reserved": (parse_public_key, "ecdsa-p256:", "reserved and not supported yet"),
+    "key, reserved": (parse_public_key, "ecdsa-p256:!", "reserved and not supported yet"),
     "key, length": (parse_public_key, "ed25519:AAAA", "32 bytes, not 3"),
     "key, small": (parse_public_key, "ed25519:" + base64.b64encode(bytes(32)).decode(), "small order"),
     "signatures, array": (parse_signatures, b"{}", "not an array"),
