@@ -76,7 +76,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/headcheck.py": (*_PASS, _cli("timestamps"), *_DAMAGE),
     "ledger/tilecheck.py": (*_PASS, _cli("output"), "tests/attacks/test_tamper.py"),
     "ledger/findings.py": (_unit("findings"), *_PASS, _cli("backup")),
-    "ledger/late.py": (_unit("sequences"), _cli("keyring")),
+    "ledger/late.py": (_contract("late"), _unit("sequences"), _cli("keyring")),
     "ledger/suspects.py": (_cli("keyring"), *_PASS),
     "ledger/verdicts.py": (_unit("verdicts"), _cli("output", "verify")),
     "ledger/gaps.py": (_unit("gaps", "verdicts"), _cli("verify", "own_keys", "output")),
