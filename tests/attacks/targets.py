@@ -70,7 +70,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/auditpass.py": (*_PASS, *_DAMAGE),
     "ledger/audit.py": (*_PASS, _cli("erasure")),
     "ledger/auditworld.py": _PASS,
-    "ledger/logview.py": (_contract("bad_input"), *_PASS),
+    "ledger/logview.py": (_unit("logview"), _contract("bad_input"), *_PASS),
     "ledger/segment.py": (*_PASS, *_DAMAGE),
     "ledger/endcheck.py": (*_PASS, _cli("erasure"), *_DAMAGE),
     "ledger/headcheck.py": (*_PASS, _cli("timestamps"), *_DAMAGE),
