@@ -127,9 +127,9 @@ ROLES = {
 DECISIONS = {
     "approval.condition_met.v1", "approval.granted.v1", "approval.rejected.v1", "approval.requested.v1",
     "approval.revoked.v1", "approval.withdrawn.v1", "deployment.authorised.v1", "deployment.requested.v1",
-    "gap.declared.v1",
-    "emergency.reviewed.v1", "policy.defined.v1", "policy.retired.v1", "quarantine.released.v1", "risk.classified.v1",
-    "waiver.denied.v1", "waiver.granted.v1", "waiver.requested.v1", "waiver.revoked.v1", "waiver.used.v1",
+    "emergency.reviewed.v1", "gap.declared.v1", "policy.defined.v1", "policy.retired.v1", "quarantine.released.v1",
+    "risk.classified.v1", "waiver.denied.v1", "waiver.granted.v1", "waiver.requested.v1", "waiver.revoked.v1",
+    "waiver.used.v1",
 }  # fmt: skip
 AUTHORITY = {"ledger.created.v1", "ledger.entry_acknowledged.v1", "ledger.roots_changed.v1",
              "ledger.checkpoint_key_changed.v1", "ledger.restored.v1", "ledger.rules_changed.v1",
