@@ -80,6 +80,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/suspects.py": (_cli("keyring"), *_PASS),
     "ledger/verdicts.py": (_unit("verdicts"), _cli("output", "verify")),
     "ledger/gaps.py": (_unit("gaps", "verdicts"), _cli("verify", "own_keys", "output")),
+    "ledger/emitters.py": (_contract("emitters"), _unit("sequences"), _cli("verify")),
     "ledger/freshness.py": (_unit("freshness"), _cli("verify"), _contract("witnessed")),
     "ledger/outsiders.py": (_contract("witnessed"), _cli("verify", "witness", "timestamps")),
     "ledger/verified.py": (_unit("verified"), _cli("own_keys", "verify"), _cli("output", "erasure")),
@@ -90,7 +91,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/bundlecheck.py": _BUNDLES,
     "ledger/bundlelog.py": _BUNDLES,
     "ledger/bundling.py": _BUNDLES,
-    "ledger/standalone.py": (_unit("standalone"), *_BUNDLES, "tests/foreign/test_offline.py"),
+    "ledger/standalone.py": (_unit("standalone", "standalone_rules"), *_BUNDLES, "tests/foreign/test_offline.py"),
     "ledger/domain/actors.py": _RULES,
     "ledger/domain/authority.py": _RULES,
     "ledger/domain/decisions.py": (*_RULES, _cli("admin", "spellings")),
@@ -117,6 +118,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/domain/standing.py": _RULES,
     "ledger/domain/versions.py": _RULES,
     "ledger/domain/waiving.py": _RULES,
+    "ledger/domain/emitters.py": (*_RULES, _contract("emitters")),
 }
 
 #: What is left: stores, commands, files and settings, and how content is kept secret. No verdict rests on it alone.
