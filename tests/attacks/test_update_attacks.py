@@ -79,6 +79,12 @@ def test_a_witness_that_cosigns_the_same_head_again_keeps_it_fresh(any_shop: Sho
     run("verify", "log", "--max-age", "1h").good()
     size = note.split(b"\n")[1].decode()
     run("verify", "checkpoint", size, "--max-age", "1h").good()
+    run("export", "bundle", "--all", "b").good()
+    run("verify", "bundle", "b", "--max-age", "1h").good()
+    Path(".muniment/witness-policy").write_text(f"witness w1 {format_vkey(VKEYS[1])}\nquorum w1\n")
+    found = run("verify", "bundle", "b", "--max-age", "1h")
+    assert found.code == 3
+    assert "nobody vouched for it recently enough" in found.out
     run("verify", "log", "--max-age", "1h", "--level", "hash").refused(2, "--max-age")
     for text in ("", "1", "h", "1w", "-1h", "1.5h"):
         assert run("verify", "log", "--max-age", text).code == 2
