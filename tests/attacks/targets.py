@@ -23,7 +23,9 @@ _PASS = (
 )
 _DAMAGE = (_cli("keyring", "backup", "output"), "tests/attacks/test_tamper.py")
 _RULES = (
-    _unit("ledger_events", "judge", "governed", "keyring", "authorisation", "sequences", "sealing", "ceremony"),
+    _unit(
+        "ledger_events", "families", "judge", "governed", "keyring", "authorisation", "sequences", "sealing", "ceremony"
+    ),
     _contract("ledger_keys", "hostile", "keyring", "append", "bad_input") + " " + _cli("keyring"),
 )
 _BUNDLES = (_unit("bundling") + " " + _cli("bundle"), _contract("bundle"))
