@@ -128,6 +128,7 @@ OTHERS = {
     *("ledger/application.py", "ledger/appending.py", "ledger/handle.py", "ledger/mapper.py", "ledger/following.py"),
     *(
         "ledger/commands.py",
+        "ledger/governing.py",
         "ledger/acknowledging.py",
         "ledger/emission.py",
         "ledger/session.py",
