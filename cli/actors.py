@@ -13,7 +13,7 @@ from cli.custody import attach, enrol_requested, new_signer, request
 from cli.keyring import actor_states, compromised, find_key, rotate
 from cli.offboard import offboard
 from cli.output import Grid, print_list, table
-from cli.roles import grant, responsible, show_actor, ungrant
+from cli.roles import delegate, grant, responsible, show_actor, ungrant
 
 __all__ = ["actor", "key"]
 
@@ -300,7 +300,7 @@ def revoke_key(app: App, /, keyid: str, reason: str, signer: str | None) -> None
     app.note(f"If it was in other hands: muniment key compromised {whole[:16]} --since INDEX --reason …")
 
 
-for command in (grant, ungrant, show_actor, responsible, offboard):
+for command in (grant, delegate, ungrant, show_actor, responsible, offboard):
     actor.add_command(command)
 for command in (rotate, compromised):
     key.add_command(command)

@@ -9,6 +9,7 @@ import click
 
 from cli.app import App, common_options, pass_app
 from cli.keyring import acknowledge
+from cli.lifecycle import lifecycle
 from cli.output import print_record, progress
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def admin() -> None:
 
 
 admin.add_command(acknowledge)
+admin.add_command(lifecycle)
 
 
 @admin.command()

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ledger.application import Ledger
+    from ledger.freshness import Word
     from ledger.timestamps import StampCheck
 
 __all__ = [
     "check_timestamps",
     "describe_timestamps",
     "export_head",
+    "stamp_words",
     "summarise",
     "timestamp",
     "tsa_option",
@@ -107,6 +109,14 @@ def summarise(stamps: StampCheck | None) -> dict[str, Any] | None:
         "time": last and format_time(last[1].time),
         "not_verified": len(stamps.unknown),
     }
+
+
+def stamp_words(stamps: StampCheck | None) -> list[Word]:
+    """What trusted authorities said, and when."""
+    from ledger.freshness import Word
+
+    found = () if stamps is None else stamps.stamps
+    return [Word(f"the authority {stamp.authority}", stamp.time // 10**6) for _, stamp in found]
 
 
 def describe_timestamps(out: Console, stamps: StampCheck | None) -> None:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.anchoring import summarise, tsa_option, tsa_roots
+from cli.anchoring import stamp_words, summarise, tsa_option, tsa_roots
 from cli.app import App, common_options, pass_app
 from cli.checking import FILE, read_file
 from cli.conclusion import conclusion, finding_lines, gap_lines
 from cli.output import print_record
-from cli.witnessing import find_policy, policy_option, require_option, summary
+from cli.witnessing import age_option, find_policy, policy_option, require_option, summary
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -24,24 +24,21 @@ if TYPE_CHECKING:
     from ledger.bundlecheck import BundleVerification
     from ledger.checkpoint import VerifierKey
     from ledger.findings import Anchor
+    from ledger.identity import Trust
     from ledger.timestamps import StampCheck
     from ledger.witnesspolicy import Policy
 
 __all__ = ["verify_bundle_command"]
 
 
-def _keys(app: App, /, given: tuple[str, ...], ledgerid: str) -> list[VerifierKey]:
-    """Keys from the command line, or those that trust.json pins for this ledger."""
+def _keys(given: tuple[str, ...]) -> list[VerifierKey]:
     from ledger.checkpoint import parse_vkey
 
-    if given:
-        return [parse_vkey(text.strip()) for text in given]
-    trust = app.trust_of(ledgerid)
-    return [] if trust is None else list(trust.vkeys)
+    return [parse_vkey(text.strip()) for text in given]
 
 
-def _anchors(paths: tuple[str, ...], vkeys: list[VerifierKey]) -> list[Anchor]:
-    from ledger.checkpoint import MAX_NOTE, verify_checkpoint
+def _anchors(paths: tuple[str, ...], vkeys: list[VerifierKey], trust: Trust | None) -> list[Anchor]:
+    from ledger.checkpoint import MAX_NOTE, signed_by
     from ledger.errors import NothingToVerifyError
     from ledger.findings import Anchor
 
@@ -49,7 +46,8 @@ def _anchors(paths: tuple[str, ...], vkeys: list[VerifierKey]) -> list[Anchor]:
         raise NothingToVerifyError(
             "a head given with --expect cannot be checked without the log's key", hint="Give it: --vkey VKEY"
         )
-    return [Anchor(f"the checkpoint {path}", verify_checkpoint(read_file(path, MAX_NOTE), vkeys)) for path in paths]
+    verify_head = signed_by(*vkeys) if trust is None else trust.verify_head
+    return [Anchor(f"the checkpoint {path}", verify_head(read_file(path, MAX_NOTE))) for path in paths]
 
 
 def _result(found: BundleVerification, stamps: StampCheck | None) -> dict[str, Any]:
@@ -76,7 +74,9 @@ def _first_line(found: BundleVerification) -> str:
         return f"✗ bad: {len(found.findings)} finding(s)"
     if not found.pinned_by:
         return "? UNVERIFIED: it agrees with itself, and whose it is, is not known"
-    return f"? UNVERIFIED: too few witnesses vouch for {found.required} entries"
+    if not found.met:
+        return f"? UNVERIFIED: too few witnesses vouch for {found.required} entries"
+    return "? UNVERIFIED: nobody vouched for it recently enough"
 
 
 def _text(found: BundleVerification) -> str:
@@ -106,6 +106,7 @@ class _Request:
     expect: tuple[str, ...]
     policy: Path | None
     required: str | None
+    max_age: int | None
     tsa_certs: Path | None
 
 
@@ -130,23 +131,30 @@ def _outside(app: App, /, asked: _Request, ledgerid: str) -> tuple[Policy | None
 
 
 def _check(app: App, /, asked: _Request, bundle: Bundle) -> tuple[BundleVerification, StampCheck | None]:
+    import time
+
     from ledger.bundlecheck import verify_bundle
+    from ledger.freshness import stale, words_of
     from ledger.verdicts import Verdict
     from ledger.witnessing import check_policy_log
 
     ledgerid = bundle.rows[0].entry.ledgerid
     policy, roots = _outside(app, asked, ledgerid)
-    vkeys = _keys(app, asked.vkey, ledgerid)
+    trust = None if asked.vkey else app.trust_of(ledgerid)
+    vkeys = _keys(asked.vkey) if trust is None else list(trust.keys_at(bundle.head.size))
     if policy is not None and vkeys:
-        check_policy_log(policy, vkeys)
+        check_policy_log(policy, vkeys if trust is None else trust.vkeys)
     elif policy is not None:
         vkeys = [item.vkey for item in policy.logs]  # a policy that names the log's key pins it
-    found = verify_bundle(bundle, vkeys, _anchors(asked.expect, vkeys), policy, stamped=bool(roots))
+    found = verify_bundle(bundle, vkeys, _anchors(asked.expect, vkeys, trust), policy, stamped=bool(roots))
     if asked.required:
         found.required = bundle.head.size if asked.required == "all" else int(asked.required)
-    if not roots or found.verdict is Verdict.BAD:
-        return found, None
-    return found, _check_stamps(found, bundle, roots)
+    stamps = None if not roots or found.verdict is Verdict.BAD else _check_stamps(found, bundle, roots)
+    if asked.max_age is not None:
+        words = [*words_of(found.witnessed, policy), *stamp_words(stamps)]
+        old = stale(words, asked.max_age, int(time.time()))
+        found.gaps += [] if old is None else [old]
+    return found, stamps
 
 
 def _check_stamps(found: BundleVerification, bundle: Bundle, roots: list[x509.Certificate]) -> StampCheck:
@@ -171,6 +179,7 @@ def _check_stamps(found: BundleVerification, bundle: Bundle, roots: list[x509.Ce
 @click.option("--expect", multiple=True, type=FILE, metavar="CHECKPOINT", help="A signed head the bundle must extend.")
 @policy_option
 @require_option
+@age_option
 @tsa_option
 @common_options
 @pass_app
@@ -194,7 +203,7 @@ def verify_bundle_command(app: App, /, **options: Any) -> int:
 
     asked, stamps = _Request(**options), None
     if asked.vkey:
-        _keys(app, asked.vkey, "")  # what was typed wrongly is said before a long file is read
+        _keys(asked.vkey)  # what was typed wrongly is said before a long file is read
     try:
         bundle = _parse(asked.file)
     except OSError as error:

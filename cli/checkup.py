@@ -187,6 +187,13 @@ def _people(ledger: Ledger) -> Iterator[Checkup]:
         yield Checkup(name, state, words, hint)
 
 
+def _emitters(ledger: Ledger) -> Iterator[Checkup]:
+    from cli.emitters import examine_emitters
+
+    for name, state, words, hint in examine_emitters(ledger):
+        yield Checkup(name, state, words, hint)
+
+
 def _guard(name: str, step: Callable[[], Iterator[Checkup]]) -> list[Checkup]:
     from ledger.errors import LedgerError
 
@@ -222,4 +229,5 @@ def examine(app: App, /, *, prod: bool = False) -> list[Checkup]:
         found += _guard("private keys", lambda: _keys(app, ledger))
         found += _guard("roots", lambda: _roots(app, ledger, prod=prod))
         found += _guard("people", lambda: _people(ledger))
+        found += _guard("emitters", lambda: _emitters(ledger))
     return found

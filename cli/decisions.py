@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from cli.app import App, pass_app, write_options
+from cli.values import end_of
 
 __all__ = ["approve", "authorise", "reject", "request", "rollback"]
 
@@ -44,17 +45,20 @@ def _deciding(function: Any) -> Any:
 
 @click.command(short_help="Approve the newest open request of a version.")
 @_deciding
+@click.option("--expires", metavar="TIME|DURATION", help="It holds until then: a time, or 90d, 12h.")
+@click.option("--condition", "conditions", multiple=True, help="It holds once this is said to be met; repeatable.")
 @write_options
 @pass_app
-def approve(app: App, /, model: str, environment: str | None, **options: Any) -> None:
-    """Approve a request, having looked at its evidence (`muniment state MODEL@VERSION`).
+def approve(app: App, /, model: str, environment: str | None, expires: str | None, **options: Any) -> None:
+    """Approve a request, having looked at its evidence (`muniment state MODEL@VERSION`, `muniment inbox`).
 
-    Example: muniment approve model:tx@1 --rationale "validation report reviewed"
+    Example: muniment approve model:tx@1 --rationale "validation report reviewed" --expires 90d
     """
     from ledger.commands import approve as decide
 
+    end = None if expires is None else end_of(expires)
     with app.writer() as ledger:
-        app.show_receipt(decide(ledger, model, environment, **options))
+        app.show_receipt(decide(ledger, model, environment, expires_at=end, **options))
 
 
 @click.command(short_help="Turn the newest open request of a version down.")
@@ -76,15 +80,24 @@ def reject(app: App, /, model: str, environment: str | None, **options: Any) -> 
 @click.argument("deployment")
 @click.option("--model", required=True, metavar="MODEL@VERSION", help="What may be deployed.")
 @click.option("--reason", help="Why.")
+@click.option("--emergency", is_flag=True, help="Do not wait for approvals and gates; another person reviews it.")
+@click.option("--review-by", metavar="TIME|DURATION", default="7d", show_default=True, help="With --emergency.")
 @write_options
 @pass_app
-def authorise(app: App, /, deployment: str, model: str, **options: Any) -> None:
+def authorise(app: App, /, deployment: str, model: str, *, emergency: bool, review_by: str, **options: Any) -> None:
     """Authorise a deployment.
+
+    With --emergency approvals and gates are not asked for, but --reason is. It stays in the inbox and in every report
+    until another person has reviewed it. A quarantine still stops it.
 
     Example: muniment authorise deployment:prod/tx --model model:tx@1
     """
     from ledger.commands import authorise as decide
 
+    if emergency:
+        if options["reason"] is None:
+            raise click.UsageError("--emergency needs --reason.")
+        options["emergency"] = {"reason": options["reason"], "review_by": end_of(review_by)}
     with app.writer() as ledger:
         receipt = decide(ledger, deployment, model, **options)
         app.show_receipt(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.anchoring import describe_timestamps, summarise
 from cli.conclusion import conclusion, finding_lines, gap_lines
+from cli.emitters import describe_emitter, emitter_remarks, now
 from cli.output import console, print_record, styled
 from cli.witnessing import describe, summary, witnessed_size
 
@@ -168,18 +169,7 @@ def _listed(found: LogVerification) -> dict[str, Any]:
             }
             for item in found.restores
         ],
-        "missing_sequences": [
-            {
-                "actor": actor,
-                "emitter": emitter,
-                "missing": count,
-                "ranges": [list(item) for item in found.gaps.get((actor, emitter), ())],
-            }
-            for actor, emitter, count in found.missing
-        ],
-        "late_sequences": [
-            {"actor": actor, "emitter": emitter, "overtaken": count} for actor, emitter, count in found.overtaken
-        ],
+        "emitters": [describe_emitter(item, now()) for item in found.emitters],
     }
 
 
@@ -205,8 +195,5 @@ def _remarks(found: LogVerification) -> Iterator[tuple[str, str]]:
         lost = entries(restore.lost_from, restore.lost_to)
         words = f"RESTORED to {restore.size} entries, the root keys say at entry {restore.index}: {restore.reason}"
         yield f"? {words}; lost of the history before: {lost}", "yellow"
-    for actor, emitter, late in found.overtaken:
-        yield (
-            f"  {late} event(s) of emitter {emitter} of {actor} overtook the one before: late arrivals, legal",
-            "",
-        )
+    for item in found.emitters:
+        yield from emitter_remarks(item, now())

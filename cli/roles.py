@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ledger.domain import ActorState
     from ledger.domain.actors import RoleGrant
 
-__all__ = ["grant", "responsible", "show_actor", "ungrant"]
+__all__ = ["delegate", "grant", "responsible", "show_actor", "ungrant"]
 
 _ROLES = (
     "emitter", "owner", "validator", "approver", "deployer", "incident-commander", "auditor", "eraser", "admin",
@@ -55,6 +55,31 @@ def grant(app: App, /, name: str, role: str, until: str | None, signer: str | No
     end = None if until is None else format_time(microseconds(until))
     with app.writer() as ledger:
         app.show_receipt(ledger.emit("role.granted", f"actor:{name}", body, role=role, until=end))
+
+
+@click.command("delegate", short_help="Let another person approve in your place for a while.")
+@click.argument("name", metavar="ACTOR")
+@click.option("--until", required=True, metavar="TIME|DURATION", help="Until then: a time, or 14d, 12h.")
+@click.option("--env", "environments", multiple=True, help="Only this environment; repeatable.")
+@click.option("--reason", required=True, help="Why.")
+@_signing
+@common_options
+@pass_app
+def delegate(
+    app: App, /, name: str, until: str, *, environments: tuple[str, ...], reason: str, signer: str | None
+) -> None:
+    """Let another person approve too, for a while and not for longer than you may yourself.
+
+    You stand behind what is approved so, and it cannot be handed on. An admin ends it with `muniment actor ungrant`.
+
+    Example: muniment actor delegate p-… --until 14d --reason "on leave" --as p-…
+    """
+    from cli.values import end_of
+
+    app.actor = signer or app.actor
+    body = {"until": end_of(until), "environments": list(environments) or None, "reason": reason}
+    with app.writer() as ledger:
+        app.show_receipt(ledger.emit("approval.delegated", f"actor:{name}", body))
 
 
 @click.command("ungrant", short_help="Take a role away.")

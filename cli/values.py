@@ -13,9 +13,30 @@ import click
 if TYPE_CHECKING:
     from ledger.events import EventType
 
-__all__ = ["fit_body", "parse_pairs", "read_source", "text_pairs"]
+__all__ = ["end_of", "fit_body", "parse_duration", "parse_pairs", "read_source", "text_pairs"]
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+
+
+_DURATION = re.compile(r"(\d{1,6})(s|m|h|d|w)", re.ASCII)
+_UNIT = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+
+def parse_duration(text: str) -> int:
+    """Microseconds of a duration such as ``90s``, ``30m``, ``12h``, ``14d`` or ``2w``."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise click.BadParameter(f"{text!r} is no duration; write it as 30m, 12h, 14d or 2w")
+    return int(match[1]) * _UNIT[match[2]] * 1_000_000
+
+
+def end_of(text: str) -> str:
+    """A time as events give it, of a time with a zone (ISO 8601) or of how long it is from now."""
+    from ledger.emission import microseconds
+    from ledger.entry import format_time
+
+    ahead = parse_duration(text) if _DURATION.fullmatch(text) else None
+    return format_time(microseconds(text) if ahead is None else microseconds(None) + ahead)
 
 
 def read_source(name: str) -> bytes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.anchoring import check_timestamps, tsa_option
+from cli.anchoring import check_timestamps, stamp_words, tsa_option
 from cli.app import App, common_options, pass_app
 from cli.backup import verify as verify_backup
 from cli.bundles import verify_bundle_command
@@ -168,11 +168,9 @@ def _stale(
 ) -> Gap | None:
     import time
 
-    from ledger.freshness import Word, stale, words_of
+    from ledger.freshness import stale, words_of
 
-    stamped = () if stamps is None else (stamp for _, stamp in stamps.stamps)
-    words = [Word(f"the authority {stamp.authority}", stamp.time // 10**6) for stamp in stamped]
-    return stale([*words_of(found.witnessed, policy), *seen, *words], max_age, int(time.time()))
+    return stale([*words_of(found.witnessed, policy), *seen, *stamp_words(stamps)], max_age, int(time.time()))
 
 
 def _anchors(app: App, /, ledger: Ledger, expect: tuple[Path, ...]) -> list[Anchor]:

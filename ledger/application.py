@@ -40,6 +40,9 @@ class Ledger(LogHandle):
         checkpoint_signer: key that signs heads; None leaves heads unsigned.
         on_close: called before the store is closed, with this ledger, when anything was appended.
         screening: what is done about secrets in what is signed here; the default hides and refuses them.
+
+    Attributes:
+        closes_emitter: whether `close` says which number was the last one, when anything was appended.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Ledger(LogHandle):
         self._appended = False
         self._sealer: Sealer | None = None
         self._emitter = Emitter()
+        self.closes_emitter = False
         self.screening = Screening() if screening is None else screening
         self._appender = Appender(self)
 
@@ -111,10 +115,17 @@ class Ledger(LogHandle):
         self.close()
 
     def close(self) -> None:
-        """Do what was asked for at the end (see ``on_close``) and close the store's connection."""
+        """Do what was asked for at the end (``closes_emitter``, ``on_close``) and close the store's connection.
+
+        Where numbers came back that later ones stand behind, the emitter is closed unasked: they are no gap.
+        """
         try:
-            if self._appended and self._on_close is not None:
-                self._on_close(self)
+            try:
+                if self._appended and (self.closes_emitter or self._emitter.came_back):
+                    self.close_emitter()
+            finally:
+                if self._appended and self._on_close is not None:
+                    self._on_close(self)
         finally:
             self._appended = False
             if self._sealer is not None:
@@ -171,10 +182,7 @@ class Ledger(LogHandle):
             ConfigurationError: no actor or key is set.
             LedgerError: as `append`.
         """
-        if self.actor is None or not self._signers:
-            raise ConfigurationError(
-                "this ledger was opened without an actor, so it cannot sign", hint="Open it with an actor: --as ACTOR"
-            )
+        self._check_signing()
         body = {name: value for name, value in {**(data or {}), **fields}.items() if value is not None}
         body = self.screening.screen(type, subject, body, (correlation, causation))
         attributes: dict[str, Any] = {
@@ -219,10 +227,7 @@ class Ledger(LogHandle):
             ConfigurationError: no actor or key is set.
             LedgerError: as `append`, for the first event that is refused.
         """
-        if self.actor is None or not self._signers:
-            raise ConfigurationError(
-                "this ledger was opened without an actor, so it cannot sign", hint="Open it with an actor: --as ACTOR"
-            )
+        actor = self._check_signing()
         numbers = [self._emitter.take() for _ in events]
         try:
             signed = []
@@ -230,7 +235,7 @@ class Ledger(LogHandle):
                 body = {name: value for name, value in data.items() if value is not None}
                 body = self.screening.screen(type_, subject, body)
                 encoded, payload = build_payload(
-                    ledgerid=self.ledgerid, actor=self.actor, type=type_, subject=subject, data=body, emitter=emitter,
+                    ledgerid=self.ledgerid, actor=actor, type=type_, subject=subject, data=body, emitter=emitter,
                     sequence=sequence,
                 )  # fmt: skip
                 signed.append(SignedEvent(sign_payload(encoded, self._signers), payload))
@@ -243,8 +248,63 @@ class Ledger(LogHandle):
         self._appended = True
         return receipts
 
+    def heartbeat(self, interval: int) -> Receipt:
+        """Say that this ledger's emitter is alive, and will be heard of again.
+
+        Args:
+            interval: seconds within which its next event will be recorded.
+
+        Raises:
+            LedgerError: as `emit`.
+        """
+
+        def take() -> tuple[str, int, Mapping[str, Any]]:
+            emitter, number = self._emitter.take()
+            body = {"last": self._emitter.last, "interval": interval}
+            return emitter, number, {"subject": f"emitter:{emitter}", "data": body}
+
+        return self._tell("emitter.heartbeat", take)
+
+    def close_emitter(self) -> Receipt | None:
+        """Say which number was this emitter's last, so that what is missing up to there shows; a new one begins.
+
+        Call it when no other thread emits: what is on its way has a number below, or is missing.
+
+        Returns:
+            The receipt, None when no number was given out.
+
+        Raises:
+            LedgerError: as `emit`.
+        """
+
+        def take() -> tuple[str, int, Mapping[str, Any]]:
+            emitter, number, last = self._emitter.end()
+            return emitter, number, {"subject": f"emitter:{emitter}", "data": {"last": last}}
+
+        if not self._emitter.last:
+            return None
+        while (unused := self._emitter.give_up()) is not None:
+            body = {"first": unused, "last": unused, "reason": "never used: the event that had it was refused"}
+            self.emit("gap.declared", f"emitter:{self._emitter.id}", body)
+        return self._tell("emitter.closed", take)
+
+    def _tell(self, type: str, take: Callable[[], tuple[str, int, Mapping[str, Any]]]) -> Receipt:
+        attributes = {"ledgerid": self.ledgerid, "actor": self._check_signing(), "type": type}
+        return self._sign_and_append(attributes, (), {}, take)
+
+    def _check_signing(self) -> str:
+        if self.actor is None or not self._signers:
+            raise ConfigurationError(
+                "this ledger was opened without an actor, so it cannot sign", hint="Open it with an actor: --as ACTOR"
+            )
+        return self.actor
+
     def _sign_and_append(
-        self, attributes: Mapping[str, Any], also_sign: Sequence[Signer], expect: Mapping[str, int]
+        self,
+        attributes: Mapping[str, Any],
+        also_sign: Sequence[Signer],
+        expect: Mapping[str, int],
+        take: Callable[[], tuple[str, int, Mapping[str, Any]]] | None = None,
     ) -> Receipt:
         signers = (*self._signers, *also_sign)
         # What this process just signed itself need not be verified; what a device signed must.
@@ -252,9 +312,9 @@ class Ledger(LogHandle):
         numbers: list[tuple[str, int]] = []
 
         def sign() -> SignedEvent:
-            numbers.append(self._emitter.take())
-            emitter, sequence = numbers[0]
-            encoded, payload = build_payload(**attributes, emitter=emitter, sequence=sequence)
+            emitter, sequence, more = (*self._emitter.take(), {}) if take is None else take()
+            numbers.append((emitter, sequence))
+            encoded, payload = build_payload(**attributes, **more, emitter=emitter, sequence=sequence)
             return SignedEvent(sign_payload(encoded, signers), payload, good)
 
         def give_back() -> None:

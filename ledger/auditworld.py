@@ -9,7 +9,8 @@ from ledger.domain import RecordedEvent, State, evolve
 from ledger.domain.judge import KEPT
 from ledger.domain.states import ActorState
 from ledger.domain.world import LogView
-from ledger.stored import Head, LogReader
+from ledger.replay import Judged
+from ledger.stored import Head, LogReader, Row
 from ledger.worlds import StoreWorld
 
 __all__ = ["AuditWorld"]
@@ -74,6 +75,10 @@ class AuditWorld:
     def folded(self, stream: str, index: int) -> State | None:
         """State of a stream before ``index``, from its own rows, each checked and judged."""
         return self._past.state_before(stream, index)
+
+    def judged(self, row: Row) -> Judged:
+        """A row of the checked part of the log, judged again at its own index."""
+        return self._past.judge_row(row)
 
     def key_holder(self, keyid: str) -> str | None:
         """See `World.key_holder`."""

@@ -73,7 +73,8 @@ class BundleVerification:
         """The conclusion: without a key from outside a bundle only agrees with itself."""
         if self.findings:
             return Verdict.BAD
-        return Verdict.VERIFIED if self.pinned_by and self.met else Verdict.UNVERIFIED
+        stale = any(gap.kind is GapKind.STALE for gap in self.gaps)
+        return Verdict.VERIFIED if self.pinned_by and self.met and not stale else Verdict.UNVERIFIED
 
 
 def verify_bundle(

@@ -6,6 +6,7 @@ event. The rules are not here: the ledger judges the event like any other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ledger.application import Ledger, Receipt
@@ -23,6 +24,7 @@ __all__ = [
     "reject",
     "request_approval",
     "roll_back",
+    "seen_head",
     "version_state",
 ]
 
@@ -64,7 +66,8 @@ def _deployment_state(ledger: Ledger, deployment: str) -> DeploymentState:
     return state if isinstance(state, DeploymentState) else DeploymentState()
 
 
-def _seen(ledger: Ledger) -> dict[str, Any]:
+def seen_head(ledger: Ledger) -> dict[str, Any]:
+    """The head that the author of a decision sees, as its body names it."""
     head = ledger.recorder.head()
     return {"size": head.size, "root": head.root().hex()}
 
@@ -107,7 +110,7 @@ def request_approval(
         "environment": environment,
         "digest": version.digest,
         "reason": reason,
-        "seen": _seen(ledger),
+        "seen": seen_head(ledger),
         "evidence": _evidence(ledger, _version_evidence(version)),
     }
     return ledger.emit("approval.requested", model, body, **options)
@@ -134,7 +137,7 @@ def _decision(
         "digest": chosen.digest,
         "request": chosen.id,
         "rationale": rationale,
-        "seen": _seen(ledger),
+        "seen": seen_head(ledger),
         "evidence": _evidence(ledger, {chosen.index, *_version_evidence(version)}),
     }
     return {"data": body, "causation": chosen.id}
@@ -147,6 +150,8 @@ def approve(
     *,
     rationale: str,
     request: str | None = None,
+    expires_at: str | None = None,
+    conditions: Sequence[str] = (),
     **options: Any,
 ) -> Receipt:
     """Approve the newest open request.
@@ -157,12 +162,15 @@ def approve(
         environment: which request, when there are several.
         rationale: why; shown in every report.
         request: event id of the request, instead of the newest.
+        expires_at: it holds for what is recorded before, ``YYYY-MM-DDTHH:MM:SSZ``; for ever when None.
+        conditions: what must be met before it holds.
         options: see `Ledger.emit`.
 
     Raises:
         PolicyError: the rules refuse it; NotAllowedError when this person may not.
     """
     options |= _decision(ledger, model, environment, request, rationale)
+    options["data"] |= {"expires_at": expires_at, "conditions": list(conditions) or None}
     return ledger.emit("approval.granted", model, **options)
 
 
@@ -180,7 +188,10 @@ def reject(
     return ledger.emit("approval.rejected", model, **options)
 
 
-def authorise(ledger: Ledger, deployment: str, model: str, *, reason: str | None = None, **options: Any) -> Receipt:
+def authorise(
+    ledger: Ledger, deployment: str, model: str, *, reason: str | None = None,
+    emergency: dict[str, str] | None = None, **options: Any,
+) -> Receipt:  # fmt: skip
     """Authorise a deployment; nothing is deployed by saying so.
 
     Args:
@@ -188,6 +199,7 @@ def authorise(ledger: Ledger, deployment: str, model: str, *, reason: str | None
         deployment: ``deployment:<environment>/<service>``.
         model: ``model:<name>@<version>``.
         reason: why.
+        emergency: ``{"reason", "review_by"}`` when the rules are not waited for.
         options: see `Ledger.emit`.
 
     Raises:
@@ -200,7 +212,8 @@ def authorise(ledger: Ledger, deployment: str, model: str, *, reason: str | None
         "model": model,
         "digest": version.digest,
         "reason": reason,
-        "seen": _seen(ledger),
+        "emergency": emergency,
+        "seen": seen_head(ledger),
         "evidence": _evidence(ledger, {version.index} | approvals),
     }
     return ledger.emit("deployment.authorised", deployment, body, **options)
@@ -248,7 +261,7 @@ def roll_back(
     state = _deployment_state(ledger, deployment)
     if state.live == (model, body["digest"]):
         raise InputError(f"{model} is live in {deployment} already")
-    return ledger.emit("rollback.authorised", deployment, {**body, "seen": _seen(ledger)}, **options)
+    return ledger.emit("rollback.authorised", deployment, {**body, "seen": seen_head(ledger)}, **options)
 
 
 def record_rollback(

@@ -64,6 +64,9 @@ class Emitter:
     def renew(self) -> None:
         """See `forks.Renewed`: a child has its own id and numbers."""
         self._lock = threading.Lock()
+        self._begin()
+
+    def _begin(self) -> None:
         self.id = str(uuid4())
         self._last = 0
         self._free: list[int] = []  # a heap of numbers below the last that came back
@@ -78,6 +81,38 @@ class Emitter:
             number = heapq.heappop(self._free) if self._free else self._last + 1
             self._last = max(self._last, number)
             return self.id, number
+
+    @property
+    def last(self) -> int:
+        """The highest number given out, 0 when none was."""
+        with self._lock:
+            return self._last
+
+    def end(self) -> tuple[str, int, int]:
+        """Take the last number of this emitter; the next one is given out by another, with an id of its own.
+
+        Returns:
+            Emitter id, number, and the highest number given out.
+        """
+        with self._lock:
+            number = heapq.heappop(self._free) if self._free else self._last + 1
+            ended = self.id, number, max(self._last, number)
+            self._begin()
+            return ended
+
+    def give_up(self) -> int | None:
+        """A number below the last that came back and will not be used, None when at most one is left to be used."""
+        with self._lock:
+            if len(self._free) < 2:
+                return None
+            self._free.sort()  # which is a heap too
+            return self._free.pop()
+
+    @property
+    def came_back(self) -> bool:
+        """Whether a number below the last was given back and not given out again."""
+        with self._lock:
+            return bool(self._free)
 
     def release(self, emitter: str, number: int) -> None:
         """Give a number back whose event was certainly not recorded."""

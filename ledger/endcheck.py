@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ledger.auditpass import Pass
 from ledger.domain import LedgerState
 from ledger.domain.erasure import withheld_by
+from ledger.emitters import survey
 from ledger.entry import Entry, entry_hash
 from ledger.errors import InputError
 from ledger.findings import MAX_FINDINGS, Finding
@@ -16,9 +17,6 @@ from ledger.suspects import find_suspects
 from ledger.verdicts import Fault
 
 __all__ = ["finish"]
-
-#: Ranges of missing numbers that are told of one emitter.
-_RANGES = 10
 
 
 def finish(done: Pass, trust: Trust | None) -> None:
@@ -46,10 +44,8 @@ def finish(done: Pass, trust: Trust | None) -> None:
         done.report.suspects = find_suspects(done.log, done.world, size, lambda row: row.entry.index in done.voids)
     done.report.size = size
     done.report.root = done.range.root().hex() if done.whole else ""
-    done.report.missing = sorted(_missing(done))
-    for actor, emitter, _ in done.report.missing[:MAX_FINDINGS]:
-        done.report.gaps[actor, emitter] = tuple(done.log.gap_ranges(actor, emitter, _RANGES))
-    done.report.overtaken = list(done.log.overtaken(done.after))
+    judge = done.world.judged if done.level == "full" and done.ledger() is not None else None
+    done.report.emitters = survey(done.log, judge, _holed(done), done.after)
     found: dict[tuple[str, int | None, str], Finding] = {}
     for item in done.report.findings:  # of a row's findings the first one made says most
         found.setdefault((item.fault, item.index, "" if item.index is not None else item.message), item)
@@ -95,10 +91,11 @@ def _names_truly(done: Pass, state: LedgerState, index: int, record: int) -> boo
     return found is not None and found.record == record
 
 
-def _missing(done: Pass) -> Iterator[tuple[str, str, int]]:
-    for index, count in done.missing:
+def _holed(done: Pass) -> Iterator[tuple[str, str]]:
+    """Actor and emitter of those between whose numbers some are missing."""
+    for index, _ in done.missing:
         entry = done.log.rows(index, 1)[0].entry
-        yield entry.actor, entry.emitter, count
+        yield entry.actor, entry.emitter
 
 
 def _check_head(done: Pass, size: int) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ledger.checkpoint import Checkpoint, VerifierKey
 from ledger.domain.erasure import Withheld
 from ledger.domain.states import Restore
+from ledger.emitters import EmitterReport
 from ledger.errors import VerificationError
 from ledger.suspects import Suspects
 from ledger.verdicts import Fault, Verdict
@@ -120,10 +121,7 @@ class LogVerification:
         witnessed: what cosignatures in the store vouch for, by the keys that made them; whether these are those of
             witnesses at all, a policy says.
         restores: when the ledger went on from an old copy, by word of the root keys.
-        missing: (actor, emitter, number of sequence numbers not in the log).
-        gaps: first ranges of the missing numbers, by (actor, emitter), both ends included.
-        overtaken: (actor, emitter, how many events were recorded before the one numbered before them): late arrivals,
-            which are legal.
+        emitters: the numbers of emitters that said something of them, or some of whose are missing or late.
         opaque: indexes of entries of types this version does not know; they change no state here.
         level: ``hash``, ``checkpoint`` or ``full``.
         verified_from: index of the first entry that was judged; those before were judged by an earlier verification.
@@ -151,9 +149,7 @@ class LogVerification:
     anchored_by: str = ""
     witnessed: dict[VerifierKey, Witnessed] = field(default_factory=dict)
     restores: tuple[Restore, ...] = ()
-    missing: list[tuple[str, str, int]] = field(default_factory=list)
-    gaps: dict[tuple[str, str], tuple[tuple[int, int], ...]] = field(default_factory=dict)
-    overtaken: list[tuple[str, str, int]] = field(default_factory=list)
+    emitters: list[EmitterReport] = field(default_factory=list)
     opaque: list[int] = field(default_factory=list)
     level: str = "full"
     verified_from: int = 0
@@ -164,6 +160,11 @@ class LogVerification:
     def unchecked(self) -> tuple[str, ...]:
         """What this level does not check, in words."""
         return UNCHECKED[self.level]
+
+    @property
+    def missing(self) -> list[tuple[str, str, int]]:
+        """Actor, emitter and how many of its numbers are not in the log, and nobody said why."""
+        return [(item.actor, item.emitter, item.missing) for item in self.emitters if item.missing]
 
     @property
     def ok(self) -> bool:

@@ -115,14 +115,19 @@ def _suspect(found: LogVerification) -> list[Gap]:
     return gaps + ([Gap(GapKind.SUSPECT, f"{more} more entries are suspect")] if more else [])
 
 
-def _sequences(found: LogVerification) -> list[Gap]:
-    gaps = []
-    for actor, emitter, missing in found.missing:
-        spans = found.gaps.get((actor, emitter), ())
-        numbers = ", ".join(str(first) if first == last else f"{first} to {last}" for first, last in spans)
-        words = f"{missing} event(s) of emitter {emitter} of {actor} are not in the log: {numbers}"
-        gaps.append(Gap(GapKind.SEQUENCES, words))
-    return gaps
+def _numbers(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first} to {last}"
+
+
+def _sequences(found: LogVerification) -> Iterator[Gap]:
+    for item in found.emitters:
+        whose = f"event(s) of emitter {item.emitter} of {item.actor} are not in the log"
+        if item.missing:
+            numbers = ", ".join(_numbers(*span) for span in item.ranges)
+            yield Gap(GapKind.SEQUENCES, f"{item.missing} {whose}: {numbers}")
+        for gap in item.declared:
+            said = f"as {gap.by} declared for {_numbers(gap.first, gap.last)}: {gap.reason}"
+            yield Gap(GapKind.SEQUENCES, f"{gap.absent} {whose}, {said}", gap.index, gap.index + 1)
 
 
 def _withheld(found: LogVerification) -> Iterator[Gap]:

@@ -120,6 +120,12 @@ class Trust:
     genesis: str
     since: tuple[int, ...] = ()
 
+    def keys_at(self, size: int) -> tuple[VerifierKey, ...]:
+        """The pinned keys that may sign a head of a size."""
+        if not self.since:
+            return self.vkeys
+        return (LogKeys(tuple(map(LogKey, self.vkeys, self.since))).at(size),)
+
     def verify_head(self, note: bytes) -> Checkpoint:
         """Check a signed head under the pinned key that signs heads of its size.
 

@@ -36,17 +36,21 @@ def init(where: str | Path = ".", *, origin: str, name: str | None = None, keys:
     return made.home
 
 
-def open(ledger: str | Path | None = None, *, actor: str | None = None) -> Ledger:
+def open(ledger: str | Path | None = None, *, actor: str | None = None, close_emitter: bool = False) -> Ledger:
     """Open a ledger for writing; use it in a ``with`` block, whose end signs the head.
 
     Args:
         ledger: URL or folder; found from the working folder upwards when None.
         actor: actor id to sign as; the settings' actor when None.
+        close_emitter: say at the end which number was the last one (`Ledger.close_emitter`), so that a missing end
+            shows: one event more, for programs that emit much.
 
     Raises:
         ConfigurationError: there is no ledger, actor or key.
     """
-    return Home.find(None if ledger is None else str(ledger)).open(actor)
+    opened = Home.find(None if ledger is None else str(ledger)).open(actor)
+    opened.closes_emitter = close_emitter
+    return opened
 
 
 def emit(

@@ -127,8 +127,9 @@ ROLES = {
 DECISIONS = {
     "approval.condition_met.v1", "approval.granted.v1", "approval.rejected.v1", "approval.requested.v1",
     "approval.revoked.v1", "approval.withdrawn.v1", "deployment.authorised.v1", "deployment.requested.v1",
-    "emergency.reviewed.v1", "policy.defined.v1", "policy.retired.v1", "quarantine.released.v1", "risk.classified.v1",
-    "waiver.denied.v1", "waiver.granted.v1", "waiver.requested.v1", "waiver.revoked.v1", "waiver.used.v1",
+    "emergency.reviewed.v1", "gap.declared.v1", "policy.defined.v1", "policy.retired.v1", "quarantine.released.v1",
+    "risk.classified.v1", "waiver.denied.v1", "waiver.granted.v1", "waiver.requested.v1", "waiver.revoked.v1",
+    "waiver.used.v1",
 }  # fmt: skip
 AUTHORITY = {"ledger.created.v1", "ledger.entry_acknowledged.v1", "ledger.roots_changed.v1",
              "ledger.checkpoint_key_changed.v1", "ledger.restored.v1", "ledger.rules_changed.v1",
@@ -399,7 +400,11 @@ class Keyring:
 
     def answered(self, actor):
         """Whether an enrolled person stands behind an actor."""
-        return self.present(actor["person"]) is not None
+        return self.named_well(actor) and self.present(actor["person"]) is not None
+
+    def named_well(self, actor):
+        """Whether nobody with a stolen key named the person who answers for an actor."""
+        return actor["assigned"] is None or not self.doubted(actor["assigned"])
 
     def has_role(self, record, roles):
         """Whether the author holds a grant of one of the roles that covers the entry."""
@@ -466,10 +471,8 @@ class Keyring:
         """What takes no admin: rotating with the old key, giving up a role, saying that one's own entry is genuine."""
         target = self.actors.get(record["stream"][6:], {})
         if record["type"] == "entry.reaffirmed.v1":
-            person = (
-                target.get("kind") == "service" and actor["kind"] == "person" and actor["person"] == target["person"]
-            )
-            return own or person
+            person = target.get("kind") == "service" and actor["kind"] == "person"
+            return own or (person and actor["person"] == target["person"] and self.named_well(target))
         if not own:
             return False
         return record["type"] == "role.revoked.v1" or (
@@ -588,7 +591,7 @@ class Keyring:
             person = body.get("person") or name if body["kind"] == "person" else body.get("responsible")
             grants = [new_grant(record, role) for role in dict.fromkeys(body["roles"])]
             self.actors[name] = {"kind": body["kind"], "person": person, "persons": {person}, "keys": {}, "by": record,
-                                 "grants": grants, "left": None, "reaffirmed": {}}  # fmt: skip
+                                 "grants": grants, "left": None, "reaffirmed": {}, "assigned": None}  # fmt: skip
             self.add_key(self.actors[name], body["key"], record)
         elif kind == "key.enrolled.v1":
             self.add_key(actor, body["key"], record)
@@ -610,7 +613,7 @@ class Keyring:
         elif kind == "role.revoked.v1":
             end_grants(actor, index, body["role"], body.get("grant"))
         elif kind == "actor.responsible_changed.v1":
-            actor["person"] = body["responsible"]
+            actor["person"], actor["assigned"] = body["responsible"], record
             actor["persons"].add(body["responsible"])
         elif kind == "entry.reaffirmed.v1":
             actor["reaffirmed"][body["index"]] = record

@@ -5,7 +5,7 @@ Nothing here knows SQL: verification and judging read through `LogReader`, whate
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -245,7 +245,34 @@ class LogReader(Protocol):
         """A block in which everything read is of one moment, whoever appends meanwhile."""
 
 
-class AuditReader(LogReader, Protocol):
+class EmitterReader(Protocol):
+    """What is asked of a store about the numbers of emitters."""
+
+    def overtaken(self, after: int) -> Sequence[tuple[str, str, int]]:
+        """Emitters whose events are recorded in another order than they are numbered, the first ones by name.
+
+        Returns:
+            (actor, emitter, how many events were recorded before the one numbered before them).
+        """
+
+    def emitter_streams(self, after: int) -> Iterator[str]:
+        """Streams ``emitter:…`` in order; those that are about, or from an emitter of, entries with index >= after."""
+
+    def emitter_rows(self, stream: str, topic: str, limit: int, *, newest: bool) -> Sequence[Row]:
+        """Rows of one type in a stream, in log order, or the newest first."""
+
+    def numbers(self, actor: str, emitter: str, first: int, last: int | None) -> tuple[int, int, int]:
+        """Of an emitter's numbers from ``first`` to ``last``: how many are in the log, the highest, when last recorded.
+
+        Returns:
+            Zeros when there is none; the time in microseconds since the Unix epoch.
+        """
+
+    def gap_ranges(self, actor: str, emitter: str, first: int, last: int, limit: int) -> Sequence[tuple[int, int]]:
+        """The first ranges of an emitter's numbers from ``first`` to ``last`` that are not in the log."""
+
+
+class AuditReader(LogReader, EmitterReader, Protocol):
     """What a verification of the whole log asks beside `LogReader`.
 
     Where there is an ``after``, it is a number of entries at the beginning that are not asked about.
@@ -283,16 +310,6 @@ class AuditReader(LogReader, Protocol):
         Returns:
             Indexes of the first entries whose number their emitter had used before, and for each emitter some of whose
             numbers are missing (index of an entry of its, how many).
-        """
-
-    def gap_ranges(self, actor: str, emitter: str, limit: int) -> Sequence[tuple[int, int]]:
-        """The first ranges of an emitter's numbers that are not in the log, both ends included."""
-
-    def overtaken(self, after: int) -> Sequence[tuple[str, str, int]]:
-        """Emitters whose events are recorded in another order than they are numbered, the first ones by name.
-
-        Returns:
-            (actor, emitter, how many events were recorded before the one numbered before them).
         """
 
 

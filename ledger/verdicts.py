@@ -95,7 +95,7 @@ GAP_WORDS = {
     GapKind.OPAQUE: "entries of types that are not known here: without effect, and not judged",
     GapKind.SUSPECT: "entries that a compromised key signed or made possible",
     GapKind.ACKNOWLEDGED: "void entries that an admin has acknowledged",
-    GapKind.SEQUENCES: "numbers of an emitter that are not in the log",
+    GapKind.SEQUENCES: "numbers of an emitter that are not in the log, missing or declared",
     GapKind.WITHHELD: "content that is not there: the header is as labelled by the operator",
     GapKind.CONTENT: "entries of which only the header is here, as labelled by the operator",
     GapKind.RULES: "rules that need entries whose content is not here",

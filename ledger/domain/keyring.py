@@ -23,6 +23,7 @@ from ledger.events.keyring import (
 
 __all__ = [
     "MAX_GRANTS",
+    "answers_for",
     "check_compromise",
     "check_delegation",
     "check_grant",
@@ -123,12 +124,12 @@ def check_reaffirmation(world: World, event: RecordedEvent, body: EntryReaffirme
     if event.actor == actor.actor:
         return FOREVER
     author = actor_of(world, event.actor)
-    if author is not None and actor.kind == "service" and _answers_for(world, author, actor):
+    if author is not None and actor.kind == "service" and answers_for(world, author, actor):
         return FOREVER
     return check_admin(world, event, actor.person, is_person=True)
 
 
-def _answers_for(world: World, author: ActorState, service: ActorState) -> bool:
+def answers_for(world: World, author: ActorState, service: ActorState) -> bool:
     """Whether a person answers for a service, and was not named by somebody who had stolen a key."""
     named = service.assigned is None or suspicion(world, service.assigned) is None
     return author.kind == "person" and author.person == service.person and named

@@ -6,10 +6,12 @@ then looked at exactly. ``after`` restricts a question to what entries with posi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from ledger.findings import MAX_FINDINGS
+from ledger.payload import MAX_SEQUENCE
+from ledger.stored import Row
 
 __all__ = ["COLUMNS", "FROM", "AuditSql"]
 
@@ -46,9 +48,14 @@ _MISSING = """SELECT min(position), max(sequence) - count(DISTINCT CASE WHEN seq
     FROM $entry WHERE position > 0 AND emitter IN ({odd}) GROUP BY actor, emitter
     HAVING max(sequence) > count(DISTINCT CASE WHEN sequence > 0 THEN sequence END)"""
 
-_RANGES = """SELECT last + 1, sequence - 1 FROM (SELECT sequence, lag(sequence, 1, CAST(0 AS bigint)) OVER
-    (ORDER BY sequence) AS last FROM $entry WHERE position > 0 AND emitter = ? AND actor = ? AND sequence > 0) AS found
-    WHERE sequence > last + 1 ORDER BY 1 LIMIT ?"""
+_OF_NUMBERS = "FROM $entry WHERE position > 0 AND emitter = ? AND actor = ? AND sequence >= ? AND sequence <= ?"
+_NUMBERS = f"SELECT count(DISTINCT sequence), coalesce(max(sequence), 0), coalesce(max(recorded_at), 0) {_OF_NUMBERS}"
+_RANGES = f"""SELECT last + 1, sequence - 1 FROM (SELECT sequence, lag(sequence, 1, CAST(? AS bigint)) OVER
+    (ORDER BY sequence) AS last {_OF_NUMBERS}) AS found WHERE sequence > last + 1 ORDER BY 1 LIMIT ?"""  # noqa: S608
+# ';' follows ':' in ASCII, so this is a range on the index (stream, revision).
+_EMITTERS = "FROM $entry e WHERE e.stream > ? AND e.stream < 'emitter;' {only} ORDER BY e.stream LIMIT 500"
+_TOUCHED_EMITTER_STREAMS = """AND (e.stream IN (SELECT stream FROM $entry WHERE position > ?)
+    OR e.stream IN (SELECT 'emitter:' || emitter FROM $entry WHERE position > ?))"""
 # In order of their numbers, each entry stands behind the one before; one that does not was overtaken.
 _OVERTAKEN = """SELECT actor, emitter, count(*) FROM (SELECT actor, emitter, position,
     lag(position, 1, CAST(0 AS bigint)) OVER (PARTITION BY emitter, actor ORDER BY sequence, position) AS before
@@ -61,6 +68,7 @@ class AuditSql:
 
     _run: Callable[..., list[Fields]]
     _run_text: Callable[..., list[Fields]]
+    _select: Callable[..., list[Row]]
 
     def span(self, start: int, stop: int, *, contents: bool) -> Sequence[Fields]:
         """See `AuditReader.span`."""
@@ -121,12 +129,38 @@ class AuditSql:
         missing = self._run(_MISSING.format(odd=odd), parameters)
         return [position - 1 for (position,) in repeated], [(position - 1, count) for position, count in missing]
 
-    def gap_ranges(self, actor: str, emitter: str, limit: int) -> Sequence[tuple[int, int]]:
-        """See `AuditReader.gap_ranges`."""
-        return [(first, last) for first, last in self._run(_RANGES, (emitter, actor, limit))]
+    def numbers(self, actor: str, emitter: str, first: int, last: int | None) -> tuple[int, int, int]:
+        """See `EmitterReader.numbers`."""
+        bound = MAX_SEQUENCE if last is None else last
+        ((count, highest, recorded_at),) = self._run(_NUMBERS, (emitter, actor, first, bound))
+        return count, highest, recorded_at
+
+    def gap_ranges(self, actor: str, emitter: str, first: int, last: int, limit: int) -> Sequence[tuple[int, int]]:
+        """See `EmitterReader.gap_ranges`."""
+        found = self._run(_RANGES, (first - 1, emitter, actor, first, last, limit))
+        ranges = [(start, stop) for start, stop in found]
+        top = max(self.numbers(actor, emitter, first, last)[1], first - 1)
+        return [*ranges, (top + 1, last)][:limit] if top < last else ranges
+
+    def emitter_streams(self, after: int) -> Iterator[str]:
+        """See `EmitterReader.emitter_streams`."""
+        only, touched = (_TOUCHED_EMITTER_STREAMS, (after, after)) if after else ("", ())
+        stream = "emitter:"
+        sql = _EMITTERS.format(only=only)
+        while found := self._run_text("SELECT DISTINCT ", ("e.stream",), sql, (stream, *touched)):
+            yield from (name for (name,) in found)
+            if found[-1][0] <= stream:  # bytes that are no text, so that nothing follows it in this order
+                return
+            stream = found[-1][0]
+
+    def emitter_rows(self, stream: str, topic: str, limit: int, *, newest: bool) -> Sequence[Row]:
+        """See `EmitterReader.emitter_rows`."""
+        order = "DESC" if newest else "ASC"
+        tail = f"WHERE e.stream = ? AND e.type = ? ORDER BY e.revision {order} LIMIT ?"
+        return self._select(tail, (stream, topic, limit))
 
     def overtaken(self, after: int) -> Sequence[tuple[str, str, int]]:
-        """See `AuditReader.overtaken`."""
+        """See `EmitterReader.overtaken`."""
         only, touched = (_TOUCHED_EMITTERS, (after,)) if after else ("", ())
         found = self._run(_OVERTAKEN.format(only=only), (*touched, MAX_FINDINGS))
         return [(actor, emitter, count) for actor, emitter, count in found]

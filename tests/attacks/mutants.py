@@ -177,7 +177,10 @@ class Copy:
         """
         for backend in limits.backends:
             for tests in MODULES[mutant.module]:
-                limit = limits.of(self, tests, backend)
+                try:
+                    limit = limits.of(self, tests, backend)
+                except RuntimeError as error:
+                    return Seen("error", str(error))
                 if limit is None:
                     continue
                 with self.planted(mutant):
@@ -210,7 +213,7 @@ class Limits:
 
     def __init__(self, backends: Sequence[str] = BACKENDS) -> None:
         self.backends = backends
-        self._found: dict[tuple[str, str], float | None] = {}
+        self._found: dict[tuple[str, str], Asked] = {}
         self._lock, self._locks = Lock(), defaultdict[tuple[str, str], Lock](Lock)
 
     def of(self, copy: Copy, tests: str, backend: str) -> float | None:
@@ -229,11 +232,13 @@ class Limits:
             lock = self._locks[what]
         with lock:
             if what not in self._found:
-                asked = copy.asks(tests, backend, _PATIENCE, whole=True)
-                if asked.code not in (0, _NO_TESTS) or (asked.code == _NO_TESTS and backend == BACKENDS[0]):
-                    raise RuntimeError(f"{tests} does not pass in a copy without any bug: {asked.said[-1000:]}")
-                self._found[what] = _TIMES * asked.seconds + _MORE if asked.code == 0 else None
-            return self._found[what]
+                self._found[what] = copy.asks(tests, backend, _PATIENCE, whole=True)
+            asked = self._found[what]
+        if asked.code == _NO_TESTS and backend != BACKENDS[0]:
+            return None
+        if asked.code != 0:
+            raise RuntimeError(f"{tests} does not pass in a copy without any bug: {asked.said[-1000:]}")
+        return _TIMES * asked.seconds + _MORE
 
 
 def planted_bugs(
@@ -259,6 +264,7 @@ def planted_bugs(
     """
     each, chance = max(1, count // len(modules)), random.Random(seed)
     mutants = [mutant for module in modules for mutant in sample(module, each, chance)]
+    chance.shuffle(mutants)  # so that what is known early is about all of them
     copies: Queue[Copy] = Queue()
     for number in range(workers):
         copy = Copy(folder / str(number))

@@ -23,7 +23,7 @@ _PASS = (
 )
 _DAMAGE = (_cli("keyring", "backup", "output"), "tests/attacks/test_tamper.py")
 _RULES = (
-    _unit("ledger_events", "judge", "keyring", "authorisation", "sequences", "sealing", "ceremony"),
+    _unit("ledger_events", "judge", "governed", "keyring", "authorisation", "sequences", "sealing", "ceremony"),
     _contract("ledger_keys", "hostile", "keyring", "append", "bad_input") + " " + _cli("keyring"),
 )
 _BUNDLES = (_cli("bundle"), _contract("bundle"))
@@ -70,18 +70,20 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/auditpass.py": (*_PASS, *_DAMAGE),
     "ledger/audit.py": (*_PASS, _cli("erasure")),
     "ledger/auditworld.py": _PASS,
-    "ledger/logview.py": (_contract("bad_input"), *_PASS),
+    "ledger/logview.py": (_unit("logview"), _contract("bad_input"), *_PASS),
     "ledger/segment.py": (*_PASS, *_DAMAGE),
     "ledger/endcheck.py": (*_PASS, _cli("erasure"), *_DAMAGE),
     "ledger/headcheck.py": (*_PASS, _cli("timestamps"), *_DAMAGE),
     "ledger/tilecheck.py": (*_PASS, _cli("output"), "tests/attacks/test_tamper.py"),
     "ledger/findings.py": (_unit("findings"), *_PASS, _cli("backup")),
-    "ledger/late.py": (_unit("sequences"), _cli("keyring")),
+    "ledger/late.py": (_contract("late"), _unit("sequences"), _cli("keyring")),
     "ledger/suspects.py": (_cli("keyring"), *_PASS),
     "ledger/verdicts.py": (_unit("verdicts"), _cli("output", "verify")),
     "ledger/gaps.py": (_unit("gaps", "verdicts"), _cli("verify", "own_keys", "output")),
+    "ledger/emitters.py": (_contract("emitters"), _unit("sequences"), _cli("verify")),
+    "ledger/freshness.py": (_unit("freshness"), _cli("verify"), _contract("witnessed")),
     "ledger/outsiders.py": (_contract("witnessed"), _cli("verify", "witness", "timestamps")),
-    "ledger/verified.py": (_cli("own_keys", "verify"), _cli("output", "erasure")),
+    "ledger/verified.py": (_unit("verified"), _cli("own_keys", "verify"), _cli("output", "erasure")),
     "ledger/evidence.py": (_unit("evidence"), _cli("pinned")),
     "ledger/trust.py": (_unit("identity", "trust"), _cli("own_keys", "pinned"), _cli("restore")),
     "ledger/identity.py": (_unit("identity", "trust"), _contract("ledger_keys")),
@@ -89,7 +91,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/bundlecheck.py": _BUNDLES,
     "ledger/bundlelog.py": _BUNDLES,
     "ledger/bundling.py": _BUNDLES,
-    "ledger/standalone.py": (_unit("standalone"), *_BUNDLES, "tests/foreign/test_offline.py"),
+    "ledger/standalone.py": (_unit("standalone", "standalone_rules"), *_BUNDLES, "tests/foreign/test_offline.py"),
     "ledger/domain/actors.py": _RULES,
     "ledger/domain/authority.py": _RULES,
     "ledger/domain/decisions.py": (*_RULES, _cli("admin", "spellings")),
@@ -108,6 +110,15 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/domain/states.py": _RULES,
     "ledger/domain/suspicion.py": _RULES,
     "ledger/domain/world.py": _RULES,
+    "ledger/domain/approving.py": _RULES,
+    "ledger/domain/authorising.py": _RULES,
+    "ledger/domain/governed.py": _RULES,
+    "ledger/domain/independence.py": _RULES,
+    "ledger/domain/lifecycle.py": _RULES,
+    "ledger/domain/standing.py": _RULES,
+    "ledger/domain/versions.py": _RULES,
+    "ledger/domain/waiving.py": _RULES,
+    "ledger/domain/emitters.py": (*_RULES, _contract("emitters")),
 }
 
 #: What is left: stores, commands, files and settings, and how content is kept secret. No verdict rests on it alone.
@@ -117,6 +128,7 @@ OTHERS = {
     *("ledger/application.py", "ledger/appending.py", "ledger/handle.py", "ledger/mapper.py", "ledger/following.py"),
     *(
         "ledger/commands.py",
+        "ledger/governing.py",
         "ledger/acknowledging.py",
         "ledger/emission.py",
         "ledger/session.py",

@@ -1,18 +1,25 @@
-"""The attacks of the TUF specification (1.5.2 of its goals), on who reads a log that comes from elsewhere.
+"""The attacks of the TUF specification, on who reads a log that comes from elsewhere.
 
-`docs/THREATS.md` section 4 says what each of them is here; `threats.py` names the tests, which are here as far as no
+`docs/THREATS.md` section 6 says what each of them is here; `threats.py` names the tests, which are here as far as no
 other test shows it already.
 """
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import time
 from pathlib import Path
 
-from ledger.checkpoint import cosign_checkpoint, format_vkey
+import pytest
+
+from ledger.checkpoint import Checkpoint, cosign_checkpoint, format_vkey, sign_checkpoint
+from ledger.config import state_folder
 from ledger.cosignature import add_lines, format_cosignature
+from ledger.keys import Ed25519Signer
 from tests.cli.conftest import stores_closed
 from tests.cli.support import Shop, run
+from tests.cli.test_pinned import fork
 from tests.cli.test_refusals import EVENT
 from tests.cli.test_timestamps import stamped
 from tests.contract.support import raw
@@ -72,6 +79,12 @@ def test_a_witness_that_cosigns_the_same_head_again_keeps_it_fresh(any_shop: Sho
     run("verify", "log", "--max-age", "1h").good()
     size = note.split(b"\n")[1].decode()
     run("verify", "checkpoint", size, "--max-age", "1h").good()
+    run("export", "bundle", "--all", "b").good()
+    run("verify", "bundle", "b", "--max-age", "1h").good()
+    Path(".muniment/witness-policy").write_text(f"witness w1 {format_vkey(VKEYS[1])}\nquorum w1\n")
+    found = run("verify", "bundle", "b", "--max-age", "1h")
+    assert found.code == 3
+    assert "nobody vouched for it recently enough" in found.out
     run("verify", "log", "--max-age", "1h", "--level", "hash").refused(2, "--max-age")
     for text in ("", "1", "h", "1w", "-1h", "1.5h"):
         assert run("verify", "log", "--max-age", text).code == 2
@@ -81,3 +94,70 @@ def test_a_timestamp_of_a_trusted_authority_keeps_a_log_fresh_too(any_shop: Shop
     stamped(any_shop, authority)
     run("verify", "log", "--max-age", "1h", "--tsa-certs", authority.roots).good()
     assert run("verify", "log", "--max-age", "1h").code == 3
+
+
+# -- endless data ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [("verify", "bundle"), ("verify", "evidence"), ("verify", "checkpoint")])
+def test_what_never_ends_is_cut_off(shop: Shop, command: tuple[str, ...]):
+    assert run(*command, "/dev/zero").code in (1, 2)
+
+
+# -- fast-forward ----------------------------------------------------------------------------------
+
+
+def test_a_head_of_a_huge_size_moves_nobody_forward(any_shop: Shop):
+    """Signed by the thief of the checkpoint key: it is refused, and the true log is still taken afterwards."""
+    run(*EVENT).good()
+    (path,) = Path().rglob("checkpoint.*.pem")
+    key = Ed25519Signer.from_pem(path.read_bytes(), None)
+    huge = sign_checkpoint(Checkpoint("ledger.example/cli", 2**62, bytes(32)), key)
+    Path("huge").write_bytes(huge)
+    known = any_shop.home.recall()
+    for command in (("verify", "log", "--expect", "huge"), ("verify", "log", "--anchor", "huge"),
+                    ("verify", "checkpoint", "huge"), ("checkpoint", "publish", "huge")):  # fmt: skip
+        found = run(*command)
+        assert found.code == 1, command
+        assert "the log shrank" in found.out + found.err, command
+    assert any_shop.home.recall() == known
+    assert Path("huge").read_bytes() == huge
+    run(*EVENT).good()
+    run("verify", "log").good()
+
+
+# -- malicious mirrors -----------------------------------------------------------------------------
+
+
+def test_of_several_places_the_one_that_lies_is_named(
+    any_shop: Shop, monkeypatch: pytest.MonkeyPatch, isolated_environment: Path
+):
+    for _ in range(3):
+        run(*EVENT).good()
+    run("checkpoint", "publish", "liar").good()
+    fork(any_shop, monkeypatch, isolated_environment, 3, 4)
+    shutil.rmtree(state_folder())
+    run("checkpoint", "publish", "honest").good()
+    found = run("verify", "log", "--anchor", "honest", "--anchor", "liar", "-o", "json")
+    assert found.code == 1
+    assert "anchor" in {item["fault"] for item in found.json["findings"]}
+    assert all("liar" in item["message"] and "honest" not in item["message"] for item in found.json["findings"])
+    assert (found.json["anchored_size"], found.json["anchored_by"]) == (7, "what is published in honest")
+
+
+# -- mix-and-match ---------------------------------------------------------------------------------
+
+
+def test_a_bundle_of_one_moment_with_the_head_of_another_is_bad(any_shop: Shop):
+    run(*EVENT).good()
+    run("export", "bundle", "--all", "early").good()
+    run(*EVENT, "-d", "name=later").good()
+    run("export", "bundle", "--all", "late").good()
+    early, late = (Path(name).read_bytes().splitlines(keepends=True) for name in ("early", "late"))
+    Path("mixed").write_bytes(b"".join([late[0], *early[1:]]))
+    body = b"".join([late[0], *early[1:-1]])
+    Path("mixed-and-summed").write_bytes(body + b'{"sha256":"%s"}\n' % hashlib.sha256(body).hexdigest().encode())
+    for name in ("mixed", "mixed-and-summed"):
+        assert run("verify", "bundle", name).code == 1, name
+    for name in ("early", "late"):
+        run("verify", "bundle", name).good()

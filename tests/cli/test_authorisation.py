@@ -14,6 +14,12 @@ from tests.contract.support import filler
 from tests.unit.authorisation import COMMANDS, ROLES, allowed
 
 MODEL = "model:tx@1"
+LIGHT = ("--no-affects-people", "--no-personal-data", "--no-money-or-law", "--no-shared")
+WAIVER = (
+    "--model", "model:tx", "--env", "prod", "--owner", "p-next", "--reason", "x", "--control", "x", "--expires", "9d",
+)  # fmt: skip
+
+EMITTER = "019b0000-0000-7000-8000-0000000000e1"
 
 
 class Cells:
@@ -84,6 +90,28 @@ class Cells:
     def requested(self) -> None:
         run("request", MODEL, "--env", "prod", "--as", "p-author").good()
 
+    def approved(self) -> str:
+        """A version with a new approval that has a condition."""
+        self.requested()
+        run("approve", MODEL, "--rationale", "x", "--condition", "c", "--as", "only-approver").good()
+        return MODEL
+
+    def quarantined(self, name: str) -> str:
+        """A data set in quarantine."""
+        run("quarantine", f"dataset:{name}", "--reason", "x", "--as", "p-author").good()
+        return f"dataset:{name}"
+
+    def urgent(self, name: str) -> str:
+        """A deployment that was authorised in an emergency."""
+        place = f"deployment:prod/{name}"
+        run("authorise", place, "--model", MODEL, "--emergency", "--reason", "x", "--as", "only-deployer").good()
+        return place
+
+    def waiver(self, name: str) -> str:
+        """A waiver that was asked for."""
+        run("waiver", "request", "drift", *WAIVER, "--waiver", f"waiver:{name}", "--as", "p-author").good()
+        return f"waiver:{name}"
+
     def void(self) -> int:
         """Index of a new void entry."""
         self.count += 1
@@ -100,6 +128,7 @@ class Cells:
         deployed = ("--model", MODEL)
         words: dict[str, Callable[[], tuple[Any, ...]]] = {
             "actor enrol": lambda: (name, "--kind", "person", "--role", "owner"),
+            "actor delegate": lambda: ("p-next", "--until", "9d", *why),
             "actor grant": lambda: (target, "owner"),
             "actor offboard": lambda: (target, *why),
             "actor responsible": lambda: (target, "p-next", *why),
@@ -108,8 +137,23 @@ class Cells:
             "admin acknowledge": lambda: (self.void(), *why),
             "approve": lambda: (MODEL, "--rationale", "x"),
             "authorise": lambda: ("deployment:dev/tx", *deployed),
+            "classify": lambda: (f"model:{name}", *LIGHT, "--rationale", "x"),
+            "condition": lambda: (self.approved(), 0),
             "emit": lambda: ("run.completed", f"run:{name}"),
+            "emitter close": lambda: (EMITTER, "--last", 3),
+            "emitter gap": lambda: (EMITTER, "--first", 2, "--last", 3, *why),
+            "emitter heartbeat": lambda: (EMITTER, "--last", 3, "--interval", 60),
             "entry reaffirm": lambda: (self.stolen() if good else self.suspect, *why),
+            "quarantine": lambda: (f"dataset:{name}", *why),
+            "release": lambda: (self.quarantined(name), "--rationale", "x"),
+            "retire": lambda: (f"model:{name}@1", *why),
+            "review": lambda: (self.urgent(name), "--verdict", "justified", "--rationale", "x"),
+            "revoke": lambda: (self.approved(), "--rationale", "x"),
+            "waiver deny": lambda: (self.waiver(name), "--rationale", "x"),
+            "waiver grant": lambda: (self.waiver(name), "--rationale", "x"),
+            "waiver request": lambda: ("drift", *WAIVER, "--waiver", f"waiver:{name}"),
+            "waiver revoke": lambda: (self.waiver(name), *why),
+            "withdraw": lambda: (MODEL,),
             "hold place": lambda: (f"nothing:{name}", "--matter", "m", *why),
             "hold release": lambda: (self.hold() if good else self.held, *why),
             "incident action": lambda: ("incident:1", "--title", "x"),
@@ -137,6 +181,8 @@ class Cells:
         }
         if command in ("approve", "reject"):
             self.requested()
+        if command == "withdraw":
+            run("request", MODEL, "--env", "prod", "--as", "only-owner", "--on-behalf-of", "only-emitter").good()
         return (*command.split(), *words[command]())
 
 

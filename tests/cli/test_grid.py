@@ -70,6 +70,8 @@ LISTS = {
     ("timeline", "incident:1"): "index,occurred_at,recorded_at,seconds_from_opening,seconds_since_last,lane,type,"
     "subject,actor,what,changed,compared_with,why_here,upstream,caused_by,marks,leaf_hash",
     ("actor", "list"): "actor,name,kind,person,roles,revoked,keys,private_key_here",
+    ("emitter", "list"): "actor,emitter,highest,missing,ranges,declared,late,closed.last,after_close,"
+    "heartbeat.heard,heartbeat.interval,overdue",
     ("key", "list"): "keyid,actor,alg,enrolled,revoked,private_key_here,ends",
     ("incident", "list"): "incident,status,severity,opened_at,title,index",
     ("projection", "status"): "projection,size,log_size,lag,current",
@@ -86,6 +88,7 @@ def test_headers_are_the_published_ones(any_shop: Shop):
     any_shop.version()
     run("record", "deployment", "deployment:dev/tx", "--model", "model:tx@1").good()
     run("incident", "open", "incident:1", "--title", "=HYPERLINK(1)", "--deployment", "deployment:dev/tx").good()
+    run("emitter", "close", "019b0000-0000-7000-8000-0000000000e1", "--last", 1).good()
     for command, header in LISTS.items():
         text = run(*command, "-o", "csv").good().out
         first, *rows = parsed(text)

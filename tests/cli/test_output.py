@@ -287,7 +287,7 @@ def test_members_of_machine_formats_are_the_published_ones(shop: Shop):
         "signed_size", "anchored_size", "anchored_by", "unanchored_from",
         "suspect", "suspect_count", "withheld", "erasure_unfinished",
         "acknowledged", "opaque", "restores",
-        "missing_sequences", "late_sequences",
+        "emitters",
         "level", "unchecked",
         "verified_from", "earlier", "jobs", "witnessed", "timestamps",
     ]  # fmt: skip

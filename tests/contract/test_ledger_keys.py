@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,9 @@ import pytest
 
 from ledger.application import Ledger, Receipt
 from ledger.backup import create_backup, follow_backup, restore_backup, verify_backup
+from ledger.bundle import Selection, parse_bundle
+from ledger.bundlecheck import verify_bundle
+from ledger.bundling import export_bundle
 from ledger.checkpoint import (
     TYPE_ED25519,
     Checkpoint,
@@ -37,6 +41,7 @@ from ledger.identity import Trust
 from ledger.keys import Ed25519Signer, format_public_key
 from ledger.proof import format_proof, parse_proof, verify_proof
 from ledger.transfer import LedgerCopy, Outside
+from ledger.verdicts import Verdict
 from ledger.verify import LogVerification, verify_log
 from tests.contract.support import ORIGIN, Cast, make_cast, raw, seeded_key
 
@@ -337,6 +342,9 @@ def test_the_thief_of_the_old_key_cannot_go_on_with_the_log_as_it_was(
         assert found[0] == "anchor"
         assert "entry 2 changed the checkpoint key" in found[1]
         assert verify_log(thief.recorder, cast.new.trust).ok, "whoever never saw the change cannot tell: see THREATS"
+        bundle = parse_bundle(io.BytesIO(b"".join(export_bundle(thief, Selection("all")))))
+        for trust, verdict in ((cast.new.trust, Verdict.VERIFIED), (known, Verdict.BAD)):
+            assert verify_bundle(bundle, trust.keys_at(bundle.head.size)).verdict is verdict
 
 
 def test_a_change_put_in_by_sql_changes_nothing(quick_url: str):

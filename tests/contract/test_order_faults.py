@@ -86,8 +86,14 @@ def test_the_database_finds_what_walking_finds(quick_url: str, seed: int):
             for _, actor, emitter, *_ in {(0, row[3], row[4]) for row in rows}:
                 numbers_seen = {row[5] for row in rows if row[3:5] == (actor, emitter)}
                 holes = [n for n in range(1, max(numbers_seen)) if n not in numbers_seen]
-                ranges = store.recorder.gap_ranges(actor, emitter, 100)
+                ranges = store.recorder.gap_ranges(actor, emitter, 1, max(numbers_seen), 100)
                 assert [n for first, last in ranges for n in range(first, last + 1)] == holes
+                for first, last in ((1, 30), (4, 8), (7, 7), (5, 3)):
+                    wanted = [n for n in range(first, last + 1) if n not in numbers_seen]
+                    ranges = store.recorder.gap_ranges(actor, emitter, first, last, 100)
+                    assert [n for a, b in ranges for n in range(a, b + 1)] == wanted
+                    within = [n for n in numbers_seen if first <= n <= last]
+                    assert store.recorder.numbers(actor, emitter, first, last)[:2] == (len(within), max([0, *within]))
             assert list(store.recorder.overtaken(after)) == overtaken(rows, after)
             if seed % 3 == 0:
                 assert not late

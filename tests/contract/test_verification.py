@@ -28,9 +28,10 @@ from ledger.recorders import open_recorder
 from ledger.recorders.sql import SqlRecorder
 from ledger.replay import open_row
 from ledger.segment import LEVELS, Segment, Sketch, Span, Task, _sketch, check_span
+from ledger.stored import LogIdentity
 from ledger.verify import Runner, Since, verify_log
 from tests.contract.histories import History
-from tests.contract.support import MODEL, Cast, make_cast, raw, register
+from tests.contract.support import MODEL, ORIGIN, Cast, make_cast, raw, register
 from tests.contract.tampering import Forger, changed, remembered, sixteen, victim
 from tests.contract.test_tamper import self_approval
 from tests.unit.memory_log import View
@@ -157,6 +158,17 @@ def test_less_than_one_process_is_refused(memory_path: Path):
         verify_store(cast.url, cast.recorder, jobs=0)
     with pytest.raises(InputError, match="no level"):
         verify_log(cast.recorder, level="most")
+
+
+def test_of_an_empty_log_there_is_nothing_to_verify_unless_somebody_saw_more(new_store: Callable[[str], str]):
+    empty = open_recorder(new_store("sqlite"))
+    empty.create(LogIdentity("ab" * 16, ORIGIN))
+    for level in ("hash", "checkpoint", "full"):
+        with pytest.raises(NothingToVerifyError, match="the log is empty"):
+            verify_log(empty, level=level)
+    found = verify_log(empty, None, [Anchor("somebody", Checkpoint(ORIGIN, 3, bytes(32)))])
+    assert [finding.fault for finding in found.findings] == ["anchor", "checkpoint"]
+    empty.close()
 
 
 # -- levels ----------------------------------------------------------------------------------------

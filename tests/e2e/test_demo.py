@@ -237,7 +237,7 @@ def test_the_log_verifies_and_every_controlled_place_is_anchored(demo: Demo):
     found = demo.ask("verify", "log")
     assert found["ok"]
     assert found["anchored_size"] == found["signed_size"] == found["size"] == len(demo.log)
-    assert found["missing_sequences"] == []
+    assert found["emitters"] == []
     assert found["acknowledged"] == []
 
 

@@ -57,6 +57,8 @@ EVENTS: Final = {
     "documentation.attached": "emitter owner validator auditor root",
     "drill.conducted": "emitter owner incident-commander deployer root",
     "emergency.reviewed": "approver validator auditor",
+    "emitter.closed": ANYBODY,
+    "emitter.heartbeat": ANYBODY,
     "entry.reaffirmed": "admin root",
     "errorbudget.consumed": "emitter root",
     "errorbudget.reset": "owner emitter root",
@@ -70,6 +72,7 @@ EVENTS: Final = {
     "featureset.defined": "emitter owner root",
     "featureset.materialized": "emitter root",
     "finding.disposed": "owner validator root",
+    "gap.declared": ANYBODY,  # of their own emitters; for others' see the tests of the judge
     "gate.evaluated": "emitter owner validator approver deployer root",
     "hold.placed": "auditor admin root",
     "hold.released": "auditor admin root",
@@ -157,6 +160,7 @@ OWN: Final = {
 #: Command that writes to the log: who may use it, of things that are not their own.
 COMMANDS: Final = {
     "actor enrol": "admin root",
+    "actor delegate": "approver",
     "actor grant": "admin root",
     "actor offboard": "admin root",
     "actor responsible": "admin root",
@@ -165,7 +169,12 @@ COMMANDS: Final = {
     "admin acknowledge": "admin root",
     "approve": "approver",
     "authorise": "deployer root",
+    "classify": "owner validator root",
+    "condition": "approver validator",
     "emit": "emitter root",  # run.completed, to stand for all types
+    "emitter close": ANYBODY,
+    "emitter gap": ANYBODY,  # of their own emitters
+    "emitter heartbeat": ANYBODY,
     "entry reaffirm": "admin root",
     "hold place": "auditor admin root",
     "hold release": "auditor admin root",
@@ -179,6 +188,7 @@ COMMANDS: Final = {
     "key enrol": "admin root",
     "key revoke": "admin root",
     "key rotate": "admin root",
+    "quarantine": ANYBODY,
     "record dataset": "emitter root",
     "record deployment": "emitter deployer root",
     "record evaluation": "emitter validator root",
@@ -188,9 +198,18 @@ COMMANDS: Final = {
     "record signal": "emitter root",
     "record version": "emitter owner root",
     "reject": "approver root",
+    "release": "approver validator root",
     "request": "owner emitter root",
+    "retire": "owner deployer root",
+    "review": "approver validator auditor",
+    "revoke": "approver root",
     "rollback": ANYBODY,
     "subject erase": "eraser root",
+    "waiver deny": "approver root",
+    "waiver grant": "approver",
+    "waiver request": "owner emitter root",
+    "waiver revoke": "approver owner root",
+    "withdraw": "owner emitter",
 }
 
 #: Commands that sign nothing as an actor: they read, or need the store's rights, files or the root keys themselves.
@@ -198,8 +217,9 @@ WITHOUT_ACTOR: Final = frozenset({
     "actor list", "actor name", "actor show", "admin copy", "admin grant", "admin migrate", "admin restore-accept",
     "admin restored", "backup create", "backup restore", "backup verify", "checkpoint keys", "checkpoint publish",
     "checkpoint show", "checkpoint timestamp", "checkpoint witness",
-    "completion", "config explain", "doctor", "export bundle", "export tiles", "export verifier", "hold list",
-    "incident list", "init", "key attach", "key list", "key request", "log", "projection rebuild",
+    "admin lifecycle", "completion", "config explain", "doctor", "due", "emitter list", "export bundle", "export tiles",
+    "export verifier", "hold list", "inbox", "incident list", "init", "key attach", "key list", "key request", "log",
+    "projection rebuild",
     "projection status", "proof consistency", "proof inclusion", "report generate", "report list",
     "root new-key", "root propose checkpoint-key", "root propose event", "root propose request",
     "root propose restored", "root propose roots", "root public", "root show", "root sign", "root submit", "show",

@@ -7,6 +7,7 @@ import pytest
 from ledger.checkpoint import TYPE_COSIGNATURE, VerifierKey
 from ledger.domain import Suspicion
 from ledger.domain.erasure import Withheld
+from ledger.emitters import Declared, EmitterReport
 from ledger.findings import LogVerification, Witnessed
 from ledger.gaps import file_gaps, gaps_of, spans_of
 from ledger.suspects import Suspects
@@ -44,7 +45,7 @@ def test_where_all_was_verified_nothing_is_left_out():
         ({"pinned": False}, [("unpinned", None, None)]),
         ({"opaque": [2, 3, 7]}, [("opaque", 2, 4), ("opaque", 7, 8)]),
         ({"acknowledged": [(4, "why")]}, [("acknowledged", 4, 5)]),
-        ({"missing": [("a", "e", 3)], "gaps": {("a", "e"): ((1, 2), (4, 4))}}, [("sequences", None, None)]),
+        ({"emitters": [EmitterReport("a", "e", 9, 3, ((1, 2), (4, 4)))]}, [("sequences", None, None)]),
         ({"verified_from": 5, "earlier": "hashed"}, [("earlier", 0, 5)]),
         ({"verified_from": 5, "earlier": "not read"}, [("earlier", 0, 5)]),
         ({"level": "checkpoint"}, [("level", 0, 9)] * 4),
@@ -93,9 +94,12 @@ def test_a_policy_says_how_far_the_witnesses_reach():
 
 def test_the_numbers_of_an_emitter_are_named():
     found = good()
-    found.missing, found.gaps = [("a", "e", 3)], {("a", "e"): ((1, 2), (4, 4))}
-    (gap,) = gaps_of(found)
-    assert gap.message == "3 event(s) of emitter e of a are not in the log: 1 to 2, 4"
+    declared = Declared(7, "p-admin", 5, 6, 1, "a disk was lost")
+    found.emitters = [EmitterReport("a", "e", 9, 3, ((1, 2), (4, 4)), (declared,))]
+    missing, said = gaps_of(found)
+    assert missing.message == "3 event(s) of emitter e of a are not in the log: 1 to 2, 4"
+    words = "1 event(s) of emitter e of a are not in the log, as p-admin declared for 5 to 6: a disk was lost"
+    assert (said.kind, said.start, said.message) == (GapKind.SEQUENCES, 7, words)
 
 
 def test_a_file_is_looked_for_only_where_content_is():

@@ -268,6 +268,7 @@ def test_names_that_stand_for_keys_of_the_ledger(name: str):
 
 # -- roles: the whole catalogue --------------------------------------------------------------------
 
+EMITTER = "emitter:019b0000-0000-7000-8000-0000000000e1"
 SOURCE_DIGEST = "sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
 LATER = "2100-01-01T00:00:00Z"
 WAIVER = {
@@ -319,6 +320,8 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "emergency.reviewed": ("deployment:prod/e", {"decision": "$emergency", "verdict": "justified", "rationale": "x"}),
     "errorbudget.consumed": ("deployment:prod/x", {"slo": "latency", "remaining": 0.4}),
     "errorbudget.reset": ("deployment:prod/x", {"slo": "latency", "reason": "x"}),
+    "emitter.closed": (EMITTER, {"last": 3}),
+    "emitter.heartbeat": (EMITTER, {"last": 3, "interval": 60}),
     "evaluation.completed": (MODEL, {"metrics": {"auc": 0.5}}),
     "evaluation.invalidated": (MODEL, {"evaluation": str(UUID(int=1)), "reason": "x"}),
     "evidence.preserved": ("incident:1", {"digest": DIGEST, "kind": "logs"}),
@@ -335,6 +338,7 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
         MODEL,
         {"validation": str(UUID(int=1)), "finding": "F1", "disposition": "fixed", "reason": "x"},
     ),
+    "gap.declared": (EMITTER, {"first": 2, "last": 3, "reason": "a test that was cut off"}),
     "gate.evaluated": (
         MODEL,
         {

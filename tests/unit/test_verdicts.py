@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ledger.verdicts import EXIT_OF, FAULT_WORDS, GAP_WORDS, Fault, GapKind, Verdict
+from ledger.verdicts import EXIT_OF, FAULT_WORDS, GAP_WORDS, Fault, Gap, GapKind, Verdict
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -38,3 +38,9 @@ def test_no_module_makes_up_a_fault_of_its_own():
             found |= set(re.findall(r"\bfault=\"([^\"]*)\"", text))
     assert len(found) > 8
     assert found <= set(Fault)
+
+
+def test_a_gap_for_machines():
+    assert Gap(GapKind.RULES, "why").as_json() == {"kind": "rules", "start": None, "stop": None, "message": "why"}
+    found = Gap(GapKind.SUSPECT, "why", 3, 4).as_json()
+    assert found == {"kind": "suspect", "start": 3, "stop": 4, "message": "why"}

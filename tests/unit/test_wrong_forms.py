@@ -249,7 +249,7 @@ WRONG: dict[str, tuple[Callable[[Any], object], Any, str]] = {
     "payload, no behalf": (parse_payload, compact(onbehalfof=None), "'onbehalfof' is missing"),
     "payload, correlation": (parse_payload, compact(correlationid=""), "'correlationid' must be a string"),
     "payload, cause": (parse_payload, compact(causationid="\t"), "'causationid' holds control characters"),
-    "payload, time": (parse_payload, compact(time="2023-11-14"), "'time' must be UTC"),
+    "payload, time": (parse_payload, compact(time="2023-11-14"), "'time': a time must be UTC"),
     "payload, day": (parse_payload, compact(time="2023-02-29T00:00:00Z"), "is not a time"),
     "payload, before": (parse_payload, compact(time="1969-12-31T23:59:59Z"), "lies before 1970"),
     "JSON, UTF-8": (parse_json, b'"\xff"', "is not UTF-8 (byte 1)"),

@@ -1,0 +1,53 @@
+"""`muniment admin lifecycle`: the life cycle and the rules in force, as data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from cli.app import App, common_options, pass_app
+from cli.output import Grid, print_record, table
+
+__all__ = ["lifecycle"]
+
+_MOVE, _STOP = ("event", "of", "to"), ("decision", "states")
+_RULE = ("environment", "tier", "authorisation", "approvals", "evaluation", "roles", "days", "gate")
+
+
+@click.command(short_help="Show the life cycle of versions and the rules in force.")
+@common_options
+@pass_app
+def lifecycle(app: App) -> None:
+    """Show which event leads a version where, which states stop which decisions, and what the rules ask for.
+
+    The root keys change rules and stops: muniment root propose event ledger.rules_changed, then root sign and submit.
+    With -o csv or md the rules are printed.
+    """
+    from ledger.domain.lifecycle import MOVES, stops_of
+    from ledger.domain.world import ledger_of
+
+    with app.reader() as ledger:
+        world = ledger.world.at(ledger.world.refresh())
+        state = ledger_of(world)
+        rules = [] if state is None else [rule.model_dump(mode="json") for rule in state.rules.rules]
+        data: dict[str, Any] = {
+            "moves": [{"event": m.event, "of": list(m.of), "to": m.to, "side": m.side} for m in MOVES],
+            "stops": [{"decision": stop.decision, "states": list(stop.states)} for stop in stops_of(world)],
+            "own_stops": state is not None and state.rules.stops is not None,
+            "rules": rules,
+            "name": None if state is None else state.rules.name,
+        }
+    if app.output != "text":
+        print_record(app, data, "", Grid(_RULE, rules))
+        return
+    for title, columns, name in (
+        ("Moves", _MOVE, "moves"), ("Stops", _STOP, "stops"), (f"Rules ({data['name']})", _RULE, "rules"),
+    ):  # fmt: skip
+        table(app, title, columns, ([_cell(item[column]) for column in columns] for item in data[name]))
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "any"
+    return "" if value is None else ("yes" if value else "no") if isinstance(value, bool) else str(value)

@@ -1,0 +1,67 @@
+"""Protection and endings: quarantine, release, retire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from cli.app import App, pass_app, write_options
+
+__all__ = ["quarantine", "release", "retire"]
+
+
+@click.command(short_help="Put something in quarantine; never blocked.")
+@click.argument("subject")
+@click.option("--reason", required=True, help="Why.")
+@click.option("--incident", metavar="SUBJECT", help="The incident it answers.")
+@write_options
+@pass_app
+def quarantine(app: App, /, subject: str, **options: Any) -> None:
+    """Put a model, a version, a data set, a feature set or an artefact in quarantine.
+
+    No version that is in quarantine, or was trained on data that is, is approved or authorised. What is live stays
+    live: roll it back.
+
+    Example: muniment quarantine dataset:claims@3 --reason "labels were tampered with"
+    """
+    with app.writer() as ledger:
+        then = f"Another person lets it go: muniment release {subject} --rationale …"
+        app.show_receipt(ledger.emit("quarantine.placed", subject, **options), then=then)
+
+
+@click.command(short_help="Let something go from quarantine.")
+@click.argument("subject")
+@click.option("--quarantine", metavar="ID", help="Event id of one quarantine; all of the subject by default.")
+@click.option("--rationale", required=True, help="Why; shown in every report.")
+@write_options
+@pass_app
+def release(app: App, /, subject: str, **options: Any) -> None:
+    """Let something go from quarantine: another person than whoever made it.
+
+    Example: muniment release dataset:claims@3 --rationale "relabelled and validated"
+    """
+    from ledger.governing import release as decide
+
+    with app.writer() as ledger:
+        for receipt in decide(ledger, subject, **options):
+            app.show_receipt(receipt)
+
+
+@click.command(short_help="Retire a version.")
+@click.argument("model", metavar="MODEL@VERSION")
+@click.option("--reason", required=True, help="Why.")
+@click.option("--successor", metavar="MODEL@VERSION", help="What takes its place.")
+@click.option("--keep-until", metavar="TIME|DURATION", help="How long its records and files are kept.")
+@write_options
+@pass_app
+def retire(app: App, /, model: str, keep_until: str | None, **options: Any) -> None:
+    """Record that a version is not to be used any more; it is approved and authorised no more.
+
+    Example: muniment retire model:tx@1 --reason "replaced" --successor model:tx@2
+    """
+    from cli.values import end_of
+
+    with app.writer() as ledger:
+        end = None if keep_until is None else end_of(keep_until)
+        app.show_receipt(ledger.emit("version.retired", model, keep_until=end, **options))

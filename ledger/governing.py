@@ -1,0 +1,211 @@
+"""Decisions about what was decided before: approvals bound, taken back, handed on; waivers; quarantine; emergencies.
+
+As in `ledger.commands`, each function reads the present state, names the head it saw and appends one event. The rules
+are not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+from ledger.application import Ledger, Receipt
+from ledger.commands import open_requests, seen_head, version_state
+from ledger.domain import DatasetState, DeploymentState, ModelState
+from ledger.domain.states import Approval, Quarantine
+from ledger.errors import InputError, PolicyError
+from ledger.names import parse_name, stream_of
+
+__all__ = [
+    "classify",
+    "decide_waiver",
+    "meet_condition",
+    "release",
+    "request_waiver",
+    "review_emergency",
+    "revoke_approval",
+    "tier_of_answers",
+    "withdraw_request",
+]
+
+#: The decision list of a classification: name, and the question.
+QUESTIONS = {
+    "affects_people": "Do its answers affect people, who may be treated worse because of them?",
+    "personal_data": "Does it read or learn from personal data?",
+    "money_or_law": "Does money, a contract or the law depend on its answers?",
+    "shared": "Do other teams use it?",
+}
+#: What each tier is called for people, from the cheapest governance to the fullest.
+TIER_WORDS = {"low": "light", "medium": "standard", "high": "full"}
+
+
+def tier_of_answers(answers: dict[str, bool]) -> str:
+    """The tier that a decision list leads to.
+
+    Args:
+        answers: to every question of `QUESTIONS`.
+
+    Returns:
+        ``high`` when people, and personal data or money or law are at stake; ``medium`` when anything is; else
+        ``low``.
+    """
+    if answers["affects_people"] and (answers["personal_data"] or answers["money_or_law"]):
+        return "high"
+    return "medium" if any(answers.values()) else "low"
+
+
+def classify(ledger: Ledger, subject: str, answers: dict[str, bool], *, rationale: str, **options: Any) -> Receipt:
+    """Set the tier of a model or of one version by the decision list.
+
+    Args:
+        ledger: open, signing as an owner or validator.
+        subject: ``model:<name>`` or ``model:<name>@<version>``.
+        answers: to every question of `QUESTIONS`.
+        rationale: why.
+        options: see `Ledger.emit`.
+
+    Raises:
+        NotAllowedError: the tier is lower than before, and the author no independent validator.
+    """
+    body = {
+        "tier": tier_of_answers(answers), "answers": answers, "rationale": rationale, "seen": seen_head(ledger),
+    }  # fmt: skip
+    return ledger.emit("risk.classified", subject, body, **options)
+
+
+def _approval(ledger: Ledger, model: str, approval: str | None, environment: str | None) -> Approval:
+    standing = [one for one in version_state(ledger, model).approvals if one.revoked is None]
+    meant = [one for one in standing if approval in (None, one.id) and environment in (None, one.environment)]
+    if not meant:
+        raise PolicyError(f"{model} has no such approval", hint=f"See what it has: muniment state {model}")
+    if approval is None and len({one.environment for one in meant}) > 1:
+        raise InputError(
+            f"{model} has approvals for {', '.join(sorted({one.environment for one in meant}))}",
+            hint="Say which: --env ENVIRONMENT, or --approval ID.",
+        )
+    return meant[-1]
+
+
+def revoke_approval(
+    ledger: Ledger, model: str, environment: str | None = None, *, rationale: str, approval: str | None = None,
+    **options: Any,
+) -> Receipt:  # fmt: skip
+    """Take an approval back.
+
+    Args:
+        ledger: open, signing as an approver.
+        model: ``model:<name>@<version>``.
+        environment: which, when there are several.
+        rationale: why.
+        approval: event id of the approval, instead of the newest.
+        options: see `Ledger.emit`.
+    """
+    one = _approval(ledger, model, approval, environment)
+    body = {"approval": one.id, "rationale": rationale, "seen": seen_head(ledger)}
+    return ledger.emit("approval.revoked", model, body, causation=one.id, **options)
+
+
+def meet_condition(
+    ledger: Ledger, model: str, condition: int, environment: str | None = None, *, note: str | None = None,
+    approval: str | None = None, **options: Any,
+) -> Receipt:  # fmt: skip
+    """Say that a condition of an approval is met; ``condition`` from 0, the others as `revoke_approval`."""
+    one = _approval(ledger, model, approval, environment)
+    body = {"approval": one.id, "condition": condition, "note": note, "seen": seen_head(ledger)}
+    return ledger.emit("approval.condition_met", model, body, causation=one.id, **options)
+
+
+def withdraw_request(
+    ledger: Ledger, model: str, environment: str | None = None, *, reason: str | None = None,
+    request: str | None = None, **options: Any,
+) -> Receipt:  # fmt: skip
+    """Ask no more; arguments as `revoke_approval`."""
+    meant = [one for one in open_requests(ledger, model, environment) if request in (None, one.id)]
+    if not meant:
+        raise PolicyError(f"{model} has no open request", hint=f"See what it has: muniment state {model}")
+    body = {"request": meant[-1].id, "reason": reason, "seen": seen_head(ledger)}
+    return ledger.emit("approval.withdrawn", model, body, causation=meant[-1].id, **options)
+
+
+def release(
+    ledger: Ledger, subject: str, *, rationale: str, quarantine: str | None = None, **options: Any
+) -> list[Receipt]:
+    """Let a thing go from quarantine.
+
+    Args:
+        ledger: open, signing as an approver or validator.
+        subject: what was put there, with the version when that was named.
+        rationale: why.
+        quarantine: event id of one quarantine; all of the subject when None.
+        options: see `Ledger.emit`.
+
+    Returns:
+        A receipt for each quarantine that ended.
+    """
+    state = ledger.world.state_before(stream_of(subject), ledger.world.refresh())
+    known: Sequence[Quarantine] = state.quarantines if isinstance(state, ModelState | DatasetState) else ()
+    version = parse_name(subject).version or ""
+    meant = [one for one in known if one.version == version and quarantine in (None, one.id)]
+    if not meant:
+        elsewhere = ", ".join(
+            f"{stream_of(subject)}@{one.version}" if one.version else stream_of(subject) for one in known
+        )
+        raise PolicyError(
+            f"{subject} is not in quarantine", hint=f"In quarantine is: {elsewhere}." if elsewhere else ""
+        )
+    return [
+        ledger.emit(
+            "quarantine.released", subject,
+            {"quarantine": one.id, "rationale": rationale, "seen": seen_head(ledger)}, causation=one.id, **options,
+        )
+        for one in meant
+    ]  # fmt: skip
+
+
+def review_emergency(
+    ledger: Ledger, deployment: str, *, verdict: str, rationale: str, decision: str | None = None, **options: Any
+) -> Receipt:
+    """Review a decision that was taken in an emergency.
+
+    Args:
+        ledger: open, signing as another person than whoever decided.
+        deployment: ``deployment:<environment>/<service>``.
+        verdict: ``justified`` or ``unjustified``.
+        rationale: why.
+        decision: event id of the decision, instead of the oldest that waits.
+        options: see `Ledger.emit`.
+    """
+    state = ledger.world.state_before(deployment, ledger.world.refresh())
+    waiting = state.urgent if isinstance(state, DeploymentState) else ()
+    meant = [one for one in waiting if decision in (None, one.id)]
+    if not meant:
+        raise PolicyError(f"no decision about {deployment} waits for a review", hint="See what does: muniment inbox")
+    body = {"decision": meant[0].id, "verdict": verdict, "rationale": rationale, "seen": seen_head(ledger)}
+    return ledger.emit("emergency.reviewed", deployment, body, causation=meant[0].id, **options)
+
+
+def request_waiver(ledger: Ledger, body: dict[str, Any], *, waiver: str | None = None, **options: Any) -> Receipt:
+    """Ask that a check may be left unmet for a while.
+
+    Args:
+        ledger: open, signing as the requester.
+        body: see the event `waiver.requested`.
+        waiver: ``waiver:<id>``; a new id when None.
+        options: see `Ledger.emit`.
+    """
+    name = waiver or f"waiver:w-{uuid4().hex[:12]}"
+    return ledger.emit("waiver.requested", name, {**body, "seen": seen_head(ledger)}, **options)
+
+
+def decide_waiver(ledger: Ledger, waiver: str, decision: str, body: dict[str, Any], **options: Any) -> Receipt:
+    """Grant, deny or revoke a waiver.
+
+    Args:
+        ledger: open, signing as whoever decides.
+        waiver: ``waiver:<id>``.
+        decision: ``granted``, ``denied`` or ``revoked``.
+        body: see the event.
+        options: see `Ledger.emit`.
+    """
+    return ledger.emit(f"waiver.{decision}", waiver, {**body, "seen": seen_head(ledger)}, **options)

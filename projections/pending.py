@@ -1,0 +1,281 @@
+"""What waits for somebody, and what is about to end: folded from the journal and asked of the states at its size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ledger.application import Ledger
+from ledger.domain.independence import independent, makers_of
+from ledger.domain.lifecycle import Named, rule_for, version_of
+from ledger.domain.standing import approval_trouble, standing
+from ledger.domain.states import ApprovalRequest, DeploymentState, WaiverState
+from ledger.domain.waiving import waiver_trouble
+from ledger.domain.world import World, actor_of
+from ledger.entry import format_time
+from ledger.errors import InputError, LedgerError, PolicyError
+from ledger.names import parse_name
+from ledger.payload import parse_moment
+from projections.base import ViewReader
+from projections.diff import diff
+from projections.journal import JournalRow, journal_rows
+
+__all__ = ["Asked", "due", "inbox"]
+
+#: Facts with a time at which something ends or is due: type, field, and the types that settle it.
+_DATED: Final = {
+    "validation.assigned": ("due_at", ("validation.completed",)),
+    "validation.completed": ("valid_until", ("validation.completed",)),
+    "documentation.attached": ("expires_at", ("documentation.attached",)),
+    "credential.rotated": ("expires_at", ("credential.rotated", "credential.expired")),
+    "model.on_call_assigned": ("until", ("model.on_call_assigned",)),
+    "finding.disposed": ("due_at", ()),
+    "retrain.requested": ("due_at", ("retrain.resolved",)),
+    "incident.action_item_created": ("due", ("incident.action_item_completed",)),
+}
+#: Field that tells which of several things of one subject is meant.
+_SAME: Final = {"documentation.attached": "kind", "credential.rotated": "credential"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A ledger as it was known at a size, and the time at which is asked.
+
+    Attributes:
+        ledger: the log.
+        views: its views.
+        size: log size.
+        now: microseconds since the Unix epoch.
+    """
+
+    ledger: Ledger
+    views: ViewReader
+    size: int
+    now: int
+
+    @property
+    def world(self) -> World:
+        """States as they were known then."""
+        return self.ledger.world.at(self.size)
+
+    def rows(self, *kinds: str) -> list[JournalRow]:
+        """Valid entries of some types, in log order."""
+        return journal_rows(self.views, [("type", "IN", kinds), ("verdict", "=", "valid")], size=self.size)
+
+
+def _may(asked: Asked, actor: str | None, role: str, making: frozenset[str] | None) -> bool | None:
+    """Whether an actor has a role and is nobody who made what is decided; None when nobody is asked about."""
+    if actor is None:
+        return None
+    state = actor_of(asked.world, actor)
+    return state is not None and role in state.roles and bool(independent(asked.world, {actor}, making))
+
+
+def _live(asked: Asked, named: Named, environment: str) -> list[str]:
+    """Other versions of the same model that are live in an environment."""
+    found = set()
+    for row in asked.rows("deployment.completed", "deployment.promoted", "rollback.completed"):
+        state = asked.world.state(row["stream"])
+        if isinstance(state, DeploymentState) and state.live and parse_name(row["stream"]).namespace == environment:
+            name = parse_name(state.live[0])
+            if (name.namespace, name.name) == (named.name.namespace, named.name.name) and state.live[
+                0
+            ] != named.subject:
+                found.add(state.live[0])
+    return sorted(found)
+
+
+def _metrics(asked: Asked, subject: str) -> dict[str, Any]:
+    """The last metrics of each suite of a version."""
+    found: dict[str, Any] = {}
+    for row in journal_rows(asked.views, [("subject", "=", subject), ("verdict", "=", "valid")], size=asked.size):
+        if row["type"] == "evaluation.completed":
+            found[row["data"].get("suite") or "evaluation"] = row["data"]["metrics"]
+    return found
+
+
+def _request(asked: Asked, named: Named, one: ApprovalRequest, actor: str | None) -> dict[str, Any] | None:
+    try:
+        rule = rule_for(asked.world, one.environment, named.tier)
+    except PolicyError:
+        return None
+    have = standing(asked.world, named, (one.environment, rule), asked.now)
+    if have.meets(rule):
+        return None
+    live = _live(asked, named, one.environment)
+    gates = [gate for (_, place), gate in sorted(named.version.gates.items()) if place == one.environment]
+    return {
+        "what": "approval",
+        "subject": named.subject,
+        "environment": one.environment,
+        "id": one.id,
+        "index": one.index,
+        "by": one.signed.actor,
+        "since": format_time(one.signed.recorded_at),
+        "age_seconds": max(0, asked.now - one.signed.recorded_at) // 1_000_000,
+        "tier": named.tier,
+        "needs": rule.approvals,
+        "has": len(have.persons),
+        "troubles": [{"index": index, "reason": why} for index, why in have.troubles],
+        "gates": [{"policy": gate.policy, "allowed": gate.allowed, "index": gate.signed.index} for gate in gates],
+        "waivers": sorted({waiver for gate in gates for waiver in gate.waivers}),
+        "live": [{"model": model, "changed": diff(_metrics(asked, model), _metrics(asked, named.subject))}
+                 for model in live],
+        "may": _may(asked, actor, "approver", makers_of(asked.world, named.version, one.actors)),
+        "next": f"muniment approve {named.subject} --env {one.environment} --rationale …",
+    }  # fmt: skip
+
+
+def _requests(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
+    for subject in dict.fromkeys(row["subject"] for row in asked.rows("approval.requested")):
+        try:
+            named = version_of(asked.world, subject)
+        except LedgerError:
+            continue  # its registration counts no more
+        for one in named.version.requests.values():
+            item = _request(asked, named, one, actor) if one.closed is None else None
+            if item is not None:
+                yield item
+
+
+def _waiting(row: JournalRow, asked: Asked, what: str, following: str) -> dict[str, Any]:
+    return {
+        "what": what,
+        "subject": row["subject"],
+        "environment": row["data"].get("environment") or parse_name(row["stream"]).namespace,
+        "id": row["id"],
+        "index": row["index"],
+        "by": row["actor"],
+        "since": format_time(row["recorded_at"]),
+        "age_seconds": max(0, asked.now - row["recorded_at"]) // 1_000_000,
+        "next": following,
+    }
+
+
+def _waivers(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
+    for row in asked.rows("waiver.requested"):
+        state = asked.world.state(row["stream"])
+        if isinstance(state, WaiverState) and state.granted is None and state.ended is None:
+            item = _waiting(row, asked, "waiver", f"muniment waiver grant {row['subject']} --rationale …")
+            may = _may(asked, actor, "approver", state.actors | {state.owner})
+            yield item | {"check": state.check, "model": state.model, "until": format_time(state.until), "may": may}
+
+
+def _emergencies(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
+    for row in asked.rows("deployment.authorised"):
+        state = asked.world.state(row["stream"])
+        for one in state.urgent if isinstance(state, DeploymentState) else ():
+            if one.id == row["id"]:
+                following = f"muniment review {row['stream']} --verdict justified|unjustified --rationale …"
+                may = any(_may(asked, actor, role, one.actors) for role in ("approver", "validator", "auditor"))
+                item = _waiting(row, asked, "emergency", following)
+                yield item | {"review_by": format_time(one.review_by), "may": None if actor is None else may}
+
+
+def inbox(asked: Asked, actor: str | None = None) -> list[dict[str, Any]]:
+    """What waits for a decision.
+
+    Args:
+        asked: of which ledger, as it was known when.
+        actor: who asks; each item then says whether it ``may`` decide.
+
+    Returns:
+        Requests for approval with what is live and what differs, requests for waivers, and emergencies to review; the
+        oldest first.
+    """
+    found = [*_requests(asked, actor), *_waivers(asked, actor), *_emergencies(asked, actor)]
+    return sorted(found, key=lambda item: item["index"])
+
+
+def _item(what: str, subject: str, at: int, index: int, words: str) -> dict[str, Any]:
+    return {"what": what, "subject": subject, "at": at, "index": index, "words": words}
+
+
+def _approvals(asked: Asked) -> Iterator[dict[str, Any]]:
+    for subject in dict.fromkeys(row["subject"] for row in asked.rows("approval.granted")):
+        try:
+            named = version_of(asked.world, subject)
+        except LedgerError:
+            continue
+        for one in named.version.approvals:
+            try:
+                rule = rule_for(asked.world, one.environment, named.tier)
+            except PolicyError:
+                continue
+            until = one.until if rule.days is None else min(
+                one.until, one.signed.recorded_at + rule.days * 86_400_000_000
+            )  # fmt: skip
+            trouble = approval_trouble(asked.world, named, one, rule, min(asked.now, until - 1))
+            if trouble is None:
+                yield _item("approval", subject, until, one.index, f"for {one.environment}, by {one.actor}")
+
+
+def _granted_waivers(asked: Asked) -> Iterator[dict[str, Any]]:
+    for row in asked.rows("waiver.granted"):
+        state = asked.world.state(row["stream"])
+        if (
+            isinstance(state, WaiverState)
+            and waiver_trouble(asked.world, state, min(asked.now, state.until - 1)) is None
+        ):
+            words = f"{state.check} of {state.model} in {state.environment}; {state.owner} carries the risk"
+            yield _item("waiver", row["subject"], state.until, row["index"], words)
+
+
+def _roles(asked: Asked) -> Iterator[dict[str, Any]]:
+    for row in asked.rows("role.granted", "approval.delegated"):
+        state = actor_of(asked.world, parse_name(row["subject"]).name)
+        for grant in state.grants if state is not None and state.revoked is None else ():
+            if grant.id == row["id"] and grant.ended is None and row["data"].get("until"):
+                yield _item("role", row["subject"], grant.until, row["index"], grant.role)
+
+
+def _moment(text: Any) -> int | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        return parse_moment(text if "T" in text else f"{text}T23:59:59Z")
+    except InputError:
+        return None  # a fact may have a field of that name that is no time
+
+
+def _dated(asked: Asked) -> Iterator[dict[str, Any]]:
+    open_ones: dict[tuple[str, str, str], dict[str, Any]] = {}
+    settling = {kind for _, kinds in _DATED.values() for kind in kinds}
+    for row in asked.rows(*_DATED, *settling):
+        kind, data = row["type"], row["data"]
+        for asking, (_, kinds) in _DATED.items():
+            if kind in kinds:
+                same = str(data.get(_SAME.get(asking, ""), "")) or str(data.get("item") or data.get("request") or "")
+                open_ones.pop((asking, row["stream"], same), None)
+        if kind in _DATED:
+            at = _moment(data.get(_DATED[kind][0]))
+            by_id = kind in ("incident.action_item_created", "retrain.requested")
+            same = row["id"] if by_id else str(data.get(_SAME.get(kind, ""), ""))
+            if at is not None:
+                words = str(data.get("title") or data.get("kind") or data.get("credential") or kind)
+                open_ones[kind, row["stream"], same] = _item(kind, row["subject"], at, row["index"], words)
+    yield from open_ones.values()
+
+
+def _reviews(asked: Asked) -> Iterator[dict[str, Any]]:
+    for one in _emergencies(asked, None):
+        yield _item("emergency", one["subject"], parse_moment(one["review_by"]), one["index"], "to be reviewed")
+
+
+def due(asked: Asked, within: int) -> list[dict[str, Any]]:
+    """What ends or is due soon, and what is overdue.
+
+    Args:
+        asked: of which ledger, as it was known when.
+        within: how far ahead to look, in microseconds.
+
+    Returns:
+        Soonest first, each with ``state`` overdue or due.
+    """
+    sources = (_approvals, _granted_waivers, _roles, _dated, _reviews)
+    found = [item for source in sources for item in source(asked) if item["at"] <= asked.now + within]
+    return [
+        {**item, "at": format_time(item["at"]), "state": "overdue" if item["at"] <= asked.now else "due"}
+        for item in sorted(found, key=lambda item: (item["at"], item["index"]))
+    ]

@@ -1,0 +1,146 @@
+"""Approvals bound and taken back, tiers, waivers, quarantine, emergencies, and what waits: as people type it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.support import Shop, run
+
+MODEL, PROD = "model:tx@1", "deployment:prod/tx"
+AUTHORISE = ("authorise", PROD, "--model", MODEL, "--as", "p-deployer")
+
+
+@pytest.fixture
+def ready(any_shop: Shop) -> Shop:
+    any_shop.people()
+    any_shop.enrol("p-second", "approver", "validator")
+    any_shop.version(signer="p-author")
+    return any_shop
+
+
+def ask() -> None:
+    run("request", MODEL, "--env", "prod", "--as", "p-author").good()
+
+
+def approve(*options: str) -> None:
+    run("approve", MODEL, "--rationale", "looked at", "--as", "p-approver", *options).good()
+
+
+def test_an_approval_with_an_end_and_conditions(ready: Shop):
+    ask()
+    approve("--expires", "90d", "--condition", "a monitor is on")
+    refused = run(*AUTHORISE).refused(1, "condition 0 is not met", "a monitor is on")
+    assert "muniment request" in refused.err
+    run("condition", MODEL, "0", "--note", "monitor:drift", "--as", "p-approver").good()
+    run(*AUTHORISE).good()
+    soon = run("due", "--within", "100d", "-o", "json").good().json["due"]
+    assert [(item["what"], item["subject"], item["state"]) for item in soon] == [("approval", MODEL, "due")]
+    assert run("due", "--within", "1d", "-o", "json").good().json["due"] == []
+
+
+def test_revoked_and_withdrawn(ready: Shop):
+    ask()
+    run("withdraw", MODEL, "--as", "p-second").refused(4)
+    run("withdraw", MODEL, "--reason", "wrong month", "--as", "p-author").good()
+    run("approve", MODEL, "--rationale", "x", "--as", "p-approver").refused(1, "no open request")
+    ask()
+    approve()
+    run("revoke", MODEL, "--rationale", "bias", "--as", "p-second").good()
+    run(*AUTHORISE).refused(1, "was revoked")
+    run("revoke", MODEL, "--rationale", "bias", "--as", "p-second").refused(1, "no such approval")
+
+
+def test_a_tier_is_set_by_a_list_of_questions(ready: Shop):
+    light = ("--no-affects-people", "--no-personal-data", "--no-money-or-law", "--no-shared", "--rationale", "toy")
+    run("classify", "model:tx", *light, "--as", "p-author").refused(4, "validator")
+    done = run("classify", "model:tx", *light, "--as", "p-second").good()
+    assert "light governance" in done.err
+    full = ("--affects-people", "--personal-data", "--no-money-or-law", "--no-shared", "--rationale", "credit")
+    assert "full governance" in run("classify", MODEL, *full, "--as", "p-author").good().err
+    run("classify", MODEL, "--affects-people", "--rationale", "x", "--as", "p-author").refused(2, "--personal-data")
+
+
+def test_quarantine_stops_and_release_lets_go(ready: Shop):
+    ask()
+    approve()
+    run("quarantine", MODEL, "--reason", "poisoned", "--as", "p-deployer").good()
+    run(*AUTHORISE).refused(1, "poisoned", "muniment release")
+    run("release", MODEL, "--rationale", "x", "--as", "p-author").refused(4)
+    run("release", MODEL, "--rationale", "cleaned", "--as", "p-second").good()
+    run("release", MODEL, "--rationale", "cleaned", "--as", "p-second").refused(1, "not in quarantine")
+    run(*AUTHORISE).good()
+    run("retire", MODEL, "--reason", "old", "--as", "p-author").good()
+    run("request", MODEL, "--env", "prod", "--as", "p-author").refused(1, "retired")
+
+
+WAIVER = (
+    "--model", "model:tx", "--env", "prod", "--owner", "p-author", "--reason", "new data", "--control", "manual review",
+)  # fmt: skip
+
+
+def test_waivers_are_asked_for_by_one_and_granted_by_another(ready: Shop):
+    run("waiver", "request", "drift", *WAIVER, "--as", "p-author").refused(2, "--expires")
+    run("waiver", "request", "drift", *WAIVER, "--expires", "soon", "--as", "p-author").refused(2)
+    asked = run("waiver", "request", "drift", *WAIVER, "--expires", "14d", "--waiver", "waiver:w1", "--as", "p-author")
+    assert "muniment waiver grant waiver:w1" in asked.good().err
+    waiting = run("inbox", "--as", "p-second", "-o", "json").good().json["inbox"]
+    assert [(item["what"], item["subject"], item["check"], item["may"]) for item in waiting] == [
+        ("waiver", "waiver:w1", "drift", True)
+    ]
+    run("waiver", "grant", "waiver:w1", "--rationale", "x", "--as", "p-author").refused(4)
+    run("waiver", "grant", "waiver:w1", "--rationale", "for two weeks", "--as", "p-second").good()
+    assert run("inbox", "-o", "json").good().json["inbox"] == []
+    assert [item["what"] for item in run("due", "-o", "json").good().json["due"]] == ["waiver"]
+    run("waiver", "revoke", "waiver:w1", "--reason", "no longer", "--as", "p-author").good()
+    assert run("due", "-o", "json").good().json["due"] == []
+    run("waiver", "request", "drift", *WAIVER, "--expires", "14d", "--waiver", "waiver:w2", "--as", "p-author").good()
+    run("waiver", "deny", "waiver:w2", "--rationale", "no", "--as", "p-second").good()
+
+
+def test_an_emergency_waits_for_a_review(ready: Shop):
+    run(*AUTHORISE, "--emergency").refused(2, "--reason")
+    assert "emergency" in run(*AUTHORISE, "--emergency", "--reason", "fraud wave").good().err
+    waiting = run("inbox", "--as", "p-second", "-o", "json").good().json["inbox"]
+    assert [(item["what"], item["subject"]) for item in waiting] == [("emergency", PROD)]
+    assert [item["what"] for item in run("due", "-o", "json").good().json["due"]] == ["emergency"]
+    mine = ("review", PROD, "--verdict", "justified", "--rationale", "losses stopped")
+    run(*mine, "--as", "p-second").good()
+    run(*mine, "--as", "p-second").refused(1, "waits for a review")
+    assert run("inbox", "-o", "json").good().json["inbox"] == []
+
+
+def test_the_inbox_shows_what_is_live_and_what_differs(ready: Shop):
+    ready.release()
+    run(
+        "record", "version", "model:tx@2", "--digest", "sha256:" + "cd" * 32, "--tier", "high", "--as", "p-author"
+    ).good()
+    run("record", "evaluation", "model:tx@2", "--metric", "auc=0.95", "--verdict", "pass", "--as", "p-author").good()
+    run("request", "model:tx@2", "--env", "prod", "--as", "p-author").good()
+    (item,) = run("inbox", "--as", "p-approver", "-o", "json").good().json["inbox"]
+    assert (item["needs"], item["has"], item["may"]) == (1, 0, True)
+    assert [live["model"] for live in item["live"]] == [MODEL]
+    assert [(c["before"], c["after"]) for c in item["live"][0]["changed"]] == [(0.9, 0.95)]
+    shown = run("inbox", "--as", "p-approver").good()
+    assert "0.9 → 0.95" in shown.out
+    assert "muniment approve model:tx@2 --env prod" in shown.err
+    assert run("inbox", "--as", "p-author", "-o", "json").good().json["inbox"] == [], "not by who asked"
+    assert len(run("inbox", "--as", "p-author", "--all", "-o", "json").good().json["inbox"]) == 1
+
+
+def test_an_approver_hands_on_approving(ready: Shop):
+    ready.enrol("p-deputy", "owner")
+    ask()
+    run("approve", MODEL, "--rationale", "x", "--as", "p-deputy").refused(4)
+    run("actor", "delegate", "p-deputy", "--until", "14d", "--reason", "on leave", "--as", "p-approver").good()
+    run("approve", MODEL, "--rationale", "x", "--as", "p-deputy").good()
+    assert [item["what"] for item in run("due", "-o", "json").good().json["due"]] == ["role"]
+
+
+def test_the_life_cycle_is_shown_as_data(ready: Shop):
+    data = run("admin", "lifecycle", "-o", "json").good().json
+    assert {"event": "approval.granted", "of": ["approval pending"], "to": "approved", "side": False} in data["moves"]
+    assert {"decision": "approval.requested", "states": ["quarantined", "retired"]} in data["stops"]
+    assert (data["name"], data["own_stops"], len(data["rules"])) == ("default", False, 2)
+    shown = run("admin", "lifecycle").good().out
+    assert "quarantined, retired" in shown
+    assert "approval pending" in shown
