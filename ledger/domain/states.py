@@ -343,7 +343,6 @@ class DeploymentState:
     """One deployment: what may go live, what is live, what ever was, and emergencies nobody has reviewed."""
 
     authorisation: Authorisation | None = None
-    rollback: Authorisation | None = None
     live: tuple[str, str] | None = None
     ever_live: frozenset[tuple[str, str]] = frozenset()
     urgent: tuple[Urgent, ...] = ()

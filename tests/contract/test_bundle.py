@@ -480,6 +480,17 @@ def test_a_header_that_says_something_else_than_was_signed(
     }
 
 
+@pytest.mark.parametrize("change", [-1, 1])
+def test_a_revision_that_does_not_follow(change: int, sold: tuple[Cast, dict[str, int], Pair]):
+    cast, steps, pair = sold
+    forged = Forgery(bundle_of(cast))
+    at = next(n for n, entry in enumerate(forged.entries()) if entry["revision"] > 1 and n > steps["note"] - 5)
+    forged.rechain(lambda entries: entries[at].update(revision=entries[at]["revision"] + change))
+    data = forged.signed(cast.new.checkpoint)
+    assert ("header", at) in {(f.fault, f.index) for f in ours(data, pair.vkey).findings}
+    assert ("header", at) in {(f["fault"], f["index"]) for f in theirs(pair.path, data, pair.vkey)["findings"]}
+
+
 def test_a_change_of_keys_hidden_as_something_else(sold: tuple[Cast, dict[str, int], Pair]):
     """Only the header is there, and it lies: such an entry is void, so the keys are those of the others."""
     cast, _, pair = sold
