@@ -122,6 +122,13 @@ def test_a_named_file_without_end_is_not_read_to_its_end(shop: Shop, command: tu
         assert "is too long: such a file has at most 65536 bytes" in found.err
 
 
+def test_an_event_without_end_is_not_read_to_its_end(shop: Shop):
+    emit = ("emit", "external.observed", "external:x")
+    for command in ((*emit, "-d", "@/dev/zero"), ("emit", "--envelope", "/dev/zero")):
+        run(*command).refused(2, "is too long: such a file has at most 1048576 bytes")
+    run(*emit, "-d", "@-", stdin=b" " * 1_048_577).refused(2, "standard input is too long")
+
+
 def test_a_commit_that_was_cut_off_is_made_by_the_next_run(shop: Shop):
     subprocess.run(["git", "init", "--quiet", "repo"], check=True, timeout=60)
     Path("repo/.git/index.lock").touch()  # somebody else holds it
