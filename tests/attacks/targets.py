@@ -92,6 +92,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/bundle.py": _BUNDLES,
     "ledger/bundlecheck.py": _BUNDLES,
     "ledger/bundlelog.py": _BUNDLES,
+    "ledger/bundlerules.py": (_contract("bundle_rules"), *_BUNDLES),
     "ledger/bundling.py": _BUNDLES,
     "ledger/standalone.py": (_unit("standalone", "standalone_rules"), *_BUNDLES, "tests/foreign/test_offline.py"),
     "ledger/domain/actors.py": _RULES,
