@@ -23,10 +23,12 @@ _PASS = (
 )
 _DAMAGE = (_cli("keyring", "backup", "output"), "tests/attacks/test_tamper.py")
 _RULES = (
-    _unit("ledger_events", "judge", "governed", "keyring", "authorisation", "sequences", "sealing", "ceremony"),
+    _unit(
+        "ledger_events", "families", "judge", "governed", "keyring", "authorisation", "sequences", "sealing", "ceremony"
+    ),
     _contract("ledger_keys", "hostile", "keyring", "append", "bad_input") + " " + _cli("keyring"),
 )
-_BUNDLES = (_cli("bundle"), _contract("bundle"))
+_BUNDLES = (_unit("bundling") + " " + _cli("bundle"), _contract("bundle"))
 _WITNESSES = (_unit("witnessing", "wrong_forms"), _cli("witness", "witnessing"), _contract("witnessed"))
 
 #: Modules and the tests that are asked.

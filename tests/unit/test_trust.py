@@ -214,3 +214,36 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     monkeypatch.undo()
     assert path.read_bytes() == b"old"
     assert [item.name for item in tmp_path.iterdir()] == ["file"]
+
+
+# -- restores that are settled ---------------------------------------------------------------------
+
+IDS = [f"00000000-0000-4000-8000-{number:012x}" for number in range(3)]
+
+
+def test_settled_restores_are_added_up(tmp_path: Path):
+    head = RememberedHead(TRUST, tmp_path)
+    assert head.settled() == frozenset()
+    head.settle([])
+    assert not head._settled_path.exists(), "nothing new, nothing written"
+    head.settle(IDS[1:2])
+    head.settle([IDS[0], IDS[1]])
+    assert head.settled() == frozenset(IDS[:2])
+    assert head._settled_path.read_text() == f"{IDS[0]}\n{IDS[1]}\n"
+    before = head._settled_path.stat().st_mtime_ns
+    head.settle(IDS[:1])
+    assert head._settled_path.stat().st_mtime_ns == before
+    head.settle(IDS[2:])
+    assert RememberedHead(TRUST, tmp_path).settled() == frozenset(IDS)
+
+
+@pytest.mark.parametrize("text", ["x", IDS[0] + "0", IDS[0] + "\nx\n", IDS[0].upper().replace("0", "A"), "\xff"])
+def test_damaged_settled_restores_are_an_error(tmp_path: Path, text: str):
+    head = RememberedHead(TRUST, tmp_path)
+    head.settle(IDS[:1])
+    head._settled_path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(TrustStateError, match="is damaged"):
+        head.settled()
+    with pytest.raises(TrustStateError, match="is damaged"):
+        head.settle(IDS)
+    assert head._settled_path.read_bytes() == text.encode("latin-1")
