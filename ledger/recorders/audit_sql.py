@@ -59,9 +59,13 @@ _SPOKEN_OF = """AND (emitter IN (SELECT emitter FROM $entry WHERE position > ?) 
 _TOUCHED_EMITTER_STREAMS = """AND (e.stream IN (SELECT stream FROM $entry WHERE position > ?)
     OR e.stream IN (SELECT 'emitter:' || emitter FROM $entry WHERE position > ?))"""
 # In order of their numbers, each entry stands behind the one before; one that does not was overtaken.
+# The first walks the index in its order, all actors of an emitter together: what ascends there ascends for each.
+_OUT_OF_ORDER = """SELECT emitter FROM (SELECT emitter, position, lag(position, 1, CAST(0 AS bigint)) OVER
+    (PARTITION BY emitter ORDER BY sequence, actor, position) AS before FROM $entry WHERE position > 0 {only}) AS found
+    WHERE position < before"""
 _OVERTAKEN = """SELECT actor, emitter, count(*) FROM (SELECT actor, emitter, position,
     lag(position, 1, CAST(0 AS bigint)) OVER (PARTITION BY emitter, actor ORDER BY sequence, position) AS before
-    FROM $entry WHERE position > 0 {only}) AS found
+    FROM $entry WHERE position > 0 AND emitter IN ({odd})) AS found
     WHERE position < before GROUP BY actor, emitter ORDER BY 1, 2 LIMIT ?"""
 
 
@@ -164,5 +168,8 @@ class AuditSql:
     def overtaken(self, after: int) -> Sequence[tuple[str, str, int]]:
         """See `EmitterReader.overtaken`."""
         only, touched = (_SPOKEN_OF, (after, after)) if after else ("", ())
-        found = self._run(_OVERTAKEN.format(only=only), (*touched, MAX_FINDINGS))
+        odd = _OUT_OF_ORDER.format(only=only)
+        if not self._any(odd, touched):
+            return []
+        found = self._run(_OVERTAKEN.format(odd=odd), (*touched, MAX_FINDINGS))
         return [(actor, emitter, count) for actor, emitter, count in found]
