@@ -218,6 +218,19 @@ def test_rows_too_many_are_found(quick_url: str, what: str):
     assert [(f.fault, f.index) for f in found if words in f.message] == [(fault, index)], found
 
 
+@pytest.mark.parametrize("ledgerid", ["00" * 16, "ff" * 16])
+def test_a_store_that_names_another_ledger_is_found(quick_url: str, ledgerid: str):
+    cast, _ = sixteen(quick_url)
+    with raw(quick_url) as store:
+        store.unprotect()
+        store.run("UPDATE $log SET ledgerid = ?", (ledgerid,))
+    recorder = open_recorder(quick_url)
+    for trust, more in ((None, set()), (cast.new.trust, {("anchor", 0)})):
+        found = {(str(finding.fault), finding.index) for finding in verify_log(recorder, trust).findings}
+        assert found == {("header", index) for index in range(16)} | more
+    recorder.close()
+
+
 def test_only_a_full_verification_goes_on(memory_path: Path):
     cast = make_cast(f"sqlite:///{memory_path / 'ledger.db'}", actors=())
     for level in ("hash", "checkpoint"):
