@@ -742,6 +742,19 @@ def test_a_bundle_of_everything_reads_like_the_store(quick_url: str):
     assert mine.checkpoints(size, 5) == mine.checkpoints(0, 0) == []
 
 
+def test_what_emitters_say_is_verified_by_both(quick_url: str, tmp_path: Path):
+    cast, _ = sixteen(quick_url)
+    emitter = cast["trainer"]._emitter.id
+    cast["trainer"].heartbeat(60)
+    gap = {"actor": "trainer", "first": 9, "last": 11, "reason": "a disk was lost"}
+    cast.admin.emit("gap.declared", f"emitter:{emitter}", gap)
+    assert cast["trainer"].close_emitter() is not None
+    cast.admin.checkpoint()
+    pair = Pair(tmp_path / "b", vkey_of(cast))
+    for selection in (Selection("all"), Selection("subject", (f"emitter:{emitter}",))):
+        assert pair.verdict(bundle_of(cast, selection), selection) == "verified"
+
+
 # -- keys and reaffirmations woven into each other -------------------------------------------------
 
 

@@ -19,9 +19,11 @@ import pytest
 from ledger import commands
 from ledger.application import Ledger
 from ledger.audit import verify_store
-from ledger.checkpoint import Checkpoint
+from ledger.checkpoint import Checkpoint, sign_checkpoint
 from ledger.domain import MemoryWorld, judge
 from ledger.domain.judge import reads_body
+from ledger.emission import build_payload
+from ledger.envelope import format_envelope, sign_payload
 from ledger.errors import InputError, NothingToVerifyError
 from ledger.findings import Anchor, LogVerification
 from ledger.recorders import open_recorder
@@ -169,6 +171,58 @@ def test_of_an_empty_log_there_is_nothing_to_verify_unless_somebody_saw_more(new
     found = verify_log(empty, None, [Anchor("somebody", Checkpoint(ORIGIN, 3, bytes(32)))])
     assert [finding.fault for finding in found.findings] == ["anchor", "checkpoint"]
     empty.close()
+
+
+def test_types_that_nobody_knows_yet_are_listed_and_change_nothing(quick_url: str):
+    cast, _ = sixteen(quick_url)
+    envelopes = []
+    for number, subject in enumerate(("run:x", "run:x", "model:credit/scoring@1")):
+        payload, _ = build_payload(
+            type="external.observed", subject=subject, data={"system": "s"}, actor="trainer",
+            ledgerid=cast.admin.ledgerid, emitter="019b0000-0000-7000-8000-0000000000aa", sequence=number + 1,
+        )  # fmt: skip
+        strange = payload.replace(b"muniment.external.observed", b"muniment.external.dreamt")
+        envelopes.append(format_envelope(sign_payload(strange, [cast.keys["trainer"]])))
+    with raw(quick_url) as store:
+        store.unprotect()
+        forger = Forger(store)
+        places = [forger.add(envelope) for envelope in envelopes]
+        forger.write()
+    cast.admin.checkpoint()
+    for jobs in (1, 2):
+        found = verify_store(quick_url, cast.recorder, cast.new.trust, jobs=jobs)
+        assert (found.findings, found.opaque) == ([], places)
+    assert verify_log(cast.recorder, cast.new.trust, level="checkpoint").opaque == []
+
+
+#: Rows too many, and what is said of them.
+TOO_MANY: dict[str, tuple[str, str, int | None, str]] = {
+    "contents": ("INSERT INTO $content VALUES (99, ?, ?)", "payload", None, "17 contents for 16 entries"),
+    "tiles": ("INSERT INTO $tile VALUES (0, 0, ?, ?)", "tree", None, "the store has 1 full tiles"),
+    "heads": ("INSERT INTO $checkpoint VALUES (20, ?)", "checkpoint", 16, "a head of size 20 was signed"),
+}
+
+
+@pytest.mark.parametrize("what", TOO_MANY)
+def test_rows_too_many_are_found(quick_url: str, what: str):
+    cast, _ = sixteen(quick_url)
+    text, fault, index, words = TOO_MANY[what]
+    note = sign_checkpoint(Checkpoint(ORIGIN, 20, bytes(32)), cast.new.checkpoint)
+    given: dict[str, tuple[bytes, ...]] = {
+        "contents": (b"{}", b"[]"), "tiles": (bytes(32 * 256), bytes(32)), "heads": (note,),
+    }  # fmt: skip
+    with raw(quick_url) as store:
+        store.unprotect()
+        store.run(text, given[what])
+    found = verify_log(cast.recorder, cast.new.trust).findings
+    assert [(f.fault, f.index) for f in found if words in f.message] == [(fault, index)], found
+
+
+def test_only_a_full_verification_goes_on(memory_path: Path):
+    cast = make_cast(f"sqlite:///{memory_path / 'ledger.db'}", actors=())
+    for level in ("hash", "checkpoint"):
+        with pytest.raises(InputError, match="only a full verification goes on"):
+            verify_log(cast.recorder, cast.new.trust, level=level, since=Since(1, bytes(32), bytes(32), 0))
 
 
 # -- levels ----------------------------------------------------------------------------------------
