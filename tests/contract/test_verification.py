@@ -26,6 +26,7 @@ from ledger.emission import build_payload
 from ledger.envelope import format_envelope, sign_payload
 from ledger.errors import InputError, NothingToVerifyError
 from ledger.findings import Anchor, LogVerification
+from ledger.keys import format_public_key
 from ledger.recorders import open_recorder
 from ledger.recorders.sql import SqlRecorder
 from ledger.replay import open_row
@@ -316,6 +317,27 @@ def test_only_what_came_since_is_judged(quick_url: str, reread: bool):
     for name in ("size", "root", "signed_size", "signed_root", "heads", "anchored_size", "missing"):
         assert getattr(again, name) == getattr(whole, name), name
     assert again.checkpoints == whole.checkpoints - 3
+
+
+@pytest.mark.parametrize("reread", [True, False], ids=["hashed", "not read"])
+def test_a_key_from_before_the_mark_is_not_given_to_another_actor(quick_url: str, reread: bool):
+    cast, _ = sixteen(quick_url)
+    grown(cast)
+    mark = since(verify_log(cast.recorder, cast.new.trust), reread=reread)
+    key = cast.keys["p-approver"]
+    payload, _ = build_payload(
+        type="key.enrolled", subject="actor:trainer", data={"key": format_public_key(key.public)}, actor="p-admin",
+        ledgerid=cast.admin.ledgerid, emitter="019b0000-0000-7000-8000-0000000000aa", sequence=1,
+    )  # fmt: skip
+    envelope = format_envelope(sign_payload(payload, [cast.keys["p-admin"], key]))
+    with raw(quick_url) as store:
+        store.unprotect()
+        forger = Forger(store)
+        index = forger.add(envelope)
+        forger.write()
+    found = verify_log(cast.recorder, cast.new.trust, since=mark)
+    assert [(finding.fault, finding.index) for finding in found.findings] == [("legality", index)]
+    assert "p-approver" in found.findings[0].message
 
 
 def test_an_anchor_before_the_mark_is_compared(quick_url: str):
