@@ -139,6 +139,19 @@ def test_a_commit_that_was_cut_off_is_made_by_the_next_run(shop: Shop):
     assert git("show", "HEAD:checkpoint").encode() == run("checkpoint", "show").good().stdout
 
 
+def test_every_head_is_committed_also_where_its_text_sorts_before_the_last_one(shop: Shop):
+    subprocess.run(["git", "init", "--quiet", "repo"], check=True, timeout=60)
+    for size in range(3, 11):  # "10" sorts before "9"
+        run(*EVENT).good()
+        if size >= 9:
+            run("checkpoint", "publish", "repo").good()
+    assert git("log", "--format=%s").split("\n")[:2] == [
+        "checkpoint ledger.example/cli 10",
+        "checkpoint ledger.example/cli 9",
+    ]
+    assert git("show", "HEAD:checkpoint").encode() == run("checkpoint", "show").good().stdout
+
+
 def test_git_runs_nothing_of_others(shop: Shop):
     subprocess.run(["git", "init", "--quiet", "repo"], check=True, timeout=60)
     hook = Path("repo/.git/hooks/pre-commit")
