@@ -9,6 +9,7 @@ import pytest
 
 from ledger.creation import DEFAULT_RULES
 from ledger.domain import ModelState
+from ledger.domain.actors import FOREVER
 from ledger.domain.decisions import marks_of
 from ledger.domain.lifecycle import BUILT_IN_STOPS, MOVES, SIDE_STATES, version_of
 from ledger.domain.signing import ROOT_ACTOR
@@ -421,6 +422,19 @@ def test_a_gate_rests_on_waivers_only_while_they_stand(gate: Story):
     gate.now = NOW
     gate.tell("p-author", "waiver.revoked", "waiver:w", {"reason": "x"})
     assert not authorised(gate)
+
+
+def test_a_waiver_must_be_recorded_as_used_before_it_expires(gate: Story):
+    """Append compares the time of recording with `Verdict.until`; what ends a waiver may come later."""
+    end = NOW + DAY
+    ask(gate)
+    granted = gate.judge("p-second", "waiver.granted", "waiver:w", {"rationale": "x"})
+    assert (granted.kind, granted.until) == ("valid", end)
+    gate.tell("p-second", "waiver.granted", "waiver:w", {"rationale": "x"})
+    used = gate.judge("p-deployer", "waiver.used", "waiver:w", {"deployment": PROD, "model": MODEL})
+    assert (used.kind, used.until) == ("valid", end)
+    revoked = gate.judge("p-author", "waiver.revoked", "waiver:w", {"reason": "x"})
+    assert (revoked.kind, revoked.until) == ("valid", FOREVER)
 
 
 def test_a_waiver_for_a_single_use_is_for_one_authorisation(gate: Story):
