@@ -437,6 +437,14 @@ def test_a_waiver_must_be_recorded_as_used_before_it_expires(gate: Story):
     assert (revoked.kind, revoked.until) == ("valid", FOREVER)
 
 
+def test_what_else_is_said_about_a_waiver_changes_nothing(gate: Story):
+    ask(gate)
+    before = gate.world.state("waiver:w")
+    assert before is not None
+    gate.tell("trainer", "external.observed", "waiver:w", {"system": "s"})
+    assert gate.world.state("waiver:w") == before
+
+
 def test_a_waiver_for_a_single_use_is_for_one_authorisation(gate: Story):
     gate.tell("p-deployer", "gate.evaluated", MODEL, gated(checks=waived("waiver:w")))
     ask(gate, single_use=True)
