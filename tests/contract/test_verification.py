@@ -200,6 +200,7 @@ def test_types_that_nobody_knows_yet_are_listed_and_change_nothing(quick_url: st
 TOO_MANY: dict[str, tuple[str, str, int | None, str]] = {
     "contents": ("INSERT INTO $content VALUES (99, ?, ?)", "payload", None, "17 contents for 16 entries"),
     "tiles": ("INSERT INTO $tile VALUES (0, 0, ?, ?)", "tree", None, "the store has 1 full tiles"),
+    "heads of no size": (f"INSERT INTO $checkpoint VALUES ({-(2**62) - 5}, ?)", "checkpoint", None, "is about size 20"),
     "heads": ("INSERT INTO $checkpoint VALUES (20, ?)", "checkpoint", 16, "a head of size 20 was signed"),
 }
 
@@ -211,6 +212,7 @@ def test_rows_too_many_are_found(quick_url: str, what: str):
     note = sign_checkpoint(Checkpoint(ORIGIN, 20, bytes(32)), cast.new.checkpoint)
     given: dict[str, tuple[bytes, ...]] = {
         "contents": (b"{}", b"[]"), "tiles": (bytes(32 * 256), bytes(32)), "heads": (note,),
+        "heads of no size": (note,),
     }  # fmt: skip
     with raw(quick_url) as store:
         store.unprotect()

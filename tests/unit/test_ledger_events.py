@@ -49,6 +49,9 @@ def test_a_ledger_goes_on_from_what_it_really_holds():
     ):  # fmt: skip
         refused(story.judge(ROOT_ACTOR, "ledger.restored", SELF, restored(story, **bad)), InputError, "schema")
     refused(story.judge(ROOT_ACTOR, "ledger.restored", OTHER_LEDGER, restored(story)), InputError, "schema")
+    error = story.judge(ROOT_ACTOR, "ledger.restored", SELF, restored(story, size=size + 1)).error
+    assert error is not None
+    assert f"the log has {size} entries here, and it says it goes on from {size + 1}" in error.message
 
 
 def test_which_restore_explains_a_head_of_another_history():
