@@ -88,6 +88,7 @@ _EVOLVE = {
     "ledger": _evolve_ledger,
     "actor": evolve_actor,
     "dataset": evolve_dataset,
+    "featureset": evolve_dataset,
     "run": evolve_run,
     "model": evolve_model,
     "deployment": evolve_deployment,

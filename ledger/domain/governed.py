@@ -47,7 +47,7 @@ _RUNS = {RunStarted: "started", RunCompleted: "completed", RunFailed: "failed", 
 
 
 def evolve_dataset(state: DatasetState | None, event: RecordedEvent) -> DatasetState:
-    """The state of a data set after one valid event of its stream."""
+    """The state of a data set, or a feature set, after one valid event of its stream."""
     state = state or DatasetState(MappingProxyType({}))
     if isinstance(event.body, DatasetRegistered | DatasetVersioned):
         versions = with_item(state.versions, event.subject.version or "", event.body.digest)

@@ -134,12 +134,22 @@ def test_the_rule_says_how_long_an_approval_holds_at_most():
     assert not authorised(story)
 
 
-def test_until_is_when_fewer_than_needed_stand():
-    story = ready(rules(approvals=2))
+@pytest.mark.parametrize(("needed", "days"), [(1, 3), (2, 2), (3, 1)])
+def test_until_is_when_fewer_than_needed_stand(needed: int, days: int):
+    story = ready(rules(approvals=needed))
     story.enrol("p-third", ["approver"])
     for number, by in enumerate(("p-approver", "p-second", "p-third"), 1):
         approve(story, by=by, expires_at=format_time(NOW + number * DAY))
-    assert story.judge(*AUTHORISE).until == NOW + 2 * DAY
+    assert story.judge(*AUTHORISE).until == NOW + days * DAY
+
+
+def test_until_is_when_nobody_of_a_role_stands():
+    story = ready(rules(roles=("validator",)))
+    approve(story, by="p-second", expires_at=format_time(NOW + 9 * DAY))
+    approve(story, by="p-approver", expires_at=format_time(NOW + DAY))
+    assert story.judge(*AUTHORISE).until == NOW + DAY
+    story.now = NOW + DAY
+    assert not authorised(story), "the one who is left is no validator"
 
 
 def test_an_approval_can_be_taken_back_once():
@@ -219,6 +229,17 @@ def test_roles_that_a_rule_asks_for_must_be_among_the_approvers():
     assert authorised(story)
 
 
+def test_what_an_approval_cites_may_have_been_measured_again_since():
+    story = ready()
+    cited = version_of(story.world, MODEL).version.evaluations[0]
+    evidence = [{"index": cited.index, "leaf_hash": story.view.leaves[cited.index].hex()}]
+    approve(story, evidence=evidence)
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "digest": DIGEST})
+    assert authorised(story)
+    story.tell("trainer", "evaluation.invalidated", MODEL, {"evaluation": cited.id, "reason": "leak"})
+    assert not authorised(story), "the approver rested on it"
+
+
 # -- handing on ------------------------------------------------------------------------------------
 
 
@@ -268,10 +289,10 @@ def test_nobody_hands_on_more_than_they_have():
 # -- quarantine and retirement ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("subject", [MODEL, "model:m", "dataset:d", "dataset:d@1"])
+@pytest.mark.parametrize("subject", [MODEL, "model:m", "dataset:d", "dataset:d@1", "featureset:f"])
 def test_what_is_in_quarantine_goes_nowhere_until_another_person_lets_it_go(subject: str):
     story = Story().people()
-    inputs = {"inputs": [{"role": "input", "subject": "dataset:d@1"}]}
+    inputs = {"inputs": [{"role": "input", "subject": name} for name in ("dataset:d@1", "featureset:f@2")]}
     story.tell("trainer", "run.started", "run:r", inputs)
     story.version()
     approve(story)
@@ -326,6 +347,17 @@ def test_the_last_classification_decides_which_rules_hold():
     story.tell("p-approver", "risk.classified", "model:m", classify("low"))
     assert version_of(story.world, MODEL).tier == "low", "what was said last, of the version or of its model"
     assert authorised(story)
+
+
+def test_what_was_said_of_a_model_before_lowers_no_version():
+    story = Story().people()
+    story.tell("p-author", "risk.classified", "model:m", classify("low"))
+    story.version(tier="high")
+    assert version_of(story.world, MODEL).tier == "high"
+    other = Story().people()
+    other.tell("p-author", "risk.classified", "model:m", classify("high"))
+    other.version(tier="low")
+    assert version_of(other.world, MODEL).tier == "high", "nor does a registration"
 
 
 @pytest.mark.parametrize("subject", [MODEL, "model:m"])
