@@ -73,7 +73,7 @@ def test_what_is_not_known_is_refused(told: Shop):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # pydot's, of its own parser library
 def test_dot_is_read_by_a_foreign_parser(told: Shop):
     found = run("lineage", DATA, "-o", "json").good().json
-    (graph,) = pydot.graph_from_dot_data(run("lineage", DATA, "-o", "dot").good().out)
+    (graph,) = pydot.graph_from_dot_data(run("lineage", DATA, "-o", "dot").good().out) or ()
     names = {node.get_name().strip('"') for node in graph.get_nodes()}
     assert names == {node["id"] for node in found["nodes"]}
     ends = sorted((edge.get_source().strip('"'), edge.get_destination().strip('"')) for edge in graph.get_edges())
@@ -125,7 +125,7 @@ def _told_again(event: dict[str, Any]) -> dict[str, Any]:
     """The event as OpenLineage's own client would write it, whose classes check ids, times and URLs."""
 
     def dataset(kind: type[Any], one: dict[str, Any]) -> Any:
-        facets = {"datasetType": dataset_type_dataset.DatasetTypeDatasetFacet(
+        facets: dict[str, Any] = {"datasetType": dataset_type_dataset.DatasetTypeDatasetFacet(
             datasetType=one["facets"]["datasetType"]["datasetType"], producer=one["facets"]["datasetType"]["_producer"]
         )}  # fmt: skip
         if "version" in one["facets"]:
