@@ -1,0 +1,399 @@
+"""The document that a policy's expressions look at: what the log holds of a version, for one environment.
+
+It is a function of the log at a size: the same version, environment and size give the same document, whoever asks and
+whenever, so that a gate can be run again. Times are compared with ``input.as_of``, when the last of these entries was
+recorded. Nothing is ever absent: what is not known is "", null, false or an empty list, so that a check says what it
+needs. Numbers are whole or not as their authors wrote them: compare them through ``double()``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from ledger.domain.independence import deciders
+from ledger.domain.lifecycle import Named, check_stops, rule_for, version_of
+from ledger.domain.standing import approval_trouble
+from ledger.domain.states import DatasetState, DeploymentState, WaiverState
+from ledger.domain.waiving import covers, waiver_trouble
+from ledger.domain.world import actor_of
+from ledger.entry import format_time
+from ledger.errors import PolicyError
+from ledger.names import parse_name, stream_of
+from projections.groups import DATA, ENDED, RUNS, WENT_LIVE
+from projections.journal import JournalRow
+from projections.known import Known
+from projections.model_state import CHANGE
+
+__all__ = ["FIELDS", "gate_input", "standing_waivers"]
+
+#: Each field of the document, in words; docs/reference/policies.md shows them.
+FIELDS: Final = {
+    "as_of": "time at which the last entry looked at was recorded",
+    "size": "log size looked at",
+    "environment": "environment asked about",
+    "tier": "low, medium or high, as it is in force",
+    "version": "name, digest, owner, run, index, registered_at",
+    "model": "owner, on_call, runbook, purpose, third_party, versions (names)",
+    "run": "name, status, actor, commit, dirty, seed, environment, hardware, has_parameters, inputs (subject, digest)",
+    "datasets": "what the run read: subject, digest, registered, quality, deprecated, license, consent, quarantined",
+    "evaluations": "that stand: id, index, age_seconds, suite, kind, verdict, digest, dataset, split, metrics, "
+    "measurements",
+    "signatures": "of artefacts and of the version: digest, verdict (signed, pass, fail, uncertain)",
+    "scans": "digest, verdict, findings",
+    "performance": "digest, verdict, p95_ms, baseline_p95_ms, cost, baseline_cost, error_rate, index",
+    "contract": "defined, breaking, matches_live, input_schema, output_schema",
+    "documentation": "kind, digest, expired",
+    "validations": "verdict, index, open_findings (id, severity), expired",
+    "approvals": "by, environment, stands, reason, index",
+    "deployments": "of the model in this environment: name, live, previous, authorised",
+    "canaries": "deployment, stage, traffic, verdict, budget_used of this version",
+    "slos": "of those deployments and their model: slo, subject, objective, action",
+    "drills": "of those deployments and their model: kind, outcome, age_seconds",
+    "incidents": "open ones about those deployments or the model: incident, severity",
+    "people": "approvers, deployers, validators: how many persons have the role",
+    "stopped": "why the life cycle stops an authorisation, empty when it does not",
+}  # fmt: skip
+
+
+class _Builder:
+    """Reads what the document is made of; each kind of thing once."""
+
+    def __init__(self, known: Known, named: Named, environment: str) -> None:
+        self.world, self.views, self.size, self.rows = known.world, known.views, known.size, known.rows
+        self.named, self.environment = named, environment
+        self.now = known.recorded_at
+        self.stream = stream_of(named.subject)
+        self.own = self.rows(("stream", "=", self.stream))
+
+    def mine(self, *kinds: str, whole: bool = False) -> Iterator[JournalRow]:
+        """Entries about this version, and about the model as a whole when asked for."""
+        for row in self.own:
+            if row["type"] in kinds and row["subject"] in (self.named.subject, *([self.stream] if whole else ())):
+                yield row
+
+    def age(self, row: JournalRow) -> int:
+        """Seconds since an entry was recorded."""
+        return (self.now - int(row["recorded_at"])) // 1_000_000
+
+    def past(self, value: Any) -> bool:
+        """Whether a time of a body has passed."""
+        return isinstance(value, str) and value <= format_time(self.now)
+
+    # -- parts -----------------------------------------------------------------------------------
+
+    def model(self) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "owner": self.named.version.owner,
+            "on_call": "",
+            "runbook": "",
+            "purpose": "",
+            "third_party": False,
+        }
+        for row in self.mine(
+            "model.registered", "model.owner_changed", "model.on_call_assigned", "thirdparty.registered", whole=True
+        ):
+            data = row["data"]
+            found["third_party"] |= row["type"] == "thirdparty.registered"
+            for name in ("owner", "on_call", "runbook", "purpose"):
+                found[name] = data.get(name) or found[name]
+        found["third_party"] = any(True for _ in self.mine("thirdparty.registered", whole=True))
+        return found | {"versions": sorted(f"{self.stream}@{name}" for name in self.named.model.versions)}
+
+    def run(self) -> dict[str, Any]:
+        name = self.named.version.run
+        found: dict[str, Any] = {
+            "name": name or "", "status": "", "actor": "", "commit": "", "dirty": False, "seed": None,
+            "environment": "", "hardware": "", "has_parameters": False, "inputs": [],
+        }  # fmt: skip
+        for row in self.rows(("stream", "=", name)) if name else ():
+            if row["type"] not in RUNS:
+                continue
+            data, code = row["data"], row["data"].get("code") or {}
+            ended = row["type"] in ENDED
+            status = data.get("status", "completed") if row["type"] == "run.attached" else row["type"].partition(".")[2]
+            found["status"] = status if ended or not found["status"] else found["status"]
+            found["actor"] = row["actor"]
+            found["has_parameters"] |= bool(data.get("parameters"))
+            found["dirty"] |= bool(code.get("dirty"))
+            for field, value in (
+                ("commit", code.get("commit")), ("seed", data.get("seed")), ("environment", data.get("environment")),
+                ("hardware", data.get("hardware")),
+            ):  # fmt: skip
+                found[field] = found[field] if value is None else value
+            for ref in data.get("inputs") or []:
+                item = {"subject": ref["subject"], "digest": ref.get("digest") or ""}
+                if item not in found["inputs"]:
+                    found["inputs"].append(item)
+        return found
+
+    def datasets(self, run: dict[str, Any]) -> list[dict[str, Any]]:
+        return [self._dataset(item) for item in run["inputs"] if item["subject"].startswith("dataset:")]
+
+    def _dataset(self, item: dict[str, str]) -> dict[str, Any]:
+        subject, stream = item["subject"], stream_of(item["subject"])
+        found: dict[str, Any] = {
+            **item,
+            "registered": False,
+            "quality": "",
+            "deprecated": False,
+            "license": "",
+            "consent": "",
+        }
+        for row in self.rows(("stream", "=", stream)):
+            data = row["data"]
+            if row["subject"] not in (subject, stream):
+                continue
+            if row["type"] in DATA and row["subject"] == subject:
+                found["registered"] |= not item["digest"] or data["digest"] == item["digest"]
+                found["license"] = data.get("license") or found["license"]
+            elif row["type"] == "dataset.quality_assessed":
+                found["quality"] = data.get("verdict", "uncertain")
+            elif row["type"] == "dataset.license_changed":
+                found["license"] = data["license"]
+            elif row["type"] == "dataset.consent_changed":
+                found["consent"] = data["status"]
+            found["deprecated"] |= row["type"] == "dataset.deprecated"
+        state = self.world.state(stream)
+        known = state.quarantines if isinstance(state, DatasetState) else ()
+        version = parse_name(subject).version
+        return found | {"quarantined": any(one.version in ("", version) for one in known)}
+
+    def evaluations(self) -> list[dict[str, Any]]:
+        standing = {one.index for one in self.named.version.evaluations}
+        return [
+            {
+                "id": row["id"], "index": row["index"], "age_seconds": self.age(row), "metrics": row["data"]["metrics"],
+                "verdict": row["data"].get("verdict", "uncertain"),
+                "measurements": row["data"].get("measurements") or [],
+                **{name: row["data"].get(name) or "" for name in ("suite", "kind", "digest", "dataset", "split")},
+            }
+            for row in self.mine("evaluation.completed") if row["index"] in standing
+        ]  # fmt: skip
+
+    def _artifacts(self) -> list[JournalRow]:
+        """Entries about artefacts that say they belong to this version, and about the version itself."""
+        produced = [
+            row for row in self.rows(("type", "=", "artifact.produced"))
+            if row["data"].get("model") == self.named.subject
+        ]  # fmt: skip
+        streams = sorted({row["stream"] for row in produced})
+        others = self.rows(("stream", "IN", streams)) if streams else []
+        return [*others, *self.mine("artifact.signed", "artifact.verified", "artifact.scanned")]
+
+    def artifacts(self) -> dict[str, Any]:
+        rows = self._artifacts()
+        signs = ("artifact.signed", "artifact.verified")
+        return {
+            "signatures": [
+                {"digest": row["data"]["digest"], "verdict": row["data"].get("verdict", "signed")}
+                for row in rows if row["type"] in signs
+            ],
+            "scans": [
+                {"digest": row["data"]["digest"], "verdict": row["data"]["verdict"],
+                 "findings": row["data"].get("findings") or {}}
+                for row in rows if row["type"] == "artifact.scanned"
+            ],
+        }  # fmt: skip
+
+    def performance(self) -> list[dict[str, Any]]:
+        def cost(value: Any) -> float | None:
+            return value["amount"] if isinstance(value, dict) else None
+
+        return [
+            {
+                "index": row["index"], "verdict": row["data"].get("verdict", "uncertain"),
+                "digest": row["data"].get("digest") or "",
+                "cost": cost(row["data"].get("cost")), "baseline_cost": cost(row["data"].get("baseline_cost")),
+                **{name: row["data"].get(name) for name in ("p95_ms", "baseline_p95_ms", "error_rate")},
+            }
+            for row in self.mine("performance.tested")
+        ]  # fmt: skip
+
+    def contract(self, live: set[str]) -> dict[str, Any]:
+        known: dict[str, dict[str, Any]] = {}
+        for row in self.own:
+            if row["type"] == "contract.defined":
+                known[row["subject"]] = row["data"]
+        own = known.get(self.named.subject) or known.get(self.stream)
+
+        def shape(subject: str) -> tuple[Any, Any] | None:
+            data = known.get(subject) or known.get(self.stream)
+            return None if data is None else (data["input_schema"], data["output_schema"])
+
+        others = [shape(model) for model in sorted(live - {self.named.subject})]
+        return {
+            "defined": own is not None,
+            "breaking": bool(own and own.get("breaking")),
+            "matches_live": own is not None and all(other == shape(self.named.subject) for other in others),
+            "input_schema": own["input_schema"] if own else "",
+            "output_schema": own["output_schema"] if own else "",
+        }
+
+    def validations(self) -> list[dict[str, Any]]:
+        settled = {
+            (row["data"]["validation"], row["data"]["finding"])
+            for row in self.mine("finding.disposed", whole=True) if row["data"]["disposition"] in ("fixed", "accepted")
+        }  # fmt: skip
+        return [
+            {
+                "index": row["index"], "verdict": row["data"]["verdict"],
+                "expired": self.past(row["data"].get("valid_until")),
+                "open_findings": [
+                    {"id": item["id"], "severity": item["severity"]}
+                    for item in row["data"].get("findings") or [] if (row["id"], item["id"]) not in settled
+                ],
+            }
+            for row in self.mine("validation.completed", whole=True)
+        ]  # fmt: skip
+
+    def documentation(self) -> list[dict[str, Any]]:
+        return [
+            {"kind": row["data"]["kind"], "digest": row["data"]["digest"],
+             "expired": self.past(row["data"].get("expires_at"))}
+            for row in self.mine("documentation.attached", whole=True)
+        ]  # fmt: skip
+
+    def approvals(self) -> list[dict[str, Any]]:
+        found = []
+        for one in self.named.version.approvals:
+            try:
+                rule = rule_for(self.world, one.environment, self.named.tier)
+            except PolicyError:
+                rule = None
+            trouble = approval_trouble(self.world, self.named, one, rule, self.now)
+            by = sorted(deciders(self.world, one.actors, one.signed))
+            found.append({"by": by, "environment": one.environment, "stands": trouble is None, "reason": trouble or "",
+                          "index": one.index})  # fmt: skip
+        return found
+
+    def deployments(self) -> list[dict[str, Any]]:
+        names = sorted(f"{self.stream}@{name}" for name in self.named.model.versions)
+        touched = self.views.select(CHANGE, [("model", "IN", names), ("position", "<=", self.size)])
+        found = []
+        for stream in sorted({row["thing"] for row in touched if row["kind"] == "deployment"}):
+            state = self.world.state(stream)
+            if parse_name(stream).namespace != self.environment or not isinstance(state, DeploymentState):
+                continue
+            lived = [row["data"]["model"] for row in self.rows(("stream", "=", stream)) if row["type"] in WENT_LIVE]
+            live = state.live[0] if state.live else ""
+            earlier = [model for model in lived if model != live]
+            given = state.authorisation
+            found.append({"name": stream, "live": live, "previous": earlier[-1] if earlier else "",
+                          "authorised": given.model if given else ""})  # fmt: skip
+        return found
+
+    def around(self, deployments: list[dict[str, Any]]) -> dict[str, Any]:
+        """What is known of the deployments and of the model as a service."""
+        streams = [self.stream, *(item["name"] for item in deployments)]
+        rows = self.rows(("stream", "IN", streams), ("type", "IN", _AROUND))
+        slos: dict[tuple[str, str], dict[str, Any]] = {}
+        canaries: dict[tuple[str, int], dict[str, Any]] = {}
+        drills = []
+        for row in rows:
+            data, subject = row["data"], row["stream"]
+            if row["type"] == "slo.defined":
+                slos[subject, data["slo"]] = {"slo": data["slo"], "subject": subject, "objective": data["objective"],
+                                              "action": data.get("action") or ""}  # fmt: skip
+            elif row["type"] == "drill.conducted":
+                drills.append({"kind": data["kind"], "outcome": data["outcome"], "age_seconds": self.age(row)})
+            elif data["model"] == self.named.subject:
+                before = canaries.get((subject, data["stage"]), {"verdict": ""})
+                canaries[subject, data["stage"]] = {
+                    "deployment": subject, "stage": data["stage"], "traffic": data["traffic"],
+                    "budget_used": data.get("budget_used"), "verdict": data.get("verdict") or before["verdict"],
+                }  # fmt: skip
+        return {"slos": list(slos.values()), "drills": drills, "canaries": list(canaries.values()),
+                "incidents": self._incidents(set(streams))}  # fmt: skip
+
+    def _incidents(self, streams: set[str]) -> list[dict[str, Any]]:
+        opened: dict[str, dict[str, Any]] = {}
+        for row in self.rows(("type", "IN", _INCIDENTS)):
+            data, subject = row["data"], row["stream"]
+            about = {data.get("deployment"), *([stream_of(data["model"])] if data.get("model") else [])}
+            if row["type"] == "incident.opened" and about & streams:
+                opened[subject] = {"incident": subject, "severity": data.get("severity", "medium"), "open": True}
+            elif subject in opened and row["type"] == "incident.severity_changed":
+                opened[subject]["severity"] = data["severity"]
+            elif subject in opened:
+                opened[subject]["open"] = row["type"] == "incident.reopened"
+        return [{"incident": one["incident"], "severity": one["severity"]} for one in opened.values() if one["open"]]
+
+    def people(self) -> dict[str, int]:
+        persons: dict[str, set[str]] = {"approver": set(), "deployer": set(), "validator": set()}
+        for row in self.rows(("type", "=", "actor.enrolled")):
+            state = actor_of(self.world, parse_name(row["subject"]).name)
+            for role in state.roles if state is not None and state.revoked is None else ():
+                if role in persons and state is not None and state.person is not None:
+                    persons[role].add(state.person)
+        return {f"{role}s": len(found) for role, found in persons.items()}
+
+    def stopped(self) -> str:
+        try:
+            check_stops(self.world, self.named, "deployment.authorised")
+        except PolicyError as error:
+            return error.message
+        return ""
+
+
+_AROUND = ("slo.defined", "drill.conducted", "canary.stage_entered", "canary.analysed")
+_INCIDENTS = ("incident.opened", "incident.closed", "incident.reopened", "incident.severity_changed")
+
+
+def gate_input(known: Known, model: str, environment: str) -> dict[str, Any]:
+    """What the log holds of a version.
+
+    Args:
+        known: the ledger, as it was known at a size of at least 1.
+        model: ``model:<name>@<version>``.
+        environment: for example ``prod``.
+
+    Returns:
+        A document of plain values with the members of `FIELDS`.
+
+    Raises:
+        PolicyError: the version was not registered by then.
+    """
+    named = version_of(known.world, model)
+    build = _Builder(known, named, environment)
+    run, deployments = build.run(), build.deployments()
+    version = named.version
+    return {
+        "as_of": format_time(build.now),
+        "size": known.size,
+        "environment": environment,
+        "tier": named.tier,
+        "version": {
+            "name": model, "digest": version.digest, "owner": version.owner, "run": version.run or "",
+            "index": version.index, "registered_at": format_time(version.signed.recorded_at),
+        },
+        "model": build.model(),
+        "run": run,
+        "datasets": build.datasets(run),
+        "evaluations": build.evaluations(),
+        **build.artifacts(),
+        "performance": build.performance(),
+        "contract": build.contract({item["live"] for item in deployments if item["live"]}),
+        "documentation": build.documentation(),
+        "validations": build.validations(),
+        "approvals": build.approvals(),
+        "deployments": deployments,
+        **build.around(deployments),
+        "people": build.people(),
+        "stopped": build.stopped(),
+    }  # fmt: skip
+
+
+def standing_waivers(known: Known, model: str, environment: str) -> list[tuple[str, str]]:
+    """Waivers that stand for a version in an environment, as (name, pattern of check ids), in log order.
+
+    Args as `gate_input`; whether one has expired is asked for the time of the last entry.
+    """
+    found = []
+    for row in known.of_types("waiver.granted"):
+        state = known.world.state(row["stream"])
+        if not isinstance(state, WaiverState) or waiver_trouble(known.world, state, known.recorded_at) is not None:
+            continue
+        if covers(state, state.check, model, environment):
+            found.append((row["stream"], state.check))
+    return found
