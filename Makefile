@@ -33,7 +33,7 @@ demo: $(DEMO_STAMP) ## install what the demonstration needs and run it
 	$(BIN)/python examples/demo.py $(ARGS)
 
 test: $(DEV_STAMP) ## run the tests (on SQLite and on a PostgreSQL server that they start)
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 bench: $(DEV_STAMP) ## measure speed beside bare stores (ARGS="--quick", "--only append", "--backend sqlite")
 	$(BIN)/python -m benchmarks $(ARGS)

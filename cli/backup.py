@@ -15,6 +15,8 @@ from cli.output import console, print_record, progress, styled
 
 if TYPE_CHECKING:
     from ledger.backup import BackupCheck
+    from ledger.errors import VerificationError
+    from ledger.identity import Trust
     from ledger.transfer import Outside
 
 __all__ = ["backup"]
@@ -39,9 +41,16 @@ def _has_ledger(app: App) -> bool:
     return bool(app.ledger or os.environ.get("MUNIMENT_LEDGER")) or find_folder(Path.cwd()) is not None
 
 
-def _outside(app: App, /, expect: tuple[Path, ...], file: Path | None = None) -> Outside:
-    """What this machine knows of the ledger, and heads from files under its pinned keys and those that came since."""
+def _trust(app: App, /, file: Path | None = None) -> Trust | None:
+    """What is pinned here, with the keys that a backup says came since."""
     from ledger.backup import follow_backup
+
+    trust = app.home.trust() if _has_ledger(app) else None
+    return trust if trust is None or file is None else follow_backup(file, trust)
+
+
+def _outside(app: App, /, expect: tuple[Path, ...], trust: Trust | None) -> Outside:
+    """What this machine knows of the ledger, and heads from files under its pinned keys and those that came since."""
     from ledger.checkpoint import MAX_NOTE
     from ledger.errors import InputError, NothingToVerifyError, TrustStateError
     from ledger.findings import Anchor
@@ -49,9 +58,6 @@ def _outside(app: App, /, expect: tuple[Path, ...], file: Path | None = None) ->
     from ledger.transfer import Outside
     from ledger.trust import RememberedHead
 
-    trust = app.home.trust() if _has_ledger(app) else None
-    if trust is not None and file is not None:
-        trust = follow_backup(file, trust)
     known = None if trust is None else RememberedHead(trust).recall()
     anchors = [] if known is None else [Anchor("the head this machine remembers", known)]
     for path in expect:
@@ -89,7 +95,7 @@ def create(app: App, /, where: Path, expect: tuple[Path, ...], *, unverified: bo
     # A verified backup is compared with them by its verification.
     with app.reader(checked=unverified) as ledger, progress(app, "backing up") as advance:
         app.follow(ledger)
-        outside = _outside(app, expect)
+        outside = _outside(app, expect, _trust(app))
         path, manifest = create_backup(ledger.recorder, where, outside, verified=not unverified, advance=advance)
     data = {"file": str(path), "verified": not unverified, **asdict(manifest)}
     print_record(app, data, f"backed up {manifest.origin}, {manifest.size} entries, to {path}")
@@ -137,6 +143,18 @@ def _age(found: BackupCheck) -> str:
     return f"it covers all {found.known} entries known to exist ({found.known_by})"
 
 
+def _unreadable(app: App, error: VerificationError, /) -> int:
+    """Say that a backup is too damaged to be gone through; returns the exit code."""
+    from ledger.findings import Finding
+    from ledger.verdicts import EXIT_OF, Verdict
+
+    finding = Finding(error.fault, error.index, error.message)
+    print_record(app, {**conclusion(Verdict.BAD, [finding], []), "ok": False}, f"✗ {finding.text}")
+    if error.hint:
+        app.note(error.hint)
+    return EXIT_OF[Verdict.BAD]
+
+
 @backup.command()
 @click.argument("file", metavar="FILE", type=_FILE)
 @_EXPECT
@@ -153,12 +171,20 @@ def verify(app: App, /, file: Path, expect: tuple[Path, ...]) -> int:
       muniment backup verify ledger.backup
     """
     from ledger.backup import verify_backup
+    from ledger.errors import VerificationError
     from ledger.gaps import gaps_of
     from ledger.verdicts import EXIT_OF
 
-    outside = _outside(app, expect, file)
-    with progress(app, "verifying") as advance:
-        found = verify_backup(file, outside, advance=advance)
+    try:
+        trust = _trust(app, file)
+    except VerificationError as error:
+        return _unreadable(app, error)
+    outside = _outside(app, expect, trust)
+    try:
+        with progress(app, "verifying") as advance:
+            found = verify_backup(file, outside, advance=advance)
+    except VerificationError as error:
+        return _unreadable(app, error)
     if app.output != "text":
         print_record(app, _result(found), "")
         return EXIT_OF[found.log.verdict]
@@ -195,7 +221,7 @@ def restore(app: App, /, file: Path, target: str | None, expect: tuple[Path, ...
     from ledger.backup import restore_backup
     from ledger.config import absolute_url, redact_url
 
-    outside = _outside(app, expect, file)
+    outside = _outside(app, expect, _trust(app, file))
     url = app.home.url if target is None else absolute_url(target, Path.cwd())
     with progress(app, "restoring and verifying") as advance:
         done = restore_backup(file, url, outside, older=older, advance=advance)

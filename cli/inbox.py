@@ -62,7 +62,7 @@ def _age(seconds: int) -> str:
 def _more(item: dict[str, Any]) -> str:
     if item["what"] != "approval":
         return item.get("check") or f"review by {item.get('review_by')}"
-    words = [f"{item['has']} of {item['needs']}, tier {item['tier']}"]
+    words = [item["stopped"]] if item["stopped"] else [f"{item['has']} of {item['needs']}, tier {item['tier']}"]
     words += [f"{gate['policy']} {'allows' if gate['allowed'] else 'refuses'}" for gate in item["gates"]]
     words += [f"waived by {waiver}" for waiver in item["waivers"]]
     for live in item["live"]:

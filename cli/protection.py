@@ -18,7 +18,7 @@ __all__ = ["quarantine", "release", "retire"]
 @write_options
 @pass_app
 def quarantine(app: App, /, subject: str, **options: Any) -> None:
-    """Put a model, a version, a data set, a feature set or an artefact in quarantine.
+    """Put a model, a version, a data set or a feature set in quarantine.
 
     No version that is in quarantine, or was trained on data that is, is approved or authorised. What is live stays
     live: roll it back.

@@ -267,7 +267,7 @@ def _state_text(app: App, /, data: dict[str, Any]) -> None:
     versions = [
         (
             version["version"],
-            version["status"],
+            _status(version),
             version["tier"],
             app.home.names().get(version["owner"], version["owner"]),
             ", ".join(f"{a['environment']}: {a['status']}" for a in version["approvals"]),
@@ -278,6 +278,14 @@ def _state_text(app: App, /, data: dict[str, Any]) -> None:
         for version in model["versions"]
     ]
     table(app, "Versions", ("version", "status", "tier", "owner", "approvals", "evaluated", "digest"), versions)
+
+
+def _status(version: dict[str, Any]) -> str:
+    """The status, and beside it the states that stop decisions about what is live."""
+    beside = ["quarantined"] if version["quarantines"] else []
+    beside += ["retired"] if version["retired"] else []
+    beside = [state for state in beside if state != version["status"]]
+    return f"{version['status']} ({', '.join(beside)})" if beside else str(version["status"])
 
 
 def _metrics(metrics: dict[str, float]) -> str:

@@ -40,13 +40,20 @@ def end_of(text: str) -> str:
 
 
 def read_source(name: str) -> bytes:
-    """Bytes of a file, or of standard input for ``-``."""
-    if name == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(name).read_bytes()
-    except OSError as error:
-        raise click.BadParameter(f"{name} cannot be read: {error.strerror}") from error
+    """Bytes of a file, or of standard input for ``-``: an event, or part of one.
+
+    Raises:
+        InputError: it cannot be read, or is longer than any of these.
+    """
+    from ledger.errors import InputError
+    from ledger.statefile import MAX_STATE_FILE, read_named_file
+
+    if name != "-":
+        return read_named_file(Path(name), MAX_STATE_FILE)
+    data = sys.stdin.buffer.read(MAX_STATE_FILE + 1)
+    if len(data) > MAX_STATE_FILE:
+        raise InputError(f"standard input is too long: at most {MAX_STATE_FILE} bytes are read")
+    return data
 
 
 def _check_text(pair: str) -> None:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ledger.bundle import Bundle, Selection, rests_authority_on
 from ledger.bundlelog import BundleLog
+from ledger.bundlerules import RuleCheck
 from ledger.checkpoint import Checkpoint, Note, VerifierKey, format_note, parse_note, verify_checkpoint
 from ledger.cosignature import verify_lines
-from ledger.domain import LedgerState, signing_keys
+from ledger.domain import LedgerState
 from ledger.domain.erasure import withheld_by
-from ledger.domain.roles import check_answered, check_roles
 from ledger.entry import ZERO_HASH
-from ledger.envelope import verify_envelope
-from ledger.errors import AuthenticationError, LedgerError, VerificationError, fault_of
+from ledger.errors import AuthenticationError, VerificationError, fault_of
 from ledger.findings import MAX_FINDINGS, Anchor, Finding, Witnessed, entries
-from ledger.gaps import witness_gaps
+from ledger.gaps import spans_of, witness_gaps
 from ledger.identity import LogKeys
-from ledger.replay import ContentError, open_row
+from ledger.replay import ContentError
 from ledger.stored import Row
 from ledger.suspects import find_suspects
 from ledger.verdicts import Fault, Gap, GapKind, Verdict
@@ -104,7 +103,7 @@ class _Check:
     def __init__(self, bundle: Bundle, policy: Policy | None, *, stamped: bool) -> None:
         self.bundle, self.policy, self.stamped = bundle, policy, stamped
         self.found = BundleVerification(bundle.head, bundle.rows[0].entry.ledgerid, bundle.selection)
-        self.full = bundle.selection.kind == "all" and not bundle.withheld
+        self.blind: dict[str, list[int]] = defaultdict(list)  # stream that is not all here: entries it left unjudged
         self.withheld: list[Row] = []  # excused by a record or not: that stands behind them
 
     def add(self, fault: Fault, index: int | None, message: str) -> None:
@@ -175,17 +174,21 @@ class _Check:
 
     def _check_contents(self) -> None:
         self.world = StoreWorld(self.log)
+        rules = RuleCheck(self.world)
         size, voids, opaque = self.bundle.head.size, dict[int, Finding](), list[int]()
         for row in self.bundle.rows:
             index = row.entry.index
             if row.payload is None:
                 self._check_absent(row)
+                rules.missing(row)
                 continue
             self.found.rows.append(row)
-            judged = self.world.judge_row(row) if self.full or rests_authority_on(row.entry.stream) else None
-            error = self._check_signed(row) if judged is None else judged.verdict.error
-            if judged is not None and judged.verdict.kind == "opaque":
+            ruling = rules.judge(row)
+            error = ruling.error
+            if ruling.opaque:
                 opaque.append(index)
+            if ruling.blind:
+                self.blind[ruling.blind].append(index)
             if isinstance(error, ContentError):
                 self.add(error.fault, index, error.message)
             elif error is not None:
@@ -216,22 +219,6 @@ class _Check:
             else:
                 words = f"the content of entry {index} was withheld: {excuse.text}"
                 self.found.gaps.append(Gap(GapKind.WITHHELD, words, index, index + 1))
-
-    def _check_signed(self, row: Row) -> LedgerError | None:
-        """Content, signatures, keys and roles of an event whose rules cannot be judged from here."""
-        world = self.world.at(row.entry.index)
-        try:
-            event, envelope = open_row(row)
-            keys = signing_keys(world, event)
-            try:
-                verify_envelope(envelope, keys)
-            except LedgerError as error:
-                return VerificationError(error.message, fault=Fault.SIGNATURE, index=row.entry.index)
-            check_roles(world, event)
-            check_answered(world, event)
-        except LedgerError as error:
-            return error
-        return None
 
     def _check_ledger(self, size: int) -> None:
         state = self.world.state_before(f"ledger:{self.found.ledgerid}", size)
@@ -288,9 +275,10 @@ class _Check:
         if bare:
             words = f"of {bare} entries only the header is here, as labelled by the operator"
             gaps.append(Gap(GapKind.CONTENT, words))
-        if not self.full:
-            words = "rules that rest on other entries (evidence, approvals, who is whose second person) were not judged"
-            gaps.append(Gap(GapKind.RULES, words))
+        for stream, indexes in self.blind.items():
+            for start, stop in spans_of(indexes):
+                words = f"{entries(start, stop)}: rules were not judged, since not all of {stream} before is here"
+                gaps.append(Gap(GapKind.RULES, words, start, stop))
         if self.bundle.selection.kind == "digests":
             words = "that no other entry mentions these digests is not proven"
             gaps.append(Gap(GapKind.SELECTION, words))

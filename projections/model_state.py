@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from ledger.domain.states import tier_in_force
 from ledger.entry import format_time
 from ledger.names import parse_name
 from ledger.replay import Judged
@@ -21,11 +22,13 @@ from projections.journal import occurred_at, short_type
 __all__ = ["CHANGE", "ModelStateView", "live_at", "state_as_of"]
 
 _VERSION_TYPES = (
-    "version.registered", "evaluation.completed", "approval.requested", "approval.granted", "approval.rejected",
+    "version.registered", "evaluation.completed", "evaluation.invalidated", "approval.requested", "approval.granted",
+    "approval.rejected", "approval.withdrawn", "approval.revoked", "quarantine.placed", "quarantine.released",
+    "version.retired", "risk.classified",
 )  # fmt: skip
 _DEPLOYMENT_TYPES = (
-    "deployment.requested", "deployment.authorised", "deployment.failed", "rollback.requested", "rollback.authorised",
-    *WENT_LIVE,
+    "deployment.requested", "deployment.authorised", "deployment.failed", "deployment.held", "canary.stage_entered",
+    "canary.aborted", "rollback.requested", "rollback.authorised", *WENT_LIVE,
 )  # fmt: skip
 
 CHANGE: Final = Table(
@@ -51,7 +54,7 @@ class ModelStateView:
     """The model-state projection."""
 
     name = "model_state"
-    version = 1
+    version = 2
     tables = (CHANGE,)
 
     def rows(self, judged: Judged) -> Iterator[RowOf]:
@@ -60,7 +63,7 @@ class ModelStateView:
         if event is None or judged.verdict.kind != "valid":
             return
         kind = short_type(event.payload.type)
-        if kind in _VERSION_TYPES:
+        if kind in _VERSION_TYPES and event.subject.kind == "model":
             group, model = "model", event.payload.subject
         elif kind in _DEPLOYMENT_TYPES:
             group, model = "deployment", str(event.payload.data["model"])
@@ -115,6 +118,8 @@ def _new_version(change: Change) -> dict[str, Any]:
         "registered": _stamp(change),
         "evaluations": [],
         "approvals": [],
+        "quarantines": [],
+        "retired": None,
         "live_in": [],
     }
 
@@ -123,19 +128,58 @@ def _fold_version(version: dict[str, Any], change: Change) -> None:
     data, kind = change["data"], change["type"]
     if kind == "evaluation.completed":
         evaluation = {**_stamp(change), "metrics": data["metrics"], "verdict": data.get("verdict", "uncertain")}
-        version["evaluations"].append(evaluation)
+        version["evaluations"].append({"id": change["id"], **evaluation, "invalidated": None})
         if version["status"] == "registered":
             version["status"] = "evaluated"
-    elif kind == "approval.requested":
-        request = {"request": change["id"], "environment": data["environment"], "status": "pending"}
-        version["approvals"].append({**request, "requested": _stamp(change), "decided": None, "rationale": None})
-        version["status"] = "approval pending"
+    elif kind == "evaluation.invalidated":
+        for evaluation in version["evaluations"]:
+            if evaluation["id"] == data["evaluation"]:
+                evaluation["invalidated"] = _stamp(change)
+    elif kind == "quarantine.placed":
+        version["quarantines"].append({"id": change["id"], "reason": data["reason"], "placed": _stamp(change)})
+    elif kind == "quarantine.released":
+        version["quarantines"] = [one for one in version["quarantines"] if one["id"] != data["quarantine"]]
+    elif kind == "risk.classified":
+        version["classified"].append((change["index"], data["tier"]))
+    elif kind == "version.retired":
+        version["retired"] = _stamp(change)
     else:
-        status = "approved" if kind == "approval.granted" else "rejected"
-        for approval in version["approvals"]:
-            if approval["request"] == data["request"]:
-                approval.update(status=status, decided=_stamp(change), rationale=data["rationale"])
-        version["status"] = status
+        _fold_approval(version, change)
+
+
+#: What becomes of a version when its request or approval ends so.
+_DECIDED: Final = {
+    "approval.granted": "approved", "approval.rejected": "rejected", "approval.withdrawn": "withdrawn",
+    "approval.revoked": "revoked",
+}  # fmt: skip
+
+
+def _fold_approval(version: dict[str, Any], change: Change) -> None:
+    data, kind = change["data"], change["type"]
+    if kind == "approval.requested":
+        request = {"request": change["id"], "environment": data["environment"], "status": "pending"}
+        more = {"requested": _stamp(change), "decided": None, "rationale": None, "approval": None, "expires_at": None}
+        version["approvals"].append({**request, **more})
+        version["status"] = "approval pending"
+        return
+    for approval in version["approvals"]:
+        if data.get("approval", data.get("request")) not in (approval["request"], approval["approval"]):
+            continue
+        why = data.get("rationale", data.get("reason"))
+        approval.update(status=_DECIDED[kind], decided=_stamp(change), rationale=why)
+        if kind == "approval.granted":
+            approval.update(approval=change["id"], expires_at=data.get("expires_at"))
+    version["status"] = _decided_status(version)
+
+
+def _decided_status(version: dict[str, Any]) -> str:
+    """Where the decisions so far leave a version: the last one that still says something counts."""
+    for approval in sorted(version["approvals"], key=lambda one: (one["decided"] or one["requested"])["index"])[::-1]:
+        if approval["status"] == "revoked":
+            return "suspended"
+        if approval["status"] != "withdrawn":
+            return "approval pending" if approval["status"] == "pending" else str(approval["status"])
+    return "evaluated" if version["evaluations"] else "registered"
 
 
 def _fold_deployment(state: dict[str, Any], change: Change) -> None:
@@ -146,8 +190,15 @@ def _fold_deployment(state: dict[str, Any], change: Change) -> None:
         state["authorised"] = item
     elif kind in WENT_LIVE:
         state["previous"], state["live"] = state["live"], item
+        state["canary"] = None
         if kind == "rollback.completed":
             state["authorised"] = None  # what was left must be authorised anew
+    elif kind == "canary.stage_entered":
+        state["canary"] = item
+    elif kind in ("canary.aborted", "deployment.held"):
+        for name in ("canary", "authorised"):
+            if kind == "deployment.held" or name == "canary":
+                state[name] = None if state[name] and state[name]["model"] == item["model"] else state[name]
 
 
 def _new_deployment(name: str) -> dict[str, Any]:
@@ -159,6 +210,7 @@ def _new_deployment(name: str) -> dict[str, Any]:
         "live": None,
         "previous": None,
         "authorised": None,
+        "canary": None,
         "history": [],
     }
 
@@ -173,6 +225,11 @@ def _mark_live(versions: dict[str, dict[str, Any]], deployments: dict[str, dict[
         done = live is not None and authorised is not None and live["index"] > authorised["index"]
         if authorised is not None and authorised["model"] in versions and not done:
             versions[authorised["model"]]["status"] = "deploy authorised"
+        if state["canary"] is not None and state["canary"]["model"] in versions:
+            versions[state["canary"]["model"]]["status"] = "canary"
+    for version in versions.values():
+        if version["retired"] or version["quarantines"]:
+            version["status"] = "quarantined" if version["quarantines"] else "retired"
     for name, state in sorted(deployments.items()):
         live = state["live"]
         if live is not None and live["model"] in versions:
@@ -193,6 +250,37 @@ def _rolled_back(history: list[dict[str, Any]]) -> set[str]:
     return found
 
 
+#: Events that may come before a version is registered, or be about all versions of a model.
+_ANY_TIME: Final = ("quarantine.placed", "quarantine.released", "risk.classified")
+
+
+def _folded(
+    views: ViewReader, as_of: AsOf, where: Selection
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Versions and deployments by name."""
+    versions: dict[str, dict[str, Any]] = {}
+    deployments: dict[str, dict[str, Any]] = {}
+    others: dict[str, dict[str, Any]] = {}
+    for change in _changes(views, as_of, where):
+        name = change["model"]
+        if change["kind"] == "deployment":
+            _fold_deployment(deployments.setdefault(change["thing"], _new_deployment(change["thing"])), change)
+        elif change["type"] == "version.registered":
+            versions.setdefault(name, _new_version(change))
+        elif change["type"] in _ANY_TIME:
+            _fold_version(others.setdefault(name, {"classified": [], "quarantines": []}), change)
+        elif name in versions:
+            _fold_version(versions[name], change)
+    for name, version in versions.items():
+        said: list[tuple[int, str]] = []
+        for other in (others[key] for key in (name, name.partition("@")[0]) if key in others):
+            version["quarantines"] += other["quarantines"]
+            said += other["classified"]
+        version["tier"] = tier_in_force((version["registered"]["index"], version["tier"]), said)
+    _mark_live(versions, deployments)
+    return versions, deployments
+
+
 def state_as_of(views: ViewReader, as_of: AsOf, subject: str | None = None) -> dict[str, Any]:
     """The state of models and deployments.
 
@@ -208,17 +296,7 @@ def state_as_of(views: ViewReader, as_of: AsOf, subject: str | None = None) -> d
     wanted = None if subject is None else parse_name(subject)
     if subject is not None and wanted is not None and wanted.kind == "deployment":
         where = [("thing", "=", subject)]
-    versions: dict[str, dict[str, Any]] = {}
-    deployments: dict[str, dict[str, Any]] = {}
-    for change in _changes(views, as_of, where):
-        name = change["model"]
-        if change["kind"] == "deployment":
-            _fold_deployment(deployments.setdefault(change["thing"], _new_deployment(change["thing"])), change)
-        elif change["type"] == "version.registered":
-            versions.setdefault(name, _new_version(change))
-        elif name in versions:
-            _fold_version(versions[name], change)
-    _mark_live(versions, deployments)
+    versions, deployments = _folded(views, as_of, where)
     models: dict[str, list[dict[str, Any]]] = {}
     for name, version in sorted(versions.items()):
         stem = name.partition("@")[0]

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ledger.domain.independence import independent, makers_of
-from ledger.domain.lifecycle import Named, rule_for, version_of
-from ledger.domain.standing import approval_trouble, standing
+from ledger.domain.lifecycle import Named, check_stops, rule_for, version_of
+from ledger.domain.standing import approval_trouble, approval_until, standing
 from ledger.domain.states import ApprovalRequest, DeploymentState, WaiverState
 from ledger.domain.waiving import waiver_trouble
 from ledger.domain.world import actor_of
 from ledger.entry import format_time
-from ledger.errors import InputError, LedgerError, PolicyError
+from ledger.errors import InputError, PolicyError
+from ledger.events.ledgers import Rule
 from ledger.names import parse_name
 from ledger.payload import parse_moment
 from projections.diff import diff
@@ -75,15 +76,35 @@ def _metrics(asked: Asked, subject: str) -> dict[str, Any]:
     return found
 
 
-def _request(asked: Asked, named: Named, one: ApprovalRequest, actor: str | None) -> dict[str, Any] | None:
+def _rule(asked: Asked, named: Named, environment: str) -> tuple[Rule | None, str]:
+    """The rule in force, and why nothing can be approved now, which is empty when it can."""
     try:
-        rule = rule_for(asked.world, one.environment, named.tier)
-    except PolicyError:
-        return None
-    have = standing(asked.world, named, (one.environment, rule), asked.now)
-    if have.meets(rule):
+        rule = rule_for(asked.world, environment, named.tier)
+    except PolicyError as error:
+        return None, error.message  # what is not ruled is refused
+    try:
+        check_stops(asked.world, named, "approval.granted")
+    except PolicyError as error:
+        return rule, error.message
+    return rule, ""
+
+
+def _named(asked: Asked, kind: str) -> Iterator[Named]:
+    """Versions that entries of a type are about, but those whose registration is suspect: nothing rests on them."""
+    for subject in dict.fromkeys(row["subject"] for row in asked.of_types(kind)):
+        try:
+            yield version_of(asked.world, subject)
+        except PolicyError:
+            continue
+
+
+def _request(asked: Asked, named: Named, one: ApprovalRequest, actor: str | None) -> dict[str, Any] | None:
+    rule, stopped = _rule(asked, named, one.environment)
+    have = None if rule is None else standing(asked.world, named, (one.environment, rule), asked.now)
+    if rule is not None and have is not None and have.meets(rule):
         return None
     live = _live(asked, named, one.environment)
+    makers = makers_of(asked.world, named.version, one.actors)
     gates = [gate for (_, place), gate in sorted(named.version.gates.items()) if place == one.environment]
     return {
         "what": "approval",
@@ -95,24 +116,21 @@ def _request(asked: Asked, named: Named, one: ApprovalRequest, actor: str | None
         "since": format_time(one.signed.recorded_at),
         "age_seconds": max(0, asked.now - one.signed.recorded_at) // 1_000_000,
         "tier": named.tier,
-        "needs": rule.approvals,
-        "has": len(have.persons),
-        "troubles": [{"index": index, "reason": why} for index, why in have.troubles],
+        "stopped": stopped or None,
+        "needs": None if rule is None else rule.approvals,
+        "has": 0 if have is None else len(have.persons),
+        "troubles": [{"index": index, "reason": why} for index, why in (have.troubles if have else ())],
         "gates": [{"policy": gate.policy, "allowed": gate.allowed, "index": gate.signed.index} for gate in gates],
         "waivers": sorted({waiver for gate in gates for waiver in gate.waivers}),
         "live": [{"model": model, "changed": diff(_metrics(asked, model), _metrics(asked, named.subject))}
                  for model in live],
-        "may": _may(asked, actor, "approver", makers_of(asked.world, named.version, one.actors)),
+        "may": False if stopped and actor else _may(asked, actor, "approver", makers),
         "next": f"muniment approve {named.subject} --env {one.environment} --rationale …",
     }  # fmt: skip
 
 
 def _requests(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
-    for subject in dict.fromkeys(row["subject"] for row in asked.of_types("approval.requested")):
-        try:
-            named = version_of(asked.world, subject)
-        except LedgerError:
-            continue  # its registration counts no more
+    for named in _named(asked, "approval.requested"):
         for one in named.version.requests.values():
             item = _request(asked, named, one, actor) if one.closed is None else None
             if item is not None:
@@ -173,22 +191,13 @@ def _item(what: str, subject: str, at: int, index: int, words: str) -> dict[str,
 
 
 def _approvals(asked: Asked) -> Iterator[dict[str, Any]]:
-    for subject in dict.fromkeys(row["subject"] for row in asked.of_types("approval.granted")):
-        try:
-            named = version_of(asked.world, subject)
-        except LedgerError:
-            continue
+    for named in _named(asked, "approval.granted"):
         for one in named.version.approvals:
-            try:
-                rule = rule_for(asked.world, one.environment, named.tier)
-            except PolicyError:
-                continue
-            until = one.until if rule.days is None else min(
-                one.until, one.signed.recorded_at + rule.days * 86_400_000_000
-            )  # fmt: skip
-            trouble = approval_trouble(asked.world, named, one, rule, min(asked.now, until - 1))
-            if trouble is None:
-                yield _item("approval", subject, until, one.index, f"for {one.environment}, by {one.actor}")
+            rule, _ = _rule(asked, named, one.environment)
+            until = approval_until(one, rule)
+            if approval_trouble(asked.world, named, one, rule, min(asked.now, until - 1)) is None:
+                words = f"for {one.environment}, by {one.actor}"
+                yield _item("approval", named.subject, until, one.index, words)
 
 
 def _granted_waivers(asked: Asked) -> Iterator[dict[str, Any]]:

@@ -11,6 +11,7 @@ from ledger.suspects import Doubts
 __all__ = ["suspend"]
 
 Stamp = dict[str, Any]
+_OVER = ("rejected", "withdrawn", "revoked")
 _FALLING = ("approved", "approval pending", "deploy authorised")
 
 
@@ -32,14 +33,12 @@ class _Asked:
 def _version(asked: _Asked, version: dict[str, Any]) -> None:
     for approval in version["approvals"]:
         decided = approval["status"] == "approved" and asked.suspect(approval["decided"])
-        if decided or (approval["status"] != "rejected" and asked.suspect(approval["requested"])):
+        if decided or (approval["status"] not in _OVER and asked.suspect(approval["requested"])):
             approval["status"] = "suspended"
     granted = [
         approval["status"] for approval in version["approvals"] if approval["status"] in ("approved", "suspended")
     ]
-    fallen = version["status"] in ("approved", "approval pending", "deploy authorised") and set(granted) == {
-        "suspended"
-    }
+    fallen = version["status"] in _FALLING and set(granted) == {"suspended"}
     if version["status"] != "live" and (fallen or asked.suspect(version["registered"])):
         version["status"] = "suspended"
 

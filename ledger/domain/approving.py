@@ -8,7 +8,7 @@ from ledger.domain.lifecycle import Named, check_stops, refuse_doubt, rule_for, 
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.signed import signed_of
 from ledger.domain.standing import evaluation_doubt, passed_evaluation
-from ledger.domain.states import Approval, ApprovalRequest
+from ledger.domain.states import TIER_RANK, Approval, ApprovalRequest
 from ledger.domain.world import World, actor_of, model_of
 from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
 from ledger.events.approvals import (
@@ -27,7 +27,6 @@ __all__ = ["check_approval_event", "check_classification", "refuse_makers"]
 ApprovalEvent = (
     ApprovalRequested | ApprovalGranted | ApprovalRejected | ApprovalWithdrawn | ApprovalRevoked | ApprovalConditionMet
 )
-_RANK = {"low": 0, "medium": 1, "high": 2}
 
 
 def check_approval_event(world: World, event: RecordedEvent, body: ApprovalEvent) -> int:
@@ -170,8 +169,8 @@ def check_classification(world: World, event: RecordedEvent, body: RiskClassifie
         return
     else:
         versions = list(model.versions.values())
-        before = max((model.tier_of(version) for version in versions), key=_RANK.__getitem__)
-    if _RANK[body.tier] >= _RANK[before]:
+        before = max((model.tier_of(version) for version in versions), key=TIER_RANK.__getitem__)
+    if TIER_RANK[body.tier] >= TIER_RANK[before]:
         return
     author = actor_of(world, event.actor)
     makers = [makers_of(world, version, {version.owner}) for version in versions]

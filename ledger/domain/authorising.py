@@ -89,7 +89,7 @@ def _why_not(have: Standing) -> str:
 def _check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) -> int:
     """The last evaluation of the policy that the rule names must allow, be fresh, and rest on waivers that stand."""
     environment, policy = event.subject.namespace or "", rule.gate or ""
-    hint = f"Run it: muniment gate check {named.subject} --env {environment}"
+    hint = f"Run it and record what it found: muniment emit gate.evaluated {named.subject} …"
     gate = named.version.gates.get((policy, environment))
     if gate is None or gate.digest != named.version.digest:
         raise PolicyError(f"{environment} asks for {policy}, and nobody has run it over {named.subject}", hint=hint)
@@ -111,7 +111,10 @@ def _check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) ->
 def _check_policy(world: World, policy: str, gate: Gate) -> None:
     state, version = world.state(policy), parse_name(gate.policy).version or ""
     if not isinstance(state, PolicyState) or state.versions.get(version) != gate.policy_digest:
-        raise PolicyError(f"{gate.policy} is not defined in this ledger as it was run", hint="muniment policy define …")
+        raise PolicyError(
+            f"{gate.policy} is not defined in this ledger as it was run",
+            hint="Define it: muniment emit policy.defined policy:NAME@VERSION …",
+        )
     if version in state.retired:
         raise PolicyError(f"{gate.policy} was retired", hint="Run the version that is in force.")
 

@@ -30,7 +30,7 @@ from ledger.events.subjects import HoldPlaced, HoldReleased, SubjectErased
 from ledger.identity import LogKey
 from ledger.keys import parse_public_key
 
-__all__ = ["evolve"]
+__all__ = ["STATEFUL", "evolve"]
 
 
 def _evolve_ledger(state: LedgerState | None, event: RecordedEvent) -> LedgerState | None:
@@ -88,6 +88,7 @@ _EVOLVE = {
     "ledger": _evolve_ledger,
     "actor": evolve_actor,
     "dataset": evolve_dataset,
+    "featureset": evolve_dataset,
     "run": evolve_run,
     "model": evolve_model,
     "deployment": evolve_deployment,
@@ -95,6 +96,10 @@ _EVOLVE = {
     "waiver": evolve_waiver,
     "policy": evolve_policy,
 }
+
+
+#: Kinds of subject whose streams have a state.
+STATEFUL = frozenset(_EVOLVE)
 
 
 def evolve(state: State | None, event: RecordedEvent) -> State | None:

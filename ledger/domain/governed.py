@@ -26,7 +26,6 @@ from ledger.events.deployments import (
     DeploymentHeld,
     DeploymentPromoted,
     EmergencyReviewed,
-    RollbackAuthorised,
     RollbackCompleted,
 )
 from ledger.events.incidents import IncidentClosed, IncidentOpened, IncidentReopened
@@ -48,7 +47,7 @@ _RUNS = {RunStarted: "started", RunCompleted: "completed", RunFailed: "failed", 
 
 
 def evolve_dataset(state: DatasetState | None, event: RecordedEvent) -> DatasetState:
-    """The state of a data set after one valid event of its stream."""
+    """The state of a data set, or a feature set, after one valid event of its stream."""
     state = state or DatasetState(MappingProxyType({}))
     if isinstance(event.body, DatasetRegistered | DatasetVersioned):
         versions = with_item(state.versions, event.subject.version or "", event.body.digest)
@@ -83,15 +82,13 @@ def evolve_deployment(state: DeploymentState | None, event: RecordedEvent) -> De
     match event.body:
         case DeploymentAuthorised() as body:
             return _authorised(state, event, body)
-        case RollbackAuthorised() as body:
-            return replace(state, rollback=Authorisation(event.payload.id, signed_of(event), body.model, body.digest))
         case DeploymentCompleted() | DeploymentPromoted() as body:
             live = (body.model, body.digest)
             return replace(state, live=live, ever_live=state.ever_live | {live})
         case RollbackCompleted() as body:
             # Rolling back ends what was authorised before: the version left must be authorised anew.
             # What a rollback brought up for the first time does not thereby become a good target.
-            return replace(state, live=(body.model, body.digest), authorisation=None, rollback=None)
+            return replace(state, live=(body.model, body.digest), authorisation=None)
         case DeploymentHeld(model=model):
             given = state.authorisation
             return replace(state, authorisation=None) if given is not None and given.model == model else state

@@ -21,7 +21,7 @@ from ledger.keys import PublicKey
 __all__ = ["KEPT", "Verdict", "judge", "reads_body", "signing_keys"]
 
 #: Kinds of subject whose states judging reads. Runs too, but only those that a version names.
-KEPT = frozenset({"ledger", "actor", "model", "dataset", "deployment", "waiver", "policy"})
+KEPT = frozenset({"ledger", "actor", "model", "dataset", "featureset", "deployment", "waiver", "policy"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,7 +176,7 @@ def _quarantines(world: World, named: Named) -> Iterator[tuple[str, Quarantine]]
             yield named.subject, one
     run = None if named.version.run is None else run_of(world, named.version.run)
     for subject in sorted(run.inputs) if run is not None else ():
-        state = world.state(stream_of(subject)) if subject.startswith("dataset:") else None
+        state = world.state(stream_of(subject))
         for one in state.quarantines if isinstance(state, DatasetState) else ():
             if one.version in ("", parse_name(subject).version):
                 yield subject, one

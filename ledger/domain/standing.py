@@ -18,6 +18,7 @@ from ledger.events.ledgers import Rule
 __all__ = [
     "Standing",
     "approval_trouble",
+    "approval_until",
     "evaluation_doubt",
     "first_doubt_of",
     "passed_evaluation",
@@ -48,7 +49,8 @@ def evaluation_doubt(world: World, version: VersionState) -> Suspicion | None:
     return first_doubt_of(world, entries)
 
 
-def _until(approval: Approval, rule: Rule | None) -> int:
+def approval_until(approval: Approval, rule: Rule | None) -> int:
+    """Time from which an approval does not hold, by its own end and the rule's; microseconds since the Unix epoch."""
     if rule is None or rule.days is None:
         return approval.until
     return min(approval.until, approval.signed.recorded_at + rule.days * _DAY)
@@ -69,14 +71,13 @@ def approval_trouble(world: World, named: Named, approval: Approval, rule: Rule 
         return f"it was revoked by entry {approval.revoked}"
     if request is None or request.closed is not None:
         return f"its request was {request.closed if request else 'never made'}"
-    if at >= _until(approval, rule):
-        return f"it expired at {format_time(_until(approval, rule))}"
+    if at >= approval_until(approval, rule):
+        return f"it expired at {format_time(approval_until(approval, rule))}"
     open_conditions = set(range(len(approval.conditions))) - approval.met
     if open_conditions:
         return f"its condition {min(open_conditions)} is not met: {approval.conditions[min(open_conditions)]}"
-    invalid = approval.evidence & named.version.invalidated
-    if invalid:
-        return f"the evaluation at index {min(invalid)} that it rests on was invalidated"
+    if approval.cited & named.version.invalidated:
+        return "an evaluation that it rests on was invalidated"
     doubt = first_doubt_of(world, [approval.signed, request.signed])
     return None if doubt is None else doubt.text
 
@@ -88,7 +89,7 @@ class Standing:
     Attributes:
         persons: distinct persons who signed one that stands and is independent.
         roles: roles they have.
-        until: time from which fewer than needed stand; microseconds since the Unix epoch.
+        until: time from which fewer than needed, or none of a role, stand; microseconds since the Unix epoch.
         troubles: approvals that do not stand, as index of the entry and why.
     """
 
@@ -113,7 +114,7 @@ def standing(world: World, named: Named, place: tuple[str, Rule], at: int) -> St
     """
     environment, rule = place
     ends: dict[str, int] = {}
-    roles: set[str] = set()
+    roles: dict[str, int] = {}
     troubles: list[tuple[int, str]] = []
     for approval in named.version.approvals:
         if (approval.environment, approval.digest) != (environment, named.version.digest):
@@ -125,10 +126,12 @@ def standing(world: World, named: Named, place: tuple[str, Rule], at: int) -> St
         if trouble is not None or state is None or state.person is None:
             troubles.append((approval.index, trouble or "nobody stands behind it"))
             continue
-        ends[state.person] = max(ends.get(state.person, 0), _until(approval, rule))
-        roles |= set(state.roles)
+        end = approval_until(approval, rule)
+        ends[state.person] = max(ends.get(state.person, 0), end)
+        roles.update((role, max(roles.get(role, 0), end)) for role in state.roles)
     lasting = sorted(ends.values(), reverse=True)
     until = lasting[rule.approvals - 1] if 0 < rule.approvals <= len(lasting) else FOREVER
+    until = min([until, *(roles[role] for role in rule.roles if role in roles)])
     return Standing(frozenset(ends), frozenset(roles), until, tuple(troubles))
 
 

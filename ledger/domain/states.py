@@ -5,6 +5,7 @@ States hold only what judging needs and grow with the governed thing, not with t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -16,6 +17,7 @@ from ledger.identity import LogKey, LogKeys
 from ledger.keys import PublicKey
 
 __all__ = [
+    "TIER_RANK",
     "ActorState",
     "Approval",
     "ApprovalRequest",
@@ -40,11 +42,16 @@ __all__ = [
     "Urgent",
     "VersionState",
     "WaiverState",
+    "tier_in_force",
 ]
 
 
 def _no_requests() -> MappingProxyType[str, ApprovalRequest]:
     return MappingProxyType({})
+
+
+#: How much the rules may ask for, by tier.
+TIER_RANK = {"low": 0, "medium": 1, "high": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +174,10 @@ class Quarantine:
 
 @dataclass(frozen=True, slots=True)
 class DatasetState:
-    """A data set: the digest of each version ("" for an unversioned registration, latest wins), and quarantines."""
+    """A data set: the digest of each version ("" for an unversioned registration, latest wins), and quarantines.
+
+    A feature set has the quarantines only.
+    """
 
     versions: MappingProxyType[str, str]
     quarantines: tuple[Quarantine, ...] = ()
@@ -206,7 +216,7 @@ class Approval:
     Attributes:
         signed: its entry.
         actors: all who stand behind it.
-        evidence: indexes of the entries its author saw.
+        cited: event ids of the evaluations among the entries its author saw, as far as they stood then.
         until: it holds for what is recorded before; microseconds since the Unix epoch.
         conditions: what must be met.
         met: numbers of the conditions that are.
@@ -219,7 +229,7 @@ class Approval:
     environment: str
     digest: str
     actors: frozenset[str]
-    evidence: frozenset[int] = frozenset()
+    cited: frozenset[str] = frozenset()
     until: int = FOREVER
     conditions: tuple[str, ...] = ()
     met: frozenset[int] = frozenset()
@@ -276,7 +286,7 @@ class VersionState:
         evaluations: the last evaluation of each suite, oldest first; what was said before no longer stands.
         signed: the entry that registered it.
         passed: the last evaluation that passed and was not invalidated, None when there is none.
-        invalidated: indexes of evaluations that do not hold.
+        invalidated: event ids of evaluations that do not hold.
         classified: index and tier of the last classification, None when there is none.
         gates: by name of the policy, without version, and environment.
         retired: the entry that retired it.
@@ -292,7 +302,7 @@ class VersionState:
     passed: Evaluation | None = None
     requests: MappingProxyType[str, ApprovalRequest] = field(default_factory=_no_requests)
     approvals: tuple[Approval, ...] = ()
-    invalidated: frozenset[int] = frozenset()
+    invalidated: frozenset[str] = frozenset()
     classified: tuple[int, str] | None = None
     gates: MappingProxyType[tuple[str, str], Gate] = field(default_factory=_no_gates)
     retired: Signed | None = None
@@ -301,6 +311,20 @@ class VersionState:
     def index(self) -> int:
         """Leaf index of its registration."""
         return self.signed.index
+
+
+def tier_in_force(registered: tuple[int, str], said: Iterable[tuple[int, str]]) -> str:
+    """The tier of a version: the last one said of it or its model.
+
+    What was said of the model before the version was registered counts only where it is the higher one: a version is
+    not of a lower tier than it was registered with, unless somebody independent said so of it.
+
+    Args:
+        registered: index of its registration, and the tier that names.
+        said: index and tier of each classification.
+    """
+    last = max(said, default=registered)
+    return last[1] if last[0] >= registered[0] else max(last[1], registered[1], key=TIER_RANK.__getitem__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,9 +336,9 @@ class ModelState:
     quarantines: tuple[Quarantine, ...] = ()
 
     def tier_of(self, version: VersionState) -> str:
-        """The tier that decides which rules hold: the last one said of the version or its model, else as registered."""
+        """The tier that decides which rules hold for a version."""
         said = [known for known in (version.classified, self.classified) if known is not None]
-        return max(said)[1] if said else version.tier
+        return tier_in_force((version.index, version.tier), said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,7 +367,6 @@ class DeploymentState:
     """One deployment: what may go live, what is live, what ever was, and emergencies nobody has reviewed."""
 
     authorisation: Authorisation | None = None
-    rollback: Authorisation | None = None
     live: tuple[str, str] | None = None
     ever_live: frozenset[tuple[str, str]] = frozenset()
     urgent: tuple[Urgent, ...] = ()

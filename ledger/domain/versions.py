@@ -46,20 +46,19 @@ def _evaluated(version: VersionState, event: RecordedEvent, body: EvaluationComp
 
 def _without_evaluation(version: VersionState, event_id: str) -> VersionState:
     """What an invalidated evaluation took the place of does not come back: that is to be measured again."""
-    gone = {
-        known.index for known in (*version.evaluations, version.passed) if known is not None and known.id == event_id
-    }
     rest = tuple(one for one in version.evaluations if one.id != event_id)
     passed = version.passed
     if passed is not None and passed.id == event_id:
         passed = next((one for one in reversed(rest) if one.verdict == "pass"), None)
-    return replace(version, evaluations=rest, passed=passed, invalidated=version.invalidated | gone)
+    return replace(version, evaluations=rest, passed=passed, invalidated=version.invalidated | {event_id})
 
 
 def _granted(version: VersionState, event: RecordedEvent, body: ApprovalGranted) -> VersionState:
+    seen = {item.index for item in body.evidence}
+    standing = (*version.evaluations, *([] if version.passed is None else [version.passed]))
     approval = Approval(
         event.payload.id, signed_of(event), body.request, body.environment, body.digest, actors_of(event),
-        frozenset(item.index for item in body.evidence),
+        frozenset(one.id for one in standing if one.index in seen),
         FOREVER if body.expires_at is None else parse_moment(body.expires_at), body.conditions,
     )  # fmt: skip
     return replace(version, approvals=(*version.approvals, approval))

@@ -68,7 +68,7 @@ def check_waiver_event(world: World, event: RecordedEvent, body: WaiverEvent) ->
         _check_requested(event, state, body)
         return parse_moment(body.expires_at)
     if state is None:
-        raise PolicyError(f"{event.stream} was never asked for", hint="Ask first: muniment waive …")
+        raise PolicyError(f"{event.stream} was never asked for", hint="Ask first: muniment waiver request …")
     if state.ended is not None:
         raise ConflictError(f"{event.stream} was {state.ended} before")
     match body:

@@ -137,7 +137,8 @@ class Erasable(Enum):
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    # Built when first used: a process reads few of the types, and building all takes longer than starting Python.
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
 
 class Open(_Frozen):

@@ -8,7 +8,7 @@ from ledger.events.base import Category, DecisionBody, Erasable, SubjectName, Te
 
 __all__ = ["QuarantinePlaced", "QuarantineReleased"]
 
-_KINDS = ("model", "dataset", "featureset", "artifact")
+_KINDS = ("model", "dataset", "featureset")
 
 
 @event(

@@ -43,6 +43,10 @@ class _EndedBody(_RunBody):
     energy_kwh: float | None = Field(default=None, ge=0)
 
 
+class _StoppedBody(_EndedBody):
+    reason: Text
+
+
 @event(
     "run.started", kinds=("run",), category=Category.FACT, roles=("emitter",), versioned=False,
     erasable=Erasable.FIELDS, personal=("job", "parameters"),
@@ -66,20 +70,16 @@ class RunCompleted(_EndedBody):
     "run.failed", kinds=("run",), category=Category.FACT, roles=("emitter",), versioned=False,
     erasable=Erasable.FIELDS, personal=("job", "parameters", "reason"),
 )  # fmt: skip
-class RunFailed(_EndedBody):
+class RunFailed(_StoppedBody):
     """A run ended badly."""
-
-    reason: Text
 
 
 @event(
     "run.aborted", kinds=("run",), category=Category.FACT, roles=("emitter",), versioned=False,
     erasable=Erasable.FIELDS, personal=("job", "parameters", "reason"),
 )  # fmt: skip
-class RunAborted(_EndedBody):
+class RunAborted(_StoppedBody):
     """A run was stopped before its end."""
-
-    reason: Text
 
 
 @event(

@@ -54,12 +54,18 @@ _RANGES = f"""SELECT last + 1, sequence - 1 FROM (SELECT sequence, lag(sequence,
     (ORDER BY sequence) AS last {_OF_NUMBERS}) AS found WHERE sequence > last + 1 ORDER BY 1 LIMIT ?"""  # noqa: S608
 # ';' follows ':' in ASCII, so this is a range on the index (stream, revision).
 _EMITTERS = "FROM $entry e WHERE e.stream > ? AND e.stream < 'emitter;' {only} ORDER BY e.stream LIMIT 500"
+_SPOKEN_OF = """AND (emitter IN (SELECT emitter FROM $entry WHERE position > ?) OR emitter IN
+    (SELECT substr(stream, 9) FROM $entry WHERE position > ? AND stream > 'emitter:' AND stream < 'emitter;'))"""
 _TOUCHED_EMITTER_STREAMS = """AND (e.stream IN (SELECT stream FROM $entry WHERE position > ?)
     OR e.stream IN (SELECT 'emitter:' || emitter FROM $entry WHERE position > ?))"""
 # In order of their numbers, each entry stands behind the one before; one that does not was overtaken.
+# The first walks the index in its order, all actors of an emitter together: what ascends there ascends for each.
+_OUT_OF_ORDER = """SELECT emitter FROM (SELECT emitter, position, lag(position, 1, CAST(0 AS bigint)) OVER
+    (PARTITION BY emitter ORDER BY sequence, actor, position) AS before FROM $entry WHERE position > 0 {only}) AS found
+    WHERE position < before"""
 _OVERTAKEN = """SELECT actor, emitter, count(*) FROM (SELECT actor, emitter, position,
     lag(position, 1, CAST(0 AS bigint)) OVER (PARTITION BY emitter, actor ORDER BY sequence, position) AS before
-    FROM $entry WHERE position > 0 {only}) AS found
+    FROM $entry WHERE position > 0 AND emitter IN ({odd})) AS found
     WHERE position < before GROUP BY actor, emitter ORDER BY 1, 2 LIMIT ?"""
 
 
@@ -161,6 +167,9 @@ class AuditSql:
 
     def overtaken(self, after: int) -> Sequence[tuple[str, str, int]]:
         """See `EmitterReader.overtaken`."""
-        only, touched = (_TOUCHED_EMITTERS, (after,)) if after else ("", ())
-        found = self._run(_OVERTAKEN.format(only=only), (*touched, MAX_FINDINGS))
+        only, touched = (_SPOKEN_OF, (after, after)) if after else ("", ())
+        odd = _OUT_OF_ORDER.format(only=only)
+        if not self._any(odd, touched):
+            return []
+        found = self._run(_OVERTAKEN.format(odd=odd), (*touched, MAX_FINDINGS))
         return [(actor, emitter, count) for actor, emitter, count in found]

@@ -97,10 +97,15 @@ def _operators() -> dict[str, Operator]:
     return {**{name: get_operator(name)() for name in names}, "LeaveOut": LeaveOut()}
 
 
+@cache
+def _tree(source: str) -> Node:
+    found: Node = parso.parse(source)
+    return found
+
+
 def _places(source: str) -> dict[Where, list[tuple[str, int]]]:
     """Where something can be changed, and how: operators, each with the number of its occurrence."""
-    tree, lines = parso.parse(source), source.splitlines()
-    nodes = list(ast_nodes(tree))
+    lines, nodes = source.splitlines(), list(ast_nodes(_tree(source)))
     texts = [(node.start_pos, node.end_pos) for node in nodes if node.type == "fstring"]
     found: dict[Where, list[tuple[str, int]]] = {}
     for name, operator in _operators().items():
@@ -128,7 +133,7 @@ def _planted(module: str, source: str, name: str, occurrence: int) -> Mutant | N
 
 def _place(source: str, line: int) -> str:
     """The innermost function or class around a line, with what is around it."""
-    leaf = parso.parse(source).get_leaf_for_position((line, len(source.splitlines()[line - 1])), include_prefixes=True)
+    leaf = _tree(source).get_leaf_for_position((line, len(source.splitlines()[line - 1])), include_prefixes=True)
     names, node = list[str](), leaf.parent
     while node is not None:
         if node.type in ("funcdef", "classdef"):

@@ -23,16 +23,22 @@ _PASS = (
 )
 _DAMAGE = (_cli("keyring", "backup", "output"), "tests/attacks/test_tamper.py")
 _RULES = (
-    _unit("ledger_events", "judge", "governed", "keyring", "authorisation", "sequences", "sealing", "ceremony"),
+    _unit(
+        "ledger_events", "families", "judge", "governed", "keyring", "authorisation", "sequences", "sealing", "ceremony"
+    ),
     _contract("ledger_keys", "hostile", "keyring", "append", "bad_input") + " " + _cli("keyring"),
 )
-_BUNDLES = (_cli("bundle"), _contract("bundle"))
+_BUNDLES = (_unit("bundling", "wrong_forms") + " " + _cli("bundle"), _contract("bundle"))
 _WITNESSES = (_unit("witnessing", "wrong_forms"), _cli("witness", "witnessing"), _contract("witnessed"))
 
 #: Modules and the tests that are asked.
 MODULES: dict[str, tuple[str, ...]] = {
-    "ledger/merkle.py": (_unit("merkle", "proof", "tiles"), "tests/attacks/test_proofs.py", _contract("ledger_keys")),
-    "ledger/tiles.py": (_unit("tiles"), _cli("output", "verify")),
+    "ledger/merkle.py": (
+        _unit("merkle", "proof", "tiles", "wrong_forms"),
+        "tests/attacks/test_proofs.py",
+        _contract("ledger_keys"),
+    ),
+    "ledger/tiles.py": (_unit("tiles", "wrong_forms"), _cli("output", "verify")),
     "ledger/proof.py": (_unit("proof", "wrong_forms"), "tests/attacks/test_proofs.py", _cli("verify")),
     "ledger/checkpoint.py": (_unit("checkpoint", "witnessing", "successor", "wrong_forms"), _contract("ledger_keys")),
     "ledger/checkpoints.py": (
@@ -65,18 +71,24 @@ MODULES: dict[str, tuple[str, ...]] = {
         _unit("replay"),
         _cli("erasure"),
     ),
-    "ledger/replay.py": (_contract("ledger_keys"), _unit("replay"), _contract("keyring"), *_BUNDLES),
+    "ledger/replay.py": (
+        _unit("ledger_events"),
+        _contract("ledger_keys"),
+        _unit("replay"),
+        _contract("keyring"),
+        *_BUNDLES,
+    ),
     "ledger/verify.py": (*_PASS, _cli("backup")),
     "ledger/auditpass.py": (*_PASS, *_DAMAGE),
     "ledger/audit.py": (*_PASS, _cli("erasure")),
     "ledger/auditworld.py": _PASS,
-    "ledger/logview.py": (_contract("bad_input"), *_PASS),
+    "ledger/logview.py": (_unit("logview"), _contract("bad_input"), *_PASS),
     "ledger/segment.py": (*_PASS, *_DAMAGE),
     "ledger/endcheck.py": (*_PASS, _cli("erasure"), *_DAMAGE),
     "ledger/headcheck.py": (*_PASS, _cli("timestamps"), *_DAMAGE),
     "ledger/tilecheck.py": (*_PASS, _cli("output"), "tests/attacks/test_tamper.py"),
     "ledger/findings.py": (_unit("findings"), *_PASS, _cli("backup")),
-    "ledger/late.py": (_unit("sequences"), _cli("keyring")),
+    "ledger/late.py": (_contract("late"), _unit("sequences"), _cli("keyring")),
     "ledger/suspects.py": (_cli("keyring"), *_PASS),
     "ledger/verdicts.py": (_unit("verdicts"), _cli("output", "verify")),
     "ledger/gaps.py": (_unit("gaps", "verdicts"), _cli("verify", "own_keys", "output")),
@@ -84,12 +96,13 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/freshness.py": (_unit("freshness"), _cli("verify"), _contract("witnessed")),
     "ledger/outsiders.py": (_contract("witnessed"), _cli("verify", "witness", "timestamps")),
     "ledger/verified.py": (_unit("verified"), _cli("own_keys", "verify"), _cli("output", "erasure")),
-    "ledger/evidence.py": (_unit("evidence"), _cli("pinned")),
+    "ledger/evidence.py": (_unit("evidence", "wrong_forms"), _cli("pinned")),
     "ledger/trust.py": (_unit("identity", "trust"), _cli("own_keys", "pinned"), _cli("restore")),
     "ledger/identity.py": (_unit("identity", "trust"), _contract("ledger_keys")),
     "ledger/bundle.py": _BUNDLES,
     "ledger/bundlecheck.py": _BUNDLES,
     "ledger/bundlelog.py": _BUNDLES,
+    "ledger/bundlerules.py": (_contract("bundle_rules"), *_BUNDLES),
     "ledger/bundling.py": _BUNDLES,
     "ledger/standalone.py": (_unit("standalone", "standalone_rules"), *_BUNDLES, "tests/foreign/test_offline.py"),
     "ledger/domain/actors.py": _RULES,

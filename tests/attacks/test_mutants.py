@@ -60,8 +60,8 @@ def test_the_tests_that_are_asked_are_there():
 
 def test_mutants_are_programs_that_differ_in_one_place():
     source = (ROOT / MERKLE).read_text()
-    mutants = sample(MERKLE, 40, random.Random(4))
-    assert len({(mutant.line, mutant.now) for mutant in mutants}) > 30
+    mutants = sample(MERKLE, 30, random.Random(4))
+    assert len({(mutant.line, mutant.now) for mutant in mutants}) > 20
     for mutant in mutants:
         assert ast.dump(ast.parse(mutant.code)) != ast.dump(ast.parse(source))
         assert mutant.was in "\n".join(line.strip() for line in source.splitlines())
@@ -70,7 +70,7 @@ def test_mutants_are_programs_that_differ_in_one_place():
     left_out = [mutant.now for mutant in mutants if mutant.operator == "LeaveOut"]
     assert left_out
     assert set(left_out) == {"pass"}
-    assert mutants[:5] == sample(MERKLE, 40, random.Random(4))[:5], "the seed repeats the choice"
+    assert mutants[:5] == sample(MERKLE, 30, random.Random(4))[:5], "the seed repeats the choice"
 
 
 def test_a_return_at_an_end_is_not_left_out():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.cli.support import Shop, run
@@ -144,3 +146,34 @@ def test_the_life_cycle_is_shown_as_data(ready: Shop):
     shown = run("admin", "lifecycle").good().out
     assert "quarantined, retired" in shown
     assert "approval pending" in shown
+
+
+def test_the_inbox_says_what_stops_a_decision(ready: Shop):
+    ask()
+    assert run("inbox", "--as", "p-approver", "-o", "json").good().json["inbox"][0]["stopped"] is None
+    run("quarantine", MODEL, "--reason", "poisoned", "--as", "p-deployer").good()
+    (item,) = run("inbox", "--as", "p-approver", "--all", "-o", "json").good().json["inbox"]
+    assert item["may"] is False
+    assert "poisoned" in item["stopped"]
+    assert "poisoned" in run("inbox", "--as", "p-approver", "--all").good().out
+
+
+def test_a_request_that_no_rule_covers_any_more_still_shows(ready: Shop):
+    ask()
+    rule = {"environment": "dev", "tier": "*", "authorisation": False, "approvals": 0, "evaluation": False}
+    table = json.dumps({"name": "dev only", "rules": [rule]})
+    with ready.home.open_reader() as ledger:
+        subject = f"ledger:{ledger.ledgerid}"
+    change = ("-d", f"rules={table}", "-d", "reason=cut down")
+    run("emit", "ledger.rules_changed", subject, *change, "--as", "root").good()
+    (item,) = run("inbox", "--all", "-o", "json").good().json["inbox"]
+    assert (item["needs"], item["has"]) == (None, 0)
+    assert "no rule covers" in item["stopped"]
+
+
+def test_the_state_shows_what_stands_beside_what_is_live(ready: Shop):
+    ready.release()
+    run("retire", MODEL, "--reason", "old", "--as", "p-author").good()
+    assert "live (retired)" in run("state").good().out
+    run("quarantine", MODEL, "--reason", "x", "--as", "p-author").good()
+    assert "live (quarantined, retired)" in run("state").good().out

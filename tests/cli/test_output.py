@@ -265,10 +265,11 @@ def test_members_of_machine_formats_are_the_published_ones(shop: Shop):
     assert members("state") == ["origin", "at", "known_at", "models", "deployments"]
     state = run("state", "-o", "json").json
     assert list(state["models"][0]["versions"][0]) == [
-        "version", "status", "digest", "owner", "tier", "run", "registered", "evaluations", "approvals", "live_in",
+        "version", "status", "digest", "owner", "tier", "run", "registered", "evaluations", "approvals",
+        "quarantines", "retired", "live_in",
     ]  # fmt: skip
     assert list(state["deployments"][0]) == [
-        "deployment", "environment", "service", "live", "previous", "authorised", "history",
+        "deployment", "environment", "service", "live", "previous", "authorised", "canary", "history",
     ]  # fmt: skip
     assert members("timeline", "incident:1") == [
         "origin", "at", "known_at", "incident", "title", "severity", "status", "deployment", "failing_version",

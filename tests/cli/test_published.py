@@ -122,6 +122,13 @@ def test_a_named_file_without_end_is_not_read_to_its_end(shop: Shop, command: tu
         assert "is too long: such a file has at most 65536 bytes" in found.err
 
 
+def test_an_event_without_end_is_not_read_to_its_end(shop: Shop):
+    emit = ("emit", "external.observed", "external:x")
+    for command in ((*emit, "-d", "@/dev/zero"), ("emit", "--envelope", "/dev/zero")):
+        run(*command).refused(2, "is too long: such a file has at most 1048576 bytes")
+    run(*emit, "-d", "@-", stdin=b" " * 1_048_577).refused(2, "standard input is too long")
+
+
 def test_a_commit_that_was_cut_off_is_made_by_the_next_run(shop: Shop):
     subprocess.run(["git", "init", "--quiet", "repo"], check=True, timeout=60)
     Path("repo/.git/index.lock").touch()  # somebody else holds it
@@ -129,6 +136,19 @@ def test_a_commit_that_was_cut_off_is_made_by_the_next_run(shop: Shop):
     assert Path("repo/checkpoint").exists()
     Path("repo/.git/index.lock").unlink()
     assert run("checkpoint", "publish", "repo", "-o", "json").good().json["written"] is True
+    assert git("show", "HEAD:checkpoint").encode() == run("checkpoint", "show").good().stdout
+
+
+def test_every_head_is_committed_also_where_its_text_sorts_before_the_last_one(shop: Shop):
+    subprocess.run(["git", "init", "--quiet", "repo"], check=True, timeout=60)
+    for size in range(3, 11):  # "10" sorts before "9"
+        run(*EVENT).good()
+        if size >= 9:
+            run("checkpoint", "publish", "repo").good()
+    assert git("log", "--format=%s").split("\n")[:2] == [
+        "checkpoint ledger.example/cli 10",
+        "checkpoint ledger.example/cli 9",
+    ]
     assert git("show", "HEAD:checkpoint").encode() == run("checkpoint", "show").good().stdout
 
 

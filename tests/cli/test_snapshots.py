@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import apsw
 import jsonschema
 import pytest
 
@@ -97,6 +98,16 @@ def test_bundle(small: Shop, monkeypatch: pytest.MonkeyPatch):
 def test_backup(small: Shop):
     run("backup", "create", "b").good()
     check("backup-good", run("verify", "backup", "b", "-o", "json"))
+    whole = Path("b").read_bytes()
+    store = apsw.Connection("b")
+    for (name,) in store.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+        store.execute(f"DROP TRIGGER {name}")
+    store.execute("UPDATE content SET payload = signatures WHERE position = 3")
+    store.close()
+    check("backup-altered", run("verify", "backup", "b", "-o", "json"))
+    place = whole.index(b'{"checkpoint":')
+    Path("b").write_bytes(whole[:place] + whole[place + 3 :] + b"abc")
+    check("backup-damaged", run("verify", "backup", "b", "-o", "json"))
 
 
 def test_no_snapshot_is_left_over():

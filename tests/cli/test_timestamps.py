@@ -48,6 +48,8 @@ def test_a_head_is_timestamped_and_anchors_the_log_up_to_it(any_shop: Shop, auth
         made = run("checkpoint", "timestamp", "--tsa", url, "-o", "json").good().json
         assert (made["size"], made["authority"], made["new"]) == (3, "CN=Test Authority", True)
         assert run("checkpoint", "timestamp", "--tsa", url, "-o", "json").good().json["serial"] != made["serial"]
+    with raw(any_shop.url) as store:
+        assert store.run("SELECT kind, issuer FROM $attestation") == [("rfc3161", "CN=Test Authority")] * 2
     run(*EVENT).good()
     forget()
     found = run("verify", "log", "--no-remember", "-o", "json").good().json

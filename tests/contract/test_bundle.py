@@ -480,6 +480,17 @@ def test_a_header_that_says_something_else_than_was_signed(
     }
 
 
+@pytest.mark.parametrize("change", [-1, 1])
+def test_a_revision_that_does_not_follow(change: int, sold: tuple[Cast, dict[str, int], Pair]):
+    cast, steps, pair = sold
+    forged = Forgery(bundle_of(cast))
+    at = next(n for n, entry in enumerate(forged.entries()) if entry["revision"] > 1 and n > steps["note"] - 5)
+    forged.rechain(lambda entries: entries[at].update(revision=entries[at]["revision"] + change))
+    data = forged.signed(cast.new.checkpoint)
+    assert ("header", at) in {(f.fault, f.index) for f in ours(data, pair.vkey).findings}
+    assert ("header", at) in {(f["fault"], f["index"]) for f in theirs(pair.path, data, pair.vkey)["findings"]}
+
+
 def test_a_change_of_keys_hidden_as_something_else(sold: tuple[Cast, dict[str, int], Pair]):
     """Only the header is there, and it lies: such an entry is void, so the keys are those of the others."""
     cast, _, pair = sold
@@ -729,6 +740,19 @@ def test_a_bundle_of_everything_reads_like_the_store(quick_url: str):
     last = store.last_checkpoint()
     assert mine.checkpoints(0, 5) == mine.checkpoints(size - 1, 1) == [last]
     assert mine.checkpoints(size, 5) == mine.checkpoints(0, 0) == []
+
+
+def test_what_emitters_say_is_verified_by_both(quick_url: str, tmp_path: Path):
+    cast, _ = sixteen(quick_url)
+    emitter = cast["trainer"]._emitter.id
+    cast["trainer"].heartbeat(60)
+    gap = {"actor": "trainer", "first": 9, "last": 11, "reason": "a disk was lost"}
+    cast.admin.emit("gap.declared", f"emitter:{emitter}", gap)
+    assert cast["trainer"].close_emitter() is not None
+    cast.admin.checkpoint()
+    pair = Pair(tmp_path / "b", vkey_of(cast))
+    for selection in (Selection("all"), Selection("subject", (f"emitter:{emitter}",))):
+        assert pair.verdict(bundle_of(cast, selection), selection) == "verified"
 
 
 # -- keys and reaffirmations woven into each other -------------------------------------------------

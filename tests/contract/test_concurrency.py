@@ -73,23 +73,27 @@ def test_eight_processes_at_once(store_url: str):
 def test_verification_while_others_append_is_never_alarmed(store_url: str):
     cast = with_services(store_url, 4)
     recorder, sizes = open_recorder(store_url), set[int]()
-    with workers() as others:
-        start = time.time() + 0.2
-        for number in range(4):
-            others.start("burst", store_url, f"svc-{number}", number + 1, f"w{number}", start=start, count=60)
-        waiting = threading.Thread(target=others.sync)
-        waiting.start()
-        while waiting.is_alive():
-            cast.admin.checkpoint()
-            note = cast.recorder.last_checkpoint()
-            assert note is not None
-            anchor = Anchor("just signed", verify_checkpoint(note.note, cast.new.trust.vkeys))
-            report = verify_log(recorder, cast.new.trust, [anchor])
-            assert report.findings == [], f"at size {report.size}"
-            assert report.anchored_size == anchor.checkpoint.size
-            sizes.add(report.size)
-        waiting.join()
-        assert others.errors == []
+    for turn in range(8):  # on a busy machine all may have been appended before the second verification
+        with workers() as others:
+            start = time.time() + 0.2
+            for number in range(4):
+                seed, worker = 4 * turn + number + 1, f"w{turn}-{number}"
+                others.start("burst", store_url, f"svc-{number}", seed, worker, start=start, count=60)
+            waiting = threading.Thread(target=others.sync)
+            waiting.start()
+            while waiting.is_alive():
+                cast.admin.checkpoint()
+                note = cast.recorder.last_checkpoint()
+                assert note is not None
+                anchor = Anchor("just signed", verify_checkpoint(note.note, cast.new.trust.vkeys))
+                report = verify_log(recorder, cast.new.trust, [anchor])
+                assert report.findings == [], f"at size {report.size}"
+                assert report.anchored_size == anchor.checkpoint.size
+                sizes.add(report.size)
+            waiting.join()
+            assert others.errors == []
+        if len(sizes) > 3:
+            break
     assert len(sizes) > 3, "it was verified between their appends"
 
 

@@ -15,7 +15,7 @@ from psycopg import sql
 from ledger.application import Ledger
 from ledger.checkpoint import Checkpoint, sign_checkpoint
 from ledger.checkpoints import sign_head
-from ledger.errors import ConfigurationError, InputError, VerificationError
+from ledger.errors import ConfigurationError, InputError, NothingToVerifyError, VerificationError
 from ledger.merkle import EMPTY_ROOT
 from ledger.migration import migrate
 from ledger.recorders import open_recorder
@@ -88,6 +88,56 @@ def test_nothing_is_signed_when_signed_heads_were_removed_or_put_in(quick_url: s
             sign(cast)
         assert (store.run("SELECT * FROM $checkpoint"), store.run("SELECT * FROM $signed_head")) == before
     assert "checkpoint" in faults(cast)
+
+
+#: What may be done to a store of which three entries are not under a signed head, the class and the place of the fault.
+#: `:last` is the index of the last entry under the head; positions begin at 1.
+BETWEEN: dict[str, tuple[str, str, int | None]] = {
+    "an entry removed": ("DELETE FROM $entry WHERE position = :last + 2", "chain", 1),
+    "the last one removed": ("DELETE FROM $entry WHERE position = :last + 4", "chain", 3),
+    "a column": ("UPDATE $entry SET actor = 'p-other' WHERE position = :last + 3", "header", 2),
+    "the leaf hash": ("UPDATE $entry SET leaf_hash = prev WHERE position = :last + 3", "header", 2),
+    "the payload": ("UPDATE $content SET payload = signatures WHERE position = :last + 3", "payload", 2),
+    "the peaks": ("UPDATE $head SET peaks = ?", "head", None),
+    "an entry before": ("UPDATE $entry SET leaf_hash = prev WHERE position = :last + 1", "tree", None),
+}
+
+
+@pytest.mark.parametrize("damage", BETWEEN)
+def test_nothing_is_signed_over_entries_that_do_not_fit(quick_url: str, damage: str):
+    cast = signed(quick_url)
+    last = cast.recorder.head().size - 1
+    for number in range(3):
+        cast["p-author"].emit("incident.opened", f"incident:{number + 7}", title="y")
+    text, fault, place = BETWEEN[damage]
+    with raw(quick_url) as store:
+        store.unprotect()
+        before = store.run("SELECT * FROM $checkpoint"), store.run("SELECT * FROM $signed_head")
+        store.run(text.replace(":last", str(last)), (bytes(64),) if "?" in text else ())
+        with pytest.raises(VerificationError) as caught:
+            sign(cast)
+        assert (caught.value.fault, caught.value.index) == (fault, None if place is None else last + place)
+        assert (store.run("SELECT * FROM $checkpoint"), store.run("SELECT * FROM $signed_head")) == before
+
+
+def test_nothing_is_signed_of_an_empty_log(new_store: NewStore):
+    empty = open_recorder(new_store("sqlite"))
+    empty.create(LogIdentity("ab" * 16, ORIGIN))
+    with pytest.raises(NothingToVerifyError, match="the log is empty"):
+        sign_head(empty, [], lambda: pytest.fail("no keys are needed"))
+    empty.close()
+
+
+def test_nothing_is_signed_where_all_signed_heads_are_gone(quick_url: str):
+    cast = make_cast(quick_url, actors=())
+    with raw(quick_url) as store:
+        store.unprotect()
+        store.run("DELETE FROM $checkpoint")
+        store.run("UPDATE $signed_head SET size = 0, root = ?", (EMPTY_ROOT,))
+        cast.admin.emit("incident.opened", "incident:1", title="x")
+        assert cast.recorder.head().size == 3, "one more than a ledger has whose first head was not signed yet"
+        with pytest.raises(VerificationError, match="the signed heads of this log are gone from the store"):
+            sign(cast)
 
 
 def test_a_smaller_or_forked_head_is_not_stored_though_the_heads_were_removed(quick_url: str):

@@ -19,11 +19,14 @@ import pytest
 from ledger import commands
 from ledger.application import Ledger
 from ledger.audit import verify_store
-from ledger.checkpoint import Checkpoint
+from ledger.checkpoint import Checkpoint, sign_checkpoint
 from ledger.domain import MemoryWorld, judge
 from ledger.domain.judge import reads_body
+from ledger.emission import build_payload
+from ledger.envelope import format_envelope, sign_payload
 from ledger.errors import InputError, NothingToVerifyError
 from ledger.findings import Anchor, LogVerification
+from ledger.keys import format_public_key
 from ledger.recorders import open_recorder
 from ledger.recorders.sql import SqlRecorder
 from ledger.replay import open_row
@@ -171,6 +174,73 @@ def test_of_an_empty_log_there_is_nothing_to_verify_unless_somebody_saw_more(new
     empty.close()
 
 
+def test_types_that_nobody_knows_yet_are_listed_and_change_nothing(quick_url: str):
+    cast, _ = sixteen(quick_url)
+    envelopes = []
+    for number, subject in enumerate(("run:x", "run:x", "model:credit/scoring@1")):
+        payload, _ = build_payload(
+            type="external.observed", subject=subject, data={"system": "s"}, actor="trainer",
+            ledgerid=cast.admin.ledgerid, emitter="019b0000-0000-7000-8000-0000000000aa", sequence=number + 1,
+        )  # fmt: skip
+        strange = payload.replace(b"muniment.external.observed", b"muniment.external.dreamt")
+        envelopes.append(format_envelope(sign_payload(strange, [cast.keys["trainer"]])))
+    with raw(quick_url) as store:
+        store.unprotect()
+        forger = Forger(store)
+        places = [forger.add(envelope) for envelope in envelopes]
+        forger.write()
+    cast.admin.checkpoint()
+    for jobs in (1, 2):
+        found = verify_store(quick_url, cast.recorder, cast.new.trust, jobs=jobs)
+        assert (found.findings, found.opaque) == ([], places)
+    assert verify_log(cast.recorder, cast.new.trust, level="checkpoint").opaque == []
+
+
+#: Rows too many, and what is said of them.
+TOO_MANY: dict[str, tuple[str, str, int | None, str]] = {
+    "contents": ("INSERT INTO $content VALUES (99, ?, ?)", "payload", None, "17 contents for 16 entries"),
+    "tiles": ("INSERT INTO $tile VALUES (0, 0, ?, ?)", "tree", None, "the store has 1 full tiles"),
+    "heads of no size": (f"INSERT INTO $checkpoint VALUES ({-(2**62) - 5}, ?)", "checkpoint", None, "is about size 20"),
+    "heads": ("INSERT INTO $checkpoint VALUES (20, ?)", "checkpoint", 16, "a head of size 20 was signed"),
+}
+
+
+@pytest.mark.parametrize("what", TOO_MANY)
+def test_rows_too_many_are_found(quick_url: str, what: str):
+    cast, _ = sixteen(quick_url)
+    text, fault, index, words = TOO_MANY[what]
+    note = sign_checkpoint(Checkpoint(ORIGIN, 20, bytes(32)), cast.new.checkpoint)
+    given: dict[str, tuple[bytes, ...]] = {
+        "contents": (b"{}", b"[]"), "tiles": (bytes(32 * 256), bytes(32)), "heads": (note,),
+        "heads of no size": (note,),
+    }  # fmt: skip
+    with raw(quick_url) as store:
+        store.unprotect()
+        store.run(text, given[what])
+    found = verify_log(cast.recorder, cast.new.trust).findings
+    assert [(f.fault, f.index) for f in found if words in f.message] == [(fault, index)], found
+
+
+@pytest.mark.parametrize("ledgerid", ["00" * 16, "ff" * 16])
+def test_a_store_that_names_another_ledger_is_found(quick_url: str, ledgerid: str):
+    cast, _ = sixteen(quick_url)
+    with raw(quick_url) as store:
+        store.unprotect()
+        store.run("UPDATE $log SET ledgerid = ?", (ledgerid,))
+    recorder = open_recorder(quick_url)
+    for trust, more in ((None, set()), (cast.new.trust, {("anchor", 0)})):
+        found = {(str(finding.fault), finding.index) for finding in verify_log(recorder, trust).findings}
+        assert found == {("header", index) for index in range(16)} | more
+    recorder.close()
+
+
+def test_only_a_full_verification_goes_on(memory_path: Path):
+    cast = make_cast(f"sqlite:///{memory_path / 'ledger.db'}", actors=())
+    for level in ("hash", "checkpoint"):
+        with pytest.raises(InputError, match="only a full verification goes on"):
+            verify_log(cast.recorder, cast.new.trust, level=level, since=Since(1, bytes(32), bytes(32), 0))
+
+
 # -- levels ----------------------------------------------------------------------------------------
 
 #: What is done to a store, and the levels that find it.
@@ -251,6 +321,27 @@ def test_only_what_came_since_is_judged(quick_url: str, reread: bool):
     assert again.checkpoints == whole.checkpoints - 3
 
 
+@pytest.mark.parametrize("reread", [True, False], ids=["hashed", "not read"])
+def test_a_key_from_before_the_mark_is_not_given_to_another_actor(quick_url: str, reread: bool):
+    cast, _ = sixteen(quick_url)
+    grown(cast)
+    mark = since(verify_log(cast.recorder, cast.new.trust), reread=reread)
+    key = cast.keys["p-approver"]
+    payload, _ = build_payload(
+        type="key.enrolled", subject="actor:trainer", data={"key": format_public_key(key.public)}, actor="p-admin",
+        ledgerid=cast.admin.ledgerid, emitter="019b0000-0000-7000-8000-0000000000aa", sequence=1,
+    )  # fmt: skip
+    envelope = format_envelope(sign_payload(payload, [cast.keys["p-admin"], key]))
+    with raw(quick_url) as store:
+        store.unprotect()
+        forger = Forger(store)
+        index = forger.add(envelope)
+        forger.write()
+    found = verify_log(cast.recorder, cast.new.trust, since=mark)
+    assert [(finding.fault, finding.index) for finding in found.findings] == [("legality", index)]
+    assert "p-approver" in found.findings[0].message
+
+
 def test_an_anchor_before_the_mark_is_compared(quick_url: str):
     cast, _ = sixteen(quick_url)
     good = remembered(cast)
@@ -297,7 +388,8 @@ def test_an_early_signed_head_that_is_gone_since_is_found(quick_url: str, size: 
     cast, _ = sixteen(quick_url)
     mark = replace(since(verify_log(cast.recorder, cast.new.trust)), again=again)
     grown(cast)
-    assert verify_log(cast.recorder, cast.new.trust, [remembered(cast)], since=mark).ok
+    good = verify_log(cast.recorder, cast.new.trust, [remembered(cast)], since=mark)
+    assert (good.ok, good.verified_from) == (True, 0 if again else 16)
     with raw(quick_url) as store:
         store.unprotect()
         store.run("DELETE FROM $checkpoint WHERE size = ?", (size,))

@@ -9,7 +9,9 @@ import pytest
 
 from ledger.creation import DEFAULT_RULES
 from ledger.domain import ModelState
+from ledger.domain.actors import FOREVER
 from ledger.domain.decisions import marks_of
+from ledger.domain.evolution import evolve
 from ledger.domain.lifecycle import BUILT_IN_STOPS, MOVES, SIDE_STATES, version_of
 from ledger.domain.signing import ROOT_ACTOR
 from ledger.entry import format_time
@@ -132,12 +134,22 @@ def test_the_rule_says_how_long_an_approval_holds_at_most():
     assert not authorised(story)
 
 
-def test_until_is_when_fewer_than_needed_stand():
-    story = ready(rules(approvals=2))
+@pytest.mark.parametrize(("needed", "days"), [(1, 3), (2, 2), (3, 1)])
+def test_until_is_when_fewer_than_needed_stand(needed: int, days: int):
+    story = ready(rules(approvals=needed))
     story.enrol("p-third", ["approver"])
     for number, by in enumerate(("p-approver", "p-second", "p-third"), 1):
         approve(story, by=by, expires_at=format_time(NOW + number * DAY))
-    assert story.judge(*AUTHORISE).until == NOW + 2 * DAY
+    assert story.judge(*AUTHORISE).until == NOW + days * DAY
+
+
+def test_until_is_when_nobody_of_a_role_stands():
+    story = ready(rules(roles=("validator",)))
+    approve(story, by="p-second", expires_at=format_time(NOW + 9 * DAY))
+    approve(story, by="p-approver", expires_at=format_time(NOW + DAY))
+    assert story.judge(*AUTHORISE).until == NOW + DAY
+    story.now = NOW + DAY
+    assert not authorised(story), "the one who is left is no validator"
 
 
 def test_an_approval_can_be_taken_back_once():
@@ -217,6 +229,17 @@ def test_roles_that_a_rule_asks_for_must_be_among_the_approvers():
     assert authorised(story)
 
 
+def test_what_an_approval_cites_may_have_been_measured_again_since():
+    story = ready()
+    cited = version_of(story.world, MODEL).version.evaluations[0]
+    evidence = [{"index": cited.index, "leaf_hash": story.view.leaves[cited.index].hex()}]
+    approve(story, evidence=evidence)
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "digest": DIGEST})
+    assert authorised(story)
+    story.tell("trainer", "evaluation.invalidated", MODEL, {"evaluation": cited.id, "reason": "leak"})
+    assert not authorised(story), "the approver rested on it"
+
+
 # -- handing on ------------------------------------------------------------------------------------
 
 
@@ -266,10 +289,10 @@ def test_nobody_hands_on_more_than_they_have():
 # -- quarantine and retirement ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("subject", [MODEL, "model:m", "dataset:d", "dataset:d@1"])
+@pytest.mark.parametrize("subject", [MODEL, "model:m", "dataset:d", "dataset:d@1", "featureset:f"])
 def test_what_is_in_quarantine_goes_nowhere_until_another_person_lets_it_go(subject: str):
     story = Story().people()
-    inputs = {"inputs": [{"role": "input", "subject": "dataset:d@1"}]}
+    inputs = {"inputs": [{"role": "input", "subject": name} for name in ("dataset:d@1", "featureset:f@2")]}
     story.tell("trainer", "run.started", "run:r", inputs)
     story.version()
     approve(story)
@@ -324,6 +347,17 @@ def test_the_last_classification_decides_which_rules_hold():
     story.tell("p-approver", "risk.classified", "model:m", classify("low"))
     assert version_of(story.world, MODEL).tier == "low", "what was said last, of the version or of its model"
     assert authorised(story)
+
+
+def test_what_was_said_of_a_model_before_lowers_no_version():
+    story = Story().people()
+    story.tell("p-author", "risk.classified", "model:m", classify("low"))
+    story.version(tier="high")
+    assert version_of(story.world, MODEL).tier == "high"
+    other = Story().people()
+    other.tell("p-author", "risk.classified", "model:m", classify("high"))
+    other.version(tier="low")
+    assert version_of(other.world, MODEL).tier == "high", "nor does a registration"
 
 
 @pytest.mark.parametrize("subject", [MODEL, "model:m"])
@@ -421,6 +455,27 @@ def test_a_gate_rests_on_waivers_only_while_they_stand(gate: Story):
     gate.now = NOW
     gate.tell("p-author", "waiver.revoked", "waiver:w", {"reason": "x"})
     assert not authorised(gate)
+
+
+def test_a_waiver_must_be_recorded_as_used_before_it_expires(gate: Story):
+    """Append compares the time of recording with `Verdict.until`; what ends a waiver may come later."""
+    end = NOW + DAY
+    ask(gate)
+    granted = gate.judge("p-second", "waiver.granted", "waiver:w", {"rationale": "x"})
+    assert (granted.kind, granted.until) == ("valid", end)
+    gate.tell("p-second", "waiver.granted", "waiver:w", {"rationale": "x"})
+    used = gate.judge("p-deployer", "waiver.used", "waiver:w", {"deployment": PROD, "model": MODEL})
+    assert (used.kind, used.until) == ("valid", end)
+    revoked = gate.judge("p-author", "waiver.revoked", "waiver:w", {"reason": "x"})
+    assert (revoked.kind, revoked.until) == ("valid", FOREVER)
+
+
+def test_what_else_is_said_about_a_waiver_changes_nothing(gate: Story):
+    ask(gate)
+    before = gate.world.state("waiver:w")
+    assert before is not None
+    said = gate.tell("trainer", "external.observed", "waiver:w", {"system": "s"})
+    assert evolve(before, said) == gate.world.state("waiver:w") == before
 
 
 def test_a_waiver_for_a_single_use_is_for_one_authorisation(gate: Story):

@@ -115,3 +115,31 @@ def test_the_trust_file_keeps_keys_and_sizes(tmp_path):
         path.write_text(text.replace("[0,5,10,12]", bad))
         with pytest.raises(TrustStateError, match="since must"):
             read_trust(path)
+
+
+def test_a_pinned_identity_follows_what_the_log_proves_and_nothing_else():
+    first, second, third, stranger = VKEYS
+
+    def log(*changes: tuple[VerifierKey, int]) -> LogKeys:
+        return LogKeys(tuple(LogKey(vkey, since) for vkey, since in changes))
+
+    def pinned(*vkeys: VerifierKey, since: tuple[int, ...] = ()) -> Trust:
+        return Trust("ab" * 16, ORIGIN, vkeys, "cd" * 32, since)
+
+    one, two, three = log((first, 0)), log((first, 0), (second, 5)), log((first, 0), (second, 5), (third, 9))
+    assert pinned(first).follow(one) == pinned(first)
+    assert pinned(first).follow(two) == pinned(first, second, since=(0, 5))
+    assert pinned(first).follow(three) == pinned(first, second, third, since=(0, 5, 9))
+    known = pinned(first, second, since=(0, 5))
+    assert known.follow(one) == known, "an old copy of the log tells less"
+    assert known.follow(two) == known
+    assert known.follow(three) == pinned(first, second, third, since=(0, 5, 9))
+    by_hand = pinned(second, first)
+    assert by_hand.follow(three) == by_hand, "written by hand: any of them signs"
+    for trust, other in (
+        (pinned(stranger), one), (pinned(first), log((stranger, 0))), (known, log((first, 0), (second, 6))),
+        (known, log((first, 0), (third, 5))), (by_hand, log((stranger, 0))), (pinned(second), two),
+    ):  # fmt: skip
+        with pytest.raises(VerificationError) as caught:
+            trust.follow(other)
+        assert caught.value.fault == "anchor"

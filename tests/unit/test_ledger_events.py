@@ -16,6 +16,8 @@ from ledger.domain.signing import ROOT_ACTOR
 from ledger.entry import Entry
 from ledger.errors import ConflictError, InputError, LedgerError, PolicyError
 from ledger.keys import format_public_key
+from ledger.replay import may_be_withheld
+from ledger.stored import Row
 from tests.unit.test_judge import LEDGERID, ROOTS, VKEY, Story, refused
 
 OTHER_LEDGER = f"ledger:{'cd' * 16}"
@@ -47,6 +49,9 @@ def test_a_ledger_goes_on_from_what_it_really_holds():
     ):  # fmt: skip
         refused(story.judge(ROOT_ACTOR, "ledger.restored", SELF, restored(story, **bad)), InputError, "schema")
     refused(story.judge(ROOT_ACTOR, "ledger.restored", OTHER_LEDGER, restored(story)), InputError, "schema")
+    error = story.judge(ROOT_ACTOR, "ledger.restored", SELF, restored(story, size=size + 1)).error
+    assert error is not None
+    assert f"the log has {size} entries here, and it says it goes on from {size + 1}" in error.message
 
 
 def test_which_restore_explains_a_head_of_another_history():
@@ -125,3 +130,17 @@ def test_an_erasure_names_entries_of_this_log_and_nothing_under_a_hold():
     assert excuse("muniment.incident.opened.v1") is excuse("muniment.incident.dreamt.v1") is None, (
         "none may be withheld"
     )
+
+
+def test_only_a_row_without_content_and_of_some_types_may_be_withheld():
+    zero = "00" * 32
+
+    def may(kind: str = "incident.noted", stream: str = "incident:1", content: tuple[Any, Any] = (None, None)) -> bool:
+        entry = Entry("p-admin", "e", zero, "i", 4, 0, (zero,), LEDGERID, zero, zero, 0, 1, 1, stream, stream,
+                      f"muniment.{kind}.v1")  # fmt: skip
+        return may_be_withheld(Row(entry, bytes(32), *content))
+
+    assert may()
+    assert not any(may(content=content) for content in ((b"{}", b"[]"), (b"{}", None), (None, b"[]")))
+    assert not any(may(kind) for kind in ("incident.opened", "incident.dreamt", "actor.enrolled"))
+    assert not any(may(stream=stream) for stream in ("actor:p-x", SELF))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,7 @@ from ledger.checkpoint import (
     sign_checkpoint,
 )
 from ledger.entry import format_entry, parse_entry
+from ledger.envelope import pae as signed_bytes
 from ledger.errors import InputError
 from ledger.events import Category, Erasable, all_event_types
 from ledger.keys import Ed25519Signer, format_public_key
@@ -181,3 +183,55 @@ def test_the_script_reads_keys_and_base64_in_one_form():
     assert script.signed_by(LOG.public.raw, LOG.sign(b"m"), b"m")
     assert not script.signed_by(LOG.public.raw, LOG.sign(b"m"), b"M")
     assert not script.signed_by(b"short", LOG.sign(b"m"), b"m")
+
+
+EVENT: dict[str, Any] = {
+    "specversion": "1.0", "data": {}, "sequence": "1".zfill(19), "source": "urn:muniment:p-one", "emitter": UUID,
+    "id": UUID, "ledgerid": "ab" * 16, "subject": "run:x", "type": "muniment.run.started.v1",
+}  # fmt: skip
+
+
+def sealed(event: dict[str, Any], **changes: Any) -> tuple[str, dict[str, Any]]:
+    """An envelope around an event, and the entry that records these bytes."""
+    payload = json.dumps(event).encode()
+    signatures = [{"keyid": "1" * 64, "sig": base64.b64encode(bytes(64)).decode()}]
+    whole = {
+        "payload": base64.b64encode(payload).decode(), "payloadType": "application/cloudevents+json",
+        "signatures": signatures, **changes,
+    }  # fmt: skip
+    text = json.dumps(whole, separators=(",", ":"))
+    digests = {"payload": hashlib.sha256(payload).hexdigest(), "envelope": hashlib.sha256(text.encode()).hexdigest()}
+    return text, {**ENTRY, **digests}
+
+
+def test_the_script_opens_an_envelope_against_its_entry():
+    text, recorded = sealed(EVENT)
+    event, pae, signatures = script.open_envelope(text, recorded)
+    assert (event, signatures) == (EVENT, {"1" * 64: bytes(64)})
+    assert pae == signed_bytes("application/cloudevents+json", json.dumps(EVENT).encode())
+    for name, value, words in (
+        ("specversion", "0.3", "not an event"), ("data", [], "not an event"), ("sequence", "1", "sequence number"),
+        ("sequence", 1, "sequence number"), ("sequence", "2".zfill(19), "the header says sequence"),
+        ("source", "urn:muniment:p-two", "says actor"), ("emitter", "x", "says emitter"), ("id", "x", "says id"),
+        ("ledgerid", "x", "says ledgerid"), ("subject", "run:x@1", "says subject"), ("type", "x", "says type"),
+        ("subject", "run:y", "says stream"),
+    ):  # fmt: skip
+        assert words in refused(script.open_envelope, *sealed({**EVENT, name: value})), name
+        if name in ("specversion", "data"):
+            assert words in refused(script.open_envelope, *sealed({k: v for k, v in EVENT.items() if k != name}))
+    signature = {"keyid": "1" * 64, "sig": base64.b64encode(bytes(64)).decode()}
+    for changes, words in (
+        ({"payloadType": "text/plain"}, "not an envelope"), ({"signatures": {}}, "not an envelope"),
+        ({"more": 1}, "only form"), ({"zmore": 1}, "not an envelope"), ({"payload": "!"}, "not base64"),
+        ({"signatures": [1]}, "not signatures"), ({"signatures": [{**signature, "z": 1}]}, "not signatures"),
+        ({"signatures": [{**signature, "sig": "eA=="}]}, "of that length"),
+        ({"signatures": [{**signature, "keyid": "2" * 64}]}, "says keys"), ({"signatures": []}, "says keys"),
+    ):  # fmt: skip
+        assert words in refused(script.open_envelope, *sealed(EVENT, **changes)), changes
+    assert "payload is not the one" in refused(script.open_envelope, text, {**recorded, "payload": "0" * 64})
+    assert "signatures are not the ones" in refused(script.open_envelope, text, {**recorded, "envelope": "0" * 64})
+    assert "too long" in refused(script.open_envelope, "x" * 98_305, recorded)
+    assert "too long" in refused(script.open_envelope, 1, recorded)
+    wide = "x" * (65_536 - len(json.dumps({**EVENT, "more": ""})))
+    assert script.open_envelope(*sealed({**EVENT, "more": wide}))
+    assert "too long" in refused(script.open_envelope, *sealed({**EVENT, "more": wide + "x"}))

@@ -12,7 +12,7 @@ import pytest
 from ledger.checkpoint import TYPE_COSIGNATURE, TYPE_ED25519, Checkpoint, VerifierKey, format_vkey, sign_checkpoint
 from ledger.errors import AuthenticationError, LedgerError, TrustStateError
 from ledger.keys import Ed25519Signer
-from ledger.trust import RememberedHead, Trust, read_trust, write_atomically, write_trust
+from ledger.trust import RememberedHead, Trust, TrustPin, read_trust, write_atomically, write_trust
 
 ORIGIN = "ledger.example/trust"
 KEY = Ed25519Signer.from_seed(b"k" * 32)
@@ -214,3 +214,100 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     monkeypatch.undo()
     assert path.read_bytes() == b"old"
     assert [item.name for item in tmp_path.iterdir()] == ["file"]
+
+
+# -- restores that are settled ---------------------------------------------------------------------
+
+IDS = [f"00000000-0000-4000-8000-{number:012x}" for number in range(3)]
+
+
+def test_settled_restores_are_added_up(tmp_path: Path):
+    head = RememberedHead(TRUST, tmp_path)
+    assert head.settled() == frozenset()
+    head.settle([])
+    assert not head._settled_path.exists(), "nothing new, nothing written"
+    head.settle(IDS[1:2])
+    head.settle([IDS[0], IDS[1]])
+    assert head.settled() == frozenset(IDS[:2])
+    assert head._settled_path.read_text() == f"{IDS[0]}\n{IDS[1]}\n"
+    before = head._settled_path.stat().st_mtime_ns
+    head.settle(IDS[:1])
+    assert head._settled_path.stat().st_mtime_ns == before
+    head.settle(IDS[2:])
+    assert RememberedHead(TRUST, tmp_path).settled() == frozenset(IDS)
+
+
+@pytest.mark.parametrize("text", ["x", IDS[0] + "0", IDS[0] + "\nx\n", IDS[0].upper().replace("0", "A"), "\xff"])
+def test_damaged_settled_restores_are_an_error(tmp_path: Path, text: str):
+    head = RememberedHead(TRUST, tmp_path)
+    head.settle(IDS[:1])
+    head._settled_path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(TrustStateError, match="is damaged"):
+        head.settled()
+    with pytest.raises(TrustStateError, match="is damaged"):
+        head.settle(IDS)
+    assert head._settled_path.read_bytes() == text.encode("latin-1")
+
+
+# -- what a trust file said before -----------------------------------------------------------------
+
+
+def test_a_trust_file_that_says_something_else_is_noticed(tmp_path: Path):
+    other = Trust("ef" * 16, ORIGIN, (VKEY,), "cd" * 32)
+    pin = TrustPin(tmp_path / "trust.json", tmp_path / "state")
+    assert pin.recall() == ()
+    pin.check(TRUST)
+    pin.allow(TRUST)
+    assert pin.recall() == (), "nothing is allowed before something is known"
+    pin.keep(TRUST)
+    assert pin.recall() == (TRUST,)
+    pin.check(TRUST)
+    with pytest.raises(TrustStateError, match="is not what it was"):
+        pin.check(other)
+    assert TrustPin(tmp_path / "elsewhere" / "trust.json", tmp_path / "state").recall() == (), "another place"
+    pin.allow(other)
+    assert pin.recall() == (other, TRUST)
+    pin.check(TRUST)
+    pin.check(other)
+    pin.keep(other)
+    assert pin.recall() == (other,)
+    with pytest.raises(TrustStateError, match="is not what it was"):
+        pin.check(TRUST)
+    before = pin.path.stat().st_mtime_ns
+    pin.keep(other)
+    assert pin.path.stat().st_mtime_ns == before, "nothing new, nothing written"
+    for text in ("[]", "{}", "x", "", json.dumps({**json.loads(pin.path.read_text()), "more": 1}),
+                 json.dumps({"path": "x", "trust": {}}), json.dumps({"path": "x", "trust": [1]})):  # fmt: skip
+        pin.path.write_text(text)
+        with pytest.raises(TrustStateError, match="is damaged"):
+            pin.check(other)
+
+
+def test_a_head_is_replaced_only_by_who_knows_it(tmp_path: Path):
+    head = RememberedHead(TRUST, tmp_path)
+    head.remember(note(9))
+    with pytest.raises(TrustStateError, match="another head was remembered meanwhile"):
+        head.replace(note(8), note(5))
+    with pytest.raises(LedgerError):
+        head.replace(note(9), note(5, origin="ledger.example/other"))
+    assert head.recall() == Checkpoint(ORIGIN, 9, bytes([9]) * 32)
+    head.replace(note(9), note(5))
+    assert head.recall() == Checkpoint(ORIGIN, 5, bytes([5]) * 32), "also by a smaller one"
+
+
+def test_a_state_folder_that_cannot_be_written_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    head, pin = RememberedHead(TRUST, tmp_path), TrustPin(tmp_path / "trust.json", tmp_path)
+    head.remember(note(3))
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ledger.trust.write_atomically", full)
+    for attempt in (
+        lambda: head.remember(note(4)), lambda: head.replace(note(3), note(4)), lambda: head.settle(IDS),
+        lambda: pin.keep(TRUST),
+    ):  # fmt: skip
+        with pytest.raises(TrustStateError, match="No space left on device"):
+            attempt()
+    head.remember(note(3))
+    assert head.recall() == Checkpoint(ORIGIN, 3, bytes([3]) * 32)

@@ -1,0 +1,106 @@
+"""The state of versions and deployments that were put in quarantine, retired, withdrawn, revoked or held."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.contract.support import digest
+from tests.projections.support import PROD, Book
+
+ONE, TWO = "model:scoring@1", "model:scoring@2"
+
+
+@pytest.fixture
+def told(book: Book) -> Book:
+    book.cast.enrol("p-second", "person", ["approver", "validator"])
+    book.version(ONE, 1)
+    return book
+
+
+def version(book: Book, model: str = ONE, **as_of: Any) -> dict[str, Any]:
+    (found,) = book.state(model, **as_of)["models"]
+    return next(one for one in found["versions"] if one["version"] == model)
+
+
+def test_a_revoked_approval_suspends(told: Book):
+    told.request(ONE, 5)
+    granted = told.approve(ONE, 6)
+    assert version(told)["status"] == "approved"
+    told.emit("p-second", "approval.revoked", ONE, {"approval": granted.id, "rationale": "bias"}, at=7)
+    found = version(told)
+    assert found["status"] == "suspended"
+    assert [(a["status"], a["rationale"], a["approval"]) for a in found["approvals"]] == [
+        ("revoked", "bias", granted.id)
+    ]
+    assert version(told, known=granted.index + 1)["status"] == "approved", "what was known then"
+    told.request(ONE, 8)
+    assert version(told)["status"] == "approval pending"
+
+
+def test_a_withdrawn_request_leaves_what_was_before(told: Book):
+    asked = told.request(ONE, 5)
+    told.emit("p-author", "approval.withdrawn", ONE, {"request": asked.id, "reason": "x"}, at=6)
+    found = version(told)
+    assert (found["status"], found["approvals"][0]["status"]) == ("evaluated", "withdrawn")
+
+
+@pytest.mark.parametrize("subject", [ONE, ONE.partition("@")[0]])
+def test_quarantine_shows_until_it_is_released(told: Book, subject: str):
+    placed = told.emit("p-author", "quarantine.placed", subject, {"reason": "poisoned"}, at=5)
+    found = version(told)
+    assert (found["status"], [one["reason"] for one in found["quarantines"]]) == ("quarantined", ["poisoned"])
+    told.emit("p-second", "quarantine.released", subject, {"quarantine": placed.id, "rationale": "cleaned"}, at=6)
+    assert (version(told)["status"], version(told)["quarantines"]) == ("evaluated", [])
+
+
+def test_a_quarantine_may_come_before_the_version(told: Book):
+    placed = told.emit("p-author", "quarantine.placed", TWO, {"reason": "poisoned"}, at=1)
+    told.version(TWO, 2)
+    assert version(told, TWO)["status"] == "quarantined"
+    told.emit("p-second", "quarantine.released", TWO, {"quarantine": placed.id, "rationale": "x"}, at=6)
+    assert version(told, TWO)["status"] == "evaluated"
+
+
+def test_what_is_live_stays_live_and_says_what_stands_beside(told: Book):
+    told.release(ONE, 5)
+    told.emit("p-author", "version.retired", ONE, {"reason": "old"}, at=9)
+    found = version(told)
+    assert found["status"] == "live"
+    assert found["retired"] is not None
+    told.version(TWO, 3)
+    told.emit("p-author", "version.retired", TWO, {"reason": "never used"}, at=9)
+    assert version(told, TWO)["status"] == "retired"
+
+
+def test_a_canary_and_a_hold(told: Book):
+    told.release(ONE, 5)
+    told.version(TWO, 6)
+    told.request(TWO, 10)
+    told.approve(TWO, 11)
+    told.authorise(TWO, 12)
+    canary = {"model": TWO, "digest": digest(TWO), "stage": 1, "traffic": 0.05}
+    told.emit("p-deployer", "canary.stage_entered", PROD, canary, at=13)
+    assert version(told, TWO)["status"] == "canary"
+    assert version(told)["status"] == "live"
+    held = {"model": TWO, "digest": digest(TWO), "reason": "burn rate"}
+    told.emit("p-deployer", "deployment.held", PROD, held, at=14)
+    (deployment,) = told.state(PROD)["deployments"]
+    assert (deployment["canary"], deployment["authorised"], deployment["live"]["model"]) == (None, None, ONE)
+    assert version(told, TWO)["status"] == "approved"
+
+
+def test_an_invalidated_evaluation_says_so(told: Book):
+    measured = version(told)["evaluations"][0]
+    assert measured["invalidated"] is None
+    told.emit("trainer", "evaluation.invalidated", ONE, {"evaluation": measured["id"], "reason": "leak"}, at=6)
+    assert version(told)["evaluations"][0]["invalidated"] is not None
+
+
+def test_the_tier_shown_is_the_one_in_force(told: Book):
+    assert version(told)["tier"] == "high"
+    told.emit("p-second", "risk.classified", ONE.partition("@")[0], {"tier": "low", "rationale": "toy"}, at=6)
+    assert version(told)["tier"] == "low"
+    told.version(TWO, 7)
+    assert version(told, TWO)["tier"] == "high", "registered since"
