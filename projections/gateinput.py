@@ -1,9 +1,9 @@
 """The document that a policy's expressions look at: what the log holds of a version, for one environment.
 
-It is a function of the log at a size: the same version, environment and size give the same document, whoever asks and
-whenever, so that a gate can be run again. Times are compared with ``input.as_of``, when the last of these entries was
-recorded. Nothing is ever absent: what is not known is "", null, false or an empty list, so that a check says what it
-needs. Numbers are whole or not as their authors wrote them: compare them through ``double()``.
+It is a function of the log at a size and of a time: the same version, environment, size and time give the same
+document, whoever asks and whenever, so that a gate can be run again. Ages and ends are told for ``input.as_of``, when
+it was asked. Nothing is ever absent: what is not known is "", null, false or an empty list, so that a check says what
+it needs. Numbers are whole or not as their authors wrote them: compare them through ``double()``.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from ledger.names import parse_name, stream_of
 from projections.groups import DATA, ENDED, RUNS, WENT_LIVE
 from projections.journal import JournalRow
 from projections.known import Known
+from projections.lineage import EDGE
 from projections.model_state import CHANGE
 
 __all__ = ["FIELDS", "gate_input", "standing_waivers"]
 
 #: Each field of the document, in words; docs/reference/policies.md shows them.
 FIELDS: Final = {
-    "as_of": "time at which the last entry looked at was recorded",
+    "as_of": "time at which is asked, for ages and ends",
     "size": "log size looked at",
     "environment": "environment asked about",
     "tier": "low, medium or high, as it is in force",
@@ -59,10 +60,10 @@ FIELDS: Final = {
 class _Builder:
     """Reads what the document is made of; each kind of thing once."""
 
-    def __init__(self, known: Known, named: Named, environment: str) -> None:
+    def __init__(self, known: Known, named: Named, environment: str, as_of: int) -> None:
         self.world, self.views, self.size, self.rows = known.world, known.views, known.size, known.rows
         self.named, self.environment = named, environment
-        self.now = known.recorded_at
+        self.now = as_of
         self.stream = stream_of(named.subject)
         self.own = self.rows(("stream", "=", self.stream))
 
@@ -173,11 +174,8 @@ class _Builder:
 
     def _artifacts(self) -> list[JournalRow]:
         """Entries about artefacts that say they belong to this version, and about the version itself."""
-        produced = [
-            row for row in self.rows(("type", "=", "artifact.produced"))
-            if row["data"].get("model") == self.named.subject
-        ]  # fmt: skip
-        streams = sorted({row["stream"] for row in produced})
+        edges = self.views.select(EDGE, [("downstream", "=", self.named.subject), ("position", "<=", self.size)])
+        streams = sorted({stream_of(edge["upstream"]) for edge in edges if edge["relation"] == "packaged-as"})
         others = self.rows(("stream", "IN", streams)) if streams else []
         return [*others, *self.mine("artifact.signed", "artifact.verified", "artifact.scanned")]
 
@@ -340,13 +338,14 @@ _AROUND = ("slo.defined", "drill.conducted", "canary.stage_entered", "canary.ana
 _INCIDENTS = ("incident.opened", "incident.closed", "incident.reopened", "incident.severity_changed")
 
 
-def gate_input(known: Known, model: str, environment: str) -> dict[str, Any]:
+def gate_input(known: Known, model: str, environment: str, as_of: int) -> dict[str, Any]:
     """What the log holds of a version.
 
     Args:
         known: the ledger, as it was known at a size of at least 1.
         model: ``model:<name>@<version>``.
         environment: for example ``prod``.
+        as_of: time for which ages and ends are told, microseconds since the Unix epoch.
 
     Returns:
         A document of plain values with the members of `FIELDS`.
@@ -355,7 +354,7 @@ def gate_input(known: Known, model: str, environment: str) -> dict[str, Any]:
         PolicyError: the version was not registered by then.
     """
     named = version_of(known.world, model)
-    build = _Builder(known, named, environment)
+    build = _Builder(known, named, environment, as_of)
     run, deployments = build.run(), build.deployments()
     version = named.version
     return {
@@ -384,15 +383,15 @@ def gate_input(known: Known, model: str, environment: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def standing_waivers(known: Known, model: str, environment: str) -> list[tuple[str, str]]:
+def standing_waivers(known: Known, model: str, environment: str, as_of: int) -> list[tuple[str, str]]:
     """Waivers that stand for a version in an environment, as (name, pattern of check ids), in log order.
 
-    Args as `gate_input`; whether one has expired is asked for the time of the last entry.
+    Args as `gate_input`.
     """
     found = []
     for row in known.of_types("waiver.granted"):
         state = known.world.state(row["stream"])
-        if not isinstance(state, WaiverState) or waiver_trouble(known.world, state, known.recorded_at) is not None:
+        if not isinstance(state, WaiverState) or waiver_trouble(known.world, state, as_of) is not None:
             continue
         if covers(state, state.check, model, environment):
             found.append((row["stream"], state.check))

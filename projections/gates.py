@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from ledger.domain.lifecycle import rule_for, version_of
 from ledger.domain.states import PolicyState
-from ledger.errors import InputError, LedgerError, PolicyError, VerificationError
-from ledger.names import parse_name
+from ledger.domain.world import ledger_of
+from ledger.entry import format_time
+from ledger.errors import InputError, PolicyError, VerificationError
+from ledger.names import parse_name, stream_of
+from ledger.payload import parse_moment
 from ledger.policy import Outcome, engine_name, evaluate, input_digest, parse_policy, source_digest
 from projections.gateinput import gate_input, standing_waivers
 from projections.journal import JournalRow
 from projections.known import Known
 
-__all__ = ["Gate", "Stated", "check_again", "policy_for", "policy_named", "refused_in", "run_gate"]
+__all__ = [
+    "Gate",
+    "Stated",
+    "check_again",
+    "policies",
+    "policy_for",
+    "policy_named",
+    "recheck_all",
+    "replayed",
+    "run_gate",
+]
+
+#: By how much the clock of whoever runs a gate may be ahead of the store's, in microseconds.
+_SKEW = 120_000_000
 
 
 @dataclass(frozen=True)
@@ -32,6 +48,8 @@ class Gate:
 
     Attributes:
         policy: which.
+        size: log size that was looked at.
+        as_of: time for which ages and ends were told, microseconds since the Unix epoch.
         model: version it was run over.
         environment: for which environment.
         document: what its expressions looked at.
@@ -39,10 +57,17 @@ class Gate:
     """
 
     policy: Stated
+    size: int
+    as_of: int
     model: str
     environment: str
     document: dict[str, Any]
     outcome: Outcome
+
+    @property
+    def verdict(self) -> str:
+        """``allow`` or ``deny``."""
+        return "allow" if self.outcome.allowed else "deny"
 
     def body(self) -> dict[str, Any]:
         """Body of the event `gate.evaluated`."""
@@ -52,8 +77,9 @@ class Gate:
             "policy_digest": source_digest(self.policy.source),
             "digest": self.document["version"]["digest"],
             "input_digest": input_digest(self.document),
-            "size": self.document["size"],
-            "result": "allow" if self.outcome.allowed else "deny",
+            "size": self.size,
+            "as_of": self.document["as_of"],
+            "result": self.verdict,
             "checks": list(self.outcome.checks),
             "engine": engine_name(),
         }
@@ -107,16 +133,24 @@ def policy_for(known: Known, model: str, environment: str) -> Stated:
     return policy_named(known, rule.gate)
 
 
-def run_gate(known: Known, policy: Stated, model: str, environment: str) -> Gate:
+def run_gate(known: Known, policy: Stated, model: str, environment: str, as_of: int) -> Gate:
     """Run a policy over a version as it was known at a size.
+
+    Args:
+        known: the ledger, as it was known at a size.
+        policy: which.
+        model: ``model:<name>@<version>``.
+        environment: for example ``prod``.
+        as_of: time for which ages and ends are told, microseconds since the Unix epoch.
 
     Raises:
         InputError: the policy is malformed.
         PolicyError: the version is not registered.
     """
-    document = gate_input(known, model, environment)
-    waivers = standing_waivers(known, model, environment)
-    return Gate(policy, model, environment, document, evaluate(parse_policy(policy.source), document, waivers))
+    document = gate_input(known, model, environment, as_of)
+    waivers = standing_waivers(known, model, environment, as_of)
+    outcome = evaluate(parse_policy(policy.source), document, waivers)
+    return Gate(policy, known.size, as_of, model, environment, document, outcome)
 
 
 def check_again(known: Known, row: JournalRow) -> Gate:
@@ -139,37 +173,116 @@ def check_again(known: Known, row: JournalRow) -> Gate:
 
     if not 0 < data["size"] <= index:
         raise disagree(f"it says that it looked at {data['size']} entries, and stands at {index}")
+    as_of = parse_moment(data["as_of"])
+    if not known.at(data["size"]).recorded_at <= as_of <= row["recorded_at"] + _SKEW:
+        raise disagree(f"it says that it was run at {data['as_of']}, which is not between what it looked at and itself")
     policy = _defined(known.at(index), data["policy"])
     if source_digest(policy.source) != data["policy_digest"]:
         raise disagree(f"{data['policy']} had another source than what was run")
-    gate = run_gate(known.at(data["size"]), policy, row["subject"], data["environment"])
+    gate = run_gate(known.at(data["size"]), policy, row["subject"], data["environment"], as_of)
     found = gate.body()
-    for name in ("input_digest", "checks", "result"):
+    for name in ("digest", "input_digest", "checks", "result"):
         if found[name] != data[name]:
             raise disagree(f"run again over the same {data['size']} entries, {name} is another one")
     return gate
 
 
-def refused_in(
-    known: Known, policy: Stated, period: tuple[int, int], environment: str | None
-) -> Iterator[tuple[JournalRow, Gate | None, str]]:
+def recheck_all(
+    known: Known,
+    *,
+    index: int | None = None,
+    model: str | None = None,
+    advance: Callable[[int, int], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Run recorded evaluations again.
+
+    Args:
+        known: the ledger, as it is known now.
+        index: only the one at this index.
+        model: only those of this version.
+        advance: told how many are done, of how many.
+
+    Returns:
+        Each with its ``trouble``: why it does not agree, empty when it does.
+    """
+    rows = known.rows(("stream", "=", stream_of(model))) if model else known.of_types("gate.evaluated")
+    rows = [
+        row for row in rows
+        if row["type"] == "gate.evaluated" and index in (None, row["index"]) and model in (None, row["subject"])
+    ]  # fmt: skip
+    found = []
+    for done, row in enumerate(rows):
+        try:
+            check_again(known, row)
+            trouble = ""
+        except (VerificationError, PolicyError, InputError) as error:
+            trouble = error.message
+        found.append({
+            "index": row["index"], "id": row["id"], "subject": row["subject"],
+            "environment": row["data"]["environment"], "policy": row["data"]["policy"],
+            "result": row["data"]["result"], "by": row["actor"], "trouble": trouble,
+        })  # fmt: skip
+        if advance is not None:
+            advance(done + 1, len(rows))
+    return found
+
+
+def replayed(known: Known, policy: Stated, period: tuple[int, int], environment: str | None) -> list[dict[str, Any]]:
     """What a policy would have said of the authorisations of a period.
 
     Args:
         known: the ledger, as it is known now.
         policy: the policy.
-        period: from when, until when authorisations were recorded, in microseconds.
+        period: from when, until when authorisations were recorded, in microseconds since the Unix epoch.
         environment: only this one; all when None.
 
-    Yields:
-        Each authorisation, the gate as it would have been then, and why it could not be run; empty when it was.
+    Returns:
+        Each authorisation with the result as it would have been then, the checks that refuse it, and why it could not
+        be run, empty when it was.
     """
-    since, until = period
+    parse_policy(policy.source)  # one that is malformed refuses nothing
+    found = []
     for row in known.of_types("deployment.authorised"):
-        place = parse_name(row["stream"]).namespace or ""
-        if not since <= row["recorded_at"] < until or environment not in (None, place):
+        place, model = parse_name(row["stream"]).namespace or "", row["data"]["model"]
+        if not period[0] <= row["recorded_at"] < period[1] or environment not in (None, place):
             continue
+        item = {
+            "index": row["index"], "deployment": row["stream"], "model": model,
+            "recorded_at": format_time(row["recorded_at"]), "result": "error", "refused_by": [], "trouble": "",
+        }  # fmt: skip
         try:
-            yield row, run_gate(known.at(row["index"]), policy, row["data"]["model"], place), ""
-        except LedgerError as error:
-            yield row, None, error.message
+            gate = run_gate(known.at(row["index"]), policy, model, place, row["recorded_at"])
+            item["result"] = gate.verdict
+            item["refused_by"] = [one["check"] for one in gate.outcome.checks if one["result"] in ("fail", "error")]
+        except PolicyError as error:
+            item["trouble"] = error.message
+        found.append(item)
+    return found
+
+
+def _read(source: str) -> tuple[str | None, int | None]:
+    """Title and number of checks; None for a source that was signed without being read."""
+    try:
+        parsed = parse_policy(source)
+    except InputError:
+        return None, None
+    return parsed.title, len(parsed.checks)
+
+
+def policies(known: Known) -> list[dict[str, Any]]:
+    """Every version of every policy, with the rules that ask for it, as ``environment/tier``."""
+    state = ledger_of(known.world)
+    rules = [] if state is None else state.rules.rules
+    found: list[dict[str, Any]] = []
+    for row in known.of_types("policy.defined"):
+        stream, version = row["stream"], parse_name(row["subject"]).version
+        defined = known.world.state(stream)
+        if not isinstance(defined, PolicyState) or any(item["policy"] == row["subject"] for item in found):
+            continue
+        title, checks = _read(str(row["data"]["source"]))
+        found.append({
+            "policy": row["subject"], "title": title, "checks": checks,
+            "digest": row["data"]["digest"], "retired": version in defined.retired, "index": row["index"],
+            "asked_by": [f"{rule.environment}/{rule.tier}" for rule in rules if rule.gate == stream],
+        })  # fmt: skip
+    return found

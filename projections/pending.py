@@ -72,7 +72,7 @@ def _metrics(asked: Asked, subject: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for row in asked.rows(("subject", "=", subject)):
         if row["type"] == "evaluation.completed":
-            found[row["data"].get("suite") or "evaluation"] = row["data"]["metrics"]
+            found[row["data"].get("suite") or row["data"].get("kind") or "evaluation"] = row["data"]["metrics"]
     return found
 
 

@@ -16,6 +16,7 @@ from ledger.events.base import (
     Line,
     Open,
     Text,
+    Time,
     Uuid,
     event,
 )
@@ -67,6 +68,7 @@ class GateEvaluated(FactBody):
     digest: Digest = Field(description="Digest of the version that was looked at")
     input_digest: Digest = Field(description="SHA-256 of the input document in its RFC 8785 form")
     size: int = Field(ge=1, description="Log size the input was made from")
+    as_of: Time = Field(description="Time for which ages and ends were told")
     result: Literal["allow", "deny"]
     checks: tuple[CheckResult, ...] = Field(max_length=256)
     engine: Line = Field(description="What evaluated the expressions, with its version")

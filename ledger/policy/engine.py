@@ -5,6 +5,7 @@ Every error is a failure of the check: an expression that does not say true has 
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
@@ -36,13 +37,36 @@ def engine_name() -> str:
     return f"{_DISTRIBUTION} {version(_DISTRIBUTION)}"
 
 
+#: Macros that go through a list, within macros that do: what they cost is the product of the lists' lengths.
+_MAX_NESTED = 2
+_MACRO = re.compile(r"""\.(?:all|exists|exists_one|filter|map)\s*\(|[()]|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'""")
+
+
+def _nested(text: str) -> int:
+    """How deep macros that go through a list stand within one another."""
+    opened: list[int] = []
+    deepest = 0
+    for found in _MACRO.findall(text):
+        if found.endswith("("):
+            opened.append(len(found) > 1)
+            deepest = max(deepest, sum(opened))
+        elif found == ")" and opened:
+            opened.pop()
+    return deepest
+
+
 @lru_cache(maxsize=1024)
 def compile_expression(text: str) -> Any:
     """Compile an expression over ``input``.
 
     Raises:
-        InputError: it does not compile, or names nothing of ``input``.
+        InputError: it does not compile, names nothing of ``input``, or goes through lists within lists within lists.
     """
+    if _nested(text) > _MAX_NESTED:
+        raise InputError(
+            f"the expression {text[:80]!r} goes through lists within lists too deep",
+            hint="At most two, one in another.",
+        )
     try:
         program = _library().compile(text)
     except ConfigurationError:
