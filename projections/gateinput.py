@@ -9,7 +9,7 @@ it needs. Numbers are whole or not as their authors wrote them: compare them thr
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from ledger.domain.independence import deciders
 from ledger.domain.lifecycle import Named, check_stops, rule_for, version_of
@@ -20,41 +20,19 @@ from ledger.domain.world import actor_of
 from ledger.entry import format_time
 from ledger.errors import PolicyError
 from ledger.names import parse_name, stream_of
+from ledger.payload import parse_moment
 from projections.groups import DATA, ENDED, RUNS, WENT_LIVE
 from projections.journal import JournalRow
 from projections.known import Known
 from projections.lineage import EDGE
 from projections.model_state import CHANGE
 
-__all__ = ["FIELDS", "gate_input", "standing_waivers"]
+__all__ = ["gate_input", "standing_waivers"]
 
-#: Each field of the document, in words; docs/reference/policies.md shows them.
-FIELDS: Final = {
-    "as_of": "time at which is asked, for ages and ends",
-    "size": "log size looked at",
-    "environment": "environment asked about",
-    "tier": "low, medium or high, as it is in force",
-    "version": "name, digest, owner, run, index, registered_at",
-    "model": "owner, on_call, runbook, purpose, third_party, versions (names)",
-    "run": "name, status, actor, commit, dirty, seed, environment, hardware, has_parameters, inputs (subject, digest)",
-    "datasets": "what the run read: subject, digest, registered, quality, deprecated, license, consent, quarantined",
-    "evaluations": "that stand: id, index, age_seconds, suite, kind, verdict, digest, dataset, split, metrics, "
-    "measurements",
-    "signatures": "of artefacts and of the version: digest, verdict (signed, pass, fail, uncertain)",
-    "scans": "digest, verdict, findings",
-    "performance": "digest, verdict, p95_ms, baseline_p95_ms, cost, baseline_cost, error_rate, index",
-    "contract": "defined, breaking, matches_live, input_schema, output_schema",
-    "documentation": "kind, digest, expired",
-    "validations": "verdict, index, open_findings (id, severity), expired",
-    "approvals": "by, environment, stands, reason, index",
-    "deployments": "of the model in this environment: name, live, previous, authorised",
-    "canaries": "deployment, stage, traffic, verdict, budget_used of this version",
-    "slos": "of those deployments and their model: slo, subject, objective, action",
-    "drills": "of those deployments and their model: kind, outcome, age_seconds",
-    "incidents": "open ones about those deployments or the model: incident, severity",
-    "people": "approvers, deployers, validators: how many persons have the role",
-    "stopped": "why the life cycle stops an authorisation, empty when it does not",
-}  # fmt: skip
+
+def _about(row: JournalRow, digest: str) -> bool:
+    """Whether an entry is about these bytes; one that names none is about whatever its subject is."""
+    return digest == "" or row["data"].get("digest") in (None, digest)
 
 
 class _Builder:
@@ -79,7 +57,7 @@ class _Builder:
 
     def past(self, value: Any) -> bool:
         """Whether a time of a body has passed."""
-        return isinstance(value, str) and value <= format_time(self.now)
+        return isinstance(value, str) and parse_moment(value) <= self.now
 
     # -- parts -----------------------------------------------------------------------------------
 
@@ -95,7 +73,6 @@ class _Builder:
             "model.registered", "model.owner_changed", "model.on_call_assigned", "thirdparty.registered", whole=True
         ):
             data = row["data"]
-            found["third_party"] |= row["type"] == "thirdparty.registered"
             for name in ("owner", "on_call", "runbook", "purpose"):
                 found[name] = data.get(name) or found[name]
         found["third_party"] = any(True for _ in self.mine("thirdparty.registered", whole=True))
@@ -148,7 +125,7 @@ class _Builder:
             if row["type"] in DATA and row["subject"] == subject:
                 found["registered"] |= not item["digest"] or data["digest"] == item["digest"]
                 found["license"] = data.get("license") or found["license"]
-            elif row["type"] == "dataset.quality_assessed":
+            elif row["type"] == "dataset.quality_assessed" and _about(row, item["digest"]):
                 found["quality"] = data.get("verdict", "uncertain")
             elif row["type"] == "dataset.license_changed":
                 found["license"] = data["license"]
@@ -205,7 +182,7 @@ class _Builder:
                 "cost": cost(row["data"].get("cost")), "baseline_cost": cost(row["data"].get("baseline_cost")),
                 **{name: row["data"].get(name) for name in ("p95_ms", "baseline_p95_ms", "error_rate")},
             }
-            for row in self.mine("performance.tested")
+            for row in self.mine("performance.tested") if _about(row, self.named.version.digest)
         ]  # fmt: skip
 
     def contract(self, live: set[str]) -> dict[str, Any]:
@@ -242,7 +219,7 @@ class _Builder:
                     for item in row["data"].get("findings") or [] if (row["id"], item["id"]) not in settled
                 ],
             }
-            for row in self.mine("validation.completed", whole=True)
+            for row in self.mine("validation.completed", whole=True) if _about(row, self.named.version.digest)
         ]  # fmt: skip
 
     def documentation(self) -> list[dict[str, Any]]:
@@ -348,7 +325,7 @@ def gate_input(known: Known, model: str, environment: str, as_of: int) -> dict[s
         as_of: time for which ages and ends are told, microseconds since the Unix epoch.
 
     Returns:
-        A document of plain values with the members of `FIELDS`.
+        A document of plain values with the members of `ledger.policy.FIELDS`.
 
     Raises:
         PolicyError: the version was not registered by then.

@@ -78,7 +78,8 @@ class MetricWindow(FactBody):
 
 
 @event(
-    "slo.defined", kinds=_KINDS, category=Category.FACT, roles=("owner", "deployer", "emitter"), versioned=False,
+    "slo.defined", kinds=(*_KINDS, "model"), category=Category.FACT, roles=("owner", "deployer", "emitter"),
+    versioned=False,
 )  # fmt: skip
 class SloDefined(FactBody):
     """What is promised about a service."""

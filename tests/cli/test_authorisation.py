@@ -50,6 +50,8 @@ class Cells:
         self.target = self.service()
         self.suspect = self.stolen()
         self.held = self.hold()
+        self.rules = shop.folder / "rules.json"
+        self.rules.write_bytes(run("admin", "rules", "show").good().stdout)
         self.policy = shop.folder / "policy.yaml"
         self.policy.write_text(POLICY)
         self.defined("1")
@@ -149,6 +151,7 @@ class Cells:
             "actor revoke": lambda: (target, *why),
             "actor ungrant": lambda: (target, "emitter", *why),
             "admin acknowledge": lambda: (self.void(), *why),
+            "admin rules change": lambda: (self.rules, *why),
             "approve": lambda: (MODEL, "--rationale", "x"),
             "authorise": lambda: ("deployment:dev/tx", *deployed),
             "classify": lambda: (f"model:{name}", *LIGHT, "--rationale", "x"),

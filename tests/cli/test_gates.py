@@ -43,10 +43,8 @@ def ready(any_shop: Shop) -> Shop:
 def asked(ready: Shop) -> Shop:
     """The rules ask for a policy, and the version is approved."""
     define()
-    with ready.home.open_reader() as ledger:
-        subject = f"ledger:{ledger.ledgerid}"
-    table = json.dumps({"name": "gated", "rules": [RULE]})
-    run("emit", "ledger.rules_changed", subject, "-d", f"rules={table}", "-d", "reason=gates", "--as", "root").good()
+    rules = json.dumps({"name": "gated", "rules": [RULE]}).encode()
+    run("admin", "rules", "change", "-", "--reason", "gates", "--as", "root", stdin=rules).good()
     run("request", MODEL, "--env", "prod", "--as", "p-author").good()
     run("approve", MODEL, "--rationale", "looked at", "--as", "p-approver").good()
     return ready
