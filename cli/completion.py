@@ -41,12 +41,13 @@ EVENT_TYPES: Final = (
     "key.rotated", "labels.arrived", "ledger.checkpoint_key_changed", "ledger.created", "ledger.entry_acknowledged",
     "ledger.restored", "ledger.roots_changed", "ledger.rules_changed", "model.on_call_assigned",
     "model.owner_changed", "model.registered", "modelcard.published", "monitor.signal", "monitor.window",
-    "notification.sent", "performance.tested", "policy.defined", "policy.retired", "quarantine.placed",
-    "quarantine.released", "retrain.requested", "retrain.resolved", "risk.classified", "role.granted", "role.revoked",
-    "rollback.authorised", "rollback.completed", "rollback.requested", "run.aborted", "run.attached", "run.completed",
-    "run.failed", "run.started", "serving.snapshot", "slo.breached", "slo.defined", "slo.recovered", "subject.erased",
-    "thirdparty.registered", "validation.assigned", "validation.completed", "version.composed", "version.registered",
-    "version.retired", "waiver.denied", "waiver.granted", "waiver.requested", "waiver.revoked", "waiver.used",
+    "notification.failed", "notification.sent", "performance.tested", "policy.defined", "policy.retired",
+    "quarantine.placed", "quarantine.released", "retrain.requested", "retrain.resolved", "risk.classified",
+    "role.granted", "role.revoked", "rollback.authorised", "rollback.completed", "rollback.requested",
+    "run.aborted", "run.attached", "run.completed", "run.failed", "run.started", "serving.snapshot", "slo.breached",
+    "slo.defined", "slo.recovered", "subject.erased", "thirdparty.registered", "validation.assigned",
+    "validation.completed", "version.composed", "version.registered", "version.retired", "waiver.denied",
+    "waiver.granted", "waiver.requested", "waiver.revoked", "waiver.used",
 )  # fmt: skip
 #: Parameter: what the ledger is asked for.
 _ASKED: Final = {

@@ -18,7 +18,8 @@ __all__ = ["gate"]
 _CHECK = ("check", "result", "reason", "waiver")
 _SIGNS = {"pass": "✓", "waived": "~", "not-applicable": "-", "fail": "✗", "error": "✗"}
 _model = click.argument("model", metavar="MODEL@VERSION")
-_environment = click.option("--env", "environment", required=True, help="Environment, for example prod.")
+_environment = click.option("--env", "environment", help="Environment, for example prod.")
+_deployment = click.option("--deployment", metavar="deployment:ENV/NAME", help="Where it is to be deployed.")
 _policy = click.option("--policy", metavar="policy:NAME[@VERSION]", help="Which; the one the rules name by default.")
 _file = click.option("--file", metavar="FILE", help="A policy that is not in the log; nothing is recorded.")
 
@@ -26,6 +27,19 @@ _file = click.option("--file", metavar="FILE", help="A policy that is not in the
 @click.group(short_help="Run policies over versions: now, again, and over the past.")
 def gate() -> None:
     """Gates: a policy run over what the log holds of a version, and recorded with what it saw."""
+
+
+def _place(environment: str | None, deployment: str | None) -> tuple[str, str]:
+    """Environment and deployment; one tells the environment."""
+    from ledger.names import parse_name
+
+    name = None if deployment is None else parse_name(deployment)
+    if name is not None and (name.kind != "deployment" or environment not in (None, name.namespace)):
+        raise click.UsageError(f"{deployment} is no deployment{'' if environment is None else ' in ' + environment}.")
+    found = environment or (name.namespace if name is not None else None)
+    if found is None:
+        raise click.UsageError("Where to? Give --env or --deployment.")
+    return found, deployment or ""
 
 
 def _stated(policy: str | None, file: str | None) -> str | Stated | None:
@@ -40,14 +54,16 @@ def _stated(policy: str | None, file: str | None) -> str | Stated | None:
 @gate.command()
 @_model
 @_environment
+@_deployment
 @_policy
 @_file
 @click.option("--dry-run", is_flag=True, help="Record nothing.")
 @write_options
 @pass_app
 def check(
-    app: App, /, model: str, environment: str, *, policy: str | None, file: str | None, dry_run: bool, **options: Any
-) -> int:
+    app: App, /, model: str, environment: str | None, *, deployment: str | None, policy: str | None, file: str | None,
+    dry_run: bool, **options: Any,
+) -> int:  # fmt: skip
     """Run a policy and record what it found. Exit code 0 when it allows, 1 when it refuses.
 
     A check passes, fails, is waived, cannot be evaluated, or does not apply. What cannot be evaluated refuses.
@@ -57,13 +73,14 @@ def check(
     from muniment.gating import check_gate, record_gate
 
     stated = _stated(policy, file)
+    place, target = _place(environment, deployment)
     if dry_run or file is not None:
         with app.reader(checked=False) as ledger, progress(app, "reading the log") as advance:
             app.home.check(ledger)
-            return _show(app, check_gate(ledger, model, environment, policy=stated, advance=advance), None)
+            return _show(app, check_gate(ledger, model, place, deployment=target, policy=stated, advance=advance), None)
     with app.writer() as ledger:
         with progress(app, "reading the log") as advance:
-            found = check_gate(ledger, model, environment, policy=stated, advance=advance)
+            found = check_gate(ledger, model, place, deployment=target, policy=stated, advance=advance)
         return _show(app, found, record_gate(ledger, found, **options))
 
 
@@ -85,10 +102,11 @@ def _show(app: App, found: Gate, receipt: Receipt | None) -> int:
 @gate.command("input")
 @_model
 @_environment
+@_deployment
 @click.option("--known-at", metavar="TIME|SIZE", help="What was known then; now by default.")
 @common_options
 @pass_app
-def input_(app: App, /, model: str, environment: str, known_at: str | None) -> None:
+def input_(app: App, /, model: str, environment: str | None, deployment: str | None, known_at: str | None) -> None:
     """Print the document that expressions look at, as JSON.
 
     Example: muniment gate input model:tx@1 --env prod
@@ -100,10 +118,11 @@ def input_(app: App, /, model: str, environment: str, known_at: str | None) -> N
     from projections.gateinput import gate_input
     from projections.known import Known
 
+    place, target = _place(environment, deployment)
     with app.views() as (ledger, runner, size):
         known = Known(ledger, runner.views, resolve_as_of(ledger, runner.views, known_at=known_at, head=size).size)
         as_of = known.recorded_at if known_at else max(time.time_ns() // 1000, known.recorded_at)
-        document = gate_input(known, model, environment, as_of)
+        document = gate_input(known, model, place, as_of, target)
     print_record(app, document, to_json(document))
 
 

@@ -29,6 +29,7 @@ def check_gate(
     model: str,
     environment: str,
     *,
+    deployment: str = "",
     policy: str | Stated | None = None,
     advance: Callable[[int, int], None] | None = None,
 ) -> Gate:
@@ -38,6 +39,7 @@ def check_gate(
         ledger: open.
         model: ``model:<name>@<version>``.
         environment: for example ``prod``.
+        deployment: where it is to be deployed, a deployment in that environment; empty when that is not known.
         policy: ``policy:<name>[@<version>]``, or one that is not in the log; what the rules name when None.
         advance: told how far the views were brought, as (done, of how many).
 
@@ -55,7 +57,7 @@ def check_gate(
             stated = policy_for(known, model, environment)
         else:
             stated = policy_named(known, policy) if isinstance(policy, str) else policy
-        return run_gate(known, stated, model, environment, _now(known))
+        return run_gate(known, stated, model, environment, _now(known), deployment)
     finally:
         runner.views.close()
 
@@ -112,10 +114,10 @@ def authorise(
     recorded = event_id is not None and ledger.recorder.find(event_id, str(ledger.actor)) is not None
     if emergency is not None or recorded or not _asked(ledger, deployment, model):
         return commands.authorise(ledger, deployment, model, emergency=emergency, **options)
-    gate = check_gate(ledger, model, parse_name(deployment).namespace or "")
+    gate = check_gate(ledger, model, parse_name(deployment).namespace or "", deployment=deployment)
     record_gate(ledger, gate)
     if not gate.outcome.allowed:
-        raise PolicyError(refusal(gate), hint=f"muniment gate check {model} --env {gate.environment}")
+        raise PolicyError(refusal(gate), hint=f"muniment gate check {model} --deployment {deployment}")
     used = _used_up(ledger, gate, deployment)
     if not used:
         return commands.authorise(ledger, deployment, model, **options)

@@ -13,6 +13,7 @@ from typing import Any
 
 from ledger.domain.independence import deciders
 from ledger.domain.lifecycle import Named, check_stops, rule_for, version_of
+from ledger.domain.scopes import matches
 from ledger.domain.standing import approval_trouble
 from ledger.domain.states import DatasetState, DeploymentState, WaiverState
 from ledger.domain.waiving import covers, waiver_trouble
@@ -38,9 +39,9 @@ def _about(row: JournalRow, digest: str) -> bool:
 class _Builder:
     """Reads what the document is made of; each kind of thing once."""
 
-    def __init__(self, known: Known, named: Named, environment: str, as_of: int) -> None:
+    def __init__(self, known: Known, named: Named, place: tuple[str, str], as_of: int) -> None:
         self.world, self.views, self.size, self.rows = known.world, known.views, known.size, known.rows
-        self.named, self.environment = named, environment
+        self.named, (self.environment, self.deployment) = named, place
         self.now = as_of
         self.stream = stream_of(named.subject)
         self.own = self.rows(("stream", "=", self.stream))
@@ -246,10 +247,12 @@ class _Builder:
         names = sorted(f"{self.stream}@{name}" for name in self.named.model.versions)
         touched = self.views.select(CHANGE, [("model", "IN", names), ("position", "<=", self.size)])
         found = []
-        for stream in sorted({row["thing"] for row in touched if row["kind"] == "deployment"}):
-            state = self.world.state(stream)
-            if parse_name(stream).namespace != self.environment or not isinstance(state, DeploymentState):
+        streams = {row["thing"] for row in touched if row["kind"] == "deployment"}
+        for stream in sorted(streams | ({self.deployment} - {""})):
+            if parse_name(stream).namespace != self.environment:
                 continue
+            found_state = self.world.state(stream)
+            state = found_state if isinstance(found_state, DeploymentState) else DeploymentState()
             lived = [row["data"]["model"] for row in self.rows(("stream", "=", stream)) if row["type"] in WENT_LIVE]
             live = state.live[0] if state.live else ""
             earlier = [model for model in lived if model != live]
@@ -262,15 +265,11 @@ class _Builder:
         """What is known of the deployments and of the model as a service."""
         streams = [self.stream, *(item["name"] for item in deployments)]
         rows = self.rows(("stream", "IN", streams), ("type", "IN", _AROUND))
-        slos: dict[tuple[str, str], dict[str, Any]] = {}
         canaries: dict[tuple[str, int], dict[str, Any]] = {}
         drills = []
         for row in rows:
             data, subject = row["data"], row["stream"]
-            if row["type"] == "slo.defined":
-                slos[subject, data["slo"]] = {"slo": data["slo"], "subject": subject, "objective": data["objective"],
-                                              "action": data.get("action") or ""}  # fmt: skip
-            elif row["type"] == "drill.conducted":
+            if row["type"] == "drill.conducted":
                 drills.append({"kind": data["kind"], "outcome": data["outcome"], "age_seconds": self.age(row)})
             elif data["model"] == self.named.subject:
                 before = canaries.get((subject, data["stage"]), {"verdict": ""})
@@ -278,8 +277,23 @@ class _Builder:
                     "deployment": subject, "stage": data["stage"], "traffic": data["traffic"],
                     "budget_used": data.get("budget_used"), "verdict": data.get("verdict") or before["verdict"],
                 }  # fmt: skip
-        return {"slos": list(slos.values()), "drills": drills, "canaries": list(canaries.values()),
+        return {"slos": self._slos(set(streams)), "drills": drills, "canaries": list(canaries.values()),
                 "incidents": self._incidents(set(streams))}  # fmt: skip
+
+    def _slos(self, streams: set[str]) -> list[dict[str, Any]]:
+        """Promises about the deployments, their own and those of monitors that name them by a pattern."""
+        found: dict[tuple[str, str], dict[str, Any]] = {}
+        for row in self.rows(("type", "=", "slo.defined")):
+            data, subject = row["data"], row["stream"]
+            named = any(matches(pattern, stream) for pattern in data.get("deployments") or [] for stream in streams)
+            found.pop((subject, data["slo"]), None)  # the last one of a name holds
+            if subject in streams or named:
+                actions = [rule.get("action") for rule in data.get("rules") or []]
+                action = next(filter(None, [*actions, data.get("action")]), "")
+                found[subject, data["slo"]] = {
+                    "slo": data["slo"], "subject": subject, "objective": data["objective"], "action": action,
+                }  # fmt: skip
+        return list(found.values())
 
     def _incidents(self, streams: set[str]) -> list[dict[str, Any]]:
         opened: dict[str, dict[str, Any]] = {}
@@ -311,11 +325,11 @@ class _Builder:
         return ""
 
 
-_AROUND = ("slo.defined", "drill.conducted", "canary.stage_entered", "canary.analysed")
+_AROUND = ("drill.conducted", "canary.stage_entered", "canary.analysed")
 _INCIDENTS = ("incident.opened", "incident.closed", "incident.reopened", "incident.severity_changed")
 
 
-def gate_input(known: Known, model: str, environment: str, as_of: int) -> dict[str, Any]:
+def gate_input(known: Known, model: str, environment: str, as_of: int, deployment: str = "") -> dict[str, Any]:
     """What the log holds of a version.
 
     Args:
@@ -323,6 +337,7 @@ def gate_input(known: Known, model: str, environment: str, as_of: int) -> dict[s
         model: ``model:<name>@<version>``.
         environment: for example ``prod``.
         as_of: time for which ages and ends are told, microseconds since the Unix epoch.
+        deployment: where it is to be deployed, a deployment in that environment; empty when that is not known.
 
     Returns:
         A document of plain values with the members of `ledger.policy.FIELDS`.
@@ -331,13 +346,14 @@ def gate_input(known: Known, model: str, environment: str, as_of: int) -> dict[s
         PolicyError: the version was not registered by then.
     """
     named = version_of(known.world, model)
-    build = _Builder(known, named, environment, as_of)
+    build = _Builder(known, named, (environment, deployment), as_of)
     run, deployments = build.run(), build.deployments()
     version = named.version
     return {
         "as_of": format_time(build.now),
         "size": known.size,
         "environment": environment,
+        "deployment": deployment,
         "tier": named.tier,
         "version": {
             "name": model, "digest": version.digest, "owner": version.owner, "run": version.run or "",

@@ -52,6 +52,7 @@ class Gate:
         as_of: time for which ages and ends were told, microseconds since the Unix epoch.
         model: version it was run over.
         environment: for which environment.
+        deployment: where it is to be deployed; empty when that was not said.
         document: what its expressions looked at.
         outcome: what was found.
     """
@@ -61,6 +62,7 @@ class Gate:
     as_of: int
     model: str
     environment: str
+    deployment: str
     document: dict[str, Any]
     outcome: Outcome
 
@@ -73,6 +75,7 @@ class Gate:
         """Body of the event `gate.evaluated`."""
         return {
             "environment": self.environment,
+            "deployment": self.deployment or None,
             "policy": self.policy.name,
             "policy_digest": source_digest(self.policy.source),
             "digest": self.document["version"]["digest"],
@@ -133,7 +136,7 @@ def policy_for(known: Known, model: str, environment: str) -> Stated:
     return policy_named(known, rule.gate)
 
 
-def run_gate(known: Known, policy: Stated, model: str, environment: str, as_of: int) -> Gate:
+def run_gate(known: Known, policy: Stated, model: str, environment: str, *, as_of: int, deployment: str = "") -> Gate:
     """Run a policy over a version as it was known at a size.
 
     Args:
@@ -142,15 +145,16 @@ def run_gate(known: Known, policy: Stated, model: str, environment: str, as_of: 
         model: ``model:<name>@<version>``.
         environment: for example ``prod``.
         as_of: time for which ages and ends are told, microseconds since the Unix epoch.
+        deployment: where it is to be deployed; empty when that is not known.
 
     Raises:
         InputError: the policy is malformed.
         PolicyError: the version is not registered.
     """
-    document = gate_input(known, model, environment, as_of)
+    document = gate_input(known, model, environment, as_of, deployment)
     waivers = standing_waivers(known, model, environment, as_of)
     outcome = evaluate(parse_policy(policy.source), document, waivers)
-    return Gate(policy, known.size, as_of, model, environment, document, outcome)
+    return Gate(policy, known.size, as_of, model, environment, deployment, document, outcome)
 
 
 def check_again(known: Known, row: JournalRow) -> Gate:
@@ -179,7 +183,9 @@ def check_again(known: Known, row: JournalRow) -> Gate:
     policy = _defined(known.at(index), data["policy"])
     if source_digest(policy.source) != data["policy_digest"]:
         raise disagree(f"{data['policy']} had another source than what was run")
-    gate = run_gate(known.at(data["size"]), policy, row["subject"], data["environment"], as_of)
+    gate = run_gate(
+        known.at(data["size"]), policy, row["subject"], data["environment"], as_of, data.get("deployment") or ""
+    )
     found = gate.body()
     for name in ("digest", "input_digest", "checks", "result"):
         if found[name] != data[name]:
@@ -251,7 +257,9 @@ def replayed(known: Known, policy: Stated, period: tuple[int, int], environment:
             "recorded_at": format_time(row["recorded_at"]), "result": "error", "refused_by": [], "trouble": "",
         }  # fmt: skip
         try:
-            gate = run_gate(known.at(row["index"]), policy, model, place, row["recorded_at"])
+            gate = run_gate(
+                known.at(row["index"]), policy, model, place, as_of=row["recorded_at"], deployment=row["stream"]
+            )
             item["result"] = gate.verdict
             item["refused_by"] = [one["check"] for one in gate.outcome.checks if one["result"] in ("fail", "error")]
         except PolicyError as error:

@@ -54,6 +54,8 @@ class _RollbackIntent(DecisionBody):
     digest: Digest
     incident: SubjectName | None = None
     reason: Text | None = None
+    trigger: Uuid | None = Field(default=None, description="Event id of what called for it, for example slo.breached")
+    due_at: Time | None = Field(default=None, description="When what was decided should have been done")
 
 
 class Emergency(_Frozen):
@@ -87,8 +89,6 @@ class DeploymentAuthorised(_Intent):
 )  # fmt: skip
 class DeploymentHeld(_RollbackIntent):
     """No more traffic may go to this version here, by a rule or a person; the platform is told, nothing is done."""
-
-    trigger: Uuid | None = Field(default=None, description="Event id of what called for it, for example slo.breached")
 
 
 @event(

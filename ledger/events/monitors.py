@@ -6,10 +6,24 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ledger.events.base import Category, Erasable, FactBody, Line, SubjectName, Text, Time, event
+from ledger.errors import InputError
+from ledger.events.base import (
+    Category,
+    Duration,
+    Erasable,
+    Evidence,
+    FactBody,
+    Line,
+    Open,
+    SubjectName,
+    Text,
+    Time,
+    event,
+)
 from ledger.events.evaluations import Slice
 
 __all__ = [
+    "BurnRule",
     "ErrorBudgetConsumed",
     "ErrorBudgetReset",
     "MetricWindow",
@@ -17,9 +31,22 @@ __all__ = [
     "SloBreached",
     "SloDefined",
     "SloRecovered",
+    "duration_us",
 ]
 
 _KINDS = ("monitor", "deployment")
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+
+def duration_us(text: str) -> int:
+    """Microseconds of a duration such as ``30m``.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not (text[:-1].isascii() and text[:-1].isdigit() and text[-1:] in _SECONDS):
+        raise InputError(f"{text!r} is no duration", hint="Write it as 30m, 12h, 28d or 2w.")
+    return int(text[:-1]) * _SECONDS[text[-1]] * 1_000_000
 
 
 @event(
@@ -61,6 +88,10 @@ class MetricWindow(FactBody):
         default=(), max_length=255, description="Upper bounds of the buckets, ascending; the last bucket has none"
     )
     buckets: tuple[int, ...] = Field(default=(), max_length=256, description="How many values fell into each bucket")
+    good: int | None = Field(default=None, ge=0, description="How many were good, in the sense of the promise about it")
+    source: Line | None = Field(
+        default=None, description="Which instance or job measured; windows of several sources add up, also at one time"
+    )
     deployment: SubjectName | None = None
     model: SubjectName | None = None
 
@@ -74,27 +105,61 @@ class MetricWindow(FactBody):
             raise ValueError("there must be one bucket more than bounds, and buckets must add up to count")
         if any(number < 0 for number in self.buckets):
             raise ValueError("no bucket holds less than nothing")
+        if self.good is not None and self.good > self.count:
+            raise ValueError("no more can be good than there are")
         return self
 
 
-@event(
-    "slo.defined", kinds=(*_KINDS, "model"), category=Category.FACT, roles=("owner", "deployer", "emitter"),
-    versioned=False,
-)  # fmt: skip
+class BurnRule(Open):
+    """When an error budget burns so fast that a decision is due (multiwindow, multi-burn-rate).
+
+    The Site Reliability Workbook, chapter 5 "Alerting on SLOs".
+    """
+
+    burn_rate: float = Field(gt=0, description="From which on; 1 uses the budget up in a window of the promise")
+    long: Duration = Field(description="The time over which it must be so high")
+    short: Duration = Field(description="The last part of it over which it must be so high too: it burns still")
+    min_events: int = Field(default=1, ge=1, description="Events in the long time below which nothing is concluded")
+    action: Literal["hold", "rollback"] | None = Field(default=None, description="The decision that is due then")
+    respond_within: Duration | None = Field(
+        default=None, description="In which time the platform should have done what was decided"
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> BurnRule:
+        if duration_us(self.short) >= duration_us(self.long):
+            raise ValueError("the short time must be shorter than the long one")
+        return self
+
+
+@event("slo.defined", kinds=_KINDS, category=Category.FACT, roles=("owner", "deployer"), versioned=False)
 class SloDefined(FactBody):
-    """What is promised about a service."""
+    """What is promised about a service, and what is decided by rule when it is not kept; the last one of a name holds.
+
+    Of a monitor it is about each deployment that its windows name and that a pattern of ``deployments`` stands for; of
+    a deployment about that one, before any of the same name of a monitor.
+    """
 
     slo: Line = Field(description="Its name")
-    indicator: Line = Field(description="What is measured, for example latency_ms, availability, psi")
-    objective: float = Field(gt=0, le=1, description="Share of good events or time, for example 0.99")
-    threshold: float | None = Field(default=None, description="Where good ends, in units of the indicator")
-    window: Line = Field(description="Over which time, for example 28d")
-    max_burn_rate: float | None = Field(
-        default=None,
-        gt=0,
-        description="Burn rate from which on a decision is due; 1 uses the budget up in a window",
+    indicator: Line = Field(description="What is measured, for example latency_ms, availability: a window's metric")
+    objective: float = Field(gt=0, lt=1, description="Share of good events, for example 0.99")
+    threshold: float | None = Field(
+        default=None, description="Where good ends, in units of the indicator, for windows that do not count good ones"
     )
-    action: Literal["hold", "rollback"] | None = Field(default=None, description="The decision that is due then")
+    window: Duration = Field(description="Over which time, for example 28d")
+    monitor: SubjectName | None = Field(
+        default=None, description="Whose windows count; the subject itself when it is a monitor"
+    )
+    deployments: tuple[Line, ...] = Field(
+        default=(), max_length=64, description="Patterns of deployments, for example deployment:prod/*; all when empty"
+    )
+    rules: tuple[BurnRule, ...] = Field(default=(), max_length=16)
+    action: Literal["hold", "rollback"] | None = Field(
+        default=None, description="The decision that is due when somebody else says that it is breached"
+    )
+    fallback: SubjectName | None = Field(
+        default=None, description="The version to return to, model:name@version; the last good one when absent"
+    )
 
 
 class _SloBody(FactBody):
@@ -103,11 +168,16 @@ class _SloBody(FactBody):
     model: SubjectName | None = None
     value: float | None = None
     burn_rate: float | None = Field(default=None, ge=0)
+    evidence: tuple[Evidence, ...] = Field(
+        default=(), max_length=256, description="The promise and the windows it was computed from, the newest ones"
+    )
 
 
 @event("slo.breached", kinds=_KINDS, category=Category.FACT, roles=("emitter",), versioned=False)
 class SloBreached(_SloBody):
     """What was promised is not kept."""
+
+    rule: BurnRule | None = Field(default=None, description="The rule that says so")
 
 
 @event("slo.recovered", kinds=_KINDS, category=Category.FACT, roles=("emitter",), versioned=False)

@@ -27,6 +27,7 @@ __all__ = [
     "CredentialRotated",
     "DrillConducted",
     "EvidencePreserved",
+    "NotificationFailed",
     "NotificationSent",
     "RetrainRequested",
     "RetrainResolved",
@@ -133,16 +134,34 @@ class RetrainResolved(FactBody):
     reason: Text | None = Field(default=None, description="Why it failed or was refused")
 
 
+class _Notice(FactBody):
+    recipient_class: Literal["regulator", "customer", "data-subject", "internal", "public", "vendor", "platform"]
+    recipient: Line | None = None
+    digest: Digest | None = Field(default=None, description="Digest of what was sent")
+    about: Uuid | None = Field(default=None, description="Event id of what was told")
+    channel: Literal["exec", "webhook"] | None = Field(default=None, description="How Muniment told it")
+    attempts: int | None = Field(default=None, ge=1)
+    status: int | None = Field(default=None, description="Exit code of the command, or status of the HTTP answer")
+
+
 @event(
     "notification.sent", kinds=(), category=Category.FACT,
     roles=("emitter", "owner", "incident-commander"),
     erasable=Erasable.FIELDS, personal=("recipient",),
 )  # fmt: skip
-class NotificationSent(FactBody):
+class NotificationSent(_Notice):
     """Somebody was told."""
 
-    recipient_class: Literal["regulator", "customer", "data-subject", "internal", "public", "vendor"]
-    recipient: Line | None = None
-    digest: Digest | None = Field(default=None, description="Digest of what was sent")
     sent_at: Time | None = None
     deadline: Time | None = None
+
+
+@event(
+    "notification.failed", kinds=(), category=Category.FACT,
+    roles=("emitter", "owner", "incident-commander"),
+    erasable=Erasable.FIELDS, personal=("recipient",),
+)  # fmt: skip
+class NotificationFailed(_Notice):
+    """Somebody was to be told, and was not."""
+
+    reason: Text

@@ -15,6 +15,7 @@ from ledger.events.base import (
     FactBody,
     Line,
     Open,
+    SubjectName,
     Text,
     Time,
     Uuid,
@@ -63,6 +64,7 @@ class GateEvaluated(FactBody):
     """The checks of a policy were run over what the log holds of a version."""
 
     environment: Environment
+    deployment: SubjectName | None = Field(default=None, description="Where it is to be deployed, when that was said")
     policy: Line = Field(description="policy:name@version")
     policy_digest: Digest
     digest: Digest = Field(description="Digest of the version that was looked at")

@@ -35,7 +35,7 @@ TOLD: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("p-author", "model.registered", "model:scoring", {"owner": "p-author", "purpose": "scores"}),
     ("p-author", "model.on_call_assigned", "model:scoring", {"on_call": "p-author", "runbook": "run it"}),
     ("p-author", "documentation.attached", ONE, {"kind": "runbook", "digest": digest("runbook")}),
-    ("p-author", "slo.defined", "model:scoring",
+    ("p-author", "slo.defined", PROD,
      {"slo": "ok", "indicator": "availability", "objective": 0.99, "window": "28d", "action": "rollback"}),
     ("p-author", "drill.conducted", "model:scoring", {"kind": "runbook", "outcome": "pass"}),
     ("p-author", "drill.conducted", "model:scoring", {"kind": "rollback", "outcome": "pass"}),
@@ -53,7 +53,7 @@ def known(book: Book, size: int | None = None) -> Known:
 
 def look(book: Book, model: str = ONE, size: int | None = None) -> dict[str, Any]:
     at = known(book, size)
-    return gate_input(at, model, "prod", at.recorded_at)
+    return gate_input(at, model, "prod", at.recorded_at, PROD)
 
 
 def define(book: Book) -> Stated:
@@ -90,7 +90,7 @@ def test_both_checklists_pass_over_a_whole_story_and_miss_what_is_left_out(any_b
         "whoever made the ledger has every role"
     )
     assert document["run"]["commit"] == "c0ffee"
-    assert document["slos"] == [{"slo": "ok", "subject": "model:scoring", "objective": 0.99, "action": "rollback"}]
+    assert document["slos"] == [{"slo": "ok", "subject": PROD, "objective": 0.99, "action": "rollback"}]
     assert document["model"] | {"versions": []} == {
         "owner": "p-author", "on_call": "p-author", "runbook": "run it", "purpose": "scores", "third_party": False,
         "versions": [],

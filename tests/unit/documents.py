@@ -10,7 +10,8 @@ DIGEST = "sha256:" + "ab" * 32
 def fine() -> dict[str, Any]:
     """A document over which every check of both checklists passes."""
     return {
-        "as_of": "2026-11-01T00:00:00Z", "size": 99, "environment": "prod", "tier": "high",
+        "as_of": "2026-11-01T00:00:00Z", "size": 99, "environment": "prod", "deployment": "deployment:prod/m",
+        "tier": "high",
         "version": {"name": "model:m@2", "digest": DIGEST, "owner": "p-owner", "run": "run:1", "index": 4,
                     "registered_at": "2026-10-01T00:00:00Z"},
         "model": {"owner": "p-owner", "on_call": "p-call", "runbook": "https://example.com/runbook", "purpose": "fraud",

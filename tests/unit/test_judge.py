@@ -375,6 +375,7 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
         "monitor:m",
         {"metric": "psi", "start": "2026-01-01T00:00:00Z", "end": "2026-01-01T01:00:00Z", "count": 0},
     ),
+    "notification.failed": ("incident:1", {"recipient_class": "regulator", "reason": "no answer"}),
     "notification.sent": ("incident:1", {"recipient_class": "regulator"}),
     "performance.tested": (MODEL, {"p95_ms": 12.5}),
     "policy.defined": ("policy:p@1", {"digest": SOURCE_DIGEST, "source": "x", "format": "muniment.checks/v1"}),
