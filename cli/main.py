@@ -50,6 +50,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "log": ("cli.log:log", "Show entries in log order."),
         "show": ("cli.reading:show", "Show one event with its entry."),
         "state": ("cli.reading:state", "Show what is registered, approved and live, as of any time."),
+        "lineage": ("cli.lineage:lineage", "Show what a thing was made from, and what was made from it."),
         "inbox": ("cli.inbox:inbox", "Show what waits for a decision."),
         "due": ("cli.inbox:due", "Show what is about to end or overdue."),
         "timeline": ("cli.timeline:timeline", "Show an incident's timeline with what changed."),

@@ -57,7 +57,7 @@ def check_gate(
             stated = policy_for(known, model, environment)
         else:
             stated = policy_named(known, policy) if isinstance(policy, str) else policy
-        return run_gate(known, stated, model, environment, _now(known), deployment)
+        return run_gate(known, stated, model, environment, as_of=_now(known), deployment=deployment)
     finally:
         runner.views.close()
 

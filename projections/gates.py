@@ -184,7 +184,12 @@ def check_again(known: Known, row: JournalRow) -> Gate:
     if source_digest(policy.source) != data["policy_digest"]:
         raise disagree(f"{data['policy']} had another source than what was run")
     gate = run_gate(
-        known.at(data["size"]), policy, row["subject"], data["environment"], as_of, data.get("deployment") or ""
+        known.at(data["size"]),
+        policy,
+        row["subject"],
+        data["environment"],
+        as_of=as_of,
+        deployment=data.get("deployment") or "",
     )
     found = gate.body()
     for name in ("digest", "input_digest", "checks", "result"):

@@ -66,7 +66,7 @@ def define(book: Book) -> Stated:
 
 def run(book: Book, policy: Stated) -> Gate:
     at = known(book)
-    return run_gate(at, policy, ONE, "prod", at.recorded_at)
+    return run_gate(at, policy, ONE, "prod", as_of=at.recorded_at)
 
 
 def tell_all(book: Book) -> None:
@@ -231,6 +231,18 @@ def test_a_gate_fed_by_an_altered_view_does_not_agree_after_a_rebuild(any_book: 
     assert not book.reader().runner.rebuild()["journal"]
     (again,) = recheck_all(known(book))
     assert (again["index"], "input_digest" in again["trouble"]) == (done.index, True)
+
+
+def test_a_promise_of_a_monitor_counts_where_its_pattern_names_the_deployment(book: Book):
+    book.version(ONE, 1)
+    promise = {"slo": "ok", "indicator": "availability", "objective": 0.99, "window": "28d"}
+    book.emit("p-author", "slo.defined", "monitor:all", promise, at=2)
+    book.emit("p-author", "slo.defined", "monitor:dev", promise | {"deployments": ["deployment:dev/*"]}, at=2)
+    assert look(book)["slos"] == []
+    book.emit("p-author", "slo.defined", "monitor:prod", promise | {"deployments": ["deployment:prod/*"]}, at=2)
+    assert [one["subject"] for one in look(book)["slos"]] == ["monitor:prod"]
+    at = known(book)
+    assert gate_input(at, ONE, "prod", at.recorded_at)["slos"] == [], "nobody said which deployment"
 
 
 def test_waivers_stand_for_a_model_an_environment_and_a_time(book: Book):
