@@ -70,6 +70,7 @@ LISTS = {
     ("timeline", "incident:1"): "index,occurred_at,recorded_at,seconds_from_opening,seconds_since_last,lane,type,"
     "subject,actor,what,changed,compared_with,why_here,upstream,caused_by,marks,leaf_hash",
     ("lineage", "incident:1"): "downstream,relation,upstream,index,digest,occurred_at,actor,suspect",
+    ("impact", "model:tx"): "standing,deployment,model,status,digest,since,until,index,marks,path",
     ("actor", "list"): "actor,name,kind,person,roles,revoked,keys,private_key_here",
     ("emitter", "list"): "actor,emitter,highest,missing,ranges,declared,late,closed.last,after_close,"
     "heartbeat.heard,heartbeat.interval,overdue",

@@ -219,7 +219,7 @@ WITHOUT_ACTOR: Final = frozenset({
     "admin restored", "backup create", "backup restore", "backup verify", "checkpoint keys", "checkpoint publish",
     "checkpoint show", "checkpoint timestamp", "checkpoint witness",
     "admin lifecycle", "completion", "config explain", "doctor", "due", "emitter list", "export bundle", "export tiles",
-    "export verifier", "hold list", "inbox", "incident list", "init", "key attach", "key list", "key request",
+    "export verifier", "hold list", "impact", "inbox", "incident list", "init", "key attach", "key list", "key request",
     "lineage", "log", "projection rebuild",
     "projection status", "proof consistency", "proof inclusion", "report generate", "report list",
     "root new-key", "root propose checkpoint-key", "root propose event", "root propose request",
