@@ -18,7 +18,9 @@ from ledger.errors import InputError, PolicyError
 from ledger.events.ledgers import Rule
 from ledger.names import parse_name
 from ledger.payload import parse_moment
+from projections.asof import AsOf
 from projections.base import ViewReader
+from projections.comparing import last_metrics
 from projections.diff import diff
 from projections.journal import JournalRow, journal_rows
 
@@ -89,11 +91,8 @@ def _live(asked: Asked, named: Named, environment: str) -> list[str]:
 
 def _metrics(asked: Asked, subject: str) -> dict[str, Any]:
     """The last metrics of each suite of a version."""
-    found: dict[str, Any] = {}
-    for row in journal_rows(asked.views, [("subject", "=", subject), ("verdict", "=", "valid")], size=asked.size):
-        if row["type"] == "evaluation.completed":
-            found[row["data"].get("suite") or "evaluation"] = row["data"]["metrics"]
-    return found
+    as_of = AsOf(None, asked.size, "", asked.now)
+    return {suite: body["metrics"] for suite, body in last_metrics(asked.views, as_of, subject).items()}
 
 
 def _rule(asked: Asked, named: Named, environment: str) -> tuple[Rule | None, str]:

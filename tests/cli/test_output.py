@@ -58,7 +58,7 @@ COMMANDS = (
     *((*command, "-o", form) for form in ("csv", "md") for command in (
         ("log",), ("log", "--graph"), ("show", "8"), ("state",), ("timeline", "incident:1"), ("incident", "list"),
         ("actor", "list"), ("report", "generate", "control-assessment"), ("config", "explain"), ("doctor",),
-        ("lineage", "model:tx"), ("impact", "model:tx"),
+        ("lineage", "model:tx"), ("impact", "model:tx"), ("diff", "model:tx@1", "model:tx@1"),
     )),
 )  # fmt: skip
 
@@ -145,7 +145,7 @@ def test_what_is_wrong_with_the_log_is_printed_without_control_characters(told: 
 def test_what_somebody_typed_is_not_sent_back_to_the_terminal(shop: Shop):
     for arguments in (
         ("show", NASTY), ("state", NASTY), ("timeline", NASTY), ("lineage", NASTY), ("impact", NASTY),
-        ("emit", NASTY, "dataset:x"), ("report", "generate", NASTY),
+        ("diff", NASTY, NASTY), ("emit", NASTY, "dataset:x"), ("report", "generate", NASTY),
         ("emit", "approval.requested", "model:x@1", "-d", f"{NASTY}=1"), ("state", "--known-at", NASTY),
         ("emit", "dataset.registered", "dataset:x", "-d", f"{NASTY}=1"), ("--ledger", NASTY, "log"),
     ):  # fmt: skip
