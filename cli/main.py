@@ -36,6 +36,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "condition": ("cli.governing:condition", "Say that a condition of an approval is met."),
         "classify": ("cli.governing:classify", "Set the risk tier of a model by a short list of questions."),
         "waiver": ("cli.governing:waiver", "Let a check be unmet for a while, knowingly."),
+        "policy": ("cli.policies:policy", "Checks as data: define, show, retire, try."),
+        "gate": ("cli.gates:gate", "Run policies over versions: now, again, and over the past."),
         "authorise": ("cli.decisions:authorise", "Authorise a deployment; nothing is deployed by it."),
         "rollback": ("cli.decisions:rollback", "Authorise a return to an earlier version; never blocked."),
         "quarantine": ("cli.protection:quarantine", "Put something in quarantine; never blocked."),

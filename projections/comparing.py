@@ -33,7 +33,7 @@ def _rows(views: ViewReader, as_of: AsOf, subject: str) -> list[JournalRow]:
 
 
 def last_metrics(views: ViewReader, as_of: AsOf, subject: str) -> dict[str, dict[str, Any]]:
-    """The last evaluation of each suite of a version that was not invalidated.
+    """The last evaluation of each suite, or kind where it names none, that was not invalidated.
 
     Args:
         views: the views.
@@ -41,12 +41,12 @@ def last_metrics(views: ViewReader, as_of: AsOf, subject: str) -> dict[str, dict
         subject: the version.
 
     Returns:
-        Suite (``evaluation`` where it has no name) to the body of the evaluation.
+        Suite or kind (``evaluation`` where it says neither) to the body of the evaluation.
     """
     rows = _rows(views, as_of, subject)
     gone = {row["data"]["evaluation"] for row in rows if row["type"] == "evaluation.invalidated"}
     standing = [row for row in rows if row["type"] == "evaluation.completed" and row["id"] not in gone]
-    return {row["data"].get("suite") or "evaluation": row["data"] for row in standing}
+    return {row["data"].get("suite") or row["data"].get("kind") or "evaluation": row["data"] for row in standing}
 
 
 def _run(views: ViewReader, as_of: AsOf, run: str | None) -> dict[str, Any]:

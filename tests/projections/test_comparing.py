@@ -63,7 +63,7 @@ def test_as_of_both_clocks(book: Book):
 def test_an_invalidated_evaluation_is_no_metric(book: Book):
     book.version(ONE, 1)
     book.version(TWO, 2)
-    (measured,) = book.state(TWO)["models"][0]["versions"][1]["evaluations"]
+    (measured,) = book.state(TWO)["models"][0]["versions"][0]["evaluations"]
     book.emit("trainer", "evaluation.invalidated", TWO, {"evaluation": measured["id"], "reason": "leak"}, at=6)
     found = ask(book)
     assert fields(found)["metrics.evaluation.auc"] == (0.9, None)
