@@ -296,6 +296,7 @@ WITHOUT_ACTOR: Final = frozenset(
         "witness init",
         "witness serve",
         "witness show",
+        "why",
     }
 )
 
