@@ -17,6 +17,8 @@ from ledger.errors import InputError, PolicyError
 from ledger.events.ledgers import Rule
 from ledger.names import parse_name
 from ledger.payload import parse_moment
+from projections.asof import AsOf
+from projections.comparing import last_metrics
 from projections.diff import diff
 from projections.journal import JournalRow
 from projections.known import Known
@@ -69,11 +71,8 @@ def _live(asked: Asked, named: Named, environment: str) -> list[str]:
 
 def _metrics(asked: Asked, subject: str) -> dict[str, Any]:
     """The last metrics of each suite of a version."""
-    found: dict[str, Any] = {}
-    for row in asked.rows(("subject", "=", subject)):
-        if row["type"] == "evaluation.completed":
-            found[row["data"].get("suite") or row["data"].get("kind") or "evaluation"] = row["data"]["metrics"]
-    return found
+    as_of = AsOf(None, asked.size, "", asked.now)
+    return {suite: body["metrics"] for suite, body in last_metrics(asked.views, as_of, subject).items()}
 
 
 def _rule(asked: Asked, named: Named, environment: str) -> tuple[Rule | None, str]:

@@ -240,6 +240,7 @@ WITHOUT_ACTOR: Final = frozenset(
         "checkpoint witness",
         "completion",
         "config explain",
+        "diff",
         "doctor",
         "due",
         "emitter list",
@@ -250,6 +251,7 @@ WITHOUT_ACTOR: Final = frozenset(
         "gate recheck",
         "gate replay",
         "hold list",
+        "impact",
         "inbox",
         "incident list",
         "init",
@@ -294,6 +296,7 @@ WITHOUT_ACTOR: Final = frozenset(
         "witness init",
         "witness serve",
         "witness show",
+        "why",
     }
 )
 
