@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ledger.emission import build_payload
@@ -19,6 +20,7 @@ WAIVER = (
     "--model", "model:tx", "--env", "prod", "--owner", "p-next", "--reason", "x", "--control", "x", "--expires", "9d",
 )  # fmt: skip
 
+PROMISE = ("--monitor", "monitor:m", "--indicator", "ms", "--objective", "0.9", "--rule", "2:1h:5m:hold")
 EMITTER = "019b0000-0000-7000-8000-0000000000e1"
 
 
@@ -44,6 +46,7 @@ class Cells:
         self.target = self.service()
         self.suspect = self.stolen()
         self.held = self.hold()
+        self.unkept = self.burning("unkept")
 
     def _make_late(self, name: str) -> None:
         self.shop.enrol(name, "emitter")
@@ -112,6 +115,19 @@ class Cells:
         run("waiver", "request", "drift", *WAIVER, "--waiver", f"waiver:{name}", "--as", "p-author").good()
         return f"waiver:{name}"
 
+    def burning(self, name: str) -> str:
+        """A deployment that does not keep what is promised about it."""
+        place, then = f"deployment:dev/{name}", datetime.now(UTC) - timedelta(hours=1)
+        times = [(then + timedelta(minutes=minutes)).isoformat(timespec="seconds") for minutes in (0, 40, 50)]
+        since, start, end = (text.replace("+00:00", "Z") for text in times)
+        run("record", "deployment", place, "--model", MODEL, "--at", since, "--as", "only-deployer").good()
+        run("slo", "define", place, "ms", *PROMISE, "--as", "only-deployer").good()
+        body = ("-d", f"start={start}", "-d", f"end={end}", "-d", f"deployment={place}", "-d", "metric=ms")
+        run(
+            "emit", "monitor.window", "monitor:m", *body, "-d", "count=9", "-d", "good=0", "--as", "only-emitter"
+        ).good()
+        return place
+
     def void(self) -> int:
         """Index of a new void entry."""
         self.count += 1
@@ -178,6 +194,8 @@ class Cells:
             "request": lambda: (MODEL, "--env", "prod"),
             "subject erase": lambda: (self.told(name), "--basis", "b", *why),
             "rollback": lambda: (f"deployment:dev/{name}", "--to", MODEL),
+            "slo define": lambda: (f"deployment:dev/{name}", "ms", *PROMISE),
+            "watch": lambda: (self.burning(name) if good else self.unkept,),
         }
         if command in ("approve", "reject"):
             self.requested()

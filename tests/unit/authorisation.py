@@ -205,11 +205,13 @@ COMMANDS: Final = {
     "review": "approver validator auditor",
     "revoke": "approver root",
     "rollback": ANYBODY,
+    "slo define": "owner deployer root",
     "subject erase": "eraser root",
     "waiver deny": "approver root",
     "waiver grant": "approver",
     "waiver request": "owner emitter root",
     "waiver revoke": "approver owner root",
+    "watch": "emitter root",
     "withdraw": "owner emitter",
 }
 
@@ -224,7 +226,7 @@ WITHOUT_ACTOR: Final = frozenset({
     "projection status", "proof consistency", "proof inclusion", "report generate", "report list",
     "root new-key", "root propose checkpoint-key", "root propose event", "root propose request",
     "root propose restored", "root propose roots", "root public", "root show", "root sign", "root submit", "show",
-    "state", "subject list",
+    "slo check", "state", "subject list",
     "subject rotate", "timeline", "verify backup", "verify bundle", "verify checkpoint", "verify event", "verify file",
     "verify evidence", "verify log", "witness add-log", "witness init", "witness serve", "witness show",
 })  # fmt: skip
