@@ -19,7 +19,7 @@ from projections.base import Column, RowOf, Selection, Table, ViewReader
 from projections.groups import WENT_LIVE
 from projections.journal import occurred_at, short_type
 
-__all__ = ["CHANGE", "ModelStateView", "live_at", "state_as_of"]
+__all__ = ["CHANGE", "ModelStateView", "live_at", "periods", "state_as_of"]
 
 _VERSION_TYPES = (
     "version.registered", "evaluation.completed", "evaluation.invalidated", "approval.requested", "approval.granted",
@@ -281,6 +281,17 @@ def _folded(
     return versions, deployments
 
 
+def _streams(views: ViewReader, as_of: AsOf, subject: str) -> Selection:
+    """The changes that bear on a thing: its own, and those of every deployment that had to do with it."""
+    stream = subject.partition("@")[0]
+    if stream.startswith("deployment:"):
+        return [("thing", "=", subject)]
+    # "@" is followed by "A" in the order of bytes, which both stores keep.
+    versions = [("model", ">=", f"{stream}@"), ("model", "<", f"{stream}A"), ("kind", "=", "deployment")]
+    rows = views.select(CHANGE, [*versions, ("position", "<=", as_of.size)])
+    return [("thing", "IN", sorted({stream, *(row["thing"] for row in rows)}))]
+
+
 def state_as_of(views: ViewReader, as_of: AsOf, subject: str | None = None) -> dict[str, Any]:
     """The state of models and deployments.
 
@@ -292,11 +303,8 @@ def state_as_of(views: ViewReader, as_of: AsOf, subject: str | None = None) -> d
     Returns:
         ``{"models": [...], "deployments": [...]}``, sorted, made of plain values.
     """
-    where: list[tuple[str, str, Any]] = []
     wanted = None if subject is None else parse_name(subject)
-    if subject is not None and wanted is not None and wanted.kind == "deployment":
-        where = [("thing", "=", subject)]
-    versions, deployments = _folded(views, as_of, where)
+    versions, deployments = _folded(views, as_of, [] if subject is None else _streams(views, as_of, subject))
     models: dict[str, list[dict[str, Any]]] = {}
     for name, version in sorted(versions.items()):
         stem = name.partition("@")[0]
@@ -315,6 +323,41 @@ def state_as_of(views: ViewReader, as_of: AsOf, subject: str | None = None) -> d
 
 def _touches(state: dict[str, Any], subject: str) -> bool:
     return any(subject in (item["model"], item["model"].partition("@")[0]) for item in state["history"])
+
+
+def periods(state: dict[str, Any]) -> list[dict[str, Any]]:
+    """When which version was live, or a canary, in a deployment, by the time things occurred.
+
+    Args:
+        state: of a deployment, as `state_as_of` gives it.
+
+    Returns:
+        In order of their beginning: ``model``, ``digest``, ``how`` (live or canary), ``since``, ``until`` (None while
+        it lasts), ``index`` of the entry that began it, ``ended`` that of the one that ended it, and its ``marks``.
+    """
+    found: list[dict[str, Any]] = []
+    running: dict[str, dict[str, Any]] = {}
+
+    def end(how: str, item: dict[str, Any]) -> None:
+        if how in running:
+            running.pop(how).update(until=item["occurred_at"], ended=item["index"])
+
+    for item in state["history"]:
+        kind = item["type"]
+        how = "live" if kind in WENT_LIVE else "canary" if kind == "canary.stage_entered" else None
+        same = how in running and (running[how]["model"], running[how]["digest"]) == (item["model"], item["digest"])
+        if how is not None and not same:
+            end(how, item)
+            began = {"model": item["model"], "digest": item["digest"], "how": how, "since": item["occurred_at"]}
+            running[how] = {**began, "until": None, "index": item["index"], "ended": None, "marks": item["marks"]}
+            found.append(running[how])
+        elif how is not None:
+            running[how].update(marks=item["marks"])
+        canary = running.get("canary")
+        stopped = kind in ("canary.aborted", "deployment.held") and canary and canary["model"] == item["model"]
+        if how == "live" or stopped:
+            end("canary", item)
+    return found
 
 
 def live_at(views: ViewReader, as_of: AsOf, deployment: str) -> tuple[str | None, str | None]:

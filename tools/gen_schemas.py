@@ -158,11 +158,58 @@ def _verification() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _lineage() -> dict[str, Any]:
+    """What ``muniment lineage -o json`` prints."""
+    text, place = {"type": "string"}, {"type": "integer", "minimum": 0}
+    maybe_text, maybe_place = {"type": ["string", "null"]}, {"type": ["integer", "null"], "minimum": 0}
+    entry = {"index": place, "actor": text, "digest": maybe_text, "occurred_at": text, "suspect": {"type": "boolean"}}
+    period = {"model": text, "digest": text, "how": {"enum": ["live", "canary"]}, "since": text, "until": maybe_text,
+              "index": place, "ended": maybe_place, "marks": {"type": "array", "items": text}}  # fmt: skip
+    node = {
+        "id": text | {"description": "The name; of a deployment with the version it served behind a space"},
+        "kind": text, "subject": text, "serves": maybe_text, "status": maybe_text,
+        "index": maybe_place | {"description": "Entry that says what it is"}, "title": maybe_text,
+        "digests": {"type": "array", "items": text}, "periods": {"type": "array", "items": _closed(period)},
+        "marks": {"type": "array", "items": text},
+        "up": maybe_place | {"description": "Steps upstream of the nearest root; null where none lead there"},
+        "down": maybe_place | {"description": "Steps downstream of the nearest root; null where none lead there"},
+    }  # fmt: skip
+    more = {"metrics": {"type": ["object", "null"]}, "tier": text, "owner": text}
+    edge = {"downstream": text, "relation": text, "upstream": text,
+            "entries": {"type": "array", "items": _closed(entry), "minItems": 1}}  # fmt: skip
+    return {
+        "$schema": DIALECT,
+        "$id": "urn:muniment:schema:report.lineage.v1",
+        "title": "Lineage v1",
+        "description": "What things were made from and what was made from them; edges name the entries that say so.",
+        **_closed({
+            "schema": {"const": "urn:muniment:schema:report.lineage.v1"},
+            "origin": text,
+            "at": maybe_text,
+            "known_at": _closed({"size": place, "root": text, "recorded_at": text}),
+            "subject": text,
+            "up": {"type": "boolean"},
+            "down": {"type": "boolean"},
+            "depth": maybe_place,
+            "roots": {"type": "array", "items": text, "minItems": 1},
+            "nodes": {"type": "array", "items": _closed(node, more)},
+            "edges": {"type": "array", "items": _closed(edge)},
+        }),
+    }  # fmt: skip
+
+
+def _closed(needed: dict[str, Any], more: dict[str, Any] | None = None) -> dict[str, Any]:
+    """An object with these members and no others."""
+    properties = needed | (more or {})
+    return {"type": "object", "required": list(needed), "properties": properties, "additionalProperties": False}
+
+
 def schemas() -> dict[str, bytes]:
     """Every schema by its path inside ``schemas/``."""
     found: dict[str, Any] = {
         "entry/v1.json": _entry(),
         "reports/control-assessment.v1.json": _report(),
+        "reports/lineage.v1.json": _lineage(),
         "reports/verification.v1.json": _verification(),
     }
     for kind in all_event_types():

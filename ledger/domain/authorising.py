@@ -89,17 +89,20 @@ def _why_not(have: Standing) -> str:
 def _check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) -> int:
     """The last evaluation of the policy that the rule names must allow, be fresh, and rest on waivers that stand."""
     environment, policy = event.subject.namespace or "", rule.gate or ""
-    hint = f"Run it and record what it found: muniment emit gate.evaluated {named.subject} …"
+    hint = f"Run it: muniment gate check {named.subject} --env {environment}"
     gate = named.version.gates.get((policy, environment))
     if gate is None or gate.digest != named.version.digest:
         raise PolicyError(f"{environment} asks for {policy}, and nobody has run it over {named.subject}", hint=hint)
     if not gate.allowed:
         raise PolicyError(f"{policy} refuses {named.subject} in {environment} (entry {gate.signed.index})", hint=hint)
-    if event.recorded_at >= gate.signed.recorded_at + _FRESH:
+    until = min(gate.signed.recorded_at, gate.as_of) + _FRESH
+    if event.recorded_at >= until:
         raise PolicyError(f"{policy} was run over {named.subject} more than an hour ago", hint=hint)
+    newer = [one.index for one in named.version.evaluations if one.index >= gate.size]
+    if newer:
+        raise PolicyError(f"{policy} was run before the evaluation at entry {newer[0]} was recorded", hint=hint)
     refuse_doubt(world, gate.signed, f"the evaluation of {policy}")
     _check_policy(world, policy, gate)
-    until = gate.signed.recorded_at + _FRESH
     deployment = deployment_of(world, event.stream)
     for waiver in gate.waivers:
         until = min(
@@ -113,7 +116,7 @@ def _check_policy(world: World, policy: str, gate: Gate) -> None:
     if not isinstance(state, PolicyState) or state.versions.get(version) != gate.policy_digest:
         raise PolicyError(
             f"{gate.policy} is not defined in this ledger as it was run",
-            hint="Define it: muniment emit policy.defined policy:NAME@VERSION …",
+            hint="Define it: muniment policy define policy:NAME@VERSION FILE",
         )
     if version in state.retired:
         raise PolicyError(f"{gate.policy} was retired", hint="Run the version that is in force.")

@@ -51,8 +51,6 @@ def check_enrolment(world: World, event: RecordedEvent, body: ActorEnrolled) -> 
         raise InputError("'root' names the root keys and cannot be an actor")
     if name == "checkpoint":  # keys are kept under their owner's name
         raise InputError("'checkpoint' names the key that signs heads and cannot be an actor")
-    if event.subject.namespace is not None:
-        raise InputError("an actor's subject is actor:<id> with no namespace")
     parse_actor(name)  # a name may be spelt in more ways than the id that events are signed under
     if actor_of(world, name) is not None:
         raise ConflictError(f"the actor {name!r} is already enrolled")
@@ -87,7 +85,7 @@ def known_actor(world: World, event: RecordedEvent, *, present: bool = True) -> 
     Raises:
         ConflictError: it is not enrolled, or has gone although it should be ``present``.
     """
-    actor = None if event.subject.namespace is not None else actor_of(world, event.subject.name)
+    actor = actor_of(world, event.subject.name)
     if actor is None:
         raise ConflictError(f"the actor {event.subject.name!r} is not enrolled")
     if present and actor.revoked is not None:

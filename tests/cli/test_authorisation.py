@@ -21,6 +21,12 @@ WAIVER = (
 )  # fmt: skip
 
 PROMISE = ("--monitor", "monitor:m", "--indicator", "ms", "--objective", "0.9", "--rule", "2:1h:5m:hold")
+POLICY = """\
+schema: muniment.checks/v1
+title: Anything
+checks:
+- {id: known, title: It is known, pass: input.size > 0, reason: Record something.}
+"""
 EMITTER = "019b0000-0000-7000-8000-0000000000e1"
 
 
@@ -47,6 +53,11 @@ class Cells:
         self.suspect = self.stolen()
         self.held = self.hold()
         self.unkept = self.burning("unkept")
+        self.rules = shop.folder / "rules.json"
+        self.rules.write_bytes(run("admin", "rules", "show").good().stdout)
+        self.policy = shop.folder / "policy.yaml"
+        self.policy.write_text(POLICY)
+        self.defined("1")
 
     def _make_late(self, name: str) -> None:
         self.shop.enrol(name, "emitter")
@@ -128,6 +139,11 @@ class Cells:
         ).good()
         return place
 
+    def defined(self, version: str) -> str:
+        """A version of a policy."""
+        run("policy", "define", f"policy:p@{version}", self.policy).good()
+        return f"policy:p@{version}"
+
     def void(self) -> int:
         """Index of a new void entry."""
         self.count += 1
@@ -151,6 +167,7 @@ class Cells:
             "actor revoke": lambda: (target, *why),
             "actor ungrant": lambda: (target, "emitter", *why),
             "admin acknowledge": lambda: (self.void(), *why),
+            "admin rules change": lambda: (self.rules, *why),
             "approve": lambda: (MODEL, "--rationale", "x"),
             "authorise": lambda: ("deployment:dev/tx", *deployed),
             "classify": lambda: (f"model:{name}", *LIGHT, "--rationale", "x"),
@@ -160,6 +177,9 @@ class Cells:
             "emitter gap": lambda: (EMITTER, "--first", 2, "--last", 3, *why),
             "emitter heartbeat": lambda: (EMITTER, "--last", 3, "--interval", 60),
             "entry reaffirm": lambda: (self.stolen() if good else self.suspect, *why),
+            "gate check": lambda: (MODEL, "--env", "prod", "--policy", "policy:p"),
+            "policy define": lambda: (f"policy:p@{name}", self.policy),
+            "policy retire": lambda: (self.defined(name) if good else "policy:p@1", *why),
             "quarantine": lambda: (f"dataset:{name}", *why),
             "release": lambda: (self.quarantined(name), "--rationale", "x"),
             "retire": lambda: (f"model:{name}@1", *why),

@@ -173,6 +173,13 @@ class Book:
         body = {"title": "scores drift", "deployment": PROD, **more}
         return self.emit("p-deployer", "incident.opened", INCIDENT, body, at=at)
 
+    def compromise(self, actor: str, since: int | None = None) -> Receipt:
+        """An actor's first key was in other hands from an entry on; from its first use when None."""
+        keyid = self.cast.keys[actor].public.keyid
+        first = next(row.entry.index for row in self.cast.recorder.rows(0, self.size) if keyid in row.entry.keys)
+        body = {"keyid": keyid, "since": first + 1 if since is None else since, "reason": "stolen"}
+        return self.ledger.emit("key.compromised", f"actor:{actor}", body)
+
     def force(self, actor: str, kind: str, subject: str, data: Mapping[str, Any], *, at: float) -> int:
         """Put a validly signed event into the store behind the judge's back; returns its index."""
         signer = self.cast.keys[actor]

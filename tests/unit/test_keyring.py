@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ledger.checkpoint import TYPE_ED25519, VerifierKey, format_vkey
-from ledger.domain import ActorState, LedgerState, Verdict, judge, suspicion
+from ledger.checkpoint import TYPE_COSIGNATURE, TYPE_ED25519, VerifierKey, format_vkey, parse_vkey
+from ledger.domain import ActorState, RecordedEvent, Verdict, judge, suspicion
 from ledger.domain.actors import FOREVER
 from ledger.domain.decisions import marks_of
 from ledger.domain.keyring import MAX_GRANTS
@@ -20,10 +20,11 @@ from ledger.domain.signed import ROOT_ACTOR, Signed, signed_of
 from ledger.entry import format_time
 from ledger.errors import AuthenticationError, ConflictError, InputError, NotAllowedError, PolicyError
 from ledger.events.actors import ROLES
-from ledger.keys import format_public_key
-from tests.unit.test_judge import DIGEST, MODEL, NOW, Story, key_of, refused
+from ledger.keys import PublicKey, format_public_key
+from tests.unit.test_judge import DIGEST, LEDGERID, MODEL, NOW, ROOTS, VKEY, Story, key_of, refused
 
 SECOND = 1_000_000
+ORIGIN = "ledger.example/unit"
 
 
 def keyid(name: str) -> str:
@@ -1071,14 +1072,49 @@ def test_nobody_is_enrolled_under_a_name_that_is_no_actor_id(ring: Ring, name: s
     refused(ring.judge("p-admin", "actor.enrolled", f"actor:{name}", body, keys=keys), InputError, "schema")
 
 
-def test_a_key_that_signs_heads_or_was_a_root_key_is_no_actors(ring: Ring):
-    """Each key has one use: what its holder signs for one could otherwise be asked of it for another."""
-    state = ring.world.state(f"ledger:{ring.world.ledgerid}")
-    assert isinstance(state, LedgerState)
-    former = replace(state, former_roots=frozenset({keyid("former")}))
-    heads = replace(state, vkey=format_vkey(VerifierKey(state.origin, TYPE_ED25519, key_of("heads").public.raw)))
-    for found, name in ((former, "former"), (heads, "heads")):
-        ring.world._states[f"ledger:{ring.world.ledgerid}"] = found
-        body = {"kind": "person", "roles": ["emitter"], "key": format_public_key(key_of(name).public)}
-        keys = sorted([keyid("p-admin"), keyid(name)])
-        refused(ring.judge("p-admin", "actor.enrolled", "actor:p-new", body, keys=keys), ConflictError, "legality")
+def test_a_key_has_one_use(ring: Ring):
+    """What a holder signs for one could otherwise be asked of them for another: roots, heads and actors share none."""
+    ledger, old, new = f"ledger:{LEDGERID}", ROOTS[0], ROOTS[1]
+    first = parse_vkey(VKEY).public_key
+
+    def enrol(key: PublicKey) -> Verdict:
+        body = {"kind": "person", "roles": ["emitter"], "key": format_public_key(key)}
+        return ring.judge("p-admin", "actor.enrolled", "actor:p-new", body, keys=sorted([keyid("p-admin"), key.keyid]))
+
+    def roots(*keys: PublicKey, threshold: int = 1) -> RecordedEvent:
+        body = {"roots": [format_public_key(key) for key in keys], "threshold": threshold, "reason": "x"}
+        signers = sorted({key.keyid for key in keys} | {root.public.keyid for root in ring.roots})
+        return ring.event(ROOT_ACTOR, "ledger.roots_changed", ledger, body, keys=signers)
+
+    def heads(key: PublicKey, *, name: str = ORIGIN, type: int = TYPE_ED25519) -> RecordedEvent:
+        body = {"vkey": format_vkey(VerifierKey(name, type, key.raw)), "reason": "x"}
+        signers = sorted({key.keyid, *(root.public.keyid for root in ring.roots)})
+        return ring.event(ROOT_ACTOR, "ledger.checkpoint_key_changed", ledger, body, keys=signers)
+
+    author, fresh = key_of("p-author").public, key_of("fresh").public
+    refused(enrol(old.public), ConflictError, "legality")
+    refused(enrol(first), ConflictError, "legality")
+    refused(judge(ring.world, roots(old.public)), ConflictError, "legality")  # in force already
+    refused(judge(ring.world, roots(old.public, old.public)), InputError, "schema")
+    refused(judge(ring.world, roots(old.public, threshold=2)), InputError, "schema")
+    for key in (author, first):
+        refused(judge(ring.world, roots(old.public, key)), ConflictError, "legality")
+        refused(judge(ring.world, heads(key)), ConflictError, "legality")
+    refused(judge(ring.world, heads(old.public)), ConflictError, "legality")
+    refused(judge(ring.world, heads(fresh, name="ledger.example/other")), InputError, "schema")
+    refused(judge(ring.world, heads(fresh, type=TYPE_COSIGNATURE)), InputError, "schema")
+    assert judge(ring.world, roots(old.public, new.public, threshold=2)).kind == "valid"
+    assert judge(ring.world, roots(new.public)).kind == "valid"
+    ring.fold(roots(new.public))
+    ring.roots = [new]
+    refused(judge(ring.world, roots(old.public, new.public)), ConflictError, "legality")  # it was replaced
+    refused(enrol(old.public), ConflictError, "legality")
+    refused(judge(ring.world, heads(old.public)), ConflictError, "legality")
+    second = key_of("heads").public
+    assert judge(ring.world, heads(second)).kind == "valid"
+    ring.fold(heads(second))
+    for key in (first, second):
+        refused(judge(ring.world, heads(key)), ConflictError, "legality")
+        refused(judge(ring.world, roots(new.public, key)), ConflictError, "legality")
+        refused(enrol(key), ConflictError, "legality")
+    assert enrol(fresh).kind == "valid"
