@@ -52,6 +52,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "state": ("cli.reading:state", "Show what is registered, approved and live, as of any time."),
         "lineage": ("cli.lineage:lineage", "Show what a thing was made from, and what was made from it."),
         "impact": ("cli.impact:impact", "Show what is live that ever saw a data set, a run or a model."),
+        "why": ("cli.why:why", "Show why a version may be deployed or not, with the entries that say so."),
         "diff": ("cli.difference:diff", "Show what differs between two versions of a model."),
         "inbox": ("cli.inbox:inbox", "Show what waits for a decision."),
         "due": ("cli.inbox:due", "Show what is about to end or overdue."),

@@ -26,6 +26,7 @@ __all__ = [
     "Named",
     "check_rules",
     "check_stops",
+    "quarantines_of",
     "refuse_doubt",
     "rule_for",
     "same_digest",
@@ -170,7 +171,7 @@ def stops_of(world: World) -> tuple[Stop, ...]:
     return BUILT_IN_STOPS if own is None else own
 
 
-def _quarantines(world: World, named: Named) -> Iterator[tuple[str, Quarantine]]:
+def quarantines_of(world: World, named: Named) -> Iterator[tuple[str, Quarantine]]:
     """Quarantines of a version, of its model, and of what its run read, each with the name of the thing."""
     for one in named.model.quarantines:
         if one.version in ("", named.name.version):
@@ -193,7 +194,7 @@ def side_states(world: World, named: Named) -> Iterator[tuple[str, str, str]]:
     Returns:
         Each with its name, with words and with the next step.
     """
-    for subject, one in _quarantines(world, named):
+    for subject, one in quarantines_of(world, named):
         words = f"{subject} is in quarantine since entry {one.signed.index}: {one.reason}"
         yield "quarantined", words, f"Another person lets it go: muniment release {subject} --rationale …"
     retired = named.version.retired

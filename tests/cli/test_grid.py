@@ -72,6 +72,11 @@ LISTS = {
     ("lineage", "incident:1"): "downstream,relation,upstream,index,digest,occurred_at,actor,suspect",
     ("impact", "model:tx"): "standing,deployment,model,status,digest,since,until,index,marks,path",
     ("diff", "model:tx@1", "model:tx@2"): "section,field,before,after,delta,ratio",
+    (
+        "why",
+        "model:tx@1",
+    ): "asked,model,environment,allowed,condition,met,reason,index,type,actor,recorded_at,leaf_hash,"
+    "says,holds,trouble,words,cites,suspect",
     ("actor", "list"): "actor,name,kind,person,roles,revoked,keys,private_key_here",
     ("emitter", "list"): "actor,emitter,highest,missing,ranges,declared,late,closed.last,after_close,"
     "heartbeat.heard,heartbeat.interval,overdue",

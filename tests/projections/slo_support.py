@@ -13,8 +13,8 @@ from tests.projections.support import PROD, Book, when
 
 ONE, TWO, THREE = "model:scoring@1", "model:scoring@2", "model:scoring@3"
 MONITOR = "monitor:scoring"
-FAST = {"burn_rate": 14.4, "long": "1h", "short": "5m", "action": "rollback", "respond_within": "15m"}
-SLOW = {"burn_rate": 6.0, "long": "6h", "short": "30m", "action": "hold"}
+FAST: dict[str, Any] = {"burn_rate": 14.4, "long": "1h", "short": "5m", "action": "rollback", "respond_within": "15m"}
+SLOW: dict[str, Any] = {"burn_rate": 6.0, "long": "6h", "short": "30m", "action": "hold"}
 
 
 class Watched:

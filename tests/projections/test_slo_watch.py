@@ -56,7 +56,7 @@ def test_a_fast_burn_is_one_breach_and_one_decision_that_names_its_windows(any_b
     cited = {item["index"] for item in data["evidence"]}
     assert {defined.index, *(receipt.index for receipt in bad[-11:])} <= cited
     for item in data["evidence"]:
-        assert watched.ledger.world.leaf_hash(item["index"]).hex() == item["leaf_hash"]  # type: ignore[union-attr]
+        assert watched.ledger.world.leaf_hash(item["index"]).hex() == item["leaf_hash"]
     breach = watched.service().breaches[0]
     assert (data["trigger"], breach["data"]["model"]) == (breach["id"], TWO)
     assert data["due_at"] == when(12.25)
@@ -253,7 +253,7 @@ def test_a_promise_of_a_monitor_is_about_the_deployments_it_names(watched: Watch
     watched.windows(10, 11, bad=900)
     assert watched.watch(11) == []
     watched.promise(FAST, subject=MONITOR, deployments=["deployment:prod/*"])
-    watched.promise(SLOW | {"burn_rate": 99.0, "min_events": 10**6}, at=0.6)
+    watched.promise({**SLOW, "burn_rate": 99.0, "min_events": 10**6}, at=0.6)
     assert [one.promise.subject for one in seen(watched, 11)] == [PROD], "its own goes before"
     watched.promise(at=0.7)
     assert [found.problem for found in seen(watched, 11)] == ["the promise has no rules"]
@@ -281,7 +281,7 @@ def test_a_late_window_counts(watched: Watched):
 
 def test_good_by_a_threshold_and_what_does_not_tell(watched: Watched):
     watched.promise(FAST, threshold=250.0)
-    shape = {"good": None, "bounds": [100.0, 250.0], "buckets": [500, 200, 300]}
+    shape: dict[str, Any] = {"good": None, "bounds": [100.0, 250.0], "buckets": [500, 200, 300]}
     watched.window(10, bad=0, **shape)
     (found,) = seen(watched, 10.1)
     assert (found.burns[0].long.good, found.burns[0].state) == (700, "fires")

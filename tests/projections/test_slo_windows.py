@@ -111,9 +111,9 @@ def test_what_counts_never_overlaps_and_what_does_not_would(spans: list[tuple[in
     for one, other in pairwise(sorted(good, key=lambda found: found.start)):
         assert one.end <= other.start
     by_index = {one.index: one for one in good}
-    for one in dropped:
-        other = by_index[one.other or 0]
-        assert one.window.start < other.end
-        assert other.start < one.window.end
-        assert other.index < one.window.index, "the first one counts"
+    for left in dropped:
+        kept = by_index[left.other or 0]
+        assert left.window.start < kept.end
+        assert kept.start < left.window.end
+        assert kept.index < left.window.index, "the first one counts"
     assert count_once(windows[: len(windows) // 2])[0] == [one for one in good if one.index < len(windows) // 2]

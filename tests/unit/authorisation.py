@@ -299,6 +299,7 @@ WITHOUT_ACTOR: Final = frozenset(
         "witness init",
         "witness serve",
         "witness show",
+        "why",
     }
 )
 
