@@ -207,7 +207,10 @@ def test_what_follows_a_hold_of_a_canary(watched: Watched, kind: str, status: st
     held(watched)
     model = ONE if kind == "rollback.completed" else THREE
     body: dict[str, Any] = {"model": model, "digest": digest(model)}
-    more = {"canary.aborted": {"reason": "x"}, "canary.stage_entered": {"stage": 2, "traffic": 0.5}}
+    more: dict[str, dict[str, Any]] = {
+        "canary.aborted": {"reason": "x"},
+        "canary.stage_entered": {"stage": 2, "traffic": 0.5},
+    }
     if kind == "deployment.authorised":
         watched.book.request(THREE, 12.1)
         watched.book.approve(THREE, 12.2)
