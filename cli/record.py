@@ -141,7 +141,10 @@ def record_run(app: App, /, subject: str, status: str, **options: Any) -> None:
 @click.option("--verdict", type=click.Choice(["pass", "fail", "uncertain"]), default="uncertain", show_default=True,
               help="What the evaluator concludes.")  # fmt: skip
 @click.option("--dataset", metavar="SUBJECT", help="Data set it was measured on.")
-@click.option("--suite", help="Name of the evaluation.")
+@click.option("--split", help="Part of the data set, for example test.")
+@click.option("--suite", help="Name of the evaluation; its last one stands. Its kind by default.")
+@click.option("--kind", help="What was measured.", type=click.Choice(
+    ["performance", "fairness", "drift", "explainability", "robustness", "safety", "calibration"]))  # fmt: skip
 @click.option("--digest", metavar="sha256:HEX", help="Digest of what was measured.")
 @write_options
 @pass_app

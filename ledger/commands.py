@@ -188,11 +188,28 @@ def reject(
     return ledger.emit("approval.rejected", model, **options)
 
 
+def authorisation(
+    ledger: Ledger, deployment: str, model: str, *, reason: str | None = None, emergency: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """Body of an authorisation; arguments as `authorise`."""
+    version = version_state(ledger, model)
+    environment = parse_name(deployment).namespace
+    approvals = {a.index for a in version.approvals if a.environment == environment}
+    return {
+        "model": model,
+        "digest": version.digest,
+        "reason": reason,
+        "emergency": emergency,
+        "seen": seen_head(ledger),
+        "evidence": _evidence(ledger, {version.index} | approvals),
+    }
+
+
 def authorise(
     ledger: Ledger, deployment: str, model: str, *, reason: str | None = None,
     emergency: dict[str, str] | None = None, **options: Any,
 ) -> Receipt:  # fmt: skip
-    """Authorise a deployment; nothing is deployed by saying so.
+    """Authorise a deployment; nothing is deployed by saying so, and no gate is run: see `muniment.authorise`.
 
     Args:
         ledger: open, signing as the deployer.
@@ -205,17 +222,7 @@ def authorise(
     Raises:
         PolicyError: the rules in force ask for more.
     """
-    version = version_state(ledger, model)
-    environment = parse_name(deployment).namespace
-    approvals = {a.index for a in version.approvals if a.environment == environment}
-    body = {
-        "model": model,
-        "digest": version.digest,
-        "reason": reason,
-        "emergency": emergency,
-        "seen": seen_head(ledger),
-        "evidence": _evidence(ledger, {version.index} | approvals),
-    }
+    body = authorisation(ledger, deployment, model, reason=reason, emergency=emergency)
     return ledger.emit("deployment.authorised", deployment, body, **options)
 
 

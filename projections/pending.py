@@ -6,21 +6,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ledger.application import Ledger
 from ledger.domain.independence import independent, makers_of
 from ledger.domain.lifecycle import Named, check_stops, rule_for, version_of
 from ledger.domain.standing import approval_trouble, approval_until, standing
 from ledger.domain.states import ApprovalRequest, DeploymentState, WaiverState
 from ledger.domain.waiving import waiver_trouble
-from ledger.domain.world import World, actor_of
+from ledger.domain.world import actor_of
 from ledger.entry import format_time
 from ledger.errors import InputError, PolicyError
 from ledger.events.ledgers import Rule
 from ledger.names import parse_name
 from ledger.payload import parse_moment
-from projections.base import ViewReader
+from projections.asof import AsOf
+from projections.comparing import last_metrics
 from projections.diff import diff
-from projections.journal import JournalRow, journal_rows
+from projections.journal import JournalRow
+from projections.known import Known
 
 __all__ = ["Asked", "due", "inbox"]
 
@@ -40,29 +41,10 @@ _SAME: Final = {"documentation.attached": "kind", "credential.rotated": "credent
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A ledger as it was known at a size, and the time at which is asked.
+class Asked(Known):
+    """A ledger as it was known at a size, and the time at which is asked, in microseconds since the Unix epoch."""
 
-    Attributes:
-        ledger: the log.
-        views: its views.
-        size: log size.
-        now: microseconds since the Unix epoch.
-    """
-
-    ledger: Ledger
-    views: ViewReader
-    size: int
     now: int
-
-    @property
-    def world(self) -> World:
-        """States as they were known then."""
-        return self.ledger.world.at(self.size)
-
-    def rows(self, *kinds: str) -> list[JournalRow]:
-        """Valid entries of some types, in log order."""
-        return journal_rows(self.views, [("type", "IN", kinds), ("verdict", "=", "valid")], size=self.size)
 
 
 def _may(asked: Asked, actor: str | None, role: str, making: frozenset[str] | None) -> bool | None:
@@ -76,7 +58,7 @@ def _may(asked: Asked, actor: str | None, role: str, making: frozenset[str] | No
 def _live(asked: Asked, named: Named, environment: str) -> list[str]:
     """Other versions of the same model that are live in an environment."""
     found = set()
-    for row in asked.rows("deployment.completed", "deployment.promoted", "rollback.completed"):
+    for row in asked.of_types("deployment.completed", "deployment.promoted", "rollback.completed"):
         state = asked.world.state(row["stream"])
         if isinstance(state, DeploymentState) and state.live and parse_name(row["stream"]).namespace == environment:
             name = parse_name(state.live[0])
@@ -89,11 +71,8 @@ def _live(asked: Asked, named: Named, environment: str) -> list[str]:
 
 def _metrics(asked: Asked, subject: str) -> dict[str, Any]:
     """The last metrics of each suite of a version."""
-    found: dict[str, Any] = {}
-    for row in journal_rows(asked.views, [("subject", "=", subject), ("verdict", "=", "valid")], size=asked.size):
-        if row["type"] == "evaluation.completed":
-            found[row["data"].get("suite") or "evaluation"] = row["data"]["metrics"]
-    return found
+    as_of = AsOf(None, asked.size, "", asked.now)
+    return {suite: body["metrics"] for suite, body in last_metrics(asked.views, as_of, subject).items()}
 
 
 def _rule(asked: Asked, named: Named, environment: str) -> tuple[Rule | None, str]:
@@ -111,7 +90,7 @@ def _rule(asked: Asked, named: Named, environment: str) -> tuple[Rule | None, st
 
 def _named(asked: Asked, kind: str) -> Iterator[Named]:
     """Versions that entries of a type are about, but those whose registration is suspect: nothing rests on them."""
-    for subject in dict.fromkeys(row["subject"] for row in asked.rows(kind)):
+    for subject in dict.fromkeys(row["subject"] for row in asked.of_types(kind)):
         try:
             yield version_of(asked.world, subject)
         except PolicyError:
@@ -172,7 +151,7 @@ def _waiting(row: JournalRow, asked: Asked, what: str, following: str) -> dict[s
 
 
 def _waivers(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
-    for row in asked.rows("waiver.requested"):
+    for row in asked.of_types("waiver.requested"):
         state = asked.world.state(row["stream"])
         if isinstance(state, WaiverState) and state.granted is None and state.ended is None:
             item = _waiting(row, asked, "waiver", f"muniment waiver grant {row['subject']} --rationale …")
@@ -181,7 +160,7 @@ def _waivers(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
 
 
 def _emergencies(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
-    for row in asked.rows("deployment.authorised"):
+    for row in asked.of_types("deployment.authorised"):
         state = asked.world.state(row["stream"])
         for one in state.urgent if isinstance(state, DeploymentState) else ():
             if one.id == row["id"]:
@@ -221,7 +200,7 @@ def _approvals(asked: Asked) -> Iterator[dict[str, Any]]:
 
 
 def _granted_waivers(asked: Asked) -> Iterator[dict[str, Any]]:
-    for row in asked.rows("waiver.granted"):
+    for row in asked.of_types("waiver.granted"):
         state = asked.world.state(row["stream"])
         if (
             isinstance(state, WaiverState)
@@ -232,7 +211,7 @@ def _granted_waivers(asked: Asked) -> Iterator[dict[str, Any]]:
 
 
 def _roles(asked: Asked) -> Iterator[dict[str, Any]]:
-    for row in asked.rows("role.granted", "approval.delegated"):
+    for row in asked.of_types("role.granted", "approval.delegated"):
         state = actor_of(asked.world, parse_name(row["subject"]).name)
         for grant in state.grants if state is not None and state.revoked is None else ():
             if grant.id == row["id"] and grant.ended is None and row["data"].get("until"):
@@ -251,7 +230,7 @@ def _moment(text: Any) -> int | None:
 def _dated(asked: Asked) -> Iterator[dict[str, Any]]:
     open_ones: dict[tuple[str, str, str], dict[str, Any]] = {}
     settling = {kind for _, kinds in _DATED.values() for kind in kinds}
-    for row in asked.rows(*_DATED, *settling):
+    for row in asked.of_types(*_DATED, *settling):
         kind, data = row["type"], row["data"]
         for asking, (_, kinds) in _DATED.items():
             if kind in kinds:

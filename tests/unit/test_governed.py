@@ -391,7 +391,8 @@ def test_what_is_not_registered_yet_may_be_classified_as_anything_but_as_a_versi
 def gated(result: str = "allow", **changes: Any) -> dict[str, Any]:
     return {
         "environment": "prod", "policy": "policy:p@1", "policy_digest": POLICY["digest"], "digest": DIGEST,
-        "input_digest": OTHER, "size": 1, "result": result, "checks": [], "engine": "cel 1", **changes,
+        "input_digest": OTHER, "size": 99, "as_of": format_time(NOW), "result": result, "checks": [],
+        "engine": "cel 1", **changes,
     }  # fmt: skip
 
 

@@ -370,6 +370,7 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
             "digest": DIGEST,
             "input_digest": DIGEST,
             "size": 1,
+            "as_of": "2026-01-01T00:00:00Z",
             "result": "allow",
             "checks": [],
             "engine": "e 1",
