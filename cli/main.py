@@ -74,6 +74,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "actor": ("cli.actors:actor", "Enrol, show and offboard actors; grant and end roles."),
         "key": ("cli.actors:key", "Enrol, list, rotate and revoke keys."),
         "entry": ("cli.keyring:entry", "Reaffirm suspect entries."),
+        "slo": ("cli.watching:slo", "Say what is promised, and see how it is kept."),
+        "watch": ("cli.watching:watch", "Record breaches of promises, decide by rule, tell the platform."),
         "emitter": ("cli.emitters:emitter", "Say and see which numbers of emitters are missing, and why."),
         "root": ("cli.root:root", "What several root keys sign: propose, sign, submit."),
         "subject": ("cli.subjects:subject", "Erase what is recorded about a data subject."),

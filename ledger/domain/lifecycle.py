@@ -30,6 +30,7 @@ __all__ = [
     "refuse_doubt",
     "rule_for",
     "same_digest",
+    "side_states",
     "stops_of",
     "version_of",
 ]
@@ -183,8 +184,16 @@ def quarantines_of(world: World, named: Named) -> Iterator[tuple[str, Quarantine
                 yield subject, one
 
 
-def _side_states(world: World, named: Named) -> Iterator[tuple[str, str, str]]:
-    """Side states a version is in, each with words and the next step."""
+def side_states(world: World, named: Named) -> Iterator[tuple[str, str, str]]:
+    """Side states a version is in.
+
+    Args:
+        world: the world of whoever asks.
+        named: the version.
+
+    Returns:
+        Each with its name, with words and with the next step.
+    """
     for subject, one in quarantines_of(world, named):
         words = f"{subject} is in quarantine since entry {one.signed.index}: {one.reason}"
         yield "quarantined", words, f"Another person lets it go: muniment release {subject} --rationale …"
@@ -205,6 +214,6 @@ def check_stops(world: World, named: Named, decision: str) -> None:
         PolicyError: with the state, why the version is in it, and the next step.
     """
     stopping = {state for stop in stops_of(world) if stop.decision == decision for state in stop.states}
-    for state, words, hint in _side_states(world, named) if stopping else ():
+    for state, words, hint in side_states(world, named) if stopping else ():
         if state in stopping:
             raise PolicyError(f"{decision} is refused for what is {state}: {words}", hint=hint)

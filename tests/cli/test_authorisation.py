@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ledger.emission import build_payload
@@ -19,6 +20,7 @@ WAIVER = (
     "--model", "model:tx", "--env", "prod", "--owner", "p-next", "--reason", "x", "--control", "x", "--expires", "9d",
 )  # fmt: skip
 
+PROMISE = ("--monitor", "monitor:m", "--indicator", "ms", "--objective", "0.9", "--rule", "2:1h:5m:hold")
 POLICY = """\
 schema: muniment.checks/v1
 title: Anything
@@ -50,6 +52,7 @@ class Cells:
         self.target = self.service()
         self.suspect = self.stolen()
         self.held = self.hold()
+        self.unkept = self.burning("unkept")
         self.rules = shop.folder / "rules.json"
         self.rules.write_bytes(run("admin", "rules", "show").good().stdout)
         self.policy = shop.folder / "policy.yaml"
@@ -122,6 +125,19 @@ class Cells:
         """A waiver that was asked for."""
         run("waiver", "request", "drift", *WAIVER, "--waiver", f"waiver:{name}", "--as", "p-author").good()
         return f"waiver:{name}"
+
+    def burning(self, name: str) -> str:
+        """A deployment that does not keep what is promised about it."""
+        place, then = f"deployment:dev/{name}", datetime.now(UTC) - timedelta(hours=1)
+        times = [(then + timedelta(minutes=minutes)).isoformat(timespec="seconds") for minutes in (0, 40, 50)]
+        since, start, end = (text.replace("+00:00", "Z") for text in times)
+        run("record", "deployment", place, "--model", MODEL, "--at", since, "--as", "only-deployer").good()
+        run("slo", "define", place, "ms", *PROMISE, "--as", "only-deployer").good()
+        body = ("-d", f"start={start}", "-d", f"end={end}", "-d", f"deployment={place}", "-d", "metric=ms")
+        run(
+            "emit", "monitor.window", "monitor:m", *body, "-d", "count=9", "-d", "good=0", "--as", "only-emitter"
+        ).good()
+        return place
 
     def defined(self, version: str) -> str:
         """A version of a policy."""
@@ -198,6 +214,8 @@ class Cells:
             "request": lambda: (MODEL, "--env", "prod"),
             "subject erase": lambda: (self.told(name), "--basis", "b", *why),
             "rollback": lambda: (f"deployment:dev/{name}", "--to", MODEL),
+            "slo define": lambda: (f"deployment:dev/{name}", "ms", *PROMISE),
+            "watch": lambda: (self.burning(name) if good else self.unkept,),
         }
         if command in ("approve", "reject"):
             self.requested()

@@ -209,11 +209,13 @@ COMMANDS: Final = {
     "review": "approver validator auditor",
     "revoke": "approver root",
     "rollback": ANYBODY,
+    "slo define": "owner deployer root",
     "subject erase": "eraser root",
     "waiver deny": "approver root",
     "waiver grant": "approver",
     "waiver request": "owner emitter root",
     "waiver revoke": "approver owner root",
+    "watch": "emitter root",
     "withdraw": "owner emitter",
 }
 
@@ -283,6 +285,7 @@ WITHOUT_ACTOR: Final = frozenset(
         "root sign",
         "root submit",
         "show",
+        "slo check",
         "state",
         "subject list",
         "subject rotate",
