@@ -21,7 +21,7 @@ from projections.journal import JournalRow, journal_rows
 from projections.lineage import digests_read, upstream
 from projections.model_state import live_at
 
-__all__ = ["incident_timeline"]
+__all__ = ["incident_timeline", "what_of"]
 
 _HOUR = 3_600_000_000
 _LANES = {
@@ -177,7 +177,12 @@ def _changed(views: ViewReader, as_of: AsOf, row: JournalRow, previous: dict[str
     return {"changed": diff(base["data"], row["data"]), "compared_with": base["index"]}
 
 
-def _what(row: JournalRow) -> str:
+def what_of(row: JournalRow) -> str:
+    """What an entry says, in the words of its author where it has some.
+
+    Args:
+        row: the entry.
+    """
     data = row["data"]
     if row["verdict"] == "withheld":
         return str(row["reason"])
@@ -231,7 +236,7 @@ def incident_timeline(
                 "type": row["type"],
                 "subject": row["subject"],
                 "actor": row["actor"],
-                "what": _what(row),
+                "what": what_of(row),
                 **_changed(views, as_of, row, previous),
                 "why_here": reason,
                 "upstream": reason.startswith("upstream"),
