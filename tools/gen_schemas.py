@@ -111,7 +111,8 @@ def _report() -> dict[str, Any]:
         "title": "Control assessment v1",
         "type": "object",
         "required": [
-            "schema", "report", "ledger", "as_of", "environment", "summary", "findings", "void_entries", "limits",
+            "schema", "report", "ledger", "as_of", "environment", "summary", "findings", "emergencies",
+            "waivers", "void_entries", "limits",
         ],
         "properties": {
             "schema": {"const": "urn:muniment:schema:report.control-assessment.v1"},

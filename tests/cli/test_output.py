@@ -286,8 +286,8 @@ def test_members_of_machine_formats_are_the_published_ones(shop: Shop):
         "actor", "what", "changed", "compared_with", "why_here", "upstream", "caused_by", "marks", "leaf_hash",
     ]  # fmt: skip
     assert members("report", "generate", "control-assessment") == [
-        "schema", "report", "ledger", "as_of", "environment", "summary", "findings", "suspect_entries", "void_entries",
-        "limits",
+        "schema", "report", "ledger", "as_of", "environment", "summary", "findings", "emergencies", "waivers",
+        "suspect_entries", "void_entries", "limits",
     ]  # fmt: skip
     assert members("verify", "log") == [
         "verdict", "findings", "not_verified", "ok", "origin", "ledgerid", "size", "root", "checkpoints",

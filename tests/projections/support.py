@@ -44,6 +44,8 @@ CONTROLS = (
     "training-provenance",
     "deployment-authorised",
     "rollback-target-once-live",
+    "gate-before-authorise",
+    "emergency-reviewed",
 )
 
 
