@@ -22,7 +22,7 @@ from projections.lineage import digests_read, upstream
 from projections.model_state import live_at
 from projections.serving import read_serving
 
-__all__ = ["incident_timeline"]
+__all__ = ["incident_timeline", "what_of"]
 
 _HOUR = 3_600_000_000
 _LANES = {
@@ -197,7 +197,12 @@ def _mismatch(views: ViewReader, as_of: AsOf, row: JournalRow) -> list[str]:
     return ["version-mismatch"] if read_serving(views, then, row["stream"]).findings else []
 
 
-def _what(row: JournalRow) -> str:
+def what_of(row: JournalRow) -> str:
+    """What an entry says, in the words of its author where it has some.
+
+    Args:
+        row: the entry.
+    """
     data = row["data"]
     if row["verdict"] == "withheld":
         return str(row["reason"])
@@ -255,7 +260,7 @@ def incident_timeline(
                 "type": row["type"],
                 "subject": row["subject"],
                 "actor": row["actor"],
-                "what": _what(row),
+                "what": what_of(row),
                 **_changed(views, as_of, row, previous),
                 "why_here": reason,
                 "upstream": reason.startswith("upstream"),
