@@ -79,6 +79,20 @@ def test_a_third_partys_model_inside_ours(book: Book):
     assert [one["until"] for one in ask(book, "model:vendor/llm")["before"]] == [when(5)]
 
 
+def test_one_canary_does_not_end_another(book: Book):
+    book.version(ONE, 1)
+    book.version(TWO, 1, inputs=("dataset:other@1",))
+    for model in (ONE, TWO):
+        body = {"model": model, "digest": digest(model), "stage": 1, "traffic": 0.1}
+        book.emit("p-deployer", "canary.stage_entered", DEV, body, at=4)
+    assert [one["model"] for one in ask(book, DATA)["live"]] == [ONE]
+    held = {"model": ONE, "digest": digest(ONE), "reason": "burns"}
+    book.emit("p-approver", "deployment.held", DEV, held, at=5)
+    assert [one["model"] for one in ask(book, DATA)["live"]] == [ONE], "that it is to stop is no fact"
+    book.emit("p-deployer", "deployment.promoted", DEV, {"model": TWO, "digest": digest(TWO)}, at=6)
+    assert ask(book, DATA)["live"] == []
+
+
 def test_what_was_only_measured_on_it(book: Book):
     book.dataset("dataset:test@1", 1)
     book.register(ONE, 2)
