@@ -276,7 +276,8 @@ def test_members_of_machine_formats_are_the_published_ones(shop: Shop):
         "quarantines", "retired", "live_in",
     ]  # fmt: skip
     assert list(state["deployments"][0]) == [
-        "deployment", "environment", "service", "live", "previous", "authorised", "canary", "history",
+        "deployment", "environment", "service", "live", "previous", "authorised", "canary", "history", "canaries",
+        "known_good", "decisions", "promises", "serving",
     ]  # fmt: skip
     assert members("timeline", "incident:1") == [
         "origin", "at", "known_at", "incident", "title", "severity", "status", "deployment", "failing_version",
