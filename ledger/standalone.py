@@ -796,8 +796,10 @@ class Keyring:
             case "actor.enrolled.v1":
                 person = person_of(name, body)
                 grants = [new_grant(record, role) for role in dict.fromkeys(body["roles"])]
-                self.actors[name] = {"kind": body["kind"], "person": person, "persons": {person}, "keys": {},
-                                     "by": record, "grants": grants, "left": None, "reaffirmed": {}, "assigned": None}  # fmt: skip
+                self.actors[name] = {
+                    "kind": body["kind"], "person": person, "persons": {person}, "keys": {}, "by": record,
+                    "grants": grants, "left": None, "reaffirmed": {}, "assigned": None,
+                }  # fmt: skip
                 self.add_key(self.actors[name], body["key"], record)
             case "key.enrolled.v1":
                 self.add_key(actor, body["key"], record)
