@@ -181,6 +181,7 @@ COMMANDS: Final = {
     "gate check": "emitter owner validator approver deployer root",
     "hold place": "auditor admin root",
     "hold release": "auditor admin root",
+    "import inventory": "emitter root",  # of what is live; the rest is for owners too
     "incident action": ANYBODY,
     "incident cause": ANYBODY,
     "incident close": ANYBODY,
@@ -257,6 +258,8 @@ WITHOUT_ACTOR: Final = frozenset(
         "history",
         "hold list",
         "impact",
+        "import status",
+        "import template",
         "inbox",
         "incident list",
         "init",
