@@ -51,6 +51,17 @@ def test_poisoned_data_is_followed_as_of_any_time(book: Book):
     assert ask(book, "dataset:base")["live"] == ask(book, DATA)["live"], "all versions of it"
 
 
+def test_however_many_steps_away(book: Book):
+    """A data set with a version a day is a long chain, and the first one may be the bad one."""
+    book.dataset("dataset:day@1", 1)
+    for day in range(2, 81):
+        book.dataset(f"dataset:day@{day}", 1, of=f"dataset:day@{day - 1}")
+    book.version(ONE, 2, inputs=("dataset:day@80",))
+    book.deploy(ONE, 4, DEV)
+    (live,) = ask(book, "dataset:day@1")["live"]
+    assert len(live["path"]) == 83
+
+
 def test_a_third_partys_model_inside_ours(book: Book):
     book.emit("p-author", "thirdparty.registered", "model:vendor/llm@5", {"vendor": "V", "product": "LLM"}, at=1)
     book.register("model:vendor/llm@5", 1)
@@ -66,6 +77,20 @@ def test_a_third_partys_model_inside_ours(book: Book):
     book.emit("p-deployer", "canary.aborted", DEV, {**body, "reason": "slow"}, at=5)
     assert ask(book, "model:vendor/llm")["live"] == []
     assert [one["until"] for one in ask(book, "model:vendor/llm")["before"]] == [when(5)]
+
+
+def test_one_canary_does_not_end_another(book: Book):
+    book.version(ONE, 1)
+    book.version(TWO, 1, inputs=("dataset:other@1",))
+    for model in (ONE, TWO):
+        body = {"model": model, "digest": digest(model), "stage": 1, "traffic": 0.1}
+        book.emit("p-deployer", "canary.stage_entered", DEV, body, at=4)
+    assert [one["model"] for one in ask(book, DATA)["live"]] == [ONE]
+    held = {"model": ONE, "digest": digest(ONE), "reason": "burns"}
+    book.emit("p-approver", "deployment.held", DEV, held, at=5)
+    assert [one["model"] for one in ask(book, DATA)["live"]] == [ONE], "that it is to stop is no fact"
+    book.emit("p-deployer", "deployment.promoted", DEV, {"model": TWO, "digest": digest(TWO)}, at=6)
+    assert ask(book, DATA)["live"] == []
 
 
 def test_what_was_only_measured_on_it(book: Book):
