@@ -159,6 +159,19 @@ def test_checking_records_nothing_and_says_it_by_its_exit_code(burning: Shop):
     assert quiet["state"] == "quiet"
 
 
+def test_what_windows_add_up_to(burning: Shop):
+    window(good=900, start=30, end=25, sum=5000, sum_of_squares=30000, min=1, max=9)
+    window(good=0, start=8, end=4)
+    found = run("slo", "windows", "monitor:tx", "ms", "--since", "1h", "-o", "json").good().json
+    assert (found["windows"], found["count"], found["good"], found["min"]) == (2, 2000, 1600, None)
+    assert [one["reason"] for one in found["not_counted"]] == ["it overlaps one that counts"]
+    text = run("slo", "windows", "monitor:tx", "ms", "--deployment", PLACE).good().out
+    assert "2 windows with 2000 values" in text
+    assert "good       1600" in text
+    assert "not counted: entry" in text
+    run("slo", "windows", "monitor:tx", "ms", "--model", TWO).refused(2, "recorded no window")
+
+
 def test_nothing_to_check_is_no_success(shop: Shop):
     found = run("slo", "check")
     assert (found.code, "No promise is defined" in found.err) == (3, True)

@@ -291,6 +291,7 @@ WITHOUT_ACTOR: Final = frozenset(
         "serving check",
         "show",
         "slo check",
+        "slo windows",
         "state",
         "subject list",
         "subject rotate",
