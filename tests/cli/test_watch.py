@@ -140,6 +140,13 @@ def test_the_secret_is_nowhere(shop: Shop, monkeypatch: pytest.MonkeyPatch):
     refused.refused(8, "can be read by others", "chmod 600")
 
 
+def test_what_a_person_decided_is_not_told(shop: Shop):
+    shop.version()
+    run("rollback", PLACE, "--to", ONE).good()
+    assert run("watch", PLACE, "--exec", platform(shop.folder), "-o", "json").good().json["told"] == []
+    assert told(shop.folder) == []
+
+
 def test_checking_records_nothing_and_says_it_by_its_exit_code(burning: Shop):
     before = burning.fingerprint()
     found = run("slo", "check", "-o", "json")

@@ -104,8 +104,8 @@ def test_a_part_of_the_instances_replaces_what_was_known_of_them(served: Book):
 
 def test_parts_alone_do_not_tell_that_something_is_missing(served: Book):
     Watched(served).canary(THREE, 10.5, traffic=0.1)
-    snapshot(served, 11, THREE, complete=False)
-    assert serving(served).state == "matches"
+    snapshot(served, 11, THREE, THREE, complete=False)
+    assert serving(served).state == "matches", "nor how many there are of the others"
 
 
 def test_a_version_under_another_ones_name(served: Book):
