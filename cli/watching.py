@@ -271,7 +271,6 @@ def _look(app: App, deployments: tuple[str, ...], channels: list[Channel], *, pa
     now = time.time_ns() // 1000
     recorded, told, waiting = [], [], []
     with app.writer() as ledger:
-        app.home.check(ledger)
         runner = open_runner(ledger, app.home.url)
         try:
             watcher = Watch(ledger, runner, now)
@@ -315,7 +314,7 @@ def _show(app: App, found: dict[str, Any]) -> None:
 
 def _follow(app: App, deployments: tuple[str, ...], channels: list[Channel], interval: float) -> None:
     """Look again and again; a store that is away for a minute ends it."""
-    from ledger.errors import StorageError
+    from ledger.errors import ConflictError, StorageError
 
     away: float | None = None
     while True:
@@ -326,6 +325,8 @@ def _follow(app: App, deployments: tuple[str, ...], channels: list[Channel], int
             if time.monotonic() - away > max(_PATIENCE_SECONDS, interval):
                 raise
             app.note(f"the store is away ({error.message}); waiting for it")
+        except ConflictError as error:
+            app.note(f"{error.message}; looking again later")
         else:
             away = None
             if found["recorded"] or found["told"]:

@@ -127,6 +127,16 @@ def test_a_snapshot_that_comes_late_is_compared_with_what_was_live_then(served: 
     assert serving(served, at=6).state == "matches"
 
 
+@pytest.mark.parametrize(("days", "state"), [(0.01, "matches"), (0.5, "matches"), (29, "matches"), (31, "not known")])
+def test_the_last_snapshot_of_all_is_found_within_a_month(served: Book, days: float, state: str):
+    snapshot(served, 11, TWO, TWO)
+    served.clock.now += int(days * 86_400_000_000)
+    served.dataset("dataset:later@1", 24 * 400)
+    assert serving(served).state == state
+    snapshot(served, 10, ONE, complete=False)
+    assert serving(served).state == state.replace("not known", "mismatch"), "of before, and late"
+
+
 def test_the_timeline_marks_it(served: Book):
     snapshot(served, 11, TWO)
     snapshot(served, 11.5, ONE, TWO)
