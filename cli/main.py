@@ -50,6 +50,11 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "log": ("cli.log:log", "Show entries in log order."),
         "show": ("cli.reading:show", "Show one event with its entry."),
         "state": ("cli.reading:state", "Show what is registered, approved and live, as of any time."),
+        "history": ("cli.history:history", "Show what happened to a thing, in order, by both clocks."),
+        "inventory": (
+            "cli.inventory:inventory",
+            "Show all models with owner, tier, approvals, what is live, and what is open.",
+        ),
         "lineage": ("cli.lineage:lineage", "Show what a thing was made from, and what was made from it."),
         "impact": ("cli.impact:impact", "Show what is live that ever saw a data set, a run or a model."),
         "why": ("cli.why:why", "Show why a version may be deployed or not, with the entries that say so."),
@@ -61,6 +66,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Check": {
         "verify": ("cli.verify:verify", "Check the log, an event, a file or a bundle from bytes."),
+        "serving": ("cli.serving:serving", "Compare what is loaded with what the ledger says is live."),
         "proof": ("cli.proof:proof", "Make proofs others can check."),
         "checkpoint": ("cli.proof:checkpoint", "Show signed heads and their key, and have them witnessed."),
         "export": ("cli.export:export", "Export the log for foreign verifiers."),

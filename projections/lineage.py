@@ -38,7 +38,6 @@ EDGE: Final = Table(
 )
 #: Relations that carry a fault downstream; being measured on a data set or deployed does not.
 MADE_FROM: Final = ("input", "made-by", "derived-from", "output-of", "composed-of", "packaged-as")
-_MAX_DEPTH = 64
 _CHUNK = 500
 
 
@@ -144,11 +143,11 @@ def upstream(views: ViewReader, subject: str, *, size: int) -> dict[str, int]:
     """
     found = {subject: 0}
     frontier = [subject]
-    for depth in range(1, _MAX_DEPTH):
+    depth = 0
+    while frontier:  # nothing is found twice, so circles end
+        depth += 1
         names = {row["upstream"] for row in _edges_from(views, frontier, size)}
         frontier = sorted(names - found.keys())
-        if not frontier:
-            break
         found.update(dict.fromkeys(frontier, depth))
     return found
 

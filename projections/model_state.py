@@ -196,9 +196,8 @@ def _fold_deployment(state: dict[str, Any], change: Change) -> None:
     elif kind == "canary.stage_entered":
         state["canary"] = item
     elif kind in ("canary.aborted", "deployment.held"):
-        for name in ("canary", "authorised"):
-            if kind == "deployment.held" or name == "canary":
-                state[name] = None if state[name] and state[name]["model"] == item["model"] else state[name]
+        name = "canary" if kind == "canary.aborted" else "authorised"  # a hold is a decision: the canary may go on
+        state[name] = None if state[name] and state[name]["model"] == item["model"] else state[name]
 
 
 def _new_deployment(name: str) -> dict[str, Any]:
@@ -354,7 +353,7 @@ def periods(state: dict[str, Any]) -> list[dict[str, Any]]:
         elif how is not None:
             running[how].update(marks=item["marks"])
         canary = running.get("canary")
-        stopped = kind in ("canary.aborted", "deployment.held") and canary and canary["model"] == item["model"]
+        stopped = kind == "canary.aborted" and canary and canary["model"] == item["model"]
         if how == "live" or stopped:
             end("canary", item)
     return found

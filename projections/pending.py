@@ -22,8 +22,12 @@ from projections.comparing import last_metrics
 from projections.diff import diff
 from projections.journal import JournalRow
 from projections.known import Known
+from projections.service import DECISIONS, Decision, Service, read_service
 
 __all__ = ["Asked", "due", "inbox"]
+
+#: Who carries out what was decided about deployments.
+_CARRYING_OUT: Final = ("deployer", "incident-commander", "emitter")
 
 #: Facts with a time at which something ends or is due: type, field, and the types that settle it.
 _DATED: Final = {
@@ -170,6 +174,26 @@ def _emergencies(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
                 yield item | {"review_by": format_time(one.review_by), "may": None if actor is None else may}
 
 
+def _decided(asked: Asked) -> Iterator[tuple[Service, Decision]]:
+    """Decisions with a time by which they should have been carried out, and were not."""
+    deployments = dict.fromkeys(row["stream"] for row in asked.of_types(*DECISIONS) if row["data"].get("due_at"))
+    as_of = AsOf(None, asked.size, "", asked.now)
+    for name in deployments:
+        service = read_service(asked.views, as_of, name)
+        yield from ((service, one) for one in service.open_decisions() if one.due_at is not None)
+
+
+def _late(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
+    for service, decision in _decided(asked):
+        if decision.overdue(asked.now):
+            model = decision.key[0]
+            what = "rollback" if decision.action == "rollback" else "canary"
+            done = f"{what} {service.name} --model {model}" + (" --aborted …" if what == "canary" else "")
+            item = _waiting(decision.row, asked, decision.action, f"When it is done: muniment record {done}")
+            may = None if actor is None else any(_may(asked, actor, role, frozenset()) for role in _CARRYING_OUT)
+            yield item | {"model": model, "due_at": decision.row["data"]["due_at"], "may": may}
+
+
 def inbox(asked: Asked, actor: str | None = None) -> list[dict[str, Any]]:
     """What waits for a decision.
 
@@ -178,10 +202,10 @@ def inbox(asked: Asked, actor: str | None = None) -> list[dict[str, Any]]:
         actor: who asks; each item then says whether it ``may`` decide.
 
     Returns:
-        Requests for approval with what is live and what differs, requests for waivers, and emergencies to review; the
-        oldest first.
+        Requests for approval with what is live and what differs, requests for waivers, emergencies to review, and holds
+        and rollbacks that were decided and should have been done; the oldest first.
     """
-    found = [*_requests(asked, actor), *_waivers(asked, actor), *_emergencies(asked, actor)]
+    found = [*_requests(asked, actor), *_waivers(asked, actor), *_emergencies(asked, actor), *_late(asked, actor)]
     return sorted(found, key=lambda item: item["index"])
 
 
@@ -251,6 +275,12 @@ def _reviews(asked: Asked) -> Iterator[dict[str, Any]]:
         yield _item("emergency", one["subject"], parse_moment(one["review_by"]), one["index"], "to be reviewed")
 
 
+def _undone(asked: Asked) -> Iterator[dict[str, Any]]:
+    for service, decision in _decided(asked):
+        words = f"{decision.action} {'to' if decision.action == 'rollback' else 'of'} {decision.key[0]}"
+        yield _item("decision", service.name, decision.due_at or 0, decision.row["index"], words)
+
+
 def due(asked: Asked, within: int) -> list[dict[str, Any]]:
     """What ends or is due soon, and what is overdue.
 
@@ -261,7 +291,7 @@ def due(asked: Asked, within: int) -> list[dict[str, Any]]:
     Returns:
         Soonest first, each with ``state`` overdue or due.
     """
-    sources = (_approvals, _granted_waivers, _roles, _dated, _reviews)
+    sources = (_approvals, _granted_waivers, _roles, _dated, _reviews, _undone)
     found = [item for source in sources for item in source(asked) if item["at"] <= asked.now + within]
     return [
         {**item, "at": format_time(item["at"]), "state": "overdue" if item["at"] <= asked.now else "due"}

@@ -142,6 +142,7 @@ class Service:
         decisions: in log order.
         breaches: in log order: ``slo.breached`` and ``slo.recovered``.
         resets: when the error budget of a promise last began anew.
+        seen: every version that ever was live or a canary.
     """
 
     name: str
@@ -152,6 +153,7 @@ class Service:
     decisions: list[Decision] = field(default_factory=list)
     breaches: list[JournalRow] = field(default_factory=list)
     resets: dict[str, int] = field(default_factory=dict)
+    seen: set[Key] = field(default_factory=set)
 
     @property
     def newest(self) -> Tenure | None:
@@ -172,6 +174,7 @@ class Service:
         """Take in what happened."""
         kind, data = row["type"], row["data"]
         key = (data["model"], data["digest"])
+        self.seen.add(key)
         if kind == "canary.stage_entered":
             self._enter(key, row)
         elif kind == "canary.analysed":

@@ -20,7 +20,6 @@ from projections.model_state import live_at
 
 __all__ = ["Link", "Trace", "descend", "node_parts", "trace"]
 
-_MAX_DEPTH: Final = 64
 _NO_LINEAGE: Final = "ruled-out"
 
 
@@ -133,11 +132,13 @@ class _Walk:
         places = {self.struck(key[0], name) for name in about if name.startswith("deployment:")}
         return any(place.endswith(f" {key[2]}") for place in places)
 
-    def follow(self, found: Trace, side: str, depth: int) -> dict[str, int]:
+    def follow(self, found: Trace, side: str, depth: int | None) -> dict[str, int]:
         place = 2 if side == "downstream" else 0
         steps = dict.fromkeys(found.roots, 0)
         frontier = set(found.roots)
-        for number in range(1, depth + 1):
+        number = 0
+        while frontier and number != depth:  # nothing is reached twice, so circles end
+            number += 1
             reached = set()
             for key, row in self.step(side, frontier):
                 link = found.links.setdefault(key, Link(*key))
@@ -147,8 +148,6 @@ class _Walk:
                     link.entries.append(entry)
                 reached.add(key[place])
             frontier = reached - steps.keys()
-            if not frontier:
-                break
             steps.update(dict.fromkeys(frontier, number))
         return steps
 
@@ -209,11 +208,10 @@ def trace(
     """
     walk = _Walk(views, as_of)
     found = Trace(walk.roots(subject))
-    steps = _MAX_DEPTH if depth is None else min(depth, _MAX_DEPTH)
     if up:
-        found.up = walk.follow(found, "downstream", steps)
+        found.up = walk.follow(found, "downstream", depth)
     if down:
-        found.down = walk.follow(found, "upstream", steps)
+        found.down = walk.follow(found, "upstream", depth)
     return found
 
 
@@ -230,5 +228,5 @@ def descend(views: ViewReader, as_of: AsOf, subject: str) -> Trace:
     """
     walk = _Walk(views, as_of, (*MADE_FROM, "serves"))
     found = Trace(walk.roots(subject))
-    found.down = walk.follow(found, "upstream", _MAX_DEPTH)
+    found.down = walk.follow(found, "upstream", None)
     return found

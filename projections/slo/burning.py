@@ -161,7 +161,7 @@ def _about(windows: list[Window], tenure: Tenure, *, newest: bool) -> list[Windo
 
 def _problem(promise: Promise, mine: list[Window], burns: Iterable[Burn]) -> str:
     if not mine:
-        return "no window since this version serves"
+        return "no window about this version since it serves"
     if not promise.body.rules:
         return "the promise has no rules"
     if all(burn.state == "not assessed" for burn in burns):

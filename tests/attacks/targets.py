@@ -52,7 +52,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/addcheckpoint.py": _WITNESSES,
     "ledger/witnesspolicy.py": _WITNESSES,
     "ledger/witnessing.py": (*_WITNESSES, "tests/witness"),
-    "ledger/witnesscheck.py": (*_WITNESSES, _cli("pinned"), "tests/attacks/test_tamper.py"),
+    "ledger/witnesscheck.py": (_unit("headcheck"), *_WITNESSES, _cli("pinned"), "tests/attacks/test_tamper.py"),
     "ledger/timestamps.py": (_cli("timestamps", "admin"),),
     "ledger/envelope.py": (_unit("envelope", "wrong_forms"), _contract("hostile")),
     "ledger/payload.py": (
@@ -85,7 +85,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/logview.py": (_unit("logview"), _contract("bad_input"), *_PASS),
     "ledger/segment.py": (*_PASS, *_DAMAGE),
     "ledger/endcheck.py": (*_PASS, _cli("erasure"), *_DAMAGE),
-    "ledger/headcheck.py": (*_PASS, _cli("timestamps"), *_DAMAGE),
+    "ledger/headcheck.py": (_unit("headcheck"), *_PASS, _cli("timestamps"), *_DAMAGE),
     "ledger/tilecheck.py": (*_PASS, _cli("output"), "tests/attacks/test_tamper.py"),
     "ledger/findings.py": (_unit("findings"), *_PASS, _cli("backup")),
     "ledger/late.py": (_contract("late"), _unit("sequences"), _cli("keyring")),

@@ -202,6 +202,8 @@ class Cells:
             "key enrol": lambda: (target,),
             "key revoke": lambda: (self.key_of(target), *why),
             "key rotate": lambda: (target,),
+            "record canary": lambda: ("deployment:dev/tx", *deployed, "--stage", 1, "--traffic", 0.1),
+            "record snapshot": lambda: ("deployment:dev/tx", "--loaded", f"pod={digest(name)}"),
             "record dataset": lambda: (f"dataset:{name}@1", "--digest", digest(name)),
             "record deployment": lambda: ("deployment:dev/tx", *deployed),
             "record evaluation": lambda: (MODEL, "--metric", "auc=0.9", "--verdict", "pass"),

@@ -77,6 +77,15 @@ LISTS = {
         "model:tx@1",
     ): "asked,model,environment,allowed,condition,met,reason,index,type,actor,recorded_at,leaf_hash,"
     "says,holds,trouble,words,cites,suspect",
+    (
+        "history",
+        "model:tx@1",
+    ): "index,occurred_at,recorded_at,type,subject,actor,on_behalf_of,what,why_here,verdict,marks,"
+    "suspect,strength,id,leaf_hash",
+    (
+        "inventory",
+    ): "model,title,tier,owner,on_call,third_party,latest,status,live,approvals,waivers,emergencies,findings,"
+    "last_evaluation",
     ("actor", "list"): "actor,name,kind,person,roles,revoked,keys,private_key_here",
     ("emitter", "list"): "actor,emitter,highest,missing,ranges,declared,late,closed.last,after_close,"
     "heartbeat.heard,heartbeat.interval,overdue",

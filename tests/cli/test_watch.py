@@ -196,3 +196,71 @@ def test_following_looks_again(burning: Shop, monkeypatch: pytest.MonkeyPatch):
     assert done.code == 130
     assert [len(line["recorded"]) for line in done.lines] == [2], "what is not told waits before it is told again"
     assert types(burning)[2:] == ["notification.failed.v1"]
+
+
+def test_a_canary_from_its_first_stage_to_a_hold_and_what_is_loaded(any_shop: Shop):
+    for model in (ONE, TWO):
+        any_shop.version(model)
+    words = ("--model", TWO)
+    run("record", "deployment", PLACE, "--model", ONE, "--at", ago(60)).good()
+    assert run("serving", "check").code == 3, "nobody has looked"
+    run("record", "canary", PLACE, *words, "--stage", 1, "--traffic", 0.05, "--at", ago(50)).good()
+    run("record", "canary", PLACE, *words, "--stage", 1, "--traffic", 0.05, "--verdict", "pass", "--at", ago(45)).good()
+    run("record", "canary", PLACE, *words, "--stage", 2, "--traffic", 0.5, "--at", ago(40)).good()
+    pods = [f"--loaded=pod-{n}={digest(ONE if n else TWO)}" for n in range(4)]
+    run("record", "snapshot", PLACE, *pods).good()
+    good = run("serving", "check", PLACE, "--max-age", "1h", "-o", "json").good().json["deployments"][0]
+    assert (good["state"], good["live"], good["instances"]) == ("matches", ONE, 4)
+    define("6:1h:5m:hold")
+    window(good=900, start=20, end=6)
+    run("watch").good()
+    state = run("state", PLACE, "-o", "json").good().json["deployments"][0]
+    (decision,) = state["decisions"]
+    assert (decision["action"], decision["model"], decision["status"]) == ("hold", TWO, "open")
+    assert [stage["verdict"] for stage in state["canaries"][0]["stages"]] == ["pass", None]
+    assert state["known_good"]["model"] == ONE
+    assert [(one["model"], one["state"]) for one in state["promises"]] == [(ONE, "not assessed"), (TWO, "fires")]
+    text = run("state", PLACE).good().out
+    for part in ("Canaries", "Decisions", f"hold of {TWO}", "Promises", "50%"):
+        assert part in text
+    (waiting,) = [one for one in run("due", "-o", "json").good().json["due"] if one["what"] == "decision"]
+    assert (waiting["subject"], waiting["state"], waiting["words"]) == (PLACE, "due", f"hold of {TWO}")
+    assert "decision" not in run("due", "--within", "5m").good().out
+    run("record", "canary", PLACE, *words, "--aborted", "told to").good()
+    assert run("state", PLACE, "-o", "json").json["deployments"][0]["decisions"][0]["status"] == "followed"
+    assert [one for one in run("due", "-o", "json").good().json["due"] if one["what"] == "decision"] == []
+    run("record", "snapshot", PLACE, *pods).good()
+    bad = run("serving", "check")
+    assert (bad.code, "former version" not in bad.out, f"{TWO} is still loaded" in bad.out) == (1, True, True)
+    assert "Loaded otherwise" in run("state", PLACE).good().out
+    run("record", "canary", PLACE, *words, "--promoted").good()
+    assert run("serving", "check").code == 3, "looked at before it went live"
+
+
+def test_what_is_overdue_waits_in_the_inbox(shop: Shop):
+    shop.version()
+    body = (f"model={ONE}", f"digest={digest(ONE)}", f"due_at={ago(1)}")
+    run("emit", "rollback.authorised", PLACE, *(f"-d{pair}" for pair in body)).good()
+    (item,) = run("inbox", "-o", "json").good().json["inbox"]
+    assert (item["what"], item["subject"], item["model"]) == ("rollback", PLACE, ONE)
+    assert item["next"].endswith(f"muniment record rollback {PLACE} --model {ONE}")
+    assert "overdue" in run("inbox").good().out
+    run("record", "rollback", PLACE, "--model", ONE).good()
+    assert run("inbox", "-o", "json").good().json["inbox"] == []
+
+
+@pytest.mark.parametrize("words", [(), ("--stage", 1), ("--promoted", "--aborted", "x"), ("--promoted", "--stage", 1)])
+def test_a_canary_is_one_thing_at_a_time(shop: Shop, words: tuple[Any, ...]):
+    shop.version()
+    assert run("record", "canary", PLACE, "--model", ONE, *words).code == 2
+
+
+def test_what_nobody_looked_at_for_long_is_bad(shop: Shop):
+    shop.version()
+    run("record", "deployment", PLACE, "--model", ONE, "--at", ago(120)).good()
+    run("record", "snapshot", PLACE, f"--loaded=pod={digest(ONE)}", "--at", ago(90)).good()
+    run("serving", "check").good()
+    run("serving", "check", "--max-age", "2h").good()
+    old = run("serving", "check", "--max-age", "1h", "-o", "csv")
+    assert (old.code, old.out.splitlines()[0]) == (1, "deployment,state,live,at,index,instances,findings")
+    assert ",too old," in old.out

@@ -221,6 +221,21 @@ def test_rows_too_many_are_found(quick_url: str, what: str):
     assert [(f.fault, f.index) for f in found if words in f.message] == [(fault, index)], found
 
 
+@pytest.mark.parametrize(
+    ("pinned", "words"),
+    [
+        ({"genesis": "00" * 32}, "entry 0 is not the one the trust file pins"),
+        ({"origin": "other.example"}, f"this is the ledger {ORIGIN}, and other.example is the one trusted here"),
+        ({"ledgerid": "00" * 16}, f"this is the ledger {ORIGIN}, and {ORIGIN} is the one trusted here"),
+    ],
+)
+def test_another_ledger_than_the_one_pinned_is_found_at_entry_0(memory_path: Path, pinned: dict[str, str], words: str):
+    cast, _ = sixteen(f"sqlite:///{memory_path / 'ledger.db'}")
+    found = verify_log(cast.recorder, replace(cast.new.trust, **pinned))  # type: ignore[arg-type]
+    assert [(str(one.fault), one.index) for one in found.findings if one.message == words] == [("anchor", 0)]
+    assert found.pinned
+
+
 @pytest.mark.parametrize("ledgerid", ["00" * 16, "ff" * 16])
 def test_a_store_that_names_another_ledger_is_found(quick_url: str, ledgerid: str):
     cast, _ = sixteen(quick_url)

@@ -51,6 +51,17 @@ def test_poisoned_data_is_followed_as_of_any_time(book: Book):
     assert ask(book, "dataset:base")["live"] == ask(book, DATA)["live"], "all versions of it"
 
 
+def test_however_many_steps_away(book: Book):
+    """A data set with a version a day is a long chain, and the first one may be the bad one."""
+    book.dataset("dataset:day@1", 1)
+    for day in range(2, 81):
+        book.dataset(f"dataset:day@{day}", 1, of=f"dataset:day@{day - 1}")
+    book.version(ONE, 2, inputs=("dataset:day@80",))
+    book.deploy(ONE, 4, DEV)
+    (live,) = ask(book, "dataset:day@1")["live"]
+    assert len(live["path"]) == 83
+
+
 def test_a_third_partys_model_inside_ours(book: Book):
     book.emit("p-author", "thirdparty.registered", "model:vendor/llm@5", {"vendor": "V", "product": "LLM"}, at=1)
     book.register("model:vendor/llm@5", 1)

@@ -105,7 +105,7 @@ def test_what_happened_before_a_version_served_says_nothing_of_it(watched: Watch
     watched.promise(FAST)
     watched.windows(8.5, 9.7, bad=900)
     assert watched.watch(9.8) == []
-    assert [found.problem for found in seen(watched, 9.8)] == ["no window since this version serves"]
+    assert [found.problem for found in seen(watched, 9.8)] == ["no window about this version since it serves"]
 
 
 def test_after_a_rollback_the_good_version_is_not_blamed(watched: Watched):

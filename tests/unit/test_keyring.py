@@ -1002,6 +1002,31 @@ def test_an_admin_for_whom_nobody_answers_is_not_the_last_one(ring: Ring):
     refused(ring.judge(ROOT_ACTOR, "actor.revoked", "actor:p-admin", {"reason": "x"}), PolicyError, "legality")
 
 
+@pytest.mark.parametrize("way", ["actor.revoked", "its enrolment", "its role", "who answers", "its key"])
+def test_an_admin_who_cannot_act_is_not_the_last_one(ring: Ring, way: str):
+    """A service for which a person answers is an admin too: until it left, or rests on what a thief signed."""
+    gone = ("actor.revoked", "actor:p-admin", {"reason": "x"})
+    ring.enrol("p-boss", ["owner"])
+    ring.enrol("p-thief", ["admin"], by=ROOT_ACTOR)
+    since = len(ring.view.leaves)
+    by_thief = {"its enrolment": "p-thief"}.get(way, ROOT_ACTOR)
+    ring.enrol("robot", ["emitter"], by=by_thief, kind="service", responsible="p-boss")
+    ring.grant("robot", "admin", by=ROOT_ACTOR)
+    ring.tell(ROOT_ACTOR, "role.revoked", "actor:p-thief", {"role": "admin", "reason": "x"})
+    assert ring.judge(ROOT_ACTOR, *gone).kind == "valid"
+    if way == "actor.revoked":
+        ring.tell(ROOT_ACTOR, way, "actor:robot", {"reason": "x"})
+    elif way == "its enrolment":
+        ring.compromise("p-thief", since, by=ROOT_ACTOR)
+    elif way == "its role":
+        ring.tell(ROOT_ACTOR, "role.revoked", "actor:robot", {"role": "admin", "reason": "x"})
+    elif way == "who answers":
+        ring.tell(ROOT_ACTOR, "actor.revoked", "actor:p-boss", {"reason": "x"})
+    else:
+        ring.tell(ROOT_ACTOR, "key.revoked", "actor:robot", {"keyid": keyid("robot"), "reason": "x"})
+    refused(ring.judge(ROOT_ACTOR, *gone), PolicyError, "legality")
+
+
 def test_who_answers_for_the_last_admin_cannot_go_either(ring: Ring):
     ring.enrol("p-boss", ["owner"])
     ring.enrol("robot", ["admin"], by=ROOT_ACTOR, kind="service", responsible="p-boss")
