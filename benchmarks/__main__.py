@@ -12,12 +12,13 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 from rich.console import Console
 
-from benchmarks import append, commands, reading, threads, verification
+from benchmarks import append, asof, commands, reading, threads, verification
 from benchmarks.events import Mint
 from benchmarks.results import Report, machine_facts, table
 from benchmarks.settings import QUICK, Bench, Sizes
@@ -38,6 +39,7 @@ BENCHES: dict[str, Callable[[Bench], None]] = {
     "proof": reading.proof,
     "checkpoint": reading.checkpoint,
     "open": reading.opening,
+    "asof": asof.questions,
     "cli": commands.commands,
 }
 
@@ -51,6 +53,7 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--backend", choices=("sqlite", "postgres"), help="only this store")
     parser.add_argument("--postgres", metavar="URL", help="use this server instead of starting one")
     parser.add_argument("--million", action="store_true", help="verify a million events too, for the memory it takes")
+    parser.add_argument("--asof", type=int, metavar="N", help="entries of the larger log of the bench asof")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a goal is missed")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies all sizes, to try the benches themselves")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER", help="where the files go")
@@ -81,6 +84,8 @@ def main(given: Sequence[str] | None = None) -> int:
     report, sizes = Report(console), (QUICK if arguments.quick else Sizes())
     if arguments.scale != 1:
         sizes = sizes.scaled(arguments.scale)
+    if arguments.asof is not None:
+        sizes = replace(sizes, asof_large=arguments.asof)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="muniment-bench-")))
         mint = stack.enter_context(Mint())

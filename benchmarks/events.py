@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,10 @@ from ledger.stored import Row
 CHUNK = 1000
 TYPE = "monitor.signal"
 SENSORS = 64
+#: Events of one project of `governed`.
+PROJECT = 20
+#: Type, subject and body of the event with a number.
+Story = Callable[[int], tuple[str, str, dict[str, Any]]]
 
 
 def subject(number: int) -> str:
@@ -58,16 +63,49 @@ class Author:
         return cls(new.trust.ledgerid, new.admin, new.admin_key.private_key.private_bytes_raw())
 
 
-def _sign(author: Author, first: int, count: int) -> Iterator[tuple[Payload, Envelope]]:
+def signal(number: int) -> tuple[str, str, dict[str, Any]]:
+    """Type, subject and body of a telemetry fact."""
+    return TYPE, subject(number), body(number)
+
+
+def _digest(name: str) -> str:
+    return "sha256:" + hashlib.sha256(name.encode()).hexdigest()
+
+
+def governed(number: int) -> tuple[str, str, dict[str, Any]]:
+    """A log of projects that have nothing to do with each other: two versions each, live in turn, and telemetry."""
+    project, step = divmod(number, PROJECT)
+    version = 1 if step < 6 else 2
+    data, run, model = f"dataset:d{project}@{version}", f"run:r{project}-{version}", f"model:m{project}@{version}"
+    place = f"deployment:dev/s{project}"
+    read, made = ([{"role": role, "subject": name, "digest": _digest(name)}]
+                  for role, name in (("input", data), ("output", model)))  # fmt: skip
+    bodies = (
+        ("dataset.registered", data, {"digest": _digest(data)}),
+        ("run.started", run, {"inputs": read, "job": "train", "parameters": {"depth": 6}}),
+        ("run.completed", run, {"outputs": made, "metrics": {"auc": 0.9}}),
+        ("version.registered", model, {"digest": _digest(model), "owner": "p-owner", "tier": "high", "run": run}),
+        ("evaluation.completed", model, {"metrics": {"auc": 0.9}, "verdict": "pass", "dataset": data}),
+        ("deployment.completed", place, {"model": model, "digest": _digest(model)}),
+    )
+    if step < 12:
+        return bodies[step % 6]
+    if step == 12:
+        return "incident.opened", f"incident:i{project}", {"title": "slow", "deployment": place}
+    return signal(number)
+
+
+def _sign(author: Author, first: int, count: int, story: Story = signal) -> Iterator[tuple[Payload, Envelope]]:
     """Events with these numbers, from an emitter of their own."""
     signer, emitter = Ed25519Signer.from_seed(author.seed), str(uuid4())
     for place in range(count):
+        kind, about, data = story(first + place)
         payload, parsed = build_payload(
             ledgerid=author.ledgerid,
             actor=author.actor,
-            type=TYPE,
-            subject=subject(first + place),
-            data=body(first + place),
+            type=kind,
+            subject=about,
+            data=data,
             emitter=emitter,
             sequence=place + 1,
         )
@@ -79,12 +117,12 @@ def sign_many(author: Author, first: int, count: int) -> list[bytes]:
     return [format_envelope(envelope) for _, envelope in _sign(author, first, count)]
 
 
-def store_forms(author: Author, first: int, count: int) -> list[SignedStoredEvent]:
+def store_forms(author: Author, first: int, count: int, story: Story = signal) -> list[SignedStoredEvent]:
     """The same, as a recorder takes them: for filling a ledger without judging what is known to be good."""
     mapper = EventMapper()
     return [
         mapper.to_signed(make_event(-1, payload, tuple(s.keyid for s in envelope.signatures), 0), envelope)
-        for payload, envelope in _sign(author, first, count)
+        for payload, envelope in _sign(author, first, count, story)
     ]
 
 
@@ -101,12 +139,12 @@ class Mint:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown()
 
-    def _chunks(self, make: Any, author: Author, count: int) -> Iterator[list[Any]]:
+    def _chunks(self, make: Any, author: Author, count: int, *more: Any) -> Iterator[list[Any]]:
         ahead: list[Future[list[Any]]] = []
         asked = 0
         while asked < count or ahead:
             while asked < count and len(ahead) < 8:
-                ahead.append(self._pool.submit(make, author, asked, min(CHUNK, count - asked)))
+                ahead.append(self._pool.submit(make, author, asked, min(CHUNK, count - asked), *more))
                 asked += CHUNK
             yield ahead.pop(0).result()
 
@@ -114,9 +152,9 @@ class Mint:
         """Signed events that are not recorded yet."""
         return [envelope for chunk in self._chunks(sign_many, Author.of(new), count) for envelope in chunk]
 
-    def stored(self, new: NewLedger, count: int) -> Iterator[list[SignedStoredEvent]]:
+    def stored(self, new: NewLedger, count: int, story: Story = signal) -> Iterator[list[SignedStoredEvent]]:
         """Signed events in chunks, in the form of a recorder."""
-        return self._chunks(store_forms, Author.of(new), count)
+        return self._chunks(store_forms, Author.of(new), count, story)
 
 
 class Likeness:

@@ -34,6 +34,10 @@ class Sizes:
     proofs: int = 500
     opens: int = 15
     commands: int = 7
+    asof_rounds: int = 15
+    asof_small: int = 10_000
+    #: ``--asof`` takes another number; the views of a million entries take long to make.
+    asof_large: int = 50_000
 
     def scaled(self, factor: float) -> Sizes:
         """Every number times ``factor``: figures of it mean little, but that the benches work is seen soon."""
@@ -56,6 +60,9 @@ QUICK = Sizes(
     proofs=100,
     opens=5,
     commands=3,
+    asof_rounds=5,
+    asof_small=1_000,
+    asof_large=5_000,
 )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 
 from benchmarks.baselines import BarePostgres, BareSqlite, BareWriter
-from benchmarks.events import Mint
+from benchmarks.events import Mint, Story, signal
 from ledger.application import Ledger
 from ledger.creation import NewLedger, create_ledger
 from ledger.recorders.append import Unit
@@ -46,7 +46,7 @@ class Place:
     dsn: str
     mint: Mint
     names: list[str] = field(default_factory=list)
-    _filled: dict[int, Made] = field(default_factory=dict)
+    _filled: dict[tuple[int, Story], Made] = field(default_factory=dict)
 
     def new_name(self) -> str:
         """A name for a file or schema that is not there yet."""
@@ -63,19 +63,19 @@ class Place:
             url = f"{self.dsn}{'&' if '?' in self.dsn else '?'}schema={name}"
         return Made(url, create_ledger(url, ORIGIN))
 
-    def filled(self, size: int) -> Made:
-        """A ledger of ``size`` entries that verifies; the same one for the same size during a run.
+    def filled(self, size: int, story: Story = signal) -> Made:
+        """A ledger of ``size`` entries that verifies; the same one for the same size and story during a run.
 
         It is filled through the recorder: that what is in it is legal was seen to by whoever made it.
         """
-        if size not in self._filled:
+        if (size, story) not in self._filled:
             made = self.new_ledger()
             recorder = made.new.ledger.recorder
-            for events in self.mint.stored(made.new, size - recorder.head().size):
+            for events in self.mint.stored(made.new, size - recorder.head().size, story):
                 recorder.append([Unit(tuple(events))])
             made.new.ledger.checkpoint()
-            self._filled[size] = made
-        return self._filled[size]
+            self._filled[size, story] = made
+        return self._filled[size, story]
 
     def bare(self) -> BareWriter:
         """An empty baseline."""

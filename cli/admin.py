@@ -9,7 +9,7 @@ import click
 
 from cli.app import App, common_options, pass_app
 from cli.keyring import acknowledge
-from cli.lifecycle import lifecycle
+from cli.lifecycle import lifecycle, rules
 from cli.output import print_record, progress
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def admin() -> None:
 
 admin.add_command(acknowledge)
 admin.add_command(lifecycle)
+admin.add_command(rules)
 
 
 @admin.command()

@@ -25,6 +25,7 @@ __all__ = [
     "common_options",
     "global_options",
     "new_passphrase",
+    "options_with",
     "pass_app",
     "show_error",
     "write_options",
@@ -63,16 +64,29 @@ def _override(name: str) -> Callable[[click.Context, click.Parameter, Any], Any]
 
 def common_options(function: _Function) -> _Function:
     """The same options after the command, where people type them."""
-    options = [
-        click.option(
-            "-o", "--output", type=click.Choice(FORMATS), expose_value=False, callback=_override("output"),
-            help="Output format; text by default.",
-        ),
-        click.option("--ledger", hidden=True, expose_value=False, callback=_override("ledger")),
-    ]  # fmt: skip
-    for option in reversed(options):
-        function = option(function)
-    return function
+    return options_with()(function)
+
+
+def options_with(*forms: str) -> Callable[[_Function], _Function]:
+    """`common_options` of a command that has formats of its own beside the others.
+
+    Args:
+        forms: their names; they are given after the command.
+    """
+
+    def decorate(function: _Function) -> _Function:
+        options = [
+            click.option(
+                "-o", "--output", type=click.Choice([*FORMATS, *forms]), expose_value=False,
+                callback=_override("output"), help="Output format; text by default.",
+            ),
+            click.option("--ledger", hidden=True, expose_value=False, callback=_override("ledger")),
+        ]  # fmt: skip
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
 
 
 def write_options(function: _Function) -> _Function:

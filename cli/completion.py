@@ -51,8 +51,8 @@ EVENT_TYPES: Final = (
 )  # fmt: skip
 #: Parameter: what the ledger is asked for.
 _ASKED: Final = {
-    "subject": "subject", "model": "subject:model:", "deployment": "subject:deployment:",
-    "dataset": "subject:dataset:", "run": "subject:run:", "actor": "actor",
+    "subject": "subject", "before": "subject:model:", "after": "subject:model:", "model": "subject:model:",
+    "deployment": "subject:deployment:", "dataset": "subject:dataset:", "run": "subject:run:", "actor": "actor",
     "signer": "actor", "on_behalf_of": "actor", "responsible": "actor", "owner": "actor", "successor": "actor",
     "event": "index", "index": "index",
 }  # fmt: skip

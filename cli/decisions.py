@@ -85,14 +85,14 @@ def reject(app: App, /, model: str, environment: str | None, **options: Any) -> 
 @write_options
 @pass_app
 def authorise(app: App, /, deployment: str, model: str, *, emergency: bool, review_by: str, **options: Any) -> None:
-    """Authorise a deployment.
+    """Authorise a deployment, after the policy that the rules name was run and allows it.
 
     With --emergency approvals and gates are not asked for, but --reason is. It stays in the inbox and in every report
     until another person has reviewed it. A quarantine still stops it.
 
     Example: muniment authorise deployment:prod/tx --model model:tx@1
     """
-    from ledger.commands import authorise as decide
+    from muniment.gating import authorise as decide
 
     if emergency:
         if options["reason"] is None:

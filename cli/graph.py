@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from projections.graph import Edge, Graph
     from projections.journal import JournalRow
 
-__all__ = ["Drawing", "draw", "show_graph"]
+__all__ = ["Drawing", "can_print", "draw", "show_graph"]
 
 COLUMNS: Final = (
     "index", "occurred_at", "recorded_at", "type", "subject", "stream", "actor", "verdict", "marks", "id", "rests_on",
@@ -152,7 +152,7 @@ def _text(app: App, graph: Graph, edges: dict[int, list[Edge]]) -> None:
 
     out = console(app)
     names = app.home.names()
-    plain = not _can_print("●│├─←")
+    plain = not can_print("●│├─←")
     width = out.width if out.is_terminal else _WIDTH
     drawn = list(draw(graph))
     room = max((len(drawing.cells) for _, drawing in drawn), default=0)
@@ -177,7 +177,8 @@ def _text(app: App, graph: Graph, edges: dict[int, list[Edge]]) -> None:
             out.print(line, soft_wrap=True)
 
 
-def _can_print(text: str) -> bool:
+def can_print(text: str) -> bool:
+    """Whether stdout has these characters."""
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:

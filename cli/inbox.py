@@ -23,7 +23,9 @@ _DUE = ("state", "at", "what", "subject", "words", "index")
 @common_options
 @pass_app
 def inbox(app: App, /, actor: str | None, *, everything: bool) -> None:
-    """Show requests for approval and waivers, and emergencies to review, with what is live and what differs from it.
+    """Show requests for approval and waivers, emergencies to review, and holds and rollbacks that nobody carried out.
+
+    Requests come with what is live and what differs from it.
 
     With an actor only what that actor may decide is shown.
 
@@ -61,6 +63,8 @@ def _age(seconds: int) -> str:
 
 def _more(item: dict[str, Any]) -> str:
     if item["what"] != "approval":
+        if "due_at" in item:
+            return f"{item['model']}, since {item['due_at'][:19]}Z overdue"
         return item.get("check") or f"review by {item.get('review_by')}"
     words = [item["stopped"]] if item["stopped"] else [f"{item['has']} of {item['needs']}, tier {item['tier']}"]
     words += [f"{gate['policy']} {'allows' if gate['allowed'] else 'refuses'}" for gate in item["gates"]]
@@ -76,7 +80,9 @@ def _more(item: dict[str, Any]) -> str:
 @common_options
 @pass_app
 def due(app: App, /, within: str) -> None:
-    """Show approvals, waivers, roles, validations, documents, credentials, actions and reviews that end or are due.
+    """Show what ends or is due: approvals, waivers, roles, documents and much more.
+
+    Also validations, credentials, actions and reviews, and holds and rollbacks that should be carried out.
 
     Example: muniment due --within 14d
     """

@@ -1,4 +1,4 @@
-"""`muniment admin lifecycle`: the life cycle and the rules in force, as data."""
+"""`muniment admin lifecycle` and `admin rules`: the life cycle and the rules in force, as data."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
-from cli.app import App, common_options, pass_app
-from cli.output import Grid, print_record, table
+from cli.app import App, common_options, pass_app, write_options
+from cli.output import Grid, print_record, table, to_json
+from cli.values import read_source
 
-__all__ = ["lifecycle"]
+__all__ = ["lifecycle", "rules"]
 
 _MOVE, _STOP = ("event", "of", "to"), ("decision", "states")
 _RULE = ("environment", "tier", "authorisation", "approvals", "evaluation", "roles", "days", "gate")
@@ -21,8 +22,7 @@ _RULE = ("environment", "tier", "authorisation", "approvals", "evaluation", "rol
 def lifecycle(app: App) -> None:
     """Show which event leads a version where, which states stop which decisions, and what the rules ask for.
 
-    The root keys change rules and stops: muniment root propose event ledger.rules_changed, then root sign and submit.
-    With -o csv or md the rules are printed.
+    The root keys change rules and stops: muniment admin rules change. With -o csv or md the rules are printed.
     """
     from ledger.domain.lifecycle import MOVES, stops_of
     from ledger.domain.world import ledger_of
@@ -51,3 +51,44 @@ def _cell(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "any"
     return "" if value is None else ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+@click.group(short_help="Show and change the rules in force.")
+def rules() -> None:
+    """Rules: what a decision asks for, by environment and tier, and what stops it. `admin lifecycle` explains them."""
+
+
+@rules.command()
+@common_options
+@pass_app
+def show(app: App) -> None:
+    """Print the rules in force as JSON, to be edited.
+
+    Example: muniment admin rules show > rules.json
+    """
+    from ledger.domain.world import ledger_of
+
+    with app.reader() as ledger:
+        state = ledger_of(ledger.world.at(ledger.world.refresh()))
+    data = {} if state is None else state.rules.model_dump(mode="json", exclude_none=True)
+    rows = [{name: rule.get(name) for name in _RULE} for rule in data["rules"]]
+    print_record(app, data, to_json(data), Grid(_RULE, rows))
+
+
+@rules.command()
+@click.argument("file", metavar="FILE|-")
+@click.option("--reason", required=True, help="Why; shown with every change.")
+@write_options
+@pass_app
+def change(app: App, /, file: str, **options: Any) -> None:
+    """Replace the rules by those of a JSON file; for the root keys.
+
+    Where several people hold them: muniment root propose event ledger.rules_changed, then root sign and submit.
+
+    Example: muniment admin rules change rules.json --reason "a gate before production" --as root
+    """
+    from ledger.strictjson import parse_json
+
+    table_ = parse_json(read_source(file).strip(), what="the rules")
+    with app.writer() as ledger:
+        app.show_receipt(ledger.emit("ledger.rules_changed", f"ledger:{ledger.ledgerid}", rules=table_, **options))

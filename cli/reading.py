@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.app import App, common_options, pass_app
+from cli.deployed import show_deployed
 from cli.output import Grid, print_record, table
 
 if TYPE_CHECKING:
@@ -200,11 +201,14 @@ def state(app: App, /, subject: str | None, at: str | None, known_at: str | None
     from ledger.errors import InputError
     from projections.asof import resolve_as_of
     from projections.model_state import state_as_of
+    from projections.operating import operate
     from projections.suspension import suspend
 
     with app.views() as (ledger, runner, size):
         as_of = resolve_as_of(ledger, runner.views, at=at, known_at=known_at, head=size)
         found = suspend(ledger, as_of.size, state_as_of(runner.views, as_of, subject))
+        one = subject is not None and subject.startswith("deployment:")
+        found = operate(ledger, runner.views, as_of, found, promises=one)
         origin = ledger.origin
     if subject is not None and not found["models"] and not found["deployments"]:
         raise InputError(f"nothing was known about {subject} as of then", hint="`muniment state` shows everything.")
@@ -264,6 +268,7 @@ def _state_text(app: App, /, data: dict[str, Any]) -> None:
             )
         )
     table(app, "Deployments", ("deployment", "live", "since", "entry", "remarks", "before"), rows)
+    show_deployed(app, data["deployments"])
     versions = [
         (
             version["version"],

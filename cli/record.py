@@ -141,7 +141,10 @@ def record_run(app: App, /, subject: str, status: str, **options: Any) -> None:
 @click.option("--verdict", type=click.Choice(["pass", "fail", "uncertain"]), default="uncertain", show_default=True,
               help="What the evaluator concludes.")  # fmt: skip
 @click.option("--dataset", metavar="SUBJECT", help="Data set it was measured on.")
-@click.option("--suite", help="Name of the evaluation.")
+@click.option("--split", help="Part of the data set, for example test.")
+@click.option("--suite", help="Name of the evaluation; its last one stands. Its kind by default.")
+@click.option("--kind", help="What was measured.", type=click.Choice(
+    ["performance", "fairness", "drift", "explainability", "robustness", "safety", "calibration"]))  # fmt: skip
 @click.option("--digest", metavar="sha256:HEX", help="Digest of what was measured.")
 @write_options
 @pass_app
@@ -209,6 +212,58 @@ def rollback(app: App, /, subject: str, model: str, **options: Any) -> None:
 
     with app.writer() as ledger:
         app.show_receipt(record_rollback(ledger, subject, model, **options))
+
+
+@record.command()
+@click.argument("subject")
+@click.option("--model", required=True, metavar="MODEL@VERSION", help="The version that gets a share of the traffic.")
+@click.option("--digest", metavar="sha256:HEX", help="Its digest; the registered one by default.")
+@click.option("--stage", type=click.IntRange(1, 99), help="Number of the stage it enters, or that was analysed.")
+@click.option("--traffic", type=click.FloatRange(0, 1), help="Its share of the traffic in that stage.")
+@click.option("--budget-used", type=click.FloatRange(0), help="Share of the error budget used so far.")
+@click.option("--verdict", type=click.Choice(["pass", "fail", "uncertain"]), help="What the analysis of it says.")
+@click.option("--promoted", is_flag=True, help="It takes over all traffic.")
+@click.option("--aborted", metavar="REASON", help="It gets no traffic any more.")
+@write_options
+@pass_app
+def canary(app: App, /, subject: str, model: str, digest: str | None, **options: Any) -> None:
+    """Record that a canary enters a stage, was analysed, took over, or was stopped.
+
+    \b
+    Example:
+      muniment record canary deployment:prod/tx --model model:tx@2 --stage 1 --traffic 0.05
+      muniment record canary deployment:prod/tx --model model:tx@2 --aborted "error budget burns"
+    """
+    from ledger.commands import record_canary
+
+    stage = {name: options.pop(name) for name in ("stage", "traffic", "budget_used", "verdict")}
+    ends = {"promoted": options.pop("promoted") or None, "aborted": options.pop("aborted")}
+    ended = [name for name, value in ends.items() if value is not None]
+    staged = stage["stage"] is not None and stage["traffic"] is not None
+    if len(ended) + staged != 1 or (ended and any(value is not None for value in stage.values())):
+        raise click.UsageError("Give --stage with --traffic, or --promoted, or --aborted REASON.")
+    with app.writer() as ledger:
+        app.show_receipt(record_canary(ledger, subject, model, digest=digest, **stage, **ends, **options))
+
+
+@record.command()
+@click.argument("subject")
+@click.option(
+    "--loaded", multiple=True, required=True, metavar="INSTANCE=sha256:HEX", help="What an instance has loaded."
+)
+@click.option("--partial", is_flag=True, help="These are not all instances.")
+@click.option("--platform", help="Who says so.")
+@write_options
+@pass_app
+def snapshot(app: App, /, subject: str, loaded: tuple[str, ...], *, partial: bool, **options: Any) -> None:
+    """Record what is really loaded in a deployment; `muniment serving check` compares it with what is live.
+
+    Example: muniment record snapshot deployment:prod/tx --loaded pod-1=sha256:… --loaded pod-2=sha256:…
+    """
+    items = [{"instance": name, "digest": digest} for name, digest in text_pairs(loaded, "INSTANCE=sha256:HEX").items()]
+    with app.writer() as ledger:
+        body = {"loaded": items, "complete": False if partial else None}
+        app.show_receipt(ledger.emit("serving.snapshot", subject, body, **options))
 
 
 @record.command()

@@ -214,11 +214,15 @@ class Ledger(LogHandle):
                 raise
             return repeated
 
-    def emit_all(self, events: Sequence[tuple[str, str, Mapping[str, Any]]]) -> list[Receipt]:
+    def emit_all(
+        self, events: Sequence[tuple[str, str, Mapping[str, Any]]], *, event_id: str | None = None, **attributes: Any
+    ) -> list[Receipt]:
         """Sign several events and append them in one transaction: all of them, or none.
 
         Args:
             events: type, subject and body of each; each is judged as if those before it were recorded already.
+            event_id: UUID of the last one; whoever gives it has made sure that it is not recorded yet.
+            attributes: of all of them, see `emit`: occurred_at, on_behalf_of, correlation, causation, strength.
 
         Returns:
             One receipt an event, in order.
@@ -230,13 +234,14 @@ class Ledger(LogHandle):
         actor = self._check_signing()
         numbers = [self._emitter.take() for _ in events]
         try:
-            signed = []
+            signed: list[SignedEvent] = []
+            around = (attributes.get("correlation"), attributes.get("causation"))
             for (type_, subject, data), (emitter, sequence) in zip(events, numbers, strict=True):
                 body = {name: value for name, value in data.items() if value is not None}
-                body = self.screening.screen(type_, subject, body)
+                body = self.screening.screen(type_, subject, body, around)
                 encoded, payload = build_payload(
                     ledgerid=self.ledgerid, actor=actor, type=type_, subject=subject, data=body, emitter=emitter,
-                    sequence=sequence,
+                    sequence=sequence, event_id=event_id if len(signed) == len(events) - 1 else None, **attributes,
                 )  # fmt: skip
                 signed.append(SignedEvent(sign_payload(encoded, self._signers), payload))
             receipts = self._appender.append(signed, {})

@@ -19,6 +19,7 @@ __all__ = [
     "approve",
     "authorise",
     "open_requests",
+    "record_canary",
     "record_deployment",
     "record_rollback",
     "reject",
@@ -188,11 +189,28 @@ def reject(
     return ledger.emit("approval.rejected", model, **options)
 
 
+def authorisation(
+    ledger: Ledger, deployment: str, model: str, *, reason: str | None = None, emergency: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """Body of an authorisation; arguments as `authorise`."""
+    version = version_state(ledger, model)
+    environment = parse_name(deployment).namespace
+    approvals = {a.index for a in version.approvals if a.environment == environment}
+    return {
+        "model": model,
+        "digest": version.digest,
+        "reason": reason,
+        "emergency": emergency,
+        "seen": seen_head(ledger),
+        "evidence": _evidence(ledger, {version.index} | approvals),
+    }
+
+
 def authorise(
     ledger: Ledger, deployment: str, model: str, *, reason: str | None = None,
     emergency: dict[str, str] | None = None, **options: Any,
 ) -> Receipt:  # fmt: skip
-    """Authorise a deployment; nothing is deployed by saying so.
+    """Authorise a deployment; nothing is deployed by saying so, and no gate is run: see `muniment.authorise`.
 
     Args:
         ledger: open, signing as the deployer.
@@ -205,17 +223,7 @@ def authorise(
     Raises:
         PolicyError: the rules in force ask for more.
     """
-    version = version_state(ledger, model)
-    environment = parse_name(deployment).namespace
-    approvals = {a.index for a in version.approvals if a.environment == environment}
-    body = {
-        "model": model,
-        "digest": version.digest,
-        "reason": reason,
-        "emergency": emergency,
-        "seen": seen_head(ledger),
-        "evidence": _evidence(ledger, {version.index} | approvals),
-    }
+    body = authorisation(ledger, deployment, model, reason=reason, emergency=emergency)
     return ledger.emit("deployment.authorised", deployment, body, **options)
 
 
@@ -233,6 +241,37 @@ def record_deployment(
     """
     body = {"model": model, "digest": digest or _registered_digest(ledger, model)}
     return ledger.emit("deployment.completed", deployment, body, **fields)
+
+
+def record_canary(
+    ledger: Ledger, deployment: str, model: str, *, digest: str | None = None, stage: int | None = None,
+    traffic: float | None = None, budget_used: float | None = None, verdict: str | None = None,
+    promoted: bool | None = None, aborted: str | None = None, **options: Any,
+) -> Receipt:  # fmt: skip
+    """Record what becomes of a canary; never refused for policy, and marked when nothing authorised it.
+
+    Args:
+        ledger: open, signing as whoever deploys.
+        deployment: ``deployment:<environment>/<service>``.
+        model: ``model:<name>@<version>``.
+        digest: its digest; the registered one when None.
+        stage: number of the stage it enters, or that was analysed.
+        traffic: its share of the traffic in that stage.
+        budget_used: share of the error budget used so far.
+        verdict: of the analysis of the stage; it enters the stage when None.
+        promoted: it takes over all traffic.
+        aborted: why it gets no traffic any more.
+        options: see `Ledger.emit`.
+    """
+    body: dict[str, Any] = {"model": model, "digest": digest or _registered_digest(ledger, model)}
+    if aborted is not None:
+        return ledger.emit("canary.aborted", deployment, body | {"reason": aborted}, **options)
+    if promoted:
+        live = _deployment_state(ledger, deployment).live
+        return ledger.emit("deployment.promoted", deployment, body | {"previous": live and live[0]}, **options)
+    body |= {"stage": stage, "traffic": traffic, "budget_used": budget_used, "verdict": verdict}
+    kind = "canary.stage_entered" if verdict is None else "canary.analysed"
+    return ledger.emit(kind, deployment, body, **options)
 
 
 def _rollback_body(

@@ -51,6 +51,9 @@ CRASHPOINTS = (
     "erase.withheld",
     "erase.purged",
     "erase.scrubbed",
+    "watch.breached",
+    "watch.decided",
+    "watch.told",
 )
 
 

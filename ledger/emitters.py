@@ -92,14 +92,14 @@ class EmitterReport:
 
     actor: str
     emitter: str
-    highest: int = 0
-    missing: int = 0
-    ranges: tuple[tuple[int, int], ...] = ()
-    declared: tuple[Declared, ...] = ()
-    late: int = 0
-    closed: Closing | None = None
-    after_close: int = 0
-    heartbeat: Heartbeat | None = None
+    highest: int
+    missing: int
+    ranges: tuple[tuple[int, int], ...]
+    declared: tuple[Declared, ...]
+    late: int
+    closed: Closing | None
+    after_close: int
+    heartbeat: Heartbeat | None
 
 
 @dataclass(slots=True)

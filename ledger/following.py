@@ -12,7 +12,7 @@ from ledger.errors import InputError, VerificationError
 from ledger.identity import LogKey, LogKeys, Trust
 from ledger.merkle import prove_inclusion, verify_inclusion
 from ledger.recorders.sql import SqlRecorder
-from ledger.stored import TreeReader
+from ledger.stored import TreeReader, heads_behind
 from ledger.worlds import StoreWorld
 
 __all__ = ["follow_keys", "ledger_state_of"]
@@ -38,15 +38,15 @@ def _check_entry(recorder: SqlRecorder, index: int) -> bytes:
 
 def _proven(recorder: SqlRecorder, keys: LogKeys, key: LogKey) -> bool:
     """Whether a head that is signed as it must be covers a change; False while there is none yet."""
-    found = recorder.checkpoints(key.since - 1, 1)
-    if not found:
-        return False
-    head = keys.verify(found[0].note, key.since - 1)
-    if head.size != found[0].size:
-        raise VerificationError(
-            f"the signed head stored at size {found[0].size} is about size {head.size}", fault="checkpoint"
-        )
     index = key.since - 1
+    found = next(heads_behind(recorder, index), None)
+    if found is None:
+        return False
+    head = keys.verify(found.note, index)
+    if head.size != found.size:
+        raise VerificationError(
+            f"the signed head stored at size {found.size} is about size {head.size}", fault="checkpoint"
+        )
     try:
         hashes = prove_inclusion(TreeReader(recorder), index, head.size)
     except LookupError:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from ledger.checkpoint import Checkpoint
 from ledger.errors import LedgerError
 from ledger.findings import Anchor, Finding, LogVerification, entries
 from ledger.identity import LogKeys
-from ledger.stored import LogReader
+from ledger.stored import BEFORE_ALL, BEHIND_ALL, LogReader, StoredCheckpoint, head_at, heads_behind
 from ledger.verdicts import Fault
 from ledger.witnesscheck import WitnessCheck
 
 __all__ = ["HeadCheck", "chained"]
-
-_PAGE = 500
 
 
 def chained(before: bytes, size: int, note: bytes) -> bytes:
@@ -49,9 +47,8 @@ class HeadCheck:
         self._anchors = tuple(anchors)
         self._waiting = sorted(anchors, key=lambda anchor: anchor.checkpoint.size)
         self._report = report
-        self._stored: list[tuple[int, bytes]] = []  # last one first
-        self._after = start or -(2**63)
-        self._read_all = False
+        self._unread = heads_behind(log, start or BEFORE_ALL)
+        self._next_head = next(self._unread, None)
         self._good_size = report.signed_size = start  # largest size whose root a signed head confirmed
         self._before = start  # size of the signed head before the next one
         self._last = start  # size of the last stored head that was looked at, good or not
@@ -62,33 +59,25 @@ class HeadCheck:
     def _add(self, fault: Fault, index: int | None, message: str, sizes: tuple[int, int] | None = None) -> None:
         self._report.findings.append(Finding(fault, index, message, sizes))
 
-    def _load(self) -> None:
-        found = self._log.checkpoints(self._after, _PAGE)
-        self._stored = [(item.size, item.note) for item in reversed(found)]
-        self._read_all = not found
-        if found:
-            self._after = found[-1].size
-
-    def _next(self) -> tuple[int, bytes] | None:
-        if not self._stored and not self._read_all:
-            self._load()
-        return self._stored[-1] if self._stored else None
+    def _take(self, size: int) -> Iterator[StoredCheckpoint]:
+        """The stored heads of at most this size that were not looked at yet."""
+        while (item := self._next_head) is not None and item.size <= size:
+            self._next_head = next(self._unread, None)
+            yield item
 
     def pending(self) -> int | None:
         """Size of the next head to compare, None when there is none left."""
-        stored = self._next()
-        sizes = [stored[0]] if stored is not None else []
-        sizes += [] if (cosigned := self._cosigned.pending()) is None else [cosigned]
-        return min([*sizes, *(anchor.checkpoint.size for anchor in self._waiting[:1])], default=None)
+        stored = None if self._next_head is None else self._next_head.size
+        known = [stored, self._cosigned.pending(), *(anchor.checkpoint.size for anchor in self._waiting)]
+        return min((size for size in known if size is not None), default=None)
 
     def digest(self, stop: int) -> bytes:
         """The `chained` digest of all stored heads of at most this size."""
-        found, after = b"", -(2**63)
-        while heads := self._log.checkpoints(after, _PAGE):
-            for head in heads:
-                if head.size > stop:
-                    return found
-                found, after = chained(found, head.size, head.note), head.size
+        found = b""
+        for head in heads_behind(self._log):
+            if head.size > stop:
+                break
+            found = chained(found, head.size, head.note)
         return found
 
     def compare_before(self, start: int, root_at: Callable[[int], bytes]) -> None:
@@ -111,10 +100,9 @@ class HeadCheck:
             root: gives their root hash.
             keys: gives the keys of the checkpoints, None while none is known.
         """
-        while (item := self._next()) is not None and item[0] <= size:
-            self._stored.pop()
-            self._last = item[0]
-            self._check_signed(*item, root(), keys())
+        for item in self._take(size):
+            self._last = item.size
+            self._check_signed(item.size, item.note, root(), keys())
         while self._waiting and self._waiting[0].checkpoint.size <= size:
             self._check_anchor(self._waiting.pop(0), root())
         self._cosigned.at(size, root, self._last)
@@ -178,10 +166,9 @@ class HeadCheck:
             size: entries of the log.
             keys: the keys of the checkpoints, None when none is known.
         """
-        while (item := self._next()) is not None:
-            self._stored.pop()
-            if self._read_note(*item, keys) is not None and item[0] > size:
-                message = f"a head of size {item[0]} was signed, and the log has {size} entries: the tail is missing"
+        for item in self._take(BEHIND_ALL):
+            if self._read_note(item.size, item.note, keys) is not None and item.size > size:
+                message = f"a head of size {item.size} was signed, and the log has {size} entries: the tail is missing"
                 self._add(Fault.CHECKPOINT, size, message)
         for anchor in self._waiting:
             known = anchor.checkpoint.size
@@ -213,9 +200,8 @@ class HeadCheck:
         """Every signed head was stored before anybody got it, and every ledger signs its first one when it is made."""
         for anchor in self._anchors:
             wanted = anchor.checkpoint.size
-            stored = self._log.checkpoints(wanted - 1, 1)
-            if 0 < wanted <= size and (not stored or stored[0].size != wanted):
+            if 0 < wanted <= size and head_at(self._log, wanted) is None:
                 message = f"the signed head of size {wanted} that {anchor.by} vouches for is no longer in the store"
                 self._add(Fault.CHECKPOINT, None, message)
-        if not self._log.checkpoints(0, 1):
+        if next(heads_behind(self._log), None) is None:
             self._add(Fault.CHECKPOINT, None, "no signed head is in the store, and every ledger has one from the start")

@@ -7,7 +7,7 @@ nothing is removed while the log does not fit its own signed heads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ledger.checkpoint import Checkpoint
@@ -15,12 +15,12 @@ from ledger.cosignature import read_cosignature
 from ledger.errors import ConfigurationError, LedgerError, VerificationError
 from ledger.merkle import root_hash
 from ledger.recorders.sql import SqlRecorder
-from ledger.stored import Attestation, TreeReader
+from ledger.stored import Attestation, TreeReader, attestations_behind, head_at
 from ledger.timestamps import check_form
 
 __all__ = ["BadRow", "drop_bad", "find_bad"]
 
-_PAGE = 500
+_KINDS = ("cosignature", "rfc3161")
 VerifyHead = Callable[[bytes], Checkpoint]
 
 
@@ -53,7 +53,11 @@ def find_bad(recorder: SqlRecorder, verify_head: VerifyHead) -> list[BadRow]:
         StorageError: the store failed.
     """
     with recorder.snapshot():
-        return [BadRow(item, why) for item in _rows(recorder) if (why := _why(recorder, verify_head, item))]
+        return [
+            BadRow(item, why)
+            for item in attestations_behind(recorder, _KINDS)
+            if (why := _why(recorder, verify_head, item))
+        ]
 
 
 def drop_bad(recorder: SqlRecorder, verify_head: VerifyHead) -> list[BadRow]:
@@ -74,13 +78,6 @@ def drop_bad(recorder: SqlRecorder, verify_head: VerifyHead) -> list[BadRow]:
     if found:
         recorder.drop_attestations([item.row.number for item in found])
     return found
-
-
-def _rows(recorder: SqlRecorder) -> Iterator[Attestation]:
-    after = (-(2**63), 0)
-    while page := recorder.attestations(after, _PAGE):
-        yield from (item for item in page if item.kind in ("cosignature", "rfc3161"))
-        after = (page[-1].size, page[-1].number)
 
 
 def _why(recorder: SqlRecorder, verify_head: VerifyHead, item: Attestation) -> str:
@@ -107,12 +104,10 @@ def _head(recorder: SqlRecorder, verify_head: VerifyHead, size: int) -> tuple[Ch
     if not 0 < size <= recorder.head().size:
         return None, None
     head = Checkpoint(recorder.identity().origin, size, root_hash(TreeReader(recorder), size))
-    stored = recorder.checkpoints(size - 1, 1)
-    if not stored or stored[0].size != size:
-        return head, None
-    if verify_head(stored[0].note) != head:
+    note = head_at(recorder, size)
+    if note is not None and verify_head(note) != head:
         raise VerificationError(
             f"the log gives another root at size {size} than the head signed then", fault="checkpoint",
             hint="Nothing was removed. Keep the store as it is and run: muniment verify log --all",
         )  # fmt: skip
-    return head, stored[0].note
+    return head, note

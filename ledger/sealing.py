@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -30,6 +30,7 @@ __all__ = [
     "open_field",
     "parse_sealed",
     "replace_field",
+    "replace_sealed",
     "seal_field",
 ]
 
@@ -83,6 +84,16 @@ def parse_sealed(text: str, path: str) -> SealedField | None:
     except binascii.Error:
         return None
     return SealedField(path, match[1], box)
+
+
+def replace_sealed(text: str, words: Callable[[str], str]) -> str:
+    """A text with others in place of every sealed field in it.
+
+    Args:
+        text: a field, or a sentence that somebody else put one into.
+        words: what to say for a data key.
+    """
+    return _SEALED.sub(lambda match: words(match[1]), text)
 
 
 def find_sealed(data: Any, path: str = "") -> Iterator[SealedField]:

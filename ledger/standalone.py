@@ -12,14 +12,17 @@ agrees with itself, whoever made it.
 
 Checked: every entry up to the signed head recomputes the chain and the root; the head is signed by the key you gave and
 by the key the log itself names for its size; each content has the digests its entry commits to and says what its header
-says; each signature; that each key might sign at that index, in a role that covers it. All entries that change keys and
-roles must be there with their content, so nothing about keys is taken on anybody's word. NOT checked: the rules of
-decisions (evidence, four eyes, last admin), what a restore says, legal holds, schemas, cosignatures and timestamps,
-and contents that are not there.
+says; each signature; that each key might sign at that index, in a role that covers it. All entries that change keys,
+roles, holds and the ledger itself must be there with their content, and are judged as Muniment judges them, so nothing
+about keys is taken on anybody's word. NOT checked: the rules of decisions (evidence, four eyes), the bodies of facts
+and decisions against their schemas, cosignatures and timestamps, and contents that are not there.
 """
 
 import argparse
 import base64
+import copy
+import datetime
+import decimal
 import hashlib
 import json
 import re
@@ -34,97 +37,52 @@ MAX_LINE, MAX_BUNDLE, MAX_ENTRIES = 262_144, 1 << 30, 500_000
 MEMBERS = ["actor", "emitter", "envelope", "id", "index", "item", "keys", "ledgerid", "payload", "prev", "recorded_at",
            "revision", "sequence", "stream", "subject", "type", "v"]  # fmt: skip
 INTEGERS = {"index", "item", "revision", "sequence", "v"}
-TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 CREATED = "muniment.ledger.created.v1"
-# Which of these roles an author needs. Types that are not here need none, or are authority, below.
-ROLES = {
-    "approval.granted.v1": ("approver",),
-    "approval.rejected.v1": ("approver",),
-    "approval.requested.v1": ("owner", "emitter"),
-    "dataset.registered.v1": ("emitter",),
-    "deployment.authorised.v1": ("deployer",),
-    "deployment.completed.v1": ("emitter", "deployer"),
-    "deployment.failed.v1": ("emitter", "deployer"),
-    "deployment.requested.v1": ("owner", "deployer", "emitter"),
-    "evaluation.completed.v1": ("emitter", "validator"),
-    "external.observed.v1": ("emitter",),
-    "monitor.signal.v1": ("emitter",),
-    "run.completed.v1": ("emitter",),
-    "run.failed.v1": ("emitter",),
-    "run.started.v1": ("emitter",),
-    "version.registered.v1": ("emitter", "owner"),
-    "approval.delegated.v1": ("approver",),
-    "ledger.entry_acknowledged.v1": ("admin",),
-    "subject.erased.v1": ("eraser",),
-    "hold.placed.v1": ("auditor", "admin"),
-    "hold.released.v1": ("auditor", "admin"),
-    "access.denied.v1": ("emitter",),
-    "artifact.produced.v1": ("emitter",),
-    "artifact.scanned.v1": ("emitter", "validator"),
-    "artifact.signed.v1": ("emitter",),
-    "artifact.verified.v1": ("emitter", "validator"),
-    "canary.analysed.v1": ("emitter", "deployer"),
-    "canary.stage_entered.v1": ("emitter", "deployer"),
-    "configuration.changed.v1": ("emitter", "deployer", "owner"),
-    "contract.defined.v1": ("emitter", "owner"),
-    "credential.expired.v1": ("emitter", "deployer"),
-    "credential.rotated.v1": ("emitter", "deployer"),
-    "dataset.consent_changed.v1": ("emitter", "owner"),
-    "dataset.deprecated.v1": ("emitter", "owner"),
-    "dataset.license_changed.v1": ("emitter", "owner"),
-    "dataset.quality_assessed.v1": ("emitter", "validator"),
-    "dataset.versioned.v1": ("emitter",),
-    "deployment.promoted.v1": ("emitter", "deployer"),
-    "documentation.attached.v1": ("emitter", "owner", "validator", "auditor"),
-    "drill.conducted.v1": ("emitter", "owner", "incident-commander", "deployer"),
-    "errorbudget.consumed.v1": ("emitter",),
-    "errorbudget.reset.v1": ("owner", "emitter"),
-    "evaluation.invalidated.v1": ("emitter", "validator"),
-    "evidence.preserved.v1": ("emitter", "auditor", "incident-commander", "validator"),
-    "experiment.completed.v1": ("emitter", "owner"),
-    "experiment.started.v1": ("emitter", "owner"),
-    "featureset.changed.v1": ("emitter", "owner"),
-    "featureset.defined.v1": ("emitter", "owner"),
-    "featureset.materialized.v1": ("emitter",),
-    "finding.disposed.v1": ("owner", "validator"),
-    "labels.arrived.v1": ("emitter",),
-    "model.on_call_assigned.v1": ("owner", "incident-commander", "admin"),
-    "model.owner_changed.v1": ("owner", "admin"),
-    "model.registered.v1": ("emitter", "owner"),
-    "modelcard.published.v1": ("emitter", "owner"),
-    "monitor.window.v1": ("emitter",),
-    "notification.failed.v1": ("emitter", "owner", "incident-commander"),
-    "notification.sent.v1": ("emitter", "owner", "incident-commander"),
-    "performance.tested.v1": ("emitter", "validator"),
-    "retrain.requested.v1": ("emitter", "owner"),
-    "retrain.resolved.v1": ("emitter", "owner"),
-    "run.aborted.v1": ("emitter",),
-    "run.attached.v1": ("emitter",),
-    "serving.snapshot.v1": ("emitter", "deployer"),
-    "slo.breached.v1": ("emitter",),
-    "slo.defined.v1": ("owner", "deployer"),
-    "slo.recovered.v1": ("emitter",),
-    "thirdparty.registered.v1": ("emitter", "owner"),
-    "validation.assigned.v1": ("owner", "validator"),
-    "validation.completed.v1": ("validator",),
-    "version.composed.v1": ("emitter", "owner"),
-    "version.retired.v1": ("owner", "deployer"),
-    "approval.condition_met.v1": ("approver", "validator"),
-    "approval.expired.v1": ("emitter", "approver", "owner"),
-    "approval.revoked.v1": ("approver",),
-    "approval.withdrawn.v1": ("owner", "emitter"),
-    "emergency.reviewed.v1": ("approver", "validator", "auditor"),
-    "gate.evaluated.v1": ("emitter", "owner", "validator", "approver", "deployer"),
-    "policy.defined.v1": ("admin", "validator"),
-    "policy.retired.v1": ("admin", "validator"),
-    "quarantine.released.v1": ("approver", "validator"),
-    "risk.classified.v1": ("owner", "validator"),
-    "waiver.denied.v1": ("approver",),
-    "waiver.granted.v1": ("approver",),
-    "waiver.requested.v1": ("owner", "emitter"),
-    "waiver.revoked.v1": ("approver", "owner"),
-    "waiver.used.v1": ("deployer",),
+# Which of these roles an author needs, and for which types. Others need none, or are authority, below.
+_NEEDED = {
+    "admin": "ledger.entry_acknowledged",
+    "approver": "approval.delegated approval.granted approval.rejected approval.revoked waiver.denied waiver.granted",
+    "deployer": "deployment.authorised waiver.used",
+    "emitter": (
+        "access.denied artifact.produced artifact.signed dataset.registered dataset.versioned errorbudget.consumed "
+        "external.observed featureset.materialized labels.arrived monitor.signal monitor.window run.aborted "
+        "run.attached run.completed run.failed run.started slo.breached slo.recovered"
+    ),
+    "eraser": "subject.erased",
+    "validator": "validation.completed",
+    "admin validator": "policy.defined policy.retired",
+    "approver owner": "waiver.revoked",
+    "approver validator": "approval.condition_met quarantine.released",
+    "auditor admin": "hold.placed hold.released",
+    "emitter deployer": (
+        "canary.analysed canary.stage_entered credential.expired credential.rotated deployment.completed "
+        "deployment.failed deployment.promoted serving.snapshot"
+    ),
+    "emitter owner": (
+        "contract.defined dataset.consent_changed dataset.deprecated dataset.license_changed experiment.completed "
+        "experiment.started featureset.changed featureset.defined model.registered modelcard.published "
+        "retrain.requested retrain.resolved thirdparty.registered version.composed version.registered"
+    ),
+    "emitter validator": (
+        "artifact.scanned artifact.verified dataset.quality_assessed evaluation.completed evaluation.invalidated "
+        "performance.tested"
+    ),
+    "owner admin": "model.owner_changed",
+    "owner deployer": "slo.defined version.retired",
+    "owner emitter": "approval.requested approval.withdrawn errorbudget.reset waiver.requested",
+    "owner validator": "finding.disposed risk.classified validation.assigned",
+    "approver validator auditor": "emergency.reviewed",
+    "emitter approver owner": "approval.expired",
+    "emitter deployer owner": "configuration.changed",
+    "emitter owner incident-commander": "notification.failed notification.sent",
+    "owner deployer emitter": "deployment.requested",
+    "owner incident-commander admin": "model.on_call_assigned",
+    "emitter auditor incident-commander validator": "evidence.preserved",
+    "emitter owner incident-commander deployer": "drill.conducted",
+    "emitter owner validator auditor": "documentation.attached",
+    "emitter owner validator approver deployer": "gate.evaluated",
 }
+ROLES = {f"{kind}.v1": tuple(roles.split()) for roles, kinds in _NEEDED.items() for kind in kinds.split()}
 DECISIONS = {
     "approval.condition_met.v1", "approval.granted.v1", "approval.rejected.v1", "approval.requested.v1",
     "approval.revoked.v1", "approval.withdrawn.v1", "deployment.authorised.v1", "deployment.requested.v1",
@@ -132,13 +90,77 @@ DECISIONS = {
     "risk.classified.v1", "waiver.denied.v1", "waiver.granted.v1", "waiver.requested.v1", "waiver.revoked.v1",
     "waiver.used.v1",
 }  # fmt: skip
-AUTHORITY = {"ledger.created.v1", "ledger.entry_acknowledged.v1", "ledger.roots_changed.v1",
-             "ledger.checkpoint_key_changed.v1", "ledger.restored.v1", "ledger.rules_changed.v1",
-             "actor.enrolled.v1", "actor.revoked.v1", "actor.offboarded.v1",
-             "actor.responsible_changed.v1", "key.enrolled.v1", "key.rotated.v1", "key.revoked.v1",
-             "key.compromised.v1", "role.granted.v1", "role.revoked.v1", "entry.reaffirmed.v1",
-             "approval.delegated.v1",
-             "subject.erased.v1", "hold.placed.v1", "hold.released.v1"}  # fmt: skip
+# Forms of values, see `is_of`: a regular expression, limits of a whole number, [form, least, most], an object, a type.
+LINE, TEXT, HEX32, HEX = r"[^\x00-\x1f\x7f]{1,255}", r"(?s:.{1,8192})", "[0-9a-f]{32}", "[0-9a-f]{64}"
+UUID, ACTOR = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "[a-z0-9][a-z0-9._-]{0,63}"
+PART, ENVIRONMENT = "[A-Za-z0-9][A-Za-z0-9._+-]*", "[A-Za-z0-9][A-Za-z0-9._+-]{0,63}"
+NAME = rf"(?=.{{1,200}}\Z)[a-z][a-z0-9-]{{0,31}}:({PART}/)?{PART}(@{PART})?"
+STARS = "[A-Za-z0-9*][A-Za-z0-9._+*-]*"
+PATTERN = rf"(?=.{{1,200}}\Z)[a-z*][a-z0-9*-]{{0,31}}:({STARS}/)?{STARS}"
+TYPE_PATTERN = r"(?=.{1,100}\Z)[a-z][a-z0-9_]*\.([a-z][a-z0-9_]*|\*)"
+TIME_FORM = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z"
+DIGEST = "sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}"
+ROLE = "emitter|owner|validator|approver|deployer|incident-commander|auditor|eraser|admin"
+NUMBER, COUNT = (0, 2**53 - 1), (1, 2**53 - 1)
+RULE = {"environment": LINE, "tier": LINE, "authorisation": bool, "approvals": (0, 9), "evaluation": bool,
+        "roles?": [ROLE, 0, 9], "days~": (1, 3660), "gate~": LINE}  # fmt: skip
+RULES = {"name": LINE, "rules": [RULE, 1, 64], "stops~": [{"decision": LINE, "states": [LINE, 1, 32]}, 0, 64]}
+ERASED = {"index": NUMBER, "leaf_hash": HEX, "stream": LINE, "scope": "fields|whole"}
+KNOWN = {"size": COUNT, "root": HEX, "note": HEX}
+# Types that change keys, roles and what else authority rests on, with the form of their bodies.
+AUTHORITY = {
+    "ledger.created.v1": {"ledgerid": HEX32, "origin": LINE, "vkey": LINE, "roots": [LINE, 1, 16], "threshold": (1, 16),
+                          "rules": RULES},
+    "ledger.entry_acknowledged.v1": {"index": NUMBER, "leaf_hash": HEX, "reason": TEXT},
+    "ledger.rules_changed.v1": {"rules": RULES, "reason": TEXT},
+    "ledger.roots_changed.v1": {"roots": [LINE, 1, 15], "threshold": (1, 15), "reason": TEXT},
+    "ledger.checkpoint_key_changed.v1": {"vkey": LINE, "dual?": bool, "reason": TEXT},
+    "ledger.restored.v1": {"size": COUNT, "root": HEX, "known": KNOWN, "lost_from": COUNT, "lost_to": COUNT,
+                           "reason": TEXT},
+    "actor.enrolled.v1": {"kind": "person|service", "person~": ACTOR, "responsible~": ACTOR, "roles": [ROLE, 1, 9],
+                          "key": LINE},
+    "actor.revoked.v1": {"reason": TEXT},
+    "actor.offboarded.v1": {"successor~": ACTOR, "reason": TEXT},
+    "actor.responsible_changed.v1": {"responsible": ACTOR, "reason": TEXT},
+    "key.enrolled.v1": {"key": LINE},
+    "key.rotated.v1": {"keyid": HEX, "key": LINE, "until": NUMBER, "reason~": TEXT},
+    "key.revoked.v1": {"keyid": HEX, "reason": TEXT},
+    "key.compromised.v1": {"keyid": HEX, "since": NUMBER, "reason": TEXT},
+    "role.granted.v1": {"role": ROLE, "types?": [TYPE_PATTERN, 0, 32], "subjects?": [PATTERN, 0, 32],
+                        "environments?": [ENVIRONMENT, 0, 32], "until~": TIME_FORM, "reason~": TEXT},
+    "role.revoked.v1": {"role": ROLE, "grant~": UUID, "reason": TEXT},
+    "entry.reaffirmed.v1": {"index": NUMBER, "leaf_hash": HEX, "reason": TEXT},
+    "approval.delegated.v1": {"until": TIME_FORM, "environments?": [ENVIRONMENT, 0, 16], "reason": TEXT},
+    "subject.erased.v1": {"subject": NAME, "basis": LINE, "reason": TEXT, "data_keys?": ["[A-Za-z0-9_-]{22}", 0, 256],
+                          "entries?": [ERASED, 0, 256]},
+    "hold.placed.v1": {"subjects": [PATTERN, 1, 32], "matter": LINE, "reason": TEXT},
+    "hold.released.v1": {"hold": UUID, "reason": TEXT},
+}  # fmt: skip
+SOURCE, SHORT = f"urn:muniment:{ACTOR}", ".{1,255}"
+# What an author signs, around the body; other attributes are left alone.
+PAYLOAD = {
+    "specversion": r"1\.0", "datacontenttype?": "application/json", "data": {"...": True}, "dataschema": SHORT,
+    "type": r"(?=.{1,255}\Z)muniment\.[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*\.v[1-9][0-9]{0,3}", "subject": NAME,
+    "sequence": "[0-9]{19}", "evidencestrength?": "observed|asserted|imported|backfilled", "nonce": HEX32, "id": UUID,
+    "source": SOURCE, "onbehalfof?": SOURCE, "emitter": UUID, "ledgerid": HEX32, "correlationid?": SHORT,
+    "causationid?": SHORT, "time": r"[0-9]{4}-[0-9][0-9]-[0-9][0-9]T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z",
+}  # fmt: skip
+# Every body may name things too.
+REFS = [{"role": LINE, "subject": NAME, "digest~": DIGEST, "...": True}, 0, 256]
+# What rules may stop, and in which states.
+STOPPED = {"approval.requested", "approval.granted", "deployment.requested", "deployment.authorised"}
+STATES = {"quarantined", "retired"}
+# What can take the last admin away.
+TAKING = {"actor.offboarded.v1", "actor.responsible_changed.v1", "actor.revoked.v1", "key.compromised.v1",
+          "key.revoked.v1", "role.revoked.v1"}  # fmt: skip
+MAX_GRANTS = 64
+# Types whose body names the environment they are about.
+PLACED = {"approval.requested.v1", "approval.granted.v1", "approval.rejected.v1", "waiver.requested.v1"}
+# Points of small order, sign bit cleared: under such a key one signature fits every message.
+SMALL_ORDER = {bytes.fromhex(text) for text in (
+    "00" * 32, "01" + "00" * 31, "ec" + "ff" * 30 + "7f", "ed" + "ff" * 30 + "7f", "ee" + "ff" * 30 + "7f",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a")}  # fmt: skip
 # Types that only the root keys sign.
 ROOTED = {"ledger.created.v1", "ledger.roots_changed.v1", "ledger.checkpoint_key_changed.v1", "ledger.restored.v1",
           "ledger.rules_changed.v1"}  # fmt: skip
@@ -148,8 +170,6 @@ WITHHOLDABLE = {
     "incident.action_item_created.v1", "incident.mitigated.v1", "incident.noted.v1",
     "incident.root_cause_recorded.v1", "labels.arrived.v1", "monitor.signal.v1", "monitor.window.v1",
 }  # fmt: skip
-# Types in the streams of actors and of the ledger that change neither keys nor roles.
-HARMLESS = frozenset[str]()
 
 
 class Bad(Exception):  # noqa: N818 - it is a finding, not an error of this program
@@ -184,13 +204,33 @@ def refuse(text):
     raise ValueError(text)
 
 
+def number(text):
+    """A number that every reader keeps exactly, spelt as ECMAScript spells it."""
+    exact = float(text) if set(text) & set(".eE") else int(text)
+    short = decimal.Decimal(repr(exact or 0))
+    small = exact == 0 or 1e-6 <= abs(exact) < 1e21
+    wanted = format(short, "f").removesuffix(".0") if small else format(short, "e")
+    if wanted != text or (type(exact) is int and abs(exact) >= 2**53):
+        raise ValueError(f"the number {text[:40]} is too large, or to be spelt otherwise")
+    return exact
+
+
+def depth(value):
+    """How many arrays and objects lie in each other."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(depth, inner), default=0)
+
+
 def read_json(data, fault, *, canonical):
     """Strict JSON; with ``canonical``, only if writing it again gives the same bytes."""
     try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse)
-        same = not canonical or json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_int=number, parse_float=number,
+                           parse_constant=refuse)  # fmt: skip
+        same = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+        strict = depth(value) <= 32 and data.strip(b" \t\n\r") == data
     except (ValueError, RecursionError) as error:
         raise Bad(fault, f"not strict JSON: {error}") from None
+    need(strict, fault, "not strict JSON: nested too deep, or with white space around it")
     need(isinstance(value, dict) and (not canonical or same == data), fault, "not a JSON object in its only form")
     return value
 
@@ -208,7 +248,44 @@ def b64(text, fault, length=None):
 def public_key(text):
     """The 32 bytes of ``ed25519:<base64>``."""
     need(isinstance(text, str) and text.startswith("ed25519:"), "schema", "not an Ed25519 key")
-    return b64(text.removeprefix("ed25519:"), "schema", 32)
+    raw = b64(text.removeprefix("ed25519:"), "schema", 32)
+    need(raw[:-1] + bytes([raw[-1] & 0x7F]) not in SMALL_ORDER, "schema", "a key under which one signature fits all")
+    return raw
+
+
+def read_vkey(vkey, fault):
+    """Name, key ID and key of a verifier key of a log's heads."""
+    match = re.fullmatch(r"([^+\s]+)\+([0-9a-f]{8})\+(\S+)", str(vkey))
+    need(match, fault, f"{vkey!r} is not a verifier key")
+    blob = b64(match[3], fault, 33)
+    identity = sha256(match[1].encode() + b"\n" + blob)[:4]
+    need(blob[0] == 1 and identity.hex() == match[2], fault, f"{vkey!r} is not a key that signs heads")
+    return match[1], identity, public_key("ed25519:" + base64.b64encode(blob[1:]).decode())
+
+
+def is_time(text):
+    """Whether a text in the form of a time names one, and none before 1970."""
+    try:
+        return datetime.datetime(*map(int, re.split("[-T:]", text[:19]))).year >= 1970  # noqa: DTZ001 - only its form
+    except ValueError:
+        return False
+
+
+def is_of(form, value):
+    """Whether a value has a form: see `LINE`. In an object, ``name?`` may be left out, ``name~`` also be null."""
+    if isinstance(form, str):
+        return type(value) is str and re.fullmatch(form, value) is not None and (form != TIME_FORM or is_time(value))
+    if isinstance(form, tuple):
+        return type(value) is int and form[0] <= value <= form[1]
+    if isinstance(form, list):
+        return type(value) is list and form[1] <= len(value) <= form[2] and all(is_of(form[0], one) for one in value)
+    if not isinstance(form, dict):
+        return type(value) is form
+    names = {name.rstrip("?~"): name for name in form if name != "..."}
+    return (type(value) is dict and (set(value) <= set(names) or "..." in form)
+            and all(name in value or mark[-1] in "?~" for name, mark in names.items())
+            and all(is_of(form[mark], value[name]) or (mark[-1] == "~" and value[name] is None)
+                    for name, mark in names.items() if name in value))  # fmt: skip
 
 
 def signed_by(raw, signature, message):
@@ -269,14 +346,10 @@ def parse_head(note):
 
 def signs_head(vkey, head):
     """Whether a verifier key, as text, signed a head; every line that claims to be by it must verify."""
-    match = re.fullmatch(r"([^+\s]+)\+([0-9a-f]{8})\+(\S+)", vkey)
-    need(match, "checkpoint", f"{vkey!r} is not a verifier key")
-    blob = b64(match[3], "checkpoint", 33)
-    identity = sha256(match[1].encode() + b"\n" + blob)[:4]
-    need(blob[0] == 1 and identity.hex() == match[2], "checkpoint", f"{vkey!r} is not a key that signs heads")
-    lines = [signature for name, key_id, signature in head[4] if (name, key_id) == (match[1], identity)]
-    good = [len(signature) == 64 and signed_by(blob[1:], signature, head[0].encode()) for signature in lines]
-    return match[1] == head[1] and bool(good) and all(good)
+    origin, identity, raw = read_vkey(vkey, "checkpoint")
+    lines = [signature for name, key_id, signature in head[4] if (name, key_id) == (origin, identity)]
+    good = [len(signature) == 64 and signed_by(raw, signature, head[0].encode()) for signature in lines]
+    return origin == head[1] and bool(good) and all(good)
 
 
 def parse_entry(text):
@@ -296,7 +369,7 @@ def parse_entry(text):
     for name in ("envelope", "payload", "prev"):
         need(re.fullmatch("[0-9a-f]{64}", entry[name]), "bundle", f"{name} of the entry is malformed")
     need(re.fullmatch("[0-9a-f]{32}", entry["ledgerid"]), "bundle", "ledgerid of the entry is malformed")
-    need(TIME.fullmatch(entry["recorded_at"]), "bundle", "recorded_at of the entry is malformed")
+    need(is_of(TIME_FORM, entry["recorded_at"]), "bundle", "recorded_at of the entry is malformed")
     return entry
 
 
@@ -315,16 +388,44 @@ def open_envelope(text, entry):
     need(all(isinstance(s, dict) and set(s) == {"keyid", "sig"} for s in signatures), "signature", "not signatures")
     keyids = [signature["keyid"] for signature in signatures]
     event = read_json(payload, "schema", canonical=False)
-    need(isinstance(event.get("data"), dict) and event.get("specversion") == "1.0", "schema", "not an event")
-    need(re.fullmatch("[0-9]{19}", str(event.get("sequence"))), "schema", "not a sequence number")
-    header = {"actor": str(event.get("source")).removeprefix("urn:muniment:"), "emitter": event.get("emitter"),
-              "id": event.get("id"), "keys": keyids, "ledgerid": event.get("ledgerid"),
-              "sequence": int(event["sequence"]), "stream": str(event.get("subject")).partition("@")[0],
-              "subject": event.get("subject"), "type": event.get("type")}  # fmt: skip
+    for name in {mark.rstrip("?") for mark in PAYLOAD} | set(event):
+        form = PAYLOAD.get(name) or PAYLOAD.get(f"{name}?")
+        good = is_of(form, event[name]) if form and name in event else form is None or f"{name}?" in PAYLOAD
+        good = good and (form is None or str(event.get(name)).isprintable() or name == "data")
+        need(good and re.fullmatch("[a-z0-9]{1,20}", name), "schema", f"the attribute {name!a} is malformed")
+    good = is_time(event["time"]) and event["dataschema"] == f"urn:muniment:schema:{event['type']}"
+    need(good and 1 <= int(event["sequence"]) < 2**53, "schema", "not an event: time, dataschema or sequence")
+    header = {"actor": event["source"].removeprefix("urn:muniment:"), "sequence": int(event["sequence"]),
+              "stream": event["subject"].partition("@")[0], "keys": keyids,
+              **{name: event[name] for name in ("emitter", "id", "ledgerid", "subject", "type")}}  # fmt: skip
     for name, value in header.items():
         need(entry[name] == value, "header", f"the header says {name} {entry[name]!r}, the signed payload {value!r}")
     pae = b"DSSEv1 28 application/cloudevents+json %d %s" % (len(payload), payload)
     return event, pae, {s["keyid"]: b64(s["sig"], "signature", 64) for s in signatures}
+
+
+def add_leaf(peaks, leaf):
+    """One more leaf under the peaks of a tree (RFC 9162 2.1.1)."""
+    peaks.append((0, leaf))
+    while len(peaks) > 1 and peaks[-1][0] == peaks[-2][0]:
+        (level, left), (_, right) = peaks[-2:]
+        peaks[-2:] = [(level + 1, sha256(b"\x01" + left + right))]
+
+
+def root_of(peaks):
+    """Root hash of a tree."""
+    root = peaks[-1][1]
+    for _, left in reversed(peaks[:-1]):
+        root = sha256(b"\x01" + left + root)
+    return root
+
+
+def tree_root(leaves):
+    """Root hash over leaf hashes."""
+    peaks = []
+    for leaf in leaves:
+        add_leaf(peaks, leaf)
+    return root_of(peaks)
 
 
 # -- keys and roles by index (FORMAT 18) -----------------------------------------------------------
@@ -335,9 +436,30 @@ class Keyring:
 
     def __init__(self):
         self.roots, self.threshold, self.former_roots = {}, 0, set()
-        self.actors, self.used = {}, {}
+        self.actors, self.used = {}, set()
         self.vkeys, self.origin = [], ""  # (smallest size, vkey)
         self.acknowledged, self.records, self.leaves = set(), {}, {}
+        self.holds, self.erased = [], {}  # (id, patterns); record by index and stream
+
+    def judge(self, record, body, pae, signatures):
+        """Take an entry in, unless it is void."""
+        kind, index = record["type"], record["index"]
+        form = AUTHORITY.get(kind)
+        need(not form or is_of({**form, "refs?": REFS}, body), "schema", f"its body is not that of {kind}")
+        need((kind == "ledger.created.v1") == (index == 0), "legality", "ledger.created is entry 0, and only that")
+        self.check_signatures(record, body, pae, signatures)
+        need(record["behalf"] is None or record["behalf"] in self.actors, "key", "it was done for nobody enrolled")
+        self.check_roles(record, body)
+        if form:
+            self.check_place(record, body)
+            name, kept = record["stream"][6:], None
+            if kind in TAKING and self.lasting_admins():
+                kept = copy.deepcopy(self.actors[name])
+            self.apply(record, body)
+            if kept and not self.lasting_admins():
+                self.actors[name] = kept
+                raise Bad("legality", "it would leave the ledger without an admin who can sign")
+        self.records[index] = record
 
     def doubted(self, record):
         """Whether an entry is suspect, as of now: nobody in good standing signed it.
@@ -417,11 +539,11 @@ class Keyring:
         index, kind = record["index"], record["type"]
         new = {}
         if kind in ("actor.enrolled.v1", "key.enrolled.v1", "key.rotated.v1"):
-            new = [public_key(body.get("key"))]
+            new = [public_key(body["key"])]
         elif kind == "ledger.roots_changed.v1":
             new = [raw for raw in map(public_key, body["roots"]) if sha256(raw).hex() not in self.roots]
         elif kind == "ledger.checkpoint_key_changed.v1":
-            new = [b64(str(body.get("vkey")).split("+", 2)[-1], "schema", 33)[1:]]
+            new = [read_vkey(body["vkey"], "schema")[2]]
         new = {sha256(raw).hex(): raw for raw in new}
         if record["actor"] == "root":
             found = kind == "ledger.created.v1" and index == 0
@@ -433,7 +555,6 @@ class Keyring:
             own = {k: key["raw"] for k, key in actor["keys"].items()
                    if key["by"]["index"] < index and (key["end"] is None or index < key["end"])
                    and self.key_stands(actor, key, index)}  # fmt: skip
-        need(type(threshold) is int and threshold >= 1, "schema", "not a threshold")
         need(set(signatures) <= set(own) | set(new), "key", "a key that signed it is not enrolled for its author here")
         need(len(set(signatures) & set(own)) >= threshold, "key", f"it needs {threshold} signatures of its author")
         need(set(new) <= set(signatures), "key", "a new key did not sign (possession)")
@@ -444,27 +565,22 @@ class Keyring:
         """Roles of facts and decisions; who may change keys and roles."""
         kind, author, stream = record["type"], record["actor"], record["stream"]
         family = kind.partition(".")[0]
-        if stream.startswith(("actor:", "ledger:")) and kind not in AUTHORITY | HARMLESS:
+        if stream.startswith(("actor:", "ledger:")) and kind not in AUTHORITY:
             raise Bad("legality", f"{kind} may not be about {stream}, or is newer than this program")
         if kind in AUTHORITY:
-            need(
-                stream.startswith("ledger:" if family in ("ledger", "subject", "hold") else "actor:"),
-                "legality",
-                "it is about another thing",
-            )
+            mine = f"ledger:{record['ledgerid']}" if family in ("ledger", "subject", "hold") else "actor:"
+            good = stream == mine or (mine == "actor:" and stream.startswith(mine) and "/" not in stream)
+            need(good and record["subject"] == stream, "schema", "it is about another thing")
         if author == "root":
             return
         actor = self.actors[author]
         own = stream == f"actor:{author}"
         giving_up = own and kind in ("key.revoked.v1", "key.compromised.v1", "actor.revoked.v1")
-        if kind in DECISIONS | AUTHORITY:
+        if kind in DECISIONS or kind in AUTHORITY:
             need(giving_up or self.answered(actor), "legality", f"nobody answers for {author!r}")
         if kind not in AUTHORITY or family in ("subject", "hold", "approval"):
-            need(
-                kind not in ROLES or self.has_role(record, ROLES[kind]),
-                "legality",
-                f"{author!r} lacks the role for {kind}",
-            )
+            good = kind not in ROLES or self.has_role(record, ROLES[kind])
+            need(good, "legality", f"{author!r} lacks the role for {kind}")
         elif not (giving_up or self.is_own_business(record, body, actor, own=own)):
             self.check_admin(record, body, actor)
 
@@ -489,17 +605,16 @@ class Keyring:
         gives_admin = "admin" in body.get("roles", ()) or body.get("role") == "admin"
         of_admin = target and any(g["role"] == "admin" and g["end"] is None for g in target["grants"])
         free = ("role.granted.v1", "role.revoked.v1", "entry.reaffirmed.v1")
-        need(
-            not gives_admin and not (of_admin and kind not in free),
-            "legality",
-            f"{kind} of an admin needs the root keys",
-        )
+        good = not gives_admin and (kind in free or not of_admin)
+        need(good, "legality", f"{kind} of an admin needs the root keys")
         if kind == "actor.enrolled.v1":
             person = body.get("person") or record["stream"][6:] if body.get("kind") == "person" else None
         else:
             person = target and target["kind"] == "person" and target["person"]
             if kind in ("key.revoked.v1", "key.compromised.v1", "actor.revoked.v1", "actor.responsible_changed.v1"):
                 person = None
+            if kind == "entry.reaffirmed.v1":
+                person = target and target["person"]
         need(person != admin["person"], "legality", "an admin may not do this for their own person")
         persons, roles = target["persons"] if target else set(), standing_roles(target)
         if kind in ("actor.enrolled.v1", "actor.responsible_changed.v1"):
@@ -514,55 +629,148 @@ class Keyring:
     def check_delegation(self, record, body, author, target):
         """An approver lets another person approve, within its own role and not what was handed on to it."""
         need(body["until"] > record["recorded_at"], "schema", "it would have ended before it was recorded")
-        good = target and target["kind"] == "person" and target["person"] != author["person"]
+        good = target["kind"] == "person" and target["person"] != author["person"]
         own = [g for g in author["grants"] if g["role"] == "approver" and not g.get("delegated") and covers(g, record)]
         lasting = [g for g in own if g["until"] is None or body["until"] <= g["until"]]
         need(good and any(not self.doubted(g["by"]) for g in lasting), "legality", "it may not hand that on")
 
     def check_place(self, record, body):
         """That what a change names is there, and that what it brings is new."""
-        kind, name = record["type"], record["stream"][6:]
-        if "key" in body and kind != "ledger.created.v1":
-            keyid = sha256(public_key(body["key"])).hex()
-            heads = {sha256(b64(vkey.split("+", 2)[-1], "schema", 33)[1:]).hex() for _, vkey in self.vkeys}
-            used = set(self.used) | set(self.roots) | self.former_roots | heads
-            need(keyid not in used, "legality", "the key is, or was, in use")
-        if kind == "ledger.entry_acknowledged.v1":
-            need(record["stream"] == f"ledger:{record['ledgerid']}", "schema", "it is of another ledger")
-            need(0 <= body["index"] < record["index"], "schema", "it acknowledges an entry that is not there yet")
-            good = self.leaves[body["index"]] == body["leaf_hash"]
-            need(good, "legality", "that entry is not the one its author saw")
+        kind = record["type"]
+        if "key" in body:
+            used = self.used | set(self.roots) | self.former_roots | set(self.head_keys())
+            need(sha256(public_key(body["key"])).hex() not in used, "legality", "the key is, or was, in use")
         if not record["stream"].startswith("actor:"):
-            return
-        if kind == "approval.delegated.v1":
-            self.check_delegation(record, body, self.actors[record["actor"]], self.actors.get(name))
-        if kind == "actor.enrolled.v1":
-            need(re.fullmatch("[a-z0-9][a-z0-9._-]{0,63}", name), "schema", f"{name!r} is no actor id")
-            need(
-                name not in self.actors and name not in ("root", "checkpoint"),
-                "legality",
-                f"{name!r} cannot be enrolled",
-            )
-            person = body.get("person") or name if body.get("kind") == "person" else body.get("responsible")
-            need(person == name or self.is_person(person), "legality", "no enrolled person stands behind it")
-            return
+            self.check_ledger(record, body)
+        elif kind == "actor.enrolled.v1":
+            self.check_enrolment(record["stream"][6:], body)
+        else:
+            self.check_actor(record, body)
+
+    def head_keys(self):
+        """Every key that ever signed heads, with its key ID."""
+        return {sha256(raw).hex(): identity for _, identity, raw in (read_vkey(v, "schema") for _, v in self.vkeys)}
+
+    def check_ledger(self, record, body):
+        """What is said of the ledger itself."""
+        kind, index = record["type"], record["index"]
+        match kind:
+            case "ledger.created.v1":
+                mine = record["actor"] == "root" and body["ledgerid"] == record["ledgerid"]
+                need(mine, "schema", "entry 0 is about another ledger")
+            case "ledger.entry_acknowledged.v1":
+                need(body["index"] < index, "schema", "it acknowledges an entry that is not there yet")
+                good = self.leaves[body["index"]] == body["leaf_hash"]
+                need(good, "legality", "that entry is not the one its author saw")
+            case "ledger.roots_changed.v1":
+                keys = {sha256(public_key(text)).hex() for text in body["roots"]}
+                need(len(keys) == len(body["roots"]) >= body["threshold"], "schema", "not enough root keys")
+                same = keys == set(self.roots) and body["threshold"] == self.threshold
+                need(not same, "legality", "these root keys are in force already")
+                used = self.used | self.former_roots | set(self.head_keys())
+                need(not keys & used, "legality", "a root key is used, or was replaced")
+            case "ledger.checkpoint_key_changed.v1":
+                name, identity, raw = read_vkey(body["vkey"], "schema")
+                need(name == self.origin, "schema", "the key is not one of this log")
+                known, keyid = self.head_keys(), sha256(raw).hex()
+                used = self.used | set(self.roots) | self.former_roots | set(known)
+                need(keyid not in used and identity not in known.values(), "legality", "the key is, or was, in use")
+            case "ledger.rules_changed.v1":
+                self.check_rules(body["rules"])
+            case "ledger.restored.v1":
+                need(body["size"] <= index, "schema", "it goes on from more entries than there are")
+                root = tree_root(bytes.fromhex(self.leaves[n]) for n in range(body["size"]))
+                need(root.hex() == body["root"], "schema", "the root it gives is another one")
+                need(body["lost_from"] <= body["size"] and body["lost_from"] < body["lost_to"] == body["known"]["size"],
+                     "schema", "what it calls lost does not lie between the copy and the known head")  # fmt: skip
+            case "hold.released.v1":
+                need(any(one == body["hold"] for one, _ in self.holds), "legality", "no such hold stands")
+            case "subject.erased.v1":
+                self.check_erasure(record, body)
+
+    def check_rules(self, rules):
+        """Rules name decisions, states and policies that there are."""
+        stops = rules.get("stops") or []
+        need(all(s["decision"] in STOPPED and set(s["states"]) <= STATES for s in stops), "schema", "it stops nothing")
+        gates = [rule["gate"] for rule in rules["rules"] if rule.get("gate") is not None]
+        good = all(is_of(NAME, gate) and gate.startswith("policy:") and "@" not in gate for gate in gates)
+        need(good, "schema", "a rule names no policy")
+
+    def check_erasure(self, record, body):
+        """What is said to be erased is there, and no legal hold covers it."""
+        items = body.get("entries", [])
+        need(all(i["index"] < record["index"] for i in items), "schema", "it names an entry that is not there yet")
+        good = all(i["leaf_hash"] == self.leaves[i["index"]] for i in items)
+        need(good, "legality", "it names an entry with a leaf hash that is not its own")
+        streams = [body["subject"].partition("@")[0], *(item["stream"] for item in items)]
+        held = any(fits(pattern, s) for _, patterns in self.holds for pattern in patterns for s in streams)
+        need(not held, "legality", "a legal hold covers what it erases")
+
+    def check_enrolment(self, name, body):
+        """An actor is new, and an enrolled person stands behind it."""
+        good = re.fullmatch(ACTOR, name) and name not in ("root", "checkpoint")
+        need(good, "schema", f"{name!r} is no actor id, or reserved")
+        need(name not in self.actors, "legality", f"{name!r} is enrolled already")
+        need(body["kind"] == "person" or body.get("responsible"), "schema", "a service needs a responsible person")
+        person = person_of(name, body)
+        need(person == name or self.is_person(person), "schema", "no enrolled person stands behind it")
+
+    def check_actor(self, record, body):
+        """What is said of an actor who is enrolled."""
+        kind, index, name = record["type"], record["index"], record["stream"][6:]
         need(name in self.actors, "legality", f"{name!r} is not enrolled")
         actor = self.actors[name]
-        lasting = ("key.enrolled.v1", "key.revoked.v1", "key.compromised.v1", "entry.reaffirmed.v1")
+        needs_key = ("key.rotated.v1", "key.revoked.v1", "key.compromised.v1")
+        key = actor["keys"].get(body["keyid"]) if kind in needs_key else None
+        need(key or kind not in needs_key, "schema", f"{name!r} has no such key")
+        lasting = ("key.enrolled.v1", "key.compromised.v1", "entry.reaffirmed.v1")
         need(kind in lasting or actor["left"] is None, "legality", f"{name!r} has left")
-        if kind == "actor.responsible_changed.v1":
-            need(
-                actor["kind"] == "service" and self.is_person(body["responsible"]),
-                "legality",
-                "no person answers for it",
-            )
-        if "keyid" in body:
-            need(body["keyid"] in actor["keys"], "legality", f"{name!r} has no such key")
-        if kind == "entry.reaffirmed.v1":
-            about, said = self.leaves.get(body["index"]), actor["reaffirmed"].get(body["index"])
-            need(about == body["leaf_hash"], "legality", "that entry is not the one its author saw")
-            need(body["index"] >= self.first_doubt(actor), "legality", "that entry is not suspect")
-            need(said is None or self.doubted(said), "legality", "that entry is reaffirmed already")
+        standing = [g for g in actor["grants"] if g["end"] is None]
+        match kind:
+            case "actor.responsible_changed.v1":
+                good = actor["kind"] == "service" and self.is_person(body["responsible"])
+                need(good, "schema", "no person answers for it")
+                same = body["responsible"] == actor["person"] and self.named_well(actor)
+                need(not same, "legality", "that person answers for it already")
+            case "actor.offboarded.v1" if body.get("successor"):
+                successor = self.present(body["successor"])
+                good = successor and successor is not actor and (actor["kind"] == "service" or (
+                    successor["kind"] == "person" and successor["person"] != actor["person"]))  # fmt: skip
+                need(good, "schema", "that successor cannot follow")
+            case "role.granted.v1":
+                need(len(standing) < MAX_GRANTS, "legality", "it holds too many roles and grants")
+            case "approval.delegated.v1":
+                self.check_delegation(record, body, self.actors[record["actor"]], actor)
+                need(len(standing) < MAX_GRANTS, "legality", "it holds too many roles and grants")
+            case "role.revoked.v1":
+                held = any(g["role"] == body["role"] and body.get("grant") in (None, g["by"]["id"]) for g in standing)
+                need(held, "legality", "it does not have that role")
+            case "key.rotated.v1":
+                need(key["end"] is None, "legality", "the key was rotated or revoked before")
+            case "key.revoked.v1":
+                need(not key["revoked"], "legality", "the key is revoked already")
+            case "key.compromised.v1":
+                need(body["since"] <= index, "schema", "there is no such entry yet")
+                known = key["compromised"]
+                need(known is None or body["since"] < known, "legality", "that is known already")
+            case "entry.reaffirmed.v1":
+                about, said = self.leaves.get(body["index"]), actor["reaffirmed"].get(body["index"])
+                need(about == body["leaf_hash"], "legality", "that entry is not the one its author saw")
+                need(body["index"] >= self.first_doubt(actor), "legality", "that entry is not suspect")
+                need(said is None or self.doubted(said), "legality", "that entry is reaffirmed already")
+
+    def lasting_admins(self):
+        """Whether some admin without bounds can sign: a ledger never goes without one."""
+        return any(self.lasts(actor) for actor in self.actors.values())
+
+    def lasts(self, actor):
+        """Whether an actor is an admin who can sign, for ever."""
+        grants = [g for g in actor["grants"] if g["role"] == "admin" and g["end"] is None and g["until"] is None
+                  and not (g["types"] or g["subjects"] or g["environments"])]  # fmt: skip
+        keys = [key for key in actor["keys"].values() if key["end"] is None]
+        return (bool(grants) and actor["left"] is None and not self.doubted(actor["by"])
+                and any(not self.doubted(g["by"]) for g in grants) and self.answered(actor)
+                and any(self.key_stands(actor, key, -1) for key in keys))  # fmt: skip
 
     def is_person(self, name):
         """Whether a name is that of a person of its own who is here."""
@@ -573,63 +781,71 @@ class Keyring:
         """Take in an entry that stands."""
         kind, index, name = record["type"], record["index"], record["stream"][6:]
         actor = self.actors.get(name) if record["stream"].startswith("actor:") else None
-        if kind == "ledger.created.v1":
-            self.origin, self.threshold, self.vkeys = body["origin"], body["threshold"], [(0, body["vkey"])]
-            self.roots = {sha256(raw).hex(): raw for raw in map(public_key, body["roots"])}
-        elif kind == "ledger.roots_changed.v1":
-            keys = {sha256(raw).hex(): raw for raw in map(public_key, body["roots"])}
-            need(
-                not set(keys) & (self.former_roots | set(self.used)), "legality", "a root key is used, or was replaced"
-            )
-            need(len(keys) == len(body["roots"]) >= body["threshold"] >= 1, "schema", "not enough root keys")
-            self.former_roots |= set(self.roots) - set(keys)
-            self.roots, self.threshold = keys, body["threshold"]
-        elif kind == "ledger.checkpoint_key_changed.v1":
-            self.vkeys.append((index + 1, body["vkey"]))
-        elif kind == "ledger.entry_acknowledged.v1":
-            self.acknowledged.add((body["index"], body["leaf_hash"]))
-        elif kind == "actor.enrolled.v1":
-            person = body.get("person") or name if body["kind"] == "person" else body.get("responsible")
-            grants = [new_grant(record, role) for role in dict.fromkeys(body["roles"])]
-            self.actors[name] = {"kind": body["kind"], "person": person, "persons": {person}, "keys": {}, "by": record,
-                                 "grants": grants, "left": None, "reaffirmed": {}, "assigned": None}  # fmt: skip
-            self.add_key(self.actors[name], body["key"], record)
-        elif kind == "key.enrolled.v1":
-            self.add_key(actor, body["key"], record)
-        elif kind == "key.rotated.v1":
-            end_key(actor["keys"][body["keyid"]], max(body["until"], index + 1))
-            self.add_key(actor, body["key"], record)
-        elif kind in ("key.revoked.v1", "key.compromised.v1"):
-            key = actor["keys"][body["keyid"]]
-            end_key(key, index)
-            if kind == "key.compromised.v1":
-                known = key["compromised"]
-                key["compromised"] = body["since"] if known is None else min(known, body["since"])
-        elif kind == "role.granted.v1":
-            bounds = {part: body.get(part) or [] for part in ("types", "subjects", "environments")}
-            actor["grants"].append({**new_grant(record, body["role"]), **bounds, "until": body.get("until")})
-        elif kind == "approval.delegated.v1":
-            bounds = {"environments": body.get("environments") or [], "until": body["until"]}
-            actor["grants"].append({**new_grant(record, "approver"), **bounds, "delegated": True})
-        elif kind == "role.revoked.v1":
-            end_grants(actor, index, body["role"], body.get("grant"))
-        elif kind == "actor.responsible_changed.v1":
-            actor["person"], actor["assigned"] = body["responsible"], record
-            actor["persons"].add(body["responsible"])
-        elif kind == "entry.reaffirmed.v1":
-            actor["reaffirmed"][body["index"]] = record
-        elif kind in ("actor.revoked.v1", "actor.offboarded.v1"):
-            actor["left"] = index
-            if kind == "actor.offboarded.v1":
+        match kind:
+            case "ledger.created.v1":
+                self.origin, self.threshold, self.vkeys = body["origin"], body["threshold"], [(0, body["vkey"])]
+                self.roots = {sha256(raw).hex(): raw for raw in map(public_key, body["roots"])}
+            case "ledger.roots_changed.v1":
+                keys = {sha256(raw).hex(): raw for raw in map(public_key, body["roots"])}
+                self.former_roots |= set(self.roots) - set(keys)
+                self.roots, self.threshold = keys, body["threshold"]
+            case "ledger.checkpoint_key_changed.v1":
+                self.vkeys.append((index + 1, body["vkey"]))
+            case "ledger.entry_acknowledged.v1":
+                self.acknowledged.add((body["index"], body["leaf_hash"]))
+            case "actor.enrolled.v1":
+                person = person_of(name, body)
+                grants = [new_grant(record, role) for role in dict.fromkeys(body["roles"])]
+                self.actors[name] = {
+                    "kind": body["kind"], "person": person, "persons": {person}, "keys": {}, "by": record,
+                    "grants": grants, "left": None, "reaffirmed": {}, "assigned": None,
+                }  # fmt: skip
+                self.add_key(self.actors[name], body["key"], record)
+            case "key.enrolled.v1":
+                self.add_key(actor, body["key"], record)
+            case "key.rotated.v1":
+                end_key(actor["keys"][body["keyid"]], max(body["until"], index + 1))
+                self.add_key(actor, body["key"], record)
+            case "key.revoked.v1":
+                end_key(actor["keys"][body["keyid"]], index, revoked=True)
+            case "key.compromised.v1":
+                end_key(actor["keys"][body["keyid"]], index, revoked=True)
+                actor["keys"][body["keyid"]]["compromised"] = body["since"]
+            case "role.granted.v1":
+                bounds = {part: body.get(part) or [] for part in ("types", "subjects", "environments")}
+                actor["grants"].append({**new_grant(record, body["role"]), **bounds, "until": body.get("until")})
+            case "approval.delegated.v1":
+                bounds = {"environments": body.get("environments") or [], "until": body["until"]}
+                actor["grants"].append({**new_grant(record, "approver"), **bounds, "delegated": True})
+            case "role.revoked.v1":
+                end_grants(actor, index, body["role"], body.get("grant"))
+            case "hold.placed.v1":
+                self.holds.append((record["id"], body["subjects"]))
+            case "hold.released.v1":
+                self.holds = [hold for hold in self.holds if hold[0] != body["hold"]]
+            case "subject.erased.v1":
+                for item in body.get("entries", []):
+                    if item["scope"] == "whole":
+                        self.erased.setdefault((item["index"], item["stream"]), record)
+            case "actor.responsible_changed.v1":
+                actor["person"], actor["assigned"] = body["responsible"], record
+                actor["persons"].add(body["responsible"])
+            case "entry.reaffirmed.v1":
+                actor["reaffirmed"][body["index"]] = record
+            case "actor.revoked.v1":
+                actor["left"] = index
+            case "actor.offboarded.v1":
+                actor["left"] = index
                 end_grants(actor, index)
                 for key in actor["keys"].values():
-                    end_key(key, index)
+                    end_key(key, index, revoked=True)
 
     def add_key(self, actor, text, record):
         """A key comes in."""
         raw = public_key(text)
-        self.used[sha256(raw).hex()] = actor
-        actor["keys"][sha256(raw).hex()] = {"raw": raw, "by": record, "end": None, "compromised": None}
+        self.used.add(sha256(raw).hex())
+        actor["keys"][sha256(raw).hex()] = {"raw": raw, "by": record, "end": None, "revoked": False,
+                                                  "compromised": None}  # fmt: skip
 
 
 def standing_roles(actor):
@@ -637,8 +853,14 @@ def standing_roles(actor):
     return {g["role"] for g in actor["grants"] if g["end"] is None} if actor else set()
 
 
-def end_key(key, index):
+def person_of(name, body):
+    """The person behind an actor, as its enrolment says."""
+    return body.get("person") or name if body["kind"] == "person" else body.get("responsible")
+
+
+def end_key(key, index, *, revoked=False):
     """A key may not sign from an index on."""
+    key["revoked"] = key["revoked"] or revoked
     key["end"] = index if key["end"] is None else min(key["end"], index)
 
 
@@ -661,11 +883,17 @@ def name_parts(name):
     return kind, namespace if slash else None, part
 
 
+def stands_for(pattern, text):
+    """Whether a pattern of one part of a name stands for a text; the leftmost place of each piece leaves most room."""
+    first, *rest = map(re.escape, pattern.split("*"))
+    form = first + "".join(f"(?>.*?{piece})" for piece in rest[:-1]) + "".join(f".*{piece}" for piece in rest[-1:])
+    return re.fullmatch(form, text, re.DOTALL) is not None
+
+
 def fits(pattern, stream):
     """Whether a pattern of a grant stands for a stream; a star never for a separator."""
     pairs = list(zip(name_parts(pattern), name_parts(stream), strict=True))
-    return all((p is None) == (s is None) for p, s in pairs) and all(
-        p is None or re.fullmatch("[^:/]*".join(map(re.escape, p.split("*"))), s) for p, s in pairs)  # fmt: skip
+    return all((p is None) == (s is None) for p, s in pairs) and all(p is None or stands_for(p, s) for p, s in pairs)
 
 
 def covers(grant, record):
@@ -678,6 +906,18 @@ def covers(grant, record):
             and (grant["until"] is None or record["recorded_at"] < grant["until"]))  # fmt: skip
 
 
+def make_record(entry, event):
+    """What the rules look at: the entry, and what its author signed."""
+    kind, environment = entry["type"].removeprefix("muniment."), None
+    if entry["stream"].startswith("deployment:"):
+        environment = name_parts(entry["stream"])[1]
+    elif kind in PLACED:
+        environment = event["data"].get("environment")
+    behalf = event.get("onbehalfof")
+    behalf = None if behalf is None else behalf.removeprefix("urn:muniment:")
+    return {**entry, "type": kind, "environment": environment, "behalf": behalf}
+
+
 # -- all of it ------------------------------------------------------------------------------------
 
 
@@ -686,8 +926,8 @@ class Check:
 
     def __init__(self):
         self.findings, self.voids, self.notes, self.contents = [], [], [], []
-        self.keyring, self.peaks, self.bare, self.withheld = Keyring(), [], 0, []
-        self.seen, self.revisions, self.records, self.erased = set(), {}, [], {}
+        self.keyring, self.bare, self.withheld = Keyring(), 0, []
+        self.seen, self.revisions, self.records = set(), {}, []
 
     def run(self, file, vkeys, expected):
         """Check a bundle; raises `Bad` at what makes further reading pointless."""
@@ -734,25 +974,15 @@ class Check:
 
     def link(self, sizes):
         """The chain, and the roots of these sizes (FORMAT 9)."""
-        roots, prev, ledgerid = {}, "0" * 64, self.records[0][0]["ledgerid"]
+        roots, peaks, prev, ledgerid = {}, [], "0" * 64, self.records[0][0]["ledgerid"]
         for index, (entry, _, _) in enumerate(self.records):
             place = (entry["index"], entry["prev"], entry["ledgerid"])
             need(place == (index, prev, ledgerid), "chain", "it does not follow the one before it", index)
             prev = entry["leaf"]
-            self.peaks.append((0, bytes.fromhex(prev)))
-            while len(self.peaks) > 1 and self.peaks[-1][0] == self.peaks[-2][0]:  # RFC 9162 2.1.1
-                (level, left), (_, right) = self.peaks[-2:]
-                self.peaks[-2:] = [(level + 1, sha256(b"\x01" + left + right))]
+            add_leaf(peaks, bytes.fromhex(prev))
             if index + 1 in sizes:
-                roots[index + 1] = self.root()
+                roots[index + 1] = root_of(peaks)
         return roots
-
-    def root(self):
-        """Root hash of the entries so far."""
-        root = self.peaks[-1][1]
-        for _, left in reversed(self.peaks[:-1]):
-            root = sha256(b"\x01" + left + root)
-        return root
 
     def judge(self):
         """Every entry in order: places and numbers, then what is signed, by keys as of then."""
@@ -806,42 +1036,12 @@ class Check:
     def judge_content(self, entry, envelope):
         """One content: digests, header, signatures, keys, roles."""
         event, pae, signatures = open_envelope(envelope, entry)
-        kind, body, stream = entry["type"].removeprefix("muniment."), event["data"], entry["stream"]
-        environment = name_parts(stream)[1] if stream.startswith("deployment:") else None
-        if kind.startswith("approval."):
-            environment = body.get("environment")
-        record = {**entry, "type": kind, "environment": environment}
-        need(
-            (kind == "ledger.created.v1") == (entry["index"] == 0),
-            "legality",
-            "ledger.created is entry 0, and only that",
-        )
-        self.keyring.check_signatures(record, body, pae, signatures)
-        self.keyring.check_roles(record, body)
-        if kind in AUTHORITY:
-            if kind == "ledger.created.v1":
-                mine = (body["ledgerid"], f"ledger:{body['ledgerid']}") == (entry["ledgerid"], stream)
-                need(mine and entry["actor"] == "root", "schema", "entry 0 is about another ledger")
-            self.keyring.check_place(record, body)
-            erased = self.check_erasure(record, body) if kind == "subject.erased.v1" else []
-            self.keyring.apply(record, body)
-            for place in erased:
-                self.erased.setdefault(place, record)
-        self.keyring.records[entry["index"]] = record
-
-    def check_erasure(self, record, body):
-        """The entries whose content a record says is withheld, by index and stream."""
-        need(record["stream"] == f"ledger:{record['ledgerid']}", "schema", "the erasure is of another ledger")
-        for item in body.get("entries", []):
-            need(0 <= item["index"] < record["index"], "schema", "the erasure names an entry that is not there yet")
-            good = item["leaf_hash"] == self.records[item["index"]][0]["leaf"]
-            need(good, "legality", "the erasure names an entry with a leaf hash that is not its own")
-        return [(item["index"], item["stream"]) for item in body.get("entries", []) if item["scope"] == "whole"]
+        self.keyring.judge(make_record(entry, event), event["data"], pae, signatures)
 
     def settle_withheld(self):
         """Missing content is excused by a valid record that it was erased, and by nothing else."""
         for entry in self.withheld:
-            index, record = entry["index"], self.erased.get((entry["index"], entry["stream"]))
+            index, record = entry["index"], self.keyring.erased.get((entry["index"], entry["stream"]))
             if record is None or entry["type"].removeprefix("muniment.") not in WITHHOLDABLE:
                 words = "its content is missing, and no record says that it was erased"
                 self.findings.append((index, "payload", words))
@@ -859,9 +1059,8 @@ class Check:
         need(not vkeys or any(signs_head(v, self.head) for v in vkeys), "checkpoint", "no key given signed this head")
         for head in expected:
             signers = vkeys or [current]
-            need(
-                any(signs_head(vkey, head) for vkey in signers), "anchor", "the expected head is not signed by this log"
-            )
+            good = any(signs_head(vkey, head) for vkey in signers)
+            need(good, "anchor", "the expected head is not signed by this log")
             need(head[1] == self.head[1], "anchor", "the expected head is of another log")
             if head[2] > size:
                 self.notes.append(
@@ -882,7 +1081,7 @@ class Check:
         self.settle_withheld()
         if self.bare:
             self.notes.append(f"of {self.bare} entries only the header is here, as labelled by the operator")
-        self.notes.append("not checked: rules of decisions, schemas, cosignatures and timestamps")
+        self.notes.append("not checked: rules of decisions, bodies of facts and decisions, cosignatures, timestamps")
         if not vkeys:
             self.notes.append("NOT PINNED: no --vkey was given, so whoever made the file may have made the ledger too")
         self.findings.sort(key=lambda finding: (finding[0] is None, finding[0] or 0))

@@ -16,6 +16,8 @@ from ledger.tiles import TILE_WIDTH
 
 __all__ = [
     "ATTESTATION_KINDS",
+    "BEFORE_ALL",
+    "BEHIND_ALL",
     "NOTHING_SIGNED",
     "Attestation",
     "AuditReader",
@@ -30,13 +32,20 @@ __all__ = [
     "Tile",
     "Transfer",
     "TreeReader",
+    "attestations_behind",
     "completed_tiles",
+    "head_at",
+    "heads_behind",
     "row_of",
 ]
 
 #: One row as the store gives it.
 Fields = tuple[Any, ...]
 
+#: Below and above every size that a row can have, whoever wrote it.
+BEFORE_ALL, BEHIND_ALL = -(2**63), 2**63 - 1
+#: Signed heads, or what outsiders said of them, that are read at a time.
+_PAGE = 500
 _TILE_LEVELS = 8  # a tile spans eight levels of the tree: 2**8 = TILE_WIDTH
 
 
@@ -311,6 +320,43 @@ class AuditReader(LogReader, EmitterReader, Protocol):
             Indexes of the first entries whose number their emitter had used before, and for each emitter some of whose
             numbers are missing (index of an entry of its, how many).
         """
+
+
+def head_at(log: LogReader, size: int) -> bytes | None:
+    """The note of the head that is stored at exactly this size, None when none is.
+
+    Args:
+        log: the store.
+        size: the size.
+    """
+    return next((head.note for head in log.checkpoints(size - 1, 1) if head.size == size), None)
+
+
+def heads_behind(log: LogReader, after: int = BEFORE_ALL) -> Iterator[StoredCheckpoint]:
+    """The signed heads in a store, smallest first, read page by page.
+
+    Args:
+        log: the store.
+        after: only heads that are larger.
+    """
+    while page := log.checkpoints(after, _PAGE):
+        yield from page
+        after = page[-1].size
+
+
+def attestations_behind(
+    log: LogReader, kinds: Collection[str], after: tuple[int, int] = (BEFORE_ALL, 0)
+) -> Iterator[Attestation]:
+    """What outsiders said of the signed heads in a store, by size and number, read page by page.
+
+    Args:
+        log: the store.
+        kinds: only of these kinds.
+        after: only what is behind this size and number.
+    """
+    while page := log.attestations(after, _PAGE):
+        yield from (item for item in page if item.kind in kinds)
+        after = (page[-1].size, page[-1].number)
 
 
 class HashSource(Protocol):

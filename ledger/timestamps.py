@@ -7,7 +7,7 @@ head and the log's signature on it existed at that time, and with the tree every
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,7 +29,7 @@ from ledger.errors import (
 from ledger.findings import Anchor, Finding
 from ledger.recorders.sql import SqlRecorder
 from ledger.statefile import read_state_file
-from ledger.stored import LogReader
+from ledger.stored import LogReader, attestations_behind, head_at
 from ledger.verdicts import Fault, Gap, GapKind
 from ledger.witnesshttp import check_url, exchange
 
@@ -54,7 +54,6 @@ KIND = "rfc3161"
 TSA_FILE = "tsa-roots.pem"
 
 _SHA256 = "2.16.840.1.101.3.4.2.1"
-_PAGE = 200
 #: How far a store's clock may be ahead of an authority's before an entry counts as recorded later than it was seen.
 #: The same five seconds that an append allows between clocks.
 CLOCK_SLACK = 5_000_000
@@ -251,16 +250,11 @@ def stamp_head(
     Raises:
         StorageError, VerificationError, ConfigurationError: as `request_stamp`.
     """
-    note = _stored_note(recorder, head.size)
+    note = head_at(recorder, head.size)
     if note is None:
         raise InputError(f"no head of size {head.size} was signed here")
     body, stamp = request_stamp(url, note, roots, seconds=seconds)
     return stamp, recorder.add_attestation(head.size, KIND, stamp.authority[:4096] or "?", body)
-
-
-def _stored_note(recorder: LogReader, size: int) -> bytes | None:
-    found = recorder.checkpoints(size - 1, 1)
-    return found[0].note if found and found[0].size == size else None
 
 
 @dataclass(slots=True)
@@ -289,15 +283,6 @@ class StampCheck:
         return [Gap(GapKind.ATTESTATIONS, words)]
 
 
-def _tokens(recorder: LogReader) -> Iterator[tuple[int, bytes]]:
-    after = (-(2**63), 0)
-    while page := recorder.attestations(after, _PAGE):
-        for item in page:
-            if item.kind == KIND:
-                yield item.size, item.body
-        after = (page[-1].size, page[-1].number)
-
-
 def check_stamps(
     recorder: LogReader, roots: Sequence[x509.Certificate], verify_head: Callable[[bytes], Checkpoint]
 ) -> StampCheck:
@@ -315,8 +300,8 @@ def check_stamps(
         ConfigurationError: there are timestamps and the package that reads them is not installed.
     """
     found = StampCheck()
-    for size, body in _tokens(recorder):
-        note = _stored_note(recorder, size)
+    for item in attestations_behind(recorder, (KIND,)):
+        size, body, note = item.size, item.body, head_at(recorder, item.size)
         try:
             if note is None:
                 raise InputError("the signed head it is over is not in the store")

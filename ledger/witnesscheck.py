@@ -6,21 +6,20 @@ knowing whom to trust. Whether that key is a witness's, a policy says.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ledger.checkpoint import Checkpoint
 from ledger.cosignature import read_cosignature
 from ledger.errors import LedgerError
 from ledger.findings import Finding, LogVerification, Witnessed, entries
-from ledger.stored import Attestation, LogReader
+from ledger.stored import BEFORE_ALL, BEHIND_ALL, Attestation, LogReader, attestations_behind, head_at
 from ledger.verdicts import Fault
 
 __all__ = ["WitnessCheck"]
 
-_PAGE = 500
 #: Rows about heads of before that are looked through for the last one of each witness.
 _LOOK_BACK = 1000
-_END = 2**63 - 1
+_KINDS = ("cosignature",)
 
 
 class WitnessCheck:
@@ -39,25 +38,20 @@ class WitnessCheck:
         self._origin = origin
         self._report = report
         self._start = start
-        self._after = (start, _END) if start else (-(2**63), 0)
-        self._waiting: list[Attestation] = []  # last one first
-        self._read_all = False
+        self._unread = attestations_behind(log, _KINDS, (start, BEHIND_ALL) if start else (BEFORE_ALL, 0))
+        self._next = next(self._unread, None)
         self._good = start  # largest size whose root a witness confirmed
         self._bad: set[str] = set()  # who has a finding: what else of theirs differs does so for the same reason
 
-    def _next(self) -> Attestation | None:
-        while not self._waiting and not self._read_all:
-            page = self._log.attestations(self._after, _PAGE)
-            self._read_all = len(page) < _PAGE
-            self._waiting = [item for item in reversed(page) if item.kind == "cosignature"]
-            if page:
-                self._after = (page[-1].size, page[-1].number)
-        return self._waiting[-1] if self._waiting else None
+    def _take(self, size: int) -> Iterator[Attestation]:
+        """The cosignatures of heads of at most this size that were not looked at yet."""
+        while (item := self._next) is not None and item.size <= size:
+            self._next = next(self._unread, None)
+            yield item
 
     def pending(self) -> int | None:
         """Size of the next cosignature to compare, None when there is none left."""
-        item = self._next()
-        return None if item is None else item.size
+        return None if self._next is None else self._next.size
 
     def at(self, size: int, root: Callable[[], bytes], signed: int) -> None:
         """Compare every cosignature of at most this size.
@@ -67,8 +61,7 @@ class WitnessCheck:
             root: gives their root hash.
             signed: size of the last stored head of at most this size.
         """
-        while (item := self._next()) is not None and item.size <= size:
-            self._waiting.pop()
+        for item in self._take(size):
             self._check(item, root() if item.size == size else None)
             self._check_head(item, stored=item.size == signed)
 
@@ -80,11 +73,10 @@ class WitnessCheck:
         """
         seen: set[str] = set()
         for item in self._log.attestations_before((self._start + 1, 0), _LOOK_BACK):
-            if item.kind == "cosignature" and item.issuer not in seen:
+            if item.kind in _KINDS and item.issuer not in seen:
                 seen.add(item.issuer)
                 self._check(item, root_at(item.size))
-                stored = self._log.checkpoints(item.size - 1, 1)
-                self._check_head(item, stored=bool(stored) and stored[0].size == item.size)
+                self._check_head(item, stored=head_at(self._log, item.size) is not None)
 
     def finish(self, size: int) -> None:
         """Judge the cosignatures of heads that the log never reached.
@@ -92,8 +84,7 @@ class WitnessCheck:
         Args:
             size: entries of the log.
         """
-        while (item := self._next()) is not None:
-            self._waiting.pop()
+        for item in self._take(BEHIND_ALL):
             name = _name(item)
             if item.size > size:
                 words = f"the store has a cosignature of {name} on a head of size {item.size}, and the log has {size}"
@@ -117,7 +108,7 @@ class WitnessCheck:
             words = (
                 f"the cosignature of {_name(item)} at size {item.size} is not for the root that this log gives there"
             )
-            if item.size == self._good:  # another witness confirmed it
+            if item.size <= self._good:  # the log up to there was confirmed
                 self._add(item, f"{words}: it was altered")
             else:
                 rest = entries(self._good, item.size)

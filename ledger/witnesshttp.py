@@ -1,8 +1,8 @@
-"""Talking to a witness over HTTP: one small answer, in a time that the other side cannot stretch.
+"""Talking to others over HTTP, a witness say: one small answer, in a time that the other side cannot stretch.
 
 On the standard library's client.
-Redirects are not followed, proxies of the environment are not used, and nothing is sent but the signed head and its
-proof, which are public.
+Redirects are not followed, proxies of the environment are not used, and nothing is sent but what is given: to a witness
+the signed head and its proof, which are public.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import http.client
 import socket
 import ssl
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -66,7 +67,15 @@ def _connect(url: str, seconds: float) -> http.client.HTTPConnection:
     return http.client.HTTPSConnection(host, parts.port, timeout=seconds, context=ssl.create_default_context())
 
 
-def exchange(method: str, url: str, body: bytes | None = None, *, seconds: float = 10.0, kind: str = "") -> Reply:
+def exchange(
+    method: str,
+    url: str,
+    body: bytes | None = None,
+    *,
+    seconds: float = 10.0,
+    kind: str = "",
+    headers: Mapping[str, str] | None = None,
+) -> Reply:
     """Send one request and read its answer.
 
     Args:
@@ -75,12 +84,13 @@ def exchange(method: str, url: str, body: bytes | None = None, *, seconds: float
         body: of a POST.
         seconds: for everything together.
         kind: content type of the body, empty for none.
+        headers: more of them.
 
     Raises:
         StorageError: no answer came in that time, or one that is none, or one that is too large.
     """
     connection = _connect(url, seconds)
-    headers = {"Connection": "close"} | ({"Content-Type": kind} if kind else {})
+    sent = {"Connection": "close", **({"Content-Type": kind} if kind else {}), **(headers or {})}
     late = threading.Event()
 
     opened: list[socket.socket] = []
@@ -98,7 +108,8 @@ def exchange(method: str, url: str, body: bytes | None = None, *, seconds: float
     try:
         connection.connect()
         opened.append(connection.sock)  # the connection forgets it while it reads the answer
-        connection.request(method, urlsplit(url).path or "/", body, headers)
+        parts = urlsplit(url)
+        connection.request(method, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), body, sent)
         answer = connection.getresponse()
         data = answer.read(MAX_REPLY + 1)
         status, type_ = answer.status, answer.headers.get("Content-Type", "")

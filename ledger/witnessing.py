@@ -28,7 +28,7 @@ from ledger.errors import ConfigurationError, InputError, LedgerError, NothingTo
 from ledger.findings import Witnessed
 from ledger.merkle import prove_consistency, root_hash
 from ledger.recorders.sql import SqlRecorder
-from ledger.stored import TreeReader
+from ledger.stored import BEHIND_ALL, TreeReader, head_at
 from ledger.witnesshttp import Reply, check_url, exchange
 from ledger.witnesspolicy import Policy, PolicyWitness
 
@@ -155,14 +155,14 @@ def last_met(recorder: SqlRecorder, verify_head: VerifyHead, policy: Policy, ind
     Raises:
         VerificationError, AuthenticationError: a signed head in the store is not good.
     """
-    before = (2**63 - 1, 0)
+    before = (BEHIND_ALL, 0)
     while page := recorder.attestations_before(before, _LOOK_BACK):
         for size in sorted({item.size for item in page if item.kind == "cosignature"}, reverse=True):
-            stored = recorder.checkpoints(size - 1, 1)
-            if size > index and stored and stored[0].size == size:
-                head = verify_head(stored[0].note)
+            note = head_at(recorder, size) if size > index else None
+            if note is not None:
+                head = verify_head(note)
                 if policy.met([item.vkey for item in cosignatures_of(recorder, head)]):
-                    return stored[0].note
+                    return note
         if page[-1].size <= index:
             return None
         before = (page[-1].size, page[-1].number)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ledger.application import Ledger, Receipt
     from ledger.commands import (
         approve,
-        authorise,
         record_deployment,
         record_rollback,
         reject,
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from ledger.session import emit, file_digest, init, open
+    from muniment.gating import authorise, check_gate, record_gate
 
 __all__ = [
     "AuthenticationError",
@@ -56,11 +56,13 @@ __all__ = [
     "VerificationError",
     "approve",
     "authorise",
+    "check_gate",
     "emit",
     "file_digest",
     "init",
     "open",
     "record_deployment",
+    "record_gate",
     "record_rollback",
     "reject",
     "request_approval",
@@ -69,8 +71,10 @@ __all__ = [
 
 _HOMES = {
     "approve": "ledger.commands",
-    "authorise": "ledger.commands",
+    "authorise": "muniment.gating",
+    "check_gate": "muniment.gating",
     "record_deployment": "ledger.commands",
+    "record_gate": "muniment.gating",
     "record_rollback": "ledger.commands",
     "reject": "ledger.commands",
     "request_approval": "ledger.commands",

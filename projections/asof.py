@@ -17,7 +17,7 @@ from ledger.stored import TreeReader
 from projections.base import ViewReader
 from projections.journal import JOURNAL
 
-__all__ = ["AsOf", "resolve_as_of"]
+__all__ = ["AsOf", "as_decided", "resolve_as_of", "size_recorded_by"]
 
 _FAR = 2**62
 
@@ -51,16 +51,29 @@ class AsOf:
         }
 
 
+def size_recorded_by(views: ViewReader, time: int, head: int) -> int:
+    """How many entries were recorded by a time.
+
+    Args:
+        views: views that stand at ``head``.
+        time: microseconds since the Unix epoch.
+        head: at most so many.
+    """
+    low, high = 0, head  # recorded_at never goes back, so halving finds it, however long the log is
+    while low < high:
+        middle = (low + high + 1) // 2
+        (row,) = views.select(JOURNAL, [("position", "=", middle)])
+        low, high = (middle, high) if row["recorded_at"] <= time else (low, middle - 1)
+    return low
+
+
 def _size_known_at(views: ViewReader, known_at: str, head: int) -> int:
     if known_at.isascii() and known_at.isdigit():
         size = int(known_at)
         if not 0 < size <= head:
             raise InputError(f"--known-at {known_at}: the log has {head} entries")
         return size
-    until = microseconds(known_at)
-    # recorded_at never goes back, so the first later row ends what was known.
-    later = views.select(JOURNAL, [("recorded_at", ">", until)], limit=1)
-    size = later[0]["position"] - 1 if later else head
+    size = size_recorded_by(views, microseconds(known_at), head)
     if size == 0:
         raise NothingToVerifyError(f"nothing was recorded by {known_at}")
     return size
@@ -88,3 +101,33 @@ def resolve_as_of(
     (last,) = views.select(JOURNAL, [("position", "=", size)])
     root = root_hash(TreeReader(ledger.recorder), size).hex()
     return AsOf(None if at is None else microseconds(at), size, root, last["recorded_at"])
+
+
+def as_decided(
+    ledger: Ledger, views: ViewReader, *, at: str | None = None, known_at: str | None = None, head: int, now: int
+) -> tuple[AsOf, int]:
+    """Resolve at which moment a decision is asked for: it rests on what was recorded by then, not on what occurred.
+
+    Args:
+        ledger: the log.
+        views: views that stand at ``head``.
+        at: ISO 8601 time; None for now, or for when the last entry was recorded that is known by ``known_at``.
+        known_at: log size or ISO 8601 time, or None for the head.
+        head: size the views stand at.
+        now: microseconds since the Unix epoch.
+
+    Returns:
+        Both clocks, with the size that was recorded by then, and the moment in microseconds since the Unix epoch.
+
+    Raises:
+        InputError: a time or size that makes no sense.
+        NothingToVerifyError: the log was empty then.
+    """
+    known = resolve_as_of(ledger, views, at=at, known_at=known_at, head=head)
+    if known.at is None:
+        return known, known.recorded_at if known_at is not None else max(now, known.recorded_at)
+    size = size_recorded_by(views, known.at, known.size)
+    if size == 0:
+        raise NothingToVerifyError(f"nothing was recorded by {at}")
+    found = resolve_as_of(ledger, views, at=at, known_at=str(size), head=head)
+    return found, known.at

@@ -10,16 +10,17 @@ from ledger.domain import RecordedEvent
 from ledger.events import Body, Ref
 from ledger.events.artifacts import ArtifactProduced
 from ledger.events.datasets import DatasetVersioned
-from ledger.events.deployments import DeploymentCompleted, DeploymentPromoted, RollbackCompleted
+from ledger.events.deployments import CanaryStageEntered, DeploymentCompleted, DeploymentPromoted, RollbackCompleted
 from ledger.events.evaluations import EvaluationCompleted
 from ledger.events.features import FeaturesetChanged, FeaturesetDefined, FeaturesetMaterialized
+from ledger.events.incidents import IncidentLinked, IncidentOpened
 from ledger.events.models import VersionComposed, VersionRegistered
 from ledger.events.runs import RunAborted, RunAttached, RunCompleted, RunFailed, RunStarted
 from ledger.replay import Judged
-from projections.base import Column, RowOf, Table, ViewReader
+from projections.base import Column, RowOf, Selection, Table, ViewReader
 from projections.journal import occurred_at
 
-__all__ = ["EDGE", "Lineage", "digests_read", "upstream"]
+__all__ = ["EDGE", "MADE_FROM", "Lineage", "digests_read", "edges", "upstream"]
 
 EDGE: Final = Table(
     "lineage_edge",
@@ -30,13 +31,13 @@ EDGE: Final = Table(
         Column("upstream"),
         Column("digest"),
         Column("occurred_at", number=True),
+        Column("actor"),
     ),
     unique=4,
     indexes=(("downstream", "position"), ("upstream", "position")),
 )
 #: Relations that carry a fault downstream; being measured on a data set or deployed does not.
 MADE_FROM: Final = ("input", "made-by", "derived-from", "output-of", "composed-of", "packaged-as")
-_MAX_DEPTH = 64
 _CHUNK = 500
 
 
@@ -49,6 +50,7 @@ class _Link:
     relation: str
     digest: str = ""  # the field with its digest, where it is no reference that has its own
     turned: bool = False
+    said: str = ""  # the field in which each body says the relation itself
 
 
 #: Of types that are not named here only `refs` are followed: a field of the same name is an author's own.
@@ -61,30 +63,41 @@ _LINKS: Final = (
     _Link((VersionComposed,), "parents", "composed-of"),
     _Link((ArtifactProduced,), "model", "packaged-as", digest="digest", turned=True),
     _Link((EvaluationCompleted,), "dataset", "evaluated-on", digest="dataset_digest"),
-    _Link((DeploymentCompleted, DeploymentPromoted, RollbackCompleted), "model", "serves", digest="digest"),
-)
+    _Link(
+        (DeploymentCompleted, DeploymentPromoted, CanaryStageEntered, RollbackCompleted), "model", "serves",
+        digest="digest",
+    ),
+    _Link((IncidentOpened,), "deployment", "affects"),
+    _Link((IncidentOpened,), "model", "affects"),
+    _Link((IncidentLinked,), "subject", "", said="relation"),
+)  # fmt: skip
 
 
 def _edges(event: RecordedEvent) -> Iterator[tuple[str, str, str, str]]:
     body, subject = event.body, event.payload.subject
     if body is None:
         return
+    if isinstance(body, EvaluationCompleted):  # each is a thing of its own, and says something of its subject
+        name = f"evaluation:{event.payload.id}"
+        yield name, "evaluates", subject, body.digest or ""
+        subject = name
     for link in _LINKS:
         if isinstance(body, link.bodies):
             value = getattr(body, link.field)
             for item in value if isinstance(value, tuple) else () if value is None else (value,):
                 name, digest = (item.subject, item.digest) if isinstance(item, Ref) else (item, None)
                 digest = digest or (link.digest and getattr(body, link.digest)) or ""
-                yield (name, link.relation, subject, digest) if link.turned else (subject, link.relation, name, digest)
+                relation = getattr(body, link.said) if link.said else link.relation
+                yield (name, relation, subject, digest) if link.turned else (subject, relation, name, digest)
     for ref in body.refs:
-        yield subject, ref.role, ref.subject, ref.digest or ""
+        yield event.payload.subject, ref.role, ref.subject, ref.digest or ""
 
 
 class Lineage:
     """The lineage projection."""
 
     name = "lineage"
-    version = 2
+    version = 3
     tables = (EDGE,)
 
     def rows(self, judged: Judged) -> Iterator[RowOf]:
@@ -92,16 +105,29 @@ class Lineage:
         event = judged.event
         if event is None or judged.verdict.kind != "valid":
             return
-        edges = {edge[:3]: edge[3] for edge in _edges(event)}  # one event names a pair and its relation once
-        for (downstream, relation, upstream_name), digest in sorted(edges.items()):
-            yield EDGE, (event.index + 1, downstream, relation, upstream_name, digest, occurred_at(judged))
+        found = {edge[:3]: edge[3] for edge in _edges(event)}  # one event names a pair and its relation once
+        for (downstream, relation, upstream_name), digest in sorted(found.items()):
+            yield EDGE, (event.index + 1, downstream, relation, upstream_name, digest, occurred_at(judged), event.actor)
+
+
+def edges(
+    views: ViewReader, side: str, names: Sequence[str], *, size: int, where: Selection = ()
+) -> Iterator[dict[str, Any]]:
+    """Edges that things have on one side.
+
+    Args:
+        views: the views.
+        side: ``downstream`` for what the things were made from, ``upstream`` for what was made from them.
+        names: the things.
+        size: log size that was known.
+        where: further conditions.
+    """
+    for start in range(0, len(names), _CHUNK):  # stores limit the number of parameters
+        yield from views.select(EDGE, [(side, "IN", names[start : start + _CHUNK]), ("position", "<=", size), *where])
 
 
 def _edges_from(views: ViewReader, names: Sequence[str], size: int) -> Iterator[dict[str, Any]]:
-    for start in range(0, len(names), _CHUNK):  # stores limit the number of parameters
-        part = names[start : start + _CHUNK]
-        where = [("downstream", "IN", part), ("position", "<=", size), ("relation", "IN", MADE_FROM)]
-        yield from views.select(EDGE, where)
+    return edges(views, "downstream", names, size=size, where=[("relation", "IN", MADE_FROM)])
 
 
 def upstream(views: ViewReader, subject: str, *, size: int) -> dict[str, int]:
@@ -117,11 +143,11 @@ def upstream(views: ViewReader, subject: str, *, size: int) -> dict[str, int]:
     """
     found = {subject: 0}
     frontier = [subject]
-    for depth in range(1, _MAX_DEPTH):
+    depth = 0
+    while frontier:  # nothing is found twice, so circles end
+        depth += 1
         names = {row["upstream"] for row in _edges_from(views, frontier, size)}
         frontier = sorted(names - found.keys())
-        if not frontier:
-            break
         found.update(dict.fromkeys(frontier, depth))
     return found
 

@@ -19,7 +19,7 @@ from projections.base import Column, RowOf, Selection, Table, ViewReader
 from projections.groups import WENT_LIVE
 from projections.journal import occurred_at, short_type
 
-__all__ = ["CHANGE", "ModelStateView", "live_at", "state_as_of"]
+__all__ = ["CHANGE", "ModelStateView", "live_at", "periods", "state_as_of"]
 
 _VERSION_TYPES = (
     "version.registered", "evaluation.completed", "evaluation.invalidated", "approval.requested", "approval.granted",
@@ -196,9 +196,8 @@ def _fold_deployment(state: dict[str, Any], change: Change) -> None:
     elif kind == "canary.stage_entered":
         state["canary"] = item
     elif kind in ("canary.aborted", "deployment.held"):
-        for name in ("canary", "authorised"):
-            if kind == "deployment.held" or name == "canary":
-                state[name] = None if state[name] and state[name]["model"] == item["model"] else state[name]
+        name = "canary" if kind == "canary.aborted" else "authorised"  # a hold is a decision: the canary may go on
+        state[name] = None if state[name] and state[name]["model"] == item["model"] else state[name]
 
 
 def _new_deployment(name: str) -> dict[str, Any]:
@@ -281,6 +280,17 @@ def _folded(
     return versions, deployments
 
 
+def _streams(views: ViewReader, as_of: AsOf, subject: str) -> Selection:
+    """The changes that bear on a thing: its own, and those of every deployment that had to do with it."""
+    stream = subject.partition("@")[0]
+    if stream.startswith("deployment:"):
+        return [("thing", "=", subject)]
+    # "@" is followed by "A" in the order of bytes, which both stores keep.
+    versions = [("model", ">=", f"{stream}@"), ("model", "<", f"{stream}A"), ("kind", "=", "deployment")]
+    rows = views.select(CHANGE, [*versions, ("position", "<=", as_of.size)])
+    return [("thing", "IN", sorted({stream, *(row["thing"] for row in rows)}))]
+
+
 def state_as_of(views: ViewReader, as_of: AsOf, subject: str | None = None) -> dict[str, Any]:
     """The state of models and deployments.
 
@@ -292,11 +302,8 @@ def state_as_of(views: ViewReader, as_of: AsOf, subject: str | None = None) -> d
     Returns:
         ``{"models": [...], "deployments": [...]}``, sorted, made of plain values.
     """
-    where: list[tuple[str, str, Any]] = []
     wanted = None if subject is None else parse_name(subject)
-    if subject is not None and wanted is not None and wanted.kind == "deployment":
-        where = [("thing", "=", subject)]
-    versions, deployments = _folded(views, as_of, where)
+    versions, deployments = _folded(views, as_of, [] if subject is None else _streams(views, as_of, subject))
     models: dict[str, list[dict[str, Any]]] = {}
     for name, version in sorted(versions.items()):
         stem = name.partition("@")[0]
@@ -315,6 +322,43 @@ def state_as_of(views: ViewReader, as_of: AsOf, subject: str | None = None) -> d
 
 def _touches(state: dict[str, Any], subject: str) -> bool:
     return any(subject in (item["model"], item["model"].partition("@")[0]) for item in state["history"])
+
+
+def periods(state: dict[str, Any]) -> list[dict[str, Any]]:
+    """When which version was live, or a canary, in a deployment, by the time things occurred.
+
+    Args:
+        state: of a deployment, as `state_as_of` gives it.
+
+    Returns:
+        In order of their beginning: ``model``, ``digest``, ``how`` (live or canary), ``since``, ``until`` (None while
+        it lasts), ``index`` of the entry that began it, ``ended`` that of the one that ended it, and its ``marks``.
+    """
+    found: list[dict[str, Any]] = []
+    running: dict[tuple[str, str, str], dict[str, Any]] = {}
+
+    def end(how: str, item: dict[str, Any], *, only: tuple[str, str] | None = None) -> None:
+        for key in [key for key in running if key[0] == how and only in (None, key[1:])]:
+            running.pop(key).update(until=item["occurred_at"], ended=item["index"])
+
+    for item in state["history"]:
+        kind, which = item["type"], (item["model"], item["digest"])
+        how = "live" if kind in WENT_LIVE else "canary" if kind == "canary.stage_entered" else None
+        if kind == "canary.aborted":
+            end("canary", item, only=which)
+        if how is None or (("live", *which) in running and how == "canary"):
+            continue  # what is live already is no canary
+        if how == "live":
+            end("canary", item)
+        if (how, *which) in running:
+            running[how, *which].update(marks=item["marks"])
+            continue
+        if how == "live":
+            end("live", item)
+        began = {"model": item["model"], "digest": item["digest"], "how": how, "since": item["occurred_at"]}
+        running[how, *which] = {**began, "until": None, "index": item["index"], "ended": None, "marks": item["marks"]}
+        found.append(running[how, *which])
+    return found
 
 
 def live_at(views: ViewReader, as_of: AsOf, deployment: str) -> tuple[str | None, str | None]:

@@ -6,23 +6,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ledger.application import Ledger
 from ledger.domain.independence import independent, makers_of
 from ledger.domain.lifecycle import Named, check_stops, rule_for, version_of
 from ledger.domain.standing import approval_trouble, approval_until, standing
 from ledger.domain.states import ApprovalRequest, DeploymentState, WaiverState
 from ledger.domain.waiving import waiver_trouble
-from ledger.domain.world import World, actor_of
+from ledger.domain.world import actor_of
 from ledger.entry import format_time
 from ledger.errors import InputError, PolicyError
 from ledger.events.ledgers import Rule
 from ledger.names import parse_name
 from ledger.payload import parse_moment
-from projections.base import ViewReader
+from projections.asof import AsOf
+from projections.comparing import last_metrics
 from projections.diff import diff
-from projections.journal import JournalRow, journal_rows
+from projections.journal import JournalRow
+from projections.known import Known
+from projections.service import DECISIONS, Decision, Service, read_service
 
 __all__ = ["Asked", "due", "inbox"]
+
+#: Who carries out what was decided about deployments.
+_CARRYING_OUT: Final = ("deployer", "incident-commander", "emitter")
 
 #: Facts with a time at which something ends or is due: type, field, and the types that settle it.
 _DATED: Final = {
@@ -40,29 +45,10 @@ _SAME: Final = {"documentation.attached": "kind", "credential.rotated": "credent
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A ledger as it was known at a size, and the time at which is asked.
+class Asked(Known):
+    """A ledger as it was known at a size, and the time at which is asked, in microseconds since the Unix epoch."""
 
-    Attributes:
-        ledger: the log.
-        views: its views.
-        size: log size.
-        now: microseconds since the Unix epoch.
-    """
-
-    ledger: Ledger
-    views: ViewReader
-    size: int
     now: int
-
-    @property
-    def world(self) -> World:
-        """States as they were known then."""
-        return self.ledger.world.at(self.size)
-
-    def rows(self, *kinds: str) -> list[JournalRow]:
-        """Valid entries of some types, in log order."""
-        return journal_rows(self.views, [("type", "IN", kinds), ("verdict", "=", "valid")], size=self.size)
 
 
 def _may(asked: Asked, actor: str | None, role: str, making: frozenset[str] | None) -> bool | None:
@@ -76,7 +62,7 @@ def _may(asked: Asked, actor: str | None, role: str, making: frozenset[str] | No
 def _live(asked: Asked, named: Named, environment: str) -> list[str]:
     """Other versions of the same model that are live in an environment."""
     found = set()
-    for row in asked.rows("deployment.completed", "deployment.promoted", "rollback.completed"):
+    for row in asked.of_types("deployment.completed", "deployment.promoted", "rollback.completed"):
         state = asked.world.state(row["stream"])
         if isinstance(state, DeploymentState) and state.live and parse_name(row["stream"]).namespace == environment:
             name = parse_name(state.live[0])
@@ -89,11 +75,8 @@ def _live(asked: Asked, named: Named, environment: str) -> list[str]:
 
 def _metrics(asked: Asked, subject: str) -> dict[str, Any]:
     """The last metrics of each suite of a version."""
-    found: dict[str, Any] = {}
-    for row in journal_rows(asked.views, [("subject", "=", subject), ("verdict", "=", "valid")], size=asked.size):
-        if row["type"] == "evaluation.completed":
-            found[row["data"].get("suite") or "evaluation"] = row["data"]["metrics"]
-    return found
+    as_of = AsOf(None, asked.size, "", asked.now)
+    return {suite: body["metrics"] for suite, body in last_metrics(asked.views, as_of, subject).items()}
 
 
 def _rule(asked: Asked, named: Named, environment: str) -> tuple[Rule | None, str]:
@@ -111,7 +94,7 @@ def _rule(asked: Asked, named: Named, environment: str) -> tuple[Rule | None, st
 
 def _named(asked: Asked, kind: str) -> Iterator[Named]:
     """Versions that entries of a type are about, but those whose registration is suspect: nothing rests on them."""
-    for subject in dict.fromkeys(row["subject"] for row in asked.rows(kind)):
+    for subject in dict.fromkeys(row["subject"] for row in asked.of_types(kind)):
         try:
             yield version_of(asked.world, subject)
         except PolicyError:
@@ -172,7 +155,7 @@ def _waiting(row: JournalRow, asked: Asked, what: str, following: str) -> dict[s
 
 
 def _waivers(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
-    for row in asked.rows("waiver.requested"):
+    for row in asked.of_types("waiver.requested"):
         state = asked.world.state(row["stream"])
         if isinstance(state, WaiverState) and state.granted is None and state.ended is None:
             item = _waiting(row, asked, "waiver", f"muniment waiver grant {row['subject']} --rationale …")
@@ -181,7 +164,7 @@ def _waivers(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
 
 
 def _emergencies(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
-    for row in asked.rows("deployment.authorised"):
+    for row in asked.of_types("deployment.authorised"):
         state = asked.world.state(row["stream"])
         for one in state.urgent if isinstance(state, DeploymentState) else ():
             if one.id == row["id"]:
@@ -189,6 +172,26 @@ def _emergencies(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
                 may = any(_may(asked, actor, role, one.actors) for role in ("approver", "validator", "auditor"))
                 item = _waiting(row, asked, "emergency", following)
                 yield item | {"review_by": format_time(one.review_by), "may": None if actor is None else may}
+
+
+def _decided(asked: Asked) -> Iterator[tuple[Service, Decision]]:
+    """Decisions with a time by which they should have been carried out, and were not."""
+    deployments = dict.fromkeys(row["stream"] for row in asked.of_types(*DECISIONS) if row["data"].get("due_at"))
+    as_of = AsOf(None, asked.size, "", asked.now)
+    for name in deployments:
+        service = read_service(asked.views, as_of, name)
+        yield from ((service, one) for one in service.open_decisions() if one.due_at is not None)
+
+
+def _late(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
+    for service, decision in _decided(asked):
+        if decision.overdue(asked.now):
+            model = decision.key[0]
+            what = "rollback" if decision.action == "rollback" else "canary"
+            done = f"{what} {service.name} --model {model}" + (" --aborted …" if what == "canary" else "")
+            item = _waiting(decision.row, asked, decision.action, f"When it is done: muniment record {done}")
+            may = None if actor is None else any(_may(asked, actor, role, frozenset()) for role in _CARRYING_OUT)
+            yield item | {"model": model, "due_at": decision.row["data"]["due_at"], "may": may}
 
 
 def inbox(asked: Asked, actor: str | None = None) -> list[dict[str, Any]]:
@@ -199,10 +202,10 @@ def inbox(asked: Asked, actor: str | None = None) -> list[dict[str, Any]]:
         actor: who asks; each item then says whether it ``may`` decide.
 
     Returns:
-        Requests for approval with what is live and what differs, requests for waivers, and emergencies to review; the
-        oldest first.
+        Requests for approval with what is live and what differs, requests for waivers, emergencies to review, and holds
+        and rollbacks that were decided and should have been done; the oldest first.
     """
-    found = [*_requests(asked, actor), *_waivers(asked, actor), *_emergencies(asked, actor)]
+    found = [*_requests(asked, actor), *_waivers(asked, actor), *_emergencies(asked, actor), *_late(asked, actor)]
     return sorted(found, key=lambda item: item["index"])
 
 
@@ -221,7 +224,7 @@ def _approvals(asked: Asked) -> Iterator[dict[str, Any]]:
 
 
 def _granted_waivers(asked: Asked) -> Iterator[dict[str, Any]]:
-    for row in asked.rows("waiver.granted"):
+    for row in asked.of_types("waiver.granted"):
         state = asked.world.state(row["stream"])
         if (
             isinstance(state, WaiverState)
@@ -232,7 +235,7 @@ def _granted_waivers(asked: Asked) -> Iterator[dict[str, Any]]:
 
 
 def _roles(asked: Asked) -> Iterator[dict[str, Any]]:
-    for row in asked.rows("role.granted", "approval.delegated"):
+    for row in asked.of_types("role.granted", "approval.delegated"):
         state = actor_of(asked.world, parse_name(row["subject"]).name)
         for grant in state.grants if state is not None and state.revoked is None else ():
             if grant.id == row["id"] and grant.ended is None and row["data"].get("until"):
@@ -251,7 +254,7 @@ def _moment(text: Any) -> int | None:
 def _dated(asked: Asked) -> Iterator[dict[str, Any]]:
     open_ones: dict[tuple[str, str, str], dict[str, Any]] = {}
     settling = {kind for _, kinds in _DATED.values() for kind in kinds}
-    for row in asked.rows(*_DATED, *settling):
+    for row in asked.of_types(*_DATED, *settling):
         kind, data = row["type"], row["data"]
         for asking, (_, kinds) in _DATED.items():
             if kind in kinds:
@@ -272,6 +275,12 @@ def _reviews(asked: Asked) -> Iterator[dict[str, Any]]:
         yield _item("emergency", one["subject"], parse_moment(one["review_by"]), one["index"], "to be reviewed")
 
 
+def _undone(asked: Asked) -> Iterator[dict[str, Any]]:
+    for service, decision in _decided(asked):
+        words = f"{decision.action} {'to' if decision.action == 'rollback' else 'of'} {decision.key[0]}"
+        yield _item("decision", service.name, decision.due_at or 0, decision.row["index"], words)
+
+
 def due(asked: Asked, within: int) -> list[dict[str, Any]]:
     """What ends or is due soon, and what is overdue.
 
@@ -282,7 +291,7 @@ def due(asked: Asked, within: int) -> list[dict[str, Any]]:
     Returns:
         Soonest first, each with ``state`` overdue or due.
     """
-    sources = (_approvals, _granted_waivers, _roles, _dated, _reviews)
+    sources = (_approvals, _granted_waivers, _roles, _dated, _reviews, _undone)
     found = [item for source in sources for item in source(asked) if item["at"] <= asked.now + within]
     return [
         {**item, "at": format_time(item["at"]), "state": "overdue" if item["at"] <= asked.now else "due"}

@@ -6,7 +6,7 @@ from typing import Any
 
 from ledger.application import Ledger
 from ledger.domain import LedgerState
-from ledger.sealing import parse_sealed
+from ledger.sealing import replace_sealed
 
 __all__ = ["mark_sealed", "sealed_words"]
 
@@ -35,12 +35,14 @@ def mark_sealed(ledger: Ledger, value: Any, size: int) -> Any:
     state = ledger.world.at(size).state(f"ledger:{ledger.ledgerid}")
     known = state if isinstance(state, LedgerState) else None
 
+    def words(data_key: str) -> str:
+        return sealed_words(data_key, known)
+
     def marked(found: Any) -> Any:
         if isinstance(found, dict):
             return {name: marked(item) for name, item in found.items()}
         if isinstance(found, list):
             return [marked(item) for item in found]
-        field = parse_sealed(found, "") if isinstance(found, str) else None
-        return found if field is None else sealed_words(field.data_key, known)
+        return replace_sealed(found, words) if isinstance(found, str) else found
 
     return marked(value)

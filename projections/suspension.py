@@ -8,15 +8,20 @@ from ledger.application import Ledger
 from ledger.domain.authorising import deployment_doubt
 from ledger.suspects import Doubts
 
-__all__ = ["suspend"]
+__all__ = ["Stamped", "suspend"]
 
 Stamp = dict[str, Any]
 _OVER = ("rejected", "withdrawn", "revoked")
 _FALLING = ("approved", "approval pending", "deploy authorised")
 
 
-class _Asked:
-    """Asks of entries by their stamps."""
+class Stamped:
+    """Asks of entries by their stamps whether they are suspect.
+
+    Args:
+        ledger: the log.
+        size: log size that is known.
+    """
 
     def __init__(self, ledger: Ledger, size: int) -> None:
         self.world = ledger.world.at(size)
@@ -30,7 +35,7 @@ class _Asked:
         return self._doubts.of(self._recorder.rows(stamp["index"], 1)[0]) is not None
 
 
-def _version(asked: _Asked, version: dict[str, Any]) -> None:
+def _version(asked: Stamped, version: dict[str, Any]) -> None:
     for approval in version["approvals"]:
         decided = approval["status"] == "approved" and asked.suspect(approval["decided"])
         if decided or (approval["status"] not in _OVER and asked.suspect(approval["requested"])):
@@ -56,7 +61,7 @@ def suspend(ledger: Ledger, size: int, found: dict[str, Any]) -> dict[str, Any]:
     Returns:
         The same.
     """
-    asked = _Asked(ledger, size)
+    asked = Stamped(ledger, size)
     for model in found["models"]:
         for version in model["versions"]:
             _version(asked, version)

@@ -20,8 +20,9 @@ from projections.groups import WENT_LIVE
 from projections.journal import JournalRow, journal_rows
 from projections.lineage import digests_read, upstream
 from projections.model_state import live_at
+from projections.serving import read_serving
 
-__all__ = ["incident_timeline"]
+__all__ = ["incident_timeline", "what_of"]
 
 _HOUR = 3_600_000_000
 _LANES = {
@@ -30,11 +31,18 @@ _LANES = {
     "evaluation": "evaluate",
     "version": "train",
     "approval": "approve",
+    "canary": "deploy",
     "deployment": "deploy",
+    "notification": "deploy",
     "rollback": "deploy",
+    "serving": "deploy",
+    "errorbudget": "monitor",
     "monitor": "monitor",
+    "slo": "monitor",
     "incident": "incident",
 }
+#: What monitors say of a deployment in streams of their own.
+_SIGNALS = ("monitor.signal", "slo.breached", "slo.recovered", "errorbudget.consumed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +110,7 @@ def _collect(views: ViewReader, as_of: AsOf, found: _Incident, before: int, afte
     if found.deployment is not None:
         window = [row for row in collector.about(found.deployment) if start <= row["occurred_at"]]
         collector.add([row for row in window if stop is None or row["occurred_at"] <= stop], "deployment")
-        signals = journal_rows(views, [("type", "=", "monitor.signal")], size=as_of.size)
+        signals = journal_rows(views, [("type", "IN", _SIGNALS)], size=as_of.size)
         names = {found.deployment}
         collector.add(
             [
@@ -177,10 +185,31 @@ def _changed(views: ViewReader, as_of: AsOf, row: JournalRow, previous: dict[str
     return {"changed": diff(base["data"], row["data"]), "compared_with": base["index"]}
 
 
-def _what(row: JournalRow) -> str:
+def _rate(data: dict[str, Any]) -> str:
+    return "" if data.get("burn_rate") is None else f" burns {data['burn_rate']:g} times as fast as it may"
+
+
+def _mismatch(views: ViewReader, as_of: AsOf, row: JournalRow) -> list[str]:
+    """A mark for a snapshot that does not show what the ledger said was live."""
+    if row["type"] != "serving.snapshot" or row["verdict"] != "valid":
+        return []
+    then = AsOf(row["occurred_at"], as_of.size, as_of.root, as_of.recorded_at)
+    return ["version-mismatch"] if read_serving(views, then, row["stream"]).findings else []
+
+
+def what_of(row: JournalRow) -> str:
+    """What an entry says, in the words of its author where it has some.
+
+    Args:
+        row: the entry.
+    """
     data = row["data"]
     if row["verdict"] == "withheld":
         return str(row["reason"])
+    if row["type"] == "serving.snapshot":
+        return f"{len(data['loaded'])} loaded"
+    if row["type"].startswith("slo."):
+        return f"{data['slo']}{_rate(data)}"
     for name in ("title", "statement", "summary", "note", "rationale", "description", "reason", "model"):
         if isinstance(data.get(name), str):
             return str(data[name])
@@ -231,12 +260,12 @@ def incident_timeline(
                 "type": row["type"],
                 "subject": row["subject"],
                 "actor": row["actor"],
-                "what": _what(row),
+                "what": what_of(row),
                 **_changed(views, as_of, row, previous),
                 "why_here": reason,
                 "upstream": reason.startswith("upstream"),
                 "caused_by": row["causation"] or None,
-                "marks": row["marks"],
+                "marks": [*row["marks"], *_mismatch(views, as_of, row)],
                 "leaf_hash": row["leaf_hash"],
             }
         )

@@ -111,7 +111,8 @@ def _report() -> dict[str, Any]:
         "title": "Control assessment v1",
         "type": "object",
         "required": [
-            "schema", "report", "ledger", "as_of", "environment", "summary", "findings", "void_entries", "limits",
+            "schema", "report", "ledger", "as_of", "environment", "summary", "findings", "emergencies",
+            "waivers", "void_entries", "limits",
         ],
         "properties": {
             "schema": {"const": "urn:muniment:schema:report.control-assessment.v1"},
@@ -158,11 +159,113 @@ def _verification() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _lineage() -> dict[str, Any]:
+    """What ``muniment lineage -o json`` prints."""
+    text, place = {"type": "string"}, {"type": "integer", "minimum": 0}
+    maybe_text, maybe_place = {"type": ["string", "null"]}, {"type": ["integer", "null"], "minimum": 0}
+    entry = {"index": place, "actor": text, "digest": maybe_text, "occurred_at": text, "suspect": {"type": "boolean"}}
+    period = {"model": text, "digest": text, "how": {"enum": ["live", "canary"]}, "since": text, "until": maybe_text,
+              "index": place, "ended": maybe_place, "marks": {"type": "array", "items": text}}  # fmt: skip
+    node = {
+        "id": text | {"description": "The name; of a deployment with the version it served behind a space"},
+        "kind": text, "subject": text, "serves": maybe_text, "status": maybe_text,
+        "index": maybe_place | {"description": "Entry that says what it is"}, "title": maybe_text,
+        "digests": {"type": "array", "items": text}, "periods": {"type": "array", "items": _closed(period)},
+        "marks": {"type": "array", "items": text},
+        "up": maybe_place | {"description": "Steps upstream of the nearest root; null where none lead there"},
+        "down": maybe_place | {"description": "Steps downstream of the nearest root; null where none lead there"},
+    }  # fmt: skip
+    more = {"metrics": {"type": ["object", "null"]}, "tier": text, "owner": text}
+    edge = {"downstream": text, "relation": text, "upstream": text,
+            "entries": {"type": "array", "items": _closed(entry), "minItems": 1}}  # fmt: skip
+    return {
+        "$schema": DIALECT,
+        "$id": "urn:muniment:schema:report.lineage.v1",
+        "title": "Lineage v1",
+        "description": "What things were made from and what was made from them; edges name the entries that say so.",
+        **_closed({
+            "schema": {"const": "urn:muniment:schema:report.lineage.v1"},
+            "origin": text,
+            "at": maybe_text,
+            "known_at": _closed({"size": place, "root": text, "recorded_at": text}),
+            "subject": text,
+            "up": {"type": "boolean"},
+            "down": {"type": "boolean"},
+            "depth": maybe_place,
+            "roots": {"type": "array", "items": text, "minItems": 1},
+            "nodes": {"type": "array", "items": _closed(node, more)},
+            "edges": {"type": "array", "items": _closed(edge)},
+        }),
+    }  # fmt: skip
+
+
+def _failure_modes() -> dict[str, Any]:
+    """The form of ``docs/reference/failure_modes.yaml``."""
+    text = {"type": "string", "minLength": 1}
+    texts = {"type": "array", "items": text, "minItems": 1, "uniqueItems": True}
+    mode = {
+        "id": {"type": "string", "pattern": "^[a-z]+(-[a-z]+)*$"},
+        "title": text,
+        "what": text | {"description": "What the query finds"},
+        "events": texts | {"items": {"enum": sorted({kind.name for kind in all_event_types()})}},
+        "query": {"type": "string", "pattern": "^muniment failure-modes find [a-z-]+$"},
+        "see": texts | {"items": {"type": "string", "pattern": "^muniment "}},
+        "test": {"type": "string", "pattern": r"^tests/[a-z_/]+\.py::test_[a-z_]+\[[a-z-]+\]$"},
+    }
+    return {
+        "$schema": DIALECT,
+        "$id": "urn:muniment:schema:failure-modes.v1",
+        "title": "Failure modes v1",
+        "description": "Ways to fail, each with the events that show it, the query that finds it and its planted test.",
+        **_closed({
+            "schema": {"const": "urn:muniment:schema:failure-modes.v1"},
+            "modes": {"type": "array", "items": _closed(mode), "minItems": 10},
+        }),
+    }  # fmt: skip
+
+
+def _told_decision() -> dict[str, Any]:
+    """What ``muniment watch`` tells a command or a webhook."""
+    text, maybe = {"type": "string"}, {"type": ["string", "null"]}
+    place, leaf = {"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+    evidence = _closed({"index": place, "leaf_hash": leaf})
+    return {
+        "$schema": DIALECT,
+        "$id": "urn:muniment:schema:decision.v1",
+        "title": "Decision v1",
+        "description": "A decision by rule, as a platform is told; the same whenever it is told.",
+        **_closed({
+            "schema": {"const": "urn:muniment:schema:decision.v1"},
+            "ledger": _closed({"origin": text, "ledgerid": text}),
+            "decision": _closed({"id": text, "index": place, "leaf_hash": leaf, "type": text}),
+            "action": {"enum": ["hold", "rollback"]},
+            "deployment": text,
+            "model": text | {"description": "The version to hold, or to return to"},
+            "digest": text,
+            "reason": maybe,
+            "decided_at": text,
+            "due_at": maybe,
+            "slo": text,
+            "breach": _closed({"id": text, "index": place, "model": maybe}),
+            "evidence": {"type": "array", "items": evidence},
+        }),
+    }  # fmt: skip
+
+
+def _closed(needed: dict[str, Any], more: dict[str, Any] | None = None) -> dict[str, Any]:
+    """An object with these members and no others."""
+    properties = needed | (more or {})
+    return {"type": "object", "required": list(needed), "properties": properties, "additionalProperties": False}
+
+
 def schemas() -> dict[str, bytes]:
     """Every schema by its path inside ``schemas/``."""
     found: dict[str, Any] = {
         "entry/v1.json": _entry(),
         "reports/control-assessment.v1.json": _report(),
+        "reports/decision.v1.json": _told_decision(),
+        "reports/failure-modes.v1.json": _failure_modes(),
+        "reports/lineage.v1.json": _lineage(),
         "reports/verification.v1.json": _verification(),
     }
     for kind in all_event_types():

@@ -161,6 +161,11 @@ class ActorState:
         return tuple(dict.fromkeys(grant.role for grant in self.grants if grant.ended is None))
 
     @property
+    def self_person(self) -> str | None:
+        """The person that it is, None for a service."""
+        return self.person if self.kind == "person" else None
+
+    @property
     def is_admin(self) -> bool:
         """Whether it has the role admin, in whatever bounds: only the root keys and itself may take from it."""
         return "admin" in self.roles

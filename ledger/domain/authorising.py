@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ledger.domain.actors import FOREVER
 from ledger.domain.independence import independent
 from ledger.domain.lifecycle import Named, check_stops, refuse_doubt, rule_for, same_digest, version_of
 from ledger.domain.recorded import RecordedEvent, actors_of
@@ -22,7 +26,15 @@ from ledger.events.ledgers import Rule
 from ledger.names import parse_name, stream_of
 from ledger.payload import parse_moment
 
-__all__ = ["GoneLive", "check_authorised", "check_review", "covered", "deployment_doubt"]
+__all__ = [
+    "Condition",
+    "GoneLive",
+    "check_authorised",
+    "check_review",
+    "conditions_of",
+    "covered",
+    "deployment_doubt",
+]
 
 #: Facts that a version gets traffic, which an authorisation must cover.
 GoneLive = DeploymentCompleted | DeploymentPromoted | CanaryStageEntered
@@ -30,6 +42,41 @@ GoneLive = DeploymentCompleted | DeploymentPromoted | CanaryStageEntered
 _FRESH = 3_600_000_000
 #: An emergency must be reviewed within this time; microseconds.
 _REVIEW = 30 * 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One thing that an authorisation needs.
+
+    Attributes:
+        name: stops, emergency, evaluation, approvals or gate.
+        check: gives the time before which it holds, in microseconds since the Unix epoch, or raises `PolicyError`.
+    """
+
+    name: str
+    check: Callable[[], int]
+
+
+def conditions_of(world: World, event: RecordedEvent, body: DeploymentAuthorised) -> tuple[Condition, ...]:
+    """What the rules in force ask of an authorisation, in the order in which it is asked.
+
+    Raises:
+        PolicyError: the version is not registered with this digest, or no rule matches: then nothing is allowed.
+    """
+    named = version_of(world, body.model)
+    same_digest(named, body.digest)
+    environment, at = event.subject.namespace or "", event.recorded_at
+    rule = rule_for(world, environment, named.tier)
+    found = [Condition("stops", lambda: _check_stopped(world, named))]
+    if body.emergency is not None:
+        review_by = parse_moment(body.emergency.review_by)
+        return (*found, Condition("emergency", lambda: _check_emergency(review_by, at)))
+    if rule.approvals and rule.evaluation:
+        found.append(Condition("evaluation", lambda: _check_evaluation(world, named)))
+    found.append(Condition("approvals", lambda: _check_approvals(world, named, (environment, rule), at)))
+    if rule.gate is not None:
+        found.append(Condition("gate", lambda: _check_gate(world, event, named, rule)))
+    return tuple(found)
 
 
 def check_authorised(world: World, event: RecordedEvent, body: DeploymentAuthorised) -> int:
@@ -41,25 +88,28 @@ def check_authorised(world: World, event: RecordedEvent, body: DeploymentAuthori
     Raises:
         PolicyError: with what is missing and the next step.
     """
-    named = version_of(world, body.model)
-    same_digest(named, body.digest)
-    environment = event.subject.namespace or ""
-    rule = rule_for(world, environment, named.tier)
+    return min(condition.check() for condition in conditions_of(world, event, body))
+
+
+def _check_stopped(world: World, named: Named) -> int:
     check_stops(world, named, "deployment.authorised")
-    if body.emergency is not None:
-        review_by = parse_moment(body.emergency.review_by)
-        if not event.recorded_at < review_by <= event.recorded_at + _REVIEW:
-            raise InputError("an emergency must be reviewed within 30 days: review_by lies outside")
-        return review_by
-    if rule.approvals and rule.evaluation:
-        doubt = evaluation_doubt(world, named.version)
-        if doubt is not None:
-            raise PolicyError(
-                f"an evaluation of {body.model} counts no more: {doubt.text}",
-                hint=f"If it is genuine: muniment entry reaffirm {doubt.index} --reason …",
-            )
-    until = _check_approvals(world, named, (environment, rule), event.recorded_at)
-    return min(until, _check_gate(world, event, named, rule)) if rule.gate is not None else until
+    return FOREVER
+
+
+def _check_emergency(review_by: int, at: int) -> int:
+    if not at < review_by <= at + _REVIEW:
+        raise InputError("an emergency must be reviewed within 30 days: review_by lies outside")
+    return review_by
+
+
+def _check_evaluation(world: World, named: Named) -> int:
+    doubt = evaluation_doubt(world, named.version)
+    if doubt is not None:
+        raise PolicyError(
+            f"an evaluation of {named.subject} counts no more: {doubt.text}",
+            hint=f"If it is genuine: muniment entry reaffirm {doubt.index} --reason …",
+        )
+    return FOREVER
 
 
 def _check_approvals(world: World, named: Named, place: tuple[str, Rule], at: int) -> int:
@@ -89,17 +139,20 @@ def _why_not(have: Standing) -> str:
 def _check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) -> int:
     """The last evaluation of the policy that the rule names must allow, be fresh, and rest on waivers that stand."""
     environment, policy = event.subject.namespace or "", rule.gate or ""
-    hint = f"Run it and record what it found: muniment emit gate.evaluated {named.subject} …"
+    hint = f"Run it: muniment gate check {named.subject} --env {environment}"
     gate = named.version.gates.get((policy, environment))
     if gate is None or gate.digest != named.version.digest:
         raise PolicyError(f"{environment} asks for {policy}, and nobody has run it over {named.subject}", hint=hint)
     if not gate.allowed:
         raise PolicyError(f"{policy} refuses {named.subject} in {environment} (entry {gate.signed.index})", hint=hint)
-    if event.recorded_at >= gate.signed.recorded_at + _FRESH:
+    until = min(gate.signed.recorded_at, gate.as_of) + _FRESH
+    if event.recorded_at >= until:
         raise PolicyError(f"{policy} was run over {named.subject} more than an hour ago", hint=hint)
+    newer = [one.index for one in named.version.evaluations if one.index >= gate.size]
+    if newer:
+        raise PolicyError(f"{policy} was run before the evaluation at entry {newer[0]} was recorded", hint=hint)
     refuse_doubt(world, gate.signed, f"the evaluation of {policy}")
     _check_policy(world, policy, gate)
-    until = gate.signed.recorded_at + _FRESH
     deployment = deployment_of(world, event.stream)
     for waiver in gate.waivers:
         until = min(
@@ -113,7 +166,7 @@ def _check_policy(world: World, policy: str, gate: Gate) -> None:
     if not isinstance(state, PolicyState) or state.versions.get(version) != gate.policy_digest:
         raise PolicyError(
             f"{gate.policy} is not defined in this ledger as it was run",
-            hint="Define it: muniment emit policy.defined policy:NAME@VERSION …",
+            hint="Define it: muniment policy define policy:NAME@VERSION FILE",
         )
     if version in state.retired:
         raise PolicyError(f"{gate.policy} was retired", hint="Run the version that is in force.")

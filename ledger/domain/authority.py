@@ -59,7 +59,7 @@ def _check_acknowledgement(world: World, event: RecordedEvent, body: EntryAcknow
     leaf = world.leaf_hash(body.index)
     if leaf is None or leaf.hex() != body.leaf_hash:
         raise ConflictError(f"the entry {body.index} is not the one its author saw")
-    return check_admin(world, event, None, is_person=False)
+    return check_admin(world, event)
 
 
 def _check_creation(event: RecordedEvent, body: LedgerCreated) -> int:

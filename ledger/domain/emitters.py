@@ -29,4 +29,4 @@ def check_gap(world: World, event: RecordedEvent) -> int:
         raise InputError(f"the actor {event.body.actor!r} is not enrolled")
     if author is not None and owner.kind == "service" and answers_for(world, author, owner):
         return FOREVER
-    return check_admin(world, event, None, is_person=False)
+    return check_admin(world, event)

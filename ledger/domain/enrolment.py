@@ -51,8 +51,6 @@ def check_enrolment(world: World, event: RecordedEvent, body: ActorEnrolled) -> 
         raise InputError("'root' names the root keys and cannot be an actor")
     if name == "checkpoint":  # keys are kept under their owner's name
         raise InputError("'checkpoint' names the key that signs heads and cannot be an actor")
-    if event.subject.namespace is not None:
-        raise InputError("an actor's subject is actor:<id> with no namespace")
     parse_actor(name)  # a name may be spelt in more ways than the id that events are signed under
     if actor_of(world, name) is not None:
         raise ConflictError(f"the actor {name!r} is already enrolled")
@@ -63,7 +61,7 @@ def check_enrolment(world: World, event: RecordedEvent, body: ActorEnrolled) -> 
         _check_person(world, person)
     if "admin" in body.roles and event.actor != ROOT_ACTOR:
         raise NotAllowedError("only the root keys may enrol an admin", hint="Sign with them: --as root.")
-    until = check_admin(world, event, person, is_person=body.kind == "person")
+    until = check_admin(world, event, person if body.kind == "person" else None)
     check_own_say(world, event, () if person is None else (person,), body.roles)
     check_new_key(world, body.key)
     return until
@@ -87,7 +85,7 @@ def known_actor(world: World, event: RecordedEvent, *, present: bool = True) -> 
     Raises:
         ConflictError: it is not enrolled, or has gone although it should be ``present``.
     """
-    actor = None if event.subject.namespace is not None else actor_of(world, event.subject.name)
+    actor = actor_of(world, event.subject.name)
     if actor is None:
         raise ConflictError(f"the actor {event.subject.name!r} is not enrolled")
     if present and actor.revoked is not None:
@@ -103,7 +101,7 @@ def check_taking(world: World, event: RecordedEvent, actor: ActorState) -> int:
     """
     if event.actor == actor.actor:  # giving up one's own is always allowed
         return FOREVER
-    until = check_admin(world, event, None, is_person=False)
+    until = check_admin(world, event)
     if actor.is_admin and event.actor != ROOT_ACTOR:
         raise NotAllowedError("only the root keys may take from an admin", hint="Sign with them: --as root.")
     return until
@@ -119,7 +117,7 @@ def check_responsible(world: World, event: RecordedEvent, body: ActorResponsible
     _check_person(world, body.responsible)
     if actor.is_admin and event.actor != ROOT_ACTOR:
         raise NotAllowedError("only the root keys may say who answers for an admin", hint="Sign with them: --as root.")
-    until = check_admin(world, event, None, is_person=False)
+    until = check_admin(world, event)
     check_own_say(world, event, (body.responsible,), actor.roles)
     return until
 
@@ -129,7 +127,7 @@ def check_offboarding(world: World, event: RecordedEvent, body: ActorOffboarded)
     actor = known_actor(world, event)
     if actor.is_admin and event.actor != ROOT_ACTOR:
         raise NotAllowedError("only the root keys may offboard an admin", hint="Sign with them: --as root.")
-    until = check_admin(world, event, actor.person, is_person=actor.kind == "person")
+    until = check_admin(world, event, actor.self_person)
     if body.successor is None:
         return until
     successor = actor_of(world, body.successor)

@@ -58,6 +58,8 @@ def _check_subject(event: RecordedEvent) -> None:
         raise InputError(f"{kind.name} is about {' or '.join(kind.kinds)}, not about {event.payload.subject!r}")
     if not kind.kinds and event.subject.kind in ("actor", "ledger"):
         raise InputError(f"{kind.name} may be about anything but an actor or a ledger: their streams are authority")
+    if event.subject.kind in ("actor", "ledger") and event.subject.namespace is not None:
+        raise InputError(f"the subject of {kind.name} has no namespace: {event.subject.kind}:<id>")
     if kind.versioned is True and event.subject.version is None:
         raise InputError(f"{kind.name} needs a subject with a version: {event.stream}@<version>")
     if kind.versioned is False and event.subject.version is not None:

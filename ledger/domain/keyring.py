@@ -49,7 +49,7 @@ def check_key(world: World, event: RecordedEvent, body: KeyEnrolled) -> int:
 def _check_keys_of(world: World, event: RecordedEvent, actor: ActorState) -> int:
     if actor.is_admin and event.actor != ROOT_ACTOR:
         raise NotAllowedError("only the root keys may enrol an admin's key", hint="Sign with them: --as root.")
-    until = check_admin(world, event, actor.person, is_person=actor.kind == "person")
+    until = check_admin(world, event, actor.self_person)
     check_own_say(world, event, actor.persons, actor.roles)
     return until
 
@@ -126,7 +126,7 @@ def check_reaffirmation(world: World, event: RecordedEvent, body: EntryReaffirme
     author = actor_of(world, event.actor)
     if author is not None and actor.kind == "service" and answers_for(world, author, actor):
         return FOREVER
-    return check_admin(world, event, actor.person, is_person=True)
+    return check_admin(world, event, actor.person)
 
 
 def answers_for(world: World, author: ActorState, service: ActorState) -> bool:
@@ -143,7 +143,7 @@ def check_grant(world: World, event: RecordedEvent, body: RoleGranted) -> int:
     if body.role == "admin" and event.actor != ROOT_ACTOR:
         raise NotAllowedError("only the root keys may grant admin", hint="Sign with them: --as root.")
     _check_room(actor)
-    until = check_admin(world, event, actor.person, is_person=actor.kind == "person")
+    until = check_admin(world, event, actor.self_person)
     check_own_say(world, event, actor.persons, (body.role,))
     return until
 
@@ -189,4 +189,4 @@ def check_role_revocation(world: World, event: RecordedEvent, body: RoleRevoked)
             hint=f"See what it has: muniment actor show {actor.actor}",
         )
     until = check_taking(world, event, actor) if body.role == "admin" or event.actor == actor.actor else None
-    return check_admin(world, event, actor.person, is_person=actor.kind == "person") if until is None else until
+    return check_admin(world, event, actor.self_person) if until is None else until

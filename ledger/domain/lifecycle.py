@@ -26,9 +26,11 @@ __all__ = [
     "Named",
     "check_rules",
     "check_stops",
+    "quarantines_of",
     "refuse_doubt",
     "rule_for",
     "same_digest",
+    "side_states",
     "stops_of",
     "version_of",
 ]
@@ -169,7 +171,7 @@ def stops_of(world: World) -> tuple[Stop, ...]:
     return BUILT_IN_STOPS if own is None else own
 
 
-def _quarantines(world: World, named: Named) -> Iterator[tuple[str, Quarantine]]:
+def quarantines_of(world: World, named: Named) -> Iterator[tuple[str, Quarantine]]:
     """Quarantines of a version, of its model, and of what its run read, each with the name of the thing."""
     for one in named.model.quarantines:
         if one.version in ("", named.name.version):
@@ -182,9 +184,17 @@ def _quarantines(world: World, named: Named) -> Iterator[tuple[str, Quarantine]]
                 yield subject, one
 
 
-def _side_states(world: World, named: Named) -> Iterator[tuple[str, str, str]]:
-    """Side states a version is in, each with words and the next step."""
-    for subject, one in _quarantines(world, named):
+def side_states(world: World, named: Named) -> Iterator[tuple[str, str, str]]:
+    """Side states a version is in.
+
+    Args:
+        world: the world of whoever asks.
+        named: the version.
+
+    Returns:
+        Each with its name, with words and with the next step.
+    """
+    for subject, one in quarantines_of(world, named):
         words = f"{subject} is in quarantine since entry {one.signed.index}: {one.reason}"
         yield "quarantined", words, f"Another person lets it go: muniment release {subject} --rationale …"
     retired = named.version.retired
@@ -204,6 +214,6 @@ def check_stops(world: World, named: Named, decision: str) -> None:
         PolicyError: with the state, why the version is in it, and the next step.
     """
     stopping = {state for stop in stops_of(world) if stop.decision == decision for state in stop.states}
-    for state, words, hint in _side_states(world, named) if stopping else ():
+    for state, words, hint in side_states(world, named) if stopping else ():
         if state in stopping:
             raise PolicyError(f"{decision} is refused for what is {state}: {words}", hint=hint)

@@ -77,8 +77,13 @@ def _plainly(state: ActorState, roles: Collection[str]) -> bool:
     return any(g.ended is None and g.role in roles and g.signed.index == state.signed.index for g in state.grants)
 
 
-def check_admin(world: World, event: RecordedEvent, person: str | None, *, is_person: bool) -> int:
+def check_admin(world: World, event: RecordedEvent, person: str | None = None) -> int:
     """Root keys may do anything here; admins anything but for their own person (design §6).
+
+    Args:
+        world: the world before the event.
+        event: what the admin signs.
+        person: the person that gains by it, None when none does.
 
     Returns:
         As `check_roles`.
@@ -92,7 +97,7 @@ def check_admin(world: World, event: RecordedEvent, person: str | None, *, is_pe
     if admin is None or not admin.is_admin:
         raise NotAllowedError(f"{event.payload.type} needs the role admin or the root keys")
     until = _require(world, event, ("admin",), event.payload.type)
-    if is_person and person == admin.person:
+    if person is not None and person == admin.person:
         raise NotAllowedError(
             "an admin may not enrol actors or keys for their own person, nor change its roles",
             hint="Ask another admin, or sign with the root keys: --as root.",

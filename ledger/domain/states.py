@@ -248,7 +248,7 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One evaluation of a version: its event id, where it stands, of which suite, and what it concluded."""
+    """One evaluation of a version: its event id, where it stands, its suite (or kind), and what it concluded."""
 
     id: str
     signed: Signed
@@ -263,13 +263,21 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What the last evaluation of a policy for an environment found; ``waivers`` are those it rested on."""
+    """What the last evaluation of a policy for an environment found.
+
+    Attributes:
+        size: log size that was looked at.
+        as_of: time for which ages and ends were told, in microseconds since the Unix epoch.
+        waivers: those it rested on.
+    """
 
     id: str
     signed: Signed
     policy: str
     policy_digest: str
     digest: str
+    size: int
+    as_of: int
     allowed: bool
     waivers: tuple[str, ...]
 

@@ -38,7 +38,7 @@ __all__ = ["evolve_model", "evolve_quarantines"]
 def _evaluated(version: VersionState, event: RecordedEvent, body: EvaluationCompleted) -> VersionState:
     if body.digest not in (None, version.digest):
         return version  # an evaluation of other bytes says nothing about this version
-    found = Evaluation(event.payload.id, signed_of(event), body.suite or "", body.verdict)
+    found = Evaluation(event.payload.id, signed_of(event), body.suite or body.kind or "", body.verdict)
     others = (known for known in version.evaluations if known.suite != found.suite)
     passed = found if found.verdict == "pass" else version.passed
     return replace(version, evaluations=(*others, found), passed=passed)
@@ -91,6 +91,8 @@ def _gated(version: VersionState, event: RecordedEvent, body: GateEvaluated) -> 
         body.policy,
         body.policy_digest,
         body.digest,
+        body.size,
+        parse_moment(body.as_of),
         body.result == "allow",
         waivers,
     )

@@ -15,7 +15,9 @@ from ledger.events.base import (
     FactBody,
     Line,
     Open,
+    SubjectName,
     Text,
+    Time,
     Uuid,
     event,
 )
@@ -62,11 +64,13 @@ class GateEvaluated(FactBody):
     """The checks of a policy were run over what the log holds of a version."""
 
     environment: Environment
+    deployment: SubjectName | None = Field(default=None, description="Where it is to be deployed, when that was said")
     policy: Line = Field(description="policy:name@version")
     policy_digest: Digest
     digest: Digest = Field(description="Digest of the version that was looked at")
     input_digest: Digest = Field(description="SHA-256 of the input document in its RFC 8785 form")
     size: int = Field(ge=1, description="Log size the input was made from")
+    as_of: Time = Field(description="Time for which ages and ends were told")
     result: Literal["allow", "deny"]
     checks: tuple[CheckResult, ...] = Field(max_length=256)
     engine: Line = Field(description="What evaluated the expressions, with its version")

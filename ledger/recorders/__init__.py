@@ -39,9 +39,12 @@ def open_recorder(url: str, *, clock: Callable[[], int] | None = None) -> SqlRec
         from ledger.recorders.sqlite import SqliteRecorder  # noqa: PLC0415 - a backend is loaded when it is used
 
         read_only = parse_qs(urlsplit(url).query).get("mode") == ["ro"]
-        return SqliteRecorder(sqlite_path(url), clock, read_only=read_only)
-    if scheme in ("postgresql", "postgres"):
+        recorder: SqlRecorder = SqliteRecorder(sqlite_path(url), clock, read_only=read_only)
+    elif scheme in ("postgresql", "postgres"):
         from ledger.recorders.postgres import PostgresRecorder  # noqa: PLC0415 - a backend is loaded when it is used
 
-        return PostgresRecorder(url, clock)
-    raise ConfigurationError(f"{scheme!r} is no store Muniment knows", hint=_HINT)
+        recorder = PostgresRecorder(url, clock)
+    else:
+        raise ConfigurationError(f"{scheme!r} is no store Muniment knows", hint=_HINT)
+    recorder.url = url
+    return recorder

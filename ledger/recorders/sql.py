@@ -93,6 +93,8 @@ class SqlRecorder(AuditSql, ProcessRecorder):
     """
 
     backend: ClassVar[str]
+    #: Where the store is, for whoever looks for the views beside it; may hold a password.
+    url = ""
     #: Statements that let rows of `attestation` be deleted, and never again.
     attestation_guard: ClassVar[tuple[str, str]]
 

@@ -24,7 +24,7 @@ class Report:
 REPORTS: dict[str, Report] = {
     "control-assessment": Report(
         "control-assessment",
-        "Six controls over the life cycle of model versions, each with its evidence",
+        "Eight controls over the life cycle of model versions, each with its evidence",
         control_assessment,
     )
 }

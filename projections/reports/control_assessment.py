@@ -1,4 +1,4 @@
-"""The control assessment: six controls over the life cycle, each with its population and its evidence.
+"""The control assessment: eight controls over the life cycle, each with its population and its evidence.
 
 A control is satisfied, not satisfied, not applicable (nothing to test), not assessed (something could not
 be decided) or manual. Nothing is satisfied by default. "Before" always means a smaller log index.
@@ -14,7 +14,8 @@ from ledger.domain.independence import independent
 from ledger.names import parse_name
 from projections.groups import DATA, DEPLOYED, ENDED, RUNS, WENT_LIVE
 from projections.journal import JournalRow
-from projections.reports.population import Item, ReportContext, evidence_of, matching_rule
+from projections.reports.exceptions import emergencies, emergencies_reviewed, gated, rule_before, waivers
+from projections.reports.population import Item, ReportContext, evidence_of
 
 __all__ = ["CONTROLS", "Control", "control_assessment"]
 
@@ -82,9 +83,10 @@ def _makers(context: ReportContext, version: JournalRow, request: JournalRow | N
 def _four_eyes(context: ReportContext) -> Iterator[Item]:
     for row in _of_environment(context, context.events("deployment.authorised")):
         model, environment, index = row["data"]["model"], _environment(row), row["index"]
+        if row["data"].get("emergency"):
+            continue  # it waited for nobody: that it is reviewed is another control
         version = _version(context, model, index)
-        tier = None if version is None else version["data"]["tier"]
-        rule = matching_rule(context.rules_at(index), environment, tier)
+        rule = rule_before(context, row, model, environment)
         if rule is None or version is None:
             yield Item(row, UNKNOWN, f"no rule or no registration for {model} was in the log at the time", (row,))
             continue
@@ -146,10 +148,7 @@ def _evaluated_first(context: ReportContext) -> Iterator[Item]:
         model, environment = row["subject"], row["data"]["environment"]
         if context.environment not in (None, environment):
             continue
-        version = _version(context, model, row["index"])
-        rule = matching_rule(
-            context.rules_at(row["index"]), environment, None if version is None else version["data"]["tier"]
-        )
+        rule = rule_before(context, row, model, environment)
         if rule is not None and not rule.evaluation:
             continue
         found = [
@@ -158,7 +157,7 @@ def _evaluated_first(context: ReportContext) -> Iterator[Item]:
             if r["data"].get("digest") in (None, row["data"]["digest"])
         ]
         passed = [r for r in found if r["data"].get("verdict") == "pass"]
-        last = {r["data"].get("suite"): r for r in found}
+        last = {r["data"].get("suite") or r["data"].get("kind"): r for r in found}
         failed = [r for r in last.values() if r["data"].get("verdict") == "fail"]
         if failed:
             yield Item(row, BAD, "the last evaluation of a suite before it failed", (row, *failed))
@@ -228,10 +227,8 @@ def _provenance(context: ReportContext) -> Iterator[Item]:
 def _authorised(context: ReportContext) -> Iterator[Item]:
     for row in _of_environment(context, context.events(*DEPLOYED)):
         model = row["data"]["model"]
-        version = _version(context, model, row["index"])
-        tier = None if version is None else version["data"]["tier"]
-        rule = matching_rule(context.rules_at(row["index"]), _environment(row), tier)
-        if version is not None and rule is not None and not rule.authorisation:
+        rule = rule_before(context, row, model, _environment(row))
+        if rule is not None and not rule.authorisation:
             continue
         if "unauthorised" in row["marks"]:
             yield Item(row, BAD, f"{model} went live in {row['stream']} and no authorisation covered it", (row,))
@@ -293,6 +290,18 @@ CONTROLS: Final = (
         "A rollback returned to a version that had been live there",
         "rollback.completed",
         _rollback_target,
+    ),
+    Control(
+        "gate-before-authorise",
+        "The policy that the rules name allowed a version before its deployment was authorised",
+        "deployment.authorised where the rules name a policy",
+        gated,
+    ),
+    Control(
+        "emergency-reviewed",
+        "What was authorised in an emergency was reviewed in time by another person, who found it justified",
+        "deployment.authorised in an emergency",
+        emergencies_reviewed,
     ),
 )
 
@@ -357,7 +366,7 @@ def _finding(control: Control, context: ReportContext) -> dict[str, Any]:
 
 
 def control_assessment(context: ReportContext) -> dict[str, Any]:
-    """Assess the six controls.
+    """Assess the eight controls.
 
     Args:
         context: what to look at.
@@ -376,6 +385,8 @@ def control_assessment(context: ReportContext) -> dict[str, Any]:
         "environment": context.environment,
         "summary": {state: states.count(state) for state in (GOOD, BAD, EMPTY, UNKNOWN, "manual")},
         "findings": findings,
+        "emergencies": emergencies(context),
+        "waivers": waivers(context),
         "suspect_entries": [
             {"index": found.index, "cause": found.cause, "owner": found.owner} for found in context.suspects().listed
         ],
@@ -384,6 +395,7 @@ def control_assessment(context: ReportContext) -> dict[str, Any]:
             "This report supports evidence for these controls; it does not state compliance with anything.",
             "It covers what was submitted to this ledger; what was never submitted is not known here.",
             "What emitters claim about the world is not checked, only who claimed it, when and in which order.",
+            "What a gate found is what was recorded; `muniment gate recheck` runs it again.",
             "It rests on the entries up to the size given; `muniment verify log` checks them.",
             *_withheld_words(context),
         ],

@@ -7,16 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ledger.application import Ledger
-from ledger.domain import ActorState, LedgerState, Suspicion
+from ledger.domain import ActorState, Suspicion
 from ledger.domain.world import World
-from ledger.events.ledgers import Rule
 from ledger.stored import Row
 from ledger.suspects import Doubts, Suspects, find_suspects
 from projections.asof import AsOf
 from projections.base import ViewReader
 from projections.journal import JournalRow, journal_rows
 
-__all__ = ["Item", "ReportContext", "evidence_of", "matching_rule"]
+__all__ = ["Item", "ReportContext", "evidence_of"]
 
 
 @dataclass(slots=True)
@@ -85,23 +84,10 @@ class ReportContext:
         """The world just before an entry."""
         return self.ledger.world.at(index)
 
-    def rules_at(self, index: int) -> tuple[Rule, ...]:
-        """Rules in force at an entry."""
-        state = self.world(index).state(f"ledger:{self.ledger.ledgerid}")
-        return state.rules.rules if isinstance(state, LedgerState) else ()
-
     def person_of(self, actor: str) -> str | None:
         """The person behind an actor as known at the size."""
         state = self.world(self.as_of.size).state(f"actor:{actor}")
         return state.person if isinstance(state, ActorState) else None
-
-
-def matching_rule(rules: Iterable[Rule], environment: str, tier: str | None) -> Rule | None:
-    """The first rule for an environment and tier; an unknown tier matches only rules for every tier."""
-    for rule in rules:
-        if rule.environment in ("*", environment) and rule.tier in ("*", tier):
-            return rule
-    return None
 
 
 @dataclass(frozen=True, slots=True)

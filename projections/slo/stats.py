@@ -125,6 +125,8 @@ def merge_all(parts: Iterable[Stats]) -> Stats:
 def stats_of(data: Mapping[str, Any]) -> Stats:
     """The statistics that the body of a ``monitor.window`` gives."""
     count, buckets = data["count"], data.get("buckets") or ()
+    if not count:
+        return NOTHING
     return Stats(
         count,
         float(data.get("sum", 0.0)),
@@ -133,5 +135,5 @@ def stats_of(data: Mapping[str, Any]) -> Stats:
         data.get("max"),
         tuple(data.get("bounds", ())) if buckets else (),
         tuple(buckets) or (count,),
-        data.get("good", None if count else 0),
+        data.get("good"),
     )

@@ -112,9 +112,15 @@ def _places(source: str) -> dict[Where, list[tuple[str, int]]]:
         positions = [where for node in nodes for where in operator.mutation_positions(node)]
         for occurrence, where in enumerate(positions):
             is_text = any(start <= where[0] < end for start, end in texts)  # what people read, not what holds
-            if not is_text and not lines[where[0][0] - 1].startswith("@"):
+            if not is_text and not lines[where[0][0] - 1].startswith("@") and not _is_marker(source, where):
                 found.setdefault(where, []).append((name, occurrence))
     return found
+
+
+def _is_marker(source: str, where: Where) -> bool:
+    """Whether it is the star or slash of a list of parameters, which the operators take for arithmetic."""
+    leaf = _tree(source).get_leaf_for_position(where[0], include_prefixes=True)
+    return leaf.value in ("*", "/") and leaf.parent.type in ("parameters", "param")
 
 
 def _planted(module: str, source: str, name: str, occurrence: int) -> Mutant | None:

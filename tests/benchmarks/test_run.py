@@ -47,6 +47,25 @@ def test_a_small_run_writes_the_list_and_the_facts(tmp_path: Path):
     assert goals["append.threads32.envelope"] == goals["append.threads32.emit"] == "≥ 1.5"
 
 
+def test_questions_are_asked_of_two_logs(tmp_path: Path):
+    done = run(
+        "--quick",
+        "--only",
+        "asof",
+        "--backend",
+        "sqlite",
+        "--asof",
+        "300",
+        "--scale",
+        "0.2",
+        "--results",
+        str(tmp_path),
+    )
+    assert done.returncode == 0, done.stderr
+    names = {row["name"] for row in json.loads((tmp_path / "latest.json").read_text())}
+    assert names == {f"asof.{name}.300" for name in ("state", "lineage", "impact", "history", "why")}
+
+
 def test_an_unknown_bench_is_refused(tmp_path: Path):
     done = run("--only", "nonsense", "--results", str(tmp_path))
     assert done.returncode == 2

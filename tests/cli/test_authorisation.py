@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ledger.emission import build_payload
@@ -19,6 +20,13 @@ WAIVER = (
     "--model", "model:tx", "--env", "prod", "--owner", "p-next", "--reason", "x", "--control", "x", "--expires", "9d",
 )  # fmt: skip
 
+PROMISE = ("--monitor", "monitor:m", "--indicator", "ms", "--objective", "0.9", "--rule", "2:1h:5m:hold")
+POLICY = """\
+schema: muniment.checks/v1
+title: Anything
+checks:
+- {id: known, title: It is known, pass: input.size > 0, reason: Record something.}
+"""
 EMITTER = "019b0000-0000-7000-8000-0000000000e1"
 
 
@@ -44,6 +52,12 @@ class Cells:
         self.target = self.service()
         self.suspect = self.stolen()
         self.held = self.hold()
+        self.unkept = self.burning("unkept")
+        self.rules = shop.folder / "rules.json"
+        self.rules.write_bytes(run("admin", "rules", "show").good().stdout)
+        self.policy = shop.folder / "policy.yaml"
+        self.policy.write_text(POLICY)
+        self.defined("1")
 
     def _make_late(self, name: str) -> None:
         self.shop.enrol(name, "emitter")
@@ -112,6 +126,24 @@ class Cells:
         run("waiver", "request", "drift", *WAIVER, "--waiver", f"waiver:{name}", "--as", "p-author").good()
         return f"waiver:{name}"
 
+    def burning(self, name: str) -> str:
+        """A deployment that does not keep what is promised about it."""
+        place, then = f"deployment:dev/{name}", datetime.now(UTC) - timedelta(hours=1)
+        times = [(then + timedelta(minutes=minutes)).isoformat(timespec="seconds") for minutes in (0, 40, 50)]
+        since, start, end = (text.replace("+00:00", "Z") for text in times)
+        run("record", "deployment", place, "--model", MODEL, "--at", since, "--as", "only-deployer").good()
+        run("slo", "define", place, "ms", *PROMISE, "--as", "only-deployer").good()
+        body = ("-d", f"start={start}", "-d", f"end={end}", "-d", f"deployment={place}", "-d", "metric=ms")
+        run(
+            "emit", "monitor.window", "monitor:m", *body, "-d", "count=9", "-d", "good=0", "--as", "only-emitter"
+        ).good()
+        return place
+
+    def defined(self, version: str) -> str:
+        """A version of a policy."""
+        run("policy", "define", f"policy:p@{version}", self.policy).good()
+        return f"policy:p@{version}"
+
     def void(self) -> int:
         """Index of a new void entry."""
         self.count += 1
@@ -135,6 +167,7 @@ class Cells:
             "actor revoke": lambda: (target, *why),
             "actor ungrant": lambda: (target, "emitter", *why),
             "admin acknowledge": lambda: (self.void(), *why),
+            "admin rules change": lambda: (self.rules, *why),
             "approve": lambda: (MODEL, "--rationale", "x"),
             "authorise": lambda: ("deployment:dev/tx", *deployed),
             "classify": lambda: (f"model:{name}", *LIGHT, "--rationale", "x"),
@@ -144,6 +177,9 @@ class Cells:
             "emitter gap": lambda: (EMITTER, "--first", 2, "--last", 3, *why),
             "emitter heartbeat": lambda: (EMITTER, "--last", 3, "--interval", 60),
             "entry reaffirm": lambda: (self.stolen() if good else self.suspect, *why),
+            "gate check": lambda: (MODEL, "--env", "prod", "--policy", "policy:p"),
+            "policy define": lambda: (f"policy:p@{name}", self.policy),
+            "policy retire": lambda: (self.defined(name) if good else "policy:p@1", *why),
             "quarantine": lambda: (f"dataset:{name}", *why),
             "release": lambda: (self.quarantined(name), "--rationale", "x"),
             "retire": lambda: (f"model:{name}@1", *why),
@@ -166,6 +202,8 @@ class Cells:
             "key enrol": lambda: (target,),
             "key revoke": lambda: (self.key_of(target), *why),
             "key rotate": lambda: (target,),
+            "record canary": lambda: ("deployment:dev/tx", *deployed, "--stage", 1, "--traffic", 0.1),
+            "record snapshot": lambda: ("deployment:dev/tx", "--loaded", f"pod={digest(name)}"),
             "record dataset": lambda: (f"dataset:{name}@1", "--digest", digest(name)),
             "record deployment": lambda: ("deployment:dev/tx", *deployed),
             "record evaluation": lambda: (MODEL, "--metric", "auc=0.9", "--verdict", "pass"),
@@ -178,6 +216,8 @@ class Cells:
             "request": lambda: (MODEL, "--env", "prod"),
             "subject erase": lambda: (self.told(name), "--basis", "b", *why),
             "rollback": lambda: (f"deployment:dev/{name}", "--to", MODEL),
+            "slo define": lambda: (f"deployment:dev/{name}", "ms", *PROMISE),
+            "watch": lambda: (self.burning(name) if good else self.unkept,),
         }
         if command in ("approve", "reject"):
             self.requested()

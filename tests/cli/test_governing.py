@@ -148,6 +148,22 @@ def test_the_life_cycle_is_shown_as_data(ready: Shop):
     assert "approval pending" in shown
 
 
+def test_rules_are_shown_edited_and_changed_by_the_roots(ready: Shop):
+    shown = run("admin", "rules", "show").good()
+    table = shown.json
+    assert run("admin", "rules", "show", "-o", "json").good().json == table
+    table["rules"][-1]["approvals"] = 2
+    edited = json.dumps(table).encode() + b"\n"
+    run("admin", "rules", "change", "-", "--reason", "two", stdin=edited).refused(4)
+    run("admin", "rules", "change", "-", "--reason", "two", "--as", "root", stdin=b"{").refused(2)
+    run("admin", "rules", "change", "-", "--reason", "two", "--as", "root", stdin=b'{"name": "x"}').refused(2, "rules")
+    run("admin", "rules", "change", "-", "--reason", "two", "--as", "root", stdin=edited).good()
+    assert run("admin", "rules", "show").good().json == table
+    ask()
+    approve()
+    run(*AUTHORISE).refused(1, "needs 2 approval(s)")
+
+
 def test_the_inbox_says_what_stops_a_decision(ready: Shop):
     ask()
     assert run("inbox", "--as", "p-approver", "-o", "json").good().json["inbox"][0]["stopped"] is None
@@ -162,10 +178,7 @@ def test_a_request_that_no_rule_covers_any_more_still_shows(ready: Shop):
     ask()
     rule = {"environment": "dev", "tier": "*", "authorisation": False, "approvals": 0, "evaluation": False}
     table = json.dumps({"name": "dev only", "rules": [rule]})
-    with ready.home.open_reader() as ledger:
-        subject = f"ledger:{ledger.ledgerid}"
-    change = ("-d", f"rules={table}", "-d", "reason=cut down")
-    run("emit", "ledger.rules_changed", subject, *change, "--as", "root").good()
+    run("admin", "rules", "change", "-", "--reason", "cut down", "--as", "root", stdin=table.encode()).good()
     (item,) = run("inbox", "--all", "-o", "json").good().json["inbox"]
     assert (item["needs"], item["has"]) == (None, 0)
     assert "no rule covers" in item["stopped"]

@@ -53,10 +53,16 @@ COMMANDS = (
     ("timeline", "incident:1", "-o", "ndjson"), ("report", "generate", "control-assessment"), ("incident", "list"),
     ("report", "generate", "control-assessment", "-o", "json"), ("actor", "list"), ("actor", "list", "-o", "json"),
     ("verify", "log"), ("verify", "event", "8"), ("doctor",), ("key", "list"), ("projection", "status"),
+    *(("lineage", "deployment:prod/tx", "-o", form) for form in ("text", "json", "mermaid", "dot", "openlineage")),
+    ("impact", "model:tx"), ("impact", "model:tx", "-o", "json"), ("why", "model:tx@1"), ("why", "deployment:prod/tx"),
+    ("why", "model:tx@1", "-o", "json"), ("history", "model:tx@1"), ("history", "model:tx@1", "-o", "json"),
+    ("inventory",), ("inventory", "-o", "json"),
     ("log", "--graph"), ("log", "--graph", "-o", "json"), ("config", "explain"), ("config", "explain", "-o", "json"),
     *((*command, "-o", form) for form in ("csv", "md") for command in (
         ("log",), ("log", "--graph"), ("show", "8"), ("state",), ("timeline", "incident:1"), ("incident", "list"),
         ("actor", "list"), ("report", "generate", "control-assessment"), ("config", "explain"), ("doctor",),
+        ("lineage", "model:tx"), ("impact", "model:tx"), ("diff", "model:tx@1", "model:tx@1"),
+        ("why", "model:tx@1"), ("history", "model:tx@1"), ("inventory",),
     )),
 )  # fmt: skip
 
@@ -142,7 +148,8 @@ def test_what_is_wrong_with_the_log_is_printed_without_control_characters(told: 
 
 def test_what_somebody_typed_is_not_sent_back_to_the_terminal(shop: Shop):
     for arguments in (
-        ("show", NASTY), ("state", NASTY), ("timeline", NASTY), ("emit", NASTY, "dataset:x"),
+        ("show", NASTY), ("state", NASTY), ("timeline", NASTY), ("lineage", NASTY), ("impact", NASTY),
+        ("diff", NASTY, NASTY), ("why", NASTY), ("history", NASTY), ("emit", NASTY, "dataset:x"),
         ("report", "generate", NASTY),
         ("emit", "approval.requested", "model:x@1", "-d", f"{NASTY}=1"), ("state", "--known-at", NASTY),
         ("emit", "dataset.registered", "dataset:x", "-d", f"{NASTY}=1"), ("--ledger", NASTY, "log"),
@@ -270,7 +277,8 @@ def test_members_of_machine_formats_are_the_published_ones(shop: Shop):
         "quarantines", "retired", "live_in",
     ]  # fmt: skip
     assert list(state["deployments"][0]) == [
-        "deployment", "environment", "service", "live", "previous", "authorised", "canary", "history",
+        "deployment", "environment", "service", "live", "previous", "authorised", "canary", "history", "canaries",
+        "known_good", "decisions", "promises", "serving",
     ]  # fmt: skip
     assert members("timeline", "incident:1") == [
         "origin", "at", "known_at", "incident", "title", "severity", "status", "deployment", "failing_version",
@@ -281,8 +289,8 @@ def test_members_of_machine_formats_are_the_published_ones(shop: Shop):
         "actor", "what", "changed", "compared_with", "why_here", "upstream", "caused_by", "marks", "leaf_hash",
     ]  # fmt: skip
     assert members("report", "generate", "control-assessment") == [
-        "schema", "report", "ledger", "as_of", "environment", "summary", "findings", "suspect_entries", "void_entries",
-        "limits",
+        "schema", "report", "ledger", "as_of", "environment", "summary", "findings", "emergencies", "waivers",
+        "suspect_entries", "void_entries", "limits",
     ]  # fmt: skip
     assert members("verify", "log") == [
         "verdict", "findings", "not_verified", "ok", "origin", "ledgerid", "size", "root", "checkpoints",

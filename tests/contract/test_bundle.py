@@ -33,6 +33,7 @@ from ledger.keys import Ed25519Signer, format_public_key
 from ledger.stored import Attestation
 from ledger.strictjson import format_json
 from ledger.verdicts import GapKind, Verdict
+from ledger.verify import verify_log
 from tests.contract.bundles import Forgery, bundle_of, entry_lines, lines_of, ours, theirs, vkey_of, written
 from tests.contract.histories import History
 from tests.contract.keyring_histories import KeyringHistory
@@ -810,6 +811,21 @@ def erased(cast: Cast, index: int, **changes: Any) -> int:
     record = cast["p-eraser"].emit("subject.erased", f"ledger:{cast.admin.ledgerid}", body)
     cast.admin.checkpoint()
     return record.index
+
+
+@pytest.mark.parametrize("false_first", [False, True])
+def test_an_erasure_that_is_not_finished_is_listed_under_the_record_that_allows_it(
+    memory_path: Path, false_first: bool
+):
+    cast, steps = sixteen(f"sqlite:///{memory_path / 'ledger.db'}")
+    cast.enrol("p-eraser", "person", ["eraser"])
+    ways: list[dict[str, Any]] = [{"stream": "incident:2"}, {}]
+    records = [erased(cast, steps["note"], **changes) for changes in (ways if false_first else reversed(ways))]
+    true = records[1 if false_first else 0]
+    again = erased(cast, steps["note"])
+    assert again > max(records)
+    found = verify_log(cast.recorder, cast.new.trust)
+    assert (found.findings, found.unfinished) == ([], [(steps["note"], true)])
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from ledger.recorders.append import StaleReadError, Unit
 from ledger.recorders.postgres import PostgresRecorder
 from ledger.recorders.sql import SqlRecorder
 from ledger.replay import judge_row
+from ledger.segment import collect_authority
 from ledger.suspects import find_suspects
 from ledger.verify import verify_log
 from ledger.worlds import StoreWorld
@@ -228,17 +230,65 @@ def test_a_bounded_role_is_judged_row_by_row(memory_path: Path):
     assert all(index != forged for index in good)
 
 
-def forge(cast: Cast, actor: str, subject: str) -> int:
-    """Append an event past the judge, as a writer without scruples can."""
-    from ledger.domain import make_event
-    from ledger.emission import build_payload
-    from ledger.envelope import sign_payload
-    from ledger.mapper import EventMapper
-    from ledger.payload import parse_payload
+ENDS: list[tuple[str, dict[str, Any], str]] = [
+    ("key.revoked", {"keyid": None, "reason": "x"}, "key"),
+    ("key.compromised", {"keyid": None, "since": 2, "reason": "x"}, "key"),
+    ("actor.revoked", {"reason": "x"}, "key"),
+    ("actor.offboarded", {"reason": "x"}, "key"),
+    ("role.revoked", {"role": "emitter", "reason": "x"}, "legality"),
+]
 
+
+@pytest.mark.parametrize(("act", "body", "fault"), ENDS, ids=[act for act, _, _ in ENDS])
+def test_a_right_ends_where_it_is_taken_also_among_events_that_look_alike(
+    memory_path: Path, act: str, body: dict[str, Any], fault: str
+):
+    """Verification judges events that look alike once: no further than to the next change of anybody's rights."""
+    cast = make_cast(f"sqlite:///{memory_path / 'ledger.db'}")
+    trainer = cast["trainer"]
+    for n in range(3):
+        trainer.emit("external.observed", f"external:{n}", system="s")
+    body = {**body, **({"keyid": cast.keys["trainer"].public.keyid} if "keyid" in body else {})}
+    cast.admin.emit(act, "actor:trainer", body)
+    forged = [forge(cast, "trainer", f"external:{n}", "external.observed", {"system": "s"}) for n in (3, 4)]
+    found = verify_log(cast.recorder, cast.new.trust)
+    assert [(item.fault, item.index) for item in found.findings] == [(fault, index) for index in forged]
+
+
+def test_a_right_begins_where_it_is_given_also_among_events_that_look_alike(memory_path: Path):
+    cast = make_cast(f"sqlite:///{memory_path / 'ledger.db'}")
+    early = forge(cast, "p-approver", "external:1", "external.observed", {"system": "s"})
+    cast.admin.emit("role.granted", "actor:p-approver", role="emitter")
+    cast["p-approver"].emit("external.observed", "external:2", system="s")
+    found = verify_log(cast.recorder, cast.new.trust)
+    assert [(item.fault, item.index) for item in found.findings] == [("legality", early)]
+
+
+def test_what_a_verification_knows_before_it_begins(memory_path: Path):
+    """Keys, who has bounded roles and where rotated keys end are gathered from rows that nobody has judged yet."""
+    cast = make_cast(f"sqlite:///{memory_path / 'ledger.db'}")
+    cast.admin.emit("role.granted", "actor:p-approver", role="emitter")
+    size, old, new = cast.recorder.head().size, cast.keys["trainer"], Ed25519Signer.generate()
+    for until in (size + 9, size + 5):
+        Ledger(cast.recorder, actor="trainer", signers=[old, new]).emit(
+            "key.rotated", "actor:trainer", keyid=old.public.keyid, key=format_public_key(new.public), until=until
+        )
+        old, new = new, Ed25519Signer.generate()
+    keys, bounded, ends = collect_authority(cast.recorder, cast.admin.ledgerid, cast.recorder.head().size)
+    known = {key.public.keyid for key in cast.keys.values()} | {old.public.keyid} | set(keys)
+    assert known == set(keys)
+    assert all(keyid == key.keyid for keyid, key in keys.items())
+    assert (set(bounded), ends) == ({"p-approver"}, [size + 9, size + 5])
+    assert collect_authority(cast.recorder, cast.admin.ledgerid, size)[2] == []
+
+
+def forge(
+    cast: Cast, actor: str, subject: str, type: str = "run.started", data: Mapping[str, Any] = MappingProxyType({})
+) -> int:
+    """Append an event past the judge, as a writer without scruples can."""
     encoded, _ = build_payload(
-        ledgerid=cast.admin.ledgerid, actor=actor, type="run.started", subject=subject, data={},
-        emitter="00000000-0000-4000-8000-00000000000f", sequence=1,
+        ledgerid=cast.admin.ledgerid, actor=actor, type=type, subject=subject, data=dict(data),
+        emitter="00000000-0000-4000-8000-00000000000f", sequence=cast.recorder.head().size,
     )  # fmt: skip
     envelope = sign_payload(encoded, [cast.keys[actor]])
     size = cast.recorder.head().size

@@ -221,6 +221,21 @@ def test_rows_too_many_are_found(quick_url: str, what: str):
     assert [(f.fault, f.index) for f in found if words in f.message] == [(fault, index)], found
 
 
+@pytest.mark.parametrize(
+    ("pinned", "words"),
+    [
+        ({"genesis": "00" * 32}, "entry 0 is not the one the trust file pins"),
+        ({"origin": "other.example"}, f"this is the ledger {ORIGIN}, and other.example is the one trusted here"),
+        ({"ledgerid": "00" * 16}, f"this is the ledger {ORIGIN}, and {ORIGIN} is the one trusted here"),
+    ],
+)
+def test_another_ledger_than_the_one_pinned_is_found_at_entry_0(memory_path: Path, pinned: dict[str, str], words: str):
+    cast, _ = sixteen(f"sqlite:///{memory_path / 'ledger.db'}")
+    found = verify_log(cast.recorder, replace(cast.new.trust, **pinned))  # type: ignore[arg-type]
+    assert [(str(one.fault), one.index) for one in found.findings if one.message == words] == [("anchor", 0)]
+    assert found.pinned
+
+
 @pytest.mark.parametrize("ledgerid", ["00" * 16, "ff" * 16])
 def test_a_store_that_names_another_ledger_is_found(quick_url: str, ledgerid: str):
     cast, _ = sixteen(quick_url)
@@ -525,3 +540,17 @@ def test_a_pass_holds_no_more_for_more_events(memory_path: Path):
         assert not check.report.findings
     small, large = found
     assert large < small + 256 + 32, "only leaf hashes of a tile that is not full may be held"
+
+
+def test_a_report_holds_so_many_findings_and_no_more(memory_path: Path):
+    """The first hundred places: whoever damages all of a log must not make the report as long."""
+    cast = make_cast(f"sqlite:///{memory_path / 'ledger.db'}")
+    first = cast.recorder.head().size
+    cast.admin.emit_all([("external.observed", f"external:{n}", {"system": "s"}) for n in range(105)])
+    with raw(cast.url) as store:
+        store.unprotect()
+        for count in (99, 100, 105):
+            places = (first, first + count)
+            store.run("UPDATE $content SET signatures = x'5b5d' WHERE position > ? AND position <= ?", places)
+            found = verify_log(cast.recorder, cast.new.trust).findings
+            assert [item.index for item in found] == list(range(first, first + min(count, 100)))

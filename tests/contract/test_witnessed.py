@@ -25,7 +25,7 @@ from ledger.cosignature import format_cosignature
 from ledger.errors import InputError, LedgerError, StorageError, VerificationError
 from ledger.findings import LogVerification
 from ledger.keys import Ed25519Signer
-from ledger.outsiders import drop_bad
+from ledger.outsiders import drop_bad, find_bad
 from ledger.proof import parse_proof
 from ledger.recorders import open_recorder
 from ledger.recorders.postgres import PostgresRecorder
@@ -327,6 +327,23 @@ def test_the_owner_removes_rows_that_do_not_verify_and_no_others(quick_url: str)
     assert verify_log(recorder, cast.new.trust).ok
     with raw(quick_url) as store, pytest.raises(Exception, match="append-only"):
         store.run("DELETE FROM $attestation")  # the guard is back
+
+
+def test_rows_about_heads_that_are_not_there_are_told_by_their_reasons(quick_url: str):
+    cast, _ = sixteen(quick_url)
+    recorder, origin, head = cast.recorder, cast.admin.origin, cast.new.trust.verify_head
+    good, issuer = line(5, mth(recorder.leaf_hashes(0, 5)), origin), format_vkey(VKEYS[0])
+    rows = [(5, "rfc3161", "a TSA", bytes(64)), (5, "cosignature", issuer, good)]
+    rows += [(size, "cosignature", issuer, good) for size in (0, 17)]
+    with raw(quick_url) as store:
+        for number, row in enumerate(rows, 90):
+            store.run("INSERT INTO $attestation VALUES (?, ?, ?, ?, ?, 0)", (number, *row))
+    assert {(item.row.size, item.row.kind, item.why) for item in find_bad(recorder, head)} == {
+        (0, "cosignature", "no head can be of size 0 here"), (17, "cosignature", "no head can be of size 17 here"),
+        (5, "rfc3161", "no head of size 5 is in the store"),
+    }  # fmt: skip
+    assert len(drop_bad(recorder, head)) == 3
+    assert [(item.size, item.kind) for item in recorder.attestations((-1, 0), 10)] == [(5, "cosignature")]
 
 
 def test_nothing_is_removed_from_a_log_that_does_not_fit_its_heads(quick_url: str):

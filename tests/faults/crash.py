@@ -37,6 +37,7 @@ ELSEWHERE = {
     "restore": "tests/cli/test_restore.py",
     "seal": "tests/cli/test_erasure.py",
     "erase": "tests/cli/test_erasure.py",
+    "watch": "tests/cli/test_watch.py",
 }
 #: Steps that on PostgreSQL happen inside one statement, in the server: no process of ours can die there. Killing the
 #: server, and cutting connections, is what covers them.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -27,10 +27,17 @@ from ledger.recorders.sql import SqlRecorder
 from ledger.stored import LogReader, Row
 from projections.asof import AsOf, resolve_as_of
 from projections.catalogue import open_runner
+from projections.history import history
+from projections.impact import impact
+from projections.inventory import inventory
+from projections.lineage_nodes import answer as lineage
 from projections.model_state import state_as_of
 from projections.reports import REPORTS, ReportContext
 from projections.runner import Runner
+from projections.suspension import suspend
 from projections.timeline import incident_timeline
+from projections.tracing import trace
+from projections.why import why
 from tests.contract.support import Cast, digest, make_cast
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -44,6 +51,8 @@ CONTROLS = (
     "training-provenance",
     "deployment-authorised",
     "rollback-target-once-live",
+    "gate-before-authorise",
+    "emergency-reviewed",
 )
 
 
@@ -173,6 +182,13 @@ class Book:
         body = {"title": "scores drift", "deployment": PROD, **more}
         return self.emit("p-deployer", "incident.opened", INCIDENT, body, at=at)
 
+    def compromise(self, actor: str, since: int | None = None) -> Receipt:
+        """An actor's first key was in other hands from an entry on; from its first use when None."""
+        keyid = self.cast.keys[actor].public.keyid
+        first = next(row.entry.index for row in self.cast.recorder.rows(0, self.size) if keyid in row.entry.keys)
+        body = {"keyid": keyid, "since": first + 1 if since is None else since, "reason": "stolen"}
+        return self.ledger.emit("key.compromised", f"actor:{actor}", body)
+
     def force(self, actor: str, kind: str, subject: str, data: Mapping[str, Any], *, at: float) -> int:
         """Put a validly signed event into the store behind the judge's back; returns its index."""
         signer = self.cast.keys[actor]
@@ -250,6 +266,27 @@ class Reader:
             except InputError as error:
                 found["timeline"] = error.message
         return json.dumps(found, indent=1)
+
+    def told(self, subjects: Iterable[str], **as_of: Any) -> dict[str, Any]:
+        """What the reading commands say of some things; for decisions the moment is that of the last known entry."""
+        known, views = self.as_of(**as_of), self.runner.views
+        decided = AsOf(None, known.size, known.root, known.recorded_at)
+        moment = known.recorded_at
+        asked: dict[str, Callable[[str], Any]] = {
+            "state": lambda name: suspend(self.ledger, known.size, state_as_of(views, known, name)),
+            "lineage": lambda name: lineage(self.ledger, views, known, trace(views, known, name)),
+            "impact": lambda name: impact(self.ledger, views, known, name),
+            "history": lambda name: history(self.ledger, views, known, name),
+            "why": lambda name: why(self.ledger, views, decided, moment, name),
+        }
+        found: dict[str, Any] = {"inventory": inventory(self.ledger, views, known, moment)}
+        for name in subjects:
+            for question, ask in asked.items():
+                try:
+                    found[f"{question} {name}"] = ask(name)
+                except InputError as error:
+                    found[f"{question} {name}"] = error.message
+        return found
 
 
 def open_book(url: str, *, clock: Clock | None = None, rules: RuleSet = DEFAULT_RULES, seeds: bool = False) -> Book:

@@ -9,7 +9,7 @@ import pytest
 from ledger.application import Ledger
 from projections.catalogue import PROJECTIONS, open_runner
 from tests.contract.support import digest
-from tests.projections.support import Book, Reader, copy_log, tell
+from tests.projections.support import INCIDENT, PROD, Book, Reader, copy_log, tell
 
 
 @pytest.fixture
@@ -40,6 +40,16 @@ def test_state_timeline_and_report_are_equal(both: tuple[Reader, Reader]):
     for at in (None, 3.4, 14.6, 17.5):
         for known in (33, one.size - 1, one.size):
             assert one.answers(at=at, known=known) == other.answers(at=at, known=known), (at, known)
+
+
+def test_what_the_reading_commands_say_is_equal(both: tuple[Reader, Reader]):
+    one, other = both
+    names = ("model:scoring", "model:scoring@2", "dataset:base@1", "run:scoring-2", PROD, INCIDENT)
+    for at in (None, 14.6):
+        for known in (33, one.size):
+            told = one.told(names, at=at, known=known)
+            assert told == other.told(names, at=at, known=known), (at, known)
+    assert sum(isinstance(answer, str) for answer in told.values()) < len(told) / 2, "most are answered"
 
 
 def test_views_hold_the_same_rows(both: tuple[Reader, Reader]):

@@ -87,7 +87,11 @@ def test_a_canary_and_a_hold(told: Book):
     held = {"model": TWO, "digest": digest(TWO), "reason": "burn rate"}
     told.emit("p-deployer", "deployment.held", PROD, held, at=14)
     (deployment,) = told.state(PROD)["deployments"]
-    assert (deployment["canary"], deployment["authorised"], deployment["live"]["model"]) == (None, None, ONE)
+    assert (deployment["canary"]["model"], deployment["authorised"], deployment["live"]["model"]) == (TWO, None, ONE)
+    assert version(told, TWO)["status"] == "canary", "a hold is a decision, and nothing is done by it"
+    aborted = {"model": TWO, "digest": digest(TWO), "reason": "told to"}
+    told.emit("p-deployer", "canary.aborted", PROD, aborted, at=15)
+    assert told.state(PROD)["deployments"][0]["canary"] is None
     assert version(told, TWO)["status"] == "approved"
 
 

@@ -45,7 +45,10 @@ def test_where_all_was_verified_nothing_is_left_out():
         ({"pinned": False}, [("unpinned", None, None)]),
         ({"opaque": [2, 3, 7]}, [("opaque", 2, 4), ("opaque", 7, 8)]),
         ({"acknowledged": [(4, "why")]}, [("acknowledged", 4, 5)]),
-        ({"emitters": [EmitterReport("a", "e", 9, 3, ((1, 2), (4, 4)))]}, [("sequences", None, None)]),
+        (
+            {"emitters": [EmitterReport("a", "e", 9, 3, ((1, 2), (4, 4)), (), 0, None, 0, None)]},
+            [("sequences", None, None)],
+        ),
         ({"verified_from": 5, "earlier": "hashed"}, [("earlier", 0, 5)]),
         ({"verified_from": 5, "earlier": "not read"}, [("earlier", 0, 5)]),
         ({"level": "checkpoint"}, [("level", 0, 9)] * 4),
@@ -95,7 +98,7 @@ def test_a_policy_says_how_far_the_witnesses_reach():
 def test_the_numbers_of_an_emitter_are_named():
     found = good()
     declared = Declared(7, "p-admin", 5, 6, 1, "a disk was lost")
-    found.emitters = [EmitterReport("a", "e", 9, 3, ((1, 2), (4, 4)), (declared,))]
+    found.emitters = [EmitterReport("a", "e", 9, 3, ((1, 2), (4, 4)), (declared,), 0, None, 0, None)]
     missing, said = gaps_of(found)
     assert missing.message == "3 event(s) of emitter e of a are not in the log: 1 to 2, 4"
     words = "1 event(s) of emitter e of a are not in the log, as p-admin declared for 5 to 6: a disk was lost"

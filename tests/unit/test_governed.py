@@ -270,6 +270,14 @@ def test_who_hands_on_stands_behind_what_is_decided():
     refused(story.judge("p-deputy", "approval.granted", MODEL, grant), NotAllowedError, "legality")
 
 
+def test_an_approver_to_whom_a_maker_handed_on_decides_by_its_own_role():
+    story = ready()
+    story.enrol("p-both", ["approver"], person="p-author", by=ROOT_ACTOR)
+    story.tell("p-both", "approval.delegated", "actor:p-second", delegate(NOW + DAY))
+    approve(story, by="p-second")
+    assert authorised(story)
+
+
 def test_nobody_hands_on_more_than_they_have():
     story = ready()
     story.enrol("p-deputy", ["owner"])
@@ -277,7 +285,8 @@ def test_nobody_hands_on_more_than_they_have():
     story.tell("p-admin", "role.granted", "actor:p-short", {"role": "approver", "until": format_time(NOW + DAY)})
     longer = story.judge("p-short", "approval.delegated", "actor:p-deputy", delegate(NOW + 2 * DAY))
     refused(longer, NotAllowedError, "legality")
-    assert story.judge("p-short", "approval.delegated", "actor:p-deputy", delegate(NOW + DAY)).kind == "valid"
+    for by in ("p-short", "p-second", "p-approver"):  # of the last two one has no other role, and one has
+        assert story.judge(by, "approval.delegated", "actor:p-deputy", delegate(NOW + DAY)).kind == "valid"
     for target in ("trainer", "p-short"):
         refused(story.judge("p-short", "approval.delegated", f"actor:{target}", delegate(NOW + DAY)), NotAllowedError,
                 "legality")  # fmt: skip
@@ -382,7 +391,8 @@ def test_what_is_not_registered_yet_may_be_classified_as_anything_but_as_a_versi
 def gated(result: str = "allow", **changes: Any) -> dict[str, Any]:
     return {
         "environment": "prod", "policy": "policy:p@1", "policy_digest": POLICY["digest"], "digest": DIGEST,
-        "input_digest": OTHER, "size": 1, "result": result, "checks": [], "engine": "cel 1", **changes,
+        "input_digest": OTHER, "size": 99, "as_of": format_time(NOW), "result": result, "checks": [],
+        "engine": "cel 1", **changes,
     }  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from ledger.domain import (
 )
 from ledger.domain.decisions import marks_of
 from ledger.domain.independence import independent, persons_behind
+from ledger.domain.judge import reads_body
 from ledger.domain.lifecycle import rule_for, version_of
 from ledger.domain.roles import check_roles
 from ledger.domain.signing import ROOT_ACTOR, signing_keys
@@ -151,6 +152,27 @@ def refused(verdict: Verdict, error: type[LedgerError], fault: str) -> None:
     assert (verdict.kind, type(verdict.error)) == ("void", error), verdict.error
     assert verdict.error is not None
     assert fault_of(verdict.error) == fault
+
+
+# -- what is read ----------------------------------------------------------------------------------
+
+
+def test_which_bodies_are_read():
+    """Verification judges events that look alike once, but for those whose body a judgement may ask for."""
+    story = Story()
+    for kind in all_event_types():
+        subjects = {name: f"{name}:x/y@1" for name in kind.kinds or ("external", "model")}
+        for name, subject in subjects.items():
+            payload = parse_payload(build_payload(
+                ledgerid=LEDGERID, actor="p-admin", type="incident.noted", subject=subject, data={"note": "x"},
+                emitter=str(UUID(int=1)), sequence=1,
+            )[0])  # fmt: skip
+            event = replace(make_event(1, payload, ("ab" * 32,), NOW), kind=kind)
+            stateful = name in ("ledger", "actor", "dataset", "featureset", "model", "deployment", "waiver", "policy")
+            expected = stateful or kind.category in (Category.AUTHORITY, Category.DECISION)
+            assert reads_body(event) is expected, (kind.name, subject)
+    unknown = replace(story.event("p-admin", "incident.noted", MODEL, {"note": "x"}), kind=None)
+    assert reads_body(unknown) is False
 
 
 # -- the beginning ---------------------------------------------------------------------------------
@@ -348,6 +370,7 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
             "digest": DIGEST,
             "input_digest": DIGEST,
             "size": 1,
+            "as_of": "2026-01-01T00:00:00Z",
             "result": "allow",
             "checks": [],
             "engine": "e 1",

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ledger.checkpoint import TYPE_ED25519, VerifierKey, format_vkey
-from ledger.domain import ActorState, LedgerState, Verdict, judge, suspicion
+from ledger.checkpoint import TYPE_COSIGNATURE, TYPE_ED25519, VerifierKey, format_vkey, parse_vkey
+from ledger.domain import ActorState, RecordedEvent, Verdict, judge, suspicion
 from ledger.domain.actors import FOREVER
 from ledger.domain.decisions import marks_of
 from ledger.domain.keyring import MAX_GRANTS
@@ -20,10 +20,11 @@ from ledger.domain.signed import ROOT_ACTOR, Signed, signed_of
 from ledger.entry import format_time
 from ledger.errors import AuthenticationError, ConflictError, InputError, NotAllowedError, PolicyError
 from ledger.events.actors import ROLES
-from ledger.keys import format_public_key
-from tests.unit.test_judge import DIGEST, MODEL, NOW, Story, key_of, refused
+from ledger.keys import PublicKey, format_public_key
+from tests.unit.test_judge import DIGEST, LEDGERID, MODEL, NOW, ROOTS, VKEY, Story, key_of, refused
 
 SECOND = 1_000_000
+ORIGIN = "ledger.example/unit"
 
 
 def keyid(name: str) -> str:
@@ -1001,6 +1002,31 @@ def test_an_admin_for_whom_nobody_answers_is_not_the_last_one(ring: Ring):
     refused(ring.judge(ROOT_ACTOR, "actor.revoked", "actor:p-admin", {"reason": "x"}), PolicyError, "legality")
 
 
+@pytest.mark.parametrize("way", ["actor.revoked", "its enrolment", "its role", "who answers", "its key"])
+def test_an_admin_who_cannot_act_is_not_the_last_one(ring: Ring, way: str):
+    """A service for which a person answers is an admin too: until it left, or rests on what a thief signed."""
+    gone = ("actor.revoked", "actor:p-admin", {"reason": "x"})
+    ring.enrol("p-boss", ["owner"])
+    ring.enrol("p-thief", ["admin"], by=ROOT_ACTOR)
+    since = len(ring.view.leaves)
+    by_thief = {"its enrolment": "p-thief"}.get(way, ROOT_ACTOR)
+    ring.enrol("robot", ["emitter"], by=by_thief, kind="service", responsible="p-boss")
+    ring.grant("robot", "admin", by=ROOT_ACTOR)
+    ring.tell(ROOT_ACTOR, "role.revoked", "actor:p-thief", {"role": "admin", "reason": "x"})
+    assert ring.judge(ROOT_ACTOR, *gone).kind == "valid"
+    if way == "actor.revoked":
+        ring.tell(ROOT_ACTOR, way, "actor:robot", {"reason": "x"})
+    elif way == "its enrolment":
+        ring.compromise("p-thief", since, by=ROOT_ACTOR)
+    elif way == "its role":
+        ring.tell(ROOT_ACTOR, "role.revoked", "actor:robot", {"role": "admin", "reason": "x"})
+    elif way == "who answers":
+        ring.tell(ROOT_ACTOR, "actor.revoked", "actor:p-boss", {"reason": "x"})
+    else:
+        ring.tell(ROOT_ACTOR, "key.revoked", "actor:robot", {"keyid": keyid("robot"), "reason": "x"})
+    refused(ring.judge(ROOT_ACTOR, *gone), PolicyError, "legality")
+
+
 def test_who_answers_for_the_last_admin_cannot_go_either(ring: Ring):
     ring.enrol("p-boss", ["owner"])
     ring.enrol("robot", ["admin"], by=ROOT_ACTOR, kind="service", responsible="p-boss")
@@ -1071,14 +1097,49 @@ def test_nobody_is_enrolled_under_a_name_that_is_no_actor_id(ring: Ring, name: s
     refused(ring.judge("p-admin", "actor.enrolled", f"actor:{name}", body, keys=keys), InputError, "schema")
 
 
-def test_a_key_that_signs_heads_or_was_a_root_key_is_no_actors(ring: Ring):
-    """Each key has one use: what its holder signs for one could otherwise be asked of it for another."""
-    state = ring.world.state(f"ledger:{ring.world.ledgerid}")
-    assert isinstance(state, LedgerState)
-    former = replace(state, former_roots=frozenset({keyid("former")}))
-    heads = replace(state, vkey=format_vkey(VerifierKey(state.origin, TYPE_ED25519, key_of("heads").public.raw)))
-    for found, name in ((former, "former"), (heads, "heads")):
-        ring.world._states[f"ledger:{ring.world.ledgerid}"] = found
-        body = {"kind": "person", "roles": ["emitter"], "key": format_public_key(key_of(name).public)}
-        keys = sorted([keyid("p-admin"), keyid(name)])
-        refused(ring.judge("p-admin", "actor.enrolled", "actor:p-new", body, keys=keys), ConflictError, "legality")
+def test_a_key_has_one_use(ring: Ring):
+    """What a holder signs for one could otherwise be asked of them for another: roots, heads and actors share none."""
+    ledger, old, new = f"ledger:{LEDGERID}", ROOTS[0], ROOTS[1]
+    first = parse_vkey(VKEY).public_key
+
+    def enrol(key: PublicKey) -> Verdict:
+        body = {"kind": "person", "roles": ["emitter"], "key": format_public_key(key)}
+        return ring.judge("p-admin", "actor.enrolled", "actor:p-new", body, keys=sorted([keyid("p-admin"), key.keyid]))
+
+    def roots(*keys: PublicKey, threshold: int = 1) -> RecordedEvent:
+        body = {"roots": [format_public_key(key) for key in keys], "threshold": threshold, "reason": "x"}
+        signers = sorted({key.keyid for key in keys} | {root.public.keyid for root in ring.roots})
+        return ring.event(ROOT_ACTOR, "ledger.roots_changed", ledger, body, keys=signers)
+
+    def heads(key: PublicKey, *, name: str = ORIGIN, type: int = TYPE_ED25519) -> RecordedEvent:
+        body = {"vkey": format_vkey(VerifierKey(name, type, key.raw)), "reason": "x"}
+        signers = sorted({key.keyid, *(root.public.keyid for root in ring.roots)})
+        return ring.event(ROOT_ACTOR, "ledger.checkpoint_key_changed", ledger, body, keys=signers)
+
+    author, fresh = key_of("p-author").public, key_of("fresh").public
+    refused(enrol(old.public), ConflictError, "legality")
+    refused(enrol(first), ConflictError, "legality")
+    refused(judge(ring.world, roots(old.public)), ConflictError, "legality")  # in force already
+    refused(judge(ring.world, roots(old.public, old.public)), InputError, "schema")
+    refused(judge(ring.world, roots(old.public, threshold=2)), InputError, "schema")
+    for key in (author, first):
+        refused(judge(ring.world, roots(old.public, key)), ConflictError, "legality")
+        refused(judge(ring.world, heads(key)), ConflictError, "legality")
+    refused(judge(ring.world, heads(old.public)), ConflictError, "legality")
+    refused(judge(ring.world, heads(fresh, name="ledger.example/other")), InputError, "schema")
+    refused(judge(ring.world, heads(fresh, type=TYPE_COSIGNATURE)), InputError, "schema")
+    assert judge(ring.world, roots(old.public, new.public, threshold=2)).kind == "valid"
+    assert judge(ring.world, roots(new.public)).kind == "valid"
+    ring.fold(roots(new.public))
+    ring.roots = [new]
+    refused(judge(ring.world, roots(old.public, new.public)), ConflictError, "legality")  # it was replaced
+    refused(enrol(old.public), ConflictError, "legality")
+    refused(judge(ring.world, heads(old.public)), ConflictError, "legality")
+    second = key_of("heads").public
+    assert judge(ring.world, heads(second)).kind == "valid"
+    ring.fold(heads(second))
+    for key in (first, second):
+        refused(judge(ring.world, heads(key)), ConflictError, "legality")
+        refused(judge(ring.world, roots(new.public, key)), ConflictError, "legality")
+        refused(enrol(key), ConflictError, "legality")
+    assert enrol(fresh).kind == "valid"

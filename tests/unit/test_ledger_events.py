@@ -90,6 +90,26 @@ def test_the_first_entry_and_only_that_founds_a_ledger():
     check(InputError, index=0, body={"roots": [keys[0]] * 2})
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("hold.placed", {"subjects": ["model:*"], "matter": "m", "reason": "x"}),
+        ("subject.erased", {"subject": "person:p-1", "basis": "b", "reason": "x"}),
+        ("ledger.rules_changed", {"rules": DEFAULT_RULES.model_dump(mode="json"), "reason": "x"}),
+        ("role.granted", {"role": "owner"}),
+        ("actor.revoked", {"reason": "x"}),
+    ],
+)
+def test_acts_of_authority_are_about_this_ledger_or_an_actor(kind: str, body: dict[str, Any]):
+    """Whoever reads the log must not have to guess whose state an act changes."""
+    story = Story().people()
+    own, other = (SELF, "actor:trainer") if not kind.startswith(("role.", "actor.")) else ("actor:trainer", SELF)
+    assert story.judge(ROOT_ACTOR, kind, own, body).kind == "valid"
+    family, name = own.split(":")
+    for subject in (other, f"{own}@1", f"{family}:x/{name}", "model:x"):
+        refused(story.judge(ROOT_ACTOR, kind, subject, body), InputError, "schema")
+
+
 def test_an_erasure_names_entries_of_this_log_and_nothing_under_a_hold():
     story = Story()
     story.enrol("p-eraser", ["eraser"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 
 from ledger.domain import ActorState, MemoryWorld
 from ledger.entry import entry_hash
-from ledger.envelope import format_envelope, parse_signatures, sign_payload
+from ledger.envelope import format_envelope, join_envelope, parse_signatures, sign_payload
 from ledger.errors import ConflictError, VerificationError, fault_of
 from ledger.replay import ContentError, judge_row, open_row
 from ledger.stored import Row
@@ -252,19 +253,48 @@ def test_a_row_whose_parts_do_not_fit_is_void_and_says_which(row: Row, name: str
     assert (judged.event, judged.verdict.kind) == (None, "void")
 
 
-def test_a_payload_that_is_no_event_is_void_by_schema(row: Row):
-    import hashlib
+def committed(row: Row, payload: bytes, signatures: bytes) -> Row:
+    """A row whose entry commits to this content, as whoever recorded it could have made it."""
+    digests = [hashlib.sha256(data).hexdigest() for data in (payload, join_envelope(payload, signatures))]
+    entry = replace(row.entry, payload=digests[0], envelope=digests[1])
+    assert entry_hash(entry)
+    return replace(row, payload=payload, signatures=signatures, entry=entry)
 
-    payload = b'{"specversion":"1.0"}'
-    bad = replace(row, payload=payload, entry=replace(row.entry, payload=hashlib.sha256(payload).hexdigest()))
-    envelope = format_envelope(
-        __import__("ledger.envelope").envelope.Envelope(payload, parse_signatures(row.signatures or b""))
-    )
-    bad = replace(bad, entry=replace(bad.entry, envelope=hashlib.sha256(envelope).hexdigest()))
-    assert entry_hash(bad.entry)
+
+@pytest.mark.parametrize(
+    ("payload", "signatures", "error", "fault", "words"),
+    [
+        (None, b"[]", ContentError, "signature", "the stored signatures cannot be read: "),
+        (None, b"\xff", ContentError, "signature", "the stored signatures cannot be read: "),
+        (None, b"[1]", ContentError, "signature", "the stored signatures cannot be read: "),
+        (b"x" * 65_537, None, ContentError, "signature",
+         "the stored signatures cannot be read: the payload has 65537 bytes; at most 65536 are allowed"),
+        (b"x" * 65_536, None, VerificationError, "schema", "payload is not JSON"),
+        (b'{"specversion":"1.0"}', None, VerificationError, "schema", "payload: 'data' must be a JSON object"),
+    ],
+)  # fmt: skip
+def test_content_that_was_recorded_so_and_is_none(  # noqa: PLR0917 - a row of the table
+    row: Row, payload: bytes | None, signatures: bytes | None, error: type[VerificationError], fault: str, words: str
+):
+    bad = committed(row, payload or row.payload or b"", signatures or row.signatures or b"")
     with pytest.raises(VerificationError) as caught:
         open_row(bad)
-    assert caught.value.fault == "schema"
+    assert (type(caught.value), caught.value.fault, caught.value.index) == (error, fault, row.entry.index)
+    assert caught.value.message.startswith(words)
+
+
+def test_what_is_said_of_content_that_does_not_fit(row: Row):
+    said = {
+        "payload gone": "its content is missing",
+        "payload": "the payload is not the one recorded",
+        "signatures": "the stored signatures cannot be read: ",
+        "envelope digest": "the signatures are not the ones recorded",
+        "subject": "the header says subject 'external:y', the signed payload 'external:x'",
+    }
+    for name, words in said.items():
+        with pytest.raises(VerificationError) as caught:
+            open_row(ALTERATIONS[name][0](row))
+        assert caught.value.message.startswith(words)
 
 
 def test_a_row_before_anything_is_known_is_void_by_key(row: Row):

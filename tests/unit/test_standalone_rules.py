@@ -1,13 +1,13 @@
 """`verify.py` beside `judge`: every judgement in the tests of the keyring, made again by the script's own rules.
 
-The script knows keys and roles and no rules of decisions, so it may take what these refuse, and nothing else.
+About what changes keys, roles, holds and the ledger itself it must say the same. It knows no rules of decisions, so of
+other events it may take what these refuse, and nothing else.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
@@ -16,13 +16,17 @@ import pytest
 
 import ledger.standalone as script
 from ledger.domain import RecordedEvent, Verdict, World, judge
+from ledger.domain.signing import ROOT_ACTOR
 from ledger.entry import format_time
-from ledger.errors import AuthenticationError, NotAllowedError
+from ledger.errors import AuthenticationError, NotAllowedError, fault_of
+from ledger.events import Category
 from tests.unit import test_judge, test_keyring
-from tests.unit.test_judge import Story
-from tests.unit.test_keyring import *  # noqa: F403 - its tests are run again here, with the script looking on
+from tests.unit.test_judge import *  # noqa: F403 - their tests are run again here, with the script looking on
+from tests.unit.test_judge import LEDGERID, Story
+from tests.unit.test_keyring import *  # noqa: F403
+from tests.unit.test_ledger_events import *  # noqa: F403
 
-#: What the script refuses too; that the last admin stays, and whom a decision needs, it leaves to us.
+#: What the script refuses too of what is no authority; whom a decision needs it leaves to us.
 _KNOWN = re.compile("key|enrolled|left|role|answers|admin|root|may not")
 
 # About time, and the script's keyring is copied for every judgement here.
@@ -34,43 +38,36 @@ class Mirror:
 
     def __init__(self) -> None:
         self.keyring = script.Keyring()
-        self.counts: Counter[bool] = Counter()
 
     @staticmethod
-    def record(event: RecordedEvent) -> tuple[dict[str, Any], dict[str, Any]]:
-        payload, kind = event.payload, event.payload.type.removeprefix("muniment.")
-        body = json.loads(json.dumps(payload.data))
-        environment = event.subject.namespace if event.subject.kind == "deployment" else None
-        environment = body.get("environment") if kind.startswith("approval.") else environment
-        return {
+    def refuses(keyring: script.Keyring, event: RecordedEvent) -> str | None:
+        """Why the script takes an event for void, None when it does not; the keyring goes on behind it."""
+        payload, behalf = event.payload, event.payload.on_behalf_of
+        entry = {
             "actor": event.actor, "id": payload.id, "index": event.index, "keys": list(event.keys),
             "ledgerid": payload.ledgerid, "recorded_at": format_time(event.recorded_at), "stream": event.stream,
-            "subject": payload.subject, "type": kind, "environment": environment,
-        }, body  # fmt: skip
-
-    def refuses(self, keyring: script.Keyring, event: RecordedEvent) -> str | None:
-        """Why the script takes an event for void, None when it does not; the keyring goes on behind it."""
-        record, body = self.record(event)
+            "subject": payload.subject, "type": payload.type,
+        }  # fmt: skip
+        body = json.loads(json.dumps(payload.data))
+        signed: dict[str, Any] = {"data": body, **({} if behalf is None else {"onbehalfof": f"urn:muniment:{behalf}"})}
         try:
-            keyring.check_signatures(record, body, b"", dict.fromkeys(event.keys, b""))
-            keyring.check_roles(record, body)
-            if record["type"] in script.AUTHORITY:
-                keyring.check_place(record, body)
-                keyring.apply(record, body)
+            keyring.judge(script.make_record(entry, signed), body, b"", dict.fromkeys(event.keys, b""))
         except script.Bad as bad:
             return f"{bad.fault}: {bad}"
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            return f"schema: {error!r}"
-        keyring.records[event.index] = record
         return None
 
     def compare(self, event: RecordedEvent, verdict: Verdict) -> None:
+        if event.payload.ledgerid != LEDGERID:
+            return  # an entry of another ledger is not of the chain, for both
         words = self.refuses(deepcopy(self.keyring), event)
-        self.counts[words is None] += 1
-        if verdict.kind == "valid":
+        error = verdict.error
+        if error is None:
             assert words is None, (words, event)
-        elif isinstance(verdict.error, AuthenticationError | NotAllowedError) and _KNOWN.search(verdict.error.message):
-            assert words is not None, (verdict.error, event)
+        elif event.kind is not None and event.kind.category is Category.AUTHORITY:
+            assert words is not None, (error, event)
+            assert words.partition(":")[0] == fault_of(error), (words, error)
+        elif isinstance(error, AuthenticationError | NotAllowedError) and _KNOWN.search(error.message):
+            assert words is not None, (error, event)
 
 
 @pytest.fixture(autouse=True)
@@ -97,4 +94,25 @@ def looking_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         for module in (test_judge, test_keyring):
             patch.setattr(module, "judge", judged)
         yield
-    assert not mirrors or sum(sum(mirror.counts.values()) for mirror in mirrors.values()) > 2
+
+
+_HOLD = {"subjects": ["model:*"], "matter": "m", "reason": "x"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "act", "keys"),
+    [
+        ("check_signatures", ("p-admin", "hold.placed", f"ledger:{LEDGERID}", _HOLD), ["ab" * 32]),
+        ("check_roles", ("p-author", "hold.placed", f"ledger:{LEDGERID}", _HOLD), None),
+        ("check_place", (ROOT_ACTOR, "key.revoked", "actor:trainer", {"keyid": "ab" * 32, "reason": "x"}), None),
+        ("lasts", (ROOT_ACTOR, "actor.revoked", "actor:p-admin", {"reason": "x"}), None),
+    ],
+)
+def test_a_script_that_forgets_a_rule_is_noticed(
+    rule: str, act: tuple[Any, ...], keys: list[str] | None, monkeypatch: pytest.MonkeyPatch
+):
+    story = Story().people()
+    monkeypatch.setattr(script.Keyring, "apply", lambda self, record, body: None)
+    monkeypatch.setattr(script.Keyring, rule, lambda self, *args: False)
+    with pytest.raises(AssertionError):
+        story.judge(*act, keys=keys)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
 
@@ -83,6 +84,24 @@ def test_a_number_is_accepted_only_in_the_one_spelling(token):
     except InputError:
         return
     assert format_json(value).decode() == token
+
+
+@pytest.mark.parametrize("exponent", range(-8, 23))
+@pytest.mark.parametrize("digits", ["1", "15", "1234567"])
+def test_every_size_of_number_has_one_spelling(exponent: int, digits: str):
+    """By definition: written out from 1e-6 up to 1e21, with an exponent beyond."""
+    number = float(f"{digits[0]}.{digits[1:] or 0}e{exponent}")
+    plain = format(Decimal(digits[0] + "." + (digits[1:] or "0")).scaleb(exponent), "f")
+    plain = plain.rstrip("0").rstrip(".") if "." in plain else plain
+    mantissa = digits[0] + (f".{digits[1:]}" if digits[1:] else "")
+    scientific = f"{mantissa}e{exponent:+d}"
+    for sign in ("", "-"):
+        good, bad = (plain, scientific) if -6 <= exponent < 21 else (scientific, plain)
+        with pytest.raises(InputError):
+            parse_json(f"{sign}{bad}".encode())
+        if abs(number) < 2**53 or abs(number) >= 1e21:
+            assert parse_json(f"{sign}{good}".encode()) == float(f"{sign}{number}")
+            assert format_json(float(f"{sign}{number}")).decode() == f"{sign}{good}"
 
 
 @pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":'])

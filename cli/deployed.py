@@ -1,0 +1,65 @@
+"""What `muniment state` shows of deployments besides what is live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from cli.app import App
+from cli.output import table
+
+__all__ = ["show_deployed"]
+
+
+def _canaries(deployment: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for canary in deployment["canaries"]:
+        for stage in canary["stages"]:
+            used = "" if stage["budget_used"] is None else f"{stage['budget_used']:.0%}"
+            numbers = (str(stage["stage"]), f"{stage['traffic']:.0%}", stage["entered"][:19] + "Z", used)
+            yield (deployment["deployment"], canary["model"], *numbers, stage["verdict"] or "")
+
+
+def _followed(decision: dict[str, Any]) -> str:
+    answer = decision["answer"]
+    if answer is not None:
+        return f"{answer['type']} (entry {answer['index']}, after {answer['seconds']:.0f} s)"
+    words = [f"due {decision['due_at'][:19]}Z"] if decision["due_at"] else []
+    words += [f"against it: entry {index}" for index in decision["against"]]
+    words += ["nobody was told"] if decision["failed_to_tell"] and not decision["told"] else []
+    return ", ".join(words)
+
+
+def _decisions(deployment: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for one in deployment["decisions"]:
+        target = f"{'to' if one['action'] == 'rollback' else 'of'} {one['model']}"
+        what = (f"{one['action']} {target}", str(one["index"]), one["status"], _followed(one))
+        yield (deployment["deployment"], *what)
+
+
+def _promises(deployment: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for one in deployment["promises"] or ():
+        left = "" if one["budget_left"] is None else f"{one['budget_left']:.1%}"
+        yield deployment["deployment"], one["slo"], one["model"], one["state"], left, one["problem"] or ""
+
+
+def _loaded(deployment: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    serving = deployment["serving"]
+    for finding in serving["findings"]:
+        where = ", ".join(finding["instances"][:5]) + (", …" if len(finding["instances"]) > 5 else "")
+        yield deployment["deployment"], serving["state"], finding["kind"], finding["words"], where
+
+
+def show_deployed(app: App, /, deployments: list[dict[str, Any]]) -> None:
+    """Print canaries, decisions, promises and what is loaded that should not be; only where there is any.
+
+    Args:
+        app: the invocation.
+        deployments: of `projections.operating.operate`.
+    """
+    for title, columns, rows in (
+        ("Canaries", ("deployment", "version", "stage", "traffic", "entered", "budget used", "verdict"), _canaries),
+        ("Decisions", ("deployment", "decision", "entry", "status", "what followed"), _decisions),
+        ("Promises", ("deployment", "slo", "version", "state", "budget left", "problem"), _promises),
+        ("Loaded otherwise", ("deployment", "state", "finding", "what", "instances"), _loaded),
+    ):
+        table(app, title, columns, [row for deployment in deployments for row in rows(deployment)])

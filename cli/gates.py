@@ -1,0 +1,195 @@
+"""`muniment gate`: run a policy over a version, again later, and over the past."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.app import App, common_options, pass_app, write_options
+from cli.output import Grid, print_list, print_record, progress, table
+
+if TYPE_CHECKING:
+    from ledger.application import Receipt
+    from projections.gates import Gate, Stated
+
+__all__ = ["gate"]
+
+_CHECK = ("check", "result", "reason", "waiver")
+_SIGNS = {"pass": "✓", "waived": "~", "not-applicable": "-", "fail": "✗", "error": "✗"}
+_model = click.argument("model", metavar="MODEL@VERSION")
+_environment = click.option("--env", "environment", help="Environment, for example prod.")
+_deployment = click.option("--deployment", metavar="deployment:ENV/NAME", help="Where it is to be deployed.")
+_policy = click.option("--policy", metavar="policy:NAME[@VERSION]", help="Which; the one the rules name by default.")
+_file = click.option("--file", metavar="FILE", help="A policy that is not in the log; nothing is recorded.")
+
+
+@click.group(short_help="Run policies over versions: now, again, and over the past.")
+def gate() -> None:
+    """Gates: a policy run over what the log holds of a version, and recorded with what it saw."""
+
+
+def _place(environment: str | None, deployment: str | None) -> tuple[str, str]:
+    """Environment and deployment; one tells the environment."""
+    from ledger.names import parse_name
+
+    name = None if deployment is None else parse_name(deployment)
+    if name is not None and (name.kind != "deployment" or environment not in (None, name.namespace)):
+        raise click.UsageError(f"{deployment} is no deployment{'' if environment is None else ' in ' + environment}.")
+    found = environment or (name.namespace if name is not None else None)
+    if found is None:
+        raise click.UsageError("Where to? Give --env or --deployment.")
+    return found, deployment or ""
+
+
+def _stated(policy: str | None, file: str | None) -> str | Stated | None:
+    from cli.policies import policy_source
+    from projections.gates import Stated
+
+    if policy is not None and file is not None:
+        raise click.UsageError("--policy and --file: give one.")
+    return policy if file is None else Stated(file, policy_source(file))
+
+
+@gate.command()
+@_model
+@_environment
+@_deployment
+@_policy
+@_file
+@click.option("--dry-run", is_flag=True, help="Record nothing.")
+@write_options
+@pass_app
+def check(
+    app: App, /, model: str, environment: str | None, *, deployment: str | None, policy: str | None, file: str | None,
+    dry_run: bool, **options: Any,
+) -> int:  # fmt: skip
+    """Run a policy and record what it found. Exit code 0 when it allows, 1 when it refuses.
+
+    A check passes, fails, is waived, cannot be evaluated, or does not apply. What cannot be evaluated refuses.
+
+    Example: muniment gate check model:tx@1 --env prod
+    """
+    from muniment.gating import check_gate, record_gate
+
+    stated = _stated(policy, file)
+    place, target = _place(environment, deployment)
+    if dry_run or file is not None:
+        with app.reader(checked=False) as ledger, progress(app, "reading the log") as advance:
+            app.home.check(ledger)
+            return _show(app, check_gate(ledger, model, place, deployment=target, policy=stated, advance=advance), None)
+    with app.writer() as ledger:
+        with progress(app, "reading the log") as advance:
+            found = check_gate(ledger, model, place, deployment=target, policy=stated, advance=advance)
+        return _show(app, found, record_gate(ledger, found, **options))
+
+
+def _show(app: App, found: Gate, receipt: Receipt | None) -> int:
+    allowed, checks = found.outcome.allowed, [dict(item) for item in found.outcome.checks]
+    verdict = "allows" if allowed else "refuses"
+    if app.output != "text":
+        recorded = {"index": None if receipt is None else receipt.index, "id": None if receipt is None else receipt.id}
+        body = {name: value for name, value in found.body().items() if name != "checks"}
+        print_record(app, {"model": found.model, **body, **recorded, "checks": checks}, "", Grid(_CHECK, checks))
+        return 0 if allowed else 1
+    rows = ((f"{_SIGNS[item['result']]} {item['result']}", item["check"], item["reason"]) for item in checks)
+    table(app, f"{found.policy.name} over {found.model} in {found.environment}", ("result", "check", "words"), rows)
+    where = "not recorded" if receipt is None else f"recorded {receipt.index} {receipt.id}"
+    click.echo(f"{'✓' if allowed else '✗'} {verdict}; looked at {found.size} entries; {where}")
+    return 0 if allowed else 1
+
+
+@gate.command("input")
+@_model
+@_environment
+@_deployment
+@click.option("--known-at", metavar="TIME|SIZE", help="What was known then; now by default.")
+@common_options
+@pass_app
+def input_(app: App, /, model: str, environment: str | None, deployment: str | None, known_at: str | None) -> None:
+    """Print the document that expressions look at, as JSON.
+
+    Example: muniment gate input model:tx@1 --env prod
+    """
+    import time
+
+    from cli.output import to_json
+    from projections.asof import resolve_as_of
+    from projections.gateinput import gate_input
+    from projections.known import Known
+
+    place, target = _place(environment, deployment)
+    with app.views() as (ledger, runner, size):
+        known = Known(ledger, runner.views, resolve_as_of(ledger, runner.views, known_at=known_at, head=size).size)
+        as_of = known.recorded_at if known_at else max(time.time_ns() // 1000, known.recorded_at)
+        document = gate_input(known, model, place, as_of, target)
+    print_record(app, document, to_json(document))
+
+
+@gate.command()
+@click.argument("index", type=click.IntRange(0), required=False)
+@click.option("--model", metavar="MODEL@VERSION", help="Only of this version.")
+@common_options
+@pass_app
+def recheck(app: App, /, index: int | None, model: str | None) -> int:
+    """Run recorded evaluations again over what they looked at; all, or the one at INDEX. They must agree.
+
+    Exit code 1 when one does not: whoever recorded it did not run what it says. 3 when there is none.
+    """
+    from projections.gates import recheck_all
+    from projections.known import Known
+
+    with app.views() as (ledger, runner, size), progress(app, "running again") as advance:
+        items = recheck_all(Known(ledger, runner.views, size), index=index, model=model, advance=advance)
+    bad = [item for item in items if item["trouble"]]
+    columns = ("index", "subject", "environment", "policy", "result", "by", "trouble")
+    rows = [(str(i["index"]), i["subject"], i["environment"], i["policy"], i["result"], app.display(i["by"]),
+             f"✗ {i['trouble']}" if i["trouble"] else "✓ agrees") for i in items]  # fmt: skip
+    print_list(app, "evaluations", Grid(columns, items), lambda: table(app, "Run again", columns, rows))
+    if not items:
+        app.note("Nothing to run again: no evaluation is recorded.")
+        return 3
+    return 1 if bad else 0
+
+
+@gate.command()
+@_policy
+@_file
+@click.option("--since", metavar="TIME", help="Authorisations recorded from then on; all by default.")
+@click.option("--until", metavar="TIME", help="And before then.")
+@click.option("--env", "environment", help="Only in this environment.")
+@common_options
+@pass_app
+def replay(
+    app: App,
+    /,
+    policy: str | None,
+    file: str | None,
+    since: str | None,
+    until: str | None,
+    environment: str | None,
+) -> None:
+    """Tell what a policy would have refused: run it at each past authorisation, over what was known then.
+
+    Example: muniment gate replay --file next.yaml --since 2026-07-01T00:00:00Z
+    """
+    from ledger.emission import microseconds
+    from projections.gates import policy_named, replayed
+    from projections.known import Known
+
+    stated = _stated(policy, file)
+    if stated is None:
+        raise click.UsageError("Which? Give --policy or --file.")
+    period = (0 if since is None else microseconds(since), 2**62 if until is None else microseconds(until))
+    with app.views() as (ledger, runner, size):
+        known = Known(ledger, runner.views, size)
+        named = policy_named(known, stated) if isinstance(stated, str) else stated
+        items = replayed(known, named, period, environment)
+    columns = ("index", "deployment", "model", "recorded_at", "result", "refused_by")
+    rows = [(str(i["index"]), i["deployment"], i["model"], i["recorded_at"], i["result"],
+             ", ".join(i["refused_by"]) or i["trouble"]) for i in items]  # fmt: skip
+    title = f"What {named.name} would have said"
+    print_list(app, "authorisations", Grid((*columns, "trouble"), items), lambda: table(app, title, columns, rows))
+    if app.output == "text":
+        refused = sum(item["result"] != "allow" for item in items)
+        click.echo(f"{refused} of {len(items)} authorisations would have been refused")

@@ -1,0 +1,103 @@
+"""`muniment inventory`: all models, and what is open about each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+import click
+
+from cli.app import App, common_options, pass_app
+from cli.output import Grid, print_record, table
+from cli.reading import with_as_of
+
+__all__ = ["inventory"]
+
+_COLUMNS: Final = (
+    "model", "title", "tier", "owner", "on_call", "third_party", "latest", "status", "live", "approvals", "waivers",
+    "emergencies", "findings", "last_evaluation",
+)  # fmt: skip
+
+
+@click.command(short_help="Show all models with owner, tier, approvals, what is live, and what is open.")
+@click.argument("pattern", metavar="[GLOB]", required=False)
+@with_as_of
+@common_options
+@pass_app
+def inventory(app: App, /, *, pattern: str | None, at: str | None, known_at: str | None) -> None:
+    """Show every model, or those of GLOB: tier, owner, approvals that stand, where it is live, and what is open.
+
+    A star in GLOB stands for any characters within a part of a name: model:credit/* for all of one team. Open are
+    waivers, emergencies that nobody has reviewed, and findings of validations that are neither fixed nor accepted.
+    With --at, decisions count as far as they were recorded by then.
+
+    \b
+    Example:
+      muniment inventory
+      muniment inventory 'model:credit/*'
+      muniment inventory --at 2026-09-30T23:59:59Z -o csv
+    """
+    from ledger.entry import format_time
+    from projections.asof import resolve_as_of
+    from projections.inventory import inventory as find
+    from projections.sealed import mark_sealed
+
+    with app.views() as (ledger, runner, size):
+        as_of = resolve_as_of(ledger, runner.views, at=at, known_at=known_at, head=size)
+        now = max(time.time_ns() // 1000, as_of.recorded_at) if known_at is None else as_of.recorded_at
+        moment = now if as_of.at is None else as_of.at
+        models = mark_sealed(ledger, find(ledger, runner.views, as_of, moment, pattern), as_of.size)
+        data = {"origin": ledger.origin, **as_of.describe(), "asked_at": format_time(moment), "models": models}
+    if app.output == "text":
+        _text(app, data)
+    elif app.output == "ndjson":
+        for model in data["models"]:
+            print_record(app, model, "")
+    else:
+        print_record(app, data, "", Grid(_COLUMNS, _rows(data["models"])))
+
+
+def _rows(models: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for model in models:
+        last = model["last_evaluation"]
+        yield {
+            **model,
+            "live": [_place(one) for one in model["live"]],
+            "approvals": [_approval(one) for one in model["approvals"]],
+            "waivers": [f"{one['check']} in {one['environment']} ({one['state']}) until {one['expires_at'][:10]}"
+                        for one in model["waivers"]],
+            "emergencies": [f"entry {one['index']}, review by {one['review_by'][:10]}" for one in model["emergencies"]],
+            "findings": [f"{one['finding']} ({one['severity']})" for one in model["findings"]],
+            "last_evaluation": last and f"{last['version']}: {last['verdict']}, {last['occurred_at'][:10]}",
+        }  # fmt: skip
+
+
+def _place(one: dict[str, Any]) -> str:
+    version = one["version"].partition("@")[2] or one["version"]
+    marks = [*(["canary"] if one["how"] == "canary" else []), *one["marks"]]
+    return f"{one['deployment']}: {version}{' (' + ', '.join(marks) + ')' if marks else ''}"
+
+
+def _approval(one: dict[str, Any]) -> str:
+    until = "" if one["expires_at"] is None else f" until {one['expires_at'][:10]}"
+    return f"{one['version'].partition('@')[2]} for {one['environment']} by {one['by']}{until}"
+
+
+def _text(app: App, data: dict[str, Any]) -> None:
+    known, names = data["known_at"], app.home.names()
+    app.note(f"{data['origin']}: as of {data['asked_at']}, known at size {known['size']} ({known['recorded_at']})")
+    if not data["models"]:
+        app.note("No model is known, or none of that name.")
+    rows = []
+    for model, flat in zip(data["models"], _rows(data["models"]), strict=True):
+        approvals = [_approval({**one, "by": names.get(one["by"], one["by"])}) for one in model["approvals"]]
+        opened = [f"waiver: {text}" for text in flat["waivers"]] + [
+            f"emergency: {text}" for text in flat["emergencies"]
+        ]
+        opened += [f"finding: {text}" for text in flat["findings"]]
+        owner = "" if model["owner"] is None else names.get(model["owner"], model["owner"])
+        rows.append((model["model"] + (" (third party)" if model["third_party"] else ""), model["tier"] or "", owner,
+                     "; ".join(flat["live"]) or (model["status"] or "no version"), "; ".join(approvals),
+                     "; ".join(opened), flat["last_evaluation"] or ""))  # fmt: skip
+    table(app, "Models", ("model", "tier", "owner", "live, or latest", "approvals", "open", "last evaluation"), rows)

@@ -1,0 +1,149 @@
+"""`muniment policy`: checks as data, in the log."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+import click
+
+from cli.app import App, common_options, pass_app, write_options
+from cli.output import Grid, print_list, print_record, table
+from cli.values import read_source
+
+__all__ = ["STARTERS", "policy", "policy_source"]
+
+_CHECK = ("id", "title", "tiers", "waivable", "pass", "when", "reason")
+#: Checklists that come with Muniment.
+STARTERS = ("pre-production", "production")
+
+
+@click.group(short_help="Checks as data: define, show, retire, try.")
+def policy() -> None:
+    """Policies: checks in CEL over what the log holds of a version. `muniment gate check` runs them."""
+
+
+def policy_source(path: str) -> str:
+    """Text of a policy in a file, or on standard input for ``-``."""
+    from ledger.errors import InputError
+
+    try:
+        return read_source(path).decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no UTF-8 text: byte {error.start}") from error
+
+
+def _checks(source: str) -> tuple[str, list[dict[str, Any]]]:
+    """Title and checks of a source."""
+    from ledger.policy import parse_policy
+
+    parsed = parse_policy(source)
+    return parsed.title, [check.model_dump(mode="json", by_alias=True) for check in parsed.checks]
+
+
+@policy.command()
+@click.argument("name", metavar="policy:NAME@VERSION")
+@click.argument("file", metavar="FILE|-")
+@write_options
+@pass_app
+def define(app: App, /, name: str, file: str, **options: Any) -> None:
+    """Sign a version of a policy into the log. It is never changed: define the next version instead.
+
+    Example: muniment policy define policy:production@1 production.yaml
+    """
+    from ledger.policy import FORMAT, source_digest
+
+    source = policy_source(file)
+    _, checks = _checks(source)
+    body = {"digest": source_digest(source), "source": source, "format": FORMAT}
+    with app.writer() as ledger:
+        receipt = ledger.emit("policy.defined", name, body, **options)
+        stream = name.partition("@")[0]
+        app.show_receipt(receipt, then=f"{len(checks)} checks. Try it: muniment gate check MODEL --policy {stream} …")
+
+
+@policy.command()
+@click.argument("name", metavar="policy:NAME@VERSION")
+@click.option("--reason", required=True, help="Why.")
+@write_options
+@pass_app
+def retire(app: App, /, name: str, reason: str, **options: Any) -> None:
+    """End a version of a policy: nothing is decided by it any more."""
+    with app.writer() as ledger:
+        app.show_receipt(ledger.emit("policy.retired", name, reason=reason, **options))
+
+
+@policy.command("list")
+@common_options
+@pass_app
+def list_(app: App) -> None:
+    """List the policies of the log, and which rules ask for them."""
+    from projections.gates import policies
+    from projections.known import Known
+
+    with app.views() as (ledger, runner, size):
+        items = policies(Known(ledger, runner.views, size))
+    columns = ("policy", "title", "checks", "retired", "asked_by", "index")
+    rows = (
+        (i["policy"], i["title"] or "", str(i["checks"] or "?"), "retired" if i["retired"] else "",
+         ", ".join(i["asked_by"]), str(i["index"]))
+        for i in items
+    )  # fmt: skip
+    print_list(app, "policies", Grid(columns, items), lambda: table(app, "Policies", columns, rows))
+
+
+@policy.command()
+@click.argument("name", metavar="policy:NAME[@VERSION]")
+@click.option("--source", is_flag=True, help="Print the source, byte by byte as it was signed.")
+@common_options
+@pass_app
+def show(app: App, /, name: str, *, source: bool) -> None:
+    """Show the checks of a policy.
+
+    Example: muniment policy show policy:production --source > production.yaml
+    """
+    from ledger.policy import source_digest
+    from projections.gates import policy_named
+    from projections.known import Known
+
+    with app.views() as (ledger, runner, size):
+        found = policy_named(Known(ledger, runner.views, size), name)
+    if source and app.output == "text":
+        click.echo(found.source.encode(), nl=False)
+        return
+    _show(app, {"policy": found.name, "digest": source_digest(found.source), "source": found.source}, found.source)
+
+
+def _show(app: App, data: dict[str, Any], source: str) -> None:
+    title, checks = _checks(source)
+    if app.output != "text":
+        print_record(app, {**data, "title": title, "checks": checks}, "", Grid(_CHECK, checks))
+        return
+    rows = (
+        (check["id"], check["title"], ", ".join(check["tiers"]) or "all", "yes" if check["waivable"] else "no")
+        for check in checks
+    )
+    table(app, title, ("check", "asks that", "tiers", "waivable"), rows)
+
+
+@policy.command()
+@click.argument("file", metavar="FILE|-")
+@common_options
+@pass_app
+def lint(app: App, /, file: str) -> None:
+    """Read a policy that is not in the log, compile its expressions, and show its checks."""
+    source = policy_source(file)
+    _show(app, {"policy": file}, source)
+
+
+@policy.command()
+@click.argument("name", type=click.Choice(STARTERS), default="production")
+@common_options
+@pass_app
+def starter(app: App, /, name: str) -> None:
+    """Print a checklist to start from.
+
+    Example: muniment policy starter production > production.yaml
+    """
+    source = (resources.files("ledger.policy") / "packs" / f"{name}.yaml").read_text("utf-8")
+    print_record(app, {"name": name, "source": source}, source.rstrip("\n"))

@@ -1,0 +1,102 @@
+"""CEL, the Common Expression Language: compiled and run by a library, and by nothing but values.
+
+Every error is a failure of the check: an expression that does not say true has not said true.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from importlib.metadata import version
+from typing import Any
+
+from ledger.errors import ConfigurationError, InputError
+
+__all__ = ["EvaluationError", "compile_expression", "engine_name", "run_expression"]
+
+_DISTRIBUTION = "common-expression-language"
+
+
+class EvaluationError(Exception):
+    """An expression could not be evaluated, or gave something else than true or false."""
+
+
+def _library() -> Any:
+    try:
+        import cel  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise ConfigurationError(
+            "policies need a CEL engine, which is not installed", hint="pip install 'muniment[gates]'"
+        ) from error
+    return cel
+
+
+def engine_name() -> str:
+    """Name and version of what evaluates expressions."""
+    _library()
+    return f"{_DISTRIBUTION} {version(_DISTRIBUTION)}"
+
+
+#: Macros that go through a list, within macros that do: what they cost is the product of the lists' lengths.
+_MAX_NESTED = 2
+_MACRO = re.compile(r"""\.(?:all|exists|exists_one|filter|map)\s*\(|[()]|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'""")
+
+
+def _nested(text: str) -> int:
+    """How deep macros that go through a list stand within one another."""
+    opened: list[int] = []
+    deepest = 0
+    for found in _MACRO.findall(text):
+        if found.endswith("("):
+            opened.append(len(found) > 1)
+            deepest = max(deepest, sum(opened))
+        elif found == ")" and opened:
+            opened.pop()
+    return deepest
+
+
+@lru_cache(maxsize=1024)
+def compile_expression(text: str) -> Any:
+    """Compile an expression over ``input``.
+
+    Raises:
+        InputError: it does not compile, names nothing of ``input``, or goes through lists within lists within lists.
+    """
+    if _nested(text) > _MAX_NESTED:
+        raise InputError(
+            f"the expression {text[:80]!r} goes through lists within lists too deep",
+            hint="At most two, one in another.",
+        )
+    try:
+        program = _library().compile(text)
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        raise InputError(f"the expression {text[:80]!r} does not compile: {error}") from error
+    if "input" not in program.variables():
+        raise InputError(f"the expression {text[:80]!r} does not look at the input")
+    return program
+
+
+def run_expression(text: str, document: dict[str, Any]) -> bool:
+    """Evaluate an expression.
+
+    Args:
+        text: a CEL expression over ``input``.
+        document: what ``input`` is.
+
+    Raises:
+        EvaluationError: it failed, or gave neither true nor false.
+    """
+    try:
+        found = compile_expression(text).execute({"input": document})
+    except ConfigurationError:
+        raise
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
+            raise
+        # Also what a panic of the engine's own language raises, which is no Exception.
+        raise EvaluationError(f"{type(error).__name__}: {error}".splitlines()[0]) from error
+    if not isinstance(found, bool):
+        raise EvaluationError(f"it gave {type(found).__name__}, and not true or false")
+    return found

@@ -1,0 +1,36 @@
+"""The members of the document that a policy's expressions look at; `projections.gateinput` fills it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["FIELDS"]
+
+#: Each field of the document, in words; `docs/reference/policies.md` shows them.
+FIELDS: Final = {
+    "as_of": "time at which is asked, for ages and ends",
+    "size": "log size looked at",
+    "environment": "environment asked about",
+    "deployment": "where it is to be deployed, empty when that was not said",
+    "tier": "low, medium or high, as it is in force",
+    "version": "name, digest, owner, run, index, registered_at",
+    "model": "owner, on_call, runbook, purpose, third_party, versions (names)",
+    "run": "name, status, actor, commit, dirty, seed, environment, hardware, has_parameters, inputs (subject, digest)",
+    "datasets": "what the run read: subject, digest, registered, quality, deprecated, license, consent, quarantined",
+    "evaluations": "that stand: id, index, age_seconds, suite, kind, verdict, digest, dataset, split, metrics, "
+    "measurements",
+    "signatures": "of artefacts and of the version: digest, verdict (signed, pass, fail, uncertain)",
+    "scans": "digest, verdict, findings",
+    "performance": "digest, verdict, p95_ms, baseline_p95_ms, cost, baseline_cost, error_rate, index",
+    "contract": "defined, breaking, matches_live, input_schema, output_schema",
+    "documentation": "kind, digest, expired",
+    "validations": "verdict, index, open_findings (id, severity), expired",
+    "approvals": "by, environment, stands, reason, index",
+    "deployments": "in this environment, the one above and where the model ever was: name, live, previous, authorised",
+    "canaries": "deployment, stage, traffic, verdict, budget_used of this version",
+    "slos": "of those deployments: slo, subject, objective, action",
+    "drills": "of those deployments and their model: kind, outcome, age_seconds",
+    "incidents": "open ones about those deployments or the model: incident, severity",
+    "people": "approvers, deployers, validators: how many persons have the role",
+    "stopped": "why the life cycle stops an authorisation, empty when it does not",
+}  # fmt: skip

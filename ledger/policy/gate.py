@@ -1,0 +1,71 @@
+"""Running a policy over an input document: pass, fail, waived, error or not applicable, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from ledger.domain.scopes import matches
+from ledger.policy.checks import Check, Policy
+from ledger.policy.engine import EvaluationError, run_expression
+from ledger.strictjson import format_json
+
+__all__ = ["Outcome", "evaluate", "input_digest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a policy.
+
+    Attributes:
+        allowed: whether every check passed, was waived or does not apply.
+        checks: for each check its id, result, reason, and the waiver that lets it be.
+    """
+
+    allowed: bool
+    checks: tuple[dict[str, str], ...]
+
+
+def input_digest(document: Mapping[str, Any]) -> str:
+    """SHA-256 of a document in its RFC 8785 form, as ``sha256:`` and hex."""
+    return "sha256:" + sha256(format_json(document)).hexdigest()
+
+
+def evaluate(policy: Policy, document: dict[str, Any], waivers: Sequence[tuple[str, str]]) -> Outcome:
+    """Run a policy.
+
+    Args:
+        policy: the policy.
+        document: the input; ``document["tier"]`` says which checks are for it.
+        waivers: those that stand for this version and environment, as (name, pattern of check ids).
+
+    Returns:
+        What was found; whatever cannot be evaluated denies.
+    """
+    checks = tuple(_run(check, document, waivers) for check in policy.checks)
+    return Outcome(all(item["result"] in ("pass", "waived", "not-applicable") for item in checks), checks)
+
+
+def _run(check: Check, document: dict[str, Any], waivers: Sequence[tuple[str, str]]) -> dict[str, str]:
+    def found(result: str, reason: str) -> dict[str, str]:
+        return {"check": check.id, "result": result, "reason": reason}
+
+    if check.tiers and document["tier"] not in check.tiers:
+        return found("not-applicable", f"it is for tier {' or '.join(check.tiers)}")
+    try:
+        if check.when is not None and not run_expression(check.when, document):
+            return found("not-applicable", f"{check.when} does not hold")
+        if run_expression(check.passes, document):
+            return found("pass", check.title)
+    except EvaluationError as error:
+        return found("error", f"it cannot be evaluated: {error}"[:8000])  # what nobody knows cannot be waived
+    waiver = _waiver(check, waivers)
+    if waiver is None:
+        return found("fail", check.reason)
+    return {**found("waived", f"{check.reason} Waived by {waiver}."), "waiver": waiver}
+
+
+def _waiver(check: Check, waivers: Sequence[tuple[str, str]]) -> str | None:
+    return next((name for name, pattern in waivers if check.waivable and matches(pattern, check.id)), None)

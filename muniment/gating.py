@@ -1,0 +1,131 @@
+"""Decisions that ask a policy first: a gate is run over what the log holds, and what it found is recorded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ledger import commands
+from ledger.application import Ledger, Receipt
+from ledger.domain.lifecycle import rule_for, version_of
+from ledger.domain.states import WaiverState
+from ledger.errors import PolicyError
+from ledger.names import parse_name
+from projections.catalogue import open_runner
+from projections.gates import Gate, Stated, policy_for, policy_named, run_gate
+from projections.known import Known
+
+__all__ = ["authorise", "check_gate", "record_gate"]
+
+
+def _now(known: Known) -> int:
+    """The time, but never before what is recorded."""
+    return max(time.time_ns() // 1000, known.recorded_at)
+
+
+def check_gate(
+    ledger: Ledger,
+    model: str,
+    environment: str,
+    *,
+    deployment: str = "",
+    policy: str | Stated | None = None,
+    advance: Callable[[int, int], None] | None = None,
+) -> Gate:
+    """Run a policy over what the log holds of a version; nothing is recorded.
+
+    Args:
+        ledger: open.
+        model: ``model:<name>@<version>``.
+        environment: for example ``prod``.
+        deployment: where it is to be deployed, a deployment in that environment; empty when that is not known.
+        policy: ``policy:<name>[@<version>]``, or one that is not in the log; what the rules name when None.
+        advance: told how far the views were brought, as (done, of how many).
+
+    Returns:
+        What was found; see `Gate.outcome`.
+
+    Raises:
+        PolicyError: the version or the policy is not in the log.
+        ConfigurationError: the extra ``gates`` is not installed.
+    """
+    runner = open_runner(ledger, ledger.recorder.url)
+    try:
+        known = Known(ledger, runner.views, runner.catch_up(advance))
+        if policy is None:
+            stated = policy_for(known, model, environment)
+        else:
+            stated = policy_named(known, policy) if isinstance(policy, str) else policy
+        return run_gate(known, stated, model, environment, as_of=_now(known), deployment=deployment)
+    finally:
+        runner.views.close()
+
+
+def record_gate(ledger: Ledger, gate: Gate, **options: Any) -> Receipt:
+    """Record what a gate found, allowed or not.
+
+    Args:
+        ledger: open, signing as whoever ran it.
+        gate: what was found by a policy of the log.
+        options: see `Ledger.emit`.
+    """
+    return ledger.emit("gate.evaluated", gate.model, gate.body(), **options)
+
+
+def _asked(ledger: Ledger, deployment: str, model: str) -> bool:
+    """Whether the rules ask for a gate before this may be authorised."""
+    world = ledger.world.at(ledger.world.refresh())
+    named = version_of(world, model)
+    return rule_for(world, parse_name(deployment).namespace or "", named.tier).gate is not None
+
+
+def _used_up(ledger: Ledger, gate: Gate, deployment: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """Events that use up the waivers for a single use that a gate rests on."""
+    world = ledger.world.at(gate.size)
+    states = {
+        name: world.state(name) for name in sorted({item.get("waiver", "") for item in gate.outcome.checks} - {""})
+    }
+    return [
+        ("waiver.used", name, {"deployment": deployment, "model": gate.model})
+        for name, state in states.items() if isinstance(state, WaiverState) and state.single_use
+    ]  # fmt: skip
+
+
+def authorise(
+    ledger: Ledger, deployment: str, model: str, *, emergency: dict[str, str] | None = None, **options: Any
+) -> Receipt:
+    """Authorise a deployment, after the policy that the rules name was run and allows it; nothing is deployed by it.
+
+    What the gate found is recorded first, whether or not it allows. Waivers for a single use are used up in the same
+    transaction as the authorisation.
+
+    Args:
+        ledger: open, signing as the deployer.
+        deployment: ``deployment:<environment>/<service>``.
+        model: ``model:<name>@<version>``.
+        emergency: ``{"reason", "review_by"}`` when approvals and gates are not waited for.
+        options: ``reason``, and those of `Ledger.emit`.
+
+    Raises:
+        PolicyError: the gate refuses it, with its reasons, or the rules ask for more.
+    """
+    event_id = options.get("event_id")
+    recorded = event_id is not None and ledger.recorder.find(event_id, str(ledger.actor)) is not None
+    if emergency is not None or recorded or not _asked(ledger, deployment, model):
+        return commands.authorise(ledger, deployment, model, emergency=emergency, **options)
+    gate = check_gate(ledger, model, parse_name(deployment).namespace or "", deployment=deployment)
+    record_gate(ledger, gate)
+    if not gate.outcome.allowed:
+        raise PolicyError(refusal(gate), hint=f"muniment gate check {model} --deployment {deployment}")
+    used = _used_up(ledger, gate, deployment)
+    if not used:
+        return commands.authorise(ledger, deployment, model, **options)
+    body = commands.authorisation(ledger, deployment, model, reason=options.pop("reason", None))
+    return ledger.emit_all([*used, ("deployment.authorised", deployment, body)], **options)[-1]
+
+
+def refusal(gate: Gate) -> str:
+    """Why a gate refuses, in one line."""
+    bad = [f"{item['check']}: {item['reason']}" for item in gate.outcome.checks if item["result"] in ("fail", "error")]
+    return f"{gate.policy.name} refuses {gate.model} in {gate.environment}: {'; '.join(bad)}"

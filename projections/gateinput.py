@@ -1,0 +1,391 @@
+"""The document that a policy's expressions look at: what the log holds of a version, for one environment.
+
+It is a function of the log at a size and of a time: the same version, environment, size and time give the same
+document, whoever asks and whenever, so that a gate can be run again. Ages and ends are told for ``input.as_of``, when
+it was asked. Nothing is ever absent: what is not known is "", null, false or an empty list, so that a check says what
+it needs. Numbers are whole or not as their authors wrote them: compare them through ``double()``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ledger.domain.independence import deciders
+from ledger.domain.lifecycle import Named, check_stops, rule_for, version_of
+from ledger.domain.scopes import matches
+from ledger.domain.standing import approval_trouble
+from ledger.domain.states import DatasetState, DeploymentState, WaiverState
+from ledger.domain.waiving import covers, waiver_trouble
+from ledger.domain.world import actor_of
+from ledger.entry import format_time
+from ledger.errors import PolicyError
+from ledger.names import parse_name, stream_of
+from ledger.payload import parse_moment
+from projections.groups import DATA, ENDED, RUNS, WENT_LIVE
+from projections.journal import JournalRow
+from projections.known import Known
+from projections.lineage import EDGE
+from projections.model_state import CHANGE
+
+__all__ = ["gate_input", "standing_waivers"]
+
+
+def _about(row: JournalRow, digest: str) -> bool:
+    """Whether an entry is about these bytes; one that names none is about whatever its subject is."""
+    return digest == "" or row["data"].get("digest") in (None, digest)
+
+
+class _Builder:
+    """Reads what the document is made of; each kind of thing once."""
+
+    def __init__(self, known: Known, named: Named, place: tuple[str, str], as_of: int) -> None:
+        self.world, self.views, self.size, self.rows = known.world, known.views, known.size, known.rows
+        self.named, (self.environment, self.deployment) = named, place
+        self.now = as_of
+        self.stream = stream_of(named.subject)
+        self.own = self.rows(("stream", "=", self.stream))
+
+    def mine(self, *kinds: str, whole: bool = False) -> Iterator[JournalRow]:
+        """Entries about this version, and about the model as a whole when asked for."""
+        for row in self.own:
+            if row["type"] in kinds and row["subject"] in (self.named.subject, *([self.stream] if whole else ())):
+                yield row
+
+    def age(self, row: JournalRow) -> int:
+        """Seconds since an entry was recorded."""
+        return (self.now - int(row["recorded_at"])) // 1_000_000
+
+    def past(self, value: Any) -> bool:
+        """Whether a time of a body has passed."""
+        return isinstance(value, str) and parse_moment(value) <= self.now
+
+    # -- parts -----------------------------------------------------------------------------------
+
+    def model(self) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "owner": self.named.version.owner,
+            "on_call": "",
+            "runbook": "",
+            "purpose": "",
+            "third_party": False,
+        }
+        for row in self.mine(
+            "model.registered", "model.owner_changed", "model.on_call_assigned", "thirdparty.registered", whole=True
+        ):
+            data = row["data"]
+            for name in ("owner", "on_call", "runbook", "purpose"):
+                found[name] = data.get(name) or found[name]
+        found["third_party"] = any(True for _ in self.mine("thirdparty.registered", whole=True))
+        return found | {"versions": sorted(f"{self.stream}@{name}" for name in self.named.model.versions)}
+
+    def run(self) -> dict[str, Any]:
+        name = self.named.version.run
+        found: dict[str, Any] = {
+            "name": name or "", "status": "", "actor": "", "commit": "", "dirty": False, "seed": None,
+            "environment": "", "hardware": "", "has_parameters": False, "inputs": [],
+        }  # fmt: skip
+        for row in self.rows(("stream", "=", name)) if name else ():
+            if row["type"] not in RUNS:
+                continue
+            data, code = row["data"], row["data"].get("code") or {}
+            ended = row["type"] in ENDED
+            status = data.get("status", "completed") if row["type"] == "run.attached" else row["type"].partition(".")[2]
+            found["status"] = status if ended or not found["status"] else found["status"]
+            found["actor"] = row["actor"]
+            found["has_parameters"] |= bool(data.get("parameters"))
+            found["dirty"] |= bool(code.get("dirty"))
+            for field, value in (
+                ("commit", code.get("commit")), ("seed", data.get("seed")), ("environment", data.get("environment")),
+                ("hardware", data.get("hardware")),
+            ):  # fmt: skip
+                found[field] = found[field] if value is None else value
+            for ref in data.get("inputs") or []:
+                item = {"subject": ref["subject"], "digest": ref.get("digest") or ""}
+                if item not in found["inputs"]:
+                    found["inputs"].append(item)
+        return found
+
+    def datasets(self, run: dict[str, Any]) -> list[dict[str, Any]]:
+        return [self._dataset(item) for item in run["inputs"] if item["subject"].startswith("dataset:")]
+
+    def _dataset(self, item: dict[str, str]) -> dict[str, Any]:
+        subject, stream = item["subject"], stream_of(item["subject"])
+        found: dict[str, Any] = {
+            **item,
+            "registered": False,
+            "quality": "",
+            "deprecated": False,
+            "license": "",
+            "consent": "",
+        }
+        for row in self.rows(("stream", "=", stream)):
+            data = row["data"]
+            if row["subject"] not in (subject, stream):
+                continue
+            if row["type"] in DATA and row["subject"] == subject:
+                found["registered"] |= not item["digest"] or data["digest"] == item["digest"]
+                found["license"] = data.get("license") or found["license"]
+            elif row["type"] == "dataset.quality_assessed" and _about(row, item["digest"]):
+                found["quality"] = data.get("verdict", "uncertain")
+            elif row["type"] == "dataset.license_changed":
+                found["license"] = data["license"]
+            elif row["type"] == "dataset.consent_changed":
+                found["consent"] = data["status"]
+            found["deprecated"] |= row["type"] == "dataset.deprecated"
+        state = self.world.state(stream)
+        known = state.quarantines if isinstance(state, DatasetState) else ()
+        version = parse_name(subject).version
+        return found | {"quarantined": any(one.version in ("", version) for one in known)}
+
+    def evaluations(self) -> list[dict[str, Any]]:
+        standing = {one.index for one in self.named.version.evaluations}
+        return [
+            {
+                "id": row["id"], "index": row["index"], "age_seconds": self.age(row), "metrics": row["data"]["metrics"],
+                "verdict": row["data"].get("verdict", "uncertain"),
+                "measurements": row["data"].get("measurements") or [],
+                **{name: row["data"].get(name) or "" for name in ("suite", "kind", "digest", "dataset", "split")},
+            }
+            for row in self.mine("evaluation.completed") if row["index"] in standing
+        ]  # fmt: skip
+
+    def _artifacts(self) -> list[JournalRow]:
+        """Entries about artefacts that say they belong to this version, and about the version itself."""
+        edges = self.views.select(EDGE, [("downstream", "=", self.named.subject), ("position", "<=", self.size)])
+        streams = sorted({stream_of(edge["upstream"]) for edge in edges if edge["relation"] == "packaged-as"})
+        others = self.rows(("stream", "IN", streams)) if streams else []
+        return [*others, *self.mine("artifact.signed", "artifact.verified", "artifact.scanned")]
+
+    def artifacts(self) -> dict[str, Any]:
+        rows = self._artifacts()
+        signs = ("artifact.signed", "artifact.verified")
+        return {
+            "signatures": [
+                {"digest": row["data"]["digest"], "verdict": row["data"].get("verdict", "signed")}
+                for row in rows if row["type"] in signs
+            ],
+            "scans": [
+                {"digest": row["data"]["digest"], "verdict": row["data"]["verdict"],
+                 "findings": row["data"].get("findings") or {}}
+                for row in rows if row["type"] == "artifact.scanned"
+            ],
+        }  # fmt: skip
+
+    def performance(self) -> list[dict[str, Any]]:
+        def cost(value: Any) -> float | None:
+            return value["amount"] if isinstance(value, dict) else None
+
+        return [
+            {
+                "index": row["index"], "verdict": row["data"].get("verdict", "uncertain"),
+                "digest": row["data"].get("digest") or "",
+                "cost": cost(row["data"].get("cost")), "baseline_cost": cost(row["data"].get("baseline_cost")),
+                **{name: row["data"].get(name) for name in ("p95_ms", "baseline_p95_ms", "error_rate")},
+            }
+            for row in self.mine("performance.tested") if _about(row, self.named.version.digest)
+        ]  # fmt: skip
+
+    def contract(self, live: set[str]) -> dict[str, Any]:
+        known: dict[str, dict[str, Any]] = {}
+        for row in self.own:
+            if row["type"] == "contract.defined":
+                known[row["subject"]] = row["data"]
+        own = known.get(self.named.subject) or known.get(self.stream)
+
+        def shape(subject: str) -> tuple[Any, Any] | None:
+            data = known.get(subject) or known.get(self.stream)
+            return None if data is None else (data["input_schema"], data["output_schema"])
+
+        others = [shape(model) for model in sorted(live - {self.named.subject})]
+        return {
+            "defined": own is not None,
+            "breaking": bool(own and own.get("breaking")),
+            "matches_live": own is not None and all(other == shape(self.named.subject) for other in others),
+            "input_schema": own["input_schema"] if own else "",
+            "output_schema": own["output_schema"] if own else "",
+        }
+
+    def validations(self) -> list[dict[str, Any]]:
+        settled = {
+            (row["data"]["validation"], row["data"]["finding"])
+            for row in self.mine("finding.disposed", whole=True) if row["data"]["disposition"] in ("fixed", "accepted")
+        }  # fmt: skip
+        return [
+            {
+                "index": row["index"], "verdict": row["data"]["verdict"],
+                "expired": self.past(row["data"].get("valid_until")),
+                "open_findings": [
+                    {"id": item["id"], "severity": item["severity"]}
+                    for item in row["data"].get("findings") or [] if (row["id"], item["id"]) not in settled
+                ],
+            }
+            for row in self.mine("validation.completed", whole=True) if _about(row, self.named.version.digest)
+        ]  # fmt: skip
+
+    def documentation(self) -> list[dict[str, Any]]:
+        return [
+            {"kind": row["data"]["kind"], "digest": row["data"]["digest"],
+             "expired": self.past(row["data"].get("expires_at"))}
+            for row in self.mine("documentation.attached", whole=True)
+        ]  # fmt: skip
+
+    def approvals(self) -> list[dict[str, Any]]:
+        found = []
+        for one in self.named.version.approvals:
+            try:
+                rule = rule_for(self.world, one.environment, self.named.tier)
+            except PolicyError:
+                rule = None
+            trouble = approval_trouble(self.world, self.named, one, rule, self.now)
+            by = sorted(deciders(self.world, one.actors, one.signed))
+            found.append({"by": by, "environment": one.environment, "stands": trouble is None, "reason": trouble or "",
+                          "index": one.index})  # fmt: skip
+        return found
+
+    def deployments(self) -> list[dict[str, Any]]:
+        names = sorted(f"{self.stream}@{name}" for name in self.named.model.versions)
+        touched = self.views.select(CHANGE, [("model", "IN", names), ("position", "<=", self.size)])
+        found = []
+        streams = {row["thing"] for row in touched if row["kind"] == "deployment"}
+        for stream in sorted(streams | ({self.deployment} - {""})):
+            if parse_name(stream).namespace != self.environment:
+                continue
+            found_state = self.world.state(stream)
+            state = found_state if isinstance(found_state, DeploymentState) else DeploymentState()
+            lived = [row["data"]["model"] for row in self.rows(("stream", "=", stream)) if row["type"] in WENT_LIVE]
+            live = state.live[0] if state.live else ""
+            earlier = [model for model in lived if model != live]
+            given = state.authorisation
+            found.append({"name": stream, "live": live, "previous": earlier[-1] if earlier else "",
+                          "authorised": given.model if given else ""})  # fmt: skip
+        return found
+
+    def around(self, deployments: list[dict[str, Any]]) -> dict[str, Any]:
+        """What is known of the deployments and of the model as a service."""
+        streams = [self.stream, *(item["name"] for item in deployments)]
+        rows = self.rows(("stream", "IN", streams), ("type", "IN", _AROUND))
+        canaries: dict[tuple[str, int], dict[str, Any]] = {}
+        drills = []
+        for row in rows:
+            data, subject = row["data"], row["stream"]
+            if row["type"] == "drill.conducted":
+                drills.append({"kind": data["kind"], "outcome": data["outcome"], "age_seconds": self.age(row)})
+            elif data["model"] == self.named.subject:
+                before = canaries.get((subject, data["stage"]), {"verdict": ""})
+                canaries[subject, data["stage"]] = {
+                    "deployment": subject, "stage": data["stage"], "traffic": data["traffic"],
+                    "budget_used": data.get("budget_used"), "verdict": data.get("verdict") or before["verdict"],
+                }  # fmt: skip
+        return {"slos": self._slos(set(streams)), "drills": drills, "canaries": list(canaries.values()),
+                "incidents": self._incidents(set(streams))}  # fmt: skip
+
+    def _slos(self, streams: set[str]) -> list[dict[str, Any]]:
+        """Promises about the deployments, their own and those of monitors that name them by a pattern."""
+        found: dict[tuple[str, str], dict[str, Any]] = {}
+        for row in self.rows(("type", "=", "slo.defined")):
+            data, subject = row["data"], row["stream"]
+            named = any(matches(pattern, stream) for pattern in data.get("deployments") or [] for stream in streams)
+            found.pop((subject, data["slo"]), None)  # the last one of a name holds
+            if subject in streams or named:
+                actions = [rule.get("action") for rule in data.get("rules") or []]
+                action = next(filter(None, [*actions, data.get("action")]), "")
+                found[subject, data["slo"]] = {
+                    "slo": data["slo"], "subject": subject, "objective": data["objective"], "action": action,
+                }  # fmt: skip
+        return list(found.values())
+
+    def _incidents(self, streams: set[str]) -> list[dict[str, Any]]:
+        opened: dict[str, dict[str, Any]] = {}
+        for row in self.rows(("type", "IN", _INCIDENTS)):
+            data, subject = row["data"], row["stream"]
+            about = {data.get("deployment"), *([stream_of(data["model"])] if data.get("model") else [])}
+            if row["type"] == "incident.opened" and about & streams:
+                opened[subject] = {"incident": subject, "severity": data.get("severity", "medium"), "open": True}
+            elif subject in opened and row["type"] == "incident.severity_changed":
+                opened[subject]["severity"] = data["severity"]
+            elif subject in opened:
+                opened[subject]["open"] = row["type"] == "incident.reopened"
+        return [{"incident": one["incident"], "severity": one["severity"]} for one in opened.values() if one["open"]]
+
+    def people(self) -> dict[str, int]:
+        persons: dict[str, set[str]] = {"approver": set(), "deployer": set(), "validator": set()}
+        for row in self.rows(("type", "=", "actor.enrolled")):
+            state = actor_of(self.world, parse_name(row["subject"]).name)
+            for role in state.roles if state is not None and state.revoked is None else ():
+                if role in persons and state is not None and state.person is not None:
+                    persons[role].add(state.person)
+        return {f"{role}s": len(found) for role, found in persons.items()}
+
+    def stopped(self) -> str:
+        try:
+            check_stops(self.world, self.named, "deployment.authorised")
+        except PolicyError as error:
+            return error.message
+        return ""
+
+
+_AROUND = ("drill.conducted", "canary.stage_entered", "canary.analysed")
+_INCIDENTS = ("incident.opened", "incident.closed", "incident.reopened", "incident.severity_changed")
+
+
+def gate_input(known: Known, model: str, environment: str, as_of: int, deployment: str = "") -> dict[str, Any]:
+    """What the log holds of a version.
+
+    Args:
+        known: the ledger, as it was known at a size of at least 1.
+        model: ``model:<name>@<version>``.
+        environment: for example ``prod``.
+        as_of: time for which ages and ends are told, microseconds since the Unix epoch.
+        deployment: where it is to be deployed, a deployment in that environment; empty when that is not known.
+
+    Returns:
+        A document of plain values with the members of `ledger.policy.FIELDS`.
+
+    Raises:
+        PolicyError: the version was not registered by then.
+    """
+    named = version_of(known.world, model)
+    build = _Builder(known, named, (environment, deployment), as_of)
+    run, deployments = build.run(), build.deployments()
+    version = named.version
+    return {
+        "as_of": format_time(build.now),
+        "size": known.size,
+        "environment": environment,
+        "deployment": deployment,
+        "tier": named.tier,
+        "version": {
+            "name": model, "digest": version.digest, "owner": version.owner, "run": version.run or "",
+            "index": version.index, "registered_at": format_time(version.signed.recorded_at),
+        },
+        "model": build.model(),
+        "run": run,
+        "datasets": build.datasets(run),
+        "evaluations": build.evaluations(),
+        **build.artifacts(),
+        "performance": build.performance(),
+        "contract": build.contract({item["live"] for item in deployments if item["live"]}),
+        "documentation": build.documentation(),
+        "validations": build.validations(),
+        "approvals": build.approvals(),
+        "deployments": deployments,
+        **build.around(deployments),
+        "people": build.people(),
+        "stopped": build.stopped(),
+    }  # fmt: skip
+
+
+def standing_waivers(known: Known, model: str, environment: str, as_of: int) -> list[tuple[str, str]]:
+    """Waivers that stand for a version in an environment, as (name, pattern of check ids), in log order.
+
+    Args as `gate_input`.
+    """
+    found = []
+    for row in known.of_types("waiver.granted"):
+        state = known.world.state(row["stream"])
+        if not isinstance(state, WaiverState) or waiver_trouble(known.world, state, as_of) is not None:
+            continue
+        if covers(state, state.check, model, environment):
+            found.append((row["stream"], state.check))
+    return found

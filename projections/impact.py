@@ -1,0 +1,112 @@
+"""What is live that ever saw a thing: versions made from it, directly or not, and where they are or were served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ledger.application import Ledger
+from ledger.names import parse_name
+from projections.asof import AsOf
+from projections.base import ViewReader
+from projections.lineage import edges
+from projections.lineage_nodes import Described
+from projections.model_state import periods
+from projections.tracing import Link, Trace, descend, node_parts
+
+__all__ = ["impact"]
+
+
+def _parents(found: Trace) -> dict[str, Link]:
+    """For each node the link that leads to it from the start on the shortest way; the earliest of several."""
+    nearest: dict[str, Link] = {}
+    for link in sorted(found.links.values(), key=lambda one: (min(e["index"] for e in one.entries), one.relation)):
+        if found.down.get(link.upstream, -2) + 1 == found.down.get(link.downstream):
+            nearest.setdefault(link.downstream, link)
+    return nearest
+
+
+class _Impact:
+    def __init__(self, ledger: Ledger, views: ViewReader, as_of: AsOf, found: Trace) -> None:
+        self._views = views
+        self._as_of = as_of
+        self._found = found
+        self._parents = _parents(found)
+        self.described = Described(ledger, views, as_of)
+
+    def path(self, node: str) -> list[dict[str, Any]]:
+        """From the start to a node, each step with the entries that say so."""
+        steps: list[dict[str, Any]] = []
+        at: str | None = node
+        while at is not None:
+            link = self._parents.get(at)
+            entries = [] if link is None else sorted(link.entries, key=lambda entry: entry["index"])
+            steps.append({
+                "subject": node_parts(at)[0], "relation": None if link is None else link.relation,
+                "entries": [entry["index"] for entry in entries],
+                "suspect": any(self.described.suspect(entry) for entry in entries),
+            })  # fmt: skip
+            at = None if link is None else link.upstream
+        return steps[::-1]
+
+    def served(self) -> Iterator[dict[str, Any]]:
+        """Each time that a version which saw the thing was live, or a canary."""
+        for node in self._found.nodes:
+            deployment, model = node_parts(node)
+            for state in self.described.state(deployment)["deployments"] if model is not None else ():
+                for period in periods(state):
+                    if period["model"] == model:
+                        environment = parse_name(deployment).namespace
+                        yield {"deployment": deployment, "environment": environment, **period, "path": self.path(node)}
+
+    def versions(self) -> Iterator[dict[str, Any]]:
+        """Registered versions that saw the thing."""
+        for node in self._found.nodes:
+            version = self.described.version(node) if node.startswith("model:") and "@" in node else None
+            if version is not None and " " not in node:
+                yield {name: version[name] for name in ("version", "status", "digest", "tier", "owner")} | {
+                    "index": version["registered"]["index"], "path": self.path(node),
+                }  # fmt: skip
+
+    def measured(self, seen: set[str]) -> Iterator[dict[str, Any]]:
+        """Evaluations on the thing, or on what was made from it, of versions that were not made from it."""
+        names = [node for node in self._found.nodes if " " not in node]
+        tests = {row["downstream"] for row in self._edges("upstream", names, "evaluated-on")}
+        for row in self._edges("downstream", sorted(tests), "evaluates"):
+            if row["upstream"] not in seen:
+                yield {"version": row["upstream"], "evaluation": row["downstream"], "index": row["position"] - 1}
+
+    def _edges(self, side: str, names: list[str], relation: str) -> Iterator[dict[str, Any]]:
+        where = [("occurred_at", "<=", self._as_of.bound), ("relation", "=", relation)]
+        return edges(self._views, side, names, size=self._as_of.size, where=where)
+
+
+def impact(ledger: Ledger, views: ViewReader, as_of: AsOf, subject: str) -> dict[str, Any]:
+    """What a thing went into, and where that is.
+
+    Args:
+        ledger: the log.
+        views: the views.
+        as_of: both clocks.
+        subject: a data set, feature set, run, artefact or model; without a version all of its versions.
+
+    Returns:
+        Plain values: ``live`` (also canaries), ``before`` (what was live and is not), ``candidates`` (versions that are
+        live nowhere), each with the ``path`` that leads there, and ``measured`` (versions only evaluated on it).
+
+    Raises:
+        InputError: nothing is known about the subject.
+    """
+    asked = _Impact(ledger, views, as_of, descend(views, as_of, subject))
+    served = sorted(asked.served(), key=lambda one: (one["since"], one["index"]))
+    live = [one for one in served if one["until"] is None]
+    now = {one["model"] for one in live}
+    versions = list(asked.versions())
+    candidates = [one for one in versions if one["version"] not in now]
+    seen = {one["version"] for one in versions} | {one["model"] for one in served}
+    return {
+        "live": live,
+        "before": [one for one in served if one["until"] is not None],
+        "candidates": sorted(candidates, key=lambda one: one["index"]),
+        "measured": sorted(asked.measured(seen), key=lambda one: one["index"]),
+    }

@@ -1,0 +1,194 @@
+"""All models: who answers for each, its tier, approvals, where it is live, and what is open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ledger.application import Ledger
+from ledger.domain.actors import FOREVER
+from ledger.domain.lifecycle import Named, rule_for, version_of
+from ledger.domain.scopes import covers_stream
+from ledger.domain.standing import approval_until, standing
+from ledger.domain.states import TIER_RANK, DeploymentState
+from ledger.domain.waiving import waiver_of, waiver_trouble
+from ledger.domain.world import World
+from ledger.entry import format_time
+from ledger.errors import PolicyError
+from projections.asof import AsOf, size_recorded_by
+from projections.base import ViewReader
+from projections.journal import JournalRow, journal_rows
+from projections.model_state import periods, state_as_of
+from projections.suspension import suspend
+
+__all__ = ["inventory"]
+
+_SAID: Final = (
+    "model.registered", "model.owner_changed", "model.on_call_assigned", "thirdparty.registered",
+    "validation.completed", "finding.disposed",
+)  # fmt: skip
+#: What became of a finding so that it is not open any more.
+_SETTLED: Final = ("fixed", "accepted")
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Both clocks for facts; for decisions what was recorded by the moment that is asked about."""
+
+    ledger: Ledger
+    views: ViewReader
+    as_of: AsOf
+    decided: int
+    at: int
+
+    @property
+    def world(self) -> World:
+        return self.ledger.world.at(self.decided)
+
+    def rows(self, *kinds: str, decisions: bool = False) -> list[JournalRow]:
+        where = [("type", "IN", kinds), ("verdict", "=", "valid"), ("occurred_at", "<=", self.as_of.bound)]
+        return journal_rows(self.views, where, size=self.decided if decisions else self.as_of.size)
+
+
+def _ends(until: int) -> str | None:
+    return None if until >= FOREVER else format_time(until)
+
+
+def _approvals(asked: _Asked, named: Named) -> Iterator[dict[str, Any]]:
+    """Approvals that stand."""
+    for environment in sorted({approval.environment for approval in named.version.approvals}):
+        try:
+            rule = rule_for(asked.world, environment, named.tier)
+        except PolicyError:
+            continue  # what is not ruled is refused, so nothing rests on it
+        fallen = dict(standing(asked.world, named, (environment, rule), asked.at).troubles)
+        for one in named.version.approvals:
+            if one.environment == environment and one.index not in fallen and one.digest == named.version.digest:
+                yield {"version": named.subject, "environment": environment, "by": one.actor, "index": one.index,
+                       "expires_at": _ends(approval_until(one, rule))}  # fmt: skip
+
+
+def _waivers(asked: _Asked) -> dict[str, list[dict[str, Any]]]:
+    """Waivers that stand or wait for a decision, by model."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in asked.rows("waiver.requested", decisions=True):
+        state = waiver_of(asked.world, row["stream"])
+        if state is None or state.ended is not None or asked.at >= state.until:
+            continue
+        trouble = waiver_trouble(asked.world, state, asked.at)
+        if trouble is None or state.granted is None:
+            found.setdefault(state.model.partition("@")[0], []).append({
+                "waiver": row["stream"], "check": state.check, "model": state.model, "environment": state.environment,
+                "owner": state.owner, "expires_at": format_time(state.until),
+                "state": "stands" if trouble is None else "asked for", "index": row["index"],
+            })  # fmt: skip
+    return found
+
+
+def _emergencies(asked: _Asked, deployments: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Emergencies that nobody has reviewed, with the model they were about."""
+    for state in deployments:
+        domain = asked.world.state(state["deployment"])
+        about = {item["index"]: item["model"] for item in state["history"]}
+        for one in domain.urgent if isinstance(domain, DeploymentState) else ():
+            if one.signed.index in about:
+                yield about[one.signed.index].partition("@")[0], {
+                    "deployment": state["deployment"], "index": one.signed.index, "by": one.signed.actor,
+                    "review_by": format_time(one.review_by),
+                }  # fmt: skip
+
+
+def _live(deployments: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for state in deployments:
+        for period in periods(state):
+            if period["until"] is None:
+                yield period["model"].partition("@")[0], {
+                    "deployment": state["deployment"], "version": period["model"], "how": period["how"],
+                    "since": period["since"], "index": period["index"], "marks": period["marks"],
+                }  # fmt: skip
+
+
+def _new(model: str) -> dict[str, Any]:
+    return {
+        "model": model, "title": None, "owner": None, "on_call": None, "third_party": False, "tier": None,
+        "versions": [], "latest": None, "status": None, "live": [], "approvals": [], "waivers": [], "emergencies": [],
+        "findings": [], "last_evaluation": None,
+    }  # fmt: skip
+
+
+def _say(model: dict[str, Any], row: JournalRow) -> None:
+    """What was said of a model itself."""
+    kind, data = row["type"], row["data"]
+    if kind == "validation.completed":
+        model["findings"] += [
+            {"validation": row["id"], "finding": one["id"], "severity": one["severity"], "index": row["index"]}
+            for one in data.get("findings") or [] if isinstance(one, dict)
+        ]  # fmt: skip
+    elif kind == "finding.disposed":
+        settled = data["disposition"] in _SETTLED
+        model["findings"] = [
+            one for one in model["findings"]
+            if not settled or (one["validation"], one["finding"]) != (data["validation"], data["finding"])
+        ]  # fmt: skip
+    elif kind == "thirdparty.registered":
+        model["third_party"] = True
+    else:
+        for name in ("title", "owner", "on_call"):
+            model[name] = data.get(name) or model[name]
+
+
+def _fold_versions(asked: _Asked, model: dict[str, Any], versions: list[dict[str, Any]]) -> None:
+    ordered = sorted(versions, key=lambda version: version["registered"]["index"])
+    model["versions"] = [{"version": one["version"], "status": one["status"], "tier": one["tier"]} for one in ordered]
+    latest = ordered[-1]
+    model["latest"], model["status"] = latest["version"], latest["status"]
+    model["owner"] = model["owner"] or latest["owner"]
+    current = [one for one in ordered if one["live_in"]] or [latest]
+    model["tier"] = max((one["tier"] for one in current), key=TIER_RANK.__getitem__)
+    measured = [(e["index"], one["version"], e) for one in ordered for e in one["evaluations"] if not e["invalidated"]]
+    if measured:
+        index, version, last = max(measured, key=lambda found: found[0])
+        model["last_evaluation"] = {"version": version, "verdict": last["verdict"], "metrics": last["metrics"],
+                                    "occurred_at": last["occurred_at"], "index": index}  # fmt: skip
+    for one in ordered:
+        try:
+            model["approvals"] += _approvals(asked, version_of(asked.world, one["version"]))
+        except PolicyError:
+            continue  # not recorded by then, or suspect: nothing rests on it
+
+
+def inventory(
+    ledger: Ledger, views: ViewReader, as_of: AsOf, at: int, pattern: str | None = None
+) -> list[dict[str, Any]]:
+    """Every model that is known.
+
+    Args:
+        ledger: the log.
+        views: the views.
+        as_of: both clocks; decisions count as far as they were recorded by ``at``.
+        at: the moment for which ends are told, microseconds since the Unix epoch.
+        pattern: only models that it stands for, as scopes of roles do: ``model:credit/*``; all when None.
+
+    Returns:
+        Plain values by name: owner, tier of what is live (or of the latest version), versions, where what is live,
+        approvals that stand and when they end, waivers, emergencies and findings that are open, the last evaluation.
+    """
+    asked = _Asked(ledger, views, as_of, size_recorded_by(views, at, as_of.size), at)
+    state = suspend(ledger, as_of.size, state_as_of(views, as_of))
+    models: dict[str, dict[str, Any]] = {one["model"]: _new(one["model"]) for one in state["models"]}
+    for row in asked.rows(*_SAID):
+        if row["stream"].startswith("model:"):
+            _say(models.setdefault(row["stream"], _new(row["stream"])), row)
+    for one in state["models"]:
+        _fold_versions(asked, models[one["model"]], one["versions"])
+    for name, items in (
+        ("live", _live(state["deployments"])),
+        ("emergencies", _emergencies(asked, state["deployments"])),
+    ):
+        for stem, item in items:
+            models.setdefault(stem, _new(stem))[name].append(item)
+    for stem, waivers in _waivers(asked).items():
+        models.setdefault(stem, _new(stem))["waivers"] += waivers
+    wanted = () if pattern is None else (pattern,)
+    return [model for stem, model in sorted(models.items()) if covers_stream(wanted, stem)]

@@ -1,0 +1,175 @@
+"""What is known of the things on a lineage: what became of them, and what marks them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ledger.application import Ledger
+from ledger.entry import format_time
+from ledger.names import parse_name
+from projections.asof import AsOf
+from projections.base import ViewReader
+from projections.groups import DATA, RUNS
+from projections.journal import JournalRow, journal_rows
+from projections.lineage import EDGE
+from projections.model_state import periods, state_as_of
+from projections.suspension import Stamped, suspend
+from projections.tracing import Trace, node_parts
+
+__all__ = ["Described", "answer"]
+
+#: Entries that say what a thing is: when they are suspect, so is it.
+_SAYING = frozenset({
+    "version.registered", "evaluation.completed", "artifact.produced", "featureset.defined", "featureset.changed",
+    "featureset.materialized", "incident.opened", *DATA, *RUNS,
+})  # fmt: skip
+_RUN = {"run.started": "started", "run.completed": "completed", "run.failed": "failed", "run.aborted": "aborted"}
+Node = dict[str, Any]
+
+
+class Described:
+    """Describes nodes, as of both clocks.
+
+    Args:
+        ledger: the log.
+        views: the views.
+        as_of: both clocks.
+    """
+
+    def __init__(self, ledger: Ledger, views: ViewReader, as_of: AsOf) -> None:
+        self._ledger = ledger
+        self._views = views
+        self._as_of = as_of
+        self._stamped = Stamped(ledger, as_of.size)
+        self._states: dict[str, dict[str, Any]] = {}
+
+    def suspect(self, stamp: dict[str, Any]) -> bool:
+        """Whether an entry is suspect, as known at the size."""
+        return self._stamped.suspect(stamp)
+
+    def state(self, stream: str) -> dict[str, Any]:
+        """State of a model or deployment."""
+        if stream not in self._states:
+            self._states[stream] = suspend(
+                self._ledger, self._as_of.size, state_as_of(self._views, self._as_of, stream)
+            )
+        return self._states[stream]
+
+    def version(self, subject: str) -> dict[str, Any] | None:
+        """State of a model version, None when it was not registered."""
+        models = self.state(subject.partition("@")[0])["models"]
+        return next((one for model in models for one in model["versions"] if one["version"] == subject), None)
+
+    def _rows(self, subject: str) -> list[JournalRow]:
+        """Entries about a thing, of what bears on it: its own, and those about all versions of it."""
+        stream = subject.partition("@")[0]
+        where = [("stream", "=", stream), ("occurred_at", "<=", self._as_of.bound)]
+        found = journal_rows(self._views, where, size=self._as_of.size)
+        return [row for row in found if row["subject"] in (subject, stream) and row["verdict"] != "void"]
+
+    def node(self, node: str) -> Node:
+        """What is known of a node."""
+        subject, serves = node_parts(node)
+        kind = parse_name(subject).kind
+        found: Node = {"id": node, "kind": kind, "subject": subject, "serves": serves, "status": None, "index": None}
+        found |= {"title": None, "digests": [], "periods": [], "marks": []}
+        if kind == "deployment":
+            self._deployment(found)
+        elif kind == "evaluation":
+            self._evaluation(found)
+        elif kind == "model" and (version := self.version(subject)) is not None:
+            self._version(found, version)
+        else:
+            self._thing(found, self._rows(subject))
+        return found
+
+    def _deployment(self, found: Node) -> None:
+        for state in self.state(found["subject"])["deployments"]:
+            mine = [period for period in periods(state) if found["serves"] in (None, period["model"])]
+            found["periods"] = mine
+            now = [period["how"] for period in mine if period["until"] is None]
+            found["status"] = now[-1] if now else "was live" if mine else "nothing live"
+            found["index"] = mine[-1]["index"] if mine else None
+            found["marks"] = sorted({mark for period in mine if period["until"] is None for mark in period["marks"]})
+
+    def _evaluation(self, found: Node) -> None:
+        where = [("downstream", "=", found["subject"]), ("position", "<=", self._as_of.size)]
+        positions = [edge["position"] for edge in self._views.select(EDGE, where, limit=1)]
+        for row in journal_rows(self._views, [("position", "IN", positions)], size=self._as_of.size):
+            found["index"], found["status"] = row["index"], row["data"].get("verdict", "uncertain")
+            found["title"] = row["data"].get("suite")
+            found["metrics"] = row["data"].get("metrics")
+            version = self.version(row["subject"])
+            known = [] if version is None else [one for one in version["evaluations"] if one["id"] == row["id"]]
+            found["marks"] = ["invalidated"] if any(one["invalidated"] for one in known) else []
+            found["marks"] += ["suspect"] if self.suspect(row) else []
+
+    def _version(self, found: Node, version: dict[str, Any]) -> None:
+        found["status"], found["index"] = version["status"], version["registered"]["index"]
+        found["digests"] = [version["digest"]]
+        found["tier"], found["owner"] = version["tier"], version["owner"]
+        marks = (
+            ("live", version["live_in"]), ("quarantined", version["quarantines"]), ("retired", version["retired"]),
+            ("suspect", self.suspect(version["registered"])),
+        )  # fmt: skip
+        found["marks"] = [mark for mark, holds in marks if holds]
+
+    def _thing(self, found: Node, rows: list[JournalRow]) -> None:
+        saying = [row for row in rows if row["type"] in _SAYING and row["subject"] == found["subject"]]
+        if saying:
+            found["index"] = saying[0]["index"]
+            found["title"] = next(
+                (row["data"][name] for row in saying for name in ("title", "job", "name") if row["data"].get(name)),
+                None,
+            )
+            digests = [row["data"]["digest"] for row in saying if isinstance(row["data"].get("digest"), str)]
+            found["digests"] = list(dict.fromkeys(digests))
+        elif not rows:
+            found["marks"].append("not recorded")
+        found["marks"] += ["suspect"] if any(self.suspect(row) for row in saying) else []
+        found["marks"] += ["erased"] if any(row["verdict"] == "withheld" for row in rows) else []
+        found["marks"] += list(_standing(rows))
+        found["status"] = _status(rows)
+
+
+def _standing(rows: list[JournalRow]) -> Iterator[str]:
+    """Marks of a thing from what was said of it: a quarantine until it is released, consent as it was said last."""
+    placed = {row["id"] for row in rows if row["type"] == "quarantine.placed"}
+    released = {row["data"].get("quarantine") for row in rows if row["type"] == "quarantine.released"}
+    if placed - released:
+        yield "quarantined"
+    if any(row["type"] == "dataset.deprecated" for row in rows):
+        yield "deprecated"
+    consent = [row["data"].get("status") for row in rows if row["type"] == "dataset.consent_changed"]
+    if consent and consent[-1] != "granted":
+        yield f"consent {consent[-1]}"
+
+
+def _status(rows: list[JournalRow]) -> str | None:
+    """How a run ended or an incident stands; other things have no status."""
+    status: str | None = None
+    for row in rows:
+        kind = row["type"]
+        if kind in _RUN or kind == "run.attached":
+            ended = _RUN.get(kind) or row["data"].get("status", "completed")
+            status = ended if status in (None, "started") or ended != "started" else status
+        elif kind in ("incident.opened", "incident.reopened", "incident.closed"):
+            status = "closed" if kind == "incident.closed" else "open"
+    return status
+
+
+def answer(ledger: Ledger, views: ViewReader, as_of: AsOf, found: Trace) -> dict[str, Any]:
+    """A trace as plain values: ``roots``, ``nodes`` in order of their names, ``edges`` in order of the log."""
+    described = Described(ledger, views, as_of)
+    nodes = [described.node(node) | {"up": found.up.get(node), "down": found.down.get(node)} for node in found.nodes]
+    links: list[dict[str, Any]] = []
+    for link in found.links.values():
+        entries = [
+            {**entry, "occurred_at": format_time(entry["occurred_at"]), "suspect": described.suspect(entry)}
+            for entry in sorted(link.entries, key=lambda entry: entry["index"])
+        ]
+        links.append({"downstream": link.downstream, "relation": link.relation, "upstream": link.upstream,
+                      "entries": entries})  # fmt: skip
+    links.sort(key=lambda link: (link["entries"][0]["index"], link["downstream"], link["relation"], link["upstream"]))
+    return {"roots": found.roots, "nodes": nodes, "edges": links}

@@ -1,0 +1,51 @@
+"""What is known of deployments besides what is live: canaries, decisions, promises, and what is loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ledger.application import Ledger
+from projections.asof import AsOf
+from projections.base import ViewReader
+from projections.service import read_service
+from projections.serving import read_serving
+from projections.slo.fallback import known_good
+from projections.slo.watching import look
+
+__all__ = ["asked_at", "operate"]
+
+
+def asked_at(as_of: AsOf) -> int:
+    """The time by which something is overdue, for an answer that stays the same for ever."""
+    return as_of.recorded_at if as_of.at is None else as_of.at
+
+
+def operate(
+    ledger: Ledger, views: ViewReader, as_of: AsOf, found: dict[str, Any], *, promises: bool = False
+) -> dict[str, Any]:
+    """Say of each deployment what is known of it besides.
+
+    Args:
+        ledger: the log.
+        views: its views.
+        as_of: both clocks.
+        found: what `model_state.state_as_of` gave, which is changed: deployments get ``canaries`` with their stages,
+            ``known_good`` (to which a rollback would return), ``decisions`` with what followed, ``promises`` and
+            ``serving``.
+        promises: whether to look how promises are kept, which reads windows; ``promises`` is None otherwise.
+
+    Returns:
+        The same.
+    """
+    world, now = ledger.world.at(as_of.size), asked_at(as_of)
+    for deployment in found["deployments"]:
+        service = read_service(views, as_of, deployment["deployment"])
+        newest = service.newest
+        good = None if newest is None else known_good(world, service, newest.key)
+        deployment["canaries"] = [tenure.describe() for tenure in service.canaries.values()]
+        deployment["known_good"] = None if good is None else {"model": good[0], "digest": good[1]}
+        deployment["decisions"] = [decision.describe(now) for decision in service.decisions]
+        kept = look(ledger, views, as_of, service, now=now) if promises else ()
+        deployment["promises"] = [one.describe() for one in kept] if promises else None
+        deployment["serving"] = read_serving(views, as_of, deployment["deployment"]).describe()
+    return found

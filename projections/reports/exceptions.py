@@ -1,0 +1,132 @@
+"""What was let be, and is never hidden: emergencies with their reviews, waivers, and what gates found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from ledger.domain.lifecycle import rule_for, version_of
+from ledger.entry import format_time
+from ledger.errors import LedgerError
+from ledger.events.ledgers import Rule
+from ledger.names import parse_name
+from ledger.payload import parse_moment
+from projections.journal import JournalRow
+from projections.reports.population import Item, ReportContext
+
+__all__ = ["emergencies", "emergencies_reviewed", "gated", "rule_before", "waivers"]
+
+_GOOD, _BAD, _UNKNOWN = "satisfied", "not satisfied", "not assessed"
+_ENDS: Final = {"waiver.denied": "denied", "waiver.revoked": "revoked"}
+
+
+def rule_before(context: ReportContext, row: JournalRow, model: str, environment: str) -> Rule | None:
+    """Rule in force for a version just before an entry; None when it was not registered, or no rule covers it."""
+    world = context.world(row["index"])
+    try:
+        named = version_of(world, model)
+        return rule_for(world, environment, named.tier)
+    except LedgerError:
+        return None
+
+
+def _place(row: JournalRow) -> str:
+    return parse_name(row["stream"]).namespace or ""
+
+
+def _urgent(context: ReportContext) -> Iterator[tuple[JournalRow, JournalRow | None]]:
+    """Decisions that were taken in an emergency, each with its review."""
+    reviews = {row["data"]["decision"]: row for row in reversed(context.events("emergency.reviewed"))}
+    for row in context.events("deployment.authorised"):
+        if row["data"].get("emergency") and context.environment in (None, _place(row)):
+            yield row, reviews.get(row["id"])
+
+
+def emergencies_reviewed(context: ReportContext) -> Iterator[Item]:
+    """Every emergency, until another person found it justified in time."""
+    inside = {row["index"] for row in context.in_period(context.events("deployment.authorised"))}
+    for row, review in _urgent(context):
+        by = row["data"]["emergency"]["review_by"]
+        what = f"{row['data']['model']} for {row['stream']} in an emergency"
+        if review is None:  # open ones are in every report, of whatever period
+            yield Item(row, _BAD, f"{what}: nobody has reviewed it, due by {by}", (row,))
+        elif row["index"] not in inside:
+            continue
+        elif review["recorded_at"] >= parse_moment(by):
+            yield Item(row, _BAD, f"{what}: reviewed after {by}", (row, review))
+        elif review["data"]["verdict"] != "justified":
+            yield Item(row, _BAD, f"{what}: found unjustified", (row, review))
+        else:
+            yield Item(row, _GOOD, f"{what}: reviewed, and found justified", (row, review))
+
+
+def emergencies(context: ReportContext) -> list[dict[str, Any]]:
+    """Every emergency that is open, and those of the period."""
+    return [
+        {
+            "index": item.row["index"], "deployment": item.row["stream"], "model": item.row["data"]["model"],
+            "by": item.row["actor"], "reason": item.row["data"]["emergency"]["reason"],
+            "review_by": item.row["data"]["emergency"]["review_by"],
+            "review": None if len(item.evidence) == 1 else {
+                "index": item.evidence[1]["index"], "by": item.evidence[1]["actor"],
+                "verdict": item.evidence[1]["data"]["verdict"],
+            },
+        }
+        for item in emergencies_reviewed(context)
+    ]  # fmt: skip
+
+
+def gated(context: ReportContext) -> Iterator[Item]:
+    """Authorisations where the rules name a policy, with what it found last before them."""
+    for row in context.in_period(context.events("deployment.authorised")):
+        environment, model = _place(row), row["data"]["model"]
+        if row["data"].get("emergency") or context.environment not in (None, environment):
+            continue
+        rule = rule_before(context, row, model, environment)
+        if rule is None:
+            yield Item(row, _UNKNOWN, f"no rule or no registration for {model} was in the log at the time", (row,))
+        elif rule.gate is not None:
+            yield _gate(context, row, rule.gate, environment)
+
+
+def _gate(context: ReportContext, row: JournalRow, policy: str, environment: str) -> Item:
+    model = row["data"]["model"]
+    runs = [
+        gate for gate in context.events("gate.evaluated")
+        if gate["index"] < row["index"] and gate["subject"] == model
+        and gate["data"]["policy"].partition("@")[0] == policy and gate["data"]["environment"] == environment
+    ]  # fmt: skip
+    if not runs:
+        return Item(row, _BAD, f"{policy} was not run over {model} before it", (row,))
+    last = runs[-1]
+    if last["data"]["result"] != "allow" or last["data"]["digest"] != row["data"]["digest"]:
+        return Item(row, _BAD, f"{policy} refused {model} before it", (row, last))
+    waived = sorted({f"{one['check']} by {one['waiver']}" for one in last["data"]["checks"] if one.get("waiver")})
+    words = f", waived: {'; '.join(waived)}" if waived else ""
+    return Item(row, _GOOD, f"{last['data']['policy']} allowed {model} before it{words}", (row, last))
+
+
+def waivers(context: ReportContext) -> list[dict[str, Any]]:
+    """Every waiver that was granted, as it stands at the time the report is about; the oldest first."""
+    now = context.as_of.recorded_at if context.as_of.at is None else context.as_of.at
+    asked = {row["stream"]: row for row in reversed(context.events("waiver.requested"))}
+    ended = {row["stream"]: _ENDS[row["type"]] for row in context.events(*_ENDS)}
+    found = []
+    for row in context.events("waiver.granted"):
+        name, request = row["stream"], asked.get(row["stream"])
+        if request is None or context.environment not in (None, request["data"]["environment"]):
+            continue
+        data = request["data"]
+        ends = [parse_moment(text) for text in (data["expires_at"], row["data"].get("expires_at")) if text]
+        used = [use["index"] for use in context.events("waiver.used") if use["stream"] == name]
+        state = ended.get(name) or ("expired" if now >= min(ends) else "standing")
+        if state == "standing" and data.get("single_use") and used:
+            state = "used up"
+        found.append({
+            "waiver": name, "state": state, "check": data["check"], "model": data["model"],
+            "environment": data["environment"], "owner": data["owner"], "reason": data.get("reason"),
+            "compensating_control": data.get("compensating_control"), "granted_by": row["actor"],
+            "expires_at": format_time(min(ends)), "single_use": bool(data.get("single_use")),
+            "used_by": used, "index": row["index"],
+        })  # fmt: skip
+    return found

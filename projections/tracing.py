@@ -1,0 +1,233 @@
+"""Following lineage from a thing: up to what it was made from, down to where it is live and what went wrong there.
+
+A deployment serves one version after another, so each version it served is a node of its own: what happened while
+another version was live there is not lineage of this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ledger.errors import InputError
+from ledger.names import parse_name
+from projections.asof import AsOf
+from projections.base import Selection, ViewReader
+from projections.journal import journal_rows
+from projections.lineage import EDGE, MADE_FROM, edges
+from projections.model_state import live_at
+
+__all__ = ["Link", "Trace", "descend", "node_parts", "trace"]
+
+_NO_LINEAGE: Final = "ruled-out"
+
+
+@dataclass
+class Link:
+    """A thing was made from, or rests on, another.
+
+    Attributes:
+        downstream, upstream: nodes.
+        relation: what the upstream one is to the other.
+        entries: the entries that say so: index, actor, digest, and when that occurred.
+    """
+
+    downstream: str
+    relation: str
+    upstream: str
+    entries: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class Trace:
+    """What was found from a thing.
+
+    Attributes:
+        roots: where it starts: the thing, its versions, or the versions a deployment served.
+        up, down: node to number of steps from the nearest root, in each direction that was followed.
+        links: between nodes, in log order.
+    """
+
+    roots: list[str]
+    up: dict[str, int] = field(default_factory=dict)
+    down: dict[str, int] = field(default_factory=dict)
+    links: dict[tuple[str, str, str], Link] = field(default_factory=dict)
+
+    @property
+    def nodes(self) -> list[str]:
+        """All nodes, sorted."""
+        return sorted({*self.roots, *self.up, *self.down})
+
+
+def node_parts(node: str) -> tuple[str, str | None]:
+    """A node as the thing's name and, of a deployment, the version it serves."""
+    name, _, version = node.partition(" ")
+    return name, version or None
+
+
+class _Walk:
+    """One walk, as of both clocks."""
+
+    def __init__(self, views: ViewReader, as_of: AsOf, relations: Sequence[str] | None = None) -> None:
+        self._views = views
+        self._as_of = as_of
+        self._where: Selection = [("occurred_at", "<=", as_of.bound)]
+        if relations is not None:
+            self._where = [*self._where, ("relation", "IN", relations)]
+        self._served: dict[str, set[str]] = {}
+        self._struck: dict[tuple[str, str], str] = {}
+
+    def rows(self, side: str, names: Iterable[str]) -> Iterator[dict[str, Any]]:
+        wanted = sorted(set(names))
+        for row in edges(self._views, side, wanted, size=self._as_of.size, where=self._where):
+            if row["relation"] != _NO_LINEAGE:
+                yield row
+
+    def served(self, deployment: str) -> set[str]:
+        """Versions that were ever live, or a canary, in a deployment."""
+        if deployment not in self._served:
+            found = self.rows("downstream", [deployment])
+            self._served[deployment] = {row["upstream"] for row in found if row["relation"] == "serves"}
+        return self._served[deployment]
+
+    def struck(self, incident: str, deployment: str) -> str:
+        """The node of a deployment that an incident is about: the version it names, or what was live when it opened."""
+        key = incident, deployment
+        if key not in self._struck:
+            # By the stream alone: a store that took the index of types would read every incident.
+            where = [("stream", "=", incident), ("occurred_at", "<=", self._as_of.bound)]
+            rows = journal_rows(self._views, where, size=self._as_of.size)
+            opened = [row for row in rows if row["type"] == "incident.opened" and row["verdict"] == "valid"]
+            model = opened[0]["data"].get("model") if opened else None
+            if opened and model not in self.served(deployment):
+                then = AsOf(
+                    min(opened[0]["occurred_at"], self._as_of.bound), self._as_of.size, "", self._as_of.recorded_at
+                )
+                model, _ = live_at(self._views, then, deployment)
+            self._struck[key] = f"{deployment} {model}" if model in self.served(deployment) else deployment
+        return self._struck[key]
+
+    def link(self, row: dict[str, Any]) -> tuple[str, str, str]:
+        """An edge between nodes."""
+        lower, upper = row["downstream"], row["upstream"]
+        if row["relation"] == "serves" and lower.startswith("deployment:"):
+            lower = f"{lower} {upper}"
+        elif upper.startswith("deployment:") and lower.startswith("incident:"):
+            upper = self.struck(lower, upper)
+        return lower, row["relation"], upper
+
+    def step(self, side: str, nodes: set[str]) -> Iterator[tuple[tuple[str, str, str], dict[str, Any]]]:
+        """Links of some nodes in one direction, with the edges that make them."""
+        place = 0 if side == "downstream" else 2
+        for row in self.rows(side, (node_parts(node)[0] for node in nodes)):
+            key = self.link(row)
+            if key[place] in nodes and not self._told_below(side, key, row):
+                yield key, row
+
+    def _told_below(self, side: str, key: tuple[str, str, str], row: dict[str, Any]) -> bool:
+        """Whether an incident hangs on a deployment of the version, so that it is no child of the version itself."""
+        if not (key[0].startswith("incident:") and key[2].startswith("model:")):
+            return False
+        about = [other["upstream"] for other in self.rows("downstream", [key[0]])]
+        places = {self.struck(key[0], name) for name in about if name.startswith("deployment:")}
+        return any(place.endswith(f" {key[2]}") for place in places)
+
+    def follow(self, found: Trace, side: str, depth: int | None) -> dict[str, int]:
+        place = 2 if side == "downstream" else 0
+        steps = dict.fromkeys(found.roots, 0)
+        frontier = set(found.roots)
+        number = 0
+        while frontier and number != depth:  # nothing is reached twice, so circles end
+            number += 1
+            reached = set()
+            for key, row in self.step(side, frontier):
+                link = found.links.setdefault(key, Link(*key))
+                entry = {"index": row["position"] - 1, "actor": row["actor"], "digest": row["digest"] or None,
+                         "occurred_at": row["occurred_at"]}  # fmt: skip
+                if entry not in link.entries:
+                    link.entries.append(entry)
+                reached.add(key[place])
+            frontier = reached - steps.keys()
+            steps.update(dict.fromkeys(frontier, number))
+        return steps
+
+    def versions(self, subject: str) -> set[str]:
+        """Versions of a thing that edges name."""
+        found = set()
+        for side in ("downstream", "upstream"):
+            # "@" is followed by "A" in the order of bytes, which both stores keep.
+            where = [(side, ">=", f"{subject}@"), (side, "<", f"{subject}A"), ("position", "<=", self._as_of.size)]
+            found |= {row[side] for row in self._views.select(EDGE, [*where, ("occurred_at", "<=", self._as_of.bound)])}
+        return found
+
+    def known(self, subject: str) -> set[str]:
+        """The subject and its versions, as far as entries have them as their subject."""
+        stream, _, version = subject.partition("@")
+        where: list[tuple[str, str, Any]] = [("stream", "=", stream), ("occurred_at", "<=", self._as_of.bound)]
+        if version:
+            return {row["subject"] for row in self._journal([*where, ("subject", "=", subject)], limit=1)}
+        if stream.partition(":")[0] in ("dataset", "featureset", "model", "artifact"):
+            return {row["subject"] for row in self._journal(where, limit=None)}
+        return {row["stream"] for row in self._journal(where, limit=1)}
+
+    def _journal(self, where: Selection, *, limit: int | None) -> list[dict[str, Any]]:
+        return journal_rows(self._views, where, size=self._as_of.size, limit=limit)
+
+    def roots(self, subject: str) -> list[str]:
+        """See `Trace.roots`."""
+        name = parse_name(subject)
+        if name.kind == "deployment" and (served := self.served(subject)):
+            return [subject, *(f"{subject} {model}" for model in sorted(served))]
+        found = self.known(subject)
+        if name.version is None and name.kind != "evaluation":
+            found |= self.versions(subject)
+        if any(True for side in ("downstream", "upstream") for _ in self.rows(side, [subject])):
+            found.add(subject)
+        if not found:
+            raise InputError(
+                f"nothing was known about {subject} as of then", hint="`muniment log` shows what the ledger holds."
+            )
+        return sorted(found)
+
+
+def trace(
+    views: ViewReader, as_of: AsOf, subject: str, *, up: bool = True, down: bool = True, depth: int | None = None
+) -> Trace:
+    """Follow lineage from a thing.
+
+    Args:
+        views: the views.
+        as_of: both clocks.
+        subject: where to start; without a version all of its versions.
+        up: follow what it was made from.
+        down: follow what was made from it, where that is live, and incidents there.
+        depth: at most so many steps; all when None.
+
+    Raises:
+        InputError: nothing is known about the subject.
+    """
+    walk = _Walk(views, as_of)
+    found = Trace(walk.roots(subject))
+    if up:
+        found.up = walk.follow(found, "downstream", depth)
+    if down:
+        found.down = walk.follow(found, "upstream", depth)
+    return found
+
+
+def descend(views: ViewReader, as_of: AsOf, subject: str) -> Trace:
+    """Everything that was made from a thing, directly or not, and where it was served; evaluations carry nothing on.
+
+    Args:
+        views: the views.
+        as_of: both clocks.
+        subject: where to start; without a version all of its versions.
+
+    Raises:
+        InputError: nothing is known about the subject.
+    """
+    walk = _Walk(views, as_of, (*MADE_FROM, "serves"))
+    found = Trace(walk.roots(subject))
+    found.down = walk.follow(found, "upstream", None)
+    return found

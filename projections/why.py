@@ -1,0 +1,334 @@
+"""Why a version may be deployed or not: the judge's own conditions, each with the entries that meet or break it.
+
+Nothing here decides anything. What is allowed is asked of `ledger.domain.authorising`, which refuses authorisations,
+and what stands of `ledger.domain.standing`; here the entries they speak of are looked up and told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from ledger.application import Ledger
+from ledger.domain import RecordedEvent, make_event
+from ledger.domain.actors import FOREVER
+from ledger.domain.authorising import conditions_of, deployment_doubt
+from ledger.domain.lifecycle import Named, quarantines_of, rule_for, version_of
+from ledger.domain.standing import approval_until, standing
+from ledger.domain.states import DeploymentState, VersionState
+from ledger.domain.waiving import waiver_of, waiver_trouble
+from ledger.domain.world import World, ledger_of, model_of
+from ledger.entry import format_time
+from ledger.errors import InputError, LedgerError, PolicyError
+from ledger.events import find_event_type
+from ledger.events.deployments import DeploymentAuthorised
+from ledger.events.ledgers import Rule
+from ledger.names import parse_name, stream_of
+from ledger.payload import Payload
+from projections.asof import AsOf
+from projections.base import ViewReader
+from projections.journal import JournalRow, journal_rows
+from projections.model_state import CHANGE, periods, state_as_of
+from projections.suspension import Stamped
+
+__all__ = ["why"]
+
+_NOBODY: Final = str(UUID(int=0))
+#: Fields of bodies in which people say why.
+_WORDS: Final = ("rationale", "reason", "note")
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """The world in which something is asked, and when."""
+
+    ledger: Ledger
+    views: ViewReader
+    size: int
+    at: int
+
+    @property
+    def world(self) -> World:
+        return self.ledger.world.at(self.size)
+
+    def rows(self, indexes: list[int]) -> dict[int, JournalRow]:
+        """Entries by index."""
+        wanted = sorted({index + 1 for index in indexes})
+        found = journal_rows(self.views, [("position", "IN", wanted)], size=self.size)
+        return {row["index"]: row for row in found}
+
+
+Item = dict[str, Any]
+
+
+def _item(index: int, says: str, trouble: str | None = None, **more: Any) -> Item:
+    return {"index": index, "says": says, "holds": trouble is None, "trouble": trouble, **more}
+
+
+def _ends(until: int) -> str | None:
+    return None if until >= FOREVER else format_time(until)
+
+
+def _imagined(moment: _Moment, model: str, digest: str, deployment: str) -> tuple[RecordedEvent, DeploymentAuthorised]:
+    """An authorisation that somebody would sign now; who, is not asked here."""
+    kind = find_event_type("deployment.authorised")
+    data = {"model": model, "digest": digest}
+    payload = Payload(
+        _NOBODY, "nobody", kind.topic, deployment, moment.at, moment.ledger.ledgerid, _NOBODY, 1, None, None, None,
+        "observed", data,
+    )  # fmt: skip
+    return make_event(moment.size, payload, (), moment.at), DeploymentAuthorised(model=model, digest=digest)
+
+
+class _Answer:
+    """One question put to the judge: may, or might, this version be deployed there."""
+
+    def __init__(self, moment: _Moment, event: RecordedEvent, body: DeploymentAuthorised) -> None:
+        self._moment = moment
+        self._event = event
+        self._body = body
+        self.world = moment.world
+        self.environment = event.subject.namespace or ""
+        self._stamped = Stamped(moment.ledger, moment.size)
+
+    def told(self) -> dict[str, Any]:
+        """The answer as plain values."""
+        found: dict[str, Any] = {"model": self._body.model, "environment": self.environment}
+        try:
+            conditions = conditions_of(self.world, self._event, self._body)
+            named = version_of(self.world, self._body.model)
+            rule = rule_for(self.world, self.environment, named.tier)
+        except (PolicyError, InputError) as error:
+            found |= {"tier": None, "rule": None, "allowed": False, "until": None}
+            return found | {"conditions": [self._broken("registered", error, self._registration())]}
+        told, untils = [], []
+        for condition in conditions:
+            evidence = self._evidence(condition.name, named, rule)
+            try:
+                until = condition.check()
+            except LedgerError as error:
+                told.append(self._broken(condition.name, error, evidence))
+            else:
+                untils.append(until)
+                told.append({"condition": condition.name, "met": True, "reason": None, "next": None,
+                             "until": _ends(until), "evidence": self._looked_up(evidence)})  # fmt: skip
+        allowed = len(untils) == len(told)
+        found |= {"tier": named.tier, "rule": rule.model_dump(mode="json"), "allowed": allowed}
+        return found | {"until": _ends(min(untils)) if allowed else None, "conditions": told}
+
+    def _broken(self, name: str, error: LedgerError, evidence: list[Item]) -> dict[str, Any]:
+        return {"condition": name, "met": False, "reason": error.message, "next": error.hint or None, "until": None,
+                "evidence": self._looked_up(evidence)}  # fmt: skip
+
+    def _registration(self) -> list[Item]:
+        name = parse_name(self._body.model)
+        model = model_of(self.world, stream_of(self._body.model))
+        version = None if model is None else model.versions.get(name.version or "")
+        return [] if version is None else [_item(version.index, "registered")]
+
+    def _evidence(self, name: str, named: Named, rule: Rule) -> list[Item]:
+        match name:
+            case "stops":
+                return list(self._stopping(named))
+            case "evaluation":
+                return list(self._evaluations(named.version))
+            case "approvals":
+                return list(self._approvals(named, rule))
+            case "gate":
+                return list(self._gate(named, rule))
+        return []
+
+    def _stopping(self, named: Named) -> Iterator[Item]:
+        yield _item(named.version.index, f"registered with tier {named.version.tier}")
+        if named.version.classified is not None or named.model.classified is not None:
+            said = [known for known in (named.version.classified, named.model.classified) if known is not None]
+            yield _item(max(said)[0], f"classified; tier {named.tier} is in force")
+        for subject, one in quarantines_of(self.world, named):
+            yield _item(one.signed.index, f"{subject} is in quarantine", one.reason)
+        if named.version.retired is not None:
+            yield _item(named.version.retired.index, "retired", "it was retired")
+
+    def _evaluations(self, version: VersionState) -> Iterator[Item]:
+        for one in version.evaluations:
+            yield _item(one.index, f"{one.suite or 'evaluation'}: {one.verdict}")
+        # By the stream alone: a store that took the index of types would read all of that type.
+        rows = journal_rows(self._moment.views, [("stream", "=", self._event_model())], size=self._moment.size)
+        for row in rows:
+            mine = row["type"] == "evaluation.invalidated" and row["subject"] == self._body.model
+            if mine and row["verdict"] == "valid" and row["data"]["evaluation"] in version.invalidated:
+                yield _item(row["index"], "an evaluation was invalidated", "it does not count")
+
+    def _event_model(self) -> str:
+        return stream_of(self._body.model)
+
+    def _approvals(self, named: Named, rule: Rule) -> Iterator[Item]:
+        have = dict(standing(self.world, named, (self.environment, rule), self._moment.at).troubles)
+        for request in named.version.requests.values():
+            if request.environment == self.environment:
+                ended = None if request.closed is None else f"it was {request.closed}"
+                yield _item(request.index, "asked for approval", ended)
+        for one in named.version.approvals:
+            if one.environment != self.environment:
+                continue
+            trouble = have.get(one.index)
+            if trouble is None and one.digest != named.version.digest:
+                trouble = "it is for another digest"
+            until = _ends(approval_until(one, rule))
+            yield _item(one.index, "approved", trouble, until=until, conditions=[
+                {"condition": words, "met": place in one.met} for place, words in enumerate(one.conditions)
+            ])  # fmt: skip
+            if one.revoked is not None:
+                yield _item(one.revoked, "took the approval back", "it stands no more")
+
+    def _gate(self, named: Named, rule: Rule) -> Iterator[Item]:
+        gate = named.version.gates.get((rule.gate or "", self.environment))
+        if gate is None:
+            return
+        row = self._moment.rows([gate.signed.index]).get(gate.signed.index)
+        checks = [] if row is None else row["data"].get("checks", [])
+        refused = None if gate.allowed else "it refuses"
+        yield _item(gate.signed.index, f"{gate.policy} was run", refused, checks=checks)
+        for check in checks:
+            state = waiver_of(self.world, check.get("waiver") or "") if check.get("result") == "waived" else None
+            if state is None:
+                continue
+            trouble = waiver_trouble(self.world, state, self._moment.at)
+            says = f"{check['check']} is waived by {check['waiver']}, not met; {state.owner} carries the risk"
+            yield _item(state.request.index, says, trouble, until=_ends(state.until))
+            if state.granted is not None:
+                yield _item(state.granted.index, f"granted {check['waiver']}", trouble)
+
+    def _looked_up(self, evidence: list[Item]) -> list[Item]:
+        """Evidence with what its entries are: type, author, both clocks, hash, what it cited and says in words."""
+        rows = self._moment.rows([item["index"] for item in evidence])
+        found = []
+        for item in evidence:
+            row = rows.get(item["index"])
+            if row is None:
+                continue
+            cites = [one["index"] for one in row["data"].get("evidence", []) if isinstance(one, dict)]
+            words = next((row["data"][name] for name in _WORDS if row["data"].get(name)), None)
+            found.append({
+                "until": None, "conditions": [], "checks": [], **item, "type": row["type"], "subject": row["subject"],
+                "actor": row["actor"], "occurred_at": format_time(row["occurred_at"]),
+                "recorded_at": format_time(row["recorded_at"]), "leaf_hash": row["leaf_hash"], "words": words,
+                "cites": cites, "suspect": self._stamped.suspect(row),
+            })  # fmt: skip
+        return found
+
+
+def _environments(moment: _Moment, subject: str) -> list[str]:
+    """Where a version was asked for, approved, gated or deployed, and what the rules name."""
+    name, world = parse_name(subject), moment.world
+    model = model_of(world, stream_of(subject))
+    version = None if model is None else model.versions.get(name.version or "")
+    found: set[str] = set()
+    if version is not None:
+        found |= {request.environment for request in version.requests.values()}
+        found |= {environment for _, environment in version.gates}
+    rows = moment.views.select(CHANGE, [("model", "=", subject), ("position", "<=", moment.size)])
+    found |= {parse_name(row["thing"]).namespace or "" for row in rows if row["kind"] == "deployment"}
+    ledger = ledger_of(world)
+    found |= {rule.environment for rule in (() if ledger is None else ledger.rules.rules)} - {"*"}
+    return sorted(found - {""})
+
+
+def _digest(moment: _Moment, subject: str) -> str:
+    name = parse_name(subject)
+    model = model_of(moment.world, stream_of(subject))
+    version = None if model is None else model.versions.get(name.version or "")
+    return "" if version is None else version.digest
+
+
+def _now(moment: _Moment, model: str, deployment: str) -> dict[str, Any]:
+    """Whether a version might be authorised now."""
+    event, body = _imagined(moment, model, _digest(moment, model) or "sha256:" + "0" * 64, deployment)
+    return {"asked": "now", "decision": None} | _Answer(moment, event, body).told()
+
+
+def _then(moment: _Moment, index: int) -> dict[str, Any] | None:
+    """Why a recorded authorisation was allowed when it was given."""
+    judged = moment.ledger.world.judge_row(moment.ledger.recorder.rows(index, 1)[0])
+    event = judged.event
+    if event is None or not isinstance(event.body, DeploymentAuthorised) or judged.verdict.kind != "valid":
+        return None
+    before = _Moment(moment.ledger, moment.views, index, event.recorded_at)
+    suspect = Stamped(moment.ledger, moment.size).suspect({"actor": event.actor, "index": index})
+    urgent = event.body.emergency
+    stamp = {
+        "index": index, "actor": event.actor, "recorded_at": format_time(event.recorded_at),
+        "leaf_hash": judged.row.leaf_hash.hex(), "suspect": suspect, "reason": event.body.reason,
+        "emergency": None if urgent is None else {"reason": urgent.reason, "review_by": urgent.review_by},
+    }  # fmt: skip
+    return {"asked": "then", "decision": stamp} | _Answer(before, event, event.body).told()
+
+
+def _deployment(moment: _Moment, as_of: AsOf, subject: str) -> dict[str, Any]:
+    """Why what is live in a deployment is, and whether it might be authorised again."""
+    states = state_as_of(moment.views, as_of, subject)["deployments"]
+    if not states:
+        raise InputError(f"nothing was known about {subject} as of then", hint="`muniment state` shows deployments.")
+    (state,) = states
+    running = [period for period in periods(state) if period["until"] is None]
+    domain = moment.world.state(subject)
+    urgent = domain.urgent if isinstance(domain, DeploymentState) else ()
+    live: list[dict[str, Any]] = []
+    answers: list[dict[str, Any]] = []
+    for period in running:
+        given = [item for item in state["history"] if item["type"].endswith(".authorised")
+                 and (item["model"], item["digest"]) == (period["model"], period["digest"])
+                 and item["index"] < period["index"]]  # fmt: skip
+        doubt = deployment_doubt(moment.world, subject, period["model"], period["digest"])
+        rests_on, by = (given[-1]["index"], given[-1]["type"]) if given else (None, None)
+        words = None if doubt is None else doubt.text
+        live.append({**period, "rests_on": rests_on, "by": by, "doubt": words})
+        then = _then(moment, given[-1]["index"]) if given else None
+        answers += [] if then is None else [then]
+        answers.append(_now(moment, period["model"], subject))
+    waiting = state["authorised"]
+    if waiting is not None and all(period["model"] != waiting["model"] for period in running):
+        then = _then(moment, waiting["index"])
+        answers += [] if then is None else [then]
+    emergencies = [{"index": one.signed.index, "actor": one.signed.actor, "review_by": format_time(one.review_by)}
+                   for one in urgent]  # fmt: skip
+    holds = [{"index": item["index"], "model": item["model"], "actor": item["actor"]}
+             for item in state["history"] if item["type"] == "deployment.held"]  # fmt: skip
+    return {"live": live, "emergencies": emergencies, "holds": holds, "answers": answers}
+
+
+def why(
+    ledger: Ledger, views: ViewReader, as_of: AsOf, at: int, subject: str, *, environment: str | None = None
+) -> dict[str, Any]:
+    """Why a version may be deployed or not, or why what is live in a deployment is.
+
+    Args:
+        ledger: the log.
+        views: the views.
+        as_of: both clocks, as `as_decided` gives them.
+        at: the moment at which is asked, microseconds since the Unix epoch.
+        subject: ``model:<name>@<version>`` or ``deployment:<environment>/<service>``.
+        environment: of a version, only this one.
+
+    Returns:
+        Plain values: ``answers``, each with its conditions and their evidence; of a deployment also ``live``,
+        ``emergencies`` that wait for a review, and ``holds``.
+
+    Raises:
+        InputError: it is neither, nothing is known of the deployment, or no environment can be told.
+    """
+    name, moment = parse_name(subject), _Moment(ledger, views, as_of.size, at)
+    if name.kind == "deployment":
+        if environment is not None:
+            raise InputError("an environment goes with a version; a deployment has its own", hint="Leave out --env.")
+        return _deployment(moment, as_of, subject)
+    if name.kind != "model" or name.version is None:
+        raise InputError(f"{subject!r} is neither a version nor a deployment",
+                         hint="muniment why model:<name>@<version>, or deployment:<environment>/<service>")  # fmt: skip
+    places = [environment] if environment is not None else _environments(moment, subject)
+    if not places:
+        raise InputError("no rule names an environment, and nobody asked for one", hint="Say which: --env prod")
+    service = name.name
+    answers = [_now(moment, subject, f"deployment:{place}/{service}") for place in places]
+    return {"live": [], "emergencies": [], "holds": [], "answers": answers}

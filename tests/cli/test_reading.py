@@ -1,0 +1,107 @@
+"""`impact`, `why`, `diff`, `history` and `inventory` as people type them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.cli.support import DIGEST, Shop, digest, run
+
+MODEL, TWO, PROD, DATA = "model:tx@1", "model:tx@2", "deployment:prod/tx", "dataset:tx@1"
+SEALED = "sealed field: muniment show opens it"
+
+
+@pytest.fixture
+def told(any_shop: Shop) -> Shop:
+    any_shop.people()
+    run("emit", "dataset.registered", DATA, "-d", f"digest={DIGEST}").good()
+    read = json.dumps([{"role": "input", "subject": DATA, "digest": DIGEST}])
+    run("emit", "run.completed", "run:tx", "-d", f"inputs={read}", "-d", 'parameters={"depth": 6}').good()
+    for model in (MODEL, TWO):
+        run("record", "version", model, "--digest", digest(model), "--tier", "high", "--run", "run:tx").good()
+        run("record", "evaluation", model, "--metric", "auc=0.9", "--verdict", "pass").good()
+    run("request", MODEL, "--env", "prod", "--as", "p-author").good()
+    run("approve", MODEL, "--rationale", "looked at", "--as", "p-approver", "--expires", "90d").good()
+    run("authorise", PROD, "--model", MODEL, "--as", "p-deployer").good()
+    run("record", "deployment", PROD, "--model", MODEL, "--as", "p-deployer").good()
+    return any_shop
+
+
+def test_impact_names_what_is_live_and_the_path(told: Shop):
+    shown = run("impact", DATA).good().out
+    assert "Live" in shown
+    assert f"{DATA} → run:tx → {MODEL} →" in " ".join(shown.split())
+    assert TWO in shown[shown.index("Not live") :]
+    assert "Nothing is live" in run("impact", TWO).good().err
+    found = run("impact", "dataset:tx", "-o", "json").good().json
+    assert [one["deployment"] for one in found["live"]] == [PROD]
+    run("impact", "dataset:none").refused(2, "nothing was known")
+
+
+def test_why_tells_who_and_when_and_what_is_missing(told: Shop):
+    shown = run("why", MODEL, "--env", "prod").good().out
+    assert shown.startswith("model:tx@1 in prod: may be authorised, if recorded before ")
+    for words in ("“looked at”", "p-approver", "; cites ", "met    approvals"):
+        assert words in shown
+    refused = run("why", TWO, "--env", "prod").good()
+    assert "would be refused" in refused.out
+    assert "BROKEN approvals: model:tx@2 needs 1 approval(s) for prod at tier high and has 0" in refused.out
+    assert "next: Ask for it: muniment request model:tx@2 --env prod" in refused.out
+    run("quarantine", DATA, "--reason", "poisoned", "--as", "p-deployer").good()
+    assert "does not stand, poisoned" in run("why", MODEL, "--env", "prod").good().out
+    live = run("why", PROD).good().out
+    assert "model:tx@1 is live in deployment:prod/tx since " in live
+    assert "authorised by p-deployer in entry " in live
+    run("why", "model:tx").refused(2, "neither a version nor a deployment")
+    run("why", PROD, "--at", "2000-01-01T00:00:00Z").refused(3, "nothing was recorded")
+
+
+def test_diff_and_what_it_cannot_compare(told: Shop):
+    found = run("diff", MODEL, TWO).good()
+    assert "approvers.prod" in found.out
+    assert "The same: data, parameters, metrics" in found.err
+    run("record", "version", "model:bare@1", "--digest", digest("bare"), "--tier", "low").good()
+    assert "Not compared: no run is recorded for model:bare@1" in run("diff", MODEL, "model:bare@1").good().err
+    run("diff", MODEL, "model:tx@9").refused(2, "muniment diff model:tx@1 model:tx@2")
+
+
+def test_history_shows_the_last_ones(told: Shop):
+    lines = run("history", MODEL).good().out.splitlines()
+    assert len(lines) == 6
+    assert run("history", MODEL, "-n", 2).good().out.splitlines() == lines[-2:]
+    assert [row["type"] for row in run("history", MODEL, "-o", "ndjson").good().lines][-1] == "deployment.completed"
+    assert len(run("history", MODEL, "-o", "json").good().json["rows"]) == 6
+
+
+def test_inventory_lists_every_model(told: Shop):
+    found = run("inventory", "-o", "json").good().json["models"]
+    assert [(one["model"], one["live"][0]["version"], one["approvals"][0]["by"]) for one in found] == [
+        ("model:tx", MODEL, "p-approver")
+    ]
+    assert run("inventory", "-o", "ndjson").good().lines == found
+    assert "1 for prod by p-approver until" in run("inventory").good().out
+    run("record", "version", "model:credit/x@1", "--digest", digest("x"), "--tier", "low").good()
+    for glob, names in (("model:*", ["model:tx"]), ("model:credit/*", ["model:credit/x"]), ("model:none", [])):
+        assert [one["model"] for one in run("inventory", glob, "-o", "json").good().json["models"]] == names
+
+
+def test_what_is_sealed_is_shown_as_sealed_and_then_as_erased(told: Shop):
+    secret, about = "Jane Roe complained", ("--about", "person:jane")
+    run(
+        "emit", "incident.opened", "incident:1", "--personal", f"title={secret}", *about, "-d", f"deployment={PROD}"
+    ).good()
+    run("emit", "quarantine.placed", MODEL, "--personal", f"reason={secret}", *about).good()
+    commands = (
+        ("lineage", PROD), ("history", MODEL), ("why", MODEL, "--env", "prod"), ("inventory",), ("impact", DATA),
+        ("diff", MODEL, TWO),
+    )  # fmt: skip
+    for form in ("text", "json"):
+        told_all = "".join(run(*command, "-o", form).good().out for command in commands)
+        assert secret not in told_all
+        assert SEALED in told_all
+        assert "sealed:v1:" not in told_all, "also where the judge put it into a sentence"
+    assert SEALED in run("lineage", PROD, "-o", "dot").good().out
+    run("actor", "enrol", "p-eraser", "--kind", "person", "--role", "eraser").good()
+    run("subject", "erase", "person:jane", "--basis", "GDPR Art. 17", "--reason", "asked", "--as", "p-eraser").good()
+    assert "sealed field: erased by" in run("lineage", PROD).good().out

@@ -1,0 +1,91 @@
+"""What differs between two versions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ledger.errors import InputError
+from projections.comparing import compare
+from tests.contract.support import digest
+from tests.projections.support import Book, tell
+
+ONE, TWO = "model:scoring@1", "model:scoring@2"
+
+
+def ask(book: Book, before: str = ONE, after: str = TWO, **as_of: Any) -> dict[str, Any]:
+    reader = book.reader()
+    return compare(book.ledger, reader.runner.views, reader.as_of(**as_of), before, after)
+
+
+def fields(found: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    return {change["field"]: (change["before"], change["after"]) for change in found["changed"]}
+
+
+def test_everything_that_a_version_is_made_of(any_book: Book):
+    book = any_book
+    book.version(ONE, 1, parameters={"depth": 6, "rate": 0.1}, code={"commit": "c0ffee"})
+    book.release(ONE, 2)
+    book.train(TWO, 5, inputs=("dataset:base@2",), parameters={"depth": 8, "rate": 0.1}, code={"commit": "decaf"},
+               environment=digest("other lock"))  # fmt: skip
+    book.register(TWO, 5.2, run="run:scoring-2")
+    book.evaluate(TWO, 5.3, auc=0.95)
+    found = ask(book)
+    assert fields(found) == {
+        "data.dataset:base.version": ("1", "2"),
+        "data.dataset:base.digest": (digest("dataset:base@1"), digest("dataset:base@2")),
+        "code.commit": ("c0ffee", "decaf"),
+        "parameters.depth": (6, 8),
+        "environment": (digest("lock file"), digest("other lock")),
+        "metrics.evaluation.auc": (0.9, 0.95),
+        "run": ("run:scoring-1", "run:scoring-2"),
+        "digest": (digest(ONE), digest(TWO)),
+        "status": ("live", "evaluated"),
+        "approvers.prod": ("p-approver", None),
+        "marks": ("live", None),
+    }
+    assert [change["section"] for change in found["changed"]][:4] == ["data", "data", "code", "parameters"]
+    auc = next(change for change in found["changed"] if change["section"] == "metrics")
+    assert (round(auc["delta"], 6), round(auc["ratio"], 4)) == (0.05, 1.0556)
+    assert found["same"] == ["seed", "verdicts", "training", "job", "tier", "owner"]
+    assert found["missing"] == []
+
+
+def test_as_of_both_clocks(book: Book):
+    tell(book)
+    assert fields(ask(book, at=12.9))["status"] == ("live", "evaluated")
+    assert fields(ask(book, at=14))["status"] == ("approved", "live")
+    with pytest.raises(InputError, match="no version that was registered"):
+        ask(book, at=5)
+
+
+def test_an_invalidated_evaluation_is_no_metric(book: Book):
+    book.version(ONE, 1)
+    book.version(TWO, 2)
+    (measured,) = book.state(TWO)["models"][0]["versions"][0]["evaluations"]
+    book.emit("trainer", "evaluation.invalidated", TWO, {"evaluation": measured["id"], "reason": "leak"}, at=6)
+    found = ask(book)
+    assert fields(found)["metrics.evaluation.auc"] == (0.9, None)
+    assert found["missing"] == [f"no standing evaluation of {TWO}"]
+
+
+def test_what_is_not_on_record_is_said(book: Book):
+    book.version(ONE, 1)
+    book.register(TWO, 2)
+    assert ask(book)["missing"] == [
+        f"no run is recorded for {TWO}", f"no data set is recorded upstream of {TWO}",
+        f"no standing evaluation of {TWO}",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", ["model:scoring", "dataset:base@1", "model:scoring@9", "nonsense"])
+def test_only_registered_versions_are_compared(book: Book, wrong: str):
+    book.version(ONE, 1)
+    with pytest.raises(InputError):
+        ask(book, ONE, wrong)
+
+
+def test_a_version_and_itself_are_the_same(book: Book):
+    book.version(ONE, 1)
+    assert ask(book, ONE, ONE)["changed"] == []

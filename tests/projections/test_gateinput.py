@@ -1,0 +1,261 @@
+"""What a gate looks at: every field of the document from events of a ledger, and the checklists over it."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+import pytest
+
+from ledger.errors import PolicyError, VerificationError
+from ledger.policy import FIELDS, evaluate, input_digest, parse_policy, source_digest
+from projections.gateinput import gate_input, standing_waivers
+from projections.gates import Gate, Stated, check_again, recheck_all, run_gate
+from projections.known import Known
+from tests.contract.support import digest
+from tests.projections.support import PROD, Book, when
+
+ONE, TWO = "model:scoring@1", "model:scoring@2"
+BASE = "dataset:base@1"
+TOLD: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
+    ("trainer", "dataset.quality_assessed", BASE, {"verdict": "pass", "digest": digest(BASE)}),
+    ("trainer", "artifact.produced", "artifact:weights@1", {"files": {"w": digest(ONE)}, "model": ONE}),
+    ("trainer", "artifact.signed", "artifact:weights@1", {"digest": digest(ONE), "method": "key"}),
+    ("trainer", "artifact.verified", "artifact:weights@1", {"digest": digest(ONE), "method": "key", "verdict": "pass"}),
+    ("trainer", "artifact.scanned", ONE, {"digest": digest(ONE), "scanner": "scan", "verdict": "pass"}),
+    ("trainer", "evaluation.completed", ONE,
+     {"metrics": {"psi": 0.01}, "verdict": "pass", "kind": "drift", "dataset": "dataset:new@1"}),
+    ("trainer", "evaluation.completed", ONE, {"metrics": {"gap": 0.01}, "verdict": "pass", "kind": "fairness"}),
+    ("trainer", "evaluation.completed", ONE,
+     {"metrics": {"auc": 0.9}, "verdict": "pass", "suite": "held out", "dataset": BASE, "split": "test"}),
+    ("trainer", "performance.tested", ONE,
+     {"p95_ms": 100, "baseline_p95_ms": 95.5, "verdict": "pass", "cost": {"amount": 1, "currency": "EUR"}}),
+    ("trainer", "contract.defined", ONE, {"input_schema": digest("in"), "output_schema": digest("out")}),
+    ("p-approver", "validation.completed", ONE, {"verdict": "pass", "independence": "another team"}),
+    ("p-author", "model.registered", "model:scoring", {"owner": "p-author", "purpose": "scores"}),
+    ("p-author", "model.on_call_assigned", "model:scoring", {"on_call": "p-author", "runbook": "run it"}),
+    ("p-author", "documentation.attached", ONE, {"kind": "runbook", "digest": digest("runbook")}),
+    ("p-author", "slo.defined", PROD,
+     {"slo": "ok", "indicator": "availability", "objective": 0.99, "window": "28d", "action": "rollback"}),
+    ("p-author", "drill.conducted", "model:scoring", {"kind": "runbook", "outcome": "pass"}),
+    ("p-author", "drill.conducted", "model:scoring", {"kind": "rollback", "outcome": "pass"}),
+)  # fmt: skip
+
+
+def pack(name: str) -> Stated:
+    return Stated(f"{name}.yaml", (resources.files("ledger.policy") / "packs" / f"{name}.yaml").read_text("utf-8"))
+
+
+def known(book: Book, size: int | None = None) -> Known:
+    reader = book.reader()
+    return Known(reader.ledger, reader.runner.views, size or reader.size)
+
+
+def look(book: Book, model: str = ONE, size: int | None = None) -> dict[str, Any]:
+    at = known(book, size)
+    return gate_input(at, model, "prod", at.recorded_at, PROD)
+
+
+def define(book: Book) -> Stated:
+    """The pre-production checklist, signed into the log."""
+    stated = Stated("policy:p@1", pack("pre-production").source)
+    body = {"digest": source_digest(stated.source), "source": stated.source, "format": "muniment.checks/v1"}
+    book.emit("p-approver", "policy.defined", stated.name, body, at=3)
+    return stated
+
+
+def run(book: Book, policy: Stated) -> Gate:
+    at = known(book)
+    return run_gate(at, policy, ONE, "prod", as_of=at.recorded_at)
+
+
+def tell_all(book: Book) -> None:
+    book.cast.enrol("p-second", "person", ["approver"])
+    book.dataset(BASE, 0)
+    book.version(ONE, 1)
+    for actor, kind, subject, data in TOLD:
+        book.emit(actor, kind, subject, data, at=2)
+
+
+def test_both_checklists_pass_over_a_whole_story_and_miss_what_is_left_out(any_book: Book):
+    """So the document is filled from the events that the reasons of the checks name."""
+    tell_all(any_book)
+    document = look(any_book)
+    assert set(document) == set(FIELDS)
+    for name in ("pre-production", "production"):
+        outcome = evaluate(parse_policy(pack(name).source), document, ())
+        assert [item for item in outcome.checks if item["result"] != "pass"] == []
+    assert document["tier"] == "high"
+    assert document["people"] == {"approvers": 4, "deployers": 2, "validators": 2}, (
+        "whoever made the ledger has every role"
+    )
+    assert document["run"]["commit"] == "c0ffee"
+    assert document["slos"] == [{"slo": "ok", "subject": PROD, "objective": 0.99, "action": "rollback"}]
+    assert document["model"] | {"versions": []} == {
+        "owner": "p-author", "on_call": "p-author", "runbook": "run it", "purpose": "scores", "third_party": False,
+        "versions": [],
+    }  # fmt: skip
+
+
+def test_a_bare_version_misses_most_and_nothing_cannot_be_evaluated(book: Book):
+    book.register(ONE, 1)
+    for name in ("pre-production", "production"):
+        outcome = evaluate(parse_policy(pack(name).source), look(book), ())
+        assert not outcome.allowed
+        assert {item["result"] for item in outcome.checks} == {"pass", "fail"}
+
+
+def test_the_same_size_and_time_give_the_same_document_for_ever(any_book: Book):
+    tell_all(any_book)
+    size, at = any_book.size, known(any_book).recorded_at
+    before = gate_input(known(any_book), ONE, "prod", at)
+    any_book.release(ONE, 5)
+    any_book.version(TWO, 6)
+    any_book.emit("trainer", "evaluation.completed", ONE, {"metrics": {}, "verdict": "fail"}, at=0.5)
+    any_book.emit("p-author", "quarantine.placed", BASE, {"reason": "poisoned"}, at=0.5)
+    any_book.open_incident(0.5, severity="critical")
+    again = gate_input(known(any_book, size), ONE, "prod", at)
+    assert input_digest(again) == input_digest(before)
+    assert input_digest(look(any_book)) != input_digest(before)
+
+
+def test_what_becomes_of_what_it_rests_on_shows(book: Book):
+    tell_all(book)
+    book.release(ONE, 5)
+    assert look(book)["deployments"] == [{"name": PROD, "live": ONE, "previous": "", "authorised": ONE}]
+    assert [(one["by"], one["stands"]) for one in look(book)["approvals"]] == [(["p-approver"], True)]
+    book.emit("trainer", "dataset.deprecated", BASE, {"reason": "old"}, at=6)
+    book.emit("p-author", "dataset.consent_changed", BASE, {"status": "withdrawn", "scope": "all"}, at=6)
+    placed = book.emit("p-author", "quarantine.placed", BASE, {"reason": "poisoned"}, at=6)
+    (data,) = look(book)["datasets"]
+    assert (data["deprecated"], data["consent"], data["quarantined"]) == (True, "withdrawn", True)
+    assert "poisoned" in look(book)["stopped"]
+    book.emit("p-approver", "quarantine.released", BASE, {"quarantine": placed.id, "rationale": "x"}, at=7)
+    assert (look(book)["datasets"][0]["quarantined"], look(book)["stopped"]) == (False, "")
+    book.open_incident(8, severity="high")
+    assert look(book)["incidents"] == [{"incident": "incident:inc-1", "severity": "high"}]
+    book.emit("p-deployer", "incident.closed", "incident:inc-1", at=9, summary="done")
+    assert look(book)["incidents"] == []
+
+
+def test_entries_about_other_bytes_count_for_nothing(book: Book):
+    book.dataset(BASE, 0)
+    book.version(ONE, 1)
+    other = digest("other")
+    book.emit("trainer", "dataset.quality_assessed", BASE, {"verdict": "pass", "digest": other}, at=2)
+    book.emit("trainer", "performance.tested", ONE, {"p95_ms": 1, "digest": other}, at=2)
+    book.emit(
+        "p-approver", "validation.completed", ONE, {"verdict": "pass", "independence": "x", "digest": other}, at=2
+    )
+    document = look(book)
+    assert (document["datasets"][0]["quality"], document["performance"], document["validations"]) == ("", [], [])
+
+
+def test_findings_stay_open_until_they_are_disposed_of(book: Book):
+    book.version(ONE, 1)
+    findings = [{"id": "F1", "severity": "high", "statement": "leak"}]
+    done = book.emit("p-approver", "validation.completed", ONE,
+                     {"verdict": "pass", "independence": "x", "findings": findings,
+                      "valid_until": when(24 * 366)}, at=2)  # fmt: skip
+    assert look(book)["validations"][0]["open_findings"] == [{"id": "F1", "severity": "high"}]
+    body = {"validation": done.id, "finding": "F1", "reason": "x"}
+    book.emit("p-author", "finding.disposed", ONE, body | {"disposition": "deferred"}, at=3)
+    assert look(book)["validations"][0]["open_findings"] != []
+    book.emit("p-author", "finding.disposed", ONE, body | {"disposition": "fixed"}, at=4)
+    assert look(book)["validations"][0] == {
+        "index": done.index,
+        "verdict": "pass",
+        "expired": False,
+        "open_findings": [],
+    }
+    later = known(book)
+    year = 366 * 86_400_000_000
+    assert gate_input(later, ONE, "prod", later.recorded_at + year)["validations"][0]["expired"]
+
+
+def test_a_canary_shows_by_stage(book: Book):
+    book.version(ONE, 1)
+    book.request(ONE, 2)
+    book.approve(ONE, 3)
+    book.authorise(ONE, 4)
+    stage = {"model": ONE, "digest": digest(ONE), "stage": 1, "traffic": 0.05}
+    book.emit("p-deployer", "canary.stage_entered", PROD, stage, at=5)
+    assert look(book)["canaries"] == [
+        {"deployment": PROD, "stage": 1, "traffic": 0.05, "budget_used": None, "verdict": ""}
+    ]
+    book.emit("p-deployer", "canary.analysed", PROD, stage | {"verdict": "fail", "budget_used": 0.5}, at=6)
+    assert [(one["verdict"], one["budget_used"]) for one in look(book)["canaries"]] == [("fail", 0.5)]
+
+
+def test_an_evaluation_that_lies_about_when_or_where_it_looked_does_not_agree(book: Book):
+    """A gate may be recorded later than it ran, but not looked further than it says, nor at another time."""
+    tell_all(book)
+    gate = run(book, define(book))
+
+    def recorded(**changes: Any) -> dict[str, Any]:
+        done = book.emit("trainer", "gate.evaluated", ONE, gate.body() | changes, at=4)
+        return next(row for row in known(book).of_types("gate.evaluated") if row["index"] == done.index)
+
+    assert check_again(known(book), recorded()).outcome == gate.outcome
+    for changes, words in (
+        ({"size": 10_000}, "looked at 10000 entries"),
+        ({"as_of": "2031-01-01T00:00:00Z"}, "run at"),
+        ({"as_of": "2021-01-01T00:00:00Z"}, "run at"),
+        ({"input_digest": digest("x")}, "input_digest"),
+        ({"result": "deny"}, "result"),
+        ({"policy_digest": digest("x")}, "another source"),
+        ({"digest": digest("x")}, "digest"),
+    ):
+        row = recorded(**changes)
+        with pytest.raises(VerificationError, match=words):
+            check_again(known(book), row)
+    with pytest.raises(PolicyError, match="not defined"):
+        check_again(known(book), recorded(policy="policy:q@1"))
+
+
+def test_a_gate_fed_by_an_altered_view_does_not_agree_after_a_rebuild(any_book: Book):
+    book = any_book
+    book.register(ONE, 1)
+    book.emit("trainer", "evaluation.completed", ONE, {"metrics": {}, "verdict": "fail"}, at=2)
+    stated = define(book)
+    assert not run(book, stated).outcome.allowed
+    views = book.reader().runner.views
+    views._store.run(
+        "UPDATE $journal SET data = replace(data, '\"fail\"', '\"pass\"') WHERE type = 'evaluation.completed'"
+    )
+    fed = run(book, stated)
+    results = {item["check"]: item["result"] for item in fed.outcome.checks}
+    assert results["evaluation-passed"] == "pass", "views are believed"
+    done = book.emit("trainer", "gate.evaluated", ONE, fed.body(), at=4)
+    assert recheck_all(known(book))[0]["trouble"] == ""
+    assert not book.reader().runner.rebuild()["journal"]
+    (again,) = recheck_all(known(book))
+    assert (again["index"], "input_digest" in again["trouble"]) == (done.index, True)
+
+
+def test_a_promise_of_a_monitor_counts_where_its_pattern_names_the_deployment(book: Book):
+    book.version(ONE, 1)
+    promise = {"slo": "ok", "indicator": "availability", "objective": 0.99, "window": "28d"}
+    book.emit("p-author", "slo.defined", "monitor:all", promise, at=2)
+    book.emit("p-author", "slo.defined", "monitor:dev", promise | {"deployments": ["deployment:dev/*"]}, at=2)
+    assert look(book)["slos"] == []
+    book.emit("p-author", "slo.defined", "monitor:prod", promise | {"deployments": ["deployment:prod/*"]}, at=2)
+    assert [one["subject"] for one in look(book)["slos"]] == ["monitor:prod"]
+    at = known(book)
+    assert gate_input(at, ONE, "prod", at.recorded_at)["slos"] == [], "nobody said which deployment"
+
+
+def test_waivers_stand_for_a_model_an_environment_and_a_time(book: Book):
+    book.version(ONE, 1)
+    book.cast.enrol("p-second", "person", ["approver"])
+    asked = {"check": "drift-*", "model": "model:scoring", "environment": "prod", "owner": "p-author", "reason": "x",
+             "compensating_control": "x", "expires_at": when(24 * 400)}  # fmt: skip
+    book.emit("p-author", "waiver.requested", "waiver:w", asked, at=2)
+    assert standing_waivers(known(book), ONE, "prod", known(book).recorded_at) == []
+    book.emit("p-second", "waiver.granted", "waiver:w", {"rationale": "x"}, at=3)
+    at = known(book)
+    now = at.recorded_at
+    assert standing_waivers(at, ONE, "prod", now) == [("waiver:w", "drift-*")]
+    assert standing_waivers(at, ONE, "dev", now) == []
+    assert standing_waivers(at, "model:other@1", "prod", now) == []
+    assert standing_waivers(at, ONE, "prod", now + 100 * 86_400_000_000) == [], "it has expired"

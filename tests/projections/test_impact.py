@@ -1,0 +1,119 @@
+"""What is live that ever saw a thing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ledger.errors import InputError
+from projections.impact import impact
+from tests.contract.support import digest
+from tests.projections.support import DEV, PROD, Book, tell, when
+
+ONE, TWO, THREE, DATA = "model:scoring@1", "model:scoring@2", "model:scoring@3", "dataset:base@1"
+
+
+def ask(book: Book, subject: str, **as_of: Any) -> dict[str, Any]:
+    reader = book.reader()
+    return impact(book.ledger, reader.runner.views, reader.as_of(**as_of), subject)
+
+
+def subjects(one: dict[str, Any]) -> list[str]:
+    return [step["subject"] for step in one["path"]]
+
+
+def test_what_is_live_was_live_and_never_was(any_book: Book):
+    """Version 3 is made from dataset:base@1 without the features; 4 is live nowhere."""
+    tell(any_book)
+    found = ask(any_book, DATA)
+    assert [(one["deployment"], one["model"], one["how"], one["until"]) for one in found["live"]] == [
+        (PROD, THREE, "live", None)
+    ]
+    assert subjects(found["live"][0]) == [DATA, "run:scoring-3", THREE, PROD]
+    assert found["live"][0]["marks"] == ["unauthorised"]
+    assert [(one["model"], one["since"], one["until"]) for one in found["before"]] == [
+        (ONE, when(3.75), when(13.75)), (ONE, when(15), when(16)),
+    ]  # fmt: skip
+    assert subjects(found["before"][0]) == [DATA, "dataset:features@1", "run:scoring-1", ONE, PROD]
+    assert [one["version"] for one in found["candidates"]] == [ONE, "model:scoring@4"]
+    assert found["candidates"][1]["status"] == "rejected"
+
+
+def test_poisoned_data_is_followed_as_of_any_time(book: Book):
+    tell(book)
+    assert [one["model"] for one in ask(book, "dataset:base@2", at=14)["live"]] == [TWO]
+    later = ask(book, "dataset:base@2")
+    assert (later["live"], [one["model"] for one in later["before"]]) == ([], [TWO])
+    for step in later["before"][0]["path"][1:]:
+        assert step["entries"], step
+    assert [one["version"] for one in later["candidates"]] == [TWO]
+    assert ask(book, "dataset:base")["live"] == ask(book, DATA)["live"], "all versions of it"
+
+
+def test_however_many_steps_away(book: Book):
+    """A data set with a version a day is a long chain, and the first one may be the bad one."""
+    book.dataset("dataset:day@1", 1)
+    for day in range(2, 81):
+        book.dataset(f"dataset:day@{day}", 1, of=f"dataset:day@{day - 1}")
+    book.version(ONE, 2, inputs=("dataset:day@80",))
+    book.deploy(ONE, 4, DEV)
+    (live,) = ask(book, "dataset:day@1")["live"]
+    assert len(live["path"]) == 83
+
+
+def test_a_third_partys_model_inside_ours(book: Book):
+    book.emit("p-author", "thirdparty.registered", "model:vendor/llm@5", {"vendor": "V", "product": "LLM"}, at=1)
+    book.register("model:vendor/llm@5", 1)
+    book.register(ONE, 2)
+    parents = [{"role": "base", "subject": "model:vendor/llm@5", "digest": digest("model:vendor/llm@5")}]
+    book.emit("trainer", "version.composed", ONE, {"parents": parents, "method": "adapter"}, at=3)
+    body = {"model": ONE, "digest": digest(ONE)}
+    book.emit("p-deployer", "canary.stage_entered", DEV, {**body, "stage": 1, "traffic": 0.1}, at=4)
+    for name in ("model:vendor/llm@5", "model:vendor/llm"):
+        found = ask(book, name)
+        assert [(one["deployment"], one["how"]) for one in found["live"]] == [(DEV, "canary")]
+        assert subjects(found["live"][0]) == ["model:vendor/llm@5", ONE, DEV]
+    book.emit("p-deployer", "canary.aborted", DEV, {**body, "reason": "slow"}, at=5)
+    assert ask(book, "model:vendor/llm")["live"] == []
+    assert [one["until"] for one in ask(book, "model:vendor/llm")["before"]] == [when(5)]
+
+
+def test_one_canary_does_not_end_another(book: Book):
+    book.version(ONE, 1)
+    book.version(TWO, 1, inputs=("dataset:other@1",))
+    for model in (ONE, TWO):
+        body = {"model": model, "digest": digest(model), "stage": 1, "traffic": 0.1}
+        book.emit("p-deployer", "canary.stage_entered", DEV, body, at=4)
+    assert [one["model"] for one in ask(book, DATA)["live"]] == [ONE]
+    held = {"model": ONE, "digest": digest(ONE), "reason": "burns"}
+    book.emit("p-approver", "deployment.held", DEV, held, at=5)
+    assert [one["model"] for one in ask(book, DATA)["live"]] == [ONE], "that it is to stop is no fact"
+    book.emit("p-deployer", "deployment.promoted", DEV, {"model": TWO, "digest": digest(TWO)}, at=6)
+    assert ask(book, DATA)["live"] == []
+
+
+def test_what_was_only_measured_on_it(book: Book):
+    book.dataset("dataset:test@1", 1)
+    book.register(ONE, 2)
+    body = {"metrics": {"auc": 0.9}, "verdict": "pass", "dataset": "dataset:test@1"}
+    index = book.emit("trainer", "evaluation.completed", ONE, body, at=3).index
+    book.deploy(ONE, 4, DEV)
+    found = ask(book, "dataset:test@1")
+    assert (found["live"], found["candidates"]) == ([], [])
+    assert [(one["version"], one["index"]) for one in found["measured"]] == [(ONE, index)]
+
+
+def test_the_path_says_what_is_suspect(book: Book):
+    book.version(ONE, 1)
+    book.deploy(ONE, 4, DEV)
+    assert not any(step["suspect"] for step in ask(book, DATA)["live"][0]["path"])
+    book.compromise("trainer")
+    found = ask(book, DATA)["live"][0]
+    assert [step["suspect"] for step in found["path"]] == [False, True, True, False]
+    assert "rests-on-suspect" in found["marks"]
+
+
+def test_what_nobody_named_has_no_impact(book: Book):
+    with pytest.raises(InputError, match="nothing was known"):
+        ask(book, "dataset:none@1")

@@ -1,0 +1,232 @@
+"""Why a version may be deployed or not: the answer is the judge's, and each condition names its entries."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+
+from ledger.creation import DEFAULT_RULES
+from ledger.errors import InputError, LedgerError
+from ledger.events.ledgers import Rule, RuleSet
+from projections.asof import as_decided
+from projections.why import why
+from tests.contract.support import digest
+from tests.projections.support import PROD, Book, when
+
+ONE, TWO, DATA = "model:scoring@1", "model:scoring@2", "dataset:base@1"
+
+
+def ask(book: Book, subject: str = ONE, *, at: str | None = None, known: int | None = None, **more: Any):
+    reader = book.reader()
+    views = reader.runner.views
+    known_at = None if known is None else str(known)
+    as_of, moment = as_decided(book.ledger, views, at=at, known_at=known_at, head=reader.size, now=book.clock.now)
+    return why(book.ledger, views, as_of, moment, subject, **more)
+
+
+def one(book: Book, environment: str = "prod", **more: Any) -> dict[str, Any]:
+    (answer,) = ask(book, environment=environment, **more)["answers"]
+    return answer
+
+
+def condition(answer: dict[str, Any], name: str) -> dict[str, Any]:
+    (found,) = [found for found in answer["conditions"] if found["condition"] == name]
+    return found
+
+
+def broken(answer: dict[str, Any]) -> list[str]:
+    return [found["condition"] for found in answer["conditions"] if not found["met"]]
+
+
+@pytest.fixture
+def story(book: Book) -> Book:
+    book.cast.enrol("p-second", "person", ["approver", "validator"])
+    return book
+
+
+def test_what_it_says_is_what_authorising_does(story: Book):
+    """After every step: would be refused exactly where it is refused, for the same reason."""
+    steps = [
+        lambda: story.dataset(DATA, 1), lambda: story.version(ONE, 1), lambda: story.request(ONE, 2),
+        lambda: story.approve(ONE, 3),
+        lambda: story.emit("p-author", "quarantine.placed", DATA, {"reason": "poisoned"}, at=4),
+        lambda: _release(story), lambda: _revoke(story), lambda: story.request(ONE, 6),
+        lambda: story.approve(ONE, 7), lambda: story.compromise("p-approver"), lambda: story.request(ONE, 8),
+        lambda: story.emit("p-author", "version.retired", ONE, {"reason": "old"}, at=9),
+    ]  # fmt: skip
+    seen = set()
+    for step in steps:
+        step()
+        answer = one(story)
+        refused = None
+        try:
+            story.emit("p-deployer", "deployment.authorised", PROD, {"model": ONE, "digest": digest(ONE)}, at=10)
+        except LedgerError as error:
+            refused = error.message
+        failing = [found for found in answer["conditions"] if not found["met"]]
+        assert (answer["allowed"], [found["reason"] for found in failing[:1]]) == (
+            refused is None, [] if refused is None else [refused],
+        )  # fmt: skip
+        seen.add(failing[0]["condition"] if failing else "allowed")
+    assert seen == {"registered", "stops", "approvals", "allowed"}
+
+
+def _release(book: Book) -> None:
+    (placed,) = [row for row in book.cast.recorder.rows(0, book.size) if "quarantine.placed" in row.entry.type]
+    body = {"quarantine": placed.entry.id, "rationale": "cleaned"}
+    book.emit("p-second", "quarantine.released", DATA, body, at=5)
+
+
+def _revoke(book: Book) -> None:
+    found = [row for row in book.cast.recorder.rows(0, book.size) if "approval.granted" in row.entry.type]
+    book.emit("p-second", "approval.revoked", ONE, {"approval": found[-1].entry.id, "rationale": "bias"}, at=5)
+
+
+def test_each_condition_names_its_entries(any_book: Book):
+    book = any_book
+    book.dataset(DATA, 1)
+    book.version(ONE, 1)
+    asked, granted = book.request(ONE, 2), book.approve(ONE, 3)
+    answer = one(book)
+    assert (answer["allowed"], answer["tier"], answer["rule"]["approvals"]) == (True, "high", 1)
+    evaluated = condition(answer, "evaluation")["evidence"][0]
+    assert (evaluated["type"], evaluated["says"], evaluated["actor"]) == (
+        "evaluation.completed", "evaluation: pass", "trainer",
+    )  # fmt: skip
+    entries = condition(answer, "approvals")["evidence"]
+    assert [(item["index"], item["actor"], item["holds"]) for item in entries] == [
+        (asked.index, "p-author", True), (granted.index, "p-approver", True),
+    ]  # fmt: skip
+    approval = entries[1]
+    assert approval["leaf_hash"] == granted.leaf_hash.hex()
+    assert approval["words"] == "measured and fit"
+    assert {evaluated["index"], asked.index} <= set(approval["cites"])
+    assert (approval["occurred_at"], approval["suspect"]) == (when(3), False)
+
+
+def test_an_approval_that_stands_no_more_is_shown_with_why(story: Book):
+    story.version(ONE, 1)
+    story.request(ONE, 2)
+    granted = story.approve(ONE, 3)
+    _revoke(story)
+    found = condition(one(story), "approvals")
+    assert not found["met"]
+    assert "muniment request" in found["next"]
+    assert [(item["says"], item["holds"]) for item in found["evidence"]] == [
+        ("asked for approval", True), ("approved", False), ("took the approval back", False),
+    ]  # fmt: skip
+    assert "was revoked by entry" in found["evidence"][1]["trouble"]
+    before = one(story, known=granted.index + 1)
+    assert before["allowed"], "what was known then"
+
+
+def test_at_a_time_means_by_what_was_recorded_by_then(story: Book):
+    """Nobody's date makes a decision count before it was recorded."""
+    story.version(ONE, 1)
+    asked = story.request(ONE, 2)
+    story.approve(ONE, -1000)
+    from ledger.entry import format_time
+
+    assert not one(story, at=format_time(asked.recorded_at))["allowed"]
+    assert one(story, at=format_time(asked.recorded_at + 1_000_000))["allowed"]
+
+
+def test_a_deployment_says_why_it_was_allowed_then_and_whether_it_might_be_again(story: Book):
+    story.version(ONE, 1)
+    story.release(ONE, 2)
+    authorised = next(row for row in story.cast.recorder.rows(0, story.size) if "authorised" in row.entry.type)
+    _revoke(story)
+    found = ask(story, PROD)
+    (live,) = found["live"]
+    assert (live["model"], live["rests_on"], live["by"], live["marks"]) == (
+        ONE, authorised.entry.index, "deployment.authorised", [],
+    )  # fmt: skip
+    then, now = found["answers"]
+    assert (then["asked"], then["allowed"], then["decision"]["actor"]) == ("then", True, "p-deployer")
+    assert (now["asked"], now["allowed"], broken(now)) == ("now", False, ["approvals"])
+
+
+def test_what_nobody_authorised_says_so(story: Book):
+    story.register(ONE, 1)
+    story.emit("p-deployer", "deployment.completed", PROD, {"model": ONE, "digest": digest(ONE)}, at=2)
+    found = ask(story, PROD)
+    assert [(live["rests_on"], live["marks"]) for live in found["live"]] == [(None, ["unauthorised"])]
+    assert [answer["asked"] for answer in found["answers"]] == ["now"]
+
+
+def test_emergencies_and_holds(story: Book):
+    story.register(ONE, 1)
+    body = {"model": ONE, "digest": digest(ONE), "emergency": {"reason": "fraud wave", "review_by": _later(story)}}
+    story.emit("p-deployer", "deployment.authorised", PROD, body, at=2)
+    found = ask(story, PROD)
+    assert [one["actor"] for one in found["emergencies"]] == ["p-deployer"]
+    (then,) = found["answers"]
+    assert then["decision"]["emergency"]["reason"] == "fraud wave"
+    assert [one["condition"] for one in then["conditions"]] == ["stops", "emergency"]
+    held = {"model": ONE, "digest": digest(ONE), "reason": "burns"}
+    story.emit("p-second", "deployment.held", PROD, held, at=3)
+    assert [one["model"] for one in ask(story, PROD)["holds"]] == [ONE]
+
+
+def _later(book: Book) -> str:
+    from ledger.entry import format_time
+
+    return format_time(book.clock.now + 86_400_000_000)
+
+
+GATED = RuleSet(name="gated", rules=(
+    Rule(environment="prod", tier="*", authorisation=True, approvals=0, evaluation=False, gate="policy:ready"),
+    *DEFAULT_RULES.rules,
+))  # fmt: skip
+SOURCE = "checks: []"
+
+
+def test_a_gate_and_what_was_waived_in_it(make_book: Any, sqlite_url: str):
+    book: Book = make_book(sqlite_url, rules=GATED)
+    book.cast.enrol("p-validator", "person", ["validator"])
+    book.register(ONE, 1)
+    assert broken(one(book)) == ["gate"]
+    sha = "sha256:" + hashlib.sha256(SOURCE.encode()).hexdigest()
+    body = {"digest": sha, "source": SOURCE, "format": "muniment.checks/v1"}
+    book.emit("p-validator", "policy.defined", "policy:ready@1", body, at=2)
+    waiver = {"check": "drift", "model": ONE, "environment": "prod", "owner": "p-author", "reason": "new data",
+              "compensating_control": "manual review", "expires_at": _later(book)}  # fmt: skip
+    asked = book.emit("p-author", "waiver.requested", "waiver:w1", waiver, at=3)
+    granted = book.emit("p-approver", "waiver.granted", "waiver:w1", {"rationale": "for a day"}, at=4)
+    checks = [{"check": "drift", "result": "waived", "reason": "psi 0.3", "waiver": "waiver:w1"},
+              {"check": "tests", "result": "pass", "reason": "ok"}]  # fmt: skip
+    gate = {"environment": "prod", "policy": "policy:ready@1", "policy_digest": sha, "digest": digest(ONE),
+            "input_digest": digest("input"), "size": book.size, "result": "allow", "checks": checks,
+            "engine": "cel 1", "as_of": _now(book)}  # fmt: skip
+    ran = book.emit("p-validator", "gate.evaluated", ONE, gate, at=5)
+    found = condition(one(book), "gate")
+    assert found["met"], found
+    assert [item["index"] for item in found["evidence"]] == [ran.index, asked.index, granted.index]
+    assert found["evidence"][0]["checks"][0]["waiver"] == "waiver:w1"
+    assert "not met; p-author carries the risk" in found["evidence"][1]["says"]
+    book.emit("p-author", "waiver.revoked", "waiver:w1", {"reason": "over"}, at=6)
+    found = condition(one(book), "gate")
+    assert (found["met"], [item["holds"] for item in found["evidence"]]) == (False, [True, False, False])
+
+
+def _now(book: Book) -> str:
+    from ledger.entry import format_time
+
+    return format_time(book.clock.now)
+
+
+def test_environments_are_those_it_has_to_do_with(story: Book):
+    story.version(ONE, 1)
+    story.request(ONE, 2, "staging")
+    assert [answer["environment"] for answer in ask(story)["answers"]] == ["dev", "staging"]
+
+
+@pytest.mark.parametrize("wrong", ["model:scoring", "dataset:base@1", "deployment:prod/none", "x"])
+def test_what_has_no_answer_is_refused(story: Book, wrong: str):
+    story.version(ONE, 1)
+    with pytest.raises(InputError):
+        ask(story, wrong)
+    with pytest.raises(InputError, match="environment goes with a version"):
+        ask(story, PROD, environment="prod")

@@ -1,0 +1,272 @@
+"""Policies: each check of the checklists sees what it is for, errors refuse, and another CEL engine says the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib import resources
+from typing import Any
+
+import pytest
+from cel_expr_python import cel
+
+from ledger.errors import InputError
+from ledger.policy import FIELDS, Policy, evaluate, input_digest, parse_policy
+from ledger.policy.engine import EvaluationError, compile_expression, run_expression
+from tests.unit.documents import DIGEST, evaluation, fine
+
+Document = dict[str, Any]
+Change = Callable[[Document], None]
+
+
+def pack(name: str) -> Policy:
+    return parse_policy((resources.files("ledger.policy") / "packs" / f"{name}.yaml").read_text("utf-8"))
+
+
+def put(*path: str | int, to: Any) -> Change:
+    """Sets one place of a document."""
+
+    def change(document: Document) -> None:
+        place: Any = document
+        for step in path[:-1]:
+            place = place[step]
+        place[path[-1]] = to
+
+    return change
+
+
+def both(*changes: Change) -> Change:
+    """Several changes at once."""
+
+    def change(document: Document) -> None:
+        for one in changes:
+            one(document)
+
+    return change
+
+
+#: For each check, changes of a document in which all is well: each makes this check fail, and no other.
+PLANTED: dict[tuple[str, str], list[Change]] = {
+    ("pre-production", "registered"): [put("run", "status", to="failed"), put("run", "status", to="")],
+    ("pre-production", "nothing-stops-it"): [put("stopped", to="in quarantine")],
+    ("pre-production", "code-is-known"): [put("run", "commit", to=""), put("run", "dirty", to=True)],
+    ("pre-production", "data-validated"): [
+        put("datasets", to=[]), put("datasets", 0, "registered", to=False), put("datasets", 0, "quality", to="fail"),
+        put("datasets", 0, "quality", to=""),
+    ],
+    ("pre-production", "data-may-be-used"): [
+        put("datasets", 0, "deprecated", to=True), put("datasets", 0, "consent", to="withdrawn"),
+    ],
+    ("pre-production", "evaluation-passed"): [
+        put("evaluations", 1, "verdict", to="fail"),
+        put("evaluations", to=[evaluation("s", "performance", verdict="uncertain")]),
+    ],
+    ("pre-production", "split-independent"): [
+        put("evaluations", to=[evaluation("s", "performance", split="train")]),
+        put("evaluations", to=[evaluation("s", "performance", split="")]),
+        put("evaluations", to=[evaluation("s", "performance", dataset="")]),
+        put("evaluations", to=[evaluation("s", "drift")]),
+    ],
+    ("production", "nothing-stops-it"): [put("stopped", to="in quarantine")],
+    ("production", "artifact-signed"): [
+        put("signatures", to=[]), put("signatures", 1, "digest", to="sha256:" + "cd" * 32),
+        put("signatures", to=[{"digest": DIGEST, "verdict": "signed"}]), put("signatures", 0, "verdict", to="fail"),
+    ],
+    ("production", "artifact-scanned"): [put("scans", to=[]), put("scans", 0, "verdict", to="fail")],
+    ("production", "evaluation-passed"): [put("evaluations", 0, "verdict", to="fail")],
+    ("production", "drift-run"): [
+        put("evaluations", 1, "kind", to=""), put("evaluations", 1, "age_seconds", to=2_592_000),
+        put("evaluations", 1, "verdict", to="uncertain"),
+    ],
+    ("production", "fairness-run"): [
+        put("evaluations", 2, "kind", to=""), put("evaluations", 2, "verdict", to="uncertain"),
+    ],
+    ("production", "no-latency-regression"): [
+        put("performance", to=[]), put("performance", 0, "p95_ms", to=106), put("performance", 0, "verdict", to="fail"),
+        put("performance", 0, "p95_ms", to=None),
+    ],
+    ("production", "no-cost-regression"): [put("performance", 0, "cost", to=11.6)],
+    ("production", "contract-matches"): [
+        put("contract", "defined", to=False),
+        put("contract", to={"defined": True, "breaking": True, "matches_live": False}),
+    ],
+    ("production", "validated"): [
+        put("validations", to=[]), put("validations", 0, "verdict", to="fail"),
+        put("validations", 0, "expired", to=True),
+        put("validations", 0, "open_findings", 0, "severity", to="high"),
+        put("validations", 0, "open_findings", 0, "severity", to="critical"),
+    ],
+    ("production", "runbook-exists"): [
+        both(put("model", "runbook", to=""), put("documentation", 0, "expired", to=True)),
+        both(put("model", "runbook", to=""), put("documentation", to=[])),
+    ],
+    ("production", "runbook-rehearsed"): [
+        put("drills", 0, "outcome", to="fail"), put("drills", 0, "age_seconds", to=15_811_200),
+        put("drills", 0, "kind", to="restore"),
+    ],
+    ("production", "monitors-and-slos"): [put("slos", to=[])],
+    ("production", "on-call-named"): [put("model", "on_call", to="")],
+    ("production", "rollback-ready"): [
+        put("drills", 1, "outcome", to="fail"), put("drills", 1, "kind", to="restore"),
+        put("deployments", 0, "live", to="model:m@2"),
+    ],
+    ("production", "canary-ready"): [put("canaries", 0, "verdict", to="fail")],
+    ("production", "access-in-place"): [put("people", "approvers", to=1), put("people", "deployers", to=0)],
+    ("production", "no-open-incident"): [
+        put("incidents", 0, "severity", to="high"), put("incidents", 0, "severity", to="critical"),
+    ],
+}  # fmt: skip
+CASES = [(*key, number) for key, changes in PLANTED.items() for number in range(len(changes))]
+PACKS = ("pre-production", "production")
+
+
+@pytest.mark.parametrize("name", PACKS)
+def test_where_nothing_is_missing_every_check_passes(name: str):
+    outcome = evaluate(pack(name), fine(), ())
+    assert {item["check"]: item["result"] for item in outcome.checks if item["result"] != "pass"} == {}
+    assert outcome.allowed
+
+
+def test_every_check_of_the_checklists_is_planted():
+    assert set(PLANTED) == {(name, check.id) for name in PACKS for check in pack(name).checks}
+
+
+@pytest.mark.parametrize(("name", "check", "number"), CASES)
+def test_each_check_sees_what_it_is_for(name: str, check: str, number: int):
+    document = fine()
+    PLANTED[name, check][number](document)
+    outcome = evaluate(pack(name), document, ())
+    assert not outcome.allowed
+    assert {item["check"]: item["result"] for item in outcome.checks if item["result"] != "pass"} == {check: "fail"}
+
+
+@pytest.mark.parametrize("name", PACKS)
+def test_prototypes_stay_cheap(name: str):
+    document = fine() | {"tier": "low"}
+    results = [item["result"] for item in evaluate(pack(name), document, ()).checks]
+    applying = [check for check in pack(name).checks if not check.tiers or "low" in check.tiers]
+    assert results.count("not-applicable") == len(results) - len(applying) > len(results) / 3
+
+
+def test_the_document_has_the_fields_that_are_documented():
+    assert set(fine()) == set(FIELDS)
+
+
+# -- another engine --------------------------------------------------------------------------------
+
+
+def other_engine(expression: str, document: Document) -> str:
+    """What Google's engine says: true, false or error."""
+    environment = cel.NewEnv(variables={"input": cel.Type.DYN})
+    try:
+        value = environment.compile(expression).eval(data={"input": document})
+    except Exception:
+        return "error"
+    return str(value.plain_value()).lower() if value.type() == cel.Type.BOOL else "error"
+
+
+def our_engine(expression: str, document: Document) -> str:
+    try:
+        return str(run_expression(expression, document)).lower()
+    except (EvaluationError, InputError):
+        return "error"
+
+
+@pytest.mark.parametrize("name", PACKS)
+def test_another_engine_says_the_same_of_every_check(name: str):
+    documents = [fine(), json.loads(json.dumps(fine()))]
+    for (where, _), changes in PLANTED.items():
+        for change in changes if where == name else ():
+            documents.append(fine())
+            change(documents[-1])
+    answers = set()
+    for check in pack(name).checks:
+        for document in documents:
+            answer = our_engine(check.passes, document)
+            assert answer == other_engine(check.passes, document), (check.id, document)
+            answers.add(answer)
+    assert answers == {"true", "false"}
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "input.size > 98", "input.size / 0 > 1", "input.nothing == 1", "has(input.nothing)", "input.size",
+        "input.size > '9'",
+        "input.run.seed == null", "input.evaluations[7].kind == ''", "input.evaluations[0].kind == 'performance'",
+        "input.stopped == '' || input.nothing", "input.nothing || input.stopped == ''",
+        "input.nothing && input.stopped != ''",
+        "input.performance[0].cost > 9.5", "double(input.performance[0].cost) > 9.5", "input.tier in ['high']",
+        "input.evaluations.exists_one(e, e.kind == 'drift')", "input.evaluations.map(e, e.kind) == ['performance']",
+        "input.model.versions.size() == 2", "input.version.name.startsWith('model:')",
+        "input.version.name.matches('^m.*2$')",
+        "timestamp(input.as_of) > timestamp('2026-01-01T00:00:00Z')", "input.people.approvers + 1 == 3",
+        "input.size == 99.0", "input.datasets.all(d, d.nothing)", "[].all(d, input.nothing)", "!input.run.dirty",
+        "input.run.dirty ? true : input.size > 1", "string(input.size) == '99'", "int('x') == input.size",
+    ],
+)  # fmt: skip
+def test_another_engine_says_the_same_of_what_people_write(expression: str):
+    assert our_engine(expression, fine()) == other_engine(expression, fine())
+
+
+# -- running ---------------------------------------------------------------------------------------
+
+
+def policy(**check: Any) -> Policy:
+    body = {"id": "c", "title": "It holds", "pass": "input.size > 1", "reason": "Make it hold.", **check}
+    return parse_policy(json.dumps({"schema": "muniment.checks/v1", "title": "T", "checks": [body]}))
+
+
+def only(waivers: tuple[tuple[str, str], ...] = (), **check: Any) -> tuple[bool, dict[str, str]]:
+    outcome = evaluate(policy(**check), fine(), waivers)
+    return outcome.allowed, dict(outcome.checks[0])
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "input.nothing", "input.size", "input.size / 0 == 1", "input.evaluations[99].kind == ''", "input.size > 'x'",
+        "int(input.tier) == 1", "input.tier.matches('[')", "duration(input.tier) > duration('1s')",
+    ],
+)  # fmt: skip
+def test_what_cannot_be_evaluated_refuses_and_cannot_be_waived(expression: str):
+    wrong: dict[str, Any] = {"pass": expression}
+    allowed, found = only((("waiver:w", "*"),), **wrong)
+    assert (allowed, found["result"]) == (False, "error")
+    assert "waiver" not in found
+    allowed, found = only(when=expression)
+    assert (allowed, found["result"]) == (False, "error"), "nor does it make a check not apply"
+
+
+def test_a_check_applies_by_tier_and_by_what_it_looks_at():
+    fails: dict[str, Any] = {"pass": "input.size == 0"}
+    assert only(**fails) == (False, {"check": "c", "result": "fail", "reason": "Make it hold."})
+    assert only(tiers=["low", "medium"], **fails)[0]
+    assert only(tiers=["low", "medium"], **fails)[1]["result"] == "not-applicable"
+    assert only(when="input.tier == 'low'", **fails)[1]["result"] == "not-applicable"
+    assert only(when="input.tier == 'high'", **fails)[1]["result"] == "fail"
+
+
+def test_a_waiver_is_shown_and_covers_what_it_names():
+    fails: dict[str, Any] = {"pass": "input.size == 0"}
+    allowed, found = only(waivers=(("waiver:other", "d*"), ("waiver:w", "c*")), **fails)
+    assert (allowed, found["result"], found["waiver"]) == (True, "waived", "waiver:w")
+    assert found["reason"] == "Make it hold. Waived by waiver:w."
+    assert only(waivers=(("waiver:w", "d"),), **fails)[1]["result"] == "fail"
+    assert only(waivers=(("waiver:w", "c"),), waivable=False, **fails)[1]["result"] == "fail"
+    assert only(waivers=(("waiver:w", "c"),))[1]["result"] == "pass", "what passes needs none"
+
+
+def test_lists_within_lists_within_lists_are_not_gone_through():
+    inner = "input.evaluations.all(e, input.datasets.exists(d, d.subject == e.dataset))"
+    assert run_expression(f"{inner} && {inner}", fine())
+    for deep in (f"input.scans.all(s, {inner})", f"input.scans.map(s, {inner}).size() > 0"):
+        with pytest.raises(InputError, match="too deep"):
+            compile_expression(deep)
+    assert run_expression('input.stopped != ".all(.all(.all(" && (((input.size > 1)))', fine()), "words are no macros"
+
+
+def test_the_digest_of_an_input_is_that_of_its_canonical_form():
+    turned = dict(reversed(fine().items()))
+    assert input_digest(turned) == input_digest(fine())
+    assert input_digest(fine() | {"size": 100}) != input_digest(fine())

@@ -1,0 +1,83 @@
+"""Write docs/reference/policies.md from the form of policies and the checklists; with --check, fail when it differs."""
+
+from __future__ import annotations
+
+import sys
+from importlib import resources
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from writing import write_page  # noqa: E402
+
+from cli.policies import STARTERS  # noqa: E402
+from ledger.policy import FIELDS, parse_policy  # noqa: E402
+from ledger.policy.checks import Check  # noqa: E402
+
+TARGET = ROOT / "docs" / "reference" / "policies.md"
+_HEAD = """# Policies
+
+Made by `tools/gen_policies_reference.py`. A policy is a list of checks in YAML, each an expression in
+[CEL](https://cel.dev) over one document, `input`: what the log holds of a version, for one environment.
+[How to put a gate before deployments](../how-to/gate-deployments.md) uses one.
+
+```yaml
+schema: muniment.checks/v1
+title: What production asks for
+checks:
+- id: evaluation-passed                                          # lower-case words joined by dashes
+  title: An evaluation passed
+  tiers: [medium, high]                                          # optional: for all when absent
+  when: input.environment == "prod"                              # optional: where it is false, the check does not apply
+  pass: input.evaluations.exists(e, e.verdict == "pass")
+  reason: Record an evaluation that passes.                      # what to do when it fails
+  waivable: true                                                 # optional
+```
+
+A source has at most 49,152 characters and 256 checks, no unknown field, no name twice, no anchors. An expression has at
+most 4,096 characters, looks at `input`, and goes through lists at most two deep.
+
+| result | when | does the gate allow |
+| --- | --- | --- |
+| `pass` | `pass` is true | yes |
+| `not-applicable` | another tier, or `when` is false | yes |
+| `waived` | `pass` is false, and a waiver covers the check | yes, and the waiver is named |
+| `fail` | `pass` is false | no |
+| `error` | an expression failed, or gave neither true nor false; it cannot be waived | no |
+
+`[].all(…)` is true in CEL: a check over a list that must not be empty says so, with `size() > 0` or `exists`.
+
+## The document
+
+`muniment gate input MODEL@VERSION --env ENV` prints it. Nothing in it is ever absent: what is not known is `""`,
+`null`, `false` or an empty list. Times are in UTC as text, ages in seconds. Numbers are as their authors wrote them:
+compare them through `double()`.
+
+| member | what |
+| --- | --- |
+"""
+
+
+def _row(check: Check) -> str:
+    expression = " ".join(check.passes.split()).replace("|", "\\|")
+    tiers = ", ".join(check.tiers) or "all"
+    return f"| `{check.id}` | {check.title} | {tiers} | {'yes' if check.waivable else 'no'} | `{expression}` |"
+
+
+def reference() -> str:
+    """The page's text."""
+    parts = [_HEAD + "\n".join(f"| `{name}` | {words} |" for name, words in FIELDS.items()) + "\n"]
+    for name in STARTERS:
+        source = (resources.files("ledger.policy") / "packs" / f"{name}.yaml").read_text("utf-8")
+        policy = parse_policy(source)
+        rows = "\n".join(map(_row, policy.checks))
+        parts.append(
+            f"## {policy.title}\n\n`muniment policy starter {name}` prints it, to be edited.\n\n"
+            f"| check | asks that | tiers | waivable | expression |\n| --- | --- | --- | --- | --- |\n{rows}\n"
+        )
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    sys.exit(write_page(TARGET, reference(), "gen_policies_reference.py", (__doc__ or "").splitlines()[0]))
