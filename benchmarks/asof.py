@@ -22,6 +22,7 @@ from projections.history import history
 from projections.impact import impact
 from projections.lineage_nodes import answer
 from projections.model_state import state_as_of
+from projections.operating import operate
 from projections.suspension import suspend
 from projections.tracing import trace
 from projections.why import why
@@ -32,7 +33,8 @@ Question = Callable[[Ledger, ViewReader, AsOf, int], object]
 
 
 def _state(ledger: Ledger, views: ViewReader, as_of: AsOf, project: int) -> object:
-    return suspend(ledger, as_of.size, state_as_of(views, as_of, f"model:m{project}"))
+    found = suspend(ledger, as_of.size, state_as_of(views, as_of, f"model:m{project}"))
+    return operate(ledger, views, as_of, found)
 
 
 def _lineage(ledger: Ledger, views: ViewReader, as_of: AsOf, project: int) -> object:

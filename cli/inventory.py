@@ -21,18 +21,21 @@ _COLUMNS: Final = (
 
 
 @click.command(short_help="Show all models with owner, tier, approvals, what is live, and what is open.")
+@click.argument("pattern", metavar="[GLOB]", required=False)
 @with_as_of
 @common_options
 @pass_app
-def inventory(app: App, /, *, at: str | None, known_at: str | None) -> None:
-    """Show every model: tier, owner, approvals that stand and when they end, where it is live, and what is open.
+def inventory(app: App, /, *, pattern: str | None, at: str | None, known_at: str | None) -> None:
+    """Show every model, or those of GLOB: tier, owner, approvals that stand, where it is live, and what is open.
 
-    Open are waivers, emergencies that nobody has reviewed, and findings of validations that are neither fixed nor
-    accepted. With --at, decisions count as far as they were recorded by then.
+    A star in GLOB stands for any characters within a part of a name: model:credit/* for all of one team. Open are
+    waivers, emergencies that nobody has reviewed, and findings of validations that are neither fixed nor accepted.
+    With --at, decisions count as far as they were recorded by then.
 
     \b
     Example:
       muniment inventory
+      muniment inventory 'model:credit/*'
       muniment inventory --at 2026-09-30T23:59:59Z -o csv
     """
     from ledger.entry import format_time
@@ -44,7 +47,7 @@ def inventory(app: App, /, *, at: str | None, known_at: str | None) -> None:
         as_of = resolve_as_of(ledger, runner.views, at=at, known_at=known_at, head=size)
         now = max(time.time_ns() // 1000, as_of.recorded_at) if known_at is None else as_of.recorded_at
         moment = now if as_of.at is None else as_of.at
-        models = mark_sealed(ledger, find(ledger, runner.views, as_of, moment), as_of.size)
+        models = mark_sealed(ledger, find(ledger, runner.views, as_of, moment, pattern), as_of.size)
         data = {"origin": ledger.origin, **as_of.describe(), "asked_at": format_time(moment), "models": models}
     if app.output == "text":
         _text(app, data)
@@ -85,7 +88,7 @@ def _text(app: App, data: dict[str, Any]) -> None:
     known, names = data["known_at"], app.home.names()
     app.note(f"{data['origin']}: as of {data['asked_at']}, known at size {known['size']} ({known['recorded_at']})")
     if not data["models"]:
-        app.note("No model is known.")
+        app.note("No model is known, or none of that name.")
     rows = []
     for model, flat in zip(data["models"], _rows(data["models"]), strict=True):
         approvals = [_approval({**one, "by": names.get(one["by"], one["by"])}) for one in model["approvals"]]

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ledger.domain import RecordedEvent, judge, signing_keys
-from ledger.domain.evolution import STATEFUL
 from ledger.domain.roles import check_answered, check_roles
 from ledger.envelope import Envelope, verify_envelope
 from ledger.errors import AuthenticationError, LedgerError, VerificationError
@@ -85,9 +84,7 @@ class RuleCheck:
             return False
         if kind.erasable is not Erasable.WHOLE:
             return True
-        return entry.stream.partition(":")[0] in STATEFUL and (
-            self._world.state_before(entry.stream, entry.index) is None
-        )
+        return self._world.state_before(entry.stream, entry.index) is None
 
     @staticmethod
     def _wrongly_signed(world: WorldAt, event: RecordedEvent, envelope: Envelope) -> LedgerError | None:

@@ -93,10 +93,10 @@ def parse_cosignature(data: bytes) -> NoteSignature:
     Raises:
         InputError: any form that `format_cosignature` does not write.
     """
-    found = parse_lines(data + b"\n")
-    if len(found) != 1:
+    found, *more = parse_lines(data + b"\n")
+    if more:
         raise InputError("a cosignature is one signature line")
-    return found[0]
+    return found
 
 
 def read_cosignature(checkpoint: Checkpoint, issuer: str, body: bytes) -> Cosignature:

@@ -654,38 +654,39 @@ class Keyring:
     def check_ledger(self, record, body):
         """What is said of the ledger itself."""
         kind, index = record["type"], record["index"]
-        if kind == "ledger.created.v1":
-            mine = record["actor"] == "root" and body["ledgerid"] == record["ledgerid"]
-            need(mine, "schema", "entry 0 is about another ledger")
-        elif kind == "ledger.entry_acknowledged.v1":
-            need(body["index"] < index, "schema", "it acknowledges an entry that is not there yet")
-            good = self.leaves[body["index"]] == body["leaf_hash"]
-            need(good, "legality", "that entry is not the one its author saw")
-        elif kind == "ledger.roots_changed.v1":
-            keys = {sha256(public_key(text)).hex() for text in body["roots"]}
-            need(len(keys) == len(body["roots"]) >= body["threshold"], "schema", "not enough root keys")
-            same = keys == set(self.roots) and body["threshold"] == self.threshold
-            need(not same, "legality", "these root keys are in force already")
-            used = self.used | self.former_roots | set(self.head_keys())
-            need(not keys & used, "legality", "a root key is used, or was replaced")
-        elif kind == "ledger.checkpoint_key_changed.v1":
-            name, identity, raw = read_vkey(body["vkey"], "schema")
-            need(name == self.origin, "schema", "the key is not one of this log")
-            known, keyid = self.head_keys(), sha256(raw).hex()
-            used = self.used | set(self.roots) | self.former_roots | set(known)
-            need(keyid not in used and identity not in known.values(), "legality", "the key is, or was, in use")
-        elif kind == "ledger.rules_changed.v1":
-            self.check_rules(body["rules"])
-        elif kind == "ledger.restored.v1":
-            need(body["size"] <= index, "schema", "it goes on from more entries than there are")
-            root = tree_root(bytes.fromhex(self.leaves[n]) for n in range(body["size"]))
-            need(root.hex() == body["root"], "schema", "the root it gives is another one")
-            need(body["lost_from"] <= body["size"] and body["lost_from"] < body["lost_to"] == body["known"]["size"],
-                 "schema", "what it calls lost does not lie between the copy and the known head")  # fmt: skip
-        elif kind == "hold.released.v1":
-            need(any(one == body["hold"] for one, _ in self.holds), "legality", "no such hold stands")
-        elif kind == "subject.erased.v1":
-            self.check_erasure(record, body)
+        match kind:
+            case "ledger.created.v1":
+                mine = record["actor"] == "root" and body["ledgerid"] == record["ledgerid"]
+                need(mine, "schema", "entry 0 is about another ledger")
+            case "ledger.entry_acknowledged.v1":
+                need(body["index"] < index, "schema", "it acknowledges an entry that is not there yet")
+                good = self.leaves[body["index"]] == body["leaf_hash"]
+                need(good, "legality", "that entry is not the one its author saw")
+            case "ledger.roots_changed.v1":
+                keys = {sha256(public_key(text)).hex() for text in body["roots"]}
+                need(len(keys) == len(body["roots"]) >= body["threshold"], "schema", "not enough root keys")
+                same = keys == set(self.roots) and body["threshold"] == self.threshold
+                need(not same, "legality", "these root keys are in force already")
+                used = self.used | self.former_roots | set(self.head_keys())
+                need(not keys & used, "legality", "a root key is used, or was replaced")
+            case "ledger.checkpoint_key_changed.v1":
+                name, identity, raw = read_vkey(body["vkey"], "schema")
+                need(name == self.origin, "schema", "the key is not one of this log")
+                known, keyid = self.head_keys(), sha256(raw).hex()
+                used = self.used | set(self.roots) | self.former_roots | set(known)
+                need(keyid not in used and identity not in known.values(), "legality", "the key is, or was, in use")
+            case "ledger.rules_changed.v1":
+                self.check_rules(body["rules"])
+            case "ledger.restored.v1":
+                need(body["size"] <= index, "schema", "it goes on from more entries than there are")
+                root = tree_root(bytes.fromhex(self.leaves[n]) for n in range(body["size"]))
+                need(root.hex() == body["root"], "schema", "the root it gives is another one")
+                need(body["lost_from"] <= body["size"] and body["lost_from"] < body["lost_to"] == body["known"]["size"],
+                     "schema", "what it calls lost does not lie between the copy and the known head")  # fmt: skip
+            case "hold.released.v1":
+                need(any(one == body["hold"] for one, _ in self.holds), "legality", "no such hold stands")
+            case "subject.erased.v1":
+                self.check_erasure(record, body)
 
     def check_rules(self, rules):
         """Rules name decisions, states and policies that there are."""
@@ -725,36 +726,38 @@ class Keyring:
         lasting = ("key.enrolled.v1", "key.compromised.v1", "entry.reaffirmed.v1")
         need(kind in lasting or actor["left"] is None, "legality", f"{name!r} has left")
         standing = [g for g in actor["grants"] if g["end"] is None]
-        if kind == "actor.responsible_changed.v1":
-            good = actor["kind"] == "service" and self.is_person(body["responsible"])
-            need(good, "schema", "no person answers for it")
-            same = body["responsible"] == actor["person"] and self.named_well(actor)
-            need(not same, "legality", "that person answers for it already")
-        elif kind == "actor.offboarded.v1" and body.get("successor"):
-            successor = self.present(body["successor"])
-            good = successor and successor is not actor and (actor["kind"] == "service" or (
-                successor["kind"] == "person" and successor["person"] != actor["person"]))  # fmt: skip
-            need(good, "schema", "that successor cannot follow")
-        elif kind in ("role.granted.v1", "approval.delegated.v1"):
-            if kind == "approval.delegated.v1":
+        match kind:
+            case "actor.responsible_changed.v1":
+                good = actor["kind"] == "service" and self.is_person(body["responsible"])
+                need(good, "schema", "no person answers for it")
+                same = body["responsible"] == actor["person"] and self.named_well(actor)
+                need(not same, "legality", "that person answers for it already")
+            case "actor.offboarded.v1" if body.get("successor"):
+                successor = self.present(body["successor"])
+                good = successor and successor is not actor and (actor["kind"] == "service" or (
+                    successor["kind"] == "person" and successor["person"] != actor["person"]))  # fmt: skip
+                need(good, "schema", "that successor cannot follow")
+            case "role.granted.v1":
+                need(len(standing) < MAX_GRANTS, "legality", "it holds too many roles and grants")
+            case "approval.delegated.v1":
                 self.check_delegation(record, body, self.actors[record["actor"]], actor)
-            need(len(standing) < MAX_GRANTS, "legality", "it holds too many roles and grants")
-        elif kind == "role.revoked.v1":
-            held = any(g["role"] == body["role"] and body.get("grant") in (None, g["by"]["id"]) for g in standing)
-            need(held, "legality", "it does not have that role")
-        elif kind == "key.rotated.v1":
-            need(key["end"] is None, "legality", "the key was rotated or revoked before")
-        elif kind == "key.revoked.v1":
-            need(not key["revoked"], "legality", "the key is revoked already")
-        elif kind == "key.compromised.v1":
-            need(body["since"] <= index, "schema", "there is no such entry yet")
-            known = key["compromised"]
-            need(known is None or body["since"] < known, "legality", "that is known already")
-        elif kind == "entry.reaffirmed.v1":
-            about, said = self.leaves.get(body["index"]), actor["reaffirmed"].get(body["index"])
-            need(about == body["leaf_hash"], "legality", "that entry is not the one its author saw")
-            need(body["index"] >= self.first_doubt(actor), "legality", "that entry is not suspect")
-            need(said is None or self.doubted(said), "legality", "that entry is reaffirmed already")
+                need(len(standing) < MAX_GRANTS, "legality", "it holds too many roles and grants")
+            case "role.revoked.v1":
+                held = any(g["role"] == body["role"] and body.get("grant") in (None, g["by"]["id"]) for g in standing)
+                need(held, "legality", "it does not have that role")
+            case "key.rotated.v1":
+                need(key["end"] is None, "legality", "the key was rotated or revoked before")
+            case "key.revoked.v1":
+                need(not key["revoked"], "legality", "the key is revoked already")
+            case "key.compromised.v1":
+                need(body["since"] <= index, "schema", "there is no such entry yet")
+                known = key["compromised"]
+                need(known is None or body["since"] < known, "legality", "that is known already")
+            case "entry.reaffirmed.v1":
+                about, said = self.leaves.get(body["index"]), actor["reaffirmed"].get(body["index"])
+                need(about == body["leaf_hash"], "legality", "that entry is not the one its author saw")
+                need(body["index"] >= self.first_doubt(actor), "legality", "that entry is not suspect")
+                need(said is None or self.doubted(said), "legality", "that entry is reaffirmed already")
 
     def lasting_admins(self):
         """Whether some admin without bounds can sign: a ledger never goes without one."""
@@ -778,57 +781,61 @@ class Keyring:
         """Take in an entry that stands."""
         kind, index, name = record["type"], record["index"], record["stream"][6:]
         actor = self.actors.get(name) if record["stream"].startswith("actor:") else None
-        if kind == "ledger.created.v1":
-            self.origin, self.threshold, self.vkeys = body["origin"], body["threshold"], [(0, body["vkey"])]
-            self.roots = {sha256(raw).hex(): raw for raw in map(public_key, body["roots"])}
-        elif kind == "ledger.roots_changed.v1":
-            keys = {sha256(raw).hex(): raw for raw in map(public_key, body["roots"])}
-            self.former_roots |= set(self.roots) - set(keys)
-            self.roots, self.threshold = keys, body["threshold"]
-        elif kind == "ledger.checkpoint_key_changed.v1":
-            self.vkeys.append((index + 1, body["vkey"]))
-        elif kind == "ledger.entry_acknowledged.v1":
-            self.acknowledged.add((body["index"], body["leaf_hash"]))
-        elif kind == "actor.enrolled.v1":
-            person = person_of(name, body)
-            grants = [new_grant(record, role) for role in dict.fromkeys(body["roles"])]
-            self.actors[name] = {"kind": body["kind"], "person": person, "persons": {person}, "keys": {}, "by": record,
-                                 "grants": grants, "left": None, "reaffirmed": {}, "assigned": None}  # fmt: skip
-            self.add_key(self.actors[name], body["key"], record)
-        elif kind == "key.enrolled.v1":
-            self.add_key(actor, body["key"], record)
-        elif kind == "key.rotated.v1":
-            end_key(actor["keys"][body["keyid"]], max(body["until"], index + 1))
-            self.add_key(actor, body["key"], record)
-        elif kind in ("key.revoked.v1", "key.compromised.v1"):
-            key = actor["keys"][body["keyid"]]
-            end_key(key, index, revoked=True)
-            if kind == "key.compromised.v1":
-                key["compromised"] = body["since"]
-        elif kind == "role.granted.v1":
-            bounds = {part: body.get(part) or [] for part in ("types", "subjects", "environments")}
-            actor["grants"].append({**new_grant(record, body["role"]), **bounds, "until": body.get("until")})
-        elif kind == "approval.delegated.v1":
-            bounds = {"environments": body.get("environments") or [], "until": body["until"]}
-            actor["grants"].append({**new_grant(record, "approver"), **bounds, "delegated": True})
-        elif kind == "role.revoked.v1":
-            end_grants(actor, index, body["role"], body.get("grant"))
-        elif kind == "hold.placed.v1":
-            self.holds.append((record["id"], body["subjects"]))
-        elif kind == "hold.released.v1":
-            self.holds = [hold for hold in self.holds if hold[0] != body["hold"]]
-        elif kind == "subject.erased.v1":
-            for item in body.get("entries", []):
-                if item["scope"] == "whole":
-                    self.erased.setdefault((item["index"], item["stream"]), record)
-        elif kind == "actor.responsible_changed.v1":
-            actor["person"], actor["assigned"] = body["responsible"], record
-            actor["persons"].add(body["responsible"])
-        elif kind == "entry.reaffirmed.v1":
-            actor["reaffirmed"][body["index"]] = record
-        elif kind in ("actor.revoked.v1", "actor.offboarded.v1"):
-            actor["left"] = index
-            if kind == "actor.offboarded.v1":
+        match kind:
+            case "ledger.created.v1":
+                self.origin, self.threshold, self.vkeys = body["origin"], body["threshold"], [(0, body["vkey"])]
+                self.roots = {sha256(raw).hex(): raw for raw in map(public_key, body["roots"])}
+            case "ledger.roots_changed.v1":
+                keys = {sha256(raw).hex(): raw for raw in map(public_key, body["roots"])}
+                self.former_roots |= set(self.roots) - set(keys)
+                self.roots, self.threshold = keys, body["threshold"]
+            case "ledger.checkpoint_key_changed.v1":
+                self.vkeys.append((index + 1, body["vkey"]))
+            case "ledger.entry_acknowledged.v1":
+                self.acknowledged.add((body["index"], body["leaf_hash"]))
+            case "actor.enrolled.v1":
+                person = person_of(name, body)
+                grants = [new_grant(record, role) for role in dict.fromkeys(body["roles"])]
+                self.actors[name] = {
+                    "kind": body["kind"], "person": person, "persons": {person}, "keys": {}, "by": record,
+                    "grants": grants, "left": None, "reaffirmed": {}, "assigned": None,
+                }  # fmt: skip
+                self.add_key(self.actors[name], body["key"], record)
+            case "key.enrolled.v1":
+                self.add_key(actor, body["key"], record)
+            case "key.rotated.v1":
+                end_key(actor["keys"][body["keyid"]], max(body["until"], index + 1))
+                self.add_key(actor, body["key"], record)
+            case "key.revoked.v1":
+                end_key(actor["keys"][body["keyid"]], index, revoked=True)
+            case "key.compromised.v1":
+                end_key(actor["keys"][body["keyid"]], index, revoked=True)
+                actor["keys"][body["keyid"]]["compromised"] = body["since"]
+            case "role.granted.v1":
+                bounds = {part: body.get(part) or [] for part in ("types", "subjects", "environments")}
+                actor["grants"].append({**new_grant(record, body["role"]), **bounds, "until": body.get("until")})
+            case "approval.delegated.v1":
+                bounds = {"environments": body.get("environments") or [], "until": body["until"]}
+                actor["grants"].append({**new_grant(record, "approver"), **bounds, "delegated": True})
+            case "role.revoked.v1":
+                end_grants(actor, index, body["role"], body.get("grant"))
+            case "hold.placed.v1":
+                self.holds.append((record["id"], body["subjects"]))
+            case "hold.released.v1":
+                self.holds = [hold for hold in self.holds if hold[0] != body["hold"]]
+            case "subject.erased.v1":
+                for item in body.get("entries", []):
+                    if item["scope"] == "whole":
+                        self.erased.setdefault((item["index"], item["stream"]), record)
+            case "actor.responsible_changed.v1":
+                actor["person"], actor["assigned"] = body["responsible"], record
+                actor["persons"].add(body["responsible"])
+            case "entry.reaffirmed.v1":
+                actor["reaffirmed"][body["index"]] = record
+            case "actor.revoked.v1":
+                actor["left"] = index
+            case "actor.offboarded.v1":
+                actor["left"] = index
                 end_grants(actor, index)
                 for key in actor["keys"].values():
                     end_key(key, index, revoked=True)

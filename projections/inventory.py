@@ -9,6 +9,7 @@ from typing import Any, Final
 from ledger.application import Ledger
 from ledger.domain.actors import FOREVER
 from ledger.domain.lifecycle import Named, rule_for, version_of
+from ledger.domain.scopes import covers_stream
 from ledger.domain.standing import approval_until, standing
 from ledger.domain.states import TIER_RANK, DeploymentState
 from ledger.domain.waiving import waiver_of, waiver_trouble
@@ -157,7 +158,9 @@ def _fold_versions(asked: _Asked, model: dict[str, Any], versions: list[dict[str
             continue  # not recorded by then, or suspect: nothing rests on it
 
 
-def inventory(ledger: Ledger, views: ViewReader, as_of: AsOf, at: int) -> list[dict[str, Any]]:
+def inventory(
+    ledger: Ledger, views: ViewReader, as_of: AsOf, at: int, pattern: str | None = None
+) -> list[dict[str, Any]]:
     """Every model that is known.
 
     Args:
@@ -165,6 +168,7 @@ def inventory(ledger: Ledger, views: ViewReader, as_of: AsOf, at: int) -> list[d
         views: the views.
         as_of: both clocks; decisions count as far as they were recorded by ``at``.
         at: the moment for which ends are told, microseconds since the Unix epoch.
+        pattern: only models that it stands for, as scopes of roles do: ``model:credit/*``; all when None.
 
     Returns:
         Plain values by name: owner, tier of what is live (or of the latest version), versions, where what is live,
@@ -186,4 +190,5 @@ def inventory(ledger: Ledger, views: ViewReader, as_of: AsOf, at: int) -> list[d
             models.setdefault(stem, _new(stem))[name].append(item)
     for stem, waivers in _waivers(asked).items():
         models.setdefault(stem, _new(stem))["waivers"] += waivers
-    return [model for _, model in sorted(models.items())]
+    wanted = () if pattern is None else (pattern,)
+    return [model for stem, model in sorted(models.items()) if covers_stream(wanted, stem)]

@@ -335,27 +335,29 @@ def periods(state: dict[str, Any]) -> list[dict[str, Any]]:
         it lasts), ``index`` of the entry that began it, ``ended`` that of the one that ended it, and its ``marks``.
     """
     found: list[dict[str, Any]] = []
-    running: dict[str, dict[str, Any]] = {}
+    running: dict[tuple[str, str, str], dict[str, Any]] = {}
 
-    def end(how: str, item: dict[str, Any]) -> None:
-        if how in running:
-            running.pop(how).update(until=item["occurred_at"], ended=item["index"])
+    def end(how: str, item: dict[str, Any], *, only: tuple[str, str] | None = None) -> None:
+        for key in [key for key in running if key[0] == how and only in (None, key[1:])]:
+            running.pop(key).update(until=item["occurred_at"], ended=item["index"])
 
     for item in state["history"]:
-        kind = item["type"]
+        kind, which = item["type"], (item["model"], item["digest"])
         how = "live" if kind in WENT_LIVE else "canary" if kind == "canary.stage_entered" else None
-        same = how in running and (running[how]["model"], running[how]["digest"]) == (item["model"], item["digest"])
-        if how is not None and not same:
-            end(how, item)
-            began = {"model": item["model"], "digest": item["digest"], "how": how, "since": item["occurred_at"]}
-            running[how] = {**began, "until": None, "index": item["index"], "ended": None, "marks": item["marks"]}
-            found.append(running[how])
-        elif how is not None:
-            running[how].update(marks=item["marks"])
-        canary = running.get("canary")
-        stopped = kind == "canary.aborted" and canary and canary["model"] == item["model"]
-        if how == "live" or stopped:
+        if kind == "canary.aborted":
+            end("canary", item, only=which)
+        if how is None or (("live", *which) in running and how == "canary"):
+            continue  # what is live already is no canary
+        if how == "live":
             end("canary", item)
+        if (how, *which) in running:
+            running[how, *which].update(marks=item["marks"])
+            continue
+        if how == "live":
+            end("live", item)
+        began = {"model": item["model"], "digest": item["digest"], "how": how, "since": item["occurred_at"]}
+        running[how, *which] = {**began, "until": None, "index": item["index"], "ended": None, "marks": item["marks"]}
+        found.append(running[how, *which])
     return found
 
 

@@ -22,9 +22,11 @@ from ledger.config import state_folder
 from ledger.cosignature import format_cosignature
 from ledger.emission import build_payload
 from ledger.envelope import format_envelope, sign_payload
-from ledger.errors import StorageError
+from ledger.errors import ConfigurationError, LedgerError, StorageError
 from ledger.findings import Anchor
+from ledger.keys import Ed25519Signer
 from ledger.recorders import open_recorder
+from ledger.successor import Successor, sign_successor
 from ledger.transfer import LedgerCopy, Outside
 from ledger.verify import verify_log
 from tests.cli.conftest import stores_closed
@@ -200,6 +202,34 @@ def test_a_timestamp_that_was_taken_out_is_not_missed(any_shop: Shop, authority:
     assert (found["anchored_size"], found["timestamps"]) == (0, None)
 
 
+def test_a_lying_authority_dates_entries_back_with_the_checkpoint_key_and_the_stores_clock_only(
+    shop: Shop, authority: Authority
+):
+    """It is a day later than the authority says: who owns the store's times and heads makes them fit."""
+    run(*EVENT).good()
+    pin(authority)
+    with shop.home.open() as ledger:
+        now = ledger.recorder.now
+        ledger.recorder.now = lambda: now() + 86_400_000_000  # type: ignore[method-assign]
+        ledger.emit("dataset.registered", "dataset:tx", digest="sha256:" + "ab" * 32)
+    stamped(shop, authority)
+    found = run("verify", "log", "-o", "json")
+    assert (found.code, [item["index"] for item in found.json["findings"]]) == (1, [3])
+    (path,) = Path().rglob("checkpoint.*.pem")
+    with raw(shop.url) as store:
+        store.unprotect()
+        forger = Forger(store)
+        forger.rows[3]["recorded_at"] = forger.rows[2]["recorded_at"]
+        store.run("DELETE FROM $attestation")
+        forger.write()  # without the key the signed heads do not fit
+        shutil.rmtree(state_folder() / "heads")
+        assert run("verify", "log", "--no-remember").code == 1
+        forger.write(Ed25519Signer.from_pem(path.read_bytes(), None))
+    stamped(shop, authority)
+    data = run("verify", "log", "--no-remember", "-o", "json").good().json
+    assert (data["timestamps"]["size"], data["anchored_size"], data["findings"]) == (4, 4, [])
+
+
 # -- the verifier's own machine --------------------------------------------------------------------
 
 
@@ -267,6 +297,22 @@ def test_a_store_whose_note_was_taken_out_goes_on_to_whoever_saw_nothing_since(
             assert verify_log(ledger.recorder, cast.new.trust).ok
     seen = Anchor("who saw the other one", cast.new.trust.verify_head(note))
     assert "anchor" in {item.fault for item in verify_log(cast.recorder, cast.new.trust, [seen]).findings}
+
+
+def test_a_store_that_the_checkpoint_key_sealed_goes_nowhere_and_is_good(quick_url: str, tmp_path: Path):
+    """Nobody ever copied it: that shows only to whoever goes and looks for the copy."""
+    cast, _ = sixteen(quick_url)
+    anchor, head = remembered(cast), cast.recorder.head()
+    place = f"sqlite:///{tmp_path / 'nowhere.db'}"
+    said = Successor(cast.admin.origin, cast.admin.ledgerid, head.size, head.root(), "ab" * 16, place)
+    with raw(quick_url) as store:
+        store.run("INSERT INTO $successor VALUES (1, ?, ?)", (place, sign_successor(said, cast.new.checkpoint)))
+    found = verify_log(cast.recorder, cast.new.trust, [anchor])
+    assert (found.findings, found.size, found.anchored_size) == ([], 16, 16)
+    with pytest.raises(ConfigurationError, match="has moved to"):
+        cast["p-author"].emit("external.observed", "external:x", system="s")
+    with pytest.raises(LedgerError, match="no ledger"):
+        open_recorder(place).identity()
 
 
 def test_a_backup_that_is_opened_by_sql_is_an_old_copy(any_shop: Shop):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,12 @@ from ledger.keys import Ed25519Signer
 from tests.cli.conftest import stores_closed
 from tests.cli.support import Shop, run
 from tests.cli.test_pinned import fork
-from tests.cli.test_refusals import EVENT
-from tests.cli.test_timestamps import stamped
+from tests.cli.test_refusals import EVENT, cut_tail
+from tests.cli.test_timestamps import pin, stamped
 from tests.contract.support import raw
 from tests.contract.test_witnessed import KEYS, VKEYS
 from tests.tsa import Authority
+from tests.witness.support import Log, made
 
 __all__ = ["stores_closed"]
 
@@ -96,6 +98,19 @@ def test_a_timestamp_of_a_trusted_authority_keeps_a_log_fresh_too(any_shop: Shop
     assert run("verify", "log", "--max-age", "1h").code == 3
 
 
+def test_an_old_copy_that_somebody_has_timestamped_today_is_fresh(any_shop: Shop, authority: Authority):
+    """Freshness is of somebody's word about a head, and whoever holds an old copy may ask for one."""
+    for _ in range(2):
+        run(*EVENT).good()
+    cut_tail(any_shop, 3)
+    shutil.rmtree(state_folder())
+    pin(authority)
+    assert run("verify", "log", "--max-age", "1h").code == 3
+    stamped(any_shop, authority)
+    found = run("verify", "log", "--max-age", "1h", "-o", "json").good().json
+    assert (found["size"], found["anchored_size"]) == (3, 3)
+
+
 # -- endless data ----------------------------------------------------------------------------------
 
 
@@ -124,6 +139,20 @@ def test_a_head_of_a_huge_size_moves_nobody_forward(any_shop: Shop):
     assert Path("huge").read_bytes() == huge
     run(*EVENT).good()
     run("verify", "log").good()
+
+
+def test_a_witness_that_was_led_on_refuses_the_true_log_from_then_on(tmp_path: Path):
+    """The thief of the checkpoint key shows it a made-up log that goes on from what it has seen."""
+    true, made_up = Log(), Log(fork_at=10)
+    with closing(made(tmp_path / "w", true)) as witness:
+        assert witness.add_checkpoint(true.request(0, 10)).status == 200
+        assert witness.add_checkpoint(made_up.request(10, 300)).status == 200
+        assert witness.add_checkpoint(true.request(10, 12)).status == 409
+        for size in (12, 300):
+            assert witness.add_checkpoint(true.request(300, size)).status in (400, 409, 422)
+        with witness.state.changing():
+            latest = witness.state.latest(true.origin)[0]
+        assert (latest.size, latest.root) == (300, made_up.checkpoint(300).root)
 
 
 # -- malicious mirrors -----------------------------------------------------------------------------

@@ -19,6 +19,9 @@ _EMITTERS = "contract/test_emitters.py"
 _SIGNED, _BAD, _HOSTILE = "contract/test_signed_head.py", "contract/test_bad_input.py", "contract/test_hostile.py"
 
 
+_LYING = "a_lying_authority_dates_entries_back_with_the_checkpoint_key_and_the_stores_clock_only"
+
+
 def _of(path: str, *names: str) -> tuple[str, ...]:
     return tuple(f"{path}::test_{name}" for name in names)
 
@@ -73,7 +76,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "C14": _of("projections/test_as_of.py", "what_is_true_at_a_time_is_what_had_occurred_by_then"),
     "C15": _of(_STAMPS, "an_authority_nobody_trusts_here_counts_for_nothing",
-               "an_entry_recorded_after_it_was_seen_is_a_finding"),
+               "an_entry_recorded_after_it_was_seen_is_a_finding")
+    + _of(_LIMITS, _LYING),
     "C16": _of(_LIMITS, "a_planted_folder_is_refused_only_by_the_expected_origin"),
     "C17": _of(_LIMITS, "an_old_copy_is_good_to_whoever_remembers_nothing_and_asks_nobody"),
     "C18": _of("projections/test_runner.py", "a_damaged_view_is_found_by_a_rebuild_and_replaced"),
@@ -144,7 +148,7 @@ TESTS: dict[str, tuple[str, ...]] = {
             *_of(_LIMITS, "a_store_whose_note_was_taken_out_goes_on_to_whoever_saw_nothing_since")),
     "A35": _of(_COPY, "a_wrong_note_is_a_finding", "a_place_that_is_no_text_is_a_finding_and_still_stops_the_store"),
     "A36": (*_of(_COPY, "a_sealed_store_takes_nothing_on_any_path"),
-            *_of("unit/test_successor.py", "what_a_verification_says_of_it")),
+            *_of(_LIMITS, "a_store_that_the_checkpoint_key_sealed_goes_nowhere_and_is_good")),
     "A37": _of(_BUNDLE, "any_byte_changed_is_refused_by_both", "whoever_has_the_checkpoint_key_but_not_the_authors",
                "whoever_has_the_store_and_the_checkpoint_key"),
     "A38": _of(_BUNDLE, "lines_that_go_come_or_trade_places", "content_that_keys_rest_on_is_never_withheld",
@@ -183,7 +187,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "A56": (*_of(_STAMPS, "an_altered_timestamp_or_one_over_another_head_is_a_finding"),
             *_of(_LIMITS, "a_timestamp_that_was_taken_out_is_not_missed")),
     "A57": _of(_STAMPS, "an_entry_recorded_after_it_was_seen_is_a_finding",
-               "a_log_rewritten_below_a_timestamp_is_found"),
+               "a_log_rewritten_below_a_timestamp_is_found")
+    + _of(_LIMITS, _LYING),
     # -- keys of the ledger ----------------------------------------------------------------------
     "A58": (*_of(_KEYS, "a_change_put_in_by_sql_changes_nothing"),
             *_of(_TAMPER, "an_illegal_event_put_in_by_sql_is_void")),
@@ -274,12 +279,14 @@ TESTS: dict[str, tuple[str, ...]] = {
     "T3": (*_of(_PUBLISHED, "git_runs_nothing_of_others"), *_of(_TAMPER, "tables_that_are_not_ours_are_said",
            "further_rows_where_there_is_one"), *_of(_BUNDLE, "lines_that_go_come_or_trade_places"),
            *_of(_WITNESS, "unknown_lines_are_ignored_and_not_kept")),
-    "T4": (*_of(_UPDATE, "a_head_of_a_huge_size_moves_nobody_forward"),
+    "T4": (*_of(_UPDATE, "a_head_of_a_huge_size_moves_nobody_forward",
+                "a_witness_that_was_led_on_refuses_the_true_log_from_then_on"),
            *_of(_WITNESS, "every_step_between_small_sizes_needs_its_own_proof"),
            *_of(_SIGNED, "the_function_stores_no_head_about_something_else")),
     "T5": (*_of(_UPDATE, "a_log_that_nobody_spoke_of_lately_is_not_called_verified",
                 "a_witness_that_cosigns_the_same_head_again_keeps_it_fresh",
-                "a_timestamp_of_a_trusted_authority_keeps_a_log_fresh_too"),
+                "a_timestamp_of_a_trusted_authority_keeps_a_log_fresh_too",
+                "an_old_copy_that_somebody_has_timestamped_today_is_fresh"),
            *_of("unit/test_freshness.py", "the_last_word_counts_and_none_from_the_future")),
     "T6": (*_of(_UPDATE, "of_several_places_the_one_that_lies_is_named"),
            *_of(_WITNESSING, "a_bad_witness_does_not_keep_the_good_ones_waiting",

@@ -81,6 +81,9 @@ def test_inventory_lists_every_model(told: Shop):
     ]
     assert run("inventory", "-o", "ndjson").good().lines == found
     assert "1 for prod by p-approver until" in run("inventory").good().out
+    run("record", "version", "model:credit/x@1", "--digest", digest("x"), "--tier", "low").good()
+    for glob, names in (("model:*", ["model:tx"]), ("model:credit/*", ["model:credit/x"]), ("model:none", [])):
+        assert [one["model"] for one in run("inventory", glob, "-o", "json").good().json["models"]] == names
 
 
 def test_what_is_sealed_is_shown_as_sealed_and_then_as_erased(told: Shop):

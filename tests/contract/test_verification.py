@@ -540,3 +540,17 @@ def test_a_pass_holds_no_more_for_more_events(memory_path: Path):
         assert not check.report.findings
     small, large = found
     assert large < small + 256 + 32, "only leaf hashes of a tile that is not full may be held"
+
+
+def test_a_report_holds_so_many_findings_and_no_more(memory_path: Path):
+    """The first hundred places: whoever damages all of a log must not make the report as long."""
+    cast = make_cast(f"sqlite:///{memory_path / 'ledger.db'}")
+    first = cast.recorder.head().size
+    cast.admin.emit_all([("external.observed", f"external:{n}", {"system": "s"}) for n in range(105)])
+    with raw(cast.url) as store:
+        store.unprotect()
+        for count in (99, 100, 105):
+            places = (first, first + count)
+            store.run("UPDATE $content SET signatures = x'5b5d' WHERE position > ? AND position <= ?", places)
+            found = verify_log(cast.recorder, cast.new.trust).findings
+            assert [item.index for item in found] == list(range(first, first + min(count, 100)))

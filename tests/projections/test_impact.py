@@ -79,6 +79,36 @@ def test_a_third_partys_model_inside_ours(book: Book):
     assert [one["until"] for one in ask(book, "model:vendor/llm")["before"]] == [when(5)]
 
 
+def test_one_canary_does_not_end_another(book: Book):
+    book.version(ONE, 1)
+    book.version(TWO, 1, inputs=("dataset:other@1",))
+    for model in (ONE, TWO):
+        body = {"model": model, "digest": digest(model), "stage": 1, "traffic": 0.1}
+        book.emit("p-deployer", "canary.stage_entered", DEV, body, at=4)
+    assert [one["model"] for one in ask(book, DATA)["live"]] == [ONE]
+    held = {"model": ONE, "digest": digest(ONE), "reason": "burns"}
+    book.emit("p-approver", "deployment.held", DEV, held, at=5)
+    assert [one["model"] for one in ask(book, DATA)["live"]] == [ONE], "that it is to stop is no fact"
+    book.emit("p-deployer", "deployment.promoted", DEV, {"model": TWO, "digest": digest(TWO)}, at=6)
+    assert ask(book, DATA)["live"] == []
+
+
+def test_what_is_still_loaded_though_it_is_not_live(book: Book):
+    """The ledger says that version 2 is live; one instance never heard."""
+    for model, data in ((ONE, DATA), (TWO, "dataset:other@1")):
+        book.version(model, 1, inputs=(data,))
+        book.deploy(model, 4 if model == ONE else 5, DEV)
+    assert ask(book, DATA)["loaded"] == []
+    loaded = [{"digest": digest(model), "instance": f"pod-{model[-1]}"} for model in (ONE, TWO)]
+    snapshot = book.emit("trainer", "serving.snapshot", DEV, {"loaded": loaded}, at=6)
+    found = ask(book, DATA)
+    assert found["live"] == []
+    assert [(one["deployment"], one["model"], one["instances"], one["index"]) for one in found["loaded"]] == [
+        (DEV, ONE, ["pod-1"], snapshot.index)
+    ]
+    assert ask(book, "dataset:other@1")["loaded"] == []
+
+
 def test_what_was_only_measured_on_it(book: Book):
     book.dataset("dataset:test@1", 1)
     book.register(ONE, 2)

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from ledger.entry import format_time
 from ledger.errors import LedgerError
+from projections.model_state import periods, state_as_of
+from projections.service import read_service
 from tests.contract.support import digest
 from tests.projections.support import INCIDENT, PROD, Book, Reader, closing, open_book
 from tests.projections.test_as_of import MODELS, MOVES, do
@@ -75,6 +77,17 @@ def tell(book: Book, story: list[tuple[str, str, int]]) -> None:
         (do if move in MOVES else also)(book, move, model, at)
 
 
+def agree(book: Book) -> None:
+    """What serves now is told by two folds: by periods, and from close by."""
+    reader = book.reader()
+    for at in (None, -10.0, 10.0):
+        as_of = reader.as_of(at=at)
+        for state in state_as_of(reader.runner.views, as_of, PROD)["deployments"]:
+            running = {(one["model"], one["digest"]) for one in periods(state) if one["until"] is None}
+            serving = read_service(reader.runner.views, as_of, PROD).serving()
+            assert running == {one.key for one in serving}
+
+
 def said(reader: Reader, at: float | None, known: int) -> str:
     return json.dumps(reader.told(SUBJECTS, at=at, known=known))
 
@@ -98,6 +111,7 @@ def test_no_later_append_changes_what_was_said(pieces: list[list[tuple[str, str,
                     for known in (reader.size, reader.size - 4):
                         answer = said(reader, at, known)
                         assert told.setdefault((at, known), answer) == answer
+            agree(book)
             for (at, known), answer in told.items():
                 assert said(book.reader(), at, known) == answer, (at, known)
             # Nor does it matter who asks: a fresh fold of the log, and views made anew, say the same.
