@@ -136,8 +136,7 @@ def _show_check(app: App, found: list[Assessment]) -> None:
     for one in found:
         told = one.describe()
         rates = ", ".join(
-            f"{_rate(burn.long.burn_rate)} over {burn.rule.long}, {_rate(burn.short.burn_rate)} over {burn.rule.short} "
-            f"(of {burn.rule.burn_rate:g})"
+            f"{_rate(burn.long.burn_rate)} and {_rate(burn.short.burn_rate)} of {burn.rule.burn_rate:g}"
             for burn in one.burns
         )
         left = "" if one.budget_left is None else f"{one.budget_left:.1%}"

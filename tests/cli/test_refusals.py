@@ -648,12 +648,12 @@ def test_a_bug_is_called_one(shop: Shop, monkeypatch: pytest.MonkeyPatch):
 def test_a_reader_that_goes_away_is_no_error(shop: Shop):
     import subprocess
 
-    from tests.cli.support import SCRIPT
+    from tests.fork_server import quick_script
 
     with shop.home.open() as ledger:
         for number in range(300):
             ledger.emit("dataset.registered", f"dataset:n{number}", digest=DIGEST)
-    piped = f"{SCRIPT} log -o ndjson | head -n 1"
+    piped = f"{quick_script()} log -o ndjson | head -n 1"
     done = subprocess.run(["bash", "-c", piped], capture_output=True, text=True, check=False, cwd=shop.folder)
     assert done.stderr == ""
     assert json.loads(done.stdout)["index"] == 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import jsonschema
 import pytest
 
 import cli.watching
@@ -87,6 +88,8 @@ def test_it_is_decided_and_told_once(burning: Shop):
     assert key == body["decision"]["id"] == open_one["id"]
     assert (body["action"], body["deployment"], body["model"], body["digest"]) == ("rollback", PLACE, ONE, digest(ONE))
     assert (body["slo"], body["breach"]["model"], body["due_at"]) == ("latency", TWO, open_one["due_at"])
+    schema = json.loads((Path(__file__).parents[2] / "schemas" / "reports" / "decision.v1.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(body)
     assert len(body["evidence"]) == 3, "the promise, the breach and the window"
     again = run("watch", "--exec", command, "-o", "json").good().json
     assert (again["recorded"], again["told"], [one["id"] for one in again["open"]]) == ([], [], [key])
@@ -149,7 +152,7 @@ def test_checking_records_nothing_and_says_it_by_its_exit_code(burning: Shop):
     header = run("slo", "check", "-o", "csv").out.splitlines()[0]
     assert header == "deployment,slo,model,state,budget_left,at,problem"
     text = run("slo", "check", PLACE)
-    assert (text.code, "30 over 1h, 30 over 5m (of 14.4)" in text.out) == (1, True)
+    assert (text.code, "30 and 30 of 14.4" in text.out) == (1, True)
     assert burning.fingerprint() == before
     window(good=99_000, count=99_000, start=4, end=1)
     quiet = run("slo", "check", "-o", "json").good().json["promises"][0]
@@ -264,3 +267,25 @@ def test_what_nobody_looked_at_for_long_is_bad(shop: Shop):
     old = run("serving", "check", "--max-age", "1h", "-o", "csv")
     assert (old.code, old.out.splitlines()[0]) == (1, "deployment,state,live,at,index,instances,findings")
     assert ",too old," in old.out
+
+
+def test_failure_modes_are_listed_and_found(any_shop: Shop):
+    listed = run("failure-modes", "list", "-o", "json").good().json["modes"]
+    assert len(listed) == 10
+    assert "muniment failure-modes find poisoning" in run("failure-modes", "list").good().out
+    assert run("failure-modes", "list", "-o", "csv").out.splitlines()[0] == "id,title,what,events,query,see"
+    any_shop.version()
+    run("record", "deployment", PLACE, "--model", ONE).good()
+    clean = run("failure-modes", "find", "-o", "json").good()
+    assert clean.json == {"found": []}
+    assert "10 queries looked" in run("failure-modes", "find").good().err
+    run("quarantine", ONE, "--reason", "labels were turned").good()
+    for mode in listed:
+        name = mode["id"]
+        done = run("failure-modes", "find", name, "-o", "json")
+        assert (done.code, [one["mode"] for one in done.json["found"]]) == (
+            (1, ["poisoning"]) if name == "poisoning" else (0, [])
+        )  # fmt: skip
+    assert run("failure-modes", "find", "-o", "csv").out.splitlines()[0] == "mode,subject,words,entries"
+    assert "labels were turned" in run("failure-modes", "find").out
+    run("failure-modes", "find", "nothing").refused(2, "no failure mode", "silent-drift")

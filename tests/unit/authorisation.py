@@ -251,6 +251,8 @@ WITHOUT_ACTOR: Final = frozenset(
         "export bundle",
         "export tiles",
         "export verifier",
+        "failure-modes find",
+        "failure-modes list",
         "gate input",
         "gate recheck",
         "gate replay",
