@@ -157,5 +157,5 @@ OTHERS = {
     *("ledger/casefiles.py", "ledger/statefile.py", "ledger/durable.py", "ledger/publish.py", "ledger/witnesshttp.py"),
     "ledger/telling.py",
     *("ledger/erasing.py", "ledger/sealing.py", "ledger/datakeys.py", "ledger/wrapping.py"),
-    *("ledger/screen.py", "ledger/screening.py", "ledger/secretpatterns.py"),
+    *("ledger/refusals.py", "ledger/screen.py", "ledger/screening.py", "ledger/secretpatterns.py"),
 }
