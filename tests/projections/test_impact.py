@@ -93,6 +93,22 @@ def test_one_canary_does_not_end_another(book: Book):
     assert ask(book, DATA)["live"] == []
 
 
+def test_what_is_still_loaded_though_it_is_not_live(book: Book):
+    """The ledger says that version 2 is live; one instance never heard."""
+    for model, data in ((ONE, DATA), (TWO, "dataset:other@1")):
+        book.version(model, 1, inputs=(data,))
+        book.deploy(model, 4 if model == ONE else 5, DEV)
+    assert ask(book, DATA)["loaded"] == []
+    loaded = [{"digest": digest(model), "instance": f"pod-{model[-1]}"} for model in (ONE, TWO)]
+    snapshot = book.emit("trainer", "serving.snapshot", DEV, {"loaded": loaded}, at=6)
+    found = ask(book, DATA)
+    assert found["live"] == []
+    assert [(one["deployment"], one["model"], one["instances"], one["index"]) for one in found["loaded"]] == [
+        (DEV, ONE, ["pod-1"], snapshot.index)
+    ]
+    assert ask(book, "dataset:other@1")["loaded"] == []
+
+
 def test_what_was_only_measured_on_it(book: Book):
     book.dataset("dataset:test@1", 1)
     book.register(ONE, 2)
