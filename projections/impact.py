@@ -109,10 +109,10 @@ def impact(ledger: Ledger, views: ViewReader, as_of: AsOf, subject: str) -> dict
         subject: a data set, feature set, run, artefact or model; without a version all of its versions.
 
     Returns:
-        Plain values: ``copies`` (other names under which the same bytes were read); ``live`` (also canaries), ``before``
-        (what was live and is not) and ``candidates`` (versions that are live nowhere), each with the ``path`` that leads
-        there; ``loaded`` (what a platform still has loaded, by its snapshots, where it is not live), and ``measured``
-        (versions only evaluated on it).
+        Plain values: ``copies`` (other names under which the same bytes were read); ``live`` (also canaries),
+        ``before`` (what was live and is not) and ``candidates`` (versions that are live nowhere), each with the
+        ``path`` that leads there; ``loaded`` (what a platform still has loaded, by its snapshots, and is not live),
+        and ``measured`` (versions only evaluated on it).
 
     Raises:
         InputError: nothing is known about the subject.

@@ -119,8 +119,8 @@ def edges(
 
     Args:
         views: the views.
-        side: ``downstream`` for what the things were made from, ``upstream`` for what was made from them, ``digest`` for
-            what names these bytes.
+        side: ``downstream`` for what the things were made from, ``upstream`` for what was made from them, ``digest``
+            for what names these bytes.
         names: the things, or digests.
         size: log size that was known.
         where: further conditions.
