@@ -154,8 +154,8 @@ OTHERS = {
     ),
     *("ledger/creation.py", "ledger/founding.py", "ledger/ceremony.py", "ledger/custody.py", "ledger/keystore.py"),
     *("ledger/tokens.py", "ledger/backup.py", "ledger/restoring.py", "ledger/transfer.py", "ledger/migration.py"),
-    *("ledger/casefiles.py", "ledger/statefile.py", "ledger/publish.py", "ledger/witnesshttp.py"),
+    *("ledger/casefiles.py", "ledger/statefile.py", "ledger/durable.py", "ledger/publish.py", "ledger/witnesshttp.py"),
     "ledger/telling.py",
     *("ledger/erasing.py", "ledger/sealing.py", "ledger/datakeys.py", "ledger/wrapping.py"),
-    *("ledger/screen.py", "ledger/screening.py", "ledger/secretpatterns.py"),
+    *("ledger/refusals.py", "ledger/screen.py", "ledger/screening.py", "ledger/secretpatterns.py"),
 }

@@ -48,6 +48,7 @@ EVENTS: Final = {
     "dataset.quality_assessed": "emitter validator root",
     "dataset.registered": "emitter root",
     "dataset.versioned": "emitter root",
+    "decision.refused": ANYBODY,
     "deployment.authorised": "deployer root",
     "deployment.completed": "emitter deployer root",
     "deployment.failed": "emitter deployer root",

@@ -907,6 +907,17 @@ def test_a_root_key_is_no_actors(ring: Ring):
     refused(ring.judge("p-admin", "key.enrolled", "actor:trainer", body, keys=keys), ConflictError, "legality")
 
 
+def test_what_replaced_roots_signed_counts_no_more(ring: Ring):
+    """Nor does what they signed before they were replaced, and was recorded after it."""
+    old, new = ROOTS[0].public, ROOTS[1].public
+    act = ("actor.revoked", "actor:trainer", {"reason": "x"})
+    assert ring.judge(ROOT_ACTOR, *act, keys=[old.keyid]).kind == "valid"
+    body = {"roots": [format_public_key(new)], "threshold": 1, "reason": "x"}
+    ring.tell(ROOT_ACTOR, "ledger.roots_changed", f"ledger:{LEDGERID}", body, keys=sorted([old.keyid, new.keyid]))
+    refused(ring.judge(ROOT_ACTOR, *act, keys=[old.keyid]), AuthenticationError, "key")
+    assert ring.judge(ROOT_ACTOR, *act, keys=[new.keyid]).kind == "valid"
+
+
 def test_who_may_offboard(ring: Ring):
     body = {"reason": "left"}
     refused(ring.judge("p-author", "actor.offboarded", "actor:p-author", body), NotAllowedError, "legality")

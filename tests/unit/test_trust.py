@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from ledger.checkpoint import TYPE_COSIGNATURE, TYPE_ED25519, Checkpoint, VerifierKey, format_vkey, sign_checkpoint
+from ledger.durable import write_atomically
 from ledger.errors import AuthenticationError, LedgerError, TrustStateError
 from ledger.keys import Ed25519Signer
-from ledger.trust import RememberedHead, Trust, TrustPin, read_trust, write_atomically, write_trust
+from ledger.trust import RememberedHead, Trust, TrustPin, read_trust, write_trust
 
 ORIGIN = "ledger.example/trust"
 KEY = Ed25519Signer.from_seed(b"k" * 32)
