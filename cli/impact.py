@@ -26,8 +26,9 @@ _COLUMNS: Final = (
 def impact(app: App, /, subject: str, *, at: str | None, known_at: str | None) -> None:
     """Show every deployment whose version was made from SUBJECT, directly or not, with the path that makes it so.
 
-    Also what was live before, versions that are live nowhere, and versions that were only measured on it. A name
-    without a version stands for all of its versions. What is found is no failure: the exit code is 0.
+    Also what was live before, versions that are live nowhere, what a platform still has loaded by its last snapshot,
+    and versions that were only measured on it. What read the same bytes under another name counts. A name without a
+    version stands for all of its versions. What is found is no failure: the exit code is 0.
 
     \b
     Example:
@@ -54,6 +55,8 @@ def _rows(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {**one, "standing": standing, "path": _path(one)}
     for one in data["candidates"]:
         yield {**one, "standing": "not live", "model": one["version"], "path": _path(one)}
+    for one in data["loaded"]:
+        yield {**one, "standing": "still loaded", "path": one["words"]}
     for one in data["measured"]:
         yield {**one, "standing": "only measured", "model": one["version"], "path": one["evaluation"]}
 
@@ -67,6 +70,8 @@ def _text(app: App, data: dict[str, Any]) -> None:
     app.note(
         f"{data['origin']}: at {data['at'] or 'the latest'}, known at size {known['size']} ({known['recorded_at']})"
     )
+    for copy in data["copies"]:
+        app.note(f"The same bytes were read as {copy['subject']}, which is followed too.")
     rows = list(_rows(data))
     live = [row for row in rows if row["standing"] in ("live", "canary")]
     if not live:
@@ -75,6 +80,10 @@ def _text(app: App, data: dict[str, Any]) -> None:
         (one["deployment"], one["model"], one["since"][:19] + "Z", str(one["index"]),
          ", ".join([*(["canary"] if one["how"] == "canary" else []), *one["marks"]]), one["path"])
         for one in live
+    ))  # fmt: skip
+    table(app, "Loaded, and not live", ("deployment", "model", "instances", "entry", "what the snapshot says"), (
+        (one["deployment"], one["model"], ", ".join(one["instances"]), str(one["index"]), one["path"])
+        for one in rows if one["standing"] == "still loaded"
     ))  # fmt: skip
     table(app, "Before", ("deployment", "model", "since", "until", "entries", "path"), (
         (one["deployment"], one["model"], one["since"][:19] + "Z", one["until"][:19] + "Z",

@@ -68,6 +68,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Check": {
         "verify": ("cli.verify:verify", "Check the log, an event, a file or a bundle from bytes."),
         "serving": ("cli.serving:serving", "Compare what is loaded with what the ledger says is live."),
+        "failure-modes": ("cli.failures:failure_modes", "Find ways in which models fail in production."),
         "proof": ("cli.proof:proof", "Make proofs others can check."),
         "checkpoint": ("cli.proof:checkpoint", "Show signed heads and their key, and have them witnessed."),
         "export": ("cli.export:export", "Export the log for foreign verifiers."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from ledger.application import Ledger
 from ledger.names import parse_name
@@ -12,9 +12,13 @@ from projections.base import ViewReader
 from projections.lineage import edges
 from projections.lineage_nodes import Described
 from projections.model_state import periods
+from projections.serving import read_serving
 from projections.tracing import Link, Trace, descend, node_parts
 
 __all__ = ["impact"]
+
+#: Findings of serving snapshots that something is loaded which is neither live nor a canary.
+_STRANGERS: Final = ("former version", "unknown version")
 
 
 def _parents(found: Trace) -> dict[str, Link]:
@@ -59,6 +63,20 @@ class _Impact:
                         environment = parse_name(deployment).namespace
                         yield {"deployment": deployment, "environment": environment, **period, "path": self.path(node)}
 
+    def loaded(self, seen: dict[str, str]) -> Iterator[dict[str, Any]]:
+        """Versions that saw the thing and are still loaded where they are not live, by the last serving snapshot.
+
+        Args:
+            seen: digest of each such version to its name.
+        """
+        for deployment in sorted({node_parts(node)[0] for node in self._found.nodes if " " in node}):
+            serving = read_serving(self._views, self._as_of, deployment)
+            for finding in serving.findings:
+                models = sorted({seen[digest] for digest in finding["digests"] if digest in seen})
+                if finding["kind"] in _STRANGERS and models:
+                    yield {"deployment": deployment, "model": models[0], "instances": finding["instances"],
+                           "words": finding["words"], "index": serving.index}  # fmt: skip
+
     def versions(self) -> Iterator[dict[str, Any]]:
         """Registered versions that saw the thing."""
         for node in self._found.nodes:
@@ -91,22 +109,28 @@ def impact(ledger: Ledger, views: ViewReader, as_of: AsOf, subject: str) -> dict
         subject: a data set, feature set, run, artefact or model; without a version all of its versions.
 
     Returns:
-        Plain values: ``live`` (also canaries), ``before`` (what was live and is not), ``candidates`` (versions that are
-        live nowhere), each with the ``path`` that leads there, and ``measured`` (versions only evaluated on it).
+        Plain values: ``copies`` (other names under which the same bytes were read); ``live`` (also canaries),
+        ``before`` (what was live and is not) and ``candidates`` (versions that are live nowhere), each with the
+        ``path`` that leads there; ``loaded`` (what a platform still has loaded, by its snapshots, and is not live),
+        and ``measured`` (versions only evaluated on it).
 
     Raises:
         InputError: nothing is known about the subject.
     """
-    asked = _Impact(ledger, views, as_of, descend(views, as_of, subject))
+    found = descend(views, as_of, subject)
+    asked = _Impact(ledger, views, as_of, found)
     served = sorted(asked.served(), key=lambda one: (one["since"], one["index"]))
     live = [one for one in served if one["until"] is None]
     now = {one["model"] for one in live}
     versions = list(asked.versions())
     candidates = [one for one in versions if one["version"] not in now]
     seen = {one["version"] for one in versions} | {one["model"] for one in served}
+    digests = {one["digest"]: one["model"] for one in served} | {one["digest"]: one["version"] for one in versions}
     return {
+        "copies": [{"subject": name, "digest": digest} for name, digest in sorted(found.twins.items())],
         "live": live,
         "before": [one for one in served if one["until"] is not None],
         "candidates": sorted(candidates, key=lambda one: one["index"]),
+        "loaded": list(asked.loaded(digests)),
         "measured": sorted(asked.measured(seen), key=lambda one: one["index"]),
     }

@@ -164,6 +164,10 @@ class Service:
         """Every version that serves, what is live first."""
         return [one for one in (self.live, *self.canaries.values()) if one is not None]
 
+    def before(self, tenure: Tenure) -> str | None:
+        """The version that was live last, but for one that serves."""
+        return next((model for model, digest in reversed(self.history) if (model, digest) != tenure.key), None)
+
     def open_decisions(self) -> list[Decision]:
         """Decisions that nothing has settled."""
         return [one for one in self.decisions if one.status == "open"]

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests import fork_server
 from tests.postgres_server import shared_server
 
 # A shell ignores interrupts in what it runs in the background, and that is inherited: tests that interrupt a process
@@ -85,6 +86,12 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'ledger.db'}"
     url: str = request.getfixturevalue("postgres_url")
     return url
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _fork_server_ends() -> Iterator[None]:
+    yield
+    fork_server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,8 @@
 Convention: in README.md, docs/tutorials/ and docs/how-to/, fenced blocks tagged ``sh`` are run line by line by one
 shell per block, those tagged ``python`` by the interpreter, all in order in one empty folder, and each must succeed. A
 block tagged ``console`` whose commands are all ours (``$ muniment …``, ``$ echo $?``) must print exactly what it shows,
-errors included. Other blocks tagged ``console``, and those tagged ``text``, are for reading.
+errors included. Other blocks tagged ``console``, and those tagged ``text``, are for reading. The tutorials run the
+installed command, the others the same as a fork of one that is loaded already (`tests.fork_server`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import pytest
 
 from cli.main import COMMANDS, cli
 from ledger.events import all_event_types
+from tests.fork_server import quick_script
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"^```(sh|python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -46,7 +48,10 @@ def transcript(text: str) -> tuple[list[str], list[str]] | None:
 def test_every_block_runs(document: Path, tmp_path: Path):
     blocks = BLOCK.findall(document.read_text(encoding="utf-8"))
     assert blocks, f"{document.name} shows nothing to run"
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    ours = [Path(sys.executable).parent]
+    if document.parent.name != "tutorials":
+        ours.insert(0, quick_script().parent)
+    environment = {**os.environ, "PATH": os.pathsep.join([*map(str, ours), os.environ["PATH"]])}
     for language, text in blocks:
         told = transcript(text) if language == "console" else None
         if language == "console" and told is None:
@@ -75,7 +80,7 @@ def test_a_transcript_in_the_readme_is_compared():
 def test_the_ledger_in_postgresql_of_the_readme(postgres_url: str, tmp_path: Path):
     blocks = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
     (text,) = [text for language, text in blocks if language == "console" and ELSEWHERE in text]
-    script = Path(sys.executable).with_name("muniment")
+    script = quick_script()
     for line in text.splitlines():
         command = line.removeprefix("$ muniment ").replace(ELSEWHERE, postgres_url)
         subprocess.run(

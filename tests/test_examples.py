@@ -8,9 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.fork_server import quick_script
+
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
-SCRIPT = Path(sys.executable).with_name("muniment")
 
 
 def test_the_quickstart_says_where_each_event_stands_and_the_ledger_verifies(tmp_path: Path):
@@ -25,7 +26,8 @@ def test_the_quickstart_says_where_each_event_stands_and_the_ledger_verifies(tmp
         (2, "dataset:prices", 1), (3, "run:prices-1", 1), (4, "run:prices-1", 2),
     ]  # fmt: skip
     (folder,) = re.findall(r"cd (\S+) && muniment log && muniment verify log", done.stdout)
-    commands = f"{SCRIPT} log -o ndjson && {SCRIPT} verify log"
+    muniment = quick_script()
+    commands = f"{muniment} log -o ndjson && {muniment} verify log"
     checked = subprocess.run(
         ["bash", "-c", commands], cwd=folder, capture_output=True, text=True, check=False, timeout=60
     )

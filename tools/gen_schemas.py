@@ -199,6 +199,59 @@ def _lineage() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _failure_modes() -> dict[str, Any]:
+    """The form of ``docs/reference/failure_modes.yaml``."""
+    text = {"type": "string", "minLength": 1}
+    texts = {"type": "array", "items": text, "minItems": 1, "uniqueItems": True}
+    mode = {
+        "id": {"type": "string", "pattern": "^[a-z]+(-[a-z]+)*$"},
+        "title": text,
+        "what": text | {"description": "What the query finds"},
+        "events": texts | {"items": {"type": "string", "pattern": r"^[a-z]+\.[a-z_]+$"}},
+        "query": {"type": "string", "pattern": "^muniment failure-modes find [a-z-]+$"},
+        "see": texts | {"items": {"type": "string", "pattern": "^muniment "}},
+        "test": {"type": "string", "pattern": r"^tests/[a-z_/]+\.py::test_[a-z_]+\[[a-z-]+\]$"},
+    }
+    return {
+        "$schema": DIALECT,
+        "$id": "urn:muniment:schema:failure-modes.v1",
+        "title": "Failure modes v1",
+        "description": "Ways to fail, each with the events that show it, the query that finds it and its planted test.",
+        **_closed({
+            "schema": {"const": "urn:muniment:schema:failure-modes.v1"},
+            "modes": {"type": "array", "items": _closed(mode), "minItems": 10},
+        }),
+    }  # fmt: skip
+
+
+def _told_decision() -> dict[str, Any]:
+    """What ``muniment watch`` tells a command or a webhook."""
+    text, maybe = {"type": "string"}, {"type": ["string", "null"]}
+    place, leaf = {"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+    evidence = _closed({"index": place, "leaf_hash": leaf})
+    return {
+        "$schema": DIALECT,
+        "$id": "urn:muniment:schema:decision.v1",
+        "title": "Decision v1",
+        "description": "A decision by rule, as a platform is told; the same whenever it is told.",
+        **_closed({
+            "schema": {"const": "urn:muniment:schema:decision.v1"},
+            "ledger": _closed({"origin": text, "ledgerid": text}),
+            "decision": _closed({"id": text, "index": place, "leaf_hash": leaf, "type": text}),
+            "action": {"enum": ["hold", "rollback"]},
+            "deployment": text,
+            "model": text | {"description": "The version to hold, or to return to"},
+            "digest": text,
+            "reason": maybe,
+            "decided_at": text,
+            "due_at": maybe,
+            "slo": text,
+            "breach": _closed({"id": text, "index": place, "model": maybe}),
+            "evidence": {"type": "array", "items": evidence},
+        }),
+    }  # fmt: skip
+
+
 def _closed(needed: dict[str, Any], more: dict[str, Any] | None = None) -> dict[str, Any]:
     """An object with these members and no others."""
     properties = needed | (more or {})
@@ -210,6 +263,8 @@ def schemas() -> dict[str, bytes]:
     found: dict[str, Any] = {
         "entry/v1.json": _entry(),
         "reports/control-assessment.v1.json": _report(),
+        "reports/decision.v1.json": _told_decision(),
+        "reports/failure-modes.v1.json": _failure_modes(),
         "reports/lineage.v1.json": _lineage(),
         "reports/verification.v1.json": _verification(),
     }

@@ -56,6 +56,7 @@ def message(ledger: Ledger, service: Service, decision: Decision) -> bytes:
     data, row = decision.row["data"], decision.row
     breach = next(one for one in service.breaches if one["id"] == data["trigger"])
     told = {
+        "schema": "urn:muniment:schema:decision.v1",
         "ledger": {"origin": ledger.origin, "ledgerid": ledger.ledgerid},
         "decision": {"id": decision.id, "index": row["index"], "leaf_hash": row["leaf_hash"], "type": row["type"]},
         "action": decision.action,

@@ -1,4 +1,4 @@
-"""The command line run in this process, as quickly as it goes, or in one of its own, as people run it."""
+"""The command line run in this process, as quickly as it goes, or in one of its own."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from cli.main import main
 from ledger.application import Ledger
 from ledger.home import Home
 from tests.contract.support import raw
+from tests.fork_server import quick_script
 
 ORIGIN = "ledger.example/cli"
 DIGEST = "sha256:" + "ab" * 32
-SCRIPT = Path(sys.executable).with_name("muniment")
 
 
 def digest(text: str) -> str:
@@ -98,10 +98,10 @@ def run(*arguments: object, stdin: bytes = b"") -> Result:
 
 
 def run_process(*arguments: object, stdin: bytes = b"", cwd: Path | None = None, **environment: str) -> Result:
-    """Run the installed script as a process of its own."""
+    """Run the command line as a process of its own."""
     command = tuple(str(argument) for argument in arguments)
     done = subprocess.run(
-        [str(SCRIPT), *command], input=stdin, capture_output=True, check=False, cwd=cwd, timeout=120,
+        [quick_script(), *command], input=stdin, capture_output=True, check=False, cwd=cwd, timeout=120,
         env={**os.environ, **environment},
     )  # fmt: skip
     return Result(command, done.returncode, done.stdout, done.stderr.decode())
@@ -138,6 +138,11 @@ class Shop:
     def size(self) -> int:
         with Ledger.open(self.url) as ledger:
             return ledger.recorder.head().size
+
+    def types(self, start: int) -> list[str]:
+        """Types of the entries from an index on."""
+        with Ledger.open(self.url) as ledger:
+            return [row.entry.type for row in ledger.recorder.rows(start, 1_000)]
 
     def unprotected(self, *statements: str) -> None:
         """Run SQL on the store as its owner, past every trigger."""

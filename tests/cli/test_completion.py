@@ -14,7 +14,8 @@ import pytest
 from cli.candidates import candidates
 from cli.completion import EVENT_TYPES
 from ledger.events import all_event_types
-from tests.cli.support import DIGEST, SCRIPT, Shop, run
+from tests.cli.support import DIGEST, Shop, run
+from tests.fork_server import quick_script
 
 _ASK = """
 source <(muniment completion bash)
@@ -27,7 +28,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 
 def completed(line: str) -> list[str]:
     """What bash offers at the end of a line; it replaces what stands behind the last colon or at sign."""
-    path = f"{SCRIPT.parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{quick_script().parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-c", _ASK, "bash", line], capture_output=True, text=True, check=True, timeout=60,
         env={**os.environ, "PATH": path}, stdin=subprocess.DEVNULL,

@@ -18,9 +18,10 @@ import pytest
 from cli.follow import Follower
 from ledger.application import Ledger
 from ledger.errors import StorageError, VerificationError
-from tests.cli.support import DIGEST, SCRIPT, Shop, run, run_process
+from tests.cli.support import DIGEST, Shop, run, run_process
 from tests.contract.postgres_proxy import proxy_to
 from tests.contract.support import raw
+from tests.fork_server import quick_script
 
 WAIT = 60
 _APPEND = (
@@ -45,7 +46,7 @@ def append(shop: Shop, count: int) -> None:
 def following(shop: Shop, *options: str) -> Iterator[subprocess.Popen[str]]:
     """The command, with its streams; a timer ends it when a test would wait for ever."""
     process = subprocess.Popen(
-        [str(SCRIPT), "log", "--follow", "--interval", "20", *options],
+        [quick_script(), "log", "--follow", "--interval", "20", *options],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=shop.folder,
     )  # fmt: skip
     timer = threading.Timer(WAIT, process.kill)

@@ -16,8 +16,9 @@ import pytest
 from cli.output import clean, to_json
 from ledger.keys import Ed25519Signer
 from ledger.keystore import Keystore
-from tests.cli.support import DIGEST, ORIGIN, SCRIPT, Result, Shop, run, run_process
+from tests.cli.support import DIGEST, ORIGIN, Result, Shop, run, run_process
 from tests.contract.support import raw
+from tests.fork_server import quick_script
 
 #: A window's title, a colour, a cleared screen, C1 controls, a bell, a backspace, writing turned round.
 NASTY = "a\x1b]0;owned\x07b\x1b[31mc\x1b[2Jd\x9b31me\x9d0;f\x07g\x08h\u202ei\u2066j\x7fk\r\x85l"
@@ -70,7 +71,7 @@ def on_a_terminal(*arguments: str, cwd: Path, **environment: str) -> str:
     """What a command writes when its output is a terminal, one that shows no colours if nothing else is said."""
     leader, follower = pty.openpty()
     environment = {**os.environ, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200", **environment}
-    process = subprocess.Popen([SCRIPT, *arguments], stdout=follower, stderr=follower, cwd=cwd, env=environment)
+    process = subprocess.Popen([quick_script(), *arguments], stdout=follower, stderr=follower, cwd=cwd, env=environment)
     os.close(follower)
     found = b""
     while select.select([leader], [], [], 60)[0]:

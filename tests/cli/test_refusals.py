@@ -37,6 +37,16 @@ def refused(shop: Shop, code: int, *arguments: object, words: tuple[str, ...] = 
         return run(*arguments, stdin=stdin).refused(code, *words)
 
 
+def refused_decision(shop: Shop, code: int, *arguments: object, words: tuple[str, ...]) -> None:
+    """Refused, and nothing but that is recorded, once for the same one."""
+    size = shop.size()
+    for _ in range(2):
+        run(*arguments).refused(code, *words)
+    found = run("log", "-o", "json").good().json[size:]
+    assert [entry["entry"]["type"] for entry in found] == ["muniment.decision.refused.v1"]
+    assert found[0]["event"]["data"]["reason"] in run(*arguments).err
+
+
 # -- 2: usage and malformed input ----------------------------------------------------------------------------------
 
 USAGE = {
@@ -194,7 +204,7 @@ def test_approving_ones_own_request_ends_with_4(any_shop: Shop):
     any_shop.version(signer="p-author")
     run("request", "model:tx@1", "--env", "prod", "--as", "p-author").good()
     own = ("approve", "model:tx@1", "--rationale", "mine", "--as", "p-author")
-    refused(any_shop, 4, *own, words=("another person", "approver"))
+    refused_decision(any_shop, 4, *own, words=("another person", "approver"))
     run_process(*own, cwd=any_shop.folder).refused(4)
 
 
@@ -221,7 +231,7 @@ def test_authorising_what_nobody_approved_ends_with_1(any_shop: Shop):
     any_shop.people()
     any_shop.version(signer="p-author")
     wish = ("authorise", "deployment:prod/tx", "--model", "model:tx@1", "--as", "p-deployer")
-    refused(any_shop, 1, *wish, words=("needs 1 approval", "muniment request"))
+    refused_decision(any_shop, 1, *wish, words=("needs 1 approval", "muniment request"))
     run_process(*wish, cwd=any_shop.folder).refused(1)
 
 
@@ -229,7 +239,8 @@ def test_approving_what_nobody_measured_ends_with_1(any_shop: Shop):
     any_shop.people()
     run("record", "version", "model:tx@1", "--digest", DIGEST, "--tier", "high", "--as", "p-author").good()
     run("request", "model:tx@1", "--env", "prod", "--as", "p-author").good()
-    refused(any_shop, 1, "approve", "model:tx@1", "--rationale", "x", "--as", "p-approver", words=("evaluation",))
+    wish = ("approve", "model:tx@1", "--rationale", "x", "--as", "p-approver")
+    refused_decision(any_shop, 1, *wish, words=("evaluation",))
 
 
 @pytest.mark.parametrize(
@@ -648,12 +659,12 @@ def test_a_bug_is_called_one(shop: Shop, monkeypatch: pytest.MonkeyPatch):
 def test_a_reader_that_goes_away_is_no_error(shop: Shop):
     import subprocess
 
-    from tests.cli.support import SCRIPT
+    from tests.fork_server import quick_script
 
     with shop.home.open() as ledger:
         for number in range(300):
             ledger.emit("dataset.registered", f"dataset:n{number}", digest=DIGEST)
-    piped = f"{SCRIPT} log -o ndjson | head -n 1"
+    piped = f"{quick_script()} log -o ndjson | head -n 1"
     done = subprocess.run(["bash", "-c", piped], capture_output=True, text=True, check=False, cwd=shop.folder)
     assert done.stderr == ""
     assert json.loads(done.stdout)["index"] == 0

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ledger.checkpoint import format_vkey, parse_vkey
-from tests.cli.support import SCRIPT, Shop, run
+from tests.cli.support import Shop, run
+from tests.fork_server import quick_script
 from tests.witness.support import Log, call, post
 
 LOG = Log()
@@ -18,9 +19,9 @@ LOG = Log()
 
 @contextmanager
 def serving(folder: Path, *options: str) -> Iterator[str]:
-    """The installed script serving a witness, as a process of its own; gives its URL."""
+    """The command serving a witness, as a process of its own; gives its URL."""
     process = subprocess.Popen(
-        [str(SCRIPT), "witness", "serve", str(folder), "--listen", "127.0.0.1:0", *options],
+        [quick_script(), "witness", "serve", str(folder), "--listen", "127.0.0.1:0", *options],
         stderr=subprocess.PIPE, text=True, env={**os.environ},
     )  # fmt: skip
     assert process.stderr is not None

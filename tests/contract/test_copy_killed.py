@@ -16,8 +16,9 @@ from ledger.creation import enrol_actor
 from ledger.errors import ConfigurationError
 from ledger.home import Home, create_home
 from ledger.verify import verify_log
-from tests.cli.support import SCRIPT, run_process
+from tests.cli.support import run_process
 from tests.contract.support import Workers, audit, lost, seeded_key, workers
+from tests.fork_server import SCRIPT
 
 POINTS = [name for name in CRASHPOINTS if name.startswith("copy.")]
 DIRECTIONS = (("sqlite", "postgres"), ("postgres", "sqlite"))

@@ -18,9 +18,9 @@ import pytest
 from ledger.events.approvals import ApprovalGranted, ApprovalRequested
 from ledger.home import Home
 from ledger.keystore import CHECKPOINT
+from tests.fork_server import quick_script
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = Path(sys.executable).with_name("muniment")
 MODEL = "model:diabetes-progression"
 DATASET = "dataset:clinic-patients"
 DEPLOYMENT = "deployment:prod/progression-triage"
@@ -41,8 +41,8 @@ class Demo:
 
     def muniment(self, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [SCRIPT, *arguments], cwd=folder or self.folder, env=self.environment, capture_output=True, text=True,
-            check=False, timeout=120,
+            [quick_script(), *arguments], cwd=folder or self.folder, env=self.environment, capture_output=True,
+            text=True, check=False, timeout=120,
         )  # fmt: skip
 
     def ask(self, *arguments: str, folder: Path | None = None, code: int = 0) -> Any:
@@ -295,7 +295,7 @@ def test_a_cut_tail_is_refused_where_it_was_cut(demo: Demo, tamper: Any, tmp_pat
     assert refused.returncode in (1, 8), "no key is in the copy, and the log shrank"
     forgetful = {**demo.environment, "XDG_STATE_HOME": str(tmp_path / "state")}
     done = subprocess.run(
-        [SCRIPT, "verify", "log", "--no-remember"], cwd=copy, env=forgetful, check=False, capture_output=True
+        [quick_script(), "verify", "log", "--no-remember"], cwd=copy, env=forgetful, check=False, capture_output=True
     )
     assert done.returncode == 0, "what is left is a good log: only the head remembered tells"
 

@@ -62,6 +62,18 @@ def test_however_many_steps_away(book: Book):
     assert len(live["path"]) == 83
 
 
+def test_the_same_bytes_under_another_name(any_book: Book):
+    book = any_book
+    book.dataset(DATA, 1)
+    book.version(ONE, 2, inputs=(("dataset:copy@1", digest(DATA)),))
+    book.version(TWO, 2, inputs=(("dataset:copy@1", digest("other bytes")),))
+    book.deploy(ONE, 4, DEV)
+    found = ask(book, DATA)
+    assert found["copies"] == [{"subject": "dataset:copy@1", "digest": digest(DATA)}]
+    assert [subjects(one) for one in found["live"]] == [["dataset:copy@1", "run:scoring-1", ONE, DEV]]
+    assert ask(book, DATA, at=1.5)["copies"] == []
+
+
 def test_a_third_partys_model_inside_ours(book: Book):
     book.emit("p-author", "thirdparty.registered", "model:vendor/llm@5", {"vendor": "V", "product": "LLM"}, at=1)
     book.register("model:vendor/llm@5", 1)
@@ -91,6 +103,22 @@ def test_one_canary_does_not_end_another(book: Book):
     assert [one["model"] for one in ask(book, DATA)["live"]] == [ONE], "that it is to stop is no fact"
     book.emit("p-deployer", "deployment.promoted", DEV, {"model": TWO, "digest": digest(TWO)}, at=6)
     assert ask(book, DATA)["live"] == []
+
+
+def test_what_is_still_loaded_though_it_is_not_live(book: Book):
+    """The ledger says that version 2 is live; one instance never heard."""
+    for model, data in ((ONE, DATA), (TWO, "dataset:other@1")):
+        book.version(model, 1, inputs=(data,))
+        book.deploy(model, 4 if model == ONE else 5, DEV)
+    assert ask(book, DATA)["loaded"] == []
+    loaded = [{"digest": digest(model), "instance": f"pod-{model[-1]}"} for model in (ONE, TWO)]
+    snapshot = book.emit("trainer", "serving.snapshot", DEV, {"loaded": loaded}, at=6)
+    found = ask(book, DATA)
+    assert found["live"] == []
+    assert [(one["deployment"], one["model"], one["instances"], one["index"]) for one in found["loaded"]] == [
+        (DEV, ONE, ["pod-1"], snapshot.index)
+    ]
+    assert ask(book, "dataset:other@1")["loaded"] == []
 
 
 def test_what_was_only_measured_on_it(book: Book):

@@ -15,7 +15,8 @@ from ledger.errors import AuthenticationError, ConfigurationError, InputError
 from ledger.keys import format_public_key
 from ledger.keystore import Keystore, open_key
 from ledger.tokens import TokenSigner, parse_key_uri
-from tests.cli.support import ORIGIN, SCRIPT, Result, run
+from tests.cli.support import ORIGIN, Result, run
+from tests.fork_server import quick_script
 from tests.tokens.conftest import PIN, Token
 
 NewToken = Callable[..., Token]
@@ -126,7 +127,7 @@ def test_a_wrong_pin_is_said_and_not_shown(new_token: NewToken):
     wrong.write_text("wrong-pin-9c\n")
     wrong.chmod(0o600)
     uri = token.uri("key").replace(str(token.pin_file), str(wrong))
-    done = subprocess.run([SCRIPT, "root", "public", "--key", uri], capture_output=True, text=True, check=False)
+    done = subprocess.run([quick_script(), "root", "public", "--key", uri], capture_output=True, text=True, check=False)
     assert done.returncode == 8
     assert "the PIN is wrong" in done.stderr
     assert "wrong-pin-9c" not in done.stderr + done.stdout
@@ -205,7 +206,7 @@ def test_an_actor_a_root_and_the_heads_sign_on_tokens(new_token: NewToken, home:
     assert all(PIN not in text for text in printed)
     token.destroy()
     dead = subprocess.run(
-        [SCRIPT, "emit", "external.observed", "external:z", "-d", "system=test", "--as", "ci"],
+        [quick_script(), "emit", "external.observed", "external:z", "-d", "system=test", "--as", "ci"],
         capture_output=True, text=True, check=False, cwd=home,
     )  # fmt: skip
     assert dead.returncode == 8

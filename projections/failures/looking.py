@@ -1,0 +1,73 @@
+"""What the queries for failure modes look at, and what they give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from projections.asof import AsOf
+from projections.journal import JournalRow
+from projections.known import Known
+from projections.service import Service, Tenure, read_service
+from projections.slo.watching import deployments_of
+
+__all__ = ["DAY", "Found", "Look"]
+
+#: Microseconds.
+DAY = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One failure that was found.
+
+    Attributes:
+        subject: what it is about.
+        words: what is wrong.
+        entries: indexes of the entries that show it.
+    """
+
+    subject: str
+    words: str
+    entries: tuple[int, ...]
+
+    def describe(self) -> dict[str, Any]:
+        """For machines."""
+        return {"subject": self.subject, "words": self.words, "entries": list(self.entries)}
+
+
+@dataclass(frozen=True)
+class Look(Known):
+    """A ledger as it is known, and the time at which is asked.
+
+    Attributes:
+        as_of: what is known; its size is that of the ledger.
+        now: microseconds since the Unix epoch.
+    """
+
+    as_of: AsOf
+    now: int
+
+    @cached_property
+    def services(self) -> list[Service]:
+        """Every deployment."""
+        return [read_service(self.views, self.as_of, name) for name in deployments_of(self.views, self.as_of)]
+
+    def serving(self) -> Iterator[tuple[Service, Tenure]]:
+        """Every version that is live or a canary, with its deployment."""
+        for service in self.services:
+            for tenure in service.serving():
+                yield service, tenure
+
+    def about(self, subject: str, *kinds: str) -> list[JournalRow]:
+        """Valid entries of some types about a subject, in log order."""
+        return self.rows(("stream", "=", subject.partition("@")[0]), ("subject", "=", subject), ("type", "IN", kinds))
+
+    def last(self, *kinds: str, by: tuple[str, ...] = ()) -> list[JournalRow]:
+        """The last valid entry of each stream, or of each stream and value of some fields, of some types."""
+        found: dict[tuple[Any, ...], JournalRow] = {}
+        for row in self.of_types(*kinds):
+            found[row["stream"], *(str(row["data"].get(name)) for name in by)] = row
+        return list(found.values())

@@ -1,0 +1,187 @@
+"""A process that has loaded the command line once, and becomes a command by forking: the tests' quick `muniment`.
+
+Loading takes ten times as long as what most commands do. A child of the server is a process of its own, with the
+environment, working folder and streams of whoever called; only what Python and our modules do while they start is
+shared. Where variables of Python's would change that, the installed command runs instead. The server ends with the
+process that started it, and a child when its caller is killed.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import select
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from ledger import crashpoints
+
+SCRIPT = Path(sys.executable).with_name("muniment")
+_running = ExitStack()
+
+
+@cache
+def quick_script() -> Path:
+    """An executable that does as `SCRIPT` does, sooner; it is alone in its folder, which may be put on ``PATH``.
+
+    The server is started when this is called first, and ended by `stop`.
+    """
+    folder = Path(_running.enter_context(TemporaryDirectory(prefix="muniment-fork-")))  # short: it holds a socket
+    (folder / "bin").mkdir()
+    quick, address = folder / "bin" / "muniment", folder / "socket"
+    client = [sys.executable, "-IS", str(Path(__file__).with_name("fork_client.py")), str(address), str(SCRIPT)]
+    quick.write_text(f'#!/bin/sh\nexec {shlex.join(client)} "$@"\n')
+    quick.chmod(0o700)
+    command = [sys.executable, "-P", __file__, str(address)]
+    pipe = subprocess.PIPE
+    server = _running.enter_context(subprocess.Popen(command, stdin=pipe, stdout=pipe, start_new_session=True))
+    assert server.stdin is not None
+    assert server.stdout is not None
+    _running.callback(server.stdin.close)
+    assert server.stdout.readline() == b"ready\n", "the server of the quick command did not start"
+    return quick
+
+
+def stop() -> None:
+    """End the server, if there is one."""
+    _running.close()
+    quick_script.cache_clear()
+
+
+def _load() -> None:
+    """Import all that a command may import."""
+    for package in ("muniment", "ledger", "projections", "witness", "cli"):
+        for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+            importlib.import_module(module.name)
+    gc.collect()
+    gc.freeze()  # the children share what is here as long as nobody writes to it
+
+
+class _Order(NamedTuple):
+    words: list[str]
+    environment: dict[str, str]
+    folder: str
+    umask: int
+
+
+class _Server:
+    """Begins commands, tells how they ended, and kills those that nobody waits for any more."""
+
+    def __init__(self, address: str) -> None:
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(address)
+        self._listener.listen(64)
+        self._wake, self._woken = os.pipe()
+        for end in (self._wake, self._woken):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(self._woken)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._callers: dict[int, socket.socket] = {}
+
+    def run(self) -> list[str] | None:
+        """Serve until the process that started this one is gone; in a child, return the command's words."""
+        while True:
+            sources: list[Any] = [0, self._wake, self._listener, *self._callers.values()]
+            ready, _, _ = select.select(sources, [], [])
+            if 0 in ready:
+                return None
+            if self._wake in ready:
+                os.read(self._wake, 1024)
+                self._bury()
+            for pid, caller in self._callers.items():
+                if caller in ready:  # it has nothing to say: it is gone
+                    os.kill(pid, signal.SIGKILL)
+            if self._listener in ready and (words := self._begin()) is not None:
+                return words
+
+    def _bury(self) -> None:
+        for pid in list(self._callers):
+            found, status = os.waitpid(pid, os.WNOHANG)
+            if found:
+                with self._callers.pop(pid) as caller:
+                    _tell(caller, os.waitstatus_to_exitcode(status))
+
+    def _begin(self) -> list[str] | None:
+        caller, _ = self._listener.accept()
+        streams, order = _hear(caller)
+        alike = order is not None and _pythons(order.environment) == _pythons(os.environ)
+        forked = os.fork() if alike else None
+        if forked == 0 and order is not None:
+            self._leave(caller)
+            _become(order, streams)
+            return order.words
+        for stream in streams:
+            os.close(stream)
+        _tell(caller, forked or 0)
+        if forked is None:
+            caller.close()
+        else:
+            self._callers[forked] = caller
+        return None
+
+    def _leave(self, caller: socket.socket) -> None:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for thing in (caller, self._listener, *self._callers.values()):
+            thing.close()
+        for end in (self._wake, self._woken):
+            os.close(end)
+
+
+def _hear(caller: socket.socket) -> tuple[list[int], _Order | None]:
+    size, streams, _, _ = socket.recv_fds(caller, 8, 3)
+    with caller.makefile("rb") as file:
+        text = file.read(int.from_bytes(size, "big"))
+    try:
+        return streams, _Order(*json.loads(text))
+    except ValueError:
+        return streams, None  # the caller was killed before it had said all
+
+
+def _pythons(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith("PYTHON")}
+
+
+def _tell(caller: socket.socket, number: int) -> None:
+    with suppress(BrokenPipeError):  # whoever is gone need not be told
+        caller.sendall(b"%d\n" % number)
+
+
+def _become(order: _Order, streams: list[int]) -> None:
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.environ.clear()
+    os.environ.update(order.environment)
+    crashpoints._ARMED = crashpoints._armed()  # it is read when the module is loaded
+    time.tzset()
+    os.chdir(order.folder)
+    os.umask(order.umask)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as the process lives
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+
+
+if __name__ == "__main__":
+    _load()
+    served = _Server(sys.argv[1])
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    if (asked := served.run()) is not None:
+        from cli.main import main
+
+        sys.argv = asked
+        main()

@@ -1,0 +1,331 @@
+"""Each failure mode planted into a ledger in which all is well: its query finds it, and nothing else is found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import jsonschema
+import pytest
+import yaml
+
+from cli.main import cli
+from ledger.emission import microseconds
+from ledger.events import find_event_type
+from projections.failures.looking import Look
+from projections.failures.modes import MODES, find_failures
+from tests.contract.support import digest
+from tests.projections.slo_support import FAST, MONITOR, ONE, THREE, TWO, Watched
+from tests.projections.support import PROD, Book, when
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+NOW = 30.0
+CONTRACT = {"input_schema": digest("in"), "output_schema": digest("out")}
+
+
+def measured(value: float, **more: Any) -> dict[str, Any]:
+    """An evaluation of a subgroup."""
+    one = {"name": "tpr", "slice": "age=young", "value": value, "better": "higher", **more}
+    slices = [{"slice": "a", "metrics": {"fnr": 0.10}}, {"slice": "b", "metrics": {"fnr": 0.12}}]
+    return {"metrics": {"auc": 0.9}, "suite": "fairness", "measurements": [one], "slices": slices}
+
+
+def well(book: Book) -> Watched:
+    """Two versions were released, the second is live, the third a canary; all that can be recorded is in order."""
+    watched = Watched(book)
+    book.cast.enrol("p-second", "person", ["approver", "validator"])
+    emit = book.emit
+    book.dataset("dataset:base@1", 0)
+    for model, at in ((ONE, 1), (TWO, 6), (THREE, 12)):
+        book.version(model, at)
+        emit("trainer", "evaluation.completed", model, measured(0.8), at=at + 0.4)
+        emit("trainer", "performance.tested", model, {"p95_ms": 100.0, "verdict": "pass"}, at=at + 0.5)
+        emit(
+            "trainer",
+            "artifact.verified",
+            model,
+            {"digest": digest(model), "method": "key", "verdict": "pass"},
+            at=at + 0.6,
+        )
+    emit("trainer", "contract.defined", "model:scoring", CONTRACT, at=1)
+    emit("trainer", "contract.defined", PROD, CONTRACT, at=1)
+    book.release(ONE, 3)
+    book.release(TWO, 9)
+    for model in (THREE,):
+        book.request(model, 13)
+        book.approve(model, 13.25)
+        book.authorise(model, 13.5)
+    watched.canary(THREE, 14, traffic=0.5)
+    emit(
+        "p-deployer", "serving.snapshot", PROD, {"loaded": [{"digest": digest(TWO)}, {"digest": digest(THREE)}]}, at=15
+    )
+    watched.promise(FAST, monitor=MONITOR)
+    watched.windows(29.5, 30, bad=0)
+    emit("trainer", "credential.rotated", PROD, {"credential": "db", "expires_at": "2027-06-01T00:00:00Z"}, at=15)
+    emit("trainer", "labels.arrived", PROD, {"count": 10, "dataset": "dataset:labels@1"}, at=16)
+    later = {"metrics": {"auc": 0.89}, "suite": "live", "dataset": "dataset:labels@1"}
+    emit("trainer", "evaluation.completed", TWO, later, at=17)
+    drift = {"metric": "psi", "value": 0.3, "threshold": 0.2, "method": "psi", "severity": "warning", "model": TWO}
+    emit("trainer", "monitor.signal", MONITOR, drift, at=18)
+    emit("p-author", "retrain.requested", "model:scoring", {"trigger": "drift"}, at=18.5)
+    return watched
+
+
+def look(book: Book, at: float = NOW) -> Look:
+    reader = book.reader()
+    return Look(reader.ledger, reader.runner.views, reader.size, reader.as_of(), microseconds(when(at)))
+
+
+def found(book: Book, at: float = NOW) -> dict[str, int]:
+    """How much each query found, but for those that found nothing."""
+    return {mode: len(items) for mode, items in find_failures(look(book, at)).items() if items}
+
+
+def _drift(book: Book) -> None:
+    signal = {"metric": "psi", "value": 0.4, "threshold": 0.2, "method": "psi", "deployment": PROD}
+    book.emit("trainer", "monitor.signal", MONITOR, signal, at=20)
+
+
+def _schema(book: Book) -> None:
+    book.emit("trainer", "contract.defined", TWO, CONTRACT | {"input_schema": digest("other")}, at=20)
+
+
+def _access(book: Book) -> None:
+    denied = {"principal": "mallory", "action": "read weights", "count": 3}
+    book.emit("trainer", "access.denied", "model:scoring", denied, at=20)
+
+
+def _canary(book: Book) -> None:
+    Watched(book).canary(THREE, 20, stage=2, traffic=0.01)
+    loaded = {"loaded": [{"digest": digest(TWO)}, {"digest": digest(THREE)}, {"digest": digest(THREE)}]}
+    book.emit("p-deployer", "serving.snapshot", PROD, loaded, at=21)
+
+
+def _bias(book: Book) -> None:
+    book.emit("trainer", "evaluation.completed", TWO, measured(0.6), at=20)
+
+
+def _latency(book: Book) -> None:
+    book.emit("trainer", "performance.tested", TWO, {"p95_ms": 150.0}, at=20)
+
+
+def _poison(book: Book) -> None:
+    book.emit("p-second", "quarantine.placed", "dataset:base@1", {"reason": "labels were turned"}, at=20)
+
+
+def _secret(book: Book) -> None:
+    ends = {"credential": "hub", "expires_at": "2026-11-10T00:00:00Z"}
+    book.emit("trainer", "credential.rotated", PROD, ends, at=20)
+
+
+def _confusion(book: Book) -> None:
+    loaded = {"loaded": [{"digest": digest(TWO)}, {"digest": digest(ONE)}]}
+    book.emit("p-deployer", "serving.snapshot", PROD, loaded, at=21)
+
+
+def _overfit(book: Book) -> None:
+    later = {"metrics": {"auc": 0.7}, "suite": "live", "dataset": "dataset:labels@1"}
+    book.emit("trainer", "evaluation.completed", TWO, later, at=20)
+
+
+PLANTED: dict[str, Callable[[Book], None]] = {
+    "silent-drift": _drift,
+    "schema-mismatch": _schema,
+    "unauthorised-access": _access,
+    "canary-bloat": _canary,
+    "bias-regression": _bias,
+    "latency-regression": _latency,
+    "poisoning": _poison,
+    "secret-expiry": _secret,
+    "version-confusion": _confusion,
+    "overfitting-in-production": _overfit,
+}
+
+
+@pytest.mark.parametrize("mode", [mode.id for mode in MODES])
+def test_a_planted_fault_is_found_and_nothing_else(book: Book, mode: str):
+    well(book)
+    assert found(book) == {}
+    PLANTED[mode](book)
+    assert set(found(book)) == {mode}
+    for one in find_failures(look(book), [mode])[mode]:
+        assert one.words
+        assert all(0 <= index < book.size for index in one.entries)
+        assert one.entries
+
+
+def test_all_at_once_on_either_store(any_book: Book):
+    well(any_book)
+    assert found(any_book) == {}
+    for plant in (*(PLANTED[name] for name in PLANTED if name != "canary-bloat"),):
+        plant(any_book)
+    assert set(found(any_book)) == PLANTED.keys() - {"canary-bloat"}
+
+
+@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.id)
+def test_a_mode_names_events_that_there_are_and_its_test(mode: Any):
+    for name in mode.events:
+        find_event_type(name)
+    assert mode.what.endswith(".")
+    assert mode.test.endswith(f"::{test_a_planted_fault_is_found_and_nothing_else.__name__}[{mode.id}]")
+
+
+def test_the_file_has_its_form_and_says_what_is_there():
+    text = (ROOT / "docs" / "reference" / "failure_modes.yaml").read_text(encoding="utf-8")
+    data = yaml.safe_load(text)
+    schema = json.loads((ROOT / "schemas" / "reports" / "failure-modes.v1.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(data)
+    assert [mode["id"] for mode in data["modes"]] == list(PLANTED)
+    for mode in data["modes"]:
+        assert mode["test"].partition("::")[0] == str(Path(__file__).relative_to(ROOT))
+        for command in (mode["query"], *mode["see"]):
+            names = command.split()[1:]
+            context = click.Context(cli)
+            found = cli.get_command(context, names[0])
+            assert found is not None, command
+            if isinstance(found, click.Group):
+                assert found.get_command(click.Context(found), names[1]) is not None, command
+
+
+# -- what else each query tells apart ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def story(book: Book) -> Book:
+    well(book)
+    return book
+
+
+def words(book: Book, mode: str, at: float = NOW) -> list[str]:
+    return [one.words for one in find_failures(look(book, at), [mode])[mode]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "subject", "body"),
+    [
+        ("incident.opened", "incident:1", {"title": "x", "deployment": PROD}),
+        ("deployment.held", PROD, {"model": TWO, "digest": digest(TWO)}),
+        ("incident.linked", "incident:1", {"subject": PROD, "relation": "affects"}),
+    ],
+)
+def test_drift_that_somebody_answers_is_not_silent(story: Book, kind: str, subject: str, body: dict[str, Any]):
+    _drift(story)
+    assert len(words(story, "silent-drift")) == 1
+    story.emit("p-deployer", kind, subject, body, at=21)
+    assert words(story, "silent-drift") == []
+
+
+def test_what_was_done_before_is_no_answer(story: Book):
+    story.open_incident(19)
+    _drift(story)
+    assert len(words(story, "silent-drift")) == 1
+
+
+def test_a_signal_below_its_threshold_is_no_drift_and_a_severe_one_without_is(story: Book):
+    low = {"metric": "ks", "value": 0.1, "threshold": 0.2, "method": "ks", "deployment": PROD}
+    story.emit("trainer", "monitor.signal", MONITOR, low, at=20)
+    story.emit("trainer", "monitor.signal", MONITOR, {"metric": "cpu", "value": 1.0, "severity": "critical"}, at=20)
+    assert words(story, "silent-drift") == []
+    severe = {"metric": "ks", "value": 0.1, "method": "ks", "severity": "critical", "deployment": PROD}
+    story.emit("trainer", "monitor.signal", MONITOR, severe, at=21)
+    assert words(story, "silent-drift") == ["ks is 0.1 by ks, and nothing was done about it"]
+
+
+def test_a_monitor_that_falls_silent(story: Book):
+    assert words(story, "silent-drift", at=30.9) == []
+    assert words(story, "silent-drift", at=31.1) == [f"no window of {MONITOR} for the promise latency of late"]
+
+
+def test_what_serves_without_an_authorisation(story: Book):
+    story.deploy(ONE, 22)
+    assert words(story, "unauthorised-access") == [f"{ONE} serves and nobody authorised it"]
+
+
+def test_refusals_of_long_ago_are_over(story: Book):
+    _access(story)
+    assert words(story, "unauthorised-access") == ["mallory was refused read weights 3 times"]
+    assert words(story, "unauthorised-access", at=24 * 400) == []
+
+
+def test_a_canary_for_weeks_and_two_at_once(story: Book):
+    assert words(story, "canary-bloat", at=14 + 14 * 24) == []
+    assert words(story, "canary-bloat", at=15 + 14 * 24) == [
+        f"{THREE} is a canary since 14 days, neither promoted nor stopped"
+    ]
+    Watched(story).canary(ONE, 20)
+    assert words(story, "canary-bloat") == [f"2 canaries at once: {THREE}, {ONE}"]
+
+
+def test_a_subgroup_is_compared_by_its_interval_its_verdict_and_the_gap(story: Book):
+    for value, more, many in (
+        (0.78, {}, 0),
+        (0.74, {"better": None}, 1),
+        (0.70, {"ci_low": 0.6, "ci_high": 0.8}, 1),
+        (0.80, {"verdict": "fail"}, 1),
+    ):
+        story.emit("trainer", "evaluation.completed", TWO, measured(value, **more), at=20)
+        assert len(words(story, "bias-regression")) == many, (value, more)
+    good = measured(0.8)
+    good["slices"][1]["metrics"]["fnr"] = 0.3
+    story.emit("trainer", "evaluation.completed", TWO, good, at=21)
+    assert words(story, "bias-regression") == [f"the gap in fnr between subgroups is 0.2, and was 0.02 with {ONE}"]
+
+
+def test_intervals_that_touch_are_no_regression(story: Book):
+    story.emit("trainer", "evaluation.completed", ONE, measured(0.8, ci_low=0.7, ci_high=0.9), at=20)
+    story.emit("trainer", "evaluation.completed", TWO, measured(0.6, ci_low=0.5, ci_high=0.71), at=20)
+    story.emit("trainer", "evaluation.completed", THREE, measured(0.6, ci_low=0.5, ci_high=0.69), at=20)
+    assert len(words(story, "bias-regression")) == 0, "the canary is compared with what is live"
+    story.emit("trainer", "evaluation.completed", TWO, measured(0.6, ci_low=0.5, ci_high=0.69), at=21)
+    assert len(words(story, "bias-regression")) == 1
+
+
+def test_latency_by_its_own_baseline_and_verdict(story: Book):
+    story.emit("trainer", "performance.tested", TWO, {"p95_ms": 150.0, "baseline_p95_ms": 140.0}, at=20)
+    assert words(story, "latency-regression") == []
+    story.emit("trainer", "performance.tested", PROD, {"model": TWO, "verdict": "fail"}, at=21)
+    assert words(story, "latency-regression") == [f"{TWO} failed its performance test"]
+
+
+def test_other_bytes_and_files_that_fail_a_check(story: Book):
+    story.dataset("dataset:late@1", 20)
+    run = story.train("model:scoring@4", 21, inputs=(("dataset:late@1", digest("other bytes")),))
+    story.register("model:scoring@4", 22, run=run)
+    assert words(story, "poisoning") == [], "it does not serve"
+    story.deploy("model:scoring@4", 23)
+    assert words(story, "poisoning") == [
+        "model:scoring@4 serves, and dataset:late@1 was read with other bytes than it is registered with"
+    ]
+    scan = {"digest": digest("other files"), "scanner": "s", "verdict": "fail"}
+    story.emit("trainer", "artifact.scanned", "model:scoring@4", scan, at=24)
+    assert len(words(story, "poisoning")) == 1, "those files do not serve"
+    scan = {"digest": digest("model:scoring@4"), "scanner": "s", "verdict": "fail"}
+    story.emit("trainer", "artifact.scanned", "model:scoring@4", scan, at=24)
+    assert len(words(story, "poisoning")) == 2
+
+
+def test_credentials_that_were_replaced_or_have_ended(story: Book):
+    _secret(story)
+    assert words(story, "secret-expiry") == ["the credential hub ends on 2026-11-10"]
+    assert words(story, "secret-expiry", at=24 * 20) == ["the credential hub ended on 2026-11-10"]
+    story.emit("trainer", "credential.rotated", PROD, {"credential": "hub"}, at=21)
+    assert words(story, "secret-expiry") == []
+    story.emit("trainer", "credential.expired", PROD, {"credential": "db"}, at=22)
+    assert words(story, "secret-expiry") == ["the credential db has expired"]
+
+
+@pytest.mark.parametrize(
+    ("name", "tested", "live", "many"), [("rmse", 1.0, 0.5, 0), ("rmse", 1.0, 1.2, 1), ("auc", 0.9, 0.85, 0)]
+)
+def test_worse_in_production_depends_on_which_way_is_better(
+    story: Book, name: str, tested: float, live: float, many: int
+):
+    story.version("model:scoring@8", 20)
+    story.emit("trainer", "evaluation.completed", "model:scoring@8", {"metrics": {name: tested}}, at=20.5)
+    story.deploy("model:scoring@8", 21)
+    signal = {"metric": name, "value": live, "model": "model:scoring@8"}
+    story.emit("trainer", "monitor.signal", MONITOR, signal, at=22)
+    assert len(words(story, "overfitting-in-production")) == many
