@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from ledger.emission import build_payload
@@ -139,6 +140,15 @@ class Cells:
         ).good()
         return place
 
+    def sheet(self, name: str) -> Path:
+        """A model that is live before it is in the log."""
+        path = self.shop.folder / "models.csv"
+        path.write_text(
+            "model,version,digest,owner,tier,environment,service,live_since\n"
+            f"{name},1,{digest(name)},p-next,low,prod,{name},2024-01-01\n"
+        )
+        return path
+
     def defined(self, version: str) -> str:
         """A version of a policy."""
         run("policy", "define", f"policy:p@{version}", self.policy).good()
@@ -192,6 +202,7 @@ class Cells:
             "withdraw": lambda: (MODEL,),
             "hold place": lambda: (f"nothing:{name}", "--matter", "m", *why),
             "hold release": lambda: (self.hold() if good else self.held, *why),
+            "import inventory": lambda: (self.sheet(name), "--waivers-until", "9d", "--control", "x"),
             "incident action": lambda: ("incident:1", "--title", "x"),
             "incident cause": lambda: ("incident:1", "--category", "data", "--statement", "x"),
             "incident close": lambda: ("incident:1", "--summary", "x"),
