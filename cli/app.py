@@ -135,6 +135,12 @@ class App:
             self._home = Home.find(self.ledger, ask_passphrase, ask_pin)
         return self._home
 
+    def of(self, ledger: str) -> App:
+        """The same invocation for another ledger, a folder or URL."""
+        return App(
+            ledger=ledger, output=self.output, no_color=self.colours_refused, actor=self.actor, expect_origin=None
+        )
+
     def _check_origin(self, ledger: Ledger) -> None:
         if self.expect_origin is not None and ledger.origin != self.expect_origin:
             from ledger.errors import ConfigurationError

@@ -44,47 +44,55 @@ def list_(app: App) -> None:
 @click.option("--env", "environment", help="Only this environment.")
 @click.option("--from", "since", metavar="TIME", help="Only items recorded from then on (ISO 8601).")
 @click.option("--to", "until", metavar="TIME", help="Only items recorded before then (ISO 8601).")
+@click.option("--also", multiple=True, metavar="LEDGER", help="Cover this ledger too, a folder or URL; repeatable.")
 @with_as_of
 @common_options
 @pass_app
-def generate(
-    app: App,
-    /,
-    name: str,
-    environment: str | None,
-    since: str | None,
-    until: str | None,
-    at: str | None,
-    known_at: str | None,
-) -> None:
+def generate(app: App, /, name: str, also: tuple[str, ...], **options: str | None) -> None:
     """Generate a report; the same log size and options give the same bytes.
+
+    With --also one report covers several ledgers, each with its own head; --known-at is a time then.
 
     With -o csv or md each tested item is a row.
 
     Example: muniment report generate control-assessment -o json > report.json
     """
-    from ledger.emission import microseconds
     from ledger.errors import InputError
-    from projections.asof import resolve_as_of
-    from projections.reports import REPORTS, ReportContext
+    from projections.reports import REPORTS, combined
 
     if name not in REPORTS:
         raise InputError(f"there is no report {name!r}", hint=f"There are: {', '.join(REPORTS)}.")
+    known_at = options["known_at"]
+    if also and known_at is not None and known_at.isdigit():
+        raise click.UsageError("--known-at is a time where several ledgers are covered: each has a size of its own.")
+    reports = [_generated(one, name, options) for one in (app, *map(app.of, also))]
+    whole = combined(name, reports)
+    if app.output == "text":
+        for data in reports:
+            _text(app, data)
+    elif also:
+        rows = [{"ledger": data["ledger"]["origin"], **row} for data in reports for row in _tested(data["findings"])]
+        print_record(app, whole, "", Grid(("ledger", *_COLUMNS), rows))
+    else:
+        print_record(app, reports[0], "", Grid(_COLUMNS, _tested(reports[0]["findings"])))
+
+
+def _generated(app: App, name: str, options: dict[str, str | None]) -> dict[str, Any]:
+    from ledger.emission import microseconds
+    from projections.asof import resolve_as_of
+    from projections.reports import REPORTS, ReportContext
+
+    since, until = options["since"], options["until"]
     with app.views() as (ledger, runner, size):
-        as_of = resolve_as_of(ledger, runner.views, at=at, known_at=known_at, head=size)
         context = ReportContext(
             ledger,
             runner.views,
-            as_of,
+            resolve_as_of(ledger, runner.views, at=options["at"], known_at=options["known_at"], head=size),
             since=0 if since is None else microseconds(since),
             until=None if until is None else microseconds(until),
-            environment=environment,
+            environment=options["environment"],
         )
-        data = REPORTS[name].generate(context)
-    if app.output == "text":
-        _text(app, data)
-    else:
-        print_record(app, data, "", Grid(_COLUMNS, _tested(data["findings"])))
+        return REPORTS[name].generate(context)
 
 
 def _tested(findings: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -110,6 +118,17 @@ def _text(app: App, /, data: dict[str, Any]) -> None:
         out.print(styled(f"    {finding['reason']}"))
         if entries:
             out.print(styled(f"    evidence: entries {entries}"))
+    for item in data["emergencies"]:
+        review = item["review"]
+        words = (
+            f"reviewed by {app.display(review['by'])}: {review['verdict']}" if review else f"due by {item['review_by']}"
+        )
+        out.print(styled(f"! emergency at entry {item['index']}: {item['model']} in {item['deployment']}, {words}"))
+    for item in data["waivers"]:
+        words = (
+            f"{item['check']} of {item['model']} in {item['environment']}, {item['state']}, until {item['expires_at']}"
+        )
+        out.print(styled(f"~ waived, not hidden: {words} ({item['waiver']})"))
     for entry in data["void_entries"]:
         out.print(styled(f"! entry {entry['index']} is void: {entry['reason']}", "red"))
     for limit in data["limits"]:

@@ -121,6 +121,23 @@ def _report() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _several() -> dict[str, Any]:
+    return {
+        "$schema": DIALECT,
+        "$id": "urn:muniment:schema:report.several-ledgers.v1",
+        "title": "One report over several ledgers v1",
+        "type": "object",
+        "required": ["schema", "report", "summary", "ledgers"],
+        "properties": {
+            "schema": {"const": "urn:muniment:schema:report.several-ledgers.v1"},
+            "ledgers": {
+                "type": "array", "minItems": 1,
+                "items": {"type": "object", "required": ["schema", "ledger", "as_of", "summary", "findings"]},
+            },
+        },
+    }  # fmt: skip
+
+
 def _verification() -> dict[str, Any]:
     """What every ``muniment verify … -o json`` has; each has further members of its own."""
     place = {"type": ["integer", "null"], "minimum": 0}
@@ -263,6 +280,7 @@ def schemas() -> dict[str, bytes]:
     found: dict[str, Any] = {
         "entry/v1.json": _entry(),
         "reports/control-assessment.v1.json": _report(),
+        "reports/several-ledgers.v1.json": _several(),
         "reports/decision.v1.json": _told_decision(),
         "reports/failure-modes.v1.json": _failure_modes(),
         "reports/lineage.v1.json": _lineage(),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ledger.errors import InputError
 from projections.reports.control_assessment import control_assessment
 from projections.reports.population import ReportContext
 
-__all__ = ["REPORTS", "Report", "ReportContext"]
+__all__ = ["REPORTS", "Report", "ReportContext", "combined"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +29,26 @@ REPORTS: dict[str, Report] = {
         control_assessment,
     )
 }
+
+
+def combined(name: str, reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One report over several ledgers, each with the head it was made at.
+
+    Args:
+        name: the report.
+        reports: one of each ledger.
+
+    Raises:
+        InputError: a ledger is covered twice, so that its findings would count twice.
+    """
+    ids = [data["ledger"]["ledgerid"] for data in reports]
+    for data in reports:
+        if ids.count(data["ledger"]["ledgerid"]) > 1:
+            raise InputError(f"the ledger {data['ledger']['origin']} is covered twice", hint="Name each ledger once.")
+    states = list(reports[0]["summary"])
+    return {
+        "schema": "urn:muniment:schema:report.several-ledgers.v1",
+        "report": name,
+        "summary": {state: sum(data["summary"][state] for data in reports) for state in states},
+        "ledgers": list(reports),
+    }

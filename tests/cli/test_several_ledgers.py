@@ -1,0 +1,70 @@
+"""One report over several ledgers, and teams that share one by namespaces."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from tests.cli.support import Shop, run
+
+SCHEMAS = Path(__file__).resolve().parents[2] / "schemas" / "reports"
+ASSESS = ("report", "generate", "control-assessment")
+
+
+@pytest.fixture
+def other(any_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A second ledger beside the first one, with a deployment that nobody authorised."""
+    any_shop.people()
+    any_shop.version(signer="p-author")
+    any_shop.release()
+    folder = any_shop.folder / "other"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    run("init", "--origin", "ledger.example/other", "--keys", "keys", "--name", "Admin").good()
+    run("record", "version", "model:m@1", "--digest", "sha256:" + "cd" * 32, "--tier", "high").good()
+    run("record", "deployment", "deployment:prod/m", "--model", "model:m@1").good()
+    monkeypatch.chdir(any_shop.folder)
+    return folder
+
+
+def test_one_report_covers_several_ledgers_with_a_head_each(any_shop: Shop, other: Path):
+    first = run(*ASSESS, "-o", "json").good().json
+    both = run(*ASSESS, "--also", other, "-o", "json").good().json
+    jsonschema.validate(both, json.loads((SCHEMAS / "several-ledgers.v1.json").read_text()))
+    assert both["ledgers"][0] == first
+    second = both["ledgers"][1]
+    assert second["ledger"]["origin"] == "ledger.example/other"
+    assert second["as_of"]["known_at"]["size"] != first["as_of"]["known_at"]["size"]
+    assert both["summary"] == {state: first["summary"][state] + second["summary"][state] for state in first["summary"]}
+    assert both["summary"]["not satisfied"] > first["summary"]["not satisfied"]
+    rows = run(*ASSESS, "--also", other, "-o", "csv").good().out.splitlines()
+    assert rows[0].startswith("ledger,control,")
+    assert {row.partition(",")[0] for row in rows[1:]} == {first["ledger"]["origin"], "ledger.example/other"}
+    text = run(*ASSESS, "--also", other).good().out
+    assert "ledger.example/other" in text
+
+
+def test_what_cannot_be_covered_is_said(any_shop: Shop, other: Path):
+    run(*ASSESS, "--also", any_shop.folder).refused(2, "covered twice")
+    run(*ASSESS, "--also", other, "--known-at", "5").refused(2, "--known-at is a time")
+    run(*ASSESS, "--also", any_shop.folder / "nothing").refused(8)
+
+
+def test_teams_share_a_ledger_by_namespaces(any_shop: Shop):
+    """A role that is bound to a team's names counts for these, and for no other team's."""
+    any_shop.people()
+    for team in ("fraud", "churn"):
+        run("actor", "enrol", f"p-{team}", "--kind", "person", "--role", "incident-commander").good()
+        run("actor", "grant", f"p-{team}", "emitter", "--subject", f"model:{team}/*").good()
+    digest = ("--digest", "sha256:" + "ab" * 32, "--tier", "low")
+    run("record", "version", "model:fraud/score@1", *digest, "--as", "p-fraud").good()
+    run("record", "version", "model:fraud/score@2", *digest, "--as", "p-churn").refused(4)
+    run("record", "version", "model:churn/score@1", *digest, "--as", "p-churn").good()
+    assert [item["model"] for item in run("inventory", "model:fraud/*", "-o", "json").good().json["models"]] == [
+        "model:fraud/score"
+    ]
+    listed = [row["event"]["subject"] for row in run("log", "model:churn/score", "-o", "json").good().json]
+    assert listed == ["model:churn/score@1"]
