@@ -18,7 +18,7 @@ from pathlib import Path
 import psycopg
 from rich.console import Console
 
-from benchmarks import append, asof, commands, reading, threads, verification
+from benchmarks import append, asof, commands, reading, rebuilding, threads, verification
 from benchmarks.events import Mint
 from benchmarks.results import Report, machine_facts, table
 from benchmarks.settings import QUICK, Bench, Sizes
@@ -40,6 +40,7 @@ BENCHES: dict[str, Callable[[Bench], None]] = {
     "checkpoint": reading.checkpoint,
     "open": reading.opening,
     "asof": asof.questions,
+    "projection": rebuilding.rebuild,
     "cli": commands.commands,
 }
 

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import closing
+from importlib import resources
 
 from benchmarks.events import PROJECT, governed
 from benchmarks.results import at_most
@@ -18,8 +19,10 @@ from ledger.entry import format_time
 from projections.asof import AsOf, as_decided, resolve_as_of
 from projections.base import ViewReader
 from projections.catalogue import open_runner
+from projections.gates import Stated, run_gate
 from projections.history import history
 from projections.impact import impact
+from projections.known import Known
 from projections.lineage_nodes import answer
 from projections.model_state import state_as_of
 from projections.operating import operate
@@ -27,6 +30,7 @@ from projections.suspension import suspend
 from projections.tracing import trace
 from projections.why import why
 
+_CHECKS = Stated("production", (resources.files("ledger.policy") / "packs" / "production.yaml").read_text("utf-8"))
 #: Questions a round: each opens the ledger anew, as a command does.
 _BLOCK = 5
 Question = Callable[[Ledger, ViewReader, AsOf, int], object]
@@ -57,6 +61,13 @@ def _why(ledger: Ledger, views: ViewReader, as_of: AsOf, project: int) -> object
     return why(ledger, views, decided, moment, f"model:m{project}@1", environment="prod")
 
 
+def _gate(ledger: Ledger, views: ViewReader, as_of: AsOf, project: int) -> object:
+    known = Known(ledger, views, as_of.size)
+    found = run_gate(known, _CHECKS, f"model:m{project}@1", "prod", as_of=known.recorded_at)
+    assert found.document["run"]["status"] == "completed", found.document
+    return found
+
+
 def _asking(question: Question, size: int) -> Callable[[Made], None]:
     chance = random.Random(1)
 
@@ -76,7 +87,7 @@ def _block(ask: Callable[[Made], None], made: Made) -> Callable[[int], list[floa
 
 
 def questions(bench: Bench) -> None:
-    """``state --at``, ``lineage``, ``impact``, ``history`` and ``why`` of one thing, the views being up to date."""
+    """``state --at``, ``lineage``, ``impact``, a gate, ``history`` and ``why`` of one thing; views are up to date."""
     sizes = bench.sizes
     logs = {size: bench.place.filled(size, governed) for size in (sizes.asof_small, sizes.asof_large)}
     for made in logs.values():
@@ -86,7 +97,7 @@ def questions(bench: Bench) -> None:
             runner.views.close()
     for name, question, goal in (
         ("state", _state, at_most(1.5)), ("lineage", _lineage, at_most(1.5)), ("impact", _impact, None),
-        ("history", _history, None), ("why", _why, None),
+        ("gate", _gate, at_most(1.5)), ("history", _history, None), ("why", _why, None),
     ):  # fmt: skip
         found = alternate(
             sizes.asof_rounds, {str(size): _block(_asking(question, size), made) for size, made in logs.items()}

@@ -34,6 +34,8 @@ class Sizes:
     proofs: int = 500
     opens: int = 15
     commands: int = 7
+    rebuild_rounds: int = 3
+    rebuilt: int = 10_000
     asof_rounds: int = 15
     asof_small: int = 10_000
     #: ``--asof`` takes another number; the views of a million entries take long to make.
@@ -60,6 +62,8 @@ QUICK = Sizes(
     proofs=100,
     opens=5,
     commands=3,
+    rebuild_rounds=2,
+    rebuilt=2_000,
     asof_rounds=5,
     asof_small=1_000,
     asof_large=5_000,

@@ -135,9 +135,9 @@ def export_head(ledger: Ledger, folder: Path) -> tuple[int, int]:
         Its size and the number of tokens.
     """
     from ledger.checkpoint import parse_checkpoint, parse_note
+    from ledger.durable import write_atomically
     from ledger.errors import StorageError
     from ledger.timestamps import KIND
-    from ledger.trust import write_atomically
 
     size = parse_checkpoint(parse_note(ledger.signed_head()).text).size
     (stored,) = ledger.recorder.checkpoints(size - 1, 1)

@@ -44,6 +44,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "release": ("cli.protection:release", "Let something go from quarantine."),
         "retire": ("cli.protection:retire", "Retire a version."),
         "review": ("cli.governing:review", "Review a decision that was taken in an emergency."),
+        "import": ("cli.importing:import_", "Take in what was there before the ledger."),
         "incident": ("cli.incident:incident", "Open, note, mitigate, explain and close incidents."),
     },
     "Read": {

@@ -11,6 +11,7 @@ import click
 
 from cli.app import App, common_options, pass_app, write_options
 from cli.output import Grid, print_list, print_record, table
+from cli.values import parse_duration
 
 if TYPE_CHECKING:
     from ledger.telling import Channel
@@ -146,6 +147,58 @@ def _show_check(app: App, found: list[Assessment]) -> None:
     table(app, "Promises", ("deployment", "slo", "version", "state", "budget left", "burn rates"), rows)
 
 
+@slo.command()
+@click.argument("monitor")
+@click.argument("metric")
+@click.option("--since", metavar="DURATION", default="30d", show_default=True, help="Windows that ended so long ago.")
+@click.option("--deployment", metavar="SUBJECT", help="Only of this deployment.")
+@click.option("--model", metavar="MODEL@VERSION", help="Only those that name this version.")
+@common_options
+@pass_app
+def windows(
+    app: App, /, monitor: str, metric: str, since: str, deployment: str | None, model: str | None
+) -> None:  # fmt: skip
+    """Show what the windows of a metric add up to: count, mean, deviation, extremes, quantiles, good ones.
+
+    Windows that overlap one that counts, or cannot count, are listed with the reason.
+
+    Example: muniment slo windows monitor:tx latency_ms --since 1h --deployment deployment:prod/tx
+    """
+    from ledger.entry import format_time
+    from ledger.errors import InputError
+    from projections.asof import resolve_as_of
+    from projections.slo.stats import merge_all
+    from projections.slo.windows import count_once, read_windows
+
+    now = time.time_ns() // 1000
+    with app.views() as (ledger, runner, size):
+        as_of, after = resolve_as_of(ledger, runner.views, head=size), now - parse_duration(since)
+        found, bad = read_windows(ledger, runner.views, as_of, monitor, metric, after=after, until=now)
+    wanted = [one for one in found if deployment in (None, one.deployment) and model in (None, one.model)]
+    if not wanted and not bad:
+        raise InputError(f"{monitor} recorded no window of {metric} that ended within {since}")
+    counted, double = count_once(wanted)
+    merged = merge_all(one.stats for one in counted)
+    data = {
+        "monitor": monitor, "metric": metric, "windows": len(counted),
+        "start": format_time(min(one.start for one in counted)) if counted else None,
+        "end": format_time(max(one.end for one in counted)) if counted else None,
+        **merged.describe(), "not_counted": [one.describe() for one in (*bad, *double)],
+    }  # fmt: skip
+    print_record(app, data, _statistics(data))
+
+
+def _statistics(data: dict[str, Any]) -> str:
+    numbers = ("mean", "deviation", "min", "max", "good")
+    lines = [f"{data['windows']} windows with {data['count']} values, {data['start']} to {data['end']}"]
+    lines += [f"{name:10} {data[name]:g}" for name in numbers if data[name] is not None]
+    for name, between in data["quantiles"].items():
+        if between is not None and None not in between:
+            lines.append(f"{name:10} {between[0]:g} to {between[1]:g}")
+    lines += [f"not counted: entry {one['index']}: {one['reason']}" for one in data["not_counted"]]
+    return "\n".join(lines)
+
+
 def _rate(value: float | None) -> str:
     return "?" if value is None else f"{value:.3g}"
 
@@ -218,7 +271,6 @@ def _look(app: App, deployments: tuple[str, ...], channels: list[Channel], *, pa
     now = time.time_ns() // 1000
     recorded, told, waiting = [], [], []
     with app.writer() as ledger:
-        app.home.check(ledger)
         runner = open_runner(ledger, app.home.url)
         try:
             watcher = Watch(ledger, runner, now)
@@ -262,7 +314,7 @@ def _show(app: App, found: dict[str, Any]) -> None:
 
 def _follow(app: App, deployments: tuple[str, ...], channels: list[Channel], interval: float) -> None:
     """Look again and again; a store that is away for a minute ends it."""
-    from ledger.errors import StorageError
+    from ledger.errors import ConflictError, StorageError
 
     away: float | None = None
     while True:
@@ -273,6 +325,8 @@ def _follow(app: App, deployments: tuple[str, ...], channels: list[Channel], int
             if time.monotonic() - away > max(_PATIENCE_SECONDS, interval):
                 raise
             app.note(f"the store is away ({error.message}); waiting for it")
+        except ConflictError as error:
+            app.note(f"{error.message}; looking again later")
         else:
             away = None
             if found["recorded"] or found["told"]:

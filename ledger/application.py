@@ -11,15 +11,23 @@ from types import TracebackType
 from typing import Any, Self
 
 from ledger.appending import Appender, Receipt, SignedEvent
-from ledger.emission import Emitter, Moment, build_payload, uuid7
+from ledger.emission import Emitter, Moment, build_payload, microseconds, uuid7
 from ledger.envelope import sign_payload
-from ledger.errors import ConfigurationError, ConflictError, InputError, LedgerError, StorageError
+from ledger.errors import (
+    ConfigurationError,
+    ConflictError,
+    InputError,
+    LedgerError,
+    PolicyError,
+    StorageError,
+)
 from ledger.events import find_event_type
 from ledger.handle import LogHandle
 from ledger.keys import Ed25519Signer, Signer
 from ledger.payload import parse_payload
 from ledger.recorders import open_recorder
 from ledger.recorders.sql import SqlRecorder
+from ledger.refusals import TYPE, refusal, refusal_id
 from ledger.screen import Screening
 from ledger.sealing import Sealer, data_at, replace_field
 from ledger.strictjson import format_json
@@ -201,18 +209,45 @@ class Ledger(LogHandle):
         plain = body
         if personal or about is not None:
             plain = self._seal(attributes, personal or {}, about)
+        try:
+            return self._append_once(attributes, plain, also_sign, expect or {})
+        except PolicyError as error:
+            self._record_refusal(type, subject, body, error)
+            raise
+
+    def _append_once(
+        self,
+        attributes: dict[str, Any],
+        plain: Mapping[str, Any],
+        also_sign: Sequence[Signer],
+        expect: Mapping[str, int],
+    ) -> Receipt:
+        """Append, or answer with the first receipt of the same id and content."""
+        event_id, subject = attributes["event_id"], attributes["subject"]
         if event_id is None:
-            return self._sign_and_append(attributes, also_sign, expect or {})
-        repeated = self._repeated(event_id, type, subject, plain)
+            return self._sign_and_append(attributes, also_sign, expect)
+        repeated = self._repeated(event_id, attributes["type"], subject, plain)
         if repeated is not None:
             return repeated
         try:
-            return self._sign_and_append(attributes, also_sign, expect or {})
+            return self._sign_and_append(attributes, also_sign, expect)
         except ConflictError:
-            repeated = self._repeated(event_id, type, subject, plain)  # another process was faster
+            repeated = self._repeated(event_id, attributes["type"], subject, plain)  # another process was faster
             if repeated is None:
                 raise
             return repeated
+
+    def _record_refusal(self, type: str, subject: str, body: Mapping[str, Any], error: PolicyError) -> None:
+        """Record that a decision was refused, once an hour; whoever may not even say so leaves no trace."""
+        world = self.world.at(self.world.refresh())
+        found = refusal(world, find_event_type(type).topic, subject, body, error)
+        if found is None:
+            return
+        same = refusal_id(self.ledgerid, str(self.actor), subject, found, microseconds(None))
+        try:
+            self.emit(TYPE, subject, found, event_id=same)
+        except LedgerError as trouble:
+            error.add_note(f"the refusal was not recorded: {trouble.message}")
 
     def emit_all(
         self, events: Sequence[tuple[str, str, Mapping[str, Any]]], *, event_id: str | None = None, **attributes: Any

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ledger.domain import RecordedEvent, judge, signing_keys
-from ledger.domain.roles import check_answered, check_roles
 from ledger.envelope import Envelope, verify_envelope
 from ledger.errors import AuthenticationError, LedgerError, VerificationError
 from ledger.events import Erasable, known_event_type
@@ -65,9 +64,9 @@ class RuleCheck:
             return Ruling(error)
         verdict = judge(world, event)
         blind = next((stream for stream in world.reads if self._unsure.get(stream, index) < index), "")
-        if blind:
+        if blind:  # keys, roles and who answers rest on what every bundle has, and are judged first
             self.missing(row)
-            return Ruling(self._signed(world, event, envelope), blind=blind)
+            return Ruling(self._wrongly_signed(world, event, envelope), blind=blind)
         if not isinstance(verdict.error, AuthenticationError):
             bad = self._wrongly_signed(world, event, envelope)
             return Ruling(bad or verdict.error, opaque=verdict.kind == "opaque")
@@ -92,16 +91,4 @@ class RuleCheck:
             verify_envelope(envelope, signing_keys(world, event))
         except LedgerError as error:
             return VerificationError(error.message, fault=Fault.SIGNATURE, index=event.index)
-        return None
-
-    def _signed(self, world: WorldAt, event: RecordedEvent, envelope: Envelope) -> LedgerError | None:
-        """What can be told of any entry: keys, signatures and roles, which rest on what every bundle has."""
-        try:
-            signing_keys(world, event)
-            if bad := self._wrongly_signed(world, event, envelope):
-                return bad
-            check_roles(world, event)
-            check_answered(world, event)
-        except LedgerError as error:
-            return error
         return None

@@ -12,6 +12,7 @@ from typing import Any
 from ledger.application import Ledger, Receipt
 from ledger.domain import DeploymentState, ModelState, VersionState
 from ledger.domain.states import ApprovalRequest
+from ledger.emission import microseconds
 from ledger.errors import InputError, PolicyError
 from ledger.names import parse_name, stream_of
 
@@ -87,6 +88,14 @@ def _version_evidence(version: VersionState) -> set[int]:
     return {version.index, *passed, *(evaluation.index for evaluation in version.evaluations)}
 
 
+def _documents(ledger: Ledger, model: str) -> set[int]:
+    """Validations and documents with an end, about a version or its model, that have not ended."""
+    state = ledger.world.at(ledger.world.refresh()).state(stream_of(model))
+    now, version = microseconds(None), parse_name(model).version
+    known = state.ends.items() if isinstance(state, ModelState) else ()
+    return {index for index, (about, until) in known if about in ("", version) and until > now}
+
+
 def open_requests(ledger: Ledger, model: str, environment: str | None = None) -> list[ApprovalRequest]:
     """Requests for a version's approval that were neither turned down nor withdrawn, oldest first."""
     version = version_state(ledger, model)
@@ -139,7 +148,7 @@ def _decision(
         "request": chosen.id,
         "rationale": rationale,
         "seen": seen_head(ledger),
-        "evidence": _evidence(ledger, {chosen.index, *_version_evidence(version)}),
+        "evidence": _evidence(ledger, {chosen.index, *_version_evidence(version), *_documents(ledger, model)}),
     }
     return {"data": body, "causation": chosen.id}
 

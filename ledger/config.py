@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import platformdirs
 
+from ledger.durable import write_atomically
 from ledger.errors import ConfigurationError
 
 __all__ = [
@@ -303,6 +304,4 @@ def write_settings(folder: Path, values: Mapping[str, str]) -> None:
     lines = ["# Settings of this ledger; `muniment config explain` shows what is in force.\n"]
     for name, value in values.items():
         lines.append(_line(name, value))
-    path = folder / SETTINGS
-    path.touch(mode=0o600)  # a store's URL may hold a password
-    path.write_text("".join(lines), encoding="utf-8")
+    write_atomically(folder / SETTINGS, "".join(lines).encode())  # mode 0600: a store's URL may hold a password

@@ -11,13 +11,13 @@ from ledger.application import Ledger, Receipt
 from ledger.ceremony import MAX_CEREMONY, Ceremony, Item, format_ceremony, parse_ceremony
 from ledger.domain import ActorState, LedgerState, make_event
 from ledger.domain.signed import ROOT_ACTOR
+from ledger.durable import write_atomically
 from ledger.emission import Emitter, build_payload
 from ledger.envelope import Envelope, format_envelope
 from ledger.errors import AuthenticationError, ConfigurationError, ConflictError, InputError
 from ledger.handle import LogHandle
 from ledger.keys import PublicKey
 from ledger.merkle import MAX_TREE_SIZE
-from ledger.trust import write_atomically
 
 __all__ = [
     "adopt", "countersign", "head_keyids", "merge", "propose", "propose_by_roots", "read_ceremony", "submit",

@@ -36,6 +36,7 @@ from ledger.custody import head_keyids, valid_keyids
 from ledger.datakeys import DataKeys
 from ledger.domain.restores import covering
 from ledger.domain.signing import ROOT_ACTOR
+from ledger.durable import sync_folder, write_atomically
 from ledger.errors import ConfigurationError, LedgerError, TrustStateError, VerificationError
 from ledger.events.ledgers import RuleSet
 from ledger.following import follow_keys
@@ -48,7 +49,7 @@ from ledger.recorders.sql import SqlRecorder
 from ledger.screen import Screening
 from ledger.strictjson import format_json, parse_json
 from ledger.tokens import Pin
-from ledger.trust import RememberedHead, TrustPin, read_trust, write_atomically, write_trust
+from ledger.trust import RememberedHead, TrustPin, read_trust, write_trust
 from ledger.wrapping import WrappingKeys
 
 __all__ = [
@@ -439,10 +440,11 @@ def made_folder(where: Path) -> Iterator[Path]:
         raise ConfigurationError(f"{folder} already exists", hint="Use it, or make the ledger in another folder.")
     try:
         folder.mkdir(mode=0o700)
+        sync_folder(where)
     except OSError as error:
         raise ConfigurationError(f"{folder} cannot be made: {error.strerror}") from error
     try:
-        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+        write_atomically(folder / ".gitignore", b"*\n", 0o644)
         yield folder
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)  # this call made it, with all that is in it

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ledger.durable import write_new
 from ledger.errors import ConfigurationError, InputError, LedgerError
 from ledger.keys import Ed25519Signer, Signer, format_public_key, parse_public_key
 from ledger.names import parse_actor
@@ -51,12 +51,7 @@ def _read(path: Path) -> bytes:
 
 def _write(path: Path, data: bytes) -> None:
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        write_new(path, data)
     except OSError as error:
         raise ConfigurationError(f"the key file {path} cannot be written: {error.strerror}") from error
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from ledger.checkpoint import MAX_NOTE, Checkpoint
 from ledger.checkpoints import check_extends
+from ledger.durable import write_atomically
 from ledger.errors import InputError, LedgerError, StorageError, TrustStateError, VerificationError
 from ledger.recorders.sql import SqlRecorder
 from ledger.statefile import read_named_file
-from ledger.trust import write_atomically
 
 __all__ = ["KIND", "ContradictedError", "publish_head", "read_published"]
 

@@ -14,7 +14,6 @@ import fcntl
 import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -22,51 +21,17 @@ from typing import Any
 
 from ledger.checkpoint import TYPE_ED25519, Checkpoint, format_vkey, parse_vkey
 from ledger.config import state_folder
-from ledger.crashpoints import crashpoint
+from ledger.durable import make_folder, write_atomically
 from ledger.errors import LedgerError, TrustStateError
 from ledger.identity import Trust
 from ledger.statefile import read_state_file
 from ledger.strictjson import format_json, parse_json
 
-__all__ = ["RememberedHead", "Trust", "TrustPin", "read_trust", "write_atomically", "write_trust"]
+__all__ = ["RememberedHead", "Trust", "TrustPin", "read_trust", "write_trust"]
 
 _FIELDS = {"genesis", "ledgerid", "origin", "vkeys"}
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HEX = {"genesis": re.compile(r"[0-9a-f]{64}"), "ledgerid": re.compile(r"[0-9a-f]{32}")}
-
-
-def sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def make_folder(folder: Path) -> None:
-    made = [missing for missing in (folder, *folder.parents) if not missing.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for missing in made:
-        sync_folder(missing.parent)
-
-
-def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Replace a file, durably, so that a crash leaves the old or the new one, never half of either."""
-    make_folder(path.parent)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        crashpoint("file.written")
-        os.chmod(name, mode)  # noqa: PTH101 - beside mkstemp and replace
-        os.replace(name, path)  # noqa: PTH105
-        crashpoint("file.renamed")
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)  # a new name lasts only once its folder is written
 
 
 def _to_data(trust: Trust) -> dict[str, Any]:

@@ -14,12 +14,12 @@ from typing import Any
 
 from ledger.checkpoint import Checkpoint
 from ledger.config import state_folder
+from ledger.durable import write_atomically
 from ledger.entry import format_time, parse_time
 from ledger.errors import LedgerError, TrustStateError
 from ledger.identity import Trust
 from ledger.statefile import read_state_file
 from ledger.strictjson import format_json, parse_json
-from ledger.trust import write_atomically
 from ledger.verify import LogVerification, Since
 
 __all__ = ["Verified", "VerifiedMark"]

@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from ledger.durable import sync_folder, write_new
 from ledger.errors import ConfigurationError, LedgerError
 from ledger.strictjson import format_json, parse_json
 
@@ -76,24 +77,11 @@ class WrappingKeys:
             content = {"id": name, "salt": _text(salt), "box": _text(box)}
         path = self._path(name)
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(format_json(content) + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            self._sync_folder()
+            write_new(path, format_json(content) + b"\n")
         except OSError as error:
             raise ConfigurationError(f"the wrapping key {path} cannot be written: {error.strerror}") from error
         self._loaded[name] = key
         return name, key
-
-    def _sync_folder(self) -> None:
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
     def load(self, name: str) -> bytes:
         """A wrapping key.
@@ -153,4 +141,4 @@ class WrappingKeys:
                 os.fsync(file.fileno())
             path.unlink()
             self._loaded.pop(name, None)
-        self._sync_folder()
+        sync_folder(self._folder)

@@ -264,7 +264,7 @@ class _Builder:
     def around(self, deployments: list[dict[str, Any]]) -> dict[str, Any]:
         """What is known of the deployments and of the model as a service."""
         streams = [self.stream, *(item["name"] for item in deployments)]
-        rows = self.rows(("stream", "IN", streams), ("type", "IN", _AROUND))
+        rows = [row for row in self.rows(("stream", "IN", streams)) if row["type"] in _AROUND]  # by the streams' index
         canaries: dict[tuple[str, int], dict[str, Any]] = {}
         drills = []
         for row in rows:
@@ -297,10 +297,14 @@ class _Builder:
 
     def _incidents(self, streams: set[str]) -> list[dict[str, Any]]:
         opened: dict[str, dict[str, Any]] = {}
-        for row in self.rows(("type", "IN", _INCIDENTS)):
+        about = sorted(streams | {f"{self.stream}@{name}" for name in self.named.model.versions})
+        edges = self.views.select(EDGE, [("upstream", "IN", about), ("position", "<=", self.size)])
+        named = sorted({edge["downstream"] for edge in edges if edge["downstream"].startswith("incident:")})
+        for row in self.rows(("stream", "IN", named)) if named else ():
+            if row["type"] not in _INCIDENTS:
+                continue
             data, subject = row["data"], row["stream"]
-            about = {data.get("deployment"), *([stream_of(data["model"])] if data.get("model") else [])}
-            if row["type"] == "incident.opened" and about & streams:
+            if row["type"] == "incident.opened":
                 opened[subject] = {"incident": subject, "severity": data.get("severity", "medium"), "open": True}
             elif subject in opened and row["type"] == "incident.severity_changed":
                 opened[subject]["severity"] = data["severity"]

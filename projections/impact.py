@@ -109,14 +109,16 @@ def impact(ledger: Ledger, views: ViewReader, as_of: AsOf, subject: str) -> dict
         subject: a data set, feature set, run, artefact or model; without a version all of its versions.
 
     Returns:
-        Plain values: ``live`` (also canaries), ``before`` (what was live and is not), ``candidates`` (versions that are
-        live nowhere), each with the ``path`` that leads there; ``loaded`` (what a platform still has loaded, by its
-        snapshots, where it is not live), and ``measured`` (versions only evaluated on it).
+        Plain values: ``copies`` (other names under which the same bytes were read); ``live`` (also canaries),
+        ``before`` (what was live and is not) and ``candidates`` (versions that are live nowhere), each with the
+        ``path`` that leads there; ``loaded`` (what a platform still has loaded, by its snapshots, and is not live),
+        and ``measured`` (versions only evaluated on it).
 
     Raises:
         InputError: nothing is known about the subject.
     """
-    asked = _Impact(ledger, views, as_of, descend(views, as_of, subject))
+    found = descend(views, as_of, subject)
+    asked = _Impact(ledger, views, as_of, found)
     served = sorted(asked.served(), key=lambda one: (one["since"], one["index"]))
     live = [one for one in served if one["until"] is None]
     now = {one["model"] for one in live}
@@ -125,6 +127,7 @@ def impact(ledger: Ledger, views: ViewReader, as_of: AsOf, subject: str) -> dict
     seen = {one["version"] for one in versions} | {one["model"] for one in served}
     digests = {one["digest"]: one["model"] for one in served} | {one["digest"]: one["version"] for one in versions}
     return {
+        "copies": [{"subject": name, "digest": digest} for name, digest in sorted(found.twins.items())],
         "live": live,
         "before": [one for one in served if one["until"] is not None],
         "candidates": sorted(candidates, key=lambda one: one["index"]),

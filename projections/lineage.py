@@ -20,7 +20,7 @@ from ledger.replay import Judged
 from projections.base import Column, RowOf, Selection, Table, ViewReader
 from projections.journal import occurred_at
 
-__all__ = ["EDGE", "MADE_FROM", "Lineage", "digests_read", "edges", "upstream"]
+__all__ = ["EDGE", "MADE_FROM", "READ", "Lineage", "digests_read", "edges", "upstream"]
 
 EDGE: Final = Table(
     "lineage_edge",
@@ -34,10 +34,12 @@ EDGE: Final = Table(
         Column("actor"),
     ),
     unique=4,
-    indexes=(("downstream", "position"), ("upstream", "position")),
+    indexes=(("downstream", "position"), ("upstream", "position"), ("digest", "position")),
 )
 #: Relations that carry a fault downstream; being measured on a data set or deployed does not.
 MADE_FROM: Final = ("input", "made-by", "derived-from", "output-of", "composed-of", "packaged-as")
+#: Of these the digest is that of the upstream thing, as it was read.
+READ: Final = ("input", "derived-from", "composed-of")
 _CHUNK = 500
 
 
@@ -97,7 +99,7 @@ class Lineage:
     """The lineage projection."""
 
     name = "lineage"
-    version = 3
+    version = 4
     tables = (EDGE,)
 
     def rows(self, judged: Judged) -> Iterator[RowOf]:
@@ -117,8 +119,9 @@ def edges(
 
     Args:
         views: the views.
-        side: ``downstream`` for what the things were made from, ``upstream`` for what was made from them.
-        names: the things.
+        side: ``downstream`` for what the things were made from, ``upstream`` for what was made from them, ``digest``
+            for what names these bytes.
+        names: the things, or digests.
         size: log size that was known.
         where: further conditions.
     """

@@ -6,7 +6,8 @@ than the log now has is refused, never mended silently.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from ledger.application import Ledger
@@ -90,17 +91,29 @@ class Runner:
         self.views.prepare()
         world = self._ledger.world
         size = world.refresh()
+        behind = []
         for projection in self.projections:
             at = self.views.position(projection)
             if at is not None and at.size == size and at.version == projection.version:
                 self._check_same_history(projection, at)
-                continue
-            with self.views.lease(projection.name):
+            else:
+                behind.append(projection)
+        with self._leases(behind):
+            for projection in behind:
+                at = self.views.position(projection)
                 if at is not None and at.version != projection.version:
                     self.views.drop(projection)
                 self.views.ensure(projection)
-                self._run(projection, world, size, "", progress)
+            self._advance(behind, world, size, "", progress)
         return size
+
+    @contextmanager
+    def _leases(self, projections: Sequence[Projection]) -> Iterator[None]:
+        """Be the only runner of these views; leases are taken in one order, so that no two wait for each other."""
+        with ExitStack() as held:
+            for projection in sorted(projections, key=lambda item: item.name):
+                held.enter_context(self.views.lease(projection.name))
+            yield
 
     def _check_same_history(self, projection: Projection, at: Position) -> None:
         leaf = self._ledger.world.leaf_hash(at.size - 1) if at.size else None
@@ -111,28 +124,38 @@ class Runner:
                 hint="First run `muniment verify log`; then, if the log is good: muniment projection rebuild",
             )
 
-    def _run(
+    def _advance(
         self,
-        projection: Projection,
+        projections: Sequence[Projection],
         world: StoreWorld,
         size: int,
         suffix: str,
         progress: Callable[[int, int], None] | None,
     ) -> None:
-        at = self.views.position(projection, suffix) or Position(0, "", projection.version)
-        self._check_same_history(projection, at)
-        while at.size < size:
-            judged = self._page(world, at.size, min(_PAGE, size - at.size))
-            last = judged[-1].row
-            new = Position(last.entry.index + 1, last.leaf_hash.hex(), projection.version)
-            rows: list[RowOf] = [row for item in judged for row in projection.rows(item)]
-            if not self.views.apply(projection, rows, at.size, new, suffix):
-                at = self.views.position(projection, suffix) or Position(0, "", projection.version)
-                continue
-            crashpoint("view.committed")
-            at = new
+        """Bring views to a size in one pass: each entry is judged once, from where the first of them stands."""
+        at = {projection: self._position(projection, suffix) for projection in projections}
+        for projection, position in at.items():
+            self._check_same_history(projection, position)
+        while (start := min((position.size for position in at.values()), default=size)) < size:
+            further = [position.size for position in at.values() if position.size > start]
+            judged = self._page(world, start, min([size, start + _PAGE, *further]) - start)
+            for projection in [item for item in projections if at[item].size == start]:
+                at[projection] = self._apply(projection, judged, start, suffix)
             if progress is not None:
-                progress(at.size, size)
+                progress(min(position.size for position in at.values()), size)
+
+    def _position(self, projection: Projection, suffix: str) -> Position:
+        return self.views.position(projection, suffix) or Position(0, "", projection.version)
+
+    def _apply(self, projection: Projection, judged: Sequence[Judged], start: int, suffix: str) -> Position:
+        """Apply a page to a view, and tell where it then stands."""
+        last = judged[-1].row
+        new = Position(last.entry.index + 1, last.leaf_hash.hex(), projection.version)
+        rows: list[RowOf] = [row for item in judged for row in projection.rows(item)]
+        if not self.views.apply(projection, rows, start, new, suffix):
+            return self._position(projection, suffix)
+        crashpoint("view.committed")
+        return new
 
     def _page(self, world: StoreWorld, start: int, count: int) -> list[Judged]:
         rows = self._ledger.recorder.rows(start, count)
@@ -151,13 +174,9 @@ class Runner:
             For each view whether the old rows, at the same size, were equal by hash.
         """
         self.views.prepare()
-        equal = {}
-        for projection in self.projections:
-            if name not in (None, projection.name):
-                continue
-            with self.views.lease(projection.name):
-                equal[projection.name] = self._rebuild(projection, progress)
-        return equal
+        projections = [item for item in self.projections if name in (None, item.name)]
+        with self._leases(projections):
+            return self._rebuild(projections, progress)
 
     def purge(self) -> None:
         """Drop every view with all that is in it; each is made again from the log when it is asked for.
@@ -172,22 +191,38 @@ class Runner:
                 self.views.drop(projection)
         self.views.scrub()
 
-    def _rebuild(self, projection: Projection, progress: Callable[[int, int], None] | None) -> bool:
-        self.views.drop(projection, REBUILD_SUFFIX)
-        self.views.ensure(projection, REBUILD_SUFFIX)
+    def _rebuild(
+        self, projections: Sequence[Projection], progress: Callable[[int, int], None] | None
+    ) -> dict[str, bool]:
         world = StoreWorld(self._ledger.recorder)  # a fresh fold, so that nothing cached is believed
         size = world.refresh()
+        comparable = {projection: self._comparable(projection, world, size) for projection in projections}
+        for projection in projections:
+            self.views.drop(projection, REBUILD_SUFFIX)
+            self.views.ensure(projection, REBUILD_SUFFIX)
+        self._advance(projections, world, size, REBUILD_SUFFIX, progress)
+        equal = {}
+        for projection in projections:
+            same = comparable[projection]
+            if same:
+                same = self.views.digest(projection) == self.views.digest(projection, REBUILD_SUFFIX)
+            equal[projection.name] = same is not False
+            self.views.swap(projection)
+        return equal
+
+    def _comparable(self, projection: Projection, world: StoreWorld, size: int) -> bool | None:
+        """Whether a view can be compared with a new one, brought up to it.
+
+        Returns:
+            None for an empty one or one of another version, which is no damaged one; False when it was built over
+            another history or cannot be read: that is what a rebuild replaces.
+        """
         at = self.views.position(projection)
-        comparable = at is not None and at.version == projection.version
-        same = not comparable  # an empty view, or one of another version, is no damaged one
-        if comparable:
-            try:
-                self.views.ensure(projection)
-                self._run(projection, world, size, "", None)
-            except LedgerError:
-                comparable = False  # built over another history, or not to be read: that is what this replaces
-        self._run(projection, world, size, REBUILD_SUFFIX, progress)
-        if comparable:
-            same = self.views.digest(projection) == self.views.digest(projection, REBUILD_SUFFIX)
-        self.views.swap(projection)
-        return same
+        if at is None or at.version != projection.version:
+            return None
+        try:
+            self.views.ensure(projection)
+            self._advance([projection], world, size, "", None)
+        except LedgerError:
+            return False
+        return True

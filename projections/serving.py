@@ -15,8 +15,8 @@ from projections.service import Service, Tenure, read_service
 
 __all__ = ["Serving", "read_serving"]
 
-#: Snapshots that are older say nothing of what is loaded now.
-_OLDEST: Final = 30 * 86_400_000_000
+#: How far back is looked for a snapshot of all instances; what is older says nothing of what is loaded now.
+_SPANS: Final = (3_600_000_000, 86_400_000_000, 30 * 86_400_000_000)
 #: Shares are measured.
 _TOLERANCE: Final = 0.01
 
@@ -71,13 +71,21 @@ class Serving:
 
 def _snapshots(views: ViewReader, as_of: AsOf, name: str) -> list[JournalRow]:
     """The last snapshot of all instances and those of some of them since, in order of occurrence."""
-    since = min(as_of.bound, as_of.recorded_at) - _OLDEST
+    end, rows, whole = min(as_of.bound, as_of.recorded_at), list[JournalRow](), list[int]()
+    for span in _SPANS:
+        rows = _since(views, as_of, name, end - span)
+        whole = [place for place, row in enumerate(rows) if row["data"].get("complete", True)]
+        # What happened since was recorded since, so nothing behind such a snapshot is left out.
+        if whole and rows[whole[-1]]["occurred_at"] > end - span:
+            break
+    return rows[whole[-1] :] if whole else rows
+
+
+def _since(views: ViewReader, as_of: AsOf, name: str, since: int) -> list[JournalRow]:
     where: list[tuple[str, str, Any]] = [("stream", "=", name), ("type", "=", "serving.snapshot")]
     where += [("verdict", "=", "valid"), ("occurred_at", "<=", as_of.bound), ("recorded_at", ">", since)]
     rows = journal_rows(views, where, size=as_of.size)
-    rows = sorted(rows, key=lambda row: (row["occurred_at"], row["index"]))
-    whole = [place for place, row in enumerate(rows) if row["data"].get("complete", True)]
-    return rows[whole[-1] :] if whole else rows
+    return sorted(rows, key=lambda row: (row["occurred_at"], row["index"]))
 
 
 def _loaded(rows: list[JournalRow]) -> list[_Loaded]:

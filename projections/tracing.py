@@ -14,13 +14,18 @@ from ledger.errors import InputError
 from ledger.names import parse_name
 from projections.asof import AsOf
 from projections.base import Selection, ViewReader
+from projections.groups import DATA
 from projections.journal import journal_rows
-from projections.lineage import EDGE, MADE_FROM, edges
+from projections.lineage import EDGE, MADE_FROM, READ, edges
 from projections.model_state import live_at
 
 __all__ = ["Link", "Trace", "descend", "node_parts", "trace"]
 
 _NO_LINEAGE: Final = "ruled-out"
+#: Events that say which bytes a name stands for.
+_NAMED: Final = frozenset(
+    {"artifact.produced", "featureset.defined", "featureset.changed", "version.registered", *DATA}
+)
 
 
 @dataclass
@@ -47,12 +52,14 @@ class Trace:
         roots: where it starts: the thing, its versions, or the versions a deployment served.
         up, down: node to number of steps from the nearest root, in each direction that was followed.
         links: between nodes, in log order.
+        twins: other names under which the same bytes were read, and their digest.
     """
 
     roots: list[str]
     up: dict[str, int] = field(default_factory=dict)
     down: dict[str, int] = field(default_factory=dict)
     links: dict[tuple[str, str, str], Link] = field(default_factory=dict)
+    twins: dict[str, str] = field(default_factory=dict)
 
     @property
     def nodes(self) -> list[str]:
@@ -174,6 +181,15 @@ class _Walk:
     def _journal(self, where: Selection, *, limit: int | None) -> list[dict[str, Any]]:
         return journal_rows(self._views, where, size=self._as_of.size, limit=limit)
 
+    def twins(self, roots: Sequence[str]) -> dict[str, str]:
+        """Names under which bytes were read that some things were registered with."""
+        stems = {root.partition("@")[0] for root in roots if " " not in root}
+        rows = self._journal([("stream", "IN", sorted(stems)), ("occurred_at", "<=", self._as_of.bound)], limit=None)
+        said = {row["data"].get("digest") for row in rows if row["type"] in _NAMED and row["subject"] in roots}
+        digests = {digest for digest in said if isinstance(digest, str)}
+        return {row["upstream"]: row["digest"] for row in self.rows("digest", digests)
+                if row["relation"] in READ and row["upstream"] not in roots}  # fmt: skip
+
     def roots(self, subject: str) -> list[str]:
         """See `Trace.roots`."""
         name = parse_name(subject)
@@ -219,6 +235,8 @@ def trace(
 def descend(views: ViewReader, as_of: AsOf, subject: str) -> Trace:
     """Everything that was made from a thing, directly or not, and where it was served; evaluations carry nothing on.
 
+    What read the same bytes under another name is followed too: a recall must not stop at a copy.
+
     Args:
         views: the views.
         as_of: both clocks.
@@ -229,5 +247,7 @@ def descend(views: ViewReader, as_of: AsOf, subject: str) -> Trace:
     """
     walk = _Walk(views, as_of, (*MADE_FROM, "serves"))
     found = Trace(walk.roots(subject))
+    found.twins = walk.twins(found.roots)
+    found.roots = sorted({*found.roots, *found.twins})
     found.down = walk.follow(found, "upstream", None)
     return found

@@ -217,7 +217,8 @@ class Approval:
         signed: its entry.
         actors: all who stand behind it.
         cited: event ids of the evaluations among the entries its author saw, as far as they stood then.
-        until: it holds for what is recorded before; microseconds since the Unix epoch.
+        until: it holds for what is recorded before: its own end, or that of a validation or document among the entries
+            its author saw; microseconds since the Unix epoch.
         conditions: what must be met.
         met: numbers of the conditions that are.
         revoked: index of the entry that took it back.
@@ -335,13 +336,26 @@ def tier_in_force(registered: tuple[int, str], said: Iterable[tuple[int, str]]) 
     return last[1] if last[0] >= registered[0] else max(last[1], registered[1], key=TIER_RANK.__getitem__)
 
 
+def _no_ends() -> MappingProxyType[int, tuple[str, int]]:
+    return MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """A model with its versions, the tier it was classified as, and quarantines of it and of its versions."""
+    """A model with its versions.
+
+    Attributes:
+        versions: by name.
+        classified: where the model was classified last, and as which tier.
+        quarantines: of it and of its versions.
+        ends: validations and documents that end: index of the entry to the version it is about (empty for the model),
+            and its end in microseconds since the Unix epoch.
+    """
 
     versions: MappingProxyType[str, VersionState]
     classified: tuple[int, str] | None = None
     quarantines: tuple[Quarantine, ...] = ()
+    ends: MappingProxyType[int, tuple[str, int]] = field(default_factory=_no_ends)
 
     def tier_of(self, version: VersionState) -> str:
         """The tier that decides which rules hold for a version."""

@@ -26,7 +26,7 @@ from ledger.events.approvals import (
     ApprovalWithdrawn,
 )
 from ledger.events.evaluations import EvaluationCompleted, EvaluationInvalidated
-from ledger.events.governance import RiskClassified
+from ledger.events.governance import DocumentationAttached, RiskClassified, ValidationCompleted
 from ledger.events.models import VersionRegistered, VersionRetired
 from ledger.events.policies import GateEvaluated
 from ledger.events.quarantine import QuarantinePlaced, QuarantineReleased
@@ -53,13 +53,14 @@ def _without_evaluation(version: VersionState, event_id: str) -> VersionState:
     return replace(version, evaluations=rest, passed=passed, invalidated=version.invalidated | {event_id})
 
 
-def _granted(version: VersionState, event: RecordedEvent, body: ApprovalGranted) -> VersionState:
+def _granted(model: ModelState, version: VersionState, event: RecordedEvent, body: ApprovalGranted) -> VersionState:
     seen = {item.index for item in body.evidence}
+    ends = [model.ends[index][1] for index in seen if index in model.ends]
     standing = (*version.evaluations, *([] if version.passed is None else [version.passed]))
     approval = Approval(
         event.payload.id, signed_of(event), body.request, body.environment, body.digest, actors_of(event),
         frozenset(one.id for one in standing if one.index in seen),
-        FOREVER if body.expires_at is None else parse_moment(body.expires_at), body.conditions,
+        min([FOREVER if body.expires_at is None else parse_moment(body.expires_at), *ends]), body.conditions,
     )  # fmt: skip
     return replace(version, approvals=(*version.approvals, approval))
 
@@ -99,7 +100,7 @@ def _gated(version: VersionState, event: RecordedEvent, body: GateEvaluated) -> 
     return replace(version, gates=with_item(version.gates, (policy, body.environment), found))
 
 
-def _evolve_version(version: VersionState, event: RecordedEvent) -> VersionState:
+def _evolve_version(model: ModelState, version: VersionState, event: RecordedEvent) -> VersionState:
     match event.body:
         case EvaluationCompleted() as body:
             return _evaluated(version, event, body)
@@ -111,7 +112,7 @@ def _evolve_version(version: VersionState, event: RecordedEvent) -> VersionState
             )
             return replace(version, requests=with_item(version.requests, event.payload.id, request))
         case ApprovalGranted() as body:
-            return _granted(version, event, body)
+            return _granted(model, version, event, body)
         case ApprovalRejected(request=request_id):
             return _closed(version, request_id, "rejected")
         case ApprovalWithdrawn(request=request_id):
@@ -139,16 +140,25 @@ def evolve_quarantines(known: tuple[Quarantine, ...], event: RecordedEvent) -> t
     return known
 
 
+def _ends(state: ModelState, event: RecordedEvent) -> MappingProxyType[int, tuple[str, int]]:
+    """Ends of validations and documents; what is attached to something else ends nothing here."""
+    match event.body:
+        case ValidationCompleted(valid_until=str(until)) | DocumentationAttached(expires_at=str(until)):
+            return with_item(state.ends, event.index, (event.subject.version or "", parse_moment(until)))
+    return state.ends
+
+
 def evolve_model(state: ModelState | None, event: RecordedEvent) -> ModelState:
     """The state of a model after one valid event of its stream."""
     state = state or ModelState(MappingProxyType({}))
-    state = replace(state, quarantines=evolve_quarantines(state.quarantines, event))
+    state = replace(state, quarantines=evolve_quarantines(state.quarantines, event), ends=_ends(state, event))
     name = event.subject.version
     if name is None:
         body = event.body
         return replace(state, classified=(event.index, body.tier)) if isinstance(body, RiskClassified) else state
     if name in state.versions:  # the same bytes may be registered again, for example by a retried job
-        return replace(state, versions=with_item(state.versions, name, _evolve_version(state.versions[name], event)))
+        version = _evolve_version(state, state.versions[name], event)
+        return replace(state, versions=with_item(state.versions, name, version))
     if isinstance(event.body, VersionRegistered):
         body = event.body
         version = VersionState(body.digest, body.owner, body.tier, body.run, signed_of(event), actors_of(event))

@@ -9,6 +9,7 @@ from pydantic import Field
 from ledger.events.base import (
     Category,
     Digest,
+    Environment,
     Erasable,
     FactBody,
     Line,
@@ -25,6 +26,7 @@ __all__ = [
     "ConfigurationChanged",
     "CredentialExpired",
     "CredentialRotated",
+    "DecisionRefused",
     "DrillConducted",
     "EvidencePreserved",
     "NotificationFailed",
@@ -78,6 +80,17 @@ class AccessDenied(FactBody):
     system: Line | None = None
     reason: Text | None = None
     count: int = Field(default=1, ge=1, description="How many times")
+
+
+@event("decision.refused", kinds=(), category=Category.FACT, roles=(), erasable=Erasable.FIELDS, personal=("reason",))
+class DecisionRefused(FactBody):
+    """The ledger refused a decision of the author, by a rule; once an hour for the same one."""
+
+    decision: Line = Field(description="Type of the event that was refused")
+    refused: Literal["policy", "not-allowed"] = Field(description="By the rules, or because the author may not")
+    reason: Text = Field(description="What the rules ask for, as it was told")
+    rule: Line | None = Field(default=None, description="The rule in force, as environment/tier of the table")
+    environment: Environment | None = None
 
 
 @event(

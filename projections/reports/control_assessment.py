@@ -319,14 +319,13 @@ _AS_LABELLED = "; complete as labelled by the operator"
 
 def _withheld_words(context: ReportContext) -> list[str]:
     """What withheld contents do to the populations; nothing when there are none."""
-    rows = context.withheld()
-    if not rows:
-        return []
-    of = f"{len(rows)} of {context.as_of.size} entries are withheld"
-    return [
-        f"The populations are complete as labelled by the operator: the contents of {of}.",
-        *(f"Entry {row['index']} ({row['type']}): {row['reason']}." for row in rows),
-    ]
+    then, since = context.withheld()
+    said: list[str] = []
+    for rows, words in ((then, "are withheld"), (since, "were erased since, and are in no answer any more")):
+        of = f"{len(rows)} of {context.as_of.size} entries {words}"
+        said += [f"The populations are complete as labelled by the operator: the contents of {of}."] if rows else []
+        said += [f"Entry {row['index']} ({row['type']}): {row['reason']}." for row in rows]
+    return said
 
 
 def _finding(control: Control, context: ReportContext) -> dict[str, Any]:
@@ -347,7 +346,7 @@ def _finding(control: Control, context: ReportContext) -> dict[str, Any]:
         "state": state,
         "reason": reasons[state],
         "population": {
-            "definition": control.population + (_AS_LABELLED if context.withheld() else ""),
+            "definition": control.population + (_AS_LABELLED if any(context.withheld()) else ""),
             "size": len(items),
             "failed": len(bad),
         },

@@ -8,7 +8,7 @@ from typing import Any
 
 from ledger.application import Ledger
 from ledger.domain import ActorState, Suspicion
-from ledger.domain.world import World
+from ledger.domain.world import World, ledger_of
 from ledger.stored import Row
 from ledger.suspects import Doubts, Suspects, find_suspects
 from projections.asof import AsOf
@@ -57,9 +57,18 @@ class ReportContext:
         """Void entries known at the size."""
         return journal_rows(self.views, [("verdict", "=", "void")], size=self.as_of.size)
 
-    def withheld(self) -> list[JournalRow]:
-        """Entries known at the size whose content was erased; what they said cannot be tested."""
-        return journal_rows(self.views, [("verdict", "=", "withheld")], size=self.as_of.size)
+    def withheld(self) -> tuple[list[JournalRow], list[JournalRow]]:
+        """Entries known at the size whose content is erased, so that what they said cannot be tested.
+
+        Returns:
+            Those that a record known at the size says were erased, and those that were erased since.
+        """
+        then, since = list[JournalRow](), list[JournalRow]()
+        state = ledger_of(self.world(self.as_of.size))
+        for row in journal_rows(self.views, [("verdict", "=", "withheld")], size=self.as_of.size):
+            known = state is not None and (row["index"], row["stream"]) in state.withheld
+            (then if known else since).append(row)
+        return then, since
 
     def suspects(self) -> Suspects:
         """Suspect entries, as known at the size."""

@@ -24,11 +24,20 @@ _PASS = (
 _DAMAGE = (_cli("keyring", "backup", "output"), "tests/attacks/test_tamper.py")
 _RULES = (
     _unit(
-        "ledger_events", "families", "judge", "governed", "keyring", "authorisation", "sequences", "sealing", "ceremony"
+        "bounds",
+        "ledger_events",
+        "families",
+        "judge",
+        "governed",
+        "keyring",
+        "authorisation",
+        "sequences",
+        "sealing",
+        "ceremony",
     ),
     _contract("ledger_keys", "hostile", "keyring", "append", "bad_input") + " " + _cli("keyring"),
 )
-_BUNDLES = (_unit("bundling", "wrong_forms") + " " + _cli("bundle"), _contract("bundle"))
+_BUNDLES = (_unit("bundling", "wrong_forms", "bounds") + " " + _cli("bundle"), _contract("bundle"))
 _WITNESSES = (_unit("witnessing", "wrong_forms"), _cli("witness", "witnessing"), _contract("witnessed"))
 
 #: Modules and the tests that are asked.
@@ -40,20 +49,26 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "ledger/tiles.py": (_unit("tiles", "wrong_forms"), _cli("output", "verify")),
     "ledger/proof.py": (_unit("proof", "wrong_forms"), "tests/attacks/test_proofs.py", _cli("verify")),
-    "ledger/checkpoint.py": (_unit("checkpoint", "witnessing", "successor", "wrong_forms"), _contract("ledger_keys")),
+    "ledger/checkpoint.py": (
+        _unit("checkpoint", "witnessing", "successor", "bounds", "wrong_forms"),
+        _contract("ledger_keys"),
+    ),
     "ledger/checkpoints.py": (
         _contract("ledger_keys", "hostile", "signed_head"),
         _cli("published"),
         _contract("witnessed"),
     ),
-    "ledger/successor.py": (_unit("successor", "wrong_forms"), _contract("ledger_keys"), _cli("keyring")),
-    "ledger/published.py": (_cli("published", "admin"),),
+    "ledger/successor.py": (_unit("successor", "wrong_forms", "bounds"), _contract("ledger_keys"), _cli("keyring")),
+    "ledger/published.py": (
+        _unit("bounds"),
+        _cli("published", "admin"),
+    ),
     "ledger/cosignature.py": _WITNESSES,
     "ledger/addcheckpoint.py": _WITNESSES,
     "ledger/witnesspolicy.py": _WITNESSES,
     "ledger/witnessing.py": (*_WITNESSES, "tests/witness"),
     "ledger/witnesscheck.py": (_unit("headcheck"), *_WITNESSES, _cli("pinned"), "tests/attacks/test_tamper.py"),
-    "ledger/timestamps.py": (_unit("stamped"), _cli("timestamps", "admin")),
+    "ledger/timestamps.py": (_unit("stamped", "bounds"), _cli("timestamps", "admin")),
     "ledger/envelope.py": (_unit("envelope", "wrong_forms"), _contract("hostile")),
     "ledger/payload.py": (
         _unit("envelope", "entry", "ceremony", "sequences", "wrong_forms"),
@@ -89,14 +104,14 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/tilecheck.py": (*_PASS, _cli("output"), "tests/attacks/test_tamper.py"),
     "ledger/findings.py": (_unit("findings"), *_PASS, _cli("backup")),
     "ledger/late.py": (_contract("late"), _unit("sequences"), _cli("keyring")),
-    "ledger/suspects.py": (_cli("keyring"), *_PASS),
+    "ledger/suspects.py": (_unit("bounds"), _cli("keyring"), *_PASS),
     "ledger/verdicts.py": (_unit("verdicts"), _cli("output", "verify")),
     "ledger/gaps.py": (_unit("gaps", "verdicts"), _cli("verify", "own_keys", "output")),
-    "ledger/emitters.py": (_contract("emitters"), _unit("sequences"), _cli("verify")),
-    "ledger/freshness.py": (_unit("freshness"), _cli("verify"), _contract("witnessed")),
+    "ledger/emitters.py": (_unit("bounds"), _contract("emitters"), _unit("sequences"), _cli("verify")),
+    "ledger/freshness.py": (_unit("bounds"), _unit("freshness"), _cli("verify"), _contract("witnessed")),
     "ledger/outsiders.py": (_contract("witnessed"), _cli("verify", "witness", "timestamps")),
     "ledger/verified.py": (_unit("verified"), _cli("own_keys", "verify"), _cli("output", "erasure")),
-    "ledger/evidence.py": (_unit("evidence", "wrong_forms"), _cli("pinned")),
+    "ledger/evidence.py": (_unit("evidence", "wrong_forms", "bounds"), _cli("pinned")),
     "ledger/trust.py": (_unit("identity", "trust"), _cli("own_keys", "pinned"), _cli("restore")),
     "ledger/identity.py": (_unit("identity", "trust"), _contract("ledger_keys")),
     "ledger/bundle.py": _BUNDLES,
@@ -154,8 +169,8 @@ OTHERS = {
     ),
     *("ledger/creation.py", "ledger/founding.py", "ledger/ceremony.py", "ledger/custody.py", "ledger/keystore.py"),
     *("ledger/tokens.py", "ledger/backup.py", "ledger/restoring.py", "ledger/transfer.py", "ledger/migration.py"),
-    *("ledger/casefiles.py", "ledger/statefile.py", "ledger/publish.py", "ledger/witnesshttp.py"),
+    *("ledger/casefiles.py", "ledger/statefile.py", "ledger/durable.py", "ledger/publish.py", "ledger/witnesshttp.py"),
     "ledger/telling.py",
     *("ledger/erasing.py", "ledger/sealing.py", "ledger/datakeys.py", "ledger/wrapping.py"),
-    *("ledger/screen.py", "ledger/screening.py", "ledger/secretpatterns.py"),
+    *("ledger/refusals.py", "ledger/screen.py", "ledger/screening.py", "ledger/secretpatterns.py"),
 }

@@ -22,7 +22,7 @@ from ledger.config import state_folder
 from ledger.cosignature import format_cosignature
 from ledger.emission import build_payload
 from ledger.envelope import format_envelope, sign_payload
-from ledger.errors import ConfigurationError, LedgerError, StorageError
+from ledger.errors import AuthenticationError, ConfigurationError, LedgerError, StorageError
 from ledger.findings import Anchor
 from ledger.keys import Ed25519Signer
 from ledger.recorders import open_recorder
@@ -31,15 +31,16 @@ from ledger.transfer import LedgerCopy, Outside
 from ledger.verify import verify_log
 from tests.cli.conftest import stores_closed
 from tests.cli.support import Shop, run
-from tests.cli.test_erasure import ERASE, SECRET
+from tests.cli.test_erasure import ERASE, SECRET, killed
 from tests.cli.test_erasure import _tell as tell
 from tests.cli.test_pinned import fork
 from tests.cli.test_refusals import EVENT, cut_tail
+from tests.cli.test_restore import _keep as keep
 from tests.cli.test_timestamps import pin, stamped
 from tests.contract.support import MODEL, Cast, make_cast, raw, register
 from tests.contract.tampering import Forger, remembered, sixteen
 from tests.contract.test_tamper import acknowledge
-from tests.contract.test_witnessed import KEYS, POLICY, VKEYS, vouched
+from tests.contract.test_witnessed import KEYS, POLICY, VKEYS, cosign, vouched
 from tests.tsa import Authority
 from tests.unit.reference_merkle import mth
 
@@ -74,6 +75,25 @@ def test_the_machine_that_enrols_can_sign_as_whom_it_enrolled(any_shop: Shop):
     run(*EVENT, "--as", "p-bob").good()  # with the key file that was made here
     assert run("log", "-o", "json").good().json[-1]["entry"]["actor"] == "p-bob"
     run("verify", "log").good()
+
+
+def test_a_signer_that_signs_something_else_is_refused(quick_url: str):
+    """A token, or its library, that lies."""
+    cast = make_cast(quick_url, actors=("p-author",))
+    true = cast.keys["p-author"]
+
+    class Lying:
+        public = true.public
+
+        def sign(self, message: bytes) -> bytes:
+            return true.sign(message + b"!")
+
+    size = cast.recorder.head().size
+    with Ledger(cast.recorder, actor="p-author", signers=[Lying()]) as ledger, pytest.raises(AuthenticationError):
+        ledger.emit("run.started", "run:x")
+    again = open_recorder(quick_url)
+    assert again.head().size == size
+    again.close()
 
 
 # -- the log ---------------------------------------------------------------------------------------
@@ -142,6 +162,16 @@ def test_a_clock_that_is_ahead_is_believed_and_stops_the_ledger(quick_url: str):
         cast["p-author"].emit("external.observed", "external:x", system="s")
 
 
+def test_a_clock_that_is_late_dates_as_far_back_as_the_last_entry(quick_url: str):
+    cast = make_cast(quick_url, actors=("p-author",))
+    last = cast.recorder.rows(cast.recorder.head().size - 1, 1)[0].entry.recorded_at
+    recorder = open_recorder(quick_url, clock=lambda: last)
+    with Ledger(recorder, actor="p-author", signers=[cast.keys["p-author"]]) as late:
+        index = late.emit("external.observed", "external:x", system="s").index
+    assert cast.recorder.rows(index, 1)[0].entry.recorded_at == last
+    assert verify_log(cast.recorder, cast.new.trust).ok
+
+
 # -- who is asked, and who is not ------------------------------------------------------------------
 
 
@@ -158,6 +188,18 @@ def test_the_witnesses_of_the_attackers_policy_vouch_for_anything(quick_url: str
         cast.recorder.add_attestation(15, "cosignature", format_vkey(VKEYS[who]), line)
     found = verify_log(cast.recorder, cast.new.trust)
     assert (found.ok, vouched(found), POLICY.describe_quorum()) == (True, 15, "2 of w0, w1, w2")
+
+
+def test_a_cosignature_that_was_taken_out_is_not_missed_once_there_is_a_later_one(quick_url: str):
+    cast, _ = sixteen(quick_url)
+    for size in (12, 16):
+        for who in (0, 1):
+            cosign(cast.recorder, size, who)
+    with raw(quick_url) as store:
+        store.unprotect()
+        store.run("DELETE FROM $attestation WHERE size = 12")
+    found = verify_log(cast.recorder, cast.new.trust, [remembered(cast)])
+    assert (found.findings, vouched(found)) == ([], 16)
 
 
 def test_an_old_copy_is_good_to_whoever_remembers_nothing_and_asks_nobody(any_shop: Shop):
@@ -264,6 +306,19 @@ def test_a_lying_script_says_what_it_likes(any_shop: Shop):
     assert run("verify", "bundle", "b").code == 1
 
 
+def test_when_content_went_is_recorded_nowhere(shop: Shop):
+    """Recorded before the hold, deleted while it stands by an eraser who may delete in the store."""
+    tell(shop)
+    killed("erase.recorded", *ERASE)
+    run("hold", "place", "person:*", "--matter", "M-14", "--reason", "claim").good()
+    run(*ERASE).refused(1, "under the legal hold")
+    with raw(shop.url) as store:
+        store.unprotect()
+        store.run("DELETE FROM $content WHERE position = 6")
+    found = run("verify", "log", "--all", "-o", "json").good().json
+    assert [item["index"] for item in found["withheld"]] == [5]
+
+
 # -- copies ----------------------------------------------------------------------------------------
 
 
@@ -330,6 +385,23 @@ def test_a_backup_that_is_opened_by_sql_is_an_old_copy(any_shop: Shop):
     found = run(*opened, "verify", "log", "--expect", "later")
     assert found.code == 1
     assert "anchor" in found.out
+
+
+def test_an_old_copy_forgets_that_an_admin_was_revoked(any_shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What that admin signs in it is good, until somebody comes who remembers more."""
+    admin = str(any_shop.home.settings.actor)
+    run("actor", "enrol", "p-two", "--kind", "person", "--role", "admin", "--as", "root").good()
+    put_back = keep(any_shop, tmp_path / "old")
+    run("actor", "revoke", "p-two", "--reason", "left", "--as", "root").good()
+    run("actor", "enrol", "p-bob", "--kind", "person", "--role", "emitter", "--as", "p-two").refused(4, "revoked")
+    memory = state_folder()
+    put_back()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
+    run("actor", "enrol", "p-bob", "--kind", "person", "--role", "emitter", "--as", "p-two").good()
+    run("verify", "log").good()
+    monkeypatch.setenv("XDG_STATE_HOME", str(memory.parent))
+    assert run("verify", "log").code == 1
+    run(*EVENT, "--as", admin).refused(1, "anchor")
 
 
 def test_an_event_of_another_ledger_put_in_by_sql_is_void(quick_url: str):

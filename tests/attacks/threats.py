@@ -313,3 +313,18 @@ TESTS: dict[str, tuple[str, ...]] = {
             *_of("cli/test_bundle.py", "verify_file_says_what_was_decided_about_these_bytes"),
             *_of(_RESTORE, "nobody_but_the_roots_and_no_false_word")),
 }  # fmt: skip
+
+#: More tests of rows that stand above, most of them of what nothing shows.
+_OLD_COPY = _of(_LIMITS, "an_old_copy_is_good_to_whoever_remembers_nothing_and_asks_nobody")
+for _row, _names in {
+    "A7": _of(_LIMITS, "when_content_went_is_recorded_nowhere"),
+    "A20": _of(_LIMITS, "a_cosignature_that_was_taken_out_is_not_missed_once_there_is_a_later_one"),
+    "A22": _of(_LIMITS, "a_fact_that_is_left_out_is_seen_with_an_anchor_only"),
+    **dict.fromkeys(("A29", "A30", "A33", "A84", "A85"), _OLD_COPY),
+    "A31": _of(_LIMITS, "an_old_copy_forgets_that_an_admin_was_revoked"),
+    "A53": _of(_LIMITS, "a_clock_that_is_late_dates_as_far_back_as_the_last_entry"),
+    "A64": _of(_KEYRING, "what_replaced_roots_signed_counts_no_more"),
+    "A65": _of(_ROOT, "a_stale_proposal_is_refused"),
+    "C10": _of(_LIMITS, "a_signer_that_signs_something_else_is_refused"),
+}.items():
+    TESTS[_row] += _names

@@ -63,7 +63,7 @@ def test_questions_are_asked_of_two_logs(tmp_path: Path):
     )
     assert done.returncode == 0, done.stderr
     names = {row["name"] for row in json.loads((tmp_path / "latest.json").read_text())}
-    assert names == {f"asof.{name}.300" for name in ("state", "lineage", "impact", "history", "why")}
+    assert names == {f"asof.{name}.300" for name in ("state", "lineage", "impact", "gate", "history", "why")}
 
 
 def test_an_unknown_bench_is_refused(tmp_path: Path):

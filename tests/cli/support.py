@@ -139,6 +139,11 @@ class Shop:
         with Ledger.open(self.url) as ledger:
             return ledger.recorder.head().size
 
+    def types(self, start: int) -> list[str]:
+        """Types of the entries from an index on."""
+        with Ledger.open(self.url) as ledger:
+            return [row.entry.type for row in ledger.recorder.rows(start, 1_000)]
+
     def unprotected(self, *statements: str) -> None:
         """Run SQL on the store as its owner, past every trigger."""
         with raw(self.url) as store:

@@ -175,6 +175,12 @@ def test_lists_timelines_and_reports_say_what_is_sealed_erased_and_withheld(here
     assert "populations are complete as labelled by the operator: the contents of 2 of 8" in str(found["limits"])
     assert "complete as labelled by the operator" in run("report", "generate", "control-assessment").good().out
     assert "as labelled by the operator" not in str(report("--known-at", "3"))
+    for size, count in ((7, 2), (5, 1)):  # the record that says so is entry 7, and entries 4 and 5 are erased
+        before = str(report("--known-at", str(size))["limits"])
+        assert f"the contents of {count} of {size} entries were erased since, and are in no answer any more" in before
+        assert "are withheld" not in before
+        assert before.count(words) == count
+    assert "erased since" not in str(report()["limits"])
 
 
 def test_what_is_said_after_an_erasure_is_sealed_by_another_key(told: Shop) -> None:

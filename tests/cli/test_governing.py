@@ -190,3 +190,21 @@ def test_the_state_shows_what_stands_beside_what_is_live(ready: Shop):
     assert "live (retired)" in run("state").good().out
     run("quarantine", MODEL, "--reason", "x", "--as", "p-author").good()
     assert "live (quarantined, retired)" in run("state").good().out
+
+
+def test_an_approval_ends_with_the_documents_it_saw(ready: Shop):
+    """`approve` cites validations and documents that end; what ended before is not cited."""
+    done = ("emit", "validation.completed", MODEL, "-d", "verdict=pass", "-d", "independence=another team")
+    run(*done, "-d", "valid_until=2999-01-01T00:00:00Z", "--as", "p-second").good()
+    run(*done, "-d", "valid_until=2020-01-01T00:00:00Z", "--as", "p-second").good()
+    ask()
+    approve()
+    (soon,) = run("due", "--within", "999999d", "-o", "json").good().json["due"][-1:]
+    assert soon["at"].startswith("2999-01-01")
+    ends = [
+        item["at"][:4]
+        for item in run("due", "--within", "999999d", "-o", "json").json["due"]
+        if item["what"] == "approval"
+    ]
+    assert ends == ["2999"]
+    run(*AUTHORISE).good()

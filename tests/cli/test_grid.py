@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 
 import pytest
 
@@ -86,6 +87,14 @@ LISTS = {
         "inventory",
     ): "model,title,tier,owner,on_call,third_party,latest,status,live,approvals,waivers,emergencies,findings,"
     "last_evaluation",
+    ("import", "template"): "column,required,meaning,example",
+    (
+        "import",
+        "inventory",
+        "models.csv",
+        *("--waivers-until", "9d", "--control", "x", "--as", "p-owner"),
+    ): "line,model,deployment,owner,tier,new_events,missing,waived,asked_for,satisfied",
+    ("import", "status"): "model,deployment,standing,policy,missing,asked_for,waived,next_end,satisfied",
     ("actor", "list"): "actor,name,kind,person,roles,revoked,keys,private_key_here",
     ("emitter", "list"): "actor,emitter,highest,missing,ranges,declared,late,closed.last,after_close,"
     "heartbeat.heard,heartbeat.interval,overdue",
@@ -107,6 +116,9 @@ def test_headers_are_the_published_ones(any_shop: Shop):
     run("record", "deployment", "deployment:dev/tx", "--model", "model:tx@1").good()
     run("incident", "open", "incident:1", "--title", "=HYPERLINK(1)", "--deployment", "deployment:dev/tx").good()
     run("emitter", "close", "019b0000-0000-7000-8000-0000000000e1", "--last", 1).good()
+    any_shop.enrol("p-owner", "owner", "emitter")
+    sheet = run("import", "template").good().out
+    Path("models.csv").write_text(sheet)
     for command, header in LISTS.items():
         text = run(*command, "-o", "csv").good().out
         first, *rows = parsed(text)

@@ -102,6 +102,14 @@ def test_what_is_sealed_is_shown_as_sealed_and_then_as_erased(told: Shop):
         assert SEALED in told_all
         assert "sealed:v1:" not in told_all, "also where the judge put it into a sentence"
     assert SEALED in run("lineage", PROD, "-o", "dot").good().out
+    run(
+        "emit", "external.observed", "person:jane", "-d", "system=crm", "-d", f"content.said={json.dumps(secret)}"
+    ).good()
+    assert "external.observed" in run("history", "person:jane").good().out
     run("actor", "enrol", "p-eraser", "--kind", "person", "--role", "eraser").good()
     run("subject", "erase", "person:jane", "--basis", "GDPR Art. 17", "--reason", "asked", "--as", "p-eraser").good()
     assert "sealed field: erased by" in run("lineage", PROD).good().out
+    erased = run("history", "person:jane").good().out
+    assert "! withheld" in erased
+    assert "p-eraser" in erased
+    assert secret not in erased

@@ -37,6 +37,16 @@ def refused(shop: Shop, code: int, *arguments: object, words: tuple[str, ...] = 
         return run(*arguments, stdin=stdin).refused(code, *words)
 
 
+def refused_decision(shop: Shop, code: int, *arguments: object, words: tuple[str, ...]) -> None:
+    """Refused, and nothing but that is recorded, once for the same one."""
+    size = shop.size()
+    for _ in range(2):
+        run(*arguments).refused(code, *words)
+    found = run("log", "-o", "json").good().json[size:]
+    assert [entry["entry"]["type"] for entry in found] == ["muniment.decision.refused.v1"]
+    assert found[0]["event"]["data"]["reason"] in run(*arguments).err
+
+
 # -- 2: usage and malformed input ----------------------------------------------------------------------------------
 
 USAGE = {
@@ -194,7 +204,7 @@ def test_approving_ones_own_request_ends_with_4(any_shop: Shop):
     any_shop.version(signer="p-author")
     run("request", "model:tx@1", "--env", "prod", "--as", "p-author").good()
     own = ("approve", "model:tx@1", "--rationale", "mine", "--as", "p-author")
-    refused(any_shop, 4, *own, words=("another person", "approver"))
+    refused_decision(any_shop, 4, *own, words=("another person", "approver"))
     run_process(*own, cwd=any_shop.folder).refused(4)
 
 
@@ -221,7 +231,7 @@ def test_authorising_what_nobody_approved_ends_with_1(any_shop: Shop):
     any_shop.people()
     any_shop.version(signer="p-author")
     wish = ("authorise", "deployment:prod/tx", "--model", "model:tx@1", "--as", "p-deployer")
-    refused(any_shop, 1, *wish, words=("needs 1 approval", "muniment request"))
+    refused_decision(any_shop, 1, *wish, words=("needs 1 approval", "muniment request"))
     run_process(*wish, cwd=any_shop.folder).refused(1)
 
 
@@ -229,7 +239,8 @@ def test_approving_what_nobody_measured_ends_with_1(any_shop: Shop):
     any_shop.people()
     run("record", "version", "model:tx@1", "--digest", DIGEST, "--tier", "high", "--as", "p-author").good()
     run("request", "model:tx@1", "--env", "prod", "--as", "p-author").good()
-    refused(any_shop, 1, "approve", "model:tx@1", "--rationale", "x", "--as", "p-approver", words=("evaluation",))
+    wish = ("approve", "model:tx@1", "--rationale", "x", "--as", "p-approver")
+    refused_decision(any_shop, 1, *wish, words=("evaluation",))
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import jsonschema
 import pytest
 
 import cli.watching
+import ledger.telling
 from ledger.application import Ledger
 from ledger.crashpoints import CRASHPOINTS
 from tests.cli.support import Result, Shop, digest, run
@@ -39,16 +40,26 @@ def define(*rules: str, name: str = "latency") -> Result:
     return run("slo", "define", PLACE, name, *words, *(f"--rule={rule}" for rule in rules or (RULE,))).good()
 
 
-@pytest.fixture
-def burning(any_shop: Shop) -> Shop:
-    """Version 2 is live since an hour, after version 1, and burns its budget."""
+def _burn(shop: Shop) -> Shop:
     for model in (ONE, TWO):
-        any_shop.version(model)
+        shop.version(model)
     run("record", "deployment", PLACE, "--model", ONE, "--at", ago(120)).good()
     run("record", "deployment", PLACE, "--model", TWO, "--at", ago(60)).good()
     define()
     window(good=700)
-    return any_shop
+    return shop
+
+
+@pytest.fixture
+def burning(shop: Shop) -> Shop:
+    """Version 2 is live since an hour, after version 1, and burns its budget."""
+    return _burn(shop)
+
+
+@pytest.fixture
+def burning_anywhere(any_shop: Shop) -> Shop:
+    """The same on either store."""
+    return _burn(any_shop)
 
 
 def platform(folder: Path, code: int = 0) -> str:
@@ -70,8 +81,8 @@ def told(folder: Path) -> list[Any]:
 
 def types(shop: Shop) -> list[str]:
     """What was recorded about the deployment by rule, in order."""
-    with Ledger.open(shop.url) as ledger:
-        rows = ledger.recorder.rows(0, 100)
+    with Ledger.open(shop.url) as opened:
+        rows = opened.recorder.rows(0, 100)
     wanted = ("slo.b", "slo.r", "rollback", "deployment.held", "notification")
     return [name for row in rows if (name := row.entry.type.removeprefix("muniment.")).startswith(wanted)]
 
@@ -79,7 +90,8 @@ def types(shop: Shop) -> list[str]:
 WHOLE = ["slo.breached.v1", "rollback.authorised.v1", "notification.sent.v1"]
 
 
-def test_it_is_decided_and_told_once(burning: Shop):
+def test_it_is_decided_and_told_once(burning_anywhere: Shop):
+    burning = burning_anywhere
     command = platform(burning.folder)
     first = run("watch", "--exec", command, "-o", "json").good().json
     assert [one["type"] for one in first["recorded"]] == ["slo.breached", "rollback.authorised"]
@@ -101,8 +113,9 @@ def test_it_is_decided_and_told_once(burning: Shop):
 
 
 @pytest.mark.parametrize(("any_shop", "point"), POINTS, indirect=["any_shop"])
-def test_what_is_killed_goes_on(burning: Shop, point: str):
+def test_what_is_killed_goes_on(burning_anywhere: Shop, point: str):
     """Every crash point: name.startswith("watch.")."""
+    burning = burning_anywhere
     command = platform(burning.folder)
     killed(point, "watch", "--exec", command)
     run("watch", "--exec", command).good()
@@ -112,13 +125,16 @@ def test_what_is_killed_goes_on(burning: Shop, point: str):
     assert len(set(keys)) == 1, "with the same key"
 
 
-def test_what_could_not_be_told_is_told_later(burning: Shop):
+def test_what_could_not_be_told_is_told_later(burning: Shop, monkeypatch: pytest.MonkeyPatch):
+    slept: list[float] = []
+    monkeypatch.setattr(ledger.telling, "time", SimpleNamespace(sleep=slept.append, time=time.time))
     failed = run("watch", "--exec", platform(burning.folder, code=7))
     assert failed.code == 6
     assert "NOT told (it ended with 7); it will be told again" in failed.out
     hook = run("watch", "--webhook", "http://127.0.0.1:1/hook?token=hidden", "--timeout", "1", "-o", "json")
     assert hook.code == 6
     assert [(one["channel"], one["attempts"]) for one in hook.json["told"]] == [("webhook", 3)]
+    assert slept == [0.0, 0.5, 2.0]
     run("watch", "--exec", platform(burning.folder)).good()
     assert types(burning) == [*WHOLE[:2], "notification.failed.v1", "notification.failed.v1", "notification.sent.v1"]
     everything = run("log", "-o", "ndjson").good().out + hook.out + hook.err
@@ -140,6 +156,13 @@ def test_the_secret_is_nowhere(shop: Shop, monkeypatch: pytest.MonkeyPatch):
     refused.refused(8, "can be read by others", "chmod 600")
 
 
+def test_what_a_person_decided_is_not_told(shop: Shop):
+    shop.version()
+    run("rollback", PLACE, "--to", ONE).good()
+    assert run("watch", PLACE, "--exec", platform(shop.folder), "-o", "json").good().json["told"] == []
+    assert told(shop.folder) == []
+
+
 def test_checking_records_nothing_and_says_it_by_its_exit_code(burning: Shop):
     before = burning.fingerprint()
     found = run("slo", "check", "-o", "json")
@@ -157,6 +180,19 @@ def test_checking_records_nothing_and_says_it_by_its_exit_code(burning: Shop):
     window(good=99_000, count=99_000, start=4, end=1)
     quiet = run("slo", "check", "-o", "json").good().json["promises"][0]
     assert quiet["state"] == "quiet"
+
+
+def test_what_windows_add_up_to(burning: Shop):
+    window(good=900, start=30, end=25, sum=5000, sum_of_squares=30000, min=1, max=9)
+    window(good=0, start=8, end=4)
+    found = run("slo", "windows", "monitor:tx", "ms", "--since", "1h", "-o", "json").good().json
+    assert (found["windows"], found["count"], found["good"], found["min"]) == (2, 2000, 1600, None)
+    assert [one["reason"] for one in found["not_counted"]] == ["it overlaps one that counts"]
+    text = run("slo", "windows", "monitor:tx", "ms", "--deployment", PLACE).good().out
+    assert "2 windows with 2000 values" in text
+    assert "good       1600" in text
+    assert "not counted: entry" in text
+    run("slo", "windows", "monitor:tx", "ms", "--model", TWO).refused(2, "recorded no window")
 
 
 def test_nothing_to_check_is_no_success(shop: Shop):
@@ -269,12 +305,12 @@ def test_what_nobody_looked_at_for_long_is_bad(shop: Shop):
     assert ",too old," in old.out
 
 
-def test_failure_modes_are_listed_and_found(any_shop: Shop):
+def test_failure_modes_are_listed_and_found(shop: Shop):
     listed = run("failure-modes", "list", "-o", "json").good().json["modes"]
     assert len(listed) == 10
     assert "muniment failure-modes find poisoning" in run("failure-modes", "list").good().out
     assert run("failure-modes", "list", "-o", "csv").out.splitlines()[0] == "id,title,what,events,query,see"
-    any_shop.version()
+    shop.version()
     run("record", "deployment", PLACE, "--model", ONE).good()
     clean = run("failure-modes", "find", "-o", "json").good()
     assert clean.json == {"found": []}

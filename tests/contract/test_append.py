@@ -423,7 +423,7 @@ def test_a_decision_whose_ground_moved_is_judged_again_and_refused(quick_url: st
     with before_append(cast.recorder, turned_down) as race:
         with pytest.raises(PolicyError, match="no open request"):
             commands.approve(cast["p-approver"], MODEL, rationale="fine")
-    assert race.calls == 1
+    assert race.calls == 2, "of the decision, and of what says that it was refused"
     assert verify_log(cast.recorder, cast.new.trust).ok
 
 

@@ -29,7 +29,7 @@ from ledger.verdicts import GapKind
 from ledger.worlds import StoreWorld
 from tests.contract.bundles import bundle_of, ours, theirs, vkey_of
 from tests.contract.histories import History
-from tests.contract.support import MODEL, PROD, Cast, digest, make_cast
+from tests.contract.support import MODEL, PROD, Cast, digest, make_cast, register
 from tests.contract.tampering import Forger, Victim, sixteen, victim
 from tests.contract.test_bundle import SEED, Pair, erased
 from tests.unit.reference_merkle import mth
@@ -124,6 +124,34 @@ def test_whatever_is_missing_an_entry_is_judged_as_in_the_whole_ledger_or_not_at
                 counts["blind" if ruling.blind else "judged"] += 1
                 counts["void"] += not ruling.blind and ruling.error is not None
     assert min(counts.values()) > 5, counts
+
+
+def test_who_signed_is_judged_however_little_else_is_there(memory_path: Path):
+    """Keys, roles and who answers rest on what every bundle has; the rules of the decision stay open."""
+    cast = make_cast(f"sqlite:///{memory_path / 'ledger.db'}")
+    cast.enrol("p-gone", "person", ["auditor"])
+    cast.enrol("bot", "service", ["owner"], "p-gone")
+    cast.enrol("p-left", "person", ["owner"])
+    register(cast)
+    for actor in ("p-gone", "p-left"):
+        cast.admin.emit("actor.revoked", f"actor:{actor}", reason="left")
+    body = {"environment": "prod", "digest": digest(MODEL)}
+    signed = {who: decision(cast, who, 1, "approval.requested", MODEL, body)
+              for who in ("p-author", "bot", "p-left", "p-approver")}  # fmt: skip
+    with victim(cast, []) as store, store.trial():
+        forger = Forger(store)
+        indexes = {who: forger.add(envelope) for who, envelope in signed.items()}
+        forger.write(cast.new.checkpoint)
+        rows = list(store.recorder.rows(0, 10_000))
+    bundle = Bundle(b"", None, Selection("all"), rows=rows)  # type: ignore[arg-type]
+    bundle.head = type("Head", (), {"origin": "x", "size": len(rows)})()
+    loose = {row.entry.index for row in rows if not rests_authority_on(row.entry.stream)}
+    for who, words in {
+        "p-author": None, "bot": "nobody answers for 'bot'", "p-left": "was revoked", "p-approver": "needs the role",
+    }.items():  # fmt: skip
+        ruling = rulings(without(bundle, loose - {indexes[who]}), rows[0].entry.ledgerid)[indexes[who]]
+        assert bool(ruling.blind) is (ruling.error is None) is (words is None)
+        assert (words or "") in str(ruling.error)
 
 
 def test_erased_content_leaves_every_rule_judged(quick_url: str, tmp_path: Path):

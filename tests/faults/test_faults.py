@@ -61,7 +61,7 @@ def test_every_crash_point_has_a_scenario(point: str):
 @pytest.mark.parametrize(("armed", "code"), [("file.written:2", -signal.SIGKILL), ("file.written:3", 0), ("", 0)])
 def test_a_crash_point_is_armed_by_the_environment(armed: str, code: int, tmp_path: Path):
     program = (
-        "import pathlib, sys; from ledger.trust import write_atomically\n"
+        "import pathlib, sys; from ledger.durable import write_atomically\n"
         "for n in range(2): write_atomically(pathlib.Path(sys.argv[1]) / str(n), b'x')"
     )
     environment = {**os.environ, "MUNIMENT_CRASHPOINT": armed, "PYTHONPATH": str(campaign.ROOT)}

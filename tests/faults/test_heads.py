@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from ledger.checkpoints import sign_head
+from ledger.durable import write_atomically
 from ledger.recorders.sql import SqlRecorder
-from ledger.trust import RememberedHead, write_atomically
+from ledger.trust import RememberedHead
 from tests.faults.pause import forked
 from tests.faults.site import Site
 

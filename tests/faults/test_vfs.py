@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from ledger.trust import write_atomically
+from ledger.durable import write_atomically
 from tests.faults.disk import Disk, Variant, read_folder, write_folder
 from tests.faults.vfs import Trouble, failing_writes, recording
 

@@ -40,6 +40,7 @@ class Recorder:
         self.folder = str(folder)
         self.ops: list[Op] = []
         self.lock = threading.RLock()
+        self._known = {str(path) for path in folder.rglob("*")}
 
     def wants(self, path: str | None) -> bool:
         return (
@@ -49,6 +50,12 @@ class Recorder:
     def note(self, op: Op) -> None:
         with self.lock:
             self.ops.append(op)
+            if op.kind == "create":
+                self._known.add(op.path)
+
+    def is_new(self, path: str) -> bool:
+        """Whether a file is not there, or was made in a way that nobody saw, as an empty one may be."""
+        return not Path(path).exists() or path not in self._known
 
     def ack(self, what: Any) -> None:
         """The program tells somebody."""
@@ -84,7 +91,7 @@ class _File(apsw.VFSFile):
         self._recorder = vfs.recorder if vfs.recorder is not None and vfs.recorder.wants(path) else None
         self._trouble = vfs.trouble
         self._path = path
-        new = self._recorder is not None and not Path(path).exists()
+        new = self._recorder is not None and self._recorder.is_new(path)
         super().__init__(_BASE, name, flags)
         if new and self._recorder is not None:
             self._recorder.note(Op("create", path))

@@ -218,6 +218,12 @@ def test_drift_that_somebody_answers_is_not_silent(story: Book, kind: str, subje
     assert words(story, "silent-drift") == []
 
 
+def test_what_was_done_before_is_no_answer(story: Book):
+    story.open_incident(19)
+    _drift(story)
+    assert len(words(story, "silent-drift")) == 1
+
+
 def test_a_signal_below_its_threshold_is_no_drift_and_a_severe_one_without_is(story: Book):
     low = {"metric": "ks", "value": 0.1, "threshold": 0.2, "method": "ks", "deployment": PROD}
     story.emit("trainer", "monitor.signal", MONITOR, low, at=20)
@@ -293,6 +299,9 @@ def test_other_bytes_and_files_that_fail_a_check(story: Book):
     assert words(story, "poisoning") == [
         "model:scoring@4 serves, and dataset:late@1 was read with other bytes than it is registered with"
     ]
+    scan = {"digest": digest("other files"), "scanner": "s", "verdict": "fail"}
+    story.emit("trainer", "artifact.scanned", "model:scoring@4", scan, at=24)
+    assert len(words(story, "poisoning")) == 1, "those files do not serve"
     scan = {"digest": digest("model:scoring@4"), "scanner": "s", "verdict": "fail"}
     story.emit("trainer", "artifact.scanned", "model:scoring@4", scan, at=24)
     assert len(words(story, "poisoning")) == 2

@@ -62,6 +62,18 @@ def test_however_many_steps_away(book: Book):
     assert len(live["path"]) == 83
 
 
+def test_the_same_bytes_under_another_name(any_book: Book):
+    book = any_book
+    book.dataset(DATA, 1)
+    book.version(ONE, 2, inputs=(("dataset:copy@1", digest(DATA)),))
+    book.version(TWO, 2, inputs=(("dataset:copy@1", digest("other bytes")),))
+    book.deploy(ONE, 4, DEV)
+    found = ask(book, DATA)
+    assert found["copies"] == [{"subject": "dataset:copy@1", "digest": digest(DATA)}]
+    assert [subjects(one) for one in found["live"]] == [["dataset:copy@1", "run:scoring-1", ONE, DEV]]
+    assert ask(book, DATA, at=1.5)["copies"] == []
+
+
 def test_a_third_partys_model_inside_ours(book: Book):
     book.emit("p-author", "thirdparty.registered", "model:vendor/llm@5", {"vendor": "V", "product": "LLM"}, at=1)
     book.register("model:vendor/llm@5", 1)

@@ -104,8 +104,8 @@ def test_a_part_of_the_instances_replaces_what_was_known_of_them(served: Book):
 
 def test_parts_alone_do_not_tell_that_something_is_missing(served: Book):
     Watched(served).canary(THREE, 10.5, traffic=0.1)
-    snapshot(served, 11, THREE, complete=False)
-    assert serving(served).state == "matches"
+    snapshot(served, 11, THREE, THREE, complete=False)
+    assert serving(served).state == "matches", "nor how many there are of the others"
 
 
 def test_a_version_under_another_ones_name(served: Book):
@@ -125,6 +125,16 @@ def test_a_snapshot_that_comes_late_is_compared_with_what_was_live_then(served: 
     snapshot(served, 5, ONE)
     assert serving(served).state == "matches"
     assert serving(served, at=6).state == "matches"
+
+
+@pytest.mark.parametrize(("days", "state"), [(0.01, "matches"), (0.5, "matches"), (29, "matches"), (31, "not known")])
+def test_the_last_snapshot_of_all_is_found_within_a_month(served: Book, days: float, state: str):
+    snapshot(served, 11, TWO, TWO)
+    served.clock.now += int(days * 86_400_000_000)
+    served.dataset("dataset:later@1", 24 * 400)
+    assert serving(served).state == state
+    snapshot(served, 10, ONE, complete=False)
+    assert serving(served).state == state.replace("not known", "mismatch"), "of before, and late"
 
 
 def test_the_timeline_marks_it(served: Book):

@@ -373,3 +373,46 @@ def test_what_is_known_later_changes_no_earlier_answer(watched: Watched):
     watched.book.reader()
     then = read_service(reader.runner.views, as_of, PROD)
     assert [one.describe(0) for one in then.decisions] == [before]
+
+
+def test_who_lifts_a_hold_is_not_overruled_by_the_same_breach(watched: Watched):
+    held(watched)
+    watched.book.request(THREE, 12.1)
+    watched.book.approve(THREE, 12.2)
+    watched.book.authorise(THREE, 12.3)
+    assert watched.decision().status == "lifted"
+    watched.windows(12, 12.5, bad=300)
+    assert watched.watch(12.5) == []
+
+
+def test_a_version_that_comes_back_may_fail_again(watched: Watched):
+    watched.promise(FAST)
+    watched.windows(10, 11, bad=900)
+    watched.watch(11)
+    watched.book.roll_back(ONE, 11.1)
+    watched.book.deploy(TWO, 13)
+    watched.windows(13.1, 13.5, bad=900)
+    assert watched.watch(13.5) == [BREACHED, ROLLBACK], "what was before it came back is another breach"
+
+
+def test_what_was_deployed_again_after_a_rollback_is_good_again(watched: Watched):
+    watched.book.roll_back(ONE, 11.1)
+    watched.book.deploy(TWO, 13)
+    watched.book.version(THREE, 14)
+    watched.book.deploy(THREE, 15)
+    watched.promise(FAST)
+    watched.windows(15.1, 15.5, bad=900)
+    watched.watch(15.5)
+    assert watched.decision().key == (TWO, digest(TWO))
+
+
+def test_a_canary_that_stops_is_no_return_of_what_is_live(watched: Watched):
+    watched.book.version(THREE, 10)
+    watched.canary(THREE, 10.5)
+    watched.promise(FAST)
+    watched.windows(11, 12, bad=300, model=TWO)
+    assert watched.watch(12) == [BREACHED, ROLLBACK]
+    assert watched.decision().key == (ONE, digest(ONE))
+    body = {"model": THREE, "digest": digest(THREE), "reason": "x"}
+    watched.book.emit("p-deployer", "canary.aborted", PROD, body, at=12.1)
+    assert watched.decision().status == "open"

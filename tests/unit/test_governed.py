@@ -385,6 +385,28 @@ def test_what_is_not_registered_yet_may_be_classified_as_anything_but_as_a_versi
     refused(story.judge("p-author", "risk.classified", "model:new@1", classify("low")), PolicyError, "legality")
 
 
+@pytest.mark.parametrize("subject", [MODEL, "model:m"])
+@pytest.mark.parametrize("kind", ["validation.completed", "documentation.attached"])
+def test_an_approval_ends_with_what_its_author_saw(kind: str, subject: str):
+    story = ready()
+    until = {"validation.completed": "valid_until", "documentation.attached": "expires_at"}[kind]
+    body = {"validation.completed": {"verdict": "pass", "independence": "x"},
+            "documentation.attached": {"kind": "DPIA", "digest": DIGEST}}[kind]  # fmt: skip
+    seen = story.tell("p-approver", kind, subject, body | {until: format_time(NOW + DAY)})
+    story.tell("p-approver", kind, subject, body | {until: format_time(NOW + HOUR)})
+    story.tell("p-approver", kind, "model:other@1", body | {until: format_time(NOW + HOUR)})
+    request = story.request()
+    granted = story.grant(request)
+    granted["evidence"] = [
+        *granted.get("evidence", []),
+        {"index": seen.index, "leaf_hash": story.view.leaves[seen.index].hex()},
+    ]
+    story.tell("p-approver", "approval.granted", MODEL, granted)
+    assert story.judge(*AUTHORISE).until == NOW + DAY, "and not with what was not seen"
+    story.now = NOW + DAY
+    assert not authorised(story)
+
+
 # -- gates and waivers -----------------------------------------------------------------------------
 
 

@@ -338,6 +338,7 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "deployment.promoted": ("deployment:prod/x", {"model": MODEL, "digest": DIGEST}),
     "deployment.requested": ("deployment:prod/x", {"model": MODEL, "digest": DIGEST}),
     "documentation.attached": (MODEL, {"kind": "DPIA", "digest": DIGEST}),
+    "decision.refused": (MODEL, {"decision": "approval.granted", "refused": "policy", "reason": "x"}),
     "drill.conducted": ("deployment:prod/x", {"kind": "rollback", "outcome": "pass"}),
     "emergency.reviewed": ("deployment:prod/e", {"decision": "$emergency", "verdict": "justified", "rationale": "x"}),
     "errorbudget.consumed": ("deployment:prod/x", {"slo": "latency", "remaining": 0.4}),

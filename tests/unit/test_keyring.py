@@ -147,6 +147,40 @@ def test_an_admin_rotates_no_key_of_their_own_person(ring: Ring):
     refused(ring.rotate("p-admin-2", "p-admin-2", "new", by="p-admin"), NotAllowedError, "legality")
 
 
+def test_why_a_key_may_not_sign_is_said(ring: Ring):
+    def why(name: str, *keys: str) -> str:
+        verdict = ring.observe(name, *keys)
+        refused(verdict, AuthenticationError, "key")
+        assert verdict.error is not None
+        return verdict.error.message.replace(keyid(keys[-1])[:16], "KEY")
+
+    assert why("trainer", "strange") == "the key KEY… is not enrolled for 'trainer'"
+    assert why("trainer", "trainer", "strange") == "the key KEY… is not enrolled for 'trainer'"
+    assert why("trainer", "p-author") == "the key KEY… is not enrolled for 'trainer'"
+    assert why("nobody", "nobody") == "the actor 'nobody' is not enrolled in this ledger"
+    until = len(ring.view.leaves) + 3
+    assert ring.rotate("trainer", "trainer", "trainer-2", until).kind == "valid"
+    for _ in range(2):
+        ring.tell("p-author", "run.started", "run:x")
+    assert why("trainer", "trainer") == f"the key KEY… of 'trainer' was rotated and may sign until index {until}"
+    assert ring.rotate("trainer", "trainer-2", "trainer-3", 2**40).kind == "valid"
+    at = ring.tell("p-admin", "key.revoked", "actor:trainer", {"keyid": keyid("trainer-2"), "reason": "x"}).index
+    assert why("trainer", "trainer-2") == f"the key KEY… of 'trainer' was revoked at index {at}", "before its end"
+    late = ring.tell("p-admin", "key.revoked", "actor:trainer", {"keyid": keyid("trainer"), "reason": "x"}).index
+    assert why("trainer", "trainer") == f"the key KEY… of 'trainer' was rotated and may sign until index {until}"
+    assert late > until
+    since = len(ring.view.leaves)
+    ring.new_key("trainer", "trainer-4")
+    ring.enrol("p-chief", ["admin"], by=ROOT_ACTOR)
+    ring.enrol("p-false", ["emitter"])
+    stolen = ring.compromise("p-admin", since, by=ROOT_ACTOR)
+    cause = f"is suspect: entry {stolen} says that a key of p-admin was compromised"
+    assert why("trainer", "trainer-4") == f"the key KEY… of 'trainer' counts no more: entry {since} {cause}"
+    assert why("p-false", "p-false") == f"the enrolment of 'p-false' counts no more: entry {since + 2} {cause}"
+    gone = ring.tell(ROOT_ACTOR, "actor.revoked", "actor:trainer", {"reason": "x"}).index
+    assert why("trainer", "trainer-3") == f"the actor 'trainer' was revoked at index {gone}"
+
+
 def test_keys_that_cannot_be_rotated(ring: Ring):
     refused(ring.rotate("trainer", "p-author", "new", by="p-admin"), InputError, "schema")
     refused(ring.rotate("trainer", "trainer", "p-author"), ConflictError, "legality")
@@ -905,6 +939,17 @@ def test_a_root_key_is_no_actors(ring: Ring):
     body = {"key": format_public_key(root)}
     keys = sorted([keyid("p-admin"), root.keyid])
     refused(ring.judge("p-admin", "key.enrolled", "actor:trainer", body, keys=keys), ConflictError, "legality")
+
+
+def test_what_replaced_roots_signed_counts_no_more(ring: Ring):
+    """Nor does what they signed before they were replaced, and was recorded after it."""
+    old, new = ROOTS[0].public, ROOTS[1].public
+    act = ("actor.revoked", "actor:trainer", {"reason": "x"})
+    assert ring.judge(ROOT_ACTOR, *act, keys=[old.keyid]).kind == "valid"
+    body = {"roots": [format_public_key(new)], "threshold": 1, "reason": "x"}
+    ring.tell(ROOT_ACTOR, "ledger.roots_changed", f"ledger:{LEDGERID}", body, keys=sorted([old.keyid, new.keyid]))
+    refused(ring.judge(ROOT_ACTOR, *act, keys=[old.keyid]), AuthenticationError, "key")
+    assert ring.judge(ROOT_ACTOR, *act, keys=[new.keyid]).kind == "valid"
 
 
 def test_who_may_offboard(ring: Ring):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ledger.checkpoint import TYPE_COSIGNATURE, TYPE_ED25519, Checkpoint, VerifierKey, format_vkey, sign_checkpoint
+from ledger.durable import write_atomically
 from ledger.errors import AuthenticationError, LedgerError, TrustStateError
 from ledger.keys import Ed25519Signer
-from ledger.trust import RememberedHead, Trust, TrustPin, read_trust, write_atomically, write_trust
+from ledger.trust import RememberedHead, Trust, TrustPin, read_trust, write_trust
 
 ORIGIN = "ledger.example/trust"
 KEY = Ed25519Signer.from_seed(b"k" * 32)
@@ -35,6 +37,21 @@ def test_what_is_written_is_read(tmp_path: Path):
     assert path.stat().st_mode & 0o777 == 0o600
     write_trust(path, TRUST)
     assert [item.name for item in path.parent.iterdir()] == ["trust.json"]
+
+
+def test_what_the_file_said_before_it_was_written_again_is_not_taken_back(tmp_path: Path):
+    """Muniment notes what it wrote last; an older trust.json that somebody puts back is another one."""
+    path, later = tmp_path / "trust.json", replace(TRUST, vkeys=(*TRUST.vkeys[:1],))
+    write_trust(path, TRUST)
+    old = path.read_bytes()
+    write_trust(path, later)
+    TrustPin(path).check(later)
+    path.write_bytes(old)
+    put_back = read_trust(path)
+    assert put_back == TRUST
+    with pytest.raises(TrustStateError):
+        TrustPin(path).check(put_back)
+    assert TrustPin(path).recall() == (later,)
 
 
 def test_no_file_is_nothing_known(tmp_path: Path):

@@ -239,6 +239,18 @@ BAD_POLICIES = {
         f"witness a {W[0]}\ngroup g any a\ngroup h any a\nquorum h\n", "line 3: 'a' is a member already",
     ),
     "no member": (f"witness a {W[0]}\ngroup g any\nquorum g\n", "line 2: it must have the form"),
+    "257 members": (
+        f"witness a {W[0]}\ngroup g any {' '.join(f'm{n}' for n in range(257))}\nquorum g\n",
+        "line 2: it must have the form: group NAME ",
+    ),
+    "256 members, of which one is no witness": (
+        f"witness a {W[0]}\ngroup g any a {' '.join(f'm{n}' for n in range(255))}\nquorum g\n",
+        "line 2: the member 'm0'",
+    ),
+    "two quorums in a line": (f"witness a {W[0]}\nquorum a a\n", "line 2: it must have the form: quorum NAME"),
+    "no quorum in a line": ("quorum\n", "line 1: it must have the form: quorum NAME"),
+    "a log with more": ("log a b c\nquorum none\n", "line 1: it must have the form: log VKEY "),
+    "a witness without key": ("witness a\nquorum a\n", "line 1: it must have the form: witness NAME VKEY "),
     "0 of 1": (f"witness a {W[0]}\ngroup g 0 a\nquorum g\n", "line 2: the threshold"),
     "2 of 1": (f"witness a {W[0]}\ngroup g 2 a\nquorum g\n", "line 2: the threshold"),
     "01 of 1": (f"witness a {W[0]}\ngroup g 01 a\nquorum g\n", "line 2: the threshold"),

@@ -1,0 +1,170 @@
+"""What is still missing of models that were taken in: each check is satisfied, waived, asked for or missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, Final
+
+from ledger.domain.lifecycle import rule_for, version_of
+from ledger.domain.scopes import matches
+from ledger.domain.states import DeploymentState
+from ledger.domain.waiving import covers, waiver_of, waiver_trouble
+from ledger.entry import format_time
+from ledger.errors import PolicyError
+from ledger.names import parse_name, stream_of
+from ledger.policy import Check, Policy, evaluate, parse_policy
+from projections.gateinput import gate_input
+from projections.gates import Stated, policy_named
+from projections.known import Known
+
+__all__ = ["CORRELATION", "Checks", "burndown", "checks_for", "items_of"]
+
+#: How the correlation of what was taken in begins; a digest of the sheet follows.
+CORRELATION: Final = "inventory:"
+_STATES: Final = ("satisfied", "waived", "asked for", "missing")
+_SHIPPED: Final = ("pre-production", "production")
+_APPROVAL: Final = Check.model_validate({
+    "id": "approval", "title": "Approvals that stand let it be there",
+    "pass": "input.approvals.exists(a, a.environment == input.environment && a.stands)",
+    "reason": "Ask for approval of it, or replace it by a version that was approved.",
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What is asked of a version: a policy's name for people, and its checks."""
+
+    name: str
+    policy: Policy
+
+
+@cache
+def _shipped() -> Policy:
+    """Both checklists, each check once."""
+    packs = resources.files("ledger.policy") / "packs"
+    parsed = [parse_policy((packs / f"{name}.yaml").read_text("utf-8")) for name in _SHIPPED]
+    checks = {check.id: check for policy in parsed for check in policy.checks}
+    return parsed[0].model_copy(update={"checks": tuple(checks.values())})
+
+
+def checks_for(known: Known, model: str, environment: str, stated: Stated | None) -> Checks:
+    """What is asked of a version in an environment.
+
+    Args:
+        known: the ledger.
+        model: ``model:<name>@<version>``.
+        environment: for example ``prod``.
+        stated: a policy; the one that the rules name when None, and where they name none the shipped checklists.
+
+    Returns:
+        Its checks, and that approvals stand where the rules ask for some.
+    """
+    try:
+        rule = rule_for(known.world, environment, version_of(known.world, model).tier)
+    except PolicyError:
+        rule = None
+    if stated is None and rule is not None and rule.gate is not None:
+        stated = policy_named(known, rule.gate)
+    name, policy = ("shipped checklists", _shipped()) if stated is None else (stated.name, parse_policy(stated.source))
+    if rule is not None and rule.approvals and all(check.id != _APPROVAL.id for check in policy.checks):
+        policy = policy.model_copy(update={"checks": (_APPROVAL, *policy.checks)})
+    return Checks(name, policy)
+
+
+def _waivers(known: Known, model: str, environment: str, as_of: int) -> Iterator[tuple[str, str, str, int]]:
+    """Waivers about a version that stand or wait: name, pattern of checks, ``waived`` or ``asked for``, and the end."""
+    for row in known.of_types("waiver.requested"):
+        state = waiver_of(known.world, row["stream"])
+        if state is None or not covers(state, state.check, model, environment) or as_of >= state.until:
+            continue
+        if waiver_trouble(known.world, state, as_of) is None:
+            yield row["stream"], state.check, "waived", state.until
+        elif state.granted is None and state.ended is None:
+            yield row["stream"], state.check, "asked for", state.until
+
+
+def items_of(known: Known, model: str, deployment: str, as_of: int, checks: Checks) -> list[dict[str, Any]]:
+    """Each check that applies to a version where it is live.
+
+    Args:
+        known: the ledger.
+        model: ``model:<name>@<version>``.
+        deployment: where it is live.
+        as_of: time for which ages and ends are told, microseconds since the Unix epoch.
+        checks: what is asked.
+
+    Returns:
+        Check, state (satisfied, waived, asked for, missing), what to do, waiver with its end, and whether the check can
+        be waived.
+    """
+    environment = parse_name(deployment).namespace or ""
+    waivers = list(_waivers(known, model, environment, as_of))
+    standing = [(name, pattern) for name, pattern, state, _ in waivers if state == "waived"]
+    ends = {name: until for name, _, _, until in waivers}
+    outcome = evaluate(checks.policy, gate_input(known, model, environment, as_of, deployment), standing)
+    found = []
+    for check, item in zip(checks.policy.checks, outcome.checks, strict=True):
+        if item["result"] == "not-applicable":
+            continue
+        state, waiver = {"pass": "satisfied", "waived": "waived"}.get(item["result"], "missing"), item.get("waiver")
+        if item["result"] == "fail" and check.waivable:
+            asked = [name for name, pattern, kind, _ in waivers if kind == "asked for" and matches(pattern, check.id)]
+            state, waiver = ("asked for", asked[0]) if asked else (state, None)
+        found.append({
+            "check": check.id, "state": state, "reason": item["reason"] if item["result"] == "error" else check.reason,
+            "waiver": waiver, "until": None if waiver is None else format_time(ends[waiver]),
+            "waivable": check.waivable and item["result"] != "error",
+        })  # fmt: skip
+    return found
+
+
+def _counted(items: list[dict[str, Any]]) -> dict[str, Any]:
+    counts = {name.replace(" ", "_"): sum(item["state"] == name for item in items) for name in _STATES}
+    return {**counts, "next_end": min((item["until"] for item in items if item["state"] == "waived"), default=None)}
+
+
+def burndown(known: Known, as_of: int, stated: Stated | None = None) -> list[dict[str, Any]]:
+    """What is missing of each model that was taken in, as far as it is live where it was.
+
+    Args:
+        known: the ledger, as it was known then.
+        as_of: time for which ages and ends are told, microseconds since the Unix epoch.
+        stated: a policy, see `checks_for`.
+
+    Returns:
+        One item a deployment, in order of the model: what is live there now, counts, and the checks. Where another
+        model took over, and of versions that were not live, nothing is missing.
+    """
+    taken = [
+        row for row in known.of_types("deployment.completed", "version.registered")
+        if row["correlation"].startswith(CORRELATION) and row["strength"] in ("imported", "backfilled")
+    ]  # fmt: skip
+    places = {row["stream"]: row for row in taken if row["type"] == "deployment.completed"}
+    live = {row["data"]["model"] for row in places.values()}
+    found = [_place(known, place, row["data"]["model"], as_of, stated) for place, row in places.items()]
+    found += [
+        _nothing(row["subject"], None, "not live")
+        for row in taken if row["type"] == "version.registered" and row["subject"] not in live
+    ]  # fmt: skip
+    return sorted(found, key=lambda item: (item["model"], item["deployment"] or ""))
+
+
+def _nothing(model: str, deployment: str | None, standing: str) -> dict[str, Any]:
+    return {"model": model, "deployment": deployment, "standing": standing, "policy": None, **_counted([]), "items": []}
+
+
+def _place(known: Known, deployment: str, taken: str, as_of: int, stated: Stated | None) -> dict[str, Any]:
+    state = known.world.state(deployment)
+    live = state.live[0] if isinstance(state, DeploymentState) and state.live is not None else None
+    if live is None or stream_of(live) != stream_of(taken):
+        return _nothing(taken, deployment, "no longer live")
+    checks = checks_for(known, live, parse_name(deployment).namespace or "", stated)
+    items = items_of(known, live, deployment, as_of, checks)
+    standing = "live" if live == taken else "replaced by another version"
+    return {
+        "model": live, "deployment": deployment, "standing": standing, "policy": checks.name, **_counted(items),
+        "items": items,
+    }  # fmt: skip

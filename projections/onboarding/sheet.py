@@ -1,0 +1,381 @@
+"""The sheet of models that are taken in: CSV, read strictly, every trouble with its line and column."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+from ledger.emission import microseconds
+from ledger.errors import InputError
+from ledger.events import find_event_type, load_body
+from ledger.names import parse_name
+from ledger.strictjson import format_json
+
+__all__ = ["COLUMNS", "EXAMPLE", "CsvRow", "Step", "Trouble", "read_sheet", "template"]
+
+#: Column, whether every row needs it, and what stands there.
+COLUMNS: Final = (
+    ("model", True, "name of the model, as fraud or payments/fraud"),
+    ("version", True, "version that exists or is live"),
+    ("digest", False, "sha256:HEX of its bytes; this or file"),
+    ("file", False, "file with its bytes, relative to the sheet; it is read for its digest and not copied"),
+    ("owner", True, "actor who answers for it; enrolled before"),
+    ("tier", True, "low, medium or high"),
+    ("environment", False, "where it is live, for example prod; with service and live_since"),
+    ("service", False, "the service it is live in"),
+    ("live_since", False, "since when, 2024-03-01 or 2024-03-01T08:00:00Z; the best date that is known"),
+    ("control", False, "what makes up for what is missing; the command's --control by default"),
+    ("on_call", False, "actor who is called when it burns; enrolled before"),
+    ("runbook", False, "where it is written what to do; with on_call"),
+    ("title", False, "its name for people"),
+    ("purpose", False, "what it is for"),
+    ("uri", False, "where its bytes are"),
+    ("vendor", False, "who made it, when somebody else did; with product"),
+    ("product", False, "the vendor's name for it"),
+    ("release", False, "the vendor's release"),
+    ("contract", False, "the contract it is used under"),
+    ("unknown", False, "what the vendor does not say, parted by semicolons"),
+)  # fmt: skip
+EXAMPLE: Final = {
+    "model": "payments/fraud", "version": "2023-11", "digest": "sha256:" + "0" * 64, "owner": "p-owner",
+    "tier": "high", "environment": "prod", "service": "fraud", "live_since": "2023-11-20",
+    "control": "an analyst looks at every refusal", "on_call": "p-owner", "runbook": "https://wiki.example/fraud",
+    "title": "Card fraud", "purpose": "Refuses card payments that look stolen",
+}  # fmt: skip
+_NAMES: Final = tuple(name for name, _, _ in COLUMNS)
+_MEANING: Final = {name: what for name, _, what in COLUMNS}
+_TIERS: Final = ("low", "medium", "high")
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What is wrong with a row.
+
+    Attributes:
+        line: its line in the sheet.
+        column: where, empty when it is the row as a whole.
+        words: what is wrong.
+        todo: what to do.
+    """
+
+    line: int
+    column: str
+    words: str
+    todo: str
+
+    def __str__(self) -> str:
+        where = f", {self.column}" if self.column else ""
+        return f"line {self.line}{where}: {self.words}{'. ' + self.todo if self.todo else ''}"
+
+
+@dataclass(frozen=True)
+class Step:
+    """An event that takes part of a row in.
+
+    Attributes:
+        id: the same for the same ledger, type, subject and body, so that it is recorded once.
+        type, subject, body: the event.
+        occurred_at: microseconds since the Unix epoch, None for now.
+        strength: see `payload.EVIDENCE_STRENGTHS`.
+    """
+
+    id: str
+    type: str
+    subject: str
+    body: dict[str, Any]
+    occurred_at: int | None
+    strength: str
+
+
+@dataclass(frozen=True)
+class CsvRow:
+    """One version of a model.
+
+    Attributes:
+        line: its line in the sheet.
+        subject: ``model:<name>@<version>``.
+        owner: who answers for it.
+        tier: its tier.
+        deployment: where it is live, None when it is not.
+        control: what makes up for what is missing; empty when the row does not say.
+        people: column of each actor that is named, with the actor.
+        steps: its events, in order.
+    """
+
+    line: int
+    subject: str
+    owner: str
+    tier: str
+    deployment: str | None
+    control: str
+    people: Mapping[str, str]
+    steps: tuple[Step, ...]
+
+
+@dataclass
+class _Reader:
+    """One row being read."""
+
+    line: int
+    cells: Mapping[str, str]
+    folder: Path
+    ledgerid: str
+    troubles: list[Trouble] = field(default_factory=list)
+
+    def bad(self, column: str, words: str, todo: str) -> None:
+        self.troubles.append(Trouble(self.line, column, words, todo))
+
+    def attempt(self, column: str, todo: str, make: Callable[[], Any]) -> Any:
+        try:
+            return make()
+        except InputError as error:
+            self.bad(column, error.message, todo)
+            return None
+
+    def required(self) -> None:
+        for name, needed, what in COLUMNS:
+            if needed and not self.cells[name]:
+                self.bad(name, "it is empty", f"Give the {what}.")
+        if self.cells["tier"] and self.cells["tier"] not in _TIERS:
+            self.bad("tier", f"{self.cells['tier']!r} is no tier", "Write low, medium or high.")
+        self._together("on_call", ("runbook",))
+        self._together("vendor", ("product", "release", "contract", "unknown"))
+        self._together("product", ("vendor",))
+        for name in (place := ("environment", "service", "live_since")):
+            if not self.cells[name] and any(self.cells[other] for other in place):
+                self.bad(
+                    name,
+                    "it is empty",
+                    "environment, service and live_since go together; leave all out when it is not live.",
+                )
+
+    def _together(self, name: str, others: tuple[str, ...]) -> None:
+        given = [other for other in others if self.cells[other]]
+        if given and not self.cells[name]:
+            self.bad(name, "it is empty", f"It goes with {given[0]}: fill it in, or leave both out.")
+
+    def subject(self) -> str:
+        model, version = self.cells["model"].removeprefix("model:"), self.cells["version"]
+        if not model or not version:
+            return ""
+        name = self.attempt("model", "Names are ASCII letters, digits, dots and dashes.",
+                            lambda: parse_name(f"model:{model}@{version}"))  # fmt: skip
+        return "" if name is None else f"model:{model}@{version}"
+
+    def digest(self) -> str:
+        given, file = self.cells["digest"], self.cells["file"]
+        if bool(given) == bool(file):
+            self.bad("digest", "both digest and file are given" if given else "neither digest nor file is given",
+                     "Give one: sha256:HEX, or a file that holds its bytes.")  # fmt: skip
+        elif file:
+            return self._file_digest(self.folder / file)
+        return given
+
+    def _file_digest(self, path: Path) -> str:
+        try:
+            with path.open("rb") as file:
+                return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            self.bad(
+                "file",
+                f"{path} cannot be read: {error.strerror}",
+                "Name a file relative to the sheet, or give its digest.",
+            )
+            return ""
+
+    def since(self) -> int | None:
+        text = self.cells["live_since"]
+        if not text:
+            return None
+        todo = "Write 2024-03-01, or 2024-03-01T08:00:00Z."
+        found = self.attempt("live_since", todo, lambda: microseconds(f"{text}T00:00:00Z" if len(text) == 10 else text))
+        if found is not None and found > microseconds(None):
+            self.bad("live_since", f"{text} is yet to come", "Give the date since which it is live.")
+        return None if found is None else int(found)
+
+    def step(self, type_: str, subject: str, body: dict[str, Any], since: int | None) -> Step:
+        body = {name: value for name, value in body.items() if value not in ("", None, [])}
+        try:
+            parse_name(subject)
+            load_body(find_event_type(type_), body)
+        except InputError as error:
+            prefix, _, rest = error.message.removeprefix(f"{type_}: ").partition(": ")
+            column, words = (prefix, rest) if prefix in _MEANING else ("service", error.message)
+            if all(trouble.column != column for trouble in self.troubles):
+                self.bad(column, words, f"Give the {_MEANING[column]}.")
+        once = uuid5(UUID(self.ledgerid), f"inventory\n{type_}\n{subject}\n" + format_json(body).decode())
+        strength = "backfilled" if type_ == "deployment.completed" else "imported"
+        return Step(str(once), type_, subject, body, since, strength)
+
+    def read(self) -> CsvRow:
+        self.required()
+        cells, subject, digest, since = self.cells, self.subject(), self.digest(), self.since()
+        place = (
+            f"deployment:{cells['environment']}/{cells['service']}"
+            if cells["environment"] and cells["service"]
+            else None
+        )
+        steps: list[Step] = []
+        if not self.troubles:
+            model = subject.partition("@")[0]
+            registered = {"owner": cells["owner"], "title": cells["title"], "purpose": cells["purpose"]}
+            steps.append(self.step("model.registered", model, registered, since))
+            if cells["vendor"]:
+                unknown = [part.strip() for part in cells["unknown"].split(";") if part.strip()]
+                sold = {name: cells[name] for name in ("vendor", "product", "release", "contract")}
+                steps.append(self.step("thirdparty.registered", model, {**sold, "unknown": unknown}, since))
+            version = {"digest": digest, "owner": cells["owner"], "tier": cells["tier"], "uri": cells["uri"]}
+            steps.append(self.step("version.registered", subject, version, since))
+            if cells["on_call"]:
+                called = {"on_call": cells["on_call"], "runbook": cells["runbook"]}
+                steps.append(self.step("model.on_call_assigned", model, called, None))
+            if place is not None:
+                live = {"model": subject, "digest": digest}
+                steps.append(self.step("deployment.completed", place, live, since))
+        people = {name: cells[name] for name in ("owner", "on_call") if cells[name]}
+        return CsvRow(
+            self.line,
+            subject,
+            cells["owner"],
+            cells["tier"],
+            place,
+            cells["control"],
+            people,
+            () if self.troubles else tuple(steps),
+        )
+
+
+def _table(data: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Names of the columns, and the cells of each row with its line."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"the sheet is no UTF-8 text: byte {error.start}", hint="Save it as CSV UTF-8.") from error
+    head = text.partition("\n")[0]
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=";" if ";" in head and "," not in head else ",", strict=True
+    )
+    rows: list[tuple[int, list[str]]] = []
+    line = 1
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                rows.append((line, [cell.strip() for cell in cells]))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise InputError(
+            f"line {line} of the sheet is no CSV: {error}", hint="Quote cells that hold commas or quotes."
+        ) from error
+    if len(rows) < 2:
+        raise InputError("the sheet holds no rows", hint="Start from: muniment import template > models.csv")
+    return rows[0][1], rows[1:]
+
+
+def _check_header(header: list[str]) -> None:
+    for name in header:
+        if name not in _NAMES:
+            near = get_close_matches(name, _NAMES, n=1)
+            raise InputError(f"line 1: there is no column {name!r}" + (f"; is {near[0]} meant?" if near else ""),
+                             hint="The columns are: " + ", ".join(_NAMES))  # fmt: skip
+        if header.count(name) > 1:
+            raise InputError(f"line 1: the column {name} stands there twice", hint="Leave one out.")
+    missing = [name for name, needed, _ in COLUMNS if needed and name not in header]
+    if missing:
+        raise InputError(
+            f"line 1: the column {missing[0]} is missing", hint="Start from: muniment import template > models.csv"
+        )
+
+
+def read_sheet(data: bytes, folder: Path, ledgerid: str) -> tuple[list[CsvRow], list[Trouble]]:
+    """Read a sheet.
+
+    Args:
+        data: CSV, UTF-8, with commas, or with semicolons where the header has no comma.
+        folder: where files that it names are.
+        ledgerid: of the ledger the ids of its events are for.
+
+    Returns:
+        All rows, also those with trouble; and what is wrong, in order of lines.
+
+    Raises:
+        InputError: it is no such table at all.
+    """
+    header, lines = _table(data)
+    _check_header(header)
+    rows: list[CsvRow] = []
+    troubles: list[Trouble] = []
+    for line, cells in lines:
+        if len(cells) > len(header):
+            troubles.append(
+                Trouble(
+                    line,
+                    "",
+                    f"it has {len(cells)} cells, and the header {len(header)}",
+                    "Quote cells that hold commas.",
+                )
+            )
+            continue
+        reader = _Reader(
+            line, {**dict.fromkeys(_NAMES, ""), **dict(zip(header, cells, strict=False))}, folder, ledgerid
+        )
+        rows.append(reader.read())
+        troubles += reader.troubles
+    return rows, sorted([*troubles, *_contradictions(rows)], key=lambda trouble: trouble.line)
+
+
+def _contradictions(rows: list[CsvRow]) -> list[Trouble]:
+    """Rows that say of one thing what an earlier row says otherwise."""
+    found: list[Trouble] = []
+    first: dict[tuple[str, str], tuple[CsvRow, Step]] = {}
+    for row in rows:
+        for step in row.steps:
+            before, earlier = first.setdefault((step.type, step.subject), (row, step))
+            if before is row:
+                continue
+            if step.type == "deployment.completed":
+                found.append(
+                    Trouble(
+                        row.line,
+                        "service",
+                        f"line {before.line} is live in {step.subject} too",
+                        "One version is live in a service.",
+                    )
+                )
+            elif step.type == "version.registered":
+                found.append(
+                    Trouble(
+                        row.line,
+                        "version",
+                        f"line {before.line} is about {row.subject} too",
+                        "Give each version one row.",
+                    )
+                )
+            elif earlier.body != step.body:
+                wrong = sorted(
+                    name for name in {*earlier.body, *step.body} if earlier.body.get(name) != step.body.get(name)
+                )
+                found.append(
+                    Trouble(
+                        row.line,
+                        wrong[0],
+                        f"line {before.line} says otherwise of {step.subject}",
+                        "Say the same in both rows.",
+                    )
+                )
+    return found
+
+
+def template() -> str:
+    """A sheet to start from: the header and a row that shows what is meant."""
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, _NAMES, lineterminator="\r\n")
+    writer.writeheader()
+    writer.writerow(EXAMPLE)
+    return out.getvalue()

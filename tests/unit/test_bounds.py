@@ -1,0 +1,38 @@
+"""Limits of what one answer costs or holds, written down once more: a test that reads one follows any change of it.
+
+Those of the formats are in `test_wrong_forms`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+
+DAY = 86_400_000_000
+
+#: Module and name of each limit.
+LIMITS = {
+    "bundle._MAX_ITEMS": 1_000,
+    "checkpoint._MAX_ORIGIN": 255,
+    "domain.actors.FOREVER": 2**63 - 1,
+    "domain.authorising._REVIEW": 30 * DAY,
+    "domain.keyring.MAX_GRANTS": 64,
+    "domain.standing._DAY": DAY,
+    "emitters._RANGES": 10,
+    "evidence._MAX_HASHES": 64,
+    "evidence._MAX_VKEYS": 16,
+    "findings.MAX_FINDINGS": 100,
+    "freshness.CLOCK_SLACK": 300,
+    "published._MAX_COMMITS": 1_000,
+    "replay._CLOCK_TOLERANCE": 5_000_000,
+    "successor._MAX_PLACE": 1_024,
+    "suspects.MAX_SUSPECTS": 1_000,
+    "timestamps.CLOCK_SLACK": 5_000_000,
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_limit_is_what_it_was_said_to_be(name: str):
+    module, _, attribute = name.rpartition(".")
+    assert getattr(import_module(f"ledger.{module}"), attribute) == LIMITS[name]
