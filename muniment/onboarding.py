@@ -21,7 +21,7 @@ from ledger.names import parse_name, stream_of
 from projections.catalogue import open_runner
 from projections.gates import Stated, policy_named
 from projections.known import Known
-from projections.onboarding.burndown import CORRELATION, checks_for, items_of
+from projections.onboarding.burndown import CORRELATION, OpenWaiver, checks_for, items_of, open_waivers
 from projections.onboarding.foresight import Foreseen
 from projections.onboarding.sheet import CsvRow, Step, Trouble, read_sheet
 
@@ -158,8 +158,9 @@ class _Import:
 
     def ask(self, known: Known, advance: _Advance) -> None:
         """Ask for a waiver for each check that is missing, can be waived, and was not asked for in these terms."""
+        waivers = open_waivers(known, self.now)
         for count, row in enumerate(self.rows):
-            for item in self._items(known, row):
+            for item in self._items(known, row, waivers):
                 if item["state"] == "missing" and item["waivable"]:
                     self._request(known, row, item["check"])
             if advance is not None:
@@ -178,16 +179,16 @@ class _Import:
             return  # asked for in these terms, and denied or revoked: it is not asked for again
         request_waiver(self.ledger, body, waiver=name, event_id=str(once), correlation=self.correlation)
 
-    def _items(self, known: Known, row: CsvRow) -> list[dict[str, Any]]:
+    def _items(self, known: Known, row: CsvRow, waivers: Sequence[OpenWaiver]) -> list[dict[str, Any]]:
         if row.deployment is None:
             return []
         environment = parse_name(row.deployment).namespace or ""
         checks = checks_for(known, row.subject, environment, self.stated)
-        return items_of(known, row.subject, row.deployment, max(self.now, known.recorded_at), checks)
+        return items_of(known, (row.subject, row.deployment), max(self.now, known.recorded_at), checks, waivers)
 
     def told(self, known: Known, advance: _Advance) -> dict[str, Any]:
         """What became of each row, or would."""
-        models = []
+        models, waivers = [], open_waivers(known, self.now)
         for count, row in enumerate(self.rows):
             events = [
                 {"type": step.type, "subject": step.subject, "id": step.id, "before": step.id in self.before}
@@ -195,7 +196,7 @@ class _Import:
             ]
             models.append({
                 "line": row.line, "model": row.subject, "deployment": row.deployment, "owner": row.owner,
-                "tier": row.tier, "events": events, "items": self._items(known, row),
+                "tier": row.tier, "events": events, "items": self._items(known, row, waivers),
             })  # fmt: skip
             if advance is not None:
                 advance(count + 1, len(self.rows))

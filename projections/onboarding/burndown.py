@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ledger.domain.lifecycle import rule_for, version_of
 from ledger.domain.scopes import matches
-from ledger.domain.states import DeploymentState
+from ledger.domain.states import DeploymentState, WaiverState
 from ledger.domain.waiving import covers, waiver_of, waiver_trouble
 from ledger.entry import format_time
 from ledger.errors import PolicyError
@@ -20,7 +20,7 @@ from projections.gateinput import gate_input
 from projections.gates import Stated, policy_named
 from projections.known import Known
 
-__all__ = ["CORRELATION", "Checks", "burndown", "checks_for", "items_of"]
+__all__ = ["CORRELATION", "Checks", "burndown", "checks_for", "items_of", "open_waivers"]
 
 #: How the correlation of what was taken in begins; a digest of the sheet follows.
 CORRELATION: Final = "inventory:"
@@ -74,36 +74,59 @@ def checks_for(known: Known, model: str, environment: str, stated: Stated | None
     return Checks(name, policy)
 
 
-def _waivers(known: Known, model: str, environment: str, as_of: int) -> Iterator[tuple[str, str, str, int]]:
-    """Waivers about a version that stand or wait: name, pattern of checks, ``waived`` or ``asked for``, and the end."""
+@dataclass(frozen=True)
+class OpenWaiver:
+    """A waiver that stands or waits for a decision.
+
+    Attributes:
+        name: ``waiver:<id>``.
+        state: what it is about.
+        stands: whether it was granted, and stands.
+    """
+
+    name: str
+    state: WaiverState
+    stands: bool
+
+
+def open_waivers(known: Known, as_of: int) -> list[OpenWaiver]:
+    """All waivers that stand or wait, in log order.
+
+    Args:
+        known: the ledger.
+        as_of: time for which ends are told, microseconds since the Unix epoch.
+    """
+    found = []
     for row in known.of_types("waiver.requested"):
         state = waiver_of(known.world, row["stream"])
-        if state is None or not covers(state, state.check, model, environment) or as_of >= state.until:
+        if state is None or state.ended is not None or as_of >= state.until:
             continue
-        if waiver_trouble(known.world, state, as_of) is None:
-            yield row["stream"], state.check, "waived", state.until
-        elif state.granted is None and state.ended is None:
-            yield row["stream"], state.check, "asked for", state.until
+        stands = waiver_trouble(known.world, state, as_of) is None
+        if stands or state.granted is None:
+            found.append(OpenWaiver(row["stream"], state, stands))
+    return found
 
 
-def items_of(known: Known, model: str, deployment: str, as_of: int, checks: Checks) -> list[dict[str, Any]]:
+def items_of(
+    known: Known, place: tuple[str, str], as_of: int, checks: Checks, waivers: Sequence[OpenWaiver]
+) -> list[dict[str, Any]]:
     """Each check that applies to a version where it is live.
 
     Args:
         known: the ledger.
-        model: ``model:<name>@<version>``.
-        deployment: where it is live.
+        place: ``model:<name>@<version>``, and where it is live.
         as_of: time for which ages and ends are told, microseconds since the Unix epoch.
         checks: what is asked.
+        waivers: see `open_waivers`.
 
     Returns:
         Check, state (satisfied, waived, asked for, missing), what to do, waiver with its end, and whether the check can
         be waived.
     """
-    environment = parse_name(deployment).namespace or ""
-    waivers = list(_waivers(known, model, environment, as_of))
-    standing = [(name, pattern) for name, pattern, state, _ in waivers if state == "waived"]
-    ends = {name: until for name, _, _, until in waivers}
+    (model, deployment), environment = place, parse_name(place[1]).namespace or ""
+    mine = [one for one in waivers if covers(one.state, one.state.check, model, environment)]
+    standing = [(one.name, one.state.check) for one in mine if one.stands]
+    ends = {one.name: one.state.until for one in mine}
     outcome = evaluate(checks.policy, gate_input(known, model, environment, as_of, deployment), standing)
     found = []
     for check, item in zip(checks.policy.checks, outcome.checks, strict=True):
@@ -111,7 +134,7 @@ def items_of(known: Known, model: str, deployment: str, as_of: int, checks: Chec
             continue
         state, waiver = {"pass": "satisfied", "waived": "waived"}.get(item["result"], "missing"), item.get("waiver")
         if item["result"] == "fail" and check.waivable:
-            asked = [name for name, pattern, kind, _ in waivers if kind == "asked for" and matches(pattern, check.id)]
+            asked = [one.name for one in mine if not one.stands and matches(one.state.check, check.id)]
             state, waiver = ("asked for", asked[0]) if asked else (state, None)
         found.append({
             "check": check.id, "state": state, "reason": item["reason"] if item["result"] == "error" else check.reason,
@@ -144,7 +167,8 @@ def burndown(known: Known, as_of: int, stated: Stated | None = None) -> list[dic
     ]  # fmt: skip
     places = {row["stream"]: row for row in taken if row["type"] == "deployment.completed"}
     live = {row["data"]["model"] for row in places.values()}
-    found = [_place(known, place, row["data"]["model"], as_of, stated) for place, row in places.items()]
+    waivers = open_waivers(known, as_of)
+    found = [_place(known, (place, row["data"]["model"]), as_of, stated, waivers) for place, row in places.items()]
     found += [
         _nothing(row["subject"], None, "not live")
         for row in taken if row["type"] == "version.registered" and row["subject"] not in live
@@ -156,13 +180,16 @@ def _nothing(model: str, deployment: str | None, standing: str) -> dict[str, Any
     return {"model": model, "deployment": deployment, "standing": standing, "policy": None, **_counted([]), "items": []}
 
 
-def _place(known: Known, deployment: str, taken: str, as_of: int, stated: Stated | None) -> dict[str, Any]:
+def _place(
+    known: Known, place: tuple[str, str], as_of: int, stated: Stated | None, waivers: Sequence[OpenWaiver]
+) -> dict[str, Any]:
+    deployment, taken = place
     state = known.world.state(deployment)
     live = state.live[0] if isinstance(state, DeploymentState) and state.live is not None else None
     if live is None or stream_of(live) != stream_of(taken):
         return _nothing(taken, deployment, "no longer live")
     checks = checks_for(known, live, parse_name(deployment).namespace or "", stated)
-    items = items_of(known, live, deployment, as_of, checks)
+    items = items_of(known, (live, deployment), as_of, checks, waivers)
     standing = "live" if live == taken else "replaced by another version"
     return {
         "model": live, "deployment": deployment, "standing": standing, "policy": checks.name, **_counted(items),
