@@ -1,6 +1,7 @@
 """Fixtures that every test may use: real stores, and a world of its own for each test."""
 
 import os
+import shutil
 import signal
 import tempfile
 import uuid
@@ -13,12 +14,16 @@ import pytest
 from psycopg import sql
 
 from tests import fork_server
-from tests.postgres_server import shared_server
+from tests.postgres_server import ENOUGH, MEMORY, shared_server
 
 # A shell ignores interrupts in what it runs in the background, and that is inherited: tests that interrupt a process
 # would wait for ever. What has a handler here has the default in every process that is started.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# In memory, where there is plenty: no test asks a real disk for durability (`tests.faults` replays recorded writes).
+if Path(MEMORY).is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", MEMORY)
 
 # Read now: `isolated_environment` hides it before a test can ask for a server.
 _EXTERNAL_POSTGRES = os.environ.get("MUNIMENT_TEST_POSTGRES", "")

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 START_TIMEOUT = 120  # seconds; it takes about two
+MEMORY = "/dev/shm"
+ENOUGH = 8 << 30  # bytes free there: then tests write no disk
 
 
 class PostgresUnavailableError(Exception):
@@ -94,7 +96,8 @@ def _keep(directory: Path, ready: int) -> None:
         fcntl.lockf(alive, fcntl.LOCK_EX)  # held as long as this process lives
         # Not below `directory`: the path of a Unix socket must be short, and a server started by root runs as another
         # user, who may not enter pytest's folders.
-        data = Path(tempfile.mkdtemp(prefix="muniment-pg-"))
+        in_memory = Path(MEMORY).is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH
+        data = Path(tempfile.mkdtemp(prefix="muniment-pg-", dir=MEMORY if in_memory else None))
         try:
             server = get_server(data, cleanup_mode="delete")
             try:

@@ -1,4 +1,7 @@
-"""No false alarm: whatever correct use makes of a ledger, verification has nothing to say against it."""
+"""No false alarm: whatever correct use makes of a ledger, verification has nothing to say against it.
+
+`clean-ledgers` of `make campaign` makes 1,000 ledgers on SQLite and 100 on PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +34,10 @@ def clean(url: str, seed: int) -> Counter[str]:
     return history.counts
 
 
-@pytest.mark.parametrize("group", range(3))
-def test_fifty_random_ledgers_on_sqlite(memory_path: Path, group: int):
+@pytest.mark.parametrize("group", range(2))
+def test_thirty_random_ledgers_on_sqlite(memory_path: Path, group: int):
     counts: Counter[str] = Counter()
-    for seed in range(group * 50, group * 50 + 50):
+    for seed in range(group * 30, group * 30 + 30):
         path = memory_path / f"{seed}.db"
         counts += clean(f"sqlite:///{path}", seed)
     for kind in ("refused", "retried", "marked", "NotAllowedError", "ConflictError", "AuthenticationError"):
@@ -43,11 +46,10 @@ def test_fifty_random_ledgers_on_sqlite(memory_path: Path, group: int):
     assert steps <= set(counts)
 
 
-@pytest.mark.parametrize("group", range(2))
-def test_ten_random_ledgers_on_postgres(postgres_url: str, postgres_dsn: str, group: int):
+def test_eight_random_ledgers_on_postgres(postgres_url: str, postgres_dsn: str):
     schemas = []
     try:
-        for seed in range(1000 + group * 10, 1000 + group * 10 + 10):
+        for seed in range(1000, 1008):
             schemas.append(f"{postgres_url.partition('schema=')[2]}_{seed}")
             clean(f"{postgres_url}_{seed}", seed)
     finally:

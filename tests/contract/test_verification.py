@@ -174,6 +174,18 @@ def test_of_an_empty_log_there_is_nothing_to_verify_unless_somebody_saw_more(new
     empty.close()
 
 
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_log_whose_entries_are_all_gone_is_not_called_empty(memory_path: Path, level: str):
+    cast, _ = sixteen(f"sqlite:///{memory_path / 'ledger.db'}")
+    with raw(cast.url) as store:
+        store.unprotect()
+        for table in ("entry", "content", "tile", "checkpoint"):
+            store.run(f"DELETE FROM ${table}")
+    found = verify_log(cast.recorder, None, level=level)
+    assert not found.ok
+    assert ("head", 0) in {(str(item.fault), item.index) for item in found.findings}
+
+
 def test_types_that_nobody_knows_yet_are_listed_and_change_nothing(quick_url: str):
     cast, _ = sixteen(quick_url)
     envelopes = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -162,18 +163,21 @@ def test_witnesses_that_the_attacker_makes_count_for_nothing(quick_url: str):
 
 @pytest.mark.usefixtures("memory")
 def test_every_byte_of_a_cosignature_is_found(quick_url: str):
+    """Every fourth, beginning anywhere: `tamper-cosignatures` of `make campaign` takes them all, in four ways."""
+    chance = random.Random(7)
     with witnessed(quick_url) as (store, _):
         rows = store.run("SELECT number, size, issuer, body FROM $attestation ORDER BY number LIMIT 2")
         tried = 0
         for number, *values in rows:
             for column, value in zip(("size", "issuer", "body"), values, strict=True):
-                for other in changed(bytes(value) if column == "body" else value):
+                every = list(changed(bytes(value) if column == "body" else value))
+                for other in every[chance.randrange(min(4, len(every))) :: 4]:
                     with store.trial():
                         store.run(f"UPDATE $attestation SET {column} = ? WHERE number = ?", (other, number))
                         report = store.verify()
                         assert [finding.fault for finding in report.findings] == ["anchor"], (column, other)
                         tried += 1
-        assert tried > 350
+        assert tried > 85
 
 
 @pytest.mark.usefixtures("memory")

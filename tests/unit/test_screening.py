@@ -149,9 +149,9 @@ def _hostile() -> dict[str, str]:
 
 
 def _seconds(hostile: str) -> float:
-    """Processor time, the better of two."""
-    took = []
-    for _ in range(2):
+    """Processor time; when it is long, the better of two."""
+    took: list[float] = []
+    while not took or (len(took) < 2 and took[0] > 0.05):
         start = time.process_time()
         find_secrets({"note": hostile})
         took.append(time.process_time() - start)
