@@ -31,8 +31,7 @@ def main() -> None:
     for model, place in PLACES.items():
         scene.release(model, place, by=BY)
     scene.show("impact", DATA)
-    for subject in (DATA, "featureset:claims@3"):
-        scene.do("quarantine", subject, "--reason", "labels were bought", "--as", "p-risk")
+    scene.do("quarantine", DATA, "--reason", "labels were bought", "--as", "p-risk")
     scene.do(
         "rollback", PLACES["model:payout@2"], "--to", "model:payout@1", "--reason", "poisoned", "--as", "p-release"
     )
@@ -43,7 +42,7 @@ def main() -> None:
     scene.show("impact", DATA)
     scene.end(
         "one command finds both services, the one that read the data through a feature set too, with the path",
-        "nothing whose run read what is in quarantine is authorised; so the feature set goes there too",
+        "nothing whose run read what is in quarantine is authorised, nor what read a feature set made from it",
         "after the rollback one service is left, which has no earlier version: the recall is not done",
     )
 

@@ -28,6 +28,7 @@ from ledger.events.deployments import (
     EmergencyReviewed,
     RollbackCompleted,
 )
+from ledger.events.features import FeaturesetChanged, FeaturesetDefined, FeaturesetMaterialized
 from ledger.events.incidents import IncidentClosed, IncidentOpened, IncidentReopened
 from ledger.events.policies import PolicyDefined, PolicyRetired
 from ledger.events.runs import RunAborted, RunAttached, RunCompleted, RunFailed, RunStarted
@@ -52,6 +53,10 @@ def evolve_dataset(state: DatasetState | None, event: RecordedEvent) -> DatasetS
     if isinstance(event.body, DatasetRegistered | DatasetVersioned):
         versions = with_item(state.versions, event.subject.version or "", event.body.digest)
         return replace(state, versions=versions)
+    if isinstance(event.body, FeaturesetDefined | FeaturesetChanged | FeaturesetMaterialized):
+        version = event.subject.version or ""
+        read = state.inputs_of(version) | {ref.subject for ref in event.body.inputs}
+        return replace(state, inputs=with_item(state.inputs, version, frozenset(read)))
     return replace(state, quarantines=evolve_quarantines(state.quarantines, event))
 
 

@@ -172,16 +172,25 @@ def stops_of(world: World) -> tuple[Stop, ...]:
 
 
 def quarantines_of(world: World, named: Named) -> Iterator[tuple[str, Quarantine]]:
-    """Quarantines of a version, of its model, and of what its run read, each with the name of the thing."""
+    """Quarantines of a version, of its model, and of what its run read, each with the name of the thing.
+
+    What feature sets were made from counts as read. What a data set was made from does not: a new version of it is how
+    what was wrong is put right.
+    """
     for one in named.model.quarantines:
         if one.version in ("", named.name.version):
             yield named.subject, one
     run = None if named.version.run is None else run_of(world, named.version.run)
-    for subject in sorted(run.inputs) if run is not None else ():
+    read, seen = sorted(run.inputs) if run is not None else [], set[str]()
+    while read:
+        subject = read.pop(0)
         state = world.state(stream_of(subject))
-        for one in state.quarantines if isinstance(state, DatasetState) else ():
-            if one.version in ("", parse_name(subject).version):
-                yield subject, one
+        if subject in seen or not isinstance(state, DatasetState):
+            continue
+        seen.add(subject)
+        version = parse_name(subject).version
+        yield from ((subject, one) for one in state.quarantines if one.version in ("", version))
+        read += sorted(state.inputs_of(version))
 
 
 def side_states(world: World, named: Named) -> Iterator[tuple[str, str, str]]:

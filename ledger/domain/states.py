@@ -172,15 +172,27 @@ class Quarantine:
     reason: str
 
 
+def _no_inputs() -> MappingProxyType[str, frozenset[str]]:
+    return MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class DatasetState:
-    """A data set: the digest of each version ("" for an unversioned registration, latest wins), and quarantines.
+    """A data set, or a feature set.
 
-    A feature set has the quarantines only.
+    Attributes:
+        versions: of a data set, the digest of each version ("" for an unversioned registration, latest wins).
+        quarantines: of it and of its versions.
+        inputs: of a feature set, names of what each version ("" for all) was ever made from.
     """
 
     versions: MappingProxyType[str, str]
     quarantines: tuple[Quarantine, ...] = ()
+    inputs: MappingProxyType[str, frozenset[str]] = field(default_factory=_no_inputs)
+
+    def inputs_of(self, version: str | None) -> frozenset[str]:
+        """What a version was made from, by what was said of it and of all versions."""
+        return self.inputs.get("", frozenset()) | self.inputs.get(version or "", frozenset())
 
 
 @dataclass(frozen=True, slots=True)

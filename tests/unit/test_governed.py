@@ -328,6 +328,30 @@ def test_what_is_in_quarantine_goes_nowhere_until_another_person_lets_it_go(subj
     refused(story.judge("p-approver", "quarantine.released", subject, let_go), PolicyError, "legality")
 
 
+@pytest.mark.parametrize("defined", ["featureset:f", "featureset:f@2"])
+def test_a_quarantine_reaches_through_feature_sets_and_not_through_versions_of_data(defined: str):
+    def read(*names: str) -> dict[str, Any]:
+        return {"inputs": [{"role": "input", "subject": name} for name in names]}
+
+    story = Story().people()
+    story.tell("trainer", "featureset.defined", defined, {"digest": DIGEST, **read("featureset:base")})
+    story.tell("trainer", "featureset.defined", "featureset:base", {"digest": DIGEST, **read("dataset:d@1", defined)})
+    story.tell("trainer", "featureset.defined", "featureset:f@1", {"digest": DIGEST, **read("dataset:other@1")})
+    story.tell("trainer", "run.started", "run:r", read("featureset:f@2"))
+    story.version()
+    approve(story)
+    assert authorised(story)
+    story.tell("trainer", "quarantine.placed", "dataset:other", {"reason": "not read"})
+    story.tell("trainer", "dataset.versioned", "dataset:d@1", {"digest": DIGEST, "previous": "dataset:d@0"})
+    story.tell("trainer", "quarantine.placed", "dataset:d@0", {"reason": "put right in the next version"})
+    assert authorised(story)
+    story.tell("trainer", "quarantine.placed", "dataset:d@1", {"reason": "poisoned"})
+    verdict = story.judge(*AUTHORISE)
+    refused(verdict, PolicyError, "legality")
+    assert verdict.error is not None
+    assert "dataset:d@1 is in quarantine" in verdict.error.message
+
+
 def test_a_quarantine_of_another_version_stops_nothing():
     story = ready()
     approve(story)
