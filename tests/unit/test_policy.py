@@ -47,7 +47,10 @@ def both(*changes: Change) -> Change:
 
 #: For each check, changes of a document in which all is well: each makes this check fail, and no other.
 PLANTED: dict[tuple[str, str], list[Change]] = {
-    ("pre-production", "registered"): [put("run", "status", to="failed"), put("run", "status", to="")],
+    ("pre-production", "registered"): [
+        put("run", "status", to="failed"), put("run", "status", to=""),
+        both(put("run", "name", to=""), put("run", "status", to="")),
+    ],
     ("pre-production", "nothing-stops-it"): [put("stopped", to="in quarantine")],
     ("pre-production", "code-is-known"): [put("run", "commit", to=""), put("run", "dirty", to=True)],
     ("pre-production", "data-validated"): [
@@ -82,10 +85,12 @@ PLANTED: dict[tuple[str, str], list[Change]] = {
         put("evaluations", 2, "kind", to=""), put("evaluations", 2, "verdict", to="uncertain"),
     ],
     ("production", "no-latency-regression"): [
-        put("performance", to=[]), put("performance", 0, "p95_ms", to=106), put("performance", 0, "verdict", to="fail"),
+        put("performance", 0, "p95_ms", to=106), put("performance", 0, "verdict", to="fail"),
         put("performance", 0, "p95_ms", to=None),
     ],
-    ("production", "no-cost-regression"): [put("performance", 0, "cost", to=11.6)],
+    ("production", "no-cost-regression"): [
+        put("performance", 0, "cost", to=11.6), put("performance", 0, "cost", to=None),
+    ],
     ("production", "contract-matches"): [
         put("contract", "defined", to=False),
         put("contract", to={"defined": True, "breaking": True, "matches_live": False}),
