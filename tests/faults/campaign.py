@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.attacks import intruders, keepsakes, mutants, proofs, tables, tamper
-from tests.faults import ambiguous, crash, faulty, machine, pause, powercut, workload
+from tests.faults import ambiguous, crash, faulty, governed, machine, pause, powercut, workload
 from tests.faults.scorecard import Result, Row, line, write
 from tests.faults.server import Server, server
 from tests.foreign.conftest import build_verifier
@@ -123,6 +123,7 @@ def experiments() -> list[Experiment]:
         Experiment("clean-ledgers", "postgres", 100, lambda n, s, at: tamper.clean_ledgers(at.postgres, n, s)),
         Experiment("planted-bugs", "all", 360, lambda n, s, at: mutants.planted_bugs(at.folder("mutants"), n, s)),
         Experiment("agreement", "all", 60, lambda n, s, at: machine.agreement(at.postgres, n, 40, s)),
+        Experiment("governed-lives", "all", 400, lambda n, s, at: governed.governance(at.postgres, n, 60, s)),
     ]  # fmt: skip
 
 

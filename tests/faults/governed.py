@@ -1,0 +1,495 @@
+"""Random lives under the governed life cycle, on SQLite, on PostgreSQL and judged by `lawbook`: all three must agree.
+
+What the lawbook allows must be recorded, and what it does not allow must be refused, by both backends in the same
+words.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import traceback
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from hypothesis import HealthCheck, settings
+from hypothesis import seed as hypothesis_seed
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, rule, run_state_machine_as_test
+
+from ledger.entry import format_time
+from ledger.errors import LedgerError
+from ledger.events.ledgers import Rule, RuleSet, Stop
+from projections.catalogue import open_runner
+from tests.contract.support import digest
+from tests.faults.lawbook import Deed, Lawbook
+from tests.faults.reference import Place, ReferenceLedger, Refused
+from tests.faults.scorecard import Result
+from tests.faults.twins import Outcome, Twins
+
+HOUR, DAY = 3_600_000_000, 86_400_000_000
+REFUSED = "refused"
+#: Actor: kind, roles, and what else its enrolment says.
+PEOPLE: Mapping[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
+    "p-author": ("person", ("owner", "emitter", "approver"), {}),
+    "trainer": ("service", ("emitter",), {"responsible": "p-author"}),
+    "p-approver": ("person", ("approver", "validator"), {}),
+    "p-second": ("person", ("approver", "owner"), {}),
+    "p-deployer": ("person", ("deployer", "emitter"), {}),
+    "bot": ("service", ("deployer", "emitter"), {"responsible": "p-deployer"}),
+    "p-alias": ("person", ("approver", "validator"), {"person": "p-author"}),
+    "p-plain": ("person", ("emitter", "validator"), {}),
+}
+
+
+def _rule(environment: str = "*", tier: str = "*", approvals: int = 1, **more: Any) -> Rule:
+    values = {"authorisation": True, "evaluation": True, **more}
+    return Rule(environment=environment, tier=tier, approvals=approvals, **values)
+
+
+RULES = (
+    RuleSet(name="four eyes", rules=(_rule(),)),
+    RuleSet(name="a gate", rules=(_rule(environment="prod", gate="policy:p"), _rule(evaluation=False))),
+    RuleSet(name="by tier", rules=(
+        _rule(environment="prod", tier="high", approvals=2, roles=("validator",), days=2),
+        _rule(environment="prod", tier="medium", days=1),
+        _rule(environment="prod", approvals=0, evaluation=False, gate="policy:p"),
+        _rule(environment="stage", approvals=0, evaluation=False),
+    )),
+    RuleSet(name="few stops", rules=(_rule(),), stops=(
+        Stop(decision="deployment.authorised", states=("quarantined",)),
+        Stop(decision="approval.granted", states=("retired",)),
+    )),
+)  # fmt: skip
+MODELS = ("model:m@1", "model:m@1", "model:m@2", "model:n@1")
+ENVIRONMENTS = ("prod", "prod", "stage", "dev")
+THINGS = (
+    "model:m@1", "model:m", "model:m@2", "dataset:d@1", "dataset:d", "dataset:d@2", "featureset:f", "featureset:f@1",
+    "dataset:raw@1",
+)  # fmt: skip
+POLICIES = ("policy:p@1", "policy:p@1", "policy:p@2")
+WAIVERS = ("waiver:a", "waiver:b")
+SOURCE = "checks: []"
+APPROVERS = ("p-approver", "p-second", "p-author", "p-alias", "p-plain", "p-admin")
+
+
+class GovernedReference(ReferenceLedger):
+    """The reference, which also asks a lawbook."""
+
+    def __init__(self, ledgerid: str) -> None:
+        super().__init__(ledgerid)
+        self.law = Lawbook()
+        self._now = 0
+
+    def append(
+        self, envelopes: Sequence[bytes], now: int, expect: Mapping[str, int] | None = None
+    ) -> list[Place]:  # fmt: skip
+        self._now = max(now, self.rows[-1]["recorded_at"]) if self.rows else now
+        self.law.leaves = self.leaves
+        return super().append(envelopes, now, expect)
+
+    def _check_signatures(self, event: Any) -> None:
+        super()._check_signatures(event)
+        if not self.law.allows(self._deed(event)):
+            raise Refused(REFUSED)
+
+    def _apply(self, event: Any) -> None:
+        super()._apply(event)
+        self.law.deeds.append(self._deed(event, len(self.rows) - 1))
+
+    def _deed(self, event: Any, index: int | None = None) -> Deed:
+        said = event.attributes
+        kind = said["type"].removeprefix("muniment.").removesuffix(".v1")
+        place = len(self.rows) if index is None else index
+        behalf = said.get("onbehalfof")
+        return Deed(said["id"], event.actor, kind, said["subject"], said["data"], behalf, place, self._now)
+
+
+class GovernedMachine(Twins):
+    """The rules; a subclass knows a PostgreSQL."""
+
+    new_reference = GovernedReference
+    reference: GovernedReference
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: dict[str, list[str]] = {}
+        self.counts: Counter[tuple[str, bool]] = Counter()
+
+    def _append(self, *envelopes: bytes, expect: dict[str, int] | None = None) -> Outcome:
+        """Hand the same to all: both backends in the same words, and all of one mind."""
+        expected: Outcome
+        try:
+            expected = self.reference.append(envelopes, self.now, expect)
+        except Refused:
+            expected = REFUSED
+        found: list[list[Place] | str] = []
+        for ledger in self.ledgers:
+            try:
+                receipt = ledger.append(*envelopes, expect=expect)
+                found.append([Place(receipt.index, receipt.leaf_hash, receipt.existing)])
+            except LedgerError as error:
+                found.append(f"{type(error).__name__}: {error}")
+        assert found[0] == found[1], "the backends differ"
+        plain = REFUSED if isinstance(found[0], str) else found[0]
+        assert plain == expected, ("the lawbook and the ledger differ", expected, found[0])
+        return expected
+
+    def do(
+        self, actor: str, kind: str, subject: str, data: Mapping[str, Any] | None = None, behalf: str | None = None
+    ) -> bool:
+        """One deed; whether it was recorded."""
+        event_id = str(UUID(int=self.numbers + 1))
+        keys = [self.root] if actor == "root" else [self.admin] if actor == "p-admin" else self.keys[actor]
+        body = {name: value for name, value in (data or {}).items() if value is not None}
+        envelope = self._event(actor, keys, kind, subject, body, event_id=event_id, on_behalf_of=behalf)
+        done = self._append(envelope) != REFUSED
+        self.counts[kind, done] += 1
+        if done:
+            self.ids.setdefault(kind, []).append(event_id)
+        return done
+
+    def pick(self, kind: str, back: int) -> str:
+        """The id of an event of a kind, from the last one back; one that nobody has where there is none."""
+        found = self.ids.get(kind, [])
+        return found[-1 - back] if back < len(found) else str(UUID(int=10**9))
+
+    def later(self, span: int) -> str:
+        return format_time(self.now + span)
+
+    def evidence(self, first: int, *, wrong: bool = False) -> list[dict[str, Any]]:
+        """Everything behind an entry, as a decision cites it."""
+        leaves = self.reference.leaves
+        other = bytes(32).hex()
+        return [
+            {"index": index, "leaf_hash": other if wrong else leaves[index].hex()}
+            for index in range(max(first, len(leaves) - 40), len(leaves))
+        ]
+
+    @initialize(rules=st.sampled_from(RULES))
+    def begin(self, rules: RuleSet) -> None:
+        self.found(rules)
+        self.sign_heads()
+        for actor, (kind, roles, body) in PEOPLE.items():
+            by = "root" if "person" in body else "p-admin"
+            self._enrol(actor, self._new_key(actor), kind, roles, by=by, **body)
+        read = {"inputs": [{"role": "input", "subject": name} for name in ("dataset:d@1", "featureset:f")]}
+        self.do("trainer", "featureset.defined", "featureset:f",
+                {"digest": digest("f"), "inputs": [{"role": "input", "subject": "dataset:raw@1"}]})  # fmt: skip
+        self.do("trainer", "run.completed", "run:r", read)
+        self.do("p-plain", "policy.defined", "policy:p@1", _policy(SOURCE))
+        self._register("model:m@1", "high")
+        self.do("trainer", "evaluation.completed", "model:m@1", _measured("model:m@1", "pass"))
+
+    def _register(self, model: str, tier: str, run: str | None = "run:r") -> None:
+        body = {"digest": digest(model), "owner": "p-second", "tier": tier, "run": run}
+        self.do("trainer", "version.registered", model, body)
+
+    # -- rules -----------------------------------------------------------------------------------
+
+    models, environments = st.sampled_from(MODELS), st.sampled_from(ENVIRONMENTS)
+    approvers, back = st.sampled_from(APPROVERS), st.integers(0, 2)
+    rarely = st.sampled_from((False,) * 9 + (True,))
+    spans = st.sampled_from((None, None, HOUR, DAY, 0))
+
+    @rule(span=st.sampled_from((1, HOUR // 2, HOUR, DAY)))
+    def time_passes(self, span: int) -> None:
+        self.now += span
+
+    @rule(model=models, tier=st.sampled_from(("low", "medium", "high")),
+          run=st.sampled_from((None, "run:r", "run:r", "run:never")), wrong=rarely)  # fmt: skip
+    def register(self, model: str, tier: str, run: str | None, wrong: bool) -> None:
+        body = {"digest": digest("x" if wrong else model), "owner": "p-second", "tier": tier, "run": run}
+        self.do("trainer", "version.registered", model, body)
+
+    @rule(actor=st.sampled_from(("trainer", "bot", "p-plain")))
+    def run_again(self, actor: str) -> None:
+        """Whoever works on a run is one of its makers."""
+        self.do(actor, "run.started", "run:r", {})
+
+    @rule(model=models, verdict=st.sampled_from(("pass", "pass", "pass", "fail", "uncertain")),
+          suite=st.sampled_from((None, None, "drift")), wrong=rarely)  # fmt: skip
+    def evaluate(self, model: str, verdict: str, suite: str | None, wrong: bool) -> None:
+        measured = _measured("x" if wrong else model, verdict)
+        self.do("trainer", "evaluation.completed", model, measured | {"suite": suite})
+
+    @rule(model=models, back=back)
+    def invalidate(self, model: str, back: int) -> None:
+        body = {"evaluation": self.pick("evaluation.completed", back), "reason": "leak"}
+        self.do("trainer", "evaluation.invalidated", model, body)
+
+    @rule(subject=st.sampled_from(("model:m", *MODELS)), span=st.sampled_from((0, HOUR, DAY)), paper=st.booleans())
+    def document(self, subject: str, span: int, paper: bool) -> None:
+        if paper:
+            body = {"kind": "DPIA", "digest": digest("dpia"), "expires_at": self.later(span)}
+            self.do("p-author", "documentation.attached", subject, body)
+        else:
+            body = {"verdict": "pass", "independence": "another team", "valid_until": self.later(span)}
+            self.do("p-approver", "validation.completed", subject, body)
+
+    @rule(model=models, environment=environments, actor=st.sampled_from(("p-author", "trainer", "p-second", "bot")),
+          behalf=st.sampled_from((None, None, "p-approver", "nobody")), wrong=rarely)  # fmt: skip
+    def request(self, model: str, environment: str, actor: str, behalf: str | None, wrong: bool) -> None:
+        body = {"environment": environment, "digest": digest("x" if wrong else model)}
+        self.do(actor, "approval.requested", model, body, behalf)
+
+    def _grant(self, model: str, back: int) -> dict[str, Any]:
+        """A decision about a request, as far as it is known."""
+        chosen = self.pick("approval.requested", back)
+        asked = [deed for deed in self.reference.law.deeds if deed.id == chosen]
+        environment = asked[0].data["environment"] if asked else "prod"
+        return {"request": chosen, "environment": environment, "digest": digest(model), "rationale": "fit"}
+
+    @rule(model=models, back=back, actor=approvers, span=spans, conditions=st.integers(0, 1), seen=st.integers(0, 30),
+          behalf=st.sampled_from((None, None, None, "p-author")), wrong=rarely)  # fmt: skip
+    def approve(
+        self, *, model: str, back: int, actor: str, span: int | None = None, conditions: int = 0, seen: int = 0,
+        behalf: str | None = None, wrong: bool = False,
+    ) -> None:  # fmt: skip
+        body = self._grant(model, back) | {
+            "expires_at": None if span is None else self.later(span),
+            "conditions": ["a monitor is on"] * conditions or None, "evidence": self.evidence(seen, wrong=wrong),
+        }  # fmt: skip
+        if wrong:
+            body |= {"environment": "dev", "evidence": self.evidence(seen)}
+        self.do(actor, "approval.granted", model, body, behalf)
+
+    @rule(model=models, back=back, actor=approvers)
+    def reject(self, model: str, back: int, actor: str) -> None:
+        self.do(actor, "approval.rejected", model, self._grant(model, back))
+
+    @rule(model=models, back=back, actor=st.sampled_from(("p-author", "trainer", "p-second", "bot")))
+    def withdraw(self, model: str, back: int, actor: str) -> None:
+        self.do(actor, "approval.withdrawn", model, {"request": self.pick("approval.requested", back)})
+
+    @rule(model=models, back=back, actor=approvers)
+    def revoke(self, model: str, back: int, actor: str) -> None:
+        body = {"approval": self.pick("approval.granted", back), "rationale": "bias"}
+        self.do(actor, "approval.revoked", model, body)
+
+    @rule(model=models, back=back, actor=approvers, condition=st.sampled_from((0, 0, 0, 1)))
+    def meet(self, model: str, back: int, actor: str, condition: int) -> None:
+        body = {"approval": self.pick("approval.granted", back), "condition": condition}
+        self.do(actor, "approval.condition_met", model, body)
+
+    @rule(actor=approvers, to=st.sampled_from(("p-plain", "p-deployer", "trainer", "p-alias")),
+          span=st.sampled_from((0, HOUR, DAY)))  # fmt: skip
+    def delegate(self, actor: str, to: str, span: int) -> None:
+        self.do(actor, "approval.delegated", f"actor:{to}", {"until": self.later(span), "reason": "leave"})
+
+    @rule(subject=st.sampled_from(("model:m", "model:n", *MODELS)), tier=st.sampled_from(("low", "medium", "high")),
+          actor=st.sampled_from(("p-second", "p-approver", "p-alias", "p-author", "p-plain")))  # fmt: skip
+    def classify(self, subject: str, tier: str, actor: str) -> None:
+        self.do(actor, "risk.classified", subject, {"tier": tier, "rationale": "who is affected"})
+
+    @rule(waiver=st.sampled_from(WAIVERS), model=st.sampled_from(("model:m", "model:m@1", "dataset:d")),
+          environment=environments, span=st.sampled_from((0, HOUR, DAY)), single=st.booleans(),
+          owner=st.sampled_from(("p-author", "p-second", "p-approver", "nobody")))  # fmt: skip
+    def ask_for_waiver(
+        self, *, waiver: str, model: str, environment: str, span: int, single: bool, owner: str
+    ) -> None:  # fmt: skip
+        body = {
+            "check": "drift", "model": model, "environment": environment, "owner": owner, "reason": "late data",
+            "compensating_control": "a person looks", "expires_at": self.later(span), "single_use": single,
+        }  # fmt: skip
+        self.do("trainer", "waiver.requested", waiver, body)
+
+    @rule(waiver=st.sampled_from(WAIVERS), actor=approvers, span=spans)
+    def grant_waiver(self, waiver: str, actor: str, span: int | None) -> None:
+        body = {"rationale": "for now", "expires_at": None if span is None else self.later(span)}
+        self.do(actor, "waiver.granted", waiver, body)
+
+    @rule(waiver=st.sampled_from(WAIVERS), actor=approvers, how=st.sampled_from(("denied", "revoked")))
+    def end_waiver(self, waiver: str, actor: str, how: str) -> None:
+        self.do(actor, f"waiver.{how}", waiver, {"rationale" if how == "denied" else "reason": "no"})
+
+    @rule(waiver=st.sampled_from(WAIVERS), model=models, environment=environments)
+    def use_waiver(self, waiver: str, model: str, environment: str) -> None:
+        body = {"deployment": f"deployment:{environment}/x", "model": model}
+        self.do("p-deployer", "waiver.used", waiver, body)
+
+    @rule(policy=st.sampled_from(POLICIES), actor=st.sampled_from(("p-plain", "p-admin", "trainer")),
+          source=st.sampled_from((SOURCE, SOURCE, "other: []")), wrong=rarely)  # fmt: skip
+    def define_policy(self, policy: str, actor: str, source: str, wrong: bool) -> None:
+        self.do(actor, "policy.defined", policy, _policy(source) | ({"digest": digest("x")} if wrong else {}))
+
+    @rule(policy=st.sampled_from(POLICIES), actor=st.sampled_from(("p-plain", "p-author")), sure=rarely)
+    def retire_policy(self, policy: str, actor: str, sure: bool) -> None:
+        if sure:
+            self.do(actor, "policy.retired", policy, {"reason": "old"})
+
+    def _gate(self, model: str, environment: str, result: str = "allow", **more: Any) -> None:
+        body = {
+            "environment": environment, "policy": "policy:p@1", "policy_digest": _policy(SOURCE)["digest"],
+            "digest": digest(model), "input_digest": digest("document"), "size": len(self.reference.rows),
+            "as_of": self.later(0), "result": result, "checks": [], "engine": "cel 1",
+        }  # fmt: skip
+        self.do("p-deployer", "gate.evaluated", model, body | more)
+
+    @rule(model=models, environment=environments, policy=st.sampled_from(POLICIES),
+          result=st.sampled_from(("allow", "allow", "allow", "deny")), waiver=st.sampled_from((None, *WAIVERS)),
+          before=st.sampled_from((0, 0, HOUR // 2)), wrong=rarely, behind=st.sampled_from((0, 0, 3)))  # fmt: skip
+    def run_gate(
+        self, *, model: str, environment: str, waiver: str | None, policy: str = "policy:p@1", result: str = "allow",
+        before: int = 0, wrong: bool = False, behind: int = 0,
+    ) -> None:  # fmt: skip
+        checks = [{"check": "drift", "result": "waived", "reason": "x", "waiver": waiver}] if waiver else []
+        more = {"digest": digest("x")} if wrong else {}
+        self._gate(model, environment, result, policy=policy, checks=checks, as_of=self.later(-before),
+                   size=len(self.reference.rows) - behind, **more)  # fmt: skip
+
+    @rule(model=models, environment=environments, actor=st.sampled_from(("p-author", "p-deployer", "p-approver")))
+    def ask_to_deploy(self, model: str, environment: str, actor: str) -> None:
+        body = {"model": model, "digest": digest(model)}
+        self.do(actor, "deployment.requested", f"deployment:{environment}/x", body)
+
+    @rule(model=models, environment=environments, wrong=rarely,
+          actor=st.sampled_from(("p-deployer", "p-deployer", "bot", "p-author")))  # fmt: skip
+    def authorise(self, model: str, environment: str, actor: str, wrong: bool) -> None:
+        body = {"model": model, "digest": digest("x" if wrong else model)}
+        self.do(actor, "deployment.authorised", f"deployment:{environment}/x", body)
+
+    @rule(model=models, environment=environments, actor=st.sampled_from(("p-deployer", "bot")),
+          span=st.sampled_from((0, DAY, 30 * DAY, 31 * DAY)))  # fmt: skip
+    def authorise_in_emergency(self, model: str, environment: str, actor: str, span: int) -> None:
+        body = {"model": model, "digest": digest(model),
+                "emergency": {"reason": "fraud wave", "review_by": self.later(span)}}  # fmt: skip
+        self.do(actor, "deployment.authorised", f"deployment:{environment}/x", body)
+
+    @rule(environment=environments, back=back, behalf=st.sampled_from((None, None, "p-deployer")),
+          actor=st.sampled_from(("p-approver", "p-plain", "p-deployer")))  # fmt: skip
+    def review(self, environment: str, back: int, behalf: str | None, actor: str) -> None:
+        body = {"decision": self.pick("deployment.authorised", back), "verdict": "justified", "rationale": "it was"}
+        self.do(actor, "emergency.reviewed", f"deployment:{environment}/x", body, behalf)
+
+    @rule(thing=st.sampled_from(THINGS), actor=st.sampled_from(("trainer", "p-deployer")))
+    def quarantine(self, thing: str, actor: str) -> None:
+        self.do(actor, "quarantine.placed", thing, {"reason": "poisoned"})
+
+    @rule(thing=st.sampled_from(THINGS), back=back, actor=approvers, right=st.booleans())
+    def release(self, thing: str, back: int, actor: str, right: bool) -> None:
+        chosen = self.pick("quarantine.placed", back)
+        placed = [deed.subject for deed in self.reference.law.deeds if deed.id == chosen]
+        subject = placed[0] if placed and right else thing
+        self.do(actor, "quarantine.released", subject, {"quarantine": chosen, "rationale": "clean"})
+
+    @rule(model=models, sure=rarely)
+    def retire(self, model: str, sure: bool) -> None:
+        if sure:
+            self.do("p-author", "version.retired", model, {"reason": "old"})
+
+    @rule(rules=st.sampled_from(RULES), actor=st.sampled_from(("root", "root", "p-admin")))
+    def change_rules(self, rules: RuleSet, actor: str) -> None:
+        body = {"rules": rules.model_dump(mode="json"), "reason": "audit"}
+        self.do(actor, "ledger.rules_changed", f"ledger:{self.ledgerid}", body)
+
+    @rule(model=models, environment=environments, actor=st.sampled_from(("p-deployer", "bot", "p-approver")),
+          kind=st.sampled_from(("deployment.completed", "deployment.promoted", "canary.stage_entered",
+                                "rollback.authorised", "rollback.completed", "deployment.held")))  # fmt: skip
+    def happens(self, model: str, environment: str, actor: str, kind: str) -> None:
+        body: dict[str, Any] = {"model": model, "digest": digest(model)}
+        if kind == "canary.stage_entered":
+            body |= {"stage": 1, "traffic": 0.1}
+        self.do(actor, kind, f"deployment:{environment}/x", body)
+
+    @rule(kind=st.sampled_from(("opened", "closed")))
+    def incident(self, kind: str) -> None:
+        body = {"title": "slow"} if kind == "opened" else {"summary": "over"}
+        self.do("p-plain", f"incident.{kind}", "incident:i", body)
+
+    # -- several at once, so that lives go deep ---------------------------------------------------
+
+    @rule(model=models, environment=environments, waiver=st.sampled_from((None, None, *WAIVERS)))
+    def go_the_usual_way(self, model: str, environment: str, waiver: str | None) -> None:
+        """What people do to deploy; each step is judged, and may be refused."""
+        self.request(model, environment, "p-author", None, False)
+        for actor in ("p-approver", "p-second"):
+            self.approve(model=model, back=0, actor=actor)
+        if waiver is not None:
+            self.ask_for_waiver(
+                waiver=waiver, model="model:m", environment=environment, span=DAY, single=True, owner="p-author"
+            )
+            self.grant_waiver(waiver, "p-approver", None)
+            self.use_waiver(waiver, model, environment)
+        self.run_gate(model=model, environment=environment, waiver=waiver)
+        self.authorise(model, environment, "p-deployer", False)
+
+    @rule()
+    def read(self) -> None:
+        """Views grow."""
+        for ledger, url in zip(self.ledgers, self.urls, strict=True):
+            runner = open_runner(ledger, url)
+            assert runner.catch_up() == len(self.reference.rows)
+            runner.views.close()
+
+    @rule()
+    def reopen(self) -> None:
+        self.open_again()
+
+    def teardown(self) -> None:
+        """The rows are the same, the log is good, and views that are built anew are as those that grew."""
+        try:
+            if self.ledgers:
+                self.compare()
+                self.read()
+                for ledger, url in zip(self.ledgers, self.urls, strict=True):
+                    runner = open_runner(ledger, url)
+                    equal = runner.rebuild()
+                    runner.views.close()
+                    assert equal
+                    assert all(equal.values()), equal
+        finally:
+            super().teardown()
+
+
+def _policy(source: str) -> dict[str, str]:
+    found = hashlib.sha256(source.encode()).hexdigest()
+    return {"digest": f"sha256:{found}", "source": source, "format": "muniment.checks/v1"}
+
+
+def _measured(model: str, verdict: str) -> dict[str, Any]:
+    return {"metrics": {"auc": 0.9}, "verdict": verdict, "digest": digest(model)}
+
+
+def governed_on(postgres_url: Callable[[], str]) -> type[GovernedMachine]:
+    """The machine, whose PostgreSQL stores have these URLs.
+
+    Args:
+        postgres_url: gives the URL of a schema that is not there yet.
+    """
+    return type("GovernedMachineHere", (GovernedMachine,), {"postgres_url": staticmethod(postgres_url)})
+
+
+def governance(postgres_url: Callable[[], str], examples: int, steps: int, seed: int) -> Result:
+    """Live so many random lives.
+
+    Args:
+        postgres_url: see `governed_on`.
+        examples: how many lives.
+        steps: rules in each, at most.
+        seed: of Hypothesis.
+    """
+    result = Result.counting("disagreements")
+    machine, counts = governed_on(postgres_url), Counter[tuple[str, bool]]()
+    teardown = machine.teardown
+
+    def counted(self: GovernedMachine) -> None:
+        counts.update(self.counts)
+        result.n += 1
+        teardown(self)
+
+    machine.teardown = counted  # type: ignore[method-assign]
+    try:
+        run_state_machine_as_test(
+            hypothesis_seed(seed)(machine),
+            settings=settings(
+                max_examples=examples, stateful_step_count=steps, deadline=None, database=None,
+                suppress_health_check=list(HealthCheck), print_blob=False,
+            ),
+        )  # fmt: skip
+    except Exception as error:
+        result.failed("disagreements", "".join(traceback.format_exception_only(error))[-1500:])
+    names = sorted({name for name, _ in counts})
+    result.figures = {name: f"{counts[name, True]} recorded, {counts[name, False]} refused" for name in names}
+    return result
