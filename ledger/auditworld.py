@@ -67,7 +67,8 @@ class AuditWorld:
         if stream.partition(":")[0] not in KEPT:
             return self._past.state_before(stream, self.index)
         if stream.startswith("dataset:") and stream not in self._datasets:
-            return None
+            # Whatever is behind the start says nothing that is asked; before it there may be a quarantine.
+            return self._past.state_before(stream, self._start) if self._start else None
         if self._start:
             self._states[stream] = self._past.state_before(stream, self._start)
         return self._states.get(stream)
@@ -103,8 +104,8 @@ class AuditWorld:
         """Fold one valid event."""
         if event.subject.kind not in KEPT:
             return
-        if event.subject.kind == "dataset" and (event.subject.version is None or event.stream not in self._datasets):
-            return  # nothing will ask for its digest
+        if event.subject.kind == "dataset" and event.stream not in self._datasets:
+            return  # nothing will ask for its digest, and it was never in quarantine
         state = evolve(self.state(event.stream), event)
         if state is not None:
             self._states[event.stream] = state

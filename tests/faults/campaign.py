@@ -123,7 +123,7 @@ def experiments() -> list[Experiment]:
         Experiment("clean-ledgers", "postgres", 100, lambda n, s, at: tamper.clean_ledgers(at.postgres, n, s)),
         Experiment("planted-bugs", "all", 360, lambda n, s, at: mutants.planted_bugs(at.folder("mutants"), n, s)),
         Experiment("agreement", "all", 60, lambda n, s, at: machine.agreement(at.postgres, n, 40, s)),
-        Experiment("governed-lives", "all", 400, lambda n, s, at: governed.governance(at.postgres, n, 60, s)),
+        Experiment("governed-lives", "all", 100, lambda n, s, at: governed.governance(at.postgres, n, 60, s)),
     ]  # fmt: skip
 
 
