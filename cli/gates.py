@@ -111,9 +111,8 @@ def input_(app: App, /, model: str, environment: str | None, deployment: str | N
 
     Example: muniment gate input model:tx@1 --env prod
     """
-    import time
-
     from cli.output import to_json
+    from muniment.gating import asked_at
     from projections.asof import resolve_as_of
     from projections.gateinput import gate_input
     from projections.known import Known
@@ -121,7 +120,7 @@ def input_(app: App, /, model: str, environment: str | None, deployment: str | N
     place, target = _place(environment, deployment)
     with app.views() as (ledger, runner, size):
         known = Known(ledger, runner.views, resolve_as_of(ledger, runner.views, known_at=known_at, head=size).size)
-        as_of = known.recorded_at if known_at else max(time.time_ns() // 1000, known.recorded_at)
+        as_of = known.recorded_at if known_at else asked_at(known)
         document = gate_input(known, model, place, as_of, target)
     print_record(app, document, to_json(document))
 

@@ -166,8 +166,8 @@ def serve(app: App, /, folder: Path, *, listen: str, prefix: str) -> None:
         opened.close()
         raise ConfigurationError(f"nothing can listen at {listen}: {error.strerror}") from error
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
-    click.echo(f"witness {opened.vkey.name} at {server.url}/", err=True)
     try:
+        click.echo(f"witness {opened.vkey.name} at {server.url}/", err=True)
         server.serve_forever(poll_interval=0.2)
     except KeyboardInterrupt:
         app.note("stopped")

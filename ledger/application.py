@@ -238,13 +238,16 @@ class Ledger(LogHandle):
             return repeated
 
     def _record_refusal(self, type: str, subject: str, body: Mapping[str, Any], error: PolicyError) -> None:
-        """Record that a decision was refused, once an hour; whoever may not even say so leaves no trace."""
-        world = self.world.at(self.world.refresh())
-        found = refusal(world, find_event_type(type).topic, subject, body, error)
-        if found is None:
-            return
-        same = refusal_id(self.ledgerid, str(self.actor), subject, found, microseconds(None))
+        """Record that a decision was refused, once an hour; whoever may not even say so leaves no trace.
+
+        Whatever goes wrong here must not hide that it was refused, and why.
+        """
         try:
+            world = self.world.at(self.world.refresh())
+            found = refusal(world, find_event_type(type).topic, subject, body, error)
+            if found is None:
+                return
+            same = refusal_id(self.ledgerid, str(self.actor), subject, found, microseconds(None))
             self.emit(TYPE, subject, found, event_id=same)
         except LedgerError as trouble:
             error.add_note(f"the refusal was not recorded: {trouble.message}")
@@ -256,7 +259,8 @@ class Ledger(LogHandle):
 
         Args:
             events: type, subject and body of each; each is judged as if those before it were recorded already.
-            event_id: UUID of the last one; whoever gives it has made sure that it is not recorded yet.
+            event_id: UUID of the last one; whoever gives it has made sure that it is not recorded yet. When they are
+                refused, the last one is what is recorded as refused.
             attributes: of all of them, see `emit`: occurred_at, on_behalf_of, correlation, causation, strength.
 
         Returns:
@@ -284,6 +288,8 @@ class Ledger(LogHandle):
             if not (isinstance(error, StorageError) and error.outcome_unknown):
                 for number in reversed(numbers):
                     self._emitter.release(*number)
+            if isinstance(error, PolicyError):
+                self._record_refusal(*events[-1], error)
             raise
         self._appended = True
         return receipts

@@ -155,7 +155,8 @@ TAKING = {"actor.offboarded.v1", "actor.responsible_changed.v1", "actor.revoked.
           "key.revoked.v1", "role.revoked.v1"}  # fmt: skip
 MAX_GRANTS = 64
 # Types whose body names the environment they are about.
-PLACED = {"approval.requested.v1", "approval.granted.v1", "approval.rejected.v1", "waiver.requested.v1"}
+PLACED = {"approval.requested.v1", "approval.granted.v1", "approval.rejected.v1", "waiver.requested.v1",
+          "gate.evaluated.v1"}  # fmt: skip
 # Points of small order, sign bit cleared: under such a key one signature fits every message.
 SMALL_ORDER = {bytes.fromhex(text) for text in (
     "00" * 32, "01" + "00" * 31, "ec" + "ff" * 30 + "7f", "ed" + "ff" * 30 + "7f", "ee" + "ff" * 30 + "7f",
@@ -913,6 +914,8 @@ def make_record(entry, event):
         environment = name_parts(entry["stream"])[1]
     elif kind in PLACED:
         environment = event["data"].get("environment")
+    elif kind == "waiver.used.v1":
+        environment = name_parts(str(event["data"].get("deployment")))[1]
     behalf = event.get("onbehalfof")
     behalf = None if behalf is None else behalf.removeprefix("urn:muniment:")
     return {**entry, "type": kind, "environment": environment, "behalf": behalf}

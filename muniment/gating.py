@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,12 +15,19 @@ from projections.catalogue import open_runner
 from projections.gates import Gate, Stated, policy_for, policy_named, run_gate
 from projections.known import Known
 
-__all__ = ["authorise", "check_gate", "record_gate"]
+__all__ = ["asked_at", "authorise", "check_gate", "record_gate"]
 
 
-def _now(known: Known) -> int:
-    """The time, but never before what is recorded."""
-    return max(time.time_ns() // 1000, known.recorded_at)
+def asked_at(known: Known) -> int:
+    """The time by the store's clock, which recorded what is known and will record the result; never before either.
+
+    Args:
+        known: the ledger, as it is known now.
+
+    Returns:
+        Microseconds since the Unix epoch.
+    """
+    return max(known.ledger.recorder.now(), known.recorded_at)
 
 
 def check_gate(
@@ -57,7 +63,7 @@ def check_gate(
             stated = policy_for(known, model, environment)
         else:
             stated = policy_named(known, policy) if isinstance(policy, str) else policy
-        return run_gate(known, stated, model, environment, as_of=_now(known), deployment=deployment)
+        return run_gate(known, stated, model, environment, as_of=asked_at(known), deployment=deployment)
     finally:
         runner.views.close()
 

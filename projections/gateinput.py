@@ -17,11 +17,11 @@ from ledger.domain.scopes import matches
 from ledger.domain.standing import approval_trouble
 from ledger.domain.states import DatasetState, DeploymentState, WaiverState
 from ledger.domain.waiving import covers, waiver_trouble
-from ledger.domain.world import actor_of
 from ledger.entry import format_time
 from ledger.errors import PolicyError
 from ledger.names import parse_name, stream_of
 from ledger.payload import parse_moment
+from projections.gaterows import GateRows, people
 from projections.groups import DATA, ENDED, RUNS, WENT_LIVE
 from projections.journal import JournalRow
 from projections.known import Known
@@ -40,10 +40,11 @@ class _Builder:
     """Reads what the document is made of; each kind of thing once."""
 
     def __init__(self, known: Known, named: Named, place: tuple[str, str], as_of: int) -> None:
-        self.world, self.views, self.size, self.rows = known.world, known.views, known.size, known.rows
+        self.world, self.views, self.size = known.world, known.views, known.size
         self.named, (self.environment, self.deployment) = named, place
         self.now = as_of
         self.stream = stream_of(named.subject)
+        self.rows = GateRows(known)
         self.own = self.rows(("stream", "=", self.stream))
 
     def mine(self, *kinds: str, whole: bool = False) -> Iterator[JournalRow]:
@@ -85,25 +86,27 @@ class _Builder:
             "name": name or "", "status": "", "actor": "", "commit": "", "dirty": False, "seed": None,
             "environment": "", "hardware": "", "has_parameters": False, "inputs": [],
         }  # fmt: skip
-        for row in self.rows(("stream", "=", name)) if name else ():
+        for row in self.rows.all(("stream", "=", name)) if name else ():
             if row["type"] not in RUNS:
                 continue
             data, code = row["data"], row["data"].get("code") or {}
+            found["dirty"] |= bool(code.get("dirty"))
+            for ref in data.get("inputs") or []:
+                item = {"subject": ref["subject"], "digest": ref.get("digest") or ""}
+                if item not in found["inputs"]:
+                    found["inputs"].append(item)
+            if self.rows.suspect(row):  # what it read is looked at all the same
+                continue
             ended = row["type"] in ENDED
             status = data.get("status", "completed") if row["type"] == "run.attached" else row["type"].partition(".")[2]
             found["status"] = status if ended or not found["status"] else found["status"]
             found["actor"] = row["actor"]
             found["has_parameters"] |= bool(data.get("parameters"))
-            found["dirty"] |= bool(code.get("dirty"))
             for field, value in (
                 ("commit", code.get("commit")), ("seed", data.get("seed")), ("environment", data.get("environment")),
                 ("hardware", data.get("hardware")),
             ):  # fmt: skip
                 found[field] = found[field] if value is None else value
-            for ref in data.get("inputs") or []:
-                item = {"subject": ref["subject"], "digest": ref.get("digest") or ""}
-                if item not in found["inputs"]:
-                    found["inputs"].append(item)
         return found
 
     def datasets(self, run: dict[str, Any]) -> list[dict[str, Any]]:
@@ -312,15 +315,6 @@ class _Builder:
                 opened[subject]["open"] = row["type"] == "incident.reopened"
         return [{"incident": one["incident"], "severity": one["severity"]} for one in opened.values() if one["open"]]
 
-    def people(self) -> dict[str, int]:
-        persons: dict[str, set[str]] = {"approver": set(), "deployer": set(), "validator": set()}
-        for row in self.rows(("type", "=", "actor.enrolled")):
-            state = actor_of(self.world, parse_name(row["subject"]).name)
-            for role in state.roles if state is not None and state.revoked is None else ():
-                if role in persons and state is not None and state.person is not None:
-                    persons[role].add(state.person)
-        return {f"{role}s": len(found) for role, found in persons.items()}
-
     def stopped(self) -> str:
         try:
             check_stops(self.world, self.named, "deployment.authorised")
@@ -375,7 +369,7 @@ def gate_input(known: Known, model: str, environment: str, as_of: int, deploymen
         "approvals": build.approvals(),
         "deployments": deployments,
         **build.around(deployments),
-        "people": build.people(),
+        "people": people(known.world, build.rows, environment, as_of),
         "stopped": build.stopped(),
     }  # fmt: skip
 

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 from ledger.domain.recorded import RecordedEvent
 from ledger.events.approvals import ApprovalGranted, ApprovalRejected, ApprovalRequested
-from ledger.events.waivers import WaiverRequested
+from ledger.events.policies import GateEvaluated
+from ledger.events.waivers import WaiverRequested, WaiverUsed
+from ledger.names import parse_name
 
 __all__ = ["ROOT_ACTOR", "Signed", "signed_of"]
 
 #: The source of events signed by the root keys themselves.
 ROOT_ACTOR = "root"
+#: Bodies that name the environment they are about.
+_PLACED = (ApprovalRequested, ApprovalGranted, ApprovalRejected, WaiverRequested, GateEvaluated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +46,10 @@ def signed_of(event: RecordedEvent) -> Signed:
     environment: str | None = None
     if event.subject.kind == "deployment":
         environment = event.subject.namespace
-    elif isinstance(event.body, ApprovalRequested | ApprovalGranted | ApprovalRejected | WaiverRequested):
+    elif isinstance(event.body, _PLACED):
         environment = event.body.environment
+    elif isinstance(event.body, WaiverUsed):
+        environment = parse_name(event.body.deployment).namespace
     return Signed(
         event.index, event.recorded_at, event.actor, event.keys, event.payload.type, event.stream, environment
     )

@@ -93,6 +93,10 @@ def _load(source: str) -> Any:
         return yaml.load(source, Loader=Strict)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         raise InputError(f"the policy is no YAML: {error}") from error
+    except RecursionError as error:
+        raise InputError("the policy is nested too deep") from error
+    except (ValueError, KeyError, AttributeError) as error:  # so PyYAML fails at dates, numbers and tags that are none
+        raise InputError(f"the policy holds a value that is none: {error}") from error
 
 
 def parse_policy(source: str) -> Policy:

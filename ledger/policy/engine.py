@@ -39,19 +39,34 @@ def engine_name() -> str:
 
 #: Macros that go through a list, within macros that do: what they cost is the product of the lists' lengths.
 _MAX_NESTED = 2
-_MACRO = re.compile(r"""\.(?:all|exists|exists_one|filter|map)\s*\(|[()]|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'""")
+_MACROS = frozenset({"all", "exists", "exists_one", "existsOne", "filter", "map"})
+#: What an expression is made of, so far as its depth goes. A string or a comment hides what stands in it, so each must
+#: end where the engine ends it: raw strings have no escapes, and comments end at a line feed only.
+_PIECE = re.compile(
+    r"""
+    //[^\n]*
+    | [bB]?[rR](?: \"{3}.*?\"{3} | '{3}.*?'{3} | "[^"\n\r]*" | '[^'\n\r]*' )
+    | [bB]?(?: \"{3}(?:\\.|[^\\])*?\"{3} | '{3}(?:\\.|[^\\])*?'{3} | "(?:\\.|[^"\\\n\r])*" | '(?:\\.|[^'\\\n\r])*' )
+    | [A-Za-z_][A-Za-z0-9_]*
+    | [^\s]
+    """,
+    re.DOTALL | re.VERBOSE,
+)
 
 
 def _nested(text: str) -> int:
     """How deep macros that go through a list stand within one another."""
-    opened: list[int] = []
-    deepest = 0
-    for found in _MACRO.findall(text):
-        if found.endswith("("):
-            opened.append(len(found) > 1)
+    opened: list[bool] = []
+    deepest, before = 0, ""
+    for piece in _PIECE.findall(text):
+        if piece.startswith("//"):
+            continue
+        if piece == "(":
+            opened.append(before in _MACROS)
             deepest = max(deepest, sum(opened))
-        elif found == ")" and opened:
+        elif piece == ")" and opened:
             opened.pop()
+        before = piece
     return deepest
 
 

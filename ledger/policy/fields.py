@@ -31,6 +31,6 @@ FIELDS: Final = {
     "slos": "of those deployments: slo, subject, objective, action",
     "drills": "of those deployments and their model: kind, outcome, age_seconds",
     "incidents": "open ones about those deployments or the model: incident, severity",
-    "people": "approvers, deployers, validators: how many persons have the role",
+    "people": "approvers, deployers, validators: how many persons have the role there and then",
     "stopped": "why the life cycle stops an authorisation, empty when it does not",
 }  # fmt: skip

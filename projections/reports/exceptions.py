@@ -122,6 +122,8 @@ def waivers(context: ReportContext) -> list[dict[str, Any]]:
         state = ended.get(name) or ("expired" if now >= min(ends) else "standing")
         if state == "standing" and data.get("single_use") and used:
             state = "used up"
+        if state == "standing" and (context.doubt(request) or context.doubt(row)):
+            state = "suspect"
         found.append({
             "waiver": name, "state": state, "check": data["check"], "model": data["model"],
             "environment": data["environment"], "owner": data["owner"], "reason": data.get("reason"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ledger import commands
-from ledger.errors import AuthenticationError, LedgerError, NotAllowedError, PolicyError
+from ledger.errors import AuthenticationError, LedgerError, NotAllowedError, PolicyError, StorageError
 from ledger.events.ledgers import Rule, RuleSet
 from tests.contract.support import MODEL, Cast, audit, digest, make_cast, register
 
@@ -89,3 +89,22 @@ def test_what_no_rule_covers_is_recorded_without_one(store_url: str):
     with pytest.raises(PolicyError, match="no rule covers"):
         cast["p-author"].emit("approval.requested", MODEL, body)
     assert [found[2].get("rule") for found in refused(cast)] == [None]
+
+
+def test_of_several_decisions_in_one_transaction_the_last_is_recorded(cast: Cast):
+    body = commands.authorisation(cast["p-deployer"], PROD, MODEL)
+    used = ("waiver.used", "waiver:w", {"deployment": PROD, "model": MODEL})
+    with pytest.raises(PolicyError, match="never asked for"):
+        cast["p-deployer"].emit_all([used, ("deployment.authorised", PROD, body)])
+    ((actor, subject, found),) = refused(cast)
+    assert (actor, subject, found["decision"]) == ("p-deployer", PROD, "deployment.authorised")
+
+
+def test_a_store_that_fails_then_does_not_hide_why_it_was_refused(cast: Cast, monkeypatch: pytest.MonkeyPatch):
+    def fails(*_: object) -> None:
+        raise StorageError("the store is gone")
+
+    monkeypatch.setattr("ledger.application.refusal", fails)
+    with pytest.raises(PolicyError, match="needs 1 approval") as caught:
+        commands.authorise(cast["p-deployer"], PROD, MODEL)
+    assert caught.value.__notes__ == ["the refusal was not recorded: the store is gone"]

@@ -570,3 +570,8 @@ def test_waivers_are_listed_with_what_became_of_them(any_book: Book):
     }  # fmt: skip
     later = {item["waiver"]: item["state"] for item in book.report(at=24 * 380)["waivers"]}
     assert (later["waiver:short"], later["waiver:stands"]) == ("expired", "standing")
+    book.compromise("p-second")
+    now = {item["waiver"]: item["state"] for item in book.report()["waivers"]}
+    assert now == {
+        "waiver:stands": "suspect", "waiver:once": "used up", "waiver:gone": "revoked", "waiver:short": "suspect",
+    }, "no gate lets a check be by it"  # fmt: skip

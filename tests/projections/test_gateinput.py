@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from ledger.errors import PolicyError, VerificationError
 from ledger.policy import FIELDS, evaluate, input_digest, parse_policy, source_digest
+from muniment.gating import check_gate
 from projections.gateinput import gate_input, standing_waivers
 from projections.gates import Gate, Stated, check_again, recheck_all, run_gate
 from projections.known import Known
@@ -149,6 +151,78 @@ def test_entries_about_other_bytes_count_for_nothing(book: Book):
     )
     document = look(book)
     assert (document["datasets"][0]["quality"], document["performance"], document["validations"]) == ("", [], [])
+
+
+def test_what_a_stolen_key_signed_speaks_for_nothing_and_still_warns(book: Book):
+    book.dataset(BASE, 0)
+    book.version(ONE, 1)
+    since, members = book.size, ("scans", "drills", "performance", "evaluations", "validations", "documentation")
+
+    def told() -> dict[str, list[dict[str, Any]]]:
+        found = look(book)
+        return {name: [item | {"age_seconds": 0} for item in found[name]] for name in members}
+
+    before = told()
+    for kind, subject, body in (
+        ("artifact.scanned", ONE, {"digest": digest(ONE), "scanner": "scan", "verdict": "pass"}),
+        ("performance.tested", ONE, {"p95_ms": 1, "verdict": "pass"}),
+        ("drill.conducted", "model:scoring", {"kind": "rollback", "outcome": "pass"}),
+        ("evaluation.completed", ONE, {"metrics": {"gap": 0.01}, "verdict": "pass", "kind": "fairness"}),
+    ):
+        book.emit("trainer", kind, subject, body, at=2)
+    book.emit("p-approver", "validation.completed", ONE, {"verdict": "pass", "independence": "x"}, at=2)
+    book.emit("p-author", "documentation.attached", ONE, {"kind": "runbook", "digest": digest("r")}, at=2)
+    whole = told()
+    assert all(len(whole[name]) == len(before[name]) + 1 for name in members)
+    genuine = book.size
+    book.emit("trainer", "artifact.scanned", ONE, {"digest": digest(ONE), "scanner": "scan", "verdict": "fail"}, at=3)
+    book.emit("trainer", "dataset.consent_changed", "dataset:base", {"status": "withdrawn"}, at=3)
+    for actor in ("trainer", "p-approver", "p-author"):
+        book.compromise(actor, since=since)
+    failed = {"digest": digest(ONE), "verdict": "fail", "findings": {}, "age_seconds": 0}
+    assert told() == before | {"scans": [failed]}
+    assert look(book)["datasets"][0]["consent"] == "withdrawn"
+    assert look(book, size=genuine)["drills"] != [], "as it was known before anybody knew"
+
+
+def test_what_a_run_read_is_looked_at_although_its_key_was_stolen(book: Book):
+    book.dataset(BASE, 0)
+    book.emit(
+        "p-author",
+        "version.registered",
+        ONE,
+        {"digest": digest(ONE), "owner": "p-author", "run": "run:r", "tier": "high"},
+        at=1,
+    )
+    read = [{"role": "input", "subject": BASE, "digest": digest(BASE)}]
+    book.emit("trainer", "run.completed", "run:r", {"inputs": read, "seed": 7}, at=1, metrics={})
+    book.compromise("trainer")
+    run = look(book)["run"]
+    assert (run["status"], run["seed"], [item["subject"] for item in run["inputs"]]) == ("", None, [BASE])
+
+
+def test_a_gate_is_run_at_the_time_of_the_stores_clock(book: Book):
+    """A clock of this machine that is wrong would make a gate look old, or its author a liar."""
+    define(book)
+    book.version(ONE, 1)
+    book.clock.now += 3 * 3_600_000_000
+    before = book.clock.now
+    gate = check_gate(book.ledger, ONE, "prod", policy="policy:p")
+    assert before < gate.as_of < before + 60_000_000
+
+
+def test_people_are_those_who_may_still_decide_here(book: Book):
+    book.version(ONE, 1)
+    book.cast.enrol("p-fourth", "person", ("owner",), None)
+    few = look(book)["people"]
+    later = book.clock.now // 1_000_000 + 3_600
+    ends = datetime.fromtimestamp(later, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    book.ledger.emit("role.granted", "actor:p-fourth", role="approver", until=ends, reason="holidays")
+    book.ledger.emit("role.granted", "actor:p-fourth", role="deployer", environments=["dev"], reason="dev")
+    assert look(book)["people"] == few | {"approvers": few["approvers"] + 1}
+    at = known(book)
+    assert gate_input(at, ONE, "prod", (later + 1) * 1_000_000)["people"] == few
+    assert gate_input(at, ONE, "dev", at.recorded_at)["people"]["deployers"] == few["deployers"] + 1
 
 
 def test_findings_stay_open_until_they_are_disposed_of(book: Book):

@@ -633,6 +633,14 @@ def test_a_role_for_an_environment(ring: Ring):
         assert ring.judge("p-junior", "approval.granted", MODEL, Story.grant(ring, request, environment)).kind == kind
         requested = ring.judge("p-junior", "deployment.requested", f"deployment:{environment}/x", body)
         assert requested.kind == kind
+        gate = {
+            "environment": environment, "policy": "policy:p@1", "policy_digest": DIGEST, "digest": DIGEST,
+            "input_digest": DIGEST, "size": 1, "as_of": format_time(NOW), "result": "deny", "checks": [], "engine": "e",
+        }  # fmt: skip
+        assert ring.judge("p-junior", "gate.evaluated", MODEL, gate).kind == kind
+        used = {"deployment": f"deployment:{environment}/x", "model": MODEL}
+        reached = "never asked for" if kind == "valid" else "does not reach"
+        assert reached in str(ring.judge("p-junior", "waiver.used", "waiver:w", used).error)
     ring.grant("p-junior", "emitter", environments=["staging"])
     refused(ring.judge("p-junior", "run.started", "run:x"), NotAllowedError, "legality")  # it names no environment
     named = ring.judge("p-junior", "dataset.registered", "dataset:staging/x", {"digest": DIGEST})

@@ -271,6 +271,39 @@ def test_lists_within_lists_within_lists_are_not_gone_through():
     assert run_expression('input.stopped != ".all(.all(.all(" && (((input.size > 1)))', fine()), "words are no macros"
 
 
+@pytest.mark.parametrize(
+    "disguise",
+    [
+        'r"\\" != "" && {} && "" == ""',  # a raw string has no escapes
+        '"""a"b""" != "" && {} && "" == ""',
+        "'''don't''' != \"\" && {} && \"'\" != \"\"",
+        "// don't\n{}\n// '",
+        "{}".replace("{}", "{} // ("),
+    ],
+)
+@pytest.mark.parametrize("between", [".all(", ". all(", ".all // (\n (", ".\n all\t(", ".existsOne(", ".all( // )))\n"])
+def test_nothing_hides_how_deep_lists_are_gone_through(disguise: str, between: str):
+    for depth in (2, 3):
+        text = "true"
+        for name in "abc"[:depth]:
+            text = f"input.scans{between}{name}, {text})"
+        text = disguise.replace("{}", text)
+        if depth == 2:
+            run_expression(text, fine())
+            continue
+        with pytest.raises(InputError, match="too deep"):
+            compile_expression(text)
+
+
+@pytest.mark.parametrize(
+    "title",
+    ["2026-13-45", "!!int abc", "!!float abc", "!!bool maybe", "!!timestamp x", "9" * 5_000, "[" * 5_000],
+)
+def test_values_that_are_none_are_refused_in_words(title: str):
+    with pytest.raises(InputError):
+        parse_policy(f"schema: muniment.checks/v1\ntitle: {title}\nchecks: []\n")
+
+
 def test_the_digest_of_an_input_is_that_of_its_canonical_form():
     turned = dict(reversed(fine().items()))
     assert input_digest(turned) == input_digest(fine())

@@ -116,3 +116,20 @@ def test_a_script_that_forgets_a_rule_is_noticed(
     monkeypatch.setattr(script.Keyring, rule, lambda self, *args: False)
     with pytest.raises(AssertionError):
         story.judge(*act, keys=keys)
+
+
+@pytest.mark.parametrize(
+    ("kind", "stream", "data", "environment"),
+    [
+        ("gate.evaluated", "model:m", {"environment": "prod"}, "prod"),
+        ("waiver.used", "waiver:w", {"deployment": "deployment:prod/x", "model": "model:m@1"}, "prod"),
+        ("waiver.used", "waiver:w", {"deployment": 7}, None),
+        ("waiver.granted", "waiver:w", {"environment": "prod"}, None),
+        ("deployment.authorised", "deployment:prod/x", {}, "prod"),
+    ],
+)
+def test_a_role_for_an_environment_reaches_what_names_it(
+    kind: str, stream: str, data: dict[str, object], environment: str | None
+):
+    entry = {"type": f"muniment.{kind}.v1", "stream": stream}
+    assert script.make_record(entry, {"data": data})["environment"] == environment

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -253,6 +254,20 @@ def test_a_restart_forgets_nothing(tmp_path: Path):
     assert again.add_checkpoint(FORK.request(0, 10)).status == 409
     cosigned(again, LOG, 10, 11)
     again.close()
+
+
+def test_a_witness_whose_old_copy_was_put_back_cosigns_a_second_history(tmp_path: Path):
+    """Nothing shows it at the witness: its newest state is what it rests on."""
+    found = made(tmp_path / "w", LOG)
+    cosigned(found, LOG, 0, 3)
+    found.close()
+    shutil.copytree(tmp_path / "w", tmp_path / "old")
+    found = open_witness(tmp_path / "w")
+    cosigned(found, LOG, 3, 10)
+    found.close()
+    forgetful = open_witness(tmp_path / "old")
+    cosigned(forgetful, FORK, 3, 10)
+    forgetful.close()
 
 
 KILLED = """
