@@ -10,7 +10,7 @@ from ledger.domain.independence import independent
 from ledger.domain.lifecycle import Named, check_stops, refuse_doubt, rule_for, same_digest, version_of
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.standing import Standing, evaluation_doubt, first_doubt_of, standing, stands_apart
-from ledger.domain.states import Authorisation, Gate, PolicyState
+from ledger.domain.states import Gate, PolicyState
 from ledger.domain.suspicion import Suspicion, suspicion
 from ledger.domain.waiving import waiver_of, waiver_trouble
 from ledger.domain.world import World, actor_of, deployment_of, model_of
@@ -155,9 +155,7 @@ def _check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) ->
     _check_policy(world, policy, gate)
     deployment = deployment_of(world, event.stream)
     for waiver in gate.waivers:
-        until = min(
-            until, _check_waiver(world, event, waiver, None if deployment is None else deployment.authorisation)
-        )
+        until = min(until, _check_waiver(world, event, waiver, -1 if deployment is None else deployment.authorised))
     return until
 
 
@@ -172,7 +170,7 @@ def _check_policy(world: World, policy: str, gate: Gate) -> None:
         raise PolicyError(f"{gate.policy} was retired", hint="Run the version that is in force.")
 
 
-def _check_waiver(world: World, event: RecordedEvent, waiver: str, before: Authorisation | None) -> int:
+def _check_waiver(world: World, event: RecordedEvent, waiver: str, before: int) -> int:
     """A waiver that a gate rested on must stand; one for a single use must have been used for this very decision."""
     state = waiver_of(world, waiver)
     if state is None:
@@ -182,7 +180,7 @@ def _check_waiver(world: World, event: RecordedEvent, waiver: str, before: Autho
         signed, deployment, model = used
         body = event.body
         mine = isinstance(body, DeploymentAuthorised) and (deployment, model) == (event.stream, body.model)
-        if mine and (before is None or before.signed.index < signed.index):
+        if mine and state.ended is None and before < signed.index:
             return state.until
     trouble = waiver_trouble(world, state, event.recorded_at)
     if trouble is None and state.single_use:

@@ -74,11 +74,12 @@ def evolve_run(state: RunState | None, event: RecordedEvent) -> RunState | None:
 def _authorised(state: DeploymentState, event: RecordedEvent, body: DeploymentAuthorised) -> DeploymentState:
     signed = signed_of(event)
     urgent = body.emergency is not None
-    given = replace(state, authorisation=Authorisation(event.payload.id, signed, body.model, body.digest, urgent))
+    given = Authorisation(event.payload.id, signed, body.model, body.digest, urgent)
+    state = replace(state, authorisation=given, authorised=event.index)
     if body.emergency is None:
-        return given
+        return state
     waiting = Urgent(event.payload.id, signed, actors_of(event), parse_moment(body.emergency.review_by))
-    return replace(given, urgent=(*given.urgent, waiting))
+    return replace(state, urgent=(*state.urgent, waiting))
 
 
 def evolve_deployment(state: DeploymentState | None, event: RecordedEvent) -> DeploymentState:

@@ -401,6 +401,7 @@ class DeploymentState:
     """One deployment: what may go live, what is live, what ever was, and emergencies nobody has reviewed."""
 
     authorisation: Authorisation | None = None
+    authorised: int = -1  # index of the last authorisation, whatever became of it
     live: tuple[str, str] | None = None
     ever_live: frozenset[tuple[str, str]] = frozenset()
     urgent: tuple[Urgent, ...] = ()

@@ -548,6 +548,21 @@ def test_a_waiver_for_a_single_use_is_for_one_authorisation(gate: Story):
     refused(gate.judge(*use), PolicyError, "legality")
 
 
+@pytest.mark.parametrize("end", ["held", "revoked"])
+def test_a_waiver_for_a_single_use_ends_with_its_use_and_when_it_is_taken_back(gate: Story, end: str):
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(checks=waived("waiver:w")))
+    ask(gate, single_use=True)
+    gate.tell("p-second", "waiver.granted", "waiver:w", {"rationale": "x"})
+    gate.tell("p-deployer", "waiver.used", "waiver:w", {"deployment": PROD, "model": MODEL})
+    assert authorised(gate)
+    if end == "held":
+        gate.tell(*AUTHORISE)
+        gate.tell("trainer", "deployment.held", PROD, {"model": MODEL, "digest": DIGEST, "reason": "burn rate"})
+    else:
+        gate.tell("p-author", "waiver.revoked", "waiver:w", {"reason": "x"})
+    assert not authorised(gate)
+
+
 @pytest.mark.parametrize(
     ("model", "deployment"), [("model:other@1", PROD), (MODEL, "deployment:dev/x")]
 )  # fmt: skip
