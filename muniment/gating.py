@@ -9,7 +9,7 @@ from ledger import commands
 from ledger.application import Ledger, Receipt
 from ledger.domain.lifecycle import rule_for, version_of
 from ledger.domain.states import WaiverState
-from ledger.errors import PolicyError
+from ledger.errors import InputError, PolicyError
 from ledger.names import parse_name
 from projections.catalogue import open_runner
 from projections.gates import Gate, Stated, policy_for, policy_named, run_gate
@@ -121,10 +121,13 @@ def authorise(
     if emergency is not None or recorded or not _asked(ledger, deployment, model):
         return commands.authorise(ledger, deployment, model, emergency=emergency, **options)
     gate = check_gate(ledger, model, parse_name(deployment).namespace or "", deployment=deployment)
+    used = _used_up(ledger, gate, deployment)
+    alone = sorted({"about", "also_sign", "expect", "personal"} & options.keys())
+    if used and alone:
+        raise InputError(f"{', '.join(alone)} cannot be given where {used[0][1]} is used up with the decision")
     record_gate(ledger, gate)
     if not gate.outcome.allowed:
         raise PolicyError(refusal(gate), hint=f"muniment gate check {model} --deployment {deployment}")
-    used = _used_up(ledger, gate, deployment)
     if not used:
         return commands.authorise(ledger, deployment, model, **options)
     body = commands.authorisation(ledger, deployment, model, reason=options.pop("reason", None))

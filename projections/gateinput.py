@@ -377,13 +377,16 @@ def gate_input(known: Known, model: str, environment: str, as_of: int, deploymen
 def standing_waivers(known: Known, model: str, environment: str, as_of: int) -> list[tuple[str, str]]:
     """Waivers that stand for a version in an environment, as (name, pattern of check ids), in log order.
 
+    Those for a single use come last: none is used up where a lasting one stands.
+
     Args as `gate_input`.
     """
-    found = []
+    lasting: list[tuple[str, str]] = []
+    single: list[tuple[str, str]] = []
     for row in known.of_types("waiver.granted"):
         state = known.world.state(row["stream"])
         if not isinstance(state, WaiverState) or waiver_trouble(known.world, state, as_of) is not None:
             continue
         if covers(state, state.check, model, environment):
-            found.append((row["stream"], state.check))
-    return found
+            (single if state.single_use else lasting).append((row["stream"], state.check))
+    return [*lasting, *single]

@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 
 __all__ = ["run_events"]
 
-_PRODUCER: Final = "https://pypi.org/project/muniment/"
+_PRODUCER: Final = "urn:muniment:producer"
 _SPEC: Final = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
 _FACETS: Final = "https://openlineage.io/spec/facets"
 _ENTRIES: Final = "urn:muniment:schema:openlineage.entries.v1"

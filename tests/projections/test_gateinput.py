@@ -331,5 +331,10 @@ def test_waivers_stand_for_a_model_an_environment_and_a_time(book: Book):
     now = at.recorded_at
     assert standing_waivers(at, ONE, "prod", now) == [("waiver:w", "drift-*")]
     assert standing_waivers(at, ONE, "dev", now) == []
+    for name, more in (("once", {"single_use": True}), ("x", {})):
+        book.emit("p-author", "waiver.requested", f"waiver:{name}", asked | more, at=4)
+        book.emit("p-second", "waiver.granted", f"waiver:{name}", {"rationale": "x"}, at=5)
+    names = [name for name, _ in standing_waivers(known(book), ONE, "prod", now)]
+    assert names == ["waiver:w", "waiver:x", "waiver:once"], "none is used up where a lasting one stands"
     assert standing_waivers(at, "model:other@1", "prod", now) == []
     assert standing_waivers(at, ONE, "prod", now + 100 * 86_400_000_000) == [], "it has expired"
