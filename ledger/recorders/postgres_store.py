@@ -35,7 +35,7 @@ _LONGEST_PAUSE = 1.0
 # A host that vanishes without a word is noticed in time for another one to be found.
 _DEFAULTS = {
     "connect_timeout": "10", "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3",
-    "tcp_user_timeout": "25000",
+    "tcp_user_timeout": "25000", "fallback_application_name": "muniment",
 }  # fmt: skip
 # Never acknowledge what a crash of the server, or of it together with its disk where a synchronous standby is
 # configured, could lose; and never wait for ever behind somebody who holds the head row.
@@ -202,9 +202,7 @@ class PostgresStore:
 
     def _open(self) -> psycopg.Connection:
         try:
-            connection = psycopg.connect(
-                self._conninfo, autocommit=True, client_encoding="UTF8", application_name="muniment"
-            )
+            connection = psycopg.connect(self._conninfo, autocommit=True, client_encoding="UTF8")
         except psycopg.Error as error:
             raise explain(error) from error
         self._connection, self._pid = connection, os.getpid()

@@ -253,6 +253,13 @@ def test_a_read_that_takes_too_long_is_a_storage_error(postgres_url: str):
     assert recorder.head().size == 2
 
 
+@pytest.mark.parametrize(("asked", "shown"), [("", "muniment"), ("&application_name=nightly-train", "nightly-train")])
+def test_sessions_are_shown_under_the_name_that_was_asked_for(postgres_url: str, asked: str, shown: str):
+    make_cast(postgres_url, actors=())
+    recorder = open_recorder(postgres_url + asked)
+    assert recorder._run("SELECT current_setting('application_name')") == [(shown,)]
+
+
 def test_no_right_to_write_is_said(postgres_url: str, postgres_dsn: str):
     cast = make_cast(postgres_url, actors=("p-author",))
     schema = postgres_url.partition("schema=")[2]

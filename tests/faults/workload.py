@@ -18,15 +18,23 @@ from tests.faults.scorecard import Result
 from tests.faults.site import Site, good, scratch
 
 
-def _cut_connections(url: str, chance: random.Random) -> None:
-    """End some of the server's sessions, but for our own."""
-    dsn, _ = split_schema(url)
+def _named(url: str) -> str:
+    """The store at a URL, opened under its schema's name, so that others' sessions on the server can be let alone."""
+    _, schema = split_schema(url)
+    return f"{url}&application_name={schema}"
+
+
+def _cut_connections(url: str, chance: random.Random) -> int:
+    """End half of the sessions that the processes at work hold; how many that was."""
+    dsn, schema = split_schema(url)
     with psycopg.connect(dsn, autocommit=True) as connection:
         pids = connection.execute(
-            "SELECT pid FROM pg_stat_activity WHERE application_name = 'muniment' AND pid <> pg_backend_pid()"
+            "SELECT pid FROM pg_stat_activity WHERE application_name = %s AND pid <> pg_backend_pid()", (schema,)
         ).fetchall()
-        for (pid,) in chance.sample(pids, len(pids) // 2):
+        ended = chance.sample(pids, len(pids) // 2)
+        for (pid,) in ended:
             connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
+    return len(ended)
 
 
 def _settled(appends: list[Append]) -> list[Append]:
@@ -62,9 +70,10 @@ def concurrent(
     """
     result = Result.counting("violations", "errors", "unverifiable")
     chance = random.Random(seed)
-    kills = 0
+    kills = cut = 0
     with scratch() as folder:
-        site = Site.make(folder / "site", store_url())
+        url = store_url()
+        site = Site.make(folder / "site", url and _named(url))
         recorder = open_recorder(site.url)
         before = recorder.head().size
         recorder.close()
@@ -87,7 +96,7 @@ def concurrent(
             running[victim].end()
             running[victim] = start()
             if site.url.startswith("postgresql") and chance.random() < 0.5:
-                _cut_connections(site.url, chance)
+                cut += _cut_connections(site.url, chance)
             if disturb is not None and chance.random() < 0.2:
                 disturb()
         history = History(_log(site.url), before=before)
@@ -106,5 +115,5 @@ def concurrent(
             result.failed("unverifiable", fault)
     outcomes = Counter(append.outcome.value for append in history.appends)
     result.n = len(history.appends) + len(history.reads) + len(history.heads)
-    result.figures = {**outcomes, "reads": len(history.reads), "heads": len(history.heads), "kills": kills}
+    result.figures = {**outcomes, "reads": len(history.reads), "heads": len(history.heads), "kills": kills, "cut": cut}
     return result
