@@ -76,13 +76,12 @@ def _pinned(app: App, /, ledgerid: str) -> Trust | None:
 
 
 def _result(found: Evidence, verdict: Verdict) -> dict[str, Any]:
-    import base64
-
+    from ledger.base64text import encode_base64
     from ledger.entry import format_time
 
     heads = {}
     for name, head in (("known", verdict.known), ("shown", verdict.shown)):
-        heads[name] = head and {"size": head.size, "root": base64.b64encode(head.root).decode()}
+        heads[name] = head and {"size": head.size, "root": encode_base64(head.root)}
     return {
         "proven": verdict.proven,
         "contradiction": found.contradiction,

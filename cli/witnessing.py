@@ -187,8 +187,7 @@ def witness(app: App, /, policy: Path | None, *, timeout: float, drop_bad: bool)
 
 
 def _drop_bad(app: App) -> int:
-    import base64
-
+    from ledger.base64text import encode_base64
     from ledger.outsiders import drop_bad
 
     with app.signer() as ledger:
@@ -199,7 +198,7 @@ def _drop_bad(app: App) -> int:
             "size": item.row.size,
             "kind": item.row.kind,
             "issuer": item.row.issuer,
-            "body": base64.b64encode(item.row.body).decode(),
+            "body": encode_base64(item.row.body),
             "why": item.why,
         }
         for item in found

@@ -6,14 +6,13 @@ hash. We write no extension lines, because no auditor could check them.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from ledger.base64text import decode_base64, encode_base64
 from ledger.errors import AuthenticationError, InputError, VerificationError
 from ledger.keys import ALG_ED25519, PublicKey, Signer
 from ledger.merkle import HASH_SIZE, MAX_TREE_SIZE
@@ -161,18 +160,6 @@ def parse_origin(text: str) -> str:
     return text
 
 
-def _b64decode(text: str, what: str) -> bytes:
-    # Unused bits are the business of the callers: each writes again what it read.
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise InputError(f"{what} is not padded standard base64") from None
-
-
-def _b64encode(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
-
-
 def format_checkpoint(checkpoint: Checkpoint) -> str:
     """Write the text of a checkpoint (C2SP tlog-checkpoint).
 
@@ -189,7 +176,7 @@ def format_checkpoint(checkpoint: Checkpoint) -> str:
         raise InputError(f"a tree size is between 0 and 2^63-1, not {checkpoint.size}")
     if len(checkpoint.root) != HASH_SIZE:
         raise InputError(f"a root hash has {HASH_SIZE} bytes, not {len(checkpoint.root)}")
-    return f"{parse_origin(checkpoint.origin)}\n{checkpoint.size}\n{_b64encode(checkpoint.root)}\n"
+    return f"{parse_origin(checkpoint.origin)}\n{checkpoint.size}\n{encode_base64(checkpoint.root)}\n"
 
 
 def parse_checkpoint(text: str) -> Checkpoint:
@@ -210,7 +197,9 @@ def parse_checkpoint(text: str) -> Checkpoint:
     origin, size, root = lines[:3]
     if _DECIMAL.fullmatch(size) is None:
         raise InputError("the size of a checkpoint is not a decimal number without leading zeros")
-    checkpoint = Checkpoint(origin, int(size), _b64decode(root, "the root hash of a checkpoint"))
+    checkpoint = Checkpoint(
+        origin, int(size), decode_base64(root, "the root hash of a checkpoint is not padded standard base64")
+    )
     if format_checkpoint(checkpoint) != text:
         raise InputError("the checkpoint is not written in its only form")
     return checkpoint
@@ -238,7 +227,7 @@ def format_note(note: Note) -> bytes:
         _check_key_name(signature.name)
         if len(signature.key_hash) != _KEY_HASH_SIZE or not signature.blob:
             raise InputError("a signature line has 4 bytes of key ID and then the signature")
-        lines.append(f"{_DASH} {signature.name} {_b64encode(signature.key_hash + signature.blob)}\n")
+        lines.append(f"{_DASH} {signature.name} {encode_base64(signature.key_hash + signature.blob)}\n")
     try:
         data = f"{note.text}\n{''.join(lines)}".encode()
     except UnicodeEncodeError:
@@ -274,7 +263,7 @@ def parse_note(data: bytes) -> Note:
         words = line.split(" ")
         if len(words) != 3 or words[0] != _DASH:
             raise InputError("a signature line of a note is not of the form: — name base64")
-        blob = _b64decode(words[2], "a signature line of a note")
+        blob = decode_base64(words[2], "a signature line of a note is not padded standard base64")
         signatures.append(NoteSignature(words[1], blob[:_KEY_HASH_SIZE], blob[_KEY_HASH_SIZE:]))
     note = Note(text + "\n", tuple(signatures))
     if format_note(note) != data:
@@ -297,7 +286,7 @@ def parse_vkey(text: str) -> VerifierKey:
     parts = text.split("+", 2)  # base64 may hold a plus, the name may not
     if len(parts) != 3:
         raise InputError("a verifier key is written name+hash+key")
-    material = _b64decode(parts[2], "a verifier key")
+    material = decode_base64(parts[2], "a verifier key is not padded standard base64")
     if not material:
         raise InputError("a verifier key is empty")
     key = VerifierKey(parts[0], material[0], material[1:])
@@ -315,7 +304,7 @@ def format_vkey(key: VerifierKey) -> str:
     Returns:
         ``<name>+<8 hex of key ID>+<base64 of type and key>``.
     """
-    return f"{key.name}+{key.key_hash.hex()}+{_b64encode(bytes([key.type]) + key.public)}"
+    return f"{key.name}+{key.key_hash.hex()}+{encode_base64(bytes([key.type]) + key.public)}"
 
 
 def sign_checkpoint(checkpoint: Checkpoint, *signers: Signer) -> bytes:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ledger.base64text import encode_base64
 from ledger.checkpoint import (
     Checkpoint,
     VerifierKey,
@@ -108,10 +109,6 @@ class Verdict:
     message: str
 
 
-def _b64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
 def format_evidence(evidence: Evidence) -> bytes:
     """Write an evidence file: one RFC 8785 object and a newline.
 
@@ -127,8 +124,8 @@ def format_evidence(evidence: Evidence) -> bytes:
     shown = evidence.shown
     proof = None
     if evidence.before is not None:
-        hashes = [_b64(item) for item in evidence.proof]
-        proof = {"hashes": hashes, "root": _b64(evidence.before), "size": str(evidence.proof_size)}
+        hashes = [encode_base64(item) for item in evidence.proof]
+        proof = {"hashes": hashes, "root": encode_base64(evidence.before), "size": str(evidence.proof_size)}
     try:
         notes = [evidence.known.decode(), None if shown.note is None else shown.note.decode()]
     except UnicodeDecodeError:
@@ -147,7 +144,7 @@ def format_evidence(evidence: Evidence) -> bytes:
             "ledgerid": shown.ledgerid,
             "note": notes[1],
             "origin": shown.origin,
-            "root": _b64(shown.root),
+            "root": encode_base64(shown.root),
             "size": str(shown.size),
         },
         "vkeys": [format_vkey(vkey) for vkey in evidence.vkeys],

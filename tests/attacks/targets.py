@@ -74,6 +74,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         _unit("envelope", "entry", "ceremony", "sequences", "wrong_forms"),
         _contract("bad_input", "append"),
     ),
+    "ledger/base64text.py": (_unit("checkpoint", "proof", "envelope", "keys", "wrong_forms"),),
     "ledger/strictjson.py": (_unit("strictjson", "wrong_forms"), _contract("bad_input")),
     "ledger/keys.py": (_unit("keys", "wrong_forms"), _unit("checkpoint", "envelope", "keystore"), _cli("own_keys")),
     "ledger/names.py": (_unit("names", "wrong_forms"), _contract("bad_input")),
