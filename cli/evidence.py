@@ -11,9 +11,9 @@ from cli.app import App, common_options, pass_app
 from cli.output import print_record
 
 if TYPE_CHECKING:
-    from ledger.checkpoint import VerifierKey
     from ledger.evidence import Evidence, Verdict
     from ledger.identity import Trust
+    from ledger.note import VerifierKey
     from ledger.verify import Anchor
 
 __all__ = ["evidence", "keep_contradictions"]
@@ -49,8 +49,8 @@ def keep_contradictions(app: App, /, anchors: list[Anchor]) -> list[str]:
 
 
 def _vkeys(given: tuple[str, ...]) -> list[VerifierKey]:
-    from ledger.checkpoint import parse_vkey
     from ledger.errors import InputError
+    from ledger.note import parse_vkey
     from ledger.statefile import MAX_STATE_FILE, read_named_file
 
     found = []

@@ -98,7 +98,7 @@ def show(app: App, /, *, vkey: bool, folder: Path | None) -> None:
 
     Example: muniment checkpoint show > head.txt
     """
-    from ledger.checkpoint import format_vkey
+    from ledger.note import format_vkey
 
     with app.signer() as ledger:
         if vkey:
@@ -127,7 +127,7 @@ def list_keys(app: App) -> None:
     The root keys change them. An old head or proof is checked with the key of its size.
     """
     from cli.output import Grid, print_list, table
-    from ledger.checkpoint import format_vkey
+    from ledger.note import format_vkey
 
     with app.reader() as ledger:
         keys = ledger.log_keys().keys

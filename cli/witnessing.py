@@ -227,7 +227,7 @@ def _result(done: Round, policy: Policy) -> dict[str, Any]:
 
 
 def _asked(item: Asked) -> dict[str, Any]:
-    from ledger.checkpoint import format_vkey
+    from ledger.note import format_vkey
 
     return {
         "name": shown(item.witness.name),
@@ -272,8 +272,9 @@ def time_text(seconds: int) -> str:
 
 def note_witnessed(app: App, ledger: Ledger, note: bytes) -> None:
     """Say on stderr who cosigned a signed head, when there is a policy here."""
-    from ledger.checkpoint import parse_checkpoint, parse_note
+    from ledger.checkpoint import parse_checkpoint
     from ledger.checkpoints import cosignatures_of
+    from ledger.note import parse_note
 
     policy = find_policy(app, None)
     if policy is None:
@@ -296,7 +297,7 @@ def summary(found: LogVerification | BundleVerification, policy: Policy | None) 
         found: a verification.
         policy: whose cosignatures count; without one nobody's do.
     """
-    from ledger.checkpoint import format_vkey
+    from ledger.note import format_vkey
 
     names = {} if policy is None else {item.vkey: shown(item.name) for item in policy.witnesses}
     return {

@@ -8,9 +8,9 @@ import re
 from dataclasses import dataclass
 
 from ledger.base64text import decode_base64
-from ledger.checkpoint import MAX_NOTE
 from ledger.errors import InputError
 from ledger.merkle import HASH_SIZE, MAX_TREE_SIZE
+from ledger.note import MAX_NOTE
 
 __all__ = [
     "MAX_REQUEST",

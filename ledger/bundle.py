@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from ledger.base64text import encode_base64
-from ledger.checkpoint import Checkpoint, parse_checkpoint, parse_note
+from ledger.checkpoint import Checkpoint, parse_checkpoint
 from ledger.entry import Entry, format_entry, parse_entry
 from ledger.envelope import format_signatures, join_envelope, parse_envelope
 from ledger.errors import InputError
+from ledger.note import parse_note
 from ledger.stored import ATTESTATION_KINDS, Attestation, Row
 from ledger.strictjson import format_json, parse_json
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ledger.base64text import decode_base64, encode_base64
-from ledger.checkpoint import parse_origin, parse_vkey
+from ledger.checkpoint import parse_origin
 from ledger.domain.recorded import RecordedEvent, make_event
 from ledger.domain.signed import ROOT_ACTOR
 from ledger.domain.signing import possession_keys
@@ -32,6 +32,7 @@ from ledger.errors import AuthenticationError, ConflictError, InputError
 from ledger.events.actors import ActorEnrolled, KeyEnrolled
 from ledger.events.ledgers import CheckpointKeyChanged, LedgerCreated, RootsChanged
 from ledger.keys import PublicKey, Signer, format_public_key, parse_public_key
+from ledger.note import parse_vkey
 from ledger.payload import parse_payload
 from ledger.strictjson import format_json, parse_json
 

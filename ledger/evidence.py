@@ -14,17 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ledger.base64text import encode_base64
-from ledger.checkpoint import (
-    Checkpoint,
-    VerifierKey,
-    format_vkey,
-    parse_checkpoint,
-    parse_note,
-    parse_vkey,
-)
+from ledger.checkpoint import Checkpoint, parse_checkpoint
 from ledger.entry import format_time, parse_time
 from ledger.errors import AuthenticationError, InputError, VerificationError
 from ledger.merkle import HASH_SIZE, MAX_TREE_SIZE, verify_consistency
+from ledger.note import VerifierKey, format_vkey, parse_note, parse_vkey
 from ledger.strictjson import format_json, parse_json
 
 VerifyHead = Callable[[bytes], Checkpoint]

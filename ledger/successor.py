@@ -11,18 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ledger.base64text import decode_base64, encode_base64
-from ledger.checkpoint import (
-    TYPE_ED25519,
-    Checkpoint,
-    Note,
-    NoteSignature,
-    VerifierKey,
-    format_note,
-    parse_note,
-    parse_origin,
-)
+from ledger.checkpoint import Checkpoint, parse_origin
 from ledger.errors import AuthenticationError, InputError, LedgerError, VerificationError
 from ledger.keys import ALG_ED25519, PublicKey, Signer
+from ledger.note import TYPE_ED25519, Note, NoteSignature, VerifierKey, format_note, parse_note
 
 __all__ = [
     "SUCCESSOR",

@@ -49,6 +49,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "ledger/tiles.py": (_unit("tiles", "wrong_forms"), _cli("output", "verify")),
     "ledger/proof.py": (_unit("proof", "wrong_forms"), "tests/attacks/test_proofs.py", _cli("verify")),
+    "ledger/note.py": (_unit("checkpoint", "witnessing", "wrong_forms", "bounds"), _contract("ledger_keys")),
     "ledger/checkpoint.py": (
         _unit("checkpoint", "witnessing", "successor", "bounds", "wrong_forms"),
         _contract("ledger_keys"),
