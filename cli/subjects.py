@@ -47,10 +47,10 @@ def _forget(app: App, name: str) -> Callable[[], str]:
 
 
 def _purge_views(app: App, ledger: Ledger) -> Callable[[], str]:
-    from projections.catalogue import open_runner
+    from projections.catalogue import open_shared_runner
 
     def purge() -> str:
-        runner = open_runner(ledger, app.home.url)
+        runner = open_shared_runner(ledger, app.home.url)
         try:
             runner.purge()
         finally:

@@ -63,7 +63,7 @@ def seal_field(value: Any, key: bytes, data_key: str, nonce: bytes, *, ledgerid:
         nonce: 12 random bytes, never used with this key before.
         ledgerid: of the ledger the event belongs to.
         event_id: of the event.
-        path: where the field stands in the body, names joined by dots.
+        path: where the field stands in the body, names and positions in lists joined by dots.
     """
     box = nonce + AESGCM(key).encrypt(nonce, format_json(value), _bound(ledgerid, event_id, path, data_key))
     return f"sealed:v1:{data_key}:{base64.urlsafe_b64encode(box).rstrip(b'=').decode()}"
@@ -97,14 +97,16 @@ def replace_sealed(text: str, words: Callable[[str], str]) -> str:
 
 
 def find_sealed(data: Any, path: str = "") -> Iterator[SealedField]:
-    """All sealed fields of a body; those inside lists cannot be."""
+    """All sealed fields of a body."""
     if isinstance(data, str):
         found = parse_sealed(data, path)
         if found is not None:
             yield found
-    elif isinstance(data, Mapping):
-        for name, value in data.items():
-            yield from find_sealed(value, f"{path}.{name}" if path else name)
+        return
+    within = f"{path}." if path else ""
+    inner = data.items() if isinstance(data, Mapping) else enumerate(data) if isinstance(data, list) else ()
+    for name, value in inner:
+        yield from find_sealed(value, f"{within}{name}")
 
 
 def open_field(field: SealedField, key: bytes, *, ledgerid: str, event_id: str) -> Any:
@@ -124,27 +126,53 @@ def open_field(field: SealedField, key: bytes, *, ledgerid: str, event_id: str) 
 
 
 def replace_field(data: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
-    """A body with another value at a path; objects on the way are made.
+    """A body with another value at a path; objects on the way are made, lists stay as long as they are.
+
+    Args:
+        data: the body.
+        path: names and positions in lists, from 0, joined by dots: ``findings.0.statement``.
+        value: any JSON value.
 
     Raises:
-        InputError: something on the way is no object, or the path is empty.
+        InputError: something on the way is no object, a list ends before the position, or the path is empty.
     """
-    name, dot, rest = path.partition(".")
-    if not name or (dot and not rest):
+    names = path.split(".")
+    if not all(names):
         raise InputError(f"{path!r} is no path of a field", hint="Write names joined by dots: content.email")
-    if not dot:
-        return {**data, name: value}
-    inner = data.get(name, {})
-    if not isinstance(inner, Mapping):
-        raise InputError(f"{name} is no object, so it has no field {rest}")
-    return {**data, name: replace_field(inner, rest, value)}
+    return {**data, names[0]: _replaced(data.get(names[0]), names[0], names[1:], value)}
+
+
+def _replaced(data: Any, where: str, names: list[str], value: Any) -> Any:
+    if not names:
+        return value
+    name, *rest = names
+    deeper = f"{where}.{name}"
+    if data is None or isinstance(data, Mapping):
+        known = data or {}
+        return {**known, name: _replaced(known.get(name), deeper, rest, value)}
+    position = _position(data, name)
+    if position is None:
+        what = f"has {len(data)} items" if isinstance(data, list | tuple) else "is no object"
+        raise InputError(f"{where} {what}, so there is no {deeper}")
+    return [*data[:position], _replaced(data[position], deeper, rest, value), *data[position + 1 :]]
+
+
+def _position(data: Any, name: str) -> int | None:
+    """Which item of a list a name of a path means."""
+    if not isinstance(data, list | tuple) or not (name.isascii() and name.isdigit()) or str(int(name)) != name:
+        return None
+    return int(name) if int(name) < len(data) else None
 
 
 def data_at(data: Mapping[str, Any], path: str) -> Any:
     """What stands at a path of a body, None when there is nothing."""
     found: Any = data
     for name in path.split("."):
-        found = found.get(name) if isinstance(found, Mapping) else None
+        if isinstance(found, Mapping):
+            found = found.get(name)
+        else:
+            position = _position(found, name)
+            found = None if position is None else found[position]
     return found
 
 

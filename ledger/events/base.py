@@ -205,8 +205,8 @@ class EventType:
         roles: an author needs one of these roles; empty for any enrolled actor.
         versioned: True when the subject must name a version, False when it must not, None for either.
         erasable: how much of its content may be erased.
-        personal: fields of the body's model that may be sealed, with all that is in them; so may fields that the model
-            does not know.
+        personal: paths of fields that may be sealed, with all that is in them, ``*`` for any position or name; so may
+            fields that the body's model does not know.
     """
 
     name: str
@@ -233,14 +233,21 @@ class EventType:
         """Whether a field of the body may be sealed: nothing legal rests on it.
 
         Args:
-            path: names joined by dots, ``content.email``.
+            path: names and positions in lists joined by dots, ``content.email``.
         """
-        top = path.partition(".")[0]
+        names = path.split(".")
         if self.erasable is Erasable.NO:
             return False
-        if top in self.body.model_fields:
-            return top in self.personal
+        if names[0] in self.body.model_fields:
+            return any(_reaches(declared.split("."), names) for declared in self.personal)
         return self.body.model_config.get("extra") == "allow"
+
+
+def _reaches(declared: list[str], names: list[str]) -> bool:
+    """Whether a path is a declared one or leads into it."""
+    return len(declared) <= len(names) and all(
+        known in ("*", name) for known, name in zip(declared, names, strict=False)
+    )
 
 
 _BY_TOPIC: dict[str, EventType] = {}
@@ -269,7 +276,7 @@ def event(
     def register(body: _BodyType) -> _BodyType:
         kind = EventType(name, version, body, kinds, category, roles, versioned, erasable, personal)
         model: type[BaseModel] = body
-        unknown = [field for field in personal if field not in model.model_fields]
+        unknown = [path for path in personal if path.partition(".")[0] not in model.model_fields]
         if unknown:
             raise RuntimeError(f"{name} declares fields it does not have: {', '.join(unknown)}")
         if kind.topic in _BY_TOPIC:

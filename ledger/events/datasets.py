@@ -63,7 +63,7 @@ class Assertion(Open):
 
 @event(
     "dataset.quality_assessed", kinds=("dataset",), category=Category.FACT, roles=("emitter", "validator"),
-    erasable=Erasable.FIELDS, personal=("assertions",),
+    erasable=Erasable.FIELDS, personal=("assertions.*.actual",),
 )  # fmt: skip
 class DatasetQualityAssessed(FactBody):
     """A data set version was validated; the verdict is the assessor's."""

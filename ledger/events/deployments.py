@@ -110,7 +110,7 @@ class _Outcome(FactBody):
 
 @event(
     "deployment.completed", kinds=_KINDS, category=Category.FACT, roles=("emitter", "deployer"), versioned=False,
-    erasable=Erasable.FIELDS, personal=("config",),
+    erasable=Erasable.FIELDS, personal=("config.*",),
 )  # fmt: skip
 class DeploymentCompleted(_Outcome):
     """This version is live here."""

@@ -13,7 +13,7 @@ __all__ = ["ExternalObserved"]
 
 @event(
     "external.observed", kinds=(), category=Category.FACT, roles=("emitter",),
-    erasable=Erasable.WHOLE, personal=("kind", "content"),
+    erasable=Erasable.WHOLE, personal=("kind", "content.*"),
 )  # fmt: skip
 class ExternalObserved(FactBody):
     """Something another system reported, in its own words; it changes no state."""

@@ -91,7 +91,7 @@ class ValidationFinding(Open):
 
 @event(
     "validation.completed", kinds=("model",), category=Category.FACT, roles=("validator",),
-    erasable=Erasable.FIELDS, personal=("findings",),
+    erasable=Erasable.FIELDS, personal=("findings.*.statement",),
 )  # fmt: skip
 class ValidationCompleted(FactBody):
     """An independent validation ended."""

@@ -34,7 +34,7 @@ __all__ = [
 
 @event(
     "model.registered", kinds=("model",), category=Category.FACT, roles=("emitter", "owner"), versioned=False,
-    erasable=Erasable.FIELDS, personal=("title", "purpose", "use_cases"),
+    erasable=Erasable.FIELDS, personal=("title", "purpose", "use_cases.*"),
 )  # fmt: skip
 class ModelRegistered(FactBody):
     """A model exists, for this purpose, and this person answers for it."""

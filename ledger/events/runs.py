@@ -49,7 +49,7 @@ class _StoppedBody(_EndedBody):
 
 @event(
     "run.started", kinds=("run",), category=Category.FACT, roles=("emitter",), versioned=False,
-    erasable=Erasable.FIELDS, personal=("job", "parameters"),
+    erasable=Erasable.FIELDS, personal=("job", "parameters.*"),
 )  # fmt: skip
 class RunStarted(_RunBody):
     """A run began with this code, these parameters and these inputs."""
@@ -57,7 +57,7 @@ class RunStarted(_RunBody):
 
 @event(
     "run.completed", kinds=("run",), category=Category.FACT, roles=("emitter",), versioned=False,
-    erasable=Erasable.FIELDS, personal=("job", "parameters"),
+    erasable=Erasable.FIELDS, personal=("job", "parameters.*"),
 )  # fmt: skip
 class RunCompleted(_EndedBody):
     """A run ended well and made these outputs."""
@@ -68,7 +68,7 @@ class RunCompleted(_EndedBody):
 
 @event(
     "run.failed", kinds=("run",), category=Category.FACT, roles=("emitter",), versioned=False,
-    erasable=Erasable.FIELDS, personal=("job", "parameters", "reason"),
+    erasable=Erasable.FIELDS, personal=("job", "parameters.*", "reason"),
 )  # fmt: skip
 class RunFailed(_StoppedBody):
     """A run ended badly."""
@@ -76,7 +76,7 @@ class RunFailed(_StoppedBody):
 
 @event(
     "run.aborted", kinds=("run",), category=Category.FACT, roles=("emitter",), versioned=False,
-    erasable=Erasable.FIELDS, personal=("job", "parameters", "reason"),
+    erasable=Erasable.FIELDS, personal=("job", "parameters.*", "reason"),
 )  # fmt: skip
 class RunAborted(_StoppedBody):
     """A run was stopped before its end."""
@@ -84,7 +84,7 @@ class RunAborted(_StoppedBody):
 
 @event(
     "run.attached", kinds=("run",), category=Category.FACT, roles=("emitter",), versioned=False,
-    erasable=Erasable.FIELDS, personal=("job", "parameters", "reason"),
+    erasable=Erasable.FIELDS, personal=("job", "parameters.*", "reason"),
 )  # fmt: skip
 class RunAttached(_EndedBody):
     """A run that nobody recorded while it went on is put on record afterwards."""

@@ -11,6 +11,8 @@ from projections.views.store import ViewStore
 
 __all__ = ["PostgresViews"]
 
+_SUFFIX = "_views"
+
 
 class PostgresViews(ViewStore):
     """Views in one PostgreSQL schema.
@@ -20,8 +22,23 @@ class PostgresViews(ViewStore):
     """
 
     def __init__(self, url: str) -> None:
-        self._schema = PostgresStore(url, "_views")
+        self._schema = PostgresStore(url, _SUFFIX)
         super().__init__(self._schema)
+
+    @property
+    def place(self) -> str:
+        """Server, database and schema; no secret is in it."""
+        info = self._schema.connect().info
+        return f"{info.host}:{info.port}/{info.dbname}/{self._schema.schema}"
+
+    def may_keep(self) -> bool:
+        """Whether this role may keep views here: the server takes writes, and log and views are its own."""
+        schema = self._schema.schema
+        sql = (
+            "SELECT current_setting('transaction_read_only') = 'off' AND bool_and(pg_has_role(nspowner, 'USAGE')) "
+            "FROM pg_namespace WHERE nspname IN (?, ?)"
+        )
+        return bool(self._schema.run(sql, (schema.removesuffix(_SUFFIX), schema))[0][0])
 
     def prepare(self) -> None:
         """See `ViewStore.prepare`."""

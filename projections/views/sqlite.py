@@ -28,6 +28,15 @@ class SqliteViews(ViewStore):
         self._file = SqliteStore(path)
         super().__init__(self._file)
 
+    @property
+    def place(self) -> str:
+        """The path of the file."""
+        return str(self._file.path)
+
+    def may_keep(self) -> bool:
+        """See `ViewStore.may_keep`: who may not write beside a log in SQLite cannot open it either."""
+        return True
+
     def prepare(self) -> None:
         """See `ViewStore.prepare`."""
         with self.lease("prepare"):  # while a file becomes a database in WAL mode, SQLite does not wait, it fails

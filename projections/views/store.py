@@ -53,6 +53,15 @@ class ViewStore(ABC):
 
     # -- what a backend supplies -------------------------------------------------------------
 
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Names where they are; no secret is in it."""
+
+    @abstractmethod
+    def may_keep(self) -> bool:
+        """Whether whoever opened them may write there."""
+
     @abstractmethod
     def prepare(self) -> None:
         """Make the file or schema and the table of positions, if they are not there."""

@@ -55,6 +55,12 @@ def shop(empty: Path) -> Shop:
     return _shop(empty)
 
 
+@pytest.fixture
+def pg_shop(empty: Path, postgres_url: str) -> Shop:
+    """A new ledger in the working folder, on PostgreSQL."""
+    return _shop(empty, "--ledger", postgres_url)
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def any_shop(request: pytest.FixtureRequest, empty: Path) -> Shop:
     """A new ledger in the working folder, on SQLite and again on PostgreSQL."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -107,6 +108,26 @@ def test_a_sealed_field_is_read_where_the_keys_are_and_stands_nowhere_in_the_cle
     run("projection", "rebuild").good()
     assert SECRET.encode() not in stored(told)
     assert files_with(told.folder, SECRET.encode()) == []
+
+
+def test_a_field_of_an_item_in_a_list_is_sealed_read_and_erased(any_shop: Shop) -> None:
+    any_shop.enrol("p-eraser", "eraser")
+    any_shop.enrol("p-validator", "validator")
+    findings = [{"id": "F1", "severity": "low", "statement": "plain"}, {"id": "F2", "severity": "high"}]
+    told = ("emit", "validation.completed", "model:m@1", "-d", "verdict=fail", "-d", "independence=another team",
+            "-d", f"findings={json.dumps(findings)}", "--as", "p-validator", "--about", WHO)  # fmt: skip
+    run(*told, "--personal", f"findings.2.statement={SECRET}").refused(2, "findings has 2 items")
+    run(*told, "--personal", f"findings.1.id={SECRET}").refused(2, "cannot be sealed", "findings.*.statement")
+    index = run(*told, "--personal", f"findings.1.statement={SECRET}", "-o", "json").good().json["index"]
+    shown = run("show", index, "-o", "json").good().json
+    assert [item["statement"] for item in shown["event"]["data"]["findings"]] == ["plain", SECRET]
+    assert shown["sealed"] == {"findings.1.statement": "open"}
+    assert SECRET.encode() not in stored(any_shop)
+    run(*ERASE).good()
+    shown = run("show", index, "-o", "json").good().json
+    assert shown["event"]["data"]["findings"][1]["statement"].startswith("sealed:v1:")
+    assert "erased by p-eraser" in shown["sealed"]["findings.1.statement"]
+    all_good()
 
 
 def test_without_the_wrapping_key_fields_stay_closed_and_that_is_said(here: Shop) -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 import ledger.domain
 from ledger.domain.erasure import withheld_by
 from ledger.domain.states import ErasedWhole, LedgerState
 from ledger.entry import Entry
 from ledger.errors import InputError, VerificationError
-from ledger.events import Category, Erasable, all_event_types
+from ledger.events import Category, Erasable, EventType, all_event_types, find_event_type
 from ledger.sealing import SealedField, data_at, find_sealed, open_field, parse_sealed, replace_field, seal_field
 
 KEY, ID, NONCE = bytes(range(32)), "A" * 22, bytes(12)
@@ -75,14 +79,19 @@ def test_other_texts_are_no_sealed_fields(text: str) -> None:
     assert parse_sealed(text, "note") is None
 
 
-def test_paths_lead_through_objects_and_lists_hold_no_sealed_fields() -> None:
+def test_paths_lead_through_objects_and_lists() -> None:
     data = replace_field({"a": {"b": 1}}, "a.c.d", "x")
     assert data == {"a": {"b": 1, "c": {"d": "x"}}}
     assert (data_at(data, "a.c.d"), data_at(data, "a.x.d"), data_at(data, "a.b.d")) == ("x", None, None)
-    assert only({"a": {"note": sealed()}, "list": [sealed()]}).path == "a.note"
-    for path in ("", ".a", "a.", "a.b.c"):
+    found = find_sealed({"a": {"note": sealed()}, "list": [1, {"x": [sealed()]}], "n": 1})
+    assert [field.path for field in found] == ["a.note", "list.1.x.0"]
+    data = {"list": [{"x": 1, "y": 2}, [3]], "a": {"b": 1}}
+    assert replace_field(data, "list.0.x", "z") == {"list": [{"x": "z", "y": 2}, [3]], "a": {"b": 1}}
+    assert replace_field({"list": ({"x": 1}, 2)}, "list.1", "z") == {"list": [{"x": 1}, "z"]}
+    assert (data_at(data, "list.1.0"), data_at(data, "list.1.1"), data_at(data, "list.x")) == (3, None, None)
+    for path in ("", ".a", "a.", "a..b", "a.b.c", "list.2", "list.1.1", "list.x", "list.-1", "list.00", "list.\u0661"):
         with pytest.raises(InputError):
-            replace_field({"a": {"b": 1}}, path, "x")
+            replace_field(data, path, "x")
 
 
 def _bodies_the_rules_read() -> set[str]:
@@ -130,6 +139,34 @@ def test_no_field_that_the_rules_read_may_be_sealed() -> None:
         for fixed in ("seen", "evidence", "refs", "digest", "environment", "model", "request", "key", "roles"):
             if fixed in kind.body.model_fields:
                 assert not kind.may_seal(fixed), f"{kind.name}.{fixed}"
+
+
+def _refused_fields(kind: EventType, body: Mapping[str, Any]) -> set[Any]:
+    """Fields of a body that its model refuses or misses."""
+    try:
+        kind.body.model_validate_json(json.dumps(body))
+    except ValidationError as error:
+        return {item["loc"][0] for item in error.errors() if item["loc"]}
+    return set()
+
+
+def test_every_field_that_is_declared_can_be_sealed() -> None:
+    """The body's model takes a sealed text in its place; in a list, the item around it stays as it must be."""
+    items: dict[str, dict[str, Any]] = {
+        "validation.completed": {"findings": [{"id": "F1", "severity": "low", "statement": "x"}]},
+        "dataset.quality_assessed": {"assertions": [{"assertion": "not_null", "success": True}]},
+        "model.registered": {"use_cases": ["claims"]},
+    }
+    text = sealed("x" * 60)
+    for kind in all_event_types():
+        for path in kind.personal:
+            names = path.replace("*", "0")
+            assert kind.may_seal(names), f"{kind.name}.{path}"
+            body = replace_field(items.get(kind.name, {}), names, text)
+            assert names.partition(".")[0] not in _refused_fields(kind, body), f"{kind.name}.{path}"
+    finding = find_event_type("validation.completed")
+    for path in ("findings", "findings.0", "findings.0.id", "verdict"):
+        assert not finding.may_seal(path), path
 
 
 def test_a_record_excuses_only_the_entry_it_names() -> None:
