@@ -69,6 +69,9 @@ class SqlStore(Protocol):
     def run(self, text: str, parameters: Fields = ()) -> list[Fields]:
         """Run one portable statement and return its rows; failures are `StorageError`."""
 
+    def read(self, text: str, parameters: Fields = ()) -> list[Fields]:
+        """As `run`, the fastest way for rows of text, bytes and integers."""
+
     def run_each(self, text: str, parameters: Sequence[Fields]) -> list[Fields]:
         """Run one portable statement for each tuple of parameters and return all rows."""
 
@@ -101,6 +104,7 @@ class SqlRecorder(AuditSql, ProcessRecorder):
     def __init__(self, store: SqlStore, clock: Callable[[], int] | None = None) -> None:
         self.sql = store  # for the modules beside this one, which copy and migrate
         self._run = store.run
+        self._read = store.read
         self._run_each = store.run_each
         self._run_many = store.run_many
         self._writing = store.writing
@@ -191,7 +195,7 @@ class SqlRecorder(AuditSql, ProcessRecorder):
     def _run_text(self, head: str, columns: Sequence[str], tail: str, parameters: Fields = ()) -> list[Fields]:
         """Read columns of text, even when somebody put bytes into them that are none: U+FFFD stands for those."""
         try:
-            return self._run(f"{head}{', '.join(columns)} {tail}", parameters)
+            return self._read(f"{head}{', '.join(columns)} {tail}", parameters)
         except UnicodeDecodeError:  # SQLite takes any bytes; what an entry may hold is ASCII, so it is found at its row
             blobs = ", ".join(f"CAST({name} AS BLOB)" if name in _TEXTS else name for name in columns)
             found = self._run(f"{head}{blobs} {tail}", parameters)

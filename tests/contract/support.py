@@ -29,7 +29,7 @@ from ledger.events.ledgers import RuleSet
 from ledger.keys import Ed25519Signer
 from ledger.mapper import SignedStoredEvent
 from ledger.recorders.append import Unit
-from ledger.recorders.postgres_store import split_schema
+from ledger.recorders.postgres_url import split_schema
 from ledger.recorders.sql import SqlRecorder
 from ledger.recorders.sqlite import SqliteRecorder
 from tests.unit.reference_merkle import mth
