@@ -139,7 +139,7 @@ def waived(asked: Shop) -> Shop:
     return asked
 
 
-def counted(shop: Shop) -> tuple[int, int, int]:
+def counted(shop: Shop) -> tuple[int, ...]:
     """Authorisations, uses of waivers and refusals in the log."""
     known = Counter(name.rpartition(".")[0] for name in shop.types(0))
     return tuple(known[f"muniment.{name}"] for name in ("deployment.authorised", "waiver.used", "decision.refused"))
