@@ -226,7 +226,7 @@ def restored(app: App, /, reason: str, lost_from: int | None, expect: tuple[Path
       muniment backup restore old.backup --older
       muniment admin restored --reason 'disk of the database lost, backup of 2 May'
     """
-    from ledger.checkpoint import MAX_NOTE
+    from ledger.note import MAX_NOTE
     from ledger.restoring import declare_restore
     from ledger.statefile import read_named_file
 

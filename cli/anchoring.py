@@ -134,9 +134,10 @@ def export_head(ledger: Ledger, folder: Path) -> tuple[int, int]:
     Returns:
         Its size and the number of tokens.
     """
-    from ledger.checkpoint import parse_checkpoint, parse_note
+    from ledger.checkpoint import parse_checkpoint
     from ledger.durable import write_atomically
     from ledger.errors import StorageError
+    from ledger.note import parse_note
     from ledger.timestamps import KIND
 
     size = parse_checkpoint(parse_note(ledger.signed_head()).text).size

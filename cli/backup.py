@@ -51,9 +51,9 @@ def _trust(app: App, /, file: Path | None = None) -> Trust | None:
 
 def _outside(app: App, /, expect: tuple[Path, ...], trust: Trust | None) -> Outside:
     """What this machine knows of the ledger, and heads from files under its pinned keys and those that came since."""
-    from ledger.checkpoint import MAX_NOTE
     from ledger.errors import InputError, NothingToVerifyError, TrustStateError
     from ledger.findings import Anchor
+    from ledger.note import MAX_NOTE
     from ledger.statefile import read_named_file
     from ledger.transfer import Outside
     from ledger.trust import RememberedHead

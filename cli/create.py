@@ -64,7 +64,7 @@ def init(
       muniment init --origin example.com/ml-ledger --root alice.pub --root bob.pub --root carol.pub --threshold 2
     """
     from ledger.config import redact_url
-    from ledger.home import create_home
+    from ledger.newhome import create_home
 
     if origin is None:
         if not sample:

@@ -11,9 +11,9 @@ from cli.app import App, common_options, pass_app
 from cli.output import print_record
 
 if TYPE_CHECKING:
-    from ledger.checkpoint import VerifierKey
     from ledger.evidence import Evidence, Verdict
     from ledger.identity import Trust
+    from ledger.note import VerifierKey
     from ledger.verify import Anchor
 
 __all__ = ["evidence", "keep_contradictions"]
@@ -49,8 +49,8 @@ def keep_contradictions(app: App, /, anchors: list[Anchor]) -> list[str]:
 
 
 def _vkeys(given: tuple[str, ...]) -> list[VerifierKey]:
-    from ledger.checkpoint import parse_vkey
     from ledger.errors import InputError
+    from ledger.note import parse_vkey
     from ledger.statefile import MAX_STATE_FILE, read_named_file
 
     found = []
@@ -76,13 +76,12 @@ def _pinned(app: App, /, ledgerid: str) -> Trust | None:
 
 
 def _result(found: Evidence, verdict: Verdict) -> dict[str, Any]:
-    import base64
-
+    from ledger.base64text import encode_base64
     from ledger.entry import format_time
 
     heads = {}
     for name, head in (("known", verdict.known), ("shown", verdict.shown)):
-        heads[name] = head and {"size": head.size, "root": base64.b64encode(head.root).decode()}
+        heads[name] = head and {"size": head.size, "root": encode_base64(head.root)}
     return {
         "proven": verdict.proven,
         "contradiction": found.contradiction,

@@ -224,9 +224,9 @@ def propose_checkpoint_key(
       muniment root propose checkpoint-key --reason "every second year"
       muniment root propose checkpoint-key --key 'pkcs11:token=hsm;object=heads-2' --reason "into the HSM"
     """
-    from ledger.checkpoint import TYPE_ED25519, VerifierKey, format_vkey
     from ledger.custody import propose_by_roots, write_ceremony
     from ledger.keystore import CHECKPOINT
+    from ledger.note import TYPE_ED25519, VerifierKey, format_vkey
 
     new = new_signer(reference)
     with app.reader() as ledger:
@@ -314,8 +314,8 @@ def propose_restored(app: App, /, reason: str, lost_from: int | None, expect: tu
       muniment root propose restored --reason 'disk of the database lost, backup of 2 May'
     """  # fmt: skip
     from cli.output import progress
-    from ledger.checkpoint import MAX_NOTE
     from ledger.custody import write_ceremony
+    from ledger.note import MAX_NOTE
     from ledger.restoring import propose_restore
     from ledger.statefile import read_named_file
 

@@ -174,9 +174,9 @@ def _stale(
 
 
 def _anchors(app: App, /, ledger: Ledger, expect: tuple[Path, ...]) -> list[Anchor]:
-    from ledger.checkpoint import MAX_NOTE
     from ledger.errors import InputError, TrustStateError
     from ledger.home import REMEMBERED
+    from ledger.note import MAX_NOTE
     from ledger.statefile import read_named_file
     from ledger.verify import Anchor
 

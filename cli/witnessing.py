@@ -187,8 +187,7 @@ def witness(app: App, /, policy: Path | None, *, timeout: float, drop_bad: bool)
 
 
 def _drop_bad(app: App) -> int:
-    import base64
-
+    from ledger.base64text import encode_base64
     from ledger.outsiders import drop_bad
 
     with app.signer() as ledger:
@@ -199,7 +198,7 @@ def _drop_bad(app: App) -> int:
             "size": item.row.size,
             "kind": item.row.kind,
             "issuer": item.row.issuer,
-            "body": base64.b64encode(item.row.body).decode(),
+            "body": encode_base64(item.row.body),
             "why": item.why,
         }
         for item in found
@@ -228,7 +227,7 @@ def _result(done: Round, policy: Policy) -> dict[str, Any]:
 
 
 def _asked(item: Asked) -> dict[str, Any]:
-    from ledger.checkpoint import format_vkey
+    from ledger.note import format_vkey
 
     return {
         "name": shown(item.witness.name),
@@ -273,8 +272,9 @@ def time_text(seconds: int) -> str:
 
 def note_witnessed(app: App, ledger: Ledger, note: bytes) -> None:
     """Say on stderr who cosigned a signed head, when there is a policy here."""
-    from ledger.checkpoint import parse_checkpoint, parse_note
+    from ledger.checkpoint import parse_checkpoint
     from ledger.checkpoints import cosignatures_of
+    from ledger.note import parse_note
 
     policy = find_policy(app, None)
     if policy is None:
@@ -297,7 +297,7 @@ def summary(found: LogVerification | BundleVerification, policy: Policy | None) 
         found: a verification.
         policy: whose cosignatures count; without one nobody's do.
     """
-    from ledger.checkpoint import format_vkey
+    from ledger.note import format_vkey
 
     names = {} if policy is None else {item.vkey: shown(item.name) for item in policy.witnesses}
     return {

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ledger.checkpoint import Checkpoint, parse_checkpoint, parse_note
+from ledger.checkpoint import Checkpoint, parse_checkpoint
 from ledger.crashpoints import crashpoint
 from ledger.entry import format_time
 from ledger.errors import (
@@ -32,6 +32,7 @@ from ledger.findings import Anchor, Finding, LogVerification
 from ledger.following import follow_keys, ledger_state_of
 from ledger.identity import Trust
 from ledger.merkle import CompactRange, peaks_of
+from ledger.note import parse_note
 from ledger.recorders import open_recorder
 from ledger.recorders.copying import admit_closed, copy_log, copy_tracking, open_store, settle_erased, transfer_of
 from ledger.recorders.sql import SqlRecorder

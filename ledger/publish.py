@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from ledger.application import Ledger
-from ledger.checkpoint import format_vkey
 from ledger.crashpoints import crashpoint
 from ledger.durable import write_atomically
 from ledger.entry import format_entry
 from ledger.errors import StorageError, VerificationError
+from ledger.note import format_vkey
 from ledger.stored import TreeReader
 from ledger.tiles import TILE_WIDTH, bundle_path, bundles_of, format_bundle, tile_coordinates, tile_path, tiles_of
 

@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ledger.checkpoint import MAX_NOTE, Checkpoint
+from ledger.checkpoint import Checkpoint
 from ledger.checkpoints import check_extends
 from ledger.durable import write_atomically
 from ledger.errors import InputError, LedgerError, StorageError, TrustStateError, VerificationError
+from ledger.note import MAX_NOTE
 from ledger.recorders.sql import SqlRecorder
 from ledger.statefile import read_named_file
 

@@ -13,20 +13,13 @@ from threading import Lock
 from typing import TypeVar
 
 from ledger.addcheckpoint import AddCheckpoint, format_add_checkpoint, monitoring_path, parse_size
-from ledger.checkpoint import (
-    Checkpoint,
-    VerifierKey,
-    format_checkpoint,
-    format_vkey,
-    parse_checkpoint,
-    parse_note,
-    parse_vkey,
-)
+from ledger.checkpoint import Checkpoint, format_checkpoint, parse_checkpoint
 from ledger.checkpoints import cosignatures_of
 from ledger.cosignature import Cosignature, format_cosignature, parse_lines, read_cosignature, verify_lines
 from ledger.errors import ConfigurationError, InputError, LedgerError, NothingToVerifyError, VerificationError
 from ledger.findings import Witnessed
 from ledger.merkle import prove_consistency, root_hash
+from ledger.note import VerifierKey, format_vkey, parse_note, parse_vkey
 from ledger.recorders.sql import SqlRecorder
 from ledger.stored import BEHIND_ALL, TreeReader, head_at
 from ledger.witnesshttp import Reply, check_url, exchange

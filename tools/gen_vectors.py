@@ -35,6 +35,7 @@ from ledger import (  # noqa: E402
 from ledger import checkpoint as cps  # noqa: E402
 from ledger import entry as entries  # noqa: E402
 from ledger import envelope as envelopes  # noqa: E402
+from ledger import note as notes  # noqa: E402
 from ledger.errors import InputError  # noqa: E402
 
 VECTORS = ROOT / "tests" / "vectors"
@@ -175,8 +176,8 @@ def make_keys() -> dict[str, Any]:
     for label in ("log seed", "root seed", "admin seed", "witness seed"):
         public = signer(label).public
         vkeys = {
-            str(kind): cps.format_vkey(cps.VerifierKey(ORIGIN, kind, public.raw))
-            for kind in (cps.TYPE_ED25519, cps.TYPE_COSIGNATURE)
+            str(kind): notes.format_vkey(notes.VerifierKey(ORIGIN, kind, public.raw))
+            for kind in (notes.TYPE_ED25519, notes.TYPE_COSIGNATURE)
         }
         result.append(
             {
@@ -217,7 +218,7 @@ def make_payload(verb: str, actor: str, subject: str, data: dict[str, Any], *, n
 def make_genesis() -> list[envelopes.Envelope]:
     """Entries 0 and 1 of a ledger, and one event of its admin."""
     root, admin = signer("root seed"), signer("admin seed")
-    vkey = cps.format_vkey(cps.VerifierKey(ORIGIN, cps.TYPE_ED25519, signer("log seed").public.raw))
+    vkey = notes.format_vkey(notes.VerifierKey(ORIGIN, notes.TYPE_ED25519, signer("log seed").public.raw))
     rule = {"environment": "*", "tier": "*", "authorisation": False, "approvals": 0, "evaluation": False}
     created = {
         "ledgerid": LEDGERID,
@@ -405,16 +406,16 @@ def make_checkpoint() -> dict[str, Any]:
     for size in (0, 1, 7):
         text = cps.format_checkpoint(cps.Checkpoint(ORIGIN, size, merkle.root_hash(tree, size)))
         note = cps.sign_checkpoint(cps.parse_checkpoint(text), log)
-        parsed = cps.parse_note(note)
+        parsed = notes.parse_note(note)
         line = cps.cosign_checkpoint(text, witness, "witness.example/w1", time)
-        both = cps.format_note(cps.Note(text, (*parsed.signatures, line)))
+        both = notes.format_note(notes.Note(text, (*parsed.signatures, line)))
         result.append({"size": size, "text": text, "note": note.decode(), "cosigned_note": both.decode()})
     return {
         "about": "leaves as in merkle.json; log key: label 'log seed'; witness key: label 'witness seed'",
         "origin": ORIGIN,
-        "vkey": cps.format_vkey(cps.VerifierKey(ORIGIN, cps.TYPE_ED25519, log.public.raw)),
-        "witness_vkey": cps.format_vkey(
-            cps.VerifierKey("witness.example/w1", cps.TYPE_COSIGNATURE, witness.public.raw)
+        "vkey": notes.format_vkey(notes.VerifierKey(ORIGIN, notes.TYPE_ED25519, log.public.raw)),
+        "witness_vkey": notes.format_vkey(
+            notes.VerifierKey("witness.example/w1", notes.TYPE_COSIGNATURE, witness.public.raw)
         ),
         "cosignature_time": time,
         "checkpoints": result,
@@ -432,7 +433,7 @@ def make_proof() -> dict[str, Any]:
     note = cps.sign_checkpoint(head, signer("log seed"))
     return {
         "about": "entries 0 to 2 of entry.json in a tree of three",
-        "vkey": cps.format_vkey(cps.VerifierKey(ORIGIN, cps.TYPE_ED25519, signer("log seed").public.raw)),
+        "vkey": notes.format_vkey(notes.VerifierKey(ORIGIN, notes.TYPE_ED25519, signer("log seed").public.raw)),
         "root": head.root.hex(),
         "proofs": [
             {
@@ -471,14 +472,14 @@ def make_witness() -> dict[str, Any]:
     note = cps.sign_checkpoint(head, signer("log seed"))
     name, moment = "witness.example/w1", 1795420800
     vkeys = {
-        label: cps.VerifierKey(f"witness.example/{label}", cps.TYPE_COSIGNATURE, signer(seed).public.raw)
+        label: notes.VerifierKey(f"witness.example/{label}", notes.TYPE_COSIGNATURE, signer(seed).public.raw)
         for label, seed in (("w1", "witness seed"), ("w2", "second witness seed"), ("w3", "third witness seed"))
     }
     line = cps.cosign_checkpoint(cps.format_checkpoint(head), signer("witness seed"), name, moment)
     request = addcheckpoint.AddCheckpoint(old, merkle.prove_consistency(Leaves(new), old, new), note)
-    log = cps.format_vkey(cps.VerifierKey(ORIGIN, cps.TYPE_ED25519, signer("log seed").public.raw))
+    log = notes.format_vkey(notes.VerifierKey(ORIGIN, notes.TYPE_ED25519, signer("log seed").public.raw))
     lines = ["# two of three", f"log {log} https://ledger.example/"]
-    lines += [f"witness {label} {cps.format_vkey(vkey)} https://{vkey.name}" for label, vkey in vkeys.items()]
+    lines += [f"witness {label} {notes.format_vkey(vkey)} https://{vkey.name}" for label, vkey in vkeys.items()]
     lines += ["group two-of-three 2 w1 w2 w3", "quorum two-of-three", ""]
     policy = witnesspolicy.parse_policy("\n".join(lines).encode())
     sets = [[], ["w1"], ["w2", "w3"], ["w1", "w2", "w3"]]
@@ -489,7 +490,7 @@ def make_witness() -> dict[str, Any]:
         "answer": cosignature.format_lines([line]).decode(),
         "conflict": addcheckpoint.format_size(old).decode(),
         "monitoring": addcheckpoint.monitoring_path(ORIGIN),
-        "issuer": cps.format_vkey(vkeys["w1"]),
+        "issuer": notes.format_vkey(vkeys["w1"]),
         "body": cosignature.format_cosignature(line).decode(),
         "policy": "\n".join(lines),
         "quorum": [{"cosigned": found, "met": policy.met([vkeys[label] for label in found])} for found in sets],

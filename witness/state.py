@@ -17,8 +17,8 @@ from typing import Any
 
 import apsw
 
-from ledger.checkpoint import TYPE_ED25519, VerifierKey, format_vkey, parse_vkey
 from ledger.errors import ConfigurationError, StorageError
+from ledger.note import TYPE_ED25519, VerifierKey, format_vkey, parse_vkey
 from witness.judging import Latest
 
 __all__ = ["Evidence", "WitnessState"]

@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from ledger.checkpoint import parse_vkey
 from ledger.domain.actors import FOREVER, ActorState, KeyState, RoleGrant
 from ledger.domain.signed import Signed
 from ledger.events.ledgers import RuleSet
 from ledger.identity import LogKey, LogKeys
 from ledger.keys import PublicKey
+from ledger.note import parse_vkey
 
 __all__ = [
     "TIER_RANK",

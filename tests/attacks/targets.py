@@ -49,6 +49,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "ledger/tiles.py": (_unit("tiles", "wrong_forms"), _cli("output", "verify")),
     "ledger/proof.py": (_unit("proof", "wrong_forms"), "tests/attacks/test_proofs.py", _cli("verify")),
+    "ledger/note.py": (_unit("checkpoint", "witnessing", "wrong_forms", "bounds"), _contract("ledger_keys")),
     "ledger/checkpoint.py": (
         _unit("checkpoint", "witnessing", "successor", "bounds", "wrong_forms"),
         _contract("ledger_keys"),
@@ -74,6 +75,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         _unit("envelope", "entry", "ceremony", "sequences", "wrong_forms"),
         _contract("bad_input", "append"),
     ),
+    "ledger/base64text.py": (_unit("checkpoint", "proof", "envelope", "keys", "wrong_forms"),),
     "ledger/strictjson.py": (_unit("strictjson", "wrong_forms"), _contract("bad_input")),
     "ledger/keys.py": (_unit("keys", "wrong_forms"), _unit("checkpoint", "envelope", "keystore"), _cli("own_keys")),
     "ledger/names.py": (_unit("names", "wrong_forms"), _contract("bad_input")),
@@ -155,7 +157,14 @@ MODULES: dict[str, tuple[str, ...]] = {
 
 #: What is left: stores, commands, files and settings, and how content is kept secret. No verdict rests on it alone.
 OTHERS = {
-    *("ledger/__init__.py", "ledger/domain/__init__.py", "ledger/errors.py", "ledger/config.py", "ledger/home.py"),
+    *(
+        "ledger/__init__.py",
+        "ledger/domain/__init__.py",
+        "ledger/errors.py",
+        "ledger/config.py",
+        "ledger/home.py",
+        "ledger/newhome.py",
+    ),
     "ledger/forks.py",  # of processes
     *("ledger/application.py", "ledger/appending.py", "ledger/handle.py", "ledger/mapper.py", "ledger/following.py"),
     *(

@@ -17,7 +17,7 @@ import pytest
 
 from ledger import commands
 from ledger.application import Ledger
-from ledger.checkpoint import Checkpoint, cosign_checkpoint, format_checkpoint, format_vkey
+from ledger.checkpoint import Checkpoint, cosign_checkpoint, format_checkpoint
 from ledger.config import state_folder
 from ledger.cosignature import format_cosignature
 from ledger.emission import build_payload
@@ -25,6 +25,7 @@ from ledger.envelope import format_envelope, sign_payload
 from ledger.errors import AuthenticationError, ConfigurationError, LedgerError, StorageError
 from ledger.findings import Anchor
 from ledger.keys import Ed25519Signer
+from ledger.note import format_vkey
 from ledger.payload import parse_payload
 from ledger.recorders import open_recorder
 from ledger.sealing import find_sealed

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from ledger.checkpoint import format_vkey, parse_note, parse_vkey, signed_by, verify_checkpoint
+from ledger.checkpoint import signed_by, verify_checkpoint
 from ledger.entry import entry_hash
 from ledger.envelope import parse_envelope
 from ledger.errors import LedgerError
 from ledger.merkle import verify_consistency
+from ledger.note import format_vkey, parse_note, parse_vkey
 from ledger.proof import verify_proof
 from ledger.recorders import open_recorder
 from ledger.tiles import bundle_path, bundles_of, tile_path, tiles_of

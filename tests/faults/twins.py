@@ -16,13 +16,14 @@ from uuid import UUID, uuid4
 from hypothesis.stateful import RuleBasedStateMachine
 
 from ledger.application import Ledger, Receipt
-from ledger.checkpoint import TYPE_ED25519, VerifierKey, format_vkey, verify_checkpoint
+from ledger.checkpoint import verify_checkpoint
 from ledger.creation import FIRST_ADMIN_ROLES
 from ledger.emission import build_payload
 from ledger.envelope import format_envelope, sign_payload
 from ledger.errors import AuthenticationError, ConflictError, LedgerError
 from ledger.events.ledgers import RuleSet
 from ledger.keys import Ed25519Signer, format_public_key
+from ledger.note import TYPE_ED25519, VerifierKey, format_vkey
 from ledger.recorders import open_recorder
 from ledger.stored import LogIdentity
 from ledger.verify import verify_log

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from ledger.checkpoint import TYPE_COSIGNATURE, TYPE_ED25519, VerifierKey, format_vkey, parse_vkey
 from ledger.domain import ActorState, RecordedEvent, Verdict, judge, suspicion
 from ledger.domain.actors import FOREVER
 from ledger.domain.decisions import marks_of
@@ -21,6 +20,7 @@ from ledger.entry import format_time
 from ledger.errors import AuthenticationError, ConflictError, InputError, NotAllowedError, PolicyError
 from ledger.events.actors import ROLES
 from ledger.keys import PublicKey, format_public_key
+from ledger.note import TYPE_COSIGNATURE, TYPE_ED25519, VerifierKey, format_vkey, parse_vkey
 from tests.unit.test_judge import DIGEST, LEDGERID, MODEL, NOW, ROOTS, VKEY, Story, key_of, refused
 
 SECOND = 1_000_000
