@@ -191,8 +191,7 @@ class Ledger(LogHandle):
             LedgerError: as `append`.
         """
         self._check_signing()
-        body = {name: value for name, value in {**(data or {}), **fields}.items() if value is not None}
-        body = self.screening.screen(type, subject, body, (correlation, causation))
+        body = self.screening.screen(type, subject, _given({**(data or {}), **fields}), (correlation, causation))
         attributes: dict[str, Any] = {
             "ledgerid": self.ledgerid,
             "actor": self.actor,
@@ -231,7 +230,7 @@ class Ledger(LogHandle):
             return repeated
         try:
             return self._sign_and_append(attributes, also_sign, expect)
-        except ConflictError:
+        except (ConflictError, PolicyError):
             repeated = self._repeated(event_id, attributes["type"], subject, plain)  # another process was faster
             if repeated is None:
                 raise
@@ -259,25 +258,24 @@ class Ledger(LogHandle):
 
         Args:
             events: type, subject and body of each; each is judged as if those before it were recorded already.
-            event_id: UUID of the last one; whoever gives it has made sure that it is not recorded yet. When they are
-                refused, the last one is what is recorded as refused.
+            event_id: UUID of the last one, and so of all of them together: when it is recorded already, nothing is
+                appended. When they are refused, the last one is what is recorded as refused.
             attributes: of all of them, see `emit`: occurred_at, on_behalf_of, correlation, causation, strength.
 
         Returns:
-            One receipt an event, in order.
+            One receipt an event, in order; only the first receipt of the last one when it was recorded before.
 
         Raises:
             ConfigurationError: no actor or key is set.
             LedgerError: as `append`, for the first event that is refused.
         """
         actor = self._check_signing()
+        around = (attributes.get("correlation"), attributes.get("causation"))
+        screened = [(kind, of, self.screening.screen(kind, of, _given(data), around)) for kind, of, data in events]
         numbers = [self._emitter.take() for _ in events]
         try:
             signed: list[SignedEvent] = []
-            around = (attributes.get("correlation"), attributes.get("causation"))
-            for (type_, subject, data), (emitter, sequence) in zip(events, numbers, strict=True):
-                body = {name: value for name, value in data.items() if value is not None}
-                body = self.screening.screen(type_, subject, body, around)
+            for (type_, subject, body), (emitter, sequence) in zip(screened, numbers, strict=True):
                 encoded, payload = build_payload(
                     ledgerid=self.ledgerid, actor=actor, type=type_, subject=subject, data=body, emitter=emitter,
                     sequence=sequence, event_id=event_id if len(signed) == len(events) - 1 else None, **attributes,
@@ -288,8 +286,12 @@ class Ledger(LogHandle):
             if not (isinstance(error, StorageError) and error.outcome_unknown):
                 for number in reversed(numbers):
                     self._emitter.release(*number)
+            if event_id is not None and isinstance(error, ConflictError | PolicyError):
+                repeated = self._repeated(event_id, *screened[-1])  # another process was faster
+                if repeated is not None:
+                    return [repeated]
             if isinstance(error, PolicyError):
-                self._record_refusal(*events[-1], error)
+                self._record_refusal(*screened[-1], error)
             raise
         self._appended = True
         return receipts
@@ -471,6 +473,11 @@ class Ledger(LogHandle):
         receipts = self._appender.append(self._appender.read(envelopes), expect)
         self._appended = self._appended or not all(receipt.existing for receipt in receipts)
         return receipts
+
+
+def _given(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A body without fields that are None."""
+    return {name: value for name, value in body.items() if value is not None}
 
 
 def _essence(body: Mapping[str, Any]) -> bytes:
