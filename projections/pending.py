@@ -258,9 +258,8 @@ def _keys(asked: Asked) -> Iterator[dict[str, Any]]:
         state = actor_of(asked.world, parse_name(row["subject"]).name)
         held = None if state is None or state.revoked is not None else state.keys.get(row["data"]["keyid"])
         if held is not None and held.ends is not None and held.ends > asked.size:
-            words = (
-                f"{row['data']['keyid'][:16]} was replaced, and may sign {held.ends - asked.size} more of the entries"
-            )
+            left = f"it ends at index {held.ends}, {held.ends - asked.size} from here"
+            words = f"{row['data']['keyid'][:16]} was replaced; {left}"
             yield {"what": "key", "subject": row["subject"], "at": None, "index": row["index"], "words": words}
 
 
