@@ -11,9 +11,10 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field, replace
 
 from ledger.domain import RecordedEvent, State, evolve
+from ledger.domain.actors import ActorState
 from ledger.domain.erasure import Withheld, withheld_by
 from ledger.domain.judge import Verdict
-from ledger.domain.states import ActorState, LedgerState
+from ledger.domain.ledgerstate import LedgerState
 from ledger.entry import entry_hash
 from ledger.errors import InputError
 from ledger.events import Category

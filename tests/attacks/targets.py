@@ -134,6 +134,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/domain/evolution.py": (*_RULES, _cli("restore", "erasure")),
     "ledger/domain/judge.py": _RULES,
     "ledger/domain/keyring.py": _RULES,
+    "ledger/domain/ledgerstate.py": (_contract("ledger_keys"), *_RULES),
     "ledger/domain/ledgerkeys.py": (_contract("ledger_keys"), *_RULES),
     "ledger/domain/recorded.py": _RULES,
     "ledger/domain/restores.py": (*_RULES, _cli("backup", "restore")),
