@@ -167,7 +167,14 @@ OTHERS = {
         "ledger/newhome.py",
     ),
     "ledger/forks.py",  # of processes
-    *("ledger/application.py", "ledger/appending.py", "ledger/handle.py", "ledger/mapper.py", "ledger/following.py"),
+    *(
+        "ledger/application.py",
+        "ledger/writer.py",
+        "ledger/appending.py",
+        "ledger/handle.py",
+        "ledger/mapper.py",
+        "ledger/following.py",
+    ),
     *(
         "ledger/commands.py",
         "ledger/governing.py",

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from ledger import commands
-from ledger.application import MAX_BATCH, Ledger
+from ledger.application import Ledger
 from ledger.creation import create_ledger
 from ledger.emission import build_payload
 from ledger.entry import format_time
@@ -37,6 +37,7 @@ from ledger.recorders.sql import SqlRecorder
 from ledger.recorders.sqlite import SqliteRecorder
 from ledger.stored import LogIdentity, SignedHead
 from ledger.verify import verify_log
+from ledger.writer import MAX_BATCH
 from tests.contract.support import (
     MODEL,
     ORIGIN,
