@@ -14,7 +14,7 @@ from cli.conclusion import conclusion, finding_lines, gap_lines
 from cli.output import console, print_record, progress, styled
 
 if TYPE_CHECKING:
-    from ledger.backup import BackupCheck
+    from ledger.backupcheck import BackupCheck
     from ledger.errors import VerificationError
     from ledger.identity import Trust
     from ledger.transfer import Outside
@@ -43,7 +43,7 @@ def _has_ledger(app: App) -> bool:
 
 def _trust(app: App, /, file: Path | None = None) -> Trust | None:
     """What is pinned here, with the keys that a backup says came since."""
-    from ledger.backup import follow_backup
+    from ledger.backupcheck import follow_backup
 
     trust = app.home.trust() if _has_ledger(app) else None
     return trust if trust is None or file is None else follow_backup(file, trust)
@@ -170,7 +170,7 @@ def verify(app: App, /, file: Path, expect: tuple[Path, ...]) -> int:
     Example:
       muniment backup verify ledger.backup
     """
-    from ledger.backup import verify_backup
+    from ledger.backupcheck import verify_backup
     from ledger.errors import VerificationError
     from ledger.gaps import gaps_of
     from ledger.verdicts import EXIT_OF

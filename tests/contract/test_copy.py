@@ -15,7 +15,8 @@ from eventsourcing.persistence import Tracking
 from ledger import backup as backup_module
 from ledger import transfer as transfer_module
 from ledger.application import Ledger
-from ledger.backup import backup_name, create_backup, verify_backup
+from ledger.backup import backup_name, create_backup
+from ledger.backupcheck import verify_backup
 from ledger.checkpoint import verify_checkpoint
 from ledger.errors import ConfigurationError, LedgerError, StorageError, VerificationError
 from ledger.findings import Anchor
