@@ -25,9 +25,10 @@ from ledger.note import parse_note
 from ledger.recorders.copying import admit_closed, transfer_of
 from ledger.recorders.sql import SqlRecorder
 from ledger.recorders.sqlite import SqliteRecorder
-from ledger.stored import Transfer, TreeReader
+from ledger.stored import Transfer
 from ledger.strictjson import format_json, parse_json
 from ledger.transfer import Advance, Outside
+from ledger.treereader import TreeReader
 from ledger.verdicts import Fault
 from ledger.verify import verify_log
 

@@ -15,8 +15,9 @@ from ledger.cosignature import read_cosignature
 from ledger.errors import ConfigurationError, LedgerError, VerificationError
 from ledger.merkle import root_hash
 from ledger.recorders.sql import SqlRecorder
-from ledger.stored import Attestation, TreeReader, attestations_behind, head_at
+from ledger.stored import Attestation, attestations_behind, head_at
 from ledger.timestamps import check_form
+from ledger.treereader import TreeReader
 
 __all__ = ["BadRow", "drop_bad", "find_bad"]
 

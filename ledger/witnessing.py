@@ -21,7 +21,8 @@ from ledger.findings import Witnessed
 from ledger.merkle import prove_consistency, root_hash
 from ledger.note import VerifierKey, format_vkey, parse_note, parse_vkey
 from ledger.recorders.sql import SqlRecorder
-from ledger.stored import BEHIND_ALL, TreeReader, head_at
+from ledger.stored import BEHIND_ALL, head_at
+from ledger.treereader import TreeReader
 from ledger.witnesshttp import Reply, check_url, exchange
 from ledger.witnesspolicy import Policy, PolicyWitness
 

@@ -23,7 +23,8 @@ from ledger.events.keyring import KeyRotated, RoleGranted
 from ledger.keys import parse_public_key
 from ledger.merkle import CompactRange, peaks_of
 from ledger.replay import Judged, judge_row, may_be_withheld
-from ledger.stored import LogReader, Row, TreeReader
+from ledger.stored import LogReader, Row
+from ledger.treereader import TreeReader
 
 __all__ = ["StoreWorld", "WorldAt"]
 

@@ -27,9 +27,10 @@ from ledger.cosignature import check_kept
 from ledger.crashpoints import crashpoint
 from ledger.errors import ConfigurationError, ConflictError, InputError, LedgerError
 from ledger.mapper import SignedStoredEvent
-from ledger.recorders.append import Found, StoredAt, Unit, append_units
+from ledger.recorders.append import append_units
 from ledger.recorders.audit_sql import COLUMNS, FROM, AuditSql
 from ledger.recorders.layouts import FORMAT_VERSION, moved_to, refused
+from ledger.recorders.units import Found, StoredAt, Unit
 from ledger.stored import (
     ATTESTATION_KINDS,
     Attestation,

@@ -80,6 +80,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/keys.py": (_unit("keys", "wrong_forms"), _unit("checkpoint", "envelope", "keystore"), _cli("own_keys")),
     "ledger/names.py": (_unit("names", "wrong_forms"), _contract("bad_input")),
     "ledger/entry.py": (_unit("entry", "wrong_forms"), _contract("hostile")),
+    "ledger/treereader.py": (_contract("ledger_keys", "hostile", "append"), _unit("tiles"), _cli("verify", "output")),
     "ledger/stored.py": (_contract("ledger_keys", "hostile", "append", "bad_input"), _unit("replay")),
     "ledger/worlds.py": (
         _contract("worlds"),

@@ -32,9 +32,9 @@ from ledger.errors import (
 )
 from ledger.keys import Ed25519Signer, format_public_key
 from ledger.recorders import open_recorder
-from ledger.recorders.append import StaleReadError, Unit
 from ledger.recorders.sql import SqlRecorder
 from ledger.recorders.sqlite import SqliteRecorder
+from ledger.recorders.units import StaleReadError, Unit
 from ledger.stored import LogIdentity, SignedHead
 from ledger.verify import verify_log
 from ledger.writer import MAX_BATCH

@@ -24,9 +24,9 @@ from ledger.keys import Ed25519Signer
 from ledger.merkle import CompactRange
 from ledger.proof import parse_proof
 from ledger.recorders import open_recorder
-from ledger.recorders.append import Unit
 from ledger.recorders.copying import copy_log
 from ledger.recorders.sqlite_store import SqliteStore
+from ledger.recorders.units import Unit
 from ledger.stored import Transfer
 from ledger.successor import Successor, sign_successor, verify_successor
 from ledger.transfer import CopyPlan, LedgerCopy, Outside
