@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import psycopg
@@ -18,6 +18,7 @@ from ledger.errors import ConfigurationError, InputError, LedgerError, StorageEr
 from ledger.forks import renew_in_child
 from ledger.recorders.layouts import moved_away
 from ledger.recorders.postgres_append import explain_refusal
+from ledger.stored import Fields
 
 __all__ = ["FAILOVER_SECONDS", "PostgresStore", "explain", "split_schema"]
 
@@ -53,7 +54,6 @@ SELECT CASE WHEN current_setting('synchronous_standby_names') <> '' AND NOT pg_c
 # A refused connection has no SQLSTATE (libpq keeps it to itself), only these words of the server's.
 _NOT_THERE = re.compile(r'FATAL: +(database|role) ".*" does not exist')
 
-Fields = tuple[Any, ...]
 _T = TypeVar("_T")
 
 
