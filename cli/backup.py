@@ -12,6 +12,7 @@ import click
 from cli.app import App, common_options, pass_app
 from cli.conclusion import conclusion, finding_lines, gap_lines
 from cli.output import console, print_record, progress, styled
+from cli.values import IN_FILE
 
 if TYPE_CHECKING:
     from ledger.backupcheck import BackupCheck
@@ -21,10 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["backup"]
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _KEYS_APART = "A backup holds no private key: keep copies of the keys' folder apart, and of .muniment/trust.json."
 _EXPECT = click.option(
-    "--expect", multiple=True, type=_FILE, metavar="CHECKPOINT",
+    "--expect", multiple=True, type=IN_FILE, metavar="CHECKPOINT",
     help="A signed head the log reached, from a place you trust; may be repeated.",
 )  # fmt: skip
 
@@ -156,7 +156,7 @@ def _unreadable(app: App, error: VerificationError, /) -> int:
 
 
 @backup.command()
-@click.argument("file", metavar="FILE", type=_FILE)
+@click.argument("file", metavar="FILE", type=IN_FILE)
 @_EXPECT
 @common_options
 @pass_app
@@ -201,7 +201,7 @@ def verify(app: App, /, file: Path, expect: tuple[Path, ...]) -> int:
 
 
 @backup.command()
-@click.argument("file", metavar="FILE", type=_FILE)
+@click.argument("file", metavar="FILE", type=IN_FILE)
 @click.option("--to", "target", metavar="URL", help="The store to make; by default the one of the ledger found here.")
 @click.option("--older", is_flag=True, help="Restore it even though longer heads of this log are known.")
 @_EXPECT

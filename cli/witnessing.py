@@ -10,6 +10,7 @@ import click
 from cli.app import App, common_options, pass_app
 from cli.evidence import keep_contradictions
 from cli.output import print_record, styled
+from cli.values import OUT_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,7 @@ _NO_POLICY = "there is no witness policy here"
 _NAME_ONE = "Name one: --policy FILE, or keep it as .muniment/witness-policy (docs/how-to/run-a-witness.md)."
 
 policy_option = click.option(
-    "--policy", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    "--policy", type=OUT_FILE, metavar="FILE",
     help="Witness policy (C2SP tlog-policy); .muniment/witness-policy by default.",
 )  # fmt: skip
 
