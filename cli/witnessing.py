@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from ledger.application import Ledger
     from ledger.bundlecheck import BundleVerification
+    from ledger.checkpoint import VerifyHead
     from ledger.findings import Anchor, LogVerification
     from ledger.freshness import Word
-    from ledger.witnessing import Asked, Round, Seen, VerifyHead
+    from ledger.witnessing import Asked, Round, Seen
     from ledger.witnesspolicy import Policy, PolicyWitness
 
 __all__ = [
@@ -337,7 +338,7 @@ def witnessed_head(app: App, ledger: Ledger, path: Path | None, index: int) -> b
         NothingToVerifyError: there is no such head.
     """
     from ledger.errors import ConfigurationError, NothingToVerifyError
-    from ledger.witnessing import last_met
+    from ledger.witnessed import last_met
 
     policy = find_policy(app, path)
     if policy is None:
@@ -352,7 +353,7 @@ def witnessed_head(app: App, ledger: Ledger, path: Path | None, index: int) -> b
 
 def examine_witnesses(app: App, ledger: Ledger) -> Iterator[tuple[str, str, str, str]]:
     """What `doctor` says of witnesses: (name, state, words, hint)."""
-    from ledger.witnessing import last_witnessed
+    from ledger.witnessed import last_witnessed
 
     policy = find_policy(app, None)
     if policy is None:

@@ -68,6 +68,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/addcheckpoint.py": _WITNESSES,
     "ledger/witnesspolicy.py": _WITNESSES,
     "ledger/witnessing.py": (*_WITNESSES, "tests/witness"),
+    "ledger/witnessed.py": (*_WITNESSES, "tests/witness"),
     "ledger/witnesscheck.py": (_unit("headcheck"), *_WITNESSES, _cli("pinned"), "tests/attacks/test_tamper.py"),
     "ledger/timestamps.py": (_unit("stamped", "bounds"), _cli("timestamps", "admin")),
     "ledger/envelope.py": (_unit("envelope", "wrong_forms"), _contract("hostile")),
