@@ -168,8 +168,7 @@ def enrol(
 def revoke(app: App, /, name: str, reason: str, signer: str | None) -> None:
     """Revoke an actor: what it writes later is refused, what it wrote stands."""
     app.actor = signer or app.actor
-    with app.writer() as ledger:
-        app.show_receipt(ledger.emit("actor.revoked", f"actor:{name}", reason=reason))
+    app.emit("actor.revoked", f"actor:{name}", reason=reason)
 
 
 @actor.command("name")
