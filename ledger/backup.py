@@ -6,7 +6,6 @@ manifest. It is a closed store: nothing can be appended to it, so it cannot beco
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 from contextlib import suppress
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from ledger.backupcheck import BackupCheck, Manifest, check_opened, opened, signed_size, verify_backup
 from ledger.crashpoints import crashpoint
+from ledger.durable import sync_file, sync_folder
 from ledger.entry import format_time
 from ledger.errors import ConfigurationError, LedgerError, NothingToVerifyError, StorageError, VerificationError
 from ledger.recorders import open_recorder
@@ -87,14 +87,6 @@ def _place(where: Path, manifest: Manifest) -> Path:
     if path.exists():
         raise ConfigurationError(f"{path} already exists", hint="Name another file; a backup is never overwritten.")
     return path
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _fill(source: SqlRecorder, path: Path, manifest: Manifest, head: Head, advance: Advance | None) -> bool:
@@ -174,11 +166,11 @@ def create_backup(
             raise StorageError("erasures went on as long as the backup was made", hint="Wait until they have ended.")
         if verified:
             _check_new(part, outside, advance)
-        _sync(part)
+        sync_file(part)
         crashpoint("backup.copied")
         path = _place(where, manifest)
         part.rename(path)
-        _sync(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error.strerror}") from error
     finally:

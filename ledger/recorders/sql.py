@@ -229,10 +229,7 @@ class SqlRecorder(AuditSql, LibrarySql):
             ConfigurationError: the ledger has moved to another store.
         """
         with self._writing():
-            self.lock_head()
-            moved = self.successor()
-            if moved is not None:
-                raise moved_to(moved[0])
+            self._lock_unmoved()
             self._check_kept(size, kind, issuer, body)
             row = (size, kind, issuer, body)
             if self._run("SELECT 1 FROM $attestation WHERE size = ? AND kind = ? AND issuer = ? AND body = ?", row):
@@ -240,6 +237,13 @@ class SqlRecorder(AuditSql, LibrarySql):
             ((number,),) = self._run("SELECT coalesce(max(number), 0) + 1 FROM $attestation")
             self._run("INSERT INTO $attestation VALUES (?, ?, ?, ?, ?, ?)", (number, *row, self.now()))
         return True
+
+    def _lock_unmoved(self) -> None:
+        """Take the head lock of a ledger that still lives here."""
+        self.lock_head()
+        moved = self.successor()
+        if moved is not None:
+            raise moved_to(moved[0])
 
     def _check_kept(self, size: int, kind: str, issuer: str, body: bytes) -> None:
         if kind not in ATTESTATION_KINDS or not (1 <= len(issuer) <= 4096 and 1 <= len(body) <= 65_536):
@@ -260,10 +264,7 @@ class SqlRecorder(AuditSql, LibrarySql):
             StorageError: this role may not, or the store failed.
         """
         with self._writing():
-            self.lock_head()
-            moved = self.successor()
-            if moved is not None:
-                raise moved_to(moved[0])
+            self._lock_unmoved()
             unprotect, protect = self.attestation_guard
             self._run(unprotect)
             self._run_many("DELETE FROM $attestation WHERE number = ?", [(number,) for number in numbers])
@@ -283,10 +284,7 @@ class SqlRecorder(AuditSql, LibrarySql):
             ConfigurationError: the ledger has moved to another store.
         """
         with self._writing():
-            self.lock_head()
-            moved = self.successor()
-            if moved is not None:
-                raise moved_to(moved[0])
+            self._lock_unmoved()
             there = [index for index in indexes if self._run("SELECT 1 FROM $content WHERE position = ?", (index + 1,))]
             self._run_many("DELETE FROM $content WHERE position = ?", [(index + 1,) for index in there])
         return len(there)
