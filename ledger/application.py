@@ -211,7 +211,7 @@ class Ledger(Writer):
             return repeated
         try:
             return self._sign_and_append(attributes, also_sign, expect)
-        except ConflictError:
+        except (ConflictError, PolicyError):
             repeated = self._repeated(event_id, attributes["type"], subject, plain)  # another process was faster
             if repeated is None:
                 raise
@@ -239,12 +239,12 @@ class Ledger(Writer):
 
         Args:
             events: type, subject and body of each; each is judged as if those before it were recorded already.
-            event_id: UUID of the last one; whoever gives it has made sure that it is not recorded yet. When they are
-                refused, the last one is what is recorded as refused.
+            event_id: UUID of the last one, and so of all of them together: when it is recorded already, nothing is
+                appended. When they are refused, the last one is what is recorded as refused.
             attributes: of all of them, see `emit`: occurred_at, on_behalf_of, correlation, causation, strength.
 
         Returns:
-            One receipt an event, in order.
+            One receipt an event, in order; only the first receipt of the last one when it was recorded before.
 
         Raises:
             ConfigurationError: no actor or key is set.
@@ -252,15 +252,22 @@ class Ledger(Writer):
         """
         around = (attributes.get("correlation"), attributes.get("causation"))
         common = {"ledgerid": self.ledgerid, "actor": self._check_signing(), **attributes}
+        screened = [(kind, of, self.screening.screen(kind, of, _given(data), around)) for kind, of, data in events]
+        ids = [None] * (len(events) - 1) + [event_id]
         try:
-            ready: list[dict[str, Any]] = []
-            for number, (type_, subject, data) in enumerate(events, 1):
-                body = self.screening.screen(type_, subject, _given(data), around)
-                same = event_id if number == len(events) else None
-                ready.append({**common, "type": type_, "subject": subject, "data": body, "event_id": same})
-            return self._sign_and_append_all(ready)
-        except PolicyError as error:
-            self._record_refusal(*events[-1], error)
+            return self._sign_and_append_all(
+                [
+                    {**common, "type": kind, "subject": of, "data": body, "event_id": same}
+                    for (kind, of, body), same in zip(screened, ids, strict=True)
+                ]
+            )
+        except LedgerError as error:
+            if event_id is not None and isinstance(error, ConflictError | PolicyError):
+                repeated = self._repeated(event_id, *screened[-1])  # another process was faster
+                if repeated is not None:
+                    return [repeated]
+            if isinstance(error, PolicyError):
+                self._record_refusal(*screened[-1], error)
             raise
 
     def _seal(self, attributes: dict[str, Any], personal: Mapping[str, Any], about: str | None) -> dict[str, Any]:
@@ -314,7 +321,7 @@ class Ledger(Writer):
 
 
 def _given(body: Mapping[str, Any]) -> dict[str, Any]:
-    """A body without the fields that were left out."""
+    """A body without fields that are None."""
     return {name: value for name, value in body.items() if value is not None}
 
 

@@ -60,6 +60,10 @@ class ViewStore(ABC):
         """Names where they are; no secret is in it."""
 
     @abstractmethod
+    def made(self) -> bool:
+        """Whether any are there, also such as this role may not see."""
+
+    @abstractmethod
     def may_keep(self) -> bool:
         """Whether whoever opened them may write there."""
 

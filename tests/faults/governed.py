@@ -74,6 +74,13 @@ SOURCE = "checks: []"
 APPROVERS = ("p-approver", "p-second", "p-author", "p-alias", "p-plain", "p-admin")
 
 
+#: What may follow an approval.
+NEXT = (
+    "second", "meet", "meet", "revoke", "withdraw", "reject", "invalidate", "fail", "gate", "authorise", "urgent",
+    "review", "wait",
+)  # fmt: skip
+
+
 class GovernedReference(ReferenceLedger):
     """The reference, which also asks a lawbook."""
 
@@ -158,6 +165,11 @@ class GovernedMachine(Twins):
         found = self.ids.get(kind, [])
         return found[-1 - back] if back < len(found) else str(UUID(int=10**9))
 
+    def about(self, event_id: str, other: str, *, right: bool) -> str:
+        """What an event of ours is about; something else where it is not to be right, or there is none."""
+        found = [deed.subject for deed in self.reference.law.deeds if deed.id == event_id]
+        return found[0] if found and right else other
+
     def later(self, span: int) -> str:
         return format_time(self.now + span)
 
@@ -193,7 +205,7 @@ class GovernedMachine(Twins):
 
     models, environments = st.sampled_from(MODELS), st.sampled_from(ENVIRONMENTS)
     approvers, back = st.sampled_from(APPROVERS), st.integers(0, 2)
-    rarely = st.sampled_from((False,) * 9 + (True,))
+    rarely, mostly = st.sampled_from((False,) * 9 + (True,)), st.sampled_from((True,) * 5 + (False,))
     spans = st.sampled_from((None, None, HOUR, DAY, 0))
 
     @rule(span=st.sampled_from((1, HOUR // 2, HOUR, DAY)))
@@ -217,10 +229,11 @@ class GovernedMachine(Twins):
         measured = _measured("x" if wrong else model, verdict)
         self.do("trainer", "evaluation.completed", model, measured | {"suite": suite})
 
-    @rule(model=models, back=back)
-    def invalidate(self, model: str, back: int) -> None:
-        body = {"evaluation": self.pick("evaluation.completed", back), "reason": "leak"}
-        self.do("trainer", "evaluation.invalidated", model, body)
+    @rule(model=models, back=back, sure=rarely)
+    def invalidate(self, model: str, back: int, sure: bool) -> None:
+        if sure:
+            body = {"evaluation": self.pick("evaluation.completed", back), "reason": "leak"}
+            self.do("trainer", "evaluation.invalidated", model, body)
 
     @rule(subject=st.sampled_from(("model:m", *MODELS)), span=st.sampled_from((0, HOUR, DAY)), paper=st.booleans())
     def document(self, subject: str, span: int, paper: bool) -> None:
@@ -245,11 +258,12 @@ class GovernedMachine(Twins):
         return {"request": chosen, "environment": environment, "digest": digest(model), "rationale": "fit"}
 
     @rule(model=models, back=back, actor=approvers, span=spans, conditions=st.integers(0, 1), seen=st.integers(0, 30),
-          behalf=st.sampled_from((None, None, None, "p-author")), wrong=rarely)  # fmt: skip
+          behalf=st.sampled_from((None, None, None, "p-author")), wrong=rarely, right=mostly)  # fmt: skip
     def approve(
         self, *, model: str, back: int, actor: str, span: int | None = None, conditions: int = 0, seen: int = 0,
-        behalf: str | None = None, wrong: bool = False,
+        behalf: str | None = None, wrong: bool = False, right: bool = False,
     ) -> None:  # fmt: skip
+        model = self.about(self.pick("approval.requested", back), model, right=right)
         body = self._grant(model, back) | {
             "expires_at": None if span is None else self.later(span),
             "conditions": ["a monitor is on"] * conditions or None, "evidence": self.evidence(seen, wrong=wrong),
@@ -258,23 +272,27 @@ class GovernedMachine(Twins):
             body |= {"environment": "dev", "evidence": self.evidence(seen)}
         self.do(actor, "approval.granted", model, body, behalf)
 
-    @rule(model=models, back=back, actor=approvers)
-    def reject(self, model: str, back: int, actor: str) -> None:
+    @rule(model=models, back=back, actor=approvers, right=mostly)
+    def reject(self, model: str, back: int, actor: str, right: bool) -> None:
+        model = self.about(self.pick("approval.requested", back), model, right=right)
         self.do(actor, "approval.rejected", model, self._grant(model, back))
 
-    @rule(model=models, back=back, actor=st.sampled_from(("p-author", "trainer", "p-second", "bot")))
-    def withdraw(self, model: str, back: int, actor: str) -> None:
-        self.do(actor, "approval.withdrawn", model, {"request": self.pick("approval.requested", back)})
+    @rule(model=models, back=back, actor=st.sampled_from(("p-author", "trainer", "p-second", "bot")), right=mostly)
+    def withdraw(self, model: str, back: int, actor: str, right: bool) -> None:
+        request = self.pick("approval.requested", back)
+        self.do(actor, "approval.withdrawn", self.about(request, model, right=right), {"request": request})
 
-    @rule(model=models, back=back, actor=approvers)
-    def revoke(self, model: str, back: int, actor: str) -> None:
-        body = {"approval": self.pick("approval.granted", back), "rationale": "bias"}
-        self.do(actor, "approval.revoked", model, body)
+    @rule(model=models, back=back, actor=approvers, right=mostly)
+    def revoke(self, model: str, back: int, actor: str, right: bool) -> None:
+        approval = self.pick("approval.granted", back)
+        body = {"approval": approval, "rationale": "bias"}
+        self.do(actor, "approval.revoked", self.about(approval, model, right=right), body)
 
-    @rule(model=models, back=back, actor=approvers, condition=st.sampled_from((0, 0, 0, 1)))
-    def meet(self, model: str, back: int, actor: str, condition: int) -> None:
-        body = {"approval": self.pick("approval.granted", back), "condition": condition}
-        self.do(actor, "approval.condition_met", model, body)
+    @rule(model=models, back=back, actor=approvers, condition=st.sampled_from((0, 0, 0, 1)), right=mostly)
+    def meet(self, model: str, back: int, actor: str, condition: int, right: bool) -> None:
+        approval = self.pick("approval.granted", back)
+        body = {"approval": approval, "condition": condition}
+        self.do(actor, "approval.condition_met", self.about(approval, model, right=right), body)
 
     @rule(actor=approvers, to=st.sampled_from(("p-plain", "p-deployer", "trainer", "p-alias")),
           span=st.sampled_from((0, HOUR, DAY)))  # fmt: skip
@@ -362,21 +380,23 @@ class GovernedMachine(Twins):
                 "emergency": {"reason": "fraud wave", "review_by": self.later(span)}}  # fmt: skip
         self.do(actor, "deployment.authorised", f"deployment:{environment}/x", body)
 
-    @rule(environment=environments, back=back, behalf=st.sampled_from((None, None, "p-deployer")),
+    @rule(environment=environments, back=back, behalf=st.sampled_from((None, None, "p-deployer")), right=mostly,
           actor=st.sampled_from(("p-approver", "p-plain", "p-deployer")))  # fmt: skip
-    def review(self, environment: str, back: int, behalf: str | None, actor: str) -> None:
-        body = {"decision": self.pick("deployment.authorised", back), "verdict": "justified", "rationale": "it was"}
-        self.do(actor, "emergency.reviewed", f"deployment:{environment}/x", body, behalf)
+    def review(self, environment: str, back: int, behalf: str | None, actor: str, right: bool) -> None:
+        decision = self.pick("deployment.authorised", back)
+        body = {"decision": decision, "verdict": "justified", "rationale": "it was"}
+        subject = self.about(decision, f"deployment:{environment}/x", right=right)
+        self.do(actor, "emergency.reviewed", subject, body, behalf)
 
-    @rule(thing=st.sampled_from(THINGS), actor=st.sampled_from(("trainer", "p-deployer")))
-    def quarantine(self, thing: str, actor: str) -> None:
-        self.do(actor, "quarantine.placed", thing, {"reason": "poisoned"})
+    @rule(thing=st.sampled_from(THINGS), actor=st.sampled_from(("trainer", "p-deployer")), sure=st.booleans())
+    def quarantine(self, thing: str, actor: str, sure: bool) -> None:
+        if sure:
+            self.do(actor, "quarantine.placed", thing, {"reason": "poisoned"})
 
     @rule(thing=st.sampled_from(THINGS), back=back, actor=approvers, right=st.booleans())
     def release(self, thing: str, back: int, actor: str, right: bool) -> None:
         chosen = self.pick("quarantine.placed", back)
-        placed = [deed.subject for deed in self.reference.law.deeds if deed.id == chosen]
-        subject = placed[0] if placed and right else thing
+        subject = self.about(chosen, thing, right=right)
         self.do(actor, "quarantine.released", subject, {"quarantine": chosen, "rationale": "clean"})
 
     @rule(model=models, sure=rarely)
@@ -419,6 +439,47 @@ class GovernedMachine(Twins):
             self.use_waiver(waiver, model, environment)
         self.run_gate(model=model, environment=environment, waiver=waiver)
         self.authorise(model, environment, "p-deployer", False)
+
+    @rule(model=models, environment=environments, conditions=st.integers(0, 1), span=spans,
+          steps=st.lists(st.sampled_from(NEXT), min_size=1, max_size=6), evaluated=st.booleans())  # fmt: skip
+    def live_with_an_approval(
+        self, *, model: str, environment: str, conditions: int, span: int | None, steps: list[str], evaluated: bool
+    ) -> None:  # fmt: skip
+        """What becomes of an approval, asked for and given as it should be."""
+        if evaluated:
+            self.evaluate(model, "pass", None, False)
+        self.request(model, environment, "p-author", None, False)
+        self.approve(model=model, back=0, actor="p-approver", span=span, conditions=conditions)
+        for step in steps:
+            self._follow(step, model, environment)
+
+    def _follow(self, step: str, model: str, environment: str) -> None:
+        """One thing that may come after an approval, done by somebody who may."""
+        match step:
+            case "second":
+                self.approve(model=model, back=0, actor="p-second")
+            case "meet":
+                self.meet(model, 0, "p-approver", 0, False)
+            case "revoke":
+                self.revoke(model, 0, "p-approver", False)
+            case "withdraw":
+                self.withdraw(model, 0, "p-author", False)
+            case "reject":
+                self.reject(model, 0, "p-second", False)
+            case "invalidate":
+                self.invalidate(model, 0, True)
+            case "fail":
+                self.evaluate(model, "fail", None, False)
+            case "gate":
+                self.run_gate(model=model, environment=environment, waiver=None)
+            case "authorise":
+                self.authorise(model, environment, "p-deployer", False)
+            case "urgent":
+                self.authorise_in_emergency(model, environment, "bot", DAY)
+            case "review":
+                self.review(environment, 0, None, "p-approver", False)
+            case _:
+                self.time_passes(DAY)
 
     @rule()
     def read(self) -> None:
