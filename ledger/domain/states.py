@@ -187,7 +187,9 @@ class VersionState:
     Attributes:
         evaluations: the last evaluation of each suite, oldest first; what was said before no longer stands.
         signed: the entry that registered it.
-        passed: the last evaluation that passed and was not invalidated, None when there is none.
+        passed: the last evaluation that passed and stands, None when there is none.
+        undecided: evaluations that were the last of their suite when they were invalidated, each with the index of that
+            entry, until the suite is measured again.
         invalidated: event ids of evaluations that do not hold.
         classified: index and tier of the last classification, None when there is none.
         gates: by name of the policy, without version, and environment.
@@ -202,6 +204,7 @@ class VersionState:
     authors: frozenset[str]
     evaluations: tuple[Evaluation, ...] = ()
     passed: Evaluation | None = None
+    undecided: tuple[tuple[int, Evaluation], ...] = ()
     requests: MappingProxyType[str, ApprovalRequest] = field(default_factory=_no_requests)
     approvals: tuple[Approval, ...] = ()
     invalidated: frozenset[str] = frozenset()
