@@ -25,8 +25,8 @@ from ledger.handle import LogHandle
 from ledger.keys import PublicKey
 from ledger.mapper import EventMapper, SignedStoredEvent
 from ledger.payload import Payload, parse_payload
-from ledger.recorders.append import StaleReadError, StoredAt, Unit
 from ledger.recorders.group import GroupCommit
+from ledger.recorders.units import StaleReadError, StoredAt, Unit
 from ledger.stored import Row
 from ledger.worlds import WorldAt
 

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from ledger import commands
-from ledger.application import MAX_BATCH, Ledger, Receipt
+from ledger.application import Ledger, Receipt
 from ledger.creation import create_ledger
 from ledger.emission import build_payload
 from ledger.entry import format_time
@@ -32,11 +32,12 @@ from ledger.errors import (
 )
 from ledger.keys import Ed25519Signer, format_public_key
 from ledger.recorders import open_recorder
-from ledger.recorders.append import StaleReadError, Unit
 from ledger.recorders.sql import SqlRecorder
 from ledger.recorders.sqlite import SqliteRecorder
+from ledger.recorders.units import StaleReadError, Unit
 from ledger.stored import LogIdentity, SignedHead
 from ledger.verify import verify_log
+from ledger.writer import MAX_BATCH
 from tests.contract.support import (
     MODEL,
     ORIGIN,
