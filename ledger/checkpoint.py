@@ -28,6 +28,7 @@ from ledger.note import (
 
 __all__ = [
     "Checkpoint",
+    "VerifyHead",
     "cosign_checkpoint",
     "format_checkpoint",
     "parse_checkpoint",
@@ -55,6 +56,10 @@ class Checkpoint:
     origin: str
     size: int
     root: bytes
+
+
+#: Checks a signed head under the keys of a log and returns it, or raises.
+VerifyHead = Callable[[bytes], Checkpoint]
 
 
 def parse_origin(text: str) -> str:
@@ -226,7 +231,7 @@ def verify_checkpoint(note: bytes, vkeys: Sequence[VerifierKey]) -> Checkpoint:
     return checkpoint
 
 
-def signed_by(*vkeys: VerifierKey) -> Callable[[bytes], Checkpoint]:
+def signed_by(*vkeys: VerifierKey) -> VerifyHead:
     """What checks a signed head under these keys, whatever its size; `Trust.verify_head` knows which may sign what."""
     return partial(verify_checkpoint, vkeys=vkeys)
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psycopg
 from psycopg import errors
@@ -17,7 +17,8 @@ from ledger.errors import ConfigurationError, LedgerError, StorageError
 from ledger.forks import renew_in_child
 from ledger.recorders.layouts import moved_away
 from ledger.recorders.postgres_append import explain_refusal
-from ledger.recorders.postgres_url import connection_text, split_schema
+from ledger.recorders.postgres_url import conninfo, split_schema
+from ledger.stored import Fields
 
 __all__ = ["FAILOVER_SECONDS", "PostgresStore", "explain"]
 
@@ -47,7 +48,6 @@ SELECT CASE WHEN current_setting('synchronous_standby_names') <> '' AND NOT pg_c
 # A refused connection has no SQLSTATE (libpq keeps it to itself), only these words of the server's.
 _NOT_THERE = re.compile(r'FATAL: +(database|role) ".*" does not exist')
 
-Fields = tuple[Any, ...]
 _T = TypeVar("_T")
 
 
@@ -111,7 +111,7 @@ class PostgresStore:
         self._pid = -1
         self._inherited: list[psycopg.Connection] = []
         self._warnings: list[str] = []
-        self._conninfo = connection_text(self._url)
+        self._conninfo = conninfo(self._url)
         self.connections = 0
         self.patience: float | None = None
         self._deadline: float | None = None  # until when a connection that was lost is tried again

@@ -1,4 +1,4 @@
-"""What a PostgreSQL URL says to us, and what to libpq."""
+"""A PostgreSQL URL: our schema in it, and what libpq gets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import psycopg
 
 from ledger.errors import ConfigurationError, InputError
 
-__all__ = ["connection_text", "split_schema"]
+__all__ = ["conninfo", "split_schema"]
 
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,50}")
 # A host that vanishes without a word is noticed in time for another one to be found.
@@ -56,19 +56,10 @@ def _malformed() -> ConfigurationError:
     )
 
 
-def connection_text(url: str) -> str:
-    """Add what a URL for libpq leaves open.
+def conninfo(url: str) -> str:
+    """Add what the URL leaves open.
 
     Of several hosts we want the one that takes writes; a single host may be a standby that is only read.
-
-    Args:
-        url: without our own parameters.
-
-    Returns:
-        What libpq takes.
-
-    Raises:
-        ConfigurationError: it is malformed.
     """
     try:
         given = psycopg.conninfo.conninfo_to_dict(url)

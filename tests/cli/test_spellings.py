@@ -494,6 +494,15 @@ def test_state_as_of(shop: Shop):
     run("state", "deployment:dev/tx", "--at", "2026-10-01T00:00:00Z").refused(2, "nothing was known")
 
 
+def test_the_state_of_what_has_no_version_yet(shop: Shop):
+    assert "no version and no deployment yet" in run("state").good().err
+    run("state", "model:new").refused(2, "nothing was known about model:new")
+    run("emit", "model.registered", "model:new", "-d", "owner=p-author").good()
+    run("state", "model:new").refused(2, "no version of model:new was registered", "muniment history model:new")
+    run("state", "model:new@1").refused(2, "nothing was known about model:new@1")
+    run("history", "model:new").good()
+
+
 def test_an_incident_that_was_opened_again_is_open(shop: Shop):
     steps = (
         (("open", "--title", "a"), "open"),

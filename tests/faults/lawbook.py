@@ -216,23 +216,31 @@ class Lawbook:
 
     # -- evaluations and approvals ---------------------------------------------------------------
 
-    def _evaluations(self, made: Deed, before: int) -> tuple[list[Deed], Deed | None]:
-        """The last of each suite, and the one that passed; what an invalidated one took the place of stays gone."""
+    def _evaluations(self, made: Deed, before: int) -> tuple[list[Deed], Deed | None, dict[str, int]]:
+        """The last of each suite, the one that passed, and where the last one of a suite was said not to hold."""
+        gone: dict[str, int] = {}
         last: dict[str, Deed] = {}
         passed: Deed | None = None
         for deed in self._of("evaluation.completed", "evaluation.invalidated", subject=made.subject):
             if not made.index < deed.index < before:
                 continue
             if deed.kind == "evaluation.invalidated":
-                last = {suite: one for suite, one in last.items() if one.id != deed.data["evaluation"]}
-                if passed is not None and passed.id == deed.data["evaluation"]:
+                wrong = {suite: deed.index for suite, one in last.items() if one.id == deed.data["evaluation"]}
+                last = {suite: one for suite, one in last.items() if suite not in wrong}
+                if passed is not None and (passed.id == deed.data["evaluation"] or self._suite(passed) in wrong):
                     passed = next((one for one in reversed(last.values()) if one.data["verdict"] == "pass"), None)
+                gone |= wrong
             elif deed.data.get("digest") in (None, made.data["digest"]):
-                suite = deed.data.get("suite") or deed.data.get("kind") or ""
+                suite = self._suite(deed)
                 last.pop(suite, None)
+                gone.pop(suite, None)
                 last[suite] = deed
                 passed = deed if deed.data["verdict"] == "pass" else passed
-        return list(last.values()), passed
+        return list(last.values()), passed, gone
+
+    @staticmethod
+    def _suite(deed: Deed) -> str:
+        return deed.data.get("suite") or deed.data.get("kind") or ""
 
     def _open(self, request: str, model: str) -> Deed | None:
         closed = {deed.data["request"] for deed in self._of("approval.rejected", "approval.withdrawn", subject=model)}
@@ -259,7 +267,7 @@ class Lawbook:
             one.data["condition"] for one in self._of("approval.condition_met", subject=grant.subject)
             if one.data["approval"] == grant.id
         }  # fmt: skip
-        standing, passed = self._evaluations(made, grant.index)
+        standing, passed, _ = self._evaluations(made, grant.index)
         seen = {item["index"] for item in grant.data.get("evidence") or ()}
         cited = {one.id for one in [*standing, *([passed] if passed else [])] if one.index in seen}
         gone = {one.data["evaluation"] for one in self._of("evaluation.invalidated", subject=grant.subject)}
@@ -292,8 +300,9 @@ class Lawbook:
             return False
         if rule["approvals"] and not self._others(self._behind(deed), self._makers(made, request.actors)):
             return False
-        standing, passed = self._evaluations(made, deed.index)
-        if rule["evaluation"] and (passed is None or any(one.data["verdict"] == "fail" for one in standing)):
+        standing, passed, gone = self._evaluations(made, deed.index)
+        failed = any(one.data["verdict"] == "fail" for one in standing)
+        if rule["evaluation"] and (passed is None or failed or gone):
             return False
         mine = self._of("approval.granted", subject=deed.subject, actor=deed.actor)
         return not any(
@@ -440,7 +449,8 @@ class Lawbook:
             return False
         if deed.at >= min(gate.at, moment(gate.data["as_of"])) + _HOUR:
             return False
-        if any(one.index >= gate.data["size"] for one in self._evaluations(made, deed.index)[0]):
+        standing, _, gone = self._evaluations(made, deed.index)
+        if max((*gone.values(), *(one.index for one in standing)), default=-1) >= gate.data["size"]:
             return False
         return all(self._waived(deed, check["waiver"]) for check in gate.data["checks"] if check["result"] == "waived")
 
