@@ -16,7 +16,7 @@ from ledger.checkpoint import signed_by, verify_checkpoint
 from ledger.entry import entry_hash
 from ledger.envelope import parse_envelope
 from ledger.errors import LedgerError
-from ledger.merkle import verify_consistency
+from ledger.merkleproof import verify_consistency
 from ledger.note import format_vkey, parse_note, parse_vkey
 from ledger.proof import verify_proof
 from ledger.recorders import open_recorder
