@@ -35,9 +35,14 @@ _RULES = (
         "sealing",
         "ceremony",
     ),
-    _contract("ledger_keys", "hostile", "keyring", "append", "bad_input") + " " + _cli("keyring"),
+    _contract("ledger_keys", "hostile", "keyring", "append", "judged_again", "append_only", "bad_input")
+    + " "
+    + _cli("keyring"),
 )
-_BUNDLES = (_unit("bundling", "wrong_forms", "bounds") + " " + _cli("bundle"), _contract("bundle"))
+_BUNDLES = (
+    _unit("bundling", "wrong_forms", "bounds") + " " + _cli("bundle"),
+    _contract("bundle", "bundle_damaged", "bundle_forged"),
+)
 _WITNESSES = (_unit("witnessing", "wrong_forms"), _cli("witness", "witnessing"), _contract("witnessed"))
 
 #: Modules and the tests that are asked.
@@ -74,15 +79,22 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/envelope.py": (_unit("envelope", "wrong_forms"), _contract("hostile")),
     "ledger/payload.py": (
         _unit("envelope", "entry", "ceremony", "sequences", "wrong_forms"),
-        _contract("bad_input", "append"),
+        _contract("bad_input", "append", "judged_again", "append_only"),
     ),
     "ledger/base64text.py": (_unit("checkpoint", "proof", "envelope", "keys", "wrong_forms"),),
     "ledger/strictjson.py": (_unit("strictjson", "wrong_forms"), _contract("bad_input")),
     "ledger/keys.py": (_unit("keys", "wrong_forms"), _unit("checkpoint", "envelope", "keystore"), _cli("own_keys")),
     "ledger/names.py": (_unit("names", "wrong_forms"), _contract("bad_input")),
     "ledger/entry.py": (_unit("entry", "wrong_forms"), _contract("hostile")),
-    "ledger/treereader.py": (_contract("ledger_keys", "hostile", "append"), _unit("tiles"), _cli("verify", "output")),
-    "ledger/stored.py": (_contract("ledger_keys", "hostile", "append", "bad_input"), _unit("replay")),
+    "ledger/treereader.py": (
+        _contract("ledger_keys", "hostile", "append", "judged_again", "append_only"),
+        _unit("tiles"),
+        _cli("verify", "output"),
+    ),
+    "ledger/stored.py": (
+        _contract("ledger_keys", "hostile", "append", "judged_again", "append_only", "bad_input"),
+        _unit("replay"),
+    ),
     "ledger/worlds.py": (
         _contract("worlds"),
         _contract("ledger_keys", "hostile", "bad_input"),
@@ -103,7 +115,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/auditworld.py": _PASS,
     "ledger/logview.py": (_unit("logview"), _contract("bad_input"), *_PASS),
     "ledger/segment.py": (*_PASS, *_DAMAGE),
-    "ledger/endcheck.py": (*_PASS, _cli("erasure"), *_DAMAGE, _contract("bundle")),
+    "ledger/endcheck.py": (*_PASS, _cli("erasure"), *_DAMAGE, _contract("bundle", "bundle_damaged", "bundle_forged")),
     "ledger/headcheck.py": (_unit("headcheck"), *_PASS, _cli("timestamps"), *_DAMAGE),
     "ledger/tilecheck.py": (*_PASS, _cli("output"), "tests/attacks/test_tamper.py"),
     "ledger/findings.py": (_unit("findings"), *_PASS, _cli("backup")),
