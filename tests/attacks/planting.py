@@ -156,18 +156,18 @@ def _compiles(code: str) -> bool:
     return True
 
 
-def sample(module: str, count: int, chance: random.Random) -> list[Mutant]:
+def sample(modules: Sequence[str], count: int, chance: random.Random) -> list[Mutant]:
     """Choose places first and what is done there second, so that arithmetic does not crowd out the rest.
 
     Args:
-        module: path below the root.
+        modules: paths below the root; one with more places gets more bugs.
         count: how many at most.
         chance: the source of choice.
     """
-    source = (ROOT / module).read_text(encoding="utf-8")
-    places = _places(source)
+    sources = {module: (ROOT / module).read_text(encoding="utf-8") for module in modules}
+    places = {(module, where): ways for module in modules for where, ways in _places(sources[module]).items()}
     chosen = chance.sample(sorted(places), min(count, len(places)))
-    planted = [_planted(module, source, *chance.choice(places[where])) for where in chosen]
+    planted = [_planted(place[0], sources[place[0]], *chance.choice(places[place])) for place in chosen]
     return [mutant for mutant in planted if mutant is not None]
 
 

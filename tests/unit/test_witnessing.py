@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from itertools import combinations
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ledger import witnessing
 from ledger.addcheckpoint import (
     MAX_REQUEST,
     AddCheckpoint,
@@ -60,6 +64,48 @@ def vkey_of(name: str, key: Ed25519Signer) -> str:
 
 def line(number: int, time: int = TIME, text: str = TEXT) -> NoteSignature:
     return cosign_checkpoint(text, KEYS[number], VKEYS[number].name, time)
+
+
+# -- the last head that a quorum cosigned ----------------------------------------------------------
+
+
+class Kept:
+    """A store of attestations that notes how often it is asked for a page."""
+
+    def __init__(self, *sizes: int) -> None:
+        self.rows = [SimpleNamespace(kind="cosignature", size=size, number=n) for n, size in enumerate(sizes, 1)]
+        self.pages = 0
+
+    def attestations_before(self, before: tuple[int, int], limit: int) -> Sequence[Any]:
+        self.pages += 1
+        return [row for row in reversed(self.rows) if (row.size, row.number) < before][:limit]
+
+
+@pytest.mark.parametrize(
+    ("met", "index", "found", "pages"),
+    [
+        ({5, 2}, 0, 5, 1),
+        ({3}, 0, 3, 2),
+        ({1}, 0, 1, 3),
+        (set(), 0, None, 4),
+        ({4, 3}, 3, 4, 1),
+        ({4, 3}, 4, None, 1),  # the page ends at 4, which does not cover entry 4
+        ({3}, 3, None, 2),
+        ({5}, 5, None, 1),
+    ],
+)
+def test_the_last_head_of_a_quorum_that_covers_an_entry(
+    met: set[int], index: int, found: int | None, pages: int, monkeypatch: pytest.MonkeyPatch
+):
+    kept: Any = Kept(1, 2, 3, 4, 5)
+    policy: Any = SimpleNamespace(met=lambda keys: keys == ["good"])
+    said = SimpleNamespace(vkey="good")
+    monkeypatch.setattr(witnessing, "_LOOK_BACK", 2)
+    monkeypatch.setattr(witnessing, "head_at", lambda store, size: b"%d" % size)
+    monkeypatch.setattr(witnessing, "cosignatures_of", lambda store, head: [said] if int(head) in met else [])
+    head: Any = lambda note: note  # noqa: E731
+    assert witnessing.last_met(kept, head, policy, index) == (None if found is None else b"%d" % found)
+    assert kept.pages == pages
 
 
 # -- cosignature lines -----------------------------------------------------------------------------
