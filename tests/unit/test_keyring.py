@@ -13,13 +13,16 @@ import pytest
 from ledger.checkpoint import TYPE_COSIGNATURE, TYPE_ED25519, VerifierKey, format_vkey, parse_vkey
 from ledger.domain import ActorState, RecordedEvent, Verdict, judge, suspicion
 from ledger.domain.actors import FOREVER
+from ledger.domain.authorising import deployment_doubt
 from ledger.domain.decisions import marks_of
 from ledger.domain.keyring import MAX_GRANTS
+from ledger.domain.lifecycle import version_of
 from ledger.domain.scopes import covers_stream, covers_type, matches
 from ledger.domain.signed import ROOT_ACTOR, Signed, signed_of
 from ledger.entry import format_time
 from ledger.errors import AuthenticationError, ConflictError, InputError, NotAllowedError, PolicyError
 from ledger.events.actors import ROLES
+from ledger.events.ledgers import Rule, RuleSet
 from ledger.keys import PublicKey, format_public_key
 from tests.unit.test_judge import DIGEST, LEDGERID, MODEL, NOW, ROOTS, VKEY, Story, key_of, refused
 
@@ -124,6 +127,8 @@ def test_an_end_in_the_past_is_at_once(ring: Ring):
     assert ring.rotate("trainer", "trainer", "trainer-2", 0).kind == "valid"
     refused(ring.observe("trainer", "trainer"), AuthenticationError, "key")
     assert ring.observe("trainer", "trainer-2").kind == "valid"
+    at = len(ring.view.leaves) - 1
+    assert actor(ring, "trainer").keys[keyid("trainer")].until == at + 1, "it signs the rotation itself, and no more"
 
 
 def test_who_may_rotate_a_key(ring: Ring):
@@ -271,6 +276,74 @@ def test_a_suspect_authorisation_covers_nothing(ring: Ring):
     assert marks_of(ring.world, event) == ("unauthorised",)
     assert ring.reaffirm("p-deployer", given.index, by="p-deployer", keys=[keyid("deployer-2")]).kind == "valid"
     assert marks_of(ring.world, event) == ()
+
+
+def doubt(ring: Ring, deployment: str = "deployment:prod/x", model: str = MODEL, digest: str = DIGEST) -> int | None:
+    found = deployment_doubt(ring.world, deployment, model, digest)
+    return None if found is None else found.index
+
+
+def test_what_is_live_rests_on_nothing_suspect_while_nothing_is(ring: Ring):
+    assert doubt(ring) is None, "no such model"
+    ring.version()
+    assert doubt(ring) is None, "neither a deployment nor an approval"
+    assert doubt(ring, model="model:m@2") is None, "no such version"
+    ring.approve(ring.request())
+    ring.authorise()
+    assert doubt(ring) is None
+
+
+@pytest.mark.parametrize("authorised", [False, True])
+def test_what_is_live_rests_on_approvals_and_on_the_registration(ring: Ring, authorised: bool):
+    _, approval = approved(ring)
+    if authorised:
+        ring.authorise()
+    ring.tell("p-author", "run.started", "run:x")
+    ring.compromise("p-approver", approval.index)
+    assert doubt(ring) == approval.index
+    registered = version_of(ring.world, MODEL).version.signed.index
+    ring.compromise("trainer", registered)
+    assert doubt(ring) == registered, "the registration comes first"
+
+
+@pytest.mark.parametrize("tier", ["high", "low"])
+def test_what_is_live_rests_on_its_own_authorisation(tier: str):
+    """At tier low no rule asks for one in `dev`; a suspect one is told nevertheless."""
+    ring = Ring(RuleSet(name="own", rules=(
+        Rule(environment="dev", tier="low", authorisation=False, approvals=0, evaluation=False),
+        Rule(environment="*", tier="*", authorisation=True, approvals=1, evaluation=True),
+    ))).people()  # fmt: skip
+    ring.version(tier=tier)
+    for environment in ("dev", "prod"):
+        ring.tell("p-approver", "approval.granted", MODEL, Story.grant(ring, ring.request(environment), environment))
+    place, body = "deployment:dev/x", {"model": MODEL, "digest": DIGEST}
+    given = ring.tell("p-deployer", "deployment.authorised", place, body)
+    ring.compromise("p-deployer", given.index)
+    assert doubt(ring, place) == given.index
+    assert doubt(ring) is None, "another deployment"
+    assert doubt(ring, place, digest="sha256:" + "cd" * 32) is None, "what is live is not what was authorised"
+    assert doubt(ring, place, model="model:m@2") is None
+    ring.compromise("p-approver", 0)
+    assert doubt(ring) is not None
+    other = doubt(ring, place, digest="sha256:" + "cd" * 32)
+    assert (other is None) is (tier == "low"), "approvals count where the rules ask for them"
+
+
+def test_an_emergency_rests_on_no_approval_and_where_nothing_is_ruled_only_the_entry_counts():
+    rule = Rule(environment="prod", tier="*", authorisation=True, approvals=1, evaluation=False)
+    ring = Ring(RuleSet(name="own", rules=(rule,))).people()
+    _, approval = approved(ring)
+    body = {"model": MODEL, "digest": DIGEST, "emergency": {"reason": "x", "review_by": format_time(NOW + SECOND)}}
+    given = ring.tell("p-deployer", "deployment.authorised", "deployment:prod/x", body)
+    ring.compromise("p-approver", approval.index)
+    assert doubt(ring) is None
+    assert doubt(ring, "deployment:prod/y") == approval.index
+    assert doubt(ring, "deployment:dev/x") is None, "no rule for dev"
+    ring.compromise("p-deployer", given.index)
+    assert doubt(ring) == given.index
+    registered = version_of(ring.world, MODEL).version.signed.index
+    ring.compromise("trainer", registered)
+    assert doubt(ring, "deployment:dev/x") == registered
 
 
 def test_a_suspect_evaluation_is_none(ring: Ring):
