@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from ledger.errors import InputError
@@ -161,16 +161,19 @@ def _depth(value: Any) -> int:
 
 
 def _has_surrogate(value: Any) -> bool:
+    return any(_SURROGATE.search(text) for text in _texts(value))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value, names too."""
     todo = [value]
     while todo:
         item = todo.pop()
         if isinstance(item, str):
-            if _SURROGATE.search(item):
-                return True
+            yield item
         elif isinstance(item, dict):
-            todo.extend(item)
+            yield from item
         todo.extend(_children(item))
-    return False
 
 
 def _format_float(number: float) -> str:

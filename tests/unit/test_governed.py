@@ -164,6 +164,17 @@ def test_an_approval_can_be_taken_back_once():
     assert story.judge("p-approver", "approval.granted", MODEL, story.grant(story.request())).kind == "valid"
 
 
+def test_who_approved_a_request_approves_it_again_once_that_was_taken_back():
+    story = ready()
+    first, other = story.request(), story.request()
+    given = story.tell("p-approver", "approval.granted", MODEL, story.grant(first)).payload.id
+    refused(story.judge("p-approver", "approval.granted", MODEL, story.grant(first)), ConflictError, "legality")
+    assert story.judge("p-approver", "approval.granted", MODEL, story.grant(other)).kind == "valid"
+    assert story.judge("p-second", "approval.granted", MODEL, story.grant(first)).kind == "valid"
+    story.tell("p-approver", "approval.revoked", MODEL, {"approval": given, "rationale": "x"})
+    assert story.judge("p-approver", "approval.granted", MODEL, story.grant(first)).kind == "valid"
+
+
 def test_what_was_authorised_before_was_authorised():
     story = ready()
     approval = approve(story)
@@ -399,7 +410,8 @@ def test_what_was_said_of_a_model_before_lowers_no_version():
 def test_a_lower_tier_is_for_an_independent_validator(subject: str):
     story = ready()
     story.enrol("p-maker", ["validator"], person="p-author", by=ROOT_ACTOR)
-    for actor in ("p-author", "p-maker"):
+    story.enrol("p-neutral", ["owner"])
+    for actor in ("p-author", "p-maker", "p-neutral"):
         refused(story.judge(actor, "risk.classified", subject, classify("low")), NotAllowedError, "legality")
         assert story.judge(actor, "risk.classified", subject, classify("high")).kind == "valid"
     assert story.judge("p-approver", "risk.classified", subject, classify("low")).kind == "valid"

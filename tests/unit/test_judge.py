@@ -154,6 +154,11 @@ def refused(verdict: Verdict, error: type[LedgerError], fault: str) -> None:
     assert fault_of(verdict.error) == fault
 
 
+def hint_of(verdict: Verdict) -> str:
+    assert verdict.error is not None
+    return verdict.error.hint
+
+
 # -- what is read ----------------------------------------------------------------------------------
 
 
@@ -233,7 +238,12 @@ def test_two_of_three_roots():
     assert by(0, 1).kind == by(0, 2).kind == by(1, 2).kind == by(0, 1, 2).kind == "valid"
     for alone in range(3):
         refused(by(alone), AuthenticationError, "key")
+        assert "root propose" in hint_of(by(alone))
     refused(by(), AuthenticationError, "key")
+    spare = {"key": format_public_key(new)}
+    of_others = story.judge("p-admin", "key.enrolled", "actor:p-admin", spare, keys=[new.keyid])
+    refused(of_others, AuthenticationError, "key")
+    assert hint_of(of_others) == "", "who has one key is not sent to the holders of root keys"
 
 
 # -- keys by index ---------------------------------------------------------------------------------

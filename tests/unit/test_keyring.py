@@ -306,6 +306,21 @@ def test_what_is_live_rests_on_approvals_and_on_the_registration(ring: Ring, aut
     assert doubt(ring) == registered, "the registration comes first"
 
 
+def test_what_is_live_rests_on_what_was_asked_for_in_its_own_environment(ring: Ring):
+    ring.version()
+    ring.new_key("p-author", "author-2")
+    asked = len(ring.view.leaves)
+    for environment in ("dev", "prod", "staging"):
+        request = ring.request(environment)
+        ring.tell("p-approver", "approval.granted", MODEL, Story.grant(ring, request, environment))
+    ring.compromise("p-author", asked + 2)
+    assert (doubt(ring, "deployment:dev/x"), doubt(ring)) == (None, asked + 2)
+    assert doubt(ring, "deployment:staging/x") == asked + 4
+    assert doubt(ring, "deployment:test/x") is None, "neither asked for nor approved"
+    ring.reaffirm("p-author", asked + 2, by="p-author", keys=[keyid("author-2")])
+    assert (doubt(ring), doubt(ring, "deployment:staging/x")) == (None, asked + 4)
+
+
 @pytest.mark.parametrize("tier", ["high", "low"])
 def test_what_is_live_rests_on_its_own_authorisation(tier: str):
     """At tier low no rule asks for one in `dev`; a suspect one is told nevertheless."""

@@ -232,6 +232,13 @@ def test_hashes_of_a_wrong_length_are_refused():
     for length in (0, 31, 33):
         with pytest.raises(InputError):
             CompactRange().append(bytes(length))
+        for leaves in (
+            [bytes(length), LEAVES[0]],
+            [LEAVES[0], bytes(length)],
+            [*LEAVES[:4], bytes(length), *LEAVES[:3]],
+        ):
+            with pytest.raises(InputError, match=f"not {length}$"):
+                CompactRange().extend(leaves)
         with pytest.raises(VerificationError):
             verify_inclusion(bytes(length), 0, 1, (), bytes(length))
         with pytest.raises(VerificationError):
