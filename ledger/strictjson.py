@@ -105,8 +105,8 @@ def _parse_int(token: str) -> int:
     # Length first: int() of a megabyte of digits is slow or refused by the interpreter.
     if len(token) > _MAX_NUMBER_CHARS or abs(number := int(token)) > MAX_INTEGER:
         raise InputError(f"integer {_show(token)} is beyond 2^53-1")
-    if str(number) != token:
-        raise InputError(f"number {_show(token)} must be written {number}")
+    if token == "-0":
+        raise InputError("number '-0' must be written 0")
     return number
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import random
 from collections.abc import Iterator, Sequence
@@ -125,7 +126,7 @@ def _is_marker(source: str, where: Where) -> bool:
 
 def _planted(module: str, source: str, name: str, occurrence: int) -> Mutant | None:
     code = mutate_code(source, _operators()[name], occurrence)
-    if code is None or not _compiles(code):
+    if code is None or not _is_another_program(code, source):
         return None
     old, new = source.splitlines(), code.splitlines()
     changes = [
@@ -148,12 +149,11 @@ def _place(source: str, line: int) -> str:
     return ".".join(names)
 
 
-def _compiles(code: str) -> bool:
+def _is_another_program(code: str, source: str) -> bool:
     try:
-        compile(code, "mutant", "exec")
+        return ast.dump(ast.parse(code)) != ast.dump(ast.parse(source))  # 1e21 is also written 1e+21
     except SyntaxError:
         return False
-    return True
 
 
 def sample(modules: Sequence[str], count: int, chance: random.Random) -> list[Mutant]:

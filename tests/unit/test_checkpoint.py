@@ -231,6 +231,9 @@ def test_limits_of_a_note():
         parse_note(b"\xff\n\n")
     with pytest.raises(InputError):
         format_note(Note(TEXT, (NoteSignature("x\ud800", b"keyI", b"s"),)))
+    for key_hash, blob in ((b"", b"s"), (b"key", b"s"), (b"keyID", b"s"), (b"keyI", b"")):
+        with pytest.raises(InputError, match="4 bytes of key ID"):
+            format_note(Note(TEXT, (NoteSignature("x", key_hash, blob),)))
 
 
 def test_every_changed_byte_of_a_checkpoint_is_noticed():

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -192,7 +193,9 @@ def test_keys_that_cannot_be_rotated(ring: Ring):
     assert ring.rotate("trainer", "trainer", "trainer-2", 2**40).kind == "valid"
     refused(ring.rotate("trainer", "trainer", "trainer-3"), ConflictError, "legality")
     assert ring.world.key_holder(keyid("trainer-2")) == "trainer"
-    ring.tell("p-admin", "key.revoked", "actor:trainer", {"keyid": keyid("trainer"), "reason": "x"})
+    revoked = ("p-admin", "key.revoked", "actor:trainer", {"keyid": keyid("trainer"), "reason": "x"})
+    ring.tell(*revoked)
+    refused(ring.judge(*revoked), ConflictError, "legality")
     refused(ring.observe("trainer", "trainer"), AuthenticationError, "key")
     ring.tell("p-admin", "actor.revoked", "actor:trainer", {"reason": "x"})
     refused(ring.rotate("trainer", "trainer-2", "trainer-3", by="p-admin"), ConflictError, "legality")
@@ -210,6 +213,74 @@ def test_many_rotations_by_the_key_before(ring: Ring):
     assert ring.observe("trainer", "k3").kind == "void", "it was rotated"
     assert ring.reaffirm("trainer", index - 300, by="p-author").kind == "valid", "rotated by its owner after all"
     assert ring.observe("trainer", names[-1]).kind == "valid"
+
+
+# -- who may ---------------------------------------------------------------------------------------
+
+
+def words(verdict: Verdict) -> str:
+    refused(verdict, NotAllowedError, "legality")
+    assert verdict.error is not None
+    return verdict.error.message
+
+
+def test_why_a_role_does_not_do_is_said(ring: Ring):
+    what = "muniment.actor.revoked.v1 needs the role admin"
+    leave = ("actor.revoked", "actor:trainer", {"reason": "x"})
+    assert words(ring.judge("p-author", *leave)) == f"{what} or the root keys"
+    ring.enrol("p-chief", ["owner"], by=ROOT_ACTOR)
+    ring.tell(ROOT_ACTOR, "role.granted", "actor:p-chief", {"role": "admin", "until": format_time(NOW + SECOND)})
+    assert ring.judge("p-chief", *leave).until == NOW + SECOND
+    ring.now = NOW + SECOND
+    ended = format_time(NOW + SECOND)
+    assert words(ring.judge("p-chief", *leave)) == f"{what}; that of 'p-chief' expired at {ended}"
+    ring.tell(ROOT_ACTOR, "role.granted", "actor:p-chief", {"role": "admin", "types": ["key.*"]})
+    assert words(ring.judge("p-chief", *leave)) == f"{what}; that of 'p-chief' expired at {ended}"
+    fact = ("external.observed", "external:x", {"system": "s"})
+    needs = "external.observed needs the role emitter; 'p-deployer' has deployer"
+    assert words(ring.judge("p-deployer", *fact)) == needs
+    ring.tell("p-admin", "role.granted", "actor:p-deployer", {"role": "emitter", "subjects": ["model:*"]})
+    reach = "external.observed needs the role emitter; that of 'p-deployer' does not reach external:x"
+    assert words(ring.judge("p-deployer", *fact)) == reach
+    ring.tell("p-admin", "role.revoked", "actor:p-deployer", {"role": "emitter", "reason": "x"})
+    assert words(ring.judge("p-deployer", *fact)) == needs
+    ring.tell("p-admin", "role.revoked", "actor:p-deployer", {"role": "deployer", "reason": "x"})
+    assert words(ring.judge("p-deployer", *fact)).endswith("; 'p-deployer' has none")
+    since = len(ring.view.leaves)
+    ring.grant("p-second", "emitter")
+    ring.enrol("p-boss", ["admin"], by=ROOT_ACTOR)
+    stolen = ring.compromise("p-admin", since, by=ROOT_ACTOR)
+    assert words(ring.judge("p-second", *fact)) == (
+        "external.observed needs the role emitter; that of 'p-second' counts no more: "
+        f"entry {since} is suspect: entry {stolen} says that a key of p-admin was compromised"
+    )
+
+
+def test_who_declares_a_gap_for_another(ring: Ring):
+    gap: dict[str, Any] = {"first": 3, "last": 4, "reason": "crashed"}
+    emitter = "emitter:" + str(UUID(int=1))
+
+    def by(author: str, **more: Any) -> Verdict:
+        return ring.judge(author, "gap.declared", emitter, gap | more)
+
+    assert by("trainer").kind == by("trainer", actor="trainer").kind == "valid"
+    assert by("p-author", actor="trainer").kind == "valid", "who answers for it"
+    assert by("p-admin", actor="trainer").kind == by("p-admin", actor="p-author").kind == "valid"
+    for author, owner in (("p-second", "trainer"), ("trainer", "p-author"), ("p-author", "p-second")):
+        assert words(by(author, actor=owner)) == "muniment.gap.declared.v1 needs the role admin or the root keys"
+    for author in ("trainer", "p-admin"):
+        unknown = by(author, actor="nobody")
+        refused(unknown, InputError, "schema")
+        assert unknown.error is not None
+        assert unknown.error.message == "the actor 'nobody' is not enrolled"
+
+
+def test_a_grant_stands_from_behind_itself_to_its_end(ring: Ring):
+    given = ring.grant("p-second", "emitter").index
+    ring.tell("p-author", "run.started", "run:x")
+    ended = ring.tell("p-admin", "role.revoked", "actor:p-second", {"role": "emitter", "reason": "x"}).index
+    grant = actor(ring, "p-second").grants[-1]
+    assert [index for index in range(ended + 3) if grant.stands_at(index)] == list(range(given + 1, ended + 1))
 
 
 # -- compromised -----------------------------------------------------------------------------------
