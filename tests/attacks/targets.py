@@ -23,18 +23,8 @@ _PASS = (
 )
 _DAMAGE = (_cli("keyring", "backup", "output"), "tests/attacks/test_tamper.py")
 _RULES = (
-    _unit(
-        "bounds",
-        "ledger_events",
-        "families",
-        "judge",
-        "governed",
-        "keyring",
-        "authorisation",
-        "sequences",
-        "sealing",
-        "ceremony",
-    ),
+    _unit("judge", "governed", "keyring", "decisions", "authorisation"),
+    _unit("bounds", "ledger_events", "families", "sequences", "sealing", "ceremony"),
     _contract("ledger_keys", "hostile", "keyring", "append", "bad_input") + " " + _cli("keyring"),
 )
 _BUNDLES = (_unit("bundling", "wrong_forms", "bounds") + " " + _cli("bundle"), _contract("bundle"))
@@ -113,7 +103,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/verified.py": (_unit("verified"), _cli("own_keys", "verify"), _cli("output", "erasure")),
     "ledger/evidence.py": (_unit("evidence", "wrong_forms", "bounds"), _cli("pinned")),
     "ledger/trust.py": (_unit("identity", "trust"), _cli("own_keys", "pinned"), _cli("restore")),
-    "ledger/identity.py": (_unit("identity", "trust"), _contract("ledger_keys")),
+    "ledger/identity.py": (_unit("identity", "trust"), _contract("ledger_keys", "signed_head")),
     "ledger/bundle.py": _BUNDLES,
     "ledger/bundlecheck.py": _BUNDLES,
     "ledger/bundlelog.py": _BUNDLES,

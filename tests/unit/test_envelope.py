@@ -73,10 +73,13 @@ def test_what_has_its_form_is_read_without_json(monkeypatch: pytest.MonkeyPatch)
     """Whatever its numbers of bytes: of the payload, and of the padding behind it."""
     made = [sign_payload(b"x" * size, SIGNERS[:signers]) for size in (0, 1, 2, 3, 300) for signers in (1, 2)]
     written = [(envelope, format_envelope(envelope), format_signatures(envelope.signatures)) for envelope in made]
-    parsed = []
-    monkeypatch.setattr(
-        module, "parse_json", lambda data, **options: parsed.append(options["what"]) or json.loads(data)
-    )
+    parsed: list[str] = []
+
+    def parse(data: bytes, *, what: str, max_depth: int) -> object:
+        parsed.append(what)
+        return json.loads(data)
+
+    monkeypatch.setattr(module, "parse_json", parse)
     for envelope, data, signatures in written:
         assert parse_envelope(data) == envelope
         assert parse_signatures(signatures) == envelope.signatures

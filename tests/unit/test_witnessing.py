@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Sequence
 from itertools import combinations
 from types import SimpleNamespace
@@ -38,6 +39,7 @@ from ledger.checkpoint import (
 )
 from ledger.cosignature import (
     add_lines,
+    check_kept,
     format_cosignature,
     format_lines,
     parse_cosignature,
@@ -169,6 +171,22 @@ def test_a_kept_cosignature_is_verified_against_the_head_it_must_be_about():
     for wrong in (format_vkey(VKEYS[1]), format_vkey(LOG_VKEY), "w", ""):
         with pytest.raises((InputError, AuthenticationError)):
             read_cosignature(HEAD, wrong, body)
+
+
+def test_what_is_kept_can_be_about_the_head_and_what_is_no_evidence_is_kept_as_it_is():
+    note = sign_checkpoint(HEAD, LOG)
+    issuer, good = vkey_of("w1.example", KEYS[0]), format_cosignature(line(0))
+    check_kept(note, "cosignature", issuer, good)
+    with pytest.raises(VerificationError):
+        check_kept(note, "cosignature", issuer, format_cosignature(line(0, text=TEXT.replace("7", "8"))))
+    with pytest.raises(InputError):
+        check_kept(note, "cosignature", issuer, b"")
+    digest = hashlib.sha256(note).digest()
+    check_kept(note, "rfc3161", "any", b"before" + digest + b"behind")
+    with pytest.raises(InputError, match="not over this signed head"):
+        check_kept(note, "rfc3161", "any", b"before" + digest[:-1])
+    for kind in ("a", "published", "z"):
+        check_kept(note, kind, "any", b"")
 
 
 def test_every_changed_byte_of_a_kept_cosignature_is_found():
