@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -19,8 +20,8 @@ from ledger.domain.waiving import waiver_of, waiver_trouble
 from ledger.entry import format_time
 from ledger.errors import AuthenticationError, InputError, PolicyError
 from tests.unit.test_governed import AUTHORISE, DAY, PROD, approve, ask, gated, rules
-from tests.unit.test_judge import DIGEST, MODEL, NOW, OTHER, Story, key_of
-from tests.unit.test_keyring import Ring, actor, keyid
+from tests.unit.test_judge import DIGEST, MODEL, NOW, OTHER, Story, key_of, refused
+from tests.unit.test_keyring import Ring, actor, keyid, words
 
 LOWEST, HIGHEST = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
@@ -77,8 +78,8 @@ def test_evidence_is_the_very_entry(ring: Ring, leaf_hash: str):
     good = [{"index": at, "leaf_hash": ring.view.leaves[at].hex()}]
     assert ring.judge("p-approver", "approval.granted", MODEL, {**grant, "evidence": good}).kind == "valid"
     other = {**grant, "evidence": [*good, {"index": at, "leaf_hash": leaf_hash}]}
-    words = f"ConflictError: the evidence at index {at} is not the entry its author saw"
-    assert said(ring.judge("p-approver", "approval.granted", MODEL, other)) == words
+    expected = f"ConflictError: the evidence at index {at} is not the entry its author saw"
+    assert said(ring.judge("p-approver", "approval.granted", MODEL, other)) == expected
     ahead = {**grant, "evidence": [{"index": at + 1, "leaf_hash": leaf_hash}]}
     assert "ConflictError" in said(ring.judge("p-approver", "approval.granted", MODEL, ahead))
 
@@ -138,6 +139,25 @@ def test_only_what_is_there_is_acknowledged():
         assert said(verdict) == f"InputError: there is no entry {index} yet to acknowledge"
 
 
+def test_who_declares_a_gap_for_another(ring: Ring):
+    gap: dict[str, Any] = {"first": 3, "last": 4, "reason": "crashed"}
+    emitter = "emitter:" + str(UUID(int=1))
+
+    def by(author: str, **more: Any) -> Verdict:
+        return ring.judge(author, "gap.declared", emitter, gap | more)
+
+    assert by("trainer").kind == by("trainer", actor="trainer").kind == "valid"
+    assert by("p-author", actor="trainer").kind == "valid", "who answers for it"
+    assert by("p-admin", actor="trainer").kind == by("p-admin", actor="p-author").kind == "valid"
+    for author, owner in (("p-second", "trainer"), ("trainer", "p-author"), ("p-author", "p-second")):
+        assert words(by(author, actor=owner)) == "muniment.gap.declared.v1 needs the role admin or the root keys"
+    for author in ("trainer", "p-admin"):
+        unknown = by(author, actor="nobody")
+        refused(unknown, InputError, "schema")
+        assert unknown.error is not None
+        assert unknown.error.message == "the actor 'nobody' is not enrolled"
+
+
 # -- what a decision rests on ----------------------------------------------------------------------
 
 
@@ -150,10 +170,10 @@ def test_a_gate_is_run_again_after_an_evaluation():
     story.tell("p-deployer", "gate.evaluated", MODEL, gated(size=size))
     assert story.judge(*AUTHORISE).kind == "valid"
     story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "digest": DIGEST})
-    words = f"PolicyError: policy:p was run before the evaluation at entry {size + 1} was recorded"
-    assert said(story.judge(*AUTHORISE)) == words
+    expected = f"PolicyError: policy:p was run before the evaluation at entry {size + 1} was recorded"
+    assert said(story.judge(*AUTHORISE)) == expected
     story.tell("p-deployer", "gate.evaluated", MODEL, gated(size=size + 1))
-    assert said(story.judge(*AUTHORISE)) == words, "it saw one entry less"
+    assert said(story.judge(*AUTHORISE)) == expected, "it saw one entry less"
     story.tell("p-deployer", "gate.evaluated", MODEL, gated(size=size + 2))
     assert story.judge(*AUTHORISE).kind == "valid"
 
@@ -324,11 +344,11 @@ def test_without_a_first_entry_there_is_no_root_key():
 def test_a_role_that_is_not_held_is_not_taken_away(ring: Ring):
     grant = ring.grant("p-second", "emitter").payload.id
     take = ("p-admin", "role.revoked", "actor:p-second")
-    words = "ConflictError: 'p-second' does not have the role"
-    assert said(ring.judge(*take, {"role": "owner", "reason": "x"})) == f"{words} owner"
+    expected = "ConflictError: 'p-second' does not have the role"
+    assert said(ring.judge(*take, {"role": "owner", "reason": "x"})) == f"{expected} owner"
     for other in (LOWEST, HIGHEST):
         verdict = ring.judge(*take, {"role": "emitter", "grant": other, "reason": "x"})
-        assert said(verdict) == f"{words} emitter by the grant {other}"
+        assert said(verdict) == f"{expected} emitter by the grant {other}"
     assert ring.judge(*take, {"role": "emitter", "grant": grant, "reason": "x"}).kind == "valid"
 
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -254,25 +253,6 @@ def test_why_a_role_does_not_do_is_said(ring: Ring):
         "external.observed needs the role emitter; that of 'p-second' counts no more: "
         f"entry {since} is suspect: entry {stolen} says that a key of p-admin was compromised"
     )
-
-
-def test_who_declares_a_gap_for_another(ring: Ring):
-    gap: dict[str, Any] = {"first": 3, "last": 4, "reason": "crashed"}
-    emitter = "emitter:" + str(UUID(int=1))
-
-    def by(author: str, **more: Any) -> Verdict:
-        return ring.judge(author, "gap.declared", emitter, gap | more)
-
-    assert by("trainer").kind == by("trainer", actor="trainer").kind == "valid"
-    assert by("p-author", actor="trainer").kind == "valid", "who answers for it"
-    assert by("p-admin", actor="trainer").kind == by("p-admin", actor="p-author").kind == "valid"
-    for author, owner in (("p-second", "trainer"), ("trainer", "p-author"), ("p-author", "p-second")):
-        assert words(by(author, actor=owner)) == "muniment.gap.declared.v1 needs the role admin or the root keys"
-    for author in ("trainer", "p-admin"):
-        unknown = by(author, actor="nobody")
-        refused(unknown, InputError, "schema")
-        assert unknown.error is not None
-        assert unknown.error.message == "the actor 'nobody' is not enrolled"
 
 
 def test_a_grant_stands_from_behind_itself_to_its_end(ring: Ring):
