@@ -9,6 +9,7 @@ import click
 
 from cli.app import App, common_options, pass_app
 from cli.output import print_record, styled
+from cli.values import OUT_FILE
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 tsa_option = click.option(
-    "--tsa-certs", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    "--tsa-certs", type=OUT_FILE, metavar="FILE",
     help="Certificates (PEM) of the timestamp authorities you trust; .muniment/tsa-roots.pem by default.",
 )  # fmt: skip
 
@@ -134,9 +135,10 @@ def export_head(ledger: Ledger, folder: Path) -> tuple[int, int]:
     Returns:
         Its size and the number of tokens.
     """
-    from ledger.checkpoint import parse_checkpoint, parse_note
+    from ledger.checkpoint import parse_checkpoint
     from ledger.durable import write_atomically
     from ledger.errors import StorageError
+    from ledger.note import parse_note
     from ledger.timestamps import KIND
 
     size = parse_checkpoint(parse_note(ledger.signed_head()).text).size

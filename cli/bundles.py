@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from ledger.bundle import Bundle
     from ledger.bundlecheck import BundleVerification
-    from ledger.checkpoint import VerifierKey
     from ledger.findings import Anchor
     from ledger.identity import Trust
+    from ledger.note import VerifierKey
     from ledger.timestamps import StampCheck
     from ledger.witnesspolicy import Policy
 
@@ -32,15 +32,16 @@ __all__ = ["verify_bundle_command"]
 
 
 def _keys(given: tuple[str, ...]) -> list[VerifierKey]:
-    from ledger.checkpoint import parse_vkey
+    from ledger.note import parse_vkey
 
     return [parse_vkey(text.strip()) for text in given]
 
 
 def _anchors(paths: tuple[str, ...], vkeys: list[VerifierKey], trust: Trust | None) -> list[Anchor]:
-    from ledger.checkpoint import MAX_NOTE, signed_by
+    from ledger.checkpoint import signed_by
     from ledger.errors import NothingToVerifyError
     from ledger.findings import Anchor
+    from ledger.note import MAX_NOTE
 
     if paths and not vkeys:
         raise NothingToVerifyError(

@@ -80,8 +80,8 @@ def verify_event(app: App, /, event: str) -> int:
 
 
 def _head_of(ledger: Ledger, which: str) -> tuple[str, bytes]:
-    from ledger.checkpoint import MAX_NOTE
     from ledger.errors import NothingToVerifyError
+    from ledger.note import MAX_NOTE
 
     if not (which.isascii() and which.isdigit()):
         return ("standard input" if which == "-" else which), read_file(which, MAX_NOTE)

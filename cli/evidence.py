@@ -9,11 +9,12 @@ import click
 
 from cli.app import App, common_options, pass_app
 from cli.output import print_record
+from cli.values import IN_FILE
 
 if TYPE_CHECKING:
-    from ledger.checkpoint import VerifierKey
     from ledger.evidence import Evidence, Verdict
     from ledger.identity import Trust
+    from ledger.note import VerifierKey
     from ledger.verify import Anchor
 
 __all__ = ["evidence", "keep_contradictions"]
@@ -49,8 +50,8 @@ def keep_contradictions(app: App, /, anchors: list[Anchor]) -> list[str]:
 
 
 def _vkeys(given: tuple[str, ...]) -> list[VerifierKey]:
-    from ledger.checkpoint import parse_vkey
     from ledger.errors import InputError
+    from ledger.note import parse_vkey
     from ledger.statefile import MAX_STATE_FILE, read_named_file
 
     found = []
@@ -76,13 +77,12 @@ def _pinned(app: App, /, ledgerid: str) -> Trust | None:
 
 
 def _result(found: Evidence, verdict: Verdict) -> dict[str, Any]:
-    import base64
-
+    from ledger.base64text import encode_base64
     from ledger.entry import format_time
 
     heads = {}
     for name, head in (("known", verdict.known), ("shown", verdict.shown)):
-        heads[name] = head and {"size": head.size, "root": base64.b64encode(head.root).decode()}
+        heads[name] = head and {"size": head.size, "root": encode_base64(head.root)}
     return {
         "proven": verdict.proven,
         "contradiction": found.contradiction,
@@ -98,7 +98,7 @@ def _result(found: Evidence, verdict: Verdict) -> dict[str, Any]:
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=IN_FILE)
 @click.option(
     "--vkey", "given", multiple=True, metavar="VKEY|FILE",
     help="A verifier key of the log that you trust, or a file of them; those of trust.json by default.",

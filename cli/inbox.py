@@ -80,9 +80,10 @@ def _more(item: dict[str, Any]) -> str:
 @common_options
 @pass_app
 def due(app: App, /, within: str) -> None:
-    """Show what ends or is due: approvals, waivers, roles, documents and much more.
+    """Show what ends or is due: approvals, waivers, roles, keys, documents and much more.
 
-    Also validations, credentials, actions and reviews, and holds and rollbacks that should be carried out.
+    Also validations, credentials, actions and reviews, and holds and rollbacks that should be carried out. A key that
+    was replaced ends at an index: it is shown as long as it may sign, without a time.
 
     Example: muniment due --within 14d
     """
@@ -92,5 +93,5 @@ def due(app: App, /, within: str) -> None:
     with app.views() as (ledger, runner, size):
         asked = Asked(ledger, runner.views, size, time.time_ns() // 1000)
         items = ending(asked, parse_duration(within))
-    rows = ([str(item[name]) for name in _DUE] for item in items)
+    rows = (["" if item[name] is None else str(item[name]) for name in _DUE] for item in items)
     print_list(app, "due", Grid(_DUE, items), lambda: table(app, "Due", _DUE, rows))

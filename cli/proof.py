@@ -65,15 +65,14 @@ def consistency(app: App, /, old: int, new: int) -> None:
 
     Example: muniment proof consistency 100 200
     """
-    import base64
-
+    from ledger.base64text import encode_base64
     from ledger.merkle import root_hash
-    from ledger.stored import TreeReader
+    from ledger.treereader import TreeReader
 
     with app.reader() as ledger:
-        hashes = [base64.b64encode(item).decode() for item in ledger.prove_consistency(old, new)]
+        hashes = [encode_base64(item) for item in ledger.prove_consistency(old, new)]
         reader = TreeReader(ledger.recorder)
-        roots = [base64.b64encode(root_hash(reader, size)).decode() for size in (old, new)]
+        roots = [encode_base64(root_hash(reader, size)) for size in (old, new)]
     data = {"old": {"size": old, "root": roots[0]}, "new": {"size": new, "root": roots[1]}, "hashes": hashes}
     print_record(app, data, "\n".join([f"old {old} {roots[0]}", f"new {new} {roots[1]}", *hashes]))
 
@@ -99,7 +98,7 @@ def show(app: App, /, *, vkey: bool, folder: Path | None) -> None:
 
     Example: muniment checkpoint show > head.txt
     """
-    from ledger.checkpoint import format_vkey
+    from ledger.note import format_vkey
 
     with app.signer() as ledger:
         if vkey:
@@ -128,7 +127,7 @@ def list_keys(app: App) -> None:
     The root keys change them. An old head or proof is checked with the key of its size.
     """
     from cli.output import Grid, print_list, table
-    from ledger.checkpoint import format_vkey
+    from ledger.note import format_vkey
 
     with app.reader() as ledger:
         keys = ledger.log_keys().keys

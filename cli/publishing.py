@@ -39,7 +39,8 @@ def publish(app: App, /, place: Path) -> None:
       muniment checkpoint publish ../transparency && git -C ../transparency push
     """
     from cli.witnessing import head_check
-    from ledger.checkpoint import parse_checkpoint, parse_note
+    from ledger.checkpoint import parse_checkpoint
+    from ledger.note import parse_note
     from ledger.published import ContradictedError, publish_head
 
     with app.signer() as ledger:

@@ -210,8 +210,13 @@ def state(app: App, /, subject: str | None, at: str | None, known_at: str | None
         one = subject is not None and subject.startswith("deployment:")
         found = operate(ledger, runner.views, as_of, found, promises=one)
         origin = ledger.origin
-    if subject is not None and not found["models"] and not found["deployments"]:
-        raise InputError(f"nothing was known about {subject} as of then", hint="`muniment state` shows everything.")
+        if subject is not None and not found["models"] and not found["deployments"]:
+            if subject.startswith("model:") and ledger.recorder.stream_rows(subject, 0, as_of.size):
+                raise InputError(
+                    f"no version of {subject} was registered as of then",
+                    hint=f"What is recorded about it: muniment history {subject}",
+                )
+            raise InputError(f"nothing was known about {subject} as of then", hint="`muniment state` shows everything.")
     data = {"origin": origin, **as_of.describe(), **found}
     if app.output == "text":
         _state_text(app, data)
@@ -282,6 +287,8 @@ def _state_text(app: App, /, data: dict[str, Any]) -> None:
         for model in data["models"]
         for version in model["versions"]
     ]
+    if not rows and not versions:
+        app.note("no version and no deployment yet; `muniment inventory` shows models, `muniment log` every event")
     table(app, "Versions", ("version", "status", "tier", "owner", "approvals", "evaluated", "digest"), versions)
 
 

@@ -12,8 +12,9 @@ from ledger.application import Ledger
 from ledger.commands import approve, authorise, record_deployment, record_rollback, request_approval, roll_back
 from ledger.creation import enrol_actor, new_person_id
 from ledger.emission import microseconds
-from ledger.home import Home, NewHome
+from ledger.home import Home
 from ledger.keys import Ed25519Signer
+from ledger.newhome import NewHome
 
 __all__ = ["fill_sample"]
 

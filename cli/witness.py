@@ -46,7 +46,7 @@ def init(app: App, /, folder: Path, *, name: str, encrypt: bool) -> None:
 
     Example: muniment witness init /var/lib/witness --name witness.example/w1
     """
-    from ledger.checkpoint import format_vkey
+    from ledger.note import format_vkey
     from witness.service import create_witness
 
     made = create_witness(folder, name, new_passphrase() if encrypt else None)
@@ -68,7 +68,7 @@ def add_log(app: App, /, folder: Path, *, vkey: str) -> None:
 
     Example: muniment witness add-log /var/lib/witness ledger.example/ml+86a28eb5+AdPgSH/KWo1eEN1qvW/iMdtr...
     """
-    from ledger.checkpoint import parse_vkey
+    from ledger.note import parse_vkey
 
     key = parse_vkey(vkey.strip())
     opened = _open(folder)
@@ -91,7 +91,8 @@ def show(app: App, /, folder: Path) -> int:
 
     Example: muniment witness show /var/lib/witness -o json
     """
-    from ledger.checkpoint import format_vkey, parse_checkpoint, parse_note
+    from ledger.checkpoint import parse_checkpoint
+    from ledger.note import format_vkey, parse_note
 
     opened = _open(folder)
     try:

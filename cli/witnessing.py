@@ -10,6 +10,7 @@ import click
 from cli.app import App, common_options, pass_app
 from cli.evidence import keep_contradictions
 from cli.output import print_record, styled
+from cli.values import OUT_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
 
     from ledger.application import Ledger
     from ledger.bundlecheck import BundleVerification
+    from ledger.checkpoint import VerifyHead
     from ledger.findings import Anchor, LogVerification
     from ledger.freshness import Word
-    from ledger.witnessing import Asked, Round, Seen, VerifyHead
+    from ledger.witnessing import Asked, Round, Seen
     from ledger.witnesspolicy import Policy, PolicyWitness
 
 __all__ = [
@@ -47,7 +49,7 @@ _NO_POLICY = "there is no witness policy here"
 _NAME_ONE = "Name one: --policy FILE, or keep it as .muniment/witness-policy (docs/how-to/run-a-witness.md)."
 
 policy_option = click.option(
-    "--policy", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    "--policy", type=OUT_FILE, metavar="FILE",
     help="Witness policy (C2SP tlog-policy); .muniment/witness-policy by default.",
 )  # fmt: skip
 
@@ -187,8 +189,7 @@ def witness(app: App, /, policy: Path | None, *, timeout: float, drop_bad: bool)
 
 
 def _drop_bad(app: App) -> int:
-    import base64
-
+    from ledger.base64text import encode_base64
     from ledger.outsiders import drop_bad
 
     with app.signer() as ledger:
@@ -199,7 +200,7 @@ def _drop_bad(app: App) -> int:
             "size": item.row.size,
             "kind": item.row.kind,
             "issuer": item.row.issuer,
-            "body": base64.b64encode(item.row.body).decode(),
+            "body": encode_base64(item.row.body),
             "why": item.why,
         }
         for item in found
@@ -228,7 +229,7 @@ def _result(done: Round, policy: Policy) -> dict[str, Any]:
 
 
 def _asked(item: Asked) -> dict[str, Any]:
-    from ledger.checkpoint import format_vkey
+    from ledger.note import format_vkey
 
     return {
         "name": shown(item.witness.name),
@@ -273,8 +274,9 @@ def time_text(seconds: int) -> str:
 
 def note_witnessed(app: App, ledger: Ledger, note: bytes) -> None:
     """Say on stderr who cosigned a signed head, when there is a policy here."""
-    from ledger.checkpoint import parse_checkpoint, parse_note
+    from ledger.checkpoint import parse_checkpoint
     from ledger.checkpoints import cosignatures_of
+    from ledger.note import parse_note
 
     policy = find_policy(app, None)
     if policy is None:
@@ -297,7 +299,7 @@ def summary(found: LogVerification | BundleVerification, policy: Policy | None) 
         found: a verification.
         policy: whose cosignatures count; without one nobody's do.
     """
-    from ledger.checkpoint import format_vkey
+    from ledger.note import format_vkey
 
     names = {} if policy is None else {item.vkey: shown(item.name) for item in policy.witnesses}
     return {
@@ -336,7 +338,7 @@ def witnessed_head(app: App, ledger: Ledger, path: Path | None, index: int) -> b
         NothingToVerifyError: there is no such head.
     """
     from ledger.errors import ConfigurationError, NothingToVerifyError
-    from ledger.witnessing import last_met
+    from ledger.witnessed import last_met
 
     policy = find_policy(app, path)
     if policy is None:
@@ -351,7 +353,7 @@ def witnessed_head(app: App, ledger: Ledger, path: Path | None, index: int) -> b
 
 def examine_witnesses(app: App, ledger: Ledger) -> Iterator[tuple[str, str, str, str]]:
     """What `doctor` says of witnesses: (name, state, words, hint)."""
-    from ledger.witnessing import last_witnessed
+    from ledger.witnessed import last_witnessed
 
     policy = find_policy(app, None)
     if policy is None:

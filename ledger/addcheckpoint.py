@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
 from dataclasses import dataclass
 
-from ledger.checkpoint import MAX_NOTE
+from ledger.base64text import decode_base64
 from ledger.errors import InputError
 from ledger.merkle import HASH_SIZE, MAX_TREE_SIZE
+from ledger.note import MAX_NOTE
 
 __all__ = [
     "MAX_REQUEST",
@@ -89,10 +89,8 @@ def parse_add_checkpoint(data: bytes) -> AddCheckpoint:
     first, *hashes = head.split(b"\n")
     if not empty or not first.startswith(b"old ") or _DECIMAL.fullmatch(first[4:]) is None:
         raise InputError("a request is an old size, a consistency proof, an empty line and a checkpoint")
-    try:
-        proof = tuple(base64.b64decode(item, validate=True) for item in hashes)
-    except (binascii.Error, ValueError):
-        raise InputError("a line of the consistency proof is not padded standard base64") from None
+    wrong = "a line of the consistency proof is not padded standard base64"
+    proof = tuple(decode_base64(item, wrong) for item in hashes)
     request = AddCheckpoint(int(first[4:]), proof, note)
     if format_add_checkpoint(request) != data:
         raise InputError("the request is not written in its only form")

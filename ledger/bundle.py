@@ -14,10 +14,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from ledger.checkpoint import Checkpoint, parse_checkpoint, parse_note
+from ledger.base64text import encode_base64
+from ledger.checkpoint import Checkpoint, parse_checkpoint
 from ledger.entry import Entry, format_entry, parse_entry
 from ledger.envelope import format_signatures, join_envelope, parse_envelope
 from ledger.errors import InputError
+from ledger.note import parse_note
 from ledger.stored import ATTESTATION_KINDS, Attestation, Row
 from ledger.strictjson import format_json, parse_json
 
@@ -138,7 +140,7 @@ def _values(  # noqa: PLR0917 - the parts of a bundle, in order
         "selection": {"items": list(selection.items), "kind": selection.kind},
     }
     for said in attestations:
-        body = base64.b64encode(said.body).decode("ascii")
+        body = encode_base64(said.body)
         yield {
             "attestation": said.kind, "body": body, "issuer": said.issuer, "recorded_at": said.recorded_at,
             "size": said.size,
@@ -264,7 +266,7 @@ def _attestation(lines: _Lines, number: int, size: int) -> Attestation:
         body = base64.b64decode(lines.text("body"), validate=True)
     except (binascii.Error, ValueError):
         raise lines.error("the body is not base64") from None
-    if base64.b64encode(body).decode("ascii") != value["body"]:
+    if encode_base64(body) != value["body"]:
         raise lines.error("the body is not base64 in its only form")
     return Attestation(number, size, value["attestation"], lines.text("issuer"), body, value["recorded_at"])
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ledger.bundle import Bundle, Selection, rests_authority_on
 from ledger.bundlelog import BundleLog
 from ledger.bundlerules import RuleCheck
-from ledger.checkpoint import Checkpoint, Note, VerifierKey, format_note, parse_note, verify_checkpoint
+from ledger.checkpoint import Checkpoint, verify_checkpoint
 from ledger.cosignature import verify_lines
 from ledger.domain import LedgerState
 from ledger.domain.erasure import withheld_by
@@ -18,6 +18,7 @@ from ledger.errors import AuthenticationError, VerificationError, fault_of
 from ledger.findings import MAX_FINDINGS, Anchor, Finding, Witnessed, entries
 from ledger.gaps import spans_of, witness_gaps
 from ledger.identity import LogKeys
+from ledger.note import Note, VerifierKey, format_note, parse_note
 from ledger.replay import ContentError
 from ledger.stored import Row
 from ledger.suspects import find_suspects

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ledger.bundle import MAX_BUNDLE_ENTRIES, Selection, format_bundle, rests_authority_on
-from ledger.checkpoint import parse_checkpoint, parse_note
+from ledger.checkpoint import parse_checkpoint
 from ledger.errors import InputError, NothingToVerifyError, VerificationError
 from ledger.events import known_event_type
 from ledger.handle import LogHandle
+from ledger.note import parse_note
 from ledger.payload import parse_payload
 from ledger.sealing import MARK
 from ledger.stored import Attestation, LogReader, Row

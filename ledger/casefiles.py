@@ -10,15 +10,17 @@ import os
 import tempfile
 from pathlib import Path
 
-from ledger.checkpoint import Checkpoint, parse_checkpoint, parse_note
+from ledger.checkpoint import Checkpoint, parse_checkpoint
 from ledger.config import state_folder
 from ledger.durable import make_folder, sync_folder
 from ledger.errors import InputError, LedgerError, StorageError, TrustStateError, VerificationError
 from ledger.evidence import Evidence, Shown, format_evidence, verify_evidence
 from ledger.identity import Trust
 from ledger.merkle import prove_consistency, root_hash, verify_consistency
+from ledger.note import parse_note
 from ledger.recorders.sql import SqlRecorder
-from ledger.stored import Head, TreeReader
+from ledger.stored import Head
+from ledger.treereader import TreeReader
 
 __all__ = ["MAX_EVIDENCE_FILES", "check_identity", "gather_evidence", "keep_evidence", "keep_if_any"]
 

@@ -7,14 +7,13 @@ payloads is for comparing by voice: a file that was changed on its way has anoth
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ledger.checkpoint import parse_origin, parse_vkey
+from ledger.base64text import decode_base64, encode_base64
+from ledger.checkpoint import parse_origin
 from ledger.domain.recorded import RecordedEvent, make_event
 from ledger.domain.signed import ROOT_ACTOR
 from ledger.domain.signing import possession_keys
@@ -33,6 +32,7 @@ from ledger.errors import AuthenticationError, ConflictError, InputError
 from ledger.events.actors import ActorEnrolled, KeyEnrolled
 from ledger.events.ledgers import CheckpointKeyChanged, LedgerCreated, RootsChanged
 from ledger.keys import PublicKey, Signer, format_public_key, parse_public_key
+from ledger.note import parse_vkey
 from ledger.payload import parse_payload
 from ledger.strictjson import format_json, parse_json
 
@@ -186,7 +186,7 @@ def format_ceremony(ceremony: Ceremony) -> bytes:
     """Write a ceremony file: RFC 8785 and a newline."""
     events = [
         {
-            "payload": base64.b64encode(item.payload).decode(),
+            "payload": encode_base64(item.payload),
             "signatures": parse_json(format_signatures(item.signatures), what="signatures") if item.signatures else [],
         }
         for item in ceremony.items
@@ -205,10 +205,7 @@ def format_ceremony(ceremony: Ceremony) -> bytes:
 def _to_item(value: Any) -> Item:
     if not isinstance(value, dict) or set(value) != {"payload", "signatures"} or not isinstance(value["payload"], str):
         raise InputError("an event of it must have exactly payload and signatures")
-    try:
-        payload = base64.b64decode(value["payload"], validate=True)
-    except (binascii.Error, ValueError):
-        raise InputError("a payload in it is not base64") from None
+    payload = decode_base64(value["payload"], "a payload in it is not base64")
     if len(payload) > MAX_PAYLOAD:
         raise InputError(f"a payload in it has {len(payload)} bytes; at most {MAX_PAYLOAD} are allowed")
     signatures: tuple[Signature, ...] = ()

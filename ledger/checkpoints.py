@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 
-from ledger.checkpoint import Checkpoint, VerifierKey, sign_checkpoint
+from ledger.checkpoint import Checkpoint, sign_checkpoint
 from ledger.cosignature import Cosignature, read_cosignature
 from ledger.crashpoints import crashpoint
 from ledger.entry import ZERO_HASH, entry_hash
@@ -17,8 +17,10 @@ from ledger.errors import ConfigurationError, LedgerError, NothingToVerifyError,
 from ledger.identity import LogKeys
 from ledger.keys import Signer
 from ledger.merkle import CompactRange, peaks_of, prove_consistency, verify_consistency
+from ledger.note import VerifierKey
 from ledger.recorders.sql import SqlRecorder
-from ledger.stored import NOTHING_SIGNED, Attestation, Row, SignedHead, StoredCheckpoint, TreeReader
+from ledger.stored import NOTHING_SIGNED, Attestation, Row, SignedHead, StoredCheckpoint
+from ledger.treereader import TreeReader
 
 __all__ = ["GENESIS_SIZE", "check_extends", "cosignatures_of", "extend_range", "sign_as_needed", "sign_head"]
 

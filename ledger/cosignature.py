@@ -10,21 +10,18 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ledger.checkpoint import (
+from ledger.checkpoint import Checkpoint, format_checkpoint, parse_checkpoint, verify_cosignature
+from ledger.errors import InputError
+from ledger.note import (
     MAX_NOTE,
     MAX_NOTE_SIGNATURES,
-    Checkpoint,
     Note,
     NoteSignature,
     VerifierKey,
-    format_checkpoint,
     format_note,
-    parse_checkpoint,
     parse_note,
     parse_vkey,
-    verify_cosignature,
 )
-from ledger.errors import InputError
 
 __all__ = [
     "Cosignature",

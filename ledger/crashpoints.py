@@ -54,6 +54,7 @@ CRASHPOINTS = (
     "watch.breached",
     "watch.decided",
     "watch.told",
+    "gate.recorded",
 )
 
 

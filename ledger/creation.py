@@ -13,7 +13,7 @@ from typing import Any
 
 from ledger.application import Ledger, Receipt
 from ledger.ceremony import Ceremony
-from ledger.checkpoint import TYPE_ED25519, VerifierKey, format_vkey, parse_origin, parse_vkey
+from ledger.checkpoint import parse_origin
 from ledger.custody import propose, submit
 from ledger.domain.signing import ROOT_ACTOR
 from ledger.errors import ConfigurationError, InputError
@@ -21,6 +21,7 @@ from ledger.events.actors import ROLES
 from ledger.events.ledgers import LedgerCreated, Rule, RuleSet
 from ledger.identity import Trust
 from ledger.keys import Ed25519Signer, PublicKey, Signer, format_public_key
+from ledger.note import TYPE_ED25519, VerifierKey, format_vkey, parse_vkey
 from ledger.recorders import open_recorder
 from ledger.recorders.sql import SqlRecorder
 from ledger.stored import LogIdentity

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ledger.base64text import decode_base64
 from ledger.errors import AuthenticationError, InputError
 from ledger.keys import SIGNATURE_SIZE, PublicKey, Signer
 from ledger.strictjson import parse_json
@@ -107,10 +108,7 @@ def _check(signatures: tuple[Signature, ...]) -> None:
 def _b64decode(value: Any, what: str) -> bytes:
     if not isinstance(value, str):
         raise InputError(f"{what} is not a string")
-    try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        raise InputError(f"{what} is not padded standard base64") from None
+    return decode_base64(value, f"{what} is not padded standard base64")
 
 
 def _members(value: Any, names: tuple[str, ...], what: str) -> dict[str, Any]:

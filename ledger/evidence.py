@@ -9,24 +9,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ledger.checkpoint import (
-    Checkpoint,
-    VerifierKey,
-    format_vkey,
-    parse_checkpoint,
-    parse_note,
-    parse_vkey,
-)
+from ledger.base64text import encode_base64
+from ledger.checkpoint import Checkpoint, VerifyHead, parse_checkpoint
 from ledger.entry import format_time, parse_time
 from ledger.errors import AuthenticationError, InputError, VerificationError
 from ledger.merkle import HASH_SIZE, MAX_TREE_SIZE, verify_consistency
+from ledger.note import VerifierKey, format_vkey, parse_note, parse_vkey
 from ledger.strictjson import format_json, parse_json
-
-VerifyHead = Callable[[bytes], Checkpoint]
 
 __all__ = ["MAX_EVIDENCE", "Evidence", "Shown", "Verdict", "format_evidence", "parse_evidence", "verify_evidence"]
 
@@ -108,10 +100,6 @@ class Verdict:
     message: str
 
 
-def _b64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
 def format_evidence(evidence: Evidence) -> bytes:
     """Write an evidence file: one RFC 8785 object and a newline.
 
@@ -127,8 +115,8 @@ def format_evidence(evidence: Evidence) -> bytes:
     shown = evidence.shown
     proof = None
     if evidence.before is not None:
-        hashes = [_b64(item) for item in evidence.proof]
-        proof = {"hashes": hashes, "root": _b64(evidence.before), "size": str(evidence.proof_size)}
+        hashes = [encode_base64(item) for item in evidence.proof]
+        proof = {"hashes": hashes, "root": encode_base64(evidence.before), "size": str(evidence.proof_size)}
     try:
         notes = [evidence.known.decode(), None if shown.note is None else shown.note.decode()]
     except UnicodeDecodeError:
@@ -147,7 +135,7 @@ def format_evidence(evidence: Evidence) -> bytes:
             "ledgerid": shown.ledgerid,
             "note": notes[1],
             "origin": shown.origin,
-            "root": _b64(shown.root),
+            "root": encode_base64(shown.root),
             "size": str(shown.size),
         },
         "vkeys": [format_vkey(vkey) for vkey in evidence.vkeys],

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ledger.checkpoint import Checkpoint, VerifierKey
+from ledger.checkpoint import Checkpoint
 from ledger.domain.erasure import Withheld
-from ledger.domain.states import Restore
+from ledger.domain.ledgerstate import Restore
 from ledger.emitters import EmitterReport
 from ledger.errors import VerificationError
+from ledger.note import VerifierKey
 from ledger.suspects import Suspects
 from ledger.verdicts import Fault, Verdict
 

@@ -15,9 +15,10 @@ from ledger.config import load_settings, write_settings
 from ledger.creation import Founding, found_ledger, propose_ledger
 from ledger.custody import write_ceremony
 from ledger.errors import ConfigurationError
-from ledger.home import Home, made_folder, user_name
+from ledger.home import Home
 from ledger.keys import PublicKey
 from ledger.keystore import CHECKPOINT
+from ledger.newhome import made_folder, user_name
 from ledger.trust import write_trust
 
 __all__ = ["ProposedHome", "found_home", "propose_home"]

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ledger.checkpoint import VerifierKey, parse_note
 from ledger.cosignature import verify_lines
 from ledger.findings import Witnessed
+from ledger.note import VerifierKey, parse_note
 from ledger.verdicts import Gap, GapKind
 from ledger.witnesspolicy import Policy, PolicyWitness
 

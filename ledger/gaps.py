@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from ledger.checkpoint import VerifierKey
 from ledger.findings import LogVerification, Witnessed, entries
+from ledger.note import VerifierKey
 from ledger.verdicts import Gap, GapKind
 from ledger.witnesspolicy import Policy
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 from ledger.application import Ledger, Receipt
 from ledger.commands import open_requests, seen_head, version_state
 from ledger.domain import DatasetState, DeploymentState, ModelState
-from ledger.domain.states import Approval, Quarantine
+from ledger.domain.states import Approval, Quarantine, WaiverState
 from ledger.errors import InputError, PolicyError
 from ledger.names import parse_name, stream_of
 
@@ -102,7 +102,9 @@ def revoke_approval(
         options: see `Ledger.emit`.
     """
     one = _approval(ledger, model, approval, environment)
-    body = {"approval": one.id, "rationale": rationale, "seen": seen_head(ledger)}
+    body = {
+        "approval": one.id, "rationale": rationale, "environment": one.environment, "seen": seen_head(ledger),
+    }  # fmt: skip
     return ledger.emit("approval.revoked", model, body, causation=one.id, **options)
 
 
@@ -112,7 +114,10 @@ def meet_condition(
 ) -> Receipt:  # fmt: skip
     """Say that a condition of an approval is met; ``condition`` from 0, the others as `revoke_approval`."""
     one = _approval(ledger, model, approval, environment)
-    body = {"approval": one.id, "condition": condition, "note": note, "seen": seen_head(ledger)}
+    body = {
+        "approval": one.id, "condition": condition, "note": note, "environment": one.environment,
+        "seen": seen_head(ledger),
+    }  # fmt: skip
     return ledger.emit("approval.condition_met", model, body, causation=one.id, **options)
 
 
@@ -205,7 +210,10 @@ def decide_waiver(ledger: Ledger, waiver: str, decision: str, body: dict[str, An
         ledger: open, signing as whoever decides.
         waiver: ``waiver:<id>``.
         decision: ``granted``, ``denied`` or ``revoked``.
-        body: see the event.
+        body: see the event; the environment that it was asked for is filled in.
         options: see `Ledger.emit`.
     """
-    return ledger.emit(f"waiver.{decision}", waiver, {**body, "seen": seen_head(ledger)}, **options)
+    state = ledger.world.state_before(waiver, ledger.world.refresh())
+    environment = state.environment if isinstance(state, WaiverState) else None
+    body = {"environment": environment, **body, "seen": seen_head(ledger)}
+    return ledger.emit(f"waiver.{decision}", waiver, body, **options)

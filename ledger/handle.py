@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from ledger.checkpoint import Checkpoint, VerifierKey, parse_checkpoint, parse_note
+from ledger.checkpoint import Checkpoint, parse_checkpoint
 from ledger.checkpoints import check_extends, cosignatures_of, sign_head
 from ledger.cosignature import add_lines
 from ledger.domain import LedgerState, RecordedEvent, State
@@ -15,10 +15,12 @@ from ledger.forks import renew_in_child
 from ledger.identity import LogKeys, Trust
 from ledger.keys import PublicKey, Signer
 from ledger.merkle import prove_consistency, prove_inclusion
+from ledger.note import VerifierKey, parse_note
 from ledger.proof import Proof, format_proof
 from ledger.recorders.sql import SqlRecorder
 from ledger.replay import Judged
-from ledger.stored import LogReader, Row, TreeReader
+from ledger.stored import LogReader, Row
+from ledger.treereader import TreeReader
 from ledger.worlds import StoreWorld
 
 __all__ = ["LogHandle"]

@@ -6,39 +6,23 @@ identity that `trust.json` is.
 
 from __future__ import annotations
 
-import getpass
 import os
-import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from ledger.application import Ledger
 from ledger.casefiles import check_identity, keep_if_any
 from ledger.checkpoint import Checkpoint
 from ledger.checkpoints import check_extends
-from ledger.config import (
-    FOLDER,
-    SETTINGS,
-    Settings,
-    absolute_url,
-    config_folder,
-    load_settings,
-    replace_setting,
-    write_settings,
-)
-from ledger.creation import NewLedger, create_ledger
+from ledger.config import SETTINGS, Settings, absolute_url, config_folder, load_settings, replace_setting
 from ledger.custody import head_keyids, valid_keyids
 from ledger.datakeys import DataKeys
 from ledger.domain.restores import covering
-from ledger.domain.signing import ROOT_ACTOR
-from ledger.durable import sync_folder, write_atomically
+from ledger.durable import write_atomically
 from ledger.errors import ConfigurationError, LedgerError, TrustStateError, VerificationError
-from ledger.events.ledgers import RuleSet
 from ledger.following import follow_keys
 from ledger.handle import LogHandle
 from ledger.identity import Trust
@@ -52,9 +36,7 @@ from ledger.tokens import Pin
 from ledger.trust import RememberedHead, TrustPin, read_trust, write_trust
 from ledger.wrapping import WrappingKeys
 
-__all__ = [
-    "REMEMBERED", "Home", "NewHome", "create_home", "environment_passphrase", "made_folder", "user_name",
-]  # fmt: skip
+__all__ = ["REMEMBERED", "Home", "environment_passphrase"]
 
 #: Who vouches for the head last seen, in words.
 REMEMBERED = "the head this machine remembers"
@@ -390,98 +372,3 @@ class Home:
         if self.folder is None:
             raise ConfigurationError("display names live in a .muniment folder, and this ledger was named by URL")
         write_atomically(self.folder / "people.json", format_json({**self.names(), actor: name}) + b"\n")
-
-
-@dataclass(frozen=True, slots=True)
-class NewHome:
-    """A ledger that was just made, in its folder."""
-
-    home: Home
-    new: NewLedger
-
-
-def create_home(
-    where: Path,
-    origin: str,
-    *,
-    url: str | None = None,
-    name: str | None = None,
-    rules: RuleSet | None = None,
-    keys: Path | None = None,
-    passphrase: bytes | None = None,
-) -> NewHome:
-    """Create ``where/.muniment`` with a new ledger, its keys and a first admin for this user.
-
-    Args:
-        where: existing folder.
-        origin: name of the log.
-        url: another store than ``.muniment/ledger.db``.
-        name: display name of the first admin, the system's user name when None.
-        rules: rules in force, the default table when None.
-        keys: folder for the private keys, relative to ``.muniment``; the user's configuration folder when None.
-        passphrase: encrypts the private keys.
-
-    Raises:
-        ConfigurationError: there is a ledger already.
-    """
-    with made_folder(where) as folder:
-        return _fill(folder, origin, url=url, name=name, rules=rules, keys=keys, passphrase=passphrase)
-
-
-@contextmanager
-def made_folder(where: Path) -> Iterator[Path]:
-    """Make ``where/.muniment``; removed again when what is done in it fails.
-
-    Raises:
-        ConfigurationError: there is one already, or it cannot be made.
-    """
-    folder = where / FOLDER
-    if folder.exists():
-        raise ConfigurationError(f"{folder} already exists", hint="Use it, or make the ledger in another folder.")
-    try:
-        folder.mkdir(mode=0o700)
-        sync_folder(where)
-    except OSError as error:
-        raise ConfigurationError(f"{folder} cannot be made: {error.strerror}") from error
-    try:
-        write_atomically(folder / ".gitignore", b"*\n", 0o644)
-        yield folder
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)  # this call made it, with all that is in it
-        raise
-
-
-def _fill(
-    folder: Path,
-    origin: str,
-    *,
-    url: str | None,
-    name: str | None,
-    rules: RuleSet | None,
-    keys: Path | None,
-    passphrase: bytes | None,
-) -> NewHome:
-    store = url or f"sqlite:///{quote(str((folder / 'ledger.db').resolve()))}"
-    options: dict[str, Any] = {} if rules is None else {"rules": rules}
-    new = create_ledger(store, origin, **options)
-    values = {"ledger": url or "sqlite:///ledger.db", "actor": new.admin}
-    if keys is not None:
-        values["keys"] = str(keys)
-    write_settings(folder, values)
-    write_trust(folder / "trust.json", new.trust)
-    home = Home(load_settings(str(folder.parent)), lambda: passphrase)
-    keystore = home.keystore(new.trust.ledgerid)
-    for owner, key in ((ROOT_ACTOR, new.root), (CHECKPOINT, new.checkpoint), (new.admin, new.admin_key)):
-        keystore.save(owner, key, passphrase)
-    home.set_name(new.admin, name or user_name())
-    home.remember(new.ledger, new.ledger.checkpoint())
-    return NewHome(home, new)
-
-
-def user_name() -> str:
-    """The system's name of this user, for display."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):  # no entry in the user database, as in some containers
-        return "first admin"
-    return "first admin" if user == ROOT_ACTOR else user  # `root` means the root keys here

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ledger.checkpoint import Checkpoint, VerifierKey, parse_checkpoint, parse_note, verify_checkpoint
+from ledger.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
 from ledger.errors import AuthenticationError, VerificationError
+from ledger.note import VerifierKey, parse_note
 
 __all__ = ["LogKey", "LogKeys", "Trust"]
 

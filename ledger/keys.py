@@ -6,8 +6,6 @@ refused by name, so that a later version can give it a meaning without a change 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -24,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from ledger.base64text import decode_base64, encode_base64
 from ledger.errors import AuthenticationError, ConfigurationError, InputError
 
 __all__ = ["ALG_ED25519", "SIGNATURE_SIZE", "Ed25519Signer", "PublicKey", "Signer", "format_public_key",
@@ -125,11 +124,7 @@ def parse_public_key(text: str) -> PublicKey:
         raise InputError("a public key is written ed25519:<base64>")
     if alg in _RESERVED:  # its length is not ours to judge
         raise InputError(f"key algorithm {alg} is reserved and not supported yet", hint="use an ed25519 key")
-    try:
-        raw = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
-        raise InputError("a public key is not base64") from None
-    key = PublicKey(alg, raw)
+    key = PublicKey(alg, decode_base64(encoded, "a public key is not base64"))
     if format_public_key(key) != text:  # unused bits that are not zero
         raise InputError("a public key is not written in its only form")
     return key
@@ -144,7 +139,7 @@ def format_public_key(key: PublicKey) -> str:
     Returns:
         ``ed25519:<padded standard base64>``.
     """
-    return f"{key.alg}:{base64.b64encode(key.raw).decode('ascii')}"
+    return f"{key.alg}:{encode_base64(key.raw)}"
 
 
 class Signer(Protocol):

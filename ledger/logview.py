@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from ledger.errors import InputError, VerificationError
 from ledger.merkle import CompactRange, peaks_of, prove_consistency, verify_consistency
-from ledger.stored import LogReader, Tile, TreeReader
+from ledger.stored import LogReader, Tile
 from ledger.tiles import TILE_WIDTH
+from ledger.treereader import TreeReader
 
 __all__ = ["LogView"]
 

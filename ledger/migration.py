@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ledger.checkpoint import parse_checkpoint, parse_note
+from ledger.checkpoint import parse_checkpoint
 from ledger.crashpoints import crashpoint
 from ledger.errors import ConfigurationError, InputError, VerificationError
+from ledger.note import parse_note
 from ledger.recorders import open_recorder
 from ledger.recorders.layouts import FORMAT_VERSION, refused
 from ledger.recorders.sql import SqlRecorder

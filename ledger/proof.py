@@ -12,15 +12,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ledger.checkpoint import MAX_NOTE, Checkpoint, parse_checkpoint, parse_note
+from ledger.base64text import decode_base64, encode_base64
+from ledger.checkpoint import Checkpoint, parse_checkpoint
 from ledger.errors import InputError
 from ledger.merkle import HASH_SIZE, MAX_TREE_SIZE, leaf_hash, verify_inclusion
+from ledger.note import MAX_NOTE, parse_note
 
 __all__ = ["MAX_EXTRA", "MAX_PROOF", "MAX_PROOF_HASHES", "Proof", "format_proof", "parse_proof", "verify_proof"]
 
@@ -52,15 +52,8 @@ class Proof:
     extra: bytes | None = None
 
 
-def _b64encode(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
-
-
-def _b64decode(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise InputError("a line of the proof is not padded standard base64") from None
+def _line(text: str) -> bytes:
+    return decode_base64(text, "a line of the proof is not padded standard base64")
 
 
 def format_proof(proof: Proof) -> bytes:
@@ -84,9 +77,9 @@ def format_proof(proof: Proof) -> bytes:
     if proof.extra is not None:
         if not 1 <= len(proof.extra) <= MAX_EXTRA:
             raise InputError(f"the extra data of a proof has 1 to {MAX_EXTRA} bytes, not {len(proof.extra)}")
-        lines.append(f"extra {_b64encode(proof.extra)}")
+        lines.append(f"extra {encode_base64(proof.extra)}")
     lines.append(f"index {proof.index}")
-    lines.extend(_b64encode(item) for item in proof.hashes)
+    lines.extend(encode_base64(item) for item in proof.hashes)
     return "\n".join([*lines, "", ""]).encode("ascii") + proof.checkpoint_note
 
 
@@ -112,11 +105,11 @@ def parse_proof(data: bytes) -> Proof:
         raise InputError(f"a proof starts with the line {_HEADER}")
     extra = None
     if lines and lines[0].startswith("extra "):
-        extra = _b64decode(lines.pop(0)[len("extra ") :])
+        extra = _line(lines.pop(0)[len("extra ") :])
     match = _INDEX.fullmatch(lines.pop(0)) if lines else None
     if match is None:
         raise InputError("a proof has a line: index <decimal>")
-    proof = Proof(int(match[1]), tuple(_b64decode(line) for line in lines), note, extra)
+    proof = Proof(int(match[1]), tuple(_line(line) for line in lines), note, extra)
     if format_proof(proof) != data:
         raise InputError("the proof is not written in its only form")
     return proof

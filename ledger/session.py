@@ -11,7 +11,8 @@ from typing import Any
 
 from ledger.application import Ledger, Receipt
 from ledger.errors import InputError
-from ledger.home import Home, create_home
+from ledger.home import Home
+from ledger.newhome import create_home
 
 __all__ = ["emit", "file_digest", "init", "open"]
 
@@ -20,7 +21,7 @@ _opened: dict[tuple[str | None, str | None, str], Ledger] = {}
 
 
 def init(where: str | Path = ".", *, origin: str, name: str | None = None, keys: str | None = None) -> Home:
-    """Create a ledger in ``where/.muniment``; see `home.create_home`.
+    """Create a ledger in ``where/.muniment``; see `newhome.create_home`.
 
     Args:
         where: existing folder.

@@ -154,9 +154,10 @@ STATES = {"quarantined", "retired"}
 TAKING = {"actor.offboarded.v1", "actor.responsible_changed.v1", "actor.revoked.v1", "key.compromised.v1",
           "key.revoked.v1", "role.revoked.v1"}  # fmt: skip
 MAX_GRANTS = 64
-# Types whose body names the environment they are about.
-PLACED = {"approval.requested.v1", "approval.granted.v1", "approval.rejected.v1", "waiver.requested.v1",
-          "gate.evaluated.v1"}  # fmt: skip
+# Types whose body names the environment they are about, or may.
+PLACED = {"approval.requested.v1", "approval.granted.v1", "approval.rejected.v1", "approval.revoked.v1",
+          "approval.condition_met.v1", "gate.evaluated.v1", "waiver.requested.v1", "waiver.granted.v1",
+          "waiver.denied.v1", "waiver.revoked.v1"}  # fmt: skip
 # Points of small order, sign bit cleared: under such a key one signature fits every message.
 SMALL_ORDER = {bytes.fromhex(text) for text in (
     "00" * 32, "01" + "00" * 31, "ec" + "ff" * 30 + "7f", "ed" + "ff" * 30 + "7f", "ee" + "ff" * 30 + "7f",

@@ -6,23 +6,15 @@ it can never be taken for a checkpoint, nor a checkpoint for it.
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ledger.checkpoint import (
-    TYPE_ED25519,
-    Checkpoint,
-    Note,
-    NoteSignature,
-    VerifierKey,
-    format_note,
-    parse_note,
-    parse_origin,
-)
+from ledger.base64text import decode_base64, encode_base64
+from ledger.checkpoint import Checkpoint, parse_origin
 from ledger.errors import AuthenticationError, InputError, LedgerError, VerificationError
 from ledger.keys import ALG_ED25519, PublicKey, Signer
+from ledger.note import TYPE_ED25519, Note, NoteSignature, VerifierKey, format_note, parse_note
 
 __all__ = [
     "SUCCESSOR",
@@ -78,7 +70,7 @@ def format_successor(successor: Successor) -> str:
         InputError: a field is malformed.
     """
     parse_origin(successor.origin)
-    root = base64.b64encode(successor.root).decode()
+    root = encode_base64(successor.root)
     values = (successor.origin, successor.ledgerid, str(successor.size), root, successor.copy, successor.place)
     if (
         not _HEX.fullmatch(successor.ledgerid)
@@ -110,10 +102,8 @@ def parse_successor(text: str) -> Successor:
     origin, ledgerid, size, root, copy, place = values
     if not _SIZE.fullmatch(size):
         raise InputError("the size of a successor note is not a decimal number without leading zeros")
-    try:
-        successor = Successor(origin, ledgerid, int(size), base64.b64decode(root, validate=True), copy, place)
-    except ValueError:
-        raise InputError("the root hash of a successor note is not base64") from None
+    raw = decode_base64(root, "the root hash of a successor note is not base64")
+    successor = Successor(origin, ledgerid, int(size), raw, copy, place)
     if format_successor(successor) != text:
         raise InputError("the successor note is not written in its only form")
     return successor

@@ -19,11 +19,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ledger.checkpoint import TYPE_ED25519, Checkpoint, format_vkey, parse_vkey
+from ledger.checkpoint import Checkpoint
 from ledger.config import state_folder
 from ledger.durable import make_folder, write_atomically
 from ledger.errors import LedgerError, TrustStateError
 from ledger.identity import Trust
+from ledger.note import TYPE_ED25519, format_vkey, parse_vkey
 from ledger.statefile import read_state_file
 from ledger.strictjson import format_json, parse_json
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from ledger.checkpoint import TYPE_COSIGNATURE, TYPE_ED25519, VerifierKey, parse_vkey
 from ledger.errors import InputError
+from ledger.note import TYPE_COSIGNATURE, TYPE_ED25519, VerifierKey, parse_vkey
 
 __all__ = ["MAX_POLICY", "NO_QUORUM", "Group", "Policy", "PolicyLog", "PolicyWitness", "parse_policy"]
 

@@ -18,15 +18,12 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from ledger.base64text import encode_base64
 from ledger.durable import sync_folder, write_new
 from ledger.errors import ConfigurationError, LedgerError
 from ledger.strictjson import format_json, parse_json
 
 __all__ = ["WrappingKeys"]
-
-
-def _text(data: bytes) -> str:
-    return base64.b64encode(data).decode()
 
 
 def _derive(passphrase: bytes, salt: bytes) -> AESGCM:
@@ -70,11 +67,11 @@ class WrappingKeys:
     def make(self) -> tuple[str, bytes]:
         """Make a new key, durable when this returns; it wraps from now on."""
         name, key = secrets.token_hex(8), AESGCM.generate_key(256)
-        content: dict[str, Any] = {"id": name, "key": _text(key)}
+        content: dict[str, Any] = {"id": name, "key": encode_base64(key)}
         if self._encrypt is not None:
             salt, nonce = secrets.token_bytes(16), secrets.token_bytes(12)
             box = nonce + _derive(self._encrypt(), salt).encrypt(nonce, key, name.encode())
-            content = {"id": name, "salt": _text(salt), "box": _text(box)}
+            content = {"id": name, "salt": encode_base64(salt), "box": encode_base64(box)}
         path = self._path(name)
         try:
             write_new(path, format_json(content) + b"\n")

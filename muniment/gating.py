@@ -7,6 +7,7 @@ from typing import Any
 
 from ledger import commands
 from ledger.application import Ledger, Receipt
+from ledger.crashpoints import crashpoint
 from ledger.domain.lifecycle import rule_for, version_of
 from ledger.domain.states import WaiverState
 from ledger.errors import InputError, PolicyError
@@ -98,13 +99,19 @@ def _used_up(ledger: Ledger, gate: Gate, deployment: str) -> list[tuple[str, str
     ]  # fmt: skip
 
 
+def _recorded(ledger: Ledger, options: dict[str, Any]) -> bool:
+    """Whether the event that the caller gave an id is in the log."""
+    event_id = options.get("event_id")
+    return event_id is not None and ledger.recorder.find(event_id, str(ledger.actor)) is not None
+
+
 def authorise(
     ledger: Ledger, deployment: str, model: str, *, emergency: dict[str, str] | None = None, **options: Any
 ) -> Receipt:
     """Authorise a deployment, after the policy that the rules name was run and allows it; nothing is deployed by it.
 
     What the gate found is recorded first, whether or not it allows. Waivers for a single use are used up in the same
-    transaction as the authorisation.
+    transaction as the authorisation. With an ``event_id``, whoever repeats it, also at once, gets the first receipt.
 
     Args:
         ledger: open, signing as the deployer.
@@ -115,17 +122,19 @@ def authorise(
 
     Raises:
         PolicyError: the gate refuses it, with its reasons, or the rules ask for more.
+        InputError: an option that cannot go with the using up of a waiver.
     """
-    event_id = options.get("event_id")
-    recorded = event_id is not None and ledger.recorder.find(event_id, str(ledger.actor)) is not None
-    if emergency is not None or recorded or not _asked(ledger, deployment, model):
+    if emergency is not None or _recorded(ledger, options) or not _asked(ledger, deployment, model):
         return commands.authorise(ledger, deployment, model, emergency=emergency, **options)
     gate = check_gate(ledger, model, parse_name(deployment).namespace or "", deployment=deployment)
     used = _used_up(ledger, gate, deployment)
     alone = sorted({"about", "also_sign", "expect", "personal"} & options.keys())
     if used and alone:
         raise InputError(f"{', '.join(alone)} cannot be given where {used[0][1]} is used up with the decision")
+    if not gate.outcome.allowed and _recorded(ledger, options):  # by another process, which used up the waiver
+        return commands.authorise(ledger, deployment, model, **options)
     record_gate(ledger, gate)
+    crashpoint("gate.recorded")
     if not gate.outcome.allowed:
         raise PolicyError(refusal(gate), hint=f"muniment gate check {model} --deployment {deployment}")
     if not used:

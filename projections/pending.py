@@ -51,12 +51,17 @@ class Asked(Known):
     now: int
 
 
-def _may(asked: Asked, actor: str | None, role: str, making: frozenset[str] | None) -> bool | None:
-    """Whether an actor has a role and is nobody who made what is decided; None when nobody is asked about."""
+def _may(asked: Asked, actor: str | None, place: tuple[str, str | None], making: frozenset[str] | None) -> bool | None:
+    """Whether an actor has a role in an environment and made nothing of what is decided; None when nobody is asked."""
     if actor is None:
         return None
-    state = actor_of(asked.world, actor)
-    return state is not None and role in state.roles and bool(independent(asked.world, {actor}, making))
+    state, (role, environment) = actor_of(asked.world, actor), place
+    grants = () if state is None else state.grants
+    has = any(
+        one.role == role and one.ended is None and (not one.environments or environment in one.environments)
+        for one in grants
+    )
+    return has and bool(independent(asked.world, {actor}, making))
 
 
 def _live(asked: Asked, named: Named, environment: str) -> list[str]:
@@ -127,7 +132,7 @@ def _request(asked: Asked, named: Named, one: ApprovalRequest, actor: str | None
         "waivers": sorted({waiver for gate in gates for waiver in gate.waivers}),
         "live": [{"model": model, "changed": diff(_metrics(asked, model), _metrics(asked, named.subject))}
                  for model in live],
-        "may": False if stopped and actor else _may(asked, actor, "approver", makers),
+        "may": False if stopped and actor else _may(asked, actor, ("approver", one.environment), makers),
         "next": f"muniment approve {named.subject} --env {one.environment} --rationale …",
     }  # fmt: skip
 
@@ -159,7 +164,7 @@ def _waivers(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
         state = asked.world.state(row["stream"])
         if isinstance(state, WaiverState) and state.granted is None and state.ended is None:
             item = _waiting(row, asked, "waiver", f"muniment waiver grant {row['subject']} --rationale …")
-            may = _may(asked, actor, "approver", state.actors | {state.owner})
+            may = _may(asked, actor, ("approver", state.environment), state.actors | {state.owner})
             yield item | {"check": state.check, "model": state.model, "until": format_time(state.until), "may": may}
 
 
@@ -169,8 +174,9 @@ def _emergencies(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
         for one in state.urgent if isinstance(state, DeploymentState) else ():
             if one.id == row["id"]:
                 following = f"muniment review {row['stream']} --verdict justified|unjustified --rationale …"
-                may = any(_may(asked, actor, role, one.actors) for role in ("approver", "validator", "auditor"))
                 item = _waiting(row, asked, "emergency", following)
+                roles = ("approver", "validator", "auditor")
+                may = any(_may(asked, actor, (role, item["environment"]), one.actors) for role in roles)
                 yield item | {"review_by": format_time(one.review_by), "may": None if actor is None else may}
 
 
@@ -190,7 +196,11 @@ def _late(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
             what = "rollback" if decision.action == "rollback" else "canary"
             done = f"{what} {service.name} --model {model}" + (" --aborted …" if what == "canary" else "")
             item = _waiting(decision.row, asked, decision.action, f"When it is done: muniment record {done}")
-            may = None if actor is None else any(_may(asked, actor, role, frozenset()) for role in _CARRYING_OUT)
+            may = (
+                None
+                if actor is None
+                else any(_may(asked, actor, (role, item["environment"]), frozenset()) for role in _CARRYING_OUT)
+            )
             yield item | {"model": model, "due_at": decision.row["data"]["due_at"], "may": may}
 
 
@@ -242,6 +252,17 @@ def _roles(asked: Asked) -> Iterator[dict[str, Any]]:
                 yield _item("role", row["subject"], grant.until, row["index"], grant.role)
 
 
+def _keys(asked: Asked) -> Iterator[dict[str, Any]]:
+    """Keys that were replaced and may still sign: they end at an index, so there is no time at which they do."""
+    for row in {row["data"]["keyid"]: row for row in asked.of_types("key.rotated")}.values():
+        state = actor_of(asked.world, parse_name(row["subject"]).name)
+        held = None if state is None or state.revoked is not None else state.keys.get(row["data"]["keyid"])
+        if held is not None and held.ends is not None and held.ends > asked.size:
+            left = f"it ends at index {held.ends}, {held.ends - asked.size} from here"
+            words = f"{row['data']['keyid'][:16]} was replaced; {left}"
+            yield {"what": "key", "subject": row["subject"], "at": None, "index": row["index"], "words": words}
+
+
 def _moment(text: Any) -> int | None:
     if not isinstance(text, str):
         return None
@@ -289,11 +310,12 @@ def due(asked: Asked, within: int) -> list[dict[str, Any]]:
         within: how far ahead to look, in microseconds.
 
     Returns:
-        Soonest first, each with ``state`` overdue or due.
+        Soonest first, each with ``state`` overdue or due; keys, which end at an index and have no ``at``, come last.
     """
     sources = (_approvals, _granted_waivers, _roles, _dated, _reviews, _undone)
     found = [item for source in sources for item in source(asked) if item["at"] <= asked.now + within]
-    return [
+    timed = [
         {**item, "at": format_time(item["at"]), "state": "overdue" if item["at"] <= asked.now else "due"}
         for item in sorted(found, key=lambda item: (item["at"], item["index"]))
     ]
+    return timed + [{**item, "state": "due"} for item in _keys(asked)]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ledger.application import Ledger
 from ledger.crashpoints import crashpoint
-from ledger.errors import LedgerError, VerificationError
+from ledger.errors import LedgerError, StorageError, VerificationError
 from ledger.replay import Judged
 from ledger.worlds import StoreWorld
 from projections.base import Projection, RowOf
@@ -182,8 +182,16 @@ class Runner:
         """Drop every view with all that is in it; each is made again from the log when it is asked for.
 
         Raises:
-            StorageError: others are reading the views, so that a file may still hold what was in them.
+            StorageError: they are another role's, or others are reading them, so that a file may still hold what was in
+                them.
         """
+        if not self.views.made():
+            return
+        if not self.views.may_keep():
+            raise StorageError(
+                "the views beside the log may not be dropped by this role",
+                hint="Let the owner of their schema run the same command: it goes on from here.",
+            )
         self.views.prepare()
         for projection in self.projections:
             with self.views.lease(projection.name):

@@ -35,8 +35,9 @@ checks:
   waivable: true                                                 # optional
 ```
 
-A source has at most 49,152 characters and 256 checks, no unknown field, no name twice, no anchors. An expression has at
-most 4,096 characters, looks at `input`, and goes through lists at most two deep.
+A source has at most 49,152 characters and 256 checks, no unknown field, no name twice, no anchors or merge keys. An
+expression has at most 4,096 characters, looks at `input`, and goes through lists at most two deep. All checks of a
+policy have 10 seconds of processor time and 512 MiB of memory together; what takes more, and what follows, is an error.
 
 | result | when | does the gate allow |
 | --- | --- | --- |

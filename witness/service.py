@@ -8,24 +8,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ledger.addcheckpoint import parse_add_checkpoint
-from ledger.checkpoint import (
+from ledger.checkpoint import cosign_checkpoint, format_checkpoint, parse_checkpoint
+from ledger.cosignature import format_lines
+from ledger.errors import ConfigurationError, InputError
+from ledger.keys import Ed25519Signer, Signer
+from ledger.keystore import Keystore
+from ledger.note import (
     MAX_NOTE_SIGNATURES,
     TYPE_COSIGNATURE,
     Note,
     NoteSignature,
     VerifierKey,
-    cosign_checkpoint,
-    format_checkpoint,
     format_note,
     format_vkey,
-    parse_checkpoint,
     parse_note,
     parse_vkey,
 )
-from ledger.cosignature import format_lines
-from ledger.errors import ConfigurationError, InputError
-from ledger.keys import Ed25519Signer, Signer
-from ledger.keystore import Keystore
 from witness.judging import PLAIN, Answer, Latest, authenticate, judge
 from witness.state import WitnessState
 

@@ -51,9 +51,9 @@ def check_approval_event(world: World, event: RecordedEvent, body: ApprovalEvent
         case ApprovalWithdrawn():
             _check_withdrawn(world, event, named, body)
         case ApprovalRevoked():
-            _approval(named, body.approval)
+            _approval(named, body)
         case ApprovalConditionMet():
-            approval = _approval(named, body.approval)
+            approval = _approval(named, body)
             if body.condition >= len(approval.conditions):
                 raise InputError(f"the approval has {len(approval.conditions)} condition(s), numbered from 0")
             refuse_makers(world, event, named, "whoever says that a condition is met")
@@ -61,13 +61,15 @@ def check_approval_event(world: World, event: RecordedEvent, body: ApprovalEvent
     return FOREVER if expires_at is None else parse_moment(expires_at)
 
 
-def _approval(named: Named, approval_id: str) -> Approval:
+def _approval(named: Named, body: ApprovalRevoked | ApprovalConditionMet) -> Approval:
     for approval in named.version.approvals:
-        if approval.id == approval_id:
+        if approval.id == body.approval:
             if approval.revoked is not None:
-                raise ConflictError(f"the approval {approval_id} was revoked by entry {approval.revoked}")
+                raise ConflictError(f"the approval {approval.id} was revoked by entry {approval.revoked}")
+            if body.environment not in (None, approval.environment):
+                raise PolicyError(f"the approval {approval.id} is for {approval.environment}, not {body.environment}")
             return approval
-    raise PolicyError(f"{named.subject} has no approval {approval_id}")
+    raise PolicyError(f"{named.subject} has no approval {body.approval}")
 
 
 def _open_request(named: Named, request_id: str) -> ApprovalRequest:
@@ -136,6 +138,12 @@ def _check_granted(
         refuse_makers(world, event, named, "the approver", request)
     if body.expires_at is not None and parse_moment(body.expires_at) <= event.recorded_at:
         raise InputError(f"the approval would have expired before it is recorded: {body.expires_at}")
+    if rule.evaluation and version.undecided:
+        index, gone = version.undecided[0]
+        raise PolicyError(
+            f"{named.subject} was not measured again since entry {index} said that entry {gone.index} does not hold",
+            hint=f"Record a new one of the same suite: muniment record evaluation {named.subject} …",
+        )
     if rule.evaluation and not passed_evaluation(version):
         raise PolicyError(
             f"{named.subject} has no standing passed evaluation, and {body.environment} at tier {named.tier} asks for "

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from types import MappingProxyType
 
-from ledger.checkpoint import parse_vkey
 from ledger.domain.actors import evolve_actor
 from ledger.domain.governed import (
     evolve_dataset,
@@ -15,8 +14,9 @@ from ledger.domain.governed import (
     evolve_run,
     evolve_waiver,
 )
+from ledger.domain.ledgerstate import ErasedWhole, Erasure, Hold, LedgerState, Restore
 from ledger.domain.recorded import RecordedEvent
-from ledger.domain.states import ErasedWhole, Erasure, Hold, LedgerState, Restore, State
+from ledger.domain.states import State
 from ledger.domain.versions import evolve_model
 from ledger.events.ledgers import (
     CheckpointKeyChanged,
@@ -29,6 +29,7 @@ from ledger.events.ledgers import (
 from ledger.events.subjects import HoldPlaced, HoldReleased, SubjectErased
 from ledger.identity import LogKey
 from ledger.keys import parse_public_key
+from ledger.note import parse_vkey
 
 __all__ = ["STATEFUL", "evolve"]
 

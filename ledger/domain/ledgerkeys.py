@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from ledger.checkpoint import TYPE_ED25519, VerifierKey, parse_vkey
 from ledger.domain.actors import FOREVER
+from ledger.domain.ledgerstate import LedgerState
 from ledger.domain.lifecycle import check_rules
 from ledger.domain.recorded import RecordedEvent
 from ledger.domain.signed import ROOT_ACTOR
-from ledger.domain.states import LedgerState
 from ledger.domain.world import World, ledger_of
 from ledger.errors import ConflictError, InputError, NotAllowedError
 from ledger.events.ledgers import CheckpointKeyChanged, RootsChanged, RulesChanged
 from ledger.keys import parse_public_key
+from ledger.note import TYPE_ED25519, VerifierKey, parse_vkey
 
 __all__ = ["check_ledger_keys"]
 

@@ -5,17 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ledger.domain.recorded import RecordedEvent
-from ledger.events.approvals import ApprovalGranted, ApprovalRejected, ApprovalRequested
+from ledger.events.approvals import (
+    ApprovalConditionMet,
+    ApprovalGranted,
+    ApprovalRejected,
+    ApprovalRequested,
+    ApprovalRevoked,
+)
 from ledger.events.policies import GateEvaluated
-from ledger.events.waivers import WaiverRequested, WaiverUsed
+from ledger.events.waivers import WaiverDenied, WaiverGranted, WaiverRequested, WaiverRevoked, WaiverUsed
 from ledger.names import parse_name
 
 __all__ = ["ROOT_ACTOR", "Signed", "signed_of"]
 
 #: The source of events signed by the root keys themselves.
 ROOT_ACTOR = "root"
-#: Bodies that name the environment they are about.
-_PLACED = (ApprovalRequested, ApprovalGranted, ApprovalRejected, WaiverRequested, GateEvaluated)
+#: Bodies that name the environment they are about, or may.
+_PLACED = (
+    ApprovalRequested, ApprovalGranted, ApprovalRejected, ApprovalRevoked, ApprovalConditionMet, GateEvaluated,
+    WaiverRequested, WaiverGranted, WaiverDenied, WaiverRevoked,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from ledger.checkpoint import parse_vkey
 from ledger.domain.actors import ActorState
 from ledger.domain.recorded import RecordedEvent
 from ledger.domain.signed import ROOT_ACTOR
@@ -16,6 +15,7 @@ from ledger.events.actors import ActorEnrolled, KeyEnrolled
 from ledger.events.keyring import KeyRotated
 from ledger.events.ledgers import CheckpointKeyChanged, LedgerCreated, RootsChanged
 from ledger.keys import PublicKey, parse_public_key
+from ledger.note import parse_vkey
 
 __all__ = ["ROOT_ACTOR", "possession_keys", "signing_keys"]
 

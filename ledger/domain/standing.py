@@ -35,8 +35,9 @@ def first_doubt_of(world: World, entries: Iterable[Signed]) -> Suspicion | None:
 
 
 def passed_evaluation(version: VersionState) -> bool:
-    """Whether some evaluation passed and the last one of no suite failed."""
-    return version.passed is not None and all(e.verdict != "fail" for e in version.evaluations)
+    """Whether some evaluation passed and the last one of no suite failed, or was invalidated."""
+    failed = any(one.verdict == "fail" for one in version.evaluations)
+    return version.passed is not None and not failed and not version.undecided
 
 
 def evaluation_doubt(world: World, version: VersionState) -> Suspicion | None:

@@ -71,6 +71,8 @@ def check_waiver_event(world: World, event: RecordedEvent, body: WaiverEvent) ->
         raise PolicyError(f"{event.stream} was never asked for", hint="Ask first: muniment waiver request …")
     if state.ended is not None:
         raise ConflictError(f"{event.stream} was {state.ended} before")
+    if not isinstance(body, WaiverUsed) and body.environment not in (None, state.environment):
+        raise PolicyError(f"{event.stream} is for {state.environment}, not for {body.environment}")
     match body:
         case WaiverGranted() | WaiverDenied():
             _check_decided(world, event, state, body)

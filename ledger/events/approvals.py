@@ -91,6 +91,7 @@ class ApprovalRevoked(DecisionBody):
 
     approval: Uuid = Field(description="Event id of the approval")
     rationale: Text
+    environment: Environment | None = Field(default=None, description="That of the approval; for roles bound to one")
 
 
 @event(
@@ -103,6 +104,7 @@ class ApprovalConditionMet(DecisionBody):
     approval: Uuid = Field(description="Event id of the approval")
     condition: int = Field(ge=0, le=15, description="Which of its conditions, from 0")
     note: Text | None = None
+    environment: Environment | None = Field(default=None, description="That of the approval; for roles bound to one")
 
 
 @event(

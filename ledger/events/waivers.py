@@ -47,6 +47,7 @@ class WaiverGranted(DecisionBody):
     """Another person lets it be, until then at the latest."""
 
     rationale: Text
+    environment: Environment | None = Field(default=None, description="That of the request; for roles bound to one")
     expires_at: Time | None = Field(default=None, description="An earlier end than was asked for")
 
 
@@ -58,6 +59,7 @@ class WaiverDenied(DecisionBody):
     """Another person does not."""
 
     rationale: Text
+    environment: Environment | None = Field(default=None, description="That of the request; for roles bound to one")
 
 
 @event(
@@ -68,6 +70,7 @@ class WaiverRevoked(DecisionBody):
     """A waiver ends before its time."""
 
     reason: Text
+    environment: Environment | None = Field(default=None, description="That of the request; for roles bound to one")
 
 
 @event("waiver.used", kinds=_KINDS, category=Category.DECISION, roles=("deployer",), versioned=False)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ledger.checkpoint import parse_checkpoint, parse_note
+from ledger.checkpoint import parse_checkpoint
 from ledger.crashpoints import crashpoint
 from ledger.errors import ConfigurationError, InputError, StorageError
+from ledger.note import parse_note
 from ledger.recorders.layouts import FORMAT_VERSION, refused
 from ledger.recorders.sql import SqlRecorder
 from ledger.stored import Head, LogIdentity, SignedHead, Transfer

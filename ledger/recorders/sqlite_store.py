@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import apsw
 
@@ -21,12 +20,11 @@ from ledger.crashpoints import crashpoint
 from ledger.errors import ConfigurationError, LedgerError, StorageError
 from ledger.forks import renew_in_child
 from ledger.recorders.layouts import moved_away
+from ledger.stored import Fields
 
 __all__ = ["SqliteStore"]
 
 _WAIT_SECONDS = 60.0
-
-Fields = tuple[Any, ...]
 
 
 def _explain(error: apsw.Error, path: Path) -> LedgerError:

@@ -31,6 +31,10 @@ class PostgresViews(ViewStore):
         info = self._schema.connect().info
         return f"{info.host}:{info.port}/{info.dbname}/{self._schema.schema}"
 
+    def made(self) -> bool:
+        """See `ViewStore.made`."""
+        return bool(self._schema.run("SELECT to_regnamespace(?) IS NOT NULL", (self._schema.schema,))[0][0])
+
     def may_keep(self) -> bool:
         """Whether this role may keep views here: the server takes writes, and log and views are its own."""
         schema = self._schema.schema

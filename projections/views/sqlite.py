@@ -33,6 +33,10 @@ class SqliteViews(ViewStore):
         """The path of the file."""
         return str(self._file.path)
 
+    def made(self) -> bool:
+        """See `ViewStore.made`."""
+        return self._file.path.exists()
+
     def may_keep(self) -> bool:
         """See `ViewStore.may_keep`: who may not write beside a log in SQLite cannot open it either."""
         return True

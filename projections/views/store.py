@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ledger.crashpoints import crashpoint
-from ledger.recorders.sql import Fields, SqlStore
+from ledger.recorders.sql import SqlStore
+from ledger.stored import Fields
 from ledger.strictjson import format_json
 from projections.base import Projection, RowOf, Selection, Table
 
@@ -57,6 +58,10 @@ class ViewStore(ABC):
     @abstractmethod
     def place(self) -> str:
         """Names where they are; no secret is in it."""
+
+    @abstractmethod
+    def made(self) -> bool:
+        """Whether any are there, also such as this role may not see."""
 
     @abstractmethod
     def may_keep(self) -> bool:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from ledger.application import Ledger, Receipt
 from ledger.backup import create_backup, restore_backup
-from ledger.checkpoint import TYPE_ED25519, Checkpoint, VerifierKey, format_vkey, parse_checkpoint, parse_note
+from ledger.checkpoint import Checkpoint, parse_checkpoint
 from ledger.events import Erasable, known_event_type
 from ledger.findings import Anchor
 from ledger.following import follow_keys
 from ledger.identity import Trust
 from ledger.keys import Ed25519Signer, format_public_key
+from ledger.note import TYPE_ED25519, VerifierKey, format_vkey, parse_note
 from ledger.transfer import Outside
 from tests.contract.keyring_histories import KeyringHistory
 from tests.contract.support import ORIGIN

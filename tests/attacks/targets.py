@@ -39,6 +39,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "ledger/tiles.py": (_unit("tiles", "wrong_forms"), _cli("output", "verify")),
     "ledger/proof.py": (_unit("proof", "wrong_forms"), "tests/attacks/test_proofs.py", _cli("verify")),
+    "ledger/note.py": (_unit("checkpoint", "witnessing", "wrong_forms", "bounds"), _contract("ledger_keys")),
     "ledger/checkpoint.py": (
         _unit("checkpoint", "witnessing", "successor", "bounds", "wrong_forms"),
         _contract("ledger_keys"),
@@ -57,6 +58,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/addcheckpoint.py": _WITNESSES,
     "ledger/witnesspolicy.py": _WITNESSES,
     "ledger/witnessing.py": (*_WITNESSES, "tests/witness"),
+    "ledger/witnessed.py": (*_WITNESSES, "tests/witness"),
     "ledger/witnesscheck.py": (_unit("headcheck"), *_WITNESSES, _cli("pinned"), "tests/attacks/test_tamper.py"),
     "ledger/timestamps.py": (_unit("stamped", "bounds"), _cli("timestamps", "admin")),
     "ledger/envelope.py": (_unit("envelope", "wrong_forms"), _contract("hostile")),
@@ -64,10 +66,12 @@ MODULES: dict[str, tuple[str, ...]] = {
         _unit("envelope", "entry", "ceremony", "sequences", "wrong_forms"),
         _contract("bad_input", "append"),
     ),
+    "ledger/base64text.py": (_unit("checkpoint", "proof", "envelope", "keys", "wrong_forms"),),
     "ledger/strictjson.py": (_unit("strictjson", "wrong_forms"), _contract("bad_input")),
     "ledger/keys.py": (_unit("keys", "wrong_forms"), _unit("checkpoint", "envelope", "keystore"), _cli("own_keys")),
     "ledger/names.py": (_unit("names", "wrong_forms"), _contract("bad_input")),
     "ledger/entry.py": (_unit("entry", "wrong_forms"), _contract("hostile")),
+    "ledger/treereader.py": (_contract("ledger_keys", "hostile", "append"), _unit("tiles"), _cli("verify", "output")),
     "ledger/stored.py": (_contract("ledger_keys", "hostile", "append", "bad_input"), _unit("replay")),
     "ledger/worlds.py": (
         _contract("worlds"),
@@ -122,6 +126,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/domain/evolution.py": (*_RULES, _cli("restore", "erasure")),
     "ledger/domain/judge.py": _RULES,
     "ledger/domain/keyring.py": _RULES,
+    "ledger/domain/ledgerstate.py": (_contract("ledger_keys"), *_RULES),
     "ledger/domain/ledgerkeys.py": (_contract("ledger_keys"), *_RULES),
     "ledger/domain/recorded.py": _RULES,
     "ledger/domain/restores.py": (*_RULES, _cli("backup", "restore")),
@@ -165,9 +170,23 @@ NAMED: dict[str, tuple[str, ...]] = {
 
 #: What is left: stores, commands, files and settings, and how content is kept secret. No verdict rests on it alone.
 OTHERS = {
-    *("ledger/__init__.py", "ledger/domain/__init__.py", "ledger/errors.py", "ledger/config.py", "ledger/home.py"),
+    *(
+        "ledger/__init__.py",
+        "ledger/domain/__init__.py",
+        "ledger/errors.py",
+        "ledger/config.py",
+        "ledger/home.py",
+        "ledger/newhome.py",
+    ),
     "ledger/forks.py",  # of processes
-    *("ledger/application.py", "ledger/appending.py", "ledger/handle.py", "ledger/mapper.py", "ledger/following.py"),
+    *(
+        "ledger/application.py",
+        "ledger/writer.py",
+        "ledger/appending.py",
+        "ledger/handle.py",
+        "ledger/mapper.py",
+        "ledger/following.py",
+    ),
     *(
         "ledger/commands.py",
         "ledger/governing.py",
@@ -178,7 +197,14 @@ OTHERS = {
         "ledger/crashpoints.py",
     ),
     *("ledger/creation.py", "ledger/founding.py", "ledger/ceremony.py", "ledger/custody.py", "ledger/keystore.py"),
-    *("ledger/tokens.py", "ledger/backup.py", "ledger/restoring.py", "ledger/transfer.py", "ledger/migration.py"),
+    *(
+        "ledger/tokens.py",
+        "ledger/backup.py",
+        "ledger/backupcheck.py",
+        "ledger/restoring.py",
+        "ledger/transfer.py",
+        "ledger/migration.py",
+    ),
     *("ledger/casefiles.py", "ledger/statefile.py", "ledger/durable.py", "ledger/publish.py", "ledger/witnesshttp.py"),
     "ledger/telling.py",
     *("ledger/erasing.py", "ledger/sealing.py", "ledger/datakeys.py", "ledger/wrapping.py"),

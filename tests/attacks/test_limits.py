@@ -17,7 +17,7 @@ import pytest
 
 from ledger import commands
 from ledger.application import Ledger
-from ledger.checkpoint import Checkpoint, cosign_checkpoint, format_checkpoint, format_vkey
+from ledger.checkpoint import Checkpoint, cosign_checkpoint, format_checkpoint
 from ledger.config import state_folder
 from ledger.cosignature import format_cosignature
 from ledger.emission import build_payload
@@ -25,7 +25,10 @@ from ledger.envelope import format_envelope, sign_payload
 from ledger.errors import AuthenticationError, ConfigurationError, LedgerError, StorageError
 from ledger.findings import Anchor
 from ledger.keys import Ed25519Signer
+from ledger.note import format_vkey
+from ledger.payload import parse_payload
 from ledger.recorders import open_recorder
+from ledger.sealing import find_sealed
 from ledger.successor import Successor, sign_successor
 from ledger.transfer import LedgerCopy, Outside
 from ledger.verify import verify_log
@@ -36,8 +39,8 @@ from tests.cli.test_erasure import _tell as tell
 from tests.cli.test_pinned import fork
 from tests.cli.test_refusals import EVENT, cut_tail
 from tests.cli.test_restore import _keep as keep
-from tests.cli.test_timestamps import pin, stamped
-from tests.contract.support import MODEL, Cast, make_cast, raw, register
+from tests.cli.test_timestamps import pin, stamped, stamped_a_day_ahead
+from tests.contract.support import MODEL, TABLES, Cast, make_cast, raw, register
 from tests.contract.tampering import Forger, remembered, sixteen
 from tests.contract.test_tamper import acknowledge
 from tests.contract.test_witnessed import KEYS, POLICY, VKEYS, cosign, vouched
@@ -248,13 +251,7 @@ def test_a_lying_authority_dates_entries_back_with_the_checkpoint_key_and_the_st
     shop: Shop, authority: Authority
 ):
     """It is a day later than the authority says: who owns the store's times and heads makes them fit."""
-    run(*EVENT).good()
-    pin(authority)
-    with shop.home.open() as ledger:
-        now = ledger.recorder.now
-        ledger.recorder.now = lambda: now() + 86_400_000_000  # type: ignore[method-assign]
-        ledger.emit("dataset.registered", "dataset:tx", digest="sha256:" + "ab" * 32)
-    stamped(shop, authority)
+    stamped_a_day_ahead(shop, authority)
     found = run("verify", "log", "-o", "json")
     assert (found.code, [item["index"] for item in found.json["findings"]]) == (1, [3])
     (path,) = Path().rglob("checkpoint.*.pem")
@@ -317,6 +314,22 @@ def test_when_content_went_is_recorded_nowhere(shop: Shop):
         store.run("DELETE FROM $content WHERE position = 6")
     found = run("verify", "log", "--all", "-o", "json").good().json
     assert [item["index"] for item in found["withheld"]] == [5]
+
+
+def test_a_record_that_names_a_key_and_no_entry_passes_a_hold(any_shop: Shop):
+    """Nothing but the sealed fields says which entries a data key is for, and the record is about the key only."""
+    shop = tell(any_shop)
+    run("hold", "place", "deployment:prod/*", "--matter", "M-13", "--reason", "claim").good()
+    run(*ERASE).refused(1, "deployment:prod/x is under the legal hold")
+    with shop.home.open("p-eraser") as ledger:
+        keys = shop.home.data_keys(ledger.ledgerid)
+        (field,) = find_sealed(parse_payload(ledger.recorder.rows(6, 1)[0].payload or b"").data)
+        body = {"subject": "person:p-7f3a", "basis": "b", "reason": "r", "data_keys": [field.data_key]}
+        ledger.emit("subject.erased", f"ledger:{ledger.ledgerid}", body)
+        keys.destroy([field.data_key])
+        keys.close()
+    assert "erased by p-eraser" in str(run("show", 6, "-o", "json").good().json["sealed"])
+    run("verify", "log", "--all").good()
 
 
 # -- copies ----------------------------------------------------------------------------------------
@@ -402,6 +415,28 @@ def test_an_old_copy_forgets_that_an_admin_was_revoked(any_shop: Shop, tmp_path:
     monkeypatch.setenv("XDG_STATE_HOME", str(memory.parent))
     assert run("verify", "log").code == 1
     run(*EVENT, "--as", admin).refused(1, "anchor")
+
+
+def test_a_machine_that_lost_which_restores_its_head_includes_takes_an_old_one_for_a_new_one(
+    any_shop: Shop, tmp_path: Path
+):
+    put_back = keep(any_shop, tmp_path / "old")
+    for _ in range(3):
+        run(*EVENT).good()
+    put_back()
+    run("admin", "restored", "--reason", "the disk was lost").good()
+    if not any_shop.sqlite:
+        with raw(any_shop.url) as store:
+            for table in TABLES:
+                store.run(f"DROP TABLE $dump_{table}")
+    later = keep(any_shop, tmp_path / "later")
+    run(*EVENT).good()
+    later()
+    run("admin", "restore-accept").refused(1, "have not said")
+    (settled,) = (state_folder() / "heads").glob("*.restores")
+    settled.unlink()
+    run("admin", "restore-accept").good()
+    run("verify", "log").good()
 
 
 def test_an_event_of_another_ledger_put_in_by_sql_is_void(quick_url: str):

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from ledger.checkpoint import Checkpoint, cosign_checkpoint, format_vkey, sign_checkpoint
+from ledger.checkpoint import Checkpoint, cosign_checkpoint, sign_checkpoint
 from ledger.config import state_folder
 from ledger.cosignature import add_lines, format_cosignature
 from ledger.keys import Ed25519Signer
+from ledger.note import format_vkey
 from tests.cli.conftest import stores_closed
 from tests.cli.support import Shop, run
 from tests.cli.test_pinned import fork

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ledger.application import Ledger
-from ledger.checkpoint import VerifierKey, format_vkey
 from ledger.keys import Ed25519Signer
+from ledger.note import VerifierKey, format_vkey
 from tests.cli.support import Shop, digest, run
 from tests.contract.bundles import lines_of, written
 from tests.contract.support import raw

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import threading
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.cli.support import Shop, run
+import muniment
+import muniment.gating
+from ledger.errors import InputError
+from tests.cli.support import Result, Shop, run
+from tests.cli.test_erasure import killed
 
 MODEL, PROD = "model:tx@1", "deployment:prod/tx"
 AUTHORISE = ("authorise", PROD, "--model", MODEL, "--as", "p-deployer")
@@ -114,10 +126,126 @@ def test_what_was_not_run_does_not_agree(asked: Shop):
     assert "✗" in run("gate", "recheck", "--model", MODEL).out
 
 
+WAIVER = ("waiver", "request", "drift-*", "--model", MODEL, "--env", "prod", "--owner", "p-author", "--reason", "new",
+          "--control", "by hand", "--expires", "14d", "--single-use", "--waiver", "waiver:w1",
+          "--as", "p-author")  # fmt: skip
+
+
+@pytest.fixture
+def waived(asked: Shop) -> Shop:
+    """What the policy misses is waived, once."""
+    run(*WAIVER).good()
+    run("waiver", "grant", "waiver:w1", "--rationale", "for now", "--as", "p-second").good()
+    return asked
+
+
+def counted(shop: Shop) -> tuple[int, ...]:
+    """Authorisations, uses of waivers and refusals in the log."""
+    known = Counter(name.rpartition(".")[0] for name in shop.types(0))
+    return tuple(known[f"muniment.{name}"] for name in ("deployment.authorised", "waiver.used", "decision.refused"))
+
+
+def hold(patch: pytest.MonkeyPatch, wait: Callable[[], Any]) -> None:
+    """Let everybody look at the log before any of them records what the gate found."""
+    record = muniment.gating.record_gate
+
+    def held(*args: Any, **options: Any) -> Any:
+        wait()
+        return record(*args, **options)
+
+    patch.setattr(muniment.gating, "record_gate", held)
+
+
+def processes(commands: Sequence[Sequence[str]], patch: pytest.MonkeyPatch) -> list[Result]:
+    """Run commands at once, each in a process of its own."""
+    barrier = multiprocessing.get_context("fork").Barrier(len(commands))
+    children = []
+    for number, command in enumerate(commands):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of threads: only this one goes on in the child
+            children.append(os.fork())
+        if children[-1] == 0:
+            try:
+                hold(patch, lambda: barrier.wait(60))
+                done = run(*command)
+                Path(f"done{number}").write_text(json.dumps([done.code, done.out, done.err]))
+            finally:
+                os._exit(0)
+    for child in children:
+        os.waitpid(child, 0)
+    told = [json.loads(Path(f"done{number}").read_text()) for number in range(len(commands))]
+    return [Result(tuple(c), code, out.encode(), err) for c, (code, out, err) in zip(commands, told, strict=True)]
+
+
+@pytest.mark.parametrize("waiver", [True, False])
+def test_the_same_undertaking_at_once_is_done_once(asked: Shop, monkeypatch: pytest.MonkeyPatch, waiver: bool):
+    if waiver:
+        run(*WAIVER).good()
+        run("waiver", "grant", "waiver:w1", "--rationale", "for now", "--as", "p-second").good()
+    else:
+        measure_drift()
+    once = (*AUTHORISE, "--id", "0198c0de-0000-7000-8000-000000000001", "-o", "json")
+    found = [done.good().json for done in processes([once] * 3, monkeypatch)]
+    assert counted(asked) == (1, int(waiver), 0)
+    assert len({(one["id"], one["index"], one["leaf_hash"]) for one in found}) == 1
+    assert sorted(one["existing"] for one in found) == [False, True, True]
+    run("verify", "log").good()
+
+
+def test_a_single_use_is_one_whoever_comes_at_once(waived: Shop, monkeypatch: pytest.MonkeyPatch):
+    done = processes([AUTHORISE, AUTHORISE], monkeypatch)
+    assert sorted(one.code for one in done) == [0, 1]
+    (late,) = [one for one in done if one.code]
+    late.refused(1, "waiver:w1", "single use")
+    assert counted(waived) == (1, 1, 1)
+
+
+def test_threads_of_one_ledger_use_it_once(waived: Shop, monkeypatch: pytest.MonkeyPatch):
+    hold(monkeypatch, threading.Barrier(3).wait)
+    with muniment.open(waived.folder, actor="p-deployer") as ledger, ThreadPoolExecutor(3) as pool:
+        once = "0198c0de-0000-7000-8000-000000000002"
+        tasks = [pool.submit(muniment.authorise, ledger, PROD, MODEL, event_id=once) for _ in range(3)]
+        found = [task.result() for task in tasks]
+    assert {one.id for one in found} == {once}
+    assert sorted(one.existing for one in found) == [False, True, True]
+    assert counted(waived) == (1, 1, 0)
+
+
+def test_who_comes_when_it_is_just_done_gets_the_receipt(waived: Shop, monkeypatch: pytest.MonkeyPatch):
+    """Another process with the same id is through after this one looked for the id, and before it ran the gate."""
+    once = "0198c0de-0000-7000-8000-000000000003"
+    check = muniment.gating.check_gate
+
+    def late(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(muniment.gating, "check_gate", check)
+        run(*AUTHORISE, "--id", once).good()
+        return check(*args, **options)
+
+    monkeypatch.setattr(muniment.gating, "check_gate", late)
+    assert run(*AUTHORISE, "--id", once, "-o", "json").good().json["existing"]
+    assert counted(waived) == (1, 1, 0)
+
+
+def test_a_process_killed_behind_the_gate_is_finished_by_the_same_command(waived: Shop):
+    once = (*AUTHORISE, "--id", "0198c0de-0000-7000-8000-000000000004")
+    killed("gate.recorded", *once)
+    assert (types(1), counted(waived)) == (["gate.evaluated"], (0, 0, 0))
+    assert not run(*once, "-o", "json").good().json["existing"]
+    assert run(*once, "-o", "json").good().json["existing"]
+    assert counted(waived) == (1, 1, 0)
+
+
+def test_what_cannot_go_with_a_single_use_is_refused_before_anything_is_recorded(waived: Shop):
+    size = waived.size()
+    with muniment.open(waived.folder, actor="p-deployer") as ledger:
+        for option in ("about", "also_sign", "expect", "personal"):
+            with pytest.raises(InputError, match=f"^{option} cannot be given where waiver:w1 is used up"):
+                muniment.authorise(ledger, PROD, MODEL, **{option: None})
+            assert ledger.recorder.head().size == size
+
+
 def test_waived_and_not_hidden(asked: Shop):
-    wanted = ("--model", MODEL, "--env", "prod", "--owner", "p-author", "--reason", "new", "--control", "by hand",
-              "--expires", "14d", "--single-use", "--waiver", "waiver:w1", "--as", "p-author")  # fmt: skip
-    run("waiver", "request", "drift-*", *wanted).good()
+    run(*WAIVER).good()
     assert results(run(*CHECK, "--dry-run", "-o", "json").json["checks"])["drift-run"] == "fail", "only asked for"
     run("waiver", "grant", "waiver:w1", "--rationale", "for now", "--as", "p-second").good()
     (waived,) = [item for item in run(*CHECK, "--dry-run", "-o", "json").good().json["checks"] if "waiver" in item]
@@ -186,6 +314,9 @@ def test_the_input_is_what_was_known_then(ready: Shop):
         (POLICY.replace('e.kind == "drift"', "input.a.all(b, input.a.all(c, c == b))"), "too deep"),
         (POLICY + "title: twice\n", "stands twice"),
         (POLICY.replace("title: What", "title: &a What"), "anchors"),
+        (POLICY.replace("- id: drift-run", "- <<: {waivable: false}\n  id: drift-run"), "merge keys"),
+        ("!!merge x: {title: a}\n" + POLICY, "merge keys"),
+        (POLICY.replace("title: What", "title: *a"), "anchors"),
         ("checks: [", "no YAML"),
         ("[]", "policy"),
         (POLICY + "  waivable: 1\n", "checks.1.waivable"),

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from cli.values import end_of
 from tests.cli.support import Shop, run
 
 MODEL, PROD = "model:tx@1", "deployment:prod/tx"
@@ -99,6 +100,26 @@ def test_waivers_are_asked_for_by_one_and_granted_by_another(ready: Shop):
     run("waiver", "deny", "waiver:w2", "--rationale", "no", "--as", "p-second").good()
 
 
+def test_an_approver_of_one_environment_decides_on_waivers_there(ready: Shop):
+    ready.enrol("p-staging", "auditor")
+    run("actor", "grant", "p-staging", "approver", "--env", "staging").good()
+    wanted = ("--owner", "p-author", "--reason", "x", "--control", "x", "--expires", "9d", "--as", "p-author")
+    for name, place in (("s", "staging"), ("t", "staging"), ("p", "prod")):
+        run(
+            "waiver", "request", "drift", "--model", MODEL, "--env", place, "--waiver", f"waiver:{name}", *wanted
+        ).good()
+    waiting = run("inbox", "--as", "p-staging", "--all", "-o", "json").good().json["inbox"]
+    assert {item["subject"]: item["may"] for item in waiting} == {
+        "waiver:s": True, "waiver:t": True, "waiver:p": False,
+    }  # fmt: skip
+    run("waiver", "grant", "waiver:s", "--rationale", "x", "--as", "p-staging").good()
+    run("waiver", "revoke", "waiver:s", "--reason", "x", "--as", "p-staging").good()
+    run("waiver", "deny", "waiver:t", "--rationale", "x", "--as", "p-staging").good()
+    refused = run("waiver", "grant", "waiver:p", "--rationale", "x", "--as", "p-staging").refused(4, "does not reach")
+    assert "waiver:p in prod" in refused.err
+    run("verify", "log").good()
+
+
 def test_an_emergency_waits_for_a_review(ready: Shop):
     run(*AUTHORISE, "--emergency").refused(2, "--reason")
     assert "emergency" in run(*AUTHORISE, "--emergency", "--reason", "fraud wave").good().err
@@ -136,6 +157,32 @@ def test_an_approver_hands_on_approving(ready: Shop):
     run("actor", "delegate", "p-deputy", "--until", "14d", "--reason", "on leave", "--as", "p-approver").good()
     run("approve", MODEL, "--rationale", "x", "--as", "p-deputy").good()
     assert [item["what"] for item in run("due", "-o", "json").good().json["due"]] == ["role"]
+
+
+def test_keys_roles_and_credentials_that_are_about_to_end_are_due(ready: Shop):
+    run("actor", "grant", "p-second", "deployer", "--until", end_of("5d")).good()
+    for name, end in (("feed", "3d"), ("feed", "4d"), ("old", "2d"), ("far", "90d")):
+        body = (f"-dcredential={name}", f"-dexpires_at={end_of(end)}")
+        run("emit", "credential.rotated", "external:vault", *body, "--as", "p-author").good()
+    run("emit", "credential.expired", "external:vault", "-dcredential=old", "--as", "p-author").good()
+    run("key", "rotate", "p-approver", "--reason", "yearly").good()
+    run("key", "rotate", "p-second", "--grace", "3", "--reason", "yearly").good()
+
+    def found() -> list[tuple[str, str, bool, str]]:
+        items = run("due", "-o", "json").good().json["due"]
+        return [(one["what"], one["subject"], one["at"] is None, one["words"]) for one in items]
+
+    *timed, key = found()
+    assert timed == [
+        ("credential.rotated", "external:vault", False, "feed"),
+        ("role", "actor:p-second", False, "deployer"),
+    ]
+    assert key[:3] == ("key", "actor:p-second", True)
+    assert ", 2 from here" in key[3]
+    assert ", 2 from here" in run("due").good().out
+    ask()
+    ask()
+    assert found() == timed, "it has ended by now"
 
 
 def test_the_life_cycle_is_shown_as_data(ready: Shop):

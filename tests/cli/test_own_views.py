@@ -132,4 +132,4 @@ def test_whoever_may_not_drop_the_shared_views_is_told(
     run("timeline", "incident:1").good()
     noted = run("log", "incident:1", "-o", "json").good().json[-1]["entry"]["index"]
     erase = ("subject", "erase", "incident:1", "--entry", noted, "--basis", "b", "--reason", "r", "--as", "p-eraser")
-    run("--ledger", role("eraser"), *erase).refused(6, "denied")
+    run("--ledger", role("eraser"), *erase).refused(6, "may not be dropped")

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from ledger.casefiles import MAX_EVIDENCE_FILES
-from ledger.checkpoint import format_vkey, parse_checkpoint, parse_note
+from ledger.checkpoint import parse_checkpoint
 from ledger.config import state_folder
 from ledger.evidence import parse_evidence
+from ledger.note import format_vkey, parse_note
 from tests.cli.support import DIGEST, ORIGIN, Shop, run, run_process
 from tests.cli.test_refusals import EVENT, cut_tail, head_file, refused
 
@@ -117,8 +118,8 @@ def test_a_trust_file_replaced_by_one_with_another_key_is_seen(any_shop: Shop):
     """The same ledger by name and first entry, but a key that somebody else holds."""
     import json
 
-    from ledger.checkpoint import TYPE_ED25519, VerifierKey
     from ledger.keys import Ed25519Signer
+    from ledger.note import TYPE_ED25519, VerifierKey
 
     path = Path(".muniment/trust.json")
     data = json.loads(path.read_bytes())

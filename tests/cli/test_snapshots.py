@@ -10,8 +10,8 @@ import apsw
 import jsonschema
 import pytest
 
-from ledger.checkpoint import TYPE_COSIGNATURE, VerifierKey, format_vkey
 from ledger.keys import Ed25519Signer
+from ledger.note import TYPE_COSIGNATURE, VerifierKey, format_vkey
 from ledger.verdicts import EXIT_OF, Verdict
 from tests.cli.snapshots import FOLDER, compare
 from tests.cli.support import Result, Shop, run

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from ledger.checkpoint import format_vkey, parse_note, parse_vkey, signed_by, verify_checkpoint
+from ledger.checkpoint import signed_by, verify_checkpoint
 from ledger.entry import entry_hash
 from ledger.envelope import parse_envelope
 from ledger.errors import LedgerError
 from ledger.merkle import verify_consistency
+from ledger.note import format_vkey, parse_note, parse_vkey
 from ledger.proof import verify_proof
 from ledger.recorders import open_recorder
 from ledger.tiles import bundle_path, bundles_of, tile_path, tiles_of
@@ -491,6 +492,15 @@ def test_state_as_of(shop: Shop):
     asked = run("state", "--at", "2026-11-02T00:00:00Z", "-o", "json").good().json
     assert asked["at"] == "2026-11-02T00:00:00.000000Z"
     run("state", "deployment:dev/tx", "--at", "2026-10-01T00:00:00Z").refused(2, "nothing was known")
+
+
+def test_the_state_of_what_has_no_version_yet(shop: Shop):
+    assert "no version and no deployment yet" in run("state").good().err
+    run("state", "model:new").refused(2, "nothing was known about model:new")
+    run("emit", "model.registered", "model:new", "-d", "owner=p-author").good()
+    run("state", "model:new").refused(2, "no version of model:new was registered", "muniment history model:new")
+    run("state", "model:new@1").refused(2, "nothing was known about model:new@1")
+    run("history", "model:new").good()
 
 
 def test_an_incident_that_was_opened_again_is_open(shop: Shop):

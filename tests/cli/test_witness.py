@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ledger.checkpoint import format_vkey, parse_vkey
+from ledger.note import format_vkey, parse_vkey
 from tests.cli.support import Shop, run
 from tests.fork_server import quick_script
 from tests.witness.support import Log, call, post

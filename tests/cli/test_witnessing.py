@@ -12,19 +12,10 @@ from pathlib import Path
 import pytest
 
 from ledger.addcheckpoint import parse_add_checkpoint
-from ledger.checkpoint import (
-    TYPE_COSIGNATURE,
-    VerifierKey,
-    cosign_checkpoint,
-    format_vkey,
-    parse_checkpoint,
-    parse_note,
-    parse_vkey,
-    signed_by,
-    verify_cosignature,
-)
+from ledger.checkpoint import cosign_checkpoint, parse_checkpoint, signed_by, verify_cosignature
 from ledger.cosignature import format_lines
 from ledger.keys import Ed25519Signer
+from ledger.note import TYPE_COSIGNATURE, VerifierKey, format_vkey, parse_note, parse_vkey
 from ledger.proof import parse_proof, verify_proof
 from tests.cli.support import Shop, run
 from tests.contract.support import raw

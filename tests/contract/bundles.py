@@ -16,10 +16,11 @@ import ledger.standalone
 from ledger.bundle import Selection, parse_bundle
 from ledger.bundlecheck import BundleVerification, verify_bundle
 from ledger.bundling import export_bundle
-from ledger.checkpoint import Checkpoint, format_vkey, parse_vkey, sign_checkpoint
+from ledger.checkpoint import Checkpoint, sign_checkpoint
 from ledger.errors import InputError
 from ledger.findings import Finding
 from ledger.keys import Signer
+from ledger.note import format_vkey, parse_vkey
 from ledger.strictjson import format_json, parse_json
 from ledger.verdicts import Fault
 from tests.contract.support import Cast

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from ledger.checkpoint import Checkpoint, parse_checkpoint, parse_note, sign_checkpoint, verify_checkpoint
+from ledger.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint, verify_checkpoint
 from ledger.entry import entry_hash
 from ledger.envelope import Envelope, format_envelope, parse_envelope, parse_signatures
 from ledger.errors import LedgerError, VerificationError
 from ledger.keys import PublicKey, Signer, parse_public_key
+from ledger.note import parse_note
 from ledger.payload import parse_payload
 from ledger.recorders import open_recorder
 from ledger.trust import Trust

@@ -21,7 +21,7 @@ from ledger.bundle import Selection, parse_bundle, rests_authority_on
 from ledger.bundlecheck import BundleVerification, verify_bundle
 from ledger.bundlelog import BundleLog
 from ledger.bundling import export_bundle
-from ledger.checkpoint import Checkpoint, format_vkey, parse_vkey, sign_checkpoint
+from ledger.checkpoint import Checkpoint, sign_checkpoint
 from ledger.creation import enrol_actor
 from ledger.emission import build_payload
 from ledger.entry import entry_hash, format_time
@@ -30,6 +30,7 @@ from ledger.errors import InputError, LedgerError, NothingToVerifyError, Verific
 from ledger.findings import Anchor
 from ledger.handle import LogHandle
 from ledger.keys import Ed25519Signer, format_public_key
+from ledger.note import format_vkey, parse_vkey
 from ledger.stored import Attestation
 from ledger.strictjson import format_json
 from ledger.verdicts import GapKind, Verdict

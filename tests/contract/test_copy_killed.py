@@ -14,7 +14,8 @@ from ledger.application import Ledger
 from ledger.crashpoints import CRASHPOINTS
 from ledger.creation import enrol_actor
 from ledger.errors import ConfigurationError
-from ledger.home import Home, create_home
+from ledger.home import Home
+from ledger.newhome import create_home
 from ledger.verify import verify_log
 from tests.cli.support import run_process
 from tests.contract.support import Workers, audit, lost, seeded_key, workers

@@ -16,13 +16,14 @@ import pytest
 
 from cli.stores import examine_store
 from ledger.application import Ledger, Receipt
-from ledger.checkpoint import Checkpoint, parse_checkpoint, parse_note, sign_checkpoint
+from ledger.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
 from ledger.creation import enrol_actor
 from ledger.emission import build_payload
 from ledger.envelope import format_envelope, sign_payload
 from ledger.errors import StorageError
 from ledger.handle import LogHandle
 from ledger.keys import Ed25519Signer
+from ledger.note import parse_note
 from ledger.recorders import open_recorder
 from ledger.recorders.postgres import PostgresRecorder
 from ledger.recorders.postgres_store import FAILOVER_SECONDS, PostgresStore

@@ -23,7 +23,8 @@ from ledger.errors import (
     VerificationError,
 )
 from ledger.events.ledgers import Rule, RuleSet
-from ledger.home import Home, create_home
+from ledger.home import Home
+from ledger.newhome import create_home
 from ledger.verify import Anchor, verify_log
 from projections.asof import resolve_as_of
 from projections.catalogue import open_runner

@@ -11,20 +11,12 @@ from typing import Any
 import pytest
 
 from ledger.application import Ledger, Receipt
-from ledger.backup import create_backup, follow_backup, restore_backup, verify_backup
+from ledger.backup import create_backup, restore_backup
+from ledger.backupcheck import follow_backup, verify_backup
 from ledger.bundle import Selection, parse_bundle
 from ledger.bundlecheck import verify_bundle
 from ledger.bundling import export_bundle
-from ledger.checkpoint import (
-    TYPE_ED25519,
-    Checkpoint,
-    VerifierKey,
-    format_vkey,
-    parse_note,
-    sign_checkpoint,
-    signed_by,
-    verify_checkpoint,
-)
+from ledger.checkpoint import Checkpoint, sign_checkpoint, signed_by, verify_checkpoint
 from ledger.creation import enrol_actor
 from ledger.errors import (
     AuthenticationError,
@@ -39,6 +31,7 @@ from ledger.findings import Anchor
 from ledger.following import follow_keys
 from ledger.identity import Trust
 from ledger.keys import Ed25519Signer, format_public_key
+from ledger.note import TYPE_ED25519, VerifierKey, format_vkey, parse_note
 from ledger.proof import format_proof, parse_proof, verify_proof
 from ledger.transfer import LedgerCopy, Outside
 from ledger.verdicts import Verdict

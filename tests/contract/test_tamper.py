@@ -15,11 +15,12 @@ import pytest
 
 from ledger import commands
 from ledger.application import Ledger, Receipt
-from ledger.checkpoint import TYPE_ED25519, VerifierKey, verify_checkpoint
+from ledger.checkpoint import verify_checkpoint
 from ledger.emission import build_payload
 from ledger.envelope import format_envelope, parse_signatures, sign_payload
 from ledger.errors import InputError, LedgerError, NotAllowedError, PolicyError
 from ledger.keys import Ed25519Signer
+from ledger.note import TYPE_ED25519, VerifierKey
 from ledger.recorders import open_recorder
 from ledger.verify import Anchor, verify_log
 from tests.attacks.oracle import Attacker, Row, changed_value, row_of

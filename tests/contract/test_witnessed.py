@@ -11,28 +11,20 @@ from dataclasses import replace
 import pytest
 
 from ledger.application import Ledger
-from ledger.checkpoint import (
-    TYPE_COSIGNATURE,
-    Checkpoint,
-    VerifierKey,
-    cosign_checkpoint,
-    format_checkpoint,
-    format_vkey,
-    parse_note,
-    verify_cosignature,
-)
+from ledger.checkpoint import Checkpoint, cosign_checkpoint, format_checkpoint, verify_cosignature
 from ledger.checkpoints import cosignatures_of
 from ledger.cosignature import format_cosignature
 from ledger.errors import InputError, LedgerError, StorageError, VerificationError
 from ledger.findings import LogVerification
 from ledger.keys import Ed25519Signer
+from ledger.note import TYPE_COSIGNATURE, VerifierKey, format_vkey, parse_note
 from ledger.outsiders import drop_bad, find_bad
 from ledger.proof import parse_proof
 from ledger.recorders import open_recorder
 from ledger.recorders.postgres import PostgresRecorder
 from ledger.recorders.sql import SqlRecorder
 from ledger.verify import Since, verify_log
-from ledger.witnessing import last_witnessed
+from ledger.witnessed import last_witnessed
 from ledger.witnesspolicy import Policy, parse_policy
 from tests.contract.support import make_cast, raw
 from tests.contract.tampering import Forger, Victim, changed, remember_pure_results, sixteen, victim

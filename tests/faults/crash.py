@@ -38,6 +38,7 @@ ELSEWHERE = {
     "seal": "tests/cli/test_erasure.py",
     "erase": "tests/cli/test_erasure.py",
     "watch": "tests/cli/test_watch.py",
+    "gate": "tests/cli/test_gates.py",
 }
 #: Steps that on PostgreSQL happen inside one statement, in the server: no process of ours can die there. Killing the
 #: server, and cutting connections, is what covers them.

@@ -6,169 +6,39 @@ words.
 
 from __future__ import annotations
 
-import hashlib
-import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis import seed as hypothesis_seed
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, rule
 
-from ledger.entry import format_time
-from ledger.errors import LedgerError
-from ledger.events.ledgers import Rule, RuleSet, Stop
+from ledger.events.ledgers import RuleSet
 from projections.catalogue import open_runner
 from tests.contract.support import digest
-from tests.faults.lawbook import Deed, Lawbook
-from tests.faults.reference import Place, ReferenceLedger, Refused
+from tests.faults.governedpeople import (
+    APPROVERS,
+    DAY,
+    ENVIRONMENTS,
+    HOUR,
+    MODELS,
+    NEXT,
+    PEOPLE,
+    POLICIES,
+    RULES,
+    SOURCE,
+    THINGS,
+    WAIVERS,
+    evaluation_of,
+    policy_of,
+)
+from tests.faults.governedtwins import GovernedTwins
 from tests.faults.scorecard import Result
-from tests.faults.twins import Outcome, Twins
-
-HOUR, DAY = 3_600_000_000, 86_400_000_000
-REFUSED = "refused"
-#: Actor: kind, roles, and what else its enrolment says.
-PEOPLE: Mapping[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
-    "p-author": ("person", ("owner", "emitter", "approver"), {}),
-    "trainer": ("service", ("emitter",), {"responsible": "p-author"}),
-    "p-approver": ("person", ("approver", "validator"), {}),
-    "p-second": ("person", ("approver", "owner"), {}),
-    "p-deployer": ("person", ("deployer", "emitter"), {}),
-    "bot": ("service", ("deployer", "emitter"), {"responsible": "p-deployer"}),
-    "p-alias": ("person", ("approver", "validator"), {"person": "p-author"}),
-    "p-plain": ("person", ("emitter", "validator"), {}),
-}
+from tests.faults.twins import live
 
 
-def _rule(environment: str = "*", tier: str = "*", approvals: int = 1, **more: Any) -> Rule:
-    values = {"authorisation": True, "evaluation": True, **more}
-    return Rule(environment=environment, tier=tier, approvals=approvals, **values)
-
-
-RULES = (
-    RuleSet(name="four eyes", rules=(_rule(),)),
-    RuleSet(name="a gate", rules=(_rule(environment="prod", gate="policy:p"), _rule(evaluation=False))),
-    RuleSet(name="by tier", rules=(
-        _rule(environment="prod", tier="high", approvals=2, roles=("validator",), days=2),
-        _rule(environment="prod", tier="medium", days=1),
-        _rule(environment="prod", approvals=0, evaluation=False, gate="policy:p"),
-        _rule(environment="stage", approvals=0, evaluation=False),
-    )),
-    RuleSet(name="few stops", rules=(_rule(),), stops=(
-        Stop(decision="deployment.authorised", states=("quarantined",)),
-        Stop(decision="approval.granted", states=("retired",)),
-    )),
-)  # fmt: skip
-MODELS = ("model:m@1", "model:m@1", "model:m@2", "model:n@1")
-ENVIRONMENTS = ("prod", "prod", "stage", "dev")
-THINGS = (
-    "model:m@1", "model:m", "model:m@2", "dataset:d@1", "dataset:d", "dataset:d@2", "featureset:f", "featureset:f@1",
-    "dataset:raw@1",
-)  # fmt: skip
-POLICIES = ("policy:p@1", "policy:p@1", "policy:p@2")
-WAIVERS = ("waiver:a", "waiver:b")
-SOURCE = "checks: []"
-APPROVERS = ("p-approver", "p-second", "p-author", "p-alias", "p-plain", "p-admin")
-
-
-class GovernedReference(ReferenceLedger):
-    """The reference, which also asks a lawbook."""
-
-    def __init__(self, ledgerid: str) -> None:
-        super().__init__(ledgerid)
-        self.law = Lawbook()
-        self._now = 0
-
-    def append(
-        self, envelopes: Sequence[bytes], now: int, expect: Mapping[str, int] | None = None
-    ) -> list[Place]:  # fmt: skip
-        self._now = max(now, self.rows[-1]["recorded_at"]) if self.rows else now
-        self.law.leaves = self.leaves
-        return super().append(envelopes, now, expect)
-
-    def _check_signatures(self, event: Any) -> None:
-        super()._check_signatures(event)
-        if not self.law.allows(self._deed(event)):
-            raise Refused(REFUSED)
-
-    def _apply(self, event: Any) -> None:
-        super()._apply(event)
-        self.law.deeds.append(self._deed(event, len(self.rows) - 1))
-
-    def _deed(self, event: Any, index: int | None = None) -> Deed:
-        said = event.attributes
-        kind = said["type"].removeprefix("muniment.").removesuffix(".v1")
-        place = len(self.rows) if index is None else index
-        behalf = str(said["onbehalfof"]).removeprefix("urn:muniment:") if "onbehalfof" in said else None
-        return Deed(said["id"], event.actor, kind, said["subject"], said["data"], behalf, place, self._now)
-
-
-class GovernedMachine(Twins):
+class GovernedMachine(GovernedTwins):
     """The rules; a subclass knows a PostgreSQL."""
-
-    new_reference = GovernedReference
-    reference: GovernedReference
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ids: dict[str, list[str]] = {}
-        self.agreed = False
-        self.counts: Counter[tuple[str, bool]] = Counter()
-
-    def _append(self, *envelopes: bytes, expect: dict[str, int] | None = None) -> Outcome:
-        """Hand the same to all: both backends in the same words, and all of one mind."""
-        expected: Outcome
-        try:
-            expected = self.reference.append(envelopes, self.now, expect)
-        except Refused:
-            expected = REFUSED
-        found: list[list[Place] | str] = []
-        for ledger in self.ledgers:
-            try:
-                receipt = ledger.append(*envelopes, expect=expect)
-                found.append([Place(receipt.index, receipt.leaf_hash, receipt.existing)])
-            except LedgerError as error:
-                found.append(f"{type(error).__name__}: {error}")
-        self.agreed = False
-        assert found[0] == found[1], "the backends differ"
-        plain = REFUSED if isinstance(found[0], str) else found[0]
-        assert plain == expected, ("the lawbook and the ledger differ", expected, found[0])
-        self.agreed = True
-        return expected
-
-    def do(
-        self, actor: str, kind: str, subject: str, data: Mapping[str, Any] | None = None, behalf: str | None = None
-    ) -> bool:
-        """One deed; whether it was recorded."""
-        event_id = str(UUID(int=self.numbers + 1))
-        keys = [self.root] if actor == "root" else [self.admin] if actor == "p-admin" else self.keys[actor]
-        body = {name: value for name, value in (data or {}).items() if value is not None}
-        envelope = self._event(actor, keys, kind, subject, body, event_id=event_id, on_behalf_of=behalf)
-        done = self._append(envelope) != REFUSED
-        self.counts[kind, done] += 1
-        if done:
-            self.ids.setdefault(kind, []).append(event_id)
-        return done
-
-    def pick(self, kind: str, back: int) -> str:
-        """The id of an event of a kind, from the last one back; one that nobody has where there is none."""
-        found = self.ids.get(kind, [])
-        return found[-1 - back] if back < len(found) else str(UUID(int=10**9))
-
-    def later(self, span: int) -> str:
-        return format_time(self.now + span)
-
-    def evidence(self, first: int, *, wrong: bool = False) -> list[dict[str, Any]]:
-        """Everything behind an entry, as a decision cites it."""
-        leaves = self.reference.leaves
-        other = bytes(32).hex()
-        return [
-            {"index": index, "leaf_hash": other if wrong else leaves[index].hex()}
-            for index in range(max(first, len(leaves) - 40), len(leaves))
-        ]
 
     @initialize(rules=st.sampled_from(RULES))
     def begin(self, rules: RuleSet) -> None:
@@ -181,9 +51,9 @@ class GovernedMachine(Twins):
         self.do("trainer", "featureset.defined", "featureset:f",
                 {"digest": digest("f"), "inputs": [{"role": "input", "subject": "dataset:raw@1"}]})  # fmt: skip
         self.do("trainer", "run.completed", "run:r", read)
-        self.do("p-plain", "policy.defined", "policy:p@1", _policy(SOURCE))
+        self.do("p-plain", "policy.defined", "policy:p@1", policy_of(SOURCE))
         self._register("model:m@1", "high")
-        self.do("trainer", "evaluation.completed", "model:m@1", _measured("model:m@1", "pass"))
+        self.do("trainer", "evaluation.completed", "model:m@1", evaluation_of("model:m@1", "pass"))
 
     def _register(self, model: str, tier: str, run: str | None = "run:r") -> None:
         body = {"digest": digest(model), "owner": "p-second", "tier": tier, "run": run}
@@ -193,7 +63,7 @@ class GovernedMachine(Twins):
 
     models, environments = st.sampled_from(MODELS), st.sampled_from(ENVIRONMENTS)
     approvers, back = st.sampled_from(APPROVERS), st.integers(0, 2)
-    rarely = st.sampled_from((False,) * 9 + (True,))
+    rarely, mostly = st.sampled_from((False,) * 9 + (True,)), st.sampled_from((True,) * 5 + (False,))
     spans = st.sampled_from((None, None, HOUR, DAY, 0))
 
     @rule(span=st.sampled_from((1, HOUR // 2, HOUR, DAY)))
@@ -214,13 +84,14 @@ class GovernedMachine(Twins):
     @rule(model=models, verdict=st.sampled_from(("pass", "pass", "pass", "fail", "uncertain")),
           suite=st.sampled_from((None, None, "drift")), wrong=rarely)  # fmt: skip
     def evaluate(self, model: str, verdict: str, suite: str | None, wrong: bool) -> None:
-        measured = _measured("x" if wrong else model, verdict)
+        measured = evaluation_of("x" if wrong else model, verdict)
         self.do("trainer", "evaluation.completed", model, measured | {"suite": suite})
 
-    @rule(model=models, back=back)
-    def invalidate(self, model: str, back: int) -> None:
-        body = {"evaluation": self.pick("evaluation.completed", back), "reason": "leak"}
-        self.do("trainer", "evaluation.invalidated", model, body)
+    @rule(model=models, back=back, sure=rarely)
+    def invalidate(self, model: str, back: int, sure: bool) -> None:
+        if sure:
+            body = {"evaluation": self.pick("evaluation.completed", back), "reason": "leak"}
+            self.do("trainer", "evaluation.invalidated", model, body)
 
     @rule(subject=st.sampled_from(("model:m", *MODELS)), span=st.sampled_from((0, HOUR, DAY)), paper=st.booleans())
     def document(self, subject: str, span: int, paper: bool) -> None:
@@ -245,11 +116,12 @@ class GovernedMachine(Twins):
         return {"request": chosen, "environment": environment, "digest": digest(model), "rationale": "fit"}
 
     @rule(model=models, back=back, actor=approvers, span=spans, conditions=st.integers(0, 1), seen=st.integers(0, 30),
-          behalf=st.sampled_from((None, None, None, "p-author")), wrong=rarely)  # fmt: skip
+          behalf=st.sampled_from((None, None, None, "p-author")), wrong=rarely, right=mostly)  # fmt: skip
     def approve(
         self, *, model: str, back: int, actor: str, span: int | None = None, conditions: int = 0, seen: int = 0,
-        behalf: str | None = None, wrong: bool = False,
+        behalf: str | None = None, wrong: bool = False, right: bool = False,
     ) -> None:  # fmt: skip
+        model = self.about(self.pick("approval.requested", back), model, right=right)
         body = self._grant(model, back) | {
             "expires_at": None if span is None else self.later(span),
             "conditions": ["a monitor is on"] * conditions or None, "evidence": self.evidence(seen, wrong=wrong),
@@ -258,23 +130,27 @@ class GovernedMachine(Twins):
             body |= {"environment": "dev", "evidence": self.evidence(seen)}
         self.do(actor, "approval.granted", model, body, behalf)
 
-    @rule(model=models, back=back, actor=approvers)
-    def reject(self, model: str, back: int, actor: str) -> None:
+    @rule(model=models, back=back, actor=approvers, right=mostly)
+    def reject(self, model: str, back: int, actor: str, right: bool) -> None:
+        model = self.about(self.pick("approval.requested", back), model, right=right)
         self.do(actor, "approval.rejected", model, self._grant(model, back))
 
-    @rule(model=models, back=back, actor=st.sampled_from(("p-author", "trainer", "p-second", "bot")))
-    def withdraw(self, model: str, back: int, actor: str) -> None:
-        self.do(actor, "approval.withdrawn", model, {"request": self.pick("approval.requested", back)})
+    @rule(model=models, back=back, actor=st.sampled_from(("p-author", "trainer", "p-second", "bot")), right=mostly)
+    def withdraw(self, model: str, back: int, actor: str, right: bool) -> None:
+        request = self.pick("approval.requested", back)
+        self.do(actor, "approval.withdrawn", self.about(request, model, right=right), {"request": request})
 
-    @rule(model=models, back=back, actor=approvers)
-    def revoke(self, model: str, back: int, actor: str) -> None:
-        body = {"approval": self.pick("approval.granted", back), "rationale": "bias"}
-        self.do(actor, "approval.revoked", model, body)
+    @rule(model=models, back=back, actor=approvers, right=mostly)
+    def revoke(self, model: str, back: int, actor: str, right: bool) -> None:
+        approval = self.pick("approval.granted", back)
+        body = {"approval": approval, "rationale": "bias"}
+        self.do(actor, "approval.revoked", self.about(approval, model, right=right), body)
 
-    @rule(model=models, back=back, actor=approvers, condition=st.sampled_from((0, 0, 0, 1)))
-    def meet(self, model: str, back: int, actor: str, condition: int) -> None:
-        body = {"approval": self.pick("approval.granted", back), "condition": condition}
-        self.do(actor, "approval.condition_met", model, body)
+    @rule(model=models, back=back, actor=approvers, condition=st.sampled_from((0, 0, 0, 1)), right=mostly)
+    def meet(self, model: str, back: int, actor: str, condition: int, right: bool) -> None:
+        approval = self.pick("approval.granted", back)
+        body = {"approval": approval, "condition": condition}
+        self.do(actor, "approval.condition_met", self.about(approval, model, right=right), body)
 
     @rule(actor=approvers, to=st.sampled_from(("p-plain", "p-deployer", "trainer", "p-alias")),
           span=st.sampled_from((0, HOUR, DAY)))  # fmt: skip
@@ -315,7 +191,7 @@ class GovernedMachine(Twins):
     @rule(policy=st.sampled_from(POLICIES), actor=st.sampled_from(("p-plain", "p-admin", "trainer")),
           source=st.sampled_from((SOURCE, SOURCE, "other: []")), wrong=rarely)  # fmt: skip
     def define_policy(self, policy: str, actor: str, source: str, wrong: bool) -> None:
-        self.do(actor, "policy.defined", policy, _policy(source) | ({"digest": digest("x")} if wrong else {}))
+        self.do(actor, "policy.defined", policy, policy_of(source) | ({"digest": digest("x")} if wrong else {}))
 
     @rule(policy=st.sampled_from(POLICIES), actor=st.sampled_from(("p-plain", "p-author")), sure=rarely)
     def retire_policy(self, policy: str, actor: str, sure: bool) -> None:
@@ -324,7 +200,7 @@ class GovernedMachine(Twins):
 
     def _gate(self, model: str, environment: str, result: str = "allow", **more: Any) -> None:
         body = {
-            "environment": environment, "policy": "policy:p@1", "policy_digest": _policy(SOURCE)["digest"],
+            "environment": environment, "policy": "policy:p@1", "policy_digest": policy_of(SOURCE)["digest"],
             "digest": digest(model), "input_digest": digest("document"), "size": len(self.reference.rows),
             "as_of": self.later(0), "result": result, "checks": [], "engine": "cel 1",
         }  # fmt: skip
@@ -362,21 +238,23 @@ class GovernedMachine(Twins):
                 "emergency": {"reason": "fraud wave", "review_by": self.later(span)}}  # fmt: skip
         self.do(actor, "deployment.authorised", f"deployment:{environment}/x", body)
 
-    @rule(environment=environments, back=back, behalf=st.sampled_from((None, None, "p-deployer")),
+    @rule(environment=environments, back=back, behalf=st.sampled_from((None, None, "p-deployer")), right=mostly,
           actor=st.sampled_from(("p-approver", "p-plain", "p-deployer")))  # fmt: skip
-    def review(self, environment: str, back: int, behalf: str | None, actor: str) -> None:
-        body = {"decision": self.pick("deployment.authorised", back), "verdict": "justified", "rationale": "it was"}
-        self.do(actor, "emergency.reviewed", f"deployment:{environment}/x", body, behalf)
+    def review(self, environment: str, back: int, behalf: str | None, actor: str, right: bool) -> None:
+        decision = self.pick("deployment.authorised", back)
+        body = {"decision": decision, "verdict": "justified", "rationale": "it was"}
+        subject = self.about(decision, f"deployment:{environment}/x", right=right)
+        self.do(actor, "emergency.reviewed", subject, body, behalf)
 
-    @rule(thing=st.sampled_from(THINGS), actor=st.sampled_from(("trainer", "p-deployer")))
-    def quarantine(self, thing: str, actor: str) -> None:
-        self.do(actor, "quarantine.placed", thing, {"reason": "poisoned"})
+    @rule(thing=st.sampled_from(THINGS), actor=st.sampled_from(("trainer", "p-deployer")), sure=st.booleans())
+    def quarantine(self, thing: str, actor: str, sure: bool) -> None:
+        if sure:
+            self.do(actor, "quarantine.placed", thing, {"reason": "poisoned"})
 
     @rule(thing=st.sampled_from(THINGS), back=back, actor=approvers, right=st.booleans())
     def release(self, thing: str, back: int, actor: str, right: bool) -> None:
         chosen = self.pick("quarantine.placed", back)
-        placed = [deed.subject for deed in self.reference.law.deeds if deed.id == chosen]
-        subject = placed[0] if placed and right else thing
+        subject = self.about(chosen, thing, right=right)
         self.do(actor, "quarantine.released", subject, {"quarantine": chosen, "rationale": "clean"})
 
     @rule(model=models, sure=rarely)
@@ -420,6 +298,47 @@ class GovernedMachine(Twins):
         self.run_gate(model=model, environment=environment, waiver=waiver)
         self.authorise(model, environment, "p-deployer", False)
 
+    @rule(model=models, environment=environments, conditions=st.integers(0, 1), span=spans,
+          steps=st.lists(st.sampled_from(NEXT), min_size=1, max_size=6), evaluated=st.booleans())  # fmt: skip
+    def live_with_an_approval(
+        self, *, model: str, environment: str, conditions: int, span: int | None, steps: list[str], evaluated: bool
+    ) -> None:  # fmt: skip
+        """What becomes of an approval, asked for and given as it should be."""
+        if evaluated:
+            self.evaluate(model, "pass", None, False)
+        self.request(model, environment, "p-author", None, False)
+        self.approve(model=model, back=0, actor="p-approver", span=span, conditions=conditions)
+        for step in steps:
+            self._follow(step, model, environment)
+
+    def _follow(self, step: str, model: str, environment: str) -> None:
+        """One thing that may come after an approval, done by somebody who may."""
+        match step:
+            case "second":
+                self.approve(model=model, back=0, actor="p-second")
+            case "meet":
+                self.meet(model, 0, "p-approver", 0, False)
+            case "revoke":
+                self.revoke(model, 0, "p-approver", False)
+            case "withdraw":
+                self.withdraw(model, 0, "p-author", False)
+            case "reject":
+                self.reject(model, 0, "p-second", False)
+            case "invalidate":
+                self.invalidate(model, 0, True)
+            case "fail":
+                self.evaluate(model, "fail", None, False)
+            case "gate":
+                self.run_gate(model=model, environment=environment, waiver=None)
+            case "authorise":
+                self.authorise(model, environment, "p-deployer", False)
+            case "urgent":
+                self.authorise_in_emergency(model, environment, "bot", DAY)
+            case "review":
+                self.review(environment, 0, None, "p-approver", False)
+            case _:
+                self.time_passes(DAY)
+
     @rule()
     def read(self) -> None:
         """Views grow."""
@@ -448,15 +367,6 @@ class GovernedMachine(Twins):
             super().teardown()
 
 
-def _policy(source: str) -> dict[str, str]:
-    found = hashlib.sha256(source.encode()).hexdigest()
-    return {"digest": f"sha256:{found}", "source": source, "format": "muniment.checks/v1"}
-
-
-def _measured(model: str, verdict: str) -> dict[str, Any]:
-    return {"metrics": {"auc": 0.9}, "verdict": verdict, "digest": digest(model)}
-
-
 def governed_on(postgres_url: Callable[[], str]) -> type[GovernedMachine]:
     """The machine, whose PostgreSQL stores have these URLs.
 
@@ -475,27 +385,10 @@ def governance(postgres_url: Callable[[], str], examples: int, steps: int, seed:
         steps: rules in each, at most.
         seed: of Hypothesis.
     """
-    result = Result.counting("disagreements")
-    machine, counts = governed_on(postgres_url), Counter[tuple[str, bool]]()
-    teardown = machine.teardown
-
-    def counted(self: GovernedMachine) -> None:
-        counts.update(self.counts)
-        result.n += 1
-        teardown(self)
-
-    machine.teardown = counted  # type: ignore[method-assign]
-    try:
-        run_state_machine_as_test(
-            hypothesis_seed(seed)(machine),
-            settings=settings(
-                max_examples=examples, stateful_step_count=steps, deadline=None, database=None,
-                suppress_health_check=list(HealthCheck), print_blob=False,
-                phases=[Phase.generate],  # to shrink takes longer than all lives together
-            ),
-        )  # fmt: skip
-    except Exception as error:
-        result.failed("disagreements", "".join(traceback.format_exception_only(error))[:1800])
+    counts = Counter[tuple[str, bool]]()
+    result = live(
+        governed_on(postgres_url), lambda life: counts.update(life.counts), examples, steps, seed, shrink=False
+    )
     names = sorted({name for name, _ in counts})
     result.figures = {name: f"{counts[name, True]} recorded, {counts[name, False]} refused" for name in names}
     return result

@@ -12,9 +12,9 @@ import pytest
 from ledger.domain.signed import ROOT_ACTOR
 from ledger.errors import LedgerError
 from ledger.founding import found_home, propose_home
-from ledger.home import create_home
 from ledger.keys import Ed25519Signer
 from ledger.keystore import CHECKPOINT
+from ledger.newhome import create_home
 from ledger.verify import verify_log
 from ledger.wrapping import WrappingKeys
 from tests.faults.disk import Disk, Variant, write_folder

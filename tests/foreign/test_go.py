@@ -10,23 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ledger.checkpoint import (
-    TYPE_COSIGNATURE,
-    TYPE_ED25519,
-    Checkpoint,
-    Note,
-    VerifierKey,
-    cosign_checkpoint,
-    format_note,
-    format_vkey,
-    parse_note,
-    sign_checkpoint,
-    signed_by,
-    verify_checkpoint,
-)
+from ledger.checkpoint import Checkpoint, cosign_checkpoint, sign_checkpoint, signed_by, verify_checkpoint
 from ledger.entry import ZERO_HASH, Entry, format_entry
 from ledger.keys import Ed25519Signer
 from ledger.merkle import CompactRange, leaf_hash, prove_consistency, prove_inclusion
+from ledger.note import TYPE_COSIGNATURE, TYPE_ED25519, Note, VerifierKey, format_note, format_vkey, parse_note
 from ledger.proof import Proof, format_proof, verify_proof
 from ledger.tiles import (
     TILE_WIDTH,

@@ -18,10 +18,11 @@ from securesystemslib.signer import Key, SSlibKey  # type: ignore[attr-defined]
 from cli.sample import fill_sample
 from ledger.addcheckpoint import AddCheckpoint, format_add_checkpoint
 from ledger.application import Ledger
-from ledger.checkpoint import TYPE_ED25519, VerifierKey, format_vkey
 from ledger.envelope import Envelope, format_envelope, parse_signatures
-from ledger.home import Home, create_home
+from ledger.home import Home
 from ledger.keys import Ed25519Signer
+from ledger.newhome import create_home
+from ledger.note import TYPE_ED25519, VerifierKey, format_vkey
 from ledger.publish import export_tiles
 from tests.contract.support import make_cast
 from witness.service import create_witness

@@ -8,7 +8,6 @@ import click
 import pytest
 
 from cli.main import cli
-from ledger.checkpoint import TYPE_ED25519, VerifierKey, format_vkey
 from ledger.domain import Verdict, judge
 from ledger.domain.signed import ROOT_ACTOR
 from ledger.entry import format_time
@@ -16,6 +15,7 @@ from ledger.errors import AuthenticationError, NotAllowedError, PolicyError
 from ledger.events import Category, all_event_types, find_event_type
 from ledger.events import actors as catalogue
 from ledger.keys import format_public_key
+from ledger.note import TYPE_ED25519, VerifierKey, format_vkey
 from tests.unit.authorisation import COMMANDS, EVENTS, OWN, ROLES, WITHOUT_ACTOR, allowed
 from tests.unit.test_judge import LEDGERID, NOW, filled, key_of, prepare
 from tests.unit.test_keyring import Ring, keyid

@@ -14,7 +14,6 @@ DAY = 86_400_000_000
 #: Module and name of each limit.
 LIMITS = {
     "bundle._MAX_ITEMS": 1_000,
-    "checkpoint._MAX_ORIGIN": 255,
     "domain.actors.FOREVER": 2**63 - 1,
     "domain.authorising._REVIEW": 30 * DAY,
     "domain.keyring.MAX_GRANTS": 64,
@@ -24,6 +23,7 @@ LIMITS = {
     "evidence._MAX_VKEYS": 16,
     "findings.MAX_FINDINGS": 100,
     "freshness.CLOCK_SLACK": 300,
+    "note.MAX_KEY_NAME": 255,
     "published._MAX_COMMITS": 1_000,
     "replay._CLOCK_TOLERANCE": 5_000_000,
     "successor._MAX_PLACE": 1_024,

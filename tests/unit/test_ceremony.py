@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from ledger.ceremony import MAX_CEREMONY, Ceremony, describe, format_ceremony, parse_ceremony
-from ledger.checkpoint import TYPE_ED25519, VerifierKey, format_vkey
 from ledger.creation import DEFAULT_RULES, propose_ledger
 from ledger.custody import adopt, merge, propose, propose_by_roots
 from ledger.domain import LedgerState
 from ledger.errors import AuthenticationError, ConflictError, InputError, LedgerError
 from ledger.keys import Ed25519Signer, format_public_key
+from ledger.note import TYPE_ED25519, VerifierKey, format_vkey
 from ledger.strictjson import format_json
 
 LEDGERID, ORIGIN = "ab" * 16, "ledger.example/ceremony"

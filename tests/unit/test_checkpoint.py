@@ -10,21 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.checkpoint import (
-    MAX_NOTE,
-    TYPE_COSIGNATURE,
-    TYPE_ED25519,
     Checkpoint,
-    Note,
-    NoteSignature,
-    VerifierKey,
     cosign_checkpoint,
     format_checkpoint,
-    format_note,
-    format_vkey,
     parse_checkpoint,
-    parse_note,
     parse_origin,
-    parse_vkey,
     sign_checkpoint,
     verify_checkpoint,
     verify_cosignature,
@@ -32,6 +22,18 @@ from ledger.checkpoint import (
 from ledger.errors import AuthenticationError, InputError, VerificationError
 from ledger.keys import Ed25519Signer, PublicKey
 from ledger.merkle import EMPTY_ROOT, MAX_TREE_SIZE
+from ledger.note import (
+    MAX_NOTE,
+    TYPE_COSIGNATURE,
+    TYPE_ED25519,
+    Note,
+    NoteSignature,
+    VerifierKey,
+    format_note,
+    format_vkey,
+    parse_note,
+    parse_vkey,
+)
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "checkpoint.json").read_text())
 ORIGIN = "ledger.example/test"

@@ -16,7 +16,8 @@ from ledger.config import (
     write_settings,
 )
 from ledger.errors import ConfigurationError
-from ledger.home import Home, create_home
+from ledger.home import Home
+from ledger.newhome import create_home
 from ledger.recorders import open_recorder, sqlite_path
 from ledger.recorders.sqlite import SqliteRecorder
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from ledger.checkpoint import TYPE_ED25519, Checkpoint, VerifierKey, sign_checkpoint, verify_checkpoint
+from ledger.checkpoint import Checkpoint, sign_checkpoint, verify_checkpoint
 from ledger.errors import AuthenticationError, InputError, LedgerError, VerificationError
 from ledger.evidence import MAX_EVIDENCE, Evidence, Shown, format_evidence, parse_evidence, verify_evidence
 from ledger.keys import Ed25519Signer
 from ledger.merkle import leaf_hash, prove_consistency
+from ledger.note import TYPE_ED25519, VerifierKey
 from ledger.strictjson import format_json
 from tests.unit.reference_merkle import MemoryTree, mth
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.checkpoint import TYPE_COSIGNATURE, Checkpoint, VerifierKey, cosign_checkpoint, format_vkey, sign_checkpoint
+from ledger.checkpoint import Checkpoint, cosign_checkpoint, sign_checkpoint
 from ledger.cosignature import add_lines
 from ledger.errors import VerificationError
 from ledger.findings import Witnessed
 from ledger.freshness import Word, stale, words_in, words_of
 from ledger.keys import Ed25519Signer
+from ledger.note import TYPE_COSIGNATURE, VerifierKey, format_vkey
 from ledger.witnesspolicy import parse_policy
 
 NOW = 2_000_000_000

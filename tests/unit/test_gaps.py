@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.checkpoint import TYPE_COSIGNATURE, VerifierKey
 from ledger.domain import Suspicion
 from ledger.domain.erasure import Withheld
 from ledger.emitters import Declared, EmitterReport
 from ledger.findings import LogVerification, Witnessed
 from ledger.gaps import file_gaps, gaps_of, spans_of
+from ledger.note import TYPE_COSIGNATURE, VerifierKey
 from ledger.suspects import Suspects
 from ledger.verdicts import Gap, GapKind
 from ledger.witnesspolicy import NO_QUORUM, Policy, PolicyWitness

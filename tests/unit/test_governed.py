@@ -496,6 +496,19 @@ def test_a_retired_policy_decides_nothing(gate: Story):
     refused(gate.judge(*AUTHORISE), PolicyError, "legality")
 
 
+def test_an_evaluation_that_was_invalidated_since_makes_a_gate_stale(gate: Story):
+    wrong = gate.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "suite": "late"})
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(size=wrong.index + 1))
+    assert authorised(gate)
+    body = {"evaluation": wrong.payload.id, "reason": "leak"}
+    index = gate.tell("p-approver", "evaluation.invalidated", MODEL, body).index
+    told = gate.judge(*AUTHORISE)
+    refused(told, PolicyError, "legality")
+    assert f"before entry {index} said more" in str(told.error)
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(size=index + 1))
+    assert authorised(gate)
+
+
 def test_a_policy_is_its_source_for_ever():
     story = Story().people()
     refused(

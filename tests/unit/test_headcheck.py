@@ -10,21 +10,13 @@ from typing import Any, cast
 import pytest
 
 from ledger import stored
-from ledger.checkpoint import (
-    TYPE_COSIGNATURE,
-    TYPE_ED25519,
-    Checkpoint,
-    VerifierKey,
-    cosign_checkpoint,
-    format_checkpoint,
-    format_vkey,
-    sign_checkpoint,
-)
+from ledger.checkpoint import Checkpoint, cosign_checkpoint, format_checkpoint, sign_checkpoint
 from ledger.cosignature import format_cosignature
 from ledger.findings import Anchor, LogVerification, Witnessed
 from ledger.headcheck import HeadCheck, chained
 from ledger.identity import LogKey, LogKeys
 from ledger.keys import Ed25519Signer
+from ledger.note import TYPE_COSIGNATURE, TYPE_ED25519, VerifierKey, format_vkey
 from ledger.stored import Attestation, LogReader, SignedHead, StoredCheckpoint
 from tests.unit.reference_merkle import mth
 

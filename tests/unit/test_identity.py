@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.checkpoint import TYPE_ED25519, Checkpoint, VerifierKey, sign_checkpoint
+from ledger.checkpoint import Checkpoint, sign_checkpoint
 from ledger.errors import AuthenticationError, TrustStateError, VerificationError
 from ledger.identity import LogKey, LogKeys, Trust
 from ledger.keys import Ed25519Signer
+from ledger.note import TYPE_ED25519, VerifierKey
 from ledger.trust import read_trust, write_trust
 
 ORIGIN = "ledger.example/keys"

@@ -10,7 +10,6 @@ from uuid import UUID
 
 import pytest
 
-from ledger.checkpoint import TYPE_ED25519, VerifierKey, format_vkey
 from ledger.creation import DEFAULT_RULES
 from ledger.domain import (
     ActorState,
@@ -47,6 +46,7 @@ from ledger.events import Category, EventType, all_event_types
 from ledger.events.actors import ROLES
 from ledger.events.ledgers import Rule, RuleSet
 from ledger.keys import Ed25519Signer, format_public_key
+from ledger.note import TYPE_ED25519, VerifierKey, format_vkey
 from ledger.payload import parse_payload
 from tests.unit.memory_log import View
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from ledger.checkpoint import TYPE_COSIGNATURE, TYPE_ED25519, VerifierKey, format_vkey, parse_vkey
 from ledger.domain import ActorState, RecordedEvent, Verdict, judge, suspicion
 from ledger.domain.actors import FOREVER
 from ledger.domain.authorising import deployment_doubt
@@ -24,7 +23,8 @@ from ledger.errors import AuthenticationError, ConflictError, InputError, NotAll
 from ledger.events.actors import ROLES
 from ledger.events.ledgers import Rule, RuleSet
 from ledger.keys import PublicKey, format_public_key
-from tests.unit.test_judge import DIGEST, LEDGERID, MODEL, NOW, ROOTS, VKEY, Story, key_of, refused
+from ledger.note import TYPE_COSIGNATURE, TYPE_ED25519, VerifierKey, format_vkey, parse_vkey
+from tests.unit.test_judge import DIGEST, LEDGERID, MODEL, NOW, ROOTS, VKEY, WAIVER, Story, key_of, refused
 
 SECOND = 1_000_000
 ORIGIN = "ledger.example/unit"
@@ -784,6 +784,33 @@ def test_a_role_for_an_environment(ring: Ring):
     refused(ring.judge("p-junior", "run.started", "run:x"), NotAllowedError, "legality")  # it names no environment
     named = ring.judge("p-junior", "dataset.registered", "dataset:staging/x", {"digest": DIGEST})
     refused(named, NotAllowedError, "legality")  # a namespace of that name is none
+
+
+@pytest.mark.parametrize("environment", ["staging", "prod"])
+def test_a_role_for_an_environment_decides_what_becomes_of_approvals_and_waivers_there(ring: Ring, environment: str):
+    ring.version()
+    ring.enrol("p-junior", ["auditor"])
+    ring.grant("p-junior", "approver", environments=["staging"])
+    kind = "valid" if environment == "staging" else "void"
+    ring.tell("p-author", "waiver.requested", "waiver:w", {**WAIVER, "environment": environment})
+    request = ring.request(environment)
+    body = {**Story.grant(ring, request, environment), "conditions": ["x"]}
+    approval = ring.tell("p-approver", "approval.granted", MODEL, body).payload.id
+    decided: list[tuple[str, str, dict[str, Any]]] = [
+        ("approval.revoked", MODEL, {"approval": approval, "rationale": "x"}),
+        ("approval.condition_met", MODEL, {"approval": approval, "condition": 0}),
+        ("waiver.granted", "waiver:w", {"rationale": "x"}),
+        ("waiver.denied", "waiver:w", {"rationale": "x"}),
+        ("waiver.revoked", "waiver:w", {"reason": "x"}),
+    ]
+    for name, subject, data in decided:
+        assert ring.judge("p-junior", name, subject, {**data, "environment": environment}).kind == kind, name
+        refused(ring.judge("p-junior", name, subject, data), NotAllowedError, "legality")  # it names no environment
+        assert ring.judge("p-approver", name, subject, data).kind == "valid", "whose role is not bound"
+        other = {"staging": "prod", "prod": "staging"}[environment]
+        told = ring.judge("p-approver", name, subject, {**data, "environment": other})
+        refused(told, PolicyError, "legality")
+        assert f"is for {environment}, not" in str(told.error)
 
 
 def test_a_role_expires_by_the_time_of_recording(ring: Ring):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from importlib import resources
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from cel_expr_python import cel
 
 from ledger.errors import InputError
-from ledger.policy import FIELDS, Policy, evaluate, input_digest, parse_policy
+from ledger.policy import FIELDS, Policy, apart, evaluate, input_digest, parse_policy
 from ledger.policy.engine import EvaluationError, compile_expression, run_expression
 from tests.unit.documents import DIGEST, evaluation, fine
 
@@ -302,6 +303,47 @@ def test_nothing_hides_how_deep_lists_are_gone_through(disguise: str, between: s
 def test_values_that_are_none_are_refused_in_words(title: str):
     with pytest.raises(InputError):
         parse_policy(f"schema: muniment.checks/v1\ntitle: {title}\nchecks: []\n")
+
+
+HEAVY = {
+    "seconds": "input.run.all(a, input.run.all(b, a <= b || a > b))",
+    "memory": '["a text of sixteen"]' + ".map(x, x + x)" * 40 + ".exists(x, x == input.tier)",
+}
+
+
+@pytest.mark.parametrize(("expression", "words"), [("seconds", "more than 1 seconds"), ("memory", "64 MiB of memory")])
+def test_what_takes_too_much_ends_and_refuses(expression: str, words: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(apart, *{"seconds": ("_SECONDS", 1), "memory": ("_BYTES", 64 * 1024**2)}[expression])
+    checks = [("first", "input.tier == 'high'"), ("heavy", HEAVY[expression]), ("last", "input.tier == 'high'")]
+    source = "schema: muniment.checks/v1\ntitle: t\nchecks:\n" + "".join(
+        f"- id: {name}\n  title: t\n  pass: {json.dumps(text)}\n  reason: r\n" for name, text in checks
+    )
+    document = fine() | {"run": list(range(30_000))}
+    outcome = evaluate(parse_policy(source), document, [("waiver:w", "*")])
+    assert not outcome.allowed
+    assert [(one["check"], one["result"]) for one in outcome.checks] == [
+        ("first", "pass"), ("heavy", "error"), ("last", "error"),
+    ]  # fmt: skip
+    assert words in outcome.checks[1]["reason"]
+    assert outcome.checks[2]["reason"] == "heavy was not evaluated to its end"
+
+
+def test_an_engine_that_waits_is_given_up(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(apart, "_PATIENCE", 0.2)
+
+    def waits() -> Iterator[dict[str, str]]:
+        yield {"check": "first"}
+        time.sleep(60)
+
+    assert apart.run_apart(waits) == ([{"check": "first"}], "the policy took more than 10 seconds")
+
+
+def test_many_results_come_whole_and_what_fails_apart_says_so(capfd: pytest.CaptureFixture[str]):
+    many = [{"check": str(number), "reason": "é" * 8000} for number in range(256)]
+    assert apart.run_apart(lambda: many) == (many, "")
+    assert apart.run_apart(list) == ([], "")
+    assert apart.run_apart(lambda: [{}][1:] or [{}["missing"]]) == ([], "the engine ended with 1")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_digest_of_an_input_is_that_of_its_canonical_form():

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.checkpoint import MAX_NOTE, TYPE_ED25519, Checkpoint, VerifierKey, parse_vkey, sign_checkpoint, signed_by
+from ledger.checkpoint import Checkpoint, sign_checkpoint, signed_by
 from ledger.errors import AuthenticationError, InputError, VerificationError
 from ledger.keys import Ed25519Signer
 from ledger.merkle import MAX_TREE_SIZE, leaf_hash, prove_inclusion, root_hash
+from ledger.note import MAX_NOTE, TYPE_ED25519, VerifierKey, parse_vkey
 from ledger.proof import MAX_EXTRA, MAX_PROOF, MAX_PROOF_HASHES, Proof, format_proof, parse_proof, verify_proof
 from tests.unit.reference_merkle import MemoryTree
 

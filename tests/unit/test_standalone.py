@@ -12,21 +12,13 @@ import pytest
 
 import ledger.standalone as script
 from ledger.bundle import MAX_BUNDLE, MAX_LINE
-from ledger.checkpoint import (
-    TYPE_COSIGNATURE,
-    TYPE_ED25519,
-    Checkpoint,
-    VerifierKey,
-    format_vkey,
-    parse_checkpoint,
-    parse_note,
-    sign_checkpoint,
-)
+from ledger.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
 from ledger.entry import format_entry, parse_entry
 from ledger.envelope import pae as signed_bytes
 from ledger.errors import InputError
 from ledger.events import Category, Erasable, all_event_types
 from ledger.keys import Ed25519Signer, format_public_key
+from ledger.note import TYPE_COSIGNATURE, TYPE_ED25519, VerifierKey, format_vkey, parse_note
 
 
 def test_every_type_is_known_to_the_script():

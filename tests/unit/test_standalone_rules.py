@@ -124,7 +124,9 @@ def test_a_script_that_forgets_a_rule_is_noticed(
         ("gate.evaluated", "model:m", {"environment": "prod"}, "prod"),
         ("waiver.used", "waiver:w", {"deployment": "deployment:prod/x", "model": "model:m@1"}, "prod"),
         ("waiver.used", "waiver:w", {"deployment": 7}, None),
-        ("waiver.granted", "waiver:w", {"environment": "prod"}, None),
+        ("waiver.granted", "waiver:w", {"environment": "prod"}, "prod"),
+        ("waiver.granted", "waiver:w", {}, None),
+        ("run.started", "run:x", {"environment": "prod"}, None),
         ("deployment.authorised", "deployment:prod/x", {}, "prod"),
     ],
 )

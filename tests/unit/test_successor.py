@@ -8,21 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.checkpoint import (
-    TYPE_ED25519,
-    Checkpoint,
-    Note,
-    VerifierKey,
-    format_note,
-    parse_checkpoint,
-    parse_note,
-    parse_vkey,
-    sign_checkpoint,
-    verify_checkpoint,
-)
+from ledger.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint, verify_checkpoint
 from ledger.errors import InputError, VerificationError
 from ledger.keys import Ed25519Signer
 from ledger.merkle import MAX_TREE_SIZE
+from ledger.note import TYPE_ED25519, Note, VerifierKey, format_note, parse_note, parse_vkey
 from ledger.successor import (
     SUCCESSOR,
     Successor,

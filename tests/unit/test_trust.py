@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from ledger.checkpoint import TYPE_COSIGNATURE, TYPE_ED25519, Checkpoint, VerifierKey, format_vkey, sign_checkpoint
+from ledger.checkpoint import Checkpoint, sign_checkpoint
 from ledger.durable import write_atomically
 from ledger.errors import AuthenticationError, LedgerError, TrustStateError
 from ledger.keys import Ed25519Signer
+from ledger.note import TYPE_COSIGNATURE, TYPE_ED25519, VerifierKey, format_vkey
 from ledger.trust import RememberedHead, Trust, TrustPin, read_trust, write_trust
 
 ORIGIN = "ledger.example/trust"

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from ledger.checkpoint import MAX_NOTE, MAX_NOTE_SIGNATURES
 from ledger.entry import MAX_ENTRY, MAX_HEADER_STRING
 from ledger.envelope import MAX_ENVELOPE, MAX_PAYLOAD, MAX_SIGNATURES
 from ledger.events import find_event_type, load_body
 from ledger.names import MAX_NAME_BYTES
+from ledger.note import MAX_NOTE, MAX_NOTE_SIGNATURES
 from ledger.payload import parse_payload
 from ledger.proof import MAX_EXTRA, MAX_PROOF_HASHES
 from ledger.strictjson import MAX_DEPTH
@@ -46,7 +46,7 @@ def test_the_generator_notices_a_changed_file(tmp_path):
     path.write_text(path.read_text().replace('"item": 0', '"item": 1', 1))
     result = run(copy / "tools" / "gen_vectors.py", "--check")
     assert result.returncode == 1
-    assert result.stdout.startswith("tests/vectors/entry.json is not what this code makes")
+    assert result.stdout.startswith("tests/vectors/entry.json differs from what tools/gen_vectors.py makes")
     assert result.stdout.count("\n") == 1
 
 

@@ -24,15 +24,9 @@ from ledger.addcheckpoint import (
     parse_size,
 )
 from ledger.checkpoint import (
-    TYPE_COSIGNATURE,
-    TYPE_ED25519,
     Checkpoint,
-    NoteSignature,
-    VerifierKey,
     cosign_checkpoint,
     format_checkpoint,
-    format_vkey,
-    parse_note,
     sign_checkpoint,
     verify_checkpoint,
     verify_cosignature,
@@ -49,6 +43,7 @@ from ledger.cosignature import (
 )
 from ledger.errors import AuthenticationError, InputError, LedgerError, VerificationError
 from ledger.keys import Ed25519Signer
+from ledger.note import TYPE_COSIGNATURE, TYPE_ED25519, NoteSignature, VerifierKey, format_vkey, parse_note
 from ledger.witnesspolicy import MAX_POLICY, parse_policy
 
 HEAD = Checkpoint("ledger.example/unit", 7, bytes(range(32)))

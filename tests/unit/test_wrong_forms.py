@@ -14,21 +14,7 @@ from ledger import payload as module
 from ledger.addcheckpoint import MAX_PROOF as MAX_HASHES
 from ledger.addcheckpoint import MAX_REQUEST, AddCheckpoint, format_add_checkpoint, parse_add_checkpoint
 from ledger.bundle import MAX_BUNDLE, MAX_BUNDLE_ENTRIES, MAX_LINE
-from ledger.checkpoint import (
-    MAX_NOTE,
-    MAX_NOTE_SIGNATURES,
-    TYPE_COSIGNATURE,
-    TYPE_ED25519,
-    Checkpoint,
-    VerifierKey,
-    format_checkpoint,
-    format_vkey,
-    parse_checkpoint,
-    parse_note,
-    parse_origin,
-    parse_vkey,
-    sign_checkpoint,
-)
+from ledger.checkpoint import Checkpoint, format_checkpoint, parse_checkpoint, parse_origin, sign_checkpoint
 from ledger.cosignature import parse_cosignature, parse_lines
 from ledger.entry import (
     MAX_ENTRY,
@@ -56,6 +42,16 @@ from ledger.evidence import MAX_EVIDENCE
 from ledger.keys import Ed25519Signer, PublicKey, format_public_key, parse_public_key
 from ledger.merkle import MAX_TREE_SIZE
 from ledger.names import MAX_NAME_BYTES, parse_actor, parse_name, parse_source
+from ledger.note import (
+    MAX_NOTE,
+    MAX_NOTE_SIGNATURES,
+    TYPE_COSIGNATURE,
+    TYPE_ED25519,
+    VerifierKey,
+    format_vkey,
+    parse_note,
+    parse_vkey,
+)
 from ledger.payload import MAX_SEQUENCE, Payload, format_payload, parse_payload
 from ledger.proof import MAX_EXTRA, MAX_PROOF, MAX_PROOF_HASHES, Proof, format_proof, parse_proof
 from ledger.strictjson import MAX_DEPTH, MAX_INTEGER, format_json, parse_json

@@ -12,9 +12,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ledger.addcheckpoint import AddCheckpoint, format_add_checkpoint
-from ledger.checkpoint import TYPE_ED25519, Checkpoint, VerifierKey, sign_checkpoint
+from ledger.checkpoint import Checkpoint, sign_checkpoint
 from ledger.keys import Ed25519Signer
 from ledger.merkle import leaf_hash, prove_consistency
+from ledger.note import TYPE_ED25519, VerifierKey
 from tests.unit.reference_merkle import MemoryTree, mth
 from witness.http import WitnessServer
 from witness.service import Witness

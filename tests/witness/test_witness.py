@@ -13,20 +13,12 @@ from pathlib import Path
 import apsw
 import pytest
 
-from ledger.checkpoint import (
-    TYPE_COSIGNATURE,
-    Note,
-    VerifierKey,
-    format_checkpoint,
-    format_note,
-    parse_note,
-    verify_checkpoint,
-    verify_cosignature,
-)
+from ledger.checkpoint import format_checkpoint, verify_checkpoint, verify_cosignature
 from ledger.cosignature import add_lines, parse_lines, verify_lines
 from ledger.errors import ConfigurationError, InputError, StorageError
 from ledger.keys import Ed25519Signer
 from ledger.merkle import prove_consistency
+from ledger.note import TYPE_COSIGNATURE, Note, VerifierKey, format_note, parse_note
 from tests.witness.support import Log, made
 from witness.judging import Answer, Latest
 from witness.service import Witness, create_witness, open_witness
