@@ -7,7 +7,6 @@ the payload bytes exactly as the author wrote them; verification returns those b
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 from collections.abc import Mapping, Sequence

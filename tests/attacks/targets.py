@@ -152,10 +152,12 @@ MODULES: dict[str, tuple[str, ...]] = {
 #: tree are, what a signed head says, what is legal, and what `verify log` finds. Not of it: what rests on it, such as
 #: witnesses, timestamps, bundles and remembered heads, and the one-file verifier, which repeats it.
 NAMED: dict[str, tuple[str, ...]] = {
-    "merkle": ("ledger/merkle.py", "ledger/tiles.py"),
+    "merkle": ("ledger/merkle.py", "ledger/tiles.py", "ledger/treereader.py"),
     "proof": ("ledger/proof.py",),
-    "checkpoint": tuple(f"ledger/{name}.py" for name in ("checkpoint", "checkpoints", "successor", "cosignature")),
-    "envelope": tuple(f"ledger/{name}.py" for name in ("envelope", "payload", "strictjson")),
+    "checkpoint": tuple(
+        f"ledger/{name}.py" for name in ("note", "checkpoint", "checkpoints", "successor", "cosignature")
+    ),
+    "envelope": tuple(f"ledger/{name}.py" for name in ("envelope", "payload", "strictjson", "base64text")),
     "entry": ("ledger/entry.py", "ledger/stored.py"),
     "judge and keyring": (
         *(name for name in MODULES if name.startswith("ledger/domain/")),

@@ -8,7 +8,6 @@ from uuid import UUID
 
 import pytest
 
-from ledger.checkpoint import TYPE_ED25519, VerifierKey, format_vkey
 from ledger.domain import LedgerState, MemoryWorld, ModelState, Verdict
 from ledger.domain.authorising import deployment_doubt
 from ledger.domain.decisions import marks_of
@@ -19,6 +18,7 @@ from ledger.domain.suspicion import first_doubt
 from ledger.domain.waiving import waiver_of, waiver_trouble
 from ledger.entry import format_time
 from ledger.errors import AuthenticationError, InputError, PolicyError
+from ledger.note import TYPE_ED25519, VerifierKey, format_vkey
 from tests.unit.test_governed import AUTHORISE, DAY, PROD, approve, ask, gated, rules
 from tests.unit.test_judge import DIGEST, MODEL, NOW, OTHER, Story, key_of, refused
 from tests.unit.test_keyring import Ring, actor, keyid, words
@@ -170,7 +170,7 @@ def test_a_gate_is_run_again_after_an_evaluation():
     story.tell("p-deployer", "gate.evaluated", MODEL, gated(size=size))
     assert story.judge(*AUTHORISE).kind == "valid"
     story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "digest": DIGEST})
-    expected = f"PolicyError: policy:p was run before the evaluation at entry {size + 1} was recorded"
+    expected = f"PolicyError: policy:p was run before entry {size + 1} said more of evaluations"
     assert said(story.judge(*AUTHORISE)) == expected
     story.tell("p-deployer", "gate.evaluated", MODEL, gated(size=size + 1))
     assert said(story.judge(*AUTHORISE)) == expected, "it saw one entry less"

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger import witnessing
+from ledger import witnessed
 from ledger.addcheckpoint import (
     MAX_REQUEST,
     AddCheckpoint,
@@ -97,11 +97,11 @@ def test_the_last_head_of_a_quorum_that_covers_an_entry(
     kept: Any = Kept(1, 2, 3, 4, 5)
     policy: Any = SimpleNamespace(met=lambda keys: keys == ["good"])
     said = SimpleNamespace(vkey="good")
-    monkeypatch.setattr(witnessing, "_LOOK_BACK", 2)
-    monkeypatch.setattr(witnessing, "head_at", lambda store, size: b"%d" % size)
-    monkeypatch.setattr(witnessing, "cosignatures_of", lambda store, head: [said] if int(head) in met else [])
+    monkeypatch.setattr(witnessed, "_LOOK_BACK", 2)
+    monkeypatch.setattr(witnessed, "head_at", lambda store, size: b"%d" % size)
+    monkeypatch.setattr(witnessed, "cosignatures_of", lambda store, head: [said] if int(head) in met else [])
     head: Any = lambda note: note  # noqa: E731
-    assert witnessing.last_met(kept, head, policy, index) == (None if found is None else b"%d" % found)
+    assert witnessed.last_met(kept, head, policy, index) == (None if found is None else b"%d" % found)
     assert kept.pages == pages
 
 
