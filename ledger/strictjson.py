@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from ledger.errors import InputError
 
-__all__ = ["MAX_DEPTH", "MAX_INTEGER", "format_json", "parse_json"]
+__all__ = ["MAX_DEPTH", "MAX_INTEGER", "format_json", "parse_json", "parse_object"]
 
 #: Containers inside containers; a bare scalar has depth 0, ``[]`` has depth 1.
 MAX_DEPTH = 32
@@ -72,6 +72,25 @@ def parse_json(data: bytes, *, what: str = "JSON", max_depth: int = MAX_DEPTH) -
     return value
 
 
+def parse_object(text: str, start: int) -> tuple[dict[str, Any], int] | None:
+    """Read one object inside a text, by the rules of `parse_json`.
+
+    Args:
+        text: without surrogates, as a UTF-8 decoder gives it.
+        start: where the object begins.
+
+    Returns:
+        The object and where it ends; None when there is none, or nothing that is plain to see: `parse_json` tells.
+    """
+    if "\\u" in text or text.count("[") + text.count("{") > MAX_DEPTH:
+        return None
+    try:
+        value, end = _SCAN(text, start)
+    except (InputError, ValueError, RecursionError, StopIteration):
+        return None
+    return (value, end) if isinstance(value, dict) else None
+
+
 def format_json(value: Any) -> bytes:
     """Write ``value`` as RFC 8785 canonical JSON.
 
@@ -112,6 +131,8 @@ def _parse_int(text: str) -> int:
 
 def _parse_float(token: str) -> float:
     number = float(token)
+    if repr(number) == token and "e" not in token and token[-2:] != ".0":
+        return number  # see `_format_float`: nothing finite is written otherwise
     if not math.isfinite(number):
         raise InputError(f"number {_show(token)} is too large")
     if (wanted := _format_float(number)) != token:
