@@ -27,7 +27,7 @@ _RULES = (
     _unit("bounds", "ledger_events", "families", "sequences", "sealing", "ceremony"),
     _contract("ledger_keys", "hostile", "keyring", "append", "bad_input") + " " + _cli("keyring"),
 )
-_BUNDLES = (_unit("bundling", "wrong_forms", "bounds") + " " + _cli("bundle"), _contract("bundle"))
+_BUNDLES = (_unit("bundling", "wrong_forms", "bounds", "pages") + " " + _cli("bundle"), _contract("bundle"))
 _WITNESSES = (_unit("witnessing", "wrong_forms"), _cli("witness", "witnessing"), _contract("witnessed"))
 
 #: Modules and the tests that are asked.
@@ -45,7 +45,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         _contract("ledger_keys"),
     ),
     "ledger/checkpoints.py": (
-        _contract("ledger_keys", "hostile", "signed_head"),
+        _unit("pages", "bounds") + " " + _contract("ledger_keys", "hostile", "signed_head"),
         _cli("published"),
         _contract("witnessed"),
     ),
@@ -72,12 +72,15 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/names.py": (_unit("names", "wrong_forms"), _contract("bad_input")),
     "ledger/entry.py": (_unit("entry", "plain", "wrong_forms"), _contract("hostile")),
     "ledger/treereader.py": (_contract("ledger_keys", "hostile", "append"), _unit("tiles"), _cli("verify", "output")),
-    "ledger/stored.py": (_contract("ledger_keys", "hostile", "append", "bad_input"), _unit("replay")),
+    "ledger/stored.py": (
+        _unit("replay", "pages", "bounds"),
+        _contract("ledger_keys", "hostile", "append", "bad_input"),
+    ),
     "ledger/worlds.py": (
         _contract("worlds"),
         _contract("ledger_keys", "hostile", "bad_input"),
         _cli("own_keys"),
-        _unit("replay"),
+        _unit("replay", "bounds"),
         _cli("erasure"),
     ),
     "ledger/replay.py": (
@@ -87,7 +90,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         _contract("keyring"),
         *_BUNDLES,
     ),
-    "ledger/verify.py": (*_PASS, _cli("backup")),
+    "ledger/verify.py": (_unit("bounds"), *_PASS, _cli("backup")),
     "ledger/auditpass.py": (*_PASS, *_DAMAGE),
     "ledger/audit.py": (_unit("audit"), *_PASS, _cli("erasure")),
     "ledger/auditworld.py": _PASS,
@@ -99,7 +102,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/tilecheck.py": (*_PASS, _cli("output"), "tests/attacks/test_tamper.py"),
     "ledger/findings.py": (_unit("findings"), *_PASS, _cli("backup")),
     "ledger/late.py": (_contract("late"), _unit("sequences"), _cli("keyring")),
-    "ledger/suspects.py": (_unit("bounds"), _cli("keyring"), *_PASS),
+    "ledger/suspects.py": (_unit("bounds", "pages"), _cli("keyring"), *_PASS),
     "ledger/verdicts.py": (_unit("verdicts"), _cli("output", "verify")),
     "ledger/gaps.py": (_unit("gaps", "verdicts"), _cli("verify", "own_keys", "output")),
     "ledger/emitters.py": (_unit("bounds"), _contract("emitters"), _unit("sequences"), _cli("verify")),
