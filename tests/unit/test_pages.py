@@ -102,5 +102,5 @@ def test_suspect_entries_of_an_actor(
 
     monkeypatch.setattr(suspects, "suspicion_of", suspect)
     world: Any = None
-    found = suspects._of_actor(log, world, "p", (start, stop), void=lambda row: row.entry.index == 5)
+    found: Any = suspects._of_actor(log, world, "p", (start, stop), void=lambda row: row.entry.index == 5)
     assert list(found) == expected
