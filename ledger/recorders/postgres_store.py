@@ -280,16 +280,20 @@ class PostgresStore:
             found = self._texts[text] = text.replace("$", self.schema + ".").replace("?", "%s")
         return found
 
-    def run(self, text: str, parameters: Fields = ()) -> list[Fields]:
+    def run(self, text: str, parameters: Fields = (), *, binary: bool = False) -> list[Fields]:
         """Run one portable statement, which may be repeated, and return its rows."""
         with self._lock:
             if self._depth > 0 or self._repeating > 0:
-                return self.execute(text, parameters)
-        return self._repeat(lambda: self.execute(text, parameters), writes=False)
+                return self.execute(text, parameters, binary=binary)
+        return self._repeat(lambda: self.execute(text, parameters, binary=binary), writes=False)
 
-    def execute(self, text: str, parameters: Fields = ()) -> list[Fields]:
+    def read(self, text: str, parameters: Fields = ()) -> list[Fields]:
+        """As `run`, when all columns are text, bytes or integers: they come as they are, and not written out in hex."""
+        return self.run(text, parameters, binary=True)
+
+    def execute(self, text: str, parameters: Fields = (), *, binary: bool = False) -> list[Fields]:
         """Run one portable statement once; psycopg's own errors leave it as they are."""
-        cursor = self.connect().execute(self._sql(text).encode(), parameters)
+        cursor = self.connect().execute(self._sql(text).encode(), parameters, binary=binary)
         return cursor.fetchall() if cursor.description is not None else []
 
     def run_each(self, text: str, parameters: Sequence[Fields]) -> list[Fields]:

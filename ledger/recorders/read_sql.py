@@ -40,6 +40,7 @@ class ReadSql:
     """The part of a recorder that reads."""
 
     _run: Callable[..., list[Fields]]
+    _read: Callable[..., list[Fields]]
     _identity: LogIdentity | None
 
     def identity(self) -> LogIdentity:
@@ -84,7 +85,7 @@ class ReadSql:
     def _run_text(self, head: str, columns: Sequence[str], tail: str, parameters: Fields = ()) -> list[Fields]:
         """Read columns of text, even when somebody put bytes into them that are none: U+FFFD stands for those."""
         try:
-            return self._run(f"{head}{', '.join(columns)} {tail}", parameters)
+            return self._read(f"{head}{', '.join(columns)} {tail}", parameters)
         except UnicodeDecodeError:  # SQLite takes any bytes; what an entry may hold is ASCII, so it is found at its row
             blobs = ", ".join(f"CAST({name} AS BLOB)" if name in _TEXTS else name for name in columns)
             found = self._run(f"{head}{blobs} {tail}", parameters)

@@ -47,6 +47,9 @@ class SqlStore(Protocol):
     def run(self, text: str, parameters: Fields = ()) -> list[Fields]:
         """Run one portable statement and return its rows; failures are `StorageError`."""
 
+    def read(self, text: str, parameters: Fields = ()) -> list[Fields]:
+        """As `run`, the fastest way for rows of text, bytes and integers."""
+
     def run_each(self, text: str, parameters: Sequence[Fields]) -> list[Fields]:
         """Run one portable statement for each tuple of parameters and return all rows."""
 
@@ -79,6 +82,7 @@ class SqlRecorder(AuditSql, LibrarySql):
     def __init__(self, store: SqlStore, clock: Callable[[], int] | None = None) -> None:
         self.sql = store  # for the modules beside this one, which copy and migrate
         self._run = store.run
+        self._read = store.read
         self._run_each = store.run_each
         self._run_many = store.run_many
         self._writing = store.writing

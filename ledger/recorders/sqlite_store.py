@@ -170,6 +170,10 @@ class SqliteStore:
             except apsw.Error as error:
                 raise _explain(error, self.path) from error
 
+    def read(self, text: str, parameters: Fields = ()) -> list[Fields]:
+        """As `run`: columns come as they are."""
+        return self.run(text, parameters)
+
     def run_each(self, text: str, parameters: Sequence[Fields]) -> list[Fields]:
         """Run one portable statement for each tuple of parameters and return all rows."""
         with self._lock:

@@ -222,7 +222,7 @@ def test_approving_what_nobody_measured_ends_with_1(any_shop: Shop):
     ],
 )
 def test_what_is_not_registered_ends_with_1(shop: Shop, wish: tuple[str, ...]):
-    refused(shop, 1, *wish, words=("is not registered", "record version"))
+    refused_decision(shop, 1, *wish, words=("is not registered", "record version"))
 
 
 def test_a_fact_about_what_is_not_registered_only_needs_its_digest(shop: Shop):
