@@ -140,11 +140,10 @@ def sign_checkpoint(checkpoint: Checkpoint, *signers: Signer) -> bytes:
         InputError: a field is out of range.
     """
     text = format_checkpoint(checkpoint)
-    keys = [VerifierKey(checkpoint.origin, TYPE_ED25519, signer.public.raw) for signer in signers]
-    lines = [
-        NoteSignature(key.name, key.key_hash, signer.sign(text.encode()))
-        for key, signer in zip(keys, signers, strict=True)
-    ]
+    lines = []
+    for signer in signers:
+        key = VerifierKey(checkpoint.origin, TYPE_ED25519, signer.public.raw)
+        lines.append(NoteSignature(key.name, key.key_hash, signer.sign(text.encode())))
     return format_note(Note(text, tuple(lines)))
 
 

@@ -7,7 +7,6 @@ the payload bytes exactly as the author wrote them; verification returns those b
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 from collections.abc import Mapping, Sequence
@@ -222,7 +221,7 @@ def _read_form(data: bytes) -> Envelope | None:
     """An envelope in its only form, or None when it must be read as JSON to say what is wrong with it."""
     end = data.find(_MIDDLE)
     try:
-        payload = base64.b64decode(data[len(_OPENING) : end], validate=True)
+        payload = binascii.a2b_base64(data[len(_OPENING) : end])
         envelope = Envelope(payload, parse_signatures(data[end + len(_MIDDLE) : -1]))
         return envelope if format_envelope(envelope) == data else None
     except (InputError, ValueError):

@@ -24,8 +24,7 @@ class LogView:
 
     def leaf_hash(self, index: int) -> bytes | None:
         """See `World.leaf_hash`."""
-        found = self._log.leaf_hashes(index, index + 1)
-        return found[0] if found else None
+        return next(iter(self._log.leaf_hashes(index, index + 1)), None)
 
     def grown(self, size: int) -> CompactRange | None:
         """The range of the first ``size`` entries, None when the store lacks a hash of it."""

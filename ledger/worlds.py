@@ -60,9 +60,8 @@ class _Fold:
             return
         del self.revisions[:-_PAST]
         self.floor = self.revisions[0][0] + 1
-        place = bisect_left(self.indexes, self.floor) - 1  # the state that holds at the floor is needed
-        if place > 0:
-            del self.indexes[:place], self.states[:place]
+        place = max(bisect_left(self.indexes, self.floor) - 1, 0)  # the state that holds at the floor is needed
+        del self.indexes[:place], self.states[:place]
 
 
 class StoreWorld:

@@ -239,7 +239,7 @@ def covered(world: World, event: RecordedEvent, body: GoneLive) -> bool:
 def _foundation_doubt(world: World, named: Named, place: tuple[str, Rule]) -> Suspicion | None:
     """Why what an authorisation needed has become suspect; what ended since then was in force when it was given."""
     environment, rule = place
-    if rule.approvals == 0:
+    if not rule.approvals:
         return None
     version = named.version
     asked = [r.signed for r in version.requests.values() if r.environment == environment]
