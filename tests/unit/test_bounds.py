@@ -21,6 +21,7 @@ LIMITS = {
     "domain.keyring.MAX_GRANTS": 64,
     "domain.standing._DAY": DAY,
     "emitters._RANGES": 10,
+    "envelope._MAX_SIGNATURES_BYTES": 3_202,
     "evidence._MAX_HASHES": 64,
     "evidence._MAX_VKEYS": 16,
     "findings.MAX_FINDINGS": 100,
