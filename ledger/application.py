@@ -192,7 +192,7 @@ class Ledger(Writer):
         try:
             return self._append_once(attributes, plain, also_sign, expect or {})
         except PolicyError as error:
-            self._record_refusal(type, subject, body, error)
+            self.record_refusal(type, subject, body, error)
             raise
 
     def _append_once(
@@ -217,10 +217,17 @@ class Ledger(Writer):
                 raise
             return repeated
 
-    def _record_refusal(self, type: str, subject: str, body: Mapping[str, Any], error: PolicyError) -> None:
-        """Record that a decision was refused, once an hour; whoever may not even say so leaves no trace.
+    def record_refusal(self, type: str, subject: str, body: Mapping[str, Any], error: PolicyError) -> None:
+        """Record that a decision was refused, once an hour; other events leave no trace.
 
-        Whatever goes wrong here must not hide that it was refused, and why.
+        `emit` does it; who finds out before that calls it. Whoever may not even say so leaves no trace, and whatever
+        goes wrong here must not hide that it was refused, and why.
+
+        Args:
+            type: as `emit`.
+            subject: as `emit`.
+            body: what is known of it.
+            error: why it was refused.
         """
         try:
             world = self.world.at(self.world.refresh())
@@ -267,7 +274,7 @@ class Ledger(Writer):
                 if repeated is not None:
                     return [repeated]
             if isinstance(error, PolicyError):
-                self._record_refusal(*screened[-1], error)
+                self.record_refusal(*screened[-1], error)
             raise
 
     def _seal(self, attributes: dict[str, Any], personal: Mapping[str, Any], about: str | None) -> dict[str, Any]:

@@ -49,6 +49,11 @@ policy have 10 seconds of processor time and 512 MiB of memory together; what ta
 
 `[].all(…)` is true in CEL: a check over a list that must not be empty says so, with `size() > 0` or `exists`.
 
+In the two checklists below, a check of what was not recorded fails. The exceptions can only stop something, and pass
+while nothing is recorded: `nothing-stops-it` and `no-open-incident`; `data-may-be-used` at tier low; and `canary-ready`
+at tiers low and medium. At tier low a version without a run is `registered`. A first version needs no baseline of
+latency and cost: there is one to compare with where another version is live.
+
 ## The document
 
 `muniment gate input MODEL@VERSION --env ENV` prints it. Nothing in it is ever absent: what is not known is `""`,

@@ -41,6 +41,7 @@ TOLD: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
      {"slo": "ok", "indicator": "availability", "objective": 0.99, "window": "28d", "action": "rollback"}),
     ("p-author", "drill.conducted", "model:scoring", {"kind": "runbook", "outcome": "pass"}),
     ("p-author", "drill.conducted", "model:scoring", {"kind": "rollback", "outcome": "pass"}),
+    ("p-author", "drill.conducted", "model:scoring", {"kind": "canary", "outcome": "pass"}),
 )  # fmt: skip
 
 
