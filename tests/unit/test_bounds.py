@@ -28,6 +28,7 @@ LIMITS = {
     "freshness.CLOCK_SLACK": 300,
     "note.MAX_KEY_NAME": 255,
     "published._MAX_COMMITS": 1_000,
+    "published._SECONDS": 60,
     "replay._CLOCK_TOLERANCE": 5_000_000,
     "successor._MAX_PLACE": 1_024,
     "suspects.MAX_SUSPECTS": 1_000,
