@@ -133,7 +133,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "ledger/domain/actors.py": _RULES,
     "ledger/domain/authority.py": _RULES,
-    "ledger/domain/decisions.py": (*_RULES, _cli("admin", "spellings")),
+    "ledger/domain/decisions.py": (*_RULES, _cli("admin", "spellings", "whole_path")),
     "ledger/domain/enrolment.py": _RULES,
     "ledger/domain/erasure.py": (*_RULES, _cli("erasure")),
     "ledger/domain/evolution.py": (*_RULES, _cli("restore", "erasure")),
