@@ -66,7 +66,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/witnessed.py": (*_WITNESSES, "tests/witness"),
     "ledger/witnesscheck.py": (_unit("headcheck"), *_WITNESSES, _cli("pinned"), "tests/attacks/test_tamper.py"),
     "ledger/timestamps.py": (_unit("stamped", "bounds"), _cli("timestamps", "admin")),
-    "ledger/envelope.py": (_unit("envelope", "plain", "wrong_forms"), _contract("hostile")),
+    "ledger/envelope.py": (_unit("envelope", "bounds", "plain", "wrong_forms"), _contract("hostile")),
     "ledger/payload.py": (
         _unit("plain", "envelope", "entry", "ceremony", "sequences", "wrong_forms"),
         _contract("bad_input", "append", "judged_again", "append_only"),
