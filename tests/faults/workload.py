@@ -31,7 +31,7 @@ def _cut_connections(url: str, chance: random.Random) -> int:
         pids = connection.execute(
             "SELECT pid FROM pg_stat_activity WHERE application_name = %s AND pid <> pg_backend_pid()", (schema,)
         ).fetchall()
-        ended = chance.sample(pids, len(pids) // 2)
+        ended = chance.sample(pids, (len(pids) + 1) // 2)
         for (pid,) in ended:
             connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
     return len(ended)
