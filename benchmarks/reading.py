@@ -12,7 +12,7 @@ from benchmarks.stores import Made
 from benchmarks.timing import alternate, each, flat, medians, paired, percentile
 from ledger.merkle import prove_inclusion
 from ledger.proof import verify_proof
-from ledger.stored import TreeReader
+from ledger.treereader import TreeReader
 
 
 def proof(bench: Bench) -> None:

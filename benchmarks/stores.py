@@ -12,7 +12,7 @@ from benchmarks.baselines import BarePostgres, BareSqlite, BareWriter
 from benchmarks.events import Mint, Story, signal
 from ledger.application import Ledger
 from ledger.creation import NewLedger, create_ledger
-from ledger.recorders.append import Unit
+from ledger.recorders.units import Unit
 
 ORIGIN = "ledger.example/benchmark"
 

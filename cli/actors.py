@@ -14,6 +14,7 @@ from cli.keyring import actor_states, compromised, find_key, rotate
 from cli.offboard import offboard
 from cli.output import Grid, print_list, table
 from cli.roles import delegate, grant, responsible, show_actor, ungrant
+from cli.values import IN_FILE
 
 __all__ = ["actor", "key"]
 
@@ -33,7 +34,7 @@ def _from_request(function: _Function) -> _Function:
         click.option("--yes", is_flag=True, help="Sign a request without asking."),
         click.option("--code", help="The code of the request that was read out to you; another one refuses."),
         click.option(
-            "--request", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+            "--request", "file", type=IN_FILE, metavar="FILE",
             help="Enrol from the file that `muniment key request` made.",
         ),
     ):  # fmt: skip
@@ -167,8 +168,7 @@ def enrol(
 def revoke(app: App, /, name: str, reason: str, signer: str | None) -> None:
     """Revoke an actor: what it writes later is refused, what it wrote stands."""
     app.actor = signer or app.actor
-    with app.writer() as ledger:
-        app.show_receipt(ledger.emit("actor.revoked", f"actor:{name}", reason=reason))
+    app.emit("actor.revoked", f"actor:{name}", reason=reason)
 
 
 @actor.command("name")

@@ -11,6 +11,7 @@ from cli.app import App, common_options, pass_app
 from cli.keyring import acknowledge
 from cli.lifecycle import lifecycle, rules
 from cli.output import print_record, progress
+from cli.values import IN_FILE
 
 if TYPE_CHECKING:
     from ledger.restoring import Accepted
@@ -208,7 +209,7 @@ def _show(app: App, /, done: Accepted, words: str) -> None:
 @click.option("--reason", required=True, help="Why the ledger goes on from an old copy; it is recorded.")
 @click.option("--lost-from", type=click.IntRange(1), metavar="INDEX", help="First entry lost; the size by default.")
 @click.option(
-    "--expect", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="CHECKPOINT",
+    "--expect", multiple=True, type=IN_FILE, metavar="CHECKPOINT",
     help="A signed head the log had reached, beside the remembered one; may be repeated.",
 )  # fmt: skip
 @common_options

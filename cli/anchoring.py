@@ -9,6 +9,7 @@ import click
 
 from cli.app import App, common_options, pass_app
 from cli.output import print_record, styled
+from cli.values import OUT_FILE
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 tsa_option = click.option(
-    "--tsa-certs", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    "--tsa-certs", type=OUT_FILE, metavar="FILE",
     help="Certificates (PEM) of the timestamp authorities you trust; .muniment/tsa-roots.pem by default.",
 )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -216,25 +216,22 @@ class App:
     @contextmanager
     def writer(self) -> Iterator[Ledger]:
         """The ledger for writing; its origin is said on stderr and its head signed at the end."""
-        ledger = self.home.open(self.actor)
-        try:
-            self._check_origin(ledger)
+        with self._appending(self.home.open(self.actor)) as ledger:
             ledger.screening.notify = self.note
             self.note(f"ledger {ledger.origin}, as {self.display(str(ledger.actor))}")
             yield ledger
-        except BaseException:
-            ledger.recorder.close()  # nothing more is signed or remembered after a failure
-            raise
-        else:
-            ledger.close()
 
     @contextmanager
     def courier(self) -> Iterator[Ledger]:
         """The ledger for appending events signed elsewhere; its head is signed at the end where the key is here."""
-        ledger = self.home.open_courier()
+        with self._appending(self.home.open_courier()) as ledger:
+            self.note(f"ledger {ledger.origin}")
+            yield ledger
+
+    @contextmanager
+    def _appending(self, ledger: Ledger) -> Iterator[Ledger]:
         try:
             self._check_origin(ledger)
-            self.note(f"ledger {ledger.origin}")
             yield ledger
         except BaseException:
             ledger.recorder.close()  # nothing more is signed or remembered after a failure
@@ -268,6 +265,21 @@ class App:
         from cli.output import clean
 
         click.echo(clean(text), err=True)
+
+    def record(self, step: Callable[..., Receipt], /, *arguments: Any, **options: Any) -> None:
+        """Do what appends one event, and print its receipt.
+
+        Args:
+            step: gets the ledger for writing, and the rest.
+            arguments: of it.
+            options: of it.
+        """
+        with self.writer() as ledger:
+            self.show_receipt(step(ledger, *arguments, **options))
+
+    def emit(self, type: str, subject: str, data: Mapping[str, Any] | None = None, /, **options: Any) -> None:
+        """Append one event and print its receipt; see `Ledger.emit`."""
+        self.record(lambda ledger: ledger.emit(type, subject, data, **options))
 
     def show_receipt(self, receipt: Receipt, *, then: str = "") -> None:
         """Print a receipt: data on stdout, remarks on stderr."""

@@ -12,19 +12,19 @@ import click
 from cli.app import App, common_options, pass_app
 from cli.conclusion import conclusion, finding_lines, gap_lines
 from cli.output import console, print_record, progress, styled
+from cli.values import IN_FILE
 
 if TYPE_CHECKING:
-    from ledger.backup import BackupCheck
+    from ledger.backupcheck import BackupCheck
     from ledger.errors import VerificationError
     from ledger.identity import Trust
     from ledger.transfer import Outside
 
 __all__ = ["backup"]
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _KEYS_APART = "A backup holds no private key: keep copies of the keys' folder apart, and of .muniment/trust.json."
 _EXPECT = click.option(
-    "--expect", multiple=True, type=_FILE, metavar="CHECKPOINT",
+    "--expect", multiple=True, type=IN_FILE, metavar="CHECKPOINT",
     help="A signed head the log reached, from a place you trust; may be repeated.",
 )  # fmt: skip
 
@@ -43,7 +43,7 @@ def _has_ledger(app: App) -> bool:
 
 def _trust(app: App, /, file: Path | None = None) -> Trust | None:
     """What is pinned here, with the keys that a backup says came since."""
-    from ledger.backup import follow_backup
+    from ledger.backupcheck import follow_backup
 
     trust = app.home.trust() if _has_ledger(app) else None
     return trust if trust is None or file is None else follow_backup(file, trust)
@@ -156,7 +156,7 @@ def _unreadable(app: App, error: VerificationError, /) -> int:
 
 
 @backup.command()
-@click.argument("file", metavar="FILE", type=_FILE)
+@click.argument("file", metavar="FILE", type=IN_FILE)
 @_EXPECT
 @common_options
 @pass_app
@@ -170,7 +170,7 @@ def verify(app: App, /, file: Path, expect: tuple[Path, ...]) -> int:
     Example:
       muniment backup verify ledger.backup
     """
-    from ledger.backup import verify_backup
+    from ledger.backupcheck import verify_backup
     from ledger.errors import VerificationError
     from ledger.gaps import gaps_of
     from ledger.verdicts import EXIT_OF
@@ -201,7 +201,7 @@ def verify(app: App, /, file: Path, expect: tuple[Path, ...]) -> int:
 
 
 @backup.command()
-@click.argument("file", metavar="FILE", type=_FILE)
+@click.argument("file", metavar="FILE", type=IN_FILE)
 @click.option("--to", "target", metavar="URL", help="The store to make; by default the one of the ledger found here.")
 @click.option("--older", is_flag=True, help="Restore it even though longer heads of this log are known.")
 @_EXPECT

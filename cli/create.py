@@ -8,6 +8,7 @@ import click
 
 from cli.app import App, common_options, new_passphrase, pass_app
 from cli.output import print_record
+from cli.values import IN_FILE, OUT_FILE
 
 __all__ = ["init"]
 
@@ -22,14 +23,14 @@ __all__ = ["init"]
     "--root",
     "roots",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=IN_FILE,
     metavar="PUBKEYFILE",
     help="Public key of a root, held by somebody; repeat it. The holders then sign before there is a ledger.",
 )
 @click.option("--threshold", type=click.IntRange(1, 15), metavar="M", help="How many of the --root keys must sign.")
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OUT_FILE,
     default="founding.ceremony",
     show_default=True,
     help="With --root: file to write.",
@@ -124,7 +125,7 @@ def _propose(
     keys: Path | None,
     encrypt: bool,
 ) -> None:
-    from cli.root import as_data, read_public
+    from cli.ceremonies import as_data, read_public
     from ledger.ceremony import describe
     from ledger.founding import propose_home
 

@@ -10,6 +10,7 @@ import click
 
 from cli.app import App, ask_passphrase, ask_pin, common_options, new_passphrase, pass_app
 from cli.output import clean, print_record
+from cli.values import IN_FILE, OUT_FILE
 
 if TYPE_CHECKING:
     from ledger.ceremony import Ceremony
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from ledger.keys import Signer
 
 __all__ = ["attach", "check_consent", "enrol_requested", "new_signer", "request"]
-
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_OUT = click.Path(dir_okay=False, path_type=Path)
 
 
 def new_signer(reference: str | None) -> Signer:
@@ -87,12 +85,12 @@ def _keystore(app: App, /, trust: Trust, *, here: bool) -> Any:
 )
 @click.option("--responsible", metavar="ACTOR", help="Person who answers for a service.")
 @click.option("--further", is_flag=True, help="A further key of ACTOR, who is enrolled.")
-@click.option("--trust", type=_FILE, metavar="TRUST.JSON", help="The ledger meant, where it is not set up yet.")
+@click.option("--trust", type=IN_FILE, metavar="TRUST.JSON", help="The ledger meant, where it is not set up yet.")
 @click.option("--key", "reference", metavar="URI|KEYFILE", help="Your key, on a token say; one is made here otherwise.")
 @click.option("--encrypt", is_flag=True, help="Encrypt the private key; MUNIMENT_PASSPHRASE, or asked.")
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OUT_FILE,
     default="key.request",
     show_default=True,
     help="File to write.",

@@ -57,8 +57,7 @@ def approve(app: App, /, model: str, environment: str | None, expires: str | Non
     from ledger.commands import approve as decide
 
     end = None if expires is None else end_of(expires)
-    with app.writer() as ledger:
-        app.show_receipt(decide(ledger, model, environment, expires_at=end, **options))
+    app.record(decide, model, environment, expires_at=end, **options)
 
 
 @click.command(short_help="Turn the newest open request of a version down.")
@@ -72,8 +71,7 @@ def reject(app: App, /, model: str, environment: str | None, **options: Any) -> 
     """
     from ledger.commands import reject as decide
 
-    with app.writer() as ledger:
-        app.show_receipt(decide(ledger, model, environment, **options))
+    app.record(decide, model, environment, **options)
 
 
 @click.command(short_help="Authorise a deployment; nothing is deployed by it.")

@@ -171,8 +171,7 @@ def close(app: App, /, emitter_id: str, last: int, **options: Any) -> None:
     Example: muniment emitter close 019b0000-0000-7000-8000-0000000000e1 --last 1200
     """
     subject = _subject(emitter_id)
-    with app.writer() as ledger:
-        app.show_receipt(ledger.emit("emitter.closed", subject, {"last": last}, **options))
+    app.emit("emitter.closed", subject, {"last": last}, **options)
 
 
 @emitter.command("heartbeat")
@@ -188,8 +187,7 @@ def heartbeat(app: App, /, emitter_id: str, last: int, interval: int, **options:
     Example: muniment emitter heartbeat 019b0000-0000-7000-8000-0000000000e1 --last 40 --interval 3600
     """
     subject = _subject(emitter_id)
-    with app.writer() as ledger:
-        app.show_receipt(ledger.emit("emitter.heartbeat", subject, {"last": last, "interval": interval}, **options))
+    app.emit("emitter.heartbeat", subject, {"last": last, "interval": interval}, **options)
 
 
 @emitter.command("gap")
@@ -208,8 +206,7 @@ def gap(app: App, /, emitter_id: str, first: int, last: int, reason: str, owner:
     """
     subject = _subject(emitter_id)
     body = {"first": first, "last": last, "reason": reason, "actor": owner}
-    with app.writer() as ledger:
-        app.show_receipt(ledger.emit("gap.declared", subject, body, **options))
+    app.emit("gap.declared", subject, body, **options)
 
 
 @emitter.command("list")

@@ -9,6 +9,7 @@ import click
 
 from cli.app import App, common_options, pass_app
 from cli.output import print_record
+from cli.values import IN_FILE
 
 if TYPE_CHECKING:
     from ledger.evidence import Evidence, Verdict
@@ -97,7 +98,7 @@ def _result(found: Evidence, verdict: Verdict) -> dict[str, Any]:
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=IN_FILE)
 @click.option(
     "--vkey", "given", multiple=True, metavar="VKEY|FILE",
     help="A verifier key of the log that you trust, or a file of them; those of trust.json by default.",

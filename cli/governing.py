@@ -32,8 +32,7 @@ def revoke(app: App, /, model: str, environment: str | None, **options: Any) -> 
     """
     from ledger.governing import revoke_approval
 
-    with app.writer() as ledger:
-        app.show_receipt(revoke_approval(ledger, model, environment, **options))
+    app.record(revoke_approval, model, environment, **options)
 
 
 @click.command(short_help="Withdraw a request for approval.")
@@ -50,8 +49,7 @@ def withdraw(app: App, /, model: str, environment: str | None, **options: Any) -
     """
     from ledger.governing import withdraw_request
 
-    with app.writer() as ledger:
-        app.show_receipt(withdraw_request(ledger, model, environment, **options))
+    app.record(withdraw_request, model, environment, **options)
 
 
 @click.command(short_help="Say that a condition of an approval is met.")
@@ -69,8 +67,7 @@ def condition(app: App, /, model: str, number: int, environment: str | None, **o
     """
     from ledger.governing import meet_condition
 
-    with app.writer() as ledger:
-        app.show_receipt(meet_condition(ledger, model, number, environment, **options))
+    app.record(meet_condition, model, number, environment, **options)
 
 
 @click.command(short_help="Review a decision that was taken in an emergency.")
@@ -87,8 +84,7 @@ def review(app: App, /, deployment: str, **options: Any) -> None:
     """
     from ledger.governing import review_emergency
 
-    with app.writer() as ledger:
-        app.show_receipt(review_emergency(ledger, deployment, **options))
+    app.record(review_emergency, deployment, **options)
 
 
 def _answer(name: str, question: str, given: bool | None) -> bool:
@@ -173,8 +169,7 @@ def grant(app: App, /, name: str, rationale: str, expires_at: str | None, **opti
     from ledger.governing import decide_waiver
 
     body = {"rationale": rationale, "expires_at": None if expires_at is None else end_of(expires_at)}
-    with app.writer() as ledger:
-        app.show_receipt(decide_waiver(ledger, name, "granted", body, **options))
+    app.record(decide_waiver, name, "granted", body, **options)
 
 
 @waiver.command()
@@ -186,8 +181,7 @@ def deny(app: App, /, name: str, rationale: str, **options: Any) -> None:
     """Deny a waiver."""
     from ledger.governing import decide_waiver
 
-    with app.writer() as ledger:
-        app.show_receipt(decide_waiver(ledger, name, "denied", {"rationale": rationale}, **options))
+    app.record(decide_waiver, name, "denied", {"rationale": rationale}, **options)
 
 
 @waiver.command("revoke")
@@ -199,5 +193,4 @@ def revoke_(app: App, /, name: str, reason: str, **options: Any) -> None:
     """End a waiver before its time."""
     from ledger.governing import decide_waiver
 
-    with app.writer() as ledger:
-        app.show_receipt(decide_waiver(ledger, name, "revoked", {"reason": reason}, **options))
+    app.record(decide_waiver, name, "revoked", {"reason": reason}, **options)

@@ -46,8 +46,7 @@ def open_(app: App, /, subject: str, **options: Any) -> None:
 @pass_app
 def note(app: App, /, subject: str, text: str, **options: Any) -> None:
     """Add a remark to the timeline."""
-    with app.writer() as ledger:
-        app.show_receipt(ledger.emit("incident.noted", subject, note=text, **options))
+    app.emit("incident.noted", subject, note=text, **options)
 
 
 @incident.command()
@@ -57,8 +56,7 @@ def note(app: App, /, subject: str, text: str, **options: Any) -> None:
 @pass_app
 def mitigate(app: App, /, subject: str, **options: Any) -> None:
     """Record that the harm has stopped."""
-    with app.writer() as ledger:
-        app.show_receipt(ledger.emit("incident.mitigated", subject, **options))
+    app.emit("incident.mitigated", subject, **options)
 
 
 @incident.command("cause")
@@ -72,8 +70,7 @@ def mitigate(app: App, /, subject: str, **options: Any) -> None:
 @pass_app
 def cause(app: App, /, subject: str, **options: Any) -> None:
     """Record the root cause people concluded on."""
-    with app.writer() as ledger:
-        app.show_receipt(ledger.emit("incident.root_cause_recorded", subject, **options))
+    app.emit("incident.root_cause_recorded", subject, **options)
 
 
 @incident.command()
@@ -87,8 +84,7 @@ def cause(app: App, /, subject: str, **options: Any) -> None:
 @pass_app
 def action(app: App, /, subject: str, **options: Any) -> None:
     """Record an action item."""
-    with app.writer() as ledger:
-        app.show_receipt(ledger.emit("incident.action_item_created", subject, **options))
+    app.emit("incident.action_item_created", subject, **options)
 
 
 @incident.command()
@@ -98,8 +94,7 @@ def action(app: App, /, subject: str, **options: Any) -> None:
 @pass_app
 def close(app: App, /, subject: str, **options: Any) -> None:
     """Close an incident."""
-    with app.writer() as ledger:
-        app.show_receipt(ledger.emit("incident.closed", subject, **options))
+    app.emit("incident.closed", subject, **options)
 
 
 @incident.command("list")

@@ -69,8 +69,7 @@ def define(app: App, /, name: str, file: str, **options: Any) -> None:
 @pass_app
 def retire(app: App, /, name: str, reason: str, **options: Any) -> None:
     """End a version of a policy: nothing is decided by it any more."""
-    with app.writer() as ledger:
-        app.show_receipt(ledger.emit("policy.retired", name, reason=reason, **options))
+    app.emit("policy.retired", name, reason=reason, **options)
 
 
 @policy.command("list")

@@ -67,7 +67,7 @@ def consistency(app: App, /, old: int, new: int) -> None:
     """
     from ledger.base64text import encode_base64
     from ledger.merkle import root_hash
-    from ledger.stored import TreeReader
+    from ledger.treereader import TreeReader
 
     with app.reader() as ledger:
         hashes = [encode_base64(item) for item in ledger.prove_consistency(old, new)]

@@ -191,8 +191,7 @@ def deployment(app: App, /, subject: str, model: str, digest: str | None, **opti
     """
     from ledger.commands import record_deployment
 
-    with app.writer() as ledger:
-        app.show_receipt(record_deployment(ledger, subject, model, digest=digest, **options))
+    app.record(record_deployment, subject, model, digest=digest, **options)
 
 
 @record.command()
@@ -210,8 +209,7 @@ def rollback(app: App, /, subject: str, model: str, **options: Any) -> None:
     """
     from ledger.commands import record_rollback
 
-    with app.writer() as ledger:
-        app.show_receipt(record_rollback(ledger, subject, model, **options))
+    app.record(record_rollback, subject, model, **options)
 
 
 @record.command()
@@ -242,8 +240,7 @@ def canary(app: App, /, subject: str, model: str, digest: str | None, **options:
     staged = stage["stage"] is not None and stage["traffic"] is not None
     if len(ended) + staged != 1 or (ended and any(value is not None for value in stage.values())):
         raise click.UsageError("Give --stage with --traffic, or --promoted, or --aborted REASON.")
-    with app.writer() as ledger:
-        app.show_receipt(record_canary(ledger, subject, model, digest=digest, **stage, **ends, **options))
+    app.record(record_canary, subject, model, digest=digest, **stage, **ends, **options)
 
 
 @record.command()
@@ -283,8 +280,7 @@ def signal(app: App, /, subject: str, **options: Any) -> None:
 
     Example: muniment record signal monitor:tx-auc --metric auc --value 0.61 --baseline 0.91 --severity critical
     """
-    with app.writer() as ledger:
-        app.show_receipt(ledger.emit("monitor.signal", subject, **options))
+    app.emit("monitor.signal", subject, **options)
 
 
 @record.command()
@@ -305,5 +301,4 @@ def late(app: App, /, envelope: str, *, reason: str, signer: str | None) -> None
 
     app.actor = signer or app.actor
     data = read_source(envelope).strip()
-    with app.writer() as ledger:
-        app.show_receipt(record_late(ledger, data, reason))
+    app.record(record_late, data, reason)

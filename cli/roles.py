@@ -53,8 +53,7 @@ def grant(app: App, /, name: str, role: str, until: str | None, signer: str | No
     app.actor = signer or app.actor
     body = {key: list(value) if isinstance(value, tuple) else value for key, value in bounds.items() if value}
     end = None if until is None else format_time(microseconds(until))
-    with app.writer() as ledger:
-        app.show_receipt(ledger.emit("role.granted", f"actor:{name}", body, role=role, until=end))
+    app.emit("role.granted", f"actor:{name}", body, role=role, until=end)
 
 
 @click.command("delegate", short_help="Let another person approve in your place for a while.")
@@ -78,8 +77,7 @@ def delegate(
 
     app.actor = signer or app.actor
     body = {"until": end_of(until), "environments": list(environments) or None, "reason": reason}
-    with app.writer() as ledger:
-        app.show_receipt(ledger.emit("approval.delegated", f"actor:{name}", body))
+    app.emit("approval.delegated", f"actor:{name}", body)
 
 
 @click.command("ungrant", short_help="Take a role away.")
@@ -96,8 +94,7 @@ def ungrant(app: App, /, name: str, role: str, *, which: str | None, reason: str
     Example: muniment actor ungrant ci-train emitter --reason "pipeline retired"
     """
     app.actor = signer or app.actor
-    with app.writer() as ledger:
-        app.show_receipt(ledger.emit("role.revoked", f"actor:{name}", role=role, grant=which, reason=reason))
+    app.emit("role.revoked", f"actor:{name}", role=role, grant=which, reason=reason)
 
 
 @click.command("responsible", short_help="Say who answers for a service.")

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from cli.app import App, ask_passphrase, ask_pin, common_options, new_passphrase, pass_app
-from cli.custody import check_consent, new_signer
+from cli.ceremonies import as_data, show_ceremony
+from cli.custody import check_consent
 from cli.output import print_record
+from cli.proposing import propose
+from cli.values import IN_FILE, OUT_FILE
 
 if TYPE_CHECKING:
     from ledger.application import Receipt
     from ledger.ceremony import Ceremony
-    from ledger.keys import PublicKey
 
-__all__ = ["as_data", "read_public", "root", "show_ceremony"]
+__all__ = ["root"]
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_OUT = click.Path(dir_okay=False, path_type=Path)
-_out = click.option("--out", type=_OUT, default="proposal.ceremony", show_default=True, help="File to write.")
-_reason = click.option("--reason", required=True, help="Why.")
 _key = click.option(
     "--key", "reference", required=True, metavar="KEYFILE|URI",
     help="Private key: a PKCS#8 file, or pkcs11:token=…;object=….",
@@ -38,29 +35,10 @@ def root() -> None:
     """
 
 
+root.add_command(propose)
+
+
 # -- keys ----------------------------------------------------------------------------------------------
-
-
-def read_public(path: Path) -> PublicKey:
-    """A public key from a file that holds one line.
-
-    Raises:
-        InputError: it holds something else.
-    """
-    from ledger.errors import InputError
-    from ledger.keys import parse_public_key
-    from ledger.statefile import MAX_STATE_FILE, read_named_file
-
-    try:
-        text = read_named_file(path, MAX_STATE_FILE).decode().replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} cannot be read as a public key") from error
-    if "PRIVATE KEY" in text:
-        raise InputError(f"{path} holds a PRIVATE key", hint="Give the .pub file; a private key stays where it is.")
-    try:
-        return parse_public_key(text.removesuffix("\n"))
-    except InputError as error:
-        raise InputError(f"{path}: {error.message}", hint="It holds one line, ed25519:<base64>.") from error
 
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:
@@ -78,7 +56,7 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
 
 
 @root.command("new-key")
-@click.argument("file", metavar="KEYFILE", type=_OUT)
+@click.argument("file", metavar="KEYFILE", type=OUT_FILE)
 @click.option("--encrypt", is_flag=True, help="Encrypt the private key; MUNIMENT_PASSPHRASE, or asked.")
 @common_options
 @pass_app
@@ -123,215 +101,11 @@ def public(app: App, /, reference: str) -> None:
 # -- propose -------------------------------------------------------------------------------------------
 
 
-def as_data(ceremony: Ceremony) -> dict[str, Any]:
-    """A ceremony for machines."""
-    return {
-        "ledgerid": ceremony.ledgerid,
-        "origin": ceremony.origin,
-        "author": ceremony.author,
-        "threshold": ceremony.threshold,
-        "code": ceremony.code,
-        "events": [
-            {
-                "type": item.event.payload.type,
-                "subject": item.event.payload.subject,
-                "data": item.event.payload.data,
-                "signed": sorted(item.signed),
-                "missing": ceremony.missing(item),
-            }
-            for item in ceremony.items
-        ],
-    }
-
-
-def show_ceremony(app: App, /, ceremony: Ceremony, path: Path | None = None) -> None:
-    """Print what a ceremony says and how far it is."""
-    from ledger.ceremony import describe
-
-    data = {**({} if path is None else {"file": str(path)}), **as_data(ceremony)}
-    print_record(app, data, "\n".join(describe(ceremony)))
-
-
-def _propose(app: App, /, kind: str, subject: str | None, body: Mapping[str, Any], out: Path, sign: Any = None) -> None:
-    """Write a proposal of one event by the root keys in force; its subject is the ledger when None."""
-    from ledger.custody import propose_by_roots, write_ceremony
-
-    with app.reader() as ledger:
-        state = ledger.ledger_state()
-    ceremony = propose_by_roots(state, kind, subject or f"ledger:{state.ledgerid}", body)
-    if sign is not None:
-        ceremony = ceremony.sign(sign)
-    write_ceremony(out, ceremony, new=True)
-    show_ceremony(app, ceremony, out)
-    app.note(f"wrote {out}\nNext:  each holder runs: muniment root sign {out.name} --key KEYFILE")
-
-
-@root.group()
-def propose() -> None:
-    """Write a file with the exact event that the root keys are to sign; nothing is appended yet."""
-
-
-@propose.command("roots")
-@click.option(
-    "--root",
-    "files",
-    type=_FILE,
-    multiple=True,
-    required=True,
-    metavar="PUBKEYFILE",
-    help="A root key from then on; repeat it for all.",
-)
-@click.option("--threshold", type=click.IntRange(1, 15), required=True, metavar="M", help="How many of them must sign.")
-@_reason
-@_out
-@common_options
-@pass_app
-def propose_roots(app: App, /, files: tuple[Path, ...], threshold: int, reason: str, out: Path) -> None:
-    """Propose other root keys, or another threshold; name all keys that are to be root keys from then on.
-
-    The old root keys sign, and each new one.
-
-    \b
-    Example:
-      muniment root propose roots --root alice.pem.pub --root bob.pem.pub --threshold 2 --reason "two persons"
-    """  # fmt: skip
-    from ledger.keys import format_public_key
-
-    keys = [format_public_key(read_public(path)) for path in files]
-    _propose(app, "ledger.roots_changed", None, {"roots": keys, "threshold": threshold, "reason": reason}, out)
-
-
-@propose.command("checkpoint-key")
-@click.option(
-    "--key", "reference", metavar="URI|KEYFILE", help="The new key, on a token say; one is made here otherwise."
-)
-@click.option("--lost", is_flag=True, help="The old key is lost: heads go on without its signature.")
-@click.option("--encrypt", is_flag=True, help="Encrypt the new key; MUNIMENT_PASSPHRASE, or asked.")
-@_reason
-@_out
-@common_options
-@pass_app
-def propose_checkpoint_key(
-    app: App, /, reference: str | None, reason: str, out: Path, *, lost: bool, encrypt: bool
-) -> None:
-    """Propose another key for signing the log's heads; it is kept here, and has signed the proposal already.
-
-    Run it where heads are signed. The first head behind the change is signed by the old key too, so that whoever knows
-    only that key can follow; unless it is --lost.
-
-    \b
-    Example:
-      muniment root propose checkpoint-key --reason "every second year"
-      muniment root propose checkpoint-key --key 'pkcs11:token=hsm;object=heads-2' --reason "into the HSM"
-    """
-    from ledger.custody import propose_by_roots, write_ceremony
-    from ledger.keystore import CHECKPOINT
-    from ledger.note import TYPE_ED25519, VerifierKey, format_vkey
-
-    new = new_signer(reference)
-    with app.reader() as ledger:
-        state = ledger.ledger_state()
-        keys = app.home.keystore(ledger.ledgerid)
-    vkey = format_vkey(VerifierKey(state.origin, TYPE_ED25519, new.public.raw))
-    body = {"vkey": vkey, "dual": not lost, "reason": reason}
-    ceremony = propose_by_roots(state, "ledger.checkpoint_key_changed", f"ledger:{state.ledgerid}", body).sign(new)
-    path = keys.keep(CHECKPOINT, new, new_passphrase() if encrypt else None)
-    try:
-        write_ceremony(out, ceremony, new=True)
-    except BaseException:
-        path.unlink()
-        raise
-    show_ceremony(app, ceremony, out)
-    app.note(
-        f"wrote {out}; the new key is {path}\nNext:  each holder runs: muniment root sign {out.name} --key KEYFILE"
-    )
-
-
-@propose.command("request")
-@click.argument("file", metavar="FILE", type=_FILE)
-@_out
-@common_options
-@pass_app
-def propose_request(app: App, /, file: Path, out: Path) -> None:
-    """Propose what somebody asks of the root keys with `key request --by root`: to become an admin, say.
-
-    \b
-    Example:
-      muniment root propose request key.request
-    """
-    from ledger.custody import adopt, read_ceremony, write_ceremony
-
-    with app.reader() as ledger:
-        ceremony = adopt(ledger.ledger_state(), read_ceremony(file))
-    write_ceremony(out, ceremony, new=True)
-    show_ceremony(app, ceremony, out)
-    app.note(f"wrote {out}\nNext:  each holder runs: muniment root sign {out.name} --key KEYFILE")
-
-
-@propose.command("event")
-@click.argument("type", metavar="TYPE")
-@click.argument("subject")
-@click.option("-d", "--data", multiple=True, metavar="KEY=VALUE|@FILE", help="Body: dotted keys, JSON values, a file.")
-@_out
-@common_options
-@pass_app
-def propose_event(app: App, /, type: str, subject: str, data: tuple[str, ...], out: Path) -> None:
-    """Propose any other event by the root keys: revoke an admin or an admin's key, grant a role.
-
-    \b
-    Example:
-      muniment root propose event actor.revoked actor:p-7f3a -d reason="has left"
-      muniment root propose event key.revoked actor:p-7f3a -d keyid=3fa1… -d reason="laptop stolen"
-    """
-    from cli.values import fit_body, parse_pairs
-    from ledger.events import find_event_type
-
-    kind = find_event_type(type)
-    body, typed = parse_pairs(data)
-    _propose(app, type, subject, fit_body(kind, body, typed), out)
-
-
-@propose.command("restored")
-@_reason
-@click.option("--lost-from", type=click.IntRange(1), metavar="INDEX", help="First entry lost; the size by default.")
-@click.option(
-    "--expect",
-    multiple=True,
-    type=_FILE,
-    metavar="CHECKPOINT",
-    help="A signed head the log had reached, beside the remembered one; may be repeated.",
-)
-@_out
-@common_options
-@pass_app
-def propose_restored(app: App, /, reason: str, lost_from: int | None, expect: tuple[Path, ...], out: Path) -> None:
-    """Propose to say that the ledger goes on from an old copy, when more than one root key must sign it.
-
-    The store is verified first. Submit it where the checkpoint key is. With one root key: muniment admin restored.
-
-    \b
-    Example:
-      muniment root propose restored --reason 'disk of the database lost, backup of 2 May'
-    """  # fmt: skip
-    from cli.output import progress
-    from ledger.custody import write_ceremony
-    from ledger.note import MAX_NOTE
-    from ledger.restoring import propose_restore
-    from ledger.statefile import read_named_file
-
-    with progress(app, "verifying") as advance:
-        notes = [read_named_file(path, MAX_NOTE) for path in expect]
-        ceremony = propose_restore(app.home, reason, notes=notes, lost_from=lost_from, advance=advance)
-    write_ceremony(out, ceremony, new=True)
-    show_ceremony(app, ceremony, out)
-    app.note(f"wrote {out}\nNext:  each holder runs: muniment root sign {out.name} --key KEYFILE")
-
-
 # -- sign, submit --------------------------------------------------------------------------------------
 
 
 @root.command()
-@click.argument("file", metavar="FILE", type=_FILE)
+@click.argument("file", metavar="FILE", type=IN_FILE)
 @common_options
 @pass_app
 def show(app: App, /, file: Path) -> None:
@@ -355,9 +129,11 @@ def _check_trust(ceremony: Ceremony, path: Path) -> None:
 
 
 @root.command()
-@click.argument("file", metavar="FILE", type=_FILE)
+@click.argument("file", metavar="FILE", type=IN_FILE)
 @_key
-@click.option("--trust", type=_FILE, metavar="TRUST.JSON", help="Refuse a proposal for any other ledger than this one.")
+@click.option(
+    "--trust", type=IN_FILE, metavar="TRUST.JSON", help="Refuse a proposal for any other ledger than this one."
+)
 @click.option("--code", help="The code that was read out to you; another one refuses.")
 @click.option("--yes", is_flag=True, help="Sign without asking.")
 @common_options
@@ -402,7 +178,7 @@ def _submit_restore(app: App, /, ceremony: Ceremony) -> None:
 
 
 @root.command()
-@click.argument("files", metavar="FILE…", type=_FILE, nargs=-1, required=True)
+@click.argument("files", metavar="FILE…", type=IN_FILE, nargs=-1, required=True)
 @common_options
 @pass_app
 def submit(app: App, /, files: tuple[Path, ...]) -> None:

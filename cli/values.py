@@ -13,11 +13,13 @@ import click
 if TYPE_CHECKING:
     from ledger.events import EventType
 
-__all__ = ["end_of", "fit_body", "parse_duration", "parse_pairs", "read_source", "text_pairs"]
+__all__ = ["IN_FILE", "OUT_FILE", "end_of", "fit_body", "parse_duration", "parse_pairs", "read_source", "text_pairs"]
+
+#: A file that is read, and one that is written.
+IN_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+OUT_FILE = click.Path(dir_okay=False, path_type=Path)
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
-
-
 _DURATION = re.compile(r"(\d{1,6})(s|m|h|d|w)", re.ASCII)
 _UNIT = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 

@@ -17,6 +17,7 @@ from cli.evidence import evidence, keep_contradictions
 from cli.logreport import LogReport
 from cli.output import progress
 from cli.publishing import anchor_option, published_anchors
+from cli.values import IN_FILE
 from cli.witnessing import age_option, ask_seen, check_policy, find_policy, policy_option, require_option
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class _Request:
 
 @verify.command("log")
 @click.option(
-    "--expect", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="CHECKPOINT",
+    "--expect", multiple=True, type=IN_FILE, metavar="CHECKPOINT",
     help="A signed head the log must extend, from a place you trust; may be repeated.",
 )  # fmt: skip
 @policy_option

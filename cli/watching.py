@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.app import App, common_options, pass_app, write_options
 from cli.output import Grid, print_list, print_record, table
-from cli.values import parse_duration
+from cli.values import OUT_FILE, parse_duration
 
 if TYPE_CHECKING:
     from ledger.telling import Channel
@@ -227,7 +226,7 @@ def _channels(command: str | None, url: str | None, options: dict[str, Any]) -> 
     "--env", "pass_on", multiple=True, metavar="NAME", help="A variable that the command gets too; repeat it."
 )
 @click.option("--webhook", "url", metavar="URL", help="Told each decision as JSON; https, or http on this machine.")
-@click.option("--secret-file", type=click.Path(dir_okay=False, path_type=Path),
+@click.option("--secret-file", type=OUT_FILE,
               help=f"Secret that signs webhooks; {_SECRET_VARIABLE} otherwise.")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(0.1, 600), default=30.0, show_default=True, metavar="SECONDS",
               help="For the command, and for each attempt of the webhook.")  # fmt: skip

@@ -10,6 +10,7 @@ import click
 from cli.app import App, common_options, pass_app
 from cli.evidence import keep_contradictions
 from cli.output import print_record, styled
+from cli.values import OUT_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
 
     from ledger.application import Ledger
     from ledger.bundlecheck import BundleVerification
+    from ledger.checkpoint import VerifyHead
     from ledger.findings import Anchor, LogVerification
     from ledger.freshness import Word
-    from ledger.witnessing import Asked, Round, Seen, VerifyHead
+    from ledger.witnessing import Asked, Round, Seen
     from ledger.witnesspolicy import Policy, PolicyWitness
 
 __all__ = [
@@ -47,7 +49,7 @@ _NO_POLICY = "there is no witness policy here"
 _NAME_ONE = "Name one: --policy FILE, or keep it as .muniment/witness-policy (docs/how-to/run-a-witness.md)."
 
 policy_option = click.option(
-    "--policy", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    "--policy", type=OUT_FILE, metavar="FILE",
     help="Witness policy (C2SP tlog-policy); .muniment/witness-policy by default.",
 )  # fmt: skip
 
@@ -336,7 +338,7 @@ def witnessed_head(app: App, ledger: Ledger, path: Path | None, index: int) -> b
         NothingToVerifyError: there is no such head.
     """
     from ledger.errors import ConfigurationError, NothingToVerifyError
-    from ledger.witnessing import last_met
+    from ledger.witnessed import last_met
 
     policy = find_policy(app, path)
     if policy is None:
@@ -351,7 +353,7 @@ def witnessed_head(app: App, ledger: Ledger, path: Path | None, index: int) -> b
 
 def examine_witnesses(app: App, ledger: Ledger) -> Iterator[tuple[str, str, str, str]]:
     """What `doctor` says of witnesses: (name, state, words, hint)."""
-    from ledger.witnessing import last_witnessed
+    from ledger.witnessed import last_witnessed
 
     policy = find_policy(app, None)
     if policy is None:

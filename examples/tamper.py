@@ -22,8 +22,9 @@ from ledger.events import Category, known_event_type
 from ledger.keys import Signer
 from ledger.merkle import CompactRange
 from ledger.recorders import open_recorder
-from ledger.stored import Row, completed_tiles
+from ledger.stored import Row
 from ledger.tiles import TILE_WIDTH
+from ledger.treereader import completed_tiles
 
 __all__ = ["change_payload", "cut_tail", "rewrite_payload"]
 

@@ -25,8 +25,8 @@ from ledger.handle import LogHandle
 from ledger.keys import PublicKey
 from ledger.mapper import EventMapper, SignedStoredEvent
 from ledger.payload import Payload, parse_payload
-from ledger.recorders.append import StaleReadError, StoredAt, Unit
 from ledger.recorders.group import GroupCommit
+from ledger.recorders.units import StaleReadError, StoredAt, Unit
 from ledger.stored import Row
 from ledger.worlds import WorldAt
 
@@ -238,6 +238,8 @@ class Appender:
         try:
             if not job.signed and job.sign is not None:
                 job.signed = [job.sign()]
+            if again:  # the last entry may be of days ago, and what is too early for it may not be for this one
+                job.recorded_at = max(job.recorded_at, self._recorder.now())
             items, authority = self._judge_all(job, again=again)
             self._verify(job.signed, items)
         except LedgerError:
@@ -334,8 +336,8 @@ class Appender:
 
     def _judge(self, at: WorldAt, one: SignedEvent, job: _Job) -> _Judged:
         keys = tuple(signature.keyid for signature in one.envelope.signatures)
-        # Judged as if it were recorded with the last entry, or when it was found to be too late before. Whether the
-        # roles that it rests on last until it really is recorded is checked there.
+        # Judged as if it were recorded with the last entry; what is refused then, or was found to be too late, is
+        # judged again at the store's time of now. Whether what it rests on lasts until it is recorded is checked there.
         event = make_event(at.index, one.payload, keys, max(self._handle.world.recorded_at, job.recorded_at))
         at.reads = {}
         verdict = judge(at, event)

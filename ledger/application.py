@@ -10,20 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from ledger.appending import Appender, Receipt, SignedEvent
-from ledger.emission import Emitter, Moment, build_payload, microseconds, uuid7
-from ledger.envelope import sign_payload
+from ledger.appending import Receipt
+from ledger.emission import Moment, microseconds, uuid7
 from ledger.errors import (
     ConfigurationError,
     ConflictError,
     InputError,
     LedgerError,
     PolicyError,
-    StorageError,
 )
 from ledger.events import find_event_type
-from ledger.handle import LogHandle
-from ledger.keys import Ed25519Signer, Signer
+from ledger.keys import Signer
 from ledger.payload import parse_payload
 from ledger.recorders import open_recorder
 from ledger.recorders.sql import SqlRecorder
@@ -31,14 +28,12 @@ from ledger.refusals import TYPE, refusal, refusal_id
 from ledger.screen import Screening
 from ledger.sealing import Sealer, data_at, replace_field
 from ledger.strictjson import format_json
+from ledger.writer import Writer
 
-__all__ = ["MAX_BATCH", "MAX_BATCH_BYTES", "Ledger", "Receipt"]
-
-MAX_BATCH = 1000
-MAX_BATCH_BYTES = 16 * 1024 * 1024
+__all__ = ["Ledger", "Receipt"]
 
 
-class Ledger(LogHandle):
+class Ledger(Writer):
     """An open ledger.
 
     Args:
@@ -63,16 +58,11 @@ class Ledger(LogHandle):
         on_close: Callable[[Ledger], None] | None = None,
         screening: Screening | None = None,
     ) -> None:
-        super().__init__(recorder, checkpoint_signer)
-        self.actor = actor
-        self._signers = tuple(signers)
+        super().__init__(recorder, actor, signers, checkpoint_signer)
         self._on_close = on_close
-        self._appended = False
         self._sealer: Sealer | None = None
-        self._emitter = Emitter()
         self.closes_emitter = False
         self.screening = Screening() if screening is None else screening
-        self._appender = Appender(self)
 
     @classmethod
     def open(
@@ -104,15 +94,6 @@ class Ledger(LogHandle):
             recorder.close()
             raise
         return cls(recorder, actor=actor, signers=signers, checkpoint_signer=checkpoint_signer)
-
-    @property
-    def signers(self) -> tuple[Signer, ...]:
-        """The private keys of its actor."""
-        return self._signers
-
-    def sign_with(self, signers: Sequence[Signer]) -> None:
-        """Sign events with these keys from now on."""
-        self._signers = tuple(signers)
 
     def __enter__(self) -> Self:
         return self
@@ -211,7 +192,7 @@ class Ledger(LogHandle):
         try:
             return self._append_once(attributes, plain, also_sign, expect or {})
         except PolicyError as error:
-            self._record_refusal(type, subject, body, error)
+            self.record_refusal(type, subject, body, error)
             raise
 
     def _append_once(
@@ -236,10 +217,17 @@ class Ledger(LogHandle):
                 raise
             return repeated
 
-    def _record_refusal(self, type: str, subject: str, body: Mapping[str, Any], error: PolicyError) -> None:
-        """Record that a decision was refused, once an hour; whoever may not even say so leaves no trace.
+    def record_refusal(self, type: str, subject: str, body: Mapping[str, Any], error: PolicyError) -> None:
+        """Record that a decision was refused, once an hour; other events leave no trace.
 
-        Whatever goes wrong here must not hide that it was refused, and why.
+        `emit` does it; who finds out before that calls it. Whoever may not even say so leaves no trace, and whatever
+        goes wrong here must not hide that it was refused, and why.
+
+        Args:
+            type: as `emit`.
+            subject: as `emit`.
+            body: what is known of it.
+            error: why it was refused.
         """
         try:
             world = self.world.at(self.world.refresh())
@@ -269,117 +257,25 @@ class Ledger(LogHandle):
             ConfigurationError: no actor or key is set.
             LedgerError: as `append`, for the first event that is refused.
         """
-        actor = self._check_signing()
         around = (attributes.get("correlation"), attributes.get("causation"))
+        common = {"ledgerid": self.ledgerid, "actor": self._check_signing(), **attributes}
         screened = [(kind, of, self.screening.screen(kind, of, _given(data), around)) for kind, of, data in events]
-        numbers = [self._emitter.take() for _ in events]
+        ids = [None] * (len(events) - 1) + [event_id]
         try:
-            signed: list[SignedEvent] = []
-            for (type_, subject, body), (emitter, sequence) in zip(screened, numbers, strict=True):
-                encoded, payload = build_payload(
-                    ledgerid=self.ledgerid, actor=actor, type=type_, subject=subject, data=body, emitter=emitter,
-                    sequence=sequence, event_id=event_id if len(signed) == len(events) - 1 else None, **attributes,
-                )  # fmt: skip
-                signed.append(SignedEvent(sign_payload(encoded, self._signers), payload))
-            receipts = self._appender.append(signed, {})
+            return self._sign_and_append_all(
+                [
+                    {**common, "type": kind, "subject": of, "data": body, "event_id": same}
+                    for (kind, of, body), same in zip(screened, ids, strict=True)
+                ]
+            )
         except LedgerError as error:
-            if not (isinstance(error, StorageError) and error.outcome_unknown):
-                for number in reversed(numbers):
-                    self._emitter.release(*number)
             if event_id is not None and isinstance(error, ConflictError | PolicyError):
                 repeated = self._repeated(event_id, *screened[-1])  # another process was faster
                 if repeated is not None:
                     return [repeated]
             if isinstance(error, PolicyError):
-                self._record_refusal(*screened[-1], error)
+                self.record_refusal(*screened[-1], error)
             raise
-        self._appended = True
-        return receipts
-
-    def heartbeat(self, interval: int) -> Receipt:
-        """Say that this ledger's emitter is alive, and will be heard of again.
-
-        Args:
-            interval: seconds within which its next event will be recorded.
-
-        Raises:
-            LedgerError: as `emit`.
-        """
-
-        def take() -> tuple[str, int, Mapping[str, Any]]:
-            emitter, number = self._emitter.take()
-            body = {"last": self._emitter.last, "interval": interval}
-            return emitter, number, {"subject": f"emitter:{emitter}", "data": body}
-
-        return self._tell("emitter.heartbeat", take)
-
-    def close_emitter(self) -> Receipt | None:
-        """Say which number was this emitter's last, so that what is missing up to there shows; a new one begins.
-
-        Call it when no other thread emits: what is on its way has a number below, or is missing.
-
-        Returns:
-            The receipt, None when no number was given out.
-
-        Raises:
-            LedgerError: as `emit`.
-        """
-
-        def take() -> tuple[str, int, Mapping[str, Any]]:
-            emitter, number, last = self._emitter.end()
-            return emitter, number, {"subject": f"emitter:{emitter}", "data": {"last": last}}
-
-        if not self._emitter.last:
-            return None
-        while (unused := self._emitter.give_up()) is not None:
-            body = {"first": unused, "last": unused, "reason": "never used: the event that had it was refused"}
-            self.emit("gap.declared", f"emitter:{self._emitter.id}", body)
-        return self._tell("emitter.closed", take)
-
-    def _tell(self, type: str, take: Callable[[], tuple[str, int, Mapping[str, Any]]]) -> Receipt:
-        attributes = {"ledgerid": self.ledgerid, "actor": self._check_signing(), "type": type}
-        return self._sign_and_append(attributes, (), {}, take)
-
-    def _check_signing(self) -> str:
-        if self.actor is None or not self._signers:
-            raise ConfigurationError(
-                "this ledger was opened without an actor, so it cannot sign", hint="Open it with an actor: --as ACTOR"
-            )
-        return self.actor
-
-    def _sign_and_append(
-        self,
-        attributes: Mapping[str, Any],
-        also_sign: Sequence[Signer],
-        expect: Mapping[str, int],
-        take: Callable[[], tuple[str, int, Mapping[str, Any]]] | None = None,
-    ) -> Receipt:
-        signers = (*self._signers, *also_sign)
-        # What this process just signed itself need not be verified; what a device signed must.
-        good = frozenset([signer.public for signer in signers if isinstance(signer, Ed25519Signer)])
-        numbers: list[tuple[str, int]] = []
-
-        def sign() -> SignedEvent:
-            emitter, sequence, more = (*self._emitter.take(), {}) if take is None else take()
-            numbers.append((emitter, sequence))
-            encoded, payload = build_payload(**attributes, **more, emitter=emitter, sequence=sequence)
-            return SignedEvent(sign_payload(encoded, signers), payload, good)
-
-        def give_back() -> None:
-            while numbers:
-                self._emitter.release(*numbers.pop())
-
-        try:
-            if len(good) == len(signers):
-                receipt = self._appender.append_new(sign, expect, give_back)
-            else:  # a device may be slow, and nobody else should wait for it
-                (receipt,) = self._appender.append([sign()], expect)
-        except LedgerError as error:
-            if not (isinstance(error, StorageError) and error.outcome_unknown):
-                give_back()
-            raise
-        self._appended = True
-        return receipt
 
     def _seal(self, attributes: dict[str, Any], personal: Mapping[str, Any], about: str | None) -> dict[str, Any]:
         """Seal personal fields of what is about to be signed.
@@ -429,50 +325,6 @@ class Ledger(LogHandle):
                 hint="Give a new event a new id.",
             )
         return self._appender.first_receipt(row)
-
-    def append(self, envelope: bytes, *, expect: Mapping[str, int] | None = None) -> Receipt:
-        """Append an event that was signed elsewhere.
-
-        Args:
-            envelope: DSSE envelope as JSON, at most 98,304 bytes.
-            expect: see `emit`.
-
-        Returns:
-            The receipt; the first one again when the same event was recorded before.
-
-        Raises:
-            InputError: malformed, too large, unknown type.
-            AuthenticationError: wrong, missing or unknown signature, or of another ledger.
-            PolicyError: a decision the rules refuse.
-            ConflictError: the id exists with other content, or a stream moved on.
-            StorageError: the store failed; see its ``outcome_unknown``.
-        """
-        return self._append([envelope], expect or {})[0]
-
-    def append_batch(self, envelopes: Sequence[bytes], *, expect: Mapping[str, int] | None = None) -> list[Receipt]:
-        """Append events that were signed elsewhere in one transaction: all of them, or none.
-
-        Args:
-            envelopes: up to 1,000 DSSE envelopes of at most 16 MiB together; each is judged as if those
-                before it were recorded already.
-            expect: see `emit`.
-
-        Returns:
-            One receipt an event, in order; first receipts for events recorded before.
-
-        Raises:
-            LedgerError: as `append`, for the first event that is refused.
-        """
-        if len(envelopes) > MAX_BATCH or sum(map(len, envelopes)) > MAX_BATCH_BYTES:
-            raise InputError(f"a batch holds at most {MAX_BATCH:,} events and {MAX_BATCH_BYTES:,} bytes")
-        return self._append(envelopes, expect or {})
-
-    def _append(self, envelopes: Sequence[bytes], expect: Mapping[str, int]) -> list[Receipt]:
-        if not envelopes:
-            return []
-        receipts = self._appender.append(self._appender.read(envelopes), expect)
-        self._appended = self._appended or not all(receipt.existing for receipt in receipts)
-        return receipts
 
 
 def _given(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from typing import Any, cast
 
 from ledger.domain import RecordedEvent, State, evolve
+from ledger.domain.actors import ActorState
 from ledger.domain.judge import KEPT
-from ledger.domain.states import ActorState
 from ledger.domain.world import LogView
 from ledger.replay import Judged
 from ledger.stored import Head, LogReader, Row

@@ -6,92 +6,29 @@ manifest. It is a closed store: nothing can be appended to it, so it cannot beco
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from ledger.checkpoint import Checkpoint, parse_checkpoint
+from ledger.backupcheck import BackupCheck, Manifest, check_opened, opened, signed_size, verify_backup
 from ledger.crashpoints import crashpoint
+from ledger.durable import sync_file, sync_folder
 from ledger.entry import format_time
-from ledger.errors import (
-    AuthenticationError,
-    ConfigurationError,
-    InputError,
-    LedgerError,
-    NothingToVerifyError,
-    StorageError,
-    VerificationError,
-)
-from ledger.findings import Anchor, Finding, LogVerification
-from ledger.following import follow_keys, ledger_state_of
-from ledger.identity import Trust
-from ledger.merkle import CompactRange, peaks_of
-from ledger.note import parse_note
+from ledger.errors import ConfigurationError, LedgerError, NothingToVerifyError, StorageError, VerificationError
 from ledger.recorders import open_recorder
-from ledger.recorders.copying import admit_closed, copy_log, copy_tracking, open_store, settle_erased, transfer_of
+from ledger.recorders.copying import copy_log, copy_tracking, open_store, settle_erased
 from ledger.recorders.sql import SqlRecorder
 from ledger.recorders.sqlite import SqliteRecorder
-from ledger.stored import Head, Transfer, TreeReader
-from ledger.strictjson import format_json, parse_json
+from ledger.stored import Head, Transfer
+from ledger.strictjson import format_json
 from ledger.transfer import Advance, Outside, begin_closed, check_closed, held_by, refuse_bad, same_rows
-from ledger.verdicts import Fault
-from ledger.verify import verify_log
 
-__all__ = ["BackupCheck", "Manifest", "Restored", "backup_name", "create_backup", "restore_backup", "verify_backup"]
+__all__ = ["Restored", "backup_name", "create_backup", "restore_backup"]
 
-_MAGIC = b"SQLite format 3\x00"
 _ROUNDS = 20
-_NO_BACKUP = "Backups are made with: muniment backup create FILE"
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What a backup says of itself.
-
-    Attributes:
-        checkpoint: the newest signed head it covers, the note as text.
-        created: when it was begun, by the clock of the machine that made it.
-        ledgerid, origin: which log.
-        muniment: version that made it.
-        root: root hash of its entries, hex.
-        size: number of entries.
-    """
-
-    checkpoint: str
-    created: str
-    ledgerid: str
-    muniment: str
-    origin: str
-    root: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class BackupCheck:
-    """What a verification of a backup found.
-
-    Attributes:
-        manifest: what it says of itself.
-        log: what its log was found to be.
-        known: entries that the longest head vouched for outside has; those behind the backup's size are not in it.
-        known_by: who vouches for that head.
-    """
-
-    manifest: Manifest
-    log: LogVerification
-    known: int
-    known_by: str
-
-    @property
-    def missing(self) -> int:
-        """Entries known to exist that the backup does not have."""
-        return max(0, self.known - self.manifest.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +87,6 @@ def _place(where: Path, manifest: Manifest) -> Path:
     if path.exists():
         raise ConfigurationError(f"{path} already exists", hint="Name another file; a backup is never overwritten.")
     return path
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _fill(source: SqlRecorder, path: Path, manifest: Manifest, head: Head, advance: Advance | None) -> bool:
@@ -237,146 +166,17 @@ def create_backup(
             raise StorageError("erasures went on as long as the backup was made", hint="Wait until they have ended.")
         if verified:
             _check_new(part, outside, advance)
-        _sync(part)
+        sync_file(part)
         crashpoint("backup.copied")
         path = _place(where, manifest)
         part.rename(path)
-        _sync(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error.strerror}") from error
     finally:
         _remove(part)
     crashpoint("backup.renamed")
     return path, manifest
-
-
-# -- verify ------------------------------------------------------------------------------------------
-
-
-def _read_manifest(data: bytes) -> Manifest:
-    try:
-        found: Any = parse_json(data, what="the manifest")
-        manifest = Manifest(**found)
-        if format_json(asdict(manifest)) != data:
-            raise InputError("the manifest is not written in its only form")
-    except (LedgerError, TypeError) as error:
-        raise VerificationError(f"the manifest of the backup is damaged: {error}", fault="head") from error
-    return manifest
-
-
-def _damaged(path: Path, error: Exception) -> VerificationError:
-    words = error.message if isinstance(error, LedgerError) else str(error)
-    return VerificationError(f"the backup {path} is damaged: {words}", fault="head", hint="Use another backup.")
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[SqliteRecorder, Transfer, Manifest]]:
-    try:
-        with path.open("rb") as file:
-            magic = file.read(len(_MAGIC))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}", hint=_NO_BACKUP) from error
-    if magic != _MAGIC:
-        raise InputError(f"{path} is no backup of Muniment", hint=_NO_BACKUP)
-    recorder = SqliteRecorder(path, read_only=True)
-    try:
-        try:
-            transfer, closed = transfer_of(recorder)
-        except StorageError as error:
-            raise _damaged(path, error) from error
-        except ConfigurationError as error:
-            raise InputError(f"{path} is no backup: {error.message}", hint=_NO_BACKUP) from error
-        if transfer is None or transfer.kind != "backup" or not closed:
-            raise InputError(f"{path} is the store of a ledger and no backup", hint=_NO_BACKUP)
-        yield recorder, transfer, _read_manifest(transfer.manifest)
-    finally:
-        recorder.close()
-
-
-def _check(
-    recorder: SqlRecorder, path: Path, manifest: Manifest, outside: Outside, advance: Advance | None
-) -> BackupCheck:
-    try:
-        identity = admit_closed(recorder)
-        head = recorder.head()
-        within = outside.within(_signed_size(recorder))
-        found = verify_log(recorder, within.trust, within.anchors, advance)
-        if found.ok:
-            _compare_later(recorder, found, outside.within(head.size).anchors[len(within.anchors) :])
-    except (StorageError, ConfigurationError, UnicodeDecodeError) as error:
-        raise _damaged(path, error) from error
-    if found.ok:
-        said = (manifest.ledgerid, manifest.origin, manifest.size, manifest.root)
-        if said != (identity.ledgerid, identity.origin, found.size, found.root) or not _covers(manifest, found):
-            raise VerificationError("the manifest of the backup does not fit its log", fault="head")
-    longest = max(outside.anchors, key=lambda anchor: anchor.checkpoint.size, default=None)
-    if longest is None:
-        return BackupCheck(manifest, found, 0, "")
-    return BackupCheck(manifest, found, longest.checkpoint.size, longest.by)
-
-
-def _signed_size(recorder: SqlRecorder) -> int:
-    """Size of the last signed head; heads beyond it were signed after the backup, and are no fault of it."""
-    last = recorder.last_checkpoint()
-    return 0 if last is None else last.size
-
-
-def _compare_later(recorder: SqlRecorder, found: LogVerification, anchors: tuple[Anchor, ...]) -> None:
-    """Compare heads of entries that are in the backup, though nobody had signed a head over them then."""
-    for anchor in anchors:
-        size = anchor.checkpoint.size
-        root = CompactRange(size, tuple(TreeReader(recorder).read_hashes(peaks_of(size)))).root()
-        if anchor.checkpoint.root == root:
-            found.anchored_size, found.anchored_by = size, anchor.by
-        else:
-            message = f"the backup is not of the log that {anchor.by} vouches for at size {size}"
-            found.findings.append(Finding(Fault.ANCHOR, None, message))
-
-
-def _covers(manifest: Manifest, found: LogVerification) -> bool:
-    """Whether the signed head in the manifest is the last one the log has."""
-    try:
-        head: Checkpoint = parse_checkpoint(parse_note(manifest.checkpoint.encode()).text)
-    except InputError:
-        return False
-    return head.size == found.signed_size
-
-
-def verify_backup(path: Path, outside: Outside, *, advance: Advance | None = None) -> BackupCheck:
-    """Check a backup from its stored bytes, as `verify_log` checks a store.
-
-    Args:
-        path: the file.
-        outside: what is known without asking it; heads beyond the backup tell how old it is.
-        advance: called with (done, total) now and then.
-
-    Returns:
-        What was found; ask its ``log.ok``.
-
-    Raises:
-        InputError: it is no backup.
-        VerificationError: it is so damaged that it cannot be read.
-    """
-    with _opened(path) as (recorder, _, manifest):
-        return _check(recorder, path, manifest, outside, advance)
-
-
-def follow_backup(path: Path, trust: Trust) -> Trust:
-    """Learn the keys that sign a log's heads by now from a backup of it, starting from those pinned.
-
-    Returns:
-        The same, when the backup teaches nothing; what is wrong with it is for `verify_backup` to say.
-
-    Raises:
-        InputError, VerificationError: as `verify_backup`.
-    """
-    with _opened(path) as (recorder, _, _):
-        try:
-            admit_closed(recorder)
-            state = ledger_state_of(recorder)
-            return trust if state is None else follow_keys(recorder, state, trust)
-        except (AuthenticationError, VerificationError, StorageError, ConfigurationError):
-            return trust
 
 
 # -- restore -----------------------------------------------------------------------------------------
@@ -414,8 +214,8 @@ def restore_backup(
         ConfigurationError: the store holds something else.
         StorageError: the store failed; call it again.
     """
-    with _opened(path) as (backup, transfer, manifest):
-        check = _check(backup, path, manifest, outside, advance)
+    with opened(path) as (backup, transfer, manifest):
+        check = check_opened(backup, path, manifest, outside, advance)
         check.log.raise_if_bad()
         if check.missing and not older:
             _refuse_older(check)
@@ -430,7 +230,7 @@ def restore_backup(
                 )
             copy_log(backup, target, backup.head(), advance)
             copy_tracking(backup, target)
-            check_closed(target, outside.within(_signed_size(backup)), advance)
+            check_closed(target, outside.within(signed_size(backup)), advance)
             crashpoint("copy.verified")
             if target.head() != backup.head() or not same_rows(backup, target):
                 raise VerificationError("the restored store is not what the backup holds", fault="head")

@@ -19,7 +19,8 @@ from ledger.identity import Trust
 from ledger.merkle import prove_consistency, root_hash, verify_consistency
 from ledger.note import parse_note
 from ledger.recorders.sql import SqlRecorder
-from ledger.stored import Head, TreeReader
+from ledger.stored import Head
+from ledger.treereader import TreeReader
 
 __all__ = ["MAX_EVIDENCE_FILES", "check_identity", "gather_evidence", "keep_evidence", "keep_if_any"]
 

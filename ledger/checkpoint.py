@@ -28,6 +28,7 @@ from ledger.note import (
 
 __all__ = [
     "Checkpoint",
+    "VerifyHead",
     "cosign_checkpoint",
     "format_checkpoint",
     "parse_checkpoint",
@@ -55,6 +56,10 @@ class Checkpoint:
     origin: str
     size: int
     root: bytes
+
+
+#: Checks a signed head under the keys of a log and returns it, or raises.
+VerifyHead = Callable[[bytes], Checkpoint]
 
 
 def parse_origin(text: str) -> str:
@@ -135,11 +140,10 @@ def sign_checkpoint(checkpoint: Checkpoint, *signers: Signer) -> bytes:
         InputError: a field is out of range.
     """
     text = format_checkpoint(checkpoint)
-    keys = [VerifierKey(checkpoint.origin, TYPE_ED25519, signer.public.raw) for signer in signers]
-    lines = [
-        NoteSignature(key.name, key.key_hash, signer.sign(text.encode()))
-        for key, signer in zip(keys, signers, strict=True)
-    ]
+    lines = []
+    for signer in signers:
+        key = VerifierKey(checkpoint.origin, TYPE_ED25519, signer.public.raw)
+        lines.append(NoteSignature(key.name, key.key_hash, signer.sign(text.encode())))
     return format_note(Note(text, tuple(lines)))
 
 
@@ -226,7 +230,7 @@ def verify_checkpoint(note: bytes, vkeys: Sequence[VerifierKey]) -> Checkpoint:
     return checkpoint
 
 
-def signed_by(*vkeys: VerifierKey) -> Callable[[bytes], Checkpoint]:
+def signed_by(*vkeys: VerifierKey) -> VerifyHead:
     """What checks a signed head under these keys, whatever its size; `Trust.verify_head` knows which may sign what."""
     return partial(verify_checkpoint, vkeys=vkeys)
 

@@ -19,7 +19,8 @@ from ledger.keys import Signer
 from ledger.merkle import CompactRange, peaks_of, prove_consistency, verify_consistency
 from ledger.note import VerifierKey
 from ledger.recorders.sql import SqlRecorder
-from ledger.stored import NOTHING_SIGNED, Attestation, Row, SignedHead, StoredCheckpoint, TreeReader
+from ledger.stored import NOTHING_SIGNED, Attestation, Row, SignedHead, StoredCheckpoint
+from ledger.treereader import TreeReader
 
 __all__ = ["GENESIS_SIZE", "check_extends", "cosignatures_of", "extend_range", "sign_as_needed", "sign_head"]
 

@@ -13,8 +13,9 @@ from ledger.findings import Finding
 from ledger.gaps import unpinned
 from ledger.merkle import prove_inclusion, verify_inclusion
 from ledger.replay import Judged
-from ledger.stored import Row, TreeReader
+from ledger.stored import Row
 from ledger.suspects import suspicion_of
+from ledger.treereader import TreeReader
 from ledger.verdicts import Fault, Gap, GapKind, Verdict
 
 __all__ = ["Check", "EventVerification", "check_event"]

@@ -6,8 +6,8 @@ event. The rules are not here: the ledger judges the event like any other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from ledger.application import Ledger, Receipt
 from ledger.domain import DeploymentState, ModelState, VersionState
@@ -27,8 +27,12 @@ __all__ = [
     "request_approval",
     "roll_back",
     "seen_head",
+    "sought",
     "version_state",
 ]
+
+
+T = TypeVar("T")
 
 
 def version_state(ledger: Ledger, model: str) -> VersionState:
@@ -96,6 +100,23 @@ def _documents(ledger: Ledger, model: str) -> set[int]:
     return {index for index, (about, until) in known if about in ("", version) and until > now}
 
 
+def sought(ledger: Ledger, type: str, subject: str, find: Callable[[], T], **body: Any) -> T:
+    """Look for what a decision needs; that it is not there is recorded like any refusal.
+
+    Args:
+        ledger: open, signing as whoever decides.
+        type: of the decision.
+        subject: its subject.
+        find: raises `PolicyError` where it is not there.
+        body: what is known of the decision.
+    """
+    try:
+        return find()
+    except PolicyError as error:
+        ledger.record_refusal(type, subject, body, error)
+        raise
+
+
 def open_requests(ledger: Ledger, model: str, environment: str | None = None) -> list[ApprovalRequest]:
     """Requests for a version's approval that were neither turned down nor withdrawn, oldest first."""
     version = version_state(ledger, model)
@@ -115,7 +136,7 @@ def request_approval(
         reason: why.
         options: see `Ledger.emit`.
     """
-    version = version_state(ledger, model)
+    version = sought(ledger, "approval.requested", model, lambda: version_state(ledger, model), environment=environment)
     body = {
         "environment": environment,
         "digest": version.digest,
@@ -179,7 +200,10 @@ def approve(
     Raises:
         PolicyError: the rules refuse it; NotAllowedError when this person may not.
     """
-    options |= _decision(ledger, model, environment, request, rationale)
+    options |= sought(
+        ledger, "approval.granted", model, lambda: _decision(ledger, model, environment, request, rationale),
+        environment=environment,
+    )  # fmt: skip
     options["data"] |= {"expires_at": expires_at, "conditions": list(conditions) or None}
     return ledger.emit("approval.granted", model, **options)
 
@@ -194,7 +218,10 @@ def reject(
     **options: Any,
 ) -> Receipt:
     """Turn the newest open request down; arguments as `approve`."""
-    options |= _decision(ledger, model, environment, request, rationale)
+    options |= sought(
+        ledger, "approval.rejected", model, lambda: _decision(ledger, model, environment, request, rationale),
+        environment=environment,
+    )  # fmt: skip
     return ledger.emit("approval.rejected", model, **options)
 
 
@@ -202,7 +229,7 @@ def authorisation(
     ledger: Ledger, deployment: str, model: str, *, reason: str | None = None, emergency: dict[str, str] | None = None
 ) -> dict[str, Any]:
     """Body of an authorisation; arguments as `authorise`."""
-    version = version_state(ledger, model)
+    version = sought(ledger, "deployment.authorised", deployment, lambda: version_state(ledger, model), model=model)
     environment = parse_name(deployment).namespace
     approvals = {a.index for a in version.approvals if a.environment == environment}
     return {

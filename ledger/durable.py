@@ -11,7 +11,24 @@ from pathlib import Path
 
 from ledger.crashpoints import crashpoint
 
-__all__ = ["make_folder", "sync_folder", "write_atomically", "write_new"]
+__all__ = ["make_folder", "sync_file", "sync_folder", "write_atomically", "write_new"]
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Make the bytes of a file last, which others wrote.
+
+    Raises:
+        OSError: it cannot be synced.
+    """
+    _sync(path)
 
 
 def sync_folder(folder: Path) -> None:
@@ -20,11 +37,7 @@ def sync_folder(folder: Path) -> None:
     Raises:
         OSError: it cannot be synced.
     """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _sync(folder)
 
 
 def make_folder(folder: Path, mode: int = 0o777) -> None:

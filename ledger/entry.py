@@ -1,8 +1,8 @@
 """Entry v1: what the ledger commits to, the preimage of a leaf hash.
 
-The columns are the truth: :func:`format_columns` is the one function from columns to bytes, and every reader and
-verifier uses it. The entry holds digests instead of content, so published logs show no content and content can be
-erased while every proof still holds.
+The columns are the truth: there is one function from columns to bytes, and `format_entry`, or `format_run` for many
+entries at once, lead every reader and verifier through it. The entry holds digests instead of content, so published
+logs show no content and content can be erased while every proof still holds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from itertools import pairwise
+from itertools import count, pairwise, repeat
 from typing import Any
 
 from ledger.errors import InputError
@@ -28,8 +28,8 @@ __all__ = [
     "ZERO_HASH",
     "Entry",
     "entry_hash",
-    "format_columns",
     "format_entry",
+    "format_run",
     "format_time",
     "parse_entry",
     "parse_time",
@@ -176,33 +176,43 @@ def _is_hex(text: str) -> bool:
         return False
 
 
-def format_columns(  # noqa: D417, PLR0917 - the columns of `Entry`, one by one: an object a row costs as much as this
+def _write(  # noqa: PLR0917 - the columns of `Entry`, one by one: an object a row costs as much as the rest
     actor: str,
     emitter: str,
     envelope: str,
     event_id: str,
     index: int,
     item: int,
-    keys: Sequence[str],
+    keys: str,
     ledgerid: str,
     payload: str,
     prev: str,
-    recorded_at: int,
+    recorded_at: str,
     revision: int,
     sequence: int,
     stream: str,
     subject: str,
     event_type: str,
 ) -> bytes:
-    r"""Write the columns of an entry, given in the order of `Entry`: their RFC 8785 form with ``"v":1``.
+    """The one place where columns become bytes; they were looked at, their strings escaped, and the keys joined."""
+    return (
+        f'{{"actor":"{actor}","emitter":"{emitter}","envelope":"{envelope}","id":"{event_id}",'
+        f'"index":{index},"item":{item},"keys":["{keys}"],"ledgerid":"{ledgerid}",'
+        f'"payload":"{payload}","prev":"{prev}","recorded_at":"{recorded_at}",'
+        f'"revision":{revision},"sequence":{sequence},"stream":"{stream}","subject":"{subject}",'
+        f'"type":"{event_type}","v":1}}'
+    ).encode("ascii")
 
-    Total over well-typed columns: either bytes or InputError. Written by hand because it runs for every entry verified;
-    it equals ``format_json`` because the members stand in RFC 8785 order, the strings are printable ASCII (only ``"``
+
+def format_entry(entry: Entry) -> bytes:
+    r"""Write the columns of an entry: their RFC 8785 form with ``"v":1``.
+
+    Total over well-typed columns: either bytes or InputError. Written by hand because it runs for every entry; it
+    equals ``format_json`` because the members stand in RFC 8785 order, the strings are printable ASCII (only ``"``
     and ``\`` are escaped) and the numbers are integers within 2**53-1.
 
     Args:
-        actor, emitter, envelope, event_id, index, item, keys, ledgerid, payload, prev, recorded_at, revision, sequence,
-            stream, subject, event_type: see `Entry`.
+        entry: the columns.
 
     Returns:
         At most 4,096 bytes of ASCII.
@@ -210,8 +220,9 @@ def format_columns(  # noqa: D417, PLR0917 - the columns of `Entry`, one by one:
     Raises:
         InputError: a column is out of range, not ASCII, too long or not in its form, or the entry is too large.
     """
-    strings = (actor, emitter, event_id, stream, subject, event_type)
-    integers = (index, item, revision, sequence)
+    strings: tuple[str, ...] = (entry.actor, entry.emitter, entry.id, entry.stream, entry.subject, entry.type)
+    integers = (entry.index, entry.item, entry.revision, entry.sequence)
+    envelope, payload, prev, ledgerid, keys = entry.envelope, entry.payload, entry.prev, entry.ledgerid, entry.keys
     joined = "".join(strings)
     # One pass over everything at once; _refuse finds out which column it was. bool is not an integer here.
     if not (
@@ -230,39 +241,62 @@ def format_columns(  # noqa: D417, PLR0917 - the columns of `Entry`, one by one:
     if not (len(keys) == 1 and len(keys[0]) == 64 and _is_hex(keys[0])):
         _check_keys(keys)
     if '"' in joined or "\\" in joined:
-        actor, emitter, event_id, stream, subject, event_type = (
-            text.replace("\\", "\\\\").replace('"', '\\"') for text in strings
-        )
-    listed = '","'.join(keys)
-    data = (
-        f'{{"actor":"{actor}","emitter":"{emitter}","envelope":"{envelope}","id":"{event_id}",'
-        f'"index":{index},"item":{item},"keys":["{listed}"],"ledgerid":"{ledgerid}",'
-        f'"payload":"{payload}","prev":"{prev}","recorded_at":"{format_time(recorded_at)}",'
-        f'"revision":{revision},"sequence":{sequence},"stream":"{stream}","subject":"{subject}",'
-        f'"type":"{event_type}","v":1}}'
-    ).encode("ascii")
+        strings = tuple(text.replace("\\", "\\\\").replace('"', '\\"') for text in strings)
+    actor, emitter, event_id, stream, subject, event_type = strings
+    data = _write(
+        actor, emitter, envelope, event_id, entry.index, entry.item, '","'.join(keys), ledgerid, payload, prev,
+        format_time(entry.recorded_at), entry.revision, entry.sequence, stream, subject, event_type,
+    )  # fmt: skip
     if len(data) > MAX_ENTRY:
         raise InputError(f"the entry has {len(data)} bytes; at most {MAX_ENTRY} are allowed")
     return data
 
 
-def format_entry(entry: Entry) -> bytes:
-    """Write an entry, see `format_columns`.
+def format_run(columns: Sequence[Sequence[Any]], start: int, ledgerid: str) -> list[bytes] | None:
+    """Write entries that follow each other, column by column: a third of the time that `format_entry` takes for each.
 
     Args:
-        entry: the columns.
+        columns: stream, revision, type, actor, id, emitter, sequence, subject, item, keys with commas between them,
+            payload, envelope, prev (these three as bytes) and recorded_at, each of every entry. A store may hold
+            anything in place of a value.
+        start: index of the first one.
+        ledgerid: of the log, 32 lower-case hex characters.
 
     Returns:
-        At most 4,096 bytes of ASCII.
-
-    Raises:
-        InputError: as `format_columns`.
+        What `format_entry` gives for each; None when it would refuse one, or a value is not as plain as values are:
+        then they must be looked at one by one.
     """
-    return format_columns(
-        entry.actor, entry.emitter, entry.envelope, entry.id, entry.index, entry.item, entry.keys, entry.ledgerid,
-        entry.payload, entry.prev, entry.recorded_at, entry.revision, entry.sequence, entry.stream, entry.subject,
-        entry.type,
-    )  # fmt: skip
+    streams, revisions, types, actors, ids, emitters, sequences, subjects, items = columns[:9]
+    keys, payloads, envelopes, prevs, times = columns[9:14]
+    texts, integers = (streams, types, actors, ids, emitters, subjects), (revisions, sequences, items, times)
+    try:
+        joined = "".join(map("".join, texts))
+        if not (
+            joined.isascii()
+            and joined.isprintable()
+            and '"' not in joined
+            and "\\" not in joined
+            and all("" not in column and max(map(len, column)) <= MAX_HEADER_STRING for column in texts)
+            and all({*map(type, column)} == {int} for column in integers)
+            and all(min(column) >= 0 and max(column) <= MAX_INTEGER for column in integers[:3])
+            and all({*map(len, column)} == {32} for column in (payloads, envelopes, prevs))
+            and len(ledgerid) == 32
+            and _is_hex(ledgerid)
+        ):
+            return None
+        listed = {text: text.split(",") for text in {*keys}}
+        for each in listed.values():
+            _check_keys(each)
+        quoted = {text: '","'.join(each) for text, each in listed.items()}
+        written = map(
+            _write, actors, emitters, map(bytes.hex, envelopes), ids, count(start), items, map(quoted.get, keys),
+            repeat(ledgerid), map(bytes.hex, payloads), map(bytes.hex, prevs), map(format_time, times), revisions,
+            sequences, streams, subjects, types,
+        )  # fmt: skip
+        found = list(written)
+    except (InputError, TypeError, AttributeError, ValueError):
+        return None
+    return found if max(map(len, found)) <= MAX_ENTRY else None
 
 
 def _of_type(value: dict[str, Any], name: str, kind: type) -> Any:

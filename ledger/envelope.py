@@ -7,7 +7,6 @@ the payload bytes exactly as the author wrote them; verification returns those b
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 from collections.abc import Mapping, Sequence
@@ -32,6 +31,7 @@ __all__ = [
     "pae",
     "parse_envelope",
     "parse_signatures",
+    "read_signature",
     "sign_payload",
     "verify_envelope",
     "verify_parsed",
@@ -46,7 +46,8 @@ MAX_SIGNATURES = 16
 
 _MAX_SIGNATURES_BYTES = 2 + MAX_SIGNATURES * 200
 _KEYID = re.compile(r"[0-9a-f]{64}")
-_ITEM = re.compile(rb'\{"keyid":"([0-9a-f]{64})","sig":"([A-Za-z0-9+/]{86}==)"\}')
+# 64 bytes in base64 leave four bits of the last letter unused; they are zero in these four letters.
+_SINGLE = re.compile(rb'\[\{"keyid":"([0-9a-f]{64})","sig":"([A-Za-z0-9+/]{85}[AQgw]==)"\}\]')
 _OPENING = b'{"payload":"'
 _MIDDLE = b'","payloadType":"application/cloudevents+json","signatures":'
 
@@ -129,14 +130,6 @@ def _to_signatures(value: Any) -> tuple[Signature, ...]:
     return tuple(result)
 
 
-def _join(signatures: tuple[Signature, ...]) -> bytes:
-    items = [
-        b'{"keyid":"%b","sig":"%b"}' % (s.keyid.encode("ascii"), binascii.b2a_base64(s.sig, newline=False))
-        for s in signatures
-    ]
-    return b"[%b]" % b",".join(items)
-
-
 def format_signatures(signatures: tuple[Signature, ...]) -> bytes:
     """Write the signatures array exactly as it stands in the envelope.
 
@@ -150,7 +143,24 @@ def format_signatures(signatures: tuple[Signature, ...]) -> bytes:
         InputError: too many or none, not sorted, twice the same key, or a wrong length.
     """
     _check(signatures)
-    return _join(signatures)
+    items = [
+        b'{"keyid":"%b","sig":"%b"}' % (s.keyid.encode("ascii"), binascii.b2a_base64(s.sig, newline=False))
+        for s in signatures
+    ]
+    return b"[%b]" % b",".join(items)
+
+
+def read_signature(data: bytes) -> tuple[str, bytes] | None:
+    """Read a signatures array of one signature by its only form.
+
+    Args:
+        data: bytes written by :func:`format_signatures`.
+
+    Returns:
+        The fields of `Signature`, nothing verified; None for any other form: :func:`parse_signatures` tells.
+    """
+    found = _SINGLE.fullmatch(data)
+    return None if found is None else (found[1].decode(), binascii.a2b_base64(found[2]))
 
 
 def parse_signatures(data: bytes) -> tuple[Signature, ...]:
@@ -167,10 +177,9 @@ def parse_signatures(data: bytes) -> tuple[Signature, ...]:
     """
     if len(data) > _MAX_SIGNATURES_BYTES:
         raise InputError(f"the signatures are larger than {_MAX_SIGNATURES_BYTES} bytes")
-    # What has the only form is read by its form; anything else goes through JSON, to say what is wrong with it.
-    signatures = tuple(Signature(keyid.decode(), binascii.a2b_base64(sig)) for keyid, sig in _ITEM.findall(data))
-    if len(signatures) == 1 and _join(signatures) == data:
-        return signatures
+    single = read_signature(data)
+    if single is not None:
+        return (Signature(*single),)
     signatures = _to_signatures(parse_json(data, what="signatures", max_depth=2))
     if format_signatures(signatures) != data:
         raise InputError("the signatures are not written in their only form")
@@ -212,7 +221,7 @@ def _read_form(data: bytes) -> Envelope | None:
     """An envelope in its only form, or None when it must be read as JSON to say what is wrong with it."""
     end = data.find(_MIDDLE)
     try:
-        payload = base64.b64decode(data[len(_OPENING) : end], validate=True)
+        payload = binascii.a2b_base64(data[len(_OPENING) : end])
         envelope = Envelope(payload, parse_signatures(data[end + len(_MIDDLE) : -1]))
         return envelope if format_envelope(envelope) == data else None
     except (InputError, ValueError):

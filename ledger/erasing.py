@@ -16,7 +16,7 @@ from ledger.application import Ledger, Receipt
 from ledger.crashpoints import crashpoint
 from ledger.datakeys import DataKeys
 from ledger.domain.erasure import covering_hold, withheld_by
-from ledger.domain.states import Erasure, LedgerState
+from ledger.domain.ledgerstate import Erasure, LedgerState
 from ledger.entry import Entry
 from ledger.errors import InputError, PolicyError
 from ledger.events import Erasable, known_event_type

@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from ledger.base64text import encode_base64
-from ledger.checkpoint import Checkpoint, parse_checkpoint
+from ledger.checkpoint import Checkpoint, VerifyHead, parse_checkpoint
 from ledger.entry import format_time, parse_time
 from ledger.errors import AuthenticationError, InputError, VerificationError
 from ledger.merkle import HASH_SIZE, MAX_TREE_SIZE, verify_consistency
 from ledger.note import VerifierKey, format_vkey, parse_note, parse_vkey
 from ledger.strictjson import format_json, parse_json
-
-VerifyHead = Callable[[bytes], Checkpoint]
 
 __all__ = ["MAX_EVIDENCE", "Evidence", "Shown", "Verdict", "format_evidence", "parse_evidence", "verify_evidence"]
 

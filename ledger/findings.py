@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ledger.checkpoint import Checkpoint
 from ledger.domain.erasure import Withheld
-from ledger.domain.states import Restore
+from ledger.domain.ledgerstate import Restore
 from ledger.emitters import EmitterReport
 from ledger.errors import VerificationError
 from ledger.note import VerifierKey

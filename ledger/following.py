@@ -12,7 +12,8 @@ from ledger.errors import InputError, VerificationError
 from ledger.identity import LogKey, LogKeys, Trust
 from ledger.merkle import prove_inclusion, verify_inclusion
 from ledger.recorders.sql import SqlRecorder
-from ledger.stored import TreeReader, heads_behind
+from ledger.stored import heads_behind
+from ledger.treereader import TreeReader
 from ledger.worlds import StoreWorld
 
 __all__ = ["follow_keys", "ledger_state_of"]

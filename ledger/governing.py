@@ -11,9 +11,9 @@ from typing import Any
 from uuid import uuid4
 
 from ledger.application import Ledger, Receipt
-from ledger.commands import open_requests, seen_head, version_state
+from ledger.commands import open_requests, seen_head, sought, version_state
 from ledger.domain import DatasetState, DeploymentState, ModelState
-from ledger.domain.states import Approval, Quarantine, WaiverState
+from ledger.domain.states import Approval, ApprovalRequest, Quarantine, Urgent, WaiverState
 from ledger.errors import InputError, PolicyError
 from ledger.names import parse_name, stream_of
 
@@ -101,7 +101,10 @@ def revoke_approval(
         approval: event id of the approval, instead of the newest.
         options: see `Ledger.emit`.
     """
-    one = _approval(ledger, model, approval, environment)
+    one = sought(
+        ledger, "approval.revoked", model, lambda: _approval(ledger, model, approval, environment),
+        environment=environment,
+    )  # fmt: skip
     body = {
         "approval": one.id, "rationale": rationale, "environment": one.environment, "seen": seen_head(ledger),
     }  # fmt: skip
@@ -113,7 +116,10 @@ def meet_condition(
     approval: str | None = None, **options: Any,
 ) -> Receipt:  # fmt: skip
     """Say that a condition of an approval is met; ``condition`` from 0, the others as `revoke_approval`."""
-    one = _approval(ledger, model, approval, environment)
+    one = sought(
+        ledger, "approval.condition_met", model, lambda: _approval(ledger, model, approval, environment),
+        environment=environment,
+    )  # fmt: skip
     body = {
         "approval": one.id, "condition": condition, "note": note, "environment": one.environment,
         "seen": seen_head(ledger),
@@ -126,11 +132,35 @@ def withdraw_request(
     request: str | None = None, **options: Any,
 ) -> Receipt:  # fmt: skip
     """Ask no more; arguments as `revoke_approval`."""
+    one = sought(
+        ledger, "approval.withdrawn", model, lambda: _request(ledger, model, environment, request),
+        environment=environment,
+    )  # fmt: skip
+    body = {"request": one.id, "reason": reason, "seen": seen_head(ledger)}
+    return ledger.emit("approval.withdrawn", model, body, causation=one.id, **options)
+
+
+def _request(ledger: Ledger, model: str, environment: str | None, request: str | None) -> ApprovalRequest:
     meant = [one for one in open_requests(ledger, model, environment) if request in (None, one.id)]
     if not meant:
         raise PolicyError(f"{model} has no open request", hint=f"See what it has: muniment state {model}")
-    body = {"request": meant[-1].id, "reason": reason, "seen": seen_head(ledger)}
-    return ledger.emit("approval.withdrawn", model, body, causation=meant[-1].id, **options)
+    return meant[-1]
+
+
+def _quarantines(ledger: Ledger, subject: str, quarantine: str | None) -> list[Quarantine]:
+    """Quarantines that are meant, at least one."""
+    state = ledger.world.state_before(stream_of(subject), ledger.world.refresh())
+    known: Sequence[Quarantine] = state.quarantines if isinstance(state, ModelState | DatasetState) else ()
+    version = parse_name(subject).version or ""
+    meant = [one for one in known if one.version == version and quarantine in (None, one.id)]
+    if not meant:
+        elsewhere = ", ".join(
+            f"{stream_of(subject)}@{one.version}" if one.version else stream_of(subject) for one in known
+        )
+        raise PolicyError(
+            f"{subject} is not in quarantine", hint=f"In quarantine is: {elsewhere}." if elsewhere else ""
+        )
+    return meant
 
 
 def release(
@@ -148,17 +178,7 @@ def release(
     Returns:
         A receipt for each quarantine that ended.
     """
-    state = ledger.world.state_before(stream_of(subject), ledger.world.refresh())
-    known: Sequence[Quarantine] = state.quarantines if isinstance(state, ModelState | DatasetState) else ()
-    version = parse_name(subject).version or ""
-    meant = [one for one in known if one.version == version and quarantine in (None, one.id)]
-    if not meant:
-        elsewhere = ", ".join(
-            f"{stream_of(subject)}@{one.version}" if one.version else stream_of(subject) for one in known
-        )
-        raise PolicyError(
-            f"{subject} is not in quarantine", hint=f"In quarantine is: {elsewhere}." if elsewhere else ""
-        )
+    meant = sought(ledger, "quarantine.released", subject, lambda: _quarantines(ledger, subject, quarantine))
     return [
         ledger.emit(
             "quarantine.released", subject,
@@ -166,6 +186,16 @@ def release(
         )
         for one in meant
     ]  # fmt: skip
+
+
+def _urgent(ledger: Ledger, deployment: str, decision: str | None) -> Urgent:
+    """The oldest decision in an emergency that is meant."""
+    state = ledger.world.state_before(deployment, ledger.world.refresh())
+    waiting = state.urgent if isinstance(state, DeploymentState) else ()
+    for one in waiting:
+        if decision in (None, one.id):
+            return one
+    raise PolicyError(f"no decision about {deployment} waits for a review", hint="See what does: muniment inbox")
 
 
 def review_emergency(
@@ -181,13 +211,9 @@ def review_emergency(
         decision: event id of the decision, instead of the oldest that waits.
         options: see `Ledger.emit`.
     """
-    state = ledger.world.state_before(deployment, ledger.world.refresh())
-    waiting = state.urgent if isinstance(state, DeploymentState) else ()
-    meant = [one for one in waiting if decision in (None, one.id)]
-    if not meant:
-        raise PolicyError(f"no decision about {deployment} waits for a review", hint="See what does: muniment inbox")
-    body = {"decision": meant[0].id, "verdict": verdict, "rationale": rationale, "seen": seen_head(ledger)}
-    return ledger.emit("emergency.reviewed", deployment, body, causation=meant[0].id, **options)
+    one = sought(ledger, "emergency.reviewed", deployment, lambda: _urgent(ledger, deployment, decision))
+    body = {"decision": one.id, "verdict": verdict, "rationale": rationale, "seen": seen_head(ledger)}
+    return ledger.emit("emergency.reviewed", deployment, body, causation=one.id, **options)
 
 
 def request_waiver(ledger: Ledger, body: dict[str, Any], *, waiver: str | None = None, **options: Any) -> Receipt:

@@ -19,7 +19,8 @@ from ledger.note import VerifierKey, parse_note
 from ledger.proof import Proof, format_proof
 from ledger.recorders.sql import SqlRecorder
 from ledger.replay import Judged
-from ledger.stored import LogReader, Row, TreeReader
+from ledger.stored import LogReader, Row
+from ledger.treereader import TreeReader
 from ledger.worlds import StoreWorld
 
 __all__ = ["LogHandle"]

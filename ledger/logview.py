@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from ledger.errors import InputError, VerificationError
 from ledger.merkle import CompactRange, peaks_of, prove_consistency, verify_consistency
-from ledger.stored import LogReader, Tile, TreeReader
+from ledger.stored import LogReader, Tile
 from ledger.tiles import TILE_WIDTH
+from ledger.treereader import TreeReader
 
 __all__ = ["LogView"]
 
@@ -22,8 +23,7 @@ class LogView:
 
     def leaf_hash(self, index: int) -> bytes | None:
         """See `World.leaf_hash`."""
-        found = self._log.leaf_hashes(index, index + 1)
-        return found[0] if found else None
+        return next(iter(self._log.leaf_hashes(index, index + 1)), None)
 
     def grown(self, size: int) -> CompactRange | None:
         """The range of the first ``size`` entries, None when the store lacks a hash of it."""

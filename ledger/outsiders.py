@@ -7,21 +7,20 @@ nothing is removed while the log does not fit its own signed heads.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from ledger.checkpoint import Checkpoint
+from ledger.checkpoint import Checkpoint, VerifyHead
 from ledger.cosignature import read_cosignature
 from ledger.errors import ConfigurationError, LedgerError, VerificationError
 from ledger.merkle import root_hash
 from ledger.recorders.sql import SqlRecorder
-from ledger.stored import Attestation, TreeReader, attestations_behind, head_at
+from ledger.stored import Attestation, attestations_behind, head_at
 from ledger.timestamps import check_form
+from ledger.treereader import TreeReader
 
 __all__ = ["BadRow", "drop_bad", "find_bad"]
 
 _KINDS = ("cosignature", "rfc3161")
-VerifyHead = Callable[[bytes], Checkpoint]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,16 +13,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from operator import itemgetter
 from typing import Any, Final
 
 from ledger.entry import format_time
 from ledger.envelope import MAX_PAYLOAD
 from ledger.errors import InputError
 from ledger.names import format_source, parse_name, parse_source
-from ledger.strictjson import format_json, parse_json
+from ledger.strictjson import format_json, parse_json, parse_object
 
-__all__ = ["EVIDENCE_STRENGTHS", "MAX_SEQUENCE", "Payload", "format_payload", "parse_moment", "parse_payload"]
+__all__ = ["EVIDENCE_STRENGTHS", "MAX_SEQUENCE", "Payload", "format_payload", "parse_moment", "parse_payload",
+           "read_plain"]  # fmt: skip
 
 #: How the author came to know: seen by the emitter itself, claimed, imported, or written later.
 EVIDENCE_STRENGTHS: Final = ("observed", "asserted", "imported", "backfilled")
@@ -33,10 +33,6 @@ _HEX32 = re.compile(r"[0-9a-f]{32}")
 _SEQUENCE = re.compile(r"[0-9]{19}")
 _TYPE = re.compile(r"muniment\.[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*\.v[1-9][0-9]{0,3}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.(\d{1,6}))?Z", re.ASCII)
-_REQUIRED = itemgetter(
-    "type", "id", "emitter", "ledgerid", "nonce", "sequence", "dataschema", "subject", "source", "time"
-)
-_FORMS = re.compile("\n".join(form.pattern for form in (_TYPE, _UUID, _UUID, _HEX32, _HEX32, _SEQUENCE)))
 _NOT_DIGITS = re.compile("[-T:]")
 _ATTRIBUTE = re.compile(r"[a-z0-9]{1,20}")  # CloudEvents 1.0, "Naming conventions"
 _KNOWN = frozenset(
@@ -44,6 +40,18 @@ _KNOWN = frozenset(
      "emitter", "sequence", "evidencestrength", "data", "onbehalfof", "correlationid", "causationid")
 )  # fmt: skip
 _SCHEMA_PREFIX = "urn:muniment:schema:"
+
+# How our own emitters write a payload (`format_payload`), before its body and behind it. Strings have no escapes here,
+# and everything in them is what `_text` allows.
+_STRING = r'"([ !#-\[\]-~]{1,255})"'
+_HEAD = re.compile(rf'\{{(?:"causationid":{_STRING},)?(?:"correlationid":{_STRING},)?"data":(?=\{{)')
+_TAIL = re.compile(
+    rf',"datacontenttype":"application/json","dataschema":"{_SCHEMA_PREFIX}({_TYPE.pattern})",'
+    rf'"emitter":"({_UUID.pattern})","evidencestrength":"({"|".join(EVIDENCE_STRENGTHS)})","id":"({_UUID.pattern})",'
+    rf'"ledgerid":"({_HEX32.pattern})","nonce":"{_HEX32.pattern}"(?:,"onbehalfof":{_STRING})?,'
+    rf'"sequence":"({_SEQUENCE.pattern})","source":{_STRING},"specversion":"1\.0","subject":{_STRING},'
+    rf'"time":{_STRING},"type":"\1"\}}'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,25 +87,6 @@ class Payload:
     causationid: str | None
     evidence: str
     data: Mapping[str, Any]
-
-
-def _well_formed(attributes: Mapping[str, Any]) -> bool:
-    """Whether all required strings are in their form, found out at once; if not, `_text` says which is not."""
-    try:
-        values = _REQUIRED(attributes)
-        joined = "".join(values)
-    except (KeyError, TypeError):
-        return False
-    return (
-        joined.isprintable()
-        and "" not in values
-        and max(map(len, values)) < 256
-        and _FORMS.fullmatch("\n".join(values[:6])) is not None
-    )
-
-
-def _known(attributes: Mapping[str, Any], name: str, _pattern: re.Pattern[str] | None, _form: str) -> str:
-    return attributes[name]  # type: ignore[no-any-return] # `_well_formed` has looked
 
 
 def _text(attributes: Mapping[str, Any], name: str, pattern: re.Pattern[str] | None, form: str) -> str:
@@ -170,6 +159,43 @@ def _check_shape(attributes: Any) -> Mapping[str, Any]:
     return attributes
 
 
+def read_plain(data: bytes) -> tuple[tuple[Any, ...], str] | None:
+    """Read a payload that is written as our own emitters write it: half the time that others take.
+
+    Args:
+        data: at most 65,536 bytes.
+
+    Returns:
+        The attributes of `Payload` in their order, and the text of the body; None when it is written in another way, or
+        is no payload: `parse_payload` tells.
+    """
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return None
+    head = _HEAD.match(text)
+    found = None if head is None else parse_object(text, head.end())
+    if head is None or found is None:
+        return None
+    body, end = found
+    tail = _TAIL.fullmatch(text, end)
+    if tail is None:
+        return None
+    kind, emitter, evidence, event_id, ledgerid, behalf, digits, source, subject, time = tail.groups()
+    sequence = int(digits)
+    if not 1 <= sequence <= MAX_SEQUENCE or len(_SCHEMA_PREFIX) + len(kind) > 255:
+        return None
+    try:
+        parse_name(subject)
+        fields = (
+            event_id, parse_source(source), kind, subject, parse_moment(time), ledgerid, emitter, sequence,
+            None if behalf is None else parse_source(behalf), head[2], head[1], evidence, body,
+        )  # fmt: skip
+    except InputError:
+        return None
+    return fields, text[head.end() : end]
+
+
 def parse_payload(data: bytes) -> Payload:
     """Parse the bytes an author signed.
 
@@ -187,29 +213,34 @@ def parse_payload(data: bytes) -> Payload:
             f"payload: {len(data):,} bytes are more than the {MAX_PAYLOAD:,} allowed",
             hint="Large things enter by digest: register the file's sha256 instead of its content.",
         )
+    plain = read_plain(data)
+    return _parse(data) if plain is None else Payload(*plain[0])
+
+
+def _parse(data: bytes) -> Payload:
+    """Parse a payload that may be written in any way, or be none."""
     attributes = _check_shape(parse_json(data, what="payload"))
-    text = _known if _well_formed(attributes) else _text
-    kind = text(attributes, "type", _TYPE, "muniment.<family>.<verb>.v<N>")
-    if text(attributes, "dataschema", None, "") != _SCHEMA_PREFIX + kind:
+    kind = _text(attributes, "type", _TYPE, "muniment.<family>.<verb>.v<N>")
+    if _text(attributes, "dataschema", None, "") != _SCHEMA_PREFIX + kind:
         raise InputError(f"payload: 'dataschema' must be {_SCHEMA_PREFIX + kind!r}")
-    subject = text(attributes, "subject", None, "")
+    subject = _text(attributes, "subject", None, "")
     parse_name(subject)
     evidence = attributes.get("evidencestrength", "observed")
     if evidence not in EVIDENCE_STRENGTHS:
         raise InputError(f"payload: 'evidencestrength' must be one of {', '.join(EVIDENCE_STRENGTHS)}")
-    sequence = int(text(attributes, "sequence", _SEQUENCE, "19 decimal digits"))
+    sequence = int(_text(attributes, "sequence", _SEQUENCE, "19 decimal digits"))
     if not 1 <= sequence <= MAX_SEQUENCE:
         raise InputError(f"payload: 'sequence' must lie between 1 and {MAX_SEQUENCE}")
-    text(attributes, "nonce", _HEX32, "32 lower-case hex digits")
+    _text(attributes, "nonce", _HEX32, "32 lower-case hex digits")
     on_behalf_of = _optional(attributes, "onbehalfof")
     return Payload(
-        id=text(attributes, "id", _UUID, "a UUID in lower case"),
-        actor=parse_source(text(attributes, "source", None, "")),
+        id=_text(attributes, "id", _UUID, "a UUID in lower case"),
+        actor=parse_source(_text(attributes, "source", None, "")),
         type=kind,
         subject=subject,
-        occurred_at=_occurred_at(text(attributes, "time", None, "")),
-        ledgerid=text(attributes, "ledgerid", _HEX32, "32 lower-case hex digits"),
-        emitter=text(attributes, "emitter", _UUID, "a UUID in lower case"),
+        occurred_at=_occurred_at(_text(attributes, "time", None, "")),
+        ledgerid=_text(attributes, "ledgerid", _HEX32, "32 lower-case hex digits"),
+        emitter=_text(attributes, "emitter", _UUID, "a UUID in lower case"),
         sequence=sequence,
         on_behalf_of=None if on_behalf_of is None else parse_source(on_behalf_of),
         correlationid=_optional(attributes, "correlationid"),

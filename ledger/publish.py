@@ -10,8 +10,8 @@ from ledger.durable import write_atomically
 from ledger.entry import format_entry
 from ledger.errors import StorageError, VerificationError
 from ledger.note import format_vkey
-from ledger.stored import TreeReader
 from ledger.tiles import TILE_WIDTH, bundle_path, bundles_of, format_bundle, tile_coordinates, tile_path, tiles_of
+from ledger.treereader import TreeReader
 
 __all__ = ["export_tiles"]
 

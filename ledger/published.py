@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from ledger.checkpoint import Checkpoint
+from ledger.checkpoint import Checkpoint, VerifyHead
 from ledger.checkpoints import check_extends
 from ledger.durable import write_atomically
 from ledger.errors import InputError, LedgerError, StorageError, TrustStateError, VerificationError
@@ -29,7 +28,6 @@ CHECKPOINT_FILE = "checkpoint"
 
 _MAX_COMMITS = 1000
 _SECONDS = 60
-VerifyHead = Callable[[bytes], Checkpoint]
 
 
 class ContradictedError(VerificationError):

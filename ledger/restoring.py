@@ -19,9 +19,9 @@ from ledger.checkpoint import Checkpoint
 from ledger.checkpoints import check_extends
 from ledger.crashpoints import crashpoint
 from ledger.custody import propose_by_roots, submit
+from ledger.domain.ledgerstate import Restore
 from ledger.domain.restores import covering
 from ledger.domain.signing import ROOT_ACTOR
-from ledger.domain.states import Restore
 from ledger.errors import ConfigurationError, NothingToVerifyError, TrustStateError, VerificationError
 from ledger.home import REMEMBERED, Home
 from ledger.identity import Trust

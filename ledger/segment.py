@@ -9,14 +9,16 @@ does what needs the rest of the log. What is odd is not judged here: its rows ar
 from __future__ import annotations
 
 import hashlib
+import itertools
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ledger.domain import RecordedEvent
 from ledger.domain.judge import reads_body
-from ledger.entry import format_columns
-from ledger.envelope import Envelope, join_envelope, verify_parsed
+from ledger.entry import format_run
+from ledger.envelope import Envelope, verify_parsed
 from ledger.errors import InputError, LedgerError
 from ledger.events import known_event_type
 from ledger.events.keyring import KeyRotated, RoleGranted
@@ -24,6 +26,7 @@ from ledger.keys import PublicKey, parse_public_key
 from ledger.merkle import perfect_root
 from ledger.names import Name, format_name, stream_of
 from ledger.payload import Payload, parse_payload
+from ledger.plainrows import check_plain_rows, digests_fit
 from ledger.replay import open_fields
 from ledger.stored import AuditReader, Fields, Row, row_of
 from ledger.tiles import TILE_WIDTH
@@ -148,37 +151,22 @@ def spans(start: int, stop: int) -> Iterator[Span]:
 
 def _columns(found: Sequence[Fields], start: int, ledgerid: str) -> list[bytes] | None:
     """Leaf hashes of rows in which nothing is odd, else None."""
-    leaves: list[bytes] = []
-    before: bytes | None = None
-    recorded = 0
-    sha256 = hashlib.sha256
-    try:
-        for position, fields in enumerate(found, start + 1):
-            (at, stream, revision, kind, actor, event_id, emitter, sequence, subject, item) = fields[:10]
-            keys, payload, envelope, prev, recorded_at, leaf = fields[10:16]
-            if at != position or recorded_at < recorded or (before is not None and prev != before):
-                return None
-            data = format_columns(
-                actor, emitter, envelope.hex(), event_id, at - 1, item, keys.split(","), ledgerid, payload.hex(),
-                prev.hex(), recorded_at, revision, sequence, stream, subject, kind,
-            )  # fmt: skip
-            if sha256(b"\x00" + data).digest() != leaf:
-                return None
-            leaves.append(leaf)
-            before, recorded = leaf, recorded_at
-    except (InputError, TypeError, ValueError, AttributeError):  # a store may hold anything in place of a column
+    if not found:
+        return []
+    positions, *columns = itertools.islice(zip(*found, strict=True), 16)
+    prevs, times, leaves = columns[12:15]
+    written = format_run(columns, start, ledgerid)
+    if (
+        written is None
+        or {*map(type, positions)} != {int}
+        or positions != tuple(range(start + 1, start + 1 + len(found)))
+        or prevs[1:] != leaves[:-1]
+        or any(map(operator.lt, times[1:], times))
+    ):
         return None
-    return leaves
-
-
-def _digests_fit(fields: Fields) -> bool:
-    content, signatures = fields[16:18]
-    return (
-        content is not None
-        and signatures is not None
-        and hashlib.sha256(content).digest() == fields[11]
-        and hashlib.sha256(join_envelope(content, signatures)).digest() == fields[12]
-    )
+    sha256 = hashlib.sha256
+    hashes = [sha256(b"\x00" + data).digest() for data in written]
+    return hashes if hashes == list(leaves) else None
 
 
 def _open(fields: Fields, ledgerid: str) -> tuple[RecordedEvent, Envelope] | None:
@@ -207,22 +195,26 @@ def _sketch(event: RecordedEvent) -> tuple[Any, ...]:
 
 def _check_digests(segment: Segment, found: Sequence[Fields], ledgerid: str) -> None:
     for place, fields in enumerate(found):
-        if not _digests_fit(fields):
+        if not digests_fit(fields):
             segment.heavy[place] = Heavy(row_of(fields, ledgerid), good=False)
 
 
 def _read_contents(segment: Segment, found: Sequence[Fields], task: Task) -> None:
-    opened = [_open(fields, task.ledgerid) for fields in found]
+    plain = check_plain_rows(found, task.ledgerid, task.keys, task.bounded)
+    opened = {place: _open(fields, task.ledgerid) for place, fields in enumerate(found) if place not in plain}
     # All signatures after one another: the processor keeps the tables of the curve at hand, a tenth of the time.
-    good = [item is not None and _signed(item[1], task.keys) for item in opened]
+    good = {place for place, item in opened.items() if item is not None and _signed(item[1], task.keys)}
     places: dict[tuple[Any, ...], int] = {}
-    for place, item in enumerate(opened):
-        event = item[0] if item is not None and good[place] else None
-        if event is None or event.actor in task.bounded or reads_body(event):
-            segment.heavy[place] = Heavy(row_of(found[place], task.ledgerid), event is not None, event)
+    for place, fields in enumerate(found):
+        sketch, item = plain.get(place), opened.get(place)
+        event = item[0] if item is not None and place in good else None
+        if event is not None and event.actor not in task.bounded and not reads_body(event.kind, event.subject.kind):
+            sketch = _sketch(event)
+        if sketch is None:
+            segment.heavy[place] = Heavy(row_of(fields, task.ledgerid), event is not None, event)
             segment.codes.append(-1)
         else:
-            segment.codes.append(places.setdefault(_sketch(event), len(places)))
+            segment.codes.append(places.setdefault(sketch, len(places)))
     segment.sketches = [Sketch(*values) for values in places]
 
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ledger.entry import Entry
-from ledger.merkle import EMPTY_ROOT, HASH_SIZE, CompactRange, perfect_root
-from ledger.tiles import TILE_WIDTH
+from ledger.merkle import EMPTY_ROOT, CompactRange
 
 __all__ = [
     "ATTESTATION_KINDS",
@@ -22,7 +21,6 @@ __all__ = [
     "Attestation",
     "AuditReader",
     "Fields",
-    "HashSource",
     "Head",
     "LogIdentity",
     "LogReader",
@@ -31,9 +29,7 @@ __all__ = [
     "StoredCheckpoint",
     "Tile",
     "Transfer",
-    "TreeReader",
     "attestations_behind",
-    "completed_tiles",
     "head_at",
     "heads_behind",
     "row_of",
@@ -46,7 +42,6 @@ Fields = tuple[Any, ...]
 BEFORE_ALL, BEHIND_ALL = -(2**63), 2**63 - 1
 #: Signed heads, or what outsiders said of them, that are read at a time.
 _PAGE = 500
-_TILE_LEVELS = 8  # a tile spans eight levels of the tree: 2**8 = TILE_WIDTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,66 +352,3 @@ def attestations_behind(
     while page := log.attestations(after, _PAGE):
         yield from (item for item in page if item.kind in kinds)
         after = (page[-1].size, page[-1].number)
-
-
-class HashSource(Protocol):
-    """The part of `LogReader` that holds hashes."""
-
-    def leaf_hashes(self, start: int, stop: int) -> Sequence[bytes]:
-        """See `LogReader.leaf_hashes`."""
-
-    def tile(self, level: int, index: int) -> Tile | None:
-        """See `LogReader.tile`."""
-
-    def tile_roots(self, level: int, start: int, stop: int) -> Sequence[bytes]:
-        """See `LogReader.tile_roots`."""
-
-
-class TreeReader:
-    """A `merkle.HashReader` over stored tiles and leaf hashes.
-
-    A proof reads at most one tile or 256 rows per eight levels of the tree.
-    """
-
-    def __init__(self, log: HashSource) -> None:
-        self._log = log
-
-    def read_hashes(self, coordinates: Sequence[tuple[int, int]]) -> Sequence[bytes]:
-        """See `merkle.HashReader.read_hashes`; each tile is read once per call."""
-        cache: dict[tuple[int, int], list[bytes]] = {}
-        return [self._subtree(level, index, cache) for level, index in coordinates]
-
-    def _tile_hashes(self, level: int, index: int) -> list[bytes]:
-        tile = self._log.tile(level, index)
-        if tile is not None:
-            return [tile.hashes[i : i + HASH_SIZE] for i in range(0, len(tile.hashes), HASH_SIZE)]
-        start = index * TILE_WIDTH
-        if level == 0:
-            return list(self._log.leaf_hashes(start, start + TILE_WIDTH))
-        return list(self._log.tile_roots(level - 1, start, start + TILE_WIDTH))
-
-    def _subtree(self, level: int, index: int, cache: dict[tuple[int, int], list[bytes]]) -> bytes:
-        tile_level, inner = divmod(level, _TILE_LEVELS)
-        first = index << inner
-        tile_index, offset = divmod(first, TILE_WIDTH)
-        count = 1 << inner
-        if (tile_level, tile_index) not in cache:
-            cache[tile_level, tile_index] = self._tile_hashes(tile_level, tile_index)
-        layer = cache[tile_level, tile_index][offset : offset + count]
-        if len(layer) != count:
-            raise LookupError(f"the store has no hash at level {level}, index {index}")
-        return perfect_root(layer)
-
-
-def completed_tiles(old_size: int, new_size: int) -> list[tuple[int, int]]:
-    """Full tiles that growing from ``old_size`` to ``new_size`` completes, lowest level first.
-
-    Returns:
-        ``(level, index)`` of each tile.
-    """
-    found: list[tuple[int, int]] = []
-    level, old, new = 0, old_size // TILE_WIDTH, new_size // TILE_WIDTH
-    while new > 0:
-        found.extend((level, index) for index in range(old, new))
-        level, old, new = level + 1, old // TILE_WIDTH, new // TILE_WIDTH
-    return found

@@ -11,12 +11,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from ledger.errors import InputError
 
-__all__ = ["MAX_DEPTH", "MAX_INTEGER", "format_json", "parse_json"]
+__all__ = ["MAX_DEPTH", "MAX_INTEGER", "format_json", "parse_json", "parse_object"]
 
 #: Containers inside containers; a bare scalar has depth 0, ``[]`` has depth 1.
 MAX_DEPTH = 32
@@ -72,6 +72,25 @@ def parse_json(data: bytes, *, what: str = "JSON", max_depth: int = MAX_DEPTH) -
     return value
 
 
+def parse_object(text: str, start: int) -> tuple[dict[str, Any], int] | None:
+    """Read one object inside a text, by the rules of `parse_json`.
+
+    Args:
+        text: without surrogates, as a UTF-8 decoder gives it.
+        start: where the object begins.
+
+    Returns:
+        The object and where it ends; None when there is none, or nothing that is plain to see: `parse_json` tells.
+    """
+    if "\\u" in text or text.count("[") + text.count("{") > MAX_DEPTH:
+        return None
+    try:
+        value, end = _SCAN(text, start)
+    except (InputError, ValueError, RecursionError, StopIteration):
+        return None
+    return (value, end) if isinstance(value, dict) else None
+
+
 def format_json(value: Any) -> bytes:
     """Write ``value`` as RFC 8785 canonical JSON.
 
@@ -101,17 +120,19 @@ def _refuse_constant(token: str) -> NoReturn:
     raise InputError(f"{token} is not a JSON number")
 
 
-def _parse_int(token: str) -> int:
+def _parse_int(text: str) -> int:
     # Length first: int() of a megabyte of digits is slow or refused by the interpreter.
-    if len(token) > _MAX_NUMBER_CHARS or abs(number := int(token)) > MAX_INTEGER:
-        raise InputError(f"integer {_show(token)} is beyond 2^53-1")
-    if str(number) != token:
-        raise InputError(f"number {_show(token)} must be written {number}")
+    if len(text) > _MAX_NUMBER_CHARS or abs(number := int(text)) > MAX_INTEGER:
+        raise InputError(f"integer {_show(text)} is beyond 2^53-1")
+    if text == "-0":
+        raise InputError("number '-0' must be written 0")
     return number
 
 
 def _parse_float(token: str) -> float:
     number = float(token)
+    if repr(number) == token and "e" not in token and token[-2:] != ".0":
+        return number  # see `_format_float`: nothing finite is written otherwise
     if not math.isfinite(number):
         raise InputError(f"number {_show(token)} is too large")
     if (wanted := _format_float(number)) != token:
@@ -161,16 +182,19 @@ def _depth(value: Any) -> int:
 
 
 def _has_surrogate(value: Any) -> bool:
+    return any(_SURROGATE.search(text) for text in _texts(value))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value, names too."""
     todo = [value]
     while todo:
         item = todo.pop()
         if isinstance(item, str):
-            if _SURROGATE.search(item):
-                return True
+            yield item
         elif isinstance(item, dict):
-            todo.extend(item)
+            yield from item
         todo.extend(_children(item))
-    return False
 
 
 def _format_float(number: float) -> str:
@@ -190,13 +214,11 @@ def _format_float(number: float) -> str:
     digits = digits.rstrip("0")
     count = len(digits)
     # `number` is 0.digits times ten to `point`; the four cases are steps 6 to 10 of the ECMAScript algorithm.
-    if count <= point <= 21:
-        return digits + "0" * (point - count)
-    if 0 < point <= 21:
-        return f"{digits[:point]}.{digits[point:]}"
-    if -6 < point <= 0:
+    if not -6 < point <= 21:
+        return digits[0] + (f".{digits[1:]}" if digits[1:] else "") + f"e{point - 1:+d}"
+    if point <= 0:
         return "0." + "0" * -point + digits
-    return digits[0] + ("." + digits[1:] if count > 1 else "") + f"e{point - 1:+d}"
+    return digits + "0" * (point - count) if count <= point else f"{digits[:point]}.{digits[point:]}"
 
 
 def _write_number(value: float) -> str:

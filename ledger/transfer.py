@@ -35,8 +35,9 @@ from ledger.recorders.copying import (
     transfer_of,
 )
 from ledger.recorders.sql import SqlRecorder
-from ledger.stored import Head, SignedHead, Transfer, TreeReader
+from ledger.stored import Head, SignedHead, Transfer
 from ledger.successor import Successor, sign_successor, verify_successor
+from ledger.treereader import TreeReader
 from ledger.verify import verify_log
 
 __all__ = [

@@ -13,15 +13,16 @@ from threading import Lock
 from typing import TypeVar
 
 from ledger.addcheckpoint import AddCheckpoint, format_add_checkpoint, monitoring_path, parse_size
-from ledger.checkpoint import Checkpoint, format_checkpoint, parse_checkpoint
+from ledger.checkpoint import Checkpoint, VerifyHead, format_checkpoint, parse_checkpoint
 from ledger.checkpoints import cosignatures_of
-from ledger.cosignature import Cosignature, format_cosignature, parse_lines, read_cosignature, verify_lines
+from ledger.cosignature import Cosignature, format_cosignature, parse_lines, verify_lines
 from ledger.errors import ConfigurationError, InputError, LedgerError, NothingToVerifyError, VerificationError
 from ledger.findings import Witnessed
 from ledger.merkle import prove_consistency, root_hash
-from ledger.note import VerifierKey, format_vkey, parse_note, parse_vkey
+from ledger.note import VerifierKey, format_vkey, parse_note
 from ledger.recorders.sql import SqlRecorder
-from ledger.stored import BEHIND_ALL, TreeReader, head_at
+from ledger.treereader import TreeReader
+from ledger.witnessed import last_witnessed
 from ledger.witnesshttp import Reply, check_url, exchange
 from ledger.witnesspolicy import Policy, PolicyWitness
 
@@ -32,12 +33,9 @@ __all__ = [
     "Asked",
     "Round",
     "Seen",
-    "VerifyHead",
     "ask_latest",
     "ask_witnesses",
     "check_policy_log",
-    "last_met",
-    "last_witnessed",
 ]
 
 #: What came of asking one witness: it cosigned; it did not; it saw another history or a longer one.
@@ -45,13 +43,9 @@ COSIGNED, UNMET, CONTRADICTED = "cosigned", "not cosigned", "contradicted"
 
 _ATTEMPTS = 5
 _WORKERS = 16
-#: Rows that are looked through for the last cosignatures of all witnesses.
-_LOOK_BACK = 1000
 
 #: Sends a request: method, path below the prefix of the witness, body.
 Send = Callable[[str, str, bytes | None], Reply]
-#: Checks a signed head under the keys of a log and returns it, or raises.
-VerifyHead = Callable[[bytes], Checkpoint]
 _T = TypeVar("_T")
 
 
@@ -108,61 +102,6 @@ class Round:
     def proven(self) -> bool:
         """Whether a head of this log that contradicts the store was shown, signed by its own key."""
         return any(item.seen is not None for item in self.asked)
-
-
-# -- what the store has ----------------------------------------------------------------------------
-
-
-def last_witnessed(recorder: SqlRecorder) -> dict[VerifierKey, Witnessed]:
-    """The largest head that each key cosigned, of the last 1,000 rows in a store; each is verified.
-
-    Returns:
-        By key. That a key is a witness's, a policy says.
-    """
-    found: dict[str, Witnessed] = {}
-    size, reader = recorder.head().size, TreeReader(recorder)
-    for item in recorder.attestations_before((size + 1, 0), _LOOK_BACK):
-        if item.kind != "cosignature" or item.issuer in found:
-            continue
-        try:
-            head = Checkpoint(recorder.identity().origin, item.size, root_hash(reader, item.size))
-            good = read_cosignature(head, item.issuer, item.body)
-        except (LedgerError, LookupError):  # `verify log` says so
-            continue
-        found[item.issuer] = Witnessed(item.size, good.time)
-    return {parse_vkey(issuer): last for issuer, last in found.items()}
-
-
-def last_met(recorder: SqlRecorder, verify_head: VerifyHead, policy: Policy, index: int) -> bytes | None:
-    """The largest signed head that a quorum cosigned and that covers an entry.
-
-    Args:
-        recorder: the store.
-        verify_head: checks a signed head of this log.
-        policy: whose cosignatures count.
-        index: of the entry.
-
-    Returns:
-        The signed note, None when there is none.
-
-    Raises:
-        VerificationError, AuthenticationError: a signed head in the store is not good.
-    """
-    before = (BEHIND_ALL, 0)
-    while page := recorder.attestations_before(before, _LOOK_BACK):
-        for size in sorted({item.size for item in page if item.kind == "cosignature"}, reverse=True):
-            note = head_at(recorder, size) if size > index else None
-            if note is not None:
-                head = verify_head(note)
-                if policy.met([item.vkey for item in cosignatures_of(recorder, head)]):
-                    return note
-        if page[-1].size <= index:
-            return None
-        before = (page[-1].size, page[-1].number)
-    return None
-
-
-# -- asking ----------------------------------------------------------------------------------------
 
 
 def ask_witnesses(

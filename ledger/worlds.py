@@ -11,9 +11,10 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field, replace
 
 from ledger.domain import RecordedEvent, State, evolve
+from ledger.domain.actors import ActorState
 from ledger.domain.erasure import Withheld, withheld_by
 from ledger.domain.judge import Verdict
-from ledger.domain.states import ActorState, LedgerState
+from ledger.domain.ledgerstate import LedgerState
 from ledger.entry import entry_hash
 from ledger.errors import InputError
 from ledger.events import Category
@@ -22,7 +23,8 @@ from ledger.events.keyring import KeyRotated, RoleGranted
 from ledger.keys import parse_public_key
 from ledger.merkle import CompactRange, peaks_of
 from ledger.replay import Judged, judge_row, may_be_withheld
-from ledger.stored import LogReader, Row, TreeReader
+from ledger.stored import LogReader, Row
+from ledger.treereader import TreeReader
 
 __all__ = ["StoreWorld", "WorldAt"]
 
@@ -58,9 +60,8 @@ class _Fold:
             return
         del self.revisions[:-_PAST]
         self.floor = self.revisions[0][0] + 1
-        place = bisect_left(self.indexes, self.floor) - 1  # the state that holds at the floor is needed
-        if place > 0:
-            del self.indexes[:place], self.states[:place]
+        place = max(bisect_left(self.indexes, self.floor) - 1, 0)  # the state that holds at the floor is needed
+        del self.indexes[:place], self.states[:place]
 
 
 class StoreWorld:

@@ -124,7 +124,13 @@ def authorise(
         PolicyError: the gate refuses it, with its reasons, or the rules ask for more.
         InputError: an option that cannot go with the using up of a waiver.
     """
-    if emergency is not None or _recorded(ledger, options) or not _asked(ledger, deployment, model):
+    if (
+        emergency is not None
+        or _recorded(ledger, options)
+        or not commands.sought(
+            ledger, "deployment.authorised", deployment, lambda: _asked(ledger, deployment, model), model=model
+        )
+    ):
         return commands.authorise(ledger, deployment, model, emergency=emergency, **options)
     gate = check_gate(ledger, model, parse_name(deployment).namespace or "", deployment=deployment)
     used = _used_up(ledger, gate, deployment)
@@ -136,7 +142,9 @@ def authorise(
     record_gate(ledger, gate)
     crashpoint("gate.recorded")
     if not gate.outcome.allowed:
-        raise PolicyError(refusal(gate), hint=f"muniment gate check {model} --deployment {deployment}")
+        refused = PolicyError(refusal(gate), hint=f"muniment gate check {model} --deployment {deployment}")
+        ledger.record_refusal("deployment.authorised", deployment, {"model": model}, refused)
+        raise refused
     if not used:
         return commands.authorise(ledger, deployment, model, **options)
     body = commands.authorisation(ledger, deployment, model, reason=options.pop("reason", None))

@@ -14,7 +14,8 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from ledger.application import Ledger
-from ledger.domain.states import ActorState, WaiverState
+from ledger.domain.actors import ActorState
+from ledger.domain.states import WaiverState
 from ledger.errors import InputError, LedgerError, NotAllowedError
 from ledger.governing import request_waiver
 from ledger.names import parse_name, stream_of

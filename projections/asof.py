@@ -13,7 +13,7 @@ from ledger.emission import microseconds
 from ledger.entry import format_time
 from ledger.errors import InputError, NothingToVerifyError
 from ledger.merkle import root_hash
-from ledger.stored import TreeReader
+from ledger.treereader import TreeReader
 from projections.base import ViewReader
 from projections.journal import JOURNAL
 

@@ -6,13 +6,15 @@ filter and never depends on what came later.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ledger.replay import Judged
 
-__all__ = ["Column", "Projection", "RowOf", "Selection", "Table", "ViewReader"]
+__all__ = ["Column", "Projection", "RowOf", "Selection", "Table", "ViewReader", "some_at_a_time"]
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,13 @@ class Projection(Protocol):
 
 #: (column, operator, value); operators are =, <, <=, >, >=, IN.
 Selection = Sequence[tuple[str, str, Any]]
+
+
+def some_at_a_time(values: Iterable[_T]) -> Iterator[list[_T]]:
+    """Values in lists that fit in one condition: stores limit the number of parameters."""
+    wanted = list(values)
+    for start in range(0, len(wanted), 500):
+        yield wanted[start : start + 500]
 
 
 class ViewReader(Protocol):

@@ -142,8 +142,16 @@ class _Builder:
         return found | {"quarantined": any(one.version in ("", version) for one in known)}
 
     def evaluations(self) -> list[dict[str, Any]]:
+        """Those that stand; one that was invalidated and not measured again has failed and says nothing else."""
         standing = {one.index for one in self.named.version.evaluations}
-        return [
+        nothing = dict.fromkeys(("suite", "kind", "digest", "dataset", "split"), "")
+        undecided = {one.index for _, one in self.named.version.undecided}
+        gone = [
+            {"id": row["id"], "index": row["index"], "age_seconds": self.age(row), "metrics": {}, "verdict": "fail",
+             "measurements": [], **nothing}
+            for row in self.rows.all(("stream", "=", self.stream)) if row["index"] in undecided
+        ]  # fmt: skip
+        return gone + [
             {
                 "id": row["id"], "index": row["index"], "age_seconds": self.age(row), "metrics": row["data"]["metrics"],
                 "verdict": row["data"].get("verdict", "uncertain"),

@@ -9,7 +9,7 @@ from ledger.entry import format_time
 from ledger.errors import InputError
 from ledger.names import parse_name
 from projections.asof import AsOf
-from projections.base import Selection, ViewReader
+from projections.base import Selection, ViewReader, some_at_a_time
 from projections.journal import JournalRow, journal_rows
 from projections.model_state import CHANGE
 from projections.suspension import Stamped
@@ -20,7 +20,6 @@ __all__ = ["history"]
 
 #: Kinds of things that others are made from, or that incidents strike.
 _TRACED: Final = ("artifact", "dataset", "deployment", "featureset", "model", "run")
-_CHUNK: Final = 500
 
 
 class _Collected:
@@ -38,9 +37,8 @@ class _Collected:
         return found
 
     def at(self, positions: set[int], why: str) -> None:
-        wanted = sorted(positions)
-        for start in range(0, len(wanted), _CHUNK):
-            self.add([("position", "IN", wanted[start : start + _CHUNK])], why)
+        for some in some_at_a_time(sorted(positions)):
+            self.add([("position", "IN", some)], why)
 
     def own(self, subject: str) -> None:
         stream, _, version = subject.partition("@")

@@ -12,7 +12,7 @@ from projections.base import ViewReader
 from projections.lineage import edges
 from projections.lineage_nodes import Described
 from projections.model_state import periods
-from projections.serving import read_serving
+from projections.serving import read_serving, snapshots
 from projections.tracing import Link, Trace, descend, node_parts
 
 __all__ = ["impact"]
@@ -37,6 +37,7 @@ class _Impact:
         self._found = found
         self._parents = _parents(found)
         self.described = Described(ledger, views, as_of)
+        self.described.prepare_states(found.nodes)
 
     def path(self, node: str) -> list[dict[str, Any]]:
         """From the start to a node, each step with the entries that say so."""
@@ -69,7 +70,9 @@ class _Impact:
         Args:
             seen: digest of each such version to its name.
         """
-        for deployment in sorted({node_parts(node)[0] for node in self._found.nodes if " " in node}):
+        served = sorted({node_parts(node)[0] for node in self._found.nodes if " " in node})
+        taken = snapshots(self._views, self._as_of, served)
+        for deployment in (name for name in served if taken[name]):  # most platforms take none
             serving = read_serving(self._views, self._as_of, deployment)
             for finding in serving.findings:
                 models = sorted({seen[digest] for digest in finding["digests"] if digest in seen})

@@ -17,7 +17,7 @@ from ledger.events.incidents import IncidentLinked, IncidentOpened
 from ledger.events.models import VersionComposed, VersionRegistered
 from ledger.events.runs import RunAborted, RunAttached, RunCompleted, RunFailed, RunStarted
 from ledger.replay import Judged
-from projections.base import Column, RowOf, Selection, Table, ViewReader
+from projections.base import Column, RowOf, Selection, Table, ViewReader, some_at_a_time
 from projections.journal import occurred_at
 
 __all__ = ["EDGE", "MADE_FROM", "READ", "Lineage", "digests_read", "edges", "upstream"]
@@ -40,7 +40,6 @@ EDGE: Final = Table(
 MADE_FROM: Final = ("input", "made-by", "derived-from", "output-of", "composed-of", "packaged-as")
 #: Of these the digest is that of the upstream thing, as it was read.
 READ: Final = ("input", "derived-from", "composed-of")
-_CHUNK = 500
 
 
 @dataclass(frozen=True)
@@ -125,8 +124,8 @@ def edges(
         size: log size that was known.
         where: further conditions.
     """
-    for start in range(0, len(names), _CHUNK):  # stores limit the number of parameters
-        yield from views.select(EDGE, [(side, "IN", names[start : start + _CHUNK]), ("position", "<=", size), *where])
+    for some in some_at_a_time(names):
+        yield from views.select(EDGE, [(side, "IN", some), ("position", "<=", size), *where])
 
 
 def _edges_from(views: ViewReader, names: Sequence[str], size: int) -> Iterator[dict[str, Any]]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ledger.application import Ledger
 from ledger.entry import format_time
 from ledger.names import parse_name
 from projections.asof import AsOf
-from projections.base import ViewReader
+from projections.base import ViewReader, some_at_a_time
 from projections.groups import DATA, RUNS
 from projections.journal import JournalRow, journal_rows
-from projections.lineage import EDGE
-from projections.model_state import periods, state_as_of
+from projections.lineage import edges
+from projections.model_state import periods, states_of
 from projections.suspension import Stamped, suspend
 from projections.tracing import Trace, node_parts
 
@@ -43,17 +43,54 @@ class Described:
         self._as_of = as_of
         self._stamped = Stamped(ledger, as_of.size)
         self._states: dict[str, dict[str, Any]] = {}
+        self._entries: dict[str, list[JournalRow]] = {}
+        self._evaluations: dict[str, JournalRow] = {}
+        self._prepared: set[str] = set()
 
     def suspect(self, stamp: dict[str, Any]) -> bool:
         """Whether an entry is suspect, as known at the size."""
         return self._stamped.suspect(stamp)
 
+    def prepare_states(self, nodes: Iterable[str]) -> None:
+        """Read the states of all models and deployments among some nodes at once."""
+        streams = {node_parts(node)[0].partition("@")[0] for node in nodes}
+        new = {name for name in streams if name.startswith(("model:", "deployment:"))} - self._states.keys()
+        if not new:
+            return
+        found = suspend(self._ledger, self._as_of.size, states_of(self._views, self._as_of, new))
+        self._states |= {name: {"models": [], "deployments": []} for name in new}
+        for part, name in (("models", "model"), ("deployments", "deployment")):
+            for one in found[part]:
+                if one[name] in new:
+                    self._states[one[name]][part].append(one)
+
+    def prepare(self, nodes: Sequence[str]) -> None:
+        """Read what `node` tells of some nodes, by a few questions however many they are."""
+        self._prepared |= set(nodes)
+        self.prepare_states(nodes)
+        subjects = {node_parts(node)[0] for node in nodes}
+        self._read_evaluations(sorted(name for name in subjects if parse_name(name).kind == "evaluation"))
+        plain = [name for name in subjects if not name.startswith(("evaluation:", "deployment:"))]
+        things = {name.partition("@")[0] for name in plain if not name.startswith("model:") or not self.version(name)}
+        new = sorted(things - self._entries.keys())
+        self._entries |= {stream: [] for stream in new}
+        for some in some_at_a_time(new):
+            where = [("stream", "IN", some), ("occurred_at", "<=", self._as_of.bound)]
+            for row in journal_rows(self._views, where, size=self._as_of.size):
+                self._entries[row["stream"]].append(row)
+
+    def _read_evaluations(self, subjects: list[str]) -> None:
+        first: dict[int, str] = {}
+        for edge in edges(self._views, "downstream", subjects, size=self._as_of.size):
+            if edge["downstream"] not in first.values():
+                first[edge["position"]] = edge["downstream"]
+        for some in some_at_a_time(sorted(first)):
+            for row in journal_rows(self._views, [("position", "IN", some)], size=self._as_of.size):
+                self._evaluations[first[row["index"] + 1]] = row
+
     def state(self, stream: str) -> dict[str, Any]:
-        """State of a model or deployment."""
-        if stream not in self._states:
-            self._states[stream] = suspend(
-                self._ledger, self._as_of.size, state_as_of(self._views, self._as_of, stream)
-            )
+        """State of a model, or of a deployment."""
+        self.prepare_states([stream])
         return self._states[stream]
 
     def version(self, subject: str) -> dict[str, Any] | None:
@@ -64,12 +101,13 @@ class Described:
     def _rows(self, subject: str) -> list[JournalRow]:
         """Entries about a thing, of what bears on it: its own, and those about all versions of it."""
         stream = subject.partition("@")[0]
-        where = [("stream", "=", stream), ("occurred_at", "<=", self._as_of.bound)]
-        found = journal_rows(self._views, where, size=self._as_of.size)
+        found = self._entries[stream]
         return [row for row in found if row["subject"] in (subject, stream) and row["verdict"] != "void"]
 
     def node(self, node: str) -> Node:
-        """What is known of a node."""
+        """What is known of a node; see `prepare` for many."""
+        if node not in self._prepared:
+            self.prepare([node])
         subject, serves = node_parts(node)
         kind = parse_name(subject).kind
         found: Node = {"id": node, "kind": kind, "subject": subject, "serves": serves, "status": None, "index": None}
@@ -94,9 +132,8 @@ class Described:
             found["marks"] = sorted({mark for period in mine if period["until"] is None for mark in period["marks"]})
 
     def _evaluation(self, found: Node) -> None:
-        where = [("downstream", "=", found["subject"]), ("position", "<=", self._as_of.size)]
-        positions = [edge["position"] for edge in self._views.select(EDGE, where, limit=1)]
-        for row in journal_rows(self._views, [("position", "IN", positions)], size=self._as_of.size):
+        row = self._evaluations.get(found["subject"])
+        if row is not None:
             found["index"], found["status"] = row["index"], row["data"].get("verdict", "uncertain")
             found["title"] = row["data"].get("suite")
             found["metrics"] = row["data"].get("metrics")
@@ -162,6 +199,7 @@ def _status(rows: list[JournalRow]) -> str | None:
 def answer(ledger: Ledger, views: ViewReader, as_of: AsOf, found: Trace) -> dict[str, Any]:
     """A trace as plain values: ``roots``, ``nodes`` in order of their names, ``edges`` in order of the log."""
     described = Described(ledger, views, as_of)
+    described.prepare(found.nodes)
     nodes = [described.node(node) | {"up": found.up.get(node), "down": found.down.get(node)} for node in found.nodes]
     links: list[dict[str, Any]] = []
     for link in found.links.values():

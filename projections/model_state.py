@@ -6,7 +6,7 @@ recorded by ``known-at``, in order of occurrence and, within it, of the log.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from ledger.domain.states import tier_in_force
@@ -15,11 +15,11 @@ from ledger.names import parse_name
 from ledger.replay import Judged
 from ledger.strictjson import format_json, parse_json
 from projections.asof import AsOf
-from projections.base import Column, RowOf, Selection, Table, ViewReader
+from projections.base import Column, RowOf, Selection, Table, ViewReader, some_at_a_time
 from projections.groups import WENT_LIVE
 from projections.journal import occurred_at, short_type
 
-__all__ = ["CHANGE", "ModelStateView", "live_at", "periods", "state_as_of"]
+__all__ = ["CHANGE", "ModelStateView", "live_at", "lives", "periods", "state_as_of", "states_of"]
 
 _VERSION_TYPES = (
     "version.registered", "evaluation.completed", "evaluation.invalidated", "approval.requested", "approval.granted",
@@ -83,9 +83,9 @@ class ModelStateView:
 Change = dict[str, Any]
 
 
-def _changes(views: ViewReader, as_of: AsOf, where: Selection) -> list[Change]:
+def _changes(views: ViewReader, as_of: AsOf, *selections: Selection) -> list[Change]:
     bounds = [("position", "<=", as_of.size), ("occurred_at", "<=", as_of.bound)]
-    found = views.select(CHANGE, [*where, *bounds])
+    found = [row for where in selections for row in views.select(CHANGE, [*where, *bounds])]
     for row in found:
         row["index"] = row.pop("position") - 1
         row["data"] = parse_json(row["data"].encode(), what="view")
@@ -253,14 +253,12 @@ def _rolled_back(history: list[dict[str, Any]]) -> set[str]:
 _ANY_TIME: Final = ("quarantine.placed", "quarantine.released", "risk.classified")
 
 
-def _folded(
-    views: ViewReader, as_of: AsOf, where: Selection
-) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+def _folded(changes: Iterable[Change]) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     """Versions and deployments by name."""
     versions: dict[str, dict[str, Any]] = {}
     deployments: dict[str, dict[str, Any]] = {}
     others: dict[str, dict[str, Any]] = {}
-    for change in _changes(views, as_of, where):
+    for change in changes:
         name = change["model"]
         if change["kind"] == "deployment":
             _fold_deployment(deployments.setdefault(change["thing"], _new_deployment(change["thing"])), change)
@@ -303,7 +301,8 @@ def state_as_of(views: ViewReader, as_of: AsOf, subject: str | None = None) -> d
         ``{"models": [...], "deployments": [...]}``, sorted, made of plain values.
     """
     wanted = None if subject is None else parse_name(subject)
-    versions, deployments = _folded(views, as_of, [] if subject is None else _streams(views, as_of, subject))
+    where = [] if subject is None else _streams(views, as_of, subject)
+    versions, deployments = _folded(_changes(views, as_of, where))
     models: dict[str, list[dict[str, Any]]] = {}
     for name, version in sorted(versions.items()):
         stem = name.partition("@")[0]
@@ -317,6 +316,37 @@ def state_as_of(views: ViewReader, as_of: AsOf, subject: str | None = None) -> d
     return {
         "models": [{"model": stem, "versions": found} for stem, found in models.items()],
         "deployments": kept,
+    }
+
+
+def states_of(views: ViewReader, as_of: AsOf, streams: Iterable[str]) -> dict[str, Any]:
+    """The state of several models and deployments, by a few questions however many they are.
+
+    Args:
+        views: the views.
+        as_of: both clocks.
+        streams: models, without a version, and deployments.
+
+    Returns:
+        As `state_as_of`: these, and deployments that had to do with a version of them.
+    """
+    wanted = set(streams)
+    names: set[str] = set()
+    for some in some_at_a_time(sorted(wanted)):
+        rows = views.select(CHANGE, [("thing", "IN", some), ("kind", "=", "model"), ("position", "<=", as_of.size)])
+        names |= {row["model"] for row in rows if row["type"] == "version.registered"}
+    things = set(wanted)
+    for some in some_at_a_time(sorted(names)):
+        where = [("model", "IN", some), ("kind", "=", "deployment"), ("position", "<=", as_of.size)]
+        things |= {row["thing"] for row in views.select(CHANGE, where)}
+    read: list[Selection] = [[("thing", "IN", some)] for some in some_at_a_time(sorted(things))]
+    versions, deployments = _folded(_changes(views, as_of, *read))
+    models: dict[str, list[dict[str, Any]]] = {}
+    for name, version in sorted(versions.items()):
+        models.setdefault(name.partition("@")[0], []).append(version)
+    return {
+        "models": [{"model": stem, "versions": found} for stem, found in models.items()],
+        "deployments": [state for _, state in sorted(deployments.items())],
     }
 
 
@@ -368,8 +398,16 @@ def live_at(views: ViewReader, as_of: AsOf, deployment: str) -> tuple[str | None
         Names of model versions, None where there was none.
     """
     live: list[str] = []
-    for change in _changes(views, as_of, [("thing", "=", deployment)]):
-        went_live = change["type"] in WENT_LIVE
-        if went_live and live[-1:] != [change["model"]]:
-            live.append(change["model"])
+    for _, model in lives(views, as_of, [deployment])[deployment]:
+        if live[-1:] != [model]:
+            live.append(model)
     return (live[-1] if live else None, live[-2] if len(live) > 1 else None)
+
+
+def lives(views: ViewReader, as_of: AsOf, deployments: Iterable[str]) -> dict[str, list[tuple[int, str]]]:
+    """What went live in deployments, and when that occurred, in this order; also when it was live already."""
+    found: dict[str, list[tuple[int, str]]] = {name: [] for name in deployments}
+    for change in _changes(views, as_of, *([("thing", "IN", some)] for some in some_at_a_time(sorted(found)))):
+        if change["type"] in WENT_LIVE:
+            found[change["thing"]].append((change["occurred_at"], change["model"]))
+    return found

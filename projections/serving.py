@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Final
 
 from ledger.entry import format_time
 from projections.asof import AsOf
-from projections.base import ViewReader
+from projections.base import ViewReader, some_at_a_time
 from projections.journal import JournalRow, journal_rows
 from projections.service import Service, Tenure, read_service
 
-__all__ = ["Serving", "read_serving"]
+__all__ = ["Serving", "read_serving", "snapshots"]
 
 #: How far back is looked for a snapshot of all instances; what is older says nothing of what is loaded now.
 _SPANS: Final = (3_600_000_000, 86_400_000_000, 30 * 86_400_000_000)
@@ -69,23 +69,31 @@ class Serving:
         }
 
 
-def _snapshots(views: ViewReader, as_of: AsOf, name: str) -> list[JournalRow]:
-    """The last snapshot of all instances and those of some of them since, in order of occurrence."""
-    end, rows, whole = min(as_of.bound, as_of.recorded_at), list[JournalRow](), list[int]()
+def snapshots(views: ViewReader, as_of: AsOf, names: Iterable[str]) -> dict[str, list[JournalRow]]:
+    """For each deployment the last snapshot of all instances and those of some since, in order of occurrence."""
+    end, found = min(as_of.bound, as_of.recorded_at), {name: list[JournalRow]() for name in names}
+    left = set(found)
     for span in _SPANS:
-        rows = _since(views, as_of, name, end - span)
-        whole = [place for place, row in enumerate(rows) if row["data"].get("complete", True)]
-        # What happened since was recorded since, so nothing behind such a snapshot is left out.
-        if whole and rows[whole[-1]]["occurred_at"] > end - span:
-            break
-    return rows[whole[-1] :] if whole else rows
+        since = _since(views, as_of, sorted(left), end - span)
+        for name in sorted(left):
+            rows = since.get(name, [])
+            whole = [place for place, row in enumerate(rows) if row["data"].get("complete", True)]
+            found[name] = rows[whole[-1] :] if whole else rows
+            # What happened since was recorded since, so nothing behind such a snapshot is left out.
+            if whole and rows[whole[-1]]["occurred_at"] > end - span:
+                left.discard(name)
+    return found
 
 
-def _since(views: ViewReader, as_of: AsOf, name: str, since: int) -> list[JournalRow]:
-    where: list[tuple[str, str, Any]] = [("stream", "=", name), ("type", "=", "serving.snapshot")]
-    where += [("verdict", "=", "valid"), ("occurred_at", "<=", as_of.bound), ("recorded_at", ">", since)]
-    rows = journal_rows(views, where, size=as_of.size)
-    return sorted(rows, key=lambda row: (row["occurred_at"], row["index"]))
+def _since(views: ViewReader, as_of: AsOf, names: list[str], since: int) -> dict[str, list[JournalRow]]:
+    found: dict[str, list[JournalRow]] = {}
+    for some in some_at_a_time(names):
+        where: list[tuple[str, str, Any]] = [("stream", "IN", some), ("type", "=", "serving.snapshot")]
+        where += [("verdict", "=", "valid"), ("occurred_at", "<=", as_of.bound), ("recorded_at", ">", since)]
+        rows = journal_rows(views, where, size=as_of.size)
+        for row in sorted(rows, key=lambda row: (row["occurred_at"], row["index"])):
+            found.setdefault(row["stream"], []).append(row)
+    return found
 
 
 def _loaded(rows: list[JournalRow]) -> list[_Loaded]:
@@ -163,7 +171,7 @@ def read_serving(views: ViewReader, as_of: AsOf, name: str) -> Serving:
         as_of: both clocks.
         name: ``deployment:<environment>/<service>``.
     """
-    rows = _snapshots(views, as_of, name)
+    rows = snapshots(views, as_of, [name])[name]
     if not rows:
         return Serving(name)
     at, whole = rows[-1]["occurred_at"], bool(rows[0]["data"].get("complete", True))

@@ -13,11 +13,11 @@ from typing import Any, Final
 from ledger.errors import InputError
 from ledger.names import parse_name
 from projections.asof import AsOf
-from projections.base import Selection, ViewReader
+from projections.base import Selection, ViewReader, some_at_a_time
 from projections.groups import DATA
-from projections.journal import journal_rows
+from projections.journal import JournalRow, journal_rows
 from projections.lineage import EDGE, MADE_FROM, READ, edges
-from projections.model_state import live_at
+from projections.model_state import lives
 
 __all__ = ["Link", "Trace", "descend", "node_parts", "trace"]
 
@@ -83,7 +83,9 @@ class _Walk:
         if relations is not None:
             self._where = [*self._where, ("relation", "IN", relations)]
         self._served: dict[str, set[str]] = {}
-        self._struck: dict[tuple[str, str], str] = {}
+        self._about: dict[str, list[str]] = {}
+        self._opened: dict[str, JournalRow] = {}
+        self._lives: dict[str, list[tuple[int, str]]] = {}
 
     def rows(self, side: str, names: Iterable[str]) -> Iterator[dict[str, Any]]:
         wanted = sorted(set(names))
@@ -98,22 +100,37 @@ class _Walk:
             self._served[deployment] = {row["upstream"] for row in found if row["relation"] == "serves"}
         return self._served[deployment]
 
+    def prepare(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Read what is asked about incidents and the deployments they are about, for a whole step at once."""
+        incidents = sorted(
+            {row["downstream"] for row in rows if row["downstream"].startswith("incident:")} - self._about.keys()
+        )
+        self._about |= {incident: [] for incident in incidents}
+        for row in self.rows("downstream", incidents):
+            self._about[row["downstream"]].append(row["upstream"])
+        for some in some_at_a_time(incidents):
+            # By the stream alone: a store that took the index of types would read every incident.
+            where = [("stream", "IN", some), ("occurred_at", "<=", self._as_of.bound)]
+            for row in journal_rows(self._views, where, size=self._as_of.size):
+                if row["type"] == "incident.opened" and row["verdict"] == "valid":
+                    self._opened.setdefault(row["stream"], row)
+        about = {name for incident in incidents for name in self._about[incident]}
+        places = sorted({name for name in about if name.startswith("deployment:")})
+        self._lives |= lives(self._views, self._as_of, [name for name in places if name not in self._lives])
+        new = [name for name in places if name not in self._served]
+        self._served |= {name: set() for name in new}
+        for row in self.rows("downstream", new):
+            if row["relation"] == "serves":
+                self._served[row["downstream"]].add(row["upstream"])
+
     def struck(self, incident: str, deployment: str) -> str:
         """The node of a deployment that an incident is about: the version it names, or what was live when it opened."""
-        key = incident, deployment
-        if key not in self._struck:
-            # By the stream alone: a store that took the index of types would read every incident.
-            where = [("stream", "=", incident), ("occurred_at", "<=", self._as_of.bound)]
-            rows = journal_rows(self._views, where, size=self._as_of.size)
-            opened = [row for row in rows if row["type"] == "incident.opened" and row["verdict"] == "valid"]
-            model = opened[0]["data"].get("model") if opened else None
-            if opened and model not in self.served(deployment):
-                then = AsOf(
-                    min(opened[0]["occurred_at"], self._as_of.bound), self._as_of.size, "", self._as_of.recorded_at
-                )
-                model, _ = live_at(self._views, then, deployment)
-            self._struck[key] = f"{deployment} {model}" if model in self.served(deployment) else deployment
-        return self._struck[key]
+        opened = self._opened.get(incident)
+        model = None if opened is None else opened["data"].get("model")
+        if opened is not None and model not in self.served(deployment):
+            before = [name for at, name in self._lives[deployment] if at <= opened["occurred_at"]]
+            model = before[-1] if before else None
+        return f"{deployment} {model}" if model in self.served(deployment) else deployment
 
     def link(self, row: dict[str, Any]) -> tuple[str, str, str]:
         """An edge between nodes."""
@@ -127,17 +144,18 @@ class _Walk:
     def step(self, side: str, nodes: set[str]) -> Iterator[tuple[tuple[str, str, str], dict[str, Any]]]:
         """Links of some nodes in one direction, with the edges that make them."""
         place = 0 if side == "downstream" else 2
-        for row in self.rows(side, (node_parts(node)[0] for node in nodes)):
+        rows = list(self.rows(side, (node_parts(node)[0] for node in nodes)))
+        self.prepare(rows)
+        for row in rows:
             key = self.link(row)
-            if key[place] in nodes and not self._told_below(side, key, row):
+            if key[place] in nodes and not self._told_below(key):
                 yield key, row
 
-    def _told_below(self, side: str, key: tuple[str, str, str], row: dict[str, Any]) -> bool:
+    def _told_below(self, key: tuple[str, str, str]) -> bool:
         """Whether an incident hangs on a deployment of the version, so that it is no child of the version itself."""
         if not (key[0].startswith("incident:") and key[2].startswith("model:")):
             return False
-        about = [other["upstream"] for other in self.rows("downstream", [key[0]])]
-        places = {self.struck(key[0], name) for name in about if name.startswith("deployment:")}
+        places = {self.struck(key[0], name) for name in self._about[key[0]] if name.startswith("deployment:")}
         return any(place.endswith(f" {key[2]}") for place in places)
 
     def follow(self, found: Trace, side: str, depth: int | None) -> dict[str, int]:

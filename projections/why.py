@@ -14,19 +14,21 @@ from uuid import UUID
 from ledger.application import Ledger
 from ledger.domain import RecordedEvent, make_event
 from ledger.domain.actors import FOREVER
-from ledger.domain.authorising import conditions_of, deployment_doubt
+from ledger.domain.authorising import conditions_of, deployment_doubt, waived_trouble
 from ledger.domain.lifecycle import Named, quarantines_of, rule_for, version_of
 from ledger.domain.standing import approval_until, standing
 from ledger.domain.states import DeploymentState, VersionState
-from ledger.domain.waiving import waiver_of, waiver_trouble
-from ledger.domain.world import World, ledger_of, model_of
+from ledger.domain.waiving import check_waiver_event, waiver_of
+from ledger.domain.world import ledger_of, model_of
 from ledger.entry import format_time
 from ledger.errors import InputError, LedgerError, PolicyError
 from ledger.events import find_event_type
 from ledger.events.deployments import DeploymentAuthorised
 from ledger.events.ledgers import Rule
+from ledger.events.waivers import WaiverUsed
 from ledger.names import parse_name, stream_of
 from ledger.payload import Payload
+from ledger.worlds import WorldAt
 from projections.asof import AsOf
 from projections.base import ViewReader
 from projections.journal import JournalRow, journal_rows
@@ -50,7 +52,7 @@ class _Moment:
     at: int
 
     @property
-    def world(self) -> World:
+    def world(self) -> WorldAt:
         return self.ledger.world.at(self.size)
 
     def rows(self, indexes: list[int]) -> dict[int, JournalRow]:
@@ -73,23 +75,47 @@ def _ends(until: int) -> str | None:
 
 def _imagined(moment: _Moment, model: str, digest: str, deployment: str) -> tuple[RecordedEvent, DeploymentAuthorised]:
     """An authorisation that somebody would sign now; who, is not asked here."""
-    kind = find_event_type("deployment.authorised")
-    data = {"model": model, "digest": digest}
+    event = _event(moment, "deployment.authorised", deployment, {"model": model, "digest": digest})
+    return event, DeploymentAuthorised(model=model, digest=digest)
+
+
+def _event(moment: _Moment, type: str, subject: str, data: dict[str, str]) -> RecordedEvent:
     payload = Payload(
-        _NOBODY, "nobody", kind.topic, deployment, moment.at, moment.ledger.ledgerid, _NOBODY, 1, None, None, None,
-        "observed", data,
+        _NOBODY, "nobody", find_event_type(type).topic, subject, moment.at, moment.ledger.ledgerid, _NOBODY, 1, None,
+        None, None, "observed", data,
     )  # fmt: skip
-    return make_event(moment.size, payload, (), moment.at), DeploymentAuthorised(model=model, digest=digest)
+    return make_event(moment.size, payload, (), moment.at)
+
+
+def _using(moment: _Moment, model: str, deployment: str) -> WorldAt:
+    """The world in which waivers for a single use were used with the decision that is imagined, as they would be."""
+    world = moment.world
+    found = model_of(world, stream_of(model))
+    version = None if found is None else found.versions.get(parse_name(model).version or "")
+    gates = () if version is None else version.gates.values()
+    for waiver in sorted({waiver for gate in gates for waiver in gate.waivers}):
+        state = waiver_of(world, waiver)
+        event = _event(moment, "waiver.used", waiver, {"deployment": deployment, "model": model})
+        if state is None or not state.single_use or not isinstance(event.body, WaiverUsed):
+            continue
+        try:
+            check_waiver_event(world, event, event.body)
+        except LedgerError:
+            continue  # what does not stand, or is for something else, is told by the judge
+        world.follow(event)
+    return world
 
 
 class _Answer:
     """One question put to the judge: may, or might, this version be deployed there."""
 
-    def __init__(self, moment: _Moment, event: RecordedEvent, body: DeploymentAuthorised) -> None:
+    def __init__(
+        self, moment: _Moment, event: RecordedEvent, body: DeploymentAuthorised, world: WorldAt | None = None
+    ) -> None:
         self._moment = moment
         self._event = event
         self._body = body
-        self.world = moment.world
+        self.world = moment.world if world is None else world
         self.environment = event.subject.namespace or ""
         self._stamped = Stamped(moment.ledger, moment.size)
 
@@ -153,6 +179,8 @@ class _Answer:
     def _evaluations(self, version: VersionState) -> Iterator[Item]:
         for one in version.evaluations:
             yield _item(one.index, f"{one.suite or 'evaluation'}: {one.verdict}")
+        for _, one in version.undecided:
+            yield _item(one.index, f"{one.suite or 'evaluation'}: {one.verdict}", "it was invalidated: measure again")
         # By the stream alone: a store that took the index of types would read all of that type.
         rows = journal_rows(self._moment.views, [("stream", "=", self._event_model())], size=self._moment.size)
         for row in rows:
@@ -194,7 +222,7 @@ class _Answer:
             state = waiver_of(self.world, check.get("waiver") or "") if check.get("result") == "waived" else None
             if state is None:
                 continue
-            trouble = waiver_trouble(self.world, state, self._moment.at)
+            trouble = waived_trouble(self.world, self._event, state)
             says = f"{check['check']} is waived by {check['waiver']}, not met; {state.owner} carries the risk"
             yield _item(state.request.index, says, trouble, until=_ends(state.until))
             if state.granted is not None:
@@ -245,7 +273,7 @@ def _digest(moment: _Moment, subject: str) -> str:
 def _now(moment: _Moment, model: str, deployment: str) -> dict[str, Any]:
     """Whether a version might be authorised now."""
     event, body = _imagined(moment, model, _digest(moment, model) or "sha256:" + "0" * 64, deployment)
-    return {"asked": "now", "decision": None} | _Answer(moment, event, body).told()
+    return {"asked": "now", "decision": None} | _Answer(moment, event, body, _using(moment, model, deployment)).told()
 
 
 def _then(moment: _Moment, index: int) -> dict[str, Any] | None:

@@ -35,8 +35,9 @@ checks:
   waivable: true                                                 # optional
 ```
 
-A source has at most 49,152 characters and 256 checks, no unknown field, no name twice, no anchors. An expression has at
-most 4,096 characters, looks at `input`, and goes through lists at most two deep.
+A source has at most 49,152 characters and 256 checks, no unknown field, no name twice, no anchors or merge keys. An
+expression has at most 4,096 characters, looks at `input`, and goes through lists at most two deep. All checks of a
+policy have 10 seconds of processor time and 512 MiB of memory together; what takes more, and what follows, is an error.
 
 | result | when | does the gate allow |
 | --- | --- | --- |
@@ -47,6 +48,11 @@ most 4,096 characters, looks at `input`, and goes through lists at most two deep
 | `error` | an expression failed, or gave neither true nor false; it cannot be waived | no |
 
 `[].all(…)` is true in CEL: a check over a list that must not be empty says so, with `size() > 0` or `exists`.
+
+In the two checklists below, a check of what was not recorded fails. The exceptions can only stop something, and pass
+while nothing is recorded: `nothing-stops-it` and `no-open-incident`; `data-may-be-used` at tier low; and `canary-ready`
+at tiers low and medium. At tier low a version without a run is `registered`. A first version needs no baseline of
+latency and cost: there is one to compare with where another version is live.
 
 ## The document
 

@@ -6,12 +6,13 @@ holds the digest of every published file, and this tool refuses to change one of
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import sys
 from pathlib import Path
 from typing import Any
+
+from writing import write_files
 
 from ledger.entry import MAX_HEADER_STRING
 from ledger.events import EventType, all_event_types
@@ -297,9 +298,6 @@ def _digests(files: dict[str, bytes]) -> dict[str, str]:
 
 def main() -> int:
     """Run the tool."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="change nothing; fail when a file differs")
-    check = parser.parse_args().check
     files = schemas()
     register = ROOT / "PUBLISHED.json"
     published = json.loads(register.read_text()) if register.exists() else {}
@@ -308,18 +306,8 @@ def main() -> int:
         print(f"published schemas would change: {', '.join(broken)}; make a new version of the type instead")
         return 1
     wanted = {**files, "PUBLISHED.json": (json.dumps(_digests(files), indent=2) + "\n").encode()}
-    there = {str(path.relative_to(ROOT)): path.read_bytes() for path in ROOT.rglob("*.json")}
-    differing = [path for path, data in wanted.items() if there.get(path) != data]
-    extra = [path for path in there if path not in wanted]
-    if check:
-        for path in (*differing, *extra):
-            print(f"schemas/{path} differs from what tools/gen_schemas.py makes")
-        return 1 if differing or extra else 0
-    for path in differing:
-        (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
-        (ROOT / path).write_bytes(wanted[path])
-    print(f"{len(wanted)} files, {len(differing)} written")
-    return 0
+    there = sorted(str(path.relative_to(ROOT)) for path in ROOT.rglob("*.json"))
+    return write_files(ROOT, wanted, "gen_schemas.py", (__doc__ or "").splitlines()[0], there=there)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Any
 
 import apsw
 
+from ledger.durable import sync_folder
 from ledger.errors import ConfigurationError, StorageError
 from ledger.note import TYPE_ED25519, VerifierKey, format_vkey, parse_vkey
 from witness.judging import Latest
@@ -110,7 +111,7 @@ class WitnessState:
                 connection.execute(_DDL)
                 connection.execute("INSERT INTO witness VALUES (1, ?, ?)", (_LAYOUT, format_vkey(vkey)))
             connection.close()
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         except OSError as error:
             raise ConfigurationError(f"{path} cannot be made: {error.strerror}") from error
         except apsw.Error as error:
@@ -214,11 +215,3 @@ def _connect(path: Path, flags: int) -> apsw.Connection:
     connection.set_busy_timeout(10_000)
     connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
     return connection
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

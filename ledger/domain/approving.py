@@ -138,6 +138,12 @@ def _check_granted(
         refuse_makers(world, event, named, "the approver", request)
     if body.expires_at is not None and parse_moment(body.expires_at) <= event.recorded_at:
         raise InputError(f"the approval would have expired before it is recorded: {body.expires_at}")
+    if rule.evaluation and version.undecided:
+        index, gone = version.undecided[0]
+        raise PolicyError(
+            f"{named.subject} was not measured again since entry {index} said that entry {gone.index} does not hold",
+            hint=f"Record a new one of the same suite: muniment record evaluation {named.subject} …",
+        )
     if rule.evaluation and not passed_evaluation(version):
         raise PolicyError(
             f"{named.subject} has no standing passed evaluation, and {body.environment} at tier {named.tier} asks for "

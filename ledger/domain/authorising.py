@@ -10,7 +10,7 @@ from ledger.domain.independence import independent
 from ledger.domain.lifecycle import Named, check_stops, refuse_doubt, rule_for, same_digest, version_of
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.standing import Standing, evaluation_doubt, first_doubt_of, standing, stands_apart
-from ledger.domain.states import Gate, PolicyState
+from ledger.domain.states import Gate, PolicyState, WaiverState
 from ledger.domain.suspicion import Suspicion, suspicion
 from ledger.domain.waiving import waiver_of, waiver_trouble
 from ledger.domain.world import World, actor_of, deployment_of, model_of
@@ -34,6 +34,7 @@ __all__ = [
     "conditions_of",
     "covered",
     "deployment_doubt",
+    "waived_trouble",
 ]
 
 #: Facts that a version gets traffic, which an authorisation must cover.
@@ -148,14 +149,14 @@ def _check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) ->
     until = min(gate.signed.recorded_at, gate.as_of) + _FRESH
     if event.recorded_at >= until:
         raise PolicyError(f"{policy} was run over {named.subject} more than an hour ago", hint=hint)
-    newer = [one.index for one in named.version.evaluations if one.index >= gate.size]
-    if newer:
-        raise PolicyError(f"{policy} was run before the evaluation at entry {newer[0]} was recorded", hint=hint)
+    known = [one.index for one in named.version.evaluations] + [index for index, _ in named.version.undecided]
+    newer = min((index for index in known if index >= gate.size), default=None)
+    if newer is not None:
+        raise PolicyError(f"{policy} was run before entry {newer} said more of evaluations", hint=hint)
     refuse_doubt(world, gate.signed, f"the evaluation of {policy}")
     _check_policy(world, policy, gate)
-    deployment = deployment_of(world, event.stream)
     for waiver in gate.waivers:
-        until = min(until, _check_waiver(world, event, waiver, -1 if deployment is None else deployment.authorised))
+        until = min(until, _check_waiver(world, event, waiver))
     return until
 
 
@@ -170,21 +171,33 @@ def _check_policy(world: World, policy: str, gate: Gate) -> None:
         raise PolicyError(f"{gate.policy} was retired", hint="Run the version that is in force.")
 
 
-def _check_waiver(world: World, event: RecordedEvent, waiver: str, before: int) -> int:
-    """A waiver that a gate rested on must stand; one for a single use must have been used for this very decision."""
-    state = waiver_of(world, waiver)
-    if state is None:
-        raise PolicyError(f"the gate rests on {waiver}, which was never asked for")
-    used = state.used[-1] if state.used else None
-    if state.single_use and used is not None:
-        signed, deployment, model = used
+def waived_trouble(world: World, event: RecordedEvent, state: WaiverState) -> str | None:
+    """Why an authorisation cannot rest on a waiver, None when it can.
+
+    Args:
+        world: the world before the authorisation.
+        event: the authorisation.
+        state: the waiver; one for a single use must have been used for this very decision.
+    """
+    place = deployment_of(world, event.stream)
+    before = -1 if place is None else place.authorised
+    if state.single_use and state.used:
+        signed, deployment, model = state.used[-1]
         body = event.body
         mine = isinstance(body, DeploymentAuthorised) and (deployment, model) == (event.stream, body.model)
         if mine and state.ended is None and before < signed.index:
-            return state.until
+            return None
     trouble = waiver_trouble(world, state, event.recorded_at)
     if trouble is None and state.single_use:
-        trouble = "it is for a single use, and is to be used with this decision"
+        return "it is for a single use, and is to be used with this decision"
+    return trouble
+
+
+def _check_waiver(world: World, event: RecordedEvent, waiver: str) -> int:
+    state = waiver_of(world, waiver)
+    if state is None:
+        raise PolicyError(f"the gate rests on {waiver}, which was never asked for")
+    trouble = waived_trouble(world, event, state)
     if trouble is not None:
         raise PolicyError(f"the gate rests on {waiver}, which does not stand: {trouble}")
     return state.until
@@ -226,7 +239,7 @@ def covered(world: World, event: RecordedEvent, body: GoneLive) -> bool:
 def _foundation_doubt(world: World, named: Named, place: tuple[str, Rule]) -> Suspicion | None:
     """Why what an authorisation needed has become suspect; what ended since then was in force when it was given."""
     environment, rule = place
-    if rule.approvals == 0:
+    if not rule.approvals:
         return None
     version = named.version
     asked = [r.signed for r in version.requests.values() if r.environment == environment]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from ledger.domain.actors import FOREVER
+from ledger.domain.actors import FOREVER, ActorState
 from ledger.domain.recorded import RecordedEvent
 from ledger.domain.roles import check_admin, check_own_say
 from ledger.domain.signed import ROOT_ACTOR
-from ledger.domain.states import ActorState
 from ledger.domain.suspicion import suspicion
 from ledger.domain.world import World, actor_of, ledger_of
 from ledger.errors import ConflictError, InputError, NotAllowedError

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ledger.domain.ledgerstate import Hold, LedgerState
 from ledger.domain.recorded import RecordedEvent
 from ledger.domain.scopes import covers_stream
-from ledger.domain.states import Hold, LedgerState
 from ledger.domain.world import World, ledger_of
 from ledger.entry import Entry
 from ledger.errors import ConflictError, InputError, PolicyError

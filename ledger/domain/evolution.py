@@ -14,8 +14,9 @@ from ledger.domain.governed import (
     evolve_run,
     evolve_waiver,
 )
+from ledger.domain.ledgerstate import ErasedWhole, Erasure, Hold, LedgerState, Restore
 from ledger.domain.recorded import RecordedEvent
-from ledger.domain.states import ErasedWhole, Erasure, Hold, LedgerState, Restore, State
+from ledger.domain.states import State
 from ledger.domain.versions import evolve_model
 from ledger.events.ledgers import (
     CheckpointKeyChanged,

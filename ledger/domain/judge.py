@@ -15,7 +15,7 @@ from ledger.domain.roles import check_answered, check_roles
 from ledger.domain.signing import keys_end, signing_keys
 from ledger.domain.world import World, actor_of
 from ledger.errors import AuthenticationError, InputError, LedgerError
-from ledger.events import Category
+from ledger.events import Category, EventType
 from ledger.keys import PublicKey
 
 __all__ = ["KEPT", "Verdict", "judge", "reads_body", "signing_keys"]
@@ -75,15 +75,17 @@ def _check_principal(world: World, event: RecordedEvent) -> None:
         raise AuthenticationError(f"it was done on behalf of {behalf!r}, who is not enrolled in this ledger")
 
 
-def reads_body(event: RecordedEvent) -> bool:
+def reads_body(kind: EventType | None, about: str) -> bool:
     """Whether `judge` reads an event's body, or a later judgement the state that the body changes.
 
     For any other event the verdict rests on who wrote it, for whom, with which keys, of what type, and on the kind of
     its subject.
+
+    Args:
+        kind: its type, None for one that is unknown.
+        about: kind of its subject.
     """
-    if event.kind is None:
-        return False
-    return event.subject.kind in KEPT or event.kind.category in (Category.AUTHORITY, Category.DECISION)
+    return kind is not None and (about in KEPT or kind.category in (Category.AUTHORITY, Category.DECISION))
 
 
 def judge(world: World, event: RecordedEvent) -> Verdict:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ledger.domain.actors import FOREVER
+from ledger.domain.ledgerstate import LedgerState
 from ledger.domain.lifecycle import check_rules
 from ledger.domain.recorded import RecordedEvent
 from ledger.domain.signed import ROOT_ACTOR
-from ledger.domain.states import LedgerState
 from ledger.domain.world import World, ledger_of
 from ledger.errors import ConflictError, InputError, NotAllowedError
 from ledger.events.ledgers import CheckpointKeyChanged, RootsChanged, RulesChanged

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ledger.checkpoint import Checkpoint
 from ledger.domain.actors import FOREVER
+from ledger.domain.ledgerstate import LedgerState, Restore
 from ledger.domain.recorded import RecordedEvent
 from ledger.domain.signed import ROOT_ACTOR
-from ledger.domain.states import LedgerState, Restore
 from ledger.domain.world import World
 from ledger.errors import InputError, NotAllowedError
 from ledger.events.ledgers import LedgerRestored

@@ -35,8 +35,9 @@ def first_doubt_of(world: World, entries: Iterable[Signed]) -> Suspicion | None:
 
 
 def passed_evaluation(version: VersionState) -> bool:
-    """Whether some evaluation passed and the last one of no suite failed."""
-    return version.passed is not None and all(e.verdict != "fail" for e in version.evaluations)
+    """Whether some evaluation passed and the last one of no suite failed, or was invalidated."""
+    failed = any(one.verdict == "fail" for one in version.evaluations)
+    return version.passed is not None and not failed and not version.undecided
 
 
 def evaluation_doubt(world: World, version: VersionState) -> Suspicion | None:
@@ -127,8 +128,8 @@ def standing(world: World, named: Named, place: tuple[str, Rule], at: int) -> St
             troubles.append((approval.index, trouble or "nobody stands behind it"))
             continue
         end = approval_until(approval, rule)
-        ends[state.person] = max(ends.get(state.person, 0), end)
-        roles.update((role, max(roles.get(role, 0), end)) for role in state.roles)
+        ends[state.person] = max(ends.get(state.person, end), end)
+        roles.update((role, max(roles.get(role, end), end)) for role in state.roles)
     lasting = sorted(ends.values(), reverse=True)
     until = lasting[rule.approvals - 1] if 0 < rule.approvals <= len(lasting) else FOREVER
     until = min([until, *(roles[role] for role in rule.roles if role in roles)])

@@ -162,8 +162,6 @@ def first_doubt(world: World, state: ActorState) -> int | None:
     """First index at which an entry of an actor may be suspect, None when none is."""
     ask = _Inquiry(world).of
     doubts = [held.compromised[0] for held in state.keys.values() if held.compromised is not None]
-    if ask(state.signed) is not None:
-        doubts.append(state.signed.index + 1)
     brought = [held.signed for held in state.keys.values() if held.signed.index != state.signed.index]
     doubts += [by.index for by in (*brought, *(grant.signed for grant in state.grants)) if ask(by) is not None]
     return min(doubts) if doubts else None

@@ -41,16 +41,21 @@ def _evaluated(version: VersionState, event: RecordedEvent, body: EvaluationComp
     found = Evaluation(event.payload.id, signed_of(event), body.suite or body.kind or "", body.verdict)
     others = (known for known in version.evaluations if known.suite != found.suite)
     passed = found if found.verdict == "pass" else version.passed
-    return replace(version, evaluations=(*others, found), passed=passed)
+    undecided = tuple(one for one in version.undecided if one[1].suite != found.suite)
+    return replace(version, evaluations=(*others, found), passed=passed, undecided=undecided)
 
 
-def _without_evaluation(version: VersionState, event_id: str) -> VersionState:
-    """What an invalidated evaluation took the place of does not come back: that is to be measured again."""
+def _without_evaluation(version: VersionState, event_id: str, index: int) -> VersionState:
+    """What an invalidated evaluation took the place of does not come back: its suite is to be measured again."""
+    gone = tuple(one for one in version.evaluations if one.id == event_id)
     rest = tuple(one for one in version.evaluations if one.id != event_id)
     passed = version.passed
-    if passed is not None and passed.id == event_id:
+    if passed is not None and (passed.id == event_id or any(one.suite == passed.suite for one in gone)):
         passed = next((one for one in reversed(rest) if one.verdict == "pass"), None)
-    return replace(version, evaluations=rest, passed=passed, invalidated=version.invalidated | {event_id})
+    return replace(
+        version, evaluations=rest, passed=passed, invalidated=version.invalidated | {event_id},
+        undecided=(*version.undecided, *((index, one) for one in gone)),
+    )  # fmt: skip
 
 
 def _granted(model: ModelState, version: VersionState, event: RecordedEvent, body: ApprovalGranted) -> VersionState:
@@ -105,7 +110,7 @@ def _evolve_version(model: ModelState, version: VersionState, event: RecordedEve
         case EvaluationCompleted() as body:
             return _evaluated(version, event, body)
         case EvaluationInvalidated() as body:
-            return _without_evaluation(version, body.evaluation)
+            return _without_evaluation(version, body.evaluation, event.index)
         case ApprovalRequested() as body:
             request = ApprovalRequest(
                 event.payload.id, signed_of(event), body.environment, body.digest, actors_of(event)

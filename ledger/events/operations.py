@@ -100,7 +100,7 @@ class DecisionRefused(FactBody):
 class DrillConducted(FactBody):
     """What to do in an emergency was rehearsed."""
 
-    kind: Line = Field(description="For example rollback, restore, key-compromise, runbook")
+    kind: Line = Field(description="For example rollback, canary, restore, key-compromise, runbook")
     outcome: Literal["pass", "fail", "partial"]
     seconds: float | None = Field(default=None, ge=0, description="How long it took")
     runbook: Digest | None = None

@@ -13,7 +13,7 @@
       reason: Record an evaluation that passes.
       waivable: true                   # optional; true when absent
 
-A source is read strictly: no unknown field, no name twice, no anchors, at most 48 KiB and 256 checks.
+A source is read strictly: no unknown field, no name twice, no anchors or merge keys, at most 48 KiB and 256 checks.
 """
 
 from __future__ import annotations
@@ -83,6 +83,8 @@ def _load(source: str) -> Any:
             return super().compose_node(parent, index)
 
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
+                raise InputError("merge keys (<<) are not allowed in a policy")
             names = [key.value for key, _ in node.value]
             twice = {name for name in names if names.count(name) > 1}
             if twice:

@@ -18,7 +18,7 @@ FIELDS: Final = {
     "run": "name, status, actor, commit, dirty, seed, environment, hardware, has_parameters, inputs (subject, digest)",
     "datasets": "what the run read: subject, digest, registered, quality, deprecated, license, consent, quarantined",
     "evaluations": "that stand: id, index, age_seconds, suite, kind, verdict, digest, dataset, split, metrics, "
-    "measurements",
+    "measurements; one that was invalidated and not measured again failed, and the rest of it is empty",
     "signatures": "of artefacts and of the version: digest, verdict (signed, pass, fail, uncertain)",
     "scans": "digest, verdict, findings",
     "performance": "digest, verdict, p95_ms, baseline_p95_ms, cost, baseline_cost, error_rate, index",

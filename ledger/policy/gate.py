@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from ledger.domain.scopes import matches
+from ledger.policy.apart import run_apart
 from ledger.policy.checks import Check, Policy
 from ledger.policy.engine import EvaluationError, run_expression
 from ledger.strictjson import format_json
@@ -44,8 +45,12 @@ def evaluate(policy: Policy, document: dict[str, Any], waivers: Sequence[tuple[s
     Returns:
         What was found; whatever cannot be evaluated denies.
     """
-    checks = tuple(_run(check, document, waivers) for check in policy.checks)
-    return Outcome(all(item["result"] in ("pass", "waived", "not-applicable") for item in checks), checks)
+    checks, trouble = run_apart(lambda: (_run(check, document, waivers) for check in policy.checks))
+    left = [check.id for check in policy.checks[len(checks) :]]
+    for check in left:
+        reason = f"it cannot be evaluated: {trouble}" if check == left[0] else f"{left[0]} was not evaluated to its end"
+        checks.append({"check": check, "result": "error", "reason": reason})
+    return Outcome(all(item["result"] in ("pass", "waived", "not-applicable") for item in checks), tuple(checks))
 
 
 def _run(check: Check, document: dict[str, Any], waivers: Sequence[tuple[str, str]]) -> dict[str, str]:

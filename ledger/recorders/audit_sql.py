@@ -6,24 +6,14 @@ then looked at exactly. ``after`` restricts a question to what entries with posi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
 
 from ledger.findings import MAX_FINDINGS
 from ledger.payload import MAX_SEQUENCE
-from ledger.stored import Row
+from ledger.recorders.read_sql import COLUMNS, ENTRY_COLUMNS, FROM, ReadSql
+from ledger.stored import Fields, Row
 
-__all__ = ["COLUMNS", "FROM", "AuditSql"]
-
-Fields = tuple[Any, ...]
-
-_ENTRY = (
-    "e.position", "e.stream", "e.revision", "e.type", "e.actor", "e.id", "e.emitter", "e.sequence", "e.subject",
-    "e.item", "e.keys", "e.payload", "e.envelope", "e.prev", "e.recorded_at", "e.leaf_hash",
-)  # fmt: skip
-#: The columns of a row, in the order of `stored.row_of`.
-COLUMNS = (*_ENTRY, "c.payload", "c.signatures")
-FROM = "FROM $entry e LEFT JOIN $content c ON c.position = e.position"
+__all__ = ["AuditSql"]
 
 _ORDERED = """SELECT position FROM (SELECT position, revision, lag(revision, 1, CAST(0 AS bigint)) OVER w AS last,
     lag(position, 1, CAST(0 AS bigint)) OVER w AS place FROM $entry WHERE position > 0 {only}
@@ -69,16 +59,12 @@ _OVERTAKEN = """SELECT actor, emitter, count(*) FROM (SELECT actor, emitter, pos
     WHERE position < before GROUP BY actor, emitter ORDER BY 1, 2 LIMIT ?"""
 
 
-class AuditSql:
+class AuditSql(ReadSql):
     """The part of `stored.AuditReader` that is the same on both backends."""
-
-    _run: Callable[..., list[Fields]]
-    _run_text: Callable[..., list[Fields]]
-    _select: Callable[..., list[Row]]
 
     def span(self, start: int, stop: int, *, contents: bool) -> Sequence[Fields]:
         """See `AuditReader.span`."""
-        columns, source = (COLUMNS, FROM) if contents else (_ENTRY, "FROM $entry e")
+        columns, source = (COLUMNS, FROM) if contents else (ENTRY_COLUMNS, "FROM $entry e")
         tail = f"{source} WHERE e.position > ? AND e.position <= ? ORDER BY e.position"
         return self._run_text("SELECT ", columns, tail, (start, stop))
 

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from ledger.errors import LedgerError, StorageError
 from ledger.forks import renew_in_child
-from ledger.recorders.append import StoredAt, Unit
+from ledger.recorders.units import StoredAt, Unit
 
 __all__ = ["MAX_GROUP", "MAX_WAITING", "GroupCommit", "Outcome", "Ticket"]
 

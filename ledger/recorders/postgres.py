@@ -17,12 +17,12 @@ from psycopg import errors, sql
 
 from ledger.crashpoints import crashpoint
 from ledger.errors import ConfigurationError, ConflictError, LedgerError
-from ledger.recorders.append import StaleReadError, StoredAt, Unit, check_repeats, separate
 from ledger.recorders.layouts import postgres_routines, postgres_tables
 from ledger.recorders.postgres_append import call_append
 from ledger.recorders.postgres_cas import append_by_swap
 from ledger.recorders.postgres_store import PostgresStore
 from ledger.recorders.sql import SqlRecorder
+from ledger.recorders.units import StaleReadError, StoredAt, Unit, check_repeats, separate
 from ledger.stored import Head, LogIdentity, SignedHead, Transfer
 
 __all__ = ["PostgresRecorder"]

@@ -18,8 +18,9 @@ from psycopg.adapt import Transformer
 
 from ledger.errors import InputError, LedgerError, StorageError
 from ledger.mapper import SignedStoredEvent
-from ledger.recorders.append import StaleReadError, StoredAt, Unit, clock_behind, id_taken, number_taken
+from ledger.recorders.append import clock_behind
 from ledger.recorders.layouts import refused
+from ledger.recorders.units import StaleReadError, StoredAt, Unit, id_taken, number_taken
 
 __all__ = ["call_append", "explain_refusal"]
 

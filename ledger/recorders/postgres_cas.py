@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from ledger.errors import LedgerError, StorageError
 from ledger.mapper import SignedStoredEvent
-from ledger.recorders.append import Found, StoredAt, Unit, append_units
+from ledger.recorders.append import append_units
 from ledger.recorders.layouts import moved_to
+from ledger.recorders.units import Found, StoredAt, Unit
 from ledger.stored import Head, Row, Tile
 
 if TYPE_CHECKING:

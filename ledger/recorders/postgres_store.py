@@ -8,23 +8,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, TypeVar
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from typing import TypeVar
 
 import psycopg
 from psycopg import errors
 
-from ledger.errors import ConfigurationError, InputError, LedgerError, StorageError
+from ledger.errors import ConfigurationError, LedgerError, StorageError
 from ledger.forks import renew_in_child
 from ledger.recorders.layouts import moved_away
 from ledger.recorders.postgres_append import explain_refusal
+from ledger.recorders.postgres_url import conninfo, split_schema
+from ledger.stored import Fields
 
-__all__ = ["FAILOVER_SECONDS", "PostgresStore", "explain", "split_schema"]
+__all__ = ["FAILOVER_SECONDS", "PostgresStore", "explain"]
 
 #: How long a lost connection is tried again, and a statement that others' transactions undid.
 FAILOVER_SECONDS = 60.0
 
-_SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,50}")
 # What psycopg raises when the connection is gone, and for some of what a server answers.
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError)
 # With these the server ends the connection, although it may look open for a moment yet.
@@ -32,11 +32,6 @@ _ENDED = (errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow, e
 _UNDONE = (errors.SerializationFailure, errors.DeadlockDetected)
 _LONGEST_PAUSE = 1.0
 
-# A host that vanishes without a word is noticed in time for another one to be found.
-_DEFAULTS = {
-    "connect_timeout": "10", "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3",
-    "tcp_user_timeout": "25000", "fallback_application_name": "muniment",
-}  # fmt: skip
 # Never acknowledge what a crash of the server, or of it together with its disk where a synchronous standby is
 # configured, could lose; and never wait for ever behind somebody who holds the head row.
 _SETTINGS = """
@@ -53,59 +48,7 @@ SELECT CASE WHEN current_setting('synchronous_standby_names') <> '' AND NOT pg_c
 # A refused connection has no SQLSTATE (libpq keeps it to itself), only these words of the server's.
 _NOT_THERE = re.compile(r'FATAL: +(database|role) ".*" does not exist')
 
-Fields = tuple[Any, ...]
 _T = TypeVar("_T")
-
-
-def split_schema(url: str) -> tuple[str, str]:
-    """Split our ``schema`` parameter off a PostgreSQL URL.
-
-    Args:
-        url: ``postgresql://user@host/db?schema=name``; other parameters are libpq's.
-
-    Returns:
-        The URL for libpq and the schema's name (``muniment`` when none is given).
-
-    Raises:
-        InputError: the name is not lower-case letters, digits and underscores.
-    """
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise ConfigurationError(f"the PostgreSQL URL is malformed: {error}") from error
-    if parts.netloc.count("@") > 1 or "@" in parts.path or parts.fragment:
-        raise _malformed()
-    parameters = parse_qsl(parts.query, keep_blank_values=True)
-    named = [value for name, value in parameters if name == "schema"]
-    if len(named) > 1:
-        raise InputError("the PostgreSQL URL names a schema twice")
-    schema = named[0] if named else "muniment"
-    if not _SCHEMA.fullmatch(schema):
-        raise InputError(f"the schema {schema!r} must be lower-case letters, digits and underscores")
-    # libpq takes a plus for a plus.
-    query = urlencode([(name, value) for name, value in parameters if name != "schema"], quote_via=quote)
-    return urlunsplit(parts._replace(query=query)), schema
-
-
-def _malformed() -> ConfigurationError:
-    return ConfigurationError(
-        "the PostgreSQL URL is malformed",
-        hint="Is there a character such as @ / ? # % in the password? Write it percent-encoded: %40 %2F %3F %23 %25",
-    )
-
-
-def _conninfo(url: str) -> str:
-    """Add what the URL leaves open.
-
-    Of several hosts we want the one that takes writes; a single host may be a standby that is only read.
-    """
-    try:
-        given = psycopg.conninfo.conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
-        raise _malformed() from None  # libpq's words repeat a part of it, which may be the password
-    hosts = str(given.get("host", "")) + str(given.get("hostaddr", ""))
-    defaults = {**_DEFAULTS, "target_session_attrs": "read-write"} if "," in hosts else _DEFAULTS
-    return psycopg.conninfo.make_conninfo(url, **{name: defaults[name] for name in defaults if name not in given})
 
 
 def explain(error: psycopg.Error) -> LedgerError:
@@ -168,7 +111,7 @@ class PostgresStore:
         self._pid = -1
         self._inherited: list[psycopg.Connection] = []
         self._warnings: list[str] = []
-        self._conninfo = _conninfo(self._url)
+        self._conninfo = conninfo(self._url)
         self.connections = 0
         self.patience: float | None = None
         self._deadline: float | None = None  # until when a connection that was lost is tried again
@@ -337,16 +280,20 @@ class PostgresStore:
             found = self._texts[text] = text.replace("$", self.schema + ".").replace("?", "%s")
         return found
 
-    def run(self, text: str, parameters: Fields = ()) -> list[Fields]:
+    def run(self, text: str, parameters: Fields = (), *, binary: bool = False) -> list[Fields]:
         """Run one portable statement, which may be repeated, and return its rows."""
         with self._lock:
             if self._depth > 0 or self._repeating > 0:
-                return self.execute(text, parameters)
-        return self._repeat(lambda: self.execute(text, parameters), writes=False)
+                return self.execute(text, parameters, binary=binary)
+        return self._repeat(lambda: self.execute(text, parameters, binary=binary), writes=False)
 
-    def execute(self, text: str, parameters: Fields = ()) -> list[Fields]:
+    def read(self, text: str, parameters: Fields = ()) -> list[Fields]:
+        """As `run`, when all columns are text, bytes or integers: they come as they are, and not written out in hex."""
+        return self.run(text, parameters, binary=True)
+
+    def execute(self, text: str, parameters: Fields = (), *, binary: bool = False) -> list[Fields]:
         """Run one portable statement once; psycopg's own errors leave it as they are."""
-        cursor = self.connect().execute(self._sql(text).encode(), parameters)
+        cursor = self.connect().execute(self._sql(text).encode(), parameters, binary=binary)
         return cursor.fetchall() if cursor.description is not None else []
 
     def run_each(self, text: str, parameters: Sequence[Fields]) -> list[Fields]:

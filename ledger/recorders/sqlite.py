@@ -10,10 +10,11 @@ from typing import ClassVar
 import apsw
 
 from ledger.errors import LedgerError
-from ledger.recorders.append import StoredAt, Unit, append_units
+from ledger.recorders.append import append_units
 from ledger.recorders.layouts import ATTESTATION_KEPT, SQLITE_STEPS
 from ledger.recorders.sql import SqlRecorder
 from ledger.recorders.sqlite_store import SqliteStore
+from ledger.recorders.units import StoredAt, Unit
 from ledger.stored import Head, LogIdentity, Transfer
 
 __all__ = ["SqliteRecorder"]

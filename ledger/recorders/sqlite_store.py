@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import apsw
 
@@ -21,12 +20,11 @@ from ledger.crashpoints import crashpoint
 from ledger.errors import ConfigurationError, LedgerError, StorageError
 from ledger.forks import renew_in_child
 from ledger.recorders.layouts import moved_away
+from ledger.stored import Fields
 
 __all__ = ["SqliteStore"]
 
 _WAIT_SECONDS = 60.0
-
-Fields = tuple[Any, ...]
 
 
 def _explain(error: apsw.Error, path: Path) -> LedgerError:
@@ -171,6 +169,10 @@ class SqliteStore:
                 raise _explain(error, self.path) from error
             except apsw.Error as error:
                 raise _explain(error, self.path) from error
+
+    def read(self, text: str, parameters: Fields = ()) -> list[Fields]:
+        """As `run`: columns come as they are."""
+        return self.run(text, parameters)
 
     def run_each(self, text: str, parameters: Sequence[Fields]) -> list[Fields]:
         """Run one portable statement for each tuple of parameters and return all rows."""

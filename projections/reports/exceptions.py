@@ -9,14 +9,12 @@ from ledger.domain.lifecycle import rule_for, version_of
 from ledger.entry import format_time
 from ledger.errors import LedgerError
 from ledger.events.ledgers import Rule
-from ledger.names import parse_name
 from ledger.payload import parse_moment
 from projections.journal import JournalRow
-from projections.reports.population import Item, ReportContext
+from projections.reports.population import BAD, GOOD, UNKNOWN, Item, ReportContext, environment_of
 
 __all__ = ["emergencies", "emergencies_reviewed", "gated", "rule_before", "waivers"]
 
-_GOOD, _BAD, _UNKNOWN = "satisfied", "not satisfied", "not assessed"
 _ENDS: Final = {"waiver.denied": "denied", "waiver.revoked": "revoked"}
 
 
@@ -30,15 +28,11 @@ def rule_before(context: ReportContext, row: JournalRow, model: str, environment
         return None
 
 
-def _place(row: JournalRow) -> str:
-    return parse_name(row["stream"]).namespace or ""
-
-
 def _urgent(context: ReportContext) -> Iterator[tuple[JournalRow, JournalRow | None]]:
     """Decisions that were taken in an emergency, each with its review."""
     reviews = {row["data"]["decision"]: row for row in reversed(context.events("emergency.reviewed"))}
     for row in context.events("deployment.authorised"):
-        if row["data"].get("emergency") and context.environment in (None, _place(row)):
+        if row["data"].get("emergency") and context.environment in (None, environment_of(row)):
             yield row, reviews.get(row["id"])
 
 
@@ -49,15 +43,15 @@ def emergencies_reviewed(context: ReportContext) -> Iterator[Item]:
         by = row["data"]["emergency"]["review_by"]
         what = f"{row['data']['model']} for {row['stream']} in an emergency"
         if review is None:  # open ones are in every report, of whatever period
-            yield Item(row, _BAD, f"{what}: nobody has reviewed it, due by {by}", (row,))
+            yield Item(row, BAD, f"{what}: nobody has reviewed it, due by {by}", (row,))
         elif row["index"] not in inside:
             continue
         elif review["recorded_at"] >= parse_moment(by):
-            yield Item(row, _BAD, f"{what}: reviewed after {by}", (row, review))
+            yield Item(row, BAD, f"{what}: reviewed after {by}", (row, review))
         elif review["data"]["verdict"] != "justified":
-            yield Item(row, _BAD, f"{what}: found unjustified", (row, review))
+            yield Item(row, BAD, f"{what}: found unjustified", (row, review))
         else:
-            yield Item(row, _GOOD, f"{what}: reviewed, and found justified", (row, review))
+            yield Item(row, GOOD, f"{what}: reviewed, and found justified", (row, review))
 
 
 def emergencies(context: ReportContext) -> list[dict[str, Any]]:
@@ -79,12 +73,12 @@ def emergencies(context: ReportContext) -> list[dict[str, Any]]:
 def gated(context: ReportContext) -> Iterator[Item]:
     """Authorisations where the rules name a policy, with what it found last before them."""
     for row in context.in_period(context.events("deployment.authorised")):
-        environment, model = _place(row), row["data"]["model"]
+        environment, model = environment_of(row), row["data"]["model"]
         if row["data"].get("emergency") or context.environment not in (None, environment):
             continue
         rule = rule_before(context, row, model, environment)
         if rule is None:
-            yield Item(row, _UNKNOWN, f"no rule or no registration for {model} was in the log at the time", (row,))
+            yield Item(row, UNKNOWN, f"no rule or no registration for {model} was in the log at the time", (row,))
         elif rule.gate is not None:
             yield _gate(context, row, rule.gate, environment)
 
@@ -97,13 +91,13 @@ def _gate(context: ReportContext, row: JournalRow, policy: str, environment: str
         and gate["data"]["policy"].partition("@")[0] == policy and gate["data"]["environment"] == environment
     ]  # fmt: skip
     if not runs:
-        return Item(row, _BAD, f"{policy} was not run over {model} before it", (row,))
+        return Item(row, BAD, f"{policy} was not run over {model} before it", (row,))
     last = runs[-1]
     if last["data"]["result"] != "allow" or last["data"]["digest"] != row["data"]["digest"]:
-        return Item(row, _BAD, f"{policy} refused {model} before it", (row, last))
+        return Item(row, BAD, f"{policy} refused {model} before it", (row, last))
     waived = sorted({f"{one['check']} by {one['waiver']}" for one in last["data"]["checks"] if one.get("waiver")})
     words = f", waived: {'; '.join(waived)}" if waived else ""
-    return Item(row, _GOOD, f"{last['data']['policy']} allowed {model} before it{words}", (row, last))
+    return Item(row, GOOD, f"{last['data']['policy']} allowed {model} before it{words}", (row, last))
 
 
 def waivers(context: ReportContext) -> list[dict[str, Any]]:

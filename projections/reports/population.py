@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from ledger.application import Ledger
 from ledger.domain import ActorState, Suspicion
 from ledger.domain.world import World, ledger_of
+from ledger.names import parse_name
 from ledger.stored import Row
 from ledger.suspects import Doubts, Suspects, find_suspects
 from projections.asof import AsOf
 from projections.base import ViewReader
 from projections.journal import JournalRow, journal_rows
 
-__all__ = ["Item", "ReportContext", "evidence_of"]
+__all__ = ["BAD", "EMPTY", "GOOD", "UNKNOWN", "Item", "ReportContext", "environment_of", "evidence_of"]
+
+GOOD: Final = "satisfied"
+BAD: Final = "not satisfied"
+UNKNOWN: Final = "not assessed"
+EMPTY: Final = "not applicable"
+
+
+def environment_of(row: JournalRow) -> str:
+    """The environment of a deployment, from the entry about it."""
+    return parse_name(row["stream"]).namespace or ""
 
 
 @dataclass(slots=True)
@@ -105,7 +116,7 @@ class Item:
 
     Attributes:
         row: the event it is.
-        state: ``satisfied``, ``not satisfied`` or ``not assessed``.
+        state: `GOOD`, `BAD` or `UNKNOWN`.
         reason: why, in a sentence.
         evidence: rows it rests on.
     """

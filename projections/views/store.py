@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ledger.crashpoints import crashpoint
-from ledger.recorders.sql import Fields, SqlStore
+from ledger.recorders.sql import SqlStore
+from ledger.stored import Fields
 from ledger.strictjson import format_json
 from projections.base import Projection, RowOf, Selection, Table
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import random
 from collections.abc import Iterator, Sequence
@@ -125,7 +126,7 @@ def _is_marker(source: str, where: Where) -> bool:
 
 def _planted(module: str, source: str, name: str, occurrence: int) -> Mutant | None:
     code = mutate_code(source, _operators()[name], occurrence)
-    if code is None or not _compiles(code):
+    if code is None or not _is_another_program(code, source):
         return None
     old, new = source.splitlines(), code.splitlines()
     changes = [
@@ -148,26 +149,25 @@ def _place(source: str, line: int) -> str:
     return ".".join(names)
 
 
-def _compiles(code: str) -> bool:
+def _is_another_program(code: str, source: str) -> bool:
     try:
-        compile(code, "mutant", "exec")
+        return ast.dump(ast.parse(code)) != ast.dump(ast.parse(source))  # 1e21 is also written 1e+21
     except SyntaxError:
         return False
-    return True
 
 
-def sample(module: str, count: int, chance: random.Random) -> list[Mutant]:
+def sample(modules: Sequence[str], count: int, chance: random.Random) -> list[Mutant]:
     """Choose places first and what is done there second, so that arithmetic does not crowd out the rest.
 
     Args:
-        module: path below the root.
+        modules: paths below the root; one with more places gets more bugs.
         count: how many at most.
         chance: the source of choice.
     """
-    source = (ROOT / module).read_text(encoding="utf-8")
-    places = _places(source)
+    sources = {module: (ROOT / module).read_text(encoding="utf-8") for module in modules}
+    places = {(module, where): ways for module in modules for where, ways in _places(sources[module]).items()}
     chosen = chance.sample(sorted(places), min(count, len(places)))
-    planted = [_planted(module, source, *chance.choice(places[where])) for where in chosen]
+    planted = [_planted(place[0], sources[place[0]], *chance.choice(places[place])) for place in chosen]
     return [mutant for mutant in planted if mutant is not None]
 
 

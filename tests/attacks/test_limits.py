@@ -39,7 +39,7 @@ from tests.cli.test_erasure import _tell as tell
 from tests.cli.test_pinned import fork
 from tests.cli.test_refusals import EVENT, cut_tail
 from tests.cli.test_restore import _keep as keep
-from tests.cli.test_timestamps import pin, stamped
+from tests.cli.test_timestamps import pin, stamped, stamped_a_day_ahead
 from tests.contract.support import MODEL, TABLES, Cast, make_cast, raw, register
 from tests.contract.tampering import Forger, remembered, sixteen
 from tests.contract.test_tamper import acknowledge
@@ -251,13 +251,7 @@ def test_a_lying_authority_dates_entries_back_with_the_checkpoint_key_and_the_st
     shop: Shop, authority: Authority
 ):
     """It is a day later than the authority says: who owns the store's times and heads makes them fit."""
-    run(*EVENT).good()
-    pin(authority)
-    with shop.home.open() as ledger:
-        now = ledger.recorder.now
-        ledger.recorder.now = lambda: now() + 86_400_000_000  # type: ignore[method-assign]
-        ledger.emit("dataset.registered", "dataset:tx", digest="sha256:" + "ab" * 32)
-    stamped(shop, authority)
+    stamped_a_day_ahead(shop, authority)
     found = run("verify", "log", "-o", "json")
     assert (found.code, [item["index"] for item in found.json["findings"]]) == (1, [3])
     (path,) = Path().rglob("checkpoint.*.pem")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import random
 import time
+from collections import Counter
 
 import parso
 import pytest
@@ -12,7 +13,7 @@ from cosmic_ray.ast import ast_nodes
 
 from tests.attacks.mutants import BACKENDS, Asked, Copy, Explanation, Limits, Seen, explanations, judged
 from tests.attacks.planting import ROOT, LeaveOut, Mutant, can_be_planted, sample
-from tests.attacks.targets import MODULES, OTHERS
+from tests.attacks.targets import MODULES, NAMED, OTHERS
 
 MERKLE = "ledger/merkle.py"
 TESTS = "tests/unit/test_proof.py"
@@ -39,6 +40,9 @@ class Fixed(Limits):
     def of(self, copy: Copy, tests: str, backend: str) -> float:
         return self.seconds
 
+    def again(self, copy: Copy, tests: str, backend: str) -> float:
+        return self.seconds
+
 
 @pytest.fixture(autouse=True)
 def only_merkle(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,6 +57,13 @@ def test_every_module_of_the_ledger_has_a_row_or_is_left_out_by_name():
     assert {name for name in OTHERS if name.startswith("ledger/domain/")} == {"ledger/domain/__init__.py"}
 
 
+def test_the_named_code_is_a_part_of_all():
+    named = [module for modules in NAMED.values() for module in modules]
+    assert len(set(named)) == len(named)
+    assert set(named) < set(MODULES)
+    assert {name for name in MODULES if name.startswith("ledger/domain/")} < set(named)
+
+
 def test_the_tests_that_are_asked_are_there():
     asked = {path for stages in MODULES.values() for stage in stages for path in stage.split()}
     assert [path for path in sorted(asked) if not (ROOT / path).exists()] == []
@@ -60,7 +71,7 @@ def test_the_tests_that_are_asked_are_there():
 
 def test_mutants_are_programs_that_differ_in_one_place():
     source = (ROOT / MERKLE).read_text()
-    mutants = sample(MERKLE, 30, random.Random(4))
+    mutants = sample([MERKLE], 30, random.Random(4))
     assert len({(mutant.line, mutant.now) for mutant in mutants}) > 20
     for mutant in mutants:
         assert ast.dump(ast.parse(mutant.code)) != ast.dump(ast.parse(source))
@@ -70,7 +81,15 @@ def test_mutants_are_programs_that_differ_in_one_place():
     left_out = [mutant.now for mutant in mutants if mutant.operator == "LeaveOut"]
     assert left_out
     assert set(left_out) == {"pass"}
-    assert mutants[:5] == sample(MERKLE, 30, random.Random(4))[:5], "the seed repeats the choice"
+    assert mutants[:5] == sample([MERKLE], 30, random.Random(4))[:5], "the seed repeats the choice"
+
+
+def test_a_module_with_more_places_gets_more_bugs():
+    modules = ["ledger/domain/signed.py", MERKLE]
+    found = Counter(mutant.module for mutant in sample(modules, 60, random.Random(4)))
+    assert sum(found.values()) >= 55
+    assert found[MERKLE] > 9 * found["ledger/domain/signed.py"]
+    assert len({mutant.now for mutant in sample(modules[:1], 60, random.Random(4))}) <= 5, "no place twice"
 
 
 def test_a_return_at_an_end_is_not_left_out():
@@ -113,6 +132,25 @@ def test_a_run_that_takes_too_long_is_ended_and_counted_apart(copy):
     begun = time.monotonic()
     assert copy.sees(waits, Fixed(2.0)) == Seen("hung", TESTS)
     assert time.monotonic() - begun < 30
+
+
+@pytest.mark.parametrize(("ends", "outcome"), [(Asked(0, 9.0), "survived"), (Asked(1, 9.0), "killed"), (None, "hung")])
+def test_what_takes_too_long_once_is_asked_again_with_a_limit_of_now(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch, ends: Asked | None, outcome: str
+):
+    """The machine may have more to do than when the limit was measured."""
+    limits, asked = Limits(BACKENDS[:1]), list[tuple[bool, float]]()
+    late, good = Asked(None, 15.0), "import hashlib"
+    answers = [Asked(0, 1.0), late, Asked(0, 8.0), ends or late]
+
+    def asks(self: Copy, tests: str, backend: str, limit: float, *, whole: bool = False) -> Asked:
+        asked.append((whole, limit))
+        return answers[len(asked) - 1]
+
+    monkeypatch.setattr(Copy, "asks", asks)
+    assert copy.sees(bug(good, good), limits).outcome == outcome
+    assert asked == [(True, 300), (False, 15), (True, 300), (False, 50)]
+    assert limits.of(copy, TESTS, BACKENDS[0]) == 50, "for those that follow too"
 
 
 @pytest.mark.parametrize("tests", ["tests/unit/nothing.py", "--no-such-option"])
@@ -175,6 +213,10 @@ def test_the_share_leaves_out_what_is_equivalent_and_nothing_else():
         "hung", "survived, equivalent", "survived, harmless", "survived, unexplained",
     ]  # fmt: skip
     assert judged([*killed, *hung, *survivors("survived", 1)], []).ok
+    fewer = judged([*killed, *survivors("survived", 2)], [], 0.9)
+    assert fewer.ok
+    assert "less than 90 % killed" in fewer.zeros
+    assert not judged([*killed, *survivors("survived", 3)], [], 0.9).ok
     assert not judged([*killed, *survivors("error", 1)], []).ok
     assert not judged([], []).ok
 

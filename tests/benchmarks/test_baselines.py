@@ -13,7 +13,7 @@ from benchmarks.floor import Floor
 from benchmarks.stores import Place
 from ledger.creation import create_ledger
 from ledger.envelope import Envelope, format_envelope, parse_signatures
-from ledger.recorders.postgres_store import split_schema
+from ledger.recorders.postgres_url import split_schema
 from tests.contract.support import ORIGIN
 
 TABLES = ("entry", "content")

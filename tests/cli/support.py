@@ -144,6 +144,15 @@ class Shop:
         with Ledger.open(self.url) as ledger:
             return [row.entry.type for row in ledger.recorder.rows(start, 1_000)]
 
+    def lose_store(self) -> None:
+        """The store is gone: its files, or its schema."""
+        if self.sqlite:
+            for path in (self.folder / ".muniment").glob("ledger.db*"):
+                path.unlink()
+        else:
+            with raw(self.url) as store:
+                store.run(f"DROP SCHEMA {self.url.partition('schema=')[2]} CASCADE")
+
     def unprotected(self, *statements: str) -> None:
         """Run SQL on the store as its owner, past every trigger."""
         with raw(self.url) as store:

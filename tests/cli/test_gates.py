@@ -84,7 +84,7 @@ def types(last: int) -> list[str]:
 def test_a_gate_stands_before_a_deployment(asked: Shop):
     refused = run(*AUTHORISE).refused(1, "policy:p@1 refuses", "drift-run: Record an evaluation of kind drift.")
     assert "muniment gate check" in refused.err
-    assert types(1) == ["gate.evaluated"], "what was found is recorded"
+    assert types(2) == ["gate.evaluated", "decision.refused"], "what was found is recorded, and what was refused"
     refused = run(*CHECK, "--as", "p-deployer", "-o", "json")
     assert (refused.code, refused.json["result"]) == (1, "deny")
     assert results(refused.json["checks"]) == {"evaluation-passed": "pass", "drift-run": "fail"}
@@ -314,6 +314,9 @@ def test_the_input_is_what_was_known_then(ready: Shop):
         (POLICY.replace('e.kind == "drift"', "input.a.all(b, input.a.all(c, c == b))"), "too deep"),
         (POLICY + "title: twice\n", "stands twice"),
         (POLICY.replace("title: What", "title: &a What"), "anchors"),
+        (POLICY.replace("- id: drift-run", "- <<: {waivable: false}\n  id: drift-run"), "merge keys"),
+        ("!!merge x: {title: a}\n" + POLICY, "merge keys"),
+        (POLICY.replace("title: What", "title: *a"), "anchors"),
         ("checks: [", "no YAML"),
         ("[]", "policy"),
         (POLICY + "  waivable: 1\n", "checks.1.waivable"),

@@ -14,7 +14,7 @@ from ledger.emission import build_payload
 from ledger.envelope import format_envelope, sign_payload
 from ledger.events.actors import ROLES
 from ledger.recorders import open_recorder
-from ledger.recorders.append import Unit
+from ledger.recorders.units import Unit
 from tests.cli.support import Shop, digest, run
 from tests.contract.support import filler
 

@@ -252,7 +252,7 @@ def test_approving_what_nobody_measured_ends_with_1(any_shop: Shop):
     ],
 )
 def test_what_is_not_registered_ends_with_1(shop: Shop, wish: tuple[str, ...]):
-    refused(shop, 1, *wish, words=("is not registered", "record version"))
+    refused_decision(shop, 1, *wish, words=("is not registered", "record version"))
 
 
 def test_a_fact_about_what_is_not_registered_only_needs_its_digest(shop: Shop):
@@ -295,12 +295,7 @@ def test_no_ledger_here_ends_with_8(empty: Path):
 
 
 def test_a_store_that_is_gone_ends_with_8(any_shop: Shop):
-    if any_shop.sqlite:
-        for path in (any_shop.folder / ".muniment").glob("ledger.db*"):
-            path.unlink()
-    else:
-        with raw(any_shop.url) as store:
-            store.run(f"DROP SCHEMA {any_shop.url.partition('schema=')[2]} CASCADE")
+    any_shop.lose_store()
     for command in (("log",), EVENT, ("verify", "log")):
         run(*command).refused(8)
     assert not (any_shop.folder / ".muniment" / "ledger.db").exists(), "reading made a new store"

@@ -91,12 +91,7 @@ def test_going_on_from_an_old_copy_takes_the_root_key(any_shop: Shop, tmp_path: 
 def test_a_restored_backup_leads_to_the_same(any_shop: Shop, tmp_path: Path):
     run("backup", "create", tmp_path / "x.backup").good()
     run(*EVENT).good()
-    if any_shop.sqlite:
-        for file in (any_shop.folder / ".muniment").glob("ledger.db*"):
-            file.unlink()
-    else:
-        with raw(any_shop.url) as store:
-            store.run(f"DROP SCHEMA {store._prefix.rstrip('.')} CASCADE")
+    any_shop.lose_store()
     assert "admin restored" in run("backup", "restore", tmp_path / "x.backup", "--older").good().err
     run(*EVENT).refused(1, "shrank")
     run("admin", "restored", *REASON).good()

@@ -32,6 +32,17 @@ def stamped(shop: Shop, authority: Authority) -> None:
         run("checkpoint", "timestamp", "--tsa", url, "--tsa-certs", authority.roots).good()
 
 
+def stamped_a_day_ahead(shop: Shop, authority: Authority) -> None:
+    """A pinned authority stamps a head over an entry that the store says was recorded a day later."""
+    run(*EVENT).good()
+    pin(authority)
+    with shop.home.open() as ledger:
+        now = ledger.recorder.now
+        ledger.recorder.now = lambda: now() + 86_400_000_000  # type: ignore[method-assign]
+        ledger.emit("dataset.registered", "dataset:tx", digest="sha256:" + "ab" * 32)
+    stamped(shop, authority)
+
+
 def pin(authority: Authority) -> None:
     shutil.copy(authority.roots, ".muniment/tsa-roots.pem")
 
@@ -179,13 +190,7 @@ def test_a_log_rewritten_below_a_timestamp_is_found(any_shop: Shop, authority: A
 
 def test_an_entry_recorded_after_it_was_seen_is_a_finding(shop: Shop, authority: Authority):
     """A store whose clock ran a day ahead: what it says of its times cannot be."""
-    run(*EVENT).good()
-    pin(authority)
-    with shop.home.open() as ledger:
-        now = ledger.recorder.now
-        ledger.recorder.now = lambda: now() + 86_400_000_000  # type: ignore[method-assign]
-        ledger.emit("dataset.registered", "dataset:tx", digest="sha256:" + "ab" * 32)
-    stamped(shop, authority)
+    stamped_a_day_ahead(shop, authority)
     found = run("verify", "log", "-o", "json")
     assert found.code == 1
     assert [(item["fault"], item["index"]) for item in found.json["findings"]] == [("anchor", 3)]

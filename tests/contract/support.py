@@ -28,10 +28,10 @@ from ledger.envelope import Signature, format_signatures, join_envelope
 from ledger.events.ledgers import RuleSet
 from ledger.keys import Ed25519Signer
 from ledger.mapper import SignedStoredEvent
-from ledger.recorders.append import Unit
-from ledger.recorders.postgres_store import split_schema
+from ledger.recorders.postgres_url import split_schema
 from ledger.recorders.sql import SqlRecorder
 from ledger.recorders.sqlite import SqliteRecorder
+from ledger.recorders.units import Unit
 from tests.unit.reference_merkle import mth
 
 ORIGIN = "ledger.example/contract"

@@ -16,8 +16,8 @@ from ledger.emission import build_payload
 from ledger.envelope import format_envelope, sign_payload
 from ledger.errors import StorageError
 from ledger.recorders import open_recorder
-from ledger.recorders.append import Unit
 from ledger.recorders.postgres import PostgresRecorder
+from ledger.recorders.units import Unit
 from ledger.verify import verify_log
 from tests.contract.postgres_proxy import AppendReply, Proxy, append_request, proxy_to
 from tests.contract.support import Cast, audit, filler, make_cast

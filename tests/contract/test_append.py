@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from ledger import commands
-from ledger.application import MAX_BATCH, Ledger
+from ledger.application import Ledger, Receipt
 from ledger.creation import create_ledger
 from ledger.emission import build_payload
 from ledger.entry import format_time
@@ -32,11 +32,12 @@ from ledger.errors import (
 )
 from ledger.keys import Ed25519Signer, format_public_key
 from ledger.recorders import open_recorder
-from ledger.recorders.append import StaleReadError, Unit
 from ledger.recorders.sql import SqlRecorder
 from ledger.recorders.sqlite import SqliteRecorder
+from ledger.recorders.units import StaleReadError, Unit
 from ledger.stored import LogIdentity, SignedHead
 from ledger.verify import verify_log
+from ledger.writer import MAX_BATCH
 from tests.contract.support import (
     MODEL,
     ORIGIN,
@@ -824,3 +825,24 @@ def test_a_long_stream_does_not_make_the_next_append_dearer(memory_path: Path):
     early, late = costs[20], costs[-1]
     assert late[:2] == early[:2]
     assert late[2] <= early[2] * 1.1 + 200, f"SQLite steps {early[2]} to {late[2]}"
+
+
+def test_times_are_judged_by_when_it_is_recorded_after_days_without_an_entry(quick_url: str):
+    now = [1_700_000_000_000_000]
+    cast = make_cast(quick_url, clock=lambda: now[0])
+    register(cast)
+    now[0] += 5 * 86_400_000_000
+    month = 30 * 86_400_000_000
+
+    def urgently(after: int) -> Receipt:
+        urgent = {"reason": "outage", "review_by": format_time(now[0] + after)}
+        return commands.authorise(cast["p-deployer"], "deployment:prod/x", MODEL, emergency=urgent)
+
+    for wrong in (0, month + 1):
+        size = cast.recorder.head().size
+        with pytest.raises(InputError, match="within 30 days"):
+            urgently(wrong)
+        assert cast.recorder.head().size == size
+    assert urgently(month).recorded_at == now[0]
+    cast["p-author"].emit("run.started", "run:other")
+    assert verify_log(cast.recorder, cast.new.trust).findings == []

@@ -16,7 +16,8 @@ import apsw
 import pytest
 
 from ledger.application import Ledger
-from ledger.backup import backup_name, create_backup, restore_backup, verify_backup
+from ledger.backup import backup_name, create_backup, restore_backup
+from ledger.backupcheck import verify_backup
 from ledger.checkpoint import verify_checkpoint
 from ledger.errors import (
     ConfigurationError,

@@ -15,7 +15,8 @@ from eventsourcing.persistence import Tracking
 from ledger import backup as backup_module
 from ledger import transfer as transfer_module
 from ledger.application import Ledger
-from ledger.backup import backup_name, create_backup, verify_backup
+from ledger.backup import backup_name, create_backup
+from ledger.backupcheck import verify_backup
 from ledger.checkpoint import verify_checkpoint
 from ledger.errors import ConfigurationError, LedgerError, StorageError, VerificationError
 from ledger.findings import Anchor
@@ -23,9 +24,9 @@ from ledger.keys import Ed25519Signer
 from ledger.merkle import CompactRange
 from ledger.proof import parse_proof
 from ledger.recorders import open_recorder
-from ledger.recorders.append import Unit
 from ledger.recorders.copying import copy_log
 from ledger.recorders.sqlite_store import SqliteStore
+from ledger.recorders.units import Unit
 from ledger.stored import Transfer
 from ledger.successor import Successor, sign_successor, verify_successor
 from ledger.transfer import CopyPlan, LedgerCopy, Outside

@@ -9,7 +9,7 @@ import pytest
 
 from ledger.application import Ledger
 from ledger.errors import ConfigurationError, StorageError
-from ledger.recorders.postgres_store import split_schema
+from ledger.recorders.postgres_url import split_schema
 from ledger.transfer import LedgerCopy, Outside
 from ledger.verify import verify_log
 from tests.contract.postgres_proxy import Proxy, Rule, commit_reply, commit_request, proxy_to

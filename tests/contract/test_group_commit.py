@@ -21,8 +21,8 @@ from ledger.application import Ledger
 from ledger.errors import ConflictError, LedgerError, StorageError
 from ledger.recorders import group as group_module
 from ledger.recorders import open_recorder
-from ledger.recorders.append import StoredAt, Unit
 from ledger.recorders.group import GroupCommit, Outcome, Ticket
+from ledger.recorders.units import StoredAt, Unit
 from ledger.verify import verify_log
 from tests.contract.support import audit, digest, filler, make_cast, raw
 

@@ -20,9 +20,9 @@ from ledger.keys import Ed25519Signer, format_public_key
 from ledger.mapper import EventMapper
 from ledger.payload import parse_payload
 from ledger.recorders import open_recorder
-from ledger.recorders.append import StaleReadError, Unit
 from ledger.recorders.postgres import PostgresRecorder
 from ledger.recorders.sql import SqlRecorder
+from ledger.recorders.units import StaleReadError, Unit
 from ledger.replay import judge_row
 from ledger.segment import collect_authority
 from ledger.suspects import find_suspects

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from ledger.application import Ledger, Receipt
-from ledger.backup import create_backup, follow_backup, restore_backup, verify_backup
+from ledger.backup import create_backup, restore_backup
+from ledger.backupcheck import follow_backup, verify_backup
 from ledger.bundle import Selection, parse_bundle
 from ledger.bundlecheck import verify_bundle
 from ledger.bundling import export_bundle

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from ledger import commands
+import muniment
+from ledger import commands, governing
+from ledger.application import Ledger
+from ledger.emission import build_payload
+from ledger.envelope import format_envelope, sign_payload
 from ledger.errors import AuthenticationError, LedgerError, NotAllowedError, PolicyError, StorageError
 from ledger.events.ledgers import Rule, RuleSet
-from tests.contract.support import MODEL, Cast, audit, digest, make_cast, register
+from ledger.policy import source_digest
+from tests.contract.support import MODEL, Cast, audit, digest, make_cast, register, seeded_key
 
 PROD = "deployment:prod/tx"
 HOUR = 3_600_000_000
@@ -79,6 +86,76 @@ def test_facts_strangers_and_malformed_events_leave_none(cast: Cast):
     with pytest.raises(LedgerError):
         cast["p-approver"].emit("approval.granted", MODEL, rationale="x")
     assert (refused(cast), cast.recorder.head().size) == ([], size + 1)
+
+
+def told(cast: Cast) -> list[tuple[str, str, str]]:
+    return [(actor, subject, body["decision"]) for actor, subject, body in refused(cast)]
+
+
+def test_what_a_command_finds_out_before_it_signs_is_recorded_too(cast: Cast):
+    approver, owner, deployer = cast["p-approver"], cast["p-author"], cast["p-deployer"]
+    attempts: list[tuple[str, str, str, Callable[[], Any]]] = [
+        ("p-approver", MODEL, "approval.granted", lambda: commands.approve(approver, MODEL, rationale="x")),
+        ("p-approver", MODEL, "approval.rejected", lambda: commands.reject(approver, MODEL, rationale="x")),
+        ("p-author", "model:none@1", "approval.requested",
+         lambda: commands.request_approval(owner, "model:none@1", "prod")),
+        ("p-deployer", PROD, "deployment.authorised", lambda: commands.authorise(deployer, PROD, "model:none@1")),
+        ("p-deployer", "deployment:prod/b", "deployment.authorised",
+         lambda: muniment.authorise(deployer, "deployment:prod/b", "model:none@1")),
+        ("p-approver", MODEL, "approval.revoked", lambda: governing.revoke_approval(approver, MODEL, rationale="x")),
+        ("p-approver", MODEL, "approval.condition_met", lambda: governing.meet_condition(approver, MODEL, 0)),
+        ("p-author", MODEL, "approval.withdrawn", lambda: governing.withdraw_request(owner, MODEL)),
+        ("p-approver", MODEL, "quarantine.released", lambda: governing.release(approver, MODEL, rationale="x")),
+        ("p-approver", PROD, "emergency.reviewed",
+         lambda: governing.review_emergency(approver, PROD, verdict="justified", rationale="x")),
+    ]  # fmt: skip
+    for number, (actor, subject, decision, attempt) in enumerate(attempts, 1):
+        for _ in range(2):
+            with pytest.raises(PolicyError):
+                attempt()
+        assert len(told(cast)) == number, "once"
+        assert told(cast)[-1] == (actor, subject, decision)
+
+
+def test_acts_of_authority_and_strangers_leave_none(cast: Cast):
+    """A fact cannot be about an actor or a ledger; and nobody fills the log who could not sign for it."""
+    size = cast.recorder.head().size
+    with pytest.raises(NotAllowedError):
+        cast["p-approver"].emit("role.granted", "actor:p-approver", role="admin")
+    stranger = Ledger(cast.recorder, actor="p-approver", signers=[seeded_key(99)])
+    with pytest.raises(LedgerError):
+        commands.approve(stranger, MODEL, rationale="x")
+    assert cast.recorder.head().size == size
+
+
+def test_what_was_signed_elsewhere_leaves_none(cast: Cast):
+    """Whoever submits it cannot sign for its author, and who holds old envelopes could fill the log."""
+    deployer = cast["p-deployer"]
+    encoded, _ = build_payload(
+        ledgerid=cast.admin.ledgerid, actor="p-deployer", type="deployment.authorised", subject=PROD,
+        data=commands.authorisation(deployer, PROD, MODEL), emitter=str(uuid4()), sequence=1,
+    )  # fmt: skip
+    envelope = format_envelope(sign_payload(encoded, [cast.keys["p-deployer"]]))
+    size = cast.recorder.head().size
+    with pytest.raises(PolicyError, match="needs 1 approval"):
+        cast.admin.append(envelope)
+    assert cast.recorder.head().size == size
+
+
+def test_a_gate_that_refuses_leaves_the_refused_decision(store_url: str):
+    rule = Rule(environment="*", tier="*", authorisation=True, approvals=0, evaluation=False, gate="policy:p")
+    cast = make_cast(store_url, rules=RuleSet(name="gated", rules=(rule,)))
+    register(cast)
+    source = (
+        "schema: muniment.checks/v1\ntitle: t\nchecks:\n- id: never\n  title: t\n  pass: input.size < 0\n  reason: r\n"
+    )
+    body = {"source": source, "digest": source_digest(source), "format": "muniment.checks/v1"}
+    cast["p-approver"].emit("policy.defined", "policy:p@1", body)
+    with pytest.raises(PolicyError, match="refuses"):
+        muniment.authorise(cast["p-deployer"], PROD, MODEL)
+    ((actor, subject, found),) = refused(cast)
+    assert (actor, subject, found["decision"], found["rule"]) == ("p-deployer", PROD, "deployment.authorised", "*/*")
+    assert "never: r" in found["reason"]
 
 
 def test_what_no_rule_covers_is_recorded_without_one(store_url: str):

@@ -15,7 +15,8 @@ from ledger.merkle import leaf_hash, prove_consistency, prove_inclusion, verify_
 from ledger.proof import verify_proof
 from ledger.recorders import open_recorder
 from ledger.recorders.sql import SqlRecorder
-from ledger.stored import Tile, TreeReader
+from ledger.stored import Tile
+from ledger.treereader import TreeReader
 from tests.contract.support import Cast, Meter, fill, make_cast
 
 # Read now: `isolated_environment` hides it from the tests.

@@ -18,9 +18,9 @@ from ledger.application import Ledger
 from ledger.errors import ConfigurationError, InputError, LedgerError, StorageError
 from ledger.mapper import SignedStoredEvent
 from ledger.recorders import open_recorder
-from ledger.recorders.append import StaleReadError, Unit
 from ledger.recorders.postgres import PostgresRecorder
 from ledger.recorders.sql import SqlRecorder
+from ledger.recorders.units import StaleReadError, Unit
 from ledger.stored import LogIdentity
 from ledger.verify import verify_log
 from tests.contract.support import TABLES, audit, filler, make_cast, raw

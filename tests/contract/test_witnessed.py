@@ -24,7 +24,7 @@ from ledger.recorders import open_recorder
 from ledger.recorders.postgres import PostgresRecorder
 from ledger.recorders.sql import SqlRecorder
 from ledger.verify import Since, verify_log
-from ledger.witnessing import last_witnessed
+from ledger.witnessed import last_witnessed
 from ledger.witnesspolicy import Policy, parse_policy
 from tests.contract.support import make_cast, raw
 from tests.contract.tampering import Forger, Victim, changed, remember_pure_results, sixteen, victim

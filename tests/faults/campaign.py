@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.attacks import intruders, keepsakes, mutants, proofs, tables, tamper
+from tests.attacks import intruders, keepsakes, mutants, proofs, tables, tamper, targets
 from tests.faults import ambiguous, crash, faulty, governed, machine, pause, powercut, workload
 from tests.faults.scorecard import Result, Row, line, write
 from tests.faults.server import Server, server
@@ -121,7 +121,8 @@ def experiments() -> list[Experiment]:
         *(row for backend in ("sqlite", "postgres") for row in attackers(backend)),
         Experiment("clean-ledgers", "sqlite", 1000, lambda n, s, at: tamper.clean_ledgers(at.sqlite_file, n, s)),
         Experiment("clean-ledgers", "postgres", 100, lambda n, s, at: tamper.clean_ledgers(at.postgres, n, s)),
-        Experiment("planted-bugs", "all", 360, lambda n, s, at: mutants.planted_bugs(at.folder("mutants"), n, s)),
+        Experiment("planted-bugs", "all", 240, lambda n, s, at: mutants.planted_bugs(at.folder("mutants"), n, s)),
+        Experiment("planted-bugs-anywhere", "all", 120, lambda n, s, at: _anywhere(at.folder("anywhere"), n, s)),
         Experiment("agreement", "all", 60, lambda n, s, at: machine.agreement(at.postgres, n, 40, s)),
         Experiment("governed-lives", "all", 100, lambda n, s, at: governed.governance(at.postgres, n, 60, s)),
     ]  # fmt: skip
@@ -157,6 +158,11 @@ def _of_files(name: str, run: Callable[..., Result], share: float) -> Experiment
     return Experiment(
         name, "sqlite", 100, lambda n, s, at: run(at.folder(name), at.sqlite_file, share * n / 100, s)
     )  # fmt: skip
+
+
+def _anywhere(folder: Path, count: int, seed: int) -> Result:
+    """Bugs in all that a verdict may rest on; what is not of the named code is still short of its line."""
+    return mutants.planted_bugs(folder, count, seed, modules=tuple(targets.MODULES), goal=0.85)
 
 
 def _blind(events: int, seed: int) -> Result:

@@ -6,181 +6,39 @@ words.
 
 from __future__ import annotations
 
-import hashlib
-import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis import seed as hypothesis_seed
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, rule
 
-from ledger.entry import format_time
-from ledger.errors import LedgerError
-from ledger.events.ledgers import Rule, RuleSet, Stop
+from ledger.events.ledgers import RuleSet
 from projections.catalogue import open_runner
 from tests.contract.support import digest
-from tests.faults.lawbook import Deed, Lawbook
-from tests.faults.reference import Place, ReferenceLedger, Refused
+from tests.faults.governedpeople import (
+    APPROVERS,
+    DAY,
+    ENVIRONMENTS,
+    HOUR,
+    MODELS,
+    NEXT,
+    PEOPLE,
+    POLICIES,
+    RULES,
+    SOURCE,
+    THINGS,
+    WAIVERS,
+    evaluation_of,
+    policy_of,
+)
+from tests.faults.governedtwins import GovernedTwins
 from tests.faults.scorecard import Result
-from tests.faults.twins import Outcome, Twins
-
-HOUR, DAY = 3_600_000_000, 86_400_000_000
-REFUSED = "refused"
-#: Actor: kind, roles, and what else its enrolment says.
-PEOPLE: Mapping[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
-    "p-author": ("person", ("owner", "emitter", "approver"), {}),
-    "trainer": ("service", ("emitter",), {"responsible": "p-author"}),
-    "p-approver": ("person", ("approver", "validator"), {}),
-    "p-second": ("person", ("approver", "owner"), {}),
-    "p-deployer": ("person", ("deployer", "emitter"), {}),
-    "bot": ("service", ("deployer", "emitter"), {"responsible": "p-deployer"}),
-    "p-alias": ("person", ("approver", "validator"), {"person": "p-author"}),
-    "p-plain": ("person", ("emitter", "validator"), {}),
-}
+from tests.faults.twins import live
 
 
-def _rule(environment: str = "*", tier: str = "*", approvals: int = 1, **more: Any) -> Rule:
-    values = {"authorisation": True, "evaluation": True, **more}
-    return Rule(environment=environment, tier=tier, approvals=approvals, **values)
-
-
-RULES = (
-    RuleSet(name="four eyes", rules=(_rule(),)),
-    RuleSet(name="a gate", rules=(_rule(environment="prod", gate="policy:p"), _rule(evaluation=False))),
-    RuleSet(name="by tier", rules=(
-        _rule(environment="prod", tier="high", approvals=2, roles=("validator",), days=2),
-        _rule(environment="prod", tier="medium", days=1),
-        _rule(environment="prod", approvals=0, evaluation=False, gate="policy:p"),
-        _rule(environment="stage", approvals=0, evaluation=False),
-    )),
-    RuleSet(name="few stops", rules=(_rule(),), stops=(
-        Stop(decision="deployment.authorised", states=("quarantined",)),
-        Stop(decision="approval.granted", states=("retired",)),
-    )),
-)  # fmt: skip
-MODELS = ("model:m@1", "model:m@1", "model:m@2", "model:n@1")
-ENVIRONMENTS = ("prod", "prod", "stage", "dev")
-THINGS = (
-    "model:m@1", "model:m", "model:m@2", "dataset:d@1", "dataset:d", "dataset:d@2", "featureset:f", "featureset:f@1",
-    "dataset:raw@1",
-)  # fmt: skip
-POLICIES = ("policy:p@1", "policy:p@1", "policy:p@2")
-WAIVERS = ("waiver:a", "waiver:b")
-SOURCE = "checks: []"
-APPROVERS = ("p-approver", "p-second", "p-author", "p-alias", "p-plain", "p-admin")
-
-
-#: What may follow an approval.
-NEXT = (
-    "second", "meet", "meet", "revoke", "withdraw", "reject", "invalidate", "fail", "gate", "authorise", "urgent",
-    "review", "wait",
-)  # fmt: skip
-
-
-class GovernedReference(ReferenceLedger):
-    """The reference, which also asks a lawbook."""
-
-    def __init__(self, ledgerid: str) -> None:
-        super().__init__(ledgerid)
-        self.law = Lawbook()
-        self._now = 0
-
-    def append(
-        self, envelopes: Sequence[bytes], now: int, expect: Mapping[str, int] | None = None
-    ) -> list[Place]:  # fmt: skip
-        self._now = max(now, self.rows[-1]["recorded_at"]) if self.rows else now
-        self.law.leaves = self.leaves
-        return super().append(envelopes, now, expect)
-
-    def _check_signatures(self, event: Any) -> None:
-        super()._check_signatures(event)
-        if not self.law.allows(self._deed(event)):
-            raise Refused(REFUSED)
-
-    def _apply(self, event: Any) -> None:
-        super()._apply(event)
-        self.law.deeds.append(self._deed(event, len(self.rows) - 1))
-
-    def _deed(self, event: Any, index: int | None = None) -> Deed:
-        said = event.attributes
-        kind = said["type"].removeprefix("muniment.").removesuffix(".v1")
-        place = len(self.rows) if index is None else index
-        behalf = str(said["onbehalfof"]).removeprefix("urn:muniment:") if "onbehalfof" in said else None
-        return Deed(said["id"], event.actor, kind, said["subject"], said["data"], behalf, place, self._now)
-
-
-class GovernedMachine(Twins):
+class GovernedMachine(GovernedTwins):
     """The rules; a subclass knows a PostgreSQL."""
-
-    new_reference = GovernedReference
-    reference: GovernedReference
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ids: dict[str, list[str]] = {}
-        self.agreed = False
-        self.counts: Counter[tuple[str, bool]] = Counter()
-
-    def _append(self, *envelopes: bytes, expect: dict[str, int] | None = None) -> Outcome:
-        """Hand the same to all: both backends in the same words, and all of one mind."""
-        expected: Outcome
-        try:
-            expected = self.reference.append(envelopes, self.now, expect)
-        except Refused:
-            expected = REFUSED
-        found: list[list[Place] | str] = []
-        for ledger in self.ledgers:
-            try:
-                receipt = ledger.append(*envelopes, expect=expect)
-                found.append([Place(receipt.index, receipt.leaf_hash, receipt.existing)])
-            except LedgerError as error:
-                found.append(f"{type(error).__name__}: {error}")
-        self.agreed = False
-        assert found[0] == found[1], "the backends differ"
-        plain = REFUSED if isinstance(found[0], str) else found[0]
-        assert plain == expected, ("the lawbook and the ledger differ", expected, found[0])
-        self.agreed = True
-        return expected
-
-    def do(
-        self, actor: str, kind: str, subject: str, data: Mapping[str, Any] | None = None, behalf: str | None = None
-    ) -> bool:
-        """One deed; whether it was recorded."""
-        event_id = str(UUID(int=self.numbers + 1))
-        keys = [self.root] if actor == "root" else [self.admin] if actor == "p-admin" else self.keys[actor]
-        body = {name: value for name, value in (data or {}).items() if value is not None}
-        envelope = self._event(actor, keys, kind, subject, body, event_id=event_id, on_behalf_of=behalf)
-        done = self._append(envelope) != REFUSED
-        self.counts[kind, done] += 1
-        if done:
-            self.ids.setdefault(kind, []).append(event_id)
-        return done
-
-    def pick(self, kind: str, back: int) -> str:
-        """The id of an event of a kind, from the last one back; one that nobody has where there is none."""
-        found = self.ids.get(kind, [])
-        return found[-1 - back] if back < len(found) else str(UUID(int=10**9))
-
-    def about(self, event_id: str, other: str, *, right: bool) -> str:
-        """What an event of ours is about; something else where it is not to be right, or there is none."""
-        found = [deed.subject for deed in self.reference.law.deeds if deed.id == event_id]
-        return found[0] if found and right else other
-
-    def later(self, span: int) -> str:
-        return format_time(self.now + span)
-
-    def evidence(self, first: int, *, wrong: bool = False) -> list[dict[str, Any]]:
-        """Everything behind an entry, as a decision cites it."""
-        leaves = self.reference.leaves
-        other = bytes(32).hex()
-        return [
-            {"index": index, "leaf_hash": other if wrong else leaves[index].hex()}
-            for index in range(max(first, len(leaves) - 40), len(leaves))
-        ]
 
     @initialize(rules=st.sampled_from(RULES))
     def begin(self, rules: RuleSet) -> None:
@@ -193,9 +51,9 @@ class GovernedMachine(Twins):
         self.do("trainer", "featureset.defined", "featureset:f",
                 {"digest": digest("f"), "inputs": [{"role": "input", "subject": "dataset:raw@1"}]})  # fmt: skip
         self.do("trainer", "run.completed", "run:r", read)
-        self.do("p-plain", "policy.defined", "policy:p@1", _policy(SOURCE))
+        self.do("p-plain", "policy.defined", "policy:p@1", policy_of(SOURCE))
         self._register("model:m@1", "high")
-        self.do("trainer", "evaluation.completed", "model:m@1", _measured("model:m@1", "pass"))
+        self.do("trainer", "evaluation.completed", "model:m@1", evaluation_of("model:m@1", "pass"))
 
     def _register(self, model: str, tier: str, run: str | None = "run:r") -> None:
         body = {"digest": digest(model), "owner": "p-second", "tier": tier, "run": run}
@@ -226,7 +84,7 @@ class GovernedMachine(Twins):
     @rule(model=models, verdict=st.sampled_from(("pass", "pass", "pass", "fail", "uncertain")),
           suite=st.sampled_from((None, None, "drift")), wrong=rarely)  # fmt: skip
     def evaluate(self, model: str, verdict: str, suite: str | None, wrong: bool) -> None:
-        measured = _measured("x" if wrong else model, verdict)
+        measured = evaluation_of("x" if wrong else model, verdict)
         self.do("trainer", "evaluation.completed", model, measured | {"suite": suite})
 
     @rule(model=models, back=back, sure=rarely)
@@ -333,7 +191,7 @@ class GovernedMachine(Twins):
     @rule(policy=st.sampled_from(POLICIES), actor=st.sampled_from(("p-plain", "p-admin", "trainer")),
           source=st.sampled_from((SOURCE, SOURCE, "other: []")), wrong=rarely)  # fmt: skip
     def define_policy(self, policy: str, actor: str, source: str, wrong: bool) -> None:
-        self.do(actor, "policy.defined", policy, _policy(source) | ({"digest": digest("x")} if wrong else {}))
+        self.do(actor, "policy.defined", policy, policy_of(source) | ({"digest": digest("x")} if wrong else {}))
 
     @rule(policy=st.sampled_from(POLICIES), actor=st.sampled_from(("p-plain", "p-author")), sure=rarely)
     def retire_policy(self, policy: str, actor: str, sure: bool) -> None:
@@ -342,7 +200,7 @@ class GovernedMachine(Twins):
 
     def _gate(self, model: str, environment: str, result: str = "allow", **more: Any) -> None:
         body = {
-            "environment": environment, "policy": "policy:p@1", "policy_digest": _policy(SOURCE)["digest"],
+            "environment": environment, "policy": "policy:p@1", "policy_digest": policy_of(SOURCE)["digest"],
             "digest": digest(model), "input_digest": digest("document"), "size": len(self.reference.rows),
             "as_of": self.later(0), "result": result, "checks": [], "engine": "cel 1",
         }  # fmt: skip
@@ -509,15 +367,6 @@ class GovernedMachine(Twins):
             super().teardown()
 
 
-def _policy(source: str) -> dict[str, str]:
-    found = hashlib.sha256(source.encode()).hexdigest()
-    return {"digest": f"sha256:{found}", "source": source, "format": "muniment.checks/v1"}
-
-
-def _measured(model: str, verdict: str) -> dict[str, Any]:
-    return {"metrics": {"auc": 0.9}, "verdict": verdict, "digest": digest(model)}
-
-
 def governed_on(postgres_url: Callable[[], str]) -> type[GovernedMachine]:
     """The machine, whose PostgreSQL stores have these URLs.
 
@@ -536,27 +385,10 @@ def governance(postgres_url: Callable[[], str], examples: int, steps: int, seed:
         steps: rules in each, at most.
         seed: of Hypothesis.
     """
-    result = Result.counting("disagreements")
-    machine, counts = governed_on(postgres_url), Counter[tuple[str, bool]]()
-    teardown = machine.teardown
-
-    def counted(self: GovernedMachine) -> None:
-        counts.update(self.counts)
-        result.n += 1
-        teardown(self)
-
-    machine.teardown = counted  # type: ignore[method-assign]
-    try:
-        run_state_machine_as_test(
-            hypothesis_seed(seed)(machine),
-            settings=settings(
-                max_examples=examples, stateful_step_count=steps, deadline=None, database=None,
-                suppress_health_check=list(HealthCheck), print_blob=False,
-                phases=[Phase.generate],  # to shrink takes longer than all lives together
-            ),
-        )  # fmt: skip
-    except Exception as error:
-        result.failed("disagreements", "".join(traceback.format_exception_only(error))[:1800])
+    counts = Counter[tuple[str, bool]]()
+    result = live(
+        governed_on(postgres_url), lambda life: counts.update(life.counts), examples, steps, seed, shrink=False
+    )
     names = sorted({name for name, _ in counts})
     result.figures = {name: f"{counts[name, True]} recorded, {counts[name, False]} refused" for name in names}
     return result

@@ -7,84 +7,18 @@ knows nothing of stolen keys, of actors who leave and of roles that are granted 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from tests.faults.pastdeeds import EVER, TIERS, Deed, PastDeeds, moment
+
 _HOUR, _DAY = 3_600_000_000, 86_400_000_000
-_EVER = 2**62
-_TIERS = ("low", "medium", "high")
-_STOPPED = ("approval.requested", "approval.granted", "deployment.requested", "deployment.authorised")
-_FACTS = ("emitter", "deployer")
-#: Who may do what; what is not here anybody may.
-_ROLES: Mapping[str, tuple[str, ...]] = {
-    "approval.requested": ("owner", "emitter"), "approval.withdrawn": ("owner", "emitter"),
-    "approval.granted": ("approver",), "approval.rejected": ("approver",), "approval.revoked": ("approver",),
-    "approval.delegated": ("approver",), "approval.condition_met": ("approver", "validator"),
-    "waiver.requested": ("owner", "emitter"), "waiver.granted": ("approver",), "waiver.denied": ("approver",),
-    "waiver.revoked": ("approver", "owner"), "waiver.used": ("deployer",),
-    "policy.defined": ("admin", "validator"), "policy.retired": ("admin", "validator"),
-    "gate.evaluated": ("emitter", "owner", "validator", "approver", "deployer"),
-    "deployment.requested": ("owner", "deployer", "emitter"), "deployment.authorised": ("deployer",),
-    "deployment.completed": _FACTS, "deployment.promoted": _FACTS, "canary.stage_entered": _FACTS,
-    "emergency.reviewed": ("approver", "validator", "auditor"), "quarantine.released": ("approver", "validator"),
-    "risk.classified": ("owner", "validator"), "version.retired": ("owner", "deployer"),
-    "evaluation.completed": ("emitter", "validator"), "evaluation.invalidated": ("emitter", "validator"),
-    "validation.completed": ("validator",), "documentation.attached": ("emitter", "owner", "validator", "auditor"),
-}  # fmt: skip
-
-
-def moment(text: str | None) -> int:
-    """Microseconds since the Unix epoch; for ever when there is none."""
-    if text is None:
-        return _EVER
-    # Whole numbers throughout: a float has too few digits for microseconds.
-    since = datetime.fromisoformat(text) - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-
-
-@dataclass(frozen=True)
-class Deed:
-    """An event, and its place once it has one."""
-
-    id: str
-    actor: str
-    kind: str
-    subject: str
-    data: Mapping[str, Any]
-    behalf: str | None
-    index: int
-    at: int
-
-    @property
-    def stream(self) -> str:
-        return self.subject.partition("@")[0]
-
-    @property
-    def version(self) -> str:
-        return self.subject.partition("@")[2]
-
-    @property
-    def environment(self) -> str:
-        return self.subject.partition(":")[2].partition("/")[0]
-
-    @property
-    def actors(self) -> set[str]:
-        return {self.actor} | ({self.behalf} if self.behalf else set())
 
 
 @dataclass
-class Lawbook:
-    """All that was done, and what may be done next.
-
-    Attributes:
-        deeds: what is recorded, in order.
-        leaves: leaf hashes of the log.
-    """
-
-    deeds: list[Deed] = field(default_factory=list)
-    leaves: list[bytes] = field(default_factory=list)
+class Lawbook(PastDeeds):
+    """All that was done, and what may be done next."""
 
     def allows(self, deed: Deed) -> bool:
         """Whether a deed is legal behind those that are recorded."""
@@ -95,144 +29,33 @@ class Lawbook:
         asked = getattr(self, "_" + deed.kind.replace(".", "_"), None)
         return self._saw(deed) and (asked is None or bool(asked(deed)))
 
-    # -- looking things up -----------------------------------------------------------------------
-
-    def _of(self, *kinds: str, **wanted: str) -> Iterator[Deed]:
-        """Deeds of some kinds, whose attributes are as wanted."""
-        for deed in self.deeds:
-            if deed.kind in kinds and all(getattr(deed, name) == value for name, value in wanted.items()):
-                yield deed
-
-    def _named(self, event_id: str, *kinds: str, **wanted: str) -> Deed | None:
-        return next((deed for deed in self._of(*kinds, **wanted) if deed.id == event_id), None)
-
-    def _enrolment(self, actor: str) -> Deed | None:
-        return next(self._of("actor.enrolled", subject=f"actor:{actor}"), None)
-
-    def _enrolled_as(self, actor: str) -> tuple[str, ...]:
-        found = self._enrolment(actor)
-        return () if found is None else tuple(found.data["roles"])
-
-    def _handed_on(self, deed: Deed) -> set[str]:
-        """Who lets the author approve for a while, by the time of the deed."""
-        given = self._of("approval.delegated", subject=f"actor:{deed.actor}")
-        return {one.actor for one in given if one.index < deed.index and deed.at < moment(one.data["until"])}
-
-    def _role(self, deed: Deed) -> bool:
-        wanted = _ROLES.get(deed.kind, ())
-        if not wanted or set(wanted) & set(self._enrolled_as(deed.actor)):
-            return True
-        return "approver" in wanted and bool(self._handed_on(deed))
-
-    def _saw(self, deed: Deed) -> bool:
-        """What a decision names as seen is in the log."""
-        return all(
-            item["index"] < len(self.leaves) and self.leaves[item["index"]].hex() == item["leaf_hash"]
-            for item in deed.data.get("evidence") or ()
-        )
-
-    def _persons(self, actors: Iterable[str]) -> set[str] | None:
-        found = set()
-        for actor in actors:
-            one = self._enrolment(actor)
-            if one is None:
-                return None
-            found.add(one.data.get("responsible") or one.data.get("person") or actor)
-        return found
-
-    def _others(self, mine: Iterable[str], theirs: Iterable[str] | None) -> bool:
-        """Shown to be other persons."""
-        one, other = self._persons(mine), None if theirs is None else self._persons(theirs)
-        return one is not None and other is not None and not one & other
-
-    def _behind(self, deed: Deed) -> set[str]:
-        """Who decides: the author, for whom, and who handed approving on to it."""
-        return deed.actors | (set() if "approver" in self._enrolled_as(deed.actor) else self._handed_on(deed))
-
-    def _registration(self, model: str) -> Deed | None:
-        return next(self._of("version.registered", subject=model), None)
-
-    def _makers(self, made: Deed, also: Iterable[str] = ()) -> set[str] | None:
-        runs = list(self._of("run.started", "run.completed", subject=made.data.get("run") or ""))
-        if made.data.get("run") and not runs:
-            return None
-        return made.actors | set(also) | {actor for run in runs for actor in run.actors}
-
-    def _tier(self, made: Deed) -> str:
-        """The last said of the version since it is one, or of its model; of before only what is higher."""
-        said = [
-            deed for deed in self._of("risk.classified", stream=made.stream)
-            if deed.version == "" or (deed.version == made.version and deed.index > made.index)
-        ]  # fmt: skip
-        if not said:
-            return str(made.data["tier"])
-        last = str(said[-1].data["tier"])
-        return last if said[-1].index > made.index else max(last, str(made.data["tier"]), key=_TIERS.index)
-
-    def _rules(self) -> Mapping[str, Any]:
-        *_, last = self._of("ledger.created", "ledger.rules_changed")
-        found: Mapping[str, Any] = last.data["rules"]
-        return found
-
-    def _rule(self, environment: str, made: Deed) -> Mapping[str, Any] | None:
-        tier = self._tier(made)
-        for rule in self._rules()["rules"]:
-            if rule["environment"] in ("*", environment) and rule["tier"] in ("*", tier):
-                found: Mapping[str, Any] = rule
-                return found
-        return None
-
-    # -- stops -----------------------------------------------------------------------------------
-
-    def _quarantined(self, stream: str, version: str) -> bool:
-        """Whether a thing, or all its versions, is in a quarantine that nobody let go."""
-        gone = {deed.data["quarantine"] for deed in self._of("quarantine.released", stream=stream)}
-        placed = self._of("quarantine.placed", stream=stream)
-        return any(deed.id not in gone and deed.version in ("", version) for deed in placed)
-
-    def _read(self, names: Iterable[str]) -> set[str]:
-        """What was read, also through feature sets."""
-        found, left = set[str](), list(names)
-        while left:
-            name = left.pop()
-            if name not in found:
-                found.add(name)
-                stream, _, version = name.partition("@")
-                for deed in self._of("featureset.defined", stream=stream):
-                    if deed.version in ("", version):
-                        left += [ref["subject"] for ref in deed.data.get("inputs", ())]
-        return found
-
-    def _stopped(self, made: Deed, decision: str) -> bool:
-        own = self._rules().get("stops")
-        stops = [{"decision": name, "states": ("quarantined", "retired")} for name in _STOPPED] if own is None else own
-        states = {state for stop in stops if stop["decision"] == decision for state in stop["states"]}
-        runs = self._of("run.started", "run.completed", subject=made.data.get("run") or "")
-        read = self._read(ref["subject"] for run in runs for ref in run.data.get("inputs", ()))
-        things = [(made.stream, made.version), *((n.partition("@")[0], n.partition("@")[2]) for n in read)]
-        retired = any(one.index > made.index for one in self._of("version.retired", subject=made.subject))
-        quarantined = any(self._quarantined(*thing) for thing in things)
-        return ("quarantined" in states and quarantined) or ("retired" in states and retired)
-
     # -- evaluations and approvals ---------------------------------------------------------------
 
-    def _evaluations(self, made: Deed, before: int) -> tuple[list[Deed], Deed | None]:
-        """The last of each suite, and the one that passed; what an invalidated one took the place of stays gone."""
+    def _evaluations(self, made: Deed, before: int) -> tuple[list[Deed], Deed | None, dict[str, int]]:
+        """The last of each suite, the one that passed, and where the last one of a suite was said not to hold."""
+        gone: dict[str, int] = {}
         last: dict[str, Deed] = {}
         passed: Deed | None = None
         for deed in self._of("evaluation.completed", "evaluation.invalidated", subject=made.subject):
             if not made.index < deed.index < before:
                 continue
             if deed.kind == "evaluation.invalidated":
-                last = {suite: one for suite, one in last.items() if one.id != deed.data["evaluation"]}
-                if passed is not None and passed.id == deed.data["evaluation"]:
+                wrong = {suite: deed.index for suite, one in last.items() if one.id == deed.data["evaluation"]}
+                last = {suite: one for suite, one in last.items() if suite not in wrong}
+                if passed is not None and (passed.id == deed.data["evaluation"] or self._suite(passed) in wrong):
                     passed = next((one for one in reversed(last.values()) if one.data["verdict"] == "pass"), None)
+                gone |= wrong
             elif deed.data.get("digest") in (None, made.data["digest"]):
-                suite = deed.data.get("suite") or deed.data.get("kind") or ""
+                suite = self._suite(deed)
                 last.pop(suite, None)
+                gone.pop(suite, None)
                 last[suite] = deed
                 passed = deed if deed.data["verdict"] == "pass" else passed
-        return list(last.values()), passed
+        return list(last.values()), passed, gone
+
+    @staticmethod
+    def _suite(deed: Deed) -> str:
+        return deed.data.get("suite") or deed.data.get("kind") or ""
 
     def _open(self, request: str, model: str) -> Deed | None:
         closed = {deed.data["request"] for deed in self._of("approval.rejected", "approval.withdrawn", subject=model)}
@@ -259,7 +82,7 @@ class Lawbook:
             one.data["condition"] for one in self._of("approval.condition_met", subject=grant.subject)
             if one.data["approval"] == grant.id
         }  # fmt: skip
-        standing, passed = self._evaluations(made, grant.index)
+        standing, passed, _ = self._evaluations(made, grant.index)
         seen = {item["index"] for item in grant.data.get("evidence") or ()}
         cited = {one.id for one in [*standing, *([passed] if passed else [])] if one.index in seen}
         gone = {one.data["evaluation"] for one in self._of("evaluation.invalidated", subject=grant.subject)}
@@ -292,8 +115,9 @@ class Lawbook:
             return False
         if rule["approvals"] and not self._others(self._behind(deed), self._makers(made, request.actors)):
             return False
-        standing, passed = self._evaluations(made, deed.index)
-        if rule["evaluation"] and (passed is None or any(one.data["verdict"] == "fail" for one in standing)):
+        standing, passed, gone = self._evaluations(made, deed.index)
+        failed = any(one.data["verdict"] == "fail" for one in standing)
+        if rule["evaluation"] and (passed is None or failed or gone):
             return False
         mine = self._of("approval.granted", subject=deed.subject, actor=deed.actor)
         return not any(
@@ -332,7 +156,7 @@ class Lawbook:
         made = [one for one in every.values() if deed.version in ("", one.version)]
         if not made:
             return deed.version == ""
-        if all(_TIERS.index(deed.data["tier"]) >= _TIERS.index(self._tier(one)) for one in made):
+        if all(TIERS.index(deed.data["tier"]) >= TIERS.index(self._tier(one)) for one in made):
             return True
         return "validator" in self._enrolled_as(deed.actor) and all(
             self._others(deed.actors, self._makers(one, {one.data["owner"]})) for one in made
@@ -343,7 +167,7 @@ class Lawbook:
         asked = next(self._of("waiver.requested", subject=name), None)
         granted = next(self._of("waiver.granted", subject=name), None)
         ends = [moment(one.data.get("expires_at")) for one in (asked, granted) if one is not None]
-        return asked, granted, any(self._of("waiver.denied", "waiver.revoked", subject=name)), min([_EVER, *ends])
+        return asked, granted, any(self._of("waiver.denied", "waiver.revoked", subject=name)), min([EVER, *ends])
 
     def _waiver_requested(self, deed: Deed) -> bool:
         fresh = self._waiver(deed.subject)[0] is None
@@ -440,7 +264,8 @@ class Lawbook:
             return False
         if deed.at >= min(gate.at, moment(gate.data["as_of"])) + _HOUR:
             return False
-        if any(one.index >= gate.data["size"] for one in self._evaluations(made, deed.index)[0]):
+        standing, _, gone = self._evaluations(made, deed.index)
+        if max((*gone.values(), *(one.index for one in standing)), default=-1) >= gate.data["size"]:
             return False
         return all(self._waived(deed, check["waiver"]) for check in gate.data["checks"] if check["result"] == "waived")
 

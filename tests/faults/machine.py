@@ -7,13 +7,10 @@ and the kind of a refusal must be the same, event for event.
 from __future__ import annotations
 
 import signal
-import traceback
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from hypothesis import HealthCheck, settings
-from hypothesis import seed as hypothesis_seed
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -21,7 +18,6 @@ from hypothesis.stateful import (
     invariant,
     multiple,
     rule,
-    run_state_machine_as_test,
 )
 
 from ledger.creation import DEFAULT_RULES
@@ -31,7 +27,7 @@ from tests.contract.support import Raw, raw, seeded_key
 from tests.faults.processes import child
 from tests.faults.reference import ReferenceLedger
 from tests.faults.scorecard import Result
-from tests.faults.twins import Twins
+from tests.faults.twins import Twins, live
 
 _CRASHES = {"append.begun": False, "append.inserted": False, "append.before_commit": False, "append.committed": True}
 
@@ -208,26 +204,10 @@ def agreement(postgres_url: Callable[[], str], examples: int, steps: int, seed: 
         steps: rules in each, at most.
         seed: of Hypothesis.
     """
-    result = Result.counting("disagreements")
-    machine = machine_on(postgres_url)
     appended: list[int] = []
-    teardown = machine.teardown
-
-    def counted(self: LedgerMachine) -> None:
-        appended.append(len(self.reference.rows))
-        teardown(self)
-
-    machine.teardown = counted  # type: ignore[method-assign,assignment]
-    try:
-        run_state_machine_as_test(
-            hypothesis_seed(seed)(machine),
-            settings=settings(
-                max_examples=examples, stateful_step_count=steps, deadline=None, database=None,
-                suppress_health_check=list(HealthCheck), print_blob=False,
-            ),
-        )  # fmt: skip
-    except Exception as error:
-        result.failed("disagreements", "".join(traceback.format_exception_only(error))[-1500:])
-    result.n = len(appended)
+    result = live(
+        machine_on(postgres_url), lambda life: appended.append(len(life.reference.rows)), examples, steps, seed,
+        shrink=True,
+    )  # fmt: skip
     result.figures = {"events": sum(appended)}
     return result

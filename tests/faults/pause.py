@@ -10,7 +10,7 @@ from ledger.checkpoint import Checkpoint, verify_checkpoint
 from ledger.errors import VerificationError
 from ledger.merkle import prove_consistency, verify_consistency
 from ledger.recorders import open_recorder
-from ledger.stored import TreeReader
+from ledger.treereader import TreeReader
 from tests.faults.crash import IN_THE_SERVER
 from tests.faults.processes import child
 from tests.faults.scorecard import Result

@@ -22,8 +22,8 @@ from ledger.keys import Signer
 from ledger.keystore import CHECKPOINT
 from ledger.newhome import create_home
 from ledger.recorders import open_recorder
-from ledger.stored import TreeReader
 from ledger.tiles import bundle_path, bundles_of, format_bundle, tile_coordinates, tile_path, tiles_of
+from ledger.treereader import TreeReader
 from ledger.verify import verify_log
 from projections.catalogue import open_runner
 from tests.contract.support import audit, raw

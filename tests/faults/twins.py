@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
-from hypothesis.stateful import RuleBasedStateMachine
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import seed as hypothesis_seed
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from ledger.application import Ledger, Receipt
 from ledger.checkpoint import verify_checkpoint
@@ -30,6 +33,7 @@ from ledger.verify import verify_log
 from tests.contract.support import HEADER, raw, seeded_key
 from tests.faults.history import Roots
 from tests.faults.reference import Place, ReferenceLedger, Refused
+from tests.faults.scorecard import Result
 
 ORIGIN = "ledger.example/machine"
 START = 1_790_000_000_000_000
@@ -165,3 +169,46 @@ class Twins(RuleBasedStateMachine):
 def _plain(row: tuple[Any, ...]) -> dict[str, Any]:
     values = [bytes(value) if isinstance(value, bytes | memoryview) else value for value in row]
     return dict(zip(HEADER, values, strict=True))
+
+
+_Machine = TypeVar("_Machine", bound=Twins)
+
+
+def live(
+    machine: type[_Machine], ended: Callable[[_Machine], None], examples: int, steps: int, seed: int, *, shrink: bool
+) -> Result:
+    """Live so many random lives.
+
+    Args:
+        machine: the rules; it is changed, so it must be nobody else's.
+        ended: gets each life at its end.
+        examples: how many lives.
+        steps: rules in each, at most.
+        seed: of Hypothesis.
+        shrink: whether to look for the shortest life that goes wrong, which may take longer than all of them together.
+
+    Returns:
+        How many ended, and how many disagreements there were.
+    """
+    result = Result.counting("disagreements")
+    teardown = machine.teardown
+
+    def counted(self: _Machine) -> None:
+        result.n += 1
+        ended(self)
+        teardown(self)
+
+    machine.teardown = counted  # type: ignore[method-assign,assignment]
+    try:
+        run_state_machine_as_test(
+            hypothesis_seed(seed)(machine),
+            settings=settings(
+                max_examples=examples, stateful_step_count=steps, deadline=None, database=None,
+                suppress_health_check=list(HealthCheck), print_blob=False,
+                phases=tuple(Phase) if shrink else (Phase.generate,),
+            ),
+        )  # fmt: skip
+    except Exception as error:
+        words = "".join(traceback.format_exception_only(error))  # what differs, and behind it the life that led there
+        result.failed("disagreements", words if len(words) <= 1800 else f"{words[:900]} … {words[-900:]}")
+    return result

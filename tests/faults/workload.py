@@ -10,7 +10,7 @@ from collections.abc import Callable
 import psycopg
 
 from ledger.recorders import open_recorder
-from ledger.recorders.postgres_store import split_schema
+from ledger.recorders.postgres_url import split_schema
 from tests.contract.support import raw
 from tests.faults.history import Append, Entry, History, Outcome, check
 from tests.faults.processes import Child

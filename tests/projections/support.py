@@ -22,8 +22,8 @@ from ledger.events.ledgers import RuleSet
 from ledger.keys import Signer
 from ledger.mapper import EventMapper, SignedStoredEvent
 from ledger.recorders import open_recorder
-from ledger.recorders.append import Unit
 from ledger.recorders.sql import SqlRecorder
+from ledger.recorders.units import Unit
 from ledger.stored import LogReader, Row
 from projections.asof import AsOf, resolve_as_of
 from projections.catalogue import open_runner

@@ -19,7 +19,7 @@ from ledger.errors import PolicyError
 from ledger.events.ledgers import Rule, RuleSet
 from ledger.payload import parse_moment
 from projections.reports import REPORTS, ReportContext
-from projections.reports.control_assessment import CONTROLS as DEFINED
+from projections.reports.controls import CONTROLS as DEFINED
 from tests.contract.support import digest
 from tests.projections.support import CONTROLS, DEV, PROD, Book, tell, when
 

@@ -41,6 +41,7 @@ TOLD: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
      {"slo": "ok", "indicator": "availability", "objective": 0.99, "window": "28d", "action": "rollback"}),
     ("p-author", "drill.conducted", "model:scoring", {"kind": "runbook", "outcome": "pass"}),
     ("p-author", "drill.conducted", "model:scoring", {"kind": "rollback", "outcome": "pass"}),
+    ("p-author", "drill.conducted", "model:scoring", {"kind": "canary", "outcome": "pass"}),
 )  # fmt: skip
 
 
@@ -138,6 +139,22 @@ def test_what_becomes_of_what_it_rests_on_shows(book: Book):
     assert look(book)["incidents"] == [{"incident": "incident:inc-1", "severity": "high"}]
     book.emit("p-deployer", "incident.closed", "incident:inc-1", at=9, summary="done")
     assert look(book)["incidents"] == []
+
+
+def test_an_invalidated_evaluation_fails_until_its_suite_is_measured_again(any_book: Book):
+    tell_all(any_book)
+    policy = pack("pre-production")
+    suite = {"metrics": {"auc": 0.9}, "suite": "stress", "kind": "drift", "dataset": BASE, "split": "test"}
+    any_book.emit("trainer", "evaluation.completed", ONE, {**suite, "verdict": "pass"}, at=3)
+    failed = any_book.emit("trainer", "evaluation.completed", ONE, {**suite, "verdict": "fail"}, at=4)
+    assert not run(any_book, policy).outcome.allowed
+    any_book.emit("trainer", "evaluation.invalidated", ONE, {"evaluation": failed.id, "reason": "split"}, at=5)
+    assert not run(any_book, policy).outcome.allowed, "neither the one that failed, nor the one before, counts"
+    (gone,) = [one for one in look(any_book)["evaluations"] if one["verdict"] == "fail"]
+    told = {name: value for name, value in gone.items() if name not in ("id", "index", "age_seconds", "verdict")}
+    assert (gone["id"], any(told.values())) == (failed.id, False), "it speaks for nothing"
+    any_book.emit("trainer", "evaluation.completed", ONE, {**suite, "verdict": "pass"}, at=6)
+    assert run(any_book, policy).outcome.allowed
 
 
 def test_entries_about_other_bytes_count_for_nothing(book: Book):

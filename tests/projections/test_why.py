@@ -211,6 +211,45 @@ def test_a_gate_and_what_was_waived_in_it(make_book: Any, sqlite_url: str):
     assert (found["met"], [item["holds"] for item in found["evidence"]]) == (False, [True, False, False])
 
 
+def test_a_waiver_for_a_single_use_holds_until_it_is_used_and_for_the_decision_that_used_it(
+    make_book: Any, quick_url: str
+):
+    book: Book = make_book(quick_url, rules=GATED)
+    book.cast.enrol("p-validator", "person", ["validator"])
+    book.register(ONE, 1)
+    sha = "sha256:" + hashlib.sha256(SOURCE.encode()).hexdigest()
+    body = {"digest": sha, "source": SOURCE, "format": "muniment.checks/v1"}
+    book.emit("p-validator", "policy.defined", "policy:ready@1", body, at=2)
+    for name, place in (("once", "prod"), ("dev", "dev")):
+        waiver = {"check": "drift", "model": ONE, "environment": place, "owner": "p-author", "reason": "new data",
+                  "compensating_control": "manual review", "expires_at": _later(book),
+                  "single_use": True}  # fmt: skip
+        book.emit("p-author", "waiver.requested", f"waiver:{name}", waiver, at=3)
+        book.emit("p-approver", "waiver.granted", f"waiver:{name}", {"rationale": "for a day"}, at=4)
+
+    def ran(waiver: str) -> None:
+        checks = [{"check": "drift", "result": "waived", "reason": "psi 0.3", "waiver": waiver}]
+        gate = {"environment": "prod", "policy": "policy:ready@1", "policy_digest": sha, "digest": digest(ONE),
+                "input_digest": digest("input"), "size": book.size, "result": "allow", "checks": checks,
+                "engine": "cel 1", "as_of": _now(book)}  # fmt: skip
+        book.emit("p-validator", "gate.evaluated", ONE, gate, at=5)
+
+    ran("waiver:dev")
+    assert "to be used with this decision" in condition(one(book), "gate")["reason"], "it cannot be used here"
+    ran("waiver:once")
+    found = condition(one(book), "gate")
+    assert (found["met"], [item["holds"] for item in found["evidence"]]) == (True, [True, True, True])
+    use = ("waiver.used", "waiver:once", {"deployment": PROD, "model": ONE})
+    decided = ("deployment.authorised", PROD, {"model": ONE, "digest": digest(ONE)})
+    book.cast["p-deployer"].emit_all([use, decided])
+    (then,) = ask(book, PROD)["answers"]
+    assert then["asked"] == "then"
+    assert (then["allowed"], [item["holds"] for item in condition(then, "gate")["evidence"]]) == (True, [True] * 3)
+    found = condition(one(book), "gate")
+    assert (found["met"], [item["holds"] for item in found["evidence"]]) == (False, [True, False, False])
+    assert "used it" in found["reason"]
+
+
 def _now(book: Book) -> str:
     from ledger.entry import format_time
 

@@ -44,6 +44,21 @@ def fine() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def bare(tier: str) -> dict[str, Any]:
+    """A document of a registered version of which nothing else was recorded."""
+
+    def emptied(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: emptied(one) for name, one in value.items()}
+        return [] if isinstance(value, list) else False if isinstance(value, bool) else "" if value != 0 else 0
+
+    full = fine()
+    empty = {name: emptied(value) for name, value in full.items()}
+    people = {"approvers": 0, "deployers": 0, "validators": 0}
+    kept = {name: full[name] for name in ("as_of", "size", "environment", "deployment", "version")}
+    return empty | kept | {"tier": tier, "people": people, "version": full["version"] | {"run": ""}}
+
+
 def evaluation(suite: str, kind: str, **changes: Any) -> dict[str, Any]:
     """One evaluation that passed a day ago, on a part of the data that training did not read."""
     return {

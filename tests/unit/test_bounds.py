@@ -14,8 +14,10 @@ DAY = 86_400_000_000
 #: Module and name of each limit.
 LIMITS = {
     "bundle._MAX_ITEMS": 1_000,
+    "checkpoints._ATTEMPTS": 100,
     "domain.actors.FOREVER": 2**63 - 1,
     "domain.authorising._REVIEW": 30 * DAY,
+    "domain.authorising._FRESH": DAY // 24,
     "domain.keyring.MAX_GRANTS": 64,
     "domain.standing._DAY": DAY,
     "emitters._RANGES": 10,
@@ -29,6 +31,17 @@ LIMITS = {
     "successor._MAX_PLACE": 1_024,
     "suspects.MAX_SUSPECTS": 1_000,
     "timestamps.CLOCK_SLACK": 5_000_000,
+}
+
+
+#: Rows, verdicts and states that are in memory at once, however long a log is.
+LIMITS |= {
+    **{f"{module}._PAGE": 500 for module in ("bundling", "stored", "suspects", "verify")},
+    "checkpoints._PAGE": 1_000,
+    "witnesscheck._LOOK_BACK": 1_000,
+    "witnessed._LOOK_BACK": 1_000,
+    "worlds._JUDGED_CACHE": 8_192,
+    "worlds._PAST": 256,
 }
 
 

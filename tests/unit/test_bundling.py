@@ -1,17 +1,23 @@
-"""Which entries mention a digest: as a value of what was signed, however deep, and not as a part of a longer text."""
+"""Which entries mention a digest, as a value of what was signed and however deep; and a bundle read as a log."""
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from ledger.bundle import Selection
-from ledger.bundling import mentions
+from ledger.bundlelog import BundleLog
+from ledger.bundling import find_mentions, mentions
 from ledger.emission import build_payload
 from ledger.entry import Entry
 from ledger.stored import Row
+from tests.unit.memory_log import MemoryLog
+from tests.unit.reference_merkle import mth
 
 DIGEST, OTHER = "sha256:" + "ab" * 32, "sha256:" + "cd" * 32
 ZERO = "00" * 32
@@ -68,3 +74,32 @@ def test_what_has_no_content_or_none_that_is_read_mentions_nothing():
 def test_what_a_selection_names_by_the_header(selection: Selection, named: bool):
     assert selection.names(ENTRY) is named
     assert selection.asks_for(ENTRY) is named
+
+
+def rows_of(*rows: Row) -> list[Row]:
+    return [replace(row, entry=replace(ENTRY, index=index)) for index, row in enumerate(rows)]
+
+
+def test_what_mentions_a_digest_and_what_may():
+    sealed = {"personal": "sealed:v1:x"}
+    rows = rows_of(
+        row({"a": DIGEST}), row({"a": OTHER}), row(None), row(sealed), row({"a": DIGEST, **sealed}), row({"a": DIGEST})
+    )
+    log: Any = MemoryLog("ab" * 16, rows)
+    found, unread = find_mentions(log, len(rows), [DIGEST])
+    assert ([row.entry.index for row in found], unread) == ([0, 4, 5], [2, 3])
+    found, unread = find_mentions(log, 3, [DIGEST])
+    assert ([row.entry.index for row in found], unread) == ([0], [2]), "entries behind the size do not count"
+
+
+@pytest.mark.parametrize("size", [1, 255, 256, 257, 511, 512, 513, 768])
+def test_the_tiles_of_a_bundle_are_those_of_whole_groups(size: int):
+    leaves = [hashlib.sha256(b"%d" % number).digest() for number in range(size)]
+    rows = [Row(replace(ENTRY, index=index), leaf, None, b"") for index, leaf in enumerate(leaves)]
+    bundle: Any = SimpleNamespace(rows=rows, head=SimpleNamespace(origin="ledger.example/unit"))
+    log = BundleLog(bundle, "ab" * 16)
+    roots = [mth(leaves[at : at + 256]) for at in range(0, size - 255, 256)]
+    assert log.root == mth(leaves)
+    assert list(log.tile_roots(0, 0, 9)) == roots
+    assert [(tile.index, tile.root) for tile in log.tiles(0, 0, 9)] == list(enumerate(roots))
+    assert (list(log.tile_roots(1, 0, 9)), list(log.tiles(1, 0, 9))) == ([], [])

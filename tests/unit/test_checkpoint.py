@@ -233,6 +233,9 @@ def test_limits_of_a_note():
         parse_note(b"\xff\n\n")
     with pytest.raises(InputError):
         format_note(Note(TEXT, (NoteSignature("x\ud800", b"keyI", b"s"),)))
+    for key_hash, blob in ((b"", b"s"), (b"key", b"s"), (b"keyID", b"s"), (b"keyI", b"")):
+        with pytest.raises(InputError, match="4 bytes of key ID"):
+            format_note(Note(TEXT, (NoteSignature("x", key_hash, blob),)))
 
 
 def test_every_changed_byte_of_a_checkpoint_is_noticed():
@@ -376,3 +379,31 @@ def test_two_keys_with_one_key_id_are_refused(monkeypatch):
     monkeypatch.setattr(VerifierKey, "key_hash", property(lambda key: b"same"))
     with pytest.raises(InputError, match="same key ID"):
         verify_checkpoint(NOTE, [VKEY, STRANGER_VKEY])
+
+
+#: The last character of base64 that holds four bits of a byte, and the others that hold the same four.
+SPELLINGS = [("w", "x"), ("8", "9"), ("8", "+"), ("8", "/"), ("A", "B"), ("A", "D"), ("Y", "b"), ("0", "3")]
+
+
+@pytest.mark.parametrize(("only", "other"), SPELLINGS)
+def test_unused_bits_of_base64_are_zero(only: str, other: str):
+    """Some other spellings come behind the only one in the order of bytes, some before."""
+    four_bits = ("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".index(only)) >> 2
+    text = format_checkpoint(Checkpoint(ORIGIN, 5, bytes([four_bits]) * 32))
+    assert text.endswith(f"{only}=\n")
+    with pytest.raises(InputError, match="only form"):
+        parse_checkpoint(text.removesuffix(f"{only}=\n") + f"{other}=\n")
+    note = format_note(Note(TEXT, (NoteSignature("x", b"keyI", bytes([four_bits]) * 64),)))
+    assert note.endswith(f"{only}=\n".encode())
+    with pytest.raises(InputError, match="only form"):
+        parse_note(note.removesuffix(f"{only}=\n".encode()) + f"{other}=\n".encode())
+
+
+def test_a_key_name_may_be_so_long_and_no_longer():
+    for length, fits in ((255, True), (256, False)):
+        try:
+            format_note(Note(TEXT, (NoteSignature("x" * length, b"keyI", b"s"),)))
+        except InputError:
+            assert not fits
+        else:
+            assert fits

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from ledger import entry as module
 from ledger.entry import (
     MAX_ENTRY,
     MAX_TIME,
@@ -264,3 +267,37 @@ def test_times_sort_as_texts():
 def test_other_times_are_refused(text):
     with pytest.raises(InputError):
         parse_time(text)
+
+
+@pytest.mark.parametrize("name", HEADERS)
+@pytest.mark.parametrize("bad", ["", "x" * 256, "\t", "\u00e9"])
+def test_the_text_that_does_not_fit_is_named_and_not_those_that_do(name: str, bad: str):
+    others: dict[str, Any] = {other: "x" * (255 if index % 2 else 1) for index, other in enumerate(HEADERS)}
+    with pytest.raises(InputError, match=f"^entry column {name} must be 1 to 255 printable ASCII characters$"):
+        format_entry(dataclasses.replace(ENTRY, **{**others, name: bad}))
+
+
+@pytest.mark.parametrize("name", INTEGERS)
+@pytest.mark.parametrize("bad", [-1, MAX_INTEGER + 1, True])
+def test_the_number_that_does_not_fit_is_named_and_not_those_that_do(name: str, bad: int):
+    others: dict[str, Any] = {other: MAX_INTEGER if index % 2 else 0 for index, other in enumerate(INTEGERS)}
+    texts: dict[str, Any] = dict.fromkeys(HEADERS, "x" * 255)
+    with pytest.raises(InputError, match=f"^entry column {name} must be an integer from 0 to 2\\^53-1$"):
+        format_entry(dataclasses.replace(ENTRY, **{**texts, **others, name: bad}))
+
+
+@pytest.mark.parametrize("name", [*DIGESTS, "ledgerid"])
+def test_the_digest_that_does_not_fit_is_named(name: str):
+    for bad in ("", "a", "AB" * 32, "ab" * 33, "zz" * 32, "ab" * 32 + "\n"):
+        column: Any = {name: bad}
+        with pytest.raises(InputError, match=f"^entry column {name} must be "):
+            format_entry(dataclasses.replace(ENTRY, **column))
+
+
+def test_one_key_in_its_form_is_not_looked_at_twice(monkeypatch: pytest.MonkeyPatch):
+    looked: list[Sequence[str]] = []
+    monkeypatch.setattr(module, "_check_keys", looked.append)
+    for keys in (("ab" * 32,), ("ab" * 31,), ("ab" * 33,), ("AB" * 32,), ("ab" * 32, "cd" * 32), ()):
+        format_entry(dataclasses.replace(ENTRY, keys=keys))
+        assert (looked == [keys]) is (keys != ("ab" * 32,))
+        looked.clear()

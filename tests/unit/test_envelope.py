@@ -69,6 +69,23 @@ def test_pae_of_the_dsse_specification():
     assert pae("é", b"") == "DSSEv1 2 é 0 ".encode()
 
 
+def test_what_has_its_form_is_read_without_json(monkeypatch: pytest.MonkeyPatch):
+    """Whatever its numbers of bytes: of the payload, and of the padding behind it."""
+    made = [sign_payload(b"x" * size, SIGNERS[:signers]) for size in (0, 1, 2, 3, 300) for signers in (1, 2)]
+    written = [(envelope, format_envelope(envelope), format_signatures(envelope.signatures)) for envelope in made]
+    parsed: list[str] = []
+
+    def parse(data: bytes, *, what: str, max_depth: int) -> object:
+        parsed.append(what)
+        return json.loads(data)
+
+    monkeypatch.setattr(module, "parse_json", parse)
+    for envelope, data, signatures in written:
+        assert parse_envelope(data) == envelope
+        assert parse_signatures(signatures) == envelope.signatures
+    assert parsed == ["signatures"] * len(made), "two signatures, once in an envelope and once alone"
+
+
 @given(envelopes)
 def test_every_envelope_comes_back(envelope):
     assert parse_envelope(format_envelope(envelope)) == envelope

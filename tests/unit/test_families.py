@@ -56,14 +56,19 @@ def test_an_approval_needs_another_evaluation_when_the_one_that_passed_is_invali
     story.tell(
         "p-approver", "evaluation.invalidated", MODEL, {"evaluation": last.payload.id, "reason": "leaked labels"}
     )
-    assert story.judge("p-approver", "approval.granted", MODEL, grant).kind == "valid", "the other suite stands"
+    refused(story.judge("p-approver", "approval.granted", MODEL, grant), PolicyError, "legality")
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "uncertain", "suite": "b"})
+    assert story.judge("p-approver", "approval.granted", MODEL, grant).kind == "valid", "the other suite passed"
 
     state = story.world.state("model:m")
     assert isinstance(state, ModelState)
     for evaluation in state.versions["1"].evaluations:
         story.tell("trainer", "evaluation.invalidated", MODEL, {"evaluation": evaluation.id, "reason": "wrong data"})
     refused(story.judge("p-approver", "approval.granted", MODEL, grant), PolicyError, "legality")
-    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "suite": "b"})
+    for evaluation in state.versions["1"].evaluations:
+        refused(story.judge("p-approver", "approval.granted", MODEL, grant), PolicyError, "legality")
+        body = {"metrics": {}, "verdict": "pass", **({"suite": evaluation.suite} if evaluation.suite else {})}
+        story.tell("trainer", "evaluation.completed", MODEL, body)
     assert story.judge("p-approver", "approval.granted", MODEL, grant).kind == "valid"
 
 
@@ -76,8 +81,18 @@ def test_invalidating_a_failed_evaluation_does_not_bring_back_what_it_replaced()
     story.tell("trainer", "evaluation.invalidated", MODEL, {"evaluation": failed.payload.id, "reason": "wrong split"})
     state = story.world.state("model:m")
     assert isinstance(state, ModelState)
-    assert state.versions["1"].evaluations == ()
-    assert state.versions["1"].passed is not None, "nobody invalidated the one that passed"
+    version = state.versions["1"]
+    assert (version.evaluations, version.passed, len(version.undecided)) == ((), None, 1)
+    told = story.judge("p-approver", "approval.granted", MODEL, grant)
+    refused(told, PolicyError, "legality")
+    assert "was not measured again" in str(told.error)
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "uncertain"})
+    refused(story.judge("p-approver", "approval.granted", MODEL, grant), PolicyError, "legality")  # none passed
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass"})
+    assert story.judge("p-approver", "approval.granted", MODEL, grant).kind == "valid"
+    state = story.world.state("model:m")
+    assert isinstance(state, ModelState)
+    assert state.versions["1"].undecided == ()
 
 
 def test_nobody_invalidates_by_a_name_that_stands_for_nothing():

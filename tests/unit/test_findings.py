@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from ledger.errors import VerificationError
@@ -18,6 +21,17 @@ def test_a_finding_in_words_and_for_machines():
     assert (at.text, nowhere.text) == ("chain at entry 0: gone", "anchor: other")
     assert at.as_json() == {"fault": "chain", "index": 0, "sizes": None, "message": "gone"}
     assert nowhere.as_json() == {"fault": "anchor", "index": None, "sizes": [3, 7], "message": "other"}
+
+
+def test_what_is_missing_of_emitters_is_told_by_number():
+    found = LogVerification("ab" * 16, "ledger.example/unit")
+    assert found.missing == []
+    emitters: Any = [
+        SimpleNamespace(actor=actor, emitter=emitter, missing=missing)
+        for actor, emitter, missing in (("a", "1", 0), ("a", "2", 3), ("b", "1", 1))
+    ]
+    found.emitters = emitters
+    assert found.missing == [("a", "2", 3), ("b", "1", 1)]
 
 
 def test_a_verification_is_good_until_something_is_found():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -14,6 +15,7 @@ from ledger.domain.decisions import marks_of
 from ledger.domain.evolution import evolve
 from ledger.domain.lifecycle import BUILT_IN_STOPS, MOVES, SIDE_STATES, version_of
 from ledger.domain.signing import ROOT_ACTOR
+from ledger.domain.waiving import covers, waiver_of
 from ledger.entry import format_time
 from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
 from ledger.events import all_event_types
@@ -160,6 +162,17 @@ def test_an_approval_can_be_taken_back_once():
     again = story.judge("p-second", "approval.revoked", MODEL, {"approval": approval, "rationale": "x"})
     refused(again, ConflictError, "legality")
     assert story.judge("p-approver", "approval.granted", MODEL, story.grant(story.request())).kind == "valid"
+
+
+def test_who_approved_a_request_approves_it_again_once_that_was_taken_back():
+    story = ready()
+    first, other = story.request(), story.request()
+    given = story.tell("p-approver", "approval.granted", MODEL, story.grant(first)).payload.id
+    refused(story.judge("p-approver", "approval.granted", MODEL, story.grant(first)), ConflictError, "legality")
+    assert story.judge("p-approver", "approval.granted", MODEL, story.grant(other)).kind == "valid"
+    assert story.judge("p-second", "approval.granted", MODEL, story.grant(first)).kind == "valid"
+    story.tell("p-approver", "approval.revoked", MODEL, {"approval": given, "rationale": "x"})
+    assert story.judge("p-approver", "approval.granted", MODEL, story.grant(first)).kind == "valid"
 
 
 def test_what_was_authorised_before_was_authorised():
@@ -397,7 +410,8 @@ def test_what_was_said_of_a_model_before_lowers_no_version():
 def test_a_lower_tier_is_for_an_independent_validator(subject: str):
     story = ready()
     story.enrol("p-maker", ["validator"], person="p-author", by=ROOT_ACTOR)
-    for actor in ("p-author", "p-maker"):
+    story.enrol("p-neutral", ["owner"])
+    for actor in ("p-author", "p-maker", "p-neutral"):
         refused(story.judge(actor, "risk.classified", subject, classify("low")), NotAllowedError, "legality")
         assert story.judge(actor, "risk.classified", subject, classify("high")).kind == "valid"
     assert story.judge("p-approver", "risk.classified", subject, classify("low")).kind == "valid"
@@ -480,6 +494,19 @@ def test_a_retired_policy_decides_nothing(gate: Story):
     gate.tell("p-deployer", "gate.evaluated", MODEL, gated())
     gate.tell("p-approver", "policy.retired", "policy:p@1", {"reason": "x"})
     refused(gate.judge(*AUTHORISE), PolicyError, "legality")
+
+
+def test_an_evaluation_that_was_invalidated_since_makes_a_gate_stale(gate: Story):
+    wrong = gate.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "suite": "late"})
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(size=wrong.index + 1))
+    assert authorised(gate)
+    body = {"evaluation": wrong.payload.id, "reason": "leak"}
+    index = gate.tell("p-approver", "evaluation.invalidated", MODEL, body).index
+    told = gate.judge(*AUTHORISE)
+    refused(told, PolicyError, "legality")
+    assert f"before entry {index} said more" in str(told.error)
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(size=index + 1))
+    assert authorised(gate)
 
 
 def test_a_policy_is_its_source_for_ever():
@@ -573,6 +600,31 @@ def test_a_waiver_is_used_for_what_it_is_for(gate: Story, model: str, deployment
     refused(gate.judge("p-deployer", "waiver.used", "waiver:w", use), PolicyError, "legality")
 
 
+@pytest.mark.parametrize(
+    ("check", "model", "environment", "is_covered"),
+    [
+        ("drift", MODEL, "prod", True),
+        ("drift", "model:m@2", "prod", False),
+        ("drift", "model:l@1", "prod", False),
+        ("drift2", MODEL, "prod", False),
+        ("drif", MODEL, "prod", False),
+        ("drift", MODEL, "pro", False),
+        ("drift", MODEL, "prod2", False),
+        ("drift", MODEL, "dev", False),
+    ],
+)
+def test_a_waiver_covers_one_check_of_one_version_in_one_environment(
+    check: str, model: str, environment: str, is_covered: bool
+):
+    story = ready()
+    ask(story)
+    state = waiver_of(story.world, "waiver:w")
+    assert state is not None
+    assert covers(state, check, model, environment) is is_covered
+    lasting = replace(state, model="model:m", check="dr*")
+    assert covers(lasting, check, model, environment) is (model.startswith("model:m@") and environment == "prod")
+
+
 def test_who_carries_the_risk_does_not_grant_it():
     story = Story().people()
     story.enrol("p-risk", ["approver", "owner"])
@@ -628,10 +680,17 @@ def test_an_emergency_does_not_wait_for_the_rules_and_is_reviewed_by_another_per
     refused(story.judge("p-approver", "emergency.reviewed", PROD, review), PolicyError, "legality")
 
 
-@pytest.mark.parametrize("review_by", [NOW, NOW + 31 * DAY])
+@pytest.mark.parametrize("review_by", [NOW, NOW + 30 * DAY + 1, NOW + 31 * DAY])
 def test_an_emergency_is_reviewed_soon(review_by: int):
     story = ready()
     refused(story.judge("p-deployer", "deployment.authorised", PROD, urgent(review_by)), InputError, "schema")
+
+
+@pytest.mark.parametrize("review_by", [NOW + 1, NOW + 30 * DAY])
+def test_an_emergency_is_authorised_until_its_review(review_by: int):
+    story = ready()
+    verdict = story.judge("p-deployer", "deployment.authorised", PROD, urgent(review_by))
+    assert (verdict.kind, verdict.until) == ("valid", review_by)
 
 
 def test_an_emergency_does_not_lift_a_quarantine():

@@ -144,3 +144,18 @@ def test_a_pinned_identity_follows_what_the_log_proves_and_nothing_else():
         with pytest.raises(VerificationError) as caught:
             trust.follow(other)
         assert caught.value.fault == "anchor"
+
+
+def test_the_key_that_signs_now_is_the_last():
+    assert KEYS.current == VKEYS[3]
+    assert LogKeys(KEYS.keys[:1]).current == VKEYS[0]
+
+
+def test_pinned_keys_of_a_size():
+    assert PINNED.keys_at(0) == PINNED.keys_at(99) == (VKEYS[0],)
+    by_hand = Trust("ab" * 16, ORIGIN, tuple(VKEYS[:2]), "cd" * 32)
+    assert by_hand.keys_at(1) == (VKEYS[0], VKEYS[1])
+    followed = PINNED.follow(KEYS)
+    assert [followed.keys_at(size) for size in (1, 4, 5, 10, 12, 99)] == [
+        (VKEYS[n],) for n in (0, 0, 1, 2, 3, 3)
+    ]  # fmt: skip

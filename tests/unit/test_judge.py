@@ -154,25 +154,22 @@ def refused(verdict: Verdict, error: type[LedgerError], fault: str) -> None:
     assert fault_of(verdict.error) == fault
 
 
+def hint_of(verdict: Verdict) -> str:
+    assert verdict.error is not None
+    return verdict.error.hint
+
+
 # -- what is read ----------------------------------------------------------------------------------
 
 
 def test_which_bodies_are_read():
     """Verification judges events that look alike once, but for those whose body a judgement may ask for."""
-    story = Story()
     for kind in all_event_types():
-        subjects = {name: f"{name}:x/y@1" for name in kind.kinds or ("external", "model")}
-        for name, subject in subjects.items():
-            payload = parse_payload(build_payload(
-                ledgerid=LEDGERID, actor="p-admin", type="incident.noted", subject=subject, data={"note": "x"},
-                emitter=str(UUID(int=1)), sequence=1,
-            )[0])  # fmt: skip
-            event = replace(make_event(1, payload, ("ab" * 32,), NOW), kind=kind)
+        for name in kind.kinds or ("external", "model"):
             stateful = name in ("ledger", "actor", "dataset", "featureset", "model", "deployment", "waiver", "policy")
             expected = stateful or kind.category in (Category.AUTHORITY, Category.DECISION)
-            assert reads_body(event) is expected, (kind.name, subject)
-    unknown = replace(story.event("p-admin", "incident.noted", MODEL, {"note": "x"}), kind=None)
-    assert reads_body(unknown) is False
+            assert reads_body(kind, name) is expected, (kind.name, name)
+    assert reads_body(None, "model") is False
 
 
 # -- the beginning ---------------------------------------------------------------------------------
@@ -202,11 +199,11 @@ def test_the_first_entry():
         ({}, {"actor": "p-admin"}, AuthenticationError, "key"),
         ({}, {"keys": [ROOTS[1].public.keyid]}, AuthenticationError, "key"),
         ({}, {"keys": sorted([ROOTS[0].public.keyid, ROOTS[1].public.keyid])}, AuthenticationError, "key"),
-        ({}, {"subject": "ledger:" + "cd" * 16}, InputError, "schema"),
-        ({"ledgerid": "cd" * 16}, {}, InputError, "schema"),
+        *(({}, {"subject": "ledger:" + other * 16}, InputError, "schema") for other in ("00", "cd")),
+        *(({"ledgerid": other * 16}, {}, InputError, "schema") for other in ("00", "cd")),
         ({"threshold": 2}, {}, AuthenticationError, "key"),
         ({"threshold": 2, "roots": [format_public_key(ROOTS[0].public)] * 2}, {}, AuthenticationError, "key"),
-        ({}, {"ledgerid": "cd" * 16}, AuthenticationError, "key"),
+        *(({}, {"ledgerid": other * 16}, AuthenticationError, "key") for other in ("00", "cd")),
     ],
     ids=str,
 )
@@ -233,7 +230,12 @@ def test_two_of_three_roots():
     assert by(0, 1).kind == by(0, 2).kind == by(1, 2).kind == by(0, 1, 2).kind == "valid"
     for alone in range(3):
         refused(by(alone), AuthenticationError, "key")
+        assert "root propose" in hint_of(by(alone))
     refused(by(), AuthenticationError, "key")
+    spare = {"key": format_public_key(new)}
+    of_others = story.judge("p-admin", "key.enrolled", "actor:p-admin", spare, keys=[new.keyid])
+    refused(of_others, AuthenticationError, "key")
+    assert hint_of(of_others) == "", "who has one key is not sent to the holders of root keys"
 
 
 # -- keys by index ---------------------------------------------------------------------------------

@@ -12,13 +12,16 @@ import pytest
 
 from ledger.domain import ActorState, RecordedEvent, Verdict, judge, suspicion
 from ledger.domain.actors import FOREVER
+from ledger.domain.authorising import deployment_doubt
 from ledger.domain.decisions import marks_of
 from ledger.domain.keyring import MAX_GRANTS
+from ledger.domain.lifecycle import version_of
 from ledger.domain.scopes import covers_stream, covers_type, matches
 from ledger.domain.signed import ROOT_ACTOR, Signed, signed_of
 from ledger.entry import format_time
 from ledger.errors import AuthenticationError, ConflictError, InputError, NotAllowedError, PolicyError
 from ledger.events.actors import ROLES
+from ledger.events.ledgers import Rule, RuleSet
 from ledger.keys import PublicKey, format_public_key
 from ledger.note import TYPE_COSIGNATURE, TYPE_ED25519, VerifierKey, format_vkey, parse_vkey
 from tests.unit.test_judge import DIGEST, LEDGERID, MODEL, NOW, ROOTS, VKEY, WAIVER, Story, key_of, refused
@@ -124,6 +127,8 @@ def test_an_end_in_the_past_is_at_once(ring: Ring):
     assert ring.rotate("trainer", "trainer", "trainer-2", 0).kind == "valid"
     refused(ring.observe("trainer", "trainer"), AuthenticationError, "key")
     assert ring.observe("trainer", "trainer-2").kind == "valid"
+    at = len(ring.view.leaves) - 1
+    assert actor(ring, "trainer").keys[keyid("trainer")].until == at + 1, "it signs the rotation itself, and no more"
 
 
 def test_who_may_rotate_a_key(ring: Ring):
@@ -187,7 +192,9 @@ def test_keys_that_cannot_be_rotated(ring: Ring):
     assert ring.rotate("trainer", "trainer", "trainer-2", 2**40).kind == "valid"
     refused(ring.rotate("trainer", "trainer", "trainer-3"), ConflictError, "legality")
     assert ring.world.key_holder(keyid("trainer-2")) == "trainer"
-    ring.tell("p-admin", "key.revoked", "actor:trainer", {"keyid": keyid("trainer"), "reason": "x"})
+    revoked = ("p-admin", "key.revoked", "actor:trainer", {"keyid": keyid("trainer"), "reason": "x"})
+    ring.tell(*revoked)
+    refused(ring.judge(*revoked), ConflictError, "legality")
     refused(ring.observe("trainer", "trainer"), AuthenticationError, "key")
     ring.tell("p-admin", "actor.revoked", "actor:trainer", {"reason": "x"})
     refused(ring.rotate("trainer", "trainer-2", "trainer-3", by="p-admin"), ConflictError, "legality")
@@ -205,6 +212,55 @@ def test_many_rotations_by_the_key_before(ring: Ring):
     assert ring.observe("trainer", "k3").kind == "void", "it was rotated"
     assert ring.reaffirm("trainer", index - 300, by="p-author").kind == "valid", "rotated by its owner after all"
     assert ring.observe("trainer", names[-1]).kind == "valid"
+
+
+# -- who may ---------------------------------------------------------------------------------------
+
+
+def words(verdict: Verdict) -> str:
+    refused(verdict, NotAllowedError, "legality")
+    assert verdict.error is not None
+    return verdict.error.message
+
+
+def test_why_a_role_does_not_do_is_said(ring: Ring):
+    what = "muniment.actor.revoked.v1 needs the role admin"
+    leave = ("actor.revoked", "actor:trainer", {"reason": "x"})
+    assert words(ring.judge("p-author", *leave)) == f"{what} or the root keys"
+    ring.enrol("p-chief", ["owner"], by=ROOT_ACTOR)
+    ring.tell(ROOT_ACTOR, "role.granted", "actor:p-chief", {"role": "admin", "until": format_time(NOW + SECOND)})
+    assert ring.judge("p-chief", *leave).until == NOW + SECOND
+    ring.now = NOW + SECOND
+    ended = format_time(NOW + SECOND)
+    assert words(ring.judge("p-chief", *leave)) == f"{what}; that of 'p-chief' expired at {ended}"
+    ring.tell(ROOT_ACTOR, "role.granted", "actor:p-chief", {"role": "admin", "types": ["key.*"]})
+    assert words(ring.judge("p-chief", *leave)) == f"{what}; that of 'p-chief' expired at {ended}"
+    fact = ("external.observed", "external:x", {"system": "s"})
+    needs = "external.observed needs the role emitter; 'p-deployer' has deployer"
+    assert words(ring.judge("p-deployer", *fact)) == needs
+    ring.tell("p-admin", "role.granted", "actor:p-deployer", {"role": "emitter", "subjects": ["model:*"]})
+    reach = "external.observed needs the role emitter; that of 'p-deployer' does not reach external:x"
+    assert words(ring.judge("p-deployer", *fact)) == reach
+    ring.tell("p-admin", "role.revoked", "actor:p-deployer", {"role": "emitter", "reason": "x"})
+    assert words(ring.judge("p-deployer", *fact)) == needs
+    ring.tell("p-admin", "role.revoked", "actor:p-deployer", {"role": "deployer", "reason": "x"})
+    assert words(ring.judge("p-deployer", *fact)).endswith("; 'p-deployer' has none")
+    since = len(ring.view.leaves)
+    ring.grant("p-second", "emitter")
+    ring.enrol("p-boss", ["admin"], by=ROOT_ACTOR)
+    stolen = ring.compromise("p-admin", since, by=ROOT_ACTOR)
+    assert words(ring.judge("p-second", *fact)) == (
+        "external.observed needs the role emitter; that of 'p-second' counts no more: "
+        f"entry {since} is suspect: entry {stolen} says that a key of p-admin was compromised"
+    )
+
+
+def test_a_grant_stands_from_behind_itself_to_its_end(ring: Ring):
+    given = ring.grant("p-second", "emitter").index
+    ring.tell("p-author", "run.started", "run:x")
+    ended = ring.tell("p-admin", "role.revoked", "actor:p-second", {"role": "emitter", "reason": "x"}).index
+    grant = actor(ring, "p-second").grants[-1]
+    assert [index for index in range(ended + 3) if grant.stands_at(index)] == list(range(given + 1, ended + 1))
 
 
 # -- compromised -----------------------------------------------------------------------------------
@@ -271,6 +327,89 @@ def test_a_suspect_authorisation_covers_nothing(ring: Ring):
     assert marks_of(ring.world, event) == ("unauthorised",)
     assert ring.reaffirm("p-deployer", given.index, by="p-deployer", keys=[keyid("deployer-2")]).kind == "valid"
     assert marks_of(ring.world, event) == ()
+
+
+def doubt(ring: Ring, deployment: str = "deployment:prod/x", model: str = MODEL, digest: str = DIGEST) -> int | None:
+    found = deployment_doubt(ring.world, deployment, model, digest)
+    return None if found is None else found.index
+
+
+def test_what_is_live_rests_on_nothing_suspect_while_nothing_is(ring: Ring):
+    assert doubt(ring) is None, "no such model"
+    ring.version()
+    assert doubt(ring) is None, "neither a deployment nor an approval"
+    assert doubt(ring, model="model:m@2") is None, "no such version"
+    ring.approve(ring.request())
+    ring.authorise()
+    assert doubt(ring) is None
+
+
+@pytest.mark.parametrize("authorised", [False, True])
+def test_what_is_live_rests_on_approvals_and_on_the_registration(ring: Ring, authorised: bool):
+    _, approval = approved(ring)
+    if authorised:
+        ring.authorise()
+    ring.tell("p-author", "run.started", "run:x")
+    ring.compromise("p-approver", approval.index)
+    assert doubt(ring) == approval.index
+    registered = version_of(ring.world, MODEL).version.signed.index
+    ring.compromise("trainer", registered)
+    assert doubt(ring) == registered, "the registration comes first"
+
+
+def test_what_is_live_rests_on_what_was_asked_for_in_its_own_environment(ring: Ring):
+    ring.version()
+    ring.new_key("p-author", "author-2")
+    asked = len(ring.view.leaves)
+    for environment in ("dev", "prod", "staging"):
+        request = ring.request(environment)
+        ring.tell("p-approver", "approval.granted", MODEL, Story.grant(ring, request, environment))
+    ring.compromise("p-author", asked + 2)
+    assert (doubt(ring, "deployment:dev/x"), doubt(ring)) == (None, asked + 2)
+    assert doubt(ring, "deployment:staging/x") == asked + 4
+    assert doubt(ring, "deployment:test/x") is None, "neither asked for nor approved"
+    ring.reaffirm("p-author", asked + 2, by="p-author", keys=[keyid("author-2")])
+    assert (doubt(ring), doubt(ring, "deployment:staging/x")) == (None, asked + 4)
+
+
+@pytest.mark.parametrize("tier", ["high", "low"])
+def test_what_is_live_rests_on_its_own_authorisation(tier: str):
+    """At tier low no rule asks for one in `dev`; a suspect one is told nevertheless."""
+    ring = Ring(RuleSet(name="own", rules=(
+        Rule(environment="dev", tier="low", authorisation=False, approvals=0, evaluation=False),
+        Rule(environment="*", tier="*", authorisation=True, approvals=1, evaluation=True),
+    ))).people()  # fmt: skip
+    ring.version(tier=tier)
+    for environment in ("dev", "prod"):
+        ring.tell("p-approver", "approval.granted", MODEL, Story.grant(ring, ring.request(environment), environment))
+    place, body = "deployment:dev/x", {"model": MODEL, "digest": DIGEST}
+    given = ring.tell("p-deployer", "deployment.authorised", place, body)
+    ring.compromise("p-deployer", given.index)
+    assert doubt(ring, place) == given.index
+    assert doubt(ring) is None, "another deployment"
+    assert doubt(ring, place, digest="sha256:" + "cd" * 32) is None, "what is live is not what was authorised"
+    assert doubt(ring, place, model="model:m@2") is None
+    ring.compromise("p-approver", 0)
+    assert doubt(ring) is not None
+    other = doubt(ring, place, digest="sha256:" + "cd" * 32)
+    assert (other is None) is (tier == "low"), "approvals count where the rules ask for them"
+
+
+def test_an_emergency_rests_on_no_approval_and_where_nothing_is_ruled_only_the_entry_counts():
+    rule = Rule(environment="prod", tier="*", authorisation=True, approvals=1, evaluation=False)
+    ring = Ring(RuleSet(name="own", rules=(rule,))).people()
+    _, approval = approved(ring)
+    body = {"model": MODEL, "digest": DIGEST, "emergency": {"reason": "x", "review_by": format_time(NOW + SECOND)}}
+    given = ring.tell("p-deployer", "deployment.authorised", "deployment:prod/x", body)
+    ring.compromise("p-approver", approval.index)
+    assert doubt(ring) is None
+    assert doubt(ring, "deployment:prod/y") == approval.index
+    assert doubt(ring, "deployment:dev/x") is None, "no rule for dev"
+    ring.compromise("p-deployer", given.index)
+    assert doubt(ring) == given.index
+    registered = version_of(ring.world, MODEL).version.signed.index
+    ring.compromise("trainer", registered)
+    assert doubt(ring, "deployment:dev/x") == registered
 
 
 def test_a_suspect_evaluation_is_none(ring: Ring):

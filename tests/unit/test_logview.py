@@ -24,8 +24,10 @@ class Log:
     def __init__(self, leaves: Sequence[bytes]) -> None:
         self.leaves = list(leaves)
         self.asked: list[tuple[int, int]] = []
+        self.read: list[tuple[int, int]] = []
 
     def leaf_hashes(self, start: int, stop: int) -> Sequence[bytes]:
+        self.read.append((start, stop))
         return self.leaves[start:stop]
 
     def tile(self, level: int, index: int) -> Tile | None:
@@ -56,7 +58,10 @@ def test_roots_of_all_sizes_are_those_of_the_definition():
 def test_what_is_not_there_is_none():
     assert view().grown(0) is None
     assert view().root_hash(-1) is view().root_hash(601) is None
-    assert (view().leaf_hash(599), view().leaf_hash(600)) == (LEAVES[599], None)
+    log: Any = Log(LEAVES)
+    found = LogView(log)
+    assert (found.leaf_hash(0), found.leaf_hash(599), found.leaf_hash(600)) == (LEAVES[0], LEAVES[599], None)
+    assert log.read == [(0, 1), (599, 600), (600, 601)], "one hash each is read"
     short = view([*LEAVES[:40], b"short", *LEAVES[41:]], checked=0)
     assert short.root_hash(41) is None, "a hash of another length"
 

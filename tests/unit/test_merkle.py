@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -214,6 +215,15 @@ def test_numbers_outside_the_tree():
             prove_consistency(TREE, old, new)
         with pytest.raises(VerificationError):
             verify_consistency(old, LEAVES[0], new, LEAVES[0], ())
+    # Proofs that lead to their roots in trees of any size: on the left all the way down, or from one half to the whole.
+    path = [bytes([n]) * 32 for n in range(63)]
+    root, half = reduce(node_hash, path, LEAVES[0]), LEAVES[1]
+    assert verify_inclusion(LEAVES[0], 0, MAX_TREE_SIZE, path, root) == root
+    assert verify_consistency(2**62, half, MAX_TREE_SIZE, node_hash(half, root), [root])
+    with pytest.raises(VerificationError, match="outside a tree"):
+        verify_inclusion(LEAVES[0], 0, MAX_TREE_SIZE + 1, path, root)
+    with pytest.raises(VerificationError, match="cannot go from"):
+        verify_consistency(2**62, half, MAX_TREE_SIZE + 1, node_hash(half, root), [root])
     for size in (-1, MAX_TREE_SIZE + 1):
         for function in (peaks_of, lambda n: root_hash(TREE, n), CompactRange):
             with pytest.raises(InputError):
@@ -232,6 +242,13 @@ def test_hashes_of_a_wrong_length_are_refused():
     for length in (0, 31, 33):
         with pytest.raises(InputError):
             CompactRange().append(bytes(length))
+        for leaves in (
+            [bytes(length), LEAVES[0]],
+            [LEAVES[0], bytes(length)],
+            [*LEAVES[:4], bytes(length), *LEAVES[:3]],
+        ):
+            with pytest.raises(InputError, match=f"not {length}$"):
+                CompactRange().extend(leaves)
         with pytest.raises(VerificationError):
             verify_inclusion(bytes(length), 0, 1, (), bytes(length))
         with pytest.raises(VerificationError):

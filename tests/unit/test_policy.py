@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from importlib import resources
 from typing import Any
 
@@ -11,9 +12,9 @@ import pytest
 from cel_expr_python import cel
 
 from ledger.errors import InputError
-from ledger.policy import FIELDS, Policy, evaluate, input_digest, parse_policy
+from ledger.policy import FIELDS, Policy, apart, evaluate, input_digest, parse_policy
 from ledger.policy.engine import EvaluationError, compile_expression, run_expression
-from tests.unit.documents import DIGEST, evaluation, fine
+from tests.unit.documents import DIGEST, bare, evaluation, fine
 
 Document = dict[str, Any]
 Change = Callable[[Document], None]
@@ -54,7 +55,7 @@ PLANTED: dict[tuple[str, str], list[Change]] = {
     ("pre-production", "nothing-stops-it"): [put("stopped", to="in quarantine")],
     ("pre-production", "code-is-known"): [put("run", "commit", to=""), put("run", "dirty", to=True)],
     ("pre-production", "data-validated"): [
-        put("datasets", to=[]), put("datasets", 0, "registered", to=False), put("datasets", 0, "quality", to="fail"),
+        put("datasets", 0, "registered", to=False), put("datasets", 0, "quality", to="fail"),
         put("datasets", 0, "quality", to=""),
     ],
     ("pre-production", "data-may-be-used"): [
@@ -86,10 +87,11 @@ PLANTED: dict[tuple[str, str], list[Change]] = {
     ],
     ("production", "no-latency-regression"): [
         put("performance", 0, "p95_ms", to=106), put("performance", 0, "verdict", to="fail"),
-        put("performance", 0, "p95_ms", to=None),
+        put("performance", 0, "p95_ms", to=None), put("performance", 0, "baseline_p95_ms", to=None),
     ],
     ("production", "no-cost-regression"): [
         put("performance", 0, "cost", to=11.6), put("performance", 0, "cost", to=None),
+        put("performance", 0, "baseline_cost", to=None),
     ],
     ("production", "contract-matches"): [
         put("contract", "defined", to=False),
@@ -115,7 +117,9 @@ PLANTED: dict[tuple[str, str], list[Change]] = {
         put("drills", 1, "outcome", to="fail"), put("drills", 1, "kind", to="restore"),
         put("deployments", 0, "live", to="model:m@2"),
     ],
-    ("production", "canary-ready"): [put("canaries", 0, "verdict", to="fail")],
+    ("production", "canary-ready"): [
+        put("canaries", 0, "verdict", to="fail"), put("canaries", 0, "verdict", to=""), put("canaries", to=[]),
+    ],
     ("production", "access-in-place"): [put("people", "approvers", to=1), put("people", "deployers", to=0)],
     ("production", "no-open-incident"): [
         put("incidents", 0, "severity", to="high"), put("incidents", 0, "severity", to="critical"),
@@ -151,6 +155,43 @@ def test_prototypes_stay_cheap(name: str):
     results = [item["result"] for item in evaluate(pack(name), document, ()).checks]
     applying = [check for check in pack(name).checks if not check.tiers or "low" in check.tiers]
     assert results.count("not-applicable") == len(results) - len(applying) > len(results) / 3
+
+
+STOPS_ONLY = {"nothing-stops-it", "data-may-be-used", "canary-ready", "no-open-incident"}
+
+
+@pytest.mark.parametrize(
+    ("tier", "passing"),
+    [
+        ("low", STOPS_ONLY | {"registered"}),
+        ("medium", STOPS_ONLY - {"data-may-be-used"}),
+        ("high", STOPS_ONLY - {"data-may-be-used", "canary-ready"}),
+    ],
+)
+def test_what_is_not_recorded_has_not_passed(tier: str, passing: set[str]):
+    """Of a version that is registered and of which nothing else is known, only what could stop it says nothing."""
+    results: dict[str, str] = {}
+    for name in PACKS:
+        results |= {item["check"]: item["result"] for item in evaluate(pack(name), bare(tier), ()).checks}
+    assert "error" not in results.values()
+    assert {check for check, result in results.items() if result == "pass"} == passing
+    failing = {check for check, result in results.items() if result == "fail"}
+    if tier == "low":
+        assert failing == {"evaluation-passed"}, "prototypes stay cheap"
+    asked = {check.id for name in PACKS for check in pack(name).checks if not check.tiers or tier in check.tiers}
+    assert failing == asked - passing
+
+
+def test_a_first_version_needs_no_baseline():
+    document = fine() | {"deployments": []}
+    document["performance"][0] |= {"baseline_p95_ms": None, "baseline_cost": None}
+    assert evaluate(pack("production"), document, ()).allowed
+
+
+def test_a_rehearsed_canary_will_do():
+    document = fine() | {"canaries": []}
+    document["drills"].append({"kind": "canary", "outcome": "pass", "age_seconds": 1})
+    assert evaluate(pack("production"), document, ()).allowed
 
 
 def test_the_document_has_the_fields_that_are_documented():
@@ -302,6 +343,47 @@ def test_nothing_hides_how_deep_lists_are_gone_through(disguise: str, between: s
 def test_values_that_are_none_are_refused_in_words(title: str):
     with pytest.raises(InputError):
         parse_policy(f"schema: muniment.checks/v1\ntitle: {title}\nchecks: []\n")
+
+
+HEAVY = {
+    "seconds": "input.run.all(a, input.run.all(b, a <= b || a > b))",
+    "memory": '["a text of sixteen"]' + ".map(x, x + x)" * 40 + ".exists(x, x == input.tier)",
+}
+
+
+@pytest.mark.parametrize(("expression", "words"), [("seconds", "more than 1 seconds"), ("memory", "64 MiB of memory")])
+def test_what_takes_too_much_ends_and_refuses(expression: str, words: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(apart, *{"seconds": ("_SECONDS", 1), "memory": ("_BYTES", 64 * 1024**2)}[expression])
+    checks = [("first", "input.tier == 'high'"), ("heavy", HEAVY[expression]), ("last", "input.tier == 'high'")]
+    source = "schema: muniment.checks/v1\ntitle: t\nchecks:\n" + "".join(
+        f"- id: {name}\n  title: t\n  pass: {json.dumps(text)}\n  reason: r\n" for name, text in checks
+    )
+    document = fine() | {"run": list(range(30_000))}
+    outcome = evaluate(parse_policy(source), document, [("waiver:w", "*")])
+    assert not outcome.allowed
+    assert [(one["check"], one["result"]) for one in outcome.checks] == [
+        ("first", "pass"), ("heavy", "error"), ("last", "error"),
+    ]  # fmt: skip
+    assert words in outcome.checks[1]["reason"]
+    assert outcome.checks[2]["reason"] == "heavy was not evaluated to its end"
+
+
+def test_an_engine_that_waits_is_given_up(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(apart, "_PATIENCE", 0.2)
+
+    def waits() -> Iterator[dict[str, str]]:
+        yield {"check": "first"}
+        time.sleep(60)
+
+    assert apart.run_apart(waits) == ([{"check": "first"}], "the policy took more than 10 seconds")
+
+
+def test_many_results_come_whole_and_what_fails_apart_says_so(capfd: pytest.CaptureFixture[str]):
+    many = [{"check": str(number), "reason": "é" * 8000} for number in range(256)]
+    assert apart.run_apart(lambda: many) == (many, "")
+    assert apart.run_apart(list) == ([], "")
+    assert apart.run_apart(lambda: [{}][1:] or [{}["missing"]]) == ([], "the engine ended with 1")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_digest_of_an_input_is_that_of_its_canonical_form():

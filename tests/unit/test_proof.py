@@ -166,5 +166,18 @@ def test_limits():
             format_proof(dataclasses.replace(largest, **change))
     with pytest.raises(InputError, match="at most"):
         parse_proof(bytes(MAX_PROOF + 1))
+    with pytest.raises(InputError, match="ASCII lines"):
+        parse_proof(bytes(MAX_PROOF))
     longest_note = NOTE + b"x" * (MAX_NOTE - len(NOTE))
     assert len(data) - len(NOTE) + len(longest_note) <= MAX_PROOF <= len(data) - len(NOTE) + len(longest_note) + 100
+
+
+@pytest.mark.parametrize("other", ["9", "+", "/"])
+@pytest.mark.parametrize("extra", [None, b"\xff" * 32])
+def test_unused_bits_of_base64_are_zero(other: str, extra: bytes | None):
+    """Some other spellings come behind the only one in the order of bytes, some before."""
+    data = format_proof(Proof(5, (b"\xff" * 32,) if extra is None else (), NOTE, extra))
+    head, empty, note = data.partition(b"\n\n")
+    assert head.count(b"8=") == 1
+    with pytest.raises(InputError, match="only form"):
+        parse_proof(head.replace(b"8=", other.encode() + b"=") + empty + note)

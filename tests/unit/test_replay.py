@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ledger import worlds as module
 from ledger.domain import ActorState, MemoryWorld
 from ledger.entry import entry_hash
 from ledger.envelope import format_envelope, join_envelope, parse_signatures, sign_payload
@@ -131,6 +132,34 @@ def test_verdicts_revisions_keys_and_roots(folder: Path, seed: int):
     assert world.key_holder_before("0" * 64, log.size) is None
 
 
+@pytest.mark.parametrize("seed", range(0, 18, 3))
+def test_who_was_admin_and_whose_key_it_was_at_any_index_in_any_order(folder: Path, seed: int):
+    """What was read for a late question does not count for an early one."""
+    log = history(folder, seed)
+    warm, last = StoreWorld(log), None
+    assert warm.admins_before(log.size)
+    keys = {keyid for row in log.rows(0, log.size) for keyid in row.entry.keys}
+    for index in range(log.size, -1, -1):
+        cold = StoreWorld(log)
+        assert warm.admins_before(index) == cold.admins_before(index)
+        assert last is None or warm.admins_before(index) <= last
+        last = warm.admins_before(index)
+        for keyid in keys:
+            assert warm.key_holder_before(keyid, index) == cold.key_holder_before(keyid, index)
+    assert last == frozenset()
+
+
+def test_the_last_verdicts_are_kept(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "_JUDGED_CACHE", 2)
+    log = history(folder, 1)
+    world, rows = StoreWorld(log), log.rows(0, 4)
+    world.admins_before(log.size)
+    found = [world.judge_row(row) for row in rows]
+    assert [world.judge_row(row) is judged for row, judged in zip(rows[2:], found[2:], strict=True)] == [True, True]
+    assert world.judge_row(replace(rows[3], payload=None)).verdict != found[3].verdict, "the same row, and no other"
+    assert world.judge_row(rows[0]) is not found[0]
+
+
 def test_the_histories_hold_what_they_should(folder: Path):
     verdicts: Counter[str] = Counter()
     for seed in range(18):
@@ -169,6 +198,8 @@ def test_a_world_that_began_with_an_empty_log_knows_what_came(folder: Path):
     for row in rows:
         event, _ = open_row(row)
         world.follow(event, row.entry.index, row.entry.revision, row.entry.recorded_at)
+        assert (world.size, world.recorded_at) == (row.entry.index + 1, row.entry.recorded_at)
+        assert world.root_hash(row.entry.index + 2) is None
     log.size = size
     for stream in {row.entry.stream for row in rows}:
         assert world.state_before(stream, 4) == expected[4][stream]

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 import ledger.domain
 from ledger.domain.erasure import withheld_by
-from ledger.domain.states import ErasedWhole, LedgerState
+from ledger.domain.ledgerstate import ErasedWhole, LedgerState
 from ledger.entry import Entry
 from ledger.errors import InputError, VerificationError
 from ledger.events import Category, Erasable, EventType, all_event_types, find_event_type

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from decimal import Decimal
 from itertools import count
@@ -160,3 +161,40 @@ def test_the_error_names_what_was_read_and_the_culprit():
         parse_json(b'{"a":{"twice":1,"twice":1}}', what="payload")
     with pytest.raises(InputError, match=r"'1\.0' must be written 1$"):
         parse_json(b"[1.0]")
+
+
+@pytest.mark.parametrize(
+    ("token", "written"),
+    [
+        ("1e20", "100000000000000000000"), ("1.5e20", "150000000000000000000"), ("1E21", "1e+21"),
+        ("12e20", "1.2e+21"),
+        ("1e-6", "0.000001"), ("0.0000001", "1e-7"), ("0.00000012", "1.2e-7"), ("1.0", "1"), ("10.0", "10"),
+        ("-0", "0"), ("-0.0", "0"), ("1.50", "1.5"), ("15e-1", "1.5"), ("0.10", "0.1"), ("1e2", "100"),
+        ("123e-5", "0.00123"),
+    ],
+)  # fmt: skip
+def test_a_number_has_one_spelling_and_is_told(token: str, written: str):
+    with pytest.raises(InputError, match=f"must be written {re.escape(written)}$"):
+        parse_json(token.encode())
+    if written not in ("100000000000000000000", "150000000000000000000"):
+        assert format_json(parse_json(written.encode())) == written.encode()
+
+
+def test_what_is_shown_of_a_long_number_is_cut():
+    for digits, shown in ((60, "9" * 60), (61, "9" * 60 + "…")):
+        with pytest.raises(InputError, match=f"^value: integer '{shown}' is beyond"):
+            parse_json(b"9" * digits, what="value")
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_not_written(number: float):
+    with pytest.raises(InputError, match=r"^NaN and Infinity cannot be written as JSON$"):
+        format_json(number)
+
+
+@pytest.mark.parametrize("number", [2.0**53, 1e20, -1e20, math.nextafter(1e21, 0)])
+def test_large_numbers_without_an_exponent_are_not_written(number: float):
+    with pytest.raises(InputError, match="between 2\\^53 and 1e21"):
+        format_json(number)
+    assert format_json(1e21) == b"1e+21"
+    assert format_json(2.0**53 - 1) == b"9007199254740991"

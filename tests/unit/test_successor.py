@@ -72,6 +72,7 @@ def test_it_is_no_checkpoint_and_no_checkpoint_is_one():
         {"size": 0},
         {"size": -1},
         {"root": bytes(31)},
+        {"root": bytes(33)},
         {"copy": ""},
         {"place": ""},
         {"place": "two\nlines"},

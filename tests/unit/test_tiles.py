@@ -168,3 +168,10 @@ def test_a_tile_of_a_wrong_length_is_bad(change):
 
 def test_width_is_that_of_the_c2sp_specification():
     assert TILE_WIDTH == 256
+
+
+@pytest.mark.parametrize("groups", [18, 19, 20, 21, 50, 2000])
+def test_a_path_of_any_length_is_one_or_is_refused_as_bad_input(groups: int):
+    for path in (f"tile/0/{'x000/' * groups}000", f"tile/0/{'x999/' * groups}999"):
+        with pytest.raises(InputError):
+            parse_tile_path(path)

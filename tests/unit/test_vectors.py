@@ -46,7 +46,7 @@ def test_the_generator_notices_a_changed_file(tmp_path):
     path.write_text(path.read_text().replace('"item": 0', '"item": 1', 1))
     result = run(copy / "tools" / "gen_vectors.py", "--check")
     assert result.returncode == 1
-    assert result.stdout.startswith("tests/vectors/entry.json is not what this code makes")
+    assert result.stdout.startswith("tests/vectors/entry.json differs from what tools/gen_vectors.py makes")
     assert result.stdout.count("\n") == 1
 
 

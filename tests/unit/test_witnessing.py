@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+from collections.abc import Sequence
 from itertools import combinations
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ledger import witnessed
 from ledger.addcheckpoint import (
     MAX_REQUEST,
     AddCheckpoint,
@@ -28,6 +33,7 @@ from ledger.checkpoint import (
 )
 from ledger.cosignature import (
     add_lines,
+    check_kept,
     format_cosignature,
     format_lines,
     parse_cosignature,
@@ -55,6 +61,48 @@ def vkey_of(name: str, key: Ed25519Signer) -> str:
 
 def line(number: int, time: int = TIME, text: str = TEXT) -> NoteSignature:
     return cosign_checkpoint(text, KEYS[number], VKEYS[number].name, time)
+
+
+# -- the last head that a quorum cosigned ----------------------------------------------------------
+
+
+class Kept:
+    """A store of attestations that notes how often it is asked for a page."""
+
+    def __init__(self, *sizes: int) -> None:
+        self.rows = [SimpleNamespace(kind="cosignature", size=size, number=n) for n, size in enumerate(sizes, 1)]
+        self.pages = 0
+
+    def attestations_before(self, before: tuple[int, int], limit: int) -> Sequence[Any]:
+        self.pages += 1
+        return [row for row in reversed(self.rows) if (row.size, row.number) < before][:limit]
+
+
+@pytest.mark.parametrize(
+    ("met", "index", "found", "pages"),
+    [
+        ({5, 2}, 0, 5, 1),
+        ({3}, 0, 3, 2),
+        ({1}, 0, 1, 3),
+        (set(), 0, None, 4),
+        ({4, 3}, 3, 4, 1),
+        ({4, 3}, 4, None, 1),  # the page ends at 4, which does not cover entry 4
+        ({3}, 3, None, 2),
+        ({5}, 5, None, 1),
+    ],
+)
+def test_the_last_head_of_a_quorum_that_covers_an_entry(
+    met: set[int], index: int, found: int | None, pages: int, monkeypatch: pytest.MonkeyPatch
+):
+    kept: Any = Kept(1, 2, 3, 4, 5)
+    policy: Any = SimpleNamespace(met=lambda keys: keys == ["good"])
+    said = SimpleNamespace(vkey="good")
+    monkeypatch.setattr(witnessed, "_LOOK_BACK", 2)
+    monkeypatch.setattr(witnessed, "head_at", lambda store, size: b"%d" % size)
+    monkeypatch.setattr(witnessed, "cosignatures_of", lambda store, head: [said] if int(head) in met else [])
+    head: Any = lambda note: note  # noqa: E731
+    assert witnessed.last_met(kept, head, policy, index) == (None if found is None else b"%d" % found)
+    assert kept.pages == pages
 
 
 # -- cosignature lines -----------------------------------------------------------------------------
@@ -118,6 +166,22 @@ def test_a_kept_cosignature_is_verified_against_the_head_it_must_be_about():
     for wrong in (format_vkey(VKEYS[1]), format_vkey(LOG_VKEY), "w", ""):
         with pytest.raises((InputError, AuthenticationError)):
             read_cosignature(HEAD, wrong, body)
+
+
+def test_what_is_kept_can_be_about_the_head_and_what_is_no_evidence_is_kept_as_it_is():
+    note = sign_checkpoint(HEAD, LOG)
+    issuer, good = vkey_of("w1.example", KEYS[0]), format_cosignature(line(0))
+    check_kept(note, "cosignature", issuer, good)
+    with pytest.raises(VerificationError):
+        check_kept(note, "cosignature", issuer, format_cosignature(line(0, text=TEXT.replace("7", "8"))))
+    with pytest.raises(InputError):
+        check_kept(note, "cosignature", issuer, b"")
+    digest = hashlib.sha256(note).digest()
+    check_kept(note, "rfc3161", "any", b"before" + digest + b"behind")
+    with pytest.raises(InputError, match="not over this signed head"):
+        check_kept(note, "rfc3161", "any", b"before" + digest[:-1])
+    for kind in ("a", "published", "z"):
+        check_kept(note, kind, "any", b"")
 
 
 def test_every_changed_byte_of_a_kept_cosignature_is_found():

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ledger import payload as module
 from ledger.addcheckpoint import MAX_PROOF as MAX_HASHES
 from ledger.addcheckpoint import MAX_REQUEST, AddCheckpoint, format_add_checkpoint, parse_add_checkpoint
 from ledger.bundle import MAX_BUNDLE, MAX_BUNDLE_ENTRIES, MAX_LINE
@@ -287,6 +288,29 @@ def test_every_attribute_of_a_payload_comes_back():
     assert parse_payload(compact(time="1970-01-01T00:00:00Z")).occurred_at == 0
     assert parse_payload(compact(time="1970-01-01T00:00:01.5Z")).occurred_at == 1_500_000
     assert parse_payload(compact(sequence="1".zfill(19))).sequence == 1
+
+
+def test_a_payload_in_its_form_is_looked_at_once(monkeypatch: pytest.MonkeyPatch):
+    """Attribute by attribute only to say which one is wrong; of 255 characters none is."""
+    texts = {"id": "0" * 8 + "-0000" * 3 + "-" + "0" * 12, "subject": "model:m"}
+    kind = f"muniment.{'x' * (255 - len(module._SCHEMA_PREFIX) - len('muniment..y.v1'))}.y.v1"
+    payload = Payload(
+        id=texts["id"], actor="a", type=kind, subject=texts["subject"], occurred_at=0, ledgerid="ab" * 16,
+        emitter=texts["id"], sequence=1, on_behalf_of=None, correlationid=None, causationid=None, evidence="observed",
+        data={},
+    )  # fmt: skip
+    data = format_payload(payload, "cd" * 16)
+    looked = list[str]()
+
+    def text(attributes: Any, name: str, pattern: Any, form: str) -> Any:
+        looked.append(name)
+        return attributes[name]
+
+    monkeypatch.setattr(module, "_text", text)
+    assert parse_payload(data) == payload
+    assert looked == []
+    parse_payload(data.replace(kind.encode(), b"muniment.x" + kind[9:].encode()))
+    assert looked != [], "now one has 256"
 
 
 def test_a_key_is_of_a_witness_or_of_a_log():

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 import apsw
 import psycopg
 
-from ledger.recorders.postgres_store import split_schema
+from ledger.recorders.postgres_url import split_schema
 from tests.contract.support import raw
 
 _FOLDER = Path(__file__).parent

@@ -1,0 +1,66 @@
+"""What the commands about ceremony files share: showing one, and reading a public key from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cli.app import App
+from cli.output import print_record
+
+if TYPE_CHECKING:
+    from ledger.ceremony import Ceremony
+    from ledger.keys import PublicKey
+
+__all__ = ["as_data", "read_public", "show_ceremony"]
+
+
+def read_public(path: Path) -> PublicKey:
+    """A public key from a file that holds one line.
+
+    Raises:
+        InputError: it holds something else.
+    """
+    from ledger.errors import InputError
+    from ledger.keys import parse_public_key
+    from ledger.statefile import MAX_STATE_FILE, read_named_file
+
+    try:
+        text = read_named_file(path, MAX_STATE_FILE).decode().replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} cannot be read as a public key") from error
+    if "PRIVATE KEY" in text:
+        raise InputError(f"{path} holds a PRIVATE key", hint="Give the .pub file; a private key stays where it is.")
+    try:
+        return parse_public_key(text.removesuffix("\n"))
+    except InputError as error:
+        raise InputError(f"{path}: {error.message}", hint="It holds one line, ed25519:<base64>.") from error
+
+
+def as_data(ceremony: Ceremony) -> dict[str, Any]:
+    """A ceremony for machines."""
+    return {
+        "ledgerid": ceremony.ledgerid,
+        "origin": ceremony.origin,
+        "author": ceremony.author,
+        "threshold": ceremony.threshold,
+        "code": ceremony.code,
+        "events": [
+            {
+                "type": item.event.payload.type,
+                "subject": item.event.payload.subject,
+                "data": item.event.payload.data,
+                "signed": sorted(item.signed),
+                "missing": ceremony.missing(item),
+            }
+            for item in ceremony.items
+        ],
+    }
+
+
+def show_ceremony(app: App, /, ceremony: Ceremony, path: Path | None = None) -> None:
+    """Print what a ceremony says and how far it is."""
+    from ledger.ceremony import describe
+
+    data = {**({} if path is None else {"file": str(path)}), **as_data(ceremony)}
+    print_record(app, data, "\n".join(describe(ceremony)))

@@ -1,0 +1,70 @@
+"""Who and what random lives under the governed life cycle are about: people, rules, models, waivers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from ledger.events.ledgers import Rule, RuleSet, Stop
+from tests.contract.support import digest
+
+HOUR, DAY = 3_600_000_000, 86_400_000_000
+#: Actor: kind, roles, and what else its enrolment says.
+PEOPLE: Mapping[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
+    "p-author": ("person", ("owner", "emitter", "approver"), {}),
+    "trainer": ("service", ("emitter",), {"responsible": "p-author"}),
+    "p-approver": ("person", ("approver", "validator"), {}),
+    "p-second": ("person", ("approver", "owner"), {}),
+    "p-deployer": ("person", ("deployer", "emitter"), {}),
+    "bot": ("service", ("deployer", "emitter"), {"responsible": "p-deployer"}),
+    "p-alias": ("person", ("approver", "validator"), {"person": "p-author"}),
+    "p-plain": ("person", ("emitter", "validator"), {}),
+}
+
+
+def _rule(environment: str = "*", tier: str = "*", approvals: int = 1, **more: Any) -> Rule:
+    values = {"authorisation": True, "evaluation": True, **more}
+    return Rule(environment=environment, tier=tier, approvals=approvals, **values)
+
+
+RULES = (
+    RuleSet(name="four eyes", rules=(_rule(),)),
+    RuleSet(name="a gate", rules=(_rule(environment="prod", gate="policy:p"), _rule(evaluation=False))),
+    RuleSet(name="by tier", rules=(
+        _rule(environment="prod", tier="high", approvals=2, roles=("validator",), days=2),
+        _rule(environment="prod", tier="medium", days=1),
+        _rule(environment="prod", approvals=0, evaluation=False, gate="policy:p"),
+        _rule(environment="stage", approvals=0, evaluation=False),
+    )),
+    RuleSet(name="few stops", rules=(_rule(),), stops=(
+        Stop(decision="deployment.authorised", states=("quarantined",)),
+        Stop(decision="approval.granted", states=("retired",)),
+    )),
+)  # fmt: skip
+MODELS = ("model:m@1", "model:m@1", "model:m@2", "model:n@1")
+ENVIRONMENTS = ("prod", "prod", "stage", "dev")
+THINGS = (
+    "model:m@1", "model:m", "model:m@2", "dataset:d@1", "dataset:d", "dataset:d@2", "featureset:f", "featureset:f@1",
+    "dataset:raw@1",
+)  # fmt: skip
+POLICIES = ("policy:p@1", "policy:p@1", "policy:p@2")
+WAIVERS = ("waiver:a", "waiver:b")
+SOURCE = "checks: []"
+APPROVERS = ("p-approver", "p-second", "p-author", "p-alias", "p-plain", "p-admin")
+
+
+#: What may follow an approval.
+NEXT = (
+    "second", "meet", "meet", "revoke", "withdraw", "reject", "invalidate", "fail", "gate", "authorise", "urgent",
+    "review", "wait",
+)  # fmt: skip
+
+
+def policy_of(source: str) -> dict[str, str]:
+    found = hashlib.sha256(source.encode()).hexdigest()
+    return {"digest": f"sha256:{found}", "source": source, "format": "muniment.checks/v1"}
+
+
+def evaluation_of(model: str, verdict: str) -> dict[str, Any]:
+    return {"metrics": {"auc": 0.9}, "verdict": verdict, "digest": digest(model)}

@@ -1,0 +1,200 @@
+"""Deeds that are recorded, and what is looked up among them: every question is asked of the whole list again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+EVER = 2**62
+TIERS = ("low", "medium", "high")
+_STOPPED = ("approval.requested", "approval.granted", "deployment.requested", "deployment.authorised")
+_FACTS = ("emitter", "deployer")
+#: Who may do what; what is not here anybody may.
+_ROLES: Mapping[str, tuple[str, ...]] = {
+    "approval.requested": ("owner", "emitter"), "approval.withdrawn": ("owner", "emitter"),
+    "approval.granted": ("approver",), "approval.rejected": ("approver",), "approval.revoked": ("approver",),
+    "approval.delegated": ("approver",), "approval.condition_met": ("approver", "validator"),
+    "waiver.requested": ("owner", "emitter"), "waiver.granted": ("approver",), "waiver.denied": ("approver",),
+    "waiver.revoked": ("approver", "owner"), "waiver.used": ("deployer",),
+    "policy.defined": ("admin", "validator"), "policy.retired": ("admin", "validator"),
+    "gate.evaluated": ("emitter", "owner", "validator", "approver", "deployer"),
+    "deployment.requested": ("owner", "deployer", "emitter"), "deployment.authorised": ("deployer",),
+    "deployment.completed": _FACTS, "deployment.promoted": _FACTS, "canary.stage_entered": _FACTS,
+    "emergency.reviewed": ("approver", "validator", "auditor"), "quarantine.released": ("approver", "validator"),
+    "risk.classified": ("owner", "validator"), "version.retired": ("owner", "deployer"),
+    "evaluation.completed": ("emitter", "validator"), "evaluation.invalidated": ("emitter", "validator"),
+    "validation.completed": ("validator",), "documentation.attached": ("emitter", "owner", "validator", "auditor"),
+}  # fmt: skip
+
+
+def moment(text: str | None) -> int:
+    """Microseconds since the Unix epoch; for ever when there is none."""
+    if text is None:
+        return EVER
+    # Whole numbers throughout: a float has too few digits for microseconds.
+    since = datetime.fromisoformat(text) - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+@dataclass(frozen=True)
+class Deed:
+    """An event, and its place once it has one."""
+
+    id: str
+    actor: str
+    kind: str
+    subject: str
+    data: Mapping[str, Any]
+    behalf: str | None
+    index: int
+    at: int
+
+    @property
+    def stream(self) -> str:
+        return self.subject.partition("@")[0]
+
+    @property
+    def version(self) -> str:
+        return self.subject.partition("@")[2]
+
+    @property
+    def environment(self) -> str:
+        return self.subject.partition(":")[2].partition("/")[0]
+
+    @property
+    def actors(self) -> set[str]:
+        return {self.actor} | ({self.behalf} if self.behalf else set())
+
+
+@dataclass
+class PastDeeds:
+    """All that was done.
+
+    Attributes:
+        deeds: what is recorded, in order.
+        leaves: leaf hashes of the log.
+    """
+
+    deeds: list[Deed] = field(default_factory=list)
+    leaves: list[bytes] = field(default_factory=list)
+
+    # -- looking things up -----------------------------------------------------------------------
+
+    def _of(self, *kinds: str, **wanted: str) -> Iterator[Deed]:
+        """Deeds of some kinds, whose attributes are as wanted."""
+        for deed in self.deeds:
+            if deed.kind in kinds and all(getattr(deed, name) == value for name, value in wanted.items()):
+                yield deed
+
+    def _named(self, event_id: str, *kinds: str, **wanted: str) -> Deed | None:
+        return next((deed for deed in self._of(*kinds, **wanted) if deed.id == event_id), None)
+
+    def _enrolment(self, actor: str) -> Deed | None:
+        return next(self._of("actor.enrolled", subject=f"actor:{actor}"), None)
+
+    def _enrolled_as(self, actor: str) -> tuple[str, ...]:
+        found = self._enrolment(actor)
+        return () if found is None else tuple(found.data["roles"])
+
+    def _handed_on(self, deed: Deed) -> set[str]:
+        """Who lets the author approve for a while, by the time of the deed."""
+        given = self._of("approval.delegated", subject=f"actor:{deed.actor}")
+        return {one.actor for one in given if one.index < deed.index and deed.at < moment(one.data["until"])}
+
+    def _role(self, deed: Deed) -> bool:
+        wanted = _ROLES.get(deed.kind, ())
+        if not wanted or set(wanted) & set(self._enrolled_as(deed.actor)):
+            return True
+        return "approver" in wanted and bool(self._handed_on(deed))
+
+    def _saw(self, deed: Deed) -> bool:
+        """What a decision names as seen is in the log."""
+        return all(
+            item["index"] < len(self.leaves) and self.leaves[item["index"]].hex() == item["leaf_hash"]
+            for item in deed.data.get("evidence") or ()
+        )
+
+    def _persons(self, actors: Iterable[str]) -> set[str] | None:
+        found = set()
+        for actor in actors:
+            one = self._enrolment(actor)
+            if one is None:
+                return None
+            found.add(one.data.get("responsible") or one.data.get("person") or actor)
+        return found
+
+    def _others(self, mine: Iterable[str], theirs: Iterable[str] | None) -> bool:
+        """Shown to be other persons."""
+        one, other = self._persons(mine), None if theirs is None else self._persons(theirs)
+        return one is not None and other is not None and not one & other
+
+    def _behind(self, deed: Deed) -> set[str]:
+        """Who decides: the author, for whom, and who handed approving on to it."""
+        return deed.actors | (set() if "approver" in self._enrolled_as(deed.actor) else self._handed_on(deed))
+
+    def _registration(self, model: str) -> Deed | None:
+        return next(self._of("version.registered", subject=model), None)
+
+    def _makers(self, made: Deed, also: Iterable[str] = ()) -> set[str] | None:
+        runs = list(self._of("run.started", "run.completed", subject=made.data.get("run") or ""))
+        if made.data.get("run") and not runs:
+            return None
+        return made.actors | set(also) | {actor for run in runs for actor in run.actors}
+
+    def _tier(self, made: Deed) -> str:
+        """The last said of the version since it is one, or of its model; of before only what is higher."""
+        said = [
+            deed for deed in self._of("risk.classified", stream=made.stream)
+            if deed.version == "" or (deed.version == made.version and deed.index > made.index)
+        ]  # fmt: skip
+        if not said:
+            return str(made.data["tier"])
+        last = str(said[-1].data["tier"])
+        return last if said[-1].index > made.index else max(last, str(made.data["tier"]), key=TIERS.index)
+
+    def _rules(self) -> Mapping[str, Any]:
+        *_, last = self._of("ledger.created", "ledger.rules_changed")
+        found: Mapping[str, Any] = last.data["rules"]
+        return found
+
+    def _rule(self, environment: str, made: Deed) -> Mapping[str, Any] | None:
+        tier = self._tier(made)
+        for rule in self._rules()["rules"]:
+            if rule["environment"] in ("*", environment) and rule["tier"] in ("*", tier):
+                found: Mapping[str, Any] = rule
+                return found
+        return None
+
+    # -- stops -----------------------------------------------------------------------------------
+
+    def _quarantined(self, stream: str, version: str) -> bool:
+        """Whether a thing, or all its versions, is in a quarantine that nobody let go."""
+        gone = {deed.data["quarantine"] for deed in self._of("quarantine.released", stream=stream)}
+        placed = self._of("quarantine.placed", stream=stream)
+        return any(deed.id not in gone and deed.version in ("", version) for deed in placed)
+
+    def _read(self, names: Iterable[str]) -> set[str]:
+        """What was read, also through feature sets."""
+        found, left = set[str](), list(names)
+        while left:
+            name = left.pop()
+            if name not in found:
+                found.add(name)
+                stream, _, version = name.partition("@")
+                for deed in self._of("featureset.defined", stream=stream):
+                    if deed.version in ("", version):
+                        left += [ref["subject"] for ref in deed.data.get("inputs", ())]
+        return found
+
+    def _stopped(self, made: Deed, decision: str) -> bool:
+        own = self._rules().get("stops")
+        stops = [{"decision": name, "states": ("quarantined", "retired")} for name in _STOPPED] if own is None else own
+        states = {state for stop in stops if stop["decision"] == decision for state in stop["states"]}
+        runs = self._of("run.started", "run.completed", subject=made.data.get("run") or "")
+        read = self._read(ref["subject"] for run in runs for ref in run.data.get("inputs", ()))
+        things = [(made.stream, made.version), *((n.partition("@")[0], n.partition("@")[2]) for n in read)]
+        retired = any(one.index > made.index for one in self._of("version.retired", subject=made.subject))
+        quarantined = any(self._quarantined(*thing) for thing in things)
+        return ("quarantined" in states and quarantined) or ("retired" in states and retired)
