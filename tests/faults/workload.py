@@ -90,7 +90,9 @@ def concurrent(
         while time.monotonic() < until:
             time.sleep(chance.uniform(0.1, 0.5))
             victim = chance.randrange(processes)
-            if running[victim].wait_for("appends", timeout=5) and running[victim].process.is_alive():
+            if running[victim].process.is_alive():
+                if not running[victim].wait_for("appends", timeout=1):
+                    continue  # it is only beginning; to wait for its end would leave all others alone
                 running[victim].kill()
                 kills += 1
             running[victim].end()
