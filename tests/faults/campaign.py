@@ -111,7 +111,7 @@ def experiments() -> list[Experiment]:
         Experiment("pause", "sqlite", 60, lambda n, s, at: pause.paused(at.sqlite, n)),
         Experiment("pause", "postgres", 60, lambda n, s, at: pause.paused(at.postgres, n, pause.points_of("postgres"))),
         Experiment("history", "sqlite", 60, lambda n, s, at: _disturbed(workload.concurrent(at.sqlite, n, s), "kills")),
-        Experiment("history", "postgres", 60, 
+        Experiment("history", "postgres", 60,
                    lambda n, s, at: _disturbed(workload.concurrent(at.postgres, n, s), "kills", "cut")),
         Experiment("false-claims", "all", 64, lambda n, s, at: proofs.bare_claims(n, s, at.verifier(), 0.05)),
         Experiment("false-proof-files", "all", 64, lambda n, s, at: proofs.files(n, s)),
