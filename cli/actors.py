@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from cli.app import App, common_options, new_passphrase, pass_app
-from cli.custody import attach, enrol_requested, new_signer, request
+from cli.custody import attach, enrol_requested, kept_if_used, new_signer, request
 from cli.keyring import actor_states, compromised, find_key, rotate
 from cli.offboard import offboard
 from cli.output import Grid, print_list, table
@@ -147,12 +147,8 @@ def enrol(
     with app.writer() as ledger:
         keys = app.home.keystore(ledger.ledgerid)
         path = keys.keep(name, new, new_passphrase() if encrypt else None)
-        try:
+        with kept_if_used(path):
             receipt = enrol_actor(ledger, name, new, kind=kind, roles=roles, responsible=responsible)
-        except BaseException as error:
-            if not getattr(error, "outcome_unknown", False):  # it may be enrolled: then the key is needed
-                path.unlink()
-            raise
         if display:
             app.home.set_name(name, display)
     app.note(f"enrolled {name}; its private key is {path}")
@@ -271,12 +267,8 @@ def enrol_key(
     with app.writer() as ledger:
         keys = app.home.keystore(ledger.ledgerid)
         path = keys.keep(name, new, new_passphrase() if encrypt else None)
-        try:
+        with kept_if_used(path):
             receipt = ledger.emit("key.enrolled", f"actor:{name}", key=format_public_key(new.public), also_sign=[new])
-        except BaseException as error:
-            if not getattr(error, "outcome_unknown", False):  # it may be enrolled: then the key is needed
-                path.unlink()
-            raise
     app.note(f"enrolled a key of {name}; the private key is {path}")
     app.show_receipt(receipt)
 

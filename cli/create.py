@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cli.app import App, common_options, new_passphrase, pass_app
 from cli.output import print_record
 from cli.values import IN_FILE, OUT_FILE
+
+if TYPE_CHECKING:
+    from ledger.newhome import NewHome
 
 __all__ = ["init"]
 
@@ -64,7 +68,6 @@ def init(
       muniment init --origin example.com/ml-ledger
       muniment init --origin example.com/ml-ledger --root alice.pub --root bob.pub --root carol.pub --threshold 2
     """
-    from ledger.config import redact_url
     from ledger.newhome import create_home
 
     if origin is None:
@@ -83,12 +86,19 @@ def init(
     made = create_home(
         where, origin, url=app.ledger, name=name, keys=keys, passphrase=new_passphrase() if encrypt else None
     )
-    ledger, home = made.new.ledger, made.home
     if sample:
         from cli.sample import fill_sample
 
         fill_sample(made)
         app.note("This is demo trust: every person's private key lies in this one folder.")
+    _show_new(app, made, sample=sample)
+
+
+def _show_new(app: App, made: NewHome, *, sample: bool) -> None:
+    """Say what was made, and what to do next."""
+    from ledger.config import redact_url
+
+    ledger, home = made.new.ledger, made.home
     size = ledger.recorder.head().size
     ledger.recorder.close()
     data = {
@@ -101,14 +111,13 @@ def init(
     }
     print_record(app, data, f"created {made.new.trust.origin} in {home.folder}, you are {made.new.admin}")
     app.note(f"Private keys are in {home.keystore(made.new.trust.ledgerid).folder}; move the root key to a safe place.")
-    if not sample:
+    if sample:
+        app.note("Next:  muniment state, muniment timeline incident:inc-1, muniment report generate control-assessment")
+    else:
         app.note(
             "Warning: one root key alone rules this ledger: lost or stolen, nothing replaces it. Before production: "
             "muniment root propose roots --help"
         )
-    if sample:
-        app.note("Next:  muniment state, muniment timeline incident:inc-1, muniment report generate control-assessment")
-    else:
         app.note("Next:  muniment emit dataset.registered dataset:NAME -d name=NAME -d digest=sha256:HEX")
 
 

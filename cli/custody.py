@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from ledger.identity import Trust
     from ledger.keys import Signer
 
-__all__ = ["attach", "check_consent", "enrol_requested", "new_signer", "request"]
+__all__ = ["attach", "check_consent", "enrol_requested", "kept_if_used", "new_signer", "request"]
 
 
 def new_signer(reference: str | None) -> Signer:
@@ -26,6 +28,17 @@ def new_signer(reference: str | None) -> Signer:
     from ledger.keystore import open_key
 
     return Ed25519Signer.generate() if reference is None else open_key(reference, ask_passphrase, ask_pin)
+
+
+@contextmanager
+def kept_if_used(path: Path) -> Iterator[None]:
+    """A private key that was just written here: its file goes when what it was made for fails."""
+    try:
+        yield
+    except BaseException as error:
+        if not getattr(error, "outcome_unknown", False):  # it may be enrolled: then the key is needed
+            path.unlink()
+        raise
 
 
 def check_consent(ceremony: Ceremony, code: str | None, *, yes: bool) -> None:
@@ -143,17 +156,12 @@ def request(
     event = ("key.enrolled" if further else "actor.enrolled", f"actor:{name}", body)
     ceremony = propose(pinned.ledgerid, pinned.origin, [event], author=parse_actor(author)).sign(new)
     path = _keystore(app, pinned, here=trust is None).keep(name, new, new_passphrase() if encrypt else None)
-    try:
+    with kept_if_used(path):
         write_ceremony(out, ceremony, new=True)
-    except BaseException:
-        path.unlink()
-        raise
     data = {"file": str(out), "actor": name, "key": body["key"], "private_key": str(path), "code": ceremony.code}
     print_record(app, data, f"wrote {out} for {name}; code {ceremony.code}")
-    command = "key" if further else "actor"
-    next_step = f"muniment {command} enrol --request {out.name}"
-    if author == "root":
-        next_step = f"muniment root propose request {out.name}"
+    command = "root propose request" if author == "root" else f"{'key' if further else 'actor'} enrol --request"
+    next_step = f"muniment {command} {out.name}"
     app.note(f"your private key is {path}\nNext:  send {out.name} and read the code to {author}, who runs: {next_step}")
 
 

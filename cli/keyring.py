@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.app import App, common_options, new_passphrase, pass_app
+from cli.custody import kept_if_used
 
 if TYPE_CHECKING:
     from ledger.application import Ledger
@@ -131,12 +132,8 @@ def rotate(
             "until": ledger.world.size + grace,
             "reason": reason,
         }
-        try:
+        with kept_if_used(path):
             receipt = ledger.emit("key.rotated", f"actor:{name}", body, also_sign=[new])
-        except BaseException as error:
-            if not getattr(error, "outcome_unknown", False):  # it may be enrolled: then the key is needed
-                path.unlink()
-            raise
         ends = actor_state(ledger, name).keys[old].ends
     app.note(f"the key {old[:16]}… of {name} signs nothing from entry {ends} on; the new private key is {path}")
     _note_old_file(app, keys, name, old)

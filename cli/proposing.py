@@ -10,7 +10,7 @@ import click
 
 from cli.app import App, common_options, new_passphrase, pass_app
 from cli.ceremonies import read_public, show_ceremony
-from cli.custody import new_signer
+from cli.custody import kept_if_used, new_signer
 from cli.values import IN_FILE, OUT_FILE
 
 __all__ = ["propose"]
@@ -101,11 +101,8 @@ def propose_checkpoint_key(
     body = {"vkey": vkey, "dual": not lost, "reason": reason}
     ceremony = propose_by_roots(state, "ledger.checkpoint_key_changed", f"ledger:{state.ledgerid}", body).sign(new)
     path = keys.keep(CHECKPOINT, new, new_passphrase() if encrypt else None)
-    try:
+    with kept_if_used(path):
         write_ceremony(out, ceremony, new=True)
-    except BaseException:
-        path.unlink()
-        raise
     show_ceremony(app, ceremony, out)
     app.note(
         f"wrote {out}; the new key is {path}\nNext:  each holder runs: muniment root sign {out.name} --key KEYFILE"

@@ -269,21 +269,7 @@ def accept_restore(home: Home, *, beyond: bool = False) -> Accepted:
                 raise NothingToVerifyError(f"the store extends the head of size {known.size} remembered here")
             remembered.settle([item.id for item in state.restores])  # an earlier call was cut just before
             return Accepted(restore or state.restores[-1], known, "")
-        if restore is None:
-            raise VerificationError(
-                f"the store does not extend the head of size {known.size} remembered here, and the root keys have not "
-                "said that it was restored",
-                fault="anchor",
-                hint="Keep the store as it is and run: muniment verify log. The roots may go on from it by: muniment "
-                "admin restored, or when several must sign: muniment root propose restored",
-            )
-        if known.size > restore.lost_to and not beyond:
-            raise VerificationError(
-                f"the roots said that entries up to {restore.lost_to - 1} are lost, and this machine has seen a log of "
-                f"{known.size}: more is lost than they knew",
-                fault="anchor",
-                hint="Tell the operator. To go along all the same: --beyond",
-            )
+        restore = _explained(restore, known, beyond=beyond)
         new = _covering_note(ledger, trust, restore)
         evidence = gather_evidence(recorder, trust, REMEMBERED, note, time.time_ns() // 1000)
         if evidence is None:
@@ -294,6 +280,26 @@ def accept_restore(home: Home, *, beyond: bool = False) -> Accepted:
         remembered.replace(note, new)
         remembered.settle([item.id for item in state.restores])
     return Accepted(restore, known, str(path))
+
+
+def _explained(restore: Restore | None, known: Checkpoint, *, beyond: bool) -> Restore:
+    """What the roots said, when it explains that the remembered head is not extended."""
+    if restore is None:
+        raise VerificationError(
+            f"the store does not extend the head of size {known.size} remembered here, and the root keys have not "
+            "said that it was restored",
+            fault="anchor",
+            hint="Keep the store as it is and run: muniment verify log. The roots may go on from it by: muniment "
+            "admin restored, or when several must sign: muniment root propose restored",
+        )
+    if known.size > restore.lost_to and not beyond:
+        raise VerificationError(
+            f"the roots said that entries up to {restore.lost_to - 1} are lost, and this machine has seen a log of "
+            f"{known.size}: more is lost than they knew",
+            fault="anchor",
+            hint="Tell the operator. To go along all the same: --beyond",
+        )
+    return restore
 
 
 def _covering_note(ledger: Ledger, trust: Trust, restore: Restore) -> bytes:

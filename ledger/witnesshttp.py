@@ -67,6 +67,23 @@ def _connect(url: str, seconds: float) -> http.client.HTTPConnection:
     return http.client.HTTPSConnection(host, parts.port, timeout=seconds, context=ssl.create_default_context())
 
 
+class _Deadline(threading.Timer):
+    """Cuts connections after some seconds: the timeout of a socket begins anew with every byte, this one does not."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds, self._cut)
+        self.daemon = True
+        self.passed = threading.Event()
+        self.opened: list[socket.socket] = []
+        self.start()
+
+    def _cut(self) -> None:
+        self.passed.set()
+        for sock in self.opened:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+
 def exchange(
     method: str,
     url: str,
@@ -91,23 +108,10 @@ def exchange(
     """
     connection = _connect(url, seconds)
     sent = {"Connection": "close", **({"Content-Type": kind} if kind else {}), **(headers or {})}
-    late = threading.Event()
-
-    opened: list[socket.socket] = []
-
-    def cut() -> None:
-        # The timeout of a socket begins anew with every byte; this one does not.
-        late.set()
-        for sock in opened:
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-
-    watch = threading.Timer(seconds, cut)
-    watch.daemon = True
-    watch.start()
+    deadline = _Deadline(seconds)
     try:
         connection.connect()
-        opened.append(connection.sock)  # the connection forgets it while it reads the answer
+        deadline.opened.append(connection.sock)  # the connection forgets it while it reads the answer
         parts = urlsplit(url)
         connection.request(method, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), body, sent)
         answer = connection.getresponse()
@@ -115,12 +119,16 @@ def exchange(
         status, type_ = answer.status, answer.headers.get("Content-Type", "")
         left = answer.length  # None where the end of the connection is the end of the answer
     except (OSError, http.client.HTTPException) as error:
-        words = f"no answer in {seconds:g} s" if late.is_set() or isinstance(error, TimeoutError) else _words(error)
+        words = (
+            f"no answer in {seconds:g} s"
+            if deadline.passed.is_set() or isinstance(error, TimeoutError)
+            else _words(error)
+        )
         raise StorageError(words) from error
     finally:
-        watch.cancel()
+        deadline.cancel()
         connection.close()
-    if late.is_set():  # what was read may be cut
+    if deadline.passed.is_set():  # what was read may be cut
         raise StorageError(f"no answer in {seconds:g} s")
     if len(data) > MAX_REPLY:
         raise StorageError(f"an answer of more than {MAX_REPLY} bytes")

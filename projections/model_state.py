@@ -109,19 +109,10 @@ def _stamp(change: Change) -> dict[str, Any]:
 def _new_version(change: Change) -> dict[str, Any]:
     data = change["data"]
     return {
-        "version": change["model"],
-        "status": "registered",
-        "digest": data["digest"],
-        "owner": data["owner"],
-        "tier": data["tier"],
-        "run": data.get("run"),
-        "registered": _stamp(change),
-        "evaluations": [],
-        "approvals": [],
-        "quarantines": [],
-        "retired": None,
-        "live_in": [],
-    }
+        "version": change["model"], "status": "registered", "digest": data["digest"], "owner": data["owner"],
+        "tier": data["tier"], "run": data.get("run"), "registered": _stamp(change), "evaluations": [],
+        "approvals": [], "quarantines": [], "retired": None, "live_in": [],
+    }  # fmt: skip
 
 
 def _fold_version(version: dict[str, Any], change: Change) -> None:
@@ -300,22 +291,23 @@ def state_as_of(views: ViewReader, as_of: AsOf, subject: str | None = None) -> d
     Returns:
         ``{"models": [...], "deployments": [...]}``, sorted, made of plain values.
     """
-    wanted = None if subject is None else parse_name(subject)
-    where = [] if subject is None else _streams(views, as_of, subject)
-    versions, deployments = _folded(_changes(views, as_of, where))
+    if subject is None:
+        return _told(*_folded(_changes(views, as_of, [])))
+    parse_name(subject)  # refuses what is no name
+    versions, deployments = _folded(_changes(views, as_of, _streams(views, as_of, subject)))
+    return _told(
+        {name: one for name, one in versions.items() if subject in (name, name.partition("@")[0])},
+        {name: one for name, one in deployments.items() if name == subject or _touches(one, subject)},
+    )
+
+
+def _told(versions: dict[str, dict[str, Any]], deployments: dict[str, dict[str, Any]]) -> dict[str, Any]:
     models: dict[str, list[dict[str, Any]]] = {}
     for name, version in sorted(versions.items()):
-        stem = name.partition("@")[0]
-        if wanted is None or wanted.kind == "deployment" or subject in (name, stem):
-            models.setdefault(stem, []).append(version)
-    kept = [
-        state
-        for name, state in sorted(deployments.items())
-        if subject is None or name == subject or _touches(state, subject)
-    ]
+        models.setdefault(name.partition("@")[0], []).append(version)
     return {
         "models": [{"model": stem, "versions": found} for stem, found in models.items()],
-        "deployments": kept,
+        "deployments": [state for _, state in sorted(deployments.items())],
     }
 
 
@@ -340,14 +332,7 @@ def states_of(views: ViewReader, as_of: AsOf, streams: Iterable[str]) -> dict[st
         where = [("model", "IN", some), ("kind", "=", "deployment"), ("position", "<=", as_of.size)]
         things |= {row["thing"] for row in views.select(CHANGE, where)}
     read: list[Selection] = [[("thing", "IN", some)] for some in some_at_a_time(sorted(things))]
-    versions, deployments = _folded(_changes(views, as_of, *read))
-    models: dict[str, list[dict[str, Any]]] = {}
-    for name, version in sorted(versions.items()):
-        models.setdefault(name.partition("@")[0], []).append(version)
-    return {
-        "models": [{"model": stem, "versions": found} for stem, found in models.items()],
-        "deployments": [state for _, state in sorted(deployments.items())],
-    }
+    return _told(*_folded(_changes(views, as_of, *read)))
 
 
 def _touches(state: dict[str, Any], subject: str) -> bool:

@@ -166,6 +166,17 @@ def _live_change(views: ViewReader, as_of: AsOf, row: JournalRow) -> list[dict[s
     return [{"field": "live", "before": before, "after": live, "ratio": None}]
 
 
+def _times(row: JournalRow, zero: int, last: int | None) -> dict[str, Any]:
+    """Where an event stands, and when: told from the opening, and from the row before."""
+    return {
+        "index": row["index"],
+        "occurred_at": format_time(row["occurred_at"]),
+        "recorded_at": format_time(row["recorded_at"]),
+        "seconds_from_opening": (row["occurred_at"] - zero) / 1e6,
+        "seconds_since_last": None if last is None else (row["occurred_at"] - last) / 1e6,
+    }
+
+
 def _changed(views: ViewReader, as_of: AsOf, row: JournalRow, previous: dict[str, int]) -> dict[str, Any]:
     if row["type"] in WENT_LIVE:
         return {"changed": _live_change(views, as_of, row), "compared_with": None}
@@ -242,34 +253,26 @@ def incident_timeline(
     collector = _collect(views, as_of, found, int(before_hours * _HOUR), int(after_hours * _HOUR))
     previous = upstream(views, found.previous, size=as_of.size) if found.previous else {}
     zero = found.opened["occurred_at"]
-    rows = []
-    last = None
     ordered = sorted(collector.rows.values(), key=lambda row: (row["occurred_at"], row["index"]))
-    for row in ordered:
-        if row["occurred_at"] > as_of.bound:
-            continue
-        reason = collector.reasons[row["index"]]
-        rows.append(
-            {
-                "index": row["index"],
-                "occurred_at": format_time(row["occurred_at"]),
-                "recorded_at": format_time(row["recorded_at"]),
-                "seconds_from_opening": (row["occurred_at"] - zero) / 1e6,
-                "seconds_since_last": None if last is None else (row["occurred_at"] - last) / 1e6,
-                "lane": _LANES.get(row["type"].partition(".")[0], "other"),
-                "type": row["type"],
-                "subject": row["subject"],
-                "actor": row["actor"],
-                "what": what_of(row),
-                **_changed(views, as_of, row, previous),
-                "why_here": reason,
-                "upstream": reason.startswith("upstream"),
-                "caused_by": row["causation"] or None,
-                "marks": [*row["marks"], *_mismatch(views, as_of, row)],
-                "leaf_hash": row["leaf_hash"],
-            }
-        )
-        last = row["occurred_at"]
+    shown = [row for row in ordered if row["occurred_at"] <= as_of.bound]
+    lasts = [None, *(row["occurred_at"] for row in shown)]
+    rows = [
+        {
+            **_times(row, zero, last),
+            "lane": _LANES.get(row["type"].partition(".")[0], "other"),
+            "type": row["type"],
+            "subject": row["subject"],
+            "actor": row["actor"],
+            "what": what_of(row),
+            **_changed(views, as_of, row, previous),
+            "why_here": collector.reasons[row["index"]],
+            "upstream": collector.reasons[row["index"]].startswith("upstream"),
+            "caused_by": row["causation"] or None,
+            "marks": [*row["marks"], *_mismatch(views, as_of, row)],
+            "leaf_hash": row["leaf_hash"],
+        }
+        for row, last in zip(shown, lasts, strict=False)
+    ]
     return {
         "incident": incident,
         "title": found.opened["data"]["title"],

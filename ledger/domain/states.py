@@ -267,7 +267,7 @@ class Authorisation:
     signed: Signed
     model: str
     digest: str
-    urgent: bool = False
+    urgent: bool
 
 
 @dataclass(frozen=True, slots=True)

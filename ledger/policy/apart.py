@@ -54,13 +54,24 @@ def run_apart(produce: Callable[[], Iterable[dict[str, str]]]) -> tuple[list[dic
         os.close(reading)
         if not ended:
             os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
+        code = _wait(child)
     *lines, rest = text.split(b"\n")
-    trouble = "" if rest == _DONE else _words(os.waitstatus_to_exitcode(status), ended=ended)
+    trouble = "" if rest == _DONE else _words(code, ended=ended)
     return [json.loads(line) for line in lines], trouble
 
 
-def _words(code: int, *, ended: bool) -> str:
+def _wait(child: int) -> int | None:
+    """How it ended; None where that cannot be known."""
+    try:
+        _, status = os.waitpid(child, 0)
+    except ChildProcessError:  # whoever started this process has it ignore the ends of its children
+        return None
+    return os.waitstatus_to_exitcode(status)
+
+
+def _words(code: int | None, *, ended: bool) -> str:
+    if code is None:
+        return f"the engine ended early: it may take {_SECONDS} seconds and {_BYTES // 1024**2} MiB of memory"
     if not ended or code == -signal.SIGXCPU:
         return f"the policy took more than {_SECONDS} seconds"
     if code < 0:

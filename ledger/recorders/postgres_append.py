@@ -156,6 +156,26 @@ def _result(connection: psycopg.Connection, wanted: pq.ExecStatus) -> pq.abc.PGr
     return result
 
 
+def _statement(
+    schema: str, units: Sequence[Unit], now: int | None, until: int | None, stop: int | None
+) -> tuple[str, list[bytes]]:
+    """The call with its parameters: it fails where it is recorded at or after ``until``, or behind ``stop``."""
+    given = _arguments(units)
+    call, clock = "append", ""
+    if now is not None:
+        call, clock = "append_at", f"${len(given) + 1}::int8, "
+        given.append(now.to_bytes(8, "big", signed=True))
+    text = f"SELECT * FROM {schema}.{call}({clock}{_PARAMETERS}) AS done"  # noqa: S608 - a schema's name has been checked
+    if until is not None:  # the statement fails, and nothing was appended, when it was recorded too late
+        given.append(until.to_bytes(8, "big", signed=True))
+        text += f" WHERE 1 / (done.recorded < ${len(given)}::int8)::int4 = 1"
+    if stop is not None:  # the same, by another error, when it would stand behind the end of a key
+        given.append(stop.to_bytes(8, "big", signed=True))
+        last = "coalesce((SELECT max(position) FROM unnest(done.positions) AS position), 0)"
+        text += f" {'WHERE' if until is None else 'AND'} sqrt((${len(given)}::int8 - {last})::float8) >= 0"
+    return text, given
+
+
 def call_append(
     connection: psycopg.Connection,
     schema: str,
@@ -180,20 +200,8 @@ def call_append(
         psycopg.Error: the call failed.
     """
     until = min((unit.until for unit in units if unit.until is not None), default=None)
-    given = _arguments(units)
-    call, clock = "append", ""
-    if now is not None:
-        call, clock = "append_at", f"${len(given) + 1}::int8, "
-        given.append(now.to_bytes(8, "big", signed=True))
-    text = f"SELECT * FROM {schema}.{call}({clock}{_PARAMETERS}) AS done"  # noqa: S608 - a schema's name has been checked
-    if until is not None:  # the statement fails, and nothing was appended, when it was recorded too late
-        given.append(until.to_bytes(8, "big", signed=True))
-        text += f" WHERE 1 / (done.recorded < ${len(given)}::int8)::int4 = 1"
     stop = min((unit.stop for unit in units if unit.stop is not None), default=None)
-    if stop is not None:  # the same, by another error, when it would stand behind the end of a key
-        given.append(stop.to_bytes(8, "big", signed=True))
-        last = "coalesce((SELECT max(position) FROM unnest(done.positions) AS position), 0)"
-        text += f" {'WHERE' if until is None else 'AND'} sqrt((${len(given)}::int8 - {last})::float8) >= 0"
+    text, given = _statement(schema, units, now, until, stop)
     try:
         answer = _ask(connection, text, given)
     except psycopg.errors.DivisionByZero:

@@ -25,9 +25,14 @@ _DAMAGE = (_cli("keyring", "backup", "output"), "tests/attacks/test_tamper.py")
 _RULES = (
     _unit("judge", "governed", "keyring", "decisions", "authorisation"),
     _unit("bounds", "ledger_events", "families", "sequences", "sealing", "ceremony"),
-    _contract("ledger_keys", "hostile", "keyring", "append", "bad_input") + " " + _cli("keyring"),
+    _contract("ledger_keys", "hostile", "keyring", "append", "judged_again", "append_only", "bad_input")
+    + " "
+    + _cli("keyring"),
 )
-_BUNDLES = (_unit("bundling", "wrong_forms", "bounds", "pages") + " " + _cli("bundle"), _contract("bundle"))
+_BUNDLES = (
+    _unit("bundling", "wrong_forms", "bounds", "pages") + " " + _cli("bundle"),
+    _contract("bundle", "bundle_damaged", "bundle_forged"),
+)
 _WITNESSES = (_unit("witnessing", "wrong_forms"), _cli("witness", "witnessing"), _contract("witnessed"))
 
 #: Modules and the tests that are asked.
@@ -61,20 +66,24 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/witnessed.py": (*_WITNESSES, "tests/witness"),
     "ledger/witnesscheck.py": (_unit("headcheck"), *_WITNESSES, _cli("pinned"), "tests/attacks/test_tamper.py"),
     "ledger/timestamps.py": (_unit("stamped", "bounds"), _cli("timestamps", "admin")),
-    "ledger/envelope.py": (_unit("envelope", "plain", "wrong_forms"), _contract("hostile")),
+    "ledger/envelope.py": (_unit("envelope", "bounds", "plain", "wrong_forms"), _contract("hostile")),
     "ledger/payload.py": (
         _unit("plain", "envelope", "entry", "ceremony", "sequences", "wrong_forms"),
-        _contract("bad_input", "append"),
+        _contract("bad_input", "append", "judged_again", "append_only"),
     ),
     "ledger/base64text.py": (_unit("checkpoint", "proof", "envelope", "keys", "wrong_forms"),),
     "ledger/strictjson.py": (_unit("strictjson", "wrong_forms"), _contract("bad_input")),
     "ledger/keys.py": (_unit("keys", "wrong_forms"), _unit("checkpoint", "envelope", "keystore"), _cli("own_keys")),
     "ledger/names.py": (_unit("names", "wrong_forms"), _contract("bad_input")),
     "ledger/entry.py": (_unit("entry", "plain", "wrong_forms"), _contract("hostile")),
-    "ledger/treereader.py": (_contract("ledger_keys", "hostile", "append"), _unit("tiles"), _cli("verify", "output")),
+    "ledger/treereader.py": (
+        _contract("ledger_keys", "hostile", "append", "judged_again", "append_only"),
+        _unit("tiles"),
+        _cli("verify", "output"),
+    ),
     "ledger/stored.py": (
         _unit("replay", "pages", "bounds"),
-        _contract("ledger_keys", "hostile", "append", "bad_input"),
+        _contract("ledger_keys", "hostile", "append", "judged_again", "append_only", "bad_input"),
     ),
     "ledger/worlds.py": (
         _contract("worlds"),
@@ -97,7 +106,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/logview.py": (_unit("logview"), _contract("bad_input"), *_PASS),
     "ledger/segment.py": (*_PASS, *_DAMAGE),
     "ledger/plainrows.py": (_unit("plain"), *_PASS, *_DAMAGE),
-    "ledger/endcheck.py": (*_PASS, _cli("erasure"), *_DAMAGE, _contract("bundle")),
+    "ledger/endcheck.py": (*_PASS, _cli("erasure"), *_DAMAGE, _contract("bundle", "bundle_damaged", "bundle_forged")),
     "ledger/headcheck.py": (_unit("headcheck"), *_PASS, _cli("timestamps"), *_DAMAGE),
     "ledger/tilecheck.py": (*_PASS, _cli("output"), "tests/attacks/test_tamper.py"),
     "ledger/findings.py": (_unit("findings"), *_PASS, _cli("backup")),
@@ -124,7 +133,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "ledger/domain/actors.py": _RULES,
     "ledger/domain/authority.py": _RULES,
-    "ledger/domain/decisions.py": (*_RULES, _cli("admin", "spellings")),
+    "ledger/domain/decisions.py": (*_RULES, _cli("admin", "spellings", "whole_path")),
     "ledger/domain/enrolment.py": _RULES,
     "ledger/domain/erasure.py": (*_RULES, _cli("erasure")),
     "ledger/domain/evolution.py": (*_RULES, _cli("restore", "erasure")),

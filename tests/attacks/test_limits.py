@@ -33,16 +33,15 @@ from ledger.successor import Successor, sign_successor
 from ledger.transfer import LedgerCopy, Outside
 from ledger.verify import verify_log
 from tests.cli.conftest import stores_closed
+from tests.cli.refusing import EVENT, cut_tail
 from tests.cli.support import Shop, run
 from tests.cli.test_erasure import ERASE, SECRET, killed
 from tests.cli.test_erasure import _tell as tell
 from tests.cli.test_pinned import fork
-from tests.cli.test_refusals import EVENT, cut_tail
 from tests.cli.test_restore import _keep as keep
 from tests.cli.test_timestamps import pin, stamped, stamped_a_day_ahead
 from tests.contract.support import MODEL, TABLES, Cast, make_cast, raw, register
-from tests.contract.tampering import Forger, remembered, sixteen
-from tests.contract.test_tamper import acknowledge
+from tests.contract.tampering import Forger, acknowledge, remembered, sixteen
 from tests.contract.test_witnessed import KEYS, POLICY, VKEYS, cosign, vouched
 from tests.tsa import Authority
 from tests.unit.reference_merkle import mth

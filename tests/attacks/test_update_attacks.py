@@ -20,9 +20,9 @@ from ledger.cosignature import add_lines, format_cosignature
 from ledger.keys import Ed25519Signer
 from ledger.note import format_vkey
 from tests.cli.conftest import stores_closed
+from tests.cli.refusing import EVENT, cut_tail
 from tests.cli.support import Shop, run
 from tests.cli.test_pinned import fork
-from tests.cli.test_refusals import EVENT, cut_tail
 from tests.cli.test_timestamps import pin, stamped
 from tests.contract.support import raw
 from tests.contract.test_witnessed import KEYS, VKEYS

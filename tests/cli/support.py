@@ -183,3 +183,14 @@ class Shop:
         self.enrol("p-author", "owner", "emitter", "approver")
         self.enrol("p-approver", "approver")
         self.enrol("p-deployer", "deployer", "emitter")
+
+
+def data_of(index: int) -> Any:
+    return run("show", index, "-o", "json").good().json["event"]["data"]
+
+
+def emit(*options: str, subject: str = "dataset:tx", kind: str = "dataset.registered", stdin: bytes = b"") -> Any:
+    """Emit and return the recorded body."""
+    receipt = run("emit", kind, subject, *options, "-o", "json", stdin=stdin).good().json
+    assert receipt["status"] == "recorded"
+    return data_of(receipt["index"])

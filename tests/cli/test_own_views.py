@@ -14,7 +14,7 @@ from tests.cli.support import Shop, run
 from tests.cli.test_gates import POLICY
 
 MODEL, PROD = "model:tx@1", "deployment:prod/tx"
-SECRET = "Jo Doe of Testerton called"
+SECRET = "Ann Poe of Sampleham called"  # no other test looks for it in the files of the same server
 READ = (
     ("state", "-o", "json"),
     ("inventory", "-o", "json"),

@@ -17,8 +17,8 @@ from ledger.checkpoint import parse_checkpoint
 from ledger.config import state_folder
 from ledger.evidence import parse_evidence
 from ledger.note import format_vkey, parse_note
+from tests.cli.refusing import EVENT, cut_tail, head_file, refused
 from tests.cli.support import DIGEST, ORIGIN, Shop, run, run_process
-from tests.cli.test_refusals import EVENT, cut_tail, head_file, refused
 
 READERS = [
     ("log", "-n", "0"),

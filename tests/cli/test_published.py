@@ -10,9 +10,9 @@ import pytest
 
 from ledger import published
 from ledger.config import state_folder
+from tests.cli.refusing import EVENT, cut_tail
 from tests.cli.support import Shop, run
 from tests.cli.test_pinned import evidence_files, fork
-from tests.cli.test_refusals import EVENT, cut_tail
 from tests.contract.support import raw
 
 

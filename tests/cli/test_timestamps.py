@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from ledger.config import state_folder
+from tests.cli.refusing import EVENT, cut_tail
 from tests.cli.support import Shop, run
-from tests.cli.test_refusals import EVENT, cut_tail
 from tests.contract.bundles import lines_of, written
 from tests.contract.support import raw
 from tests.tsa import Authority, serve

@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -17,6 +18,7 @@ from ledger.bundle import Selection, parse_bundle
 from ledger.bundlecheck import BundleVerification, verify_bundle
 from ledger.bundling import export_bundle
 from ledger.checkpoint import Checkpoint, sign_checkpoint
+from ledger.entry import entry_hash
 from ledger.errors import InputError
 from ledger.findings import Finding
 from ledger.keys import Signer
@@ -25,6 +27,8 @@ from ledger.strictjson import format_json, parse_json
 from ledger.verdicts import Fault
 from tests.contract.support import Cast
 from tests.unit.reference_merkle import mth
+
+SEED = 20261126
 
 Line = dict[str, Any]
 
@@ -138,3 +142,39 @@ def load_script(path: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def erased(cast: Cast, index: int, **changes: Any) -> int:
+    """Have it recorded that an entry was erased whole; returns the index of the record."""
+    entry = cast.recorder.rows(index, 1)[0].entry
+    item = {"index": index, "leaf_hash": entry_hash(entry).hex(), "stream": entry.stream, "scope": "whole", **changes}
+    body = {"subject": "person:p-1", "basis": "a law", "reason": "asked for", "entries": [item]}
+    record = cast["p-eraser"].emit("subject.erased", f"ledger:{cast.admin.ledgerid}", body)
+    cast.admin.checkpoint()
+    return record.index
+
+
+class Pair:
+    """Both verifiers, which must agree.
+
+    Args:
+        path: where verify.py finds the file.
+        vkey: given to both.
+    """
+
+    def __init__(self, path: Path, vkey: str) -> None:
+        self.path, self.vkey = path, vkey
+        self.counts: Counter[str] = Counter()
+
+    def verdict(self, data: bytes, what: object = "") -> str:
+        mine, other = ours(data, self.vkey), theirs(self.path, data, self.vkey)
+        assert other["verdict"] == str(mine.verdict), (what, mine.findings, other)
+        self.counts[str(mine.verdict)] += 1
+        return str(mine.verdict)
+
+    def refuse(self, data: bytes, what: object = "") -> tuple[str, int | None]:
+        """Both must refuse it, for the same reason at the same place; returns class and place."""
+        assert self.verdict(data, what) == "bad", what
+        first, other = ours(data, self.vkey).findings[0], theirs(self.path, data, self.vkey)["findings"][0]
+        assert (first.fault, first.index) == (other["fault"], other["index"]), (what, first, other)
+        return str(first.fault), first.index

@@ -10,7 +10,9 @@ import pytest
 
 from ledger.recorders.postgres_store import PostgresStore
 from ledger.recorders.sqlite_store import SqliteStore
-from tests.contract.support import fast_folder
+from tests.contract.bundles import Pair, vkey_of
+from tests.contract.support import Cast, fast_folder
+from tests.contract.tampering import remember_pure_results, sixteen
 
 
 @pytest.fixture(autouse=True)
@@ -50,3 +52,16 @@ def quick_url(request: pytest.FixtureRequest, memory_path: Path) -> str:
         return f"sqlite:///{memory_path / 'ledger.db'}"
     url: str = request.getfixturevalue("postgres_url")
     return url
+
+
+@pytest.fixture
+def sold(memory_path: Path) -> tuple[Cast, dict[str, int], Pair]:
+    """A ledger of sixteen entries, and both verifiers with its key."""
+    cast, steps = sixteen(f"sqlite:///{memory_path / 'ledger.db'}")
+    return cast, steps, Pair(memory_path / "b", vkey_of(cast))
+
+
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is computed again and again from the same bytes is remembered."""
+    remember_pure_results(monkeypatch)

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from ledger.application import Ledger, Receipt
 from ledger.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint, verify_checkpoint
+from ledger.emission import build_payload
 from ledger.entry import entry_hash
-from ledger.envelope import Envelope, format_envelope, parse_envelope, parse_signatures
+from ledger.envelope import Envelope, format_envelope, parse_envelope, parse_signatures, sign_payload
 from ledger.errors import LedgerError, VerificationError
 from ledger.keys import PublicKey, Signer, parse_public_key
 from ledger.note import parse_note
@@ -21,11 +23,14 @@ from ledger.payload import parse_payload
 from ledger.recorders import open_recorder
 from ledger.trust import Trust
 from ledger.verify import Anchor, Finding, LogVerification, verify_log
+from tests.attacks.oracle import Row
 from tests.contract.support import (
     HEADER,
+    MODEL,
     TABLES,
     Cast,
     Raw,
+    digest,
     entries,
     entry_of,
     life_of_a_model,
@@ -215,6 +220,13 @@ def other_nonce(payload: bytes) -> bytes:
     return payload[:place] + (b"1" if payload[place : place + 1] == b"0" else b"0") + payload[place + 1 :]
 
 
+def seen(store: Victim, what: object, row: Row, place: int | None) -> None:
+    """What was done must be found as the oracle says."""
+    findings, ended = store.findings()
+    wrong = row.judge(findings, place, ended=ended)
+    assert not wrong, f"{what}: {wrong}: {findings}"
+
+
 # -- large changes: everything made to fit again ---------------------------------------------------
 
 
@@ -326,3 +338,27 @@ def remembered(cast: Cast) -> Anchor:
     note = cast.recorder.last_checkpoint()
     assert note is not None
     return Anchor("remembered", verify_checkpoint(note.note, cast.new.trust.vkeys))
+
+
+# -- what cannot be appended and can be put in ---------------------------------------------------------
+
+
+def self_approval(cast: Cast, request: str) -> bytes:
+    """Signed by an enrolled approver, about their own request."""
+    payload, _ = build_payload(
+        ledgerid=cast.admin.ledgerid,
+        actor="p-admin",
+        type="approval.granted",
+        subject=MODEL,
+        data={"environment": "prod", "digest": digest(MODEL), "request": request, "rationale": "I trust myself"},
+        emitter="0189aaaa-0000-7000-8000-000000000001",
+        sequence=1,
+    )
+    return format_envelope(sign_payload(payload, [cast.keys["p-admin"]]))
+
+
+def acknowledge(ledger: Ledger, index: int, reason: str) -> Receipt:
+    """Say that an entry was seen, as it stands in the store."""
+    leaf = (ledger.recorder.leaf_hashes(index, index + 1) or [bytes(32)])[0].hex()
+    subject = f"ledger:{ledger.ledgerid}"
+    return ledger.emit("ledger.entry_acknowledged", subject, index=index, leaf_hash=leaf, reason=reason)

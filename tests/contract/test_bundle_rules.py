@@ -27,11 +27,10 @@ from ledger.handle import LogHandle
 from ledger.names import parse_name
 from ledger.verdicts import GapKind
 from ledger.worlds import StoreWorld
-from tests.contract.bundles import bundle_of, ours, theirs, vkey_of
+from tests.contract.bundles import SEED, Pair, bundle_of, erased, ours, theirs, vkey_of
 from tests.contract.histories import History
 from tests.contract.support import MODEL, PROD, Cast, digest, make_cast, register
 from tests.contract.tampering import Forger, Victim, sixteen, victim
-from tests.contract.test_bundle import SEED, Pair, erased
 from tests.unit.reference_merkle import mth
 
 

@@ -35,8 +35,7 @@ from ledger.stored import LogIdentity
 from ledger.verify import Runner, Since, verify_log
 from tests.contract.histories import History
 from tests.contract.support import MODEL, ORIGIN, Cast, make_cast, raw, register
-from tests.contract.tampering import Forger, changed, remembered, sixteen, victim
-from tests.contract.test_tamper import self_approval
+from tests.contract.tampering import Forger, changed, remembered, self_approval, sixteen, victim
 from tests.unit.memory_log import View
 
 

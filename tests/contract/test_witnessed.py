@@ -27,7 +27,7 @@ from ledger.verify import Since, verify_log
 from ledger.witnessed import last_witnessed
 from ledger.witnesspolicy import Policy, parse_policy
 from tests.contract.support import make_cast, raw
-from tests.contract.tampering import Forger, Victim, changed, remember_pure_results, sixteen, victim
+from tests.contract.tampering import Forger, Victim, changed, sixteen, victim
 from tests.contract.test_server_append import role_with
 from tests.unit.reference_merkle import mth
 
@@ -50,11 +50,6 @@ def cosign(recorder: SqlRecorder, size: int, who: int, time: int = TIME) -> None
 
 def vouched(found: LogVerification) -> int:
     return POLICY.met_up_to({vkey: item.size for vkey, item in found.witnessed.items()})
-
-
-@pytest.fixture
-def memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    remember_pure_results(monkeypatch)
 
 
 @contextmanager

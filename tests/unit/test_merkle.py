@@ -224,6 +224,9 @@ def test_numbers_outside_the_tree():
         verify_inclusion(LEAVES[0], 0, MAX_TREE_SIZE + 1, path, root)
     with pytest.raises(VerificationError, match="cannot go from"):
         verify_consistency(2**62, half, MAX_TREE_SIZE + 1, node_hash(half, root), [root])
+    for size in (-1, -8, MAX_TREE_SIZE + 1):
+        with pytest.raises(InputError, match=r"2\^63-1"):
+            CompactRange(size, (LEAVES[0],))
     for size in (-1, MAX_TREE_SIZE + 1):
         for function in (peaks_of, lambda n: root_hash(TREE, n), CompactRange):
             with pytest.raises(InputError):

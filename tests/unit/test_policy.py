@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Callable, Iterator
 from importlib import resources
@@ -376,6 +377,16 @@ def test_an_engine_that_waits_is_given_up(monkeypatch: pytest.MonkeyPatch):
         time.sleep(60)
 
     assert apart.run_apart(waits) == ([{"check": "first"}], "the policy took more than 10 seconds")
+
+
+def test_it_works_where_the_ends_of_children_are_ignored():
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert apart.run_apart(lambda: [{"check": "a"}]) == ([{"check": "a"}], "")
+        found, trouble = apart.run_apart(lambda: [{}["missing"]])
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert (found, trouble) == ([], "the engine ended early: it may take 10 seconds and 512 MiB of memory")
 
 
 def test_many_results_come_whole_and_what_fails_apart_says_so(capfd: pytest.CaptureFixture[str]):
