@@ -35,6 +35,13 @@ def rate(work: Callable[[], object], count: int) -> float:
     return count / (time.perf_counter() - started)
 
 
+def rates(work: Callable[[], object], count: int) -> tuple[float, float]:
+    """Things a second, and things a second of this process's processor time, when ``work`` does ``count`` of them."""
+    spent = time.process_time()
+    found = rate(work, count)
+    return found, count / (time.process_time() - spent)
+
+
 def threaded_rate(work: Callable[[T], object], shares: Sequence[Sequence[T]]) -> float:
     """Calls a second of ``work``, when each share is worked off by a thread of its own."""
     start = threading.Barrier(len(shares) + 1)

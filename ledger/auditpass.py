@@ -8,7 +8,6 @@ through `Pass.check_row`, which knows all that can be wrong with one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ledger.auditworld import AuditWorld
 from ledger.domain import LedgerState, State, judge
@@ -22,39 +21,14 @@ from ledger.logview import LogView
 from ledger.merkle import CompactRange
 from ledger.replay import ContentError, Judged, content_of, judge_row, may_be_withheld, open_row
 from ledger.segment import Heavy, Segment, Sketch, Task, collect_authority
+from ledger.since import ChangedError, Since
 from ledger.stored import AuditReader, Row
 from ledger.tilecheck import TileCheck
 from ledger.verdicts import Fault
 
-__all__ = ["ChangedError", "Pass", "Since"]
+__all__ = ["Pass"]
 
 _TILE_LEVEL = 8  # a tile is the subtree over 2**8 leaves
-
-
-@dataclass(frozen=True, slots=True)
-class Since:
-    """How far an earlier verification came.
-
-    Attributes:
-        size: number of entries it judged.
-        root: their root hash.
-        heads: digest over the signed heads up to there.
-        authority: what the head row rightly said of the last change of keys, actors or rules.
-        reread: hash these entries and their contents again, which shows that they are the ones judged then. When
-            False they are not read: only stored hashes are, so that a change in one of them goes unseen.
-        again: judge them again all the same; only the signed heads are compared with those of then.
-    """
-
-    size: int
-    root: bytes
-    heads: bytes
-    authority: int
-    reread: bool = True
-    again: bool = False
-
-
-class ChangedError(Exception):
-    """What was verified before is not what is in the store now."""
 
 
 class Pass:

@@ -16,7 +16,8 @@ from ledger.durable import make_folder, sync_folder
 from ledger.errors import InputError, LedgerError, StorageError, TrustStateError, VerificationError
 from ledger.evidence import Evidence, Shown, format_evidence, verify_evidence
 from ledger.identity import Trust
-from ledger.merkle import prove_consistency, root_hash, verify_consistency
+from ledger.merkle import prove_consistency, root_hash
+from ledger.merkleproof import verify_consistency
 from ledger.note import parse_note
 from ledger.recorders.sql import SqlRecorder
 from ledger.stored import Head

@@ -16,7 +16,8 @@ from ledger.entry import ZERO_HASH, entry_hash
 from ledger.errors import ConfigurationError, LedgerError, NothingToVerifyError, StorageError, VerificationError
 from ledger.identity import LogKeys
 from ledger.keys import Signer
-from ledger.merkle import CompactRange, peaks_of, prove_consistency, verify_consistency
+from ledger.merkle import CompactRange, peaks_of, prove_consistency
+from ledger.merkleproof import verify_consistency
 from ledger.note import VerifierKey
 from ledger.recorders.sql import SqlRecorder
 from ledger.stored import NOTHING_SIGNED, Attestation, Row, SignedHead, StoredCheckpoint

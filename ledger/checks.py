@@ -11,7 +11,8 @@ from ledger.entry import entry_hash
 from ledger.errors import LedgerError, VerificationError, fault_of
 from ledger.findings import Finding
 from ledger.gaps import unpinned
-from ledger.merkle import prove_inclusion, verify_inclusion
+from ledger.merkle import prove_inclusion
+from ledger.merkleproof import verify_inclusion
 from ledger.replay import Judged
 from ledger.stored import Row
 from ledger.suspects import suspicion_of

@@ -16,7 +16,8 @@ from ledger.base64text import encode_base64
 from ledger.checkpoint import Checkpoint, VerifyHead, parse_checkpoint
 from ledger.entry import format_time, parse_time
 from ledger.errors import AuthenticationError, InputError, VerificationError
-from ledger.merkle import HASH_SIZE, MAX_TREE_SIZE, verify_consistency
+from ledger.merkle import HASH_SIZE, MAX_TREE_SIZE
+from ledger.merkleproof import verify_consistency
 from ledger.note import VerifierKey, format_vkey, parse_note, parse_vkey
 from ledger.strictjson import format_json, parse_json
 

@@ -10,7 +10,8 @@ from ledger.domain import LedgerState
 from ledger.entry import entry_hash
 from ledger.errors import InputError, VerificationError
 from ledger.identity import LogKey, LogKeys, Trust
-from ledger.merkle import prove_inclusion, verify_inclusion
+from ledger.merkle import prove_inclusion
+from ledger.merkleproof import verify_inclusion
 from ledger.recorders.sql import SqlRecorder
 from ledger.stored import heads_behind
 from ledger.treereader import TreeReader

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ledger.errors import InputError, VerificationError
-from ledger.merkle import CompactRange, peaks_of, prove_consistency, verify_consistency
+from ledger.merkle import CompactRange, peaks_of, prove_consistency
+from ledger.merkleproof import verify_consistency
 from ledger.stored import LogReader, Tile
 from ledger.tiles import TILE_WIDTH
 from ledger.treereader import TreeReader

@@ -9,7 +9,7 @@ is only not plain, and is for them to look at.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -69,16 +69,22 @@ def _fits_schema(topic: str, body: str) -> bool:
         return False
 
 
-def _is_signed(fields: Fields, keys: Mapping[str, PublicKey]) -> bool:
+def _signature(fields: Fields, keys: Mapping[str, PublicKey]) -> tuple[PublicKey, bytes, bytes] | None:
+    """The key that the columns name, its signature and what it should have signed."""
     found = read_signature(fields[17])
     key = None if found is None else keys.get(found[0])
     if found is None or key is None or not found[0] == key.keyid == fields[10]:
-        return False
-    try:
-        key.verify(found[1], pae(PAYLOAD_TYPE, fields[16]))
-    except AuthenticationError:
-        return False
-    return True
+        return None
+    return key, found[1], pae(PAYLOAD_TYPE, fields[16])
+
+
+def _good(signatures: Mapping[int, tuple[PublicKey, bytes, bytes]]) -> Iterator[int]:
+    for place, (key, signature, message) in signatures.items():
+        try:
+            key.verify(signature, message)
+        except AuthenticationError:
+            continue
+        yield place
 
 
 def _sketch(fields: Fields, behalf: str | None, ledgerid: str) -> tuple[Any, ...]:
@@ -111,5 +117,5 @@ def check_plain_rows(
     whole = [place for place in light if digests_fit(found[place])]
     read = {place: said for place in whole if (said := _read(found[place], ledgerid)) is not None}
     typed = [place for place, (body, _) in read.items() if _fits_schema(found[place][3], body)]
-    signed = [place for place in typed if _is_signed(found[place], keys)]
-    return {place: _sketch(found[place], read[place][1], ledgerid) for place in signed}
+    signed = {place: parts for place in typed if (parts := _signature(found[place], keys)) is not None}
+    return {place: _sketch(found[place], read[place][1], ledgerid) for place in _good(signed)}

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from ledger.base64text import decode_base64, encode_base64
 from ledger.checkpoint import Checkpoint, parse_checkpoint
 from ledger.errors import InputError
-from ledger.merkle import HASH_SIZE, MAX_TREE_SIZE, leaf_hash, verify_inclusion
+from ledger.merkle import HASH_SIZE, MAX_TREE_SIZE, leaf_hash
+from ledger.merkleproof import verify_inclusion
 from ledger.note import MAX_NOTE, parse_note
 
 __all__ = ["MAX_EXTRA", "MAX_PROOF", "MAX_PROOF_HASHES", "Proof", "format_proof", "parse_proof", "verify_proof"]

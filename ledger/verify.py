@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ledger.auditpass import ChangedError, Pass, Since
+from ledger.auditpass import Pass
 from ledger.endcheck import finish
 from ledger.errors import InputError, NothingToVerifyError
 from ledger.findings import Anchor, Finding, LogVerification
 from ledger.identity import Trust
 from ledger.segment import LEVELS, Segment, Span, Task, check_span, spans
+from ledger.since import ChangedError, Since
 from ledger.stored import AuditReader
 from ledger.verdicts import Fault
 

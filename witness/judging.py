@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from ledger.addcheckpoint import SIZE_TYPE, AddCheckpoint, format_size
 from ledger.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
 from ledger.errors import AuthenticationError, InputError, VerificationError
-from ledger.merkle import EMPTY_ROOT, verify_consistency
+from ledger.merkle import EMPTY_ROOT
+from ledger.merkleproof import verify_consistency
 from ledger.note import VerifierKey, parse_note
 
 __all__ = ["PLAIN", "Answer", "Latest", "authenticate", "judge"]

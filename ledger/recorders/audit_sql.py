@@ -64,9 +64,12 @@ class AuditSql(ReadSql):
 
     def span(self, start: int, stop: int, *, contents: bool) -> Sequence[Fields]:
         """See `AuditReader.span`."""
-        columns, source = (COLUMNS, FROM) if contents else (ENTRY_COLUMNS, "FROM $entry e")
-        tail = f"{source} WHERE e.position > ? AND e.position <= ? ORDER BY e.position"
-        return self._run_text("SELECT ", columns, tail, (start, stop))
+        tail = "WHERE e.position > ? AND e.position <= ? ORDER BY e.position"
+        if not contents:
+            return self._run_text("SELECT ", ENTRY_COLUMNS, f"FROM $entry e {tail}", (start, stop))
+        # Named twice, the bounds let PostgreSQL walk over both tables side by side.
+        both = f"{FROM} AND c.position > ? AND c.position <= ?"
+        return self._run_text("SELECT ", COLUMNS, f"{both} {tail}", (start, stop, start, stop))
 
     def structure_faults(self, *, deep: bool = True) -> Sequence[str]:
         """See `AuditReader.structure_faults`."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from ledger.errors import InputError, VerificationError
-from ledger.merkle import verify_consistency, verify_inclusion
+from ledger.merkleproof import verify_consistency, verify_inclusion
 from tests.unit.reference_merkle import mth, path, proof, split
 
 #: Numbers that no tree of a test has.

@@ -12,7 +12,7 @@ from unittest.mock import patch
 from ledger.checkpoint import Checkpoint, sign_checkpoint, signed_by, verify_checkpoint
 from ledger.errors import LedgerError
 from ledger.keys import Ed25519Signer, PublicKey
-from ledger.merkle import verify_consistency
+from ledger.merkleproof import verify_consistency
 from ledger.note import TYPE_ED25519, VerifierKey
 from ledger.proof import verify_proof
 from tests.attacks.claims import (

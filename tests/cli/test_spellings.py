@@ -13,7 +13,7 @@ import pytest
 from ledger.checkpoint import signed_by, verify_checkpoint
 from ledger.envelope import parse_envelope
 from ledger.errors import LedgerError
-from ledger.merkle import verify_consistency
+from ledger.merkleproof import verify_consistency
 from ledger.note import format_vkey, parse_note, parse_vkey
 from ledger.proof import verify_proof
 from ledger.tiles import bundle_path, bundles_of, tile_path, tiles_of

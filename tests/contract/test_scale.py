@@ -11,7 +11,8 @@ import pytest
 
 from ledger.application import Ledger
 from ledger.entry import format_entry
-from ledger.merkle import leaf_hash, prove_consistency, prove_inclusion, verify_consistency, verify_inclusion
+from ledger.merkle import leaf_hash, prove_consistency, prove_inclusion
+from ledger.merkleproof import verify_consistency, verify_inclusion
 from ledger.proof import verify_proof
 from ledger.recorders import open_recorder
 from ledger.recorders.sql import SqlRecorder

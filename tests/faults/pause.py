@@ -8,7 +8,8 @@ from contextlib import ExitStack
 
 from ledger.checkpoint import Checkpoint, verify_checkpoint
 from ledger.errors import VerificationError
-from ledger.merkle import prove_consistency, verify_consistency
+from ledger.merkle import prove_consistency
+from ledger.merkleproof import verify_consistency
 from ledger.recorders import open_recorder
 from ledger.treereader import TreeReader
 from tests.faults.crash import IN_THE_SERVER

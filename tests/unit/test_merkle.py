@@ -20,9 +20,8 @@ from ledger.merkle import (
     prove_consistency,
     prove_inclusion,
     root_hash,
-    verify_consistency,
-    verify_inclusion,
 )
+from ledger.merkleproof import verify_consistency, verify_inclusion
 from tests.unit import reference_merkle as reference
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "merkle.json").read_text())
