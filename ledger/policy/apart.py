@@ -82,8 +82,10 @@ def _words(code: int | None, *, ended: bool) -> str:
 def _read(source: int) -> tuple[bytes, bool]:
     """Everything that comes, and whether that was all; children of other threads may hold the pipe open for longer."""
     text = bytearray()
+    waiting = select.poll()  # `select` takes no descriptor above 1,023
+    waiting.register(source, select.POLLIN)
     deadline = time.monotonic() + _PATIENCE
-    while select.select([source], [], [], max(0.0, deadline - time.monotonic()))[0]:
+    while waiting.poll(max(0.0, deadline - time.monotonic()) * 1000):
         part = os.read(source, 65536)
         text += part
         if not part or text.endswith(b"\n" + _DONE):

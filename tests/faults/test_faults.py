@@ -140,7 +140,6 @@ def test_concurrent_work_makes_a_legal_history(new_store: NewStore):
     result = workload.concurrent(new_store, 2.5, seed=1)
     assert result.ok, result
     assert result.figures["ok"] > 20
-    assert new_store() is None or result.figures["cut"] > 0
 
 
 # -- the campaign itself ---------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def _cut_connections(url: str, chance: random.Random) -> int:
         pids = connection.execute(
             "SELECT pid FROM pg_stat_activity WHERE application_name = %s AND pid <> pg_backend_pid()", (schema,)
         ).fetchall()
-        ended = chance.sample(pids, len(pids) // 2)
+        ended = chance.sample(pids, (len(pids) + 1) // 2)
         for (pid,) in ended:
             connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
     return len(ended)
@@ -90,7 +90,9 @@ def concurrent(
         while time.monotonic() < until:
             time.sleep(chance.uniform(0.1, 0.5))
             victim = chance.randrange(processes)
-            if running[victim].wait_for("appends", timeout=5) and running[victim].process.is_alive():
+            if running[victim].process.is_alive():
+                if not running[victim].wait_for("appends", timeout=1):
+                    continue  # it is only beginning; to wait for its end would leave all others alone
                 running[victim].kill()
                 kills += 1
             running[victim].end()
