@@ -10,15 +10,13 @@ import gc
 import itertools
 import multiprocessing
 import os
-import pickle
 import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, nullcontext
-from functools import partial
+from contextlib import contextmanager
 
 from ledger.errors import InputError, NothingToVerifyError
 from ledger.findings import Anchor, LogVerification
@@ -26,13 +24,13 @@ from ledger.identity import Trust
 from ledger.recorders import open_recorder
 from ledger.recorders.sql import SqlRecorder
 from ledger.segment import Segment, Span, Task, check_span
-from ledger.verify import Runner, Since, verify_log
+from ledger.verify import Since, verify_log
 
 __all__ = ["available_cores", "verify_store"]
 
 #: Below so many entries starting workers takes longer than they save.
 SMALL_LOG = 10_000
-_BATCH = 2  # stretches a worker checks at a time: less than a tenth of a second
+_BATCH = 4  # stretches a worker checks at a time: about a tenth of a second
 _COLLECT_AFTER = 20_000  # objects made: collecting each 700, as usual, takes a thirtieth of the time
 _AHEAD = 3  # batches in hand or waiting, a worker
 
@@ -56,7 +54,7 @@ class _Worker:
     """What one worker process holds."""
 
     recorder: SqlRecorder
-    task: tuple[bytes, Task]
+    task: Task
 
 
 @contextmanager
@@ -69,18 +67,7 @@ def _uninterrupted() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except BrokenProcessPool as error:
-        raise NothingToVerifyError(
-            "a worker process ended before it had checked its part of the log: nothing is verified",
-            hint="Was it killed, for example for want of memory? With one process: muniment verify log --jobs 1",
-        ) from error
-
-
-def _begin(url: str) -> None:
+def _begin(url: str, task: Task) -> None:
     """Make a worker of this process."""
     parent = multiprocessing.parent_process()
 
@@ -90,17 +77,15 @@ def _begin(url: str) -> None:
             os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
-    _Worker.recorder, _Worker.task = open_recorder(url), (b"", Task("", "", {}))
+    _Worker.recorder, _Worker.task = open_recorder(url), task
     gc.freeze()  # what is loaded now stays: no collection need look at it again
     gc.set_threshold(_COLLECT_AFTER)
 
 
-def _check(pickled: bytes, batch: Sequence[Span]) -> list[Segment]:
-    """Check stretches, in a worker; the task comes with each, and is read when it is another one."""
-    if _Worker.task[0] != pickled:
-        _Worker.task = pickled, pickle.loads(pickled)  # noqa: S301 - from our own parent
+def _check(batch: Sequence[Span]) -> list[Segment]:
+    """Check stretches, in a worker."""
     with _Worker.recorder.snapshot():
-        return [check_span(_Worker.recorder, _Worker.task[1], span).without_events() for span in batch]
+        return [check_span(_Worker.recorder, _Worker.task, span).without_events() for span in batch]
 
 
 def _batches(spans: Iterable[Span]) -> Iterator[list[Span]]:
@@ -109,29 +94,25 @@ def _batches(spans: Iterable[Span]) -> Iterator[list[Span]]:
         yield batch
 
 
-def _run(pool: ProcessPoolExecutor, jobs: int, task: Task, spans: Iterable[Span]) -> Iterator[Segment]:
+def _run(url: str, jobs: int, task: Task, spans: Iterable[Span]) -> Iterator[Segment]:
+    """Check stretches in ``jobs`` processes; see `verify.Runner`."""
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(_read_only(url), task))
     waiting: deque[Future[list[Segment]]] = deque()
-    batches, pickled = _batches(spans), pickle.dumps(task)
-    with _explained():
+    batches = _batches(spans)
+    try:
         while True:
             for batch in itertools.islice(batches, max(0, jobs * _AHEAD - len(waiting))):
                 with _uninterrupted():
-                    waiting.append(pool.submit(_check, pickled, batch))
+                    waiting.append(pool.submit(_check, batch))
             if not waiting:
                 return
             yield from waiting.popleft().result()
-
-
-@contextmanager
-def _workers(url: str, jobs: int) -> Iterator[Runner]:
-    """Processes that check stretches; they start at once, while this one asks the store about order and numbers."""
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(_read_only(url),))
-    try:
-        with _explained(), _uninterrupted():
-            for _ in range(jobs):
-                pool.submit(int)
-        yield partial(_run, pool, jobs)
+    except BrokenProcessPool as error:
+        raise NothingToVerifyError(
+            "a worker process ended before it had checked its part of the log: nothing is verified",
+            hint="Was it killed, for example for want of memory? With one process: muniment verify log --jobs 1",
+        ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -175,11 +156,11 @@ def verify_store(
     if jobs is None:
         size = recorder.head().size - (0 if since is None else since.size)
         jobs = available_cores() if size >= SMALL_LOG else 1
+    runner = None if jobs == 1 else lambda task, spans: _run(url, jobs, task, spans)
     thresholds = gc.get_threshold()
     gc.set_threshold(_COLLECT_AFTER)
     try:
-        with nullcontext() if jobs == 1 else _workers(url, jobs) as runner:
-            found = verify_log(recorder, trust, anchors, progress, level=level, since=since, runner=runner)
+        found = verify_log(recorder, trust, anchors, progress, level=level, since=since, runner=runner)
     finally:
         gc.set_threshold(*thresholds)
     found.jobs = jobs
