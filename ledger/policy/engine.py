@@ -6,13 +6,14 @@ Every error is a failure of the check: an expression that does not say true has 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
 from ledger.errors import ConfigurationError, InputError
 
-__all__ = ["EvaluationError", "compile_expression", "engine_name", "run_expression"]
+__all__ = ["EvaluationError", "compile_expression", "engine_name", "run_expression", "takes_little"]
 
 _DISTRIBUTION = "common-expression-language"
 
@@ -39,6 +40,8 @@ def engine_name() -> str:
 
 #: Macros that go through a list, within macros that do: what they cost is the product of the lists' lengths.
 _MAX_NESTED = 2
+#: Items of a list that may be gone through for each of its items: a second's work at most.
+_SHORT = 1000
 _MACROS = frozenset({"all", "exists", "exists_one", "existsOne", "filter", "map"})
 #: What an expression is made of, so far as its depth goes. A string or a comment hides what stands in it, so each must
 #: end where the engine ends it: raw strings have no escapes, and comments end at a line feed only.
@@ -54,13 +57,28 @@ _PIECE = re.compile(
 )
 
 
+def _pieces(text: str) -> Iterator[str]:
+    return (piece for piece in _PIECE.findall(text) if not piece.startswith("//"))
+
+
+def takes_little(text: str, longest: int) -> bool:
+    """Whether an expression can take no more time and memory than some passes over its input.
+
+    It makes no list out of another, joins nothing to itself, and goes through lists within lists only where these are
+    short.
+
+    Args:
+        text: the expression.
+        longest: how many items the longest list or map of the input has.
+    """
+    return (longest <= _SHORT or _nested(text) <= 1) and not {"map", "+"}.intersection(_pieces(text))
+
+
 def _nested(text: str) -> int:
     """How deep macros that go through a list stand within one another."""
     opened: list[bool] = []
     deepest, before = 0, ""
-    for piece in _PIECE.findall(text):
-        if piece.startswith("//"):
-            continue
+    for piece in _pieces(text):
         if piece == "(":
             opened.append(before in _MACROS)
             deepest = max(deepest, sum(opened))

@@ -125,7 +125,7 @@ def test_killed_at_random_moments_while_others_write(pair: tuple[str, str], tmp_
     others.start("forever", source, "svc", SEED, "random")
     others.first_ack()
     chance = random.Random(SEED)
-    for turn in range(6):
+    for turn in range(4):
         with subprocess.Popen([str(SCRIPT), "admin", "copy", target], cwd=folder, stderr=subprocess.PIPE) as process:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(chance.uniform(0.3, 2.5))

@@ -536,7 +536,7 @@ def test_a_pass_holds_no_more_for_more_events(memory_path: Path):
     cast = make_cast(f"sqlite:///{memory_path / 'ledger.db'}")
     register(cast)
     found = []
-    for rounds in (60, 240):
+    for rounds in (30, 120):
         for number in range(rounds):
             ledger = Ledger(cast.recorder, actor="trainer", signers=[cast.keys["trainer"]])  # an emitter of its own
             ledger.emit("external.observed", f"external:{rounds}-{number}", system="s")

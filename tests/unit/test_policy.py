@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -367,6 +368,28 @@ def test_what_takes_too_much_ends_and_refuses(expression: str, words: str, monke
     ]  # fmt: skip
     assert words in outcome.checks[1]["reason"]
     assert outcome.checks[2]["reason"] == "heavy was not evaluated to its end"
+
+
+@pytest.mark.parametrize(
+    ("expression", "items", "forks"),
+    [
+        ("input.runs.exists(a, a == 1)", 5_000, 0), ("input.runs.all(a, input.runs.all(b, b >= 0))", 1_000, 0),
+        ("input.runs.all(a, input.runs.all(b, b >= 0))", 1_001, 1), ("input.runs.map(a, a) == input.runs", 3, 1),
+        ("input.tier + input.tier == 'highhigh'", 3, 1), ("input.tier != 'a + b' // + map", 3, 0),
+    ],
+)  # fmt: skip
+def test_only_what_may_take_much_runs_apart(expression: str, items: int, forks: int, monkeypatch: pytest.MonkeyPatch):
+    made: list[int] = []
+
+    def fork(real: Callable[[], int] = os.fork) -> int:
+        made.append(1)
+        return real()
+
+    monkeypatch.setattr(os, "fork", fork)
+    check = f"- id: a\n  title: t\n  pass: {json.dumps(expression)}\n  reason: r\n"
+    source = f"schema: muniment.checks/v1\ntitle: t\nchecks:\n{check}"
+    assert evaluate(parse_policy(source), fine() | {"runs": list(range(items))}, []).allowed
+    assert len(made) == forks
 
 
 def test_an_engine_that_waits_is_given_up(monkeypatch: pytest.MonkeyPatch):
