@@ -110,6 +110,8 @@ def test_whatever_is_altered_the_reports_are_equal(memory_path: Path):
                 for column, value in zip(store.columns(table), row, strict=True):
                     if (table, column) == ("head", "id"):
                         continue  # then there is no head row, and nothing can be verified
+                    if chance.random() < 0.5:
+                        continue  # four verifications each
                     other = chance.choice(list(changed(value)))
                     with store.trial():
                         store.run(f"UPDATE ${table} SET {column} = ? WHERE {key} = ?", (other, row[0]))
