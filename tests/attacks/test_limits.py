@@ -40,7 +40,7 @@ from tests.cli.test_erasure import _tell as tell
 from tests.cli.test_pinned import fork
 from tests.cli.test_restore import _keep as keep
 from tests.cli.test_timestamps import pin, stamped, stamped_a_day_ahead
-from tests.contract.support import MODEL, TABLES, Cast, make_cast, raw, register
+from tests.contract.support import MODEL, Cast, make_cast, raw, register
 from tests.contract.tampering import Forger, acknowledge, remembered, sixteen
 from tests.contract.test_witnessed import KEYS, POLICY, VKEYS, cosign, vouched
 from tests.tsa import Authority
@@ -424,10 +424,6 @@ def test_a_machine_that_lost_which_restores_its_head_includes_takes_an_old_one_f
         run(*EVENT).good()
     put_back()
     run("admin", "restored", "--reason", "the disk was lost").good()
-    if not any_shop.sqlite:
-        with raw(any_shop.url) as store:
-            for table in TABLES:
-                store.run(f"DROP TABLE $dump_{table}")
     later = keep(any_shop, tmp_path / "later")
     run(*EVENT).good()
     later()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
+import psycopg
 import pytest
 
 from ledger.recorders.postgres_store import PostgresStore
@@ -59,6 +61,25 @@ def shop(empty: Path) -> Shop:
 def pg_shop(empty: Path, postgres_url: str) -> Shop:
     """A new ledger in the working folder, on PostgreSQL."""
     return _shop(empty, "--ledger", postgres_url)
+
+
+@pytest.fixture
+def access(pg_shop: Shop, postgres_dsn: str) -> Iterator[Callable[[str], str]]:
+    """Gives the URL by which a database role with a kind of access opens the ledger of `pg_shop`."""
+    made = []
+
+    def grant(kind: str) -> str:
+        name = f"{kind}_{uuid4().hex[:12]}"
+        with psycopg.connect(postgres_dsn, autocommit=True) as owner:
+            owner.execute(f"CREATE ROLE {name}".encode())
+        made.append(name)
+        run("admin", "grant", name, kind).good()
+        return f"{pg_shop.url}&options=-c%20role%3D{name}"
+
+    yield grant
+    with psycopg.connect(postgres_dsn, autocommit=True) as owner:
+        for name in made:
+            owner.execute(f"DROP OWNED BY {name}; DROP ROLE {name}".encode())
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -41,25 +41,6 @@ def team(pg_shop: Shop) -> Shop:
     return pg_shop
 
 
-@pytest.fixture
-def role(team: Shop, postgres_dsn: str) -> Iterator[Callable[[str], str]]:
-    """Gives the URL by which somebody with a kind of access opens the ledger."""
-    made = []
-
-    def grant(access: str) -> str:
-        name = f"own_{access}_{team.url.rpartition('=')[2]}"
-        with psycopg.connect(postgres_dsn, autocommit=True) as owner:
-            owner.execute(f"CREATE ROLE {name}".encode())
-            made.append(name)
-        run("admin", "grant", name, access).good()
-        return f"{team.url}&options=-c%20role%3D{name}"
-
-    yield grant
-    with psycopg.connect(postgres_dsn, autocommit=True) as owner:
-        for name in made:
-            owner.execute(f"DROP OWNED BY {name}; DROP ROLE {name}".encode())
-
-
 def answers(*ledger: str) -> list[dict[str, object]]:
     """What the reading commands say of one moment of the log, without the time of asking."""
     told = []
@@ -69,9 +50,9 @@ def answers(*ledger: str) -> list[dict[str, object]]:
     return told
 
 
-@pytest.mark.parametrize("access", ["reader", "writer"])
-def test_they_read_what_the_owner_reads(team: Shop, role: Callable[[str], str], access: str, postgres_dsn: str):
-    as_role = ("--ledger", role(access))
+@pytest.mark.parametrize("kind", ["reader", "writer"])
+def test_they_read_what_the_owner_reads(team: Shop, access: Callable[[str], str], kind: str, postgres_dsn: str):
+    as_role = ("--ledger", access(kind))
     theirs = answers(*as_role)
     (own,) = files()
     assert own.stat().st_mode & 0o077 == 0
@@ -82,7 +63,7 @@ def test_they_read_what_the_owner_reads(team: Shop, role: Callable[[str], str], 
     assert made == [], "they made nothing on the server"
     assert theirs == answers()
     assert files() == [own], "the owner's are beside the log"
-    run("projection", "rebuild", "--ledger", role("reader") if access == "writer" else as_role[1]).good()
+    run("projection", "rebuild", "--ledger", access("reader") if kind == "writer" else as_role[1]).good()
 
 
 def test_a_standby_is_read_as_well(team: Shop):
@@ -91,21 +72,33 @@ def test_a_standby_is_read_as_well(team: Shop):
 
 
 def test_a_pipeline_that_may_only_append_asks_its_gate(
-    team: Shop, role: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+    team: Shop, access: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("MUNIMENT_KEYS", str(team.keys))
     Path("p.yaml").write_text(POLICY)
     team.enrol("p-second", "validator")
     run("policy", "define", "policy:p@1", "p.yaml", "--as", "p-second").good()
-    check = ("--ledger", role("writer"), "gate", "check", MODEL, "--env", "prod", "--policy", "policy:p", "-o", "json")
+    check = (
+        "--ledger",
+        access("writer"),
+        "gate",
+        "check",
+        MODEL,
+        "--env",
+        "prod",
+        "--policy",
+        "policy:p",
+        "-o",
+        "json",
+    )
     refused = run(*check, "--as", "p-author")
     assert refused.code == 1, refused.err
     assert refused.json["result"] == "deny"
     assert json.loads(run("log", "-o", "json").stdout)[-1]["entry"]["type"] == "muniment.gate.evaluated.v1"
 
 
-def test_nothing_that_is_withheld_by_now_stays_in_them(team: Shop, role: Callable[[str], str]):
-    reader = ("--ledger", role("reader"))
+def test_nothing_that_is_withheld_by_now_stays_in_them(team: Shop, access: Callable[[str], str]):
+    reader = ("--ledger", access("reader"))
     assert SECRET in run(*reader, "timeline", "incident:1").good().out
     (before,) = files()
     noted = run("log", "incident:1", "-o", "json").good().json[-1]["entry"]["index"]
@@ -117,19 +110,19 @@ def test_nothing_that_is_withheld_by_now_stays_in_them(team: Shop, role: Callabl
 
 
 def test_a_state_folder_that_cannot_be_written_is_said(
-    team: Shop, role: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+    team: Shop, access: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ):
-    reader = ("--ledger", role("reader"))
+    reader = ("--ledger", access("reader"))
     run(*reader, "log").good()
     monkeypatch.setattr("projections.views.own.state_folder", lambda: Path("/proc/nowhere"))
     run(*reader, "state").refused(6, "/proc/nowhere/views", "must be writable")
 
 
 def test_whoever_may_not_drop_the_shared_views_is_told(
-    team: Shop, role: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+    team: Shop, access: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("MUNIMENT_KEYS", str(team.keys))
     run("timeline", "incident:1").good()
     noted = run("log", "incident:1", "-o", "json").good().json[-1]["entry"]["index"]
     erase = ("subject", "erase", "incident:1", "--entry", noted, "--basis", "b", "--reason", "r", "--as", "p-eraser")
-    run("--ledger", role("eraser"), *erase).refused(6, "may not be dropped")
+    run("--ledger", access("eraser"), *erase).refused(6, "may not be dropped")

@@ -36,6 +36,7 @@ def _keep(shop: Shop, place: Path) -> Callable[[], None]:
         return put_back
     with raw(shop.url) as store:
         for table in TABLES:
+            store.run(f"DROP TABLE IF EXISTS $dump_{table}")
             store.run(f"CREATE TABLE $dump_{table} AS SELECT * FROM ${table}")
 
     def load() -> None:
@@ -138,10 +139,6 @@ def test_a_restore_explains_only_what_was_lost_then(any_shop: Shop, tmp_path: Pa
     run(*EVENT).good()
     put_back()
     run("admin", "restored", *REASON).good()
-    if not any_shop.sqlite:
-        with raw(any_shop.url) as store:
-            for table in TABLES:
-                store.run(f"DROP TABLE $dump_{table}")
     later = _keep(any_shop, tmp_path / "later")
     run(*EVENT).good()
     later()
