@@ -19,6 +19,7 @@ from ledger.errors import InputError
 from ledger.keys import Ed25519Signer
 from ledger.payload import Payload, format_payload, parse_payload, read_plain
 from ledger.plainrows import check_plain_rows
+from ledger.segment import _columns
 from ledger.stored import Fields
 from ledger.strictjson import MAX_INTEGER
 
@@ -259,3 +260,34 @@ def test_the_leaf_hash_of_a_run_is_that_of_its_entries():
     row = ("s", 1, "t", "a", "i", "e", 1, "s", 0, "ab" * 32, bytes(32), bytes(32), bytes(32), 0)
     (data,) = format_run(list(zip(row, strict=False)), 3, LEDGERID) or [b""]
     assert hashlib.sha256(b"\x00" + data).digest() == entry_hash(entry_of(row, 3))
+
+
+# -- stretches --------------------------------------------------------------------------------
+
+
+def stretch(odd: int = -1, prev: bytes = bytes(32), at: int = 5, position: int = 0) -> list[Fields]:
+    """Three rows from index 3 on whose leaf hashes are right, whatever else is odd about one of them."""
+    found: list[Fields] = []
+    before = bytes(32)
+    for place in range(3):
+        own = (prev, at, position) if place == odd else (before, 5, 0)
+        row = ("s", 1, "t", "a", "i", "e", 1, "s", 0, "ab" * 32, bytes(32), bytes(32), own[0], own[1])
+        before = entry_hash(entry_of(row, 3 + place))
+        found.append((4 + place + own[2], *row, before))
+    return found
+
+
+def test_a_stretch_whose_entries_follow_each_other_has_their_leaf_hashes():
+    rows = stretch()
+    assert _columns(rows, 3, LEDGERID) == [row[-1] for row in rows]
+    assert _columns(rows[:1], 3, LEDGERID) == [rows[0][-1]], "the one before it is not seen here"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [stretch(1, prev=b"x" * 32), stretch(1, stretch()[0][-1], at=4), stretch(1, stretch()[0][-1], position=1),
+     [*stretch()[:2], (*stretch()[2][:-1], bytes(32))], stretch()[::-1]],
+    ids=["another before it", "earlier than the one before it", "another place", "another leaf hash", "turned round"],
+)  # fmt: skip
+def test_a_stretch_in_which_something_is_odd_is_looked_at_row_by_row(rows: list[Fields]):
+    assert _columns(rows, 3, LEDGERID) is None
