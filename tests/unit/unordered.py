@@ -7,7 +7,6 @@ from typing import Any, Never
 
 from pydantic import BaseModel
 
-
 #: What is put in order before it is looked at.
 _SORTED = ("dataset:", "featureset:")
 
