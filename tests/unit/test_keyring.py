@@ -566,7 +566,7 @@ def test_what_is_said_of_another_ledger_is_not_said_here(ring: Ring, subject: st
     said: dict[str, tuple[str, dict[str, Any]]] = {
         "ledger.rules_changed": (ROOT_ACTOR, {"rules": table, "reason": "x"}),
         "hold.placed": ("p-admin", {"subjects": ["nothing:*"], "matter": "m", "reason": "x"}),
-        "entry.acknowledged": ("p-admin", {"index": 0, "leaf_hash": ring.view.leaves[0].hex(), "reason": "x"}),
+        "ledger.entry_acknowledged": ("p-admin", {"index": 0, "leaf_hash": ring.view.leaves[0].hex(), "reason": "x"}),
     }
     for kind, (by, body) in said.items():
         assert ring.judge(by, kind, f"ledger:{LEDGERID}", body).kind == "valid"

@@ -19,7 +19,7 @@ class Text(str):
     def _has_no_order(self, other: object) -> Never:
         raise AssertionError(f"which is greater, {self!r} or {other!r}? No rule may rest on that")
 
-    __lt__ = __le__ = __gt__ = __ge__ = _has_no_order  # type: ignore[assignment]
+    __lt__ = __le__ = __gt__ = __ge__ = _has_no_order
 
 
 class Bytes(bytes):
@@ -30,7 +30,7 @@ class Bytes(bytes):
     def _has_no_order(self, other: object) -> Never:
         raise AssertionError(f"which is greater, {self!r} or {other!r}? Nothing may rest on that")
 
-    __lt__ = __le__ = __gt__ = __ge__ = _has_no_order  # type: ignore[assignment]
+    __lt__ = __le__ = __gt__ = __ge__ = _has_no_order
 
 
 def unordered(value: Any) -> Any:
