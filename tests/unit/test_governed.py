@@ -402,11 +402,14 @@ def test_what_is_in_quarantine_goes_nowhere_until_another_person_lets_it_go(subj
     story.tell("trainer", "run.started", "run:r", inputs)
     story.version()
     approve(story)
+    grant = ("p-second", "approval.granted", MODEL, story.grant(story.request()))
+    assert story.judge(*grant).kind == "valid"
     placed = story.tell("trainer", "quarantine.placed", subject, {"reason": "poisoned"}).payload.id
-    verdict = story.judge(*AUTHORISE)
-    refused(verdict, PolicyError, "legality")
-    assert verdict.error is not None
-    assert "poisoned" in verdict.error.message
+    for decision in (AUTHORISE, grant):
+        verdict = story.judge(*decision)
+        refused(verdict, PolicyError, "legality")
+        assert verdict.error is not None
+        assert "poisoned" in verdict.error.message
     for kind, body in (
         ("approval.requested", {"environment": "prod", "digest": DIGEST}),
         ("deployment.requested", {"model": MODEL, "digest": DIGEST}),
@@ -542,6 +545,38 @@ def test_an_approval_ends_with_what_its_author_saw(kind: str, subject: str):
     assert not authorised(story)
 
 
+def test_an_evaluation_that_is_gone_takes_nothing_else_away():
+    """What passed and was measured again since is kept, whatever is said of other suites."""
+    for other in ("a", "z"):
+        story = ready()
+        wrong = story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "fail", "suite": other})
+        passed = story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "suite": "s"})
+        story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "uncertain", "suite": "s"})
+        first = version_of(story.world, MODEL).version.evaluations[0]
+        story.tell("trainer", "evaluation.invalidated", MODEL, {"evaluation": wrong.payload.id, "reason": "leak"})
+        version = version_of(story.world, MODEL).version
+        assert version.passed is not None
+        assert version.passed.id == passed.payload.id
+        assert first in version.evaluations
+
+
+def test_what_is_said_of_a_version_that_nobody_registered_is_marked_and_changes_no_other():
+    story = ready()
+    before = version_of(story.world, MODEL)
+    measured = {"metrics": {}, "verdict": "fail"}
+    for subject, marks in ((MODEL, ()), ("model:m@2", ("unknown-version",))):
+        event = story.event("trainer", "evaluation.completed", subject, measured)
+        assert marks_of(story.world, event) == marks
+    story.tell("trainer", "evaluation.completed", "model:m@2", measured)
+    assert version_of(story.world, MODEL) == before
+
+
+def steal(story: Story, actor: str, index: int) -> None:
+    """The key of an actor was in other hands from an entry on."""
+    body = {"keyid": key_of(actor).public.keyid, "since": index, "reason": "stolen"}
+    story.tell("p-admin", "key.compromised", f"actor:{actor}", body)
+
+
 # -- gates and waivers -----------------------------------------------------------------------------
 
 
@@ -584,6 +619,29 @@ def test_an_authorisation_needs_a_gate_that_allows_and_is_fresh(gate: Story):
 def test_a_gate_over_something_else_opens_nothing(gate: Story, change: dict[str, str]):
     gate.tell("p-deployer", "gate.evaluated", MODEL, gated(**change))
     refused(gate.judge(*AUTHORISE), PolicyError, "legality")
+
+
+def test_a_gate_that_a_thief_ran_opens_nothing(gate: Story):
+    run = gate.tell("p-deployer", "gate.evaluated", MODEL, gated())
+    assert authorised(gate)
+    steal(gate, "p-deployer", run.index)
+    gate.enrol("p-other", ["deployer"])
+    told = gate.judge("p-other", *AUTHORISE[1:])
+    refused(told, PolicyError, "legality")
+    assert str(told.error).startswith("the evaluation of policy:p counts no more: entry")
+
+
+def test_what_a_thief_asked_for_is_not_granted():
+    story = Story().people()
+    ask(story)
+    story.tell("trainer", "run.started", "run:x")
+    grant = ("p-second", "waiver.granted", "waiver:w", {"rationale": "x"})
+    assert story.judge(*grant).kind == "valid"
+    steal(story, "p-author", len(story.view.leaves) - 2)
+    told = story.judge(*grant)
+    refused(told, PolicyError, "legality")
+    assert str(told.error).startswith("the request counts no more: entry")
+    assert story.judge(grant[0], "waiver.denied", *grant[2:]).kind == "valid"
 
 
 def test_a_retired_policy_decides_nothing(gate: Story):
