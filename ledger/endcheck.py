@@ -86,8 +86,8 @@ def _check_withheld(done: Pass) -> None:
 
 def _names_truly(done: Pass, state: LedgerState, index: int, record: int) -> bool:
     """Whether a record names an entry that may be withheld, with its own stream; another one allows nothing."""
-    rows = done.log.rows(index, 1)
-    found = withheld_by(state, rows[0].entry) if rows and rows[0].entry.index == index else None
+    row = next(iter(done.log.rows(index, 1)), None)
+    found = withheld_by(state, row.entry) if row is not None and row.entry.index == index else None
     return found is not None and found.record == record
 
 

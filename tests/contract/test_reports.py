@@ -49,7 +49,7 @@ DAMAGES: dict[str, list[str]] = {
     "actor altered": [f"UPDATE $content SET payload = signatures WHERE position = {ACTOR + 1}"],
     **{
         f"row {name} gone": [f"DELETE FROM $entry WHERE position = {index + 1}"]
-        for name, index in (("0", 0), ("plain", PLAIN), ("late", LATE), ("last", 27))
+        for name, index in (("0", 0), ("plain", PLAIN), ("late", LATE), ("last", 28))
     },
     "tail gone": ["DELETE FROM $entry WHERE position > 24", "DELETE FROM $content WHERE position > 24"],
     **{
@@ -65,7 +65,7 @@ DAMAGES: dict[str, list[str]] = {
         f"UPDATE $entry SET leaf_hash = payload WHERE position = {VOID + 1}",
     ],
     "contents too many": ["INSERT INTO $content SELECT 99, payload, signatures FROM $content WHERE position = 1"],
-    "rows too many": ["UPDATE $entry SET position = 99 WHERE position = 28"],
+    "rows too many": ["UPDATE $entry SET position = 99 WHERE position = 29"],
     "tiles too many": ["INSERT INTO $tile VALUES (0, 0, zeroblob(8192), zeroblob(32))"],
     "number repeated": [f"UPDATE $entry SET sequence = 1 WHERE position = {LATE + 1}"],
     "id repeated": ["UPDATE $entry SET id = (SELECT id FROM $entry WHERE position = 9) WHERE position = 10"],
@@ -77,10 +77,10 @@ DAMAGES: dict[str, list[str]] = {
             "peaks = last_leaf", "last_leaf = zeroblob(32)",
         )
     },
-    **{f"signed head {size} gone": [f"DELETE FROM $checkpoint WHERE size = {size}"] for size in (2, 16, 19, 28)},
+    **{f"signed head {size} gone": [f"DELETE FROM $checkpoint WHERE size = {size}"] for size in (2, 16, 19, 29)},
     **{
         f"signed head {size} altered": [f"UPDATE $checkpoint SET note = zeroblob(9) WHERE size = {size}"]
-        for size in (2, 19, 28)
+        for size in (2, 19, 29)
     },
     "signed heads exchanged": [
         "UPDATE $checkpoint SET note = (SELECT note FROM $checkpoint WHERE size = 12) WHERE size = 16",
@@ -134,7 +134,9 @@ def made(url: str) -> tuple[Cast, Since]:
     assert late.index == GONE + 1
     erased(cast, late.index)
     cast["trainer"].emit("external.observed", "external:x3", system="s")
-    cast["trainer"].emit("external.observed", "external:x4", system="s")
+    seen = cast["trainer"].emit("external.observed", "external:x4", system="s").index
+    body = {"keyid": cast.keys["trainer"].public.keyid, "since": seen, "reason": "stolen"}
+    cast.admin.emit("key.compromised", "actor:trainer", body)
     cast.admin.checkpoint()
     with raw(url) as store:
         store.run("DELETE FROM $content WHERE position = ?", (late.index + 1,))
@@ -149,7 +151,8 @@ def shown(found: LogVerification) -> list[str]:
         "anchored": f"{found.anchored_size} {found.anchored_by}", "opaque": found.opaque,
         "from": f"{found.verified_from} {found.earlier}", "acknowledged": found.acknowledged,
         "withheld": [(index, record.record) for index, record in found.withheld], "unfinished": found.unfinished,
-        "missing": [count for _, _, count in found.missing], "signed": bool(found.signed_root),
+        "missing": [count for _, _, count in found.missing], "suspects": found.suspects.count,
+        "signed": bool(found.signed_root),
     }  # fmt: skip
     lines = [*(f"{name} {value}" for name, value in items.items()), *(item.text for item in found.findings)]
     lines += [f"  between {item.sizes}" for item in found.findings if item.sizes]
