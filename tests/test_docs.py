@@ -3,8 +3,8 @@
 Convention: in README.md, docs/tutorials/ and docs/how-to/, fenced blocks tagged ``sh`` are run line by line by one
 shell per block, those tagged ``python`` by the interpreter, all in order in one empty folder, and each must succeed. A
 block tagged ``console`` whose commands are all ours (``$ muniment …``, ``$ echo $?``) must print exactly what it shows,
-errors included. Other blocks tagged ``console``, and those tagged ``text``, are for reading. The command is a fork of one
-that is loaded already (`tests.fork_server`, which is compared with the installed one).
+errors included. Other blocks tagged ``console``, and those tagged ``text``, are for reading. The command is a fork of
+one that is loaded already (`tests.fork_server`, which is compared with the installed one).
 """
 
 from __future__ import annotations

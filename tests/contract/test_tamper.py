@@ -58,8 +58,8 @@ def rows_of(store: Victim, table: str) -> Iterator[tuple[Any, str, Any]]:
 @pytest.mark.usefixtures("memory")
 @pytest.mark.parametrize("table", ["entry", "content", "head", "checkpoint", "log", "signed_head"])
 def test_every_single_byte_on_sqlite(memory_path: Path, table: str):
-    """Of entries and contents every twentieth byte, beginning anywhere: `tamper-bytes` of `make campaign` takes them all,
-    in four ways."""
+    """Of entries and contents every twentieth byte, beginning anywhere: `tamper-bytes` of `make campaign` takes all of
+    them, in four ways."""
     tried, chance = 0, random.Random(7)
     with on_sqlite(memory_path) as store:
         for key, column, value in list(rows_of(store, table)):
