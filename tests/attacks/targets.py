@@ -55,7 +55,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         _contract("ledger_keys"),
     ),
     "ledger/checkpoints.py": (
-        _unit("pages", "bounds") + " " + _contract("ledger_keys", "hostile", "signed_head"),
+        _unit("pages", "bounds", "headcheck") + " " + _contract("ledger_keys", "hostile", "signed_head"),
         _cli("published"),
         _contract("witnessed"),
     ),
@@ -171,7 +171,7 @@ MODULES: dict[str, tuple[str, ...]] = {
 #: tree are, what a signed head says, what is legal, and what `verify log` finds. Not of it: what rests on it, such as
 #: witnesses, timestamps, bundles and remembered heads, and the one-file verifier, which repeats it.
 NAMED: dict[str, tuple[str, ...]] = {
-    "merkle": ("ledger/merkle.py", "ledger/tiles.py", "ledger/treereader.py"),
+    "merkle": ("ledger/merkle.py", "ledger/merkleproof.py", "ledger/tiles.py", "ledger/treereader.py"),
     "proof": ("ledger/proof.py",),
     "checkpoint": tuple(
         f"ledger/{name}.py" for name in ("note", "checkpoint", "checkpoints", "successor", "cosignature")
@@ -185,7 +185,7 @@ NAMED: dict[str, tuple[str, ...]] = {
     "verify": (
         *(name for name in MODULES if name.startswith(("ledger/verify.", "ledger/audit"))),
         *(f"ledger/{name}.py" for name in ("segment", "endcheck", "headcheck", "tilecheck", "findings", "logview")),
-        *(f"ledger/{name}.py" for name in ("late", "suspects", "verdicts")),
+        *(f"ledger/{name}.py" for name in ("late", "plainrows", "since", "suspects", "verdicts")),
     ),
 }
 
