@@ -364,6 +364,7 @@ def test_good_cosignatures_of_a_head_and_no_others():
     said = [
         cosigned(4, time=900), cosigned(4, witness=1, time=900), cosigned(4, time=901), cosigned(9, time=100),
         cosigned(9, time=300), cosigned(9, time=200), cosigned(9, about=4, witness=1), cosigned(9, FALSE, witness=1),
+        cosigned(3), cosigned(8),
     ]  # fmt: skip
     for kind, expected in (("cosignature", [(A, 300)]), ("rfc3161", []), ("a", []), ("published", [])):
         found = cosignatures_of(cast("SqlRecorder", Store(said=said, kind=kind)), Checkpoint(ORIGIN, 9, ROOTS[9]))
