@@ -66,6 +66,11 @@ DAMAGES: dict[str, list[str]] = {
     ],
     "contents too many": ["INSERT INTO $content SELECT 99, payload, signatures FROM $content WHERE position = 1"],
     "rows too many": ["UPDATE $entry SET position = 99 WHERE position = 29"],
+    "rows moved on": [
+        "UPDATE $entry SET position = position + 1 WHERE position > 20",
+        "UPDATE $content SET position = position + 1 WHERE position > 20",
+    ],
+    "row moved on by a half": ["UPDATE $entry SET position = 9.5 WHERE position = 9"],
     "tiles too many": ["INSERT INTO $tile VALUES (0, 0, zeroblob(8192), zeroblob(32))"],
     "number repeated": [f"UPDATE $entry SET sequence = 1 WHERE position = {LATE + 1}"],
     "id repeated": ["UPDATE $entry SET id = (SELECT id FROM $entry WHERE position = 9) WHERE position = 10"],
