@@ -37,7 +37,7 @@ DAMAGES: dict[str, list[str]] = {
     "nothing": [],
     **{
         f"{column} of {name}": [f"UPDATE $entry SET {column} = {value} WHERE position = {index + 1}"]
-        for name, index in (("plain", PLAIN), ("unknown", UNKNOWN), ("late", LATE))
+        for name, index in (("plain", PLAIN), ("late", LATE))
         for column, value in (
             ("leaf_hash", "payload"), ("prev", "payload"), ("recorded_at", "recorded_at - 99999999999"),
             ("revision", "revision + 7"), ("subject", "'run:other'"), ("sequence", "sequence + 9"),
@@ -54,12 +54,14 @@ DAMAGES: dict[str, list[str]] = {
     "tail gone": ["DELETE FROM $entry WHERE position > 24", "DELETE FROM $content WHERE position > 24"],
     **{
         f"content of {index} {what}": [f"{how} WHERE position = {index + 1}"]
-        for index in (PLAIN, NOTED, UNKNOWN, VOID, LATE)
+        for index in (PLAIN, NOTED, VOID)
         for what, how in (
             ("gone", "DELETE FROM $content"), ("altered", "UPDATE $content SET payload = signatures"),
             ("unsigned", "UPDATE $content SET signatures = payload"),
         )
     },
+    "content of 21 gone": ["DELETE FROM $content WHERE position = 22"],
+    "content of 26 gone": ["DELETE FROM $content WHERE position = 27"],
     "void entry altered": [
         f"UPDATE $entry SET subject = 'model:x@1' WHERE position = {VOID + 1}",
         f"UPDATE $entry SET leaf_hash = payload WHERE position = {VOID + 1}",

@@ -565,7 +565,8 @@ def test_an_evaluation_that_is_gone_takes_nothing_else_away():
     [
         ({"kind": "fairness"}, {"kind": "fairness"}, True), ({"kind": "fairness"}, {"kind": "drift"}, False),
         ({"suite": "s"}, {"suite": "s", "kind": "fairness"}, True), ({"suite": "fairness"}, {"kind": "fairness"}, True),
-        ({"suite": "s", "kind": "fairness"}, {"kind": "fairness"}, False), ({}, {}, True), ({}, {"kind": "fairness"}, False),
+        ({"suite": "s", "kind": "fairness"}, {"kind": "fairness"}, False),
+        ({}, {"kind": "fairness"}, False), ({}, {}, True),
     ],
 )  # fmt: skip
 def test_what_is_measured_again_is_of_the_same_suite_or_where_it_names_none_of_the_same_kind(
