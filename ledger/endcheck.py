@@ -86,8 +86,8 @@ def _check_withheld(done: Pass) -> None:
 
 def _names_truly(done: Pass, state: LedgerState, index: int, record: int) -> bool:
     """Whether a record names an entry that may be withheld, with its own stream; another one allows nothing."""
-    rows = done.log.rows(index, 1)
-    found = withheld_by(state, rows[0].entry) if rows and rows[0].entry.index == index else None
+    row = next(iter(done.log.rows(index, 1)), None)
+    found = withheld_by(state, row.entry) if row is not None and row.entry.index == index else None
     return found is not None and found.record == record
 
 
@@ -134,8 +134,10 @@ def _check_rest(done: Pass, size: int) -> None:
     entries = done.after + after
     if entries != size and done.whole:
         done.add(Fault.HEAD, None, f"the store has {entries} rows of entries, and {size} of them follow each other")
-    if contents > after:
-        done.add(Fault.PAYLOAD, None, f"the store has {done.after + contents} contents for {entries} entries")
+    full = after - len(done.absent)
+    if contents > full:
+        words = f"the store has {done.after + contents} contents for {done.after + full} entries that have one"
+        done.add(Fault.PAYLOAD, None, words)
     for index in done.log.repeated_ids(done.after):
         done.add(Fault.HEADER, index, "its author's event id stands at an earlier entry too")
     if done.whole and (tiles != done.tiles.count or odd_tiles):

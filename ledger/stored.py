@@ -191,7 +191,7 @@ class LogReader(Protocol):
     def rows(self, start: int, limit: int) -> Sequence[Row]:
         """At most ``limit`` rows with index >= ``start``, in order."""
 
-    def stream_rows(self, stream: str, start: int, stop: int, after: int = 0) -> Sequence[Row]:
+    def stream_rows(self, stream: str, start: int, stop: int, after: int = ...) -> Sequence[Row]:
         """Rows of one stream with ``start`` <= index < ``stop``, in order.
 
         Args:
@@ -285,17 +285,17 @@ class AuditReader(LogReader, EmitterReader, Protocol):
     def span(self, start: int, stop: int, *, contents: bool) -> Sequence[Fields]:
         """Rows with ``start`` <= index < ``stop``, in order, as `row_of` takes them."""
 
-    def structure_faults(self, *, deep: bool = True) -> Sequence[str]:
+    def structure_faults(self, *, deep: bool = ...) -> Sequence[str]:
         """What is wrong with tables and indexes themselves, so that reading one way and another could differ.
 
         Args:
             deep: compare every index with its table too, which takes a walk over everything.
         """
 
-    def counts(self, after: int = 0) -> tuple[int, int, int, int]:
+    def counts(self, after: int = ...) -> tuple[int, int, int, int]:
         """Numbers of entries and contents with index >= ``after``, of full tiles, and of tiles no log reaches."""
 
-    def repeated_ids(self, after: int = 0) -> Sequence[int]:
+    def repeated_ids(self, after: int = ...) -> Sequence[int]:
         """Indexes of entries whose author's id stands at an earlier entry too, at most ten."""
 
     def revision_faults(self, after: int) -> Sequence[tuple[int, int]]:

@@ -3,8 +3,8 @@
 Convention: in README.md, docs/tutorials/ and docs/how-to/, fenced blocks tagged ``sh`` are run line by line by one
 shell per block, those tagged ``python`` by the interpreter, all in order in one empty folder, and each must succeed. A
 block tagged ``console`` whose commands are all ours (``$ muniment …``, ``$ echo $?``) must print exactly what it shows,
-errors included. Other blocks tagged ``console``, and those tagged ``text``, are for reading. The tutorials run the
-installed command, the others the same as a fork of one that is loaded already (`tests.fork_server`).
+errors included. Other blocks tagged ``console``, and those tagged ``text``, are for reading. The command is a fork of
+one that is loaded already (`tests.fork_server`, which is compared with the installed one).
 """
 
 from __future__ import annotations
@@ -48,9 +48,7 @@ def transcript(text: str) -> tuple[list[str], list[str]] | None:
 def test_every_block_runs(document: Path, tmp_path: Path):
     blocks = BLOCK.findall(document.read_text(encoding="utf-8"))
     assert blocks, f"{document.name} shows nothing to run"
-    ours = [Path(sys.executable).parent]
-    if document.parent.name != "tutorials":
-        ours.insert(0, quick_script().parent)
+    ours = [quick_script().parent, Path(sys.executable).parent]
     environment = {**os.environ, "PATH": os.pathsep.join([*map(str, ours), os.environ["PATH"]])}
     for language, text in blocks:
         told = transcript(text) if language == "console" else None

@@ -134,7 +134,7 @@ def _check_granted(
     world: World, event: RecordedEvent, named: Named, request: ApprovalRequest, body: ApprovalGranted
 ) -> None:
     version, rule = named.version, rule_for(world, body.environment, named.tier)
-    if rule.approvals > 0:
+    if rule.approvals:
         refuse_makers(world, event, named, "the approver", request)
     if body.expires_at is not None and parse_moment(body.expires_at) <= event.recorded_at:
         raise InputError(f"the approval would have expired before it is recorded: {body.expires_at}")

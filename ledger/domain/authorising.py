@@ -180,12 +180,11 @@ def waived_trouble(world: World, event: RecordedEvent, state: WaiverState) -> st
         state: the waiver; one for a single use must have been used for this very decision.
     """
     place = deployment_of(world, event.stream)
-    before = -1 if place is None else place.authorised
     if state.single_use and state.used:
         signed, deployment, model = state.used[-1]
         body = event.body
         mine = isinstance(body, DeploymentAuthorised) and (deployment, model) == (event.stream, body.model)
-        if mine and state.ended is None and before < signed.index:
+        if mine and state.ended is None and (place is None or place.authorised < signed.index):
             return None
     trouble = waiver_trouble(world, state, event.recorded_at)
     if trouble is None and state.single_use:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from ledger.domain.actors import FOREVER
 from ledger.domain.enrolment import check_enrolment, check_offboarding, check_responsible, check_taking, known_actor
 from ledger.domain.erasure import check_subject_event
@@ -111,35 +113,21 @@ class _After:
 
     def __init__(self, world: World, event: RecordedEvent) -> None:
         self._world, self._event = world, event
-        self.ledgerid = world.ledgerid
 
     def state(self, stream: str) -> State | None:
         """See `World.state`."""
         before = self._world.state(stream)
         return evolve(before, self._event) if stream == self._event.stream else before
 
-    def key_holder(self, keyid: str) -> str | None:
-        """See `World.key_holder`."""
-        return self._world.key_holder(keyid)
-
-    def admins(self) -> frozenset[str]:
-        """See `World.admins`."""
-        return self._world.admins()
-
-    def leaf_hash(self, index: int) -> bytes | None:
-        """See `World.leaf_hash`."""
-        return self._world.leaf_hash(index)
-
-    def root_hash(self, size: int) -> bytes | None:
-        """See `World.root_hash`."""
-        return self._world.root_hash(size)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._world, name)
 
 
 def _check_admin_remains(world: World, event: RecordedEvent) -> None:
     """Nothing leaves a ledger without an admin, whoever signs it: then only the root keys could go on."""
     if not isinstance(event.body, _TAKING) or not lasting_admins(world, event.index):
         return
-    if not lasting_admins(_After(world, event), event.index + 1):
+    if not lasting_admins(cast("World", _After(world, event)), event.index + 1):
         raise PolicyError(
             f"{event.payload.type} would leave this ledger without an admin who can sign",
             hint="Enrol another admin, or another key of this one, first: --as root.",

@@ -135,8 +135,8 @@ class _Inquiry:
                 continue  # it signed to show possession
             if held.compromised is not None and held.compromised[0] <= signed.index:
                 fault: Suspicion | None = Suspicion(signed.index, held.compromised[1], keyid, state.actor)
-            else:  # the enrolment was asked about by itself
-                fault = None if held.signed.index == state.signed.index else self._ask(held.signed)
+            else:
+                fault = self._ask(held.signed)
             if fault is None:
                 return None
             found = found or fault
@@ -149,8 +149,6 @@ class _Inquiry:
             return None
         for grant in state.grants:
             if grant.role in kind.roles and signed.recorded_at < grant.until and grant.covers(signed):
-                if grant.signed.index == state.signed.index:
-                    return None
                 fault = self._ask(grant.signed)
                 if fault is None:
                     return None

@@ -17,7 +17,7 @@ def _cli(*names: str) -> str:
 
 #: A whole verification, seen from near to far.
 _PASS = (
-    _contract("ledger_keys", "hostile"),
+    _contract("reports", "ledger_keys", "hostile"),
     _cli("own_keys", "pinned", "verify") + " " + _contract("signed_head", "keyring"),
     _contract("verification"),
 )

@@ -10,27 +10,15 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from ledger.recorders.postgres_store import PostgresStore
-from ledger.recorders.sqlite_store import SqliteStore
-from tests.cli.support import ORIGIN, Shop, run
+from tests.cli.support import ORIGIN, Shop, closing_stores, run
 from tests.contract.support import fast_folder
 
 
 @pytest.fixture(autouse=True)
-def stores_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Close the stores of commands that ended early: a process would be gone by then."""
-    opened: list[SqliteStore | PostgresStore] = []
-    for kind in (SqliteStore, PostgresStore):
-        init = kind.__init__
-
-        def noted(self, *args, _init=init, **options):
-            _init(self, *args, **options)
-            opened.append(self)
-
-        monkeypatch.setattr(kind, "__init__", noted)
-    yield
-    for store in opened:
-        store.close()
+def stores_closed() -> Iterator[None]:
+    """Close the stores of commands that ended early."""
+    with closing_stores():
+        yield
 
 
 @pytest.fixture

@@ -8,15 +8,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from cli.main import main
 from ledger.application import Ledger
 from ledger.home import Home
+from ledger.recorders.postgres_store import PostgresStore
+from ledger.recorders.sqlite_store import SqliteStore
 from tests.contract.support import raw
 from tests.fork_server import quick_script
 
@@ -82,6 +85,26 @@ def _streams(stdin: bytes) -> Iterator[tuple[io.BytesIO, io.BytesIO]]:
         for stream in wrapped[1:]:
             stream.flush()
             stream.detach()
+
+
+@contextmanager
+def closing_stores() -> Iterator[None]:
+    """Close the stores of commands that ended early: a process would be gone by then."""
+    opened: list[SqliteStore | PostgresStore] = []
+
+    def noting(init: Callable[..., None]) -> Callable[..., None]:
+        def noted(self: SqliteStore | PostgresStore, *args: Any, **options: Any) -> None:
+            init(self, *args, **options)
+            opened.append(self)
+
+        return noted
+
+    with ExitStack() as patches:
+        for kind in (SqliteStore, PostgresStore):
+            patches.enter_context(mock.patch.object(kind, "__init__", noting(kind.__init__)))
+        yield
+    for store in opened:
+        store.close()
 
 
 def run(*arguments: object, stdin: bytes = b"") -> Result:

@@ -99,7 +99,8 @@ def test_damaged_trust_state_ends_with_7_and_is_never_first_use(any_shop: Shop, 
                     if ours.encode() in p.read_bytes() and ours.encode() not in q.read_bytes()),
     }[name]  # fmt: skip
     good, foreign = path.read_bytes(), other.read_bytes()
-    for kind in DAMAGES:
+    # The files are the same whatever the store is: with PostgreSQL some of it is enough.
+    for kind in DAMAGES if any_shop.url.startswith("sqlite") else DAMAGES[::4]:
         if kind == "another owner's" and os.geteuid() != 0:
             continue
         _replaced_by(path, kind, foreign)

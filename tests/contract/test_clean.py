@@ -35,9 +35,9 @@ def clean(url: str, seed: int) -> Counter[str]:
 
 
 @pytest.mark.parametrize("group", range(2))
-def test_thirty_random_ledgers_on_sqlite(memory_path: Path, group: int):
+def test_twenty_random_ledgers_on_sqlite(memory_path: Path, group: int):
     counts: Counter[str] = Counter()
-    for seed in range(group * 30, group * 30 + 30):
+    for seed in range(group * 20, group * 20 + 20):
         path = memory_path / f"{seed}.db"
         counts += clean(f"sqlite:///{path}", seed)
     for kind in ("refused", "retried", "marked", "NotAllowedError", "ConflictError", "AuthenticationError"):
@@ -46,10 +46,10 @@ def test_thirty_random_ledgers_on_sqlite(memory_path: Path, group: int):
     assert steps <= set(counts)
 
 
-def test_eight_random_ledgers_on_postgres(postgres_url: str, postgres_dsn: str):
+def test_five_random_ledgers_on_postgres(postgres_url: str, postgres_dsn: str):
     schemas = []
     try:
-        for seed in range(1000, 1008):
+        for seed in range(1000, 1005):
             schemas.append(f"{postgres_url.partition('schema=')[2]}_{seed}")
             clean(f"{postgres_url}_{seed}", seed)
     finally:

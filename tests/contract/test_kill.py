@@ -11,7 +11,7 @@ import os
 from tests.faults.crash import processes_killed
 
 # Read now: `isolated_environment` hides it from the tests.
-ROUNDS = int(os.environ.get("MUNIMENT_KILL_ROUNDS", "60"))
+ROUNDS = int(os.environ.get("MUNIMENT_KILL_ROUNDS", "30"))
 SEED = int(os.environ.get("MUNIMENT_KILL_SEED", "0"))
 
 

@@ -21,7 +21,7 @@ from ledger.treereader import TreeReader
 from tests.contract.support import Cast, Meter, fill, make_cast
 
 # Read now: `isolated_environment` hides it from the tests.
-SIZES = {"sqlite": 100_000, "postgres": int(os.environ.get("MUNIMENT_SCALE_POSTGRES", "20000"))}
+SIZES = {"sqlite": 66_000, "postgres": int(os.environ.get("MUNIMENT_SCALE_POSTGRES", "20000"))}
 
 
 class CountingLog:

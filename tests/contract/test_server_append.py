@@ -147,12 +147,13 @@ def test_the_function_agrees_with_the_python(seed: int, memory_path: Path, postg
 
 
 def test_large_batches_and_tiles_of_two_levels(memory_path: Path, postgres_url: str):
-    clock = Clock()
-    for url in (f"sqlite:///{memory_path / 'python.db'}", postgres_url):
-        store = open_recorder(url, clock=clock)
+    stores = [open_recorder(url, clock=Clock()) for url in (f"sqlite:///{memory_path / 'python.db'}", postgres_url)]
+    for store in stores:
         store.create(IDENTITY)
-        for first in range(0, 66_000, 3000):
-            (outcome,) = store.append([Unit(tuple(filler(3000, first)))])
+    for first in range(0, 66_000, 3000):
+        unit = Unit(tuple(filler(3000, first)))
+        for store in stores:
+            (outcome,) = store.append([unit])
             assert isinstance(outcome, list)
     assert dump(f"sqlite:///{memory_path / 'python.db'}") == dump(postgres_url)
 

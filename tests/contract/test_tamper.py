@@ -58,19 +58,19 @@ def rows_of(store: Victim, table: str) -> Iterator[tuple[Any, str, Any]]:
 @pytest.mark.usefixtures("memory")
 @pytest.mark.parametrize("table", ["entry", "content", "head", "checkpoint", "log", "signed_head"])
 def test_every_single_byte_on_sqlite(memory_path: Path, table: str):
-    """Of entries and contents every twelfth byte, beginning anywhere: `tamper-bytes` of `make campaign` takes them all,
-    in four ways."""
+    """Of entries and contents every twentieth byte, beginning anywhere: `tamper-bytes` of `make campaign` takes all of
+    them, in four ways."""
     tried, chance = 0, random.Random(7)
     with on_sqlite(memory_path) as store:
         for key, column, value in list(rows_of(store, table)):
             every = list(changed(value))
             if table in ("entry", "content") and len(every) > 8:
-                every = every[chance.randrange(min(12, len(every))) :: 12]
+                every = every[chance.randrange(min(20, len(every))) :: 20]
             for other in every:
                 judge_change(store, table, column, key, old=value, new=other)
                 tried += 1
         assert store.verify().ok, "every trial was undone"
-    assert tried > {"entry": 500, "content": 950, "head": 70, "checkpoint": 500, "log": 50, "signed_head": 35}[table]
+    assert tried > {"entry": 400, "content": 550, "head": 70, "checkpoint": 500, "log": 50, "signed_head": 35}[table]
 
 
 @pytest.mark.usefixtures("memory")
@@ -93,15 +93,15 @@ def test_text_that_is_not_utf8_on_sqlite(memory_path: Path, table: str):
 def test_values_of_another_length_or_kind(quick_url: str):
     """Cut, emptied, lengthened, far out of range: a finding each time, never another error.
 
-    Each column in every third row of entries and contents, beginning anywhere: `tamper-random` of `make campaign` cuts
+    Each column in every fifth row of entries and contents, beginning anywhere: `tamper-random` of `make campaign` cuts
     and exchanges values of all rows of larger ledgers.
     """
     chance = random.Random(7)
     with on_sqlite_or_postgres(quick_url) as store:
         for table in ("entry", "content", "head", "checkpoint", "signed_head"):
-            begin = {column: chance.randrange(3) for column in store.columns(table)}
+            begin = {column: chance.randrange(5) for column in store.columns(table)}
             for key, column, value in list(rows_of(store, table)):
-                if column == KEYS[table] or (table in ("entry", "content") and key % 3 != begin[column]):
+                if column == KEYS[table] or (table in ("entry", "content") and key % 5 != begin[column]):
                     continue
                 wide = column not in ("item", "id")  # these are 32 bits wide in PostgreSQL
                 others: dict[type, list[Any]] = {
@@ -130,12 +130,10 @@ def test_every_column_of_every_row_and_a_sample_of_bytes_on_postgres(postgres_ur
     with on_postgres(postgres_url) as store:
         for table in ("entry", "content", "head", "checkpoint", "log"):
             for key, column, value in list(rows_of(store, table)):
-                others = list(changed(value))
-                for other in chance.sample(others, min(2, len(others))):
-                    judge_change(store, table, column, key, old=value, new=other)
-                    tried += 1
+                judge_change(store, table, column, key, old=value, new=chance.choice(list(changed(value))))
+                tried += 1
         assert store.verify().ok
-    assert tried > 600
+    assert tried > 300
 
 
 # -- rows ------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.attacks import intruders, keepsakes, mutants, proofs, tables, tamper, targets
-from tests.faults import ambiguous, crash, faulty, governed, machine, pause, powercut, workload
+from tests.faults import ambiguous, commanded, crash, faulty, governed, machine, pause, powercut, workload
 from tests.faults.scorecard import Result, Row, line, write
 from tests.faults.server import Server, server
 from tests.foreign.conftest import build_verifier
@@ -126,6 +126,7 @@ def experiments() -> list[Experiment]:
         Experiment("planted-bugs-anywhere", "all", 120, lambda n, s, at: _anywhere(at.folder("anywhere"), n, s)),
         Experiment("agreement", "all", 60, lambda n, s, at: machine.agreement(at.postgres, n, 40, s)),
         Experiment("governed-lives", "all", 100, lambda n, s, at: governed.governance(at.postgres, n, 60, s)),
+        Experiment("commands", "all", 40, lambda n, s, at: commanded.commands(at.postgres, n, 40, s)),
     ]  # fmt: skip
 
 

@@ -171,7 +171,7 @@ def _plain(row: tuple[Any, ...]) -> dict[str, Any]:
     return dict(zip(HEADER, values, strict=True))
 
 
-_Machine = TypeVar("_Machine", bound=Twins)
+_Machine = TypeVar("_Machine", bound=RuleBasedStateMachine)
 
 
 def live(
@@ -195,8 +195,8 @@ def live(
 
     def counted(self: _Machine) -> None:
         result.n += 1
-        ended(self)
         teardown(self)
+        ended(self)
 
     machine.teardown = counted  # type: ignore[method-assign,assignment]
     try:
@@ -209,6 +209,7 @@ def live(
             ),
         )  # fmt: skip
     except Exception as error:
-        words = "".join(traceback.format_exception_only(error))  # what differs, and behind it the life that led there
+        causes = getattr(error, "exceptions", (error,))  # a life that went wrong only once is told as a group
+        words = "".join(line for cause in causes for line in traceback.format_exception_only(cause))
         result.failed("disagreements", words if len(words) <= 1800 else f"{words[:900]} … {words[-900:]}")
     return result

@@ -71,7 +71,7 @@ def tell_moves(book: Book, story: list[tuple[str, str, int]]) -> None:
         do(book, *move)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     pieces=st.lists(st.lists(moves, min_size=3, max_size=12), min_size=2, max_size=4),
     hours=st.lists(st.integers(-50, 50), min_size=2, max_size=3),

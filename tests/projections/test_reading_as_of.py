@@ -92,7 +92,7 @@ def said(reader: Reader, at: float | None, known: int) -> str:
     return json.dumps(reader.told(SUBJECTS, at=at, known=known))
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     pieces=st.lists(st.lists(moves, min_size=6, max_size=16), min_size=2, max_size=3),
     hours=st.lists(st.integers(-50, 50), min_size=1, max_size=2),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -20,7 +21,8 @@ from ledger.entry import format_time
 from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
 from ledger.events import all_event_types
 from ledger.events.ledgers import Rule, RuleSet
-from tests.unit.test_judge import DIGEST, LATER, MODEL, NOW, OTHER, WAIVER, Story, refused
+from ledger.keys import format_public_key
+from tests.unit.test_judge import DIGEST, LATER, MODEL, NOW, OTHER, WAIVER, Story, hint_of, key_of, refused
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
@@ -46,6 +48,16 @@ def approve(story: Story, by: str = "p-approver", **more: Any) -> str:
 
 def authorised(story: Story) -> bool:
     return story.judge(*AUTHORISE).kind == "valid"
+
+
+def ends_at(story: Story, end: int, *decision: Any) -> None:
+    """A decision is legal until just before a time, and neither at it nor behind it."""
+    before = story.now
+    told = {}
+    for story.now in (end - 1, end, end + 1, end + DAY):
+        told[story.now - end] = story.judge(*(decision or AUTHORISE)).kind
+    assert told == {-1: "valid", 0: "void", 1: "void", DAY: "void"}
+    story.now = before
 
 
 # -- the table -------------------------------------------------------------------------------------
@@ -112,11 +124,12 @@ def test_an_approval_ends_at_its_time():
     approve(story, expires_at=format_time(NOW + DAY))
     verdict = story.judge(*AUTHORISE)
     assert (verdict.kind, verdict.until) == ("valid", NOW + DAY)
+    ends_at(story, NOW + DAY)
     story.now = NOW + DAY
     verdict = story.judge(*AUTHORISE)
     refused(verdict, PolicyError, "legality")
     assert verdict.error is not None
-    assert "expired" in verdict.error.message
+    assert f"does not stand: it expired at {format_time(NOW + DAY)}" in verdict.error.message
 
 
 def test_an_approval_that_would_have_ended_before_is_no_approval():
@@ -124,6 +137,7 @@ def test_an_approval_that_would_have_ended_before_is_no_approval():
     body = {**story.grant(story.request()), "expires_at": format_time(NOW + 1)}
     verdict = story.judge("p-approver", "approval.granted", MODEL, body)
     assert (verdict.kind, verdict.until) == ("valid", NOW + 1)
+    ends_at(story, NOW + 1, "p-approver", "approval.granted", MODEL, body)
     story.now = NOW + 1
     refused(story.judge("p-approver", "approval.granted", MODEL, body), InputError, "schema")
 
@@ -132,8 +146,7 @@ def test_the_rule_says_how_long_an_approval_holds_at_most():
     story = ready(rules(days=2))
     approve(story, expires_at=LATER)
     assert story.judge(*AUTHORISE).until == NOW + 2 * DAY
-    story.now = NOW + 2 * DAY
-    assert not authorised(story)
+    ends_at(story, NOW + 2 * DAY)
 
 
 @pytest.mark.parametrize(("needed", "days"), [(1, 3), (2, 2), (3, 1)])
@@ -253,6 +266,75 @@ def test_what_an_approval_cites_may_have_been_measured_again_since():
     assert not authorised(story), "the approver rested on it"
 
 
+def test_an_approval_that_does_not_stand_hides_none_that_does():
+    story = ready()
+    approve(story, "p-second", expires_at=format_time(NOW + HOUR))
+    story.tell(
+        "p-approver", "approval.granted", MODEL, {**story.grant(story.request("dev"), "dev"), "environment": "dev"}
+    )
+    story.now = NOW + HOUR
+    verdict = story.judge(*AUTHORISE)
+    refused(verdict, PolicyError, "legality")
+    assert "and has 0; the approval at index" in str(verdict.error)
+    approve(story)
+    assert authorised(story)
+
+
+def test_an_approval_stands_with_its_request_and_with_a_person():
+    story = ready()
+    request = story.request()
+    story.tell("p-approver", "approval.granted", MODEL, story.grant(request))
+    assert authorised(story)
+    story.tell("p-author", "approval.withdrawn", MODEL, {"request": request})
+    told = story.judge(*AUTHORISE)
+    refused(told, PolicyError, "legality")
+    assert "does not stand: its request was withdrawn" in str(told.error)
+    # No legal entry leads to what follows: whoever folds more than that is not to take it for an approval.
+    lost = ready()
+    lost.fold(lost.event("p-approver", "approval.granted", MODEL, lost.grant(str(UUID(int=999)))))
+    assert "does not stand: its request was never made" in str(lost.judge(*AUTHORISE).error)
+    lost = ready()
+    key = format_public_key(key_of("nobody").public)
+    body = {"kind": "service", "roles": ["approver"], "key": key}
+    lost.fold(lost.event(ROOT_ACTOR, "actor.enrolled", "actor:nobody", body))
+    lost.fold(lost.event("nobody", "approval.granted", MODEL, lost.grant(lost.request())))
+    told = lost.judge(*AUTHORISE)
+    refused(told, PolicyError, "legality")
+    assert "whoever approved is not shown to be another person" in str(told.error)
+
+
+def test_nothing_is_asked_for_where_nothing_is_ruled():
+    story = ready(rules(environment="prod"))
+    body = {"environment": "dev", "digest": DIGEST}
+    told = story.judge("p-author", "approval.requested", MODEL, body)
+    refused(told, PolicyError, "legality")
+    assert "no rule covers" in str(told.error)
+    assert story.judge("p-author", "approval.requested", MODEL, {**body, "environment": "prod"}).kind == "valid"
+
+
+def test_where_the_run_of_a_version_is_not_known_nobody_is_shown_to_be_another_person():
+    story = Story().people()
+    registered = {"digest": DIGEST, "owner": "p-author", "tier": "high", "run": "run:lost"}
+    story.tell("trainer", "version.registered", MODEL, registered)
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "digest": DIGEST})
+    told = story.judge("p-approver", "approval.granted", MODEL, story.grant(story.request()))
+    refused(told, NotAllowedError, "legality")
+    assert "who is behind this version cannot be resolved" in str(told.error)
+    assert hint_of(told) == "Is the run recorded that it names? muniment log run:lost"
+
+
+@pytest.mark.parametrize("verdict", ["fail", "uncertain"])
+def test_only_what_passed_has_passed(verdict: str):
+    story = ready()
+    measured = {"metrics": {}, "verdict": verdict, "suite": "first"}
+    story.tell("trainer", "evaluation.completed", MODEL, measured)
+    passed = version_of(story.world, MODEL).version.passed
+    assert passed is not None
+    assert passed.verdict == "pass"
+    story.tell("trainer", "evaluation.invalidated", MODEL, {"evaluation": passed.id, "reason": "leak"})
+    assert version_of(story.world, MODEL).version.passed is None
+
+
 # -- handing on ------------------------------------------------------------------------------------
 
 
@@ -270,6 +352,7 @@ def test_an_approver_hands_on_approving_for_a_while():
     assert (verdict.kind, verdict.until) == ("valid", NOW + DAY)
     onward = story.judge("p-deputy", "approval.delegated", "actor:p-author", delegate(NOW + DAY))
     refused(onward, NotAllowedError, "legality")
+    ends_at(story, NOW + DAY, "p-deputy", "approval.granted", MODEL, grant)
     story.now = NOW + DAY
     refused(story.judge("p-deputy", "approval.granted", MODEL, grant), NotAllowedError, "legality")
 
@@ -303,6 +386,7 @@ def test_nobody_hands_on_more_than_they_have():
     for target in ("trainer", "p-short"):
         refused(story.judge("p-short", "approval.delegated", f"actor:{target}", delegate(NOW + DAY)), NotAllowedError,
                 "legality")  # fmt: skip
+    ends_at(story, NOW + HOUR, "p-approver", "approval.delegated", "actor:p-deputy", delegate(NOW + HOUR))
     story.now = NOW + HOUR
     past = story.judge("p-approver", "approval.delegated", "actor:p-deputy", delegate(NOW))
     refused(past, InputError, "schema")
@@ -318,11 +402,14 @@ def test_what_is_in_quarantine_goes_nowhere_until_another_person_lets_it_go(subj
     story.tell("trainer", "run.started", "run:r", inputs)
     story.version()
     approve(story)
+    grant = ("p-second", "approval.granted", MODEL, story.grant(story.request()))
+    assert story.judge(*grant).kind == "valid"
     placed = story.tell("trainer", "quarantine.placed", subject, {"reason": "poisoned"}).payload.id
-    verdict = story.judge(*AUTHORISE)
-    refused(verdict, PolicyError, "legality")
-    assert verdict.error is not None
-    assert "poisoned" in verdict.error.message
+    for decision in (AUTHORISE, grant):
+        verdict = story.judge(*decision)
+        refused(verdict, PolicyError, "legality")
+        assert verdict.error is not None
+        assert "poisoned" in verdict.error.message
     for kind, body in (
         ("approval.requested", {"environment": "prod", "digest": DIGEST}),
         ("deployment.requested", {"model": MODEL, "digest": DIGEST}),
@@ -406,6 +493,19 @@ def test_what_was_said_of_a_model_before_lowers_no_version():
     assert version_of(other.world, MODEL).tier == "high", "nor does a registration"
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "is_lower"),
+    [("high", "medium", True), ("high", "low", True), ("medium", "low", True), ("medium", "medium", False),
+     ("low", "medium", False), ("low", "high", False), ("medium", "high", False)],
+)  # fmt: skip
+def test_tiers_have_an_order(before: str, after: str, is_lower: bool):
+    story = Story().people().version(tier=before)
+    for subject in (MODEL, "model:m"):
+        assert story.judge("p-author", "risk.classified", subject, classify(after)).kind == (
+            "void" if is_lower else "valid"
+        )
+
+
 @pytest.mark.parametrize("subject", [MODEL, "model:m"])
 def test_a_lower_tier_is_for_an_independent_validator(subject: str):
     story = ready()
@@ -445,6 +545,38 @@ def test_an_approval_ends_with_what_its_author_saw(kind: str, subject: str):
     assert not authorised(story)
 
 
+def test_an_evaluation_that_is_gone_takes_nothing_else_away():
+    """What passed and was measured again since is kept, whatever is said of other suites."""
+    for other in ("a", "z"):
+        story = ready()
+        wrong = story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "fail", "suite": other})
+        passed = story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "suite": "s"})
+        story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "uncertain", "suite": "s"})
+        first = version_of(story.world, MODEL).version.evaluations[0]
+        story.tell("trainer", "evaluation.invalidated", MODEL, {"evaluation": wrong.payload.id, "reason": "leak"})
+        version = version_of(story.world, MODEL).version
+        assert version.passed is not None
+        assert version.passed.id == passed.payload.id
+        assert first in version.evaluations
+
+
+def test_what_is_said_of_a_version_that_nobody_registered_is_marked_and_changes_no_other():
+    story = ready()
+    before = version_of(story.world, MODEL)
+    measured = {"metrics": {}, "verdict": "fail"}
+    for subject, marks in ((MODEL, ()), ("model:m@2", ("unknown-version",))):
+        event = story.event("trainer", "evaluation.completed", subject, measured)
+        assert marks_of(story.world, event) == marks
+    story.tell("trainer", "evaluation.completed", "model:m@2", measured)
+    assert version_of(story.world, MODEL) == before
+
+
+def steal(story: Story, actor: str, index: int) -> None:
+    """The key of an actor was in other hands from an entry on."""
+    body = {"keyid": key_of(actor).public.keyid, "since": index, "reason": "stolen"}
+    story.tell("p-admin", "key.compromised", f"actor:{actor}", body)
+
+
 # -- gates and waivers -----------------------------------------------------------------------------
 
 
@@ -474,8 +606,7 @@ def test_an_authorisation_needs_a_gate_that_allows_and_is_fresh(gate: Story):
     assert not authorised(gate)
     gate.tell("p-deployer", "gate.evaluated", MODEL, gated())
     assert gate.judge(*AUTHORISE).until == NOW + HOUR
-    gate.now = NOW + HOUR
-    assert not authorised(gate), "it is stale"
+    ends_at(gate, NOW + HOUR)
 
 
 @pytest.mark.parametrize(
@@ -488,6 +619,29 @@ def test_an_authorisation_needs_a_gate_that_allows_and_is_fresh(gate: Story):
 def test_a_gate_over_something_else_opens_nothing(gate: Story, change: dict[str, str]):
     gate.tell("p-deployer", "gate.evaluated", MODEL, gated(**change))
     refused(gate.judge(*AUTHORISE), PolicyError, "legality")
+
+
+def test_a_gate_that_a_thief_ran_opens_nothing(gate: Story):
+    run = gate.tell("p-deployer", "gate.evaluated", MODEL, gated())
+    assert authorised(gate)
+    steal(gate, "p-deployer", run.index)
+    gate.enrol("p-other", ["deployer"])
+    told = gate.judge("p-other", *AUTHORISE[1:])
+    refused(told, PolicyError, "legality")
+    assert str(told.error).startswith("the evaluation of policy:p counts no more: entry")
+
+
+def test_what_a_thief_asked_for_is_not_granted():
+    story = Story().people()
+    ask(story)
+    story.tell("trainer", "run.started", "run:x")
+    grant = ("p-second", "waiver.granted", "waiver:w", {"rationale": "x"})
+    assert story.judge(*grant).kind == "valid"
+    steal(story, "p-author", len(story.view.leaves) - 2)
+    told = story.judge(*grant)
+    refused(told, PolicyError, "legality")
+    assert str(told.error).startswith("the request counts no more: entry")
+    assert story.judge(grant[0], "waiver.denied", *grant[2:]).kind == "valid"
 
 
 def test_a_retired_policy_decides_nothing(gate: Story):
@@ -533,9 +687,7 @@ def test_a_gate_rests_on_waivers_only_while_they_stand(gate: Story):
     half_an_hour = format_time(NOW + HOUR // 2)
     gate.tell("p-second", "waiver.granted", "waiver:w", {"rationale": "x", "expires_at": half_an_hour})
     assert gate.judge(*AUTHORISE).until == NOW + HOUR // 2
-    gate.now = NOW + HOUR // 2
-    assert not authorised(gate), "it expired"
-    gate.now = NOW
+    ends_at(gate, NOW + HOUR // 2)
     gate.tell("p-author", "waiver.revoked", "waiver:w", {"reason": "x"})
     assert not authorised(gate)
 
@@ -547,8 +699,10 @@ def test_a_waiver_must_be_recorded_as_used_before_it_expires(gate: Story):
     granted = gate.judge("p-second", "waiver.granted", "waiver:w", {"rationale": "x"})
     assert (granted.kind, granted.until) == ("valid", end)
     gate.tell("p-second", "waiver.granted", "waiver:w", {"rationale": "x"})
-    used = gate.judge("p-deployer", "waiver.used", "waiver:w", {"deployment": PROD, "model": MODEL})
+    use = ("p-deployer", "waiver.used", "waiver:w", {"deployment": PROD, "model": MODEL})
+    used = gate.judge(*use)
     assert (used.kind, used.until) == ("valid", end)
+    ends_at(gate, end, *use)
     revoked = gate.judge("p-author", "waiver.revoked", "waiver:w", {"reason": "x"})
     assert (revoked.kind, revoked.until) == ("valid", FOREVER)
 
@@ -646,7 +800,11 @@ def test_a_waiver_must_have_an_end_that_lies_ahead():
         refused(story.judge("p-author", "waiver.requested", "waiver:w", {**WAIVER, **change}), InputError, "schema")
     with pytest.raises(InputError, match="expires_at"):
         story.event("p-author", "waiver.requested", "waiver:w", {k: v for k, v in WAIVER.items() if k != "expires_at"})
+    ends_at(
+        story, NOW + DAY, "p-author", "waiver.requested", "waiver:w", {**WAIVER, "expires_at": format_time(NOW + DAY)}
+    )
     ask(story)
+    ends_at(story, NOW + DAY, "p-second", "waiver.granted", "waiver:w", {"rationale": "x"})
     story.now = NOW + DAY
     refused(story.judge("p-second", "waiver.granted", "waiver:w", {"rationale": "x"}), PolicyError, "legality")
 

@@ -49,6 +49,7 @@ from ledger.keys import Ed25519Signer, format_public_key
 from ledger.note import TYPE_ED25519, VerifierKey, format_vkey
 from ledger.payload import parse_payload
 from tests.unit.memory_log import View
+from tests.unit.unordered import Bytes, unordered
 
 LEDGERID = "ab" * 16
 ROOTS = [Ed25519Signer.from_seed(bytes([n]) * 32) for n in (1, 2, 3)]
@@ -95,9 +96,11 @@ class Story:
                 if actor == ROOT_ACTOR
                 else [key_of(actor).public.keyid]
             )
-        return make_event(
+        event = make_event(
             len(self.view.leaves) if index is None else index, parse_payload(payload), tuple(keys), self.now
         )
+        read = {"payload": event.payload, "body": event.body, "subject": event.subject, "stream": event.stream}
+        return replace(event, **{name: unordered(value) for name, value in read.items()})
 
     def judge(self, *args: Any, **options: Any) -> Verdict:
         return judge(self.world, self.event(*args, **options))
@@ -111,7 +114,7 @@ class Story:
 
     def fold(self, event: RecordedEvent) -> RecordedEvent:
         self.world.apply(event)
-        self.view.leaves.append(len(self.view.leaves).to_bytes(2) * 16)
+        self.view.leaves.append(Bytes(len(self.view.leaves).to_bytes(2) * 16))
         return event
 
     def enrol(self, actor: str, roles: Sequence[str], by: str = "p-admin", **body: Any) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from ledger.domain import ActorState, RecordedEvent, Verdict, judge, suspicion
+from ledger.creation import DEFAULT_RULES
+from ledger.domain import ActorState, LedgerState, RecordedEvent, Verdict, judge, suspicion
 from ledger.domain.actors import FOREVER
 from ledger.domain.authorising import deployment_doubt
 from ledger.domain.decisions import marks_of
@@ -502,6 +503,100 @@ def test_a_role_granted_by_a_thief_does_not_count(ring: Ring):
     assert suspicion(ring.world, signed_of(approval)) is not None
     own = ring.event("p-deployer", "deployment.requested", "deployment:prod/x", {"model": MODEL, "digest": DIGEST})
     assert suspicion(ring.world, signed_of(own)) is None, "its other roles are in order"
+
+
+def test_a_role_granted_again_in_good_standing_counts(ring: Ring):
+    """Of two suspect grants the first is named; a good one behind them is enough."""
+    fact = ("external.observed", "external:x", {"system": "s"})
+    first = ring.grant("p-second", "emitter").index
+    ring.tell("p-author", "run.started", "run:x")
+    ring.grant("p-second", "emitter")
+    ring.enrol("p-chief", ["admin"], by=ROOT_ACTOR)
+    ring.compromise("p-admin", first, by=ROOT_ACTOR)
+    assert f"entry {first} is suspect" in words(ring.judge("p-second", *fact))
+    ring.grant("p-second", "emitter", by="p-chief")
+    ring.tell("p-author", "run.started", "run:x")
+    assert suspicion(ring.world, signed_of(ring.tell("p-second", *fact))) is None
+
+
+def test_what_is_live_rests_on_as_many_good_approvals_as_are_asked_for(ring: Ring):
+    approvals = [approved(ring)[1], ring.approve(ring.request(), by="p-second")]
+    for number, environment in enumerate(("dev", "staging")):
+        ring.enrol(f"p-{environment}", ["approver"])
+        body = Story.grant(ring, ring.request(environment), environment)
+        approvals.append(ring.tell(f"p-{environment}", "approval.granted", MODEL, body))
+        assert number + 3 == len(approvals)
+    ring.authorise()
+    live = ("p-deployer", "deployment.completed", "deployment:prod/x", {"model": MODEL, "digest": DIGEST})
+    ring.compromise("p-approver", approvals[0].index)
+    assert (doubt(ring), ring.marks()) == (None, ()), "the second one stands"
+    assert marks_of(ring.world, ring.event(*live)) == ()
+    ring.compromise("p-second", approvals[1].index)
+    assert (doubt(ring), ring.marks()) == (approvals[0].index, ("unauthorised",)), "others are for elsewhere"
+
+
+def test_where_no_approval_is_asked_for_no_evaluation_is():
+    rule = Rule(environment="*", tier="*", authorisation=True, approvals=0, evaluation=True)
+    ring = Ring(RuleSet(name="own", rules=(rule,))).people()
+    ring.version()
+    measured = version_of(ring.world, MODEL).version.evaluations[0].index
+    ring.new_key("trainer", "trainer-2")
+    ring.authorise()
+    ring.compromise("trainer", measured)
+    assert (doubt(ring), ring.marks()) == (None, ())
+
+
+def test_nothing_signed_by_an_actor_brought_in_by_root_is_asked_about(ring: Ring):
+    """That saves asking about every admin at every event of others."""
+    assert actor(ring, "p-admin").rooted
+    assert not actor(ring, "p-author").rooted
+    ring.grant("p-admin", "emitter", by=ROOT_ACTOR)
+    ring.new_key("p-admin", "admin-2", by=ROOT_ACTOR)
+    assert actor(ring, "p-admin").rooted
+    ring.compromise("p-admin", len(ring.view.leaves), key="admin-2", by=ROOT_ACTOR)
+    assert not actor(ring, "p-admin").rooted
+    other = Ring().people()
+    other.rotate("p-admin", "p-admin", "admin-2")
+    assert not actor(other, "p-admin").rooted
+
+
+@pytest.mark.parametrize("subject", ["ledger:" + "00" * 16, "ledger:" + "cd" * 16])
+def test_what_is_said_of_another_ledger_is_not_said_here(ring: Ring, subject: str):
+    table = DEFAULT_RULES.model_dump(mode="json")
+    said: dict[str, tuple[str, dict[str, Any]]] = {
+        "ledger.rules_changed": (ROOT_ACTOR, {"rules": table, "reason": "x"}),
+        "hold.placed": ("p-admin", {"subjects": ["nothing:*"], "matter": "m", "reason": "x"}),
+        "ledger.entry_acknowledged": ("p-admin", {"index": 0, "leaf_hash": ring.view.leaves[0].hex(), "reason": "x"}),
+    }
+    for kind, (by, body) in said.items():
+        assert ring.judge(by, kind, f"ledger:{LEDGERID}", body).kind == "valid"
+        told = ring.judge(by, kind, subject, body)
+        refused(told, InputError, "schema")
+        assert str(told.error) == f"the subject must be this ledger: ledger:{LEDGERID}"
+
+
+def test_an_acknowledged_entry_is_known_by_its_leaf_hash(ring: Ring):
+    for index in (1, 3):
+        body = {"index": index, "leaf_hash": ring.view.leaves[index].hex(), "reason": "x"}
+        ring.tell("p-admin", "ledger.entry_acknowledged", f"ledger:{LEDGERID}", body)
+    state = ring.world.state(f"ledger:{LEDGERID}")
+    assert isinstance(state, LedgerState)
+    assert state.acknowledged == {(index, ring.view.leaves[index].hex()) for index in (1, 3)}
+    future = {"index": len(ring.view.leaves), "leaf_hash": "00" * 32, "reason": "x"}
+    refused(ring.judge("p-admin", "ledger.entry_acknowledged", f"ledger:{LEDGERID}", future), InputError, "schema")
+
+
+def test_a_revoked_actor_signs_nothing_from_there_on(ring: Ring):
+    at = ring.tell("p-admin", "actor.revoked", "actor:trainer", {"reason": "x"}).index
+    for index, is_good in ((at - 1, True), (at, False), (at + 1, False), (at + 9, False)):
+        told = ring.judge("trainer", "run.started", "run:x", index=index)
+        assert (told.kind == "valid") is is_good, index
+        assert is_good or str(told.error) == f"the actor 'trainer' was revoked at index {at}"
+
+
+def test_where_no_admin_is_left_things_go_on(ring: Ring):
+    ring.fold(ring.event(ROOT_ACTOR, "actor.revoked", "actor:p-admin", {"reason": "x"}))  # legal nowhere
+    assert ring.judge(ROOT_ACTOR, "actor.revoked", "actor:trainer", {"reason": "x"}).kind == "valid"
 
 
 def test_a_good_key_beside_a_bad_one_is_enough(ring: Ring):

@@ -227,6 +227,13 @@ def test_a_hash_that_is_missing_is_no_root(folder: Path):
     """A store that lost rows makes decisions refuse, not crash."""
     log = history(folder, 2)
     world = StoreWorld(log)
+    assert [world.root_hash(size) is None for size in (-1, 0, 1, log.size, log.size + 1)] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+    ]
     whole = log.leaf_hashes
     log.leaf_hashes = lambda start, stop: whole(start, stop)[:3]  # type: ignore[method-assign]
     try:

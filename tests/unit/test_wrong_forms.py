@@ -58,6 +58,7 @@ from ledger.strictjson import MAX_DEPTH, MAX_INTEGER, format_json, parse_json
 from ledger.successor import Successor, format_successor, parse_successor
 from ledger.tiles import MAX_BUNDLE_ENTRY, TILE_HEIGHT, TILE_WIDTH
 from ledger.witnesspolicy import MAX_MEMBERS, MAX_POLICY
+from tests.unit.unordered import unordered
 
 LOG = Ed25519Signer.from_seed(b"\x01" * 32)
 ORIGIN = "ledger.example/test"
@@ -268,7 +269,7 @@ WRONG: dict[str, tuple[Callable[[Any], object], Any, str]] = {
     "JSON, out: infinite": (format_json, float("inf"), "NaN and Infinity"),
     "JSON, out: between": (format_json, 1e20, "between 2^53 and 1e21"),
     "JSON, out: name": (format_json, {1: 1}, "is int, not a string"),
-    "JSON, out: type": (format_json, b"", "bytes cannot be written"),
+    "JSON, out: type": (format_json, set(), "set cannot be written"),
     "JSON, out: surrogate": (format_json, "\ud800", "lone surrogate"),
 }  # fmt: skip
 
@@ -277,7 +278,7 @@ WRONG: dict[str, tuple[Callable[[Any], object], Any, str]] = {
 def test_a_wrong_form_is_refused_and_the_reason_named(case: str):
     read, data, words = WRONG[case]
     with pytest.raises(InputError, match=re.escape(words)):
-        read(data)
+        read(unordered(data) if isinstance(data, str | bytes) else data)
 
 
 def test_every_attribute_of_a_payload_comes_back():

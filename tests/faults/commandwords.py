@@ -1,0 +1,171 @@
+"""What may be typed in a random life at the command line: for every command that signs as an actor, its words.
+
+Things are drawn from few names, so that commands meet each other; some of what is drawn is wrong. ``{…}`` stands for
+what only one ledger knows: ``{hold.placed}`` for the id of one of its events, ``{key}`` for one of its keys.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+
+from tests.cli.support import digest
+
+MODELS = ("model:m@1", "model:m@1", "model:m@2", "model:n@1")
+DEPLOYMENTS = ("deployment:prod/m", "deployment:prod/m", "deployment:dev/m", "deployment:stage/n")
+ENVIRONMENTS = ("prod", "prod", "prod", "stage", "dev")
+DATA = ("dataset:d@1", "dataset:d", "dataset:raw@1", "featureset:f")
+INCIDENTS = ("incident:1", "incident:2")
+WAIVERS = ("waiver:a", "waiver:b")
+POLICIES = ("policy:p@1", "policy:p@2")
+EMITTERS = ("019b0000-0000-7000-8000-0000000000e1", "019b0000-0000-7000-8000-0000000000e2")
+#: Actor: how it is enrolled, and by whom.
+PEOPLE: Mapping[str, tuple[str, ...]] = {
+    "p-author": ("--kind", "person", "--role", "owner", "--role", "emitter", "--role", "approver"),
+    "trainer": ("--kind", "service", "--role", "emitter", "--responsible", "p-author"),
+    "p-approver": ("--kind", "person", "--role", "approver", "--role", "validator"),
+    "p-second": ("--kind", "person", "--role", "approver", "--role", "owner", "--role", "eraser"),
+    "p-deployer": ("--kind", "person", "--role", "deployer", "--role", "emitter", "--role", "auditor"),
+    "bot": ("--kind", "service", "--role", "deployer", "--role", "emitter", "--responsible", "p-deployer"),
+}
+ACTORS = (*PEOPLE, "p-new")
+ROLES = ("emitter", "owner", "approver", "deployer", "validator", "auditor")
+WHY = ("--reason", "x")
+RATIONALE = ("--rationale", "x")
+Words = tuple[object, ...]
+
+
+class Typist:
+    """Draws the words of commands.
+
+    Args:
+        chance: what is drawn from.
+    """
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+
+    def one(self, *of: str) -> str:
+        return self._chance.choice(of)
+
+    def some(self, share: float, *words: object) -> Words:
+        """These words, or none."""
+        return words if self._chance.random() < share else ()
+
+    def number(self, most: int) -> int:
+        return self._chance.randrange(most)
+
+    def model(self) -> str:
+        return self.one(*MODELS)
+
+    def env(self) -> Words:
+        return "--env", self.one(*ENVIRONMENTS)
+
+    def actor(self) -> str:
+        return self.one(*ACTORS)
+
+    def deployed(self) -> Words:
+        return self.one(*DEPLOYMENTS), "--model", self.model()
+
+    def span(self) -> str:
+        return self.one("9d", "9d", "40d", "900d")
+
+    def canary(self) -> Words:
+        stage = ("--stage", 1 + self.number(3), "--traffic", 0.1)
+        return self._chance.choice((stage, stage, ("--promoted",), ("--aborted", "x")))
+
+    def version(self) -> Words:
+        model = self.model()
+        said = digest("another" if self.number(8) == 0 else model)
+        return model, "--digest", said, "--tier", self.one("low", "medium", "high"), *self.some(0.7, "--run", "run:r")
+
+
+# fmt: off
+#: The words of each command, behind its name.
+TYPED: Mapping[str, Callable[[Typist], Words]] = {
+    "actor delegate": lambda t: (t.actor(), "--until", t.span(), *WHY),
+    "actor enrol": lambda t: (t.one("p-new", "p-new", "p-author"), "--kind", "person", "--role", t.one(*ROLES)),
+    "actor grant": lambda t: (t.actor(), t.one(*ROLES), *t.some(0.3, "--until", t.span())),
+    "actor offboard": lambda t: (t.one("p-new", "bot", "p-second"), *t.some(0.8, "--successor", t.actor()), *WHY),
+    "actor responsible": lambda t: (t.one("trainer", "bot"), t.actor(), *WHY),
+    "actor revoke": lambda t: (t.one("p-new", "bot"), *WHY),
+    "actor ungrant": lambda t: (t.actor(), t.one(*ROLES), *WHY),
+    "admin acknowledge": lambda t: (t.number(60), *WHY),
+    "admin rules change": lambda t: (t.one("rules.json", "gated.json"), *WHY),
+    "approve": lambda t: (t.model(), *RATIONALE, *t.some(0.5, *t.env()), *t.some(0.2, "--condition", "c"),
+                          *t.some(0.2, "--expires", t.span())),
+    "authorise": lambda t: (*t.deployed(), *t.some(0.15, "--emergency", *WHY)),
+    "classify": lambda t: (t.one("model:m", "model:n", "model:m@1"), t.one("--affects-people", "--no-affects-people"),
+                           t.one("--personal-data", "--no-personal-data"), "--no-money-or-law", "--no-shared",
+                           *RATIONALE),
+    "condition": lambda t: (t.model(), t.number(2)),
+    "emit": lambda t: ("run.completed", t.one("run:r", "run:s")),
+    "emitter close": lambda t: (t.one(*EMITTERS), "--last", t.number(5)),
+    "emitter gap": lambda t: (t.one(*EMITTERS), "--first", 1 + t.number(3), "--last", 2 + t.number(3), *WHY),
+    "emitter heartbeat": lambda t: (t.one(*EMITTERS), "--last", t.number(5), "--interval", 60),
+    "entry reaffirm": lambda t: (t.number(60), *WHY),
+    "gate check": lambda t: (t.model(), *t.env(), *t.some(0.7, "--policy", "policy:p")),
+    "hold place": lambda t: (t.one("person:*", "dataset:*", "nothing:*"), "--matter", "m", *WHY),
+    "hold release": lambda t: ("{hold.placed}", *WHY),
+    "import inventory": lambda t: ("models.csv", "--waivers-until", "9d", "--control", "x"),
+    "incident action": lambda t: (t.one(*INCIDENTS), "--title", "x"),
+    "incident cause": lambda t: (t.one(*INCIDENTS), "--category", "data", "--statement", "x"),
+    "incident close": lambda t: (t.one(*INCIDENTS), "--summary", "x"),
+    "incident mitigate": lambda t: (t.one(*INCIDENTS),),
+    "incident note": lambda t: (t.one(*INCIDENTS), "x"),
+    "incident open": lambda t: (t.one(*INCIDENTS), "--title", "x"),
+    "key compromised": lambda t: ("{key}", "--since", t.number(60), *WHY),
+    "key enrol": lambda t: (t.actor(),),
+    "key revoke": lambda t: ("{key}", *WHY),
+    "key rotate": lambda t: (t.actor(),),
+    "policy define": lambda t: (t.one(*POLICIES), t.one("policy.yaml", "strict.yaml")),
+    "policy retire": lambda t: (t.one(*POLICIES), *WHY),
+    "quarantine": lambda t: (t.one(*DATA, *MODELS, "model:m"), *WHY),
+    "record canary": lambda t: (*t.deployed(), *t.canary()),
+    "record dataset": lambda t: (t.one("dataset:d@1", "dataset:raw@1"), "--digest", digest(t.one("d", "d", "e"))),
+    "record deployment": lambda t: t.deployed(),
+    "record evaluation": lambda t: (t.model(), "--metric", "auc=0.9", "--verdict",
+                                    t.one("pass", "pass", "fail", "uncertain"),
+                                    *t.some(0.3, "--suite", t.one("drift", "fairness"))),
+    "record late": lambda t: ("late.json", *WHY),
+    "record rollback": lambda t: t.deployed(),
+    "record run": lambda t: (t.one("run:r", "run:s"), *t.some(0.5, "--input", t.one(*DATA))),
+    "record signal": lambda t: ("monitor:m", "--metric", "psi", "--value", 0.5),
+    "record snapshot": lambda t: (t.one(*DEPLOYMENTS), "--loaded", f"pod={digest(t.model())}"),
+    "record version": lambda t: t.version(),
+    "reject": lambda t: (t.model(), *RATIONALE, *t.some(0.5, *t.env())),
+    "release": lambda t: (t.one(*DATA, *MODELS, "model:m"), *RATIONALE),
+    "request": lambda t: (t.model(), *t.env()),
+    "retire": lambda t: (t.model(), *WHY),
+    "review": lambda t: (t.one(*DEPLOYMENTS), "--verdict", t.one("justified", "unjustified"), *RATIONALE),
+    "revoke": lambda t: (t.model(), *RATIONALE, *t.some(0.5, *t.env())),
+    "rollback": lambda t: (t.one(*DEPLOYMENTS), "--to", t.model()),
+    "slo define": lambda t: (t.one(*DEPLOYMENTS), "ms", "--monitor", "monitor:m", "--indicator", "ms", "--objective",
+                             "0.9", "--rule", "2:1h:5m:hold"),
+    "subject erase": lambda t: (t.one("person:a", "person:b"), "--basis", "b", *WHY),
+    "waiver deny": lambda t: (t.one(*WAIVERS), *RATIONALE),
+    "waiver grant": lambda t: (t.one(*WAIVERS), *RATIONALE),
+    "waiver request": lambda t: (t.one("tested", "known"), "--model", t.one("model:m", *MODELS), *t.env(),
+                                 "--owner", t.actor(), *WHY, "--control", "x", "--expires", t.span(),
+                                 "--waiver", t.one(*WAIVERS), *t.some(0.3, "--single-use")),
+    "waiver revoke": lambda t: (t.one(*WAIVERS), *WHY),
+    "watch": lambda t: (t.one(*DEPLOYMENTS),),
+    "withdraw": lambda t: (t.model(), *t.some(0.5, *t.env())),
+}
+# fmt: on
+
+#: Who may, for each role of the authorisation matrix; the admin signs where nobody is named.
+HOLDERS: Mapping[str, str | None] = {
+    "emitter": "p-author", "owner": "p-second", "validator": "p-approver", "approver": "p-approver",
+    "deployer": "p-deployer", "auditor": "p-deployer", "eraser": "p-second", "admin": None, "root": "root",
+    "anybody": "trainer",
+}  # fmt: skip
+#: What a release takes, step by step, and who does it: random commands alone seldom get there.
+USUAL: tuple[tuple[str, str], ...] = (
+    ("record version", "p-author"), ("record evaluation", "p-author"), ("request", "p-author"), ("request", "p-author"),
+    ("approve", "p-approver"), ("approve", "p-approver"), ("approve", "p-second"), ("authorise", "p-deployer"),
+    ("authorise", "p-deployer"), ("record deployment", "p-deployer"), ("record canary", "p-deployer"),
+    ("condition", "p-approver"), ("waiver request", "p-author"), ("waiver grant", "p-approver"),
+    ("quarantine", "trainer"), ("release", "p-approver"), ("review", "p-approver"), ("policy define", "p-approver"),
+    ("gate check", "p-deployer"),
+)  # fmt: skip
