@@ -63,7 +63,9 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/published.py": (
         _unit("bounds"),
         _cli("published", "admin"),
+        _cli("published_objects"),
     ),
+    "ledger/places.py": (_unit("bounds"), _cli("published"), _cli("published_objects")),
     "ledger/cosignature.py": _WITNESSES,
     "ledger/addcheckpoint.py": _WITNESSES,
     "ledger/witnesspolicy.py": _WITNESSES,
@@ -227,6 +229,7 @@ OTHERS = {
         "ledger/migration.py",
     ),
     *("ledger/casefiles.py", "ledger/statefile.py", "ledger/durable.py", "ledger/publish.py", "ledger/witnesshttp.py"),
+    "ledger/objectstore.py",
     "ledger/telling.py",
     *("ledger/erasing.py", "ledger/sealing.py", "ledger/datakeys.py", "ledger/wrapping.py"),
     *("ledger/refusals.py", "ledger/screen.py", "ledger/screening.py", "ledger/secretpatterns.py"),

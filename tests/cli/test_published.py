@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger import published
+from ledger import places
 from ledger.config import state_folder
 from tests.cli.refusing import EVENT, cut_tail
 from tests.cli.support import Shop, run
@@ -100,7 +100,7 @@ def test_what_is_published_is_read_in_bounds(any_shop: Shop, place: Path, monkey
         run("checkpoint", "publish", place).good()
         assert run("verify", "log", "--anchor", place, "-o", "json").good().json["anchored_size"] == 3
         with monkeypatch.context() as patch:
-            patch.setattr(published, "_SECONDS", -1)
+            patch.setattr(places, "_SECONDS", -1)
             run("verify", "log", "--anchor", place).refused(6, "git does not run")
     note_in(place).write_bytes(b"x" * 65_537)
     if place.name == "repo":

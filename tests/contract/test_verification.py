@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import pickle
 import random
-import signal
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -122,38 +117,6 @@ def test_whatever_is_altered_the_reports_are_equal(memory_path: Path):
                         fell_back = verify_log(store.recorder, trust, store.anchors, since=mark)
                     assert not one.ok, f"a change of {table}.{column} went unseen"
                     assert told(one) == told(many) == told(fell_back) == told(anew), (table, column)
-
-
-def children(then: Callable[[int], None]) -> threading.Thread:
-    """Do something with the id of the first child that appears."""
-
-    def watch() -> None:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            for child in multiprocessing.active_children():
-                if child.pid is not None:
-                    then(child.pid)
-                    return
-            time.sleep(0.001)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    return thread
-
-
-def test_a_worker_that_is_killed_ends_in_an_error_and_never_in_verified(memory_path: Path):
-    url = f"sqlite:///{memory_path / 'ledger.db'}"
-    cast, _ = sixteen(url)
-    thread = children(lambda pid: os.kill(pid, signal.SIGKILL))
-    with pytest.raises(NothingToVerifyError, match="a worker process ended"):
-        verify_store(url, cast.recorder, jobs=2)
-    thread.join()
-
-
-def test_a_worker_that_cannot_read_the_store_says_so(memory_path: Path):
-    cast, _ = sixteen(f"sqlite:///{memory_path / 'ledger.db'}")
-    with pytest.raises(Exception, match="there is no ledger at"):
-        verify_store(f"sqlite:///{memory_path / 'elsewhere.db'}", cast.recorder, jobs=2)
 
 
 def test_less_than_one_process_is_refused(memory_path: Path):
