@@ -110,6 +110,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/auditpass.py": (*_PASS, *_DAMAGE),
     "ledger/since.py": _PASS,
     "ledger/audit.py": (_unit("audit"), *_PASS, _cli("erasure")),
+    "ledger/auditworkers.py": (_unit("audit"), _contract("audit_workers"), _contract("verification")),
     "ledger/auditworld.py": _PASS,
     "ledger/logview.py": (_unit("logview"), _contract("bad_input"), *_PASS),
     "ledger/segment.py": (*_PASS, *_DAMAGE),
