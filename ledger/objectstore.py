@@ -40,6 +40,7 @@ _AT_ONCE = 16
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([A-Za-z]{1,64})</Code>")
+_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
 _SIGNS = (
     ("kind: Timeout", "no answer in time"),
     ("kind: Connect", "no connection"),
@@ -180,9 +181,10 @@ class Bucket:
                 f"{self.url}: access is denied, {self._why(error)}",
                 hint="Who publishes there must be allowed to read, list and write; who verifies, to read and list.",
             ) from None
-        except FileNotFoundError:
-            raise StorageError(f"{self.url}: there is no such bucket", hint="Make it first, or name another.") from None
         except (errors.BaseError, OSError, ValueError) as error:
+            code = _CODE.search(str(error))
+            if isinstance(error, FileNotFoundError) or (code and code[1] in _NO_BUCKET):
+                raise StorageError(f"{self.url}: there is no such bucket", hint="Make it, or name another.") from None
             raise StorageError(f"{self.url}: {self._why(error)}", hint="Try again; what is there stays.") from None
 
     @staticmethod
@@ -196,9 +198,7 @@ class Bucket:
     async def _get(self, name: str, limit: int) -> Stored | None:
         try:
             found = await self._library.get_async(self._store, name)
-        except FileNotFoundError as error:
-            if "NoSuchBucket" in str(error):
-                raise
+        except FileNotFoundError:
             return None
         parts, size = [], 0
         async for part in found.stream(min_chunk_size=limit + 1):
@@ -290,7 +290,31 @@ class Bucket:
         Raises:
             StorageError: it may not be written, or nobody answers; then it may have been written all the same.
         """
-        return self._put(name, data, "create")
+        return self._run(self._put(name, data, "create"))
+
+    def create_all(self, objects: Sequence[tuple[str, bytes]]) -> list[bool]:
+        """Write objects where there are none, several at once.
+
+        Args:
+            objects: their names and bytes.
+
+        Returns:
+            Of each whether it was written, as `create`.
+
+        Raises:
+            StorageError: as `create`; some of them may have been written.
+        """
+
+        async def work() -> list[bool]:
+            gate = asyncio.Semaphore(_AT_ONCE)
+
+            async def one(name: str, data: bytes) -> bool:
+                async with gate:
+                    return await self._put(name, data, "create")
+
+            return await asyncio.gather(*(one(name, data) for name, data in objects))
+
+        return self._run(work())
 
     def replace(self, name: str, data: bytes, present: Stored) -> bool:
         """Write an object in the place of one that was read.
@@ -307,16 +331,12 @@ class Bucket:
             StorageError: as `create`.
         """
         known = {"e_tag": present.tag, "version": present.version}
-        return self._put(name, data, {key: value for key, value in known.items() if value})
+        return self._run(self._put(name, data, {key: value for key, value in known.items() if value}))
 
-    def _put(self, name: str, data: bytes, mode: object) -> bool:
+    async def _put(self, name: str, data: bytes, mode: object) -> bool:
         errors = self._library.exceptions
-
-        async def work() -> bool:
-            try:
-                await self._library.put_async(self._store, name, data, mode=mode, use_multipart=False)
-            except (errors.AlreadyExistsError, errors.PreconditionError):
-                return False
-            return True
-
-        return self._run(work())
+        try:
+            await self._library.put_async(self._store, name, data, mode=mode, use_multipart=False)
+        except (errors.AlreadyExistsError, errors.PreconditionError):
+            return False
+        return True
