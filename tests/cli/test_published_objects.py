@@ -351,6 +351,18 @@ def test_plain_http_goes_to_this_machine_only(empty: Path, monkeypatch: pytest.M
     assert SECRET not in run("checkpoint", "publish", "s3://bucket/log").refused(8, words).err
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_proxy_never_sees_what_is_for_this_machine(
+    bucket: S3Bucket, s3_port: int, monkeypatch: pytest.MonkeyPatch, host: str
+):
+    with scripted(lambda *_asked: (404, b"")) as (proxy, asked):
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy}")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{s3_port}")
+        assert Bucket(bucket.url).create("x", b"1")
+    assert (bucket.get("x"), asked) == (b"1", [])
+
+
 def test_nobody_there_no_credentials_and_silence_end_soon(
     shop: Shop, isolated_environment: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -417,6 +429,18 @@ def test_heads_that_are_not_read_are_named(shop: Shop, bucket: S3Bucket, monkeyp
     ]
     bucket.delete("checkpoint")
     run("checkpoint", "publish", bucket.url).refused(6, "more than 2 heads behind the last one")
+
+
+def test_a_process_that_found_nobody_ends_as_it_should(isolated_environment: Path, monkeypatch: pytest.MonkeyPatch):
+    """Threads of the library that outlive its last call abort the process now and then: so several are asked."""
+    speak_with(monkeypatch, 9)
+    program = (
+        "from ledger.errors import StorageError; from ledger.objectstore import Bucket\n"
+        "try: Bucket('s3://bucket/log').read('checkpoint', 10)\n"
+        "except StorageError: pass"
+    )
+    started = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(8)]
+    assert [process.wait(timeout=60) for process in started] == [0] * 8
 
 
 # -- the library --------------------------------------------------------------------------------------
