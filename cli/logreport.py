@@ -12,7 +12,7 @@ from cli.output import console, print_record, styled
 from cli.witnessing import describe, summary, witnessed_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from cli.app import App
     from ledger.domain import Suspicion
@@ -37,6 +37,7 @@ class LogReport:
         first_use: whether this machine remembered no head.
         required: how many entries the witnesses must vouch for.
         stale: that nobody said anything about the log as recently as was asked for, None otherwise.
+        unread: that more heads are published than were read.
     """
 
     found: LogVerification
@@ -46,13 +47,14 @@ class LogReport:
     first_use: bool = False
     required: int = 0
     stale: Gap | None = None
+    unread: Sequence[Gap] = ()
     gaps: list[Gap] = field(init=False)
 
     def __post_init__(self) -> None:
         from ledger.gaps import gaps_of
 
         self.gaps = [*gaps_of(self.found, self.policy), *([] if self.stamps is None else self.stamps.gaps)]
-        self.gaps += [] if self.stale is None else [self.stale]
+        self.gaps += [*self.unread, *([] if self.stale is None else [self.stale])]
 
     @property
     def unwitnessed(self) -> bool:

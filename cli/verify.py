@@ -50,7 +50,7 @@ class _Request:
     max_age: int | None
     ask_witnesses: bool
     tsa_certs: Path | None
-    places: tuple[Path, ...]
+    places: tuple[str, ...]
     level: str
     everything: bool
     tail: bool
@@ -148,7 +148,8 @@ def _verify(app: App, asked: _Request, /) -> tuple[LogReport, list[Anchor]]:
         seen = ask_seen(app, ledger, policy) if policy is not None and asked.ask_witnesses else []
         anchors = _anchors(app, ledger, asked.expect) if heads else []
         anchors += [*(anchor for anchor, _ in seen), *([] if stamps is None else stamps.anchors)]
-        anchors += published_anchors(app, ledger, asked.places)
+        published, unread = published_anchors(app, ledger, asked.places)
+        anchors += published
         first_use = app.home.remembered() is not None and app.home.recall() is None
         before = _verified_before(app) if level == "full" else None
         since = None if before is None else before.since(reread=not asked.tail, again=asked.everything)
@@ -161,7 +162,7 @@ def _verify(app: App, asked: _Request, /) -> tuple[LogReport, list[Anchor]]:
             _remember(app, ledger, trust, found)
     required = 0 if asked.required is None else found.size if asked.required == "all" else int(asked.required)
     old = None if asked.max_age is None else _stale(found, policy, stamps, [word for _, word in seen], asked.max_age)
-    return LogReport(found, policy, stamps, before, first_use, required, old), anchors
+    return LogReport(found, policy, stamps, before, first_use, required, old, unread), anchors
 
 
 def _stale(

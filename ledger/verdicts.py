@@ -99,7 +99,7 @@ GAP_WORDS = {
     GapKind.WITHHELD: "content that is not there: the header is as labelled by the operator",
     GapKind.CONTENT: "entries of which only the header is here, as labelled by the operator",
     GapKind.RULES: "rules that need entries whose content is not here",
-    GapKind.ATTESTATIONS: "what witnesses and timestamps say is here and was not checked",
+    GapKind.ATTESTATIONS: "what witnesses, timestamps or publications say is there and was not checked",
     GapKind.SELECTION: "that nothing else belongs to the selection",
 }
 

@@ -15,6 +15,7 @@ _WITNESS, _WITNESSING, _STAMPS = "witness/test_witness.py", "cli/test_witnessing
 _COPY, _BUNDLE, _BACKUP = "contract/test_copy.py", "contract/test_bundle.py", "contract/test_backup.py"
 _REFUSALS, _VERIFY, _UPDATE = "cli/test_refusals.py", "cli/test_verify.py", "attacks/test_update_attacks.py"
 _DRILLS, _CEREMONY, _PUBLISHED = "cli/test_own_keys.py", "unit/test_ceremony.py", "cli/test_published.py"
+_OBJECTS = "cli/test_published_objects.py"
 _EMITTERS = "contract/test_emitters.py"
 _REWRITTEN, _VOID = "contract/test_rewritten.py", "contract/test_void_entries.py"
 _DAMAGED, _FORGED = "contract/test_bundle_damaged.py", "contract/test_bundle_forged.py"
@@ -191,7 +192,9 @@ TESTS: dict[str, tuple[str, ...]] = {
                  "the_first_entry_that_is_too_late_is_named"),
             *_of(_LIMITS, "a_clock_that_is_ahead_is_believed_and_stops_the_ledger")),
     "A55": (*_of(_LIMITS, "a_rewritten_publication_is_seen_by_whoever_kept_a_copy"),
-            *_of(_PUBLISHED, "another_history_is_never_published_over")),
+            *_of(_PUBLISHED, "another_history_is_never_published_over"),
+            *_of(_OBJECTS, "another_history_is_never_published_over_and_every_head_that_is_kept_convicts",
+                 "heads_that_are_not_read_are_named")),
     "A56": (*_of(_STAMPS, "an_altered_timestamp_or_one_over_another_head_is_a_finding"),
             *_of(_LIMITS, "a_timestamp_that_was_taken_out_is_not_missed")),
     "A57": _of(_STAMPS, "an_entry_recorded_after_it_was_seen_is_a_finding",
@@ -282,6 +285,7 @@ TESTS: dict[str, tuple[str, ...]] = {
            *_of(_WITNESS, "who_is_not_known_or_did_not_sign_is_refused")),
     "T2": (*_of(_UPDATE, "what_never_ends_is_cut_off"),
            *_of(_PUBLISHED, "what_is_published_is_read_in_bounds", "a_named_file_without_end_is_not_read_to_its_end"),
+           *_of(_OBJECTS, "an_object_without_end_is_not_read_to_its_end", "a_list_without_end_is_left"),
            *_of(_DAMAGED, "limits_of_a_bundle"), *_of(_BAD, "things_that_are_too_large"),
            *_of("witness/test_http.py", "what_is_too_large_or_without_a_length_is_not_read"),
            *_of(_WITNESSING, "a_bad_witness_harms_nobody")),
@@ -312,6 +316,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "T9": (*_of(_WITNESSING, "a_bad_witness_harms_nobody"),
            *_of("witness/test_http.py", "who_sends_slowly_or_nothing_is_cut_off_and_others_are_served"),
            *_of(_PUBLISHED, "what_is_published_is_read_in_bounds"),
+           *_of(_OBJECTS, "nobody_there_no_credentials_and_silence_end_soon"),
            *_of("contract/test_ambiguous_commit.py", "a_read_that_takes_too_long_is_a_storage_error"),
            *_of("contract/test_failover.py", "nobody_waits_for_ever_for_a_lock")),
     "T10": _of(_DRILLS, "drill_the_checkpoint_key_is_stolen", "drill_an_actors_key_is_stolen",

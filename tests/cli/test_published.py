@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger import published
+from ledger import places
 from ledger.config import state_folder
 from tests.cli.refusing import EVENT, cut_tail
 from tests.cli.support import Shop, run
@@ -100,7 +100,7 @@ def test_what_is_published_is_read_in_bounds(any_shop: Shop, place: Path, monkey
         run("checkpoint", "publish", place).good()
         assert run("verify", "log", "--anchor", place, "-o", "json").good().json["anchored_size"] == 3
         with monkeypatch.context() as patch:
-            patch.setattr(published, "_SECONDS", -1)
+            patch.setattr(places, "_SECONDS", -1)
             run("verify", "log", "--anchor", place).refused(6, "git does not run")
     note_in(place).write_bytes(b"x" * 65_537)
     if place.name == "repo":
@@ -150,6 +150,17 @@ def test_every_head_is_committed_also_where_its_text_sorts_before_the_last_one(s
         "checkpoint ledger.example/cli 9",
     ]
     assert git("show", "HEAD:checkpoint").encode() == run("checkpoint", "show").good().stdout
+
+
+def test_commits_that_are_not_read_are_named(shop: Shop, monkeypatch: pytest.MonkeyPatch):
+    subprocess.run(["git", "init", "--quiet", "repo"], check=True, timeout=60)
+    for _ in range(2):
+        run(*EVENT).good()
+        run("checkpoint", "publish", "repo").good()
+    for most, unread in ((1, True), (2, False)):
+        monkeypatch.setattr(places, "_MAX_COMMITS", most)
+        found = run("verify", "log", "--anchor", "repo", "-o", "json").good().json
+        assert any("at once: 1 of them" in gap["message"] for gap in found["not_verified"]) is unread
 
 
 def test_git_runs_nothing_of_others(shop: Shop):

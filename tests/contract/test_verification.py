@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
+import gc
 import pickle
 import random
-import signal
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -124,38 +120,6 @@ def test_whatever_is_altered_the_reports_are_equal(memory_path: Path):
                     assert told(one) == told(many) == told(fell_back) == told(anew), (table, column)
 
 
-def children(then: Callable[[int], None]) -> threading.Thread:
-    """Do something with the id of the first child that appears."""
-
-    def watch() -> None:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            for child in multiprocessing.active_children():
-                if child.pid is not None:
-                    then(child.pid)
-                    return
-            time.sleep(0.001)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    return thread
-
-
-def test_a_worker_that_is_killed_ends_in_an_error_and_never_in_verified(memory_path: Path):
-    url = f"sqlite:///{memory_path / 'ledger.db'}"
-    cast, _ = sixteen(url)
-    thread = children(lambda pid: os.kill(pid, signal.SIGKILL))
-    with pytest.raises(NothingToVerifyError, match="a worker process ended"):
-        verify_store(url, cast.recorder, jobs=2)
-    thread.join()
-
-
-def test_a_worker_that_cannot_read_the_store_says_so(memory_path: Path):
-    cast, _ = sixteen(f"sqlite:///{memory_path / 'ledger.db'}")
-    with pytest.raises(Exception, match="there is no ledger at"):
-        verify_store(f"sqlite:///{memory_path / 'elsewhere.db'}", cast.recorder, jobs=2)
-
-
 def test_less_than_one_process_is_refused(memory_path: Path):
     cast = make_cast(f"sqlite:///{memory_path / 'ledger.db'}", actors=())
     with pytest.raises(InputError, match="at least one"):
@@ -203,9 +167,11 @@ def test_types_that_nobody_knows_yet_are_listed_and_change_nothing(quick_url: st
         places = [forger.add(envelope) for envelope in envelopes]
         forger.write()
     cast.admin.checkpoint()
-    for jobs in (1, 2):
+    before = gc.get_threshold()
+    for jobs in (1, 2, None):
         found = verify_store(quick_url, cast.recorder, cast.new.trust, jobs=jobs)
-        assert (found.findings, found.opaque) == ([], places)
+        assert (found.findings, found.opaque, found.jobs) == ([], places, jobs or 1), "a small log takes one"
+    assert gc.get_threshold() == before
     assert verify_log(cast.recorder, cast.new.trust, level="checkpoint").opaque == []
 
 
@@ -347,6 +313,12 @@ def test_only_what_came_since_is_judged(quick_url: str, reread: bool):
     for name in ("size", "root", "signed_size", "signed_root", "heads", "anchored_size", "missing"):
         assert getattr(again, name) == getattr(whole, name), name
     assert again.checkpoints == whole.checkpoints - 3
+    mark = since(first, reread=reread)
+    for other in (bytes(32), b"\xff" * 32):
+        changes: list[dict[str, Any]] = [{"root": other}, *([{"heads": other}] if reread else [])]
+        for change in changes:
+            anew = verify_log(cast.recorder, cast.new.trust, anchors, since=replace(mark, **change))
+            assert (anew.verified_from, anew.earlier) == (0, ""), change
 
 
 @pytest.mark.parametrize("reread", [True, False], ids=["hashed", "not read"])

@@ -39,6 +39,7 @@ ELSEWHERE = {
     "erase": "tests/cli/test_erasure.py",
     "watch": "tests/cli/test_watch.py",
     "gate": "tests/cli/test_gates.py",
+    "publish": "tests/cli/test_published_objects.py",
 }
 #: Steps that on PostgreSQL happen inside one statement, in the server: no process of ours can die there. Killing the
 #: server, and cutting connections, is what covers them.

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ledger.creation import DEFAULT_RULES
-from ledger.domain import ActorState, RecordedEvent, Verdict, judge, suspicion
+from ledger.domain import ActorState, LedgerState, RecordedEvent, Verdict, judge, suspicion
 from ledger.domain.actors import FOREVER
 from ledger.domain.authorising import deployment_doubt
 from ledger.domain.decisions import marks_of
@@ -573,6 +573,17 @@ def test_what_is_said_of_another_ledger_is_not_said_here(ring: Ring, subject: st
         told = ring.judge(by, kind, subject, body)
         refused(told, InputError, "schema")
         assert str(told.error) == f"the subject must be this ledger: ledger:{LEDGERID}"
+
+
+def test_an_acknowledged_entry_is_known_by_its_leaf_hash(ring: Ring):
+    for index in (1, 3):
+        body = {"index": index, "leaf_hash": ring.view.leaves[index].hex(), "reason": "x"}
+        ring.tell("p-admin", "ledger.entry_acknowledged", f"ledger:{LEDGERID}", body)
+    state = ring.world.state(f"ledger:{LEDGERID}")
+    assert isinstance(state, LedgerState)
+    assert state.acknowledged == {(index, ring.view.leaves[index].hex()) for index in (1, 3)}
+    future = {"index": len(ring.view.leaves), "leaf_hash": "00" * 32, "reason": "x"}
+    refused(ring.judge("p-admin", "ledger.entry_acknowledged", f"ledger:{LEDGERID}", future), InputError, "schema")
 
 
 def test_a_revoked_actor_signs_nothing_from_there_on(ring: Ring):
