@@ -11,6 +11,7 @@ import click
 
 from cli.app import App, common_options, pass_app
 from cli.output import print_record
+from cli.publishing import PlaceType, keep_contradicting
 
 if TYPE_CHECKING:
     from ledger.bundle import Selection
@@ -24,19 +25,35 @@ def export() -> None:
 
 
 @export.command()
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", metavar="FOLDER|URL", type=PlaceType(file_okay=False))
 @common_options
 @pass_app
-def tiles(app: App, /, folder: Path) -> None:
+def tiles(app: App, /, folder: str) -> None:
     """Write checkpoint, log.vkey and tile/… as a C2SP tiled log; entries hold digests, never content.
 
-    Example: muniment export tiles /srv/log
+    In an object store (s3://bucket/prefix, gs://, az://) nothing is overwritten, and the head goes only forward, as
+    with checkpoint publish; credentials come from the environment.
+
+    \b
+    Example:
+      muniment export tiles /srv/log
+      muniment export tiles s3://transparency/loans
     """
-    from ledger.publish import export_tiles
+    from cli.witnessing import head_check
+    from ledger.objectstore import is_url
+    from ledger.publish import export_tiles, upload_tiles
+    from ledger.published import ContradictedError
 
     with app.signer() as ledger:
-        size, files = export_tiles(ledger, folder)
-    print_record(app, {"folder": str(folder), "size": size, "files": files}, f"wrote {files} files of size {size}")
+        try:
+            if is_url(folder):
+                size, files = upload_tiles(ledger, folder, head_check(app, ledger))
+            else:
+                size, files = export_tiles(ledger, Path(folder))
+        except ContradictedError as error:
+            keep_contradicting(app, ledger, folder, error.note)
+            raise
+    print_record(app, {"folder": folder, "size": size, "files": files}, f"wrote {files} files of size {size}")
 
 
 def _write(path: str, parts: Iterable[bytes]) -> int:

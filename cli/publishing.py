@@ -15,36 +15,38 @@ if TYPE_CHECKING:
     from ledger.verdicts import Gap
     from ledger.verify import Anchor
 
-__all__ = ["anchor_option", "publish", "published_anchors"]
+__all__ = ["PlaceType", "anchor_option", "keep_contradicting", "publish", "published_anchors"]
 
 _PLACES = "FILE|FOLDER|REPOSITORY|URL"
 
 
-class _PlaceType(click.ParamType[str]):
+class PlaceType(click.ParamType[str]):
     """A file, a folder, or the URL of a place in an object store."""
 
     name = "place"
 
-    def __init__(self, *, exists: bool) -> None:
-        self._path = click.Path(exists=exists)
+    def __init__(self, *, exists: bool = False, file_okay: bool = True) -> None:
+        self._path = click.Path(exists=exists, file_okay=file_okay)
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The URL without a slash at its end, or the path."""
         from ledger.objectstore import check_object_url, is_url
 
         return check_object_url(value) if is_url(value) else str(self._path.convert(value, param, ctx))
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Paths; nobody is asked what is in an object store."""
         return self._path.shell_complete(ctx, param, incomplete)
 
 
 anchor_option = click.option(
-    "--anchor", "places", multiple=True, type=_PlaceType(exists=True), metavar=_PLACES,
+    "--anchor", "places", multiple=True, type=PlaceType(exists=True), metavar=_PLACES,
     help="Where heads were published that the log must extend; git and object stores hold all earlier ones too.",
 )  # fmt: skip
 
 
 @click.command()
-@click.argument("place", metavar=_PLACES, type=_PlaceType(exists=False))
+@click.argument("place", metavar=_PLACES, type=PlaceType())
 @common_options
 @pass_app
 def publish(app: App, /, place: str) -> None:
@@ -76,14 +78,15 @@ def publish(app: App, /, place: str) -> None:
         try:
             written = publish_head(ledger.recorder, note, where, head_check(app, ledger))
         except ContradictedError as error:
-            _keep(app, ledger, place, error.note)
+            keep_contradicting(app, ledger, place, error.note)
             raise
     size = parse_checkpoint(parse_note(note).text).size
     text = f"published the head of size {size} in {place}" if written else f"{place} holds the head of size {size}"
     print_record(app, {"place": place, "size": size, "written": written}, text)
 
 
-def _keep(app: App, ledger: Ledger, place: str, note: bytes) -> None:
+def keep_contradicting(app: App, ledger: Ledger, place: str, note: bytes) -> None:
+    """Keep evidence of a published head that the store contradicts, and say where."""
     import time
 
     from ledger.casefiles import keep_if_any

@@ -26,6 +26,7 @@ CRASHPOINTS = (
     "file.written",
     "file.renamed",
     "export.tiles_written",
+    "publish.tiles_written",
     "publish.kept",
     "view.before_commit",
     "view.committed",

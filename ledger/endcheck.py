@@ -78,24 +78,23 @@ def _check_withheld(done: Pass) -> None:
             done.report.withheld.append((index, found))
     if state is not None and done.level == "full":
         done.report.unfinished = [
-            (index, item.record)
-            for (index, _), item in sorted(state.withheld.items(), key=lambda pair: pair[0])
-            if index >= done.after and index not in done.absent and _names_truly(done, state, index, item.record)
+            (index, state.withheld[index, stream].record)
+            for index, stream in sorted(state.withheld)
+            if index >= done.after and index not in done.absent and _names_truly(done, state, index, stream)
         ]
 
 
-def _names_truly(done: Pass, state: LedgerState, index: int, record: int) -> bool:
+def _names_truly(done: Pass, state: LedgerState, index: int, stream: str) -> bool:
     """Whether a record names an entry that may be withheld, with its own stream; another one allows nothing."""
-    row = next(iter(done.log.rows(index, 1)), None)
-    found = withheld_by(state, row.entry) if row is not None and row.entry.index == index else None
-    return found is not None and found.record == record
+    entries = (row.entry for row in done.log.rows(index, 1))
+    return any((e.index, e.stream) == (index, stream) and withheld_by(state, e) is not None for e in entries)
 
 
 def _holed(done: Pass) -> Iterator[tuple[str, str]]:
     """Actor and emitter of those between whose numbers some are missing."""
     for index, _ in done.missing:
-        entry = done.log.rows(index, 1)[0].entry
-        yield entry.actor, entry.emitter
+        (row,) = done.log.rows(index, 1)
+        yield row.entry.actor, row.entry.emitter
 
 
 def _check_head(done: Pass, size: int) -> None:

@@ -107,7 +107,8 @@ def perfect_root(hashes: Sequence[bytes]) -> bytes:
     layer = list(hashes)
     while len(layer) > 1:
         layer = [node_hash(layer[at], layer[at + 1]) for at in range(0, len(layer), 2)]
-    return layer[0]
+    (root,) = layer
+    return root
 
 
 def _split(width: int) -> int:

@@ -7,13 +7,17 @@ of an error holds what the other side sent and may name keys, so no word of it i
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import os
 import re
-from collections.abc import Coroutine, Sequence
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from queue import Empty, SimpleQueue
+from threading import Thread
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -40,6 +44,7 @@ _AT_ONCE = 16
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([A-Za-z]{1,64})</Code>")
+_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
 _SIGNS = (
     ("kind: Timeout", "no answer in time"),
     ("kind: Connect", "no connection"),
@@ -86,6 +91,16 @@ def _library() -> ModuleType:
             "object stores need the package obstore, which is not installed", hint="pip install 'muniment[objects]'"
         ) from error
     return obstore
+
+
+def _work(todo: SimpleQueue[tuple[int, Callable[[], Any]]], done: SimpleQueue[tuple[int, Any]]) -> None:
+    with suppress(Empty):
+        while True:
+            index, job = todo.get_nowait()
+            try:
+                done.put((index, job()))
+            except Exception as error:  # noqa: BLE001 - it is raised again by who waits
+                done.put((index, error))
 
 
 def _is_loopback(host: str) -> bool:
@@ -153,11 +168,14 @@ class Bucket:
         if scheme == "s3":
             config["conditional_put"] = "etag"
         options: dict[str, Any] = {
-            "allow_http": endpoint is not None and endpoint.startswith("http:"),
+            "allow_http": False,
             "allow_invalid_certificates": False,
             "timeout": timedelta(seconds=_REQUEST_SECONDS),
             "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
         }
+        if endpoint is not None and urlsplit(endpoint).scheme == "http":
+            # A proxy named by us takes the place of the environment's, and then none is used for this machine.
+            options |= {"allow_http": True, "proxy_url": endpoint, "proxy_excludes": urlsplit(endpoint).hostname}
         retry = {"max_retries": 1, "retry_timeout": timedelta(seconds=_REQUEST_SECONDS)}
         try:
             self._store: ObjectStore = self._library.store.from_url(
@@ -169,21 +187,51 @@ class Bucket:
                 hint="Credentials, region and endpoint come from the environment.",
             ) from None
 
-    def _run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
-        errors = self._library.exceptions
+    def _run(self, *jobs: Callable[[], _Result]) -> list[_Result]:
+        """Do jobs, several at once, in bounded time; gives their results in that order.
+
+        The library's blocking calls on threads of our own: with its asynchronous ones the process often aborts when it
+        ends. Nobody waits for a thread that is not back in time.
+        """
+        errors, end = self._library.exceptions, time.monotonic() + _SECONDS
+        todo: SimpleQueue[tuple[int, Callable[[], _Result]]] = SimpleQueue()
+        done: SimpleQueue[tuple[int, _Result | Exception]] = SimpleQueue()
+        for item in enumerate(jobs):
+            todo.put(item)
+        threads = [Thread(target=_work, args=(todo, done), daemon=True) for _ in jobs[:_AT_ONCE]]
+        for thread in threads:
+            thread.start()
+        found: dict[int, _Result] = {}
         try:
-            return asyncio.run(asyncio.wait_for(work, _SECONDS))
-        except TimeoutError:
+            while len(found) < len(jobs):
+                index, result = done.get(timeout=max(0.0, end - time.monotonic()))
+                if isinstance(result, Exception):
+                    raise result
+                found[index] = result
+        except Empty:
             raise StorageError(f"{self.url}: no answer in {_SECONDS:g} s", hint="Try again.") from None
-        except (errors.PermissionDeniedError, errors.UnauthenticatedError) as error:
-            raise StorageError(
-                f"{self.url}: access is denied, {self._why(error)}",
-                hint="Who publishes there must be allowed to read, list and write; who verifies, to read and list.",
-            ) from None
-        except FileNotFoundError:
-            raise StorageError(f"{self.url}: there is no such bucket", hint="Make it first, or name another.") from None
         except (errors.BaseError, OSError, ValueError) as error:
-            raise StorageError(f"{self.url}: {self._why(error)}", hint="Try again; what is there stays.") from None
+            raise self._failed(error) from None
+        finally:
+            with suppress(Empty):
+                while True:
+                    todo.get_nowait()
+            for thread in threads:
+                thread.join(max(0.0, end - time.monotonic()))
+        return [found[index] for index in range(len(jobs))]
+
+    def _failed(self, error: Exception) -> StorageError:
+        code, why = _CODE.search(str(error)), self._why(error)
+        if isinstance(error, FileNotFoundError) or (code and code[1] in _NO_BUCKET):
+            return StorageError(f"{self.url}: there is no such bucket", hint="Make it, or name another.")
+        if isinstance(
+            error, (self._library.exceptions.PermissionDeniedError, self._library.exceptions.UnauthenticatedError)
+        ):
+            return StorageError(
+                f"{self.url}: access is denied, {why}",
+                hint="Who publishes there must be allowed to read, list and write; who verifies, to read and list.",
+            )
+        return StorageError(f"{self.url}: {why}", hint="Try again; what is there stays.")
 
     @staticmethod
     def _why(error: Exception) -> str:
@@ -193,15 +241,13 @@ class Bucket:
             return f"HTTP status {status[1]}" + (f" ({code[1]})" if code else "")
         return next((words for sign, words in _SIGNS if sign in text), f"it failed ({type(error).__name__})")
 
-    async def _get(self, name: str, limit: int) -> Stored | None:
+    def _get(self, name: str, limit: int) -> Stored | None:
         try:
-            found = await self._library.get_async(self._store, name)
-        except FileNotFoundError as error:
-            if "NoSuchBucket" in str(error):
-                raise
+            found = self._library.get(self._store, name)
+        except FileNotFoundError:
             return None
         parts, size = [], 0
-        async for part in found.stream(min_chunk_size=limit + 1):
+        for part in found.stream(min_chunk_size=limit + 1):
             size += len(part)
             if size > limit:
                 raise StorageError(f"{name} in {self.url} is too long: such an object has at most {limit} bytes")
@@ -221,7 +267,7 @@ class Bucket:
         Raises:
             StorageError: it is longer, may not be read, or nobody answers.
         """
-        return self._run(self._get(name, limit))
+        return self._run(partial(self._get, name, limit))[0]
 
     def read_all(self, names: Sequence[str], limit: int) -> list[bytes]:
         """Read objects that were listed, several at once.
@@ -236,17 +282,7 @@ class Bucket:
         Raises:
             StorageError: as `read`, or one is gone meanwhile.
         """
-
-        async def work() -> list[Stored | None]:
-            gate = asyncio.Semaphore(_AT_ONCE)
-
-            async def one(name: str) -> Stored | None:
-                async with gate:
-                    return await self._get(name, limit)
-
-            return await asyncio.gather(*map(one, names))
-
-        found = self._run(work())
+        found = self._run(*(partial(self._get, name, limit) for name in names))
         if None in found:
             raise StorageError(f"{names[found.index(None)]} in {self.url} was listed and is gone", hint="Try again.")
         return [item.data for item in found if item is not None]
@@ -266,15 +302,15 @@ class Bucket:
             StorageError: they may not be listed, or nobody answers.
         """
 
-        async def work() -> list[str]:
+        def work() -> list[str]:
             found: list[str] = []
-            async for page in self._library.list(self._store, folder, offset=after, chunk_size=limit + 1):
+            for page in self._library.list(self._store, folder, offset=after, chunk_size=limit + 1):
                 found += [item["path"] for item in page]
                 if len(found) > limit:
                     break
             return found
 
-        found = self._run(work())
+        found = self._run(work)[0]
         return found[:limit], len(found) > limit
 
     def create(self, name: str, data: bytes) -> bool:
@@ -290,7 +326,21 @@ class Bucket:
         Raises:
             StorageError: it may not be written, or nobody answers; then it may have been written all the same.
         """
-        return self._put(name, data, "create")
+        return self._run(partial(self._put, name, data, "create"))[0]
+
+    def create_all(self, objects: Sequence[tuple[str, bytes]]) -> list[bool]:
+        """Write objects where there are none, several at once.
+
+        Args:
+            objects: their names and bytes.
+
+        Returns:
+            Of each whether it was written, as `create`.
+
+        Raises:
+            StorageError: as `create`; some of them may have been written.
+        """
+        return self._run(*(partial(self._put, name, data, "create") for name, data in objects))
 
     def replace(self, name: str, data: bytes, present: Stored) -> bool:
         """Write an object in the place of one that was read.
@@ -307,16 +357,12 @@ class Bucket:
             StorageError: as `create`.
         """
         known = {"e_tag": present.tag, "version": present.version}
-        return self._put(name, data, {key: value for key, value in known.items() if value})
+        return self._run(partial(self._put, name, data, {key: value for key, value in known.items() if value}))[0]
 
     def _put(self, name: str, data: bytes, mode: object) -> bool:
         errors = self._library.exceptions
-
-        async def work() -> bool:
-            try:
-                await self._library.put_async(self._store, name, data, mode=mode, use_multipart=False)
-            except (errors.AlreadyExistsError, errors.PreconditionError):
-                return False
-            return True
-
-        return self._run(work())
+        try:
+            self._library.put(self._store, name, data, mode=mode, use_multipart=False)
+        except (errors.AlreadyExistsError, errors.PreconditionError):
+            return False
+        return True

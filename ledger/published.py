@@ -14,7 +14,7 @@ from ledger.places import MovedError, Place
 from ledger.recorders.sql import SqlRecorder
 from ledger.verdicts import Gap, GapKind
 
-__all__ = ["KIND", "ContradictedError", "Published", "publish_head", "read_published"]
+__all__ = ["KIND", "ContradictedError", "Published", "check_forward", "publish_head", "read_published"]
 
 #: Kind of these attestations in the store.
 KIND = "published"
@@ -83,7 +83,7 @@ def _heads_there(place: Place, verify_head: VerifyHead) -> list[tuple[Checkpoint
         ) from error
 
 
-def _check_forward(recorder: SqlRecorder, head: Checkpoint, there: Checkpoint, note: bytes, place: Place) -> None:
+def _check_extended(recorder: SqlRecorder, head: Checkpoint, there: Checkpoint, note: bytes, place: Place) -> None:
     try:
         check_extends(recorder, there)
     except VerificationError as error:
@@ -93,6 +93,24 @@ def _check_forward(recorder: SqlRecorder, head: Checkpoint, there: Checkpoint, n
             f"{place.name} holds a head of size {there.size} already, and this one is of size {head.size}",
             hint="Sign the present head first: muniment checkpoint show",
         )
+
+
+def check_forward(recorder: SqlRecorder, note: bytes, place: Place, verify_head: VerifyHead) -> None:
+    """Check that a signed head may be published somewhere.
+
+    Args:
+        recorder: the store.
+        note: the head.
+        place: where.
+        verify_head: checks a signed head under the keys of the log.
+
+    Raises:
+        ContradictedError: another history is published there.
+        StorageError: something else is there, or a larger head, or it cannot be read.
+    """
+    head = verify_head(note)
+    for there, found in _heads_there(place, verify_head):
+        _check_extended(recorder, head, there, found, place)
 
 
 def publish_head(recorder: SqlRecorder, note: bytes, place: Place, verify_head: VerifyHead) -> bool:
@@ -113,8 +131,7 @@ def publish_head(recorder: SqlRecorder, note: bytes, place: Place, verify_head: 
     """
     head = verify_head(note)
     for _ in range(_ATTEMPTS):
-        for there, found in _heads_there(place, verify_head):
-            _check_forward(recorder, head, there, found, place)
+        check_forward(recorder, note, place, verify_head)
         try:
             written = place.put(head, note)
         except MovedError:

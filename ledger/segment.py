@@ -12,6 +12,7 @@ import hashlib
 import itertools
 import operator
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -274,7 +275,7 @@ def collect_authority(
         for row in log.stream_rows(stream, 0, size):
             if row.entry.type == RoleGranted.TOPIC:
                 bounded.add(stream.removeprefix("actor:"))
-            try:
+            with suppress(InputError, TypeError):  # it is void, and said to be where it stands
                 data = parse_payload(row.payload or b"").data
                 until = data.get("until")
                 if row.entry.type == KeyRotated.TOPIC and isinstance(until, int):
@@ -282,6 +283,4 @@ def collect_authority(
                 for text in _keys_in(data):
                     key = parse_public_key(text)
                     keys[key.keyid] = key
-            except (InputError, TypeError):  # it is void, and said to be where it stands
-                continue
     return keys, frozenset(bounded), sorted(ends, reverse=True)

@@ -242,8 +242,7 @@ class StoreWorld:
 
     def leaf_hash(self, index: int) -> bytes | None:
         """Leaf hash of an entry as stored."""
-        found = self._log.leaf_hashes(index, index + 1)
-        return found[0] if found else None
+        return next(iter(self._log.leaf_hashes(index, index + 1)), None)
 
     def root_hash(self, size: int) -> bytes | None:
         """Root of the first ``size`` entries from stored tiles and leaf hashes."""

@@ -74,7 +74,7 @@ def _plainly(state: ActorState, roles: Collection[str]) -> bool:
 
     That its enrolment is in good standing was asked when its keys were looked at.
     """
-    return any(g.ended is None and g.role in roles and g.signed.index == state.signed.index for g in state.grants)
+    return any(g.ended is None and g.role in roles and g.signed is state.signed for g in state.grants)
 
 
 def check_admin(world: World, event: RecordedEvent, person: str | None = None) -> int:

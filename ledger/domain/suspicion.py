@@ -53,7 +53,7 @@ def suspicion(world: World, signed: Signed) -> Suspicion | None:
 def key_suspicion(world: World, state: ActorState, keyid: str) -> Suspicion | None:
     """Why the entry that brought a key in is suspect, None when it is not or is the actor's enrolment."""
     by = state.keys[keyid].signed
-    return None if by.index == state.signed.index else suspicion(world, by)
+    return None if by is state.signed else suspicion(world, by)
 
 
 class _Inquiry:
@@ -160,6 +160,6 @@ def first_doubt(world: World, state: ActorState) -> int | None:
     """First index at which an entry of an actor may be suspect, None when none is."""
     ask = _Inquiry(world).of
     doubts = [held.compromised[0] for held in state.keys.values() if held.compromised is not None]
-    brought = [held.signed for held in state.keys.values() if held.signed.index != state.signed.index]
+    brought = [held.signed for held in state.keys.values() if held.signed is not state.signed]
     doubts += [by.index for by in (*brought, *(grant.signed for grant in state.grants)) if ask(by) is not None]
     return min(doubts) if doubts else None

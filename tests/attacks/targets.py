@@ -55,7 +55,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         _contract("ledger_keys"),
     ),
     "ledger/checkpoints.py": (
-        _unit("pages", "bounds") + " " + _contract("ledger_keys", "hostile", "signed_head"),
+        _unit("pages", "bounds", "headcheck") + " " + _contract("ledger_keys", "hostile", "signed_head"),
         _cli("published"),
         _contract("witnessed"),
     ),
@@ -110,6 +110,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/auditpass.py": (*_PASS, *_DAMAGE),
     "ledger/since.py": _PASS,
     "ledger/audit.py": (_unit("audit"), *_PASS, _cli("erasure")),
+    "ledger/auditworkers.py": (_unit("audit"), _contract("audit_workers"), _contract("verification")),
     "ledger/auditworld.py": _PASS,
     "ledger/logview.py": (_unit("logview"), _contract("bad_input"), *_PASS),
     "ledger/segment.py": (*_PASS, *_DAMAGE),
@@ -173,7 +174,7 @@ MODULES: dict[str, tuple[str, ...]] = {
 #: tree are, what a signed head says, what is legal, and what `verify log` finds. Not of it: what rests on it, such as
 #: witnesses, timestamps, bundles and remembered heads, and the one-file verifier, which repeats it.
 NAMED: dict[str, tuple[str, ...]] = {
-    "merkle": ("ledger/merkle.py", "ledger/tiles.py", "ledger/treereader.py"),
+    "merkle": ("ledger/merkle.py", "ledger/merkleproof.py", "ledger/tiles.py", "ledger/treereader.py"),
     "proof": ("ledger/proof.py",),
     "checkpoint": tuple(
         f"ledger/{name}.py" for name in ("note", "checkpoint", "checkpoints", "successor", "cosignature")
@@ -187,7 +188,7 @@ NAMED: dict[str, tuple[str, ...]] = {
     "verify": (
         *(name for name in MODULES if name.startswith(("ledger/verify.", "ledger/audit"))),
         *(f"ledger/{name}.py" for name in ("segment", "endcheck", "headcheck", "tilecheck", "findings", "logview")),
-        *(f"ledger/{name}.py" for name in ("late", "suspects", "verdicts")),
+        *(f"ledger/{name}.py" for name in ("late", "plainrows", "since", "suspects", "verdicts")),
     ),
 }
 

@@ -152,6 +152,17 @@ def test_every_head_is_committed_also_where_its_text_sorts_before_the_last_one(s
     assert git("show", "HEAD:checkpoint").encode() == run("checkpoint", "show").good().stdout
 
 
+def test_commits_that_are_not_read_are_named(shop: Shop, monkeypatch: pytest.MonkeyPatch):
+    subprocess.run(["git", "init", "--quiet", "repo"], check=True, timeout=60)
+    for _ in range(2):
+        run(*EVENT).good()
+        run("checkpoint", "publish", "repo").good()
+    for most, unread in ((1, True), (2, False)):
+        monkeypatch.setattr(places, "_MAX_COMMITS", most)
+        found = run("verify", "log", "--anchor", "repo", "-o", "json").good().json
+        assert any("at once: 1 of them" in gap["message"] for gap in found["not_verified"]) is unread
+
+
 def test_git_runs_nothing_of_others(shop: Shop):
     subprocess.run(["git", "init", "--quiet", "repo"], check=True, timeout=60)
     hook = Path("repo/.git/hooks/pre-commit")

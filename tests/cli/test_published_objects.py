@@ -227,6 +227,44 @@ def test_a_conflict_that_left_nothing_there_is_tried_again(bucket: S3Bucket, sho
     run("checkpoint", "publish", bucket.url).refused(6, "others kept publishing")
 
 
+# -- tiles -------------------------------------------------------------------------------------------
+
+
+def test_tiles_are_those_of_a_folder_written_once_and_the_checkpoint_last(any_shop: Shop, bucket: S3Bucket):
+    with any_shop.home.open() as ledger:
+        for number in range(254):
+            ledger.emit("monitor.signal", f"monitor:n{number}", metric="auc", value=0.5)
+    died = run_process("export", "tiles", bucket.url, MUNIMENT_CRASHPOINT="publish.tiles_written")
+    assert (died.code, bucket.get("checkpoint"), bucket.get(kept(256))) == (-9, None, None)
+    done = run("export", "tiles", bucket.url, "-o", "json").good().json
+    assert done == {"folder": bucket.url, "size": 256, "files": 2}, "the tiles were there"
+    run(*EVENT).good()
+    # A tile, a bundle and the head are new; the tile of the level above is the same.
+    assert run("export", "tiles", bucket.url, "-o", "json").good().json["files"] == 3
+    assert run("export", "tiles", bucket.url, "-o", "json").good().json["files"] == 0
+    run("export", "tiles", "folder").good()
+    files = [path for path in Path("folder").rglob("*") if path.is_file()]
+    assert len(files) == 7
+    for path in files:
+        assert bucket.get(str(path.relative_to("folder"))) == path.read_bytes()
+    assert run("verify", "log", "--anchor", bucket.url, "-o", "json").good().json["anchored_size"] == 257
+
+
+def test_tiles_of_another_history_are_neither_written_over_nor_added_to(
+    shop: Shop, bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch, isolated_environment: Path
+):
+    run("export", "tiles", bucket.url).good()
+    run(*EVENT).good()
+    bucket.put("tile/0/000.p/3", b"x")
+    run("export", "tiles", bucket.url).refused(1, "tile/0/000.p/3", "not of this history")
+    assert (bucket.get("tile/0/000.p/3"), bucket.get(kept(3))) == (b"x", None)
+    run("checkpoint", "publish", bucket.url).good()
+    fork(shop, monkeypatch, isolated_environment, 2, 4)
+    shutil.rmtree(state_folder() / "heads")
+    run("export", "tiles", bucket.url).refused(1, "not of this history", "evidence kept in")
+    assert bucket.get("tile/0/000.p/6") is None
+
+
 # -- stores that fail or lie --------------------------------------------------------------------------
 
 
@@ -313,6 +351,18 @@ def test_plain_http_goes_to_this_machine_only(empty: Path, monkeypatch: pytest.M
     assert SECRET not in run("checkpoint", "publish", "s3://bucket/log").refused(8, words).err
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_proxy_never_sees_what_is_for_this_machine(
+    bucket: S3Bucket, s3_port: int, monkeypatch: pytest.MonkeyPatch, host: str
+):
+    with scripted(lambda *_asked: (404, b"")) as (proxy, asked):
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy}")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{s3_port}")
+        assert Bucket(bucket.url).create("x", b"1")
+    assert (bucket.get("x"), asked) == (b"1", [])
+
+
 def test_nobody_there_no_credentials_and_silence_end_soon(
     shop: Shop, isolated_environment: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -379,6 +429,18 @@ def test_heads_that_are_not_read_are_named(shop: Shop, bucket: S3Bucket, monkeyp
     ]
     bucket.delete("checkpoint")
     run("checkpoint", "publish", bucket.url).refused(6, "more than 2 heads behind the last one")
+
+
+def test_a_process_that_found_nobody_ends_as_it_should(isolated_environment: Path, monkeypatch: pytest.MonkeyPatch):
+    """Threads of the library that outlive its last call abort the process now and then: so several are asked."""
+    speak_with(monkeypatch, 9)
+    program = (
+        "from ledger.errors import StorageError; from ledger.objectstore import Bucket\n"
+        "try: Bucket('s3://bucket/log').read('checkpoint', 10)\n"
+        "except StorageError: pass"
+    )
+    started = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(8)]
+    assert [process.wait(timeout=60) for process in started] == [0] * 8
 
 
 # -- the library --------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from ledger.suspects import find_suspects
 from ledger.verify import verify_log
 from ledger.worlds import StoreWorld
 from tests.contract.keyring_histories import KeyringHistory
-from tests.contract.support import Cast, filler, make_cast
+from tests.contract.support import Cast, filler, make_cast, raw
 from tests.contract.test_verification import since
 from tests.unit.memory_log import View
 
@@ -280,6 +280,12 @@ def test_what_a_verification_knows_before_it_begins(memory_path: Path):
     assert all(keyid == key.keyid for keyid, key in keys.items())
     assert (set(bounded), ends) == ({"p-approver"}, [size + 9, size + 5])
     assert collect_authority(cast.recorder, cast.admin.ledgerid, size)[2] == []
+    with raw(cast.url) as store:  # the enrolment of the trainer, in front of its rotations
+        store.unprotect()
+        first = "SELECT MIN(position) FROM $entry WHERE stream = 'actor:trainer'"
+        store.run(f"UPDATE $content SET payload = ? WHERE position = ({first})", (b"{}",))
+    fewer, _, same = collect_authority(cast.recorder, cast.admin.ledgerid, cast.recorder.head().size)
+    assert (set(keys) - set(fewer), same) == ({cast.keys["trainer"].public.keyid}, ends)
 
 
 def forge(

@@ -32,16 +32,21 @@ WAYS = (*LEVELS, "hashed", "not read")
 #: that was erased, and the last one.
 PLAIN, ACTOR, NOTED, UNKNOWN, VOID, GONE, LATE = 8, 3, 15, 21, 22, 23, 26
 
+#: Hashes below and above all others, so that what is taken for less or for more than it should be shows.
+LEAST, MOST = "zeroblob(32)", f"x'{'ff' * 32}'"
+
 #: What is done, in SQL; ``{n}`` is a place, ``?`` a head of size 20 that nobody should have signed.
 DAMAGES: dict[str, list[str]] = {
     "nothing": [],
     **{
-        f"{column} of {name}": [f"UPDATE $entry SET {column} = {value} WHERE position = {index + 1}"]
-        for name, index in (("plain", PLAIN), ("unknown", UNKNOWN), ("late", LATE))
-        for column, value in (
-            ("leaf_hash", "payload"), ("prev", "payload"), ("recorded_at", "recorded_at - 99999999999"),
-            ("revision", "revision + 7"), ("subject", "'run:other'"), ("sequence", "sequence + 9"),
-        )
+        f"{what} of {name}": [f"UPDATE $entry SET {change} WHERE position = {index + 1}"]
+        for name, index in (("plain", PLAIN), ("late", LATE))
+        for what, change in {
+            "leaf hash, less": f"leaf_hash = {LEAST}", "leaf hash, more": f"leaf_hash = {MOST}",
+            "prev, less": f"prev = {LEAST}", "prev, more": f"prev = {MOST}",
+            "time": "recorded_at = recorded_at - 99999999999", "revision": "revision = revision + 7",
+            "subject": "subject = 'run:other'", "sequence": "sequence = sequence + 9",
+        }.items()
     },
     "odd subject": [f"UPDATE $entry SET subject = '' WHERE position = {PLAIN + 1}"],
     "first entry altered": ["UPDATE $entry SET subject = 'ledger:x' WHERE position = 1"],
@@ -54,18 +59,25 @@ DAMAGES: dict[str, list[str]] = {
     "tail gone": ["DELETE FROM $entry WHERE position > 24", "DELETE FROM $content WHERE position > 24"],
     **{
         f"content of {index} {what}": [f"{how} WHERE position = {index + 1}"]
-        for index in (PLAIN, NOTED, UNKNOWN, VOID, LATE)
+        for index in (PLAIN, NOTED, VOID)
         for what, how in (
             ("gone", "DELETE FROM $content"), ("altered", "UPDATE $content SET payload = signatures"),
             ("unsigned", "UPDATE $content SET signatures = payload"),
         )
     },
+    "content of 21 gone": ["DELETE FROM $content WHERE position = 22"],
+    "content of 26 gone": ["DELETE FROM $content WHERE position = 27"],
     "void entry altered": [
         f"UPDATE $entry SET subject = 'model:x@1' WHERE position = {VOID + 1}",
         f"UPDATE $entry SET leaf_hash = payload WHERE position = {VOID + 1}",
     ],
     "contents too many": ["INSERT INTO $content SELECT 99, payload, signatures FROM $content WHERE position = 1"],
     "rows too many": ["UPDATE $entry SET position = 99 WHERE position = 29"],
+    "rows moved on": [
+        "UPDATE $entry SET position = position + 1 WHERE position > 20",
+        "UPDATE $content SET position = position + 1 WHERE position > 20",
+    ],
+    "row moved on by a half": ["UPDATE $entry SET position = 9.5 WHERE position = 9"],
     "tiles too many": ["INSERT INTO $tile VALUES (0, 0, zeroblob(8192), zeroblob(32))"],
     "number repeated": [f"UPDATE $entry SET sequence = 1 WHERE position = {LATE + 1}"],
     "id repeated": ["UPDATE $entry SET id = (SELECT id FROM $entry WHERE position = 9) WHERE position = 10"],
@@ -74,7 +86,7 @@ DAMAGES: dict[str, list[str]] = {
         for what in (
             "size = size + 1", "size = size - 1", "recorded_at = recorded_at + 1", "recorded_at = 0",
             "authority = authority + 1", "authority = 0", f"authority = {VOID}", f"authority = {UNKNOWN}",
-            "peaks = last_leaf", "last_leaf = zeroblob(32)",
+            "peaks = last_leaf", f"last_leaf = {LEAST}", f"last_leaf = {MOST}",
         )
     },
     **{f"signed head {size} gone": [f"DELETE FROM $checkpoint WHERE size = {size}"] for size in (2, 16, 19, 29)},
@@ -90,7 +102,8 @@ DAMAGES: dict[str, list[str]] = {
     "head of size 40": ["INSERT INTO $checkpoint VALUES (40, ?)"],
     "row of the last head gone": ["DELETE FROM $signed_head"],
     "row of the last head": ["UPDATE $signed_head SET size = size - 1"],
-    "root of the last head": ["UPDATE $signed_head SET root = zeroblob(32)"],
+    "root of the last head, less": [f"UPDATE $signed_head SET root = {LEAST}"],
+    "root of the last head, more": [f"UPDATE $signed_head SET root = {MOST}"],
     "other origin": ["UPDATE $log SET origin = 'other.example'"],
     "other ledger": ["UPDATE $log SET ledgerid = 'abababababababababababababababab'"],
     "damaged twice": [

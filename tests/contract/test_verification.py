@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import random
 from collections.abc import Callable, Iterable, Iterator
@@ -166,9 +167,11 @@ def test_types_that_nobody_knows_yet_are_listed_and_change_nothing(quick_url: st
         places = [forger.add(envelope) for envelope in envelopes]
         forger.write()
     cast.admin.checkpoint()
-    for jobs in (1, 2):
+    before = gc.get_threshold()
+    for jobs in (1, 2, None):
         found = verify_store(quick_url, cast.recorder, cast.new.trust, jobs=jobs)
-        assert (found.findings, found.opaque) == ([], places)
+        assert (found.findings, found.opaque, found.jobs) == ([], places, jobs or 1), "a small log takes one"
+    assert gc.get_threshold() == before
     assert verify_log(cast.recorder, cast.new.trust, level="checkpoint").opaque == []
 
 
@@ -310,6 +313,12 @@ def test_only_what_came_since_is_judged(quick_url: str, reread: bool):
     for name in ("size", "root", "signed_size", "signed_root", "heads", "anchored_size", "missing"):
         assert getattr(again, name) == getattr(whole, name), name
     assert again.checkpoints == whole.checkpoints - 3
+    mark = since(first, reread=reread)
+    for other in (bytes(32), b"\xff" * 32):
+        changes: list[dict[str, Any]] = [{"root": other}, *([{"heads": other}] if reread else [])]
+        for change in changes:
+            anew = verify_log(cast.recorder, cast.new.trust, anchors, since=replace(mark, **change))
+            assert (anew.verified_from, anew.earlier) == (0, ""), change
 
 
 @pytest.mark.parametrize("reread", [True, False], ids=["hashed", "not read"])

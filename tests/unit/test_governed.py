@@ -560,6 +560,25 @@ def test_an_evaluation_that_is_gone_takes_nothing_else_away():
         assert first in version.evaluations
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "is_same"),
+    [
+        ({"kind": "fairness"}, {"kind": "fairness"}, True), ({"kind": "fairness"}, {"kind": "drift"}, False),
+        ({"suite": "s"}, {"suite": "s", "kind": "fairness"}, True), ({"suite": "fairness"}, {"kind": "fairness"}, True),
+        ({"suite": "s", "kind": "fairness"}, {"kind": "fairness"}, False),
+        ({}, {"kind": "fairness"}, False), ({}, {}, True),
+    ],
+)  # fmt: skip
+def test_what_is_measured_again_is_of_the_same_suite_or_where_it_names_none_of_the_same_kind(
+    first: dict[str, str], second: dict[str, str], is_same: bool
+):
+    story = ready()
+    for more, verdict in ((first, "fail"), (second, "pass")):
+        story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": verdict, **more})
+    failed = [one for one in version_of(story.world, MODEL).version.evaluations if one.verdict == "fail"]
+    assert (not failed) is is_same
+
+
 def test_what_is_said_of_a_version_that_nobody_registered_is_marked_and_changes_no_other():
     story = ready()
     before = version_of(story.world, MODEL)

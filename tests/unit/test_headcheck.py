@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
 
 from ledger import stored
 from ledger.checkpoint import Checkpoint, cosign_checkpoint, format_checkpoint, sign_checkpoint
+from ledger.checkpoints import cosignatures_of, extend_range
 from ledger.cosignature import format_cosignature
+from ledger.entry import Entry, entry_hash
+from ledger.errors import VerificationError
 from ledger.findings import Anchor, LogVerification, Witnessed
 from ledger.headcheck import HeadCheck, chained
 from ledger.identity import LogKey, LogKeys
 from ledger.keys import Ed25519Signer
+from ledger.merkle import CompactRange
 from ledger.note import TYPE_COSIGNATURE, TYPE_ED25519, VerifierKey, format_vkey
-from ledger.stored import Attestation, LogReader, SignedHead, StoredCheckpoint
+from ledger.recorders.sql import SqlRecorder
+from ledger.stored import Attestation, LogReader, Row, SignedHead, StoredCheckpoint
 from tests.unit.reference_merkle import mth
 
 ORIGIN, END = "ledger.example/heads", 2**63 - 1
@@ -350,3 +355,96 @@ def test_anchors_before_the_mark():
     assert [(words, sizes) for _, _, words, sizes in found] == [
         ("the log is not the one a vouches for at size 1; the change lies in entry 0", (0, 1))
     ]
+
+
+# -- what the one who signs heads looks at first -----------------------------------------------------
+
+
+def test_good_cosignatures_of_a_head_and_no_others():
+    said = [
+        cosigned(4, time=900), cosigned(4, witness=1, time=900), cosigned(4, time=901), cosigned(9, time=100),
+        cosigned(9, time=300), cosigned(9, time=200), cosigned(9, about=4, witness=1), cosigned(9, FALSE, witness=1),
+        cosigned(3), cosigned(8),
+    ]  # fmt: skip
+    for kind, expected in (("cosignature", [(A, 300)]), ("rfc3161", []), ("a", []), ("published", [])):
+        found = cosignatures_of(cast("SqlRecorder", Store(said=said, kind=kind)), Checkpoint(ORIGIN, 9, ROOTS[9]))
+        assert [(one.vkey, one.time) for one in found] == expected
+    good = cosignatures_of(cast("SqlRecorder", Store(said=said)), Checkpoint(ORIGIN, 4, ROOTS[4]))
+    assert {(one.vkey, one.time) for one in good} == {(A, 901), (B, 900)}
+
+
+ZERO = "00" * 32
+
+
+def chain(count: int) -> list[Row]:
+    """Rows that follow each other."""
+    rows: list[Row] = []
+    for index in range(count):
+        payload = b"%d" % index
+        entry = Entry(
+            "a", "e", ZERO, "i", index, 0, (ZERO,), "ab" * 16, hashlib.sha256(payload).hexdigest(),
+            rows[-1].leaf_hash.hex() if rows else ZERO, 0, 1, 1, "model:m", "model:m@1", "t",
+        )  # fmt: skip
+        rows.append(Row(entry, entry_hash(entry), payload, b"[]"))
+    return rows
+
+
+class Rows:
+    """The rows of a store."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self.rows_of = rows
+
+    def rows(self, start: int, limit: int) -> list[Row]:
+        return self.rows_of[start : start + limit]
+
+    def leaf_hashes(self, start: int, stop: int) -> list[bytes]:
+        return [row.leaf_hash for row in self.rows_of[start:stop]]
+
+
+#: What is done to the row at index 2 of four, and what is said.
+SPOILED: dict[str, tuple[Callable[[list[Row]], list[Row]], tuple[str, int, str] | None]] = {
+    "nothing": (lambda rows: rows, None),
+    "content gone": (lambda rows: [*rows[:2], replace(rows[2], payload=None), rows[3]], None),
+    "row gone": (lambda rows: [*rows[:2], rows[3]], ("chain", 2, "entry 2 is missing")),
+    "tail gone": (lambda rows: rows[:2], ("chain", 2, "entry 2 is missing")),
+    "row twice": (lambda rows: [rows[0], rows[1], rows[1], rows[3]], ("chain", 2, "entry 2 is missing")),
+    "leaf": (
+        lambda rows: [*rows[:2], replace(rows[2], leaf_hash=FALSE), rows[3]],
+        ("header", 2, "entry 2: its columns do not give its leaf hash"),
+    ),
+    "payload": (
+        lambda rows: [*rows[:2], replace(rows[2], payload=b"other"), rows[3]],
+        ("payload", 2, "entry 2: the payload is not the one recorded"),
+    ),
+    **{
+        f"prev {prev[:2]}": (
+            lambda rows, prev=prev: [*rows[:2], moved(rows[2], prev), rows[3]],  # type: ignore[misc]
+            ("chain", 2, "entry 2 does not follow entry 1"),
+        )
+        for prev in (ZERO, "ff" * 32)
+    },
+}
+
+
+def moved(row: Row, prev: str) -> Row:
+    entry = replace(row.entry, prev=prev)
+    return replace(row, entry=entry, leaf_hash=entry_hash(entry))
+
+
+@pytest.mark.parametrize("page", [1, 3, 1000])
+@pytest.mark.parametrize("case", SPOILED)
+def test_what_is_signed_is_read_again_before(case: str, page: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ledger.checkpoints._PAGE", page)
+    spoil, expected = SPOILED[case]
+    rows = chain(4)
+    recorder = cast("SqlRecorder", Rows(spoil(rows)))
+    for start in (0, 1, 2):
+        grown = CompactRange().extend(row.leaf_hash for row in rows[:start])
+        if expected is None:
+            assert extend_range(recorder, grown, 4).root() == mth([row.leaf_hash for row in rows])
+            assert extend_range(recorder, grown, start) == grown
+            continue
+        with pytest.raises(VerificationError) as error:
+            extend_range(recorder, grown, 4)
+        assert (error.value.fault, error.value.index, error.value.message) == expected
