@@ -134,6 +134,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "A21": (*_of(_WITNESSING, "a_store_that_was_put_back_is_found_by_the_witnesses"),
             *_of(_LIMITS, "an_old_copy_is_good_to_whoever_remembers_nothing_and_asks_nobody")),
     "A22": _of(_WITNESS, "a_fork_is_refused_and_both_notes_are_kept",
+               "strangers_cannot_fill_a_witness_with_evidence_against_an_honest_log",
+               "one_fork_is_kept_once_whoever_shows_it_with_whatever_lines",
                "of_two_histories_at_once_exactly_one_is_cosigned"),
     "A23": _of(_WITNESS, "sizes_that_do_not_fit_are_refused", "requests_at_once_never_take_it_back"),
     "A24": _of(_WITNESSING, "a_bad_witness_harms_nobody"),
