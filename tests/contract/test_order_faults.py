@@ -104,3 +104,45 @@ def test_the_database_finds_what_walking_finds(quick_url: str, seed: int):
         assert list(store.recorder.repeated_ids(40)) == []
         assert store.recorder.counts()[0] == 59
         assert store.recorder.counts(20)[0] == 39
+
+
+#: What one thing wrong makes of the revisions of a stream whose entries stand at positions 3, 6, 9 .. 18.
+SINGLE = {
+    "a gap": [1, 2, 4, 5, 6, 7],
+    "twice": [1, 2, 2, 3, 4, 5],
+    "the last twice": [1, 2, 3, 4, 5, 5],
+    "the first twice": [1, 1, 2, 3, 4, 5],
+    "once instead of another": [1, 2, 3, 4, 4, 6],
+    "two exchanged": [1, 2, 4, 3, 5, 6],
+    "the first two exchanged": [2, 1, 3, 4, 5, 6],
+    "backwards": [6, 5, 4, 3, 2, 1],
+    "from two": [2, 3, 4, 5, 6, 7],
+    "from nothing": [0, 1, 2, 3, 4, 5],
+    "from below": [-1, 0, 1, 2, 3, 4],
+    "nothing at the end": [1, 2, 3, 4, 5, 0],
+    "far below": [1, 2, 3, 4, 5, -(2**63)],
+    "all the same": [1, 1, 1, 1, 1, 1],
+}
+
+
+@pytest.mark.parametrize("after", [0, 8, 17])
+def test_one_thing_wrong_with_one_revision_is_found(quick_url: str, after: int):
+    cast = make_cast(quick_url, actors=())
+    with victim(cast, []) as store:
+        names, template = store.columns("entry"), store.run("SELECT * FROM $entry WHERE position = 2")[0]
+        marks = ", ".join("?" for _ in names)
+        for what, wrong in {"nothing": [1, 2, 3, 4, 5, 6], **SINGLE}.items():
+            rows = [
+                (position, f"s{position % 3}", wrong[(position - 1) // 3] if position % 3 == 0 else (position + 2) // 3,
+                 "a", "e", position)
+                for position in range(1, 19)
+            ]  # fmt: skip
+            with store.trial():
+                store.run("DELETE FROM $entry")
+                for position, stream, revision, *_ in rows:
+                    values = dict(zip(names, template, strict=True)) | {"position": position, "sequence": position}
+                    values |= {"stream": stream, "revision": revision, "id": f"id-{position}"}
+                    store.run(f"INSERT INTO $entry ({', '.join(names)}) VALUES ({marks})", list(values.values()))
+                late, _, _ = expected(rows, after)
+                assert list(store.recorder.revision_faults(after)) == late, what
+                assert bool(late) == (what != "nothing") or after, what
