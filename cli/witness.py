@@ -87,7 +87,7 @@ def add_log(app: App, /, folder: Path, *, vkey: str) -> None:
 def show(app: App, /, folder: Path) -> int:
     """Show the witness's key, the last head of each log it cosigned, and the evidence it kept.
 
-    Exit code 1 when there is evidence: two heads, both signed by a log, that do not fit.
+    Exit code 1 when there is evidence: two heads of one size, both signed by a log, with two roots.
 
     Example: muniment witness show /var/lib/witness -o json
     """
@@ -127,11 +127,8 @@ def _evidence(item: Evidence) -> dict[str, Any]:
 
 
 def _evidence_words(item: Evidence) -> str:
-    meaning = {
-        "fork": "the log signed two different roots for one size",
-        "inconsistent": "the log signed a head that was not shown to extend the one cosigned before",
-    }
-    return f"✗ evidence {item.number} against {item.origin}: {meaning[item.kind]}; -o json gives both notes"
+    words = "the log signed two different roots for one size"
+    return f"✗ evidence {item.number} against {item.origin}: {words}; -o json gives both notes"
 
 
 @witness.command()

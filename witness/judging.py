@@ -27,7 +27,7 @@ class Answer:
         body: its bytes.
         kind: content type.
         evidence: what the request proves about its log, empty when nothing: ``fork`` (two roots for one size, both
-            signed by the log) or ``inconsistent`` (a signed head that was not shown to extend the last one).
+            signed by the log). A bad proof proves nothing: whoever sends a public head may put any proof before it.
     """
 
     status: int
@@ -96,5 +96,5 @@ def judge(request: AddCheckpoint, checkpoint: Checkpoint, latest: Latest) -> Ans
     try:
         verify_consistency(latest.size, latest.root, checkpoint.size, checkpoint.root, request.proof)
     except VerificationError as error:
-        return _refusal(422, error.message, "inconsistent")
+        return _refusal(422, error.message)
     return None

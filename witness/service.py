@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ledger.addcheckpoint import parse_add_checkpoint
@@ -89,9 +90,11 @@ class Witness:
             latest, known = self.state.latest(checkpoint.origin)
             refusal = judge(request, checkpoint, latest)
             if refusal is not None:
-                if refusal.evidence and known:
-                    self.state.keep_evidence(checkpoint.origin, refusal.evidence, known, request.note, now)
-                return refusal
+                if not refusal.evidence:
+                    return refusal
+                shown = _kept(request.note, vkeys)
+                kept = known and self.state.keep_evidence(checkpoint.origin, refusal.evidence, known, shown, now)
+                return refusal if kept else replace(refusal, evidence="")
             line = cosign_checkpoint(text, self._signer, self.vkey.name, now)
             head = Latest(checkpoint.size, checkpoint.root)
             self.state.advance(checkpoint.origin, head, _kept(request.note, vkeys, line))
@@ -110,12 +113,12 @@ class Witness:
         return Answer(404, b"no checkpoint of such a log was cosigned here\n", PLAIN)
 
 
-def _kept(note: bytes, vkeys: Sequence[VerifierKey], line: NoteSignature) -> bytes:
-    """What is kept of a note: the lines that were verified, and our own."""
+def _kept(note: bytes, vkeys: Sequence[VerifierKey], *own: NoteSignature) -> bytes:
+    """What is kept of a note: the lines that were verified, and our own where there is one."""
     parsed = parse_note(note)
     known = {(vkey.name, vkey.key_hash) for vkey in vkeys if vkey.name == parse_checkpoint(parsed.text).origin}
     lines = tuple(item for item in parsed.signatures if (item.name, item.key_hash) in known)
-    return format_note(Note(parsed.text, (*lines[: MAX_NOTE_SIGNATURES - 1], line)))
+    return format_note(Note(parsed.text, (*lines[: MAX_NOTE_SIGNATURES - len(own)], *own)))
 
 
 def create_witness(folder: Path, name: str, passphrase: bytes | None = None) -> Witness:

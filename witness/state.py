@@ -49,14 +49,14 @@ _MAX_EVIDENCE = 100
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Two heads of a log that do not fit.
+    """Two heads of a log that do not fit: one size and two roots.
 
     Attributes:
         number: in order of keeping, from 1.
         origin: the log.
         kind: see `judging.Answer`.
         known: the note this witness had cosigned, with its cosignature.
-        shown: the note it was shown then.
+        shown: the note it was shown then, with the lines that were verified.
         at: seconds since the Unix epoch.
     """
 
@@ -195,18 +195,29 @@ class WitnessState:
 
     # -- evidence --------------------------------------------------------------------------
 
-    def keep_evidence(self, origin: str, kind: str, known: bytes, shown: bytes, at: int) -> None:
-        """Keep two heads that do not fit; inside `changing`."""
-        ((count,),) = self._connection.execute("SELECT count(*) FROM evidence WHERE origin = ?", (origin,)).fetchall()
-        if count < _MAX_EVIDENCE:  # type: ignore[operator]
-            self._connection.execute(
-                "INSERT INTO evidence (origin, kind, known, shown, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (origin, kind, known, shown, at),
-            )
+    def keep_evidence(self, origin: str, kind: str, known: bytes, shown: bytes, at: int) -> bool:
+        """Keep two heads that do not fit, once whatever their signature lines; inside `changing`.
+
+        Returns:
+            Whether they are kept, now or since earlier; False when there is enough of this kind against the log.
+        """
+        heads = (known.partition(b"\n\n")[0] + b"\n\n", shown.partition(b"\n\n")[0] + b"\n\n")
+        rows: list[Any] = self._connection.execute(
+            "SELECT known, shown FROM evidence WHERE origin = ? AND kind = ?", (origin, kind)
+        ).fetchall()
+        if any(row[0].startswith(heads[0]) and row[1].startswith(heads[1]) for row in rows):
+            return True
+        if len(rows) >= _MAX_EVIDENCE:
+            return False
+        self._connection.execute(
+            "INSERT INTO evidence (origin, kind, known, shown, at) VALUES (?, ?, ?, ?, ?)",
+            (origin, kind, known, shown, at),
+        )
+        return True
 
     def evidence(self) -> list[Evidence]:
-        """Everything that was kept."""
-        rows = self._rows("SELECT number, origin, kind, known, shown, at FROM evidence ORDER BY number")
+        """Every fork that was kept; bad proofs, which this witness once kept too, prove nothing."""
+        rows = self._rows("SELECT number, origin, kind, known, shown, at FROM evidence WHERE kind = 'fork' ORDER BY 1")
         return [Evidence(*row) for row in rows]
 
 
