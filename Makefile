@@ -38,7 +38,7 @@ test: $(DEV_STAMP) ## run the tests (on SQLite and on a PostgreSQL server that t
 bench: $(DEV_STAMP) ## measure speed beside bare stores (ARGS="--quick", "--only append", "--backend sqlite")
 	$(BIN)/python -m benchmarks $(ARGS)
 
-campaign: $(DEV_STAMP) ## inject every fault and try every attack at full size, and write the scorecard (about 40 minutes)
+campaign: $(DEV_STAMP) ## inject every fault and try every attack at full size, and write the scorecard (some 90 minutes)
 	$(BIN)/python -m tests.faults.campaign $(ARGS)
 
 check: lint types imports generated ## run the gates, each also a target: lint, types, imports, generated

@@ -84,5 +84,10 @@ def _access(recorder: SqlRecorder) -> Iterator[Found]:
 
 
 def examine_store(recorder: SqlRecorder) -> Iterator[Found]:
-    """Look at the settings of a store that durability rests on."""
-    return _sqlite(recorder) if recorder.backend == "sqlite" else _postgres(recorder)
+    """Look at the settings of a store that durability rests on, and at what is in it beside rows."""
+    yield from _sqlite(recorder) if recorder.backend == "sqlite" else _postgres(recorder)
+    odd, gone = recorder.structure_faults(deep=False), recorder.missing_guards()
+    words = "; ".join(odd) or "all are as Muniment makes them"
+    yield "tables", not odd, words, "Restore the store from a verified copy."
+    words = f"{', '.join(gone)} missing: mistakes in SQL can change the log" if gone else "all triggers are there"
+    yield "guards", not gone, words, "Find out who took them off; a backup that is restored has them again."

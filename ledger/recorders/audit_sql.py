@@ -74,10 +74,6 @@ class AuditSql(ReadSql):
         both = f"{FROM} AND c.position > ? AND c.position <= ?"
         return self._run_text("SELECT ", COLUMNS, f"{both} {tail}", (start, stop, start, stop))
 
-    def structure_faults(self, *, deep: bool = True) -> Sequence[str]:
-        """See `AuditReader.structure_faults`."""
-        return []
-
     def counts(self, after: int = 0) -> tuple[int, int, int, int]:
         """See `AuditReader.counts`."""
         where = "WHERE position > ? OR position < 1" if after else ""

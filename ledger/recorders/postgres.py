@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import ClassVar
 
 from psycopg import errors, sql
@@ -22,6 +22,7 @@ from ledger.recorders.postgres_append import call_append
 from ledger.recorders.postgres_cas import append_by_swap
 from ledger.recorders.postgres_store import PostgresStore
 from ledger.recorders.sql import SqlRecorder
+from ledger.recorders.structure import FOREIGN, TRIGGERS, triggers_made
 from ledger.recorders.units import StaleReadError, StoredAt, Unit, check_repeats, separate
 from ledger.stored import Head, LogIdentity, SignedHead, Transfer
 
@@ -60,6 +61,11 @@ CREATE TRIGGER head_kept BEFORE DELETE OR TRUNCATE ON {s}.head FOR EACH STATEMEN
     "FOR EACH STATEMENT EXECUTE FUNCTION {s}.forbid();\n"
     for table in ("log", "entry", "content", "tile", "checkpoint")
 )
+
+
+@cache
+def _made() -> set[tuple[str, str, str]]:
+    return triggers_made(_TRIGGERS + postgres_routines(1))
 
 
 _WRITER = ("append", "add_checkpoint", "add_attestation")
@@ -105,6 +111,21 @@ class PostgresRecorder(SqlRecorder):
             except errors.InsufficientPrivilege:
                 self._has_functions = False
             self._first_rows(identity, transfer)
+
+    def structure_faults(self, *, deep: bool = True) -> list[str]:
+        """See `AuditReader.structure_faults`: tables are tables, with no triggers but ours."""
+        names = {name for (name,) in self._run(FOREIGN, (self.schema,))}
+        names |= {f"{table}.{name}" for table, name, _ in self._triggers(firing=False) - _made()}
+        return [f"{name} is not as Muniment makes it" for name in sorted(names)]
+
+    def missing_guards(self) -> list[str]:
+        """See `SqlRecorder.missing_guards`."""
+        expected = _made() if self.has_functions else set()
+        return sorted(f"{table}.{name}" for table, name, _ in expected - self._triggers(firing=True))
+
+    def _triggers(self, *, firing: bool) -> set[tuple[str, str, str]]:
+        rows = self._run(TRIGGERS, (self.schema,))
+        return {(table, name, function) for table, name, function, fires in rows if fires or not firing}
 
     def exists(self) -> bool:
         """See `SqlRecorder.exists`."""

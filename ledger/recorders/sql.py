@@ -102,6 +102,17 @@ class SqlRecorder(AuditSql, LibrarySql):
         """Create the tables of a new log; with a transfer, one that stays closed until `copying.open_store`."""
 
     @abstractmethod
+    def structure_faults(self, *, deep: bool = True) -> Sequence[str]:
+        """See `AuditReader.structure_faults`."""
+
+    @abstractmethod
+    def missing_guards(self) -> Sequence[str]:
+        """Names of triggers that keep others from changing the log, and are gone or switched off.
+
+        They guard against mistakes, not against whoever owns the store; verification does not rest on them.
+        """
+
+    @abstractmethod
     def exists(self) -> bool:
         """Whether anything is where the tables would be made."""
 

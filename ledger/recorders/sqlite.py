@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import apsw
 
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, VerificationError
 from ledger.recorders.append import append_units
 from ledger.recorders.layouts import ATTESTATION_KEPT, SQLITE_STEPS
 from ledger.recorders.sql import SqlRecorder
@@ -107,20 +107,42 @@ class SqliteRecorder(SqlRecorder):
         """See `SqlRecorder.upgrade`."""
         self.run_ddl("".join(SQLITE_STEPS[version - 1 :]))
 
+    def identity(self) -> LogIdentity:
+        """See `ReadSql.identity`; also refuses a file in which something else stands where a table should."""
+        if self._identity is None:
+            odd = "type = 'view' OR (type = 'table' AND sql LIKE 'CREATE VIRTUAL%')"
+            for (name,) in self._run(f"SELECT name FROM sqlite_schema WHERE {odd} LIMIT 1"):  # noqa: S608 - our own words
+                raise VerificationError(
+                    f"the store itself is damaged: {name} is not as Muniment makes it", fault="head",
+                    hint="Restore the store from a verified copy; reading this one may never end.",
+                )  # fmt: skip
+        return super().identity()
+
     def structure_faults(self, *, deep: bool = True) -> list[str]:
-        """See `AuditReader.structure_faults`: the tables are ours, and every index agrees with its table."""
+        """See `AuditReader.structure_faults`: all is as we make it, and every index agrees with its table."""
+        expected, found = self._structure()
+        odd = found - expected | {item for item in expected - found if item[0] != "trigger"}
+        faults = sorted({f"the {kind} {name} is not as Muniment makes it" for kind, name, _, _ in odd})
+        if not faults and deep:
+            faults = [words for (words,) in self._run("PRAGMA integrity_check(10)") if words != "ok"]
+        return faults
+
+    def missing_guards(self) -> list[str]:
+        """See `SqlRecorder.missing_guards`."""
+        expected, found = self._structure()
+        return sorted(name for kind, name, _, _ in expected - found if kind == "trigger")
+
+    def _structure(self) -> tuple[set[tuple[Any, ...]], set[tuple[Any, ...]]]:
+        """Everything in a new store, and in this one."""
         ours = apsw.Connection(":memory:")
         ours.execute(_LAYOUT_1 + "".join(SQLITE_STEPS))
         sql = (
             "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema "
-            "WHERE type <> 'trigger' AND name NOT LIKE 'sqlite_stat%' ORDER BY name"
+            "WHERE name NOT LIKE 'sqlite_stat%' ORDER BY name"
         )
         expected, found = set(ours.execute(sql).fetchall()), set(self._run(sql))
         ours.close()
-        faults = sorted({f"the {kind} {name} is not as Muniment makes it" for kind, name, _, _ in expected ^ found})
-        if not faults and deep:
-            faults = [words for (words,) in self._run("PRAGMA integrity_check(10)") if words != "ok"]
-        return faults
+        return expected, found
 
     def lock_head(self) -> Head:
         """See `append.Transaction.lock_head`; BEGIN IMMEDIATE holds the lock."""

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 import ledger.crashpoints
+import ledger.erasing
 from ledger.application import Ledger
 from ledger.crashpoints import CRASHPOINTS
 from tests.cli.support import DIGEST, Shop, run
@@ -427,6 +428,51 @@ def test_a_record_kept_in_store_does_not_outlive_a_later_hold(told: Shop, hold: 
     assert stored(told) == before
     assert run("show", 3, "-o", "json").good().json["event"]["data"]["title"] == SECRET
     assert "content is missing" not in run("log").out
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, point: str, *arguments: str) -> None:
+    """Run a command, as another process would, when the next one comes to a crash point."""
+    waiting = [arguments]
+
+    def reached(name: str) -> None:
+        if name == point and waiting:
+            run(*waiting.pop()).good()
+
+    monkeypatch.setattr("ledger.erasing.crashpoint", reached)
+
+
+@pytest.mark.parametrize(("point", "hold"), [("recorded", "person:*"), ("recorded", "incident:*"),
+                                             ("keys_deleted", "person:*")])  # fmt: skip
+def test_a_hold_stops_an_erasure_under_way_before_each_step(
+    told: Shop, monkeypatch: pytest.MonkeyPatch, point: str, hold: str
+) -> None:
+    meanwhile(monkeypatch, f"erase.{point}", "hold", "place", hold, "--matter", "M-15", "--reason", "claim")
+    run(*ERASE).refused(1, "under the legal hold", "M-15")
+    assert MAIL.encode() in stored(told)
+    closed = run("show", 3, "-o", "json").good().json["event"]["data"]["title"] != SECRET
+    assert closed == (point == "keys_deleted")
+    (held,) = run("hold", "list", "-o", "json").good().json["holds"]
+    run("hold", "release", held["hold"], "--reason", "settled").good()
+    assert run(*ERASE, "-o", "json").good().json["records"] == [7]
+    all_good(5)
+
+
+def test_a_field_sealed_under_a_hold_while_the_record_is_on_its_way_is_not_lost(
+    told: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("hold", "place", "incident:inc-9", "--matter", "M-16", "--reason", "claim").good()
+    plan, late = ledger.erasing.plan_erasure, ["note=held"]
+
+    def planned(*arguments: Any) -> ledger.erasing.Plan:
+        found = plan(*arguments)
+        while late:
+            run("emit", "incident.noted", "incident:inc-9", "--personal", late.pop(), "--about", WHO).good()
+        return found
+
+    monkeypatch.setattr("ledger.erasing.plan_erasure", planned)
+    run(*ERASE).refused(1, "incident:inc-9 is under the legal hold", "M-16")
+    assert run("show", 8, "-o", "json").good().json["event"]["data"]["note"] == "held"
+    assert run("show", 3, "-o", "json").good().json["event"]["data"]["title"] == SECRET
 
 
 def test_backups_and_copies_of_an_erased_ledger_are_good(told: Shop, tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from ledger.application import Ledger
 from ledger.checkpoint import verify_checkpoint
 from ledger.envelope import format_envelope, sign_payload
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, VerificationError
 from ledger.recorders import open_recorder
 from ledger.verify import Anchor, verify_log
 from tests.attacks.oracle import Attacker, changed_value, row_of
@@ -274,6 +275,8 @@ def test_a_row_far_away_that_cannot_be_read_does_not_hold_verification_up(memory
         ["ALTER TABLE tile RENAME TO tiles", "CREATE VIEW tile AS SELECT * FROM tiles"],
         ["CREATE TABLE loose AS SELECT * FROM entry", "DROP TABLE entry", "ALTER TABLE loose RENAME TO entry"],
         ["CREATE TABLE loose AS SELECT * FROM head", "DROP TABLE head", "ALTER TABLE loose RENAME TO head"],
+        ["CREATE TRIGGER theirs BEFORE INSERT ON content BEGIN SELECT RAISE(IGNORE); END"],
+        ["CREATE TRIGGER entry_no_update BEFORE UPDATE ON entry BEGIN SELECT 1; END"],
     ],
     ids=lambda statements: statements[0],
 )
@@ -290,6 +293,63 @@ def test_tables_that_are_not_ours_are_said(memory_path: Path, statements: list[s
     report = verify_log(open_recorder(cast.url), cast.new.trust, [anchor])
     assert not report.ok
     assert "damaged" in report.findings[0].message
+
+
+_FUNCTION = "CREATE FUNCTION pg_temp.forbid() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+_THEIRS = "CREATE OR REPLACE TRIGGER"
+
+
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        ("ALTER TABLE $entry ENABLE ROW LEVEL SECURITY", "entry"),
+        ("CREATE RULE theirs AS ON INSERT TO $content DO INSTEAD NOTHING", "content"),
+        ("CREATE TABLE $theirs () INHERITS ($attestation)", "attestation"),
+        ("ALTER TABLE $tile RENAME TO tiles; CREATE VIEW $tile AS SELECT * FROM $tiles", "tile"),
+        (f"{_THEIRS} theirs BEFORE INSERT ON $content FOR EACH ROW EXECUTE FUNCTION $head_moved()", "content.theirs"),
+        (f"{_FUNCTION}; {_THEIRS} append_only BEFORE INSERT ON $content FOR EACH ROW EXECUTE FUNCTION pg_temp.forbid()",
+         "content.append_only"),
+    ],
+)  # fmt: skip
+def test_what_is_not_ours_in_a_schema_is_said(postgres_url: str, statement: str, named: str):
+    cast, _ = sixteen(postgres_url)
+    anchor = remembered(cast)
+    with raw(postgres_url) as store:
+        for one in statement.split("; C"):
+            store.run(one if one.startswith(("C", "A")) else f"C{one}")
+        report = verify_log(cast.recorder, cast.new.trust, [anchor])
+        assert [(item.fault, item.index) for item in report.findings][:1] == [("head", None)]
+        assert any(f"damaged: {named} is not as Muniment makes it" in item.message for item in report.findings)
+    cast.recorder.close()
+
+
+def test_guards_that_are_gone_are_named(store_url: str):
+    """They are a courtesy, on which no verdict rests."""
+    cast, _ = sixteen(store_url)
+    assert cast.recorder.missing_guards() == []
+    with raw(store_url) as store:
+        store.unprotect("entry")
+    missing = cast.recorder.missing_guards()
+    assert {"entry.append_only", "entry_no_update"} & set(missing), missing
+    assert verify_log(cast.recorder, cast.new.trust, [remembered(cast)]).ok
+    cast.recorder.close()
+
+
+@pytest.mark.parametrize("table", ["checkpoint", "attestation", "log"])
+def test_a_view_that_never_ends_is_not_read(memory_path: Path, table: str):
+    url = f"sqlite:///{memory_path / 'ledger.db'}"
+    cast, _ = sixteen(url)
+    cast.recorder.close()
+    with raw(url) as store:
+        columns = ", ".join(f"n AS {name}" for _, name, *_ in store.run(f"PRAGMA table_info({table})"))
+        store.unprotect()
+        store.run(f"DROP TABLE {table}")
+        endless = "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT 1 FROM t)"
+        store.run(f"CREATE VIEW {table} AS {endless} SELECT {columns} FROM t")
+    with pytest.raises(VerificationError, match=f"damaged: {table} is not as Muniment makes it"):
+        Ledger.open(url)
+    with pytest.raises(VerificationError):
+        open_recorder(url).identity()
 
 
 def test_an_id_recorded_twice_by_its_author_is_found(quick_url: str):
