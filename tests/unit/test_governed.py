@@ -256,6 +256,37 @@ def test_roles_that_a_rule_asks_for_must_be_among_the_approvers():
     assert authorised(story)
 
 
+@pytest.mark.parametrize(
+    ("grant", "counts"),
+    [
+        ({}, True), ({"subjects": ["model:m"], "environments": ["prod"], "until": format_time(NOW + DAY)}, True),
+        ({"subjects": ["model:other"]}, False), ({"environments": ["dev"]}, False),
+        ({"types": ["validation.*"]}, False), ({"until": format_time(NOW - 1)}, False),
+    ],
+)  # fmt: skip
+def test_roles_that_a_rule_asks_for_reach_the_approval(grant: dict[str, Any], counts: bool):
+    story = ready(rules(roles=("validator",)))
+    story.tell("p-admin", "role.granted", "actor:p-second", {"role": "validator", **grant})
+    approve(story, by="p-second")
+    assert authorised(story) is counts
+    story.now = NOW + DAY  # the role ended since; it held when the approval was given
+    assert authorised(story) is counts
+
+
+def test_a_role_that_came_after_the_approval_or_from_a_thief_is_not_the_one_asked_for():
+    story = ready(rules(roles=("validator",)))
+    story.enrol("p-chief", ["admin"], by=ROOT_ACTOR)
+    approve(story, by="p-second")
+    since = len(story.view.leaves)
+    story.tell("p-chief", "role.granted", "actor:p-second", {"role": "validator"})
+    assert not authorised(story)
+    approve(story, by="p-second")
+    assert authorised(story)
+    stolen = {"keyid": key_of("p-chief").public.keyid, "since": since, "reason": "stolen"}
+    story.tell(ROOT_ACTOR, "key.compromised", "actor:p-chief", stolen)
+    assert not authorised(story)
+
+
 def test_what_an_approval_cites_may_have_been_measured_again_since():
     story = ready()
     cited = version_of(story.world, MODEL).version.evaluations[0]
@@ -552,6 +583,29 @@ def test_a_lower_tier_is_for_an_independent_validator(subject: str):
         refused(story.judge(actor, "risk.classified", subject, classify("low")), NotAllowedError, "legality")
         assert story.judge(actor, "risk.classified", subject, classify("high")).kind == "valid"
     assert story.judge("p-approver", "risk.classified", subject, classify("low")).kind == "valid"
+
+
+@pytest.mark.parametrize(
+    ("grant", "reaches"),
+    [
+        ({}, True), ({"subjects": ["model:m"]}, True), ({"subjects": ["model:other"]}, False),
+        ({"types": ["validation.*"]}, False), ({"environments": ["prod"]}, False),
+        ({"until": format_time(NOW - 1)}, False),
+    ],
+)  # fmt: skip
+def test_a_lower_tier_is_for_a_validator_of_that_model(grant: dict[str, Any], reaches: bool):
+    story = ready()
+    story.enrol("p-neutral", ["owner"])
+    story.tell("p-admin", "role.granted", "actor:p-neutral", {"role": "validator", **grant})
+    assert (story.judge("p-neutral", "risk.classified", MODEL, classify("low")).kind == "valid") is reaches
+
+
+def test_a_lower_tier_is_recorded_before_the_role_ends():
+    story = ready()
+    story.enrol("p-neutral", ["owner"])
+    story.tell("p-admin", "role.granted", "actor:p-neutral", {"role": "validator", "until": format_time(NOW + DAY)})
+    assert story.judge("p-neutral", "risk.classified", MODEL, classify("low")).until == NOW + DAY
+    ends_at(story, NOW + DAY, "p-neutral", "risk.classified", MODEL, classify("low"))
 
 
 def test_what_is_not_registered_yet_may_be_classified_as_anything_but_as_a_version():
