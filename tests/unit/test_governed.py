@@ -904,6 +904,20 @@ def test_who_carries_the_risk_does_not_grant_it():
     refused(again, ConflictError, "legality")
 
 
+def test_nobody_grants_a_waiver_to_themselves_through_a_deputy():
+    story = Story().people()
+    story.enrol("p-both", ["approver", "owner"], by=ROOT_ACTOR)
+    story.enrol("p-deputy", ["owner"])
+    story.tell("p-author", "waiver.requested", "waiver:w", {**WAIVER, "owner": "p-both"})
+    for deputy in ("p-deputy", "p-second"):
+        story.tell("p-both", "approval.delegated", f"actor:{deputy}", delegate(NOW + DAY))
+    refused(story.judge("p-deputy", "waiver.granted", "waiver:w", {"rationale": "x"}), NotAllowedError, "legality")
+    assert story.judge("p-deputy", "waiver.denied", "waiver:w", {"rationale": "x"}).kind == "valid"
+    assert story.judge("p-second", "waiver.granted", "waiver:w", {"rationale": "x"}).kind == "valid"
+    story.tell("p-approver", "approval.delegated", "actor:p-author", delegate(NOW + DAY))
+    refused(story.judge("p-author", "waiver.granted", "waiver:w", {"rationale": "x"}), NotAllowedError, "legality")
+
+
 def test_a_waiver_must_have_an_end_that_lies_ahead():
     story = Story().people()
     for change in ({"expires_at": format_time(NOW)}, {"model": "dataset:d"}):
@@ -946,6 +960,18 @@ def test_an_emergency_does_not_wait_for_the_rules_and_is_reviewed_by_another_per
     refused(story.judge("p-both", "emergency.reviewed", PROD, review), NotAllowedError, "legality")
     story.tell("p-approver", "emergency.reviewed", PROD, review)
     refused(story.judge("p-approver", "emergency.reviewed", PROD, review), PolicyError, "legality")
+
+
+def test_nobody_reviews_their_own_emergency_through_a_deputy():
+    story = ready()
+    story.enrol("p-both", ["approver", "deployer"])
+    decision = story.tell("p-both", "deployment.authorised", PROD, urgent())
+    review = {"decision": decision.payload.id, "verdict": "justified", "rationale": "it was"}
+    for deputy, role in (("p-deputy", "owner"), ("p-own-right", "validator")):
+        story.enrol(deputy, [role])
+        story.tell("p-both", "approval.delegated", f"actor:{deputy}", delegate(NOW + DAY))
+    refused(story.judge("p-deputy", "emergency.reviewed", PROD, review), NotAllowedError, "legality")
+    assert story.judge("p-own-right", "emergency.reviewed", PROD, review).kind == "valid"
 
 
 @pytest.mark.parametrize("review_by", [NOW, NOW + 30 * DAY + 1, NOW + 31 * DAY])
