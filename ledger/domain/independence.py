@@ -66,7 +66,7 @@ def makers_of(world: World, version: VersionState, request_actors: Iterable[str]
 
 
 def deciders(world: World, actors: Iterable[str], signed: Signed) -> frozenset[str]:
-    """Actors behind a decision, and whoever let its author decide in their place where it has no role of its own for it.
+    """Actors behind a decision, and whoever let its author decide in their place where it has no role of its own.
 
     Args:
         world: the world of whoever asks.
