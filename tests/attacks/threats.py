@@ -116,6 +116,9 @@ TESTS: dict[str, tuple[str, ...]] = {
               "what_authority_and_decisions_rest_on_is_never_withheld"),
     "A9": (*_of(_LIMITS, "a_copy_of_the_keys_opens_what_was_erased"),
            *_of(_ERASURE, "whoever_is_killed_while_erasing_says_nothing_that_is_not_so_and_the_same_command_finishes")),
+    "A100": (*_of(_ERASURE, "nothing_is_passed_off_as_erased_by_naming_the_key_of_an_earlier_erasure",
+                  "what_is_sealed_while_its_key_is_erased_is_refused_and_not_lost"),
+             *_of("unit/test_sealing.py", "the_data_keys_that_a_payload_names_are_found_however_they_are_spelled")),
     "A10": _of("unit/test_sealing.py", "a_field_opens_only_in_its_place_with_its_key"),
     # -- rewriting -------------------------------------------------------------------------------
     "A11": _of(_TAMPER, "every_column_of_every_row_and_a_sample_of_bytes_on_postgres", "every_single_byte_on_sqlite"),
