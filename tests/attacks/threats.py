@@ -225,7 +225,9 @@ TESTS: dict[str, tuple[str, ...]] = {
     "A64": _of(_ROOT, "a_stale_proposal_is_refused"),
     "A65": _of(_ROOT, "a_proposal_for_another_ledger_goes_nowhere"),
     "A66": _of(_DRILLS, "a_request_is_signed_by_whom_it_asks_and_for_what_it_says",
-               "a_request_for_another_ledger_is_refused"),
+               "a_request_for_another_ledger_is_refused")
+    + _of(_CEREMONY, "every_person_behind_an_actor_is_shown")
+    + _of(_FORGED, "whoever_has_the_store_and_the_checkpoint_key"),
     # -- keys and roles of actors ----------------------------------------------------------------
     "A67": (*_of("contract/test_keyring.py", "a_rotated_key_ends_at_its_index_for_verification_too"),
             *_of(_BAD, "keys_and_actors_that_were_revoked")),
