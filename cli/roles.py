@@ -69,7 +69,8 @@ def delegate(
 ) -> None:
     """Let another person approve too, for a while and not for longer than you may yourself.
 
-    You stand behind what is approved so, and it cannot be handed on. An admin ends it with `muniment actor ungrant`.
+    You stand behind what is approved so, and it cannot be handed on; neither can a role for some types, things or
+    environments only. An admin ends it with `muniment actor ungrant`.
 
     Example: muniment actor delegate p-… --until 14d --reason "on leave" --as p-…
     """

@@ -634,7 +634,8 @@ class Keyring:
         good = target["kind"] == "person" and target["person"] != author["person"]
         own = [g for g in author["grants"] if g["role"] == "approver" and not g.get("delegated") and covers(g, record)]
         lasting = [g for g in own if g["until"] is None or body["until"] <= g["until"]]
-        need(good and any(not self.doubted(g["by"]) for g in lasting), "legality", "it may not hand that on")
+        whole = [g for g in lasting if not g["types"] and not g["subjects"] and not self.doubted(g["by"])]
+        need(good and whole, "legality", "it may not hand that on")
 
     def check_place(self, record, body):
         """That what a change names is there, and that what it brings is new."""

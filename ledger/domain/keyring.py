@@ -169,10 +169,16 @@ def check_delegation(world: World, event: RecordedEvent, body: ApprovalDelegated
     if author is None or actor.kind != "person" or actor.person == author.person:
         raise NotAllowedError("approving is handed on by an approver, and to another person")
     own = [g for g in author.grants if g.role == "approver" and g.delegator is None and g.covers(signed_of(event))]
-    if not any(until <= grant.until and suspicion(world, grant.signed) is None for grant in own):
+    lasting = [grant for grant in own if until <= grant.until and suspicion(world, grant.signed) is None]
+    if not lasting:
         raise NotAllowedError(
             "an approver does not hand on what was handed on to it, nor for longer than its own role lasts",
             hint=f"See what it has: muniment actor show {event.actor}",
+        )
+    if all(grant.types or grant.subjects for grant in lasting):
+        raise NotAllowedError(
+            "an approver for some types or things only does not hand on approving: what is handed on reaches them all",
+            hint=f"An admin grants the same bounds: muniment actor grant {actor.actor} approver --subject … --until …",
         )
     _check_room(actor)
     return until

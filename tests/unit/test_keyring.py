@@ -1457,3 +1457,18 @@ def test_a_key_has_one_use(ring: Ring):
         refused(judge(ring.world, roots(new.public, key)), ConflictError, "legality")
         refused(enrol(key), ConflictError, "legality")
     assert enrol(fresh).kind == "valid"
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [{"types": ["approval.*"]}, {"subjects": ["actor:*"]}, {"subjects": ["model:m"]}, {"environments": ["prod"]}],
+)
+def test_a_role_within_bounds_is_not_handed_on_without_them(bounds: dict[str, list[str]]):
+    story = Story().people()
+    story.enrol("p-deputy", ["owner"])
+    story.enrol("p-some", ["owner"])
+    story.tell("p-admin", "role.granted", "actor:p-some", {"role": "approver", **bounds})
+    handed = ("p-some", "approval.delegated", "actor:p-deputy", {"until": format_time(NOW + 1), "reason": "x"})
+    refused(story.judge(*handed), NotAllowedError, "legality")
+    story.tell("p-admin", "role.granted", "actor:p-some", {"role": "approver"})
+    assert story.judge(*handed).kind == "valid"
