@@ -276,7 +276,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     # -- the verifier's own machine --------------------------------------------------------------
     "A89": _of("projections/test_runner.py", "a_damaged_view_is_found_by_a_rebuild_and_replaced"),
     "A90": (*_of(_PINNED, "damaged_trust_state_ends_with_7_and_is_never_first_use",
-                 "a_trust_file_replaced_by_one_with_another_key_is_seen"),
+                 "a_trust_file_replaced_by_one_with_another_key_is_seen",
+                 "nothing_is_appended_when_the_folder_of_the_head_is_not_ours_alone"),
+            *_of("unit/test_trust.py", "a_folder_that_points_nowhere_is_damage_and_no_first_use",
+                 "folders_in_which_others_may_remove_are_no_first_use", "a_folder_of_somebody_else_is_no_first_use"),
             *_of(_LIMITS, "a_planted_folder_is_refused_only_by_the_expected_origin")),
     "A91": _of(_VERIFY, "a_damaged_mark_ends_with_7_and_is_never_first_use",
                "a_false_mark_does_not_make_a_bad_log_good"),
