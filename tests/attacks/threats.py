@@ -278,6 +278,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "A90": (*_of(_PINNED, "damaged_trust_state_ends_with_7_and_is_never_first_use",
                  "a_trust_file_replaced_by_one_with_another_key_is_seen",
                  "nothing_is_appended_when_the_folder_of_the_head_is_not_ours_alone"),
+            *_of(_WITNESSING, "a_policy_that_rests_on_others_is_damage_and_not_none"),
             *_of("unit/test_trust.py", "a_folder_that_points_nowhere_is_damage_and_no_first_use",
                  "folders_in_which_others_may_remove_are_no_first_use", "a_folder_of_somebody_else_is_no_first_use"),
             *_of(_LIMITS, "a_planted_folder_is_refused_only_by_the_expected_origin")),
