@@ -147,6 +147,8 @@ def request(
         raise click.UsageError("--further is for an actor that is enrolled: name it, and ask for no roles")
     if not further and not roles:
         raise click.UsageError("Missing option '--role', what you are to do; see: muniment key request --help")
+    if kind == "person" and responsible:
+        raise click.UsageError("--responsible is for a service; for one: --kind service")
     if name is None and kind == "service":
         raise click.UsageError("A service needs a readable name: muniment key request NAME --kind service …")
     pinned = _pinned(app, trust)

@@ -328,8 +328,10 @@ def _body_lines(event: RecordedEvent, ceremony: Ceremony, state: LedgerState | N
         case ActorEnrolled() as body:
             yield f"{name} may write from then on, as {body.kind}, in the roles {', '.join(body.roles)}"
             yield f"  with the key {body.key} ({parse_public_key(body.key).keyid[:16]}…)"
-            if body.responsible or body.person:
-                yield f"  behind it: {body.responsible or body.person}"
+            if body.person:
+                yield f"  a further name of the person {body.person}"
+            if body.responsible:
+                yield f"  {body.responsible} answers for it"
         case KeyEnrolled() as body:
             yield f"{name} may sign with a further key from then on: {body.key}"
         case _:

@@ -116,6 +116,9 @@ TESTS: dict[str, tuple[str, ...]] = {
               "what_authority_and_decisions_rest_on_is_never_withheld"),
     "A9": (*_of(_LIMITS, "a_copy_of_the_keys_opens_what_was_erased"),
            *_of(_ERASURE, "whoever_is_killed_while_erasing_says_nothing_that_is_not_so_and_the_same_command_finishes")),
+    "A100": (*_of(_ERASURE, "nothing_is_passed_off_as_erased_by_naming_the_key_of_an_earlier_erasure",
+                  "what_is_sealed_while_its_key_is_erased_is_refused_and_not_lost"),
+             *_of("unit/test_sealing.py", "the_data_keys_that_a_payload_names_are_found_however_they_are_spelled")),
     "A10": _of("unit/test_sealing.py", "a_field_opens_only_in_its_place_with_its_key"),
     # -- rewriting -------------------------------------------------------------------------------
     "A11": _of(_TAMPER, "every_column_of_every_row_and_a_sample_of_bytes_on_postgres", "every_single_byte_on_sqlite"),
@@ -222,7 +225,9 @@ TESTS: dict[str, tuple[str, ...]] = {
     "A64": _of(_ROOT, "a_stale_proposal_is_refused"),
     "A65": _of(_ROOT, "a_proposal_for_another_ledger_goes_nowhere"),
     "A66": _of(_DRILLS, "a_request_is_signed_by_whom_it_asks_and_for_what_it_says",
-               "a_request_for_another_ledger_is_refused"),
+               "a_request_for_another_ledger_is_refused")
+    + _of(_CEREMONY, "every_person_behind_an_actor_is_shown")
+    + _of(_FORGED, "whoever_has_the_store_and_the_checkpoint_key"),
     # -- keys and roles of actors ----------------------------------------------------------------
     "A67": (*_of("contract/test_keyring.py", "a_rotated_key_ends_at_its_index_for_verification_too"),
             *_of(_BAD, "keys_and_actors_that_were_revoked")),

@@ -187,6 +187,13 @@ def test_the_words_say_all_that_changes():
     assert 'actor:p-x: {"reason":"gone"}' in "\n".join(describe(other))
 
 
+def test_every_person_behind_an_actor_is_shown():
+    body = {"kind": "person", "roles": ["approver"], "key": text(NEW)[0], "person": "p-alice", "responsible": "p-other"}
+    words = "\n".join(describe(propose(LEDGERID, ORIGIN, [("actor.enrolled", "actor:p-new", body)], author="p-admin")))
+    assert "a further name of the person p-alice" in words
+    assert "p-other answers for it" in words
+
+
 def test_a_request_to_the_roots_becomes_a_proposal():
     body = {"kind": "person", "roles": ["admin"], "key": text(NEW)[0]}
     event = ("actor.enrolled", "actor:p-new", body)
