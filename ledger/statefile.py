@@ -122,8 +122,19 @@ def read_state_file(path: Path, root: Path | None = None) -> bytes | None:
         os.close(descriptor)
 
 
+def _open_waiting_for_nobody(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NONBLOCK)
+
+
+def _is_handed_over(path: Path) -> bool:
+    """Whether it is an open file of this process, as the shell makes one of ``<(command)``."""
+    return path == Path("/dev/stdin") or path.parent == Path("/dev/fd")
+
+
 def read_named_file(path: Path, limit: int) -> bytes:
-    """Read a file that somebody named, which may come from anywhere: never more than it may have.
+    """Read a file that somebody named, which may come from anywhere: never more than it may have, and never a pipe.
+
+    A pipe or a terminal would be waited for without end; ``/dev/stdin`` and ``/dev/fd/N`` alone may be one.
 
     Args:
         path: the file.
@@ -133,10 +144,13 @@ def read_named_file(path: Path, limit: int) -> bytes:
         Its bytes.
 
     Raises:
-        InputError: it cannot be read, or is longer.
+        InputError: it cannot be read, is no plain file, or is longer.
     """
+    handed_over = _is_handed_over(path)
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=None if handed_over else _open_waiting_for_nobody) as file:
+            if not handed_over and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise InputError(f"{path} cannot be read: it is no plain file")
             data = file.read(limit + 1)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error

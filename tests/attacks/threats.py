@@ -335,7 +335,7 @@ TESTS: dict[str, tuple[str, ...]] = {
            *_of(_LIMITS, "an_old_copy_is_good_to_whoever_remembers_nothing_and_asks_nobody")),
     "T9": (*_of(_WITNESSING, "a_bad_witness_harms_nobody"),
            *_of("witness/test_http.py", "who_sends_slowly_or_nothing_is_cut_off_and_others_are_served"),
-           *_of(_PUBLISHED, "what_is_published_is_read_in_bounds"),
+           *_of(_PUBLISHED, "what_is_published_is_read_in_bounds", "a_pipe_is_not_waited_for"),
            *_of(_OBJECTS, "nobody_there_no_credentials_and_silence_end_soon"),
            *_of("contract/test_ambiguous_commit.py", "a_read_that_takes_too_long_is_a_storage_error"),
            *_of("contract/test_failover.py", "nobody_waits_for_ever_for_a_lock")),
