@@ -141,7 +141,9 @@ def test_a_pipe_is_not_waited_for(shop: Shop):
     Path("linked").mkdir()
     Path("linked/checkpoint").symlink_to(Path("pipe").resolve())
     with ThreadPoolExecutor() as pool:
-        commands = [("verify", "log", "--anchor", place) for place in ("folder", "linked", "pipe")]
+        commands: list[tuple[str, ...]] = [
+            ("verify", "log", "--anchor", place) for place in ("folder", "linked", "pipe")
+        ]
         commands += [("verify", "log", "--expect", "pipe"), ("checkpoint", "publish", "folder")]
         for found in pool.map(lambda command: run_process(*command, seconds=30), commands):
             assert found.code in (6, 7)
