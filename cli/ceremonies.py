@@ -10,9 +10,10 @@ from cli.output import print_record
 
 if TYPE_CHECKING:
     from ledger.ceremony import Ceremony
+    from ledger.domain import LedgerState
     from ledger.keys import PublicKey
 
-__all__ = ["as_data", "read_public", "show_ceremony"]
+__all__ = ["as_data", "read_public", "show_ceremony", "state_of"]
 
 
 def read_public(path: Path) -> PublicKey:
@@ -58,9 +59,21 @@ def as_data(ceremony: Ceremony) -> dict[str, Any]:
     }
 
 
-def show_ceremony(app: App, /, ceremony: Ceremony, path: Path | None = None) -> None:
-    """Print what a ceremony says and how far it is."""
+def state_of(app: App, /, ceremony: Ceremony) -> LedgerState | None:
+    """What the log says of the ledger that a ceremony by the root keys is for; None where that is not set up here."""
+    from ledger.restoring import is_restore
+
+    if ceremony.founds or not ceremony.roots or app.trust_of(ceremony.ledgerid) is None:
+        return None
+    with app.reader(checked=not is_restore(ceremony)) as ledger:  # a restore is for a store that shrank
+        return ledger.ledger_state()
+
+
+def show_ceremony(
+    app: App, /, ceremony: Ceremony, path: Path | None = None, *, state: LedgerState | None = None
+) -> None:
+    """Print what a ceremony says and how far it is; ``state`` is the log's own, to compare with."""
     from ledger.ceremony import describe
 
     data = {**({} if path is None else {"file": str(path)}), **as_data(ceremony)}
-    print_record(app, data, "\n".join(describe(ceremony)))
+    print_record(app, data, "\n".join(describe(ceremony, state)))

@@ -16,6 +16,7 @@ from cli.values import IN_FILE, OUT_FILE
 
 if TYPE_CHECKING:
     from ledger.ceremony import Ceremony
+    from ledger.domain import LedgerState
     from ledger.identity import Trust
     from ledger.keys import Signer
 
@@ -41,13 +42,14 @@ def kept_if_used(path: Path) -> Iterator[None]:
         raise
 
 
-def check_consent(ceremony: Ceremony, code: str | None, *, yes: bool) -> None:
+def check_consent(ceremony: Ceremony, code: str | None, *, yes: bool, state: LedgerState | None = None) -> None:
     """Show in words what would be signed, and go on only when somebody wants that.
 
     Args:
         ceremony: what would be signed.
         code: as it was read out; another one refuses.
         yes: sign without asking.
+        state: the log's own, to compare with.
 
     Raises:
         InputError: the code is another one.
@@ -55,7 +57,7 @@ def check_consent(ceremony: Ceremony, code: str | None, *, yes: bool) -> None:
     from ledger.ceremony import describe
     from ledger.errors import InputError
 
-    click.echo(clean("\n".join(describe(ceremony))), err=True)
+    click.echo(clean("\n".join(describe(ceremony, state))), err=True)
     if code is not None and code.replace(" ", "").lower() != ceremony.code.replace(" ", ""):
         raise InputError(
             f"the code of this file is {ceremony.code}, and another one was read out to you",
@@ -145,6 +147,8 @@ def request(
         raise click.UsageError("--further is for an actor that is enrolled: name it, and ask for no roles")
     if not further and not roles:
         raise click.UsageError("Missing option '--role', what you are to do; see: muniment key request --help")
+    if kind == "person" and responsible:
+        raise click.UsageError("--responsible is for a service; for one: --kind service")
     if name is None and kind == "service":
         raise click.UsageError("A service needs a readable name: muniment key request NAME --kind service …")
     pinned = _pinned(app, trust)

@@ -124,4 +124,7 @@ def emit(
 def _warn_unknown(app: App, /, kind: Any, body: dict[str, Any]) -> None:
     unknown = [name for name in body if name not in kind.body.model_fields]
     if unknown and kind.body.model_config.get("extra") == "allow":
-        app.note(f"not in the schema of {kind.name}, kept as it is: {', '.join(unknown)}")
+        from ledger.screening import hide_secrets
+
+        names = ", ".join(hide_secrets(name) for name in unknown)
+        app.note(f"not in the schema of {kind.name}, kept as it is: {names}")

@@ -12,6 +12,7 @@ from cli.app import App, common_options, pass_app, write_options
 from cli.output import Grid, print_record, table
 
 if TYPE_CHECKING:
+    from ledger.appending import Receipt
     from ledger.application import Ledger
     from ledger.emitters import EmitterReport
 
@@ -153,6 +154,23 @@ def _subject(emitter_id: str) -> str:
     return f"emitter:{emitter_id}"
 
 
+def _say(app: App, type: str, emitter_id: str, body: dict[str, Any], options: dict[str, Any]) -> None:
+    """Record what is said of an emitter unless the log says otherwise; what was said before may be repeated."""
+    from ledger.emitters import check_said
+
+    subject = _subject(emitter_id)
+
+    def step(ledger: Ledger) -> Receipt:
+        actor, event_id = str(ledger.actor), options["event_id"]
+        if event_id is None or ledger.recorder.find(event_id, actor) is None:
+            ledger.world.refresh()
+            pair = (body.get("actor") or actor, emitter_id)
+            check_said(ledger.recorder, ledger.world.judge_row, pair, type, body["last"], first=body.get("first", 0))
+        return ledger.emit(type, subject, body, **options)
+
+    app.record(step)
+
+
 _number = click.IntRange(1, 2**53 - 1)
 _emitter_argument = click.argument("emitter_id", metavar="EMITTER")
 
@@ -166,12 +184,12 @@ def close(app: App, /, emitter_id: str, last: int, **options: Any) -> None:
     """Say that an emitter of yours has given out its last number.
 
     What is not in the log up to there is missing from then on, also behind the last event that arrived. A program that
-    uses Muniment says it itself: Ledger.close_emitter(), or muniment.open(close_emitter=True).
+    uses Muniment says it itself: Ledger.close_emitter(), or muniment.open(close_emitter=True). Refused, with exit code
+    5, where a higher number is known, or another one was called its last.
 
     Example: muniment emitter close 019b0000-0000-7000-8000-0000000000e1 --last 1200
     """
-    subject = _subject(emitter_id)
-    app.emit("emitter.closed", subject, {"last": last}, **options)
+    _say(app, "emitter.closed", emitter_id, {"last": last}, options)
 
 
 @emitter.command("heartbeat")
@@ -186,8 +204,7 @@ def heartbeat(app: App, /, emitter_id: str, last: int, interval: int, **options:
 
     Example: muniment emitter heartbeat 019b0000-0000-7000-8000-0000000000e1 --last 40 --interval 3600
     """
-    subject = _subject(emitter_id)
-    app.emit("emitter.heartbeat", subject, {"last": last, "interval": interval}, **options)
+    _say(app, "emitter.heartbeat", emitter_id, {"last": last, "interval": interval}, options)
 
 
 @emitter.command("gap")
@@ -202,11 +219,12 @@ def heartbeat(app: App, /, emitter_id: str, last: int, interval: int, **options:
 def gap(app: App, /, emitter_id: str, first: int, last: int, reason: str, owner: str | None, **options: Any) -> None:
     """Say that numbers of an emitter will not come, and why; they are listed as declared, and no longer as missing.
 
+    Refused, with exit code 5, where all of them are in the log, or lie behind its last number.
+
     Example: muniment emitter gap 019b0000-0000-7000-8000-0000000000e1 --first 7 --last 9 --reason "disk was lost"
     """
-    subject = _subject(emitter_id)
     body = {"first": first, "last": last, "reason": reason, "actor": owner}
-    app.emit("gap.declared", subject, body, **options)
+    _say(app, "gap.declared", emitter_id, body, options)
 
 
 @emitter.command("list")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cli.app import App, common_options, new_passphrase, pass_app
-from cli.ceremonies import read_public, show_ceremony
+from cli.ceremonies import read_public, show_ceremony, state_of
 from cli.custody import kept_if_used, new_signer
 from cli.values import IN_FILE, OUT_FILE
 
@@ -27,7 +27,7 @@ def _propose(app: App, /, kind: str, subject: str | None, body: Mapping[str, Any
         state = ledger.ledger_state()
     ceremony = propose_by_roots(state, kind, subject or f"ledger:{state.ledgerid}", body)
     write_ceremony(out, ceremony, new=True)
-    show_ceremony(app, ceremony, out)
+    show_ceremony(app, ceremony, out, state=state)
     app.note(f"wrote {out}\nNext:  each holder runs: muniment root sign {out.name} --key KEYFILE")
 
 
@@ -103,7 +103,7 @@ def propose_checkpoint_key(
     path = keys.keep(CHECKPOINT, new, new_passphrase() if encrypt else None)
     with kept_if_used(path):
         write_ceremony(out, ceremony, new=True)
-    show_ceremony(app, ceremony, out)
+    show_ceremony(app, ceremony, out, state=state)
     app.note(
         f"wrote {out}; the new key is {path}\nNext:  each holder runs: muniment root sign {out.name} --key KEYFILE"
     )
@@ -123,10 +123,13 @@ def propose_request(app: App, /, file: Path, out: Path) -> None:
     """
     from ledger.custody import adopt, read_ceremony, write_ceremony
 
+    request = read_ceremony(file)
     with app.reader() as ledger:
-        ceremony = adopt(ledger.ledger_state(), read_ceremony(file))
+        state = ledger.ledger_state()
+    ceremony = adopt(state, request)
     write_ceremony(out, ceremony, new=True)
-    show_ceremony(app, ceremony, out)
+    show_ceremony(app, ceremony, out, state=state)
+    app.note(f"the request had the code {request.code}: compare that with whoever made it")
     app.note(f"wrote {out}\nNext:  each holder runs: muniment root sign {out.name} --key KEYFILE")
 
 
@@ -185,5 +188,5 @@ def propose_restored(app: App, /, reason: str, lost_from: int | None, expect: tu
         notes = [read_named_file(path, MAX_NOTE) for path in expect]
         ceremony = propose_restore(app.home, reason, notes=notes, lost_from=lost_from, advance=advance)
     write_ceremony(out, ceremony, new=True)
-    show_ceremony(app, ceremony, out)
+    show_ceremony(app, ceremony, out, state=state_of(app, ceremony))
     app.note(f"wrote {out}\nNext:  each holder runs: muniment root sign {out.name} --key KEYFILE")

@@ -15,6 +15,7 @@ from cli.output import Grid, print_record, table
 
 if TYPE_CHECKING:
     from ledger.application import Ledger
+    from ledger.domain.ledgerstate import Erasure
     from ledger.stored import Row
 
 __all__ = ["as_json", "find_event", "revealed", "show", "state", "with_as_of"]
@@ -76,12 +77,20 @@ def revealed(app: App, ledger: Ledger, item: dict[str, Any]) -> dict[str, Any]:
         keys.close()
     for field in fields:
         record = state.erased_keys.get(field.data_key)
-        by = "" if record is None else f"by {record.actor} under {record.basis} (entry {record.index})"
-        if field.path not in closed:
-            item["sealed"][field.path] = "open" if record is None else f"erasure recorded {by} and not finished here"
-        else:
-            item["sealed"][field.path] = "its data key is not here" if record is None else f"erased {by}"
+        item["sealed"][field.path] = _sealed_words(item["index"], record, is_open=field.path not in closed)
     return {**item, "event": {**event, "data": data}}
+
+
+def _sealed_words(index: int, record: Erasure | None, *, is_open: bool) -> str:
+    """What to say of a sealed field of an entry, whose data key a record names or none."""
+    if record is None:
+        return "open" if is_open else "its data key is not here"
+    by = f"by {record.actor} under {record.basis} (entry {record.index})"
+    if is_open:
+        return f"erasure recorded {by} and not finished here"
+    if index > record.index:  # that record is not about it, whatever its author put here
+        return f"closed: its data key was erased before this entry was recorded, {by}"
+    return f"erased {by}"
 
 
 def find_event(ledger: Ledger, which: str) -> Row:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.app import App, ask_passphrase, ask_pin, common_options, new_passphrase, pass_app
-from cli.ceremonies import as_data, show_ceremony
+from cli.ceremonies import as_data, show_ceremony, state_of
 from cli.custody import check_consent
 from cli.output import print_record
 from cli.proposing import propose
@@ -109,10 +109,11 @@ def public(app: App, /, reference: str) -> None:
 @common_options
 @pass_app
 def show(app: App, /, file: Path) -> None:
-    """Say in words what a file proposes, who has signed it and who must."""
+    """Say in words what a file proposes, who has signed it and who must; where the ledger is, compared with its log."""
     from ledger.custody import read_ceremony
 
-    show_ceremony(app, read_ceremony(file), file)
+    ceremony = read_ceremony(file)
+    show_ceremony(app, ceremony, file, state=state_of(app, ceremony))
 
 
 def _check_trust(ceremony: Ceremony, path: Path) -> None:
@@ -141,6 +142,7 @@ def _check_trust(ceremony: Ceremony, path: Path) -> None:
 def sign(app: App, /, file: Path, reference: str, trust: Path | None, code: str | None, *, yes: bool) -> None:
     """Show in words what FILE proposes, and sign it with your key; needs no ledger and no network.
 
+    Where the ledger is, the root keys that FILE names must be those of its log; elsewhere the code vouches for them.
     The file is changed in place: hand it to the next holder, or back. Holders may also sign copies of it at the same
     time; `root submit` takes them all. Compare the code by voice with whoever proposed it.
 
@@ -149,13 +151,17 @@ def sign(app: App, /, file: Path, reference: str, trust: Path | None, code: str 
       muniment root sign proposal.ceremony --key alice.pem
       muniment root sign proposal.ceremony --key 'pkcs11:token=alice;object=root'
     """
-    from ledger.custody import read_ceremony, write_ceremony
+    from ledger.custody import check_present, read_ceremony, write_ceremony
     from ledger.keystore import open_key
 
     ceremony = read_ceremony(file)
     if trust is not None:
         _check_trust(ceremony, trust)
-    check_consent(ceremony, code, yes=yes)
+    state = state_of(app, ceremony)
+    app.finish()  # nothing is signed on the word of a log that is not the one seen before
+    if state is not None:
+        check_present(state, ceremony)
+    check_consent(ceremony, code, yes=yes, state=state)
     key = open_key(reference, ask_passphrase, ask_pin)
     signed = ceremony.sign(key)
     write_ceremony(file, signed, new=False)

@@ -17,6 +17,7 @@ from ledger.acknowledging import find_void
 from ledger.domain import RecordedEvent, judge, make_event
 from ledger.domain.actors import FOREVER
 from ledger.domain.decisions import marks_of
+from ledger.domain.erasure import check_sealed
 from ledger.envelope import Envelope, parse_envelope, verify_envelope
 from ledger.errors import AuthenticationError, ConflictError, LedgerError
 from ledger.events import Category, find_event_type
@@ -343,6 +344,7 @@ class Appender:
         verdict = judge(at, event)
         if verdict.error is not None:
             raise verdict.error
+        check_sealed(at, one.envelope.payload)
         if isinstance(event.body, EntryAcknowledged):
             find_void(self._recorder, self._handle.world, event.body.index)
         for stream, revision in job.expect.items():

@@ -1,8 +1,8 @@
 """The ceremony file: an event that several people sign, each on a machine of their own, before it is appended.
 
 It holds the exact payloads and the signatures so far. Nothing in it is believed: a signature that is there verifies or
-the file is refused, whoever signs is shown what the payload says, and appending judges as ever. The code over the
-payloads is for comparing by voice: a file that was changed on its way has another one.
+the file is refused, whoever signs is shown what the payload says, and appending judges as ever. The code over all but
+the signatures is for comparing by voice: a file that was changed on its way has another one.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from ledger.base64text import decode_base64, encode_base64
 from ledger.checkpoint import parse_origin
+from ledger.domain.ledgerstate import LedgerState
 from ledger.domain.recorded import RecordedEvent, make_event
 from ledger.domain.signed import ROOT_ACTOR
 from ledger.domain.signing import possession_keys
@@ -102,15 +103,26 @@ class Ceremony:
 
     @property
     def code(self) -> str:
-        """Eight groups of four hex digits over the payloads, for comparing by voice."""
-        digests = b"".join(hashlib.sha256(item.payload).digest() for item in self.items)
-        found = hashlib.sha256(digests).hexdigest()[:32]  # 128 bits: nobody makes two payloads with one code
+        """Eight groups of four hex digits over all but the signatures, for comparing by voice.
+
+        What nobody signs is in it too: the words for the holders come from the root keys that the file names.
+        """
+        found = hashlib.sha256(format_ceremony(self.unsigned)).hexdigest()[:32]  # nobody makes two files with one code
         return " ".join(found[place : place + 4] for place in range(0, 32, 4))
+
+    @property
+    def unsigned(self) -> Ceremony:
+        """The same without any signature."""
+        return replace(self, items=tuple(replace(item, signatures=()) for item in self.items))
 
     @property
     def founds(self) -> bool:
         """Whether it makes a new ledger."""
         return isinstance(self.items[0].event.body, LedgerCreated)
+
+    def fits(self, state: LedgerState) -> bool:
+        """Whether its name, root keys and threshold are those of a ledger; what nobody signed is compared here."""
+        return (self.origin, self.roots, self.threshold) == (state.origin, state.roots, state.threshold)
 
     def keys(self, item: Item) -> dict[str, PublicKey]:
         """All keys that may sign an event of it, as far as the file tells."""
@@ -159,8 +171,7 @@ class Ceremony:
         Raises:
             InputError: it is a copy of something else.
         """
-        theirs = replace(other, items=tuple(replace(item, signatures=()) for item in other.items))
-        if theirs != replace(self, items=tuple(replace(item, signatures=()) for item in self.items)):
+        if other.unsigned != self.unsigned:
             raise InputError(
                 f"the files are not copies of one proposal: their codes are {self.code} and {other.code}",
                 hint="Find out who changed one of them.",
@@ -262,6 +273,11 @@ def parse_ceremony(data: bytes) -> Ceremony:
     # A request to the root keys names none: who made it need not know them.
     if (keys and ceremony.author != ROOT_ACTOR) or not 1 <= threshold <= max(1, len(keys)):
         raise InputError("its root keys and threshold do not fit its author")
+    founding = items[0].event.body
+    if isinstance(founding, LedgerCreated) and (founding.origin, list(founding.roots), founding.threshold) != (
+        ceremony.origin, roots, threshold,
+    ):  # fmt: skip
+        raise InputError("its name, root keys and threshold are not those of the ledger that it founds")
     if format_ceremony(ceremony) != data:
         raise InputError("the ceremony file is not written in its only form")
     _check_signatures(ceremony)
@@ -276,9 +292,12 @@ def _key_lines(title: str, keys: Sequence[PublicKey], remark: str = "") -> Itera
         yield f"{title} {format_public_key(key)} ({key.keyid[:16]}…){remark}"
 
 
-def _roots_lines(body: RootsChanged, old: Sequence[PublicKey]) -> Iterator[str]:
+def _roots_lines(body: RootsChanged, ceremony: Ceremony, state: LedgerState | None) -> Iterator[str]:
     keys = [parse_public_key(text) for text in body.roots]
+    old = ceremony.roots if state is None else state.roots
     yield f"the root keys become these {len(keys)}, of which {body.threshold} must sign from then on:"
+    if state is None:
+        yield "  against those that the file calls the present ones:"
     yield from _key_lines("  stays  ", [key for key in keys if key in old])
     yield from _key_lines("  NEW    ", [key for key in keys if key not in old])
     yield from _key_lines("  REMOVED", [key for key in old if key not in keys])
@@ -295,11 +314,11 @@ def _created_lines(body: LedgerCreated) -> Iterator[str]:
         )
 
 
-def _body_lines(event: RecordedEvent, roots: Sequence[PublicKey]) -> Iterator[str]:
+def _body_lines(event: RecordedEvent, ceremony: Ceremony, state: LedgerState | None) -> Iterator[str]:
     name = event.subject.name
     match event.body:
         case RootsChanged() as body:
-            yield from _roots_lines(body, roots)
+            yield from _roots_lines(body, ceremony, state)
         case LedgerCreated() as body:
             yield from _created_lines(body)
         case CheckpointKeyChanged() as body:
@@ -309,8 +328,10 @@ def _body_lines(event: RecordedEvent, roots: Sequence[PublicKey]) -> Iterator[st
         case ActorEnrolled() as body:
             yield f"{name} may write from then on, as {body.kind}, in the roles {', '.join(body.roles)}"
             yield f"  with the key {body.key} ({parse_public_key(body.key).keyid[:16]}…)"
-            if body.responsible or body.person:
-                yield f"  behind it: {body.responsible or body.person}"
+            if body.person:
+                yield f"  a further name of the person {body.person}"
+            if body.responsible:
+                yield f"  {body.responsible} answers for it"
         case KeyEnrolled() as body:
             yield f"{name} may sign with a further key from then on: {body.key}"
         case _:
@@ -323,11 +344,23 @@ def _body_lines(event: RecordedEvent, roots: Sequence[PublicKey]) -> Iterator[st
         yield f"  reason: {' / '.join(reason.splitlines())}"
 
 
-def describe(ceremony: Ceremony) -> list[str]:
+def _checked(ceremony: Ceremony, state: LedgerState | None) -> str:
+    if state is None:
+        return (
+            "NOT against the log: which root keys there are is what the file says, and nobody signed that; compare the "
+            "code by voice, it covers them"
+        )
+    if not ceremony.fits(state):
+        return "THE LOG SAYS OTHERWISE: its name, root keys or threshold are not those that the file names"
+    return "name, root keys and threshold are those of the log"
+
+
+def describe(ceremony: Ceremony, state: LedgerState | None = None) -> list[str]:
     """Say in words what is signed, by whom it must be signed, and who did.
 
     Args:
         ceremony: as read.
+        state: the ledger's own, as a log says that was compared with what is pinned; None where there is none.
 
     Returns:
         Lines. They hold text of the proposal: clean them before they go to a terminal.
@@ -337,10 +370,12 @@ def describe(ceremony: Ceremony) -> list[str]:
         lines.append(f"author    the root keys: {ceremony.threshold} of {len(ceremony.roots)} must sign")
     else:
         lines.append(f"author    {ceremony.author}")
+    if ceremony.roots and not ceremony.founds:
+        lines.append(f"checked   {_checked(ceremony, state)}")
     for item in ceremony.items:
         payload = item.event.payload
         lines.append(f"proposed  {format_time(payload.occurred_at)}, {payload.type}")
-        lines += [f"          {line}" for line in _body_lines(item.event, ceremony.roots)]
+        lines += [f"          {line}" for line in _body_lines(item.event, ceremony, state)]
         if payload.on_behalf_of is not None:
             lines.append(f"          done on behalf of {payload.on_behalf_of}")
         signed = [f"{keyid[:16]}…" for keyid in sorted(item.signed)]

@@ -20,8 +20,8 @@ from ledger.keys import PublicKey
 from ledger.merkle import MAX_TREE_SIZE
 
 __all__ = [
-    "adopt", "countersign", "head_keyids", "merge", "propose", "propose_by_roots", "read_ceremony", "submit",
-    "valid_keyids", "write_ceremony",
+    "adopt", "check_present", "countersign", "head_keyids", "merge", "propose", "propose_by_roots", "read_ceremony",
+    "submit", "valid_keyids", "write_ceremony",
 ]  # fmt: skip
 
 
@@ -152,6 +152,19 @@ def _check_ledger(ledger: Ledger, ceremony: Ceremony) -> None:
         )
 
 
+def check_present(state: LedgerState, ceremony: Ceremony) -> None:
+    """Refuse a proposal that names other root keys, or another threshold, than the log does.
+
+    Raises:
+        ConflictError: they were changed since, or somebody changed the file.
+    """
+    if not ceremony.fits(state):
+        raise ConflictError(
+            "the proposal is stale: the root keys or the threshold were changed since it was made, or the file was",
+            hint="Propose it anew and let the present root keys sign.",
+        )
+
+
 def submit(ledger: Ledger, ceremony: Ceremony) -> list[Receipt]:
     """Append what was proposed, once everybody has signed.
 
@@ -172,12 +185,8 @@ def submit(ledger: Ledger, ceremony: Ceremony) -> list[Receipt]:
     envelopes = [format_envelope(Envelope(item.payload, item.signatures)) for item in ceremony.items if item.signatures]
     known = [ledger.recorder.find(item.event.payload.id, ceremony.author) for item in ceremony.items]
     if not all(row is not None for row in known):
-        state = None if ceremony.founds else ledger.ledger_state()
-        if state is not None and (set(ceremony.roots), ceremony.threshold) != (set(state.roots), state.threshold):
-            raise ConflictError(
-                "the proposal is stale: the root keys or the threshold were changed since it was made",
-                hint="Propose it anew and let the present root keys sign.",
-            )
+        if not ceremony.founds:
+            check_present(ledger.ledger_state(), ceremony)
         ceremony.check_complete()
     return ledger.append_batch(envelopes)
 

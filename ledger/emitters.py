@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ledger.domain.recorded import RecordedEvent
+from ledger.errors import ConflictError
 from ledger.events.emitters import EmitterClosed, EmitterHeartbeat, GapDeclared
 from ledger.replay import Judged
 from ledger.stored import EmitterReader, Row
 
-__all__ = ["Closing", "Declared", "EmitterReport", "Heartbeat", "survey"]
+__all__ = ["Closing", "Declared", "EmitterReport", "Heartbeat", "check_said", "survey"]
 
 #: Ranges of missing numbers that are told of one emitter.
 _RANGES = 10
@@ -125,15 +126,59 @@ def survey(
     Returns:
         Those that said something, or some of whose numbers are missing or late, by name.
     """
-    said = {} if judge is None else _heard(log, judge, after)
+    said = {} if judge is None else _heard(log, judge, log.emitter_streams(after))
     late = {(actor, emitter): count for actor, emitter, count in log.overtaken(after)}
     pairs = sorted({*said, *late, *holed})
     return [_report(log, pair, said.get(pair, _Said()), late.get(pair, 0)) for pair in pairs]
 
 
-def _heard(log: EmitterReader, judge: Callable[[Row], Judged], after: int) -> dict[tuple[str, str], _Said]:
+def check_said(
+    log: EmitterReader,
+    judge: Callable[[Row], Judged],
+    pair: tuple[str, str],
+    type: str,
+    last: int,
+    *,
+    first: int = 0,
+) -> None:
+    """Refuse what somebody is about to say of an emitter when the log already says otherwise.
+
+    Args:
+        log: the store.
+        judge: judges a row.
+        pair: actor and emitter.
+        type: ``emitter.closed``, ``emitter.heartbeat`` or ``gap.declared``.
+        last: the body's.
+        first: the body's, of a gap.
+
+    Raises:
+        ConflictError: the emitter was closed at another number, or numbers are known that contradict it.
+    """
+    said = _heard(log, judge, [f"emitter:{pair[1]}"]).get(pair, _Said())
+    known = _report(log, pair, said, 0)
+    closed = known.closed
+    over = {"emitter.closed": closed and last != closed.last, "gap.declared": last > known.highest}.get(type, True)
+    if closed is not None and over:
+        raise ConflictError(
+            f"the emitter called {closed.last} its last number in entry {closed.index}, and what was said first stands",
+            hint="See muniment emitter list",
+        )
+    given = max(log.numbers(*pair, 1, None)[1], 0 if known.heartbeat is None else known.heartbeat.last)
+    if type == "emitter.closed" and closed is None and last < given:  # whatever others declared to be missing
+        raise ConflictError(
+            f"number {given} of this emitter is known, so {last} is not its last",
+            hint="See which numbers it gave out: muniment emitter list",
+        )
+    if 0 < first <= last and log.numbers(*pair, first, last)[0] == last - first + 1:
+        numbers = f"number {first} is" if first == last else f"the numbers {first} to {last} are"
+        raise ConflictError(f"{numbers} in the log: nothing is missing there", hint="See muniment emitter list")
+
+
+def _heard(
+    log: EmitterReader, judge: Callable[[Row], Judged], streams: Iterable[str]
+) -> dict[tuple[str, str], _Said]:  # fmt: skip
     found: dict[tuple[str, str], _Said] = {}
-    for stream in log.emitter_streams(after):
+    for stream in streams:
         emitter = stream.partition(":")[2]
         # What was said first of the end stands: it cannot be taken back. Of being alive the last word counts.
         for event in _valid(log, judge, stream, EmitterClosed, newest=False):

@@ -227,7 +227,8 @@ def erase_subject(
         subject = f"ledger:{ledger.ledgerid}"
         receipts = ledger.emit_all([("subject.erased", subject, body) for body in _bodies(plan, basis, reason)])
     crashpoint("erase.recorded")
-    # A field that was sealed while the record was on its way is in no plan yet, and a hold may stand by now.
+    # A field that was sealed while the record was on its way is in no plan yet, and a hold may stand by now. Behind the
+    # record nothing more is sealed with these keys (`domain.erasure.check_sealed`), so this finds all there is.
     _check_holds(ledger, plan_erasure(ledger, keys, plan.subject))
     mine = [record for record in ledger.ledger_state().erasures if record.subject == plan.subject]
     destroyed = keys.destroy(key for record in mine for key in record.data_keys)

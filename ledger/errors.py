@@ -72,7 +72,7 @@ class NotAllowedError(PolicyError):
 
 
 class ConflictError(LedgerError):
-    """The same id with other bytes, or a stream that moved on since it was read."""
+    """The same id with other bytes, a stream that moved on since it was read, or the log says otherwise."""
 
 
 class VerificationError(LedgerError):

@@ -1,7 +1,8 @@
 """Places where signed heads are published: a file, a git repository, or an object store.
 
 Each is asked the same: which heads it holds, which of them the next one must extend, and to take the next one.
-Git is asked with settings of its own: no hooks, no configuration of the user or the machine, no questions.
+A git repository may come from anybody, its settings with it. So git is asked with settings of ours, and by commands
+alone that run nothing a repository names: no hook, filter, signature program, pager or remote.
 """
 
 from __future__ import annotations
@@ -105,9 +106,13 @@ def _git(folder: Path, *arguments: str, given: bytes = b"", seconds: float = _SE
         **kept, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C",
         "GIT_AUTHOR_NAME": "muniment", "GIT_AUTHOR_EMAIL": "muniment@localhost",
         "GIT_COMMITTER_NAME": "muniment", "GIT_COMMITTER_EMAIL": "muniment@localhost",
+        # What a partial clone left out is not fetched: the repository names the program that would serve it.
+        "GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1", "GIT_NO_REPLACE_OBJECTS": "1",
+        # This folder, whatever core.worktree or a repository around it says.
+        "GIT_WORK_TREE": str(folder), "GIT_CEILING_DIRECTORIES": str(folder.parent),
     }  # fmt: skip
-    command = ["git", "-C", str(folder), "-c", f"core.hooksPath={os.devnull}", "-c", "commit.gpgsign=false"]
-    command += ["-c", "core.fsmonitor=false"]
+    command = ["git", "--no-pager", "-C", str(folder)]
+    command += ["-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false"]
     try:
         done = subprocess.run(  # noqa: S603 - our own command line
             [*command, *arguments], env=environment, input=given, capture_output=True, timeout=seconds,
@@ -150,7 +155,9 @@ def _committed(place: Path, most: int = _MAX_COMMITS) -> list[bytes]:
     def ask(*arguments: str, given: bytes = b"") -> bytes:
         return _git(place, *arguments, given=given, seconds=deadline - time.monotonic())
 
-    listed = ask("log", f"--max-count={most}", "--format=%H", "--", CHECKPOINT_FILE).split()
+    # Not `log`, which runs what is to check signatures; --objects fails where a file is not here but elsewhere.
+    walked = ask("rev-list", f"--max-count={most}", "--objects", "HEAD", "--", CHECKPOINT_FILE).splitlines()
+    listed = [line for line in walked if b" " not in line]  # a commit; other objects have a path behind them
     names = b"".join(b"%s:%s\n" % (commit, CHECKPOINT_FILE.encode()) for commit in listed)
     blobs = []
     for line in ask("cat-file", "--batch-check=%(objecttype) %(objectsize) %(objectname)", given=names).splitlines():
@@ -162,6 +169,23 @@ def _committed(place: Path, most: int = _MAX_COMMITS) -> list[bytes]:
             raise StorageError(f"a {CHECKPOINT_FILE} in {place} is too long, or no file: at most {MAX_NOTE} bytes")
         blobs.append((blob, int(size)))
     return _contents(ask("cat-file", "--batch=", given=b"".join(b"%s\n" % blob for blob, _ in blobs)), blobs)
+
+
+def _commit(place: Path, note: bytes, message: str) -> None:
+    """Commit the last commit's files with this one, and no other change; `add` and `commit` would run filters."""
+    try:
+        parent = _git(place, "rev-parse", "--verify", "--quiet", "HEAD").decode().strip()
+    except StorageError:
+        parent = ""  # the first commit
+    blob = _git(place, "hash-object", "-w", "--no-filters", "--stdin", given=note).decode().strip()
+    entries = _git(place, "ls-tree", "-z", "--full-tree", parent).split(b"\0")[:-1] if parent else []
+    others = [entry for entry in entries if entry.partition(b"\t")[2] != CHECKPOINT_FILE.encode()]
+    new = b"100644 blob %s\t%s" % (blob.encode(), CHECKPOINT_FILE.encode())
+    tree = _git(place, "mktree", "-z", "--missing", given=b"".join(b"%s\0" % entry for entry in [*others, new]))
+    parents = ("-p", parent) if parent else ()
+    commit = _git(place, "commit-tree", tree.decode().strip(), *parents, "-m", message).decode().strip()
+    _git(place, "update-index", "--add", "--cacheinfo", f"100644,{blob},{CHECKPOINT_FILE}")
+    _git(place, "update-ref", "-m", message, "HEAD", commit, parent)
 
 
 def _contents(data: bytes, blobs: list[tuple[bytes, int]]) -> list[bytes]:
@@ -216,8 +240,7 @@ class _Repository(Place):
         written = self._file.put(head, note)
         if _committed(self._path, 1) == [note]:
             return written
-        _git(self._path, "add", "--", CHECKPOINT_FILE)
-        _git(self._path, "commit", "--quiet", "-m", f"checkpoint {head.origin} {head.size}", "--", CHECKPOINT_FILE)
+        _commit(self._path, note, f"checkpoint {head.origin} {head.size}")
         return True
 
 

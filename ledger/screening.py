@@ -14,9 +14,18 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from ledger.secretpatterns import PATTERNS, SECRET_NAMES, Pattern, is_placeholder, looks_mixed, looks_random
+from ledger.secretpatterns import (
+    KEY_ENDINGS,
+    PATTERNS,
+    SECRET_ENDINGS,
+    SECRET_NAMES,
+    Pattern,
+    is_placeholder,
+    looks_mixed,
+    looks_random,
+)
 
-__all__ = ["REDACTED", "Secret", "find_secrets", "redact_secrets"]
+__all__ = ["REDACTED", "Secret", "find_secrets", "hide_secrets", "redact_secrets"]
 
 #: Field of a body that lists what was hidden in it.
 REDACTED: Final = "secrets_redacted"
@@ -89,6 +98,7 @@ _NAMES: Final = frozenset(
     ]
 )
 _FORMS: Final = ("sha256:", "sha384:", "sha512:", "sha1:", "md5:", "ed25519:", "sha256-", "sha384-", "sha512-", "urn:")
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _JWK: Final = frozenset(("d", "k", "p", "q", "dp", "dq", "qi"))
 _PEM: Final = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,5}PRIVATE KEY(?: BLOCK)?-----")
 
@@ -120,6 +130,21 @@ def _join(field: str, name: str) -> str:
     return f"{field}.{name}" if field else name
 
 
+def _named(key: str, value: Mapping[str, Any], name: str) -> str:
+    """The name a member of an object goes by: a ``value`` by what stands beside it or above it, others by their own."""
+    if key != "value":
+        return key
+    beside = value.get("name", value.get("key"))
+    return beside if isinstance(beside, str) else name or key
+
+
+def _option(before: Any, item: Any, name: str) -> str:
+    """The name an item of a list goes by: what follows the option of a command by that, others by the list's."""
+    if isinstance(before, str) and before.startswith("--") and isinstance(item, str) and not item.startswith("-"):
+        return before[2:]
+    return name
+
+
 def _collect(value: Any, field: str, name: str, jwk: bool, found: list[_Place]) -> None:
     """Every string of a body with its field, names of fields too; what is too short to be a secret is left out."""
     if isinstance(value, str):
@@ -131,10 +156,11 @@ def _collect(value: Any, field: str, name: str, jwk: bool, found: list[_Place]) 
             if len(key) >= 8:
                 found.append(_Place(_join(field, _NAME), key, "", jwk=False))
             if not isinstance(item, (int, float)):
-                _collect(item, _join(field, key), key, private and key in _JWK, found)
+                _collect(item, _join(field, key), _named(key, value, name), private and key in _JWK, found)
     elif isinstance(value, (list, tuple)):
         for number, item in enumerate(value):
-            _collect(item, f"{field}.{number}", name, jwk=False, found=found)
+            option = _option(value[number - 1] if number else None, item, name)
+            _collect(item, f"{field}.{number}", option, jwk=False, found=found)
 
 
 def _spans_of(pattern: Pattern, text: str) -> Iterator[Span]:
@@ -163,13 +189,15 @@ def _key_spans(text: str) -> Iterator[Span]:
 
 @lru_cache(maxsize=4096)
 def _kind_of(name: str) -> str:
-    """What a field's name says of its value: ``secret``, ``token``, ``name`` (random and public), or nothing."""
+    """What a field's name says of its value: ``secret``, ``token``, ``key``, ``name`` (random, public), or nothing."""
     words = _WORDS.findall(name)
     if words and words[-1].lower() in _NAMES:
         return "name"
     bare = name.lower().replace("_", "").replace("-", "").replace(".", "")
-    if bare in SECRET_NAMES or bare.endswith(("password", "secretaccesskey", "apikey", "clientsecret", "authtoken")):
+    if bare in SECRET_NAMES or bare.endswith(SECRET_ENDINGS):
         return "secret"
+    if bare.endswith(KEY_ENDINGS):
+        return "key"
     return "token" if bare.endswith("token") else ""
 
 
@@ -193,12 +221,15 @@ def _random_spans(text: str) -> Iterator[Span]:
 def _by_field(place: _Place, kind: str) -> str:
     """What a value is because of its field alone, empty when that tells nothing."""
     text = place.text
-    if not (place.jwk or kind in ("secret", "token")) or is_placeholder(text):
+    if not (place.jwk or kind in ("secret", "token", "key")) or is_placeholder(text):
         return ""
     if place.jwk:
         return "jwk"
-    secret = " " not in text.strip() if kind == "secret" else len(text) >= 16 and looks_mixed(text)
-    return "secret-field" if secret else ""
+    if kind == "secret":
+        return "" if " " in text.strip() else "secret-field"
+    if kind == "key" and (text.startswith(_FORMS) or _UUID.fullmatch(text)):
+        return ""  # which key, and not the key
+    return "secret-field" if len(text) >= 16 and looks_mixed(text) else ""
 
 
 def _look(place: _Place, suspects: Sequence[Pattern], *, blocks: bool) -> list[Span]:
@@ -250,12 +281,12 @@ def _search(body: Mapping[str, Any], allow: Sequence[str]) -> Iterator[tuple[_Pl
 
 
 def _listed(hits: Iterable[tuple[_Place, list[Span]]]) -> list[Secret]:
-    return [Secret(_shown(place.field), name) for place, spans in hits for _, _, name in spans]
+    return [Secret(hide_secrets(place.field), name) for place, spans in hits for _, _, name in spans]
 
 
-def _shown(field: str) -> str:
-    """A path as it may be shown: a part of it may be a secret too."""
-    return _hide(field, _look(_Place(field, field, "", jwk=False), PATTERNS, blocks=True))
+def hide_secrets(text: str) -> str:
+    """A text as it may be shown, such as the name of a field: what looks like a secret in it is hidden."""
+    return _hide(text, _look(_Place(text, text, "", jwk=False), PATTERNS, blocks=True))
 
 
 def find_secrets(body: Mapping[str, Any], allow: Sequence[str] = ()) -> list[Secret]:

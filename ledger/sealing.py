@@ -27,6 +27,7 @@ __all__ = [
     "Sealer",
     "data_at",
     "find_sealed",
+    "named_keys",
     "open_field",
     "parse_sealed",
     "replace_field",
@@ -94,6 +95,27 @@ def replace_sealed(text: str, words: Callable[[str], str]) -> str:
         words: what to say for a data key.
     """
     return _SEALED.sub(lambda match: words(match[1]), text)
+
+
+def named_keys(payload: bytes) -> set[str]:
+    """Data keys of all sealed fields that a payload holds anywhere, also inside a text and however it is spelled.
+
+    Args:
+        payload: strict JSON.
+    """
+    # Only an escape hides the mark from a look at the bytes.
+    if MARK not in payload and b"\\u00" not in payload:
+        return set()
+    return {match[1] for text in _texts(parse_json(payload)) for match in _SEALED.finditer(text)}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+        return
+    inner = (*value, *value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for item in inner:
+        yield from _texts(item)
 
 
 def find_sealed(data: Any, path: str = "") -> Iterator[SealedField]:

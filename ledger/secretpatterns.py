@@ -16,7 +16,16 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-__all__ = ["PATTERNS", "SECRET_NAMES", "Pattern", "is_placeholder", "looks_mixed", "looks_random"]
+__all__ = [
+    "KEY_ENDINGS",
+    "PATTERNS",
+    "SECRET_ENDINGS",
+    "SECRET_NAMES",
+    "Pattern",
+    "is_placeholder",
+    "looks_mixed",
+    "looks_random",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +61,12 @@ def _compiled(expression: str) -> re.Pattern[str]:
 _W: Final = r"(?<![A-Za-z0-9_-])"
 _A: Final = r"(?<![A-Za-z0-9])"
 _GITLAB: Final = "pat|dt|rt|cbt|ptt|ft|oas|agent|imt|soat|ffct"
-_PASSWORDS: Final = "passwo?r?d|passwd|passphrase|pwd"
+_ACCOUNTS: Final = "db|database|user|admin|root|smtp|mail|redis|mysql|mongo|pg|postgres|ldap|ftp|ssh|svc"
+_PASSWORDS: Final = rf"passwo?r?d|passwd|passphrase|pwd|(?:{_ACCOUNTS})[_-]?pass"
 _WORDS: Final = (
     "api[_-]?key|apikey|secret[_-]?access[_-]?key|access[_-]?key|account[_-]?key|shared[_-]?key|client[_-]?secret|"
-    "secret[_-]?key|access[_-]?token|auth[_-]?token|api[_-]?token|refresh[_-]?token|session[_-]?token|private[_-]?key|"
+    "(?:secret|encryption|signing|master|hmac|aes|wrapping)[_-]?key|access[_-]?token|auth[_-]?token|"
+    "api[_-]?token|refresh[_-]?token|session[_-]?token|private[_-]?key|"
     "secret|token"
 )
 #: How a name that is set to something goes on.
@@ -66,6 +77,8 @@ def _set(*names: str) -> tuple[str, ...]:
     return tuple(name + end for name in names for end in _GOES_ON)
 
 
+#: The option of a command, up to the word that says what it is.
+_OPTION: Final = r"(?<![A-Za-z0-9_-])--(?:[A-Za-z0-9]{1,20}[_-]){0,3}"
 _SET: Final = r"""\\?["']?[ \t]{0,3}(?:=>|[:=])[ \t]{0,3}\\?["']?"""
 
 PATTERNS: Final = (
@@ -138,8 +151,19 @@ PATTERNS: Final = (
         r"(?i)(?:bearer|basic):?[ \t]{1,3}(?P<s>[A-Za-z0-9._~+/-]{16,8000}={0,2})", folded=True, only="mixed",
     ),
     Pattern(
-        "password", _set("password", "passwd", "passwod", "pwd", "passphrase"),
+        "password", _set("password", "passwd", "passwod", "pwd", "passphrase", "pass"),
         rf"""(?i)(?:{_PASSWORDS}){_SET}(?P<s>[^\s"',;&\\]{{4,512}})""", folded=True, only="set",
+    ),
+    Pattern(  # what looks made up, not the next word of a sentence
+        "password", ("password ", "passwd ", "passphrase ", "pwd ", "pass "),
+        rf"""{_OPTION}(?i:{_PASSWORDS}) {{1,3}}["']?"""
+        r"""(?=[^\s"',;&\\]{0,511}(?:[0-9!@#^*+~?]|[a-z][A-Z]))(?P<s>[^\s"',;&\\-][^\s"',;&\\]{3,511})""",
+        folded=True, only="set",
+    ),
+    Pattern(
+        "secret-setting", ("key ", "secret ", "token "),
+        rf"""{_OPTION}(?i:{_WORDS}) {{1,3}}["']?(?P<s>[^\s"',;&\\-][^\s"',;&\\]{{15,4095}})""",
+        folded=True, only="assigned",
     ),
     Pattern(
         "secret-setting", _set("key", "secret", "token"),
@@ -175,6 +199,24 @@ SECRET_NAMES: Final = frozenset(
         "xapikey",
     ]
 )
+
+#: Names that end so are such too: `db_pass`, `WEBHOOK_SECRET`; a `forward_pass` and an `image_pull_secret` are not.
+SECRET_ENDINGS: Final = (
+    "password",
+    "passwd",
+    "passphrase",
+    "secretaccesskey",
+    "apikey",
+    "authtoken",
+    *(f"{of}{word}" for of in _ACCOUNTS.split("|") for word in ("pass", "pwd")),
+    *(f"{of}secret" for of in ("api", "app", "auth", "client", "consumer", "cookie", "hmac", "jwt", "oauth", "session",
+                               "shared", "signing", "webhook")),
+)  # fmt: skip
+#: Names that end so hold a key, or the name of one: a value counts that looks random.
+KEY_ENDINGS: Final = tuple(
+    f"{of}key" for of in ("access", "account", "aes", "encryption", "hmac", "master", "private", "secret", "shared",
+                          "signing", "wrapping")
+)  # fmt: skip
 
 _PLACEHOLDERS: Final = frozenset(
     [

@@ -714,6 +714,8 @@ class Keyring:
         need(good, "schema", f"{name!r} is no actor id, or reserved")
         need(name not in self.actors, "legality", f"{name!r} is enrolled already")
         need(body["kind"] == "person" or body.get("responsible"), "schema", "a service needs a responsible person")
+        second = body.get("responsible" if body["kind"] == "person" else "person")
+        need(second is None, "schema", "it names a second person behind it")
         person = person_of(name, body)
         need(person == name or self.is_person(person), "schema", "no enrolled person stands behind it")
 

@@ -6,14 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ledger.domain.actors import FOREVER
-from ledger.domain.independence import independent
+from ledger.domain.independence import how_many, independent
 from ledger.domain.lifecycle import Named, check_stops, refuse_doubt, rule_for, same_digest, version_of
 from ledger.domain.recorded import RecordedEvent, actors_of
-from ledger.domain.standing import Standing, check_evaluations, evaluation_doubt, first_doubt_of, standing, stands_apart
+from ledger.domain.standing import (
+    Standing,
+    check_evaluations,
+    evaluation_doubt,
+    first_doubt_of,
+    persons_of,
+    standing,
+    stands_apart,
+)
 from ledger.domain.states import Gate, PolicyState, WaiverState
 from ledger.domain.suspicion import Suspicion, suspicion
 from ledger.domain.waiving import waiver_of, waiver_trouble
-from ledger.domain.world import World, actor_of, deployment_of, model_of
+from ledger.domain.world import World, deployment_of, model_of
 from ledger.errors import InputError, NotAllowedError, PolicyError
 from ledger.events.deployments import (
     CanaryStageEntered,
@@ -119,12 +127,12 @@ def _check_approvals(world: World, named: Named, place: tuple[str, Rule], at: in
 
 def _needs(named: Named, place: tuple[str, Rule], have: Standing) -> str:
     environment, rule = place
-    if len(have.persons) >= rule.approvals:
+    if have.persons >= rule.approvals:
         missing = " and ".join(sorted(set(rule.roles) - have.roles))
         return f"{named.subject} needs an approval for {environment} by somebody with the role {missing}"
     return (
         f"{named.subject} needs {rule.approvals} approval(s) for {environment} at tier {named.tier} "
-        f"and has {len(have.persons)}"
+        f"and has {have.persons}"
     )
 
 
@@ -239,22 +247,21 @@ def _foundation_doubt(world: World, named: Named, place: tuple[str, Rule]) -> Su
     asked = [r.signed for r in version.requests.values() if r.environment == environment]
     approvals = [a.signed for a in version.approvals if (a.environment, a.digest) == (environment, version.digest)]
     doubt = first_doubt_of(world, [*asked, *approvals])
-    if doubt is not None and len(_unsuspected(world, named, environment)) < rule.approvals:
+    if doubt is not None and _unsuspected(world, named, environment) < rule.approvals:
         return doubt
     return evaluation_doubt(world, version) if rule.evaluation else None
 
 
-def _unsuspected(world: World, named: Named, environment: str) -> frozenset[str]:
-    """Persons who approved and are independent, whatever became of it since; what is suspect does not count."""
-    persons: set[str] = set()
+def _unsuspected(world: World, named: Named, environment: str) -> int:
+    """How many persons approved and are independent, whatever became of it since; what is suspect does not count."""
+    sides: set[frozenset[str]] = set()
     for approval in named.version.approvals:
         request = named.version.requests.get(approval.request)
         if (approval.environment, approval.digest) != (environment, named.version.digest) or request is None:
             continue
         if first_doubt_of(world, [approval.signed, request.signed]) is None and stands_apart(world, named, approval):
-            state = actor_of(world, approval.actor)
-            persons |= {state.person} if state is not None and state.person is not None else set()
-    return frozenset(persons)
+            sides.add(persons_of(world, approval))
+    return how_many(sides)
 
 
 def deployment_doubt(world: World, deployment: str, model: str, digest: str) -> Suspicion | None:

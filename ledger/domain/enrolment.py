@@ -53,8 +53,7 @@ def check_enrolment(world: World, event: RecordedEvent, body: ActorEnrolled) -> 
     parse_actor(name)  # a name may be spelt in more ways than the id that events are signed under
     if actor_of(world, name) is not None:
         raise ConflictError(f"the actor {name!r} is already enrolled")
-    if body.kind == "service" and body.responsible is None:
-        raise InputError("a service needs a responsible person", hint="Name one: --responsible p-…")
+    _check_behind(body)
     person = (body.person or name) if body.kind == "person" else body.responsible
     if person is not None and person != name:
         _check_person(world, person)
@@ -64,6 +63,16 @@ def check_enrolment(world: World, event: RecordedEvent, body: ActorEnrolled) -> 
     check_own_say(world, event, () if person is None else (person,), body.roles)
     check_new_key(world, body.key)
     return until
+
+
+def _check_behind(body: ActorEnrolled) -> None:
+    """One person stands behind an actor, and is named in the one field for it: else two could be read in one event."""
+    if body.kind == "person" and body.responsible is not None:
+        raise InputError("nobody answers for a person but that person", hint="Leave 'responsible' out.")
+    if body.kind == "service" and body.person is not None:
+        raise InputError("a service is no person", hint="Leave 'person' out; who answers for it is 'responsible'.")
+    if body.kind == "service" and body.responsible is None:
+        raise InputError("a service needs a responsible person", hint="Name one: --responsible p-…")
 
 
 def _check_person(world: World, person: str) -> None:

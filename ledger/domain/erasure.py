@@ -16,8 +16,9 @@ from ledger.errors import ConflictError, InputError, PolicyError
 from ledger.events import Erasable, known_event_type
 from ledger.events.subjects import HoldPlaced, HoldReleased, SubjectErased
 from ledger.names import stream_of
+from ledger.sealing import named_keys
 
-__all__ = ["Withheld", "check_subject_event", "covering_hold", "withheld_by"]
+__all__ = ["Withheld", "check_sealed", "check_subject_event", "covering_hold", "withheld_by"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,29 @@ def check_subject_event(world: World, event: RecordedEvent, body: SubjectErased 
         case HoldReleased(hold=hold):
             if all(known.id != hold for known in state.holds):
                 raise ConflictError(f"no hold {hold} stands", hint="See what does: muniment hold list")
+
+
+def check_sealed(world: World, payload: bytes) -> None:
+    """Check that nothing is sealed with a data key that an erasure names: it would be lost, or pass for erased content.
+
+    Asked on append only. `judge` does not ask, so that logs which took such an entry before this was asked stay good;
+    readers say of it that the key was erased before.
+
+    Args:
+        world: just before the event.
+        payload: what its author signed.
+
+    Raises:
+        ConflictError: a field is.
+    """
+    keys = named_keys(payload)
+    state = ledger_of(world) if keys else None
+    erased = {} if state is None else state.erased_keys
+    for key in sorted(keys & erased.keys()):
+        raise ConflictError(
+            f"a field is sealed with the data key {key}, which entry {erased[key].index} erased: nobody could open it",
+            hint="Run the same command again: what is sealed from now on gets another data key.",
+        )
 
 
 def withheld_by(state: LedgerState | None, entry: Entry) -> Withheld | None:

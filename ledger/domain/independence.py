@@ -8,7 +8,7 @@ from ledger.domain.signed import Signed
 from ledger.domain.states import VersionState
 from ledger.domain.world import World, actor_of, run_of
 
-__all__ = ["deciders", "independent", "makers_of", "persons_behind"]
+__all__ = ["deciders", "how_many", "independent", "makers_of", "persons_behind"]
 
 
 def persons_behind(world: World, actors: Iterable[str]) -> frozenset[str] | None:
@@ -32,6 +32,24 @@ def independent(world: World, deciding: Iterable[str], making: Iterable[str] | N
     if one is None or other is None:
         return None
     return not one & other
+
+
+def how_many(sides: Iterable[frozenset[str]]) -> int:
+    """How many decisions, at most, there are of which no two have a person in common.
+
+    Args:
+        sides: the persons behind each decision.
+    """
+    left = sorted({side for side in sides if side}, key=len)
+    count = 0
+    while left:
+        first, *rest = left
+        others = [side for side in rest if not side & first]
+        # Who decided alone is the best choice among all decisions that this person stands behind.
+        if len(first) > 1 and len(others) < len(rest):
+            return count + max(1 + how_many(others), how_many(rest))
+        count, left = count + 1, others
+    return count
 
 
 def makers_of(world: World, version: VersionState, request_actors: Iterable[str]) -> frozenset[str] | None:

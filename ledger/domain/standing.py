@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ledger.domain.actors import FOREVER
-from ledger.domain.independence import deciders, independent, makers_of
+from ledger.domain.independence import deciders, how_many, independent, makers_of, persons_behind
 from ledger.domain.lifecycle import Named
 from ledger.domain.signed import Signed
 from ledger.domain.states import Approval, VersionState
@@ -24,6 +24,7 @@ __all__ = [
     "evaluation_doubt",
     "first_doubt_of",
     "passed_evaluation",
+    "persons_of",
     "standing",
     "stands_apart",
 ]
@@ -141,20 +142,21 @@ class Standing:
     """What approvals of a version amount to.
 
     Attributes:
-        persons: distinct persons who signed one that stands and is independent.
+        persons: how many distinct persons gave one that stands and is independent; who approves in another's place
+            and who handed that on are one.
         roles: roles they have.
         until: time from which fewer than needed, or none of a role, stand; microseconds since the Unix epoch.
         troubles: approvals that do not stand, as index of the entry and why.
     """
 
-    persons: frozenset[str]
+    persons: int
     roles: frozenset[str]
     until: int
     troubles: tuple[tuple[int, str], ...]
 
     def meets(self, rule: Rule) -> bool:
         """Whether they are as many, and of the roles, that a rule asks for."""
-        return len(self.persons) >= rule.approvals and self.roles.issuperset(rule.roles)
+        return self.persons >= rule.approvals and self.roles.issuperset(rule.roles)
 
 
 def standing(world: World, named: Named, place: tuple[str, Rule], at: int) -> Standing:
@@ -167,7 +169,7 @@ def standing(world: World, named: Named, place: tuple[str, Rule], at: int) -> St
         at: as `approval_trouble`.
     """
     environment, rule = place
-    ends: dict[str, int] = {}
+    ends: dict[frozenset[str], int] = {}
     roles: dict[str, int] = {}
     troubles: list[tuple[int, str]] = []
     for approval in named.version.approvals:
@@ -177,16 +179,29 @@ def standing(world: World, named: Named, place: tuple[str, Rule], at: int) -> St
         if trouble is None and not stands_apart(world, named, approval):
             trouble = "whoever approved is not shown to be another person than whoever made it"
         state = actor_of(world, approval.actor)
-        if trouble is not None or state is None or state.person is None:
+        persons = persons_of(world, approval)
+        if trouble is not None or state is None or not persons:
             troubles.append((approval.index, trouble or "nobody stands behind it"))
             continue
         end = approval_until(approval, rule)
-        ends[state.person] = max(ends.get(state.person, end), end)
+        ends[persons] = max(ends.get(persons, end), end)
         roles.update((role, max(roles.get(role, end), end)) for role in state.roles)
-    lasting = sorted(ends.values(), reverse=True)
-    until = lasting[rule.approvals - 1] if 0 < rule.approvals <= len(lasting) else FOREVER
+    until = _enough_until(ends, rule.approvals)
     until = min([until, *(roles[role] for role in rule.roles if role in roles)])
-    return Standing(frozenset(ends), frozenset(roles), until, tuple(troubles))
+    return Standing(how_many(ends), frozenset(roles), until, tuple(troubles))
+
+
+def _enough_until(ends: Mapping[frozenset[str], int], needed: int) -> int:
+    """When fewer than needed are left, of which no two have a person in common; for ever where there never were."""
+    for end in sorted(set(ends.values()), reverse=True):
+        if 0 < needed <= how_many(persons for persons, last in ends.items() if last >= end):
+            return end
+    return FOREVER
+
+
+def persons_of(world: World, approval: Approval) -> frozenset[str]:
+    """The persons behind an approval, with whoever handed approving on; none when one of them cannot be resolved."""
+    return persons_behind(world, deciders(world, approval.actors, approval.signed)) or frozenset()
 
 
 def stands_apart(world: World, named: Named, approval: Approval) -> bool:

@@ -62,6 +62,38 @@ def test_numbers_that_are_missing_are_told_and_explained(spooled: Shop):
     run("emitter", "gap", EMITTER, "--first", 3, "--last", 2, "--reason", "x").refused(2)
 
 
+def test_what_contradicts_the_recorded_numbers_is_refused_and_leaves_no_trace(spooled: Shop):
+    size = len(run("log", "-o", "json").good().json)
+    beat = ("emitter", "heartbeat", EMITTER, "--interval", 60, "--as", "ci")
+    gap = ("emitter", "gap", EMITTER, "--reason", "disk was lost", "--of", "ci")
+    close = ("emitter", "close", EMITTER, "--as", "ci")
+    run(*close, "--last", 4).refused(5, "number 5 of this emitter is known")
+    run(*gap, "--first", 1, "--last", 2).refused(5, "1 to 2 are in the log")
+    run(*gap, "--first", 5, "--last", 5).refused(5, "5 is in the log")
+    assert len(run("log", "-o", "json").good().json) == size
+    run(*gap, "--first", 8, "--last", 8).good()  # what others declare to be missing does not move the emitter's end
+    run("emitter", "close", EMITTER, "--last", 1).good()  # of the admin's own emitter, which has the same id
+    run(*close, "--last", 6, "--id", "019b0000-0000-7000-8000-00000000c105").good()
+    for last in (5, 7):
+        run(*close, "--last", last).refused(5, "called 6 its last number")
+    run(*beat, "--last", 6).refused(5, "called 6 its last number")
+    run(*gap, "--first", 9, "--last", 12).refused(5, "called 6 its last number")
+    run(*gap, "--first", 8, "--last", 9).refused(5, "called 6 its last number")
+    run(*gap, "--first", 6, "--last", 6).good()
+    again = run(*close, "--last", 6, "--id", "019b0000-0000-7000-8000-00000000c105").good()
+    assert "already recorded" in again.out
+    (found,) = (item for item in run("emitter", "list", "-o", "json").good().json["emitters"] if item["actor"] == "ci")
+    assert (found["missing"], found["ranges"], found["closed"]["last"]) == (3, [[3, 4], [7, 7]], 6)
+
+
+def test_a_repeated_word_about_numbers_is_answered_with_the_first_receipt(spooled: Shop):
+    id = ("--id", "019b0000-0000-7000-8000-00000000beef", "--as", "ci")
+    run("emitter", "heartbeat", EMITTER, "--last", 6, "--interval", 60, *id).good()
+    run("emitter", "close", EMITTER, "--last", 6, "--as", "ci").good()
+    again = run("emitter", "heartbeat", EMITTER, "--last", 6, "--interval", 60, *id).good()
+    assert "already recorded" in again.out
+
+
 def test_who_is_silent_is_told(spooled: Shop, monkeypatch: pytest.MonkeyPatch):
     run("emitter", "heartbeat", EMITTER, "--last", 5, "--interval", 60, "--as", "ci").good()
     assert listed()["overdue"] == 0

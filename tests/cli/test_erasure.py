@@ -19,6 +19,11 @@ import ledger.crashpoints
 import ledger.erasing
 from ledger.application import Ledger
 from ledger.crashpoints import CRASHPOINTS
+from ledger.datakeys import DataKeys
+from ledger.emission import build_payload
+from ledger.envelope import format_envelope, sign_payload
+from ledger.errors import ConflictError
+from ledger.sealing import MARK
 from tests.cli.support import DIGEST, Shop, run
 from tests.contract.support import raw
 
@@ -184,7 +189,7 @@ def test_lists_timelines_and_reports_say_what_is_sealed_erased_and_withheld(here
     assert titles() == {"sealed field: muniment show opens it where its keys are"}
     assert "as labelled by the operator" not in str(report())
     run(*ERASE, "--entry", 4).good()
-    assert titles() == {"sealed field: erased by p-eraser under GDPR Art. 17 (entry 7)"}
+    assert titles() == {"sealed field: its data key was erased by p-eraser under GDPR Art. 17 (entry 7)"}
     words = "header as labelled by the operator; erased by p-eraser under GDPR Art. 17 (entry 7)"
     shown = run("timeline", "incident:1", "-o", "json").good().json
     assert {row["index"]: row["what"] for row in shown["rows"]}[4] == words
@@ -473,6 +478,58 @@ def test_a_field_sealed_under_a_hold_while_the_record_is_on_its_way_is_not_lost(
     run(*ERASE).refused(1, "incident:inc-9 is under the legal hold", "M-16")
     assert run("show", 8, "-o", "json").good().json["event"]["data"]["note"] == "held"
     assert run("show", 3, "-o", "json").good().json["event"]["data"]["title"] == SECRET
+
+
+@pytest.mark.parametrize("spelled", ["plain", "within", "escaped"])
+def test_nothing_is_passed_off_as_erased_by_naming_the_key_of_an_earlier_erasure(told: Shop, spelled: str) -> None:
+    text = run("show", 3, "-o", "json", "--raw").good().out.partition('"title":"')[2].partition('"')[0]
+    text = f"as said: {text}." if spelled == "within" else text
+    run(*ERASE).good()
+    with told.home.open() as opened:
+        opened.emit("incident.noted", "incident:1", note="sealed:v1: is how sealed fields begin")
+        payload, _ = build_payload(
+            ledgerid=opened.ledgerid, actor=str(opened.actor), type="incident.noted", subject="incident:1",
+            data={"note": text}, emitter="0189aaaa-0000-7000-8000-000000000001", sequence=1,
+        )  # fmt: skip
+        if spelled == "escaped":
+            payload = payload.replace(b'"sealed:', rb'"\u0073ealed:')
+            assert MARK not in payload
+        envelope = format_envelope(sign_payload(payload, opened.signers))
+        with pytest.raises(ConflictError, match="which entry 7 erased"):
+            opened.append(envelope)
+        assert told.size() == 9
+        # Logs have such entries from before this was asked: they stay good, and no record is said to be about them.
+        with pytest.MonkeyPatch.context() as before:
+            before.setattr("ledger.appending.check_sealed", lambda *_: None)
+            opened.append(envelope)
+    all_good(5, ways=EVERY_WAY)
+    by = "by p-eraser under GDPR Art. 17 (entry 7)"
+    shown = run("show", 9, "-o", "json").good().json
+    if spelled != "within":
+        assert shown["sealed"] == {"note": f"closed: its data key was erased before this entry was recorded, {by}"}
+    rows = run("timeline", "incident:1", "-o", "json").good().json["rows"]
+    what = {row["index"]: row["what"] for row in rows}
+    assert f"sealed field: its data key was erased {by}, before entry 9 was recorded" in what[9]
+    assert what[3].endswith(f"its data key was erased {by}")
+
+
+def test_what_is_sealed_while_its_key_is_erased_is_refused_and_not_lost(
+    told: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seal, erasing = DataKeys.seal, [ERASE]
+
+    def sealed(self: DataKeys, *arguments: Any) -> dict[str, Any]:
+        found = seal(self, *arguments)
+        while erasing:
+            run(*erasing.pop()).good()
+        return found
+
+    monkeypatch.setattr(DataKeys, "seal", sealed)
+    note = ("emit", "incident.noted", "incident:1", "--personal", "note=late", "--about", WHO)
+    run(*note).refused(5, "which entry 7 erased", "another data key")
+    assert told.size() == 8
+    run(*note).good()
+    assert run("show", 8, "-o", "json").good().json["event"]["data"]["note"] == "late"
 
 
 def test_backups_and_copies_of_an_erased_ledger_are_good(told: Shop, tmp_path: Path) -> None:

@@ -89,6 +89,7 @@ def test_a_request_for_another_ledger_is_refused(shop: Shop):
         ("p-a", "--further", "--role", "approver"),
         ("--kind", "service", "--role", "emitter"),
         ("--role", "king"),
+        ("--role", "approver", "--responsible", "p-x"),
         ("--role", "approver", "--trust", "nowhere.json"),
     ],
 )

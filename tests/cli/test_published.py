@@ -172,3 +172,57 @@ def test_git_runs_nothing_of_others(shop: Shop):
     run("checkpoint", "publish", "repo").good()
     assert not Path("repo/ran").exists()
     assert git("log", "-1", "--format=%an <%ae>").strip() == "muniment <muniment@localhost>"
+
+
+@pytest.fixture
+def hostile(shop: Shop) -> Path:
+    """A handed-over repository with a signed commit, whose settings name programs wherever git takes one."""
+    subprocess.run(["git", "init", "--quiet", "repo"], check=True, timeout=60)
+    run("checkpoint", "publish", "repo").good()
+    signed = git("cat-file", "commit", "HEAD").replace("\n\n", "\ngpgsig -----BEGIN PGP SIGNATURE-----\n\n", 1)
+    Path("commit").write_text(
+        signed.replace("SIGNATURE-----\n", "SIGNATURE-----\n \n x\n -----END PGP SIGNATURE-----\n")
+    )
+    git("update-ref", "HEAD", git("hash-object", "-t", "commit", "-w", str(Path("commit").resolve())).strip())
+    evil = Path("evil").resolve()
+    evil.write_text(f"#!/bin/sh\ntouch {evil.parent}/ran\nexit 1\n")
+    evil.chmod(0o755)
+    Path("repo/.git/hooks").mkdir(exist_ok=True)
+    hooks = ("pre-commit", "post-commit", "reference-transaction", "post-index-change", "pre-auto-gc", "post-checkout")
+    for name in hooks:
+        Path("repo/.git/hooks", name).symlink_to(evil)
+    for name in ("rev-list", "cat-file", "hash-object", "mktree", "update-index", "commit-tree", "update-ref"):
+        git("config", f"alias.{name}", f"!{evil}")
+    for name in ("gpg.program", "core.sshCommand", "core.pager", "core.editor", "core.askPass", "diff.external",
+                 "diff.evil.textconv", "filter.evil.clean", "filter.evil.smudge", "filter.evil.process",
+                 "core.fsmonitor", "core.gitProxy", "core.alternateRefsCommand", "remote.evil.uploadpack"):  # fmt: skip
+        git("config", name, str(evil))
+    for name, value in (("log.showSignature", "true"), ("commit.gpgsign", "true"), ("remote.evil.url", "."),
+                        ("remote.evil.promisor", "true"), ("core.repositoryformatversion", "1"),
+                        ("extensions.partialClone", "evil")):  # fmt: skip
+        git("config", name, value)
+    Path("repo/.gitattributes").write_text("* filter=evil diff=evil\n")
+    Path("repo/.git/config").write_text(Path("repo/.git/config").read_text() + f"[core]\nworktree = {evil.parent}\n")
+    return Path("ran")
+
+
+def test_a_repository_that_names_programs_is_read_and_published_to_and_runs_none(hostile: Path):
+    found = run("verify", "log", "--anchor", "repo", "-o", "json").good().json
+    assert found["anchored_by"] == "what is published in repo"
+    run(*EVENT).good()
+    run("checkpoint", "publish", "repo").good()
+    assert not hostile.exists()
+    shown = subprocess.run(
+        ["git", "-C", "repo", "cat-file", "blob", "HEAD:checkpoint"], capture_output=True, check=False, timeout=60
+    )
+    assert shown.returncode == 0
+    assert shown.stdout == Path("repo/checkpoint").read_bytes() == run("checkpoint", "show").good().stdout
+    subprocess.run(["git", "-C", "repo", "log"], capture_output=True, check=False, timeout=60)
+    assert hostile.exists()  # git, asked as people ask, runs them
+
+
+def test_what_a_partial_clone_left_out_is_not_fetched(hostile: Path):
+    blob = git("rev-parse", "HEAD:checkpoint").strip()
+    Path("repo/.git/objects", blob[:2], blob[2:]).unlink()
+    run("verify", "log", "--anchor", "repo").refused(6, "git failed", "missing blob")
+    assert not hostile.exists()

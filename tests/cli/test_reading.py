@@ -108,7 +108,7 @@ def test_what_is_sealed_is_shown_as_sealed_and_then_as_erased(told: Shop):
     assert "external.observed" in run("history", "person:jane").good().out
     run("actor", "enrol", "p-eraser", "--kind", "person", "--role", "eraser").good()
     run("subject", "erase", "person:jane", "--basis", "GDPR Art. 17", "--reason", "asked", "--as", "p-eraser").good()
-    assert "sealed field: erased by" in run("lineage", PROD).good().out
+    assert "sealed field: its data key was erased by" in run("lineage", PROD).good().out
     erased = run("history", "person:jane").good().out
     assert "! withheld" in erased
     assert "p-eraser" in erased

@@ -298,5 +298,13 @@ def test_a_secret_never_reaches_the_log(any_shop: Shop):
     assert "secrets_redacted" in shown.out
     other = refused(any_shop, 2, "emit", "run.completed", f"run:{token}", words=("subject (github-token)", "secrets_"))
     assert token not in done.out + done.err + shown.out + other.err
+    named = run("emit", "run.completed", "run:b", "-d", f"{token}=1", "-d", f"my_{token}.x=1").good()
+    assert "not in the schema of run.completed, kept as it is: [redacted: github-token], [redacted" in named.err
+    unknown = refused(any_shop, 2, "emit", "incident.closed", "incident:7", "-d", f"{token}=1")
+    assert token not in named.out + named.err + unknown.err
+    config = run("emit", "run.completed", "run:c", "-d", "config.api_secret=hunter2pass", "-d", "config.n=1").good()
+    assert "config.api_secret (secret-field)" in config.err
+    with raw(any_shop.url) as store:
+        assert not [row for row in store.run("SELECT payload FROM $content") if b"hunter2pass" in bytes(row[0])]
     with raw(any_shop.url) as store:
         assert not [row for row in store.run("SELECT payload FROM $content") if token.encode() in bytes(row[0])]

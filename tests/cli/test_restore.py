@@ -253,3 +253,15 @@ def test_several_root_keys_say_it_through_a_ceremony_file(any_shop: Shop, tmp_pa
     assert run("root", "submit", "early.ceremony", "-o", "json").good().json["existing"] is True
     run(*EVENT).good()
     assert f"RESTORED to {size} entries" in run("verify", "log").good().out
+
+
+def test_no_root_key_signs_on_the_word_of_a_store_that_shrank(shop: Shop, tmp_path: Path):
+    """The root keys that a proposal names are compared with the log; an old copy may have one that was removed."""
+    put_back = _keep(shop, tmp_path / "old")
+    run(*EVENT).good()
+    run("root", "propose", "event", "actor.revoked", "actor:p-x", "-d", "reason=x").good()
+    put_back()
+    data = Path("proposal.ceremony").read_bytes()
+    key = next(Path(shop.keys).glob("root.*.pem"))
+    run("root", "sign", "proposal.ceremony", "--key", key, "--yes").refused(1, "shrank")
+    assert Path("proposal.ceremony").read_bytes() == data

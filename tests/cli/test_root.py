@@ -178,6 +178,28 @@ def test_a_proposal_for_another_ledger_goes_nowhere(held: Shop):
     run("root", "sign", "proposal.ceremony", "--key", "carol.pem", "--yes", "--trust", "mine.json").good()
 
 
+def test_who_carries_a_proposal_cannot_tell_the_holders_who_is_removed(held: Shop, tmp_path: Path, monkeypatch):
+    """The file names the root keys, and nobody signs that: a removed one left out of it would not be shown."""
+    make_keys("mallory")
+    roots = ["--root", "alice.pem.pub", "--root", "carol.pem.pub", "--root", "mallory.pem.pub"]
+    made = run("root", "propose", "roots", *roots, "--threshold", "2", "--reason", "x", "-o", "json").good().json
+    data = json.loads(Path("proposal.ceremony").read_bytes())
+    data["roots"] = [Path(f"{name}.pem.pub").read_text().strip() for name in ("alice", "carol", "mallory")]
+    forged = json.dumps(data, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    Path("forged.ceremony").write_bytes(forged)
+    assert "THE LOG SAYS OTHERWISE" in (shown := run("root", "show", "forged.ceremony").good().out)
+    assert f"REMOVED {Path('bob.pem.pub').read_text().strip()}" in shown
+    sign("forged.ceremony", "alice").refused(5, "stale")
+    assert Path("forged.ceremony").read_bytes() == forged
+    away = tmp_path / "no ledger here"
+    away.mkdir()
+    for name in ("alice.pem", "forged.ceremony"):
+        Path(name).rename(away / name)
+    monkeypatch.chdir(away)
+    assert "checked   NOT against the log" in run("root", "show", "forged.ceremony").good().out
+    run("root", "sign", "forged.ceremony", "--key", "alice.pem", "--code", made["code"]).refused(2, "another one")
+
+
 def test_a_stale_proposal_is_refused(held: Shop):
     proposal(held)
     sign("proposal.ceremony", "alice", "bob").good()

@@ -134,6 +134,17 @@ def _for_ones_own_person(cast: Cast, ledger: Ledger) -> bytes:
     return _signed(ledger, "p-admin", [cast.keys["p-admin"], key], "actor.enrolled", "actor:p-new", body)
 
 
+def _two_persons_behind_one(cast: Cast, ledger: Ledger) -> bytes:
+    key = Ed25519Signer.generate()
+    body = {"kind": "person", "responsible": "p-approver", "roles": ["approver"], "key": format_public_key(key.public)}
+    return _signed(ledger, "p-admin", [cast.keys["p-admin"], key], "actor.enrolled", "actor:p-new", body)
+
+
+def _a_service_that_is_a_person(cast: Cast, ledger: Ledger) -> bytes:
+    body = {"kind": "service", "person": "p-author", "responsible": "p-approver", "roles": ["emitter"]}
+    return _by_admin(cast, "actor.enrolled", "actor:svc", body, Ed25519Signer.generate())
+
+
 def _own_service(cast: Cast, roles: Sequence[str], signer: Ledger) -> Ed25519Signer:
     """A service that the admin answers for, enrolled by somebody who may."""
     key = Ed25519Signer.generate()
@@ -220,6 +231,7 @@ def _an_acknowledgement_in_another_ledger(cast: Cast, ledger: Ledger) -> bytes:
 ATTACKS = {
     _stranger: "key", _nobody: "key", _enrolled_by_an_emitter: "legality", _an_admin_by_an_admin: "legality",
     _without_possession: "key", _for_ones_own_person: "legality", _roots_by_an_admin: "key",
+    _two_persons_behind_one: "schema", _a_service_that_is_a_person: "schema",
     _an_approval_by_an_emitter: "legality", _a_run_in_an_actors_stream: None, _a_run_by_an_approver: "legality",
     _a_say_by_enrolment: "legality", _a_say_by_a_grant: "legality", _a_say_by_a_grant_after_handing_on: "legality",
     _a_say_by_taking_over: "legality", _a_say_by_a_further_key: "legality", _a_say_by_a_key_instead: "legality",

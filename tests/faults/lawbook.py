@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 from tests.faults.pastdeeds import EVER, TIERS, Deed, PastDeeds, moment
@@ -263,9 +264,13 @@ class Lawbook(PastDeeds):
             if (one.data["environment"], one.data["digest"]) == (deed.environment, made.data["digest"])
             and self._stands(one, made, rule, deed.at)
         ]  # fmt: skip
-        persons = {person for one in standing for person in self._persons({one.actor}) or ()}
+        sides = {frozenset(self._persons(self._behind(one)) or ()) for one in standing}
+        enough = any(
+            all(not one & other for one, other in combinations(chosen, 2))
+            for chosen in combinations(sides, rule["approvals"])
+        )
         roles = {role for one in standing for role in self._enrolled_as(one.actor)}
-        if len(persons) < rule["approvals"] or not roles.issuperset(rule.get("roles", ())):
+        if not enough or not roles.issuperset(rule.get("roles", ())):
             return False
         return rule.get("gate") is None or self._gate_opens(deed, made, rule["gate"])
 

@@ -50,15 +50,18 @@ def test_a_file_is_read_as_it_was_written_and_no_other_way():
 
 
 def test_every_byte_of_it_counts():
-    data = format_ceremony(new_roots().sign(A))
+    signed = new_roots().sign(A)
+    data = format_ceremony(signed)
     for place in range(0, len(data), 7):
         other = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
         try:
             found = parse_ceremony(other)
         except LedgerError:
             continue
-        # Nobody signed the origin, nor which keys are roots: the ledger compares both when it is submitted.
-        assert (found.origin, found.roots, found.threshold) != (ORIGIN, new_roots().roots, 2), place
+        # Nobody signed the origin, nor which keys are roots: the code tells, and the ledger compares them.
+        assert (found.origin, found.roots, found.threshold) != (ORIGIN, STATE.roots, 2), place
+        assert not found.fits(STATE)
+        assert found.code != signed.code, place
 
 
 @pytest.mark.parametrize(
@@ -102,6 +105,30 @@ def test_a_payload_that_was_changed_after_somebody_signed_it_is_refused():
         signed.add(other)
 
 
+@pytest.mark.parametrize(
+    "values", [{"roots": text(A, C, NEW)}, {"roots": text(A, C, B)}, {"threshold": 1}, {"origin": "ledger.example/x"}]
+)
+def test_what_nobody_signs_is_in_the_code_and_compared_with_the_log(values: dict[str, Any]):
+    """Whoever carries it could else make the holders believe that a root key stays, under the code they were told."""
+    ceremony = new_roots()
+    other = parse_ceremony(changed(ceremony, **values))
+    assert other.code != ceremony.code
+    assert ceremony.fits(STATE)
+    assert not other.fits(STATE)
+    words = "\n".join(describe(other, STATE))
+    assert "THE LOG SAYS OTHERWISE" in words
+    for part in (f"NEW     {text(NEW)[0]}", f"REMOVED {text(C)[0]}", f"stays   {text(B)[0]}"):
+        assert part in words, "what the log says is told, not what the file does"
+    assert ceremony.sign(A).code == ceremony.code, "signatures are not in it"
+
+
+@pytest.mark.parametrize("values", [{"roots": text(A, B)}, {"threshold": 1}, {"origin": "ledger.example/x"}])
+def test_a_founding_names_what_its_first_event_says(values: dict[str, Any]):
+    founding = propose_ledger(ORIGIN, [A.public, B.public, C.public], 2).ceremony
+    with pytest.raises(InputError, match="not those of the ledger that it founds"):
+        parse_ceremony(changed(founding, **values))
+
+
 def test_only_keys_that_count_may_sign_and_each_once():
     stranger = Ed25519Signer.from_seed(b"s" * 32)
     ceremony = new_roots()
@@ -141,19 +168,30 @@ def test_copies_that_were_signed_at_the_same_time_are_put_together():
 
 
 def test_the_words_say_all_that_changes():
-    words = "\n".join(describe(new_roots().sign(A)))
+    words = "\n".join(describe(new_roots().sign(A), STATE))
     for part in (
         f"{ORIGIN} (id {LEDGERID})", "2 of 3 must sign", "these 3, of which 2 must sign", "C has left",
         f"NEW     {text(NEW)[0]}", f"REMOVED {text(C)[0]}", f"stays   {text(A)[0]}",
         f"signed by {A.public.keyid[:16]}", "missing: 2 root keys must sign and 1 did", "code ",
     ):  # fmt: skip
         assert part in words, part
+    assert "checked   name, root keys and threshold are those of the log" in words
+    offline = "\n".join(describe(new_roots()))
+    assert "checked   NOT against the log" in offline
+    assert "against those that the file calls the present ones" in offline
     body = {"vkey": VKEY, "dual": False, "reason": "burnt"}
     assert "THE OLD KEY IS CALLED LOST" in "\n".join(
         describe(propose_by_roots(STATE, "ledger.checkpoint_key_changed", LEDGER, body))
     )
     other = propose_by_roots(STATE, "actor.revoked", "actor:p-x", {"reason": "gone"})
     assert 'actor:p-x: {"reason":"gone"}' in "\n".join(describe(other))
+
+
+def test_every_person_behind_an_actor_is_shown():
+    body = {"kind": "person", "roles": ["approver"], "key": text(NEW)[0], "person": "p-alice", "responsible": "p-other"}
+    words = "\n".join(describe(propose(LEDGERID, ORIGIN, [("actor.enrolled", "actor:p-new", body)], author="p-admin")))
+    assert "a further name of the person p-alice" in words
+    assert "p-other answers for it" in words
 
 
 def test_a_request_to_the_roots_becomes_a_proposal():
@@ -164,7 +202,7 @@ def test_a_request_to_the_roots_becomes_a_proposal():
     with pytest.raises(AuthenticationError):
         asked.sign(A)
     adopted = adopt(STATE, asked)
-    assert adopted.code == asked.code
+    assert adopted.code != asked.code, "it names the root keys now"
     adopted.sign(A).sign(B).check_complete()
     with pytest.raises(InputError, match="and this one is"):
         adopt(replace(STATE, origin="ledger.example/other"), asked)

@@ -14,6 +14,7 @@ from ledger.domain import ModelState
 from ledger.domain.actors import FOREVER
 from ledger.domain.decisions import marks_of
 from ledger.domain.evolution import evolve
+from ledger.domain.independence import how_many
 from ledger.domain.lifecycle import BUILT_IN_STOPS, MOVES, SIDE_STATES, version_of
 from ledger.domain.signing import ROOT_ACTOR
 from ledger.domain.states import Evaluation
@@ -436,6 +437,42 @@ def test_an_approver_to_whom_a_maker_handed_on_decides_by_its_own_role():
     story.tell("p-both", "approval.delegated", "actor:p-second", delegate(NOW + DAY))
     approve(story, by="p-second")
     assert authorised(story)
+
+
+def test_who_hands_on_and_who_decides_in_their_place_count_once():
+    story = ready(rules(approvals=2))
+    story.enrol("p-deputy", ["owner"])
+    story.tell("p-approver", "approval.delegated", "actor:p-deputy", delegate(NOW + DAY))
+    approve(story, by="p-deputy")
+    approve(story, by="p-approver")
+    assert not authorised(story)
+    approve(story, by="p-second")
+    assert authorised(story)
+
+
+def test_a_deputy_of_two_takes_no_approval_from_either():
+    story = ready(rules(approvals=2))
+    story.enrol("p-deputy", ["owner"])
+    for by in ("p-approver", "p-second"):
+        story.tell(by, "approval.delegated", "actor:p-deputy", delegate(NOW + DAY))
+    approve(story, by="p-deputy")
+    approve(story, by="p-approver", expires_at=format_time(NOW + DAY))
+    assert not authorised(story)
+    approve(story, by="p-second")
+    assert story.judge(*AUTHORISE).until == NOW + DAY
+    ends_at(story, NOW + DAY)
+
+
+@pytest.mark.parametrize(
+    ("sides", "count"),
+    [
+        ((), 0), (("",), 0), (("a", "a", "b"), 2), (("a", "ab", "b"), 2), (("da", "ea"), 1), (("da", "eb"), 2),
+        (("ab", "bc", "cd"), 2), (("bc", "ab", "cd", "de"), 2), (("ab", "bc", "cd", "de", "ef"), 3),
+        (("abc", "ad", "be", "cf"), 3),
+    ],
+)  # fmt: skip
+def test_how_many_of_which_no_two_have_a_person_in_common(sides: tuple[str, ...], count: int):
+    assert how_many(map(frozenset, sides)) == count
 
 
 def test_nobody_hands_on_more_than_they_have():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from ledger.events.base import load_body
 from ledger.screen import Screening
 from ledger.screening import REDACTED, find_secrets, redact_secrets
 from ledger.secretpatterns import PATTERNS
-from tests.unit.secret_corpus import HEX, KINDS, events, secrets, text
+from tests.unit.secret_corpus import B62, HEX, KINDS, events, secrets, text
 
 SEED = 20261126
 
@@ -114,11 +115,61 @@ def test_every_fact_may_carry_the_list_of_what_was_hidden_in_it():
 
 
 def test_a_hash_under_a_name_for_one_passes_and_the_same_under_a_name_for_a_secret_does_not():
-    import random
-
     value = text(random.Random(1), HEX, 64)
     assert not find_secrets({"digest": value, "note": value, "tags": {"run_id": value}})
     assert find_secrets({"api_key": value})
+
+
+_KEY = text(random.Random(2), HEX, 64)
+_TOKEN = text(random.Random(3), B62, 20)
+
+
+@pytest.mark.parametrize(
+    ("body", "secret"),
+    [
+        ({"config": {"encryption_key": _KEY}}, _KEY),
+        ({"params": {"webhookSigningKey": _KEY.upper()}}, _KEY.upper()),
+        ({"config": {"api_secret": "hunter2pass"}}, "hunter2pass"),
+        ({"env": {"WEBHOOK_SECRET": "hunter2pass"}}, "hunter2pass"),
+        ({"params": {"db_pass": "hunter2pass"}}, "hunter2pass"),
+        ({"params": {"smtpPass": "hunter2pass"}}, "hunter2pass"),
+        ({"params": {"user_pwd": "hunter2pass"}}, "hunter2pass"),
+        ({"params": {"ssh_passphrase": "hunter2pass"}}, "hunter2pass"),
+        ({"env": [{"name": "DB_PASSWORD", "value": "hunter2pass"}]}, "hunter2pass"),
+        ({"tags": [{"key": "api_key", "value": _KEY}]}, _KEY),
+        ({"params": {"password": {"value": "hunter2pass"}}}, "hunter2pass"),
+        ({"command": "mysql --password Sup3rSecret -h db"}, "Sup3rSecret"),
+        ({"command": "mysql --db-password 'hunter2pass' -h db"}, "hunter2pass"),
+        ({"command": f"train --api-key {_KEY}"}, _KEY),
+        ({"command": f"train --hub-token {_TOKEN}"}, _TOKEN),
+        ({"command": ["mysql", "--db-password", "hunter2pass", "-h", "db"]}, "hunter2pass"),
+        ({"note": f"encryption_key={_KEY}"}, _KEY),
+        ({"note": "export DB_PASS=hunter2pass"}, "hunter2pass"),
+    ],
+    ids=str,
+)
+def test_what_a_name_beside_it_calls_a_secret_is_hidden(body: dict[str, Any], secret: str):
+    clean, found = redact_secrets(body)
+    assert found
+    assert secret not in _shown(clean)
+    assert find_secrets(clean) == []
+
+
+def test_names_of_keys_and_words_about_passwords_pass():
+    uuid = "6f1d7f1e-7d0e-4c3a-9a65-0f2c9f9f3c7e"
+    for body in (
+        {"params": {"encryption_key": uuid, "signing_key": "ed25519:" + _KEY, "master_key": "alias/ml-prod-eu-1"}},
+        {"params": {"encryption_key": f"arn:aws:kms:eu-west-1:123456789012:key/{uuid}", "kms_key": uuid}},
+        {"params": {"encryption_key": "projects/ml/locations/eu/keyRings/prod1/cryptoKeys/model-key"}},
+        {"params": {"image_pull_secret": "regcred", "kubernetes_secret": "wandb-v2", "secret_name": "wandb-v2"}},
+        {"params": {"forward_pass": "full2", "pass": "second", "bypass": "none1", "idempotency_key": uuid}},
+        {"env": [{"name": "SEED", "value": "42"}, {"name": "DB_PASSWORD", "valueFrom": "regcred"}]},
+        {"tags": [{"key": "config_digest", "value": "q" + _TOKEN * 2}]},
+        {"note": "give --password once; --password must be set, --db-password FILE, --token is optional"},
+        {"command": "train --password-file /run/secrets/db2 --tokenizer BAAI/bge-large-en-v1.5 --password $DB2"},
+        {"command": ["train", "--password", "--verbose", "--key", "customer_id"]},
+    ):
+        assert find_secrets(body) == [], body
 
 
 def _hostile() -> dict[str, str]:

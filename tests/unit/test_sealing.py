@@ -20,7 +20,17 @@ from ledger.domain.ledgerstate import ErasedWhole, LedgerState
 from ledger.entry import Entry
 from ledger.errors import InputError, VerificationError
 from ledger.events import Category, Erasable, EventType, all_event_types, find_event_type
-from ledger.sealing import SealedField, data_at, find_sealed, open_field, parse_sealed, replace_field, seal_field
+from ledger.sealing import (
+    SealedField,
+    data_at,
+    find_sealed,
+    named_keys,
+    open_field,
+    parse_sealed,
+    replace_field,
+    seal_field,
+)
+from ledger.strictjson import format_json
 
 KEY, ID, NONCE = bytes(range(32)), "A" * 22, bytes(12)
 PLACE = {"ledgerid": "ab" * 16, "event_id": "019b0000-0000-7000-8000-000000000002"}
@@ -120,6 +130,17 @@ def test_what_authority_and_legality_rest_on_is_never_whole() -> None:
         "incident.mitigated", "incident.noted", "incident.root_cause_recorded", "labels.arrived", "monitor.signal",
         "monitor.window",
     ]  # fmt: skip
+
+
+def test_the_data_keys_that_a_payload_names_are_found_however_they_are_spelled() -> None:
+    other = seal_field("x", KEY, "B" * 22, NONCE, path="note", **PLACE)
+    data: dict[str, Any] = {"a": {"note": f"he said {sealed()}, and {other}"}, "n": [1, None, {"x": []}]}
+    assert named_keys(format_json(data)) == {ID, "B" * 22}
+    assert named_keys(format_json({"data": {sealed(): True}})) == {ID}
+    assert named_keys(format_json([[sealed()]]).replace(b"sealed", rb"s\u0065aled")) == {ID}
+    assert named_keys(format_json([[sealed()]]).replace(ID[0].encode(), b"\\u%04x" % ord(ID[0]), 1)) == {ID}
+    assert named_keys(b'{"a":"sealed:v1: begins so","b":"\\u0007"}') == set()
+    assert named_keys(b"{}") == set()
 
 
 def test_no_field_that_the_rules_read_may_be_sealed() -> None:
