@@ -6,10 +6,11 @@ from ledger.domain.actors import FOREVER
 from ledger.domain.independence import deciders, independent, makers_of, persons_behind
 from ledger.domain.lifecycle import Named, check_stops, refuse_doubt, rule_for, same_digest, version_of
 from ledger.domain.recorded import RecordedEvent, actors_of
+from ledger.domain.roles import roles_for
 from ledger.domain.signed import signed_of
 from ledger.domain.standing import check_evaluations
 from ledger.domain.states import TIER_RANK, Approval, ApprovalRequest
-from ledger.domain.world import World, actor_of, model_of
+from ledger.domain.world import World, model_of
 from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
 from ledger.events.approvals import (
     ApprovalConditionMet,
@@ -146,11 +147,14 @@ def _check_granted(
         raise ConflictError(f"{event.actor!r} has already approved request {body.request}")
 
 
-def check_classification(world: World, event: RecordedEvent, body: RiskClassified) -> None:
+def check_classification(world: World, event: RecordedEvent, body: RiskClassified) -> int:
     """A lower tier asks for less, so it takes somebody who did not make the model.
 
+    Returns:
+        Time before which it must be recorded for that to hold, in microseconds since the Unix epoch.
+
     Raises:
-        NotAllowedError: the author lacks the role validator, or stands behind a version.
+        NotAllowedError: the author has no role validator that reaches the model, or stands behind a version.
         PolicyError: the version is not registered.
     """
     model = model_of(world, event.stream)
@@ -158,17 +162,18 @@ def check_classification(world: World, event: RecordedEvent, body: RiskClassifie
         named = version_of(world, event.payload.subject)
         versions, before = [named.version], named.tier
     elif model is None or not model.versions:
-        return
+        return FOREVER
     else:
         versions = list(model.versions.values())
         before = max((model.tier_of(version) for version in versions), key=TIER_RANK.__getitem__)
     if TIER_RANK[body.tier] >= TIER_RANK[before]:
-        return
-    author = actor_of(world, event.actor)
+        return FOREVER
     makers = [makers_of(world, version, {version.owner}) for version in versions]
     known = None if any(one is None for one in makers) else {actor for one in makers if one for actor in one}
-    if author is None or "validator" not in author.roles or not independent(world, actors_of(event), known):
+    until = roles_for(world, signed_of(event)).get("validator")
+    if until is None or not independent(world, actors_of(event), known):
         raise NotAllowedError(
             f"{event.payload.subject} is of tier {before}; a lower one is for a validator who neither made nor owns it",
             hint="Ask somebody with the role validator: muniment actor list",
         )
+    return until

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ledger.domain.actors import FOREVER
-from ledger.domain.independence import how_many, independent
+from ledger.domain.independence import deciders, how_many, independent
 from ledger.domain.lifecycle import Named, check_stops, refuse_doubt, rule_for, same_digest, version_of
 from ledger.domain.recorded import RecordedEvent, actors_of
+from ledger.domain.signed import signed_of
 from ledger.domain.standing import (
     Standing,
     check_evaluations,
@@ -215,7 +216,8 @@ def check_review(world: World, event: RecordedEvent, body: EmergencyReviewed) ->
     waiting = [one for one in (deployment.urgent if deployment else ()) if one.id == body.decision]
     if not waiting:
         raise PolicyError(f"no decision {body.decision} about {event.stream} waits for a review")
-    if not independent(world, actors_of(event), waiting[0].actors):
+    mine = deciders(world, actors_of(event), signed_of(event))
+    if not independent(world, mine, waiting[0].actors):
         raise NotAllowedError("an emergency is reviewed by another person than who decided in it")
 
 

@@ -49,7 +49,7 @@ def check_decision(world: World, event: RecordedEvent) -> int:
         case EmergencyReviewed() as body:
             check_review(world, event, body)
         case RiskClassified() as body:
-            check_classification(world, event, body)
+            return check_classification(world, event, body)
         case QuarantineReleased() as body:
             _check_release(world, event, body)
         case PolicyDefined() | PolicyRetired() as body:

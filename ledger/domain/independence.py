@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from ledger.domain.signed import Signed
 from ledger.domain.states import VersionState
 from ledger.domain.world import World, actor_of, run_of
+from ledger.events import known_event_type
 
 __all__ = ["deciders", "how_many", "independent", "makers_of", "persons_behind"]
 
@@ -65,7 +66,7 @@ def makers_of(world: World, version: VersionState, request_actors: Iterable[str]
 
 
 def deciders(world: World, actors: Iterable[str], signed: Signed) -> frozenset[str]:
-    """Actors behind a decision of an approver, and whoever let it decide in its place.
+    """Actors behind a decision, and whoever let its author decide in their place where it has no role of its own.
 
     Args:
         world: the world of whoever asks.
@@ -73,8 +74,10 @@ def deciders(world: World, actors: Iterable[str], signed: Signed) -> frozenset[s
         signed: the decision.
     """
     state = actor_of(world, signed.actor)
+    kind = known_event_type(signed.type)
+    roles = () if kind is None else kind.roles
     grants = () if state is None else state.grants
-    covering = [g for g in grants if g.role == "approver" and g.covers(signed) and signed.recorded_at < g.until]
+    covering = [g for g in grants if g.role in roles and g.covers(signed) and signed.recorded_at < g.until]
     if any(grant.delegator is None for grant in covering):
         return frozenset(actors)
     return frozenset(actors) | {grant.delegator for grant in covering if grant.delegator is not None}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from ledger.domain.actors import FOREVER, ActorState
 from ledger.domain.recorded import RecordedEvent
-from ledger.domain.signed import ROOT_ACTOR, signed_of
+from ledger.domain.signed import ROOT_ACTOR, Signed, signed_of
 from ledger.domain.suspicion import key_suspicion, suspicion
 from ledger.domain.world import World, actor_of
 from ledger.entry import format_time
@@ -15,7 +15,7 @@ from ledger.events import Category
 from ledger.events.actors import ActorRevoked, KeyRevoked
 from ledger.events.keyring import KeyCompromised
 
-__all__ = ["answers", "check_admin", "check_answered", "check_own_say", "check_roles", "lasting_admins"]
+__all__ = ["answers", "check_admin", "check_answered", "check_own_say", "check_roles", "lasting_admins", "roles_for"]
 
 #: The one role that decides nothing: what is recorded in it, others judge.
 _RECORDS = "emitter"
@@ -67,6 +67,24 @@ def _require(world: World, event: RecordedEvent, roles: Collection[str], what: s
         )
     has = ", ".join(state.roles) if state is not None and state.roles else "none"
     raise NotAllowedError(f"{what} needs the role {wanted}; {event.actor!r} has {has}")
+
+
+def roles_for(world: World, act: Signed) -> Mapping[str, int]:
+    """The roles of an author that reach an act and held when it was recorded, each with the time at which it ends.
+
+    Args:
+        world: the world of whoever asks; what was granted with a stolen key counts for nothing.
+        act: what the author signed.
+
+    Returns:
+        By role, the time before which the act must be recorded, in microseconds since the Unix epoch.
+    """
+    state = actor_of(world, act.actor)
+    ends: dict[str, int] = {}
+    for grant in () if state is None else state.grants:
+        if grant.covers(act) and act.recorded_at < grant.until and suspicion(world, grant.signed) is None:
+            ends[grant.role] = max(ends.get(grant.role, grant.until), grant.until)
+    return ends
 
 
 def _plainly(state: ActorState, roles: Collection[str]) -> bool:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from ledger.domain.actors import FOREVER
 from ledger.domain.independence import deciders, how_many, independent, makers_of, persons_behind
 from ledger.domain.lifecycle import Named
+from ledger.domain.roles import roles_for
 from ledger.domain.signed import Signed
 from ledger.domain.states import Approval, VersionState
 from ledger.domain.suspicion import Suspicion, suspicion
-from ledger.domain.world import World, actor_of
+from ledger.domain.world import World
 from ledger.entry import format_time
 from ledger.errors import PolicyError
 from ledger.events.ledgers import Rule
@@ -144,7 +145,7 @@ class Standing:
     Attributes:
         persons: how many distinct persons gave one that stands and is independent; who approves in another's place
             and who handed that on are one.
-        roles: roles they have.
+        roles: roles that reach the approvals and held when these were given.
         until: time from which fewer than needed, or none of a role, stand; microseconds since the Unix epoch.
         troubles: approvals that do not stand, as index of the entry and why.
     """
@@ -178,14 +179,13 @@ def standing(world: World, named: Named, place: tuple[str, Rule], at: int) -> St
         trouble = approval_trouble(world, named, approval, rule, at)
         if trouble is None and not stands_apart(world, named, approval):
             trouble = "whoever approved is not shown to be another person than whoever made it"
-        state = actor_of(world, approval.actor)
         persons = persons_of(world, approval)
-        if trouble is not None or state is None or not persons:
+        if trouble is not None or not persons:
             troubles.append((approval.index, trouble or "nobody stands behind it"))
             continue
         end = approval_until(approval, rule)
         ends[persons] = max(ends.get(persons, end), end)
-        roles.update((role, max(roles.get(role, end), end)) for role in state.roles)
+        roles.update((role, max(roles.get(role, end), end)) for role in roles_for(world, approval.signed))
     until = _enough_until(ends, rule.approvals)
     until = min([until, *(roles[role] for role in rule.roles if role in roles)])
     return Standing(how_many(ends), frozenset(roles), until, tuple(troubles))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ledger.domain.actors import FOREVER
-from ledger.domain.independence import independent
+from ledger.domain.independence import deciders, independent
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.scopes import matches
+from ledger.domain.signed import signed_of
 from ledger.domain.states import WaiverState
 from ledger.domain.suspicion import suspicion
 from ledger.domain.world import World
@@ -103,7 +104,8 @@ def _check_decided(world: World, event: RecordedEvent, state: WaiverState, body:
         return
     if event.recorded_at >= state.until:
         raise PolicyError(f"{event.stream} was asked for until {format_time(state.until)}, which has passed")
-    if not independent(world, actors_of(event), state.actors | {state.owner}):
+    mine = deciders(world, actors_of(event), signed_of(event))
+    if not independent(world, mine, state.actors | {state.owner}):
         raise NotAllowedError(
             f"{event.stream}: whoever grants it must be another person than who asked and who carries the risk",
             hint="Ask another person with the role approver; `muniment actor list` shows them.",

@@ -195,7 +195,7 @@ class Lawbook(PastDeeds):
         asked, granted, ended, until = self._waiver(deed.subject)
         if asked is None or granted is not None or ended or deed.at >= until:
             return False
-        return self._others(deed.actors, asked.actors | {asked.data["owner"]})
+        return self._others(self._behind(deed), asked.actors | {asked.data["owner"]})
 
     def _waiver_denied(self, deed: Deed) -> bool:
         asked, granted, ended, _ = self._waiver(deed.subject)
@@ -310,4 +310,4 @@ class Lawbook(PastDeeds):
         reviewed = {one.data["decision"] for one in self._of("emergency.reviewed", subject=deed.subject)}
         if urgent is None or not urgent.data.get("emergency") or urgent.id in reviewed:
             return False
-        return self._others(deed.actors, urgent.actors)
+        return self._others(self._behind(deed), urgent.actors)

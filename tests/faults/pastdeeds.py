@@ -131,8 +131,9 @@ class PastDeeds:
         return one is not None and other is not None and not one & other
 
     def _behind(self, deed: Deed) -> set[str]:
-        """Who decides: the author, for whom, and who handed approving on to it."""
-        return deed.actors | (set() if "approver" in self._enrolled_as(deed.actor) else self._handed_on(deed))
+        """Who decides: the author, for whom, and who handed approving on to it where it has no role of its own."""
+        own = set(_ROLES.get(deed.kind, ())) & set(self._enrolled_as(deed.actor))
+        return deed.actors | (set() if own else self._handed_on(deed))
 
     def _registration(self, model: str) -> Deed | None:
         return next(self._of("version.registered", subject=model), None)

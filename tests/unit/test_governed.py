@@ -257,6 +257,37 @@ def test_roles_that_a_rule_asks_for_must_be_among_the_approvers():
     assert authorised(story)
 
 
+@pytest.mark.parametrize(
+    ("grant", "counts"),
+    [
+        ({}, True), ({"subjects": ["model:m"], "environments": ["prod"], "until": format_time(NOW + DAY)}, True),
+        ({"subjects": ["model:other"]}, False), ({"environments": ["dev"]}, False),
+        ({"types": ["validation.*"]}, False), ({"until": format_time(NOW - 1)}, False),
+    ],
+)  # fmt: skip
+def test_roles_that_a_rule_asks_for_reach_the_approval(grant: dict[str, Any], counts: bool):
+    story = ready(rules(roles=("validator",)))
+    story.tell("p-admin", "role.granted", "actor:p-second", {"role": "validator", **grant})
+    approve(story, by="p-second")
+    assert authorised(story) is counts
+    story.now = NOW + DAY  # the role ended since; it held when the approval was given
+    assert authorised(story) is counts
+
+
+def test_a_role_that_came_after_the_approval_or_from_a_thief_is_not_the_one_asked_for():
+    story = ready(rules(roles=("validator",)))
+    story.enrol("p-chief", ["admin"], by=ROOT_ACTOR)
+    approve(story, by="p-second")
+    since = len(story.view.leaves)
+    story.tell("p-chief", "role.granted", "actor:p-second", {"role": "validator"})
+    assert not authorised(story)
+    approve(story, by="p-second")
+    assert authorised(story)
+    stolen = {"keyid": key_of("p-chief").public.keyid, "since": since, "reason": "stolen"}
+    story.tell(ROOT_ACTOR, "key.compromised", "actor:p-chief", stolen)
+    assert not authorised(story)
+
+
 def test_what_an_approval_cites_may_have_been_measured_again_since():
     story = ready()
     cited = version_of(story.world, MODEL).version.evaluations[0]
@@ -618,6 +649,29 @@ def test_a_lower_tier_is_for_an_independent_validator(subject: str):
     assert story.judge("p-approver", "risk.classified", subject, classify("low")).kind == "valid"
 
 
+@pytest.mark.parametrize(
+    ("grant", "reaches"),
+    [
+        ({}, True), ({"subjects": ["model:m"]}, True), ({"subjects": ["model:other"]}, False),
+        ({"types": ["validation.*"]}, False), ({"environments": ["prod"]}, False),
+        ({"until": format_time(NOW - 1)}, False),
+    ],
+)  # fmt: skip
+def test_a_lower_tier_is_for_a_validator_of_that_model(grant: dict[str, Any], reaches: bool):
+    story = ready()
+    story.enrol("p-neutral", ["owner"])
+    story.tell("p-admin", "role.granted", "actor:p-neutral", {"role": "validator", **grant})
+    assert (story.judge("p-neutral", "risk.classified", MODEL, classify("low")).kind == "valid") is reaches
+
+
+def test_a_lower_tier_is_recorded_before_the_role_ends():
+    story = ready()
+    story.enrol("p-neutral", ["owner"])
+    story.tell("p-admin", "role.granted", "actor:p-neutral", {"role": "validator", "until": format_time(NOW + DAY)})
+    assert story.judge("p-neutral", "risk.classified", MODEL, classify("low")).until == NOW + DAY
+    ends_at(story, NOW + DAY, "p-neutral", "risk.classified", MODEL, classify("low"))
+
+
 def test_what_is_not_registered_yet_may_be_classified_as_anything_but_as_a_version():
     story = Story().people()
     assert story.judge("p-author", "risk.classified", "model:new", classify("low")).kind == "valid"
@@ -919,6 +973,20 @@ def test_who_carries_the_risk_does_not_grant_it():
     refused(again, ConflictError, "legality")
 
 
+def test_nobody_grants_a_waiver_to_themselves_through_a_deputy():
+    story = Story().people()
+    story.enrol("p-both", ["approver", "owner"], by=ROOT_ACTOR)
+    story.enrol("p-deputy", ["owner"])
+    story.tell("p-author", "waiver.requested", "waiver:w", {**WAIVER, "owner": "p-both"})
+    for deputy in ("p-deputy", "p-second"):
+        story.tell("p-both", "approval.delegated", f"actor:{deputy}", delegate(NOW + DAY))
+    refused(story.judge("p-deputy", "waiver.granted", "waiver:w", {"rationale": "x"}), NotAllowedError, "legality")
+    assert story.judge("p-deputy", "waiver.denied", "waiver:w", {"rationale": "x"}).kind == "valid"
+    assert story.judge("p-second", "waiver.granted", "waiver:w", {"rationale": "x"}).kind == "valid"
+    story.tell("p-approver", "approval.delegated", "actor:p-author", delegate(NOW + DAY))
+    refused(story.judge("p-author", "waiver.granted", "waiver:w", {"rationale": "x"}), NotAllowedError, "legality")
+
+
 def test_a_waiver_must_have_an_end_that_lies_ahead():
     story = Story().people()
     for change in ({"expires_at": format_time(NOW)}, {"model": "dataset:d"}):
@@ -961,6 +1029,18 @@ def test_an_emergency_does_not_wait_for_the_rules_and_is_reviewed_by_another_per
     refused(story.judge("p-both", "emergency.reviewed", PROD, review), NotAllowedError, "legality")
     story.tell("p-approver", "emergency.reviewed", PROD, review)
     refused(story.judge("p-approver", "emergency.reviewed", PROD, review), PolicyError, "legality")
+
+
+def test_nobody_reviews_their_own_emergency_through_a_deputy():
+    story = ready()
+    story.enrol("p-both", ["approver", "deployer"])
+    decision = story.tell("p-both", "deployment.authorised", PROD, urgent())
+    review = {"decision": decision.payload.id, "verdict": "justified", "rationale": "it was"}
+    for deputy, role in (("p-deputy", "owner"), ("p-own-right", "validator")):
+        story.enrol(deputy, [role])
+        story.tell("p-both", "approval.delegated", f"actor:{deputy}", delegate(NOW + DAY))
+    refused(story.judge("p-deputy", "emergency.reviewed", PROD, review), NotAllowedError, "legality")
+    assert story.judge("p-own-right", "emergency.reviewed", PROD, review).kind == "valid"
 
 
 @pytest.mark.parametrize("review_by", [NOW, NOW + 30 * DAY + 1, NOW + 31 * DAY])
