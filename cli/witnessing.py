@@ -89,21 +89,21 @@ def find_policy(app: App, path: Path | None) -> Policy | None:
 
     Raises:
         ConfigurationError: it cannot be read, or is wrong; the line is named.
+        TrustStateError: it is no plain file, or rests on others, who may write it.
     """
     from ledger.errors import ConfigurationError, InputError
-    from ledger.witnesspolicy import MAX_POLICY, parse_policy
+    from ledger.statefile import read_state_file
+    from ledger.witnesspolicy import parse_policy
 
-    if path is None:
-        folder = app.home.folder
-        if folder is None or not (folder / POLICY_FILE).exists():
-            return None
-        path = folder / POLICY_FILE
+    folder = app.home.folder
+    if path is not None:
+        data = read_state_file(path)
+        if data is None:
+            raise ConfigurationError(f"{path} cannot be read: there is no such file")
+    elif folder is None or (data := read_state_file(path := folder / POLICY_FILE, folder)) is None:
+        return None
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_POLICY + 1)
         return parse_policy(data, str(path))
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
     except InputError as error:
         raise ConfigurationError(error.message, hint="docs/how-to/run-a-witness.md shows a policy.") from error
 

@@ -157,7 +157,7 @@ def keep_evidence(evidence: Evidence, folder: Path | None = None) -> Path:
     try:
         if path.is_file():
             return path
-        make_folder(place)
+        make_folder(place, 0o700)
         if sum(1 for _ in place.glob("*.evidence")) >= MAX_EVIDENCE_FILES:
             raise TrustStateError(
                 f"the evidence is not kept: {place} holds {MAX_EVIDENCE_FILES} files already",

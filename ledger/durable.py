@@ -45,13 +45,14 @@ def make_folder(folder: Path, mode: int = 0o777) -> None:
 
     Args:
         folder: the folder.
-        mode: of the folder itself.
+        mode: of each one that is made.
 
     Raises:
         OSError: it cannot be made.
     """
     made = [missing for missing in (folder, *folder.parents) if not missing.exists()]
-    folder.mkdir(mode=mode, parents=True, exist_ok=True)
+    for one in (*reversed(made), folder):
+        one.mkdir(mode=mode, exist_ok=True)
     for missing in made:
         sync_folder(missing.parent)
 
@@ -62,12 +63,12 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
     Args:
         path: the file.
         data: its bytes.
-        mode: its mode.
+        mode: its mode; a folder that is missing is made for its owner alone, as the file is, or for others too.
 
     Raises:
         OSError: it cannot be written.
     """
-    make_folder(path.parent)
+    make_folder(path.parent, 0o777 if mode & 0o077 else 0o700)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     try:
         with os.fdopen(descriptor, "wb") as file:

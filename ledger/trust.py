@@ -121,7 +121,8 @@ class TrustPin:
     def __init__(self, path: Path, folder: Path | None = None) -> None:
         self.trust_path = path
         place = os.fsencode(path.parent.resolve() / path.name)
-        self.path = (folder or state_folder()) / "pins" / f"{hashlib.sha256(place).hexdigest()}.json"
+        self._folder = folder or state_folder()
+        self.path = self._folder / "pins" / f"{hashlib.sha256(place).hexdigest()}.json"
 
     def recall(self) -> tuple[Trust, ...]:
         """The identities it may have: none when nothing was noted, two after a crash while it was changed.
@@ -129,7 +130,7 @@ class TrustPin:
         Raises:
             TrustStateError: the note is damaged.
         """
-        raw = read_state_file(self.path)
+        raw = read_state_file(self.path, self._folder)
         if raw is None:
             return ()
         try:
@@ -190,7 +191,8 @@ class RememberedHead:
 
     def __init__(self, trust: Trust, folder: Path | None = None) -> None:
         self._trust = trust
-        self.path = (folder or state_folder()) / "heads" / f"{trust.ledgerid}.checkpoint"
+        self._folder = folder or state_folder()
+        self.path = self._folder / "heads" / f"{trust.ledgerid}.checkpoint"
 
     def recall(self) -> Checkpoint | None:
         """The remembered head, or None on first use.
@@ -207,7 +209,7 @@ class RememberedHead:
         Raises:
             TrustStateError: the file is damaged.
         """
-        note = read_state_file(self.path)
+        note = read_state_file(self.path, self._folder)
         if note is None:
             return None
         try:
@@ -250,7 +252,7 @@ class RememberedHead:
         descriptor = os.open(self.path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if read_state_file(self.path) != known:
+            if read_state_file(self.path, self._folder) != known:
                 raise TrustStateError("another head was remembered meanwhile", hint="Run it again.")
             write_atomically(self.path, note)
         except OSError as error:
@@ -272,7 +274,7 @@ class RememberedHead:
         Raises:
             TrustStateError: the file is damaged.
         """
-        found = read_state_file(self._settled_path)
+        found = read_state_file(self._settled_path, self._folder)
         ids = frozenset() if found is None else frozenset(found.decode("ascii", "replace").split())
         if not all(_UUID.fullmatch(one) for one in ids):
             raise TrustStateError(
@@ -296,7 +298,7 @@ class RememberedHead:
 
     def _keep(self, seen: Checkpoint, note: bytes) -> None:
         """Keep a head unless another process has kept a larger one meanwhile."""
-        make_folder(self.path.parent)
+        make_folder(self.path.parent, 0o700)
         descriptor = os.open(self.path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)

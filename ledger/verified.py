@@ -78,7 +78,8 @@ class VerifiedMark:
 
     def __init__(self, trust: Trust, folder: Path | None = None) -> None:
         self._trust = trust
-        self.path = (folder or state_folder()) / "heads" / f"{trust.ledgerid}.verified"
+        self._folder = folder or state_folder()
+        self.path = self._folder / "heads" / f"{trust.ledgerid}.verified"
 
     def recall(self) -> Verified | None:
         """What was verified last, None when nothing was.
@@ -86,7 +87,7 @@ class VerifiedMark:
         Raises:
             TrustStateError: the file is damaged, or about another ledger.
         """
-        raw = read_state_file(self.path)
+        raw = read_state_file(self.path, self._folder)
         if raw is None:
             return None
         try:

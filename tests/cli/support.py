@@ -120,11 +120,13 @@ def run(*arguments: object, stdin: bytes = b"") -> Result:
     return Result(command, code, out.getvalue(), err.getvalue().decode())
 
 
-def run_process(*arguments: object, stdin: bytes = b"", cwd: Path | None = None, **environment: str) -> Result:
+def run_process(
+    *arguments: object, stdin: bytes = b"", cwd: Path | None = None, seconds: float = 120, **environment: str
+) -> Result:
     """Run the command line as a process of its own."""
     command = tuple(str(argument) for argument in arguments)
     done = subprocess.run(
-        [quick_script(), *command], input=stdin, capture_output=True, check=False, cwd=cwd, timeout=120,
+        [quick_script(), *command], input=stdin, capture_output=True, check=False, cwd=cwd, timeout=seconds,
         env={**os.environ, **environment},
     )  # fmt: skip
     return Result(command, done.returncode, done.stdout, done.stderr.decode())

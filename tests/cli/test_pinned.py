@@ -54,6 +54,23 @@ def evidence_files() -> list[Path]:
 # -- damage is never first use ---------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("how", ["points nowhere", "others can"])
+def test_nothing_is_appended_when_the_folder_of_the_head_is_not_ours_alone(shop: Shop, how: str):
+    run(*EVENT).good()
+    heads, before = state_folder() / "heads", run("log", "-o", "json").good().stdout
+    shutil.rmtree(heads)
+    if how == "points nowhere":
+        heads.symlink_to("nowhere")
+    else:
+        heads.mkdir()
+        heads.chmod(0o775)
+    for command in (EVENT, ("verify", "log"), ("show", "1")):
+        run(*command).refused(7, how)
+    assert run("doctor").code == 1
+    heads.unlink() if how == "points nowhere" else heads.rmdir()
+    assert run("log", "-o", "json").good().stdout == before
+
+
 def _replaced_by(path: Path, kind: str, other: bytes) -> None:
     good = path.read_bytes()
     if kind in ("empty", "torn", "nonsense", "another ledger's", "too large"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from ledger import places
 from ledger.config import state_folder
 from tests.cli.refusing import EVENT, cut_tail
-from tests.cli.support import Shop, run
+from tests.cli.support import Shop, run, run_process
 from tests.cli.test_pinned import evidence_files, fork
 from tests.contract.support import raw
 
@@ -116,17 +118,46 @@ def test_what_is_published_is_read_in_bounds(any_shop: Shop, place: Path, monkey
 def test_a_named_file_without_end_is_not_read_to_its_end(shop: Shop, command: tuple[str, ...]):
     run("backup", "create", "b").good()
     Path("long").write_bytes(b"x" * 70_000)
-    for name in ("/dev/zero", "long"):
+    for name, words in (("/dev/zero", "no plain file"), ("long", "is too long: such a file has at most 65536 bytes")):
         found = run(*command, "--expect", name)
         assert found.code in (2, 7)
-        assert "is too long: such a file has at most 65536 bytes" in found.err
+        assert words in found.err
 
 
 def test_an_event_without_end_is_not_read_to_its_end(shop: Shop):
     emit = ("emit", "external.observed", "external:x")
-    for command in ((*emit, "-d", "@/dev/zero"), ("emit", "--envelope", "/dev/zero")):
-        run(*command).refused(2, "is too long: such a file has at most 1048576 bytes")
+    for name, words in (("/dev/zero", "no plain file"), ("long", "is too long: such a file has at most 1048576 bytes")):
+        Path("long").write_bytes(b" " * 1_048_577)
+        for command in ((*emit, "-d", f"@{name}"), ("emit", "--envelope", name)):
+            run(*command).refused(2, words)
     run(*emit, "-d", "@-", stdin=b" " * 1_048_577).refused(2, "standard input is too long")
+
+
+def test_a_pipe_is_not_waited_for(shop: Shop):
+    """One that nobody writes into, where a head is expected, published or to be published."""
+    for pipe in (Path("pipe"), Path("folder/checkpoint")):
+        pipe.parent.mkdir(exist_ok=True)
+        os.mkfifo(pipe)
+    Path("linked").mkdir()
+    Path("linked/checkpoint").symlink_to(Path("pipe").resolve())
+    with ThreadPoolExecutor() as pool:
+        commands: list[tuple[str, ...]] = [
+            ("verify", "log", "--anchor", place) for place in ("folder", "linked", "pipe")
+        ]
+        commands += [("verify", "log", "--expect", "pipe"), ("checkpoint", "publish", "folder")]
+        for found in pool.map(lambda command: run_process(*command, seconds=30), commands):
+            assert found.code in (6, 7)
+            assert "no plain file" in found.err
+
+
+def test_what_the_shell_hands_over_is_read_though_it_is_a_pipe(shop: Shop):
+    note = run("checkpoint", "show").good().stdout
+    run_process("verify", "log", "--expect", "/dev/stdin", stdin=note).good()
+    reading, writing = os.pipe()
+    os.write(writing, note)
+    os.close(writing)
+    run("verify", "log", "--expect", f"/dev/fd/{reading}").good()
+    os.close(reading)
 
 
 def test_a_commit_that_was_cut_off_is_made_by_the_next_run(shop: Shop):

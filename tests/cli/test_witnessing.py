@@ -407,6 +407,26 @@ def test_a_policy_without_urls_asks_nobody_and_still_verifies(shop: Shop):
     run("verify", "log", "--level", "hash", "--require-witnesses").refused(2, "--require-witnesses needs signed heads")
 
 
+@pytest.mark.parametrize("how", ["others write", "a link", "a dangling link", "the folder"])
+def test_a_policy_that_rests_on_others_is_damage_and_not_none(shop: Shop, how: str):
+    policy = Path(POLICY)
+    policy.write_text(f"witness w {format_vkey(VKEY)}\nquorum none\n")
+    run("verify", "log").good()
+    if how == "others write":
+        policy.chmod(0o666)
+    elif how == "the folder":
+        policy.parent.chmod(0o777)
+    else:
+        policy.rename("elsewhere")
+        policy.symlink_to(Path("elsewhere").resolve() if how == "a link" else "nowhere")
+    words = "symbolic link" if "link" in how else "others"
+    for command in (("verify", "log"), ("verify", "log", "--require-witnesses"), ("checkpoint", "witness")):
+        run(*command).refused(7, words)
+    assert run("doctor").code in (1, 7)
+    if how == "others write":
+        run("verify", "log", "--policy", policy).refused(7, words)
+
+
 # -- rows that do not verify -----------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ledger.errors import AuthenticationError, LedgerError, TrustStateError
 from ledger.keys import Ed25519Signer
 from ledger.note import TYPE_COSIGNATURE, TYPE_ED25519, VerifierKey, format_vkey
 from ledger.trust import RememberedHead, Trust, TrustPin, read_trust, write_trust
+from ledger.verified import VerifiedMark
 
 ORIGIN = "ledger.example/trust"
 KEY = Ed25519Signer.from_seed(b"k" * 32)
@@ -329,3 +331,58 @@ def test_a_state_folder_that_cannot_be_written_is_an_error(tmp_path: Path, monke
             attempt()
     head.remember(note(3))
     assert head.recall() == Checkpoint(ORIGIN, 3, bytes([3]) * 32)
+
+
+def _readers(folder: Path) -> list[Callable[[], object]]:
+    head = RememberedHead(TRUST, folder)
+    return [
+        head.recall,
+        head.settled,
+        TrustPin(folder / "trust.json", folder).recall,
+        VerifiedMark(TRUST, folder).recall,
+    ]
+
+
+@pytest.mark.parametrize("link", ["heads", "."])
+def test_a_folder_that_points_nowhere_is_damage_and_no_first_use(tmp_path: Path, link: str):
+    folder = tmp_path / "muniment"
+    assert [reader() for reader in _readers(folder)] == [None, frozenset(), (), None]
+    place = folder if link == "." else folder / link
+    place.parent.mkdir(exist_ok=True)
+    place.symlink_to("nowhere")
+    with pytest.raises(TrustStateError, match="points nowhere"):
+        RememberedHead(TRUST, folder).recall()
+    (place.parent / "nowhere").mkdir()
+    assert RememberedHead(TRUST, folder).recall() is None  # on another disk, say
+
+
+@pytest.mark.parametrize("part", [".", "below"])
+@pytest.mark.parametrize("mode", [0o770, 0o707])
+def test_folders_in_which_others_may_remove_are_no_first_use(tmp_path: Path, part: str, mode: int):
+    folder = tmp_path / "muniment"
+    for below in ("heads", "pins"):
+        (folder / below).mkdir(parents=True)
+        (folder / ("." if part == "." else below)).chmod(mode)
+    for reader in _readers(folder):
+        with pytest.raises(TrustStateError, match="others") as refused:
+            reader()
+        assert "chmod go-w" in refused.value.hint
+
+
+def test_a_folder_of_somebody_else_is_no_first_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "heads").mkdir()
+    monkeypatch.setattr("ledger.statefile._owners", lambda: {os.geteuid() + 1})
+    with pytest.raises(TrustStateError, match="belongs to another user"):
+        RememberedHead(TRUST, tmp_path).recall()
+
+
+def test_folders_of_the_state_are_made_for_their_owner_alone(tmp_path: Path):
+    old = os.umask(0)
+    try:
+        folder = tmp_path / "share" / "muniment"
+        RememberedHead(TRUST, folder).remember(note(1))
+        TrustPin(tmp_path / "trust.json", folder).keep(TRUST)
+    finally:
+        os.umask(old)
+    made = [folder.parent, folder, folder / "heads", folder / "pins"]
+    assert {path.stat().st_mode & 0o777 for path in made} == {0o700}
