@@ -225,6 +225,7 @@ class App:
     def courier(self) -> Iterator[Ledger]:
         """The ledger for appending events signed elsewhere; its head is signed at the end where the key is here."""
         with self._appending(self.home.open_courier()) as ledger:
+            ledger.screening.notify = self.note
             self.note(f"ledger {ledger.origin}")
             yield ledger
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,10 +13,19 @@ from cli.ceremonies import read_public, show_ceremony, state_of
 from cli.custody import kept_if_used, new_signer
 from cli.values import IN_FILE, OUT_FILE
 
+if TYPE_CHECKING:
+    from ledger.screen import Screening
+
 __all__ = ["propose"]
 
 _out = click.option("--out", type=OUT_FILE, default="proposal.ceremony", show_default=True, help="File to write.")
 _reason = click.option("--reason", required=True, help="Why.")
+
+
+def _screening(app: App, /) -> Screening:
+    found = app.home.screening()
+    found.notify = app.note
+    return found
 
 
 def _propose(app: App, /, kind: str, subject: str | None, body: Mapping[str, Any], out: Path) -> None:
@@ -25,7 +34,7 @@ def _propose(app: App, /, kind: str, subject: str | None, body: Mapping[str, Any
 
     with app.reader() as ledger:
         state = ledger.ledger_state()
-    ceremony = propose_by_roots(state, kind, subject or f"ledger:{state.ledgerid}", body)
+    ceremony = propose_by_roots(state, kind, subject or f"ledger:{state.ledgerid}", body, _screening(app))
     write_ceremony(out, ceremony, new=True)
     show_ceremony(app, ceremony, out, state=state)
     app.note(f"wrote {out}\nNext:  each holder runs: muniment root sign {out.name} --key KEYFILE")
@@ -99,7 +108,8 @@ def propose_checkpoint_key(
         keys = app.home.keystore(ledger.ledgerid)
     vkey = format_vkey(VerifierKey(state.origin, TYPE_ED25519, new.public.raw))
     body = {"vkey": vkey, "dual": not lost, "reason": reason}
-    ceremony = propose_by_roots(state, "ledger.checkpoint_key_changed", f"ledger:{state.ledgerid}", body).sign(new)
+    kind, subject = "ledger.checkpoint_key_changed", f"ledger:{state.ledgerid}"
+    ceremony = propose_by_roots(state, kind, subject, body, _screening(app)).sign(new)
     path = keys.keep(CHECKPOINT, new, new_passphrase() if encrypt else None)
     with kept_if_used(path):
         write_ceremony(out, ceremony, new=True)
@@ -126,7 +136,7 @@ def propose_request(app: App, /, file: Path, out: Path) -> None:
     request = read_ceremony(file)
     with app.reader() as ledger:
         state = ledger.ledger_state()
-    ceremony = adopt(state, request)
+    ceremony = adopt(state, request, _screening(app))
     write_ceremony(out, ceremony, new=True)
     show_ceremony(app, ceremony, out, state=state)
     app.note(f"the request had the code {request.code}: compare that with whoever made it")

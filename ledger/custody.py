@@ -18,6 +18,7 @@ from ledger.errors import AuthenticationError, ConfigurationError, ConflictError
 from ledger.handle import LogHandle
 from ledger.keys import PublicKey
 from ledger.merkle import MAX_TREE_SIZE
+from ledger.screen import Screening
 
 __all__ = [
     "adopt", "check_present", "countersign", "head_keyids", "merge", "propose", "propose_by_roots", "read_ceremony",
@@ -67,6 +68,7 @@ def propose(
     author: str = ROOT_ACTOR,
     roots: Sequence[PublicKey] = (),
     threshold: int = 1,
+    screening: Screening | None = None,
 ) -> Ceremony:
     """Write events down for others to sign.
 
@@ -77,15 +79,17 @@ def propose(
         author: ``root``, or the actor who will sign.
         roots: root keys, when the author is ``root``.
         threshold: how many of them must sign.
+        screening: what is done about secrets in it; the default hides and refuses them.
 
     Raises:
-        InputError: a body does not fit its type.
+        InputError: a body does not fit its type, or a secret is in it that cannot be hidden.
     """
-    emitter = Emitter()
+    emitter, screening = Emitter(), screening or Screening()
     items = []
     for kind, subject, body in events:
         instance, number = emitter.take()
-        data = {name: value for name, value in body.items() if value is not None}
+        given = {name: value for name, value in body.items() if value is not None}
+        data = screening.screen(kind, subject, given)
         encoded, payload = build_payload(
             ledgerid=ledgerid, actor=author, type=kind, subject=subject, data=data, emitter=instance, sequence=number
         )
@@ -93,7 +97,9 @@ def propose(
     return parse_ceremony(format_ceremony(Ceremony(ledgerid, origin, tuple(roots), threshold, tuple(items))))
 
 
-def propose_by_roots(state: LedgerState, kind: str, subject: str, body: Mapping[str, Any]) -> Ceremony:
+def propose_by_roots(
+    state: LedgerState, kind: str, subject: str, body: Mapping[str, Any], screening: Screening | None = None
+) -> Ceremony:
     """Propose one event by the root keys in force.
 
     Args:
@@ -101,20 +107,30 @@ def propose_by_roots(state: LedgerState, kind: str, subject: str, body: Mapping[
         kind: type of the event.
         subject: what it is about.
         body: its body.
+        screening: as for `propose`.
     """
     events = [(kind, subject, body)]
-    return propose(state.ledgerid, state.origin, events, roots=state.roots, threshold=state.threshold)
+    return propose(
+        state.ledgerid, state.origin, events, roots=state.roots, threshold=state.threshold, screening=screening
+    )
 
 
-def adopt(state: LedgerState, request: Ceremony) -> Ceremony:
+def _check_secrets(screening: Screening, ceremony: Ceremony) -> None:
+    for item in ceremony.items:
+        payload = item.event.payload
+        screening.check(payload.type, payload.subject, payload.data, (payload.correlationid, payload.causationid))
+
+
+def adopt(state: LedgerState, request: Ceremony, screening: Screening | None = None) -> Ceremony:
     """Make a request to the root keys a proposal that they can sign.
 
     Args:
         state: the ledger's own.
         request: as somebody made it who need not know the root keys.
+        screening: what is done about secrets in it; the default refuses them.
 
     Raises:
-        InputError: it is for another ledger, or asks somebody else.
+        InputError: it is for another ledger, asks somebody else, or holds a secret.
         AuthenticationError: the new key in it has not signed.
     """
     if (request.ledgerid, request.origin) != (state.ledgerid, state.origin):
@@ -125,6 +141,7 @@ def adopt(state: LedgerState, request: Ceremony) -> Ceremony:
         )
     if request.author != ROOT_ACTOR:
         raise InputError(f"the request asks {request.author!r}, not the root keys")
+    _check_secrets(screening or Screening(), request)
     proposal = replace(request, roots=state.roots, threshold=state.threshold)
     return parse_ceremony(format_ceremony(proposal))
 
@@ -176,7 +193,7 @@ def submit(ledger: Ledger, ceremony: Ceremony) -> list[Receipt]:
         The receipts; the first ones again when it was appended before.
 
     Raises:
-        InputError: it is for another ledger.
+        InputError: it is for another ledger, or holds a secret.
         ConflictError: the root keys were changed since it was proposed.
         AuthenticationError: signatures are missing.
         LedgerError: as `Ledger.append`.
@@ -188,6 +205,7 @@ def submit(ledger: Ledger, ceremony: Ceremony) -> list[Receipt]:
         if not ceremony.founds:
             check_present(ledger.ledger_state(), ceremony)
         ceremony.check_complete()
+        _check_secrets(ledger.screening, ceremony)
     return ledger.append_batch(envelopes)
 
 
@@ -200,7 +218,7 @@ def countersign(ledger: Ledger, ceremony: Ceremony, allowed: Sequence[str]) -> l
         allowed: short names of the types of events that may be signed this way.
 
     Raises:
-        InputError: it is for another ledger, or of another type.
+        InputError: it is for another ledger, of another type, or holds a secret.
         AuthenticationError: it is for another author, or the new key has not signed.
         LedgerError: as `Ledger.append`.
     """
@@ -215,6 +233,7 @@ def countersign(ledger: Ledger, ceremony: Ceremony, allowed: Sequence[str]) -> l
         if kind is None or kind.name not in allowed or payload.on_behalf_of is not None:
             raise InputError(f"the request is for {payload.type}, which is not signed this way")
     ceremony.check_complete()
+    _check_secrets(ledger.screening, ceremony)
     signed = [item.with_signatures(ledger.signers) for item in ceremony.items]
     return ledger.append_batch([format_envelope(Envelope(item.payload, item.signatures)) for item in signed])
 

@@ -200,13 +200,17 @@ class Home:
             return []
         return [keys.load(CHECKPOINT, keyid=keyid) for keyid in ids]
 
+    def screening(self) -> Screening:
+        """What the settings say is done about secrets."""
+        return Screening(self.settings.secrets, self.settings.secrets_allow)
+
     def open_courier(self) -> Ledger:
         """Open for appending events that were signed elsewhere; no actor's key is touched.
 
         Raises:
             TrustStateError, VerificationError: as `check`.
         """
-        ledger = Ledger(open_recorder(self.url), on_close=self._after_writing)
+        ledger = Ledger(open_recorder(self.url), on_close=self._after_writing, screening=self.screening())
         try:
             self.check(ledger)
             self._ready_to_sign(ledger)
@@ -278,8 +282,7 @@ class Home:
             raise ConfigurationError("no actor is set to sign as", hint="Name one: --as ACTOR or MUNIMENT_ACTOR.")
         recorder = open_recorder(self.url)
         try:
-            screening = Screening(self.settings.secrets, self.settings.secrets_allow)
-            ledger = Ledger(recorder, actor=actor, on_close=self._after_writing, screening=screening)
+            ledger = Ledger(recorder, actor=actor, on_close=self._after_writing, screening=self.screening())
             self.check(ledger)
             ledger.sign_with([self.keystore(ledger.ledgerid).load(actor, among=valid_keyids(ledger, actor))])
             ledger.seal_with(self.data_keys(ledger.ledgerid))

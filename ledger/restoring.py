@@ -189,7 +189,7 @@ def propose_restore(
         check_identity(ledger.recorder, trust)
         _check_old(ledger, trust, known, advance)
         body = _statement(ledger, note, known, reason, lost_from)
-        return propose_by_roots(ledger.ledger_state(), _TYPE, f"ledger:{ledger.ledgerid}", body)
+        return propose_by_roots(ledger.ledger_state(), _TYPE, f"ledger:{ledger.ledgerid}", body, home.screening())
 
 
 def is_restore(ceremony: Ceremony) -> bool:
@@ -235,6 +235,7 @@ def submit_restore(
                 "the key that signs heads is not here, and nobody goes along with a restore that no signed head covers",
                 hint="Submit it where the checkpoint key is.",
             )
+        ledger.screening = home.screening()
         receipt = submit(ledger, ceremony)[0]
         crashpoint("restore.recorded")
         _sign_head(home, ledger)

@@ -68,9 +68,7 @@ class Screening:
         if self._mode == "off":
             return dict(body)
         kind = find_event_type(type)
-        names = {"subject": subject}
-        names.update((name, text) for name, text in zip(("correlation_id", "causation_id"), ids, strict=True) if text)
-        found = find_secrets(names, self._allow)
+        found = self._in_names(subject, ids)
         fact = kind.category in (Category.FACT, Category.PROTECTION)
         if fact and not found and self._mode == "on":
             clean, hidden = redact_secrets(body, self._allow)
@@ -79,13 +77,40 @@ class Screening:
             return dict(clean)
         if not fact or self._mode == "warn":
             found += find_secrets(body, self._allow)
+        self._refuse(kind.name, found, "signed")
+        return dict(body)
+
+    def check(
+        self, type: str, subject: str, body: Mapping[str, Any], ids: tuple[str | None, str | None] = (None, None)
+    ) -> None:
+        """Look through what others have written down, so that nothing can be hidden in it any more.
+
+        Args:
+            type: short name or full topic.
+            subject: what the event is about.
+            body: its body.
+            ids: correlation and causation id.
+
+        Raises:
+            InputError: there is a secret. It is not in the message.
+        """
+        if self._mode != "off":
+            found = self._in_names(subject, ids) + find_secrets(body, self._allow)
+            self._refuse(find_event_type(type).name, found, "taken")
+
+    def _in_names(self, subject: str, ids: tuple[str | None, str | None]) -> list[Secret]:
+        names = {"subject": subject}
+        names.update((name, text) for name, text in zip(("correlation_id", "causation_id"), ids, strict=True) if text)
+        return find_secrets(names, self._allow)
+
+    def _refuse(self, name: str, found: Sequence[Secret], done: str) -> None:
         if not found:
-            return dict(body)
+            return
         if self._mode == "warn":
-            self.notify(f"{kind.name} holds what looks like a secret, for good: {_words(found)}")
-            return dict(body)
+            self.notify(f"{name} holds what looks like a secret, for good: {_words(found)}")
+            return
         raise InputError(
-            f"{kind.name} holds what looks like a secret, so it was not signed: {_words(found)}",
+            f"{name} holds what looks like a secret, so it was not {done}: {_words(found)}",
             hint="Take it out, and replace the secret if it went anywhere; if it is none, name the field in "
             "secrets_allow in .muniment/config.toml",
         )

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from ledger.checkpoint import Checkpoint, sign_checkpoint
+from ledger.custody import propose, write_ceremony
+from ledger.keys import Ed25519Signer, format_public_key
+from ledger.screen import Screening
 from tests.cli.support import ORIGIN, Shop, run
 from tests.cli.test_root import HOLDERS, founded, make_keys, sign
 
@@ -79,6 +82,22 @@ def test_a_request_for_another_ledger_is_refused(shop: Shop):
     run("--ledger", "other", "actor", "enrol", "--request", "key.request", "--yes").refused(
         2, "for the ledger " + ORIGIN
     )
+
+
+def test_a_request_with_a_secret_is_not_countersigned(shop: Shop):
+    token, new = (
+        "-".join(("xoxb", "123456789012", "210987654321", "a1b2c3d4e5f6a7b8c9d0e1f2")),
+        Ed25519Signer.generate(),
+    )
+    trust = shop.home.trust()
+    assert trust is not None
+    body = {"kind": "person", "roles": ["approver"], "key": format_public_key(new.public)}
+    event, author = ("actor.enrolled", f"actor:{token}", body), str(shop.home.settings.actor)
+    asked = propose(trust.ledgerid, trust.origin, [event], author=author, screening=Screening("off")).sign(new)
+    write_ceremony(Path("key.request"), asked, new=True)
+    size = shop.size()
+    run("actor", "enrol", "--request", "key.request", "--yes").refused(2, "looks like a secret")
+    assert shop.size() == size
 
 
 @pytest.mark.parametrize(

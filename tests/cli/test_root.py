@@ -200,6 +200,27 @@ def test_who_carries_a_proposal_cannot_tell_the_holders_who_is_removed(held: Sho
     run("root", "sign", "forged.ceremony", "--key", "alice.pem", "--code", made["code"]).refused(2, "another one")
 
 
+def test_no_secret_goes_round_to_be_signed(held: Shop, monkeypatch):
+    token = "ghp_" + "a1B2c3D4e5F6" * 3
+    held.enrol("p-x", "emitter")
+    revoke = ("root", "propose", "event", "actor.revoked", "actor:p-x", "-d")
+    done = run(*revoke, f"reason=leaked {token}").refused(2, "looks like a secret")
+    assert token not in done.err
+    assert not Path("proposal.ceremony").exists()
+    monkeypatch.setenv("MUNIMENT_SECRETS", "off")  # on a machine that does not look
+    run(*revoke, f"reason=leaked {token}").good()
+    sign("proposal.ceremony", "alice", "bob").good()
+    monkeypatch.delenv("MUNIMENT_SECRETS")
+    size = held.size()
+    done = run("root", "submit", "proposal.ceremony").refused(2, "looks like a secret", "reason")
+    assert token not in done.err
+    assert held.size() == size
+    monkeypatch.setenv("MUNIMENT_SECRETS_ALLOW", "reason")
+    run("root", "submit", "proposal.ceremony").good()
+    monkeypatch.delenv("MUNIMENT_SECRETS_ALLOW")
+    assert run("root", "submit", "proposal.ceremony", "-o", "json").good().json["existing"], "what is recorded stays so"
+
+
 def test_a_stale_proposal_is_refused(held: Shop):
     proposal(held)
     sign("proposal.ceremony", "alice", "bob").good()

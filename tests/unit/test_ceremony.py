@@ -16,6 +16,7 @@ from ledger.domain import LedgerState
 from ledger.errors import AuthenticationError, ConflictError, InputError, LedgerError
 from ledger.keys import Ed25519Signer, format_public_key
 from ledger.note import TYPE_ED25519, VerifierKey, format_vkey
+from ledger.screen import Screening
 from ledger.strictjson import format_json
 
 LEDGERID, ORIGIN = "ab" * 16, "ledger.example/ceremony"
@@ -209,6 +210,18 @@ def test_a_request_to_the_roots_becomes_a_proposal():
     by_admin = propose(LEDGERID, ORIGIN, [event], author="p-admin").sign(NEW)
     with pytest.raises(InputError, match="asks 'p-admin'"):
         adopt(STATE, by_admin)
+
+
+def test_a_request_with_a_secret_is_not_adopted():
+    token = "ghp_" + "a1B2c3D4e5F6" * 3
+    event = ("actor.revoked", "actor:p-x", {"reason": token})
+    with pytest.raises(InputError, match="looks like a secret"):
+        propose(LEDGERID, ORIGIN, [event])
+    asked = propose(LEDGERID, ORIGIN, [event], screening=Screening("off"))
+    with pytest.raises(InputError, match="looks like a secret") as caught:
+        adopt(STATE, asked)
+    assert token not in str(caught.value)
+    assert adopt(STATE, asked, Screening("on", ["reason"])).roots == STATE.roots
 
 
 def test_a_new_ledger_needs_every_root_key():
