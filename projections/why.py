@@ -178,7 +178,8 @@ class _Answer:
 
     def _evaluations(self, version: VersionState) -> Iterator[Item]:
         for one in version.evaluations:
-            yield _item(one.index, f"{one.suite or 'evaluation'}: {one.verdict}")
+            failed = "it failed" if one.verdict == "fail" else None
+            yield _item(one.index, f"{one.suite or 'evaluation'}: {one.verdict}", failed)
         for _, one in version.undecided:
             yield _item(one.index, f"{one.suite or 'evaluation'}: {one.verdict}", "it was invalidated: measure again")
         # By the stream alone: a store that took the index of types would read all of that type.

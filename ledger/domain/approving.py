@@ -8,7 +8,7 @@ from ledger.domain.lifecycle import Named, check_stops, refuse_doubt, rule_for, 
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.roles import roles_for
 from ledger.domain.signed import signed_of
-from ledger.domain.standing import evaluation_doubt, passed_evaluation
+from ledger.domain.standing import check_evaluations
 from ledger.domain.states import TIER_RANK, Approval, ApprovalRequest
 from ledger.domain.world import World, model_of
 from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
@@ -139,24 +139,8 @@ def _check_granted(
         refuse_makers(world, event, named, "the approver", request)
     if body.expires_at is not None and parse_moment(body.expires_at) <= event.recorded_at:
         raise InputError(f"the approval would have expired before it is recorded: {body.expires_at}")
-    if rule.evaluation and version.undecided:
-        index, gone = version.undecided[0]
-        raise PolicyError(
-            f"{named.subject} was not measured again since entry {index} said that entry {gone.index} does not hold",
-            hint=f"Record a new one of the same suite: muniment record evaluation {named.subject} …",
-        )
-    if rule.evaluation and not passed_evaluation(version):
-        raise PolicyError(
-            f"{named.subject} has no standing passed evaluation, and {body.environment} at tier {named.tier} asks for "
-            "one",
-            hint=f"Record it: muniment record evaluation {named.subject} --metric auc=… --verdict pass",
-        )
-    doubt = evaluation_doubt(world, version) if rule.evaluation else None
-    if doubt is not None:
-        raise PolicyError(
-            f"an evaluation of {named.subject} counts no more: {doubt.text}",
-            hint=f"If it is genuine: muniment entry reaffirm {doubt.index} --reason …",
-        )
+    if rule.evaluation:
+        check_evaluations(world, named, body.environment)
     if any(
         one.request == body.request and one.actor == event.actor and one.revoked is None for one in version.approvals
     ):

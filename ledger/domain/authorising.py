@@ -10,7 +10,15 @@ from ledger.domain.independence import deciders, how_many, independent
 from ledger.domain.lifecycle import Named, check_stops, refuse_doubt, rule_for, same_digest, version_of
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.signed import signed_of
-from ledger.domain.standing import Standing, evaluation_doubt, first_doubt_of, persons_of, standing, stands_apart
+from ledger.domain.standing import (
+    Standing,
+    check_evaluations,
+    evaluation_doubt,
+    first_doubt_of,
+    persons_of,
+    standing,
+    stands_apart,
+)
 from ledger.domain.states import Gate, PolicyState, WaiverState
 from ledger.domain.suspicion import Suspicion, suspicion
 from ledger.domain.waiving import waiver_of, waiver_trouble
@@ -73,9 +81,9 @@ def conditions_of(world: World, event: RecordedEvent, body: DeploymentAuthorised
     if body.emergency is not None:
         review_by = parse_moment(body.emergency.review_by)
         return (*found, Condition("emergency", lambda: _check_emergency(review_by, at)))
-    if rule.approvals and rule.evaluation:
-        found.append(Condition("evaluation", lambda: _check_evaluation(world, named)))
     found.append(Condition("approvals", lambda: _check_approvals(world, named, (environment, rule), at)))
+    if rule.approvals and rule.evaluation:
+        found.append(Condition("evaluation", lambda: _check_evaluation(world, named, environment)))
     if rule.gate is not None:
         found.append(Condition("gate", lambda: _check_gate(world, event, named, rule)))
     return tuple(found)
@@ -104,13 +112,8 @@ def _check_emergency(review_by: int, at: int) -> int:
     return review_by
 
 
-def _check_evaluation(world: World, named: Named) -> int:
-    doubt = evaluation_doubt(world, named.version)
-    if doubt is not None:
-        raise PolicyError(
-            f"an evaluation of {named.subject} counts no more: {doubt.text}",
-            hint=f"If it is genuine: muniment entry reaffirm {doubt.index} --reason …",
-        )
+def _check_evaluation(world: World, named: Named, environment: str) -> int:
+    check_evaluations(world, named, environment)
     return FOREVER
 
 

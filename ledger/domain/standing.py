@@ -14,12 +14,14 @@ from ledger.domain.states import Approval, VersionState
 from ledger.domain.suspicion import Suspicion, suspicion
 from ledger.domain.world import World
 from ledger.entry import format_time
+from ledger.errors import PolicyError
 from ledger.events.ledgers import Rule
 
 __all__ = [
     "Standing",
     "approval_trouble",
     "approval_until",
+    "check_evaluations",
     "evaluation_doubt",
     "first_doubt_of",
     "passed_evaluation",
@@ -29,6 +31,8 @@ __all__ = [
 ]
 
 _DAY = 86_400_000_000
+#: Verdicts of evaluations, by how much they say for a version.
+_WORTH = {"fail": 0, "uncertain": 1, "pass": 2}
 
 
 def first_doubt_of(world: World, entries: Iterable[Signed]) -> Suspicion | None:
@@ -50,6 +54,37 @@ def evaluation_doubt(world: World, version: VersionState) -> Suspicion | None:
     entries = [evaluation.signed for evaluation in version.evaluations]
     entries += [] if version.passed is None else [version.passed.signed]
     return first_doubt_of(world, entries)
+
+
+def check_evaluations(world: World, named: Named, environment: str) -> None:
+    """Refuse what needs a passed evaluation where none stands.
+
+    Args:
+        world: the world before the decision.
+        named: the version it is about.
+        environment: where the rules ask for one.
+
+    Raises:
+        PolicyError: with what is missing and the next step.
+    """
+    version = named.version
+    if version.undecided:
+        index, gone = version.undecided[0]
+        raise PolicyError(
+            f"{named.subject} was not measured again since entry {index} said that entry {gone.index} does not hold",
+            hint=f"Record a new one of the same suite: muniment record evaluation {named.subject} …",
+        )
+    if not passed_evaluation(version):
+        raise PolicyError(
+            f"{named.subject} has no standing passed evaluation, and {environment} at tier {named.tier} asks for one",
+            hint=f"Record it: muniment record evaluation {named.subject} --metric auc=… --verdict pass",
+        )
+    doubt = evaluation_doubt(world, version)
+    if doubt is not None:
+        raise PolicyError(
+            f"an evaluation of {named.subject} counts no more: {doubt.text}",
+            hint=f"If it is genuine: muniment entry reaffirm {doubt.index} --reason …",
+        )
 
 
 def approval_until(approval: Approval, rule: Rule | None) -> int:
@@ -79,10 +114,28 @@ def approval_trouble(world: World, named: Named, approval: Approval, rule: Rule 
     open_conditions = set(range(len(approval.conditions))) - approval.met
     if open_conditions:
         return f"its condition {min(open_conditions)} is not met: {approval.conditions[min(open_conditions)]}"
-    if approval.cited & named.version.invalidated:
-        return "an evaluation that it rests on was invalidated"
+    fallen = _foundation_trouble(named.version, approval)
+    if fallen is not None:
+        return fallen
     doubt = first_doubt_of(world, [approval.signed, request.signed])
     return None if doubt is None else doubt.text
+
+
+def _foundation_trouble(version: VersionState, approval: Approval) -> str | None:
+    """Why the evaluations that an approval cites carry it no more.
+
+    A successor takes nothing back as long as it says no less than what was cited.
+    """
+    if any(one.id in version.invalidated for one in approval.cited):
+        return "an evaluation that it rests on was invalidated"
+    present = {one.suite: one for one in version.evaluations}
+    for suite, cited in {one.suite: one for one in approval.cited}.items():
+        now = present.get(suite)
+        if now is None:
+            return f"what took the place of entry {cited.index}, on which it rests, was invalidated"
+        if now.index > approval.index and _WORTH[now.verdict] < _WORTH[cited.verdict]:
+            return f"entry {now.index} took the place of entry {cited.index}, on which it rests, and says {now.verdict}"
+    return None
 
 
 @dataclass(frozen=True, slots=True)

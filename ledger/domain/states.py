@@ -103,13 +103,28 @@ class ApprovalRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One evaluation of a version: its event id, where it stands, its suite (or kind), and what it concluded."""
+
+    id: str
+    signed: Signed
+    suite: str
+    verdict: str
+
+    @property
+    def index(self) -> int:
+        """Leaf index of its entry."""
+        return self.signed.index
+
+
+@dataclass(frozen=True, slots=True)
 class Approval:
     """One granted approval.
 
     Attributes:
         signed: its entry.
         actors: all who stand behind it.
-        cited: event ids of the evaluations among the entries its author saw, as far as they stood then.
+        cited: evaluations among the entries its author saw, as far as they stood then, oldest first.
         until: it holds for what is recorded before: its own end, or that of a validation or document among the entries
             its author saw; microseconds since the Unix epoch.
         conditions: what must be met.
@@ -123,7 +138,7 @@ class Approval:
     environment: str
     digest: str
     actors: frozenset[str]
-    cited: frozenset[str] = frozenset()
+    cited: tuple[Evaluation, ...] = ()
     until: int = FOREVER
     conditions: tuple[str, ...] = ()
     met: frozenset[int] = frozenset()
@@ -138,21 +153,6 @@ class Approval:
     def actor(self) -> str:
         """Who signed it."""
         return self.signed.actor
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """One evaluation of a version: its event id, where it stands, its suite (or kind), and what it concluded."""
-
-    id: str
-    signed: Signed
-    suite: str
-    verdict: str
-
-    @property
-    def index(self) -> int:
-        """Leaf index of its entry."""
-        return self.signed.index
 
 
 @dataclass(frozen=True, slots=True)

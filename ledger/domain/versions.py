@@ -61,11 +61,12 @@ def _without_evaluation(version: VersionState, event_id: str, index: int) -> Ver
 def _granted(model: ModelState, version: VersionState, event: RecordedEvent, body: ApprovalGranted) -> VersionState:
     seen = {item.index for item in body.evidence}
     ends = [model.ends[index][1] for index in seen if index in model.ends]
-    standing = (*version.evaluations, *([] if version.passed is None else [version.passed]))
+    standing = {*version.evaluations, *([] if version.passed is None else [version.passed])}
+    cited = sorted((one for one in standing if one.index in seen), key=lambda one: one.index)
     approval = Approval(
         event.payload.id, signed_of(event), body.request, body.environment, body.digest, actors_of(event),
-        frozenset(one.id for one in standing if one.index in seen),
-        min([FOREVER if body.expires_at is None else parse_moment(body.expires_at), *ends]), body.conditions,
+        tuple(cited), min([FOREVER if body.expires_at is None else parse_moment(body.expires_at), *ends]),
+        body.conditions,
     )  # fmt: skip
     return replace(version, approvals=(*version.approvals, approval))
 

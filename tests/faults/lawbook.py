@@ -83,13 +83,32 @@ class Lawbook(PastDeeds):
             one.data["condition"] for one in self._of("approval.condition_met", subject=grant.subject)
             if one.data["approval"] == grant.id
         }  # fmt: skip
-        standing, passed, _ = self._evaluations(made, grant.index)
-        seen = {item["index"] for item in grant.data.get("evidence") or ()}
-        cited = {one.id for one in [*standing, *([passed] if passed else [])] if one.index in seen}
-        gone = {one.data["evaluation"] for one in self._of("evaluation.invalidated", subject=grant.subject)}
-        if set(range(len(grant.data.get("conditions") or ()))) - met or cited & gone:
+        if set(range(len(grant.data.get("conditions") or ()))) - met or not self._still_measured(grant, made):
             return False
         return self._others(self._behind(grant), self._makers(made, request.actors))
+
+    def _still_measured(self, grant: Deed, made: Deed) -> bool:
+        """None of the evaluations that an approval cites was invalidated, or gave way to one that says less."""
+        standing, passed, _ = self._evaluations(made, grant.index)
+        seen = {item["index"] for item in grant.data.get("evidence") or ()}
+        cited = [one for one in [*([passed] if passed else []), *standing] if one.index in seen]
+        gone = {one.data["evaluation"] for one in self._of("evaluation.invalidated", subject=grant.subject)}
+        if any(one.id in gone for one in cited):
+            return False
+        order = ("fail", "uncertain", "pass")
+        last = {self._suite(one): one for one in self._evaluations(made, EVER)[0]}
+        rested = {self._suite(one): one for one in cited}
+        return all(
+            suite in last and (
+                last[suite].index < grant.index
+                or order.index(last[suite].data["verdict"]) >= order.index(one.data["verdict"])
+            ) for suite, one in rested.items()
+        )  # fmt: skip
+
+    def _passed(self, made: Deed) -> bool:
+        """Something passed, the last of no suite failed, and none of what was invalidated is still to be measured."""
+        standing, passed, gone = self._evaluations(made, EVER)
+        return passed is not None and not gone and all(one.data["verdict"] != "fail" for one in standing)
 
     def _approval_requested(self, deed: Deed) -> bool:
         made = self._registration(deed.subject)
@@ -116,9 +135,7 @@ class Lawbook(PastDeeds):
             return False
         if rule["approvals"] and not self._others(self._behind(deed), self._makers(made, request.actors)):
             return False
-        standing, passed, gone = self._evaluations(made, deed.index)
-        failed = any(one.data["verdict"] == "fail" for one in standing)
-        if rule["evaluation"] and (passed is None or failed or gone):
+        if rule["evaluation"] and not self._passed(made):
             return False
         mine = self._of("approval.granted", subject=deed.subject, actor=deed.actor)
         return not any(
@@ -240,6 +257,8 @@ class Lawbook(PastDeeds):
             return False
         if deed.data.get("emergency"):
             return deed.at < moment(deed.data["emergency"]["review_by"]) <= deed.at + 30 * _DAY
+        if rule["approvals"] and rule["evaluation"] and not self._passed(made):
+            return False
         standing = [
             one for one in self._of("approval.granted", subject=made.subject)
             if (one.data["environment"], one.data["digest"]) == (deed.environment, made.data["digest"])

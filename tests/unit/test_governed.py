@@ -17,6 +17,7 @@ from ledger.domain.evolution import evolve
 from ledger.domain.independence import how_many
 from ledger.domain.lifecycle import BUILT_IN_STOPS, MOVES, SIDE_STATES, version_of
 from ledger.domain.signing import ROOT_ACTOR
+from ledger.domain.states import Evaluation
 from ledger.domain.waiving import covers, waiver_of
 from ledger.entry import format_time
 from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
@@ -296,6 +297,69 @@ def test_what_an_approval_cites_may_have_been_measured_again_since():
     assert authorised(story)
     story.tell("trainer", "evaluation.invalidated", MODEL, {"evaluation": cited.id, "reason": "leak"})
     assert not authorised(story), "the approver rested on it"
+
+
+def measure(story: Story, verdict: str, suite: str = "s") -> Evaluation:
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": verdict, "suite": suite})
+    return version_of(story.world, MODEL).version.evaluations[-1]
+
+
+@pytest.mark.parametrize(
+    ("cited", "successor", "stands"),
+    [("pass", "pass", True), ("pass", "uncertain", False), ("pass", "fail", False),
+     ("uncertain", "uncertain", True), ("uncertain", "pass", True), ("uncertain", "fail", False)],
+)  # fmt: skip
+def test_what_takes_the_place_of_what_an_approval_cites_may_say_no_less(cited: str, successor: str, stands: bool):
+    story = ready()
+    before = measure(story, cited)
+    evidence = [{"index": before.index, "leaf_hash": story.view.leaves[before.index].hex()}]
+    approve(story, evidence=evidence)
+    measure(story, "uncertain", "another")
+    assert authorised(story), "more was measured"
+    newer = measure(story, successor)
+    assert authorised(story) is stands
+    told = story.judge(*AUTHORISE)
+    if successor == "uncertain" and not stands:
+        refused(told, PolicyError, "legality")
+        assert f"entry {newer.index} took the place of entry {before.index}, on which it rests, and says uncertain" in (
+            str(told.error)
+        )
+    approve_again = story.judge(
+        "p-second", "approval.granted", MODEL, {**story.grant(story.request()), "evidence": evidence}
+    )
+    assert (approve_again.kind == "valid") is (successor != "fail")
+    if successor == "uncertain":
+        approve(story, "p-second", evidence=evidence)
+        assert authorised(story), "its author knew"
+
+
+def test_an_approval_rests_on_nothing_while_a_suite_that_it_cites_is_to_be_measured_again():
+    story = ready(rules(evaluation=False))
+    before = measure(story, "pass")
+    approve(story, evidence=[{"index": before.index, "leaf_hash": story.view.leaves[before.index].hex()}])
+    newer = measure(story, "pass")
+    story.tell("trainer", "evaluation.invalidated", MODEL, {"evaluation": newer.id, "reason": "leak"})
+    told = story.judge(*AUTHORISE)
+    refused(told, PolicyError, "legality")
+    assert f"what took the place of entry {before.index}, on which it rests, was invalidated" in str(told.error)
+    measure(story, "pass")
+    assert authorised(story)
+
+
+def test_what_was_approved_and_fails_since_is_not_authorised_whatever_was_cited():
+    story = ready()
+    measure(story, "pass")
+    approve(story)
+    failed = measure(story, "fail")
+    told = story.judge(*AUTHORISE)
+    refused(told, PolicyError, "legality")
+    assert "has no standing passed evaluation, and prod at tier high asks for one" in str(told.error)
+    story.tell("trainer", "evaluation.invalidated", MODEL, {"evaluation": failed.id, "reason": "wrong data"})
+    told = story.judge(*AUTHORISE)
+    refused(told, PolicyError, "legality")
+    assert "was not measured again" in str(told.error)
+    measure(story, "pass")
+    assert authorised(story)
 
 
 def test_an_approval_that_does_not_stand_hides_none_that_does():
@@ -704,7 +768,11 @@ def waived(waiver: str) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def gate() -> Story:
-    story = ready(rules(gate="policy:p"))
+    return behind_a_gate()
+
+
+def behind_a_gate(**more: Any) -> Story:
+    story = ready(rules(gate="policy:p", **more))
     story.tell("p-approver", "policy.defined", "policy:p@1", POLICY)
     approve(story)
     return story
@@ -760,7 +828,8 @@ def test_a_retired_policy_decides_nothing(gate: Story):
     refused(gate.judge(*AUTHORISE), PolicyError, "legality")
 
 
-def test_an_evaluation_that_was_invalidated_since_makes_a_gate_stale(gate: Story):
+def test_an_evaluation_that_was_invalidated_since_makes_a_gate_stale():
+    gate = behind_a_gate(evaluation=False)
     wrong = gate.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "suite": "late"})
     gate.tell("p-deployer", "gate.evaluated", MODEL, gated(size=wrong.index + 1))
     assert authorised(gate)
