@@ -37,7 +37,7 @@ def quarantine(app: App, /, subject: str, **options: Any) -> None:
 @write_options
 @pass_app
 def release(app: App, /, subject: str, **options: Any) -> None:
-    """Let something go from quarantine: another person than whoever made it.
+    """Let something go from quarantine: another person than whoever made it, or, of data, put it there.
 
     Example: muniment release dataset:claims@3 --rationale "relabelled and validated"
     """

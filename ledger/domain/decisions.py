@@ -7,12 +7,14 @@ from hashlib import sha256
 from ledger.domain.actors import FOREVER
 from ledger.domain.approving import ApprovalEvent, check_approval_event, check_classification, refuse_makers
 from ledger.domain.authorising import GoneLive, check_authorised, check_review, covered
+from ledger.domain.independence import deciders, independent
 from ledger.domain.lifecycle import Named, check_stops, same_digest, version_of
-from ledger.domain.recorded import RecordedEvent
-from ledger.domain.states import DatasetState, ModelState, PolicyState, VersionState
+from ledger.domain.recorded import RecordedEvent, actors_of
+from ledger.domain.signed import ROOT_ACTOR, signed_of
+from ledger.domain.states import DatasetState, ModelState, PolicyState, Quarantine, VersionState
 from ledger.domain.waiving import WaiverEvent, check_waiver_event
 from ledger.domain.world import World, deployment_of, model_of
-from ledger.errors import ConflictError, InputError, PolicyError
+from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
 from ledger.events.base import DecisionBody
 from ledger.events.datasets import DatasetRegistered, DatasetVersioned
 from ledger.events.deployments import (
@@ -64,15 +66,28 @@ def check_decision(world: World, event: RecordedEvent) -> int:
 def _check_release(world: World, event: RecordedEvent, body: QuarantineReleased) -> None:
     state, version = world.state(event.stream), event.subject.version or ""
     known = state.quarantines if isinstance(state, ModelState | DatasetState) else ()
-    if not any((one.id, one.version) == (body.quarantine, version) for one in known):
+    placed = next((one for one in known if (one.id, one.version) == (body.quarantine, version)), None)
+    if placed is None:
         raise PolicyError(f"{event.payload.subject} is not in a quarantine {body.quarantine}")
     if not isinstance(state, ModelState):
+        _check_other_placed(world, event, placed)
         return
     for name, made in state.versions.items():
         if version in ("", name):
             subject = f"{event.stream}@{name}"
             named = Named(subject, event.subject, state, made)
             refuse_makers(world, event, named, "whoever releases it")
+
+
+def _check_other_placed(world: World, event: RecordedEvent, placed: Quarantine) -> None:
+    """Nobody is registered as the maker of data, so it is whoever placed a quarantine that does not let it go."""
+    if event.actor == ROOT_ACTOR:
+        return  # no person, and held by several
+    if not independent(world, deciders(world, actors_of(event), signed_of(event)), placed.actors):
+        raise NotAllowedError(
+            f"{event.payload.subject}: whoever releases it must be another person than who put it in quarantine",
+            hint="Ask another person with the role approver or validator: muniment actor list",
+        )
 
 
 def _check_policy(world: World, event: RecordedEvent, body: PolicyDefined | PolicyRetired) -> None:

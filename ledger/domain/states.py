@@ -45,12 +45,13 @@ TIER_RANK = {"low": 0, "medium": 1, "high": 2}
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
-    """That something must not be used: event id, the version it is about ("" for all of them), and its entry."""
+    """That something must not be used: event id, the version it is about ("" for all of them), its entry, and who."""
 
     id: str
     version: str
     signed: Signed
     reason: str
+    actors: frozenset[str]
 
 
 def _no_inputs() -> MappingProxyType[str, frozenset[str]]:

@@ -140,7 +140,8 @@ def evolve_quarantines(known: tuple[Quarantine, ...], event: RecordedEvent) -> t
     """Quarantines of a thing and its versions after one event of its stream."""
     match event.body:
         case QuarantinePlaced(reason=reason):
-            return (*known, Quarantine(event.payload.id, event.subject.version or "", signed_of(event), reason))
+            version = event.subject.version or ""
+            return (*known, Quarantine(event.payload.id, version, signed_of(event), reason, actors_of(event)))
         case QuarantineReleased(quarantine=released):
             return tuple(one for one in known if one.id != released)
     return known

@@ -246,7 +246,11 @@ class GovernedMachine(GovernedTwins):
         subject = self.about(decision, f"deployment:{environment}/x", right=right)
         self.do(actor, "emergency.reviewed", subject, body, behalf)
 
-    @rule(thing=st.sampled_from(THINGS), actor=st.sampled_from(("trainer", "p-deployer")), sure=st.booleans())
+    @rule(
+        thing=st.sampled_from(THINGS),
+        actor=st.sampled_from(("trainer", "p-deployer", "p-approver")),
+        sure=st.booleans(),
+    )
     def quarantine(self, thing: str, actor: str, sure: bool) -> None:
         if sure:
             self.do(actor, "quarantine.placed", thing, {"reason": "poisoned"})

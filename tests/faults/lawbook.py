@@ -227,6 +227,8 @@ class Lawbook(PastDeeds):
         placed = self._named(deed.data["quarantine"], "quarantine.placed", subject=deed.subject)
         if placed is None or placed.id in gone:
             return False
+        if not deed.stream.startswith("model:"):
+            return self._others(self._behind(deed), placed.actors)
         every = {one.subject: one for one in reversed(list(self._of("version.registered", stream=deed.stream)))}
         made = [one for one in every.values() if deed.version in ("", one.version)]
         return all(self._others(self._behind(deed), self._makers(one)) for one in made)

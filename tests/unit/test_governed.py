@@ -560,6 +560,23 @@ def test_what_is_in_quarantine_goes_nowhere_until_another_person_lets_it_go(subj
     refused(story.judge("p-approver", "quarantine.released", subject, let_go), PolicyError, "legality")
 
 
+@pytest.mark.parametrize("subject", ["dataset:d", "dataset:d@1", "featureset:f@1"])
+def test_who_put_data_in_quarantine_does_not_let_it_go(subject: str):
+    story = Story().people()
+    story.enrol("p-both", ["emitter"], person="p-approver", by=ROOT_ACTOR)
+    for by in ("p-approver", "p-both"):
+        placed = story.tell(by, "quarantine.placed", subject, {"reason": "poisoned"}).payload.id
+        let_go = ("quarantine.released", subject, {"quarantine": placed, "rationale": "clean"})
+        told = story.judge("p-approver", *let_go)
+        refused(told, NotAllowedError, "legality")
+        assert "another person than who put it in quarantine" in str(told.error)
+        refused(story.judge("p-second", *let_go, on_behalf_of="p-approver"), NotAllowedError, "legality")
+        assert story.judge(ROOT_ACTOR, *let_go).kind == "valid"
+        assert story.judge("p-second", *let_go).kind == "valid"
+    story.tell("p-approver", "approval.delegated", "actor:p-author", delegate(NOW + DAY))
+    refused(story.judge("p-author", *let_go), NotAllowedError, "legality")
+
+
 @pytest.mark.parametrize("defined", ["featureset:f", "featureset:f@2"])
 def test_a_quarantine_reaches_through_feature_sets_and_not_through_versions_of_data(defined: str):
     def read(*names: str) -> dict[str, Any]:
