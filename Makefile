@@ -2,10 +2,11 @@
 #   make PYTHON=python3.12 test      another interpreter (only when .venv is made)
 #   make test ARGS="-k merkle -x"    options for pytest
 #   make campaign ARGS="--seed 7 --only power-cut"
+#   make WORKERS=8 test          on more cores; a third worker on two cores works while others wait for servers
 
 PYTHON  ?= python3
 VENV    ?= .venv
-WORKERS ?= 2
+WORKERS ?= 3
 ARGS    ?=
 
 BIN        := $(VENV)/bin

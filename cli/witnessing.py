@@ -95,12 +95,11 @@ def find_policy(app: App, path: Path | None) -> Policy | None:
     from ledger.statefile import read_state_file
     from ledger.witnesspolicy import parse_policy
 
-    folder = app.home.folder
     if path is not None:
         data = read_state_file(path)
         if data is None:
             raise ConfigurationError(f"{path} cannot be read: there is no such file")
-    elif folder is None or (data := read_state_file(path := folder / POLICY_FILE, folder)) is None:
+    elif (folder := app.home.folder) is None or (data := read_state_file(path := folder / POLICY_FILE, folder)) is None:
         return None
     try:
         return parse_policy(data, str(path))

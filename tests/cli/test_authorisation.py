@@ -31,7 +31,7 @@ title: Anything
 checks:
 - {id: known, title: It is known, pass: input.size > 0, reason: Record something.}
 """
-EMITTER = "019b0000-0000-7000-8000-0000000000e1"
+EMITTER, ALIVE = "019b0000-0000-7000-8000-0000000000e1", "019b0000-0000-7000-8000-0000000000e2"
 
 
 class Cells:
@@ -188,7 +188,7 @@ class Cells:
             "emit": lambda: ("run.completed", f"run:{name}"),
             "emitter close": lambda: (EMITTER, "--last", 3),
             "emitter gap": lambda: (EMITTER, "--first", 2, "--last", 3, *why),
-            "emitter heartbeat": lambda: (EMITTER, "--last", 3, "--interval", 60),
+            "emitter heartbeat": lambda: (ALIVE, "--last", 3, "--interval", 60),
             "entry reaffirm": lambda: (self.stolen() if good else self.suspect, *why),
             "gate check": lambda: (MODEL, "--env", "prod", "--policy", "policy:p"),
             "policy define": lambda: (f"policy:p@{name}", self.policy),

@@ -179,6 +179,11 @@ class Raw:
         cursor = self._psycopg.execute(text.replace("?", "%s").encode(), parameters)
         return cursor.fetchall() if cursor.description is not None else []
 
+    def run_as_it_is(self, text: str) -> None:
+        """Run a statement of SQLite in which ``$`` stands for itself."""
+        assert self._apsw is not None
+        self._apsw.execute(text)
+
     def columns(self, table: str) -> list[str]:
         if self._apsw is not None:
             return [description[0] for description in self._apsw.execute(f"SELECT * FROM {table}").get_description()]

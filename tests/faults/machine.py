@@ -173,7 +173,7 @@ class _unprotected:  # noqa: N801 - used as a block
 
     def __exit__(self, *_: object) -> None:
         for sql in self._triggers:
-            self._store.run(sql)
+            self._store.run_as_it_is(sql)
         if not self._store.sqlite:
             for table in ("entry", "content", "log", "head", "tile", "checkpoint"):
                 self._store.run(f"ALTER TABLE ${table} ENABLE TRIGGER USER")
