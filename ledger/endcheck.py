@@ -158,8 +158,8 @@ def _check_identity(done: Pass, trust: Trust | None, state: LedgerState | None) 
     genesis = done.log.leaf_hashes(0, 1)
     if not genesis or genesis[0].hex() != trust.genesis:
         done.add(Fault.ANCHOR, 0, "entry 0 is not the one the trust file pins")
-    if state is not None and (words := trust.contradiction(state.log_keys, done.expected)):
-        done.add(Fault.ANCHOR, 0, words)
+    if state is not None and (found := trust.contradiction(state.log_keys, done.expected)):
+        done.add(Fault.ANCHOR, *found)
 
 
 def _place(finding: Finding, size: int) -> tuple[int, bool]:

@@ -73,9 +73,8 @@ def follow_keys(recorder: SqlRecorder, state: LedgerState, trust: Trust) -> Trus
         AuthenticationError: such a head is not signed by the keys it must be signed by.
     """
     keys = state.log_keys
-    words = trust.contradiction(keys, recorder.head().size)
-    if words:
-        raise VerificationError(words, fault="anchor", index=0)
+    if found := trust.contradiction(keys, recorder.head().size):
+        raise VerificationError(found[1], fault="anchor", index=found[0])
     if len(keys.keys) <= len(trust.vkeys):
         return trust
     if _check_entry(recorder, 0).hex() != trust.genesis:

@@ -162,26 +162,25 @@ class Trust:
         vkeys, since = zip(*found, strict=True)
         return Trust(self.ledgerid, self.origin, tuple(vkeys), self.genesis, tuple(since))
 
-    def contradiction(self, keys: LogKeys, size: int) -> str:
-        """Say how a log's own keys contradict the pinned ones, as far as a log of this size can tell.
+    def contradiction(self, keys: LogKeys, size: int) -> tuple[int, str] | None:
+        """Say where and how a log's own keys contradict the pinned ones, as far as a log of this size can tell.
 
         Args:
             keys: all keys the log names.
             size: its number of entries.
 
         Returns:
-            Words; empty when they agree.
+            Leaf index of the entry that says otherwise, and words; None when they agree.
         """
         if keys.keys[0].vkey not in (self.vkeys[:1] if self.since else self.vkeys):
-            return "entry 0 names a checkpoint key that the trust file does not list"
+            return 0, "entry 0 names a checkpoint key that the trust file does not list"
         here = {key.since: key.vkey for key in keys.keys}
         for vkey, since in zip(self.vkeys, self.since, strict=False):
             if since <= size and here.get(since) != vkey:
-                return (
-                    f"the trust file knows that entry {since - 1} changed the checkpoint key to "
-                    f"{vkey.key_hash.hex()}, and here it does not"
-                )
-        return ""
+                key = vkey.key_hash.hex()
+                known = f"the trust file knows that entry {since - 1} changed the checkpoint key to {key}"
+                return since - 1, f"{known}, and here it does not"
+        return None
 
 
 def _other_key() -> VerificationError:

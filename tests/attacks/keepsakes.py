@@ -80,7 +80,7 @@ def _damages(good: bytes, other: bytes, share: float, chance: random.Random) -> 
         for changed in four_ways(good, place, chance):
             if chance.random() < share:
                 yield f"byte {place}: {good[place]} -> {changed[place]}", changed
-        if chance.random() < share:
+        if chance.random() < share and place < len(good.rstrip()):  # without the last newline nothing is missing
             yield f"cut to {place}", good[:place]
     yield "emptied", b""
     yield "another ledger's", other

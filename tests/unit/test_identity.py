@@ -97,11 +97,15 @@ def test_a_log_with_other_keys_is_not_followed(keys: LogKeys):
 def test_a_log_that_lacks_a_change_contradicts_what_is_known_only_where_it_must_have_it():
     followed = PINNED.follow(KEYS)
     old = LogKeys(KEYS.keys[:1])
-    assert followed.contradiction(old, 4) == "", "an old copy ends before the change"
-    assert "entry 4 changed the checkpoint key" in followed.contradiction(old, 5)
-    assert followed.contradiction(KEYS, 100) == ""
-    assert "does not list" in followed.contradiction(LogKeys((LogKey(VKEYS[1]),)), 1)
-    assert PINNED.contradiction(KEYS, 100) == "", "keys that came since are no contradiction"
+    assert followed.contradiction(old, 4) is None, "an old copy ends before the change"
+    place, words = followed.contradiction(old, 5) or (None, "")
+    assert place == 4
+    assert "entry 4 changed the checkpoint key" in words
+    assert followed.contradiction(KEYS, 100) is None
+    place, words = followed.contradiction(LogKeys((LogKey(VKEYS[1]),)), 1) or (None, "")
+    assert place == 0
+    assert "does not list" in words
+    assert PINNED.contradiction(KEYS, 100) is None, "keys that came since are no contradiction"
 
 
 def test_the_trust_file_keeps_keys_and_sizes(tmp_path):
