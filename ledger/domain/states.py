@@ -35,6 +35,10 @@ __all__ = [
 ]
 
 
+def _nothing_asked() -> MappingProxyType[str, str]:
+    return MappingProxyType({})
+
+
 def _no_requests() -> MappingProxyType[str, ApprovalRequest]:
     return MappingProxyType({})
 
@@ -297,6 +301,7 @@ class DeploymentState:
     live: tuple[str, str] | None = None
     ever_live: frozenset[tuple[str, str]] = frozenset()
     urgent: tuple[Urgent, ...] = ()
+    requests: MappingProxyType[str, str] = field(default_factory=_nothing_asked)  # those still open: id to version
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,6 +228,12 @@ class GovernedMachine(GovernedTwins):
         body = {"model": model, "digest": digest(model)}
         self.do(actor, "deployment.requested", f"deployment:{environment}/x", body)
 
+    @rule(environment=environments, back=back, right=mostly, actor=st.sampled_from(("p-deployer", "p-author")))
+    def turn_down(self, environment: str, back: int, right: bool, actor: str) -> None:
+        chosen = self.pick("deployment.requested", back)
+        subject = self.about(chosen, f"deployment:{environment}/x", right=right)
+        self.do(actor, "deployment.denied", subject, {"request": chosen, "rationale": "not this week"})
+
     @rule(model=models, environment=environments, wrong=rarely,
           actor=st.sampled_from(("p-deployer", "p-deployer", "bot", "p-author")))  # fmt: skip
     def authorise(self, model: str, environment: str, actor: str, wrong: bool) -> None:

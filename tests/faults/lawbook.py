@@ -255,6 +255,14 @@ class Lawbook(PastDeeds):
             made is not None and made.data["digest"] == deed.data["digest"] and not self._stopped(made, deed.kind)
         )  # fmt: skip
 
+    def _deployment_denied(self, deed: Deed) -> bool:
+        """Only of a request of this deployment that was neither denied nor followed by an authorisation."""
+        asked = self._named(deed.data["request"], "deployment.requested", subject=deed.subject)
+        if asked is None or asked.id in {one.data["request"] for one in self._of(deed.kind, subject=deed.subject)}:
+            return False
+        given = self._of("deployment.authorised", subject=deed.subject)
+        return not any(one.index > asked.index and one.data["model"] == asked.data["model"] for one in given)
+
     def _deployment_authorised(self, deed: Deed) -> bool:
         made = self._registration(deed.data["model"])
         if made is None or made.data["digest"] != deed.data["digest"] or self._stopped(made, deed.kind):

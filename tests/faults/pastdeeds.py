@@ -21,6 +21,7 @@ _ROLES: Mapping[str, tuple[str, ...]] = {
     "policy.defined": ("admin", "validator"), "policy.retired": ("admin", "validator"),
     "gate.evaluated": ("emitter", "owner", "validator", "approver", "deployer"),
     "deployment.requested": ("owner", "deployer", "emitter"), "deployment.authorised": ("deployer",),
+    "deployment.denied": ("deployer",),
     "deployment.completed": _FACTS, "deployment.promoted": _FACTS, "canary.stage_entered": _FACTS,
     "emergency.reviewed": ("approver", "validator", "auditor"), "quarantine.released": ("approver", "validator"),
     "risk.classified": ("owner", "validator"), "version.retired": ("owner", "deployer"),

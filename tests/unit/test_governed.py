@@ -619,6 +619,20 @@ def test_what_is_in_quarantine_goes_nowhere_until_another_person_lets_it_go(subj
     refused(story.judge("p-approver", "quarantine.released", subject, let_go), PolicyError, "legality")
 
 
+def test_a_request_to_deploy_is_denied_once_and_not_behind_an_authorisation():
+    story = ready()
+    asking = {"model": MODEL, "digest": DIGEST}
+    first, second = (story.tell("p-author", "deployment.requested", PROD, asking).payload.id for _ in range(2))
+    no = {"request": first, "rationale": "not this week"}
+    refused(story.judge("p-deployer", "deployment.denied", "deployment:prod/y", no), PolicyError, "legality")
+    story.tell("p-deployer", "deployment.denied", PROD, no)
+    refused(story.judge("p-deployer", "deployment.denied", PROD, no), PolicyError, "legality")
+    approve(story)
+    story.tell(*AUTHORISE)
+    late = {"request": second, "rationale": "too late"}
+    refused(story.judge("p-deployer", "deployment.denied", PROD, late), PolicyError, "legality")
+
+
 @pytest.mark.parametrize("subject", ["dataset:d", "dataset:d@1", "featureset:f@1"])
 def test_who_put_data_in_quarantine_does_not_let_it_go(subject: str):
     story = Story().people()
