@@ -34,9 +34,10 @@ class AuditWorld:
     """`World` folded event by event in log order.
 
     Only states that judging may ask for again and again are kept: they grow with actors, models and their versions, and
-    not with the log. Of data sets these are the ones some version of which is registered more than once. A run is asked
-    for when a version that names it is to be approved, so its stream is folded then, from rows that are checked and
-    judged again. So is, when verification does not begin with entry 0, whatever lies before its beginning.
+    not with the log. Of data sets these are the ones some version of which is registered more than once, assessed or
+    in quarantine. A run is asked for when a version that names it is to be approved, so its stream is folded then, from
+    rows that are checked and judged again. So is, when verification does not begin with entry 0, whatever lies before
+    its beginning.
 
     Args:
         log: the store.
@@ -67,7 +68,7 @@ class AuditWorld:
         if stream.partition(":")[0] not in KEPT:
             return self._past.state_before(stream, self.index)
         if stream.startswith("dataset:") and stream not in self._datasets:
-            # Whatever is behind the start says nothing that is asked; before it there may be a quarantine.
+            # Whatever is behind the start says nothing that is asked; before it there may be what does.
             return self._past.state_before(stream, self._start) if self._start else None
         if self._start:
             self._states[stream] = self._past.state_before(stream, self._start)
@@ -105,7 +106,7 @@ class AuditWorld:
         if event.subject.kind not in KEPT:
             return
         if event.subject.kind == "dataset" and event.stream not in self._datasets:
-            return  # nothing will ask for its digest, and it was never in quarantine
+            return  # nothing will ask for its digest, and it was never assessed or in quarantine
         state = evolve(self.state(event.stream), event)
         if state is not None:
             self._states[event.stream] = state

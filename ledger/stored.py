@@ -306,7 +306,7 @@ class AuditReader(LogReader, EmitterReader, Protocol):
         """
 
     def recurring_datasets(self, after: int) -> Collection[str]:
-        """Streams of data sets in which some subject stands more than once, or was put in quarantine."""
+        """Streams of data sets in which some subject stands more than once, was assessed, or was put in quarantine."""
 
     def sequence_faults(self, after: int) -> tuple[Sequence[int], Sequence[tuple[int, int]]]:
         """What is wrong with emitters' numbers.

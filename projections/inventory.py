@@ -66,7 +66,7 @@ def _approvals(asked: _Asked, named: Named) -> Iterator[dict[str, Any]]:
         for one in named.version.approvals:
             if one.environment == environment and one.index not in fallen and one.digest == named.version.digest:
                 yield {"version": named.subject, "environment": environment, "by": one.actor, "index": one.index,
-                       "expires_at": _ends(approval_until(one, rule))}  # fmt: skip
+                       "expires_at": _ends(approval_until(asked.world, one, rule))}  # fmt: skip
 
 
 def _waivers(asked: _Asked) -> dict[str, list[dict[str, Any]]]:

@@ -227,7 +227,7 @@ def _approvals(asked: Asked) -> Iterator[dict[str, Any]]:
     for named in _named(asked, "approval.granted"):
         for one in named.version.approvals:
             rule, _ = _rule(asked, named, one.environment)
-            until = approval_until(one, rule)
+            until = approval_until(asked.world, one, rule)
             if approval_trouble(asked.world, named, one, rule, min(asked.now, until - 1)) is None:
                 words = f"for {one.environment}, by {one.actor}"
                 yield _item("approval", named.subject, until, one.index, words)

@@ -204,7 +204,7 @@ class _Answer:
             trouble = have.get(one.index)
             if trouble is None and one.digest != named.version.digest:
                 trouble = "it is for another digest"
-            until = _ends(approval_until(one, rule))
+            until = _ends(approval_until(self.world, one, rule))
             yield _item(one.index, "approved", trouble, until=until, conditions=[
                 {"condition": words, "met": place in one.met} for place, words in enumerate(one.conditions)
             ])  # fmt: skip

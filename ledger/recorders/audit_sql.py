@@ -104,8 +104,10 @@ class AuditSql(ReadSql):
         # ';' follows ':' in ASCII, so this is a range on the index (stream, revision).
         only, touched = (_TOUCHED_STREAMS, (after,)) if after else ("", ())
         tail = f"FROM $entry e WHERE e.stream >= ? AND e.stream < ? {only} GROUP BY e.stream, e.subject"
-        kept = "HAVING count(*) > 1 OR max(CASE WHEN e.type = ? THEN 1 ELSE 0 END) = 1"
-        values = ("dataset:", "dataset;", *touched, "muniment.quarantine.placed.v1")
+        kept = "HAVING count(*) > 1 OR max(CASE WHEN e.type IN (?, ?) THEN 1 ELSE 0 END) = 1"
+        values = (
+            "dataset:", "dataset;", *touched, "muniment.quarantine.placed.v1", "muniment.dataset.quality_assessed.v1",
+        )  # fmt: skip
         found = self._run_text("SELECT DISTINCT ", ("e.stream",), f"{tail} {kept}", values)
         return frozenset(stream for (stream,) in found)
 

@@ -141,7 +141,7 @@ class PastDeeds:
         return next(self._of("version.registered", subject=model), None)
 
     def _makers(self, made: Deed, also: Iterable[str] = ()) -> set[str] | None:
-        runs = list(self._of("run.started", "run.completed", subject=made.data.get("run") or ""))
+        runs = list(self._of("run.started", "run.completed", "run.failed", subject=made.data.get("run") or ""))
         if made.data.get("run") and not runs:
             return None
         return made.actors | set(also) | {actor for run in runs for actor in run.actors}
@@ -202,13 +202,16 @@ class PastDeeds:
                         left += [ref["subject"] for ref in deed.data.get("inputs", ())]
         return found
 
+    def _in_quarantine(self, made: Deed) -> bool:
+        """Whether a version, or what was read for it, is."""
+        runs = self._of("run.started", "run.completed", subject=made.data.get("run") or "")
+        read = self._read(ref["subject"] for run in runs for ref in run.data.get("inputs", ()))
+        things = [(made.stream, made.version), *((n.partition("@")[0], n.partition("@")[2]) for n in read)]
+        return any(self._quarantined(*thing) for thing in things)
+
     def _stopped(self, made: Deed, decision: str) -> bool:
         own = self._rules().get("stops")
         stops = [{"decision": name, "states": ("quarantined", "retired")} for name in _STOPPED] if own is None else own
         states = {state for stop in stops if stop["decision"] == decision for state in stop["states"]}
-        runs = self._of("run.started", "run.completed", subject=made.data.get("run") or "")
-        read = self._read(ref["subject"] for run in runs for ref in run.data.get("inputs", ()))
-        things = [(made.stream, made.version), *((n.partition("@")[0], n.partition("@")[2]) for n in read)]
         retired = any(one.index > made.index for one in self._of("version.retired", subject=made.subject))
-        quarantined = any(self._quarantined(*thing) for thing in things)
-        return ("quarantined" in states and quarantined) or ("retired" in states and retired)
+        return ("quarantined" in states and self._in_quarantine(made)) or ("retired" in states and retired)
