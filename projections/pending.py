@@ -127,7 +127,7 @@ def _request(asked: Asked, named: Named, one: ApprovalRequest, actor: str | None
         "stopped": stopped or None,
         "needs": None if rule is None else rule.approvals,
         "has": 0 if have is None else have.persons,
-        "troubles": [{"index": index, "reason": why} for index, why in (have.troubles if have else ())],
+        "troubles": [{"index": index, "reason": why.text} for index, why in (have.troubles if have else ())],
         "gates": [{"policy": gate.policy, "allowed": gate.allowed, "index": gate.signed.index} for gate in gates],
         "waivers": sorted({waiver for gate in gates for waiver in gate.waivers}),
         "live": [{"model": model, "changed": diff(_metrics(asked, model), _metrics(asked, named.subject))}
