@@ -135,7 +135,7 @@ class _Builder:
                 found["license"] = data["license"]
             elif row["type"] == "dataset.consent_changed":
                 found["consent"] = data["status"]
-            found["deprecated"] |= row["type"] == "dataset.deprecated"
+            found["deprecated"] |= row["type"] in ("dataset.deprecated", "dataset.deleted")
         state = self.world.state(stream)
         known = state.quarantines if isinstance(state, DatasetState) else ()
         version = parse_name(subject).version

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ledger.domain.independence import independent, makers_of
+from ledger.domain.independence import approval_makers, independent
 from ledger.domain.lifecycle import Named, check_stops, rule_for, version_of
 from ledger.domain.standing import approval_trouble, approval_until, standing
 from ledger.domain.states import ApprovalRequest, DeploymentState, WaiverState
@@ -112,7 +112,7 @@ def _request(asked: Asked, named: Named, one: ApprovalRequest, actor: str | None
     if rule is not None and have is not None and have.meets(rule):
         return None
     live = _live(asked, named, one.environment)
-    makers = makers_of(asked.world, named.version, one.actors)
+    makers = approval_makers(asked.world, named, one.actors, asked.size)
     gates = [gate for (_, place), gate in sorted(named.version.gates.items()) if place == one.environment]
     return {
         "what": "approval",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ledger.domain.actors import FOREVER
-from ledger.domain.independence import deciders, how_many, independent, makers_of, persons_behind
+from ledger.domain.independence import approval_makers, deciders, how_many, independent, persons_behind
 from ledger.domain.lifecycle import Named
 from ledger.domain.roles import roles_for
 from ledger.domain.signed import Signed
@@ -215,7 +215,7 @@ def persons_of(world: World, approval: Approval) -> frozenset[str]:
 
 
 def stands_apart(world: World, named: Named, approval: Approval) -> bool:
-    """Whether who approved is another person than who made the version: since then more may be known of who did."""
+    """Whether who approved is another person than who made or owned it: since then more may be known of who did."""
     request = named.version.requests[approval.request]
-    makers = makers_of(world, named.version, request.actors)
+    makers = approval_makers(world, named, request.actors, approval.index)
     return bool(independent(world, deciders(world, approval.actors, approval.signed), makers))
