@@ -7,7 +7,7 @@ knows nothing of stolen keys, of actors who leave and of roles that are granted 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -85,7 +85,12 @@ class Lawbook(PastDeeds):
         }  # fmt: skip
         if set(range(len(grant.data.get("conditions") or ()))) - met or not self._still_measured(grant, made):
             return False
-        return self._others(self._behind(grant), self._makers(made, request.actors))
+        return self._uninvolved(grant, made, request.actors)
+
+    def _uninvolved(self, deed: Deed, made: Deed, also: Iterable[str] = ()) -> bool:
+        """Whoever approves is another person than makers and owners."""
+        owners = self._owners(made, deed.index)
+        return self._others(self._behind(deed), self._makers(made, also)) and self._others(self._behind(deed), owners)
 
     def _still_measured(self, grant: Deed, made: Deed) -> bool:
         """None of the evaluations that an approval cites was invalidated, or gave way to one that says less."""
@@ -133,7 +138,7 @@ class Lawbook(PastDeeds):
         rule = self._rule(deed.data["environment"], made)
         if rule is None or deed.at >= moment(deed.data.get("expires_at")):
             return False
-        if rule["approvals"] and not self._others(self._behind(deed), self._makers(made, request.actors)):
+        if rule["approvals"] and not self._uninvolved(deed, made, request.actors):
             return False
         if rule["evaluation"] and not self._passed(made):
             return False
@@ -157,7 +162,7 @@ class Lawbook(PastDeeds):
         grant, made = self._unrevoked(deed.data["approval"], deed.subject), self._registration(deed.subject)
         if grant is None or made is None or deed.data["condition"] >= len(grant.data.get("conditions") or ()):
             return False
-        return self._others(self._behind(deed), self._makers(made))
+        return self._uninvolved(deed, made)
 
     def _approval_delegated(self, deed: Deed) -> bool:
         to = self._enrolment(deed.stream.partition(":")[2])
