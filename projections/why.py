@@ -201,7 +201,7 @@ class _Answer:
         for one in named.version.approvals:
             if one.environment != self.environment:
                 continue
-            trouble = have.get(one.index)
+            trouble = have[one.index].text if one.index in have else None
             if trouble is None and one.digest != named.version.digest:
                 trouble = "it is for another digest"
             until = _ends(approval_until(one, rule))

@@ -38,6 +38,7 @@ from ledger.payload import parse_moment
 __all__ = [
     "Condition",
     "GoneLive",
+    "approvals_missing",
     "check_authorised",
     "check_review",
     "conditions_of",
@@ -123,10 +124,17 @@ def _check_approvals(world: World, named: Named, place: tuple[str, Rule], at: in
     if have.meets(rule):
         return have.until
     hint = f"Ask for it: muniment request {named.subject} --env {environment}"
-    raise PolicyError(f"{_needs(named, place, have)}{_why_not(have)}", hint=hint)
+    raise PolicyError(f"{approvals_missing(named, place, have)}{_why_not(have)}", hint=hint)
 
 
-def _needs(named: Named, place: tuple[str, Rule], have: Standing) -> str:
+def approvals_missing(named: Named, place: tuple[str, Rule], have: Standing) -> str:
+    """What approvals that do not meet a rule lack, in words.
+
+    Args:
+        named: the version.
+        place: environment, and the rule that holds there.
+        have: what its approvals amount to.
+    """
     environment, rule = place
     if have.persons >= rule.approvals:
         missing = " and ".join(sorted(set(rule.roles) - have.roles))
@@ -138,7 +146,7 @@ def _needs(named: Named, place: tuple[str, Rule], have: Standing) -> str:
 
 
 def _why_not(have: Standing) -> str:
-    return "".join(f"; the approval at index {index} does not stand: {why}" for index, why in have.troubles[:3])
+    return "".join(f"; the approval at index {index} does not stand: {why.text}" for index, why in have.troubles[:3])
 
 
 def _check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) -> int:

@@ -35,6 +35,10 @@ __all__ = [
 ]
 
 
+def _nothing_asked() -> MappingProxyType[str, str]:
+    return MappingProxyType({})
+
+
 def _no_requests() -> MappingProxyType[str, ApprovalRequest]:
     return MappingProxyType({})
 
@@ -244,6 +248,7 @@ class ModelState:
     Attributes:
         versions: by name.
         classified: where the model was classified last, and as which tier.
+        owners: who was said to own the model, each with the index of the entry.
         quarantines: of it and of its versions.
         ends: validations and documents that end: index of the entry to the version it is about (empty for the model),
             and its end in microseconds since the Unix epoch.
@@ -251,6 +256,7 @@ class ModelState:
 
     versions: MappingProxyType[str, VersionState]
     classified: tuple[int, str] | None = None
+    owners: tuple[tuple[int, str], ...] = ()
     quarantines: tuple[Quarantine, ...] = ()
     ends: MappingProxyType[int, tuple[str, int]] = field(default_factory=_no_ends)
 
@@ -258,6 +264,11 @@ class ModelState:
         """The tier that decides which rules hold for a version."""
         said = [known for known in (version.classified, self.classified) if known is not None]
         return tier_in_force((version.index, version.tier), said)
+
+    def owners_within(self, start: int, end: int) -> frozenset[str]:
+        """Who owned the model at some index between two, both included."""
+        first = max((index for index, _ in self.owners if index <= start), default=start)
+        return frozenset(owner for index, owner in self.owners if first <= index <= end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +301,7 @@ class DeploymentState:
     live: tuple[str, str] | None = None
     ever_live: frozenset[tuple[str, str]] = frozenset()
     urgent: tuple[Urgent, ...] = ()
+    requests: MappingProxyType[str, str] = field(default_factory=_nothing_asked)  # those still open: id to version
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from ledger.domain.actors import FOREVER
-from ledger.domain.independence import deciders, independent, makers_of
-from ledger.domain.lifecycle import waiver_days
+from ledger.domain.independence import approval_makers, deciders, independent
+from ledger.domain.lifecycle import Named, waiver_days
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.scopes import matches
 from ledger.domain.signed import signed_of
-from ledger.domain.states import TIER_RANK, VersionState, WaiverState
+from ledger.domain.states import TIER_RANK, WaiverState
 from ledger.domain.suspicion import suspicion
 from ledger.domain.world import World, model_of
 from ledger.entry import format_time
@@ -34,16 +34,18 @@ def waiver_of(world: World, waiver: str) -> WaiverState | None:
     return state if isinstance(state, WaiverState) else None
 
 
-def _meant(world: World, model: str) -> list[tuple[str, VersionState]]:
-    """Registered versions that the name of a model or of a version means, each with its tier."""
-    version, known = parse_name(model).version, model_of(world, stream_of(model))
-    found = {} if known is None else known.versions
-    return [(known.tier_of(made), made) for name, made in found.items() if known and version in (None, name)]
+def _meant(world: World, model: str) -> list[Named]:
+    """Registered versions that the name of a model or of a version means."""
+    version, stream = parse_name(model).version, stream_of(model)
+    known = model_of(world, stream)
+    subjects = [] if known is None else [f"{stream}@{name}" for name in known.versions if version in (None, name)]
+    names = [(subject, parse_name(subject)) for subject in subjects]
+    return [Named(subject, name, known, known.versions[name.version or ""]) for subject, name in names if known]
 
 
 def _days(world: World, model: str, environment: str) -> int:
     """For how many days a waiver may be, by the strictest tier of what it is for; by every tier while that is none."""
-    tiers = [tier for tier, _ in _meant(world, model)] or list(TIER_RANK)
+    tiers = [named.tier for named in _meant(world, model)] or list(TIER_RANK)
     return min(waiver_days(world, environment, tier) for tier in tiers)
 
 
@@ -74,14 +76,15 @@ def waiver_until(world: World, state: WaiverState, model: str | None = None) -> 
     return min(state.until, state.granted.recorded_at + longest)
 
 
-def waived_makers(world: World, model: str) -> frozenset[str] | None:
-    """Who made and who owns what a waiver is for, so that others decide about it; None when that is not known.
+def waived_makers(world: World, model: str, index: int) -> frozenset[str] | None:
+    """Actors of whom whoever grants a waiver must be independent: of no fewer than who approves; None when not known.
 
     Args:
         world: the world of whoever asks.
         model: ``model:<name>``, which means each of its versions, or one of them.
+        index: of the entry that grants it.
     """
-    makers = [makers_of(world, made, {made.owner}) for _, made in _meant(world, model)]
+    makers = [approval_makers(world, named, (), max(index, named.version.index)) for named in _meant(world, model)]
     return None if any(one is None for one in makers) else frozenset(actor for one in makers if one for actor in one)
 
 
@@ -110,7 +113,7 @@ def grant_trouble(world: World, state: WaiverState, at: int, model: str | None =
     if at >= until:
         return f"it expired at {format_time(until)}"
     granting = deciders(world, state.granters, state.granted)
-    if not independent(world, granting, waived_makers(world, model or state.model)):
+    if not independent(world, granting, waived_makers(world, model or state.model, state.granted.index)):
         return "whoever granted it is not shown to be another person than who made or owns the model"
     for signed in (state.request, state.granted):
         doubt = suspicion(world, signed)
@@ -196,7 +199,8 @@ def _check_decided(world: World, event: RecordedEvent, state: WaiverState, body:
         raise PolicyError(f"{event.stream} was asked for until {format_time(state.until)}, which has passed")
     end = state.until if body.expires_at is None else min(state.until, parse_moment(body.expires_at))
     _check_length(world, event, state.model, state.environment, end)
-    mine, makers = deciders(world, actors_of(event), signed_of(event)), waived_makers(world, state.model)
+    mine = deciders(world, actors_of(event), signed_of(event))
+    makers = waived_makers(world, state.model, event.index)
     if makers is None or not independent(world, mine, state.actors | {state.owner} | makers):
         raise NotAllowedError(
             f"{event.stream}: whoever grants it must be shown to be another person than who asked, who carries the "

@@ -7,7 +7,7 @@ knows nothing of stolen keys, of actors who leave and of roles that are granted 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -85,7 +85,12 @@ class Lawbook(PastDeeds):
         }  # fmt: skip
         if set(range(len(grant.data.get("conditions") or ()))) - met or not self._still_measured(grant, made):
             return False
-        return self._others(self._behind(grant), self._makers(made, request.actors))
+        return self._uninvolved(grant, made, request.actors)
+
+    def _uninvolved(self, deed: Deed, made: Deed, also: Iterable[str] = (), until: int | None = None) -> bool:
+        """Whoever approves is another person than makers and owners."""
+        owners = self._owners(made, deed.index if until is None else until)
+        return self._others(self._behind(deed), self._makers(made, also)) and self._others(self._behind(deed), owners)
 
     def _still_measured(self, grant: Deed, made: Deed) -> bool:
         """None of the evaluations that an approval cites was invalidated, or gave way to one that says less."""
@@ -133,7 +138,7 @@ class Lawbook(PastDeeds):
         rule = self._rule(deed.data["environment"], made)
         if rule is None or deed.at >= moment(deed.data.get("expires_at")):
             return False
-        if rule["approvals"] and not self._others(self._behind(deed), self._makers(made, request.actors)):
+        if rule["approvals"] and not self._uninvolved(deed, made, request.actors):
             return False
         if rule["evaluation"] and not self._passed(made):
             return False
@@ -157,7 +162,7 @@ class Lawbook(PastDeeds):
         grant, made = self._unrevoked(deed.data["approval"], deed.subject), self._registration(deed.subject)
         if grant is None or made is None or deed.data["condition"] >= len(grant.data.get("conditions") or ()):
             return False
-        return self._others(self._behind(deed), self._makers(made))
+        return self._uninvolved(deed, made)
 
     def _approval_delegated(self, deed: Deed) -> bool:
         to = self._enrolment(deed.stream.partition(":")[2])
@@ -205,7 +210,7 @@ class Lawbook(PastDeeds):
     def _not_their_own(self, grant: Deed, model: str) -> bool:
         """Nobody lets a check be of what they made, or own."""
         made = self._waived_versions(model)
-        return all(self._others(self._behind(grant), self._makers(one, {one.data["owner"]})) for one in made)
+        return all(self._uninvolved(grant, one, until=max(grant.index, one.index)) for one in made)
 
     def _waiver_stands(self, name: str, model: str, at: int) -> bool:
         asked, granted, ended, until = self._waiver(name)
@@ -281,6 +286,14 @@ class Lawbook(PastDeeds):
         return (
             made is not None and made.data["digest"] == deed.data["digest"] and not self._stopped(made, deed.kind)
         )  # fmt: skip
+
+    def _deployment_denied(self, deed: Deed) -> bool:
+        """Only of a request of this deployment that was neither denied nor followed by an authorisation."""
+        asked = self._named(deed.data["request"], "deployment.requested", subject=deed.subject)
+        if asked is None or asked.id in {one.data["request"] for one in self._of(deed.kind, subject=deed.subject)}:
+            return False
+        given = self._of("deployment.authorised", subject=deed.subject)
+        return not any(one.index > asked.index and one.data["model"] == asked.data["model"] for one in given)
 
     def _deployment_authorised(self, deed: Deed) -> bool:
         made = self._registration(deed.data["model"])

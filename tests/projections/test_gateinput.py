@@ -127,7 +127,7 @@ def test_what_becomes_of_what_it_rests_on_shows(book: Book):
     book.release(ONE, 5)
     assert look(book)["deployments"] == [{"name": PROD, "live": ONE, "previous": "", "authorised": ONE}]
     assert [(one["by"], one["stands"]) for one in look(book)["approvals"]] == [(["p-approver"], True)]
-    book.emit("trainer", "dataset.deprecated", BASE, {"reason": "old"}, at=6)
+    book.emit("trainer", "dataset.deleted", BASE, {"reason": "old"}, at=6)
     book.emit("p-author", "dataset.consent_changed", BASE, {"status": "withdrawn", "scope": "all"}, at=6)
     placed = book.emit("p-author", "quarantine.placed", BASE, {"reason": "poisoned"}, at=6)
     (data,) = look(book)["datasets"]

@@ -219,6 +219,65 @@ def test_a_maker_does_not_say_that_a_condition_is_met():
     refused(story.judge("p-both", "approval.condition_met", MODEL, body), NotAllowedError, "legality")
 
 
+@pytest.mark.parametrize(
+    ("tier", "owner", "changes", "may"),
+    [
+        ("high", "p-second", [], False), ("medium", "p-second", [], False), ("low", "p-second", [], True),
+        ("high", "p-author", [("model.owner_changed", "p-second")], False),
+        ("high", "p-author", [("model.registered", "p-second"), ("model.owner_changed", "p-author")], False),
+        ("high", "p-author", [], True),
+    ],
+)  # fmt: skip
+def test_an_owner_approves_only_at_tier_low(tier: str, owner: str, changes: list[tuple[str, str]], may: bool):
+    story = Story().people()
+    story.enrol("p-both", ["approver"], person="p-second", by=ROOT_ACTOR)
+    story.tell("p-author", "model.registered", "model:m", {"owner": "p-second"})
+    story.tell("p-author", "model.owner_changed", "model:m", {"owner": "p-author"})  # before the version was made
+    story.tell("trainer", "run.completed", "run:r")
+    registered = {"digest": DIGEST, "owner": owner, "tier": tier, "run": "run:r"}
+    story.tell("trainer", "version.registered", MODEL, registered)
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "digest": DIGEST})
+    for kind, who in changes:
+        story.tell("p-author", kind, "model:m", {"owner": who})
+    conditional = approve(story, by="p-approver", conditions=["a monitor is on"])
+    met = story.judge("p-both", "approval.condition_met", MODEL, {"approval": conditional, "condition": 0})
+    for told in (*(story.judge(by, *granted(story)) for by in ("p-second", "p-both")), met):
+        assert (told.kind == "valid") is may, told.error
+        if not may:
+            refused(told, NotAllowedError, "legality")
+            assert f"must be another person than its owner at tier {tier}" in str(told.error)
+
+
+def granted(story: Story) -> tuple[str, str, dict[str, Any]]:
+    return "approval.granted", MODEL, story.grant(story.request())
+
+
+def test_who_owns_a_model_later_approved_it_before():
+    story = ready()
+    approve(story, by="p-second")
+    story.tell("p-author", "model.owner_changed", "model:m", {"owner": "p-second"})
+    assert authorised(story)
+    refused(story.judge("p-second", *granted(story)), NotAllowedError, "legality")
+
+
+def test_a_higher_tier_lets_an_owners_approval_count_no_more():
+    story = Story().people().version(tier="low")
+    story.tell("p-author", "model.owner_changed", "model:m", {"owner": "p-second"})
+    approve(story, by="p-second")
+    assert authorised(story)
+    story.tell("p-author", "risk.classified", MODEL, {"tier": "medium", "rationale": "many are affected"})
+    assert not authorised(story)
+
+
+def test_whom_nobody_knows_owns_no_version_that_is_approved():
+    story = ready()
+    story.tell("p-author", "model.owner_changed", "model:m", {"owner": "p-elsewhere"})
+    told = story.judge("p-approver", *granted(story))
+    refused(told, NotAllowedError, "legality")
+    assert "its owner p-elsewhere is nobody enrolled" in str(told.error)
+    assert hint_of(told) == "An admin enrols the owner: muniment actor enrol p-elsewhere --role owner …"
+
+
 def test_only_who_asked_withdraws_and_nothing_answers_what_was_withdrawn():
     story = ready()
     request = story.request()
@@ -558,6 +617,20 @@ def test_what_is_in_quarantine_goes_nowhere_until_another_person_lets_it_go(subj
     story.tell("p-approver", "quarantine.released", subject, let_go)
     assert authorised(story)
     refused(story.judge("p-approver", "quarantine.released", subject, let_go), PolicyError, "legality")
+
+
+def test_a_request_to_deploy_is_denied_once_and_not_behind_an_authorisation():
+    story = ready()
+    asking = {"model": MODEL, "digest": DIGEST}
+    first, second = (story.tell("p-author", "deployment.requested", PROD, asking).payload.id for _ in range(2))
+    no = {"request": first, "rationale": "not this week"}
+    refused(story.judge("p-deployer", "deployment.denied", "deployment:prod/y", no), PolicyError, "legality")
+    story.tell("p-deployer", "deployment.denied", PROD, no)
+    refused(story.judge("p-deployer", "deployment.denied", PROD, no), PolicyError, "legality")
+    approve(story)
+    story.tell(*AUTHORISE)
+    late = {"request": second, "rationale": "too late"}
+    refused(story.judge("p-deployer", "deployment.denied", PROD, late), PolicyError, "legality")
 
 
 @pytest.mark.parametrize("subject", ["dataset:d", "dataset:d@1", "featureset:f@1"])
@@ -1010,7 +1083,7 @@ def test_who_made_or_owns_a_model_waives_none_of_its_checks():
     story.enrol("p-made", ["approver", "emitter"])
     story.enrol("p-deputy", ["owner"])
     story.tell("p-made", "run.started", "run:other")
-    other = {"digest": OTHER, "owner": "p-owns", "tier": "low", "run": "run:other"}
+    other = {"digest": OTHER, "owner": "p-owns", "tier": "medium", "run": "run:other"}
     story.tell("trainer", "version.registered", "model:m@2", other)
     for waiver, model in (("waiver:w", "model:m"), ("waiver:w2", "model:m@2"), ("waiver:w1", MODEL)):
         ask(story, waiver, model=model)
@@ -1022,6 +1095,8 @@ def test_who_made_or_owns_a_model_waives_none_of_its_checks():
         assert story.judge(actor, grant[0], "waiver:w1", grant[2]).kind == "valid"
         assert story.judge(actor, "waiver.denied", *grant[1:]).kind == "valid"
     assert story.judge("p-second", *grant).kind == "valid"
+    story.tell("p-approver", "risk.classified", "model:m@2", classify("low"))
+    assert story.judge("p-owns", grant[0], "waiver:w2", grant[2]).kind == "valid", "light rules stay light"
     story.tell("trainer", "version.registered", "model:m@3", other | {"run": "run:never"})
     told = story.judge("p-second", *grant)
     refused(told, NotAllowedError, "legality")
