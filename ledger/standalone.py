@@ -105,7 +105,8 @@ ROLE = "emitter|owner|validator|approver|deployer|incident-commander|auditor|era
 NUMBER, COUNT = (0, 2**53 - 1), (1, 2**53 - 1)
 RULE = {"environment": LINE, "tier": LINE, "authorisation": bool, "approvals": (0, 9), "evaluation": bool,
         "roles?": [ROLE, 0, 9], "days~": (1, 3660), "gate~": LINE}  # fmt: skip
-RULES = {"name": LINE, "rules": [RULE, 1, 64], "stops~": [{"decision": LINE, "states": [LINE, 1, 32]}, 0, 64]}
+RULES = {"name": LINE, "rules": [RULE, 1, 64], "stops~": [{"decision": LINE, "states": [LINE, 1, 32]}, 0, 64],
+         "waivers~": [{"environment": LINE, "tier": LINE, "days": (1, 3660)}, 0, 64]}  # fmt: skip
 ERASED = {"index": NUMBER, "leaf_hash": HEX, "stream": LINE, "scope": "fields|whole"}
 KNOWN = {"size": COUNT, "root": HEX, "note": HEX}
 # Types that change keys, roles and what else authority rests on, with the form of their bodies.

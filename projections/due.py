@@ -9,7 +9,7 @@ from ledger.domain.actors import FOREVER
 from ledger.domain.lifecycle import Named
 from ledger.domain.standing import approval_trouble, approval_until
 from ledger.domain.states import Approval, WaiverState
-from ledger.domain.waiving import waiver_trouble
+from ledger.domain.waiving import waiver_trouble, waiver_until
 from ledger.domain.world import actor_of
 from ledger.entry import format_time
 from ledger.errors import InputError
@@ -57,12 +57,10 @@ def _with(named: Named, approval: Approval, until: int) -> str:
 def _granted_waivers(asked: Asked) -> Iterator[dict[str, Any]]:
     for row in asked.of_types("waiver.granted"):
         state = asked.world.state(row["stream"])
-        if (
-            isinstance(state, WaiverState)
-            and waiver_trouble(asked.world, state, min(asked.now, state.until - 1)) is None
-        ):
+        until = waiver_until(asked.world, state) if isinstance(state, WaiverState) else 0
+        if isinstance(state, WaiverState) and waiver_trouble(asked.world, state, min(asked.now, until - 1)) is None:
             words = f"{state.check} of {state.model} in {state.environment}; {state.owner} carries the risk"
-            yield _item("waiver", row["subject"], state.until, row["index"], words)
+            yield _item("waiver", row["subject"], until, row["index"], words)
 
 
 def _roles(asked: Asked) -> Iterator[dict[str, Any]]:

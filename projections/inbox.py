@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from ledger.domain.states import DeploymentState, WaiverState
+from ledger.domain.waiving import waived_makers
 from ledger.entry import format_time
 from ledger.names import parse_name
 from ledger.payload import parse_moment
@@ -42,9 +43,9 @@ def _waivers(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
         state = asked.world.state(row["stream"])
         if isinstance(state, WaiverState) and state.granted is None and state.ended is None and asked.now < state.until:
             item = waiting(row, asked, "waiver", f"muniment waiver grant {row['subject']} --rationale …")
-            answer = may(
-                asked, actor, "waiver.granted", (row["stream"], state.environment), state.actors | {state.owner}
-            )
+            makers = waived_makers(asked.world, state.model, asked.size)
+            others = None if makers is None else makers | state.actors | {state.owner}
+            answer = may(asked, actor, "waiver.granted", (row["stream"], state.environment), others)
             until = format_time(state.until)
             yield item | {"check": state.check, "model": state.model, "until": until} | _said(answer)
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from ledger.application import Ledger
 from ledger.domain.scopes import covers_stream
 from ledger.domain.states import TIER_RANK, DeploymentState
-from ledger.domain.waiving import waiver_of, waiver_trouble
+from ledger.domain.waiving import waiver_of, waiver_trouble, waiver_until
 from ledger.domain.world import World
 from ledger.entry import format_time
 from projections.asof import AsOf, recorded_by
@@ -67,7 +67,7 @@ def _waivers(asked: _Asked) -> dict[str, list[dict[str, Any]]]:
         if trouble is None or state.granted is None:
             found.setdefault(state.model.partition("@")[0], []).append({
                 "waiver": row["stream"], "check": state.check, "model": state.model, "environment": state.environment,
-                "owner": state.owner, "expires_at": format_time(state.until),
+                "owner": state.owner, "expires_at": format_time(waiver_until(asked.world, state)),
                 "state": "stands" if trouble is None else "asked for", "index": row["index"],
             })  # fmt: skip
     return found

@@ -135,7 +135,7 @@ def evolve_waiver(state: WaiverState | None, event: RecordedEvent) -> WaiverStat
     match event.body:
         case WaiverGranted(expires_at=end):
             until = state.until if end is None else min(state.until, parse_moment(end))
-            return replace(state, granted=signed, until=until)
+            return replace(state, granted=signed, granters=actors_of(event), until=until)
         case WaiverDenied():
             return replace(state, ended="denied")
         case WaiverRevoked():

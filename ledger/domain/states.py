@@ -316,6 +316,7 @@ class WaiverState:
         until: it holds for what is recorded before; microseconds since the Unix epoch.
         single_use: whether it holds for one authorisation.
         granted: the entry that granted it.
+        granters: who did, and for whom.
         ended: how it ended: denied, revoked, or None.
         used: the entries that used it up, and for which deployment and model.
     """
@@ -329,6 +330,7 @@ class WaiverState:
     until: int
     single_use: bool
     granted: Signed | None = None
+    granters: frozenset[str] = frozenset()
     ended: str | None = None
     used: tuple[tuple[Signed, str, str], ...] = ()
 

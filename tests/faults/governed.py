@@ -168,13 +168,14 @@ class GovernedMachine(GovernedTwins):
         self.do(actor, "risk.classified", subject, {"tier": tier, "rationale": "who is affected"})
 
     @rule(waiver=st.sampled_from(WAIVERS), model=st.sampled_from(("model:m", "model:m@1", "dataset:d")),
-          environment=environments, span=st.sampled_from((0, HOUR, DAY)), single=st.booleans(),
+          environment=environments, span=st.sampled_from((0, HOUR, DAY, 29 * DAY, 89 * DAY, 91 * DAY)),
+          single=st.booleans(), check=st.sampled_from(("drift", "drift", "dr*", "*")),
           owner=st.sampled_from(("p-author", "p-second", "p-approver", "nobody")))  # fmt: skip
     def ask_for_waiver(
-        self, *, waiver: str, model: str, environment: str, span: int, single: bool, owner: str
+        self, *, waiver: str, model: str, environment: str, span: int, single: bool, owner: str, check: str = "drift"
     ) -> None:  # fmt: skip
         body = {
-            "check": "drift", "model": model, "environment": environment, "owner": owner, "reason": "late data",
+            "check": check, "model": model, "environment": environment, "owner": owner, "reason": "late data",
             "compensating_control": "a person looks", "expires_at": self.later(span), "single_use": single,
         }  # fmt: skip
         self.do("trainer", "waiver.requested", waiver, body)

@@ -181,6 +181,14 @@ class PastDeeds:
                 return found
         return None
 
+    def _waiver_days(self, place: str, tier: str) -> int:
+        """For how many days a check may be left unmet: a month at the highest tier, else a quarter."""
+        own = self._rules().get("waivers")
+        if own is None:
+            return 30 if tier == "high" else 90
+        fitting = (row for row in own if row["environment"] in ("*", place) and row["tier"] in ("*", tier))
+        return next((int(row["days"]) for row in fitting), 0)
+
     # -- stops -----------------------------------------------------------------------------------
 
     def _quarantined(self, stream: str, version: str) -> bool:

@@ -22,7 +22,7 @@ from ledger.domain.waiving import covers, waiver_of
 from ledger.entry import format_time
 from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
 from ledger.events import all_event_types
-from ledger.events.ledgers import Rule, RuleSet
+from ledger.events.ledgers import Rule, RuleSet, WaiverLimit
 from ledger.keys import format_public_key
 from tests.unit.test_judge import DIGEST, LATER, MODEL, NOW, OTHER, WAIVER, Story, hint_of, key_of, refused
 
@@ -1075,6 +1075,98 @@ def test_nobody_grants_a_waiver_to_themselves_through_a_deputy():
     assert story.judge("p-second", "waiver.granted", "waiver:w", {"rationale": "x"}).kind == "valid"
     story.tell("p-approver", "approval.delegated", "actor:p-author", delegate(NOW + DAY))
     refused(story.judge("p-author", "waiver.granted", "waiver:w", {"rationale": "x"}), NotAllowedError, "legality")
+
+
+def test_who_made_or_owns_a_model_waives_none_of_its_checks():
+    story = ready()
+    story.enrol("p-owns", ["approver"])
+    story.enrol("p-made", ["approver", "emitter"])
+    story.enrol("p-deputy", ["owner"])
+    story.tell("p-made", "run.started", "run:other")
+    other = {"digest": OTHER, "owner": "p-owns", "tier": "medium", "run": "run:other"}
+    story.tell("trainer", "version.registered", "model:m@2", other)
+    for waiver, model in (("waiver:w", "model:m"), ("waiver:w2", "model:m@2"), ("waiver:w1", MODEL)):
+        ask(story, waiver, model=model)
+    story.tell("p-made", "approval.delegated", "actor:p-deputy", delegate(NOW + DAY))
+    grant = ("waiver.granted", "waiver:w", {"rationale": "x"})
+    for actor in ("p-owns", "p-made", "p-deputy"):
+        refused(story.judge(actor, *grant), NotAllowedError, "legality")
+        refused(story.judge(actor, grant[0], "waiver:w2", grant[2]), NotAllowedError, "legality")
+        assert story.judge(actor, grant[0], "waiver:w1", grant[2]).kind == "valid"
+        assert story.judge(actor, "waiver.denied", *grant[1:]).kind == "valid"
+    assert story.judge("p-second", *grant).kind == "valid"
+    story.tell("p-approver", "risk.classified", "model:m@2", classify("low"))
+    assert story.judge("p-owns", grant[0], "waiver:w2", grant[2]).kind == "valid", "light rules stay light"
+    story.tell("trainer", "version.registered", "model:m@3", other | {"run": "run:never"})
+    told = story.judge("p-second", *grant)
+    refused(told, NotAllowedError, "legality")
+    assert "must be shown to be another person" in str(told.error)
+
+
+def test_what_was_granted_by_who_is_a_maker_since_carries_nothing(gate: Story):
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(checks=waived("waiver:w")))
+    ask(gate, model="model:m")
+    gate.tell("p-second", "waiver.granted", "waiver:w", {"rationale": "x"})
+    assert authorised(gate)
+    gate.enrol("p-second-job", ["emitter"], person="p-second", by=ROOT_ACTOR)
+    gate.tell("p-second-job", "run.started", "run:r", {})
+    told = gate.judge(*AUTHORISE)
+    refused(told, PolicyError, "legality")
+    assert "whoever granted it is not shown to be another person" in str(told.error)
+
+
+@pytest.mark.parametrize(("tier", "days"), [("low", 90), ("medium", 90), ("high", 30), (None, 30)])
+def test_a_waiver_is_for_a_month_or_a_quarter_at_the_longest(tier: str | None, days: int):
+    story = Story().people()
+    if tier is not None:
+        story.version(tier=tier)
+    longest, ask_for = NOW + days * DAY + 120_000_000, ("p-author", "waiver.requested", "waiver:w")
+    for end, kind in ((longest, "valid"), (longest + 1, "void")):
+        assert story.judge(*ask_for, {**WAIVER, "expires_at": format_time(end)}).kind == kind
+    told = story.judge(*ask_for, {**WAIVER, "expires_at": LATER})
+    refused(told, PolicyError, "legality")
+    assert f"is for {days} days at the longest, and this one would end at 2100" in str(told.error)
+    assert hint_of(told) == f"Give it an earlier end: --expires {days}d"
+
+
+def limited(gate: Story, **row: Any) -> None:
+    """From now on waivers are as long as one row says."""
+    table = rules(gate="policy:p").model_copy(update={"waivers": (WaiverLimit(**row),)}).model_dump(mode="json")
+    body = {"rules": table, "reason": "audit"}
+    gate.tell(ROOT_ACTOR, "ledger.rules_changed", f"ledger:{gate.world.ledgerid}", body)
+
+
+def test_rules_say_how_long_a_waiver_is_also_for_what_was_granted_before(gate: Story):
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(checks=waived("waiver:w")))
+    month = format_time(NOW + 30 * DAY)
+    ask(gate, expires_at=month)
+    gate.tell("p-second", "waiver.granted", "waiver:w", {"rationale": "x"})
+    limited(gate, environment="prod", tier="*", days=1)
+    gate.now = NOW + DAY + 119_000_000
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(checks=waived("waiver:w"), as_of=format_time(gate.now)))
+    ends_at(gate, NOW + DAY + 120_000_000)
+    ask_again = ("p-author", "waiver.requested", "waiver:w2", {**WAIVER, "expires_at": month})
+    refused(gate.judge(*ask_again), PolicyError, "legality")
+    limited(gate, environment="dev", tier="*", days=365)
+    told = gate.judge(*ask_again)
+    refused(told, PolicyError, "legality")
+    assert str(told.error) == "the rules allow no waivers for model:m@1 in prod"
+
+
+def test_a_grant_may_give_the_earlier_end_that_the_rules_ask_for(gate: Story):
+    ask(gate, expires_at=format_time(NOW + 30 * DAY))
+    limited(gate, environment="*", tier="high", days=2)
+    grant = ("p-second", "waiver.granted", "waiver:w")
+    refused(gate.judge(*grant, {"rationale": "x"}), PolicyError, "legality")
+    assert gate.judge(*grant, {"rationale": "x", "expires_at": format_time(NOW + 2 * DAY)}).kind == "valid"
+
+
+@pytest.mark.parametrize(("check", "names"), [("*", False), ("*-*", False), ("*drift", False), ("drift-*", True)])
+def test_a_waiver_names_the_check_it_is_for(check: str, names: bool):
+    told = ready().judge("p-author", "waiver.requested", "waiver:w", {**WAIVER, "check": check})
+    assert (told.kind == "valid") is names
+    if not names:
+        refused(told, InputError, "schema")
 
 
 def test_a_waiver_must_have_an_end_that_lies_ahead():
