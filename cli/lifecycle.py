@@ -13,6 +13,7 @@ from cli.values import read_source
 __all__ = ["lifecycle", "rules"]
 
 _MOVE, _STOP = ("event", "of", "to"), ("decision", "states")
+_WAIVER = ("environment", "tier", "days")
 _RULE = ("environment", "tier", "authorisation", "approvals", "evaluation", "roles", "days", "gate")
 
 
@@ -20,11 +21,11 @@ _RULE = ("environment", "tier", "authorisation", "approvals", "evaluation", "rol
 @common_options
 @pass_app
 def lifecycle(app: App) -> None:
-    """Show which event leads a version where, which states stop which decisions, and what the rules ask for.
+    """Show which event leads a version where, which states stop which decisions, how long waivers are, and the rules.
 
-    The root keys change rules and stops: muniment admin rules change. With -o csv or md the rules are printed.
+    The root keys change rules, stops and waivers: muniment admin rules change. With -o csv or md the rules are printed.
     """
-    from ledger.domain.lifecycle import MOVES, stops_of
+    from ledger.domain.lifecycle import MOVES, stops_of, waivers_of
     from ledger.domain.world import ledger_of
 
     with app.reader() as ledger:
@@ -35,6 +36,8 @@ def lifecycle(app: App) -> None:
             "moves": [{"event": m.event, "of": list(m.of), "to": m.to, "side": m.side} for m in MOVES],
             "stops": [{"decision": stop.decision, "states": list(stop.states)} for stop in stops_of(world)],
             "own_stops": state is not None and state.rules.stops is not None,
+            "waivers": [limit.model_dump(mode="json") for limit in waivers_of(world)],
+            "own_waivers": state is not None and state.rules.waivers is not None,
             "rules": rules,
             "name": None if state is None else state.rules.name,
         }
@@ -42,7 +45,8 @@ def lifecycle(app: App) -> None:
         print_record(app, data, "", Grid(_RULE, rules))
         return
     for title, columns, name in (
-        ("Moves", _MOVE, "moves"), ("Stops", _STOP, "stops"), (f"Rules ({data['name']})", _RULE, "rules"),
+        ("Moves", _MOVE, "moves"), ("Stops", _STOP, "stops"), ("Waivers, at the longest", _WAIVER, "waivers"),
+        (f"Rules ({data['name']})", _RULE, "rules"),
     ):  # fmt: skip
         table(app, title, columns, ([_cell(item[column]) for column in columns] for item in data[name]))
 

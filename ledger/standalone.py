@@ -42,7 +42,7 @@ CREATED = "muniment.ledger.created.v1"
 _NEEDED = {
     "admin": "ledger.entry_acknowledged",
     "approver": "approval.delegated approval.granted approval.rejected approval.revoked waiver.denied waiver.granted",
-    "deployer": "deployment.authorised waiver.used",
+    "deployer": "deployment.authorised deployment.denied waiver.used",
     "emitter": (
         "access.denied artifact.produced artifact.signed dataset.registered dataset.versioned errorbudget.consumed "
         "external.observed featureset.materialized labels.arrived monitor.signal monitor.window run.aborted "
@@ -56,12 +56,13 @@ _NEEDED = {
     "auditor admin": "hold.placed hold.released",
     "emitter deployer": (
         "canary.analysed canary.stage_entered credential.expired credential.rotated deployment.completed "
-        "deployment.failed deployment.promoted serving.snapshot"
+        "deployment.failed deployment.promoted deployment.started serving.snapshot"
     ),
     "emitter owner": (
-        "contract.defined dataset.consent_changed dataset.deprecated dataset.license_changed experiment.completed "
-        "experiment.started featureset.changed featureset.defined model.registered modelcard.published "
-        "retrain.requested retrain.resolved thirdparty.registered version.composed version.registered"
+        "contract.defined dataset.consent_changed dataset.deleted dataset.deprecated dataset.license_changed "
+        "experiment.completed experiment.started featureset.changed featureset.defined model.registered "
+        "modelcard.published retrain.requested retrain.resolved thirdparty.registered version.aliased "
+        "version.composed version.registered version.tagged version.unaliased"
     ),
     "emitter validator": (
         "artifact.scanned artifact.verified dataset.quality_assessed evaluation.completed evaluation.invalidated "
@@ -72,7 +73,7 @@ _NEEDED = {
     "owner emitter": "approval.requested approval.withdrawn errorbudget.reset waiver.requested",
     "owner validator": "finding.disposed risk.classified validation.assigned",
     "approver validator auditor": "emergency.reviewed",
-    "emitter approver owner": "approval.expired",
+    "emitter approver owner": "approval.expired waiver.expired",
     "emitter deployer owner": "configuration.changed",
     "emitter owner incident-commander": "notification.failed notification.sent",
     "owner deployer emitter": "deployment.requested",
@@ -85,10 +86,10 @@ _NEEDED = {
 ROLES = {f"{kind}.v1": tuple(roles.split()) for roles, kinds in _NEEDED.items() for kind in kinds.split()}
 DECISIONS = {
     "approval.condition_met.v1", "approval.granted.v1", "approval.rejected.v1", "approval.requested.v1",
-    "approval.revoked.v1", "approval.withdrawn.v1", "deployment.authorised.v1", "deployment.requested.v1",
-    "emergency.reviewed.v1", "gap.declared.v1", "policy.defined.v1", "policy.retired.v1", "quarantine.released.v1",
-    "risk.classified.v1", "waiver.denied.v1", "waiver.granted.v1", "waiver.requested.v1", "waiver.revoked.v1",
-    "waiver.used.v1",
+    "approval.revoked.v1", "approval.withdrawn.v1", "deployment.authorised.v1", "deployment.denied.v1",
+    "deployment.requested.v1", "emergency.reviewed.v1", "gap.declared.v1", "policy.defined.v1", "policy.retired.v1",
+    "quarantine.released.v1", "risk.classified.v1", "waiver.denied.v1", "waiver.granted.v1", "waiver.requested.v1",
+    "waiver.revoked.v1", "waiver.used.v1",
 }  # fmt: skip
 # Forms of values, see `is_of`: a regular expression, limits of a whole number, [form, least, most], an object, a type.
 LINE, TEXT, HEX32, HEX = r"[^\x00-\x1f\x7f]{1,255}", r"(?s:.{1,8192})", "[0-9a-f]{32}", "[0-9a-f]{64}"
@@ -104,7 +105,8 @@ ROLE = "emitter|owner|validator|approver|deployer|incident-commander|auditor|era
 NUMBER, COUNT = (0, 2**53 - 1), (1, 2**53 - 1)
 RULE = {"environment": LINE, "tier": LINE, "authorisation": bool, "approvals": (0, 9), "evaluation": bool,
         "roles?": [ROLE, 0, 9], "days~": (1, 3660), "gate~": LINE}  # fmt: skip
-RULES = {"name": LINE, "rules": [RULE, 1, 64], "stops~": [{"decision": LINE, "states": [LINE, 1, 32]}, 0, 64]}
+RULES = {"name": LINE, "rules": [RULE, 1, 64], "stops~": [{"decision": LINE, "states": [LINE, 1, 32]}, 0, 64],
+         "waivers~": [{"environment": LINE, "tier": LINE, "days": (1, 3660)}, 0, 64]}  # fmt: skip
 ERASED = {"index": NUMBER, "leaf_hash": HEX, "stream": LINE, "scope": "fields|whole"}
 KNOWN = {"size": COUNT, "root": HEX, "note": HEX}
 # Types that change keys, roles and what else authority rests on, with the form of their bodies.
@@ -169,8 +171,9 @@ ROOTED = {"ledger.created.v1", "ledger.roots_changed.v1", "ledger.checkpoint_key
 # Types whose content may be missing once a record says that it was erased.
 WITHHOLDABLE = {
     "access.denied.v1", "external.observed.v1", "incident.action_item_completed.v1",
-    "incident.action_item_created.v1", "incident.mitigated.v1", "incident.noted.v1",
-    "incident.root_cause_recorded.v1", "labels.arrived.v1", "monitor.signal.v1", "monitor.window.v1",
+    "incident.action_item_created.v1", "incident.action_item_verified.v1", "incident.mitigated.v1",
+    "incident.noted.v1", "incident.resolved.v1", "incident.root_cause_recorded.v1", "labels.arrived.v1",
+    "monitor.signal.v1", "monitor.window.v1",
 }  # fmt: skip
 
 

@@ -135,7 +135,7 @@ class _Builder:
                 found["license"] = data["license"]
             elif row["type"] == "dataset.consent_changed":
                 found["consent"] = data["status"]
-            found["deprecated"] |= row["type"] == "dataset.deprecated"
+            found["deprecated"] |= row["type"] in ("dataset.deprecated", "dataset.deleted")
         state = self.world.state(stream)
         known = state.quarantines if isinstance(state, DatasetState) else ()
         version = parse_name(subject).version
@@ -249,8 +249,8 @@ class _Builder:
             except PolicyError:
                 rule = None
             trouble = approval_trouble(self.world, self.named, one, rule, self.now)
-            by = sorted(deciders(self.world, one.actors, one.signed))
-            found.append({"by": by, "environment": one.environment, "stands": trouble is None, "reason": trouble or "",
+            by, reason = sorted(deciders(self.world, one.actors, one.signed)), "" if trouble is None else trouble.text
+            found.append({"by": by, "environment": one.environment, "stands": trouble is None, "reason": reason,
                           "index": one.index})  # fmt: skip
         return found
 
@@ -393,8 +393,8 @@ def standing_waivers(known: Known, model: str, environment: str, as_of: int) -> 
     single: list[tuple[str, str]] = []
     for row in known.of_types("waiver.granted"):
         state = known.world.state(row["stream"])
-        if not isinstance(state, WaiverState) or waiver_trouble(known.world, state, as_of) is not None:
+        if not isinstance(state, WaiverState) or not covers(state, state.check, model, environment):
             continue
-        if covers(state, state.check, model, environment):
+        if waiver_trouble(known.world, state, as_of, model) is None:
             (single if state.single_use else lasting).append((row["stream"], state.check))
     return [*lasting, *single]

@@ -15,7 +15,7 @@ from projections.suspension import Stamped
 __all__ = ["GateRows", "people"]
 
 #: They can only stop something, so nobody has to have meant them for them to be looked at.
-_WARNINGS: Final = frozenset({"incident.opened", "incident.reopened", "dataset.deprecated"})
+_WARNINGS: Final = frozenset({"incident.opened", "incident.reopened", "dataset.deprecated", "dataset.deleted"})
 
 
 def _warns(row: JournalRow) -> bool:

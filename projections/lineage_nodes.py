@@ -25,6 +25,10 @@ _SAYING = frozenset({
     "featureset.materialized", "incident.opened", *DATA, *RUNS,
 })  # fmt: skip
 _RUN = {"run.started": "started", "run.completed": "completed", "run.failed": "failed", "run.aborted": "aborted"}
+_INCIDENT = {
+    "incident.opened": "open", "incident.reopened": "open", "incident.resolved": "resolved",
+    "incident.closed": "closed",
+}  # fmt: skip
 Node = dict[str, Any]
 
 
@@ -57,7 +61,7 @@ class Described:
         new = {name for name in streams if name.startswith(("model:", "deployment:"))} - self._states.keys()
         if not new:
             return
-        found = suspend(self._ledger, self._as_of.size, states_of(self._views, self._as_of, new))
+        found = suspend(self._ledger, self._views, self._as_of, states_of(self._views, self._as_of, new))
         self._states |= {name: {"models": [], "deployments": []} for name in new}
         for part, name in (("models", "model"), ("deployments", "deployment")):
             for one in found[part]:
@@ -176,8 +180,9 @@ def _standing(rows: list[JournalRow]) -> Iterator[str]:
     released = {row["data"].get("quarantine") for row in rows if row["type"] == "quarantine.released"}
     if placed - released:
         yield "quarantined"
-    if any(row["type"] == "dataset.deprecated" for row in rows):
-        yield "deprecated"
+    for end in ("deprecated", "deleted"):
+        if any(row["type"] == f"dataset.{end}" for row in rows):
+            yield end
     consent = [row["data"].get("status") for row in rows if row["type"] == "dataset.consent_changed"]
     if consent and consent[-1] != "granted":
         yield f"consent {consent[-1]}"
@@ -191,8 +196,8 @@ def _status(rows: list[JournalRow]) -> str | None:
         if kind in _RUN or kind == "run.attached":
             ended = _RUN.get(kind) or row["data"].get("status", "completed")
             status = ended if status in (None, "started") or ended != "started" else status
-        elif kind in ("incident.opened", "incident.reopened", "incident.closed"):
-            status = "closed" if kind == "incident.closed" else "open"
+        elif kind in _INCIDENT:
+            status = _INCIDENT[kind]
     return status
 
 

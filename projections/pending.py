@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ledger.domain.independence import independent, makers_of
+from ledger.domain.independence import approval_makers, independent
 from ledger.domain.lifecycle import Named, check_stops, rule_for, version_of
 from ledger.domain.standing import approval_trouble, approval_until, standing
 from ledger.domain.states import ApprovalRequest, DeploymentState, WaiverState
-from ledger.domain.waiving import waiver_trouble
+from ledger.domain.waiving import waived_makers, waiver_trouble, waiver_until
 from ledger.domain.world import actor_of
 from ledger.entry import format_time
 from ledger.errors import InputError, PolicyError
@@ -112,7 +112,7 @@ def _request(asked: Asked, named: Named, one: ApprovalRequest, actor: str | None
     if rule is not None and have is not None and have.meets(rule):
         return None
     live = _live(asked, named, one.environment)
-    makers = makers_of(asked.world, named.version, one.actors)
+    makers = approval_makers(asked.world, named, one.actors, asked.size)
     gates = [gate for (_, place), gate in sorted(named.version.gates.items()) if place == one.environment]
     return {
         "what": "approval",
@@ -127,7 +127,7 @@ def _request(asked: Asked, named: Named, one: ApprovalRequest, actor: str | None
         "stopped": stopped or None,
         "needs": None if rule is None else rule.approvals,
         "has": 0 if have is None else have.persons,
-        "troubles": [{"index": index, "reason": why} for index, why in (have.troubles if have else ())],
+        "troubles": [{"index": index, "reason": why.text} for index, why in (have.troubles if have else ())],
         "gates": [{"policy": gate.policy, "allowed": gate.allowed, "index": gate.signed.index} for gate in gates],
         "waivers": sorted({waiver for gate in gates for waiver in gate.waivers}),
         "live": [{"model": model, "changed": diff(_metrics(asked, model), _metrics(asked, named.subject))}
@@ -164,7 +164,9 @@ def _waivers(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
         state = asked.world.state(row["stream"])
         if isinstance(state, WaiverState) and state.granted is None and state.ended is None:
             item = _waiting(row, asked, "waiver", f"muniment waiver grant {row['subject']} --rationale …")
-            may = _may(asked, actor, ("approver", state.environment), state.actors | {state.owner})
+            makers = waived_makers(asked.world, state.model, asked.size)
+            others = None if makers is None else makers | state.actors | {state.owner}
+            may = _may(asked, actor, ("approver", state.environment), others)
             yield item | {"check": state.check, "model": state.model, "until": format_time(state.until), "may": may}
 
 
@@ -236,12 +238,10 @@ def _approvals(asked: Asked) -> Iterator[dict[str, Any]]:
 def _granted_waivers(asked: Asked) -> Iterator[dict[str, Any]]:
     for row in asked.of_types("waiver.granted"):
         state = asked.world.state(row["stream"])
-        if (
-            isinstance(state, WaiverState)
-            and waiver_trouble(asked.world, state, min(asked.now, state.until - 1)) is None
-        ):
+        until = waiver_until(asked.world, state) if isinstance(state, WaiverState) else 0
+        if isinstance(state, WaiverState) and waiver_trouble(asked.world, state, min(asked.now, until - 1)) is None:
             words = f"{state.check} of {state.model} in {state.environment}; {state.owner} carries the risk"
-            yield _item("waiver", row["subject"], state.until, row["index"], words)
+            yield _item("waiver", row["subject"], until, row["index"], words)
 
 
 def _roles(asked: Asked) -> Iterator[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ledger.domain.actors import FOREVER
-from ledger.domain.independence import deciders, independent, makers_of, persons_behind
+from ledger.domain.independence import deciders, independent, makers_of, owners_of, persons_behind
 from ledger.domain.lifecycle import Named, check_stops, refuse_doubt, rule_for, same_digest, version_of
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.roles import roles_for
@@ -57,7 +57,7 @@ def check_approval_event(world: World, event: RecordedEvent, body: ApprovalEvent
             approval = _approval(named, body)
             if body.condition >= len(approval.conditions):
                 raise InputError(f"the approval has {len(approval.conditions)} condition(s), numbered from 0")
-            refuse_makers(world, event, named, "whoever says that a condition is met")
+            _refuse_involved(world, event, named, "whoever says that a condition is met")
     expires_at = body.expires_at if isinstance(body, ApprovalGranted) else None
     return FOREVER if expires_at is None else parse_moment(expires_at)
 
@@ -91,7 +91,7 @@ def _check_withdrawn(world: World, event: RecordedEvent, named: Named, body: App
 
 
 def refuse_makers(
-    world: World, event: RecordedEvent, named: Named, who: str, request: ApprovalRequest | None = None
+    world: World, event: RecordedEvent, named: Named, who: str, request_actors: frozenset[str] = frozenset()
 ) -> None:
     """Refuse a decision by somebody who stands behind the version or the request.
 
@@ -100,22 +100,42 @@ def refuse_makers(
         event: the decision.
         named: the version.
         who: who must be another person, in words.
-        request: the request that is decided about.
+        request_actors: actors behind the request that is decided about.
 
     Raises:
         NotAllowedError: the same person stands behind both, or that is not known.
     """
-    version = named.version
+    run = named.version.run
     mine = deciders(world, actors_of(event), signed_of(event))
-    apart = independent(world, mine, makers_of(world, version, () if request is None else request.actors))
+    apart = independent(world, mine, makers_of(world, named.version, request_actors))
     if apart is None:
         raise NotAllowedError(
             f"who is behind this version cannot be resolved, so that {who} is another person is not shown",
-            hint=f"Is the run recorded that it names? muniment log {version.run}" if version.run else "",
+            hint=f"Is the run recorded that it names? muniment log {run}" if run else "",
         )
     if not apart:
         raise NotAllowedError(
             f"{named.subject}: {who} must be another person than requester, run author and whoever they acted for",
+            hint="Ask another person with the role; `muniment actor list` shows them.",
+        )
+
+
+def _refuse_involved(
+    world: World, event: RecordedEvent, named: Named, who: str, request_actors: frozenset[str] = frozenset()
+) -> None:
+    """As `refuse_makers`, and refuse its owners too."""
+    refuse_makers(world, event, named, who, request_actors)
+    owners = owners_of(named, event.index)
+    apart = independent(world, deciders(world, actors_of(event), signed_of(event)), owners)
+    if apart is None:
+        unknown = sorted(owner for owner in owners if persons_behind(world, {owner}) is None)
+        raise NotAllowedError(
+            f"{named.subject}: its owner {unknown[0]} is nobody enrolled, so that {who} is another person is not shown",
+            hint=f"An admin enrols the owner: muniment actor enrol {unknown[0]} --role owner …",
+        )
+    if not apart:
+        raise NotAllowedError(
+            f"{named.subject}: {who} must be another person than its owner at tier {named.tier}",
             hint="Ask another person with the role; `muniment actor list` shows them.",
         )
 
@@ -136,7 +156,7 @@ def _check_granted(
 ) -> None:
     version, rule = named.version, rule_for(world, body.environment, named.tier)
     if rule.approvals:
-        refuse_makers(world, event, named, "the approver", request)
+        _refuse_involved(world, event, named, "the approver", request.actors)
     if body.expires_at is not None and parse_moment(body.expires_at) <= event.recorded_at:
         raise InputError(f"the approval would have expired before it is recorded: {body.expires_at}")
     if rule.evaluation:

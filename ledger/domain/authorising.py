@@ -21,7 +21,7 @@ from ledger.domain.standing import (
 )
 from ledger.domain.states import Gate, PolicyState, WaiverState
 from ledger.domain.suspicion import Suspicion, suspicion
-from ledger.domain.waiving import waiver_of, waiver_trouble
+from ledger.domain.waiving import grant_trouble, waiver_of, waiver_until
 from ledger.domain.world import World, deployment_of, model_of
 from ledger.errors import InputError, NotAllowedError, PolicyError
 from ledger.events.deployments import (
@@ -38,6 +38,7 @@ from ledger.payload import parse_moment
 __all__ = [
     "Condition",
     "GoneLive",
+    "approvals_missing",
     "check_authorised",
     "check_review",
     "conditions_of",
@@ -124,10 +125,17 @@ def _check_approvals(world: World, named: Named, place: tuple[str, Rule], at: in
     if have.meets(rule):
         return have.until
     hint = f"Ask for it: muniment request {named.subject} --env {environment}"
-    raise PolicyError(f"{_needs(named, place, have)}{_why_not(have)}", hint=hint)
+    raise PolicyError(f"{approvals_missing(named, place, have)}{_why_not(have)}", hint=hint)
 
 
-def _needs(named: Named, place: tuple[str, Rule], have: Standing) -> str:
+def approvals_missing(named: Named, place: tuple[str, Rule], have: Standing) -> str:
+    """What approvals that do not meet a rule lack, in words.
+
+    Args:
+        named: the version.
+        place: environment, and the rule that holds there.
+        have: what its approvals amount to.
+    """
     environment, rule = place
     if have.persons >= rule.approvals:
         missing = " and ".join(sorted(set(rule.roles) - have.roles))
@@ -139,7 +147,7 @@ def _needs(named: Named, place: tuple[str, Rule], have: Standing) -> str:
 
 
 def _why_not(have: Standing) -> str:
-    return "".join(f"; the approval at index {index} does not stand: {why}" for index, why in have.troubles[:3])
+    return "".join(f"; the approval at index {index} does not stand: {why.text}" for index, why in have.troubles[:3])
 
 
 def _check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) -> int:
@@ -161,7 +169,7 @@ def _check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) ->
     refuse_doubt(world, gate.signed, f"the evaluation of {policy}")
     _check_policy(world, policy, gate)
     for waiver in gate.waivers:
-        until = min(until, _check_waiver(world, event, waiver))
+        until = min(until, _check_waiver(world, event, waiver, named.subject))
     return until
 
 
@@ -184,27 +192,27 @@ def waived_trouble(world: World, event: RecordedEvent, state: WaiverState) -> st
         event: the authorisation.
         state: the waiver; one for a single use must have been used for this very decision.
     """
-    place = deployment_of(world, event.stream)
-    if state.single_use and state.used:
-        signed, deployment, model = state.used[-1]
-        body = event.body
-        mine = isinstance(body, DeploymentAuthorised) and (deployment, model) == (event.stream, body.model)
-        if mine and state.ended is None and (place is None or place.authorised < signed.index):
-            return None
-    trouble = waiver_trouble(world, state, event.recorded_at)
-    if trouble is None and state.single_use:
+    place, body = deployment_of(world, event.stream), event.body
+    about = body.model if isinstance(body, DeploymentAuthorised) else None
+    trouble = grant_trouble(world, state, event.recorded_at, about)
+    if trouble is not None or not state.single_use:
+        return trouble
+    if not state.used:
         return "it is for a single use, and is to be used with this decision"
-    return trouble
+    signed, deployment, model = state.used[-1]
+    if (deployment, model) == (event.stream, about) and (place is None or place.authorised < signed.index):
+        return None
+    return f"it was for a single use, and entry {signed.index} used it"
 
 
-def _check_waiver(world: World, event: RecordedEvent, waiver: str) -> int:
+def _check_waiver(world: World, event: RecordedEvent, waiver: str, model: str) -> int:
     state = waiver_of(world, waiver)
     if state is None:
         raise PolicyError(f"the gate rests on {waiver}, which was never asked for")
     trouble = waived_trouble(world, event, state)
     if trouble is not None:
         raise PolicyError(f"the gate rests on {waiver}, which does not stand: {trouble}")
-    return state.until
+    return waiver_until(world, state, model)
 
 
 def check_review(world: World, event: RecordedEvent, body: EmergencyReviewed) -> None:

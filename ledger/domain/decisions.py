@@ -19,6 +19,7 @@ from ledger.events.base import DecisionBody
 from ledger.events.datasets import DatasetRegistered, DatasetVersioned
 from ledger.events.deployments import (
     DeploymentAuthorised,
+    DeploymentDenied,
     DeploymentRequested,
     EmergencyReviewed,
     RollbackCompleted,
@@ -48,6 +49,8 @@ def check_decision(world: World, event: RecordedEvent) -> int:
             named = version_of(world, body.model)
             same_digest(named, body.digest)
             check_stops(world, named, "deployment.requested")
+        case DeploymentDenied() as body:
+            _check_denied(world, event, body)
         case EmergencyReviewed() as body:
             check_review(world, event, body)
         case RiskClassified() as body:
@@ -61,6 +64,14 @@ def check_decision(world: World, event: RecordedEvent) -> int:
         case body if isinstance(body, WaiverEvent):
             return check_waiver_event(world, event, body)
     return FOREVER
+
+
+def _check_denied(world: World, event: RecordedEvent, body: DeploymentDenied) -> None:
+    deployment = deployment_of(world, event.stream)
+    if deployment is None or body.request not in deployment.requests:
+        raise PolicyError(
+            f"{event.stream} has no open request {body.request}", hint=f"See: muniment history {event.stream}"
+        )
 
 
 def _check_release(world: World, event: RecordedEvent, body: QuarantineReleased) -> None:

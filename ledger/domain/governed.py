@@ -24,8 +24,10 @@ from ledger.events.datasets import DatasetRegistered, DatasetVersioned
 from ledger.events.deployments import (
     DeploymentAuthorised,
     DeploymentCompleted,
+    DeploymentDenied,
     DeploymentHeld,
     DeploymentPromoted,
+    DeploymentRequested,
     EmergencyReviewed,
     RollbackCompleted,
 )
@@ -76,7 +78,8 @@ def _authorised(state: DeploymentState, event: RecordedEvent, body: DeploymentAu
     signed = signed_of(event)
     urgent = body.emergency is not None
     given = Authorisation(event.payload.id, signed, body.model, body.digest, urgent)
-    state = replace(state, authorisation=given, authorised=event.index)
+    asked = {name: model for name, model in state.requests.items() if model != body.model}
+    state = replace(state, authorisation=given, authorised=event.index, requests=MappingProxyType(asked))
     if body.emergency is None:
         return state
     waiting = Urgent(event.payload.id, signed, actors_of(event), parse_moment(body.emergency.review_by))
@@ -89,6 +92,11 @@ def evolve_deployment(state: DeploymentState | None, event: RecordedEvent) -> De
     match event.body:
         case DeploymentAuthorised() as body:
             return _authorised(state, event, body)
+        case DeploymentRequested(model=model):
+            return replace(state, requests=with_item(state.requests, event.payload.id, model))
+        case DeploymentDenied(request=request):
+            asked = {name: model for name, model in state.requests.items() if name != request}
+            return replace(state, requests=MappingProxyType(asked))
         case DeploymentCompleted() | DeploymentPromoted() as body:
             live = (body.model, body.digest)
             return replace(state, live=live, ever_live=state.ever_live | {live})
@@ -128,7 +136,7 @@ def evolve_waiver(state: WaiverState | None, event: RecordedEvent) -> WaiverStat
     match event.body:
         case WaiverGranted(expires_at=end):
             until = state.until if end is None else min(state.until, parse_moment(end))
-            return replace(state, granted=signed, until=until)
+            return replace(state, granted=signed, granters=actors_of(event), until=until)
         case WaiverDenied():
             return replace(state, ended="denied")
         case WaiverRevoked():

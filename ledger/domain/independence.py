@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ledger.domain.lifecycle import Named
 from ledger.domain.signed import Signed
 from ledger.domain.states import VersionState
 from ledger.domain.world import World, actor_of, run_of
 from ledger.events import known_event_type
 
-__all__ = ["deciders", "how_many", "independent", "makers_of", "persons_behind"]
+__all__ = ["approval_makers", "deciders", "how_many", "independent", "makers_of", "owners_of", "persons_behind"]
 
 
 def persons_behind(world: World, actors: Iterable[str]) -> frozenset[str] | None:
@@ -63,6 +64,31 @@ def makers_of(world: World, version: VersionState, request_actors: Iterable[str]
         return authors
     run = run_of(world, version.run)
     return None if run is None else authors | run.authors
+
+
+def owners_of(named: Named, index: int) -> frozenset[str]:
+    """Who must not approve a version because they own it: its owner, and whoever owned its model since it is one.
+
+    Args:
+        named: the version; at tier low its owner may approve.
+        index: of the entry that approves: who became the owner later did not own it then.
+    """
+    if named.tier == "low":
+        return frozenset()
+    return named.model.owners_within(named.version.index, index) | {named.version.owner}
+
+
+def approval_makers(world: World, named: Named, request_actors: Iterable[str], index: int) -> frozenset[str] | None:
+    """Actors of whom whoever approves a version must be independent: its makers and its owners.
+
+    Args:
+        world: the world of whoever asks.
+        named: the version.
+        request_actors: actors behind the request.
+        index: of the entry that approves.
+    """
+    makers = makers_of(world, named.version, request_actors)
+    return None if makers is None else makers | owners_of(named, index)
 
 
 def deciders(world: World, actors: Iterable[str], signed: Signed) -> frozenset[str]:

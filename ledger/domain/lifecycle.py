@@ -16,11 +16,12 @@ from ledger.domain.states import ModelState, VersionState
 from ledger.domain.suspicion import suspicion
 from ledger.domain.world import World, ledger_of, model_of
 from ledger.errors import InputError, PolicyError
-from ledger.events.ledgers import Rule, RuleSet, Stop
+from ledger.events.ledgers import Rule, RuleSet, Stop, WaiverLimit
 from ledger.names import Name, parse_name, stream_of
 
 __all__ = [
     "BUILT_IN_STOPS",
+    "BUILT_IN_WAIVERS",
     "MOVES",
     "SIDE_STATES",
     "Move",
@@ -34,6 +35,8 @@ __all__ = [
     "side_states",
     "stops_of",
     "version_of",
+    "waiver_days",
+    "waivers_of",
 ]
 
 
@@ -70,6 +73,12 @@ SIDE_STATES: Final = frozenset(move.to for move in MOVES if move.side)
 BUILT_IN_STOPS: Final = tuple(
     Stop(decision=decision, states=("quarantined", "retired"))
     for decision in ("approval.requested", "approval.granted", "deployment.requested", "deployment.authorised")
+)
+
+#: How long waivers may be: a month for what is of the highest tier, and a quarter for everything else.
+BUILT_IN_WAIVERS: Final = (
+    WaiverLimit(environment="*", tier="high", days=30),
+    WaiverLimit(environment="*", tier="*", days=90),
 )
 
 
@@ -170,6 +179,19 @@ def stops_of(world: World) -> tuple[Stop, ...]:
     ledger = ledger_of(world)
     own = None if ledger is None else ledger.rules.stops
     return BUILT_IN_STOPS if own is None else own
+
+
+def waivers_of(world: World) -> tuple[WaiverLimit, ...]:
+    """The table in force of how long waivers may be."""
+    ledger = ledger_of(world)
+    own = None if ledger is None else ledger.rules.waivers
+    return BUILT_IN_WAIVERS if own is None else own
+
+
+def waiver_days(world: World, environment: str, tier: str) -> int:
+    """For how many days a waiver may be; 0 where no row of the table matches: what is not ruled is refused."""
+    rows = (row for row in waivers_of(world) if row.environment in ("*", environment) and row.tier in ("*", tier))
+    return next((row.days for row in rows), 0)
 
 
 def quarantines_of(world: World, named: Named, *, measured: bool = True) -> Iterator[Held]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ledger.domain.actors import FOREVER
-from ledger.domain.independence import deciders, how_many, independent, makers_of, persons_behind
+from ledger.domain.independence import approval_makers, deciders, how_many, independent, persons_behind
 from ledger.domain.lifecycle import Named
 from ledger.domain.roles import roles_for
 from ledger.domain.signed import Signed
@@ -19,6 +20,7 @@ from ledger.events.ledgers import Rule
 
 __all__ = [
     "Standing",
+    "Trouble",
     "approval_trouble",
     "approval_until",
     "check_evaluations",
@@ -94,7 +96,14 @@ def approval_until(approval: Approval, rule: Rule | None) -> int:
     return min(approval.until, approval.signed.recorded_at + rule.days * _DAY)
 
 
-def approval_trouble(world: World, named: Named, approval: Approval, rule: Rule | None, at: int) -> str | None:
+class Trouble(NamedTuple):
+    """Why an approval does not stand: ``kind`` is revoked, expired, conditional or suspended, ``text`` the words."""
+
+    kind: str
+    text: str
+
+
+def approval_trouble(world: World, named: Named, approval: Approval, rule: Rule | None, at: int) -> Trouble | None:
     """Why an approval does not stand, None when it does.
 
     Args:
@@ -106,19 +115,20 @@ def approval_trouble(world: World, named: Named, approval: Approval, rule: Rule 
     """
     request = named.version.requests.get(approval.request)
     if approval.revoked is not None:
-        return f"it was revoked by entry {approval.revoked}"
+        return Trouble("revoked", f"it was revoked by entry {approval.revoked}")
     if request is None or request.closed is not None:
-        return f"its request was {request.closed if request else 'never made'}"
+        return Trouble("suspended", f"its request was {request.closed if request else 'never made'}")
     if at >= approval_until(approval, rule):
-        return f"it expired at {format_time(approval_until(approval, rule))}"
+        return Trouble("expired", f"it expired at {format_time(approval_until(approval, rule))}")
     open_conditions = set(range(len(approval.conditions))) - approval.met
     if open_conditions:
-        return f"its condition {min(open_conditions)} is not met: {approval.conditions[min(open_conditions)]}"
+        first = min(open_conditions)
+        return Trouble("conditional", f"its condition {first} is not met: {approval.conditions[first]}")
     fallen = _foundation_trouble(named.version, approval)
-    if fallen is not None:
-        return fallen
-    doubt = first_doubt_of(world, [approval.signed, request.signed])
-    return None if doubt is None else doubt.text
+    if fallen is None:
+        doubt = first_doubt_of(world, [approval.signed, request.signed])
+        fallen = None if doubt is None else doubt.text
+    return None if fallen is None else Trouble("suspended", fallen)
 
 
 def _foundation_trouble(version: VersionState, approval: Approval) -> str | None:
@@ -153,7 +163,7 @@ class Standing:
     persons: int
     roles: frozenset[str]
     until: int
-    troubles: tuple[tuple[int, str], ...]
+    troubles: tuple[tuple[int, Trouble], ...]
 
     def meets(self, rule: Rule) -> bool:
         """Whether they are as many, and of the roles, that a rule asks for."""
@@ -172,16 +182,16 @@ def standing(world: World, named: Named, place: tuple[str, Rule], at: int) -> St
     environment, rule = place
     ends: dict[frozenset[str], int] = {}
     roles: dict[str, int] = {}
-    troubles: list[tuple[int, str]] = []
+    troubles: list[tuple[int, Trouble]] = []
     for approval in named.version.approvals:
         if (approval.environment, approval.digest) != (environment, named.version.digest):
             continue
         trouble = approval_trouble(world, named, approval, rule, at)
         if trouble is None and not stands_apart(world, named, approval):
-            trouble = "whoever approved is not shown to be another person than whoever made it"
+            trouble = Trouble("suspended", "whoever approved is not shown to be another person than whoever made it")
         persons = persons_of(world, approval)
         if trouble is not None or not persons:
-            troubles.append((approval.index, trouble or "nobody stands behind it"))
+            troubles.append((approval.index, trouble or Trouble("suspended", "nobody stands behind it")))
             continue
         end = approval_until(approval, rule)
         ends[persons] = max(ends.get(persons, end), end)
@@ -205,7 +215,7 @@ def persons_of(world: World, approval: Approval) -> frozenset[str]:
 
 
 def stands_apart(world: World, named: Named, approval: Approval) -> bool:
-    """Whether who approved is another person than who made the version: since then more may be known of who did."""
+    """Whether who approved is another person than who made or owned it: since then more may be known of who did."""
     request = named.version.requests[approval.request]
-    makers = makers_of(world, named.version, request.actors)
+    makers = approval_makers(world, named, request.actors, approval.index)
     return bool(independent(world, deciders(world, approval.actors, approval.signed), makers))

@@ -37,6 +37,10 @@ __all__ = [
 ]
 
 
+def _nothing_asked() -> MappingProxyType[str, str]:
+    return MappingProxyType({})
+
+
 def _no_requests() -> MappingProxyType[str, ApprovalRequest]:
     return MappingProxyType({})
 
@@ -261,6 +265,7 @@ class ModelState:
     Attributes:
         versions: by name.
         classified: where the model was classified last, and as which tier.
+        owners: who was said to own the model, each with the index of the entry.
         quarantines: of it and of its versions.
         ends: validations and documents that end: index of the entry to the version it is about (empty for the model),
             and its end in microseconds since the Unix epoch.
@@ -268,6 +273,7 @@ class ModelState:
 
     versions: MappingProxyType[str, VersionState]
     classified: tuple[int, str] | None = None
+    owners: tuple[tuple[int, str], ...] = ()
     quarantines: tuple[Quarantine, ...] = ()
     ends: MappingProxyType[int, tuple[str, int]] = field(default_factory=_no_ends)
 
@@ -275,6 +281,11 @@ class ModelState:
         """The tier that decides which rules hold for a version."""
         said = [known for known in (version.classified, self.classified) if known is not None]
         return tier_in_force((version.index, version.tier), said)
+
+    def owners_within(self, start: int, end: int) -> frozenset[str]:
+        """Who owned the model at some index between two, both included."""
+        first = max((index for index, _ in self.owners if index <= start), default=start)
+        return frozenset(owner for index, owner in self.owners if first <= index <= end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +318,7 @@ class DeploymentState:
     live: tuple[str, str] | None = None
     ever_live: frozenset[tuple[str, str]] = frozenset()
     urgent: tuple[Urgent, ...] = ()
+    requests: MappingProxyType[str, str] = field(default_factory=_nothing_asked)  # those still open: id to version
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +333,7 @@ class WaiverState:
         until: it holds for what is recorded before; microseconds since the Unix epoch.
         single_use: whether it holds for one authorisation.
         granted: the entry that granted it.
+        granters: who did, and for whom.
         ended: how it ended: denied, revoked, or None.
         used: the entries that used it up, and for which deployment and model.
     """
@@ -334,6 +347,7 @@ class WaiverState:
     until: int
     single_use: bool
     granted: Signed | None = None
+    granters: frozenset[str] = frozenset()
     ended: str | None = None
     used: tuple[tuple[Signed, str, str], ...] = ()
 

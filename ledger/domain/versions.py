@@ -31,7 +31,13 @@ from ledger.events.approvals import (
 )
 from ledger.events.evaluations import EvaluationCompleted, EvaluationInvalidated
 from ledger.events.governance import DocumentationAttached, RiskClassified, ValidationCompleted
-from ledger.events.models import VersionComposed, VersionRegistered, VersionRetired
+from ledger.events.models import (
+    ModelOwnerChanged,
+    ModelRegistered,
+    VersionComposed,
+    VersionRegistered,
+    VersionRetired,
+)
 from ledger.events.policies import GateEvaluated
 from ledger.events.quarantine import QuarantinePlaced, QuarantineReleased
 from ledger.payload import parse_moment
@@ -172,14 +178,22 @@ def _ends(state: ModelState, event: RecordedEvent) -> MappingProxyType[int, tupl
     return state.ends
 
 
+def _evolve_whole(state: ModelState, event: RecordedEvent) -> ModelState:
+    match event.body:
+        case RiskClassified(tier=tier):
+            return replace(state, classified=(event.index, tier))
+        case ModelRegistered(owner=owner) | ModelOwnerChanged(owner=owner):
+            return replace(state, owners=(*state.owners, (event.index, owner)))
+    return state
+
+
 def evolve_model(state: ModelState | None, event: RecordedEvent) -> ModelState:
     """The state of a model after one valid event of its stream."""
     state = state or ModelState(MappingProxyType({}))
     state = replace(state, quarantines=evolve_quarantines(state.quarantines, event), ends=_ends(state, event))
     name = event.subject.version
     if name is None:
-        body = event.body
-        return replace(state, classified=(event.index, body.tier)) if isinstance(body, RiskClassified) else state
+        return _evolve_whole(state, event)
     if name in state.versions:  # the same bytes may be registered again, for example by a retried job
         version = _evolve_version(state, state.versions[name], event)
         return replace(state, versions=with_item(state.versions, name, version))

@@ -11,6 +11,7 @@ from ledger.events.base import Category, Digest, Erasable, FactBody, Line, Open,
 __all__ = [
     "Assertion",
     "DatasetConsentChanged",
+    "DatasetDeleted",
     "DatasetDeprecated",
     "DatasetLicenseChanged",
     "DatasetQualityAssessed",
@@ -30,12 +31,17 @@ class _DatasetBody(FactBody):
     profile: dict[str, dict[str, float]] | None = Field(default=None, description="Column to statistic to value")
     license: Line | None = None
     sensitivity: Line | None = None
+    collection: Text | None = Field(default=None, description="How and when it was collected (Croissant RAI)")
+    biases: tuple[Text, ...] = Field(default=(), max_length=64, description="What it over- or under-represents")
+    owners: tuple[Line, ...] = Field(default=(), max_length=64, description="Who owns it (CycloneDX governance)")
+    stewards: tuple[Line, ...] = Field(default=(), max_length=64, description="Who sees to its quality")
+    custodians: tuple[Line, ...] = Field(default=(), max_length=64, description="Who keeps it")
     description: Text | None = None
 
 
 @event(
     "dataset.registered", kinds=("dataset",), category=Category.FACT, roles=("emitter",),
-    erasable=Erasable.FIELDS, personal=("name", "uri", "description"),
+    erasable=Erasable.FIELDS, personal=("name", "uri", "description", "owners.*", "stewards.*", "custodians.*"),
 )  # fmt: skip
 class DatasetRegistered(_DatasetBody):
     """A data set version exists and has this digest (the vocabulary of Croissant and OpenLineage)."""
@@ -43,7 +49,8 @@ class DatasetRegistered(_DatasetBody):
 
 @event(
     "dataset.versioned", kinds=("dataset",), category=Category.FACT, roles=("emitter",), versioned=True,
-    erasable=Erasable.FIELDS, personal=("name", "uri", "description", "change"),
+    erasable=Erasable.FIELDS,
+    personal=("name", "uri", "description", "change", "owners.*", "stewards.*", "custodians.*"),
 )  # fmt: skip
 class DatasetVersioned(_DatasetBody):
     """A new version of a data set exists, made from an earlier one."""
@@ -86,6 +93,19 @@ class DatasetDeprecated(FactBody):
     reason: Text
     effective_at: Time | None = None
     successor: SubjectName | None = None
+
+
+@event(
+    "dataset.deleted", kinds=("dataset",), category=Category.FACT, roles=("emitter", "owner"),
+    erasable=Erasable.FIELDS, personal=("reason",),
+)  # fmt: skip
+class DatasetDeleted(FactBody):
+    """A data set, or a part of it, is not kept any more."""
+
+    reason: Text
+    scope: Line | None = Field(default=None, description="Which part; all of it when absent")
+    effective_at: Time | None = None
+    certificate: Digest | None = Field(default=None, description="Digest of what shows that it was deleted")
 
 
 @event(

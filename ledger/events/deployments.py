@@ -24,13 +24,16 @@ from ledger.events.base import (
 __all__ = [
     "CanaryAborted",
     "CanaryAnalysed",
+    "CanaryPaused",
     "CanaryStageEntered",
     "DeploymentAuthorised",
     "DeploymentCompleted",
+    "DeploymentDenied",
     "DeploymentFailed",
     "DeploymentHeld",
     "DeploymentPromoted",
     "DeploymentRequested",
+    "DeploymentStarted",
     "Emergency",
     "EmergencyReviewed",
     "RollbackAuthorised",
@@ -84,6 +87,17 @@ class DeploymentAuthorised(_Intent):
 
 
 @event(
+    "deployment.denied", kinds=_KINDS, category=Category.DECISION, roles=("deployer",), versioned=False,
+    erasable=Erasable.FIELDS, personal=("rationale",),
+)  # fmt: skip
+class DeploymentDenied(DecisionBody):
+    """A request to deploy is turned down; nothing else is changed by saying so."""
+
+    request: Uuid = Field(description="Event id of the request")
+    rationale: Text
+
+
+@event(
     "deployment.held", kinds=_KINDS, category=Category.PROTECTION, versioned=False,
     erasable=Erasable.FIELDS, personal=("reason",),
 )  # fmt: skip
@@ -109,6 +123,15 @@ class _Outcome(FactBody):
 
 
 @event(
+    "deployment.started", kinds=_KINDS, category=Category.FACT, roles=("emitter", "deployer"), versioned=False,
+)  # fmt: skip
+class DeploymentStarted(_Outcome):
+    """The platform began to deploy this version here; it is not live yet."""
+
+    strategy: Line | None = None
+
+
+@event(
     "deployment.completed", kinds=_KINDS, category=Category.FACT, roles=("emitter", "deployer"), versioned=False,
     erasable=Erasable.FIELDS, personal=("config.*",),
 )  # fmt: skip
@@ -116,7 +139,9 @@ class DeploymentCompleted(_Outcome):
     """This version is live here."""
 
     strategy: Line | None = None
+    traffic: float | None = Field(default=None, ge=0, le=1, description="Share of the traffic; all of it when absent")
     config: dict[str, Any] | None = None
+    config_digest: Digest | None = Field(default=None, description="Digest of the settings that it went live with")
 
 
 @event(
@@ -151,6 +176,16 @@ class CanaryAnalysed(_Canary):
 
     verdict: Literal["pass", "fail", "uncertain"]
     analysis: Line | None = Field(default=None, description="Its name or id where it ran")
+
+
+@event(
+    "canary.paused", kinds=_KINDS, category=Category.PROTECTION, versioned=False,
+    erasable=Erasable.FIELDS, personal=("reason",),
+)  # fmt: skip
+class CanaryPaused(_Outcome):
+    """This version gets no more traffic here than it has until somebody looked."""
+
+    reason: Text
 
 
 @event(

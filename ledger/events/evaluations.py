@@ -9,7 +9,14 @@ from pydantic import Field
 from ledger.events.base import Category, Digest, Erasable, FactBody, Line, Open, SubjectName, Text, Uuid, event
 from ledger.events.runs import Cost
 
-__all__ = ["EvaluationCompleted", "EvaluationInvalidated", "Measurement", "PerformanceTested", "Slice"]
+__all__ = [
+    "EvaluationCompleted",
+    "EvaluationInvalidated",
+    "FairnessAssessment",
+    "Measurement",
+    "PerformanceTested",
+    "Slice",
+]
 
 
 class Slice(Open):
@@ -36,9 +43,18 @@ class Measurement(Open):
     verdict: Literal["pass", "fail", "uncertain"] | None = None
 
 
+class FairnessAssessment(Open):
+    """What a version does to a group of people (CycloneDX's fairnessAssessment)."""
+
+    group_at_risk: Line
+    benefits: Text | None = None
+    harms: Text | None = None
+    mitigation: Text | None = Field(default=None, description="What is done against the harms")
+
+
 @event(
     "evaluation.completed", kinds=("model",), category=Category.FACT, roles=("emitter", "validator"), versioned=True,
-    erasable=Erasable.FIELDS,
+    erasable=Erasable.FIELDS, personal=("evaluator",),
 )  # fmt: skip
 class EvaluationCompleted(FactBody):
     """A model version was measured; the verdict is the evaluator's."""
@@ -56,6 +72,8 @@ class EvaluationCompleted(FactBody):
     slices: tuple[Slice, ...] = Field(default=(), max_length=256)
     measurements: tuple[Measurement, ...] = Field(default=(), max_length=256)
     importance: dict[str, float] | None = Field(default=None, description="Feature name to its share in the decisions")
+    fairness: tuple[FairnessAssessment, ...] = Field(default=(), max_length=64)
+    evaluator: Line | None = Field(default=None, description="Tool or team that measured, with its version")
     report: Digest | None = None
 
 

@@ -6,19 +6,35 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from ledger.events.base import ActorId, Category, DecisionBody, Erasable, Line, SubjectName, Text, Uuid, event
+from ledger.events.base import (
+    ActorId,
+    Category,
+    DecisionBody,
+    Digest,
+    Erasable,
+    Line,
+    SubjectName,
+    Text,
+    Time,
+    Uuid,
+    event,
+)
 
 __all__ = [
+    "ActionItemAssigned",
     "ActionItemCompleted",
     "ActionItemCreated",
+    "ActionItemVerified",
     "IncidentClosed",
     "IncidentLinked",
     "IncidentMitigated",
     "IncidentNoted",
     "IncidentOpened",
     "IncidentReopened",
+    "IncidentResolved",
     "IncidentRoleAssigned",
     "IncidentSeverityChanged",
+    "PostmortemPublished",
     "RootCauseRecorded",
 ]
 
@@ -34,7 +50,7 @@ class _IncidentBody(DecisionBody):
 
 @event(
     "incident.opened", kinds=_KINDS, category=Category.PROTECTION, versioned=False,
-    erasable=Erasable.FIELDS, personal=("title", "description"),
+    erasable=Erasable.FIELDS, personal=("title", "affected", "description"),
 )  # fmt: skip
 class IncidentOpened(_IncidentBody):
     """Something is wrong."""
@@ -43,6 +59,10 @@ class IncidentOpened(_IncidentBody):
     severity: Literal["low", "medium", "high", "critical"] = "medium"
     deployment: SubjectName | None = Field(default=None, description="The deployment that suffers")
     model: SubjectName | None = Field(default=None, description="The version that was live, if known")
+    detected_at: Time | None = Field(default=None, description="When it was noticed")
+    impact_start: Time | None = Field(default=None, description="Since when it did harm")
+    seriousness: Line | None = Field(default=None, description="In the law's words, for example EU AI Act Art. 3(49)")
+    affected: Text | None = Field(default=None, description="Who suffers, and how many")
     description: Text | None = None
 
 
@@ -62,6 +82,17 @@ class IncidentNoted(_IncidentBody):
 )  # fmt: skip
 class IncidentMitigated(_IncidentBody):
     """The harm has stopped."""
+
+    impact_end: Time | None = Field(default=None, description="When it stopped")
+    note: Text | None = None
+
+
+@event(
+    "incident.resolved", kinds=_KINDS, category=Category.PROTECTION, versioned=False,
+    erasable=Erasable.WHOLE, personal=("note",),
+)  # fmt: skip
+class IncidentResolved(_IncidentBody):
+    """What caused it is mended; it stays open until it is closed."""
 
     note: Text | None = None
 
@@ -90,6 +121,15 @@ class ActionItemCreated(_IncidentBody):
     due: str | None = _Date
 
 
+@event("incident.action_item_assigned", kinds=_KINDS, category=Category.PROTECTION, versioned=False)
+class ActionItemAssigned(_IncidentBody):
+    """Who does it, and by when; the last word holds."""
+
+    item: Uuid = Field(description="Event id of the action item")
+    owner: ActorId
+    due: str | None = _Date
+
+
 @event(
     "incident.action_item_completed", kinds=_KINDS, category=Category.PROTECTION, versioned=False,
     erasable=Erasable.WHOLE, personal=("note",),
@@ -98,6 +138,18 @@ class ActionItemCompleted(_IncidentBody):
     """Something that was to do is done."""
 
     item: Uuid = Field(description="Event id of the action item")
+    note: Text | None = None
+
+
+@event(
+    "incident.action_item_verified", kinds=_KINDS, category=Category.PROTECTION, versioned=False,
+    erasable=Erasable.WHOLE, personal=("note",),
+)  # fmt: skip
+class ActionItemVerified(_IncidentBody):
+    """Somebody looked whether what was done helps."""
+
+    item: Uuid = Field(description="Event id of the action item")
+    outcome: Literal["effective", "ineffective"]
     note: Text | None = None
 
 
@@ -145,3 +197,15 @@ class IncidentClosed(_IncidentBody):
     """The incident is over."""
 
     summary: Text
+
+
+@event(
+    "postmortem.published", kinds=_KINDS, category=Category.PROTECTION, versioned=False,
+    erasable=Erasable.FIELDS, personal=("uri",),
+)  # fmt: skip
+class PostmortemPublished(_IncidentBody):
+    """What was learnt is written down; ``seen`` names the log that its timeline was made from."""
+
+    digest: Digest
+    format: Line | None = None
+    uri: Line | None = None

@@ -18,6 +18,7 @@ __all__ = [
     "RuleSet",
     "RulesChanged",
     "Stop",
+    "WaiverLimit",
 ]
 
 
@@ -45,6 +46,14 @@ class Stop(_Frozen):
     states: tuple[Line, ...] = Field(min_length=1, max_length=32, description="States of the life cycle")
 
 
+class WaiverLimit(_Frozen):
+    """How long a waiver may be; the first row that matches environment and tier holds, and without one none may be."""
+
+    environment: Line = Field(description="Environment name, or * for any")
+    tier: Line = Field(description="Risk tier, or * for any")
+    days: int = Field(ge=1, le=3660, description="Days for which a waiver may be at the longest")
+
+
 class RuleSet(_Frozen):
     """The rules in force, as a table by environment and risk tier."""
 
@@ -52,6 +61,9 @@ class RuleSet(_Frozen):
     rules: tuple[Rule, ...] = Field(min_length=1, max_length=64)
     stops: tuple[Stop, ...] | None = Field(
         default=None, max_length=64, description="What is refused in which state; the built-in table when absent"
+    )
+    waivers: tuple[WaiverLimit, ...] | None = Field(
+        default=None, max_length=64, description="How long waivers may be; the built-in table when absent"
     )
 
 

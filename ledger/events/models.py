@@ -26,9 +26,12 @@ __all__ = [
     "ModelOwnerChanged",
     "ModelRegistered",
     "ThirdPartyRegistered",
+    "VersionAliased",
     "VersionComposed",
     "VersionRegistered",
     "VersionRetired",
+    "VersionTagged",
+    "VersionUnaliased",
 ]
 
 
@@ -93,6 +96,31 @@ class VersionComposed(FactBody):
 
     parents: tuple[Ref, ...] = Field(min_length=1, max_length=256, description="The versions, with their digests")
     method: Line | None = Field(default=None, description="For example ensemble, distillation, adapter, merge")
+
+
+class _Alias(FactBody):
+    alias: Line = Field(description="For example champion")
+
+
+@event("version.aliased", kinds=("model",), category=Category.FACT, roles=("emitter", "owner"), versioned=True)
+class VersionAliased(_Alias):
+    """An alias of the model names this version from now on (MLflow's aliases); no rule reads it."""
+
+    previous: SubjectName | None = Field(default=None, description="The version that it named before")
+
+
+@event("version.unaliased", kinds=("model",), category=Category.FACT, roles=("emitter", "owner"), versioned=True)
+class VersionUnaliased(_Alias):
+    """An alias names this version no more, and no other one yet."""
+
+    reason: Text | None = None
+
+
+@event("version.tagged", kinds=("model",), category=Category.FACT, roles=("emitter", "owner"), versioned=True)
+class VersionTagged(FactBody):
+    """Tags of a version in another registry have these values now; no rule reads them."""
+
+    tags: dict[str, Line | None] = Field(min_length=1, max_length=256, description="Name to value, null when removed")
 
 
 @event(

@@ -17,6 +17,7 @@ class Code(Open):
     repository: Line | None = None
     commit: Line | None = None
     dirty: bool | None = None
+    pull_request: Line | None = Field(default=None, description="Where the change was reviewed, for example a URL")
     digest: Digest | None = None
 
 

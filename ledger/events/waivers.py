@@ -10,6 +10,7 @@ from ledger.events.base import (
     DecisionBody,
     Environment,
     Erasable,
+    FactBody,
     Line,
     SubjectName,
     Text,
@@ -17,7 +18,7 @@ from ledger.events.base import (
     event,
 )
 
-__all__ = ["WaiverDenied", "WaiverGranted", "WaiverRequested", "WaiverRevoked", "WaiverUsed"]
+__all__ = ["WaiverDenied", "WaiverExpired", "WaiverGranted", "WaiverRequested", "WaiverRevoked", "WaiverUsed"]
 
 _KINDS = ("waiver",)
 
@@ -37,6 +38,8 @@ class WaiverRequested(DecisionBody):
     compensating_control: Text = Field(description="What makes up for it meanwhile")
     expires_at: Time = Field(description="It holds for what is recorded before")
     single_use: bool = Field(default=False, description="It holds for one authorisation")
+    ticket: Line | None = Field(default=None, description="Where it is worked on meanwhile")
+    renews: SubjectName | None = Field(default=None, description="The waiver that it goes on from, waiver:name")
 
 
 @event(
@@ -79,3 +82,8 @@ class WaiverUsed(DecisionBody):
 
     deployment: SubjectName
     model: SubjectName
+
+
+@event("waiver.expired", kinds=_KINDS, category=Category.FACT, roles=("emitter", "approver", "owner"), versioned=False)
+class WaiverExpired(FactBody):
+    """Notice that a waiver has come to its end; it ended by itself."""

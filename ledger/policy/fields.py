@@ -16,7 +16,8 @@ FIELDS: Final = {
     "version": "name, digest, owner, run, index, registered_at",
     "model": "owner, on_call, runbook, purpose, third_party, versions (names)",
     "run": "name, status, actor, commit, dirty, seed, environment, hardware, has_parameters, inputs (subject, digest)",
-    "datasets": "what the run read: subject, digest, registered, quality, deprecated, license, consent, quarantined",
+    "datasets": "what the run read: subject, digest, registered, quality, deprecated (or deleted), license, consent, "
+    "quarantined",
     "evaluations": "that stand: id, index, age_seconds, suite, kind, verdict, digest, dataset, split, metrics, "
     "measurements; one that was invalidated and not measured again failed, and the rest of it is empty",
     "signatures": "of artefacts and of the version: digest, verdict (signed, pass, fail, uncertain)",

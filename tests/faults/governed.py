@@ -59,7 +59,7 @@ class GovernedMachine(GovernedTwins):
         self.do("trainer", "evaluation.completed", "model:m@1", evaluation_of("model:m@1", "pass"))
 
     def _register(self, model: str, tier: str, run: str | None = "run:r") -> None:
-        body = {"digest": digest(model), "owner": "p-second", "tier": tier, "run": run}
+        body = {"digest": digest(model), "owner": "p-author", "tier": tier, "run": run}
         self.do("trainer", "version.registered", model, body)
 
     # -- rules -----------------------------------------------------------------------------------
@@ -68,16 +68,21 @@ class GovernedMachine(GovernedTwins):
     approvers, back = st.sampled_from(APPROVERS), st.integers(0, 2)
     rarely, mostly = st.sampled_from((False,) * 9 + (True,)), st.sampled_from((True,) * 5 + (False,))
     spans = st.sampled_from((None, None, HOUR, DAY, 0))
+    owners = st.sampled_from(("p-author",) * 3 + ("p-second", "nobody"))
 
     @rule(span=st.sampled_from((1, HOUR // 2, HOUR, DAY)))
     def time_passes(self, span: int) -> None:
         self.now += span
 
     @rule(model=models, tier=st.sampled_from(("low", "medium", "high")),
-          run=st.sampled_from((None, "run:r", "run:r", "run:never")), wrong=rarely)  # fmt: skip
-    def register(self, model: str, tier: str, run: str | None, wrong: bool) -> None:
-        body = {"digest": digest("x" if wrong else model), "owner": "p-second", "tier": tier, "run": run}
+          run=st.sampled_from((None, "run:r", "run:r", "run:never")), owner=owners, wrong=rarely)  # fmt: skip
+    def register(self, model: str, tier: str, run: str | None, owner: str, wrong: bool) -> None:
+        body = {"digest": digest("x" if wrong else model), "owner": owner, "tier": tier, "run": run}
         self.do("trainer", "version.registered", model, body)
+
+    @rule(model=st.sampled_from(("model:m", "model:n")), owner=owners, actor=st.sampled_from(("p-second", "p-plain")))
+    def change_owner(self, model: str, owner: str, actor: str) -> None:
+        self.do(actor, "model.owner_changed", model, {"owner": owner})
 
     @rule(actor=st.sampled_from(("trainer", "bot", "p-plain")), read=st.sampled_from((None, None, *READ)))
     def run_again(self, actor: str, read: str | None) -> None:
@@ -173,13 +178,14 @@ class GovernedMachine(GovernedTwins):
         self.do(actor, "risk.classified", subject, {"tier": tier, "rationale": "who is affected"})
 
     @rule(waiver=st.sampled_from(WAIVERS), model=st.sampled_from(("model:m", "model:m@1", "dataset:d")),
-          environment=environments, span=st.sampled_from((0, HOUR, DAY)), single=st.booleans(),
+          environment=environments, span=st.sampled_from((0, HOUR, DAY, 29 * DAY, 89 * DAY, 91 * DAY)),
+          single=st.booleans(), check=st.sampled_from(("drift", "drift", "dr*", "*")),
           owner=st.sampled_from(("p-author", "p-second", "p-approver", "nobody")))  # fmt: skip
     def ask_for_waiver(
-        self, *, waiver: str, model: str, environment: str, span: int, single: bool, owner: str
+        self, *, waiver: str, model: str, environment: str, span: int, single: bool, owner: str, check: str = "drift"
     ) -> None:  # fmt: skip
         body = {
-            "check": "drift", "model": model, "environment": environment, "owner": owner, "reason": "late data",
+            "check": check, "model": model, "environment": environment, "owner": owner, "reason": "late data",
             "compensating_control": "a person looks", "expires_at": self.later(span), "single_use": single,
         }  # fmt: skip
         self.do("trainer", "waiver.requested", waiver, body)
@@ -232,6 +238,12 @@ class GovernedMachine(GovernedTwins):
     def ask_to_deploy(self, model: str, environment: str, actor: str) -> None:
         body = {"model": model, "digest": digest(model)}
         self.do(actor, "deployment.requested", f"deployment:{environment}/x", body)
+
+    @rule(environment=environments, back=back, right=mostly, actor=st.sampled_from(("p-deployer", "p-author")))
+    def turn_down(self, environment: str, back: int, right: bool, actor: str) -> None:
+        chosen = self.pick("deployment.requested", back)
+        subject = self.about(chosen, f"deployment:{environment}/x", right=right)
+        self.do(actor, "deployment.denied", subject, {"request": chosen, "rationale": "not this week"})
 
     @rule(model=models, environment=environments, wrong=rarely,
           actor=st.sampled_from(("p-deployer", "p-deployer", "bot", "p-author")))  # fmt: skip

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from ledger.events.ledgers import Rule, RuleSet, Stop
+from ledger.events.ledgers import Rule, RuleSet, Stop, WaiverLimit
 from tests.contract.support import digest
 
 HOUR, DAY = 3_600_000_000, 86_400_000_000
@@ -40,7 +40,7 @@ RULES = (
     RuleSet(name="few stops", rules=(_rule(),), stops=(
         Stop(decision="deployment.authorised", states=("quarantined",)),
         Stop(decision="approval.granted", states=("retired",)),
-    )),
+    ), waivers=(WaiverLimit(environment="prod", tier="*", days=1), WaiverLimit(environment="*", tier="low", days=366))),
 )  # fmt: skip
 MODELS = ("model:m@1", "model:m@1", "model:m@2", "model:n@1")
 ENVIRONMENTS = ("prod", "prod", "stage", "dev")

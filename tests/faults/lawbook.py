@@ -7,7 +7,7 @@ knows nothing of stolen keys, of actors who leave and of roles that are granted 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -85,7 +85,12 @@ class Lawbook(PastDeeds):
         }  # fmt: skip
         if set(range(len(grant.data.get("conditions") or ()))) - met or not self._still_measured(grant, made):
             return False
-        return self._others(self._behind(grant), self._makers(made, request.actors))
+        return self._uninvolved(grant, made, request.actors)
+
+    def _uninvolved(self, deed: Deed, made: Deed, also: Iterable[str] = (), until: int | None = None) -> bool:
+        """Whoever approves is another person than makers and owners."""
+        owners = self._owners(made, deed.index if until is None else until)
+        return self._others(self._behind(deed), self._makers(made, also)) and self._others(self._behind(deed), owners)
 
     def _still_measured(self, grant: Deed, made: Deed) -> bool:
         """None of the evaluations that an approval cites was invalidated, or gave way to one that says less."""
@@ -139,7 +144,7 @@ class Lawbook(PastDeeds):
         rule = self._rule(deed.data["environment"], made)
         if rule is None or deed.at >= moment(deed.data.get("expires_at")):
             return False
-        if rule["approvals"] and not self._others(self._behind(deed), self._makers(made, request.actors)):
+        if rule["approvals"] and not self._uninvolved(deed, made, request.actors):
             return False
         if rule["evaluation"] and not self._passed(made):
             return False
@@ -163,7 +168,7 @@ class Lawbook(PastDeeds):
         grant, made = self._unrevoked(deed.data["approval"], deed.subject), self._registration(deed.subject)
         if grant is None or made is None or deed.data["condition"] >= len(grant.data.get("conditions") or ()):
             return False
-        return self._others(self._behind(deed), self._makers(made))
+        return self._uninvolved(deed, made)
 
     def _approval_delegated(self, deed: Deed) -> bool:
         to = self._enrolment(deed.stream.partition(":")[2])
@@ -193,13 +198,45 @@ class Lawbook(PastDeeds):
         ends = [moment(one.data.get("expires_at")) for one in (asked, granted) if one is not None]
         return asked, granted, any(self._of("waiver.denied", "waiver.revoked", subject=name)), min([EVER, *ends])
 
+    def _waived_versions(self, model: str) -> list[Deed]:
+        """First registrations of a version, or of all versions of a model."""
+        every = {one.subject: one for one in reversed(list(self._of("version.registered")))}
+        return [one for one in every.values() if model in (one.subject, one.stream)]
+
+    def _longest(self, model: str, place: str) -> int:
+        """How long a waiver may be: as short as the strictest tier asks, two minutes of clocks that differ included."""
+        tiers = [self._tier(one) for one in self._waived_versions(model)] or list(TIERS)
+        return min(self._waiver_days(place, tier) for tier in tiers) * _DAY + 120_000_000
+
+    def _short_enough(self, asked: Deed, at: int, until: int) -> bool:
+        model, place = asked.data["model"], asked.data["environment"]
+        longest = self._longest(model, place)
+        return longest >= _DAY and until - at <= longest
+
+    def _not_their_own(self, grant: Deed, model: str) -> bool:
+        """Nobody lets a check be of what they made, or own."""
+        made = self._waived_versions(model)
+        return all(self._uninvolved(grant, one, until=max(grant.index, one.index)) for one in made)
+
+    def _waiver_stands(self, name: str, model: str, at: int) -> bool:
+        asked, granted, ended, until = self._waiver(name)
+        if asked is None or granted is None or ended:
+            return False
+        until = min(until, granted.at + self._longest(model, asked.data["environment"]))
+        return at < until and self._not_their_own(granted, model)
+
     def _waiver_requested(self, deed: Deed) -> bool:
-        fresh = self._waiver(deed.subject)[0] is None
-        return fresh and deed.data["model"].startswith("model:") and deed.at < moment(deed.data["expires_at"])
+        end = moment(deed.data["expires_at"])
+        if self._waiver(deed.subject)[0] is not None or not deed.data["model"].startswith("model:"):
+            return False
+        return not deed.data["check"].startswith("*") and deed.at < end and self._short_enough(deed, deed.at, end)
 
     def _waiver_granted(self, deed: Deed) -> bool:
         asked, granted, ended, until = self._waiver(deed.subject)
         if asked is None or granted is not None or ended or deed.at >= until:
+            return False
+        end = min(until, moment(deed.data.get("expires_at")))
+        if not self._short_enough(asked, deed.at, end) or not self._not_their_own(deed, asked.data["model"]):
             return False
         return self._others(self._behind(deed), asked.actors | {asked.data["owner"]})
 
@@ -212,8 +249,8 @@ class Lawbook(PastDeeds):
         return asked is not None and not ended
 
     def _waiver_used(self, deed: Deed) -> bool:
-        asked, granted, ended, until = self._waiver(deed.subject)
-        if asked is None or granted is None or ended or deed.at >= until:
+        asked = self._waiver(deed.subject)[0]
+        if asked is None or not self._waiver_stands(deed.subject, deed.data["model"], deed.at):
             return False
         if asked.data.get("single_use") and any(self._of("waiver.used", subject=deed.subject)):
             return False
@@ -256,6 +293,14 @@ class Lawbook(PastDeeds):
             made is not None and made.data["digest"] == deed.data["digest"]
             and not self._stopped(made, deed.kind, self._measured(made))
         )  # fmt: skip
+
+    def _deployment_denied(self, deed: Deed) -> bool:
+        """Only of a request of this deployment that was neither denied nor followed by an authorisation."""
+        asked = self._named(deed.data["request"], "deployment.requested", subject=deed.subject)
+        if asked is None or asked.id in {one.data["request"] for one in self._of(deed.kind, subject=deed.subject)}:
+            return False
+        given = self._of("deployment.authorised", subject=deed.subject)
+        return not any(one.index > asked.index and one.data["model"] == asked.data["model"] for one in given)
 
     def _deployment_authorised(self, deed: Deed) -> bool:
         made = self._registration(deed.data["model"])
@@ -307,8 +352,8 @@ class Lawbook(PastDeeds):
 
     def _waived(self, deed: Deed, name: str) -> bool:
         """A waiver stands for a decision; one for a single use was used for it, and for no other."""
-        asked, granted, ended, until = self._waiver(name)
-        if asked is None or granted is None or ended or deed.at >= until:
+        asked = self._waiver(name)[0]
+        if asked is None or not self._waiver_stands(name, deed.data["model"], deed.at):
             return False
         used = list(self._of("waiver.used", subject=name))
         if not asked.data.get("single_use"):

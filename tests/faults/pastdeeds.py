@@ -21,10 +21,12 @@ _ROLES: Mapping[str, tuple[str, ...]] = {
     "policy.defined": ("admin", "validator"), "policy.retired": ("admin", "validator"),
     "gate.evaluated": ("emitter", "owner", "validator", "approver", "deployer"),
     "deployment.requested": ("owner", "deployer", "emitter"), "deployment.authorised": ("deployer",),
+    "deployment.denied": ("deployer",),
     "deployment.completed": _FACTS, "deployment.promoted": _FACTS, "canary.stage_entered": _FACTS,
     "emergency.reviewed": ("approver", "validator", "auditor"), "quarantine.released": ("approver", "validator"),
     "risk.classified": ("owner", "validator"), "version.retired": ("owner", "deployer"),
     "evaluation.completed": ("emitter", "validator"), "evaluation.invalidated": ("emitter", "validator"),
+    "model.owner_changed": ("owner", "admin"),
     "validation.completed": ("validator",), "documentation.attached": ("emitter", "owner", "validator", "auditor"),
 }  # fmt: skip
 
@@ -144,6 +146,17 @@ class PastDeeds:
             return None
         return made.actors | set(also) | {actor for run in runs for actor in run.actors}
 
+    def _owners(self, made: Deed, index: int) -> set[str]:
+        """Who owns a version above tier low, or owned its model at some time since it was registered."""
+        if self._tier(made) == "low":
+            return set()
+        said = [
+            one for one in self._of("model.registered", "model.owner_changed", subject=made.stream) if one.index < index
+        ]  # fmt: skip
+        early = [one for one in said if one.index < made.index]
+        counted = early[-1:] + [one for one in said if one.index > made.index]
+        return {made.data["owner"]} | {one.data["owner"] for one in counted}
+
     def _tier(self, made: Deed) -> str:
         """The last said of the version since it is one, or of its model; of before only what is higher."""
         said = [
@@ -167,6 +180,14 @@ class PastDeeds:
                 found: Mapping[str, Any] = rule
                 return found
         return None
+
+    def _waiver_days(self, place: str, tier: str) -> int:
+        """For how many days a check may be left unmet: a month at the highest tier, else a quarter."""
+        own = self._rules().get("waivers")
+        if own is None:
+            return 30 if tier == "high" else 90
+        fitting = (row for row in own if row["environment"] in ("*", place) and row["tier"] in ("*", tier))
+        return next((int(row["days"]) for row in fitting), 0)
 
     # -- stops -----------------------------------------------------------------------------------
 

@@ -127,7 +127,7 @@ def test_what_becomes_of_what_it_rests_on_shows(book: Book):
     book.release(ONE, 5)
     assert look(book)["deployments"] == [{"name": PROD, "live": ONE, "previous": "", "authorised": ONE}]
     assert [(one["by"], one["stands"]) for one in look(book)["approvals"]] == [(["p-approver"], True)]
-    book.emit("trainer", "dataset.deprecated", BASE, {"reason": "old"}, at=6)
+    book.emit("trainer", "dataset.deleted", BASE, {"reason": "old"}, at=6)
     book.emit("p-author", "dataset.consent_changed", BASE, {"status": "withdrawn", "scope": "all"}, at=6)
     placed = book.emit("p-author", "quarantine.placed", BASE, {"reason": "poisoned"}, at=6)
     (data,) = look(book)["datasets"]
@@ -340,7 +340,7 @@ def test_waivers_stand_for_a_model_an_environment_and_a_time(book: Book):
     book.version(ONE, 1)
     book.cast.enrol("p-second", "person", ["approver"])
     asked = {"check": "drift-*", "model": "model:scoring", "environment": "prod", "owner": "p-author", "reason": "x",
-             "compensating_control": "x", "expires_at": when(24 * 400)}  # fmt: skip
+             "compensating_control": "x", "expires_at": when(24 * 380)}  # fmt: skip
     book.emit("p-author", "waiver.requested", "waiver:w", asked, at=2)
     assert standing_waivers(known(book), ONE, "prod", known(book).recorded_at) == []
     book.emit("p-second", "waiver.granted", "waiver:w", {"rationale": "x"}, at=3)

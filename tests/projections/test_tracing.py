@@ -142,13 +142,14 @@ def test_marks(any_book: Book):
     tell(book)
     book.emit("p-author", "quarantine.placed", "dataset:base@2", {"reason": "poisoned"}, at=30)
     book.emit("trainer", "dataset.deprecated", DATA, {"reason": "old"}, at=30)
+    book.emit("trainer", "dataset.deleted", DATA, {"reason": "asked for", "scope": "2019"}, at=30)
     book.emit("trainer", "dataset.consent_changed", DATA, {"status": "withdrawn"}, at=30)
     book.emit("p-author", "version.retired", TWO, {"reason": "old"}, at=30)
     (measured,) = book.state(TWO)["models"][0]["versions"][0]["evaluations"]
     book.emit("trainer", "evaluation.invalidated", TWO, {"evaluation": measured["id"], "reason": "leak"}, at=31)
     size = book.size
     assert one(lineage(book, "dataset:base@2"), "dataset:base@2")["marks"] == ["quarantined"]
-    assert one(lineage(book, DATA), DATA)["marks"] == ["deprecated", "consent withdrawn"]
+    assert one(lineage(book, DATA), DATA)["marks"] == ["deprecated", "deleted", "consent withdrawn"]
     assert one(lineage(book, TWO), TWO)["marks"] == ["retired"]
     assert [node["marks"] for node in lineage(book, TWO)["nodes"] if node["kind"] == "evaluation"] == [["invalidated"]]
     assert one(lineage(book, DATA), f"{PROD} model:scoring@3")["marks"] == ["unauthorised"]

@@ -23,7 +23,7 @@ from ledger.domain.waiving import covers, waiver_of
 from ledger.entry import format_time
 from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
 from ledger.events import all_event_types
-from ledger.events.ledgers import Rule, RuleSet
+from ledger.events.ledgers import Rule, RuleSet, WaiverLimit
 from ledger.keys import format_public_key
 from tests.unit.test_judge import DIGEST, LATER, MODEL, NOW, OTHER, WAIVER, Story, hint_of, key_of, refused
 
@@ -218,6 +218,65 @@ def test_a_maker_does_not_say_that_a_condition_is_met():
     approval = approve(story, conditions=["a monitor is on"])
     body = {"approval": approval, "condition": 0}
     refused(story.judge("p-both", "approval.condition_met", MODEL, body), NotAllowedError, "legality")
+
+
+@pytest.mark.parametrize(
+    ("tier", "owner", "changes", "may"),
+    [
+        ("high", "p-second", [], False), ("medium", "p-second", [], False), ("low", "p-second", [], True),
+        ("high", "p-author", [("model.owner_changed", "p-second")], False),
+        ("high", "p-author", [("model.registered", "p-second"), ("model.owner_changed", "p-author")], False),
+        ("high", "p-author", [], True),
+    ],
+)  # fmt: skip
+def test_an_owner_approves_only_at_tier_low(tier: str, owner: str, changes: list[tuple[str, str]], may: bool):
+    story = Story().people()
+    story.enrol("p-both", ["approver"], person="p-second", by=ROOT_ACTOR)
+    story.tell("p-author", "model.registered", "model:m", {"owner": "p-second"})
+    story.tell("p-author", "model.owner_changed", "model:m", {"owner": "p-author"})  # before the version was made
+    story.tell("trainer", "run.completed", "run:r")
+    registered = {"digest": DIGEST, "owner": owner, "tier": tier, "run": "run:r"}
+    story.tell("trainer", "version.registered", MODEL, registered)
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "digest": DIGEST})
+    for kind, who in changes:
+        story.tell("p-author", kind, "model:m", {"owner": who})
+    conditional = approve(story, by="p-approver", conditions=["a monitor is on"])
+    met = story.judge("p-both", "approval.condition_met", MODEL, {"approval": conditional, "condition": 0})
+    for told in (*(story.judge(by, *granted(story)) for by in ("p-second", "p-both")), met):
+        assert (told.kind == "valid") is may, told.error
+        if not may:
+            refused(told, NotAllowedError, "legality")
+            assert f"must be another person than its owner at tier {tier}" in str(told.error)
+
+
+def granted(story: Story) -> tuple[str, str, dict[str, Any]]:
+    return "approval.granted", MODEL, story.grant(story.request())
+
+
+def test_who_owns_a_model_later_approved_it_before():
+    story = ready()
+    approve(story, by="p-second")
+    story.tell("p-author", "model.owner_changed", "model:m", {"owner": "p-second"})
+    assert authorised(story)
+    refused(story.judge("p-second", *granted(story)), NotAllowedError, "legality")
+
+
+def test_a_higher_tier_lets_an_owners_approval_count_no_more():
+    story = Story().people().version(tier="low")
+    story.tell("p-author", "model.owner_changed", "model:m", {"owner": "p-second"})
+    approve(story, by="p-second")
+    assert authorised(story)
+    story.tell("p-author", "risk.classified", MODEL, {"tier": "medium", "rationale": "many are affected"})
+    assert not authorised(story)
+
+
+def test_whom_nobody_knows_owns_no_version_that_is_approved():
+    story = ready()
+    story.tell("p-author", "model.owner_changed", "model:m", {"owner": "p-elsewhere"})
+    told = story.judge("p-approver", *granted(story))
+    refused(told, NotAllowedError, "legality")
+    assert "its owner p-elsewhere is nobody enrolled" in str(told.error)
+    assert hint_of(told) == "An admin enrols the owner: muniment actor enrol p-elsewhere --role owner …"
 
 
 def test_only_who_asked_withdraws_and_nothing_answers_what_was_withdrawn():
@@ -559,6 +618,20 @@ def test_what_is_in_quarantine_goes_nowhere_until_another_person_lets_it_go(subj
     story.tell("p-approver", "quarantine.released", subject, let_go)
     assert authorised(story)
     refused(story.judge("p-approver", "quarantine.released", subject, let_go), PolicyError, "legality")
+
+
+def test_a_request_to_deploy_is_denied_once_and_not_behind_an_authorisation():
+    story = ready()
+    asking = {"model": MODEL, "digest": DIGEST}
+    first, second = (story.tell("p-author", "deployment.requested", PROD, asking).payload.id for _ in range(2))
+    no = {"request": first, "rationale": "not this week"}
+    refused(story.judge("p-deployer", "deployment.denied", "deployment:prod/y", no), PolicyError, "legality")
+    story.tell("p-deployer", "deployment.denied", PROD, no)
+    refused(story.judge("p-deployer", "deployment.denied", PROD, no), PolicyError, "legality")
+    approve(story)
+    story.tell(*AUTHORISE)
+    late = {"request": second, "rationale": "too late"}
+    refused(story.judge("p-deployer", "deployment.denied", PROD, late), PolicyError, "legality")
 
 
 @pytest.mark.parametrize("subject", ["dataset:d", "dataset:d@1", "featureset:f@1"])
@@ -1112,6 +1185,98 @@ def test_nobody_grants_a_waiver_to_themselves_through_a_deputy():
     assert story.judge("p-second", "waiver.granted", "waiver:w", {"rationale": "x"}).kind == "valid"
     story.tell("p-approver", "approval.delegated", "actor:p-author", delegate(NOW + DAY))
     refused(story.judge("p-author", "waiver.granted", "waiver:w", {"rationale": "x"}), NotAllowedError, "legality")
+
+
+def test_who_made_or_owns_a_model_waives_none_of_its_checks():
+    story = ready()
+    story.enrol("p-owns", ["approver"])
+    story.enrol("p-made", ["approver", "emitter"])
+    story.enrol("p-deputy", ["owner"])
+    story.tell("p-made", "run.started", "run:other")
+    other = {"digest": OTHER, "owner": "p-owns", "tier": "medium", "run": "run:other"}
+    story.tell("trainer", "version.registered", "model:m@2", other)
+    for waiver, model in (("waiver:w", "model:m"), ("waiver:w2", "model:m@2"), ("waiver:w1", MODEL)):
+        ask(story, waiver, model=model)
+    story.tell("p-made", "approval.delegated", "actor:p-deputy", delegate(NOW + DAY))
+    grant = ("waiver.granted", "waiver:w", {"rationale": "x"})
+    for actor in ("p-owns", "p-made", "p-deputy"):
+        refused(story.judge(actor, *grant), NotAllowedError, "legality")
+        refused(story.judge(actor, grant[0], "waiver:w2", grant[2]), NotAllowedError, "legality")
+        assert story.judge(actor, grant[0], "waiver:w1", grant[2]).kind == "valid"
+        assert story.judge(actor, "waiver.denied", *grant[1:]).kind == "valid"
+    assert story.judge("p-second", *grant).kind == "valid"
+    story.tell("p-approver", "risk.classified", "model:m@2", classify("low"))
+    assert story.judge("p-owns", grant[0], "waiver:w2", grant[2]).kind == "valid", "light rules stay light"
+    story.tell("trainer", "version.registered", "model:m@3", other | {"run": "run:never"})
+    told = story.judge("p-second", *grant)
+    refused(told, NotAllowedError, "legality")
+    assert "must be shown to be another person" in str(told.error)
+
+
+def test_what_was_granted_by_who_is_a_maker_since_carries_nothing(gate: Story):
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(checks=waived("waiver:w")))
+    ask(gate, model="model:m")
+    gate.tell("p-second", "waiver.granted", "waiver:w", {"rationale": "x"})
+    assert authorised(gate)
+    gate.enrol("p-second-job", ["emitter"], person="p-second", by=ROOT_ACTOR)
+    gate.tell("p-second-job", "run.started", "run:r", {})
+    told = gate.judge(*AUTHORISE)
+    refused(told, PolicyError, "legality")
+    assert "whoever granted it is not shown to be another person" in str(told.error)
+
+
+@pytest.mark.parametrize(("tier", "days"), [("low", 90), ("medium", 90), ("high", 30), (None, 30)])
+def test_a_waiver_is_for_a_month_or_a_quarter_at_the_longest(tier: str | None, days: int):
+    story = Story().people()
+    if tier is not None:
+        story.version(tier=tier)
+    longest, ask_for = NOW + days * DAY + 120_000_000, ("p-author", "waiver.requested", "waiver:w")
+    for end, kind in ((longest, "valid"), (longest + 1, "void")):
+        assert story.judge(*ask_for, {**WAIVER, "expires_at": format_time(end)}).kind == kind
+    told = story.judge(*ask_for, {**WAIVER, "expires_at": LATER})
+    refused(told, PolicyError, "legality")
+    assert f"is for {days} days at the longest, and this one would end at 2100" in str(told.error)
+    assert hint_of(told) == f"Give it an earlier end: --expires {days}d"
+
+
+def limited(gate: Story, **row: Any) -> None:
+    """From now on waivers are as long as one row says."""
+    table = rules(gate="policy:p").model_copy(update={"waivers": (WaiverLimit(**row),)}).model_dump(mode="json")
+    body = {"rules": table, "reason": "audit"}
+    gate.tell(ROOT_ACTOR, "ledger.rules_changed", f"ledger:{gate.world.ledgerid}", body)
+
+
+def test_rules_say_how_long_a_waiver_is_also_for_what_was_granted_before(gate: Story):
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(checks=waived("waiver:w")))
+    month = format_time(NOW + 30 * DAY)
+    ask(gate, expires_at=month)
+    gate.tell("p-second", "waiver.granted", "waiver:w", {"rationale": "x"})
+    limited(gate, environment="prod", tier="*", days=1)
+    gate.now = NOW + DAY + 119_000_000
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(checks=waived("waiver:w"), as_of=format_time(gate.now)))
+    ends_at(gate, NOW + DAY + 120_000_000)
+    ask_again = ("p-author", "waiver.requested", "waiver:w2", {**WAIVER, "expires_at": month})
+    refused(gate.judge(*ask_again), PolicyError, "legality")
+    limited(gate, environment="dev", tier="*", days=365)
+    told = gate.judge(*ask_again)
+    refused(told, PolicyError, "legality")
+    assert str(told.error) == "the rules allow no waivers for model:m@1 in prod"
+
+
+def test_a_grant_may_give_the_earlier_end_that_the_rules_ask_for(gate: Story):
+    ask(gate, expires_at=format_time(NOW + 30 * DAY))
+    limited(gate, environment="*", tier="high", days=2)
+    grant = ("p-second", "waiver.granted", "waiver:w")
+    refused(gate.judge(*grant, {"rationale": "x"}), PolicyError, "legality")
+    assert gate.judge(*grant, {"rationale": "x", "expires_at": format_time(NOW + 2 * DAY)}).kind == "valid"
+
+
+@pytest.mark.parametrize(("check", "names"), [("*", False), ("*-*", False), ("*drift", False), ("drift-*", True)])
+def test_a_waiver_names_the_check_it_is_for(check: str, names: bool):
+    told = ready().judge("p-author", "waiver.requested", "waiver:w", {**WAIVER, "check": check})
+    assert (told.kind == "valid") is names
+    if not names:
+        refused(told, InputError, "schema")
 
 
 def test_a_waiver_must_have_an_end_that_lies_ahead():

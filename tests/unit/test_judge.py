@@ -300,7 +300,7 @@ SOURCE_DIGEST = "sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717
 LATER = "2100-01-01T00:00:00Z"
 WAIVER = {
     "check": "drift", "model": MODEL, "environment": "prod", "owner": "p-author", "reason": "x",
-    "compensating_control": "x", "expires_at": LATER,
+    "compensating_control": "x", "expires_at": "2023-12-01T00:00:00Z",
 }  # fmt: skip
 #: A body of every type that is not about authority, legal in the world of `full_world`; what starts with $ stands for
 #: an event id of that world.
@@ -325,12 +325,14 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
         "deployment:prod/x",
         {"model": MODEL, "digest": DIGEST, "stage": 1, "traffic": 0.05, "verdict": "pass"},
     ),
+    "canary.paused": ("deployment:prod/x", {"model": MODEL, "digest": DIGEST, "reason": "x"}),
     "canary.stage_entered": ("deployment:prod/x", {"model": MODEL, "digest": DIGEST, "stage": 1, "traffic": 0.05}),
     "configuration.changed": ("deployment:prod/x", {"digest": DIGEST}),
     "contract.defined": (MODEL, {"input_schema": DIGEST, "output_schema": DIGEST}),
     "credential.expired": ("service:x", {"credential": "store"}),
     "credential.rotated": ("service:x", {"credential": "store"}),
     "dataset.consent_changed": ("dataset:d", {"status": "withdrawn"}),
+    "dataset.deleted": ("dataset:d@1", {"reason": "x"}),
     "dataset.deprecated": ("dataset:d@1", {"reason": "x"}),
     "dataset.license_changed": ("dataset:d", {"license": "CC-BY-4.0"}),
     "dataset.quality_assessed": ("dataset:d@1", {"verdict": "pass"}),
@@ -338,10 +340,12 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "dataset.versioned": ("dataset:d@2", {"digest": DIGEST, "previous": "dataset:d@1"}),
     "deployment.authorised": ("deployment:dev/x", {"model": MODEL, "digest": DIGEST}),
     "deployment.completed": ("deployment:prod/x", {"model": MODEL, "digest": DIGEST}),
+    "deployment.denied": ("deployment:prod/asked", {"request": "$asked", "rationale": "x"}),
     "deployment.failed": ("deployment:prod/x", {"model": MODEL, "digest": DIGEST, "reason": "x"}),
     "deployment.held": ("deployment:prod/x", {"model": MODEL, "digest": DIGEST}),
     "deployment.promoted": ("deployment:prod/x", {"model": MODEL, "digest": DIGEST}),
     "deployment.requested": ("deployment:prod/x", {"model": MODEL, "digest": DIGEST}),
+    "deployment.started": ("deployment:prod/x", {"model": MODEL, "digest": DIGEST}),
     "documentation.attached": (MODEL, {"kind": "DPIA", "digest": DIGEST}),
     "decision.refused": (MODEL, {"decision": "approval.granted", "refused": "policy", "reason": "x"}),
     "drill.conducted": ("deployment:prod/x", {"kind": "rollback", "outcome": "pass"}),
@@ -382,14 +386,17 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
             "engine": "e 1",
         },
     ),
+    "incident.action_item_assigned": ("incident:1", {"item": str(UUID(int=1)), "owner": "p-x"}),
     "incident.action_item_completed": ("incident:1", {"item": str(UUID(int=1))}),
     "incident.action_item_created": ("incident:1", {"title": "x"}),
+    "incident.action_item_verified": ("incident:1", {"item": str(UUID(int=1)), "outcome": "effective"}),
     "incident.closed": ("incident:1", {"summary": "x"}),
     "incident.linked": ("incident:1", {"subject": MODEL, "relation": "caused-by"}),
     "incident.mitigated": ("incident:1", {}),
     "incident.noted": ("incident:1", {"note": "x"}),
     "incident.opened": ("incident:1", {"title": "x"}),
     "incident.reopened": ("incident:1", {"reason": "x"}),
+    "incident.resolved": ("incident:1", {}),
     "incident.role_assigned": ("incident:1", {"role": "commander", "assignee": "p-author"}),
     "incident.root_cause_recorded": ("incident:1", {"category": "data", "statement": "x"}),
     "incident.severity_changed": ("incident:1", {"severity": "high"}),
@@ -408,6 +415,7 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "performance.tested": (MODEL, {"p95_ms": 12.5}),
     "policy.defined": ("policy:p@1", {"digest": SOURCE_DIGEST, "source": "x", "format": "muniment.checks/v1"}),
     "policy.retired": ("policy:old@1", {"reason": "x"}),
+    "postmortem.published": ("incident:1", {"digest": DIGEST}),
     "quarantine.placed": ("dataset:d", {"reason": "x"}),
     "quarantine.released": ("dataset:q", {"quarantine": "$quarantine", "rationale": "x"}),
     "retrain.requested": ("model:m", {"trigger": "drift"}),
@@ -428,10 +436,14 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "thirdparty.registered": ("model:m", {"vendor": "v", "product": "p"}),
     "validation.assigned": (MODEL, {"validator": "p-author"}),
     "validation.completed": (MODEL, {"verdict": "pass", "independence": "another department"}),
+    "version.aliased": (MODEL, {"alias": "champion"}),
     "version.composed": (MODEL, {"parents": [{"role": "parent", "subject": "model:n@1"}]}),
     "version.registered": ("model:m@2", {"digest": DIGEST, "owner": "p-author", "tier": "low"}),
     "version.retired": (MODEL, {"reason": "x"}),
+    "version.tagged": (MODEL, {"tags": {"stage": "x"}}),
+    "version.unaliased": (MODEL, {"alias": "champion"}),
     "waiver.denied": ("waiver:asked", {"rationale": "x"}),
+    "waiver.expired": ("waiver:1", {}),
     "waiver.granted": ("waiver:asked", {"rationale": "x"}),
     "waiver.requested": ("waiver:new", WAIVER),
     "waiver.revoked": ("waiver:given", {"reason": "x"}),
@@ -453,6 +465,8 @@ def prepare(story: Story) -> dict[str, str]:
     emergency = {"reason": "x", "review_by": "2023-11-20T00:00:00Z"}
     body = {"model": MODEL, "digest": DIGEST, "emergency": emergency}
     ids["$emergency"] = story.tell("p-deployer", "deployment.authorised", "deployment:prod/e", body).payload.id
+    asking = {"model": MODEL, "digest": DIGEST}
+    ids["$asked"] = story.tell("p-author", "deployment.requested", "deployment:prod/asked", asking).payload.id
     story.tell("p-approver", "policy.defined", "policy:old@1", BODIES["policy.defined"][1])
     for name in ("asked", "given"):
         story.tell("p-author", "waiver.requested", f"waiver:{name}", WAIVER)
@@ -471,7 +485,9 @@ def author(kind: EventType) -> str:
     return next((role for role in kind.roles if role != "admin"), "auditor")
 
 
-NOBODYS = {name: str(UUID(int=1)) for name in ("$request", "$approval", "$conditional", "$quarantine", "$emergency")}
+NOBODYS = {
+    name: str(UUID(int=1)) for name in ("$request", "$approval", "$conditional", "$quarantine", "$emergency", "$asked")
+}
 
 
 def full_world() -> tuple[Story, dict[str, str]]:

@@ -127,8 +127,8 @@ def test_what_authority_and_legality_rest_on_is_never_whole() -> None:
             assert kind.erasable is Erasable.NO, kind.name
     assert [kind.name for kind in all_event_types() if kind.erasable is Erasable.WHOLE] == [
         "access.denied", "external.observed", "incident.action_item_completed", "incident.action_item_created",
-        "incident.mitigated", "incident.noted", "incident.root_cause_recorded", "labels.arrived", "monitor.signal",
-        "monitor.window",
+        "incident.action_item_verified", "incident.mitigated", "incident.noted", "incident.resolved",
+        "incident.root_cause_recorded", "labels.arrived", "monitor.signal", "monitor.window",
     ]  # fmt: skip
 
 
@@ -173,10 +173,13 @@ def _refused_fields(kind: EventType, body: Mapping[str, Any]) -> set[Any]:
 
 def test_every_field_that_is_declared_can_be_sealed() -> None:
     """The body's model takes a sealed text in its place; in a list, the item around it stays as it must be."""
+    people = {"owners": ["x"], "stewards": ["x"], "custodians": ["x"]}
     items: dict[str, dict[str, Any]] = {
         "validation.completed": {"findings": [{"id": "F1", "severity": "low", "statement": "x"}]},
         "dataset.quality_assessed": {"assertions": [{"assertion": "not_null", "success": True}]},
         "model.registered": {"use_cases": ["claims"]},
+        "dataset.registered": people,
+        "dataset.versioned": people,
     }
     text = sealed("x" * 60)
     for kind in all_event_types():
