@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.app import App, common_options, pass_app, write_options
 from cli.output import Grid, print_record, table, to_json
 from cli.values import read_source
+
+if TYPE_CHECKING:
+    from ledger.domain.world import World
 
 __all__ = ["lifecycle", "rules"]
 
@@ -79,6 +82,27 @@ def show(app: App) -> None:
     print_record(app, data, to_json(data), Grid(_RULE, rows))
 
 
+def _pin(world: World, rules: Any) -> None:
+    """Name each gate with the digest that its version has in the log."""
+    from ledger.domain.states import PolicyState
+    from ledger.errors import InputError
+
+    rows = rules.get("rules") if isinstance(rules, dict) else None
+    for rule in rows if isinstance(rows, list) else ():
+        gate = rule.get("gate") if isinstance(rule, dict) else None
+        if not isinstance(gate, str) or rule.get("gate_digest") is not None:
+            continue
+        stream, _, version = gate.partition("@")
+        state = world.state(stream)
+        known = isinstance(state, PolicyState) and version in state.versions.keys() - state.retired
+        if not isinstance(state, PolicyState) or not known:
+            raise InputError(
+                f"{gate} is no version of a policy that stands in this ledger",
+                hint="See: muniment policy list. Define it: muniment policy define policy:NAME@VERSION FILE",
+            )
+        rule["gate_digest"] = state.versions[version]
+
+
 @rules.command()
 @click.argument("file", metavar="FILE|-")
 @click.option("--reason", required=True, help="Why; shown with every change.")
@@ -88,6 +112,7 @@ def change(app: App, /, file: str, **options: Any) -> None:
     """Replace the rules by those of a JSON file; for the root keys.
 
     Where several people hold them: muniment root propose event ledger.rules_changed, then root sign and submit.
+    A gate is named as policy:NAME@VERSION; without gate_digest, the digest that the log has of it is taken.
 
     Example: muniment admin rules change rules.json --reason "a gate before production" --as root
     """
@@ -95,4 +120,5 @@ def change(app: App, /, file: str, **options: Any) -> None:
 
     table_ = parse_json(read_source(file).strip(), what="the rules")
     with app.writer() as ledger:
+        _pin(ledger.world.at(ledger.world.refresh()), table_)
         app.show_receipt(ledger.emit("ledger.rules_changed", f"ledger:{ledger.ledgerid}", rules=table_, **options))

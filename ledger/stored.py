@@ -5,7 +5,7 @@ Nothing here knows SQL: verification and judging read through `LogReader`, whate
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -287,6 +287,9 @@ class AuditReader(LogReader, EmitterReader, Protocol):
 
     def span(self, start: int, stop: int, *, contents: bool) -> Sequence[Fields]:
         """Rows with ``start`` <= index < ``stop``, in order, as `row_of` takes them."""
+
+    def spans(self, wanted: Iterable[tuple[int, int]], *, contents: bool) -> Iterator[Sequence[Fields]]:
+        """`span` for each pair of bounds, inside `snapshot`; the store may work on the next ones meanwhile."""
 
     def structure_faults(self, *, deep: bool = ...) -> Sequence[str]:
         """What is wrong with tables and indexes themselves, so that reading one way and another could differ.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from ledger.domain.actors import FOREVER
 from ledger.domain.independence import deciders, how_many, independent
@@ -167,20 +168,22 @@ def _check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) ->
     if newer is not None:
         raise PolicyError(f"{policy} was run before entry {newer} said more of evaluations", hint=hint)
     refuse_doubt(world, gate.signed, f"the evaluation of {policy}")
-    _check_policy(world, policy, gate)
+    _check_policy(world, rule, gate)
     for waiver in gate.waivers:
         until = min(until, _check_waiver(world, event, waiver, named.subject))
     return until
 
 
-def _check_policy(world: World, policy: str, gate: Gate) -> None:
-    state, version = world.state(policy), parse_name(gate.policy).version or ""
-    if not isinstance(state, PolicyState) or state.versions.get(version) != gate.policy_digest:
+def _check_policy(world: World, rule: Rule, gate: Gate) -> None:
+    """What was run is, to the byte, what the rules name, and is defined so in this ledger."""
+    state, version = world.state(stream_of(gate.policy)), parse_name(gate.policy).version or ""
+    known = state if isinstance(state, PolicyState) else PolicyState(MappingProxyType({}))
+    if rule.gate_digest is None or {known.versions.get(version), gate.policy_digest} != {rule.gate_digest}:
         raise PolicyError(
-            f"{gate.policy} is not defined in this ledger as it was run",
-            hint="Define it: muniment policy define policy:NAME@VERSION FILE",
+            f"{gate.policy} is not defined in this ledger, or was not run, as the rules name it: {rule.gate_digest}",
+            hint="See: muniment policy list, muniment admin rules show",
         )
-    if version in state.retired:
+    if version in known.retired:
         raise PolicyError(f"{gate.policy} was retired", hint="Run the version that is in force.")
 
 

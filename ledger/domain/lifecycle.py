@@ -31,6 +31,7 @@ __all__ = [
     "quarantines_of",
     "refuse_doubt",
     "rule_for",
+    "rules_of",
     "same_digest",
     "side_states",
     "stops_of",
@@ -142,14 +143,19 @@ def same_digest(named: Named, digest: str) -> None:
         raise PolicyError(f"{named.subject} was registered as {named.version.digest}, and this decision names {digest}")
 
 
+def rules_of(world: World) -> tuple[Rule, ...]:
+    """The rules in force, the first of which that matches holds."""
+    ledger = ledger_of(world)
+    return () if ledger is None else ledger.rules.rules
+
+
 def rule_for(world: World, environment: str, tier: str) -> Rule:
     """The first rule that matches.
 
     Raises:
         PolicyError: no rule matches; what is not ruled is refused.
     """
-    ledger = ledger_of(world)
-    for rule in () if ledger is None else ledger.rules.rules:
+    for rule in rules_of(world):
         if rule.environment in ("*", environment) and rule.tier in ("*", tier):
             return rule
     raise PolicyError(f"no rule covers the environment {environment!r} at tier {tier!r}")
@@ -170,8 +176,13 @@ def check_rules(rules: RuleSet) -> None:
             raise InputError(f"{wrong[0]!r} stops nothing; states that can are: {', '.join(sorted(SIDE_STATES))}")
     for rule in rules.rules:
         name = None if rule.gate is None else parse_name(rule.gate)
-        if name is not None and (name.kind != "policy" or name.version is not None):
-            raise InputError(f"{rule.gate!r} names no policy: write policy:<name>, without a version")
+        if name is not None and (name.kind != "policy" or name.version is None):
+            raise InputError(f"{rule.gate!r} names no version of a policy: write policy:<name>@<version>")
+        if (rule.gate is None) != (rule.gate_digest is None):
+            raise InputError(
+                f"a rule names a policy and the digest of its source, or neither: {rule.gate or rule.gate_digest}",
+                hint="The digest is in: muniment policy show policy:<name>@<version> -o json",
+            )
 
 
 def stops_of(world: World) -> tuple[Stop, ...]:

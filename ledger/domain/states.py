@@ -212,7 +212,7 @@ class VersionState:
             entry, until the suite is measured again.
         invalidated: event ids of evaluations that do not hold.
         classified: index and tier of the last classification, None when there is none.
-        gates: by name of the policy, without version, and environment.
+        gates: by name and version of the policy, and environment.
         retired: the entry that retired it.
         parents: versions of which it was ever said to be made.
     """

@@ -107,7 +107,6 @@ def _with_approval(
 
 def _gated(version: VersionState, event: RecordedEvent, body: GateEvaluated) -> VersionState:
     waivers = tuple(check.waiver for check in body.checks if check.result == "waived" and check.waiver)
-    policy = body.policy.partition("@")[0]
     found = Gate(
         event.payload.id,
         signed_of(event),
@@ -119,7 +118,7 @@ def _gated(version: VersionState, event: RecordedEvent, body: GateEvaluated) -> 
         body.result == "allow",
         waivers,
     )
-    return replace(version, gates=with_item(version.gates, (policy, body.environment), found))
+    return replace(version, gates=with_item(version.gates, (body.policy, body.environment), found))
 
 
 def _evolve_version(model: ModelState, version: VersionState, event: RecordedEvent) -> VersionState:

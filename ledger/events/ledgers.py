@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from ledger.events.actors import Role
-from ledger.events.base import Body, Category, Hex32, Hex64, Line, Text, _Frozen, event
+from ledger.events.base import Body, Category, Digest, Hex32, Hex64, Line, Text, _Frozen, event
 
 __all__ = [
     "CheckpointKeyChanged",
@@ -35,8 +35,9 @@ class Rule(_Frozen):
     )
     days: int | None = Field(default=None, ge=1, le=3660, description="Days after which an approval ends at the latest")
     gate: Line | None = Field(
-        default=None, description="An authorisation needs an evaluation of this policy that allows, policy:name"
+        default=None, description="An authorisation needs an evaluation of this policy that allows, policy:name@version"
     )
+    gate_digest: Digest | None = Field(default=None, description="SHA-256 of the source of that policy")
 
 
 class Stop(_Frozen):

@@ -17,7 +17,7 @@ from ledger.errors import PolicyError
 from ledger.names import parse_name, stream_of
 from ledger.policy import Check, Policy, evaluate, parse_policy
 from projections.gateinput import gate_input
-from projections.gates import Stated, policy_named
+from projections.gates import Stated, policy_ruled
 from projections.known import Known
 
 __all__ = ["CORRELATION", "Checks", "burndown", "checks_for", "items_of", "open_waivers"]
@@ -67,7 +67,7 @@ def checks_for(known: Known, model: str, environment: str, stated: Stated | None
     except PolicyError:
         rule = None
     if stated is None and rule is not None and rule.gate is not None:
-        stated = policy_named(known, rule.gate)
+        stated = policy_ruled(known, rule.gate, rule.gate_digest)
     name, policy = ("shipped checklists", _shipped()) if stated is None else (stated.name, parse_policy(stated.source))
     if rule is not None and rule.approvals and all(check.id != _APPROVAL.id for check in policy.checks):
         policy = policy.model_copy(update={"checks": (_APPROVAL, *policy.checks)})

@@ -28,13 +28,25 @@ def _rule(environment: str = "*", tier: str = "*", approvals: int = 1, **more: A
     return Rule(environment=environment, tier=tier, approvals=approvals, **values)
 
 
+SOURCE = "checks: []"
+
+
+def policy_of(source: str) -> dict[str, str]:
+    found = hashlib.sha256(source.encode()).hexdigest()
+    return {"digest": f"sha256:{found}", "source": source, "format": "muniment.checks/v1"}
+
+
+def _gated(version: int) -> dict[str, Any]:
+    return {"gate": f"policy:p@{version}", "gate_digest": policy_of(SOURCE)["digest"]}
+
+
 RULES = (
     RuleSet(name="four eyes", rules=(_rule(),)),
-    RuleSet(name="a gate", rules=(_rule(environment="prod", gate="policy:p"), _rule(evaluation=False))),
+    RuleSet(name="a gate", rules=(_rule(environment="prod", **_gated(1)), _rule(evaluation=False))),
     RuleSet(name="by tier", rules=(
         _rule(environment="prod", tier="high", approvals=2, roles=("validator",), days=2),
         _rule(environment="prod", tier="medium", days=1),
-        _rule(environment="prod", approvals=0, evaluation=False, gate="policy:p"),
+        _rule(environment="prod", approvals=0, evaluation=False, **_gated(2)),
         _rule(environment="stage", approvals=0, evaluation=False),
     )),
     RuleSet(name="few stops", rules=(_rule(),), stops=(
@@ -51,7 +63,6 @@ THINGS = (
 READ = ("dataset:d@2", "model:n@1", "featureset:g")
 POLICIES = ("policy:p@1", "policy:p@1", "policy:p@2")
 WAIVERS = ("waiver:a", "waiver:b")
-SOURCE = "checks: []"
 APPROVERS = ("p-approver", "p-second", "p-author", "p-alias", "p-plain", "p-admin")
 
 
@@ -60,11 +71,6 @@ NEXT = (
     "second", "meet", "meet", "revoke", "withdraw", "reject", "invalidate", "fail", "gate", "authorise", "urgent",
     "review", "wait",
 )  # fmt: skip
-
-
-def policy_of(source: str) -> dict[str, str]:
-    found = hashlib.sha256(source.encode()).hexdigest()
-    return {"digest": f"sha256:{found}", "source": source, "format": "muniment.checks/v1"}
 
 
 def evaluation_of(model: str, verdict: str) -> dict[str, Any]:

@@ -263,7 +263,8 @@ class Lawbook(PastDeeds):
         return deed.data["digest"] == digest and all(one.data["digest"] == digest for one in before)
 
     def _policy_retired(self, deed: Deed) -> bool:
-        return any(self._of("policy.defined", subject=deed.subject))
+        asked = any(rule.get("gate") == deed.subject for rule in self._rules()["rules"])
+        return any(self._of("policy.defined", subject=deed.subject)) and not asked
 
     def _quarantine_released(self, deed: Deed) -> bool:
         gone = {one.data["quarantine"] for one in self._of("quarantine.released", stream=deed.stream)}
@@ -329,19 +330,23 @@ class Lawbook(PastDeeds):
         roles = {role for one in standing for role in self._enrolled_as(one.actor)}
         if not enough or not roles.issuperset(rule.get("roles", ())):
             return False
-        return rule.get("gate") is None or self._gate_opens(deed, made, rule["gate"])
+        return rule.get("gate") is None or self._gate_opens(deed, made, rule["gate"], rule["gate_digest"])
 
-    def _gate_opens(self, deed: Deed, made: Deed, policy: str) -> bool:
+    def _gate_opens(self, deed: Deed, made: Deed, policy: str, pinned: str) -> bool:
         ran = [
             one for one in self._of("gate.evaluated", subject=made.subject)
-            if one.index > made.index and one.data["policy"].partition("@")[0] == policy
+            if one.index > made.index and one.data["policy"] == policy
             and one.data["environment"] == deed.environment
         ]  # fmt: skip
         if not ran or ran[-1].data["digest"] != made.data["digest"] or ran[-1].data["result"] != "allow":
             return False
         gate = ran[-1]
         defined = {one.data["digest"] for one in self._of("policy.defined", subject=gate.data["policy"])}
-        if gate.data["policy_digest"] not in defined or any(self._of("policy.retired", subject=gate.data["policy"])):
+        if (
+            gate.data["policy_digest"] != pinned
+            or pinned not in defined
+            or any(self._of("policy.retired", subject=gate.data["policy"]))
+        ):
             return False
         if deed.at >= min(gate.at, moment(gate.data["as_of"])) + _HOUR:
             return False

@@ -65,7 +65,8 @@ def rule_by_gate(book: Book, environment: str) -> None:
     source = "checks"
     body = {"digest": "sha256:" + sha256(source.encode()).hexdigest(), "source": source, "format": "muniment.checks/v1"}
     book.emit("p-approver", "policy.defined", "policy:p@1", body, at=0)
-    rule = Rule(environment=environment, tier="*", authorisation=True, approvals=1, evaluation=True, gate="policy:p")
+    rule = Rule(environment=environment, tier="*", authorisation=True, approvals=1, evaluation=True, gate="policy:p@1",
+                gate_digest=body["digest"])  # fmt: skip
     rules = DEFAULT_RULES.model_copy(update={"rules": (rule, *DEFAULT_RULES.rules)})
     table = rules.model_dump(mode="json", exclude_none=True)
     book.cast.root.emit("ledger.rules_changed", f"ledger:{book.ledger.ledgerid}", rules=table, reason="gates")

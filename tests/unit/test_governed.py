@@ -40,6 +40,11 @@ def rules(**changes: Any) -> RuleSet:
     return RuleSet(name="own", rules=(Rule(**(base | changes)),))
 
 
+def gated_rules(**changes: Any) -> RuleSet:
+    """One rule, by which a policy is asked."""
+    return rules(gate="policy:p@1", gate_digest=POLICY["digest"], **changes)
+
+
 def ready(own: RuleSet = DEFAULT_RULES) -> Story:
     return Story(own).people().version()
 
@@ -95,8 +100,10 @@ def test_a_ledger_may_stop_less_or_more():
     [
         {"stops": [{"decision": "run.completed", "states": ["retired"]}]},
         {"stops": [{"decision": "approval.requested", "states": ["live"]}]},
-        {"rules": [{"environment": "*", "tier": "*", "authorisation": True, "approvals": 1, "evaluation": True,
-                    "gate": "policy:p@1"}]},
+        *({"rules": [DEFAULT_RULES.rules[1].model_dump(mode="json") | gate]} for gate in (
+            {"gate": "policy:p@1"}, {"gate_digest": OTHER}, {"gate": "policy:p", "gate_digest": OTHER},
+            {"gate": "model:p@1", "gate_digest": OTHER},
+        )),
     ],
 )  # fmt: skip
 def test_rules_that_name_what_does_not_exist_are_refused(change: dict[str, Any]):
@@ -972,7 +979,7 @@ def gate() -> Story:
 
 
 def behind_a_gate(**more: Any) -> Story:
-    story = ready(rules(gate="policy:p", **more))
+    story = ready(gated_rules(**more))
     story.tell("p-approver", "policy.defined", "policy:p@1", POLICY)
     approve(story)
     return story
@@ -1006,7 +1013,7 @@ def test_a_gate_that_a_thief_ran_opens_nothing(gate: Story):
     gate.enrol("p-other", ["deployer"])
     told = gate.judge("p-other", *AUTHORISE[1:])
     refused(told, PolicyError, "legality")
-    assert str(told.error).startswith("the evaluation of policy:p counts no more: entry")
+    assert str(told.error).startswith("the evaluation of policy:p@1 counts no more: entry")
 
 
 def test_what_a_thief_asked_for_is_not_granted():
@@ -1022,10 +1029,52 @@ def test_what_a_thief_asked_for_is_not_granted():
     assert story.judge(grant[0], "waiver.denied", *grant[2:]).kind == "valid"
 
 
+def repin(story: Story, policy: str, digest: str) -> None:
+    """The root keys name another policy."""
+    body = {"rules": rules(gate=policy, gate_digest=digest).model_dump(mode="json"), "reason": "the next version"}
+    story.tell(ROOT_ACTOR, "ledger.rules_changed", f"ledger:{story.world.ledgerid}", body)
+
+
+def test_one_validator_neither_replaces_nor_retires_the_policy_that_the_rules_name(gate: Story):
+    lax = {**POLICY, "source": "lax: []", "digest": "sha256:" + sha256(b"lax: []").hexdigest()}
+    retire = ("p-approver", "policy.retired", "policy:p@1", {"reason": "x"})
+    told = gate.judge(*retire)
+    refused(told, PolicyError, "legality")
+    assert str(told.error).startswith("the rules ask for policy:p@1")
+    gate.tell("p-approver", "policy.defined", "policy:p@2", lax)
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(policy="policy:p@2", policy_digest=lax["digest"]))
+    assert not authorised(gate), "the rules name another version"
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated())
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated("deny", policy="policy:p@2", policy_digest=lax["digest"]))
+    assert authorised(gate), "what another version says stops nothing"
+    gate.tell("p-approver", "policy.retired", "policy:p@2", {"reason": "a policy no rule names is cheap"})
+    gate.tell("p-approver", "policy.defined", "policy:p@3", lax)
+    repin(gate, "policy:p@3", lax["digest"])
+    assert not authorised(gate)
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(policy="policy:p@3", policy_digest=lax["digest"]))
+    assert authorised(gate)
+    assert gate.judge(*retire).kind == "valid", "the rules ask for it no more"
+
+
+def test_rules_name_the_bytes_of_a_policy_before_anybody_defines_it():
+    """Else whoever is first to define the version would decide what it asks."""
+    gate = ready(rules(gate="policy:p@1", gate_digest=OTHER))
+    approve(gate)
+    gate.tell("p-approver", "policy.defined", "policy:p@1", POLICY)
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated())
+    told = gate.judge(*AUTHORISE)
+    refused(told, PolicyError, "legality")
+    assert "as the rules name it" in str(told.error)
+
+
 def test_a_retired_policy_decides_nothing(gate: Story):
     gate.tell("p-deployer", "gate.evaluated", MODEL, gated())
+    repin(gate, "policy:q@1", OTHER)
     gate.tell("p-approver", "policy.retired", "policy:p@1", {"reason": "x"})
-    refused(gate.judge(*AUTHORISE), PolicyError, "legality")
+    repin(gate, "policy:p@1", POLICY["digest"])
+    told = gate.judge(*AUTHORISE)
+    refused(told, PolicyError, "legality")
+    assert str(told.error) == "policy:p@1 was retired"
 
 
 def test_an_evaluation_that_was_invalidated_since_makes_a_gate_stale():
@@ -1241,7 +1290,7 @@ def test_a_waiver_is_for_a_month_or_a_quarter_at_the_longest(tier: str | None, d
 
 def limited(gate: Story, **row: Any) -> None:
     """From now on waivers are as long as one row says."""
-    table = rules(gate="policy:p").model_copy(update={"waivers": (WaiverLimit(**row),)}).model_dump(mode="json")
+    table = gated_rules().model_copy(update={"waivers": (WaiverLimit(**row),)}).model_dump(mode="json")
     body = {"rules": table, "reason": "audit"}
     gate.tell(ROOT_ACTOR, "ledger.rules_changed", f"ledger:{gate.world.ledgerid}", body)
 
@@ -1309,7 +1358,7 @@ def urgent(review_by: int = NOW + DAY) -> dict[str, Any]:
 
 
 def test_an_emergency_does_not_wait_for_the_rules_and_is_reviewed_by_another_person():
-    story = ready(rules(approvals=2, gate="policy:p"))
+    story = ready(gated_rules(approvals=2))
     decision = story.event("p-deployer", "deployment.authorised", PROD, urgent())
     assert marks_of(story.world, decision) == ("emergency",)
     decision = story.tell("p-deployer", "deployment.authorised", PROD, urgent())
