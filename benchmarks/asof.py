@@ -37,7 +37,7 @@ Question = Callable[[Ledger, ViewReader, AsOf, int], object]
 
 
 def _state(ledger: Ledger, views: ViewReader, as_of: AsOf, project: int) -> object:
-    found = suspend(ledger, as_of.size, state_as_of(views, as_of, f"model:m{project}"))
+    found = suspend(ledger, views, as_of, state_as_of(views, as_of, f"model:m{project}"))
     return operate(ledger, views, as_of, found)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -174,10 +175,11 @@ def _standing(app: App, /, subjects: set[str], digests: tuple[str, ...]) -> list
     """What the views say now of versions that are registered with these bytes."""
     from projections.asof import resolve_as_of
     from projections.model_state import state_as_of
+    from projections.suspension import suspend
 
     with app.views() as (ledger, runner, size):
-        as_of = resolve_as_of(ledger, runner.views, at=None, known_at=None, head=size)
-        state = state_as_of(runner.views, as_of, None)
+        as_of = resolve_as_of(ledger, runner.views, head=size, now=time.time_ns() // 1000)
+        state = suspend(ledger, runner.views, as_of, state_as_of(runner.views, as_of, None))
     live = [item for item in state["deployments"] if item["live"] and item["live"]["digest"] in digests]
     return [
         {

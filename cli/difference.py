@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 
 import click
@@ -34,7 +35,7 @@ def diff(app: App, /, before: str, after: str, *, at: str | None, known_at: str 
     from projections.sealed import mark_sealed
 
     with app.views() as (ledger, runner, size):
-        as_of = resolve_as_of(ledger, runner.views, at=at, known_at=known_at, head=size)
+        as_of = resolve_as_of(ledger, runner.views, at=at, known_at=known_at, head=size, now=time.time_ns() // 1000)
         found = mark_sealed(ledger, compare(ledger, runner.views, as_of, before, after), as_of.size)
         data = {"origin": ledger.origin, **as_of.describe(), "before": before, "after": after, **found}
     if app.output != "text":

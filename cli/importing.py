@@ -88,7 +88,7 @@ def _stated(policy: str | None, file: str | None) -> str | Stated | None:
 @import_.command()
 @click.argument("sheet", metavar="FILE|-")
 @click.option("--waivers-until", metavar="TIME|DURATION", required=True,
-              help="The end of the waivers that are asked for: a time, or 90d.")  # fmt: skip
+              help="The end of the waivers asked for: a time, or 90d; no later than the rules allow.")  # fmt: skip
 @click.option("--control", required=True, help="What makes up for what is missing, where the sheet does not say.")
 @click.option("--reason", default="live before this ledger was", show_default=True, help="Why it is missing.")
 @_policy
@@ -110,7 +110,7 @@ def inventory(
 
     \b
     Example:
-      muniment import inventory models.csv --waivers-until 180d --control "monthly review by hand" --dry-run
+      muniment import inventory models.csv --waivers-until 90d --control "monthly review by hand" --dry-run
       muniment waiver grant waiver:import-… --rationale "until it is retrained"
       muniment import status
     """

@@ -44,11 +44,10 @@ def inventory(app: App, /, *, pattern: str | None, at: str | None, known_at: str
     from projections.sealed import mark_sealed
 
     with app.views() as (ledger, runner, size):
-        as_of = resolve_as_of(ledger, runner.views, at=at, known_at=known_at, head=size)
-        now = max(time.time_ns() // 1000, as_of.recorded_at) if known_at is None else as_of.recorded_at
-        moment = now if as_of.at is None else as_of.at
-        models = mark_sealed(ledger, find(ledger, runner.views, as_of, moment, pattern), as_of.size)
-        data = {"origin": ledger.origin, **as_of.describe(), "asked_at": format_time(moment), "models": models}
+        now = time.time_ns() // 1000
+        as_of = resolve_as_of(ledger, runner.views, at=at, known_at=known_at, head=size, now=now)
+        models = mark_sealed(ledger, find(ledger, runner.views, as_of, as_of.asked, pattern), as_of.size)
+        data = {"origin": ledger.origin, **as_of.describe(), "asked_at": format_time(as_of.asked), "models": models}
     if app.output == "text":
         _text(app, data)
     elif app.output == "ndjson":

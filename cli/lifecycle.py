@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,9 +10,13 @@ from cli.app import App, common_options, pass_app, write_options
 from cli.output import Grid, print_record, table, to_json
 from cli.values import read_source
 
+if TYPE_CHECKING:
+    from ledger.domain.world import World
+
 __all__ = ["lifecycle", "rules"]
 
 _MOVE, _STOP = ("event", "of", "to"), ("decision", "states")
+_WAIVER = ("environment", "tier", "days")
 _RULE = ("environment", "tier", "authorisation", "approvals", "evaluation", "roles", "days", "gate")
 
 
@@ -20,11 +24,11 @@ _RULE = ("environment", "tier", "authorisation", "approvals", "evaluation", "rol
 @common_options
 @pass_app
 def lifecycle(app: App) -> None:
-    """Show which event leads a version where, which states stop which decisions, and what the rules ask for.
+    """Show which event leads a version where, which states stop which decisions, how long waivers are, and the rules.
 
-    The root keys change rules and stops: muniment admin rules change. With -o csv or md the rules are printed.
+    The root keys change rules, stops and waivers: muniment admin rules change. With -o csv or md the rules are printed.
     """
-    from ledger.domain.lifecycle import MOVES, stops_of
+    from ledger.domain.lifecycle import MOVES, stops_of, waivers_of
     from ledger.domain.world import ledger_of
 
     with app.reader() as ledger:
@@ -35,6 +39,8 @@ def lifecycle(app: App) -> None:
             "moves": [{"event": m.event, "of": list(m.of), "to": m.to, "side": m.side} for m in MOVES],
             "stops": [{"decision": stop.decision, "states": list(stop.states)} for stop in stops_of(world)],
             "own_stops": state is not None and state.rules.stops is not None,
+            "waivers": [limit.model_dump(mode="json") for limit in waivers_of(world)],
+            "own_waivers": state is not None and state.rules.waivers is not None,
             "rules": rules,
             "name": None if state is None else state.rules.name,
         }
@@ -42,7 +48,8 @@ def lifecycle(app: App) -> None:
         print_record(app, data, "", Grid(_RULE, rules))
         return
     for title, columns, name in (
-        ("Moves", _MOVE, "moves"), ("Stops", _STOP, "stops"), (f"Rules ({data['name']})", _RULE, "rules"),
+        ("Moves", _MOVE, "moves"), ("Stops", _STOP, "stops"), ("Waivers, at the longest", _WAIVER, "waivers"),
+        (f"Rules ({data['name']})", _RULE, "rules"),
     ):  # fmt: skip
         table(app, title, columns, ([_cell(item[column]) for column in columns] for item in data[name]))
 
@@ -75,6 +82,27 @@ def show(app: App) -> None:
     print_record(app, data, to_json(data), Grid(_RULE, rows))
 
 
+def _pin(world: World, rules: Any) -> None:
+    """Name each gate with the digest that its version has in the log."""
+    from ledger.domain.states import PolicyState
+    from ledger.errors import InputError
+
+    rows = rules.get("rules") if isinstance(rules, dict) else None
+    for rule in rows if isinstance(rows, list) else ():
+        gate = rule.get("gate") if isinstance(rule, dict) else None
+        if not isinstance(gate, str) or rule.get("gate_digest") is not None:
+            continue
+        stream, _, version = gate.partition("@")
+        state = world.state(stream)
+        known = isinstance(state, PolicyState) and version in state.versions.keys() - state.retired
+        if not isinstance(state, PolicyState) or not known:
+            raise InputError(
+                f"{gate} is no version of a policy that stands in this ledger",
+                hint="See: muniment policy list. Define it: muniment policy define policy:NAME@VERSION FILE",
+            )
+        rule["gate_digest"] = state.versions[version]
+
+
 @rules.command()
 @click.argument("file", metavar="FILE|-")
 @click.option("--reason", required=True, help="Why; shown with every change.")
@@ -84,6 +112,7 @@ def change(app: App, /, file: str, **options: Any) -> None:
     """Replace the rules by those of a JSON file; for the root keys.
 
     Where several people hold them: muniment root propose event ledger.rules_changed, then root sign and submit.
+    A gate is named as policy:NAME@VERSION; without gate_digest, the digest that the log has of it is taken.
 
     Example: muniment admin rules change rules.json --reason "a gate before production" --as root
     """
@@ -91,4 +120,5 @@ def change(app: App, /, file: str, **options: Any) -> None:
 
     table_ = parse_json(read_source(file).strip(), what="the rules")
     with app.writer() as ledger:
+        _pin(ledger.world.at(ledger.world.refresh()), table_)
         app.show_receipt(ledger.emit("ledger.rules_changed", f"ledger:{ledger.ledgerid}", rules=table_, **options))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -50,7 +51,7 @@ def lineage(
 
     both = up == down
     with app.views() as (ledger, runner, size):
-        as_of = resolve_as_of(ledger, runner.views, at=at, known_at=known_at, head=size)
+        as_of = resolve_as_of(ledger, runner.views, at=at, known_at=known_at, head=size, now=time.time_ns() // 1000)
         found = trace(runner.views, as_of, subject, up=up or both, down=down or both, depth=depth)
         told = mark_sealed(ledger, answer(ledger, runner.views, as_of, found), as_of.size)
         data = {"schema": SCHEMA, "origin": ledger.origin, **as_of.describe(), "subject": subject,

@@ -119,7 +119,7 @@ class LogReport:
         found = self.found
         words = f"{found.origin}: {found.size} entries"
         if not found.ok:
-            yield f"✗ {found.origin}: {len(found.findings)} finding(s)", "red"
+            yield f"✗ {found.origin or 'this store'}: {len(found.findings)} finding(s)", "red"
         elif self.verdict is Verdict.UNVERIFIED:
             why = "too few witnesses vouch for them" if self.unwitnessed else "nobody vouched for them recently enough"
             yield f"? {words} fit, and {why}, root {found.root}", "yellow"

@@ -49,6 +49,8 @@ def _checks(source: str) -> tuple[str, list[dict[str, Any]]]:
 def define(app: App, /, name: str, file: str, **options: Any) -> None:
     """Sign a version of a policy into the log. It is never changed: define the next version instead.
 
+    It is in force once the root keys name it in the rules: muniment admin rules change.
+
     Example: muniment policy define policy:production@1 production.yaml
     """
     from ledger.policy import FORMAT, source_digest
@@ -58,8 +60,7 @@ def define(app: App, /, name: str, file: str, **options: Any) -> None:
     body = {"digest": source_digest(source), "source": source, "format": FORMAT}
     with app.writer() as ledger:
         receipt = ledger.emit("policy.defined", name, body, **options)
-        stream = name.partition("@")[0]
-        app.show_receipt(receipt, then=f"{len(checks)} checks. Try it: muniment gate check MODEL --policy {stream} …")
+        app.show_receipt(receipt, then=f"{len(checks)} checks. Try it: muniment gate check MODEL --policy {name} …")
 
 
 @policy.command()
@@ -68,7 +69,7 @@ def define(app: App, /, name: str, file: str, **options: Any) -> None:
 @write_options
 @pass_app
 def retire(app: App, /, name: str, reason: str, **options: Any) -> None:
-    """End a version of a policy: nothing is decided by it any more."""
+    """End a version of a policy: nothing is decided by it any more. Refused while the rules ask for it."""
     app.emit("policy.retired", name, reason=reason, **options)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -200,6 +201,9 @@ def with_as_of(function: Any) -> Any:
 def state(app: App, /, subject: str | None, at: str | None, known_at: str | None) -> None:
     """Show models and deployments: all, or one model, version or deployment.
 
+    A version is approved when authorising would find its approvals enough at that moment; else it says what is missing:
+    approval pending, conditions open, approval expired, suspended.
+
     With -o csv or md each deployment and each version is a row.
 
     \b
@@ -207,6 +211,7 @@ def state(app: App, /, subject: str | None, at: str | None, known_at: str | None
       muniment state deployment:prod/tx --at 2026-11-01T12:00:00Z
       muniment state model:tx --known-at 120
     """
+    from ledger.entry import format_time
     from ledger.errors import InputError
     from projections.asof import resolve_as_of
     from projections.model_state import state_as_of
@@ -214,8 +219,9 @@ def state(app: App, /, subject: str | None, at: str | None, known_at: str | None
     from projections.suspension import suspend
 
     with app.views() as (ledger, runner, size):
-        as_of = resolve_as_of(ledger, runner.views, at=at, known_at=known_at, head=size)
-        found = suspend(ledger, as_of.size, state_as_of(runner.views, as_of, subject))
+        now = time.time_ns() // 1000
+        as_of = resolve_as_of(ledger, runner.views, at=at, known_at=known_at, head=size, now=now)
+        found = suspend(ledger, runner.views, as_of, state_as_of(runner.views, as_of, subject))
         one = subject is not None and subject.startswith("deployment:")
         found = operate(ledger, runner.views, as_of, found, promises=one)
         origin = ledger.origin
@@ -226,7 +232,7 @@ def state(app: App, /, subject: str | None, at: str | None, known_at: str | None
                     hint=f"What is recorded about it: muniment history {subject}",
                 )
             raise InputError(f"nothing was known about {subject} as of then", hint="`muniment state` shows everything.")
-    data = {"origin": origin, **as_of.describe(), **found}
+    data = {"origin": origin, **as_of.describe(), "asked_at": format_time(as_of.asked), **found}
     if app.output == "text":
         _state_text(app, data)
     else:
@@ -289,7 +295,7 @@ def _state_text(app: App, /, data: dict[str, Any]) -> None:
             _status(version),
             version["tier"],
             app.home.names().get(version["owner"], version["owner"]),
-            ", ".join(f"{a['environment']}: {a['status']}" for a in version["approvals"]),
+            ", ".join(_approval(a) for a in version["approvals"]),
             "; ".join(_metrics(e["metrics"]) for e in version["evaluations"]),
             version["digest"][:19] + "…",
         )
@@ -307,6 +313,11 @@ def _status(version: dict[str, Any]) -> str:
     beside += ["retired"] if version["retired"] else []
     beside = [state for state in beside if state != version["status"]]
     return f"{version['status']} ({', '.join(beside)})" if beside else str(version["status"])
+
+
+def _approval(approval: dict[str, Any]) -> str:
+    reason = "" if approval["reason"] is None else f" ({approval['reason']})"
+    return f"{approval['environment']}: {approval['status']}{reason}"
 
 
 def _metrics(metrics: dict[str, float]) -> str:

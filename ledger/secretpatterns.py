@@ -146,6 +146,10 @@ PATTERNS: Final = (
     Pattern(
         "password-in-url", ("://",), r"""://[^\s/?#:@"'<>]{0,200}:(?P<s>[^\s/?#"'<>]{1,200})@""", only="set",
     ),
+    Pattern(  # a password with a slash or a hash sign; a port and a path with an @ in it are none
+        "password-in-url", ("://",),
+        r"""://(?!\[)[^\s/?#:@"'<>]{1,200}:(?![0-9]{1,5}[/?#])(?P<s>[^\s"'<>@]{1,200})@(?=[A-Za-z0-9\[])""", only="set",
+    ),
     Pattern(
         "authorization", ("bearer ", "basic ", "bearer:"),
         r"(?i)(?:bearer|basic):?[ \t]{1,3}(?P<s>[A-Za-z0-9._~+/-]{16,8000}={0,2})", folded=True, only="mixed",
@@ -153,6 +157,12 @@ PATTERNS: Final = (
     Pattern(
         "password", _set("password", "passwd", "passwod", "pwd", "passphrase", "pass"),
         rf"""(?i)(?:{_PASSWORDS}){_SET}(?P<s>[^\s"',;&\\]{{4,512}})""", folded=True, only="set",
+    ),
+    Pattern(  # in quotes it may have spaces
+        "password", _set("password", "passwd", "passwod", "pwd", "passphrase", "pass"),
+        rf"""(?i)(?:{_PASSWORDS})["']?[ \t]{{0,3}}(?:=>|[:=])[ \t]{{0,3}}"""
+        r"""(?P<q>["'])(?P<s>[^"'\\\r\n]{4,512})(?P=q)""",
+        folded=True, only="set",
     ),
     Pattern(  # what looks made up, not the next word of a sentence
         "password", ("password ", "passwd ", "passphrase ", "pwd ", "pass "),
@@ -248,13 +258,22 @@ _PLACEHOLDERS: Final = frozenset(
     ]
 )
 _HEX: Final = re.compile(r"[0-9a-f]{32,128}")
-_STANDS_FOR: Final = ("$", "<", "%", "[", "{", "/", "env:", "vault:", "secret:", "ref:", "file:", "arn:", "os.environ")
+_STANDS_FOR: Final = ("[", "{", "env:", "vault:", "secret:", "ref:", "file:", "arn:", "os.environ")
+#: A variable, a command, a place to fill in, a format, a path: whole, so that a password may begin with the same sign.
+_VARIABLE: Final = re.compile(
+    r"\$(?:[A-Za-z_][A-Za-z0-9_]*|\{.*|\(.*|\$.*)|<[^<>]*>|<[A-Za-z_-]*|%[A-Za-z_][A-Za-z0-9_]*%|%\(?[a-z_]*\)?[sdr]?"
+    r"|(?:/[A-Za-z0-9._-]+){2,}/?"
+)
 
 
 def is_placeholder(text: str) -> bool:
     """Whether a value only stands for a secret: a variable, where it is kept, stars, a word."""
     bare = text.strip("()[]<>{}\"'`.,;")
-    return not bare.strip("*xX•-_") or bare.lower() in _PLACEHOLDERS or text.startswith(_STANDS_FOR)
+    return (
+        not bare.strip("*xX•-_")
+        or bare.lower() in _PLACEHOLDERS
+        or (text.startswith(_STANDS_FOR) or _VARIABLE.fullmatch(text) is not None)
+    )
 
 
 def _changes(text: str) -> tuple[int, int]:

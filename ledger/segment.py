@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -32,7 +32,18 @@ from ledger.replay import open_fields
 from ledger.stored import AuditReader, Fields, Row, row_of
 from ledger.tiles import TILE_WIDTH
 
-__all__ = ["LEVELS", "Heavy", "Segment", "Sketch", "Span", "Task", "check_span", "collect_authority", "spans"]
+__all__ = [
+    "LEVELS",
+    "Heavy",
+    "Segment",
+    "Sketch",
+    "Span",
+    "Task",
+    "check_span",
+    "check_spans",
+    "collect_authority",
+    "spans",
+]
 
 #: What is checked, from least to most; see `findings.UNCHECKED` for what each leaves out.
 LEVELS: Final = ("hash", "checkpoint", "full")
@@ -219,13 +230,21 @@ def _read_contents(segment: Segment, found: Sequence[Fields], task: Task) -> Non
     segment.sketches = [Sketch(*values) for values in places]
 
 
-def check_span(log: AuditReader, task: Task, span: Span) -> Segment:
-    """Read and check a stretch of the log.
+def check_spans(log: AuditReader, task: Task, wanted: Iterable[Span]) -> Iterator[Segment]:
+    """Read and check stretches of the log, one after another; see `check_span`."""
+    ours, theirs = itertools.tee(wanted)
+    for span, found in zip(ours, log.spans(theirs, contents=task.level != "checkpoint"), strict=True):
+        yield check_span(log, task, span, found)
+
+
+def check_span(log: AuditReader, task: Task, span: Span, found: Sequence[Fields] | None = None) -> Segment:
+    """Check a stretch of the log.
 
     Args:
         log: the store.
         task: what to check it with.
         span: first index and the index behind the last.
+        found: its rows, as `AuditReader.span` gives them; None when they are still to be read.
 
     Returns:
         What was found; rows that are not there are not in it.
@@ -234,7 +253,8 @@ def check_span(log: AuditReader, task: Task, span: Span) -> Segment:
         StorageError: the store failed.
     """
     start, stop = span
-    found = log.span(start, stop, contents=task.level != "checkpoint")
+    if found is None:
+        found = log.span(start, stop, contents=task.level != "checkpoint")
     leaves = _columns(found, start, task.ledgerid)
     if leaves is None:
         if task.level == "checkpoint":

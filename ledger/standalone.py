@@ -104,8 +104,10 @@ DIGEST = "sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}"
 ROLE = "emitter|owner|validator|approver|deployer|incident-commander|auditor|eraser|admin"
 NUMBER, COUNT = (0, 2**53 - 1), (1, 2**53 - 1)
 RULE = {"environment": LINE, "tier": LINE, "authorisation": bool, "approvals": (0, 9), "evaluation": bool,
-        "roles?": [ROLE, 0, 9], "days~": (1, 3660), "gate~": LINE}  # fmt: skip
-RULES = {"name": LINE, "rules": [RULE, 1, 64], "stops~": [{"decision": LINE, "states": [LINE, 1, 32]}, 0, 64]}
+        "roles?": [ROLE, 0, 9], "days~": (1, 3660), "gate~": LINE,
+        "gate_digest~": DIGEST}  # fmt: skip
+RULES = {"name": LINE, "rules": [RULE, 1, 64], "stops~": [{"decision": LINE, "states": [LINE, 1, 32]}, 0, 64],
+         "waivers~": [{"environment": LINE, "tier": LINE, "days": (1, 3660)}, 0, 64]}  # fmt: skip
 ERASED = {"index": NUMBER, "leaf_hash": HEX, "stream": LINE, "scope": "fields|whole"}
 KNOWN = {"size": COUNT, "root": HEX, "note": HEX}
 # Types that change keys, roles and what else authority rests on, with the form of their bodies.
@@ -698,8 +700,10 @@ class Keyring:
         stops = rules.get("stops") or []
         need(all(s["decision"] in STOPPED and set(s["states"]) <= STATES for s in stops), "schema", "it stops nothing")
         gates = [rule["gate"] for rule in rules["rules"] if rule.get("gate") is not None]
-        good = all(is_of(NAME, gate) and gate.startswith("policy:") and "@" not in gate for gate in gates)
-        need(good, "schema", "a rule names no policy")
+        good = all(is_of(NAME, gate) and gate.startswith("policy:") and "@" in gate for gate in gates)
+        need(good, "schema", "a rule names no version of a policy")
+        pinned = all((r.get("gate") is None) == (r.get("gate_digest") is None) for r in rules["rules"])
+        need(pinned, "schema", "a rule names a policy without its digest")
 
     def check_erasure(self, record, body):
         """What is said to be erased is there, and no legal hold covers it."""

@@ -5,7 +5,7 @@ Nothing here knows SQL: verification and judging read through `LogReader`, whate
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -61,7 +61,7 @@ class Head:
         last_leaf: leaf hash of the last entry (32 zero bytes when empty).
         peaks: peaks of the compact range, concatenated.
         recorded_at: of the last entry, microseconds since the Unix epoch.
-        authority: index of the last change of keys, actors or rules, -1 when there was none.
+        authority: index of the last change of keys, actors, rules or quarantines, -1 when there was none.
     """
 
     size: int
@@ -207,6 +207,9 @@ class LogReader(Protocol):
     def authority_rows(self, start: int, stop: int) -> Sequence[Row]:
         """Rows of all streams of actors with ``start`` <= index < ``stop``, in order."""
 
+    def quarantines(self, start: int, stop: int) -> Sequence[tuple[int, str]]:
+        """Index and stream of every quarantine with ``start`` <= index < ``stop``, in order; valid or not."""
+
     def actor_rows(self, actor: str, start: int, stop: int, limit: int) -> Sequence[Row]:
         """At most ``limit`` rows of one author with ``start`` <= index < ``stop``, in order; walks over the others."""
 
@@ -285,6 +288,9 @@ class AuditReader(LogReader, EmitterReader, Protocol):
     def span(self, start: int, stop: int, *, contents: bool) -> Sequence[Fields]:
         """Rows with ``start`` <= index < ``stop``, in order, as `row_of` takes them."""
 
+    def spans(self, wanted: Iterable[tuple[int, int]], *, contents: bool) -> Iterator[Sequence[Fields]]:
+        """`span` for each pair of bounds, inside `snapshot`; the store may work on the next ones meanwhile."""
+
     def structure_faults(self, *, deep: bool = ...) -> Sequence[str]:
         """What is wrong with tables and indexes themselves, so that reading one way and another could differ.
 
@@ -306,7 +312,7 @@ class AuditReader(LogReader, EmitterReader, Protocol):
         """
 
     def recurring_datasets(self, after: int) -> Collection[str]:
-        """Streams of data sets in which some subject stands more than once, was assessed, or was put in quarantine."""
+        """Streams of data sets in which some subject stands more than once, or was put in quarantine."""
 
     def sequence_faults(self, after: int) -> tuple[Sequence[int], Sequence[tuple[int, int]]]:
         """What is wrong with emitters' numbers.

@@ -17,7 +17,7 @@ from ledger.endcheck import finish
 from ledger.errors import InputError, NothingToVerifyError
 from ledger.findings import Anchor, Finding, LogVerification
 from ledger.identity import Trust
-from ledger.segment import LEVELS, Segment, Span, Task, check_span, spans
+from ledger.segment import LEVELS, Segment, Span, Task, check_spans, spans
 from ledger.since import ChangedError, Since
 from ledger.stored import AuditReader
 from ledger.verdicts import Fault
@@ -92,7 +92,7 @@ def verify_log(
         raise InputError("only a full verification goes on from an earlier one")
 
     def here(task: Task, wanted: Iterable[Span]) -> Iterator[Segment]:
-        return (check_span(log, task, span) for span in wanted)
+        return check_spans(log, task, wanted)
 
     with log.snapshot():  # others may append meanwhile
         if since is not None and not since.again:

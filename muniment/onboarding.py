@@ -16,13 +16,16 @@ from uuid import UUID, uuid5
 from ledger.application import Ledger
 from ledger.domain.actors import ActorState
 from ledger.domain.states import WaiverState
+from ledger.domain.waiving import longest_end
+from ledger.entry import format_time
 from ledger.errors import InputError, LedgerError, NotAllowedError
 from ledger.governing import request_waiver
 from ledger.names import parse_name, stream_of
+from ledger.payload import parse_moment
 from projections.catalogue import open_runner
 from projections.gates import Stated, policy_named
 from projections.known import Known
-from projections.onboarding.burndown import CORRELATION, OpenWaiver, checks_for, items_of, open_waivers
+from projections.onboarding.burndown import CORRELATION, checks_for, items_of, open_waivers
 from projections.onboarding.foresight import Foreseen
 from projections.onboarding.sheet import CsvRow, Step, Trouble, read_sheet
 
@@ -36,7 +39,7 @@ class Terms:
     """How waivers are asked for.
 
     Attributes:
-        until: their end, ``YYYY-MM-DDTHH:MM:SSZ``.
+        until: their end, ``YYYY-MM-DDTHH:MM:SSZ``; where the rules allow no waiver to be so long, the end that they do.
         reason: why the checks are not met.
         control: what makes up for it, where the row does not say.
     """
@@ -168,19 +171,24 @@ class _Import:
                 advance(len(self.rows) + count + 1, 2 * len(self.rows))
 
     def _request(self, known: Known, row: CsvRow, check: str) -> None:
+        environment = parse_name(str(row.deployment)).namespace or ""
+        longest = longest_end(known.world, row.subject, environment, self.now)
+        if longest is None:
+            return  # the rules allow none, and it stays missing
+        until = format_time(min(longest, parse_moment(self.terms.until)))
         body = {
-            "check": check, "model": row.subject, "environment": parse_name(str(row.deployment)).namespace,
+            "check": check, "model": row.subject, "environment": environment,
             "owner": row.owner, "reason": self.terms.reason, "compensating_control": row.control or self.terms.control,
-            "expires_at": self.terms.until, "single_use": False,
+            "expires_at": until, "single_use": False,
         }  # fmt: skip
-        said = "\n".join(("inventory", row.subject, str(row.deployment), check, self.terms.until))
+        said = "\n".join(("inventory", row.subject, str(row.deployment), check, until))
         once = uuid5(UUID(self.ledger.ledgerid), said)
         name = f"waiver:import-{once.hex[:16]}"
         if isinstance(known.world.state(name), WaiverState):
             return  # asked for in these terms, and denied or revoked: it is not asked for again
         request_waiver(self.ledger, body, waiver=name, event_id=str(once), correlation=self.correlation)
 
-    def _items(self, known: Known, row: CsvRow, waivers: Sequence[OpenWaiver]) -> list[dict[str, Any]]:
+    def _items(self, known: Known, row: CsvRow, waivers: Sequence[tuple[str, WaiverState]]) -> list[dict[str, Any]]:
         if row.deployment is None:
             return []
         environment = parse_name(row.deployment).namespace or ""

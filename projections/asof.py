@@ -17,7 +17,7 @@ from ledger.treereader import TreeReader
 from projections.base import ViewReader
 from projections.journal import JOURNAL
 
-__all__ = ["AsOf", "as_decided", "resolve_as_of", "size_recorded_by"]
+__all__ = ["AsOf", "as_decided", "recorded_by", "resolve_as_of", "size_recorded_by"]
 
 _FAR = 2**62
 
@@ -31,12 +31,19 @@ class AsOf:
         size: log size that was known.
         root: root hash of that size, hex.
         recorded_at: of the last known entry, microseconds.
+        now: when it is asked, where neither clock was given; 0 otherwise, so that the answer stays the same.
     """
 
     at: int | None
     size: int
     root: str
     recorded_at: int
+    now: int = 0
+
+    @property
+    def asked(self) -> int:
+        """The moment for which ends are told: what has ended by then stands no more."""
+        return max(self.now, self.recorded_at) if self.at is None else self.at
 
     @property
     def bound(self) -> int:
@@ -67,6 +74,11 @@ def size_recorded_by(views: ViewReader, time: int, head: int) -> int:
     return low
 
 
+def recorded_by(views: ViewReader, as_of: AsOf, moment: int) -> int:
+    """How many of the known entries were recorded by a moment, in microseconds since the Unix epoch."""
+    return as_of.size if moment >= as_of.recorded_at else size_recorded_by(views, moment, as_of.size)
+
+
 def _size_known_at(views: ViewReader, known_at: str, head: int) -> int:
     if known_at.isascii() and known_at.isdigit():
         size = int(known_at)
@@ -80,7 +92,7 @@ def _size_known_at(views: ViewReader, known_at: str, head: int) -> int:
 
 
 def resolve_as_of(
-    ledger: Ledger, views: ViewReader, *, at: str | None = None, known_at: str | None = None, head: int
+    ledger: Ledger, views: ViewReader, *, at: str | None = None, known_at: str | None = None, head: int, now: int = 0
 ) -> AsOf:
     """Resolve what a user asked for.
 
@@ -90,6 +102,7 @@ def resolve_as_of(
         at: ISO 8601 time, or None for the latest state.
         known_at: log size or ISO 8601 time, or None for the head.
         head: size the views stand at.
+        now: microseconds since the Unix epoch; 0 for when the last known entry was recorded.
 
     Raises:
         InputError: a time or size that makes no sense.
@@ -100,7 +113,8 @@ def resolve_as_of(
     size = head if known_at is None else _size_known_at(views, known_at, head)
     (last,) = views.select(JOURNAL, [("position", "=", size)])
     root = root_hash(TreeReader(ledger.recorder), size).hex()
-    return AsOf(None if at is None else microseconds(at), size, root, last["recorded_at"])
+    bound = None if at is None else microseconds(at)
+    return AsOf(bound, size, root, last["recorded_at"], now if known_at is None else 0)
 
 
 def as_decided(
@@ -123,10 +137,10 @@ def as_decided(
         InputError: a time or size that makes no sense.
         NothingToVerifyError: the log was empty then.
     """
-    known = resolve_as_of(ledger, views, at=at, known_at=known_at, head=head)
+    known = resolve_as_of(ledger, views, at=at, known_at=known_at, head=head, now=now)
     if known.at is None:
-        return known, known.recorded_at if known_at is not None else max(now, known.recorded_at)
-    size = size_recorded_by(views, known.at, known.size)
+        return known, known.asked
+    size = recorded_by(views, known, known.at)
     if size == 0:
         raise NothingToVerifyError(f"nothing was recorded by {at}")
     found = resolve_as_of(ledger, views, at=at, known_at=str(size), head=head)

@@ -115,8 +115,9 @@ class _Versions:
     def _approvers(self, version: dict[str, Any]) -> dict[str, str]:
         by: dict[str, list[str]] = {}
         for approval in version["approvals"]:
+            standing = [grant["actor"] for grant in approval["grants"] if grant["trouble"] is None]
             if approval["status"] == "approved":
-                by.setdefault(approval["environment"], []).append(approval["decided"]["actor"])
+                by.setdefault(approval["environment"], []).extend(standing)
         return {environment: ", ".join(actors) for environment, actors in by.items()}
 
 

@@ -253,8 +253,8 @@ class _Builder:
             except PolicyError:
                 rule = None
             trouble = approval_trouble(self.world, apart, one, rule, self.now)
-            by = sorted(deciders(self.world, one.actors, one.signed))
-            found.append({"by": by, "environment": one.environment, "stands": trouble is None, "reason": trouble or "",
+            by, reason = sorted(deciders(self.world, one.actors, one.signed)), "" if trouble is None else trouble.text
+            found.append({"by": by, "environment": one.environment, "stands": trouble is None, "reason": reason,
                           "index": one.index})  # fmt: skip
         return found
 
@@ -397,8 +397,8 @@ def standing_waivers(known: Known, model: str, environment: str, as_of: int) -> 
     single: list[tuple[str, str]] = []
     for row in known.of_types("waiver.granted"):
         state = known.world.state(row["stream"])
-        if not isinstance(state, WaiverState) or waiver_trouble(known.world, state, as_of) is not None:
+        if not isinstance(state, WaiverState) or not covers(state, state.check, model, environment):
             continue
-        if covers(state, state.check, model, environment):
+        if waiver_trouble(known.world, state, as_of, model) is None:
             (single if state.single_use else lasting).append((row["stream"], state.check))
     return [*lasting, *single]

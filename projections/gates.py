@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ledger.domain.lifecycle import rule_for, version_of
+from ledger.domain.lifecycle import rule_for, rules_of, version_of
 from ledger.domain.states import PolicyState
-from ledger.domain.world import ledger_of
 from ledger.entry import format_time
 from ledger.errors import InputError, PolicyError, VerificationError
 from ledger.names import parse_name, stream_of
@@ -25,6 +24,7 @@ __all__ = [
     "policies",
     "policy_for",
     "policy_named",
+    "policy_ruled",
     "recheck_all",
     "replayed",
     "run_gate",
@@ -133,7 +133,19 @@ def policy_for(known: Known, model: str, environment: str) -> Stated:
             f"the rules name no policy for {environment} at tier {named.tier}",
             hint="Say which: --policy policy:NAME, or --file FILE; see muniment policy list.",
         )
-    return policy_named(known, rule.gate)
+    return policy_ruled(known, rule.gate, rule.gate_digest)
+
+
+def policy_ruled(known: Known, name: str, digest: str | None) -> Stated:
+    """The policy that a rule names, to the byte.
+
+    Raises:
+        PolicyError: it is not defined, or with another source.
+    """
+    found = policy_named(known, name)
+    if source_digest(found.source) != digest:
+        raise PolicyError(f"the rules name {name} as {digest}, and it is defined with another source")
+    return found
 
 
 def run_gate(known: Known, policy: Stated, model: str, environment: str, *, as_of: int, deployment: str = "") -> Gate:
@@ -284,8 +296,7 @@ def _read(source: str) -> tuple[str | None, int | None]:
 
 def policies(known: Known) -> list[dict[str, Any]]:
     """Every version of every policy, with the rules that ask for it, as ``environment/tier``."""
-    state = ledger_of(known.world)
-    rules = [] if state is None else state.rules.rules
+    rules = rules_of(known.world)
     found: list[dict[str, Any]] = []
     for row in known.of_types("policy.defined"):
         stream, version = row["stream"], parse_name(row["subject"]).version
@@ -296,6 +307,6 @@ def policies(known: Known) -> list[dict[str, Any]]:
         found.append({
             "policy": row["subject"], "title": title, "checks": checks,
             "digest": row["data"]["digest"], "retired": version in defined.retired, "index": row["index"],
-            "asked_by": [f"{rule.environment}/{rule.tier}" for rule in rules if rule.gate == stream],
+            "asked_by": [f"{rule.environment}/{rule.tier}" for rule in rules if rule.gate == row["subject"]],
         })  # fmt: skip
     return found

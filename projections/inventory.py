@@ -7,16 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ledger.application import Ledger
-from ledger.domain.actors import FOREVER
-from ledger.domain.lifecycle import Named, rule_for, version_of
 from ledger.domain.scopes import covers_stream
-from ledger.domain.standing import approval_until, standing
 from ledger.domain.states import TIER_RANK, DeploymentState
-from ledger.domain.waiving import waiver_of, waiver_trouble
+from ledger.domain.waiving import waiver_of, waiver_trouble, waiver_until
 from ledger.domain.world import World
 from ledger.entry import format_time
-from ledger.errors import PolicyError
-from projections.asof import AsOf, size_recorded_by
+from projections.asof import AsOf, recorded_by
 from projections.base import ViewReader
 from projections.journal import JournalRow, journal_rows
 from projections.model_state import periods, state_as_of
@@ -51,22 +47,13 @@ class _Asked:
         return journal_rows(self.views, where, size=self.decided if decisions else self.as_of.size)
 
 
-def _ends(until: int) -> str | None:
-    return None if until >= FOREVER else format_time(until)
-
-
-def _approvals(asked: _Asked, named: Named) -> Iterator[dict[str, Any]]:
+def _approvals(version: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Approvals that stand."""
-    for environment in sorted({approval.environment for approval in named.version.approvals}):
-        try:
-            rule = rule_for(asked.world, environment, named.tier)
-        except PolicyError:
-            continue  # what is not ruled is refused, so nothing rests on it
-        fallen = dict(standing(asked.world, named, (environment, rule), asked.at).troubles)
-        for one in named.version.approvals:
-            if one.environment == environment and one.index not in fallen and one.digest == named.version.digest:
-                yield {"version": named.subject, "environment": environment, "by": one.actor, "index": one.index,
-                       "expires_at": _ends(approval_until(asked.world, one, rule))}  # fmt: skip
+    for approval in sorted(version["approvals"], key=lambda one: str(one["environment"])):
+        for one in approval["grants"]:
+            if one["trouble"] is None:
+                yield {"version": version["version"], "environment": approval["environment"], "by": one["actor"],
+                       "index": one["index"], "expires_at": one["expires_at"]}  # fmt: skip
 
 
 def _waivers(asked: _Asked) -> dict[str, list[dict[str, Any]]]:
@@ -80,7 +67,7 @@ def _waivers(asked: _Asked) -> dict[str, list[dict[str, Any]]]:
         if trouble is None or state.granted is None:
             found.setdefault(state.model.partition("@")[0], []).append({
                 "waiver": row["stream"], "check": state.check, "model": state.model, "environment": state.environment,
-                "owner": state.owner, "expires_at": format_time(state.until),
+                "owner": state.owner, "expires_at": format_time(waiver_until(asked.world, state)),
                 "state": "stands" if trouble is None else "asked for", "index": row["index"],
             })  # fmt: skip
     return found
@@ -138,7 +125,7 @@ def _say(model: dict[str, Any], row: JournalRow) -> None:
             model[name] = data.get(name) or model[name]
 
 
-def _fold_versions(asked: _Asked, model: dict[str, Any], versions: list[dict[str, Any]]) -> None:
+def _fold_versions(model: dict[str, Any], versions: list[dict[str, Any]]) -> None:
     ordered = sorted(versions, key=lambda version: version["registered"]["index"])
     model["versions"] = [{"version": one["version"], "status": one["status"], "tier": one["tier"]} for one in ordered]
     latest = ordered[-1]
@@ -152,10 +139,7 @@ def _fold_versions(asked: _Asked, model: dict[str, Any], versions: list[dict[str
         model["last_evaluation"] = {"version": version, "verdict": last["verdict"], "metrics": last["metrics"],
                                     "occurred_at": last["occurred_at"], "index": index}  # fmt: skip
     for one in ordered:
-        try:
-            model["approvals"] += _approvals(asked, version_of(asked.world, one["version"]))
-        except PolicyError:
-            continue  # not recorded by then, or suspect: nothing rests on it
+        model["approvals"] += _approvals(one)
 
 
 def inventory(
@@ -174,14 +158,14 @@ def inventory(
         Plain values by name: owner, tier of what is live (or of the latest version), versions, where what is live,
         approvals that stand and when they end, waivers, emergencies and findings that are open, the last evaluation.
     """
-    asked = _Asked(ledger, views, as_of, size_recorded_by(views, at, as_of.size), at)
-    state = suspend(ledger, as_of.size, state_as_of(views, as_of))
+    asked = _Asked(ledger, views, as_of, recorded_by(views, as_of, at), at)
+    state = suspend(ledger, views, as_of, state_as_of(views, as_of), at)
     models: dict[str, dict[str, Any]] = {one["model"]: _new(one["model"]) for one in state["models"]}
     for row in asked.rows(*_SAID):
         if row["stream"].startswith("model:"):
             _say(models.setdefault(row["stream"], _new(row["stream"])), row)
     for one in state["models"]:
-        _fold_versions(asked, models[one["model"]], one["versions"])
+        _fold_versions(models[one["model"]], one["versions"])
     for name, items in (
         ("live", _live(state["deployments"])),
         ("emergencies", _emergencies(asked, state["deployments"])),

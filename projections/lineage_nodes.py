@@ -61,7 +61,7 @@ class Described:
         new = {name for name in streams if name.startswith(("model:", "deployment:"))} - self._states.keys()
         if not new:
             return
-        found = suspend(self._ledger, self._as_of.size, states_of(self._views, self._as_of, new))
+        found = suspend(self._ledger, self._views, self._as_of, states_of(self._views, self._as_of, new))
         self._states |= {name: {"models": [], "deployments": []} for name in new}
         for part, name in (("models", "model"), ("deployments", "deployment")):
             for one in found[part]:

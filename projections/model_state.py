@@ -14,6 +14,7 @@ from ledger.entry import format_time
 from ledger.names import parse_name
 from ledger.replay import Judged
 from ledger.strictjson import format_json, parse_json
+from projections.approvals import fold_approval
 from projections.asof import AsOf
 from projections.base import Column, RowOf, Selection, Table, ViewReader, some_at_a_time
 from projections.groups import WENT_LIVE
@@ -127,7 +128,8 @@ def _fold_version(version: dict[str, Any], change: Change) -> None:
             if evaluation["id"] == data["evaluation"]:
                 evaluation["invalidated"] = _stamp(change)
     elif kind == "quarantine.placed":
-        version["quarantines"].append({"id": change["id"], "reason": data["reason"], "placed": _stamp(change)})
+        placed = {"id": change["id"], "subject": change["model"], "reason": data["reason"], "placed": _stamp(change)}
+        version["quarantines"].append(placed)
     elif kind == "quarantine.released":
         version["quarantines"] = [one for one in version["quarantines"] if one["id"] != data["quarantine"]]
     elif kind == "risk.classified":
@@ -135,42 +137,7 @@ def _fold_version(version: dict[str, Any], change: Change) -> None:
     elif kind == "version.retired":
         version["retired"] = _stamp(change)
     else:
-        _fold_approval(version, change)
-
-
-#: What becomes of a version when its request or approval ends so.
-_DECIDED: Final = {
-    "approval.granted": "approved", "approval.rejected": "rejected", "approval.withdrawn": "withdrawn",
-    "approval.revoked": "revoked",
-}  # fmt: skip
-
-
-def _fold_approval(version: dict[str, Any], change: Change) -> None:
-    data, kind = change["data"], change["type"]
-    if kind == "approval.requested":
-        request = {"request": change["id"], "environment": data["environment"], "status": "pending"}
-        more = {"requested": _stamp(change), "decided": None, "rationale": None, "approval": None, "expires_at": None}
-        version["approvals"].append({**request, **more})
-        version["status"] = "approval pending"
-        return
-    for approval in version["approvals"]:
-        if data.get("approval", data.get("request")) not in (approval["request"], approval["approval"]):
-            continue
-        why = data.get("rationale", data.get("reason"))
-        approval.update(status=_DECIDED[kind], decided=_stamp(change), rationale=why)
-        if kind == "approval.granted":
-            approval.update(approval=change["id"], expires_at=data.get("expires_at"))
-    version["status"] = _decided_status(version)
-
-
-def _decided_status(version: dict[str, Any]) -> str:
-    """Where the decisions so far leave a version: the last one that still says something counts."""
-    for approval in sorted(version["approvals"], key=lambda one: (one["decided"] or one["requested"])["index"])[::-1]:
-        if approval["status"] == "revoked":
-            return "suspended"
-        if approval["status"] != "withdrawn":
-            return "approval pending" if approval["status"] == "pending" else str(approval["status"])
-    return "evaluated" if version["evaluations"] else "registered"
+        fold_approval(version, change, _stamp(change))
 
 
 def _fold_deployment(state: dict[str, Any], change: Change) -> None:

@@ -1,18 +1,29 @@
-"""What of a state is suspended: it rests on entries that were signed with a compromised key, as known at a size."""
+"""What of a state stands: approvals by the rules of the ledger, and what rests on no suspect entry."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
 
 from ledger.application import Ledger
 from ledger.domain.authorising import deployment_doubt
+from ledger.domain.lifecycle import quarantines_of, version_of
+from ledger.domain.world import World
+from ledger.entry import format_time
+from ledger.errors import PolicyError
+from ledger.names import stream_of
 from ledger.suspects import Doubts
+from projections.approvals import Standings, decided_status
+from projections.asof import AsOf, recorded_by
+from projections.base import ViewReader
+from projections.journal import journal_rows
 
 __all__ = ["Stamped", "suspend"]
 
 Stamp = dict[str, Any]
-_OVER = ("rejected", "withdrawn", "revoked")
-_FALLING = ("approved", "approval pending", "deploy authorised")
+#: Statuses of a version that come of requests for its approval.
+_BY_DECISION: Final = ("approved", "approval pending", "rejected", "suspended")
 
 
 class Stamped:
@@ -35,41 +46,86 @@ class Stamped:
         return self._doubts.of(self._recorder.rows(stamp["index"], 1)[0]) is not None
 
 
-def _version(asked: Stamped, version: dict[str, Any]) -> None:
-    for approval in version["approvals"]:
-        decided = approval["status"] == "approved" and asked.suspect(approval["decided"])
-        if decided or (approval["status"] not in _OVER and asked.suspect(approval["requested"])):
-            approval["status"] = "suspended"
-    granted = [
-        approval["status"] for approval in version["approvals"] if approval["status"] in ("approved", "suspended")
-    ]
-    fallen = version["status"] in _FALLING and set(granted) == {"suspended"}
-    if version["status"] != "live" and (fallen or asked.suspect(version["registered"])):
-        version["status"] = "suspended"
+@dataclass(frozen=True)
+class _Asked:
+    """Entries as known now, and decisions as recorded by the moment that is asked about."""
+
+    stamped: Stamped
+    standings: Standings
+    then: World
+    views: ViewReader
+
+    def version(self, version: dict[str, Any]) -> None:
+        """Say what of a version stands."""
+        for approval in version["approvals"]:
+            if approval["grants"]:
+                self.standings.tell(version["version"], approval)
+            elif approval["status"] == "pending" and self.stamped.suspect(approval["requested"]):
+                approval["status"] = "suspended"
+        if version["status"] in _BY_DECISION:
+            version["status"] = decided_status(version)
+        read = list(self._quarantined_data(version["version"]))
+        version["quarantines"] += read
+        if version["status"] == "live":
+            return
+        if self._fallen(version):
+            version["status"] = "suspended"
+        elif read:
+            version["status"] = "quarantined"
+
+    def _fallen(self, version: dict[str, Any]) -> bool:
+        """Whether its registration is suspect, or what it was authorised by is and nothing else stands."""
+        if self.stamped.suspect(version["registered"]):
+            return True
+        if version["status"] != "deploy authorised" or any(one["status"] == "approved" for one in version["approvals"]):
+            return False
+        return any(self.stamped.suspect(grant) for approval in version["approvals"] for grant in approval["grants"])
+
+    def _quarantined_data(self, subject: str) -> Iterator[dict[str, Any]]:
+        """Quarantines of what it was made from or measured on: they stop decisions about it as its own do."""
+        try:
+            named = version_of(self.then, subject)
+        except PolicyError:
+            return  # not recorded by then, or suspect
+        for held in quarantines_of(self.then, named):
+            if held.subject in (subject, stream_of(subject)):
+                continue  # folded
+            (row,) = journal_rows(self.views, [("position", "=", held.index + 1)], size=held.index + 1)
+            times = {name: format_time(row[name]) for name in ("occurred_at", "recorded_at")}
+            placed = {"index": row["index"], "actor": row["actor"], **times}
+            yield {"id": held.quarantine.id, "subject": held.path[-1], "reason": held.quarantine.reason,
+                   "placed": placed, "path": list(held.path), "words": held.words}  # fmt: skip
 
 
-def suspend(ledger: Ledger, size: int, found: dict[str, Any]) -> dict[str, Any]:
-    """Say in a state what is suspended.
+def suspend(
+    ledger: Ledger, views: ViewReader, as_of: AsOf, found: dict[str, Any], at: int | None = None
+) -> dict[str, Any]:
+    """Say in a state what stands.
 
     Args:
         ledger: the log.
-        size: log size that is known.
-        found: what `model_state.state_as_of` gave, which is changed: a suspect approval, and a version that has no
-            other, is ``suspended``; a suspect entry of a deployment is marked ``suspect``, and what is live and rests
-            on one ``rests-on-suspect``.
+        views: its views.
+        as_of: both clocks; decisions count as far as they were recorded by the moment that is asked about.
+        found: what `model_state.state_as_of` gave, which is changed: an approval that does not stand is ``expired``,
+            ``conditional`` or ``suspended``, one that does not suffice ``pending``, and a version is called by that; a
+            suspect entry of a deployment is marked ``suspect``, and what is live and rests on one ``rests-on-suspect``.
+        at: the moment, in microseconds since the Unix epoch; that of ``as_of`` when None.
 
     Returns:
         The same.
     """
-    asked = Stamped(ledger, size)
+    moment = as_of.asked if at is None else at
+    decided = recorded_by(views, as_of, moment)
+    known, then = ledger.world.at(as_of.size), ledger.world.at(decided)
+    asked = _Asked(Stamped(ledger, as_of.size), Standings(then, decided, moment), then, views)
     for model in found["models"]:
         for version in model["versions"]:
-            _version(asked, version)
+            asked.version(version)
     for deployment in found["deployments"]:
         for item in deployment["history"]:
-            if asked.suspect(item):
+            if asked.stamped.suspect(item):
                 item["marks"] = [*item["marks"], "suspect"]
         live = deployment["live"]
-        if live is not None and deployment_doubt(asked.world, deployment["deployment"], live["model"], live["digest"]):
+        if live is not None and deployment_doubt(known, deployment["deployment"], live["model"], live["digest"]):
             live["marks"] = [*live["marks"], "rests-on-suspect"]
     return found

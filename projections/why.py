@@ -18,7 +18,7 @@ from ledger.domain.authorising import conditions_of, deployment_doubt, waived_tr
 from ledger.domain.lifecycle import Named, quarantines_of, rule_for, version_of
 from ledger.domain.standing import approval_until, standing
 from ledger.domain.states import DeploymentState, VersionState
-from ledger.domain.waiving import check_waiver_event, waiver_of
+from ledger.domain.waiving import check_waiver_event, waiver_of, waiver_until
 from ledger.domain.world import ledger_of, model_of
 from ledger.entry import format_time
 from ledger.errors import InputError, LedgerError, PolicyError
@@ -171,8 +171,9 @@ class _Answer:
         if named.version.classified is not None or named.model.classified is not None:
             said = [known for known in (named.version.classified, named.model.classified) if known is not None]
             yield _item(max(said)[0], f"classified; tier {named.tier} is in force")
-        for subject, one in quarantines_of(self.world, named):
-            yield _item(one.signed.index, f"{subject} is in quarantine", one.reason)
+        for held in quarantines_of(self.world, named):
+            says = f"{held.path[-1]} is in quarantine" if len(held.path) == 1 else held.words
+            yield _item(held.index, says, held.quarantine.reason)
         if named.version.retired is not None:
             yield _item(named.version.retired.index, "retired", "it was retired")
 
@@ -201,10 +202,10 @@ class _Answer:
         for one in named.version.approvals:
             if one.environment != self.environment:
                 continue
-            trouble = have.get(one.index)
+            trouble = have[one.index].text if one.index in have else None
             if trouble is None and one.digest != named.version.digest:
                 trouble = "it is for another digest"
-            until = _ends(approval_until(self.world, one, rule))
+            until = _ends(approval_until(self.world, named, one, rule))
             yield _item(one.index, "approved", trouble, until=until, conditions=[
                 {"condition": words, "met": place in one.met} for place, words in enumerate(one.conditions)
             ])  # fmt: skip
@@ -225,7 +226,7 @@ class _Answer:
                 continue
             trouble = waived_trouble(self.world, self._event, state)
             says = f"{check['check']} is waived by {check['waiver']}, not met; {state.owner} carries the risk"
-            yield _item(state.request.index, says, trouble, until=_ends(state.until))
+            yield _item(state.request.index, says, trouble, until=_ends(waiver_until(self.world, state, named.subject)))
             if state.granted is not None:
                 yield _item(state.granted.index, f"granted {check['waiver']}", trouble)
 

@@ -23,7 +23,7 @@ checks:
   reason: Name the runbook, with who is called.
 """
 TIERS = ("low", "medium", "high", "high")
-IMPORT = ("import", "inventory", "models.csv", "--policy", "policy:legacy", "--waivers-until", "180d",
+IMPORT = ("import", "inventory", "models.csv", "--policy", "policy:legacy", "--waivers-until", "90d",
           "--control", "monthly review by hand", "--as", "p-platform")  # fmt: skip
 STATUS = ("import", "status", "--policy", "policy:legacy")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from ledger.domain.actors import FOREVER
 from ledger.domain.grounds import Gate
@@ -22,7 +23,7 @@ from ledger.domain.standing import (
 )
 from ledger.domain.states import PolicyState, WaiverState
 from ledger.domain.suspicion import Suspicion, suspicion
-from ledger.domain.waiving import waiver_of, waiver_trouble
+from ledger.domain.waiving import grant_trouble, waiver_of, waiver_until
 from ledger.domain.world import World, deployment_of, model_of
 from ledger.errors import InputError, NotAllowedError, PolicyError
 from ledger.events.deployments import (
@@ -39,6 +40,7 @@ from ledger.payload import parse_moment
 __all__ = [
     "Condition",
     "GoneLive",
+    "approvals_missing",
     "check_authorised",
     "check_review",
     "conditions_of",
@@ -78,7 +80,8 @@ def conditions_of(world: World, event: RecordedEvent, body: DeploymentAuthorised
     same_digest(named, body.digest)
     environment, at = event.subject.namespace or "", event.recorded_at
     rule = rule_for(world, environment, named.tier)
-    found = [Condition("stops", lambda: _check_stopped(world, named))]
+    measured = body.emergency is None and (rule.approvals > 0 or rule.gate is not None)
+    found = [Condition("stops", lambda: _check_stopped(world, named, measured=measured))]
     if body.emergency is not None:
         review_by = parse_moment(body.emergency.review_by)
         return (*found, Condition("emergency", lambda: _check_emergency(review_by, at)))
@@ -102,8 +105,8 @@ def check_authorised(world: World, event: RecordedEvent, body: DeploymentAuthori
     return min(condition.check() for condition in conditions_of(world, event, body))
 
 
-def _check_stopped(world: World, named: Named) -> int:
-    check_stops(world, named, "deployment.authorised")
+def _check_stopped(world: World, named: Named, *, measured: bool) -> int:
+    check_stops(world, named, "deployment.authorised", measured=measured)
     return FOREVER
 
 
@@ -124,10 +127,17 @@ def _check_approvals(world: World, named: Named, place: tuple[str, Rule], at: in
     if have.meets(rule):
         return have.until
     hint = f"Ask for it: muniment request {named.subject} --env {environment}"
-    raise PolicyError(f"{_needs(named, place, have)}{_why_not(have)}", hint=hint)
+    raise PolicyError(f"{approvals_missing(named, place, have)}{_why_not(have)}", hint=hint)
 
 
-def _needs(named: Named, place: tuple[str, Rule], have: Standing) -> str:
+def approvals_missing(named: Named, place: tuple[str, Rule], have: Standing) -> str:
+    """What approvals that do not meet a rule lack, in words.
+
+    Args:
+        named: the version.
+        place: environment, and the rule that holds there.
+        have: what its approvals amount to.
+    """
     environment, rule = place
     if have.persons >= rule.approvals:
         missing = " and ".join(sorted(set(rule.roles) - have.roles))
@@ -139,7 +149,7 @@ def _needs(named: Named, place: tuple[str, Rule], have: Standing) -> str:
 
 
 def _why_not(have: Standing) -> str:
-    return "".join(f"; the approval at index {index} does not stand: {why}" for index, why in have.troubles[:3])
+    return "".join(f"; the approval at index {index} does not stand: {why.text}" for index, why in have.troubles[:3])
 
 
 def _check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) -> int:
@@ -159,20 +169,22 @@ def _check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) ->
     if newer is not None:
         raise PolicyError(f"{policy} was run before entry {newer} said more of evaluations", hint=hint)
     refuse_doubt(world, gate.signed, f"the evaluation of {policy}")
-    _check_policy(world, policy, gate)
+    _check_policy(world, rule, gate)
     for waiver in gate.waivers:
-        until = min(until, _check_waiver(world, event, waiver))
+        until = min(until, _check_waiver(world, event, waiver, named.subject))
     return until
 
 
-def _check_policy(world: World, policy: str, gate: Gate) -> None:
-    state, version = world.state(policy), parse_name(gate.policy).version or ""
-    if not isinstance(state, PolicyState) or state.versions.get(version) != gate.policy_digest:
+def _check_policy(world: World, rule: Rule, gate: Gate) -> None:
+    """What was run is, to the byte, what the rules name, and is defined so in this ledger."""
+    state, version = world.state(stream_of(gate.policy)), parse_name(gate.policy).version or ""
+    known = state if isinstance(state, PolicyState) else PolicyState(MappingProxyType({}))
+    if rule.gate_digest is None or {known.versions.get(version), gate.policy_digest} != {rule.gate_digest}:
         raise PolicyError(
-            f"{gate.policy} is not defined in this ledger as it was run",
-            hint="Define it: muniment policy define policy:NAME@VERSION FILE",
+            f"{gate.policy} is not defined in this ledger, or was not run, as the rules name it: {rule.gate_digest}",
+            hint="See: muniment policy list, muniment admin rules show",
         )
-    if version in state.retired:
+    if version in known.retired:
         raise PolicyError(f"{gate.policy} was retired", hint="Run the version that is in force.")
 
 
@@ -184,27 +196,27 @@ def waived_trouble(world: World, event: RecordedEvent, state: WaiverState) -> st
         event: the authorisation.
         state: the waiver; one for a single use must have been used for this very decision.
     """
-    place = deployment_of(world, event.stream)
-    if state.single_use and state.used:
-        signed, deployment, model = state.used[-1]
-        body = event.body
-        mine = isinstance(body, DeploymentAuthorised) and (deployment, model) == (event.stream, body.model)
-        if mine and state.ended is None and (place is None or place.authorised < signed.index):
-            return None
-    trouble = waiver_trouble(world, state, event.recorded_at)
-    if trouble is None and state.single_use:
+    place, body = deployment_of(world, event.stream), event.body
+    about = body.model if isinstance(body, DeploymentAuthorised) else None
+    trouble = grant_trouble(world, state, event.recorded_at, about)
+    if trouble is not None or not state.single_use:
+        return trouble
+    if not state.used:
         return "it is for a single use, and is to be used with this decision"
-    return trouble
+    signed, deployment, model = state.used[-1]
+    if (deployment, model) == (event.stream, about) and (place is None or place.authorised < signed.index):
+        return None
+    return f"it was for a single use, and entry {signed.index} used it"
 
 
-def _check_waiver(world: World, event: RecordedEvent, waiver: str) -> int:
+def _check_waiver(world: World, event: RecordedEvent, waiver: str, model: str) -> int:
     state = waiver_of(world, waiver)
     if state is None:
         raise PolicyError(f"the gate rests on {waiver}, which was never asked for")
     trouble = waived_trouble(world, event, state)
     if trouble is not None:
         raise PolicyError(f"the gate rests on {waiver}, which does not stand: {trouble}")
-    return state.until
+    return waiver_until(world, state, model)
 
 
 def check_review(world: World, event: RecordedEvent, body: EmergencyReviewed) -> None:

@@ -8,7 +8,7 @@ from ledger.domain.actors import FOREVER
 from ledger.domain.approving import ApprovalEvent, check_approval_event, check_classification, refuse_makers
 from ledger.domain.authorising import GoneLive, check_authorised, check_review, covered
 from ledger.domain.independence import deciders, independent
-from ledger.domain.lifecycle import Named, check_stops, same_digest, version_of
+from ledger.domain.lifecycle import Named, check_stops, rules_of, same_digest, version_of
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.signed import ROOT_ACTOR, signed_of
 from ledger.domain.states import DatasetState, ModelState, PolicyState, Quarantine, VersionState
@@ -114,6 +114,11 @@ def _check_policy(world: World, event: RecordedEvent, body: PolicyDefined | Poli
             )
     elif known is None or version not in known.versions:
         raise PolicyError(f"{event.payload.subject} is not defined in this ledger")
+    elif any(rule.gate == event.payload.subject for rule in rules_of(world)):
+        raise PolicyError(
+            f"the rules ask for {event.payload.subject}: retired, nothing could be authorised by it any more",
+            hint="The root keys name another one first: muniment admin rules change",
+        )
 
 
 def check_evidence(world: World, event: RecordedEvent) -> None:

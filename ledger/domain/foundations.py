@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from ledger.domain.actors import FOREVER
 from ledger.domain.lifecycle import Named, quarantines_of
 from ledger.domain.states import Approval, DatasetState, VersionState
-from ledger.domain.suspicion import suspicion
-from ledger.domain.waiving import waiver_of
+from ledger.domain.waiving import grant_trouble, waiver_of, waiver_until
 from ledger.domain.world import World, run_of
 from ledger.events.ledgers import Rule
 from ledger.names import parse_name, stream_of
@@ -85,19 +84,19 @@ def grounds_of(world: World, named: Named, environment: str, at: int) -> list[in
 def _data_of(world: World, named: Named) -> Iterator[tuple[str, DatasetState]]:
     """Data sets that the run of a version read."""
     run = run_of(world, named.version.run or "")
-    for subject in sorted(run.inputs) if run is not None else ():
-        state = world.state(stream_of(subject)) if subject.startswith("dataset:") else None
+    for subject in dict.fromkeys(name for name, _ in run.inputs) if run is not None else ():
+        state = world.looked_up(stream_of(subject)) if subject.startswith("dataset:") else None
         if isinstance(state, DatasetState):
             yield subject, state
 
 
-def foundation_until(world: World, approval: Approval) -> int:
+def foundation_until(world: World, named: Named, approval: Approval) -> int:
     """Time at which the first waiver ends on which a gate rests that an approval cites."""
     waivers = [waiver_of(world, waiver) for gate in approval.grounds.gates for waiver in gate.waivers]
-    return min([FOREVER, *(one.until for one in waivers if one is not None)])
+    return min([FOREVER, *(waiver_until(world, one, named.subject) for one in waivers if one is not None)])
 
 
-def foundation_trouble(world: World, named: Named, approval: Approval) -> str | None:
+def foundation_trouble(world: World, named: Named, approval: Approval, at: int) -> str | None:
     """Why what an approval cites carries it no more, None when it does.
 
     A successor takes nothing back as long as it says no less than what was cited.
@@ -106,8 +105,10 @@ def foundation_trouble(world: World, named: Named, approval: Approval) -> str | 
         world: the world of whoever asks.
         named: the version it is for.
         approval: the approval.
+        at: time at which it is asked for, microseconds since the Unix epoch.
     """
-    troubles = _of_evaluations(named.version, approval), _of_judgements(named, approval), _of_waivers(world, approval)
+    waived = _of_waivers(world, named, approval, at)
+    troubles = _of_evaluations(named.version, approval), _of_judgements(named, approval), waived
     found = next((one for one in troubles if one is not None), None)
     if found is None and named.version.index in approval.grounds.seen:
         # Whoever cites the registration cites the run that it names, and what that run read, as they were.
@@ -143,30 +144,25 @@ def _of_judgements(named: Named, approval: Approval) -> str | None:
     if agreed is not None and holds is not None and holds.says != agreed.says:
         return _fallen(holds.index, agreed.index, "another contract")
     for ran in approval.grounds.gates:
-        last = named.version.gates.get((ran.policy.partition("@")[0], approval.environment), ran)
+        last = named.version.gates.get((ran.policy, approval.environment), ran)
         if ran.allowed and not last.allowed:
             return f"entry {last.signed.index} says that {last.policy} refuses, which entry {ran.signed.index} allowed"
     return None
 
 
-def _of_waivers(world: World, approval: Approval) -> str | None:
+def _of_waivers(world: World, named: Named, approval: Approval, at: int) -> str | None:
     """A waiver for a single use that was used is one that did what it was granted for."""
-    for waiver in sorted({waiver for gate in approval.grounds.gates for waiver in gate.waivers}):
+    for waiver in dict.fromkeys(waiver for gate in approval.grounds.gates for waiver in gate.waivers):
         state = waiver_of(world, waiver)
-        if state is None or state.granted is None:
-            return f"{waiver}, on which it rests, was granted by nobody"
-        if state.ended is not None:
-            return f"{waiver}, on which it rests, was {state.ended}"
-        doubts = [suspicion(world, signed) for signed in (state.request, state.granted)]
-        for doubt in doubts:
-            if doubt is not None:
-                return f"{waiver}, on which it rests, counts no more: {doubt.text}"
+        trouble = "nobody asked for it" if state is None else grant_trouble(world, state, at, named.subject)
+        if trouble is not None:
+            return f"{waiver}, on which it rests, does not stand: {trouble}"
     return None
 
 
 def _of_run(world: World, named: Named, approval: Approval) -> str | None:
-    for subject, one in quarantines_of(world, named):
-        return f"{subject}, on which it rests, is in quarantine since entry {one.signed.index}"
+    for one in quarantines_of(world, named):
+        return one.words
     run = run_of(world, named.version.run or "")
     if run is not None and run.index > approval.index and run.status in ("failed", "aborted"):
         return f"{named.version.run}, on which it rests, {run.status}, as entry {run.index} says"

@@ -10,16 +10,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from ledger.domain.ancestry import Held, held_by
 from ledger.domain.signed import Signed
-from ledger.domain.states import DatasetState, ModelState, Quarantine, VersionState
+from ledger.domain.states import ModelState, VersionState
 from ledger.domain.suspicion import suspicion
-from ledger.domain.world import World, ledger_of, model_of, run_of
+from ledger.domain.world import World, ledger_of, model_of
 from ledger.errors import InputError, PolicyError
-from ledger.events.ledgers import Rule, RuleSet, Stop
+from ledger.events.ledgers import Rule, RuleSet, Stop, WaiverLimit
 from ledger.names import Name, parse_name, stream_of
 
 __all__ = [
     "BUILT_IN_STOPS",
+    "BUILT_IN_WAIVERS",
     "MOVES",
     "SIDE_STATES",
     "Move",
@@ -29,10 +31,13 @@ __all__ = [
     "quarantines_of",
     "refuse_doubt",
     "rule_for",
+    "rules_of",
     "same_digest",
     "side_states",
     "stops_of",
     "version_of",
+    "waiver_days",
+    "waivers_of",
 ]
 
 
@@ -69,6 +74,12 @@ SIDE_STATES: Final = frozenset(move.to for move in MOVES if move.side)
 BUILT_IN_STOPS: Final = tuple(
     Stop(decision=decision, states=("quarantined", "retired"))
     for decision in ("approval.requested", "approval.granted", "deployment.requested", "deployment.authorised")
+)
+
+#: How long waivers may be: a month for what is of the highest tier, and a quarter for everything else.
+BUILT_IN_WAIVERS: Final = (
+    WaiverLimit(environment="*", tier="high", days=30),
+    WaiverLimit(environment="*", tier="*", days=90),
 )
 
 
@@ -132,14 +143,19 @@ def same_digest(named: Named, digest: str) -> None:
         raise PolicyError(f"{named.subject} was registered as {named.version.digest}, and this decision names {digest}")
 
 
+def rules_of(world: World) -> tuple[Rule, ...]:
+    """The rules in force, the first of which that matches holds."""
+    ledger = ledger_of(world)
+    return () if ledger is None else ledger.rules.rules
+
+
 def rule_for(world: World, environment: str, tier: str) -> Rule:
     """The first rule that matches.
 
     Raises:
         PolicyError: no rule matches; what is not ruled is refused.
     """
-    ledger = ledger_of(world)
-    for rule in () if ledger is None else ledger.rules.rules:
+    for rule in rules_of(world):
         if rule.environment in ("*", environment) and rule.tier in ("*", tier):
             return rule
     raise PolicyError(f"no rule covers the environment {environment!r} at tier {tier!r}")
@@ -160,8 +176,13 @@ def check_rules(rules: RuleSet) -> None:
             raise InputError(f"{wrong[0]!r} stops nothing; states that can are: {', '.join(sorted(SIDE_STATES))}")
     for rule in rules.rules:
         name = None if rule.gate is None else parse_name(rule.gate)
-        if name is not None and (name.kind != "policy" or name.version is not None):
-            raise InputError(f"{rule.gate!r} names no policy: write policy:<name>, without a version")
+        if name is not None and (name.kind != "policy" or name.version is None):
+            raise InputError(f"{rule.gate!r} names no version of a policy: write policy:<name>@<version>")
+        if (rule.gate is None) != (rule.gate_digest is None):
+            raise InputError(
+                f"a rule names a policy and the digest of its source, or neither: {rule.gate or rule.gate_digest}",
+                hint="The digest is in: muniment policy show policy:<name>@<version> -o json",
+            )
 
 
 def stops_of(world: World) -> tuple[Stop, ...]:
@@ -171,58 +192,55 @@ def stops_of(world: World) -> tuple[Stop, ...]:
     return BUILT_IN_STOPS if own is None else own
 
 
-def quarantines_of(world: World, named: Named) -> Iterator[tuple[str, Quarantine]]:
-    """Quarantines of a version, of its model, and of what its run read, each with the name of the thing.
-
-    What feature sets were made from counts as read. What a data set was made from does not: a new version of it is how
-    what was wrong is put right.
-    """
-    for one in named.model.quarantines:
-        if one.version in ("", named.name.version):
-            yield named.subject, one
-    run = None if named.version.run is None else run_of(world, named.version.run)
-    read, seen = sorted(run.inputs) if run is not None else [], set[str]()
-    while read:
-        subject = read.pop(0)
-        state = world.state(stream_of(subject))
-        if subject in seen or not isinstance(state, DatasetState):
-            continue
-        seen.add(subject)
-        version = parse_name(subject).version
-        yield from ((subject, one) for one in state.quarantines if one.version in ("", version))
-        read += sorted(state.inputs_of(version))
+def waivers_of(world: World) -> tuple[WaiverLimit, ...]:
+    """The table in force of how long waivers may be."""
+    ledger = ledger_of(world)
+    own = None if ledger is None else ledger.rules.waivers
+    return BUILT_IN_WAIVERS if own is None else own
 
 
-def side_states(world: World, named: Named) -> Iterator[tuple[str, str, str]]:
+def waiver_days(world: World, environment: str, tier: str) -> int:
+    """For how many days a waiver may be; 0 where no row of the table matches: what is not ruled is refused."""
+    rows = (row for row in waivers_of(world) if row.environment in ("*", environment) and row.tier in ("*", tier))
+    return next((row.days for row in rows), 0)
+
+
+def quarantines_of(world: World, named: Named, *, measured: bool = True) -> Iterator[Held]:
+    """Quarantines of a version, of its model, and of what it was made from or measured on; see `ancestry.held_by`."""
+    return held_by(world, (named.subject, named.version), measured=measured)
+
+
+def side_states(world: World, named: Named, *, measured: bool = True) -> Iterator[tuple[str, str, str]]:
     """Side states a version is in.
 
     Args:
         world: the world of whoever asks.
         named: the version.
+        measured: whether a quarantine of what it was measured on counts.
 
     Returns:
         Each with its name, with words and with the next step.
     """
-    for subject, one in quarantines_of(world, named):
-        words = f"{subject} is in quarantine since entry {one.signed.index}: {one.reason}"
-        yield "quarantined", words, f"Another person lets it go: muniment release {subject} --rationale …"
+    for one in quarantines_of(world, named, measured=measured):
+        yield "quarantined", one.words, f"Another person lets it go: muniment release {one.subject} --rationale …"
     retired = named.version.retired
     if retired is not None:
         yield "retired", f"{named.subject} was retired by entry {retired.index}", "Register a new version."
 
 
-def check_stops(world: World, named: Named, decision: str) -> None:
+def check_stops(world: World, named: Named, decision: str, *, measured: bool = True) -> None:
     """Refuse a decision that a state of the version stops.
 
     Args:
         world: the world before the decision.
         named: the version it is about.
         decision: event type, for example ``approval.requested``.
+        measured: whether it rests on what the version was measured on.
 
     Raises:
         PolicyError: with the state, why the version is in it, and the next step.
     """
     stopping = {state for stop in stops_of(world) if stop.decision == decision for state in stop.states}
-    for state, words, hint in side_states(world, named) if stopping else ():
+    for state, words, hint in side_states(world, named, measured=measured) if stopping else ():
         if state in stopping:
             raise PolicyError(f"{decision} is refused for what is {state}: {words}", hint=hint)

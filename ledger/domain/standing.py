@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ledger.domain.actors import FOREVER
 from ledger.domain.foundations import foundation_trouble, foundation_until, uncited
@@ -20,6 +21,7 @@ from ledger.events.ledgers import Rule
 
 __all__ = [
     "Standing",
+    "Trouble",
     "approval_trouble",
     "approval_until",
     "check_evaluations",
@@ -86,24 +88,32 @@ def check_evaluations(world: World, named: Named, environment: str) -> None:
         )
 
 
-def approval_until(world: World, approval: Approval, rule: Rule | None) -> int:
+def approval_until(world: World, named: Named, approval: Approval, rule: Rule | None) -> int:
     """Time from which an approval does not hold: its own end, the rule's, or that of a waiver that it rests on.
 
     Args:
         world: the world of whoever asks.
+        named: the version it is for.
         approval: the approval.
         rule: the rule that says how long approvals hold; None for none.
 
     Returns:
         Microseconds since the Unix epoch.
     """
-    until = min(approval.until, foundation_until(world, approval))
+    until = min(approval.until, foundation_until(world, named, approval))
     if rule is None or rule.days is None:
         return until
     return min(until, approval.signed.recorded_at + rule.days * _DAY)
 
 
-def approval_trouble(world: World, named: Named, approval: Approval, rule: Rule | None, at: int) -> str | None:
+class Trouble(NamedTuple):
+    """Why an approval does not stand: ``kind`` is revoked, expired, conditional or suspended, ``text`` the words."""
+
+    kind: str
+    text: str
+
+
+def approval_trouble(world: World, named: Named, approval: Approval, rule: Rule | None, at: int) -> Trouble | None:
     """Why an approval does not stand, None when it does.
 
     Args:
@@ -115,24 +125,24 @@ def approval_trouble(world: World, named: Named, approval: Approval, rule: Rule 
     """
     request = named.version.requests.get(approval.request)
     if approval.revoked is not None:
-        return f"it was revoked by entry {approval.revoked}"
+        return Trouble("revoked", f"it was revoked by entry {approval.revoked}")
     if request is None or request.closed is not None:
-        return f"its request was {request.closed if request else 'never made'}"
-    until = approval_until(world, approval, rule)
+        return Trouble("suspended", f"its request was {request.closed if request else 'never made'}")
+    until = approval_until(world, named, approval, rule)
     if at >= until:
-        return f"it expired at {format_time(until)}"
+        return Trouble("expired", f"it expired at {format_time(until)}")
     open_conditions = set(range(len(approval.conditions))) - approval.met
     if open_conditions:
-        return f"its condition {min(open_conditions)} is not met: {approval.conditions[min(open_conditions)]}"
-    fallen = foundation_trouble(world, named, approval)
-    if fallen is not None:
-        return fallen
-    place = (approval.index, approval.signed.recorded_at)
-    lacking = [] if rule is None else uncited(named, rule, approval.grounds.seen, place)
-    if lacking:
-        return f"it does not cite {lacking[0]}"
-    doubt = first_doubt_of(world, [approval.signed, request.signed])
-    return None if doubt is None else doubt.text
+        first = min(open_conditions)
+        return Trouble("conditional", f"its condition {first} is not met: {approval.conditions[first]}")
+    fallen = foundation_trouble(world, named, approval, at)
+    if fallen is None and rule is not None:
+        lacking = uncited(named, rule, approval.grounds.seen, (approval.index, approval.signed.recorded_at))
+        fallen = f"it does not cite {lacking[0]}" if lacking else None
+    if fallen is None:
+        doubt = first_doubt_of(world, [approval.signed, request.signed])
+        fallen = None if doubt is None else doubt.text
+    return None if fallen is None else Trouble("suspended", fallen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +160,7 @@ class Standing:
     persons: int
     roles: frozenset[str]
     until: int
-    troubles: tuple[tuple[int, str], ...]
+    troubles: tuple[tuple[int, Trouble], ...]
 
     def meets(self, rule: Rule) -> bool:
         """Whether they are as many, and of the roles, that a rule asks for."""
@@ -169,18 +179,18 @@ def standing(world: World, named: Named, place: tuple[str, Rule], at: int) -> St
     environment, rule = place
     ends: dict[frozenset[str], int] = {}
     roles: dict[str, int] = {}
-    troubles: list[tuple[int, str]] = []
+    troubles: list[tuple[int, Trouble]] = []
     for approval in named.version.approvals:
         if (approval.environment, approval.digest) != (environment, named.version.digest):
             continue
         trouble = approval_trouble(world, named, approval, rule, at)
         if trouble is None and not stands_apart(world, named, approval):
-            trouble = "whoever approved is not shown to be another person than whoever made it"
+            trouble = Trouble("suspended", "whoever approved is not shown to be another person than whoever made it")
         persons = persons_of(world, approval)
         if trouble is not None or not persons:
-            troubles.append((approval.index, trouble or "nobody stands behind it"))
+            troubles.append((approval.index, trouble or Trouble("suspended", "nobody stands behind it")))
             continue
-        end = approval_until(world, approval, rule)
+        end = approval_until(world, named, approval, rule)
         ends[persons] = max(ends.get(persons, end), end)
         roles.update((role, max(roles.get(role, end), end)) for role in roles_for(world, approval.signed))
     until = _enough_until(ends, rule.approvals)

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from ledger.domain.actors import FOREVER
-from ledger.domain.independence import deciders, independent
+from ledger.domain.independence import approval_makers, deciders, independent
+from ledger.domain.lifecycle import Named, waiver_days
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.scopes import matches
 from ledger.domain.signed import signed_of
-from ledger.domain.states import WaiverState
+from ledger.domain.states import TIER_RANK, WaiverState
 from ledger.domain.suspicion import suspicion
-from ledger.domain.world import World
+from ledger.domain.world import World, model_of
 from ledger.entry import format_time
 from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
 from ledger.events.waivers import WaiverDenied, WaiverGranted, WaiverRequested, WaiverRevoked, WaiverUsed
 from ledger.names import parse_name, stream_of
 from ledger.payload import parse_moment
 
-__all__ = ["WaiverEvent", "check_waiver_event", "covers", "waiver_of", "waiver_trouble"]
+__all__ = [
+    "WaiverEvent", "check_waiver_event", "covers", "grant_trouble", "longest_end", "waived_makers", "waiver_of",
+    "waiver_trouble", "waiver_until",
+]  # fmt: skip
 
 WaiverEvent = WaiverRequested | WaiverGranted | WaiverDenied | WaiverRevoked | WaiverUsed
+_DAY = 86_400_000_000
+#: By how much the clock of whoever asks may be ahead of the store's, in microseconds.
+_SKEW = 120_000_000
 
 
 def waiver_of(world: World, waiver: str) -> WaiverState | None:
@@ -27,22 +34,87 @@ def waiver_of(world: World, waiver: str) -> WaiverState | None:
     return state if isinstance(state, WaiverState) else None
 
 
-def waiver_trouble(world: World, state: WaiverState, at: int) -> str | None:
+def _meant(world: World, model: str) -> list[Named]:
+    """Registered versions that the name of a model or of a version means."""
+    version, stream = parse_name(model).version, stream_of(model)
+    known = model_of(world, stream)
+    subjects = [] if known is None else [f"{stream}@{name}" for name in known.versions if version in (None, name)]
+    names = [(subject, parse_name(subject)) for subject in subjects]
+    return [Named(subject, name, known, known.versions[name.version or ""]) for subject, name in names if known]
+
+
+def _days(world: World, model: str, environment: str) -> int:
+    """For how many days a waiver may be, by the strictest tier of what it is for; by every tier while that is none."""
+    tiers = [named.tier for named in _meant(world, model)] or list(TIER_RANK)
+    return min(waiver_days(world, environment, tier) for tier in tiers)
+
+
+def longest_end(world: World, model: str, environment: str, at: int) -> int | None:
+    """The latest end that the rules allow for a waiver that is asked for at a time; None when they allow none.
+
+    Args:
+        world: the world of whoever asks.
+        model: ``model:<name>`` or one of its versions.
+        environment: for example ``prod``.
+        at: microseconds since the Unix epoch.
+    """
+    days = _days(world, model, environment)
+    return at + days * _DAY if days else None
+
+
+def waiver_until(world: World, state: WaiverState, model: str | None = None) -> int:
+    """Time from which a waiver does not hold, by its own end and by the rules; microseconds since the Unix epoch.
+
+    Args:
+        world: the world of whoever asks.
+        state: the waiver.
+        model: the version that is to rest on it; all that it is for when None.
+    """
+    if state.granted is None:
+        return state.until
+    longest = _days(world, model or state.model, state.environment) * _DAY + _SKEW
+    return min(state.until, state.granted.recorded_at + longest)
+
+
+def waived_makers(world: World, model: str, index: int) -> frozenset[str] | None:
+    """Actors of whom whoever grants a waiver must be independent: of no fewer than who approves; None when not known.
+
+    Args:
+        world: the world of whoever asks.
+        model: ``model:<name>``, which means each of its versions, or one of them.
+        index: of the entry that grants it.
+    """
+    makers = [approval_makers(world, named, (), max(index, named.version.index)) for named in _meant(world, model)]
+    return None if any(one is None for one in makers) else frozenset(actor for one in makers if one for actor in one)
+
+
+def waiver_trouble(world: World, state: WaiverState, at: int, model: str | None = None) -> str | None:
     """Why a waiver does not stand, None when it does.
 
     Args:
         world: the world of whoever asks.
         state: the waiver.
         at: time at which it is asked for, microseconds since the Unix epoch.
+        model: the version that is to rest on it; all that it is for when None.
     """
+    trouble = grant_trouble(world, state, at, model)
+    if trouble is None and state.single_use and state.used:
+        return f"it was for a single use, and entry {state.used[-1][0].index} used it"
+    return trouble
+
+
+def grant_trouble(world: World, state: WaiverState, at: int, model: str | None = None) -> str | None:
+    """Why the grant of a waiver does not stand, used up or not; as `waiver_trouble`."""
     if state.ended is not None:
         return f"it was {state.ended}"
     if state.granted is None:
         return "nobody has granted it"
-    if at >= state.until:
-        return f"it expired at {format_time(state.until)}"
-    if state.single_use and state.used:
-        return f"it was for a single use, and entry {state.used[-1][0].index} used it"
+    until = waiver_until(world, state, model)
+    if at >= until:
+        return f"it expired at {format_time(until)}"
+    granting = deciders(world, state.granters, state.granted)
+    if not independent(world, granting, waived_makers(world, model or state.model, state.granted.index)):
+        return "whoever granted it is not shown to be another person than who made or owns the model"
     for signed in (state.request, state.granted):
         doubt = suspicion(world, signed)
         if doubt is not None:
@@ -66,7 +138,7 @@ def check_waiver_event(world: World, event: RecordedEvent, body: WaiverEvent) ->
     """
     state = waiver_of(world, event.stream)
     if isinstance(body, WaiverRequested):
-        _check_requested(event, state, body)
+        _check_requested(world, event, state, body)
         return parse_moment(body.expires_at)
     if state is None:
         raise PolicyError(f"{event.stream} was never asked for", hint="Ask first: muniment waiver request …")
@@ -78,23 +150,44 @@ def check_waiver_event(world: World, event: RecordedEvent, body: WaiverEvent) ->
         case WaiverGranted() | WaiverDenied():
             _check_decided(world, event, state, body)
         case WaiverUsed():
-            trouble = waiver_trouble(world, state, event.recorded_at)
+            trouble = waiver_trouble(world, state, event.recorded_at, body.model)
             if trouble is not None:
                 raise PolicyError(f"{event.stream} does not stand: {trouble}")
             if state.model not in (body.model, stream_of(body.model)):
                 raise PolicyError(f"{event.stream} is for {state.model}, not for {body.model}")
             if parse_name(body.deployment).namespace != state.environment:
                 raise PolicyError(f"{event.stream} is for {state.environment}, not for {body.deployment}")
-    return state.until if isinstance(body, WaiverGranted | WaiverUsed) else FOREVER
+            return waiver_until(world, state, body.model)
+    return state.until if isinstance(body, WaiverGranted) else FOREVER
 
 
-def _check_requested(event: RecordedEvent, state: WaiverState | None, body: WaiverRequested) -> None:
+def _check_requested(world: World, event: RecordedEvent, state: WaiverState | None, body: WaiverRequested) -> None:
     if state is not None:
         raise ConflictError(f"{event.stream} was asked for before", hint="Give it another id.")
     if parse_name(body.model).kind != "model":
         raise InputError(f"a waiver is for a model or one of its versions, not for {body.model!r}")
+    if body.check.startswith("*"):
+        raise InputError(
+            f"a waiver names the check it is for, or how its id begins, not {body.check!r}",
+            hint="Ask for each one that cannot be met: muniment gate check … lists them.",
+        )
     if parse_moment(body.expires_at) <= event.recorded_at:
         raise InputError(f"the waiver would have expired before it is recorded: {body.expires_at}")
+    _check_length(world, event, body.model, body.environment, parse_moment(body.expires_at))
+
+
+def _check_length(world: World, event: RecordedEvent, model: str, environment: str, until: int) -> None:
+    days = _days(world, model, environment)
+    if not days:
+        raise PolicyError(
+            f"the rules allow no waivers for {model} in {environment}", hint="See: muniment admin lifecycle"
+        )
+    if until > event.recorded_at + days * _DAY + _SKEW:
+        raise PolicyError(
+            f"a waiver for {model} in {environment} is for {days} days at the longest, "
+            f"and this one would end at {format_time(until)}",
+            hint=f"Give it an earlier end: --expires {days}d",
+        )
 
 
 def _check_decided(world: World, event: RecordedEvent, state: WaiverState, body: WaiverGranted | WaiverDenied) -> None:
@@ -104,10 +197,14 @@ def _check_decided(world: World, event: RecordedEvent, state: WaiverState, body:
         return
     if event.recorded_at >= state.until:
         raise PolicyError(f"{event.stream} was asked for until {format_time(state.until)}, which has passed")
+    end = state.until if body.expires_at is None else min(state.until, parse_moment(body.expires_at))
+    _check_length(world, event, state.model, state.environment, end)
     mine = deciders(world, actors_of(event), signed_of(event))
-    if not independent(world, mine, state.actors | {state.owner}):
+    makers = waived_makers(world, state.model, event.index)
+    if makers is None or not independent(world, mine, state.actors | {state.owner} | makers):
         raise NotAllowedError(
-            f"{event.stream}: whoever grants it must be another person than who asked and who carries the risk",
+            f"{event.stream}: whoever grants it must be shown to be another person than who asked, who carries the "
+            f"risk, and who made or owns {state.model}",
             hint="Ask another person with the role approver; `muniment actor list` shows them.",
         )
     doubt = suspicion(world, state.request)

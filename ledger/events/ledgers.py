@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from ledger.events.actors import Role
-from ledger.events.base import Body, Category, Hex32, Hex64, Line, Text, _Frozen, event
+from ledger.events.base import Body, Category, Digest, Hex32, Hex64, Line, Text, _Frozen, event
 
 __all__ = [
     "CheckpointKeyChanged",
@@ -18,6 +18,7 @@ __all__ = [
     "RuleSet",
     "RulesChanged",
     "Stop",
+    "WaiverLimit",
 ]
 
 
@@ -34,8 +35,9 @@ class Rule(_Frozen):
     )
     days: int | None = Field(default=None, ge=1, le=3660, description="Days after which an approval ends at the latest")
     gate: Line | None = Field(
-        default=None, description="An authorisation needs an evaluation of this policy that allows, policy:name"
+        default=None, description="An authorisation needs an evaluation of this policy that allows, policy:name@version"
     )
+    gate_digest: Digest | None = Field(default=None, description="SHA-256 of the source of that policy")
 
 
 class Stop(_Frozen):
@@ -45,6 +47,14 @@ class Stop(_Frozen):
     states: tuple[Line, ...] = Field(min_length=1, max_length=32, description="States of the life cycle")
 
 
+class WaiverLimit(_Frozen):
+    """How long a waiver may be; the first row that matches environment and tier holds, and without one none may be."""
+
+    environment: Line = Field(description="Environment name, or * for any")
+    tier: Line = Field(description="Risk tier, or * for any")
+    days: int = Field(ge=1, le=3660, description="Days for which a waiver may be at the longest")
+
+
 class RuleSet(_Frozen):
     """The rules in force, as a table by environment and risk tier."""
 
@@ -52,6 +62,9 @@ class RuleSet(_Frozen):
     rules: tuple[Rule, ...] = Field(min_length=1, max_length=64)
     stops: tuple[Stop, ...] | None = Field(
         default=None, max_length=64, description="What is refused in which state; the built-in table when absent"
+    )
+    waivers: tuple[WaiverLimit, ...] | None = Field(
+        default=None, max_length=64, description="How long waivers may be; the built-in table when absent"
     )
 
 

@@ -6,14 +6,14 @@ then looked at exactly. ``after`` restricts a question to what entries with posi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from ledger.findings import MAX_FINDINGS
 from ledger.payload import MAX_SEQUENCE
 from ledger.recorders.read_sql import COLUMNS, ENTRY_COLUMNS, FROM, ReadSql
 from ledger.stored import Fields, Row
 
-__all__ = ["AuditSql"]
+__all__ = ["HEADERS", "WITH_CONTENTS", "AuditSql"]
 
 # Revisions lead down to 1, each behind the one before it, and are as many as the highest says: then each is there once.
 # The plus makes SQLite walk along the index of revisions; a count makes PostgreSQL compare in bulk.
@@ -62,17 +62,25 @@ _OVERTAKEN = """SELECT actor, emitter, count(*) FROM (SELECT actor, emitter, pos
     WHERE position < before GROUP BY actor, emitter ORDER BY 1, 2 LIMIT ?"""
 
 
+_BETWEEN = "WHERE e.position > ? AND e.position <= ? ORDER BY e.position"
+#: Entries behind one position up to another; and with their contents, the bounds given twice: so PostgreSQL walks over
+#: both tables side by side.
+HEADERS = f"FROM $entry e {_BETWEEN}"
+WITH_CONTENTS = f"{FROM} AND c.position > ? AND c.position <= ? {_BETWEEN}"
+
+
 class AuditSql(ReadSql):
     """The part of `stored.AuditReader` that is the same on both backends."""
 
     def span(self, start: int, stop: int, *, contents: bool) -> Sequence[Fields]:
         """See `AuditReader.span`."""
-        tail = "WHERE e.position > ? AND e.position <= ? ORDER BY e.position"
         if not contents:
-            return self._run_text("SELECT ", ENTRY_COLUMNS, f"FROM $entry e {tail}", (start, stop))
-        # Named twice, the bounds let PostgreSQL walk over both tables side by side.
-        both = f"{FROM} AND c.position > ? AND c.position <= ?"
-        return self._run_text("SELECT ", COLUMNS, f"{both} {tail}", (start, stop, start, stop))
+            return self._run_text("SELECT ", ENTRY_COLUMNS, HEADERS, (start, stop))
+        return self._run_text("SELECT ", COLUMNS, WITH_CONTENTS, (start, stop, start, stop))
+
+    def spans(self, wanted: Iterable[tuple[int, int]], *, contents: bool) -> Iterator[Sequence[Fields]]:
+        """See `AuditReader.spans`."""
+        return (self.span(start, stop, contents=contents) for start, stop in wanted)
 
     def counts(self, after: int = 0) -> tuple[int, int, int, int]:
         """See `AuditReader.counts`."""
@@ -104,10 +112,8 @@ class AuditSql(ReadSql):
         # ';' follows ':' in ASCII, so this is a range on the index (stream, revision).
         only, touched = (_TOUCHED_STREAMS, (after,)) if after else ("", ())
         tail = f"FROM $entry e WHERE e.stream >= ? AND e.stream < ? {only} GROUP BY e.stream, e.subject"
-        kept = "HAVING count(*) > 1 OR max(CASE WHEN e.type IN (?, ?) THEN 1 ELSE 0 END) = 1"
-        values = (
-            "dataset:", "dataset;", *touched, "muniment.quarantine.placed.v1", "muniment.dataset.quality_assessed.v1",
-        )  # fmt: skip
+        kept = "HAVING count(*) > 1 OR max(CASE WHEN e.type = ? THEN 1 ELSE 0 END) = 1"
+        values = ("dataset:", "dataset;", *touched, "muniment.quarantine.placed.v1")
         found = self._run_text("SELECT DISTINCT ", ("e.stream",), f"{tail} {kept}", values)
         return frozenset(stream for (stream,) in found)
 

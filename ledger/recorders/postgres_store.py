@@ -106,7 +106,7 @@ class PostgresStore:
         self.schema = schema + suffix
         self.renew()
         renew_in_child(self)
-        self._texts: dict[str, str] = {}
+        self._texts: dict[str, bytes] = {}
         self._connection: psycopg.Connection | None = None
         self._pid = -1
         self._inherited: list[psycopg.Connection] = []
@@ -143,11 +143,19 @@ class PostgresStore:
                         raise
                 pause = _sleep(pause, self._deadline)
 
-    def _open(self) -> psycopg.Connection:
+    def another(self) -> psycopg.Connection:
+        """One more connection to the same server, of whoever asks.
+
+        Raises:
+            StorageError: there is none to be had.
+        """
         try:
-            connection = psycopg.connect(self._conninfo, autocommit=True, client_encoding="UTF8")
+            return psycopg.connect(self._conninfo, autocommit=True, client_encoding="UTF8")
         except psycopg.Error as error:
             raise explain(error) from error
+
+    def _open(self) -> psycopg.Connection:
+        connection = self.another()
         self._connection, self._pid = connection, os.getpid()
         self.connections += 1
         connection.add_notice_handler(self._note)
@@ -274,10 +282,11 @@ class PostgresStore:
                 self._inherited.append(self._connection)
             self._connection = None
 
-    def _sql(self, text: str) -> str:
+    def portable(self, text: str) -> bytes:
+        """A portable statement as PostgreSQL takes it."""
         found = self._texts.get(text)
         if found is None:
-            found = self._texts[text] = text.replace("$", self.schema + ".").replace("?", "%s")
+            found = self._texts[text] = text.replace("$", self.schema + ".").replace("?", "%s").encode()
         return found
 
     def run(self, text: str, parameters: Fields = (), *, binary: bool = False) -> list[Fields]:
@@ -293,7 +302,7 @@ class PostgresStore:
 
     def execute(self, text: str, parameters: Fields = (), *, binary: bool = False) -> list[Fields]:
         """Run one portable statement once; psycopg's own errors leave it as they are."""
-        cursor = self.connect().execute(self._sql(text).encode(), parameters, binary=binary)
+        cursor = self.connect().execute(self.portable(text), parameters, binary=binary)
         return cursor.fetchall() if cursor.description is not None else []
 
     def run_each(self, text: str, parameters: Sequence[Fields]) -> list[Fields]:
@@ -303,7 +312,7 @@ class PostgresStore:
     def run_many(self, text: str, parameters: Sequence[Fields]) -> None:
         """Run one portable statement for each tuple of parameters."""
         with self.connect().cursor() as cursor:
-            cursor.executemany(self._sql(text).encode(), parameters)
+            cursor.executemany(self.portable(text), parameters)
 
     @contextmanager
     def reading(self) -> Iterator[None]:

@@ -11,13 +11,13 @@ from typing import Any, Final
 from ledger.domain.lifecycle import rule_for, version_of
 from ledger.domain.scopes import matches
 from ledger.domain.states import DeploymentState, WaiverState
-from ledger.domain.waiving import covers, waiver_of, waiver_trouble
+from ledger.domain.waiving import covers, waiver_of, waiver_trouble, waiver_until
 from ledger.entry import format_time
 from ledger.errors import PolicyError
 from ledger.names import parse_name, stream_of
 from ledger.policy import Check, Policy, evaluate, parse_policy
 from projections.gateinput import gate_input
-from projections.gates import Stated, policy_named
+from projections.gates import Stated, policy_ruled
 from projections.known import Known
 
 __all__ = ["CORRELATION", "Checks", "burndown", "checks_for", "items_of", "open_waivers"]
@@ -67,30 +67,15 @@ def checks_for(known: Known, model: str, environment: str, stated: Stated | None
     except PolicyError:
         rule = None
     if stated is None and rule is not None and rule.gate is not None:
-        stated = policy_named(known, rule.gate)
+        stated = policy_ruled(known, rule.gate, rule.gate_digest)
     name, policy = ("shipped checklists", _shipped()) if stated is None else (stated.name, parse_policy(stated.source))
     if rule is not None and rule.approvals and all(check.id != _APPROVAL.id for check in policy.checks):
         policy = policy.model_copy(update={"checks": (_APPROVAL, *policy.checks)})
     return Checks(name, policy)
 
 
-@dataclass(frozen=True)
-class OpenWaiver:
-    """A waiver that stands or waits for a decision.
-
-    Attributes:
-        name: ``waiver:<id>``.
-        state: what it is about.
-        stands: whether it was granted, and stands.
-    """
-
-    name: str
-    state: WaiverState
-    stands: bool
-
-
-def open_waivers(known: Known, as_of: int) -> list[OpenWaiver]:
-    """All waivers that stand or wait, in log order.
+def open_waivers(known: Known, as_of: int) -> list[tuple[str, WaiverState]]:
+    """All waivers that were not ended and have not expired, with their names, in log order.
 
     Args:
         known: the ledger.
@@ -99,16 +84,13 @@ def open_waivers(known: Known, as_of: int) -> list[OpenWaiver]:
     found = []
     for row in known.of_types("waiver.requested"):
         state = waiver_of(known.world, row["stream"])
-        if state is None or state.ended is not None or as_of >= state.until:
-            continue
-        stands = waiver_trouble(known.world, state, as_of) is None
-        if stands or state.granted is None:
-            found.append(OpenWaiver(row["stream"], state, stands))
+        if state is not None and state.ended is None and as_of < state.until:
+            found.append((row["stream"], state))
     return found
 
 
 def items_of(
-    known: Known, place: tuple[str, str], as_of: int, checks: Checks, waivers: Sequence[OpenWaiver]
+    known: Known, place: tuple[str, str], as_of: int, checks: Checks, waivers: Sequence[tuple[str, WaiverState]]
 ) -> list[dict[str, Any]]:
     """Each check that applies to a version where it is live.
 
@@ -124,9 +106,11 @@ def items_of(
         be waived.
     """
     (model, deployment), environment = place, parse_name(place[1]).namespace or ""
-    mine = [one for one in waivers if covers(one.state, one.state.check, model, environment)]
-    standing = [(one.name, one.state.check) for one in mine if one.stands]
-    ends = {one.name: one.state.until for one in mine}
+    mine = {name: state for name, state in waivers if covers(state, state.check, model, environment)}
+    standing = [
+        (name, state.check) for name, state in mine.items() if waiver_trouble(known.world, state, as_of, model) is None
+    ]
+    ends = {name: waiver_until(known.world, state, model) for name, state in mine.items()}
     outcome = evaluate(checks.policy, gate_input(known, model, environment, as_of, deployment), standing)
     found = []
     for check, item in zip(checks.policy.checks, outcome.checks, strict=True):
@@ -134,7 +118,7 @@ def items_of(
             continue
         state, waiver = {"pass": "satisfied", "waived": "waived"}.get(item["result"], "missing"), item.get("waiver")
         if item["result"] == "fail" and check.waivable:
-            asked = [one.name for one in mine if not one.stands and matches(one.state.check, check.id)]
+            asked = [name for name, one in mine.items() if one.granted is None and matches(one.check, check.id)]
             state, waiver = ("asked for", asked[0]) if asked else (state, None)
         found.append({
             "check": check.id, "state": state, "reason": item["reason"] if item["result"] == "error" else check.reason,
@@ -181,7 +165,7 @@ def _nothing(model: str, deployment: str | None, standing: str) -> dict[str, Any
 
 
 def _place(
-    known: Known, place: tuple[str, str], as_of: int, stated: Stated | None, waivers: Sequence[OpenWaiver]
+    known: Known, place: tuple[str, str], as_of: int, stated: Stated | None, waivers: Sequence[tuple[str, WaiverState]]
 ) -> dict[str, Any]:
     deployment, taken = place
     state = known.world.state(deployment)

@@ -80,19 +80,21 @@ def gated(context: ReportContext) -> Iterator[Item]:
         if rule is None:
             yield Item(row, UNKNOWN, f"no rule or no registration for {model} was in the log at the time", (row,))
         elif rule.gate is not None:
-            yield _gate(context, row, rule.gate, environment)
+            yield _gate(context, row, rule, environment)
 
 
-def _gate(context: ReportContext, row: JournalRow, policy: str, environment: str) -> Item:
-    model = row["data"]["model"]
+def _gate(context: ReportContext, row: JournalRow, rule: Rule, environment: str) -> Item:
+    model, policy = row["data"]["model"], rule.gate
     runs = [
         gate for gate in context.events("gate.evaluated")
         if gate["index"] < row["index"] and gate["subject"] == model
-        and gate["data"]["policy"].partition("@")[0] == policy and gate["data"]["environment"] == environment
+        and gate["data"]["policy"] == policy and gate["data"]["environment"] == environment
     ]  # fmt: skip
     if not runs:
         return Item(row, BAD, f"{policy} was not run over {model} before it", (row,))
     last = runs[-1]
+    if last["data"]["policy_digest"] != rule.gate_digest:
+        return Item(row, BAD, f"what was run as {policy} before it is not what the rules name", (row, last))
     if last["data"]["result"] != "allow" or last["data"]["digest"] != row["data"]["digest"]:
         return Item(row, BAD, f"{policy} refused {model} before it", (row, last))
     waived = sorted({f"{one['check']} by {one['waiver']}" for one in last["data"]["checks"] if one.get("waiver")})

@@ -38,7 +38,7 @@ checks:
   reason: Record an evaluation of kind drift.
 """
 RULE = {
-    "environment": "prod", "tier": "*", "authorisation": True, "approvals": 1, "evaluation": True, "gate": "policy:p",
+    "environment": "prod", "tier": "*", "authorisation": True, "approvals": 1, "evaluation": True, "gate": "policy:p@1",
 }  # fmt: skip
 
 
@@ -55,8 +55,7 @@ def ready(any_shop: Shop) -> Shop:
 def asked(ready: Shop) -> Shop:
     """The rules ask for a policy, and the version is approved."""
     define()
-    rules = json.dumps({"name": "gated", "rules": [RULE]}).encode()
-    run("admin", "rules", "change", "-", "--reason", "gates", "--as", "root", stdin=rules).good()
+    ruled("policy:p@1")
     run("request", MODEL, "--env", "prod", "--as", "p-author").good()
     run("approve", MODEL, "--rationale", "looked at", "--as", "p-approver").good()
     return ready
@@ -64,6 +63,16 @@ def asked(ready: Shop) -> Shop:
 
 def define(version: str = "1", file: str = "p.yaml") -> None:
     run("policy", "define", f"policy:p@{version}", file, "--as", "p-second").good()
+
+
+def ruled(policy: str, code: int = 0, *words: str) -> None:
+    """The root keys name a policy in the rules; its digest is taken from the log."""
+    rules = json.dumps({"name": "gated", "rules": [{**RULE, "gate": policy}]}).encode()
+    done = run("admin", "rules", "change", "-", "--reason", "gates", "--as", "root", stdin=rules)
+    if code:
+        done.refused(code, *words)
+    else:
+        done.good()
 
 
 def measure_drift() -> None:
@@ -276,12 +285,20 @@ def test_policies_are_listed_shown_and_retired(asked: Shop):
     Path("p2.yaml").write_text(POLICY.replace("drift-run", "drift-ran"))
     run("policy", "define", "policy:p@1", "p2.yaml", "--as", "p-second").refused(5)
     define("2", "p2.yaml")
-    assert run(*CHECK, "--dry-run", "-o", "json").json["policy"] == "policy:p@2", "the last one"
-    run("policy", "retire", "policy:p@2", "--reason", "wrong", "--as", "p-second").good()
-    assert run(*CHECK, "--dry-run", "-o", "json").json["policy"] == "policy:p@1", "the last that stands"
-    run("policy", "retire", "policy:p@1", "--reason", "wrong", "--as", "p-second").good()
-    run(*CHECK, "--dry-run").refused(1, "was retired", "muniment policy define")
-    assert [item["retired"] for item in run("policy", "list", "-o", "json").good().json["policies"]] == [True, True]
+    assert run(*CHECK, "--dry-run", "-o", "json").json["policy"] == "policy:p@1", "the one that the rules name"
+    assert run(*CHECK, "--policy", "policy:p", "--dry-run", "-o", "json").json["policy"] == "policy:p@2", "the last one"
+    retire = ("policy", "retire", "policy:p@1", "--reason", "wrong", "--as", "p-second")
+    run(*retire).refused(1, "the rules ask for policy:p@1", "muniment admin rules change")
+    ruled("policy:p@2")
+    asked_by = {
+        item["policy"]: item["asked_by"] for item in run("policy", "list", "-o", "json").good().json["policies"]
+    }
+    assert asked_by == {"policy:p@1": [], "policy:p@2": ["prod/*"]}
+    run(*retire).good()
+    assert run(*CHECK, "--dry-run", "-o", "json").json["policy"] == "policy:p@2"
+    ruled("policy:p@1", 2, "is no version of a policy that stands")
+    ruled("policy:p@3", 2, "is no version of a policy that stands")
+    assert [item["retired"] for item in run("policy", "list", "-o", "json").good().json["policies"]] == [True, False]
 
 
 def test_starters_can_be_read_and_run(ready: Shop):

@@ -190,6 +190,8 @@ def test_the_life_cycle_is_shown_as_data(ready: Shop):
     assert {"event": "approval.granted", "of": ["approval pending"], "to": "approved", "side": False} in data["moves"]
     assert {"decision": "approval.requested", "states": ["quarantined", "retired"]} in data["stops"]
     assert (data["name"], data["own_stops"], len(data["rules"])) == ("default", False, 2)
+    limits = [(limit["tier"], limit["days"]) for limit in data["waivers"]]
+    assert (limits, data["own_waivers"]) == ([("high", 30), ("*", 90)], False)
     shown = run("admin", "lifecycle").good().out
     assert "quarantined, retired" in shown
     assert "approval pending" in shown

@@ -270,11 +270,17 @@ def test_members_of_machine_formats_are_the_published_ones(shop: Shop):
     def members(*command: str) -> list[str]:
         return list(run(*command, "-o", "json").good().json)
 
-    assert members("state") == ["origin", "at", "known_at", "models", "deployments"]
+    assert members("state") == ["origin", "at", "known_at", "asked_at", "models", "deployments"]
     state = run("state", "-o", "json").json
     assert list(state["models"][0]["versions"][0]) == [
         "version", "status", "digest", "owner", "tier", "run", "registered", "evaluations", "approvals",
         "quarantines", "retired", "live_in",
+    ]  # fmt: skip
+    run("request", "model:tx@1", "--env", "dev").good()
+    (asked,) = run("state", "-o", "json").json["models"][0]["versions"][0]["approvals"]
+    assert list(asked) == [
+        "request", "environment", "status", "reason", "requested", "decided", "rationale", "approval", "expires_at",
+        "grants",
     ]  # fmt: skip
     assert list(state["deployments"][0]) == [
         "deployment", "environment", "service", "live", "previous", "authorised", "canary", "history", "canaries",

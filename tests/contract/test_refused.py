@@ -143,12 +143,15 @@ def test_what_was_signed_elsewhere_leaves_none(cast: Cast):
 
 
 def test_a_gate_that_refuses_leaves_the_refused_decision(store_url: str):
-    rule = Rule(environment="*", tier="*", authorisation=True, approvals=0, evaluation=False, gate="policy:p")
-    cast = make_cast(store_url, rules=RuleSet(name="gated", rules=(rule,)))
-    register(cast)
     source = (
         "schema: muniment.checks/v1\ntitle: t\nchecks:\n- id: never\n  title: t\n  pass: input.size < 0\n  reason: r\n"
     )
+    rule = Rule(
+        environment="*", tier="*", authorisation=True, approvals=0, evaluation=False, gate="policy:p@1",
+        gate_digest=source_digest(source),
+    )  # fmt: skip
+    cast = make_cast(store_url, rules=RuleSet(name="gated", rules=(rule,)))
+    register(cast)
     body = {"source": source, "digest": source_digest(source), "format": "muniment.checks/v1"}
     cast["p-approver"].emit("policy.defined", "policy:p@1", body)
     with pytest.raises(PolicyError, match="refuses"):

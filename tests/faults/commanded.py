@@ -162,6 +162,7 @@ class CommandedMachine(RuleBasedStateMachine):
             self.do("actor enrol", actor, *how)
         for desk in self.desks:
             self._late(desk)
+        self.do("policy define", "policy:p@1", "policy.yaml", who="p-approver")
         self.do("record dataset", "dataset:raw@1", "--digest", "sha256:" + "0" * 64, who="trainer")
         self.do("record run", "run:r", "--input", "dataset:raw@1", who="trainer")
 
@@ -169,7 +170,7 @@ class CommandedMachine(RuleBasedStateMachine):
         """What commands read."""
         shown = desk.type("admin", "rules", "show").good()
         rules = shown.json
-        gated = {**rules, "name": "gated", "rules": [{**rule, "gate": "policy:p"} for rule in rules["rules"]]}
+        gated = {**rules, "name": "gated", "rules": [{**rule, "gate": "policy:p@1"} for rule in rules["rules"]]}
         files = {
             "rules.json": shown.out, "gated.json": json.dumps(gated), "policy.yaml": POLICY.format("input.size > 0"),
             "strict.yaml": POLICY.format("input.size > 40"), "models.csv": SHEET,

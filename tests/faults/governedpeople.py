@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from ledger.events.ledgers import Rule, RuleSet, Stop
+from ledger.events.ledgers import Rule, RuleSet, Stop, WaiverLimit
 from tests.contract.support import digest
 
 HOUR, DAY = 3_600_000_000, 86_400_000_000
@@ -28,29 +28,41 @@ def _rule(environment: str = "*", tier: str = "*", approvals: int = 1, **more: A
     return Rule(environment=environment, tier=tier, approvals=approvals, **values)
 
 
+SOURCE = "checks: []"
+
+
+def policy_of(source: str) -> dict[str, str]:
+    found = hashlib.sha256(source.encode()).hexdigest()
+    return {"digest": f"sha256:{found}", "source": source, "format": "muniment.checks/v1"}
+
+
+def _gated(version: int) -> dict[str, Any]:
+    return {"gate": f"policy:p@{version}", "gate_digest": policy_of(SOURCE)["digest"]}
+
+
 RULES = (
     RuleSet(name="four eyes", rules=(_rule(),)),
-    RuleSet(name="a gate", rules=(_rule(environment="prod", gate="policy:p"), _rule(evaluation=False))),
+    RuleSet(name="a gate", rules=(_rule(environment="prod", **_gated(1)), _rule(evaluation=False))),
     RuleSet(name="by tier", rules=(
         _rule(environment="prod", tier="high", approvals=2, roles=("validator",), days=2),
         _rule(environment="prod", tier="medium", days=1),
-        _rule(environment="prod", approvals=0, evaluation=False, gate="policy:p"),
+        _rule(environment="prod", approvals=0, evaluation=False, **_gated(2)),
         _rule(environment="stage", approvals=0, evaluation=False),
     )),
     RuleSet(name="few stops", rules=(_rule(),), stops=(
         Stop(decision="deployment.authorised", states=("quarantined",)),
         Stop(decision="approval.granted", states=("retired",)),
-    )),
+    ), waivers=(WaiverLimit(environment="prod", tier="*", days=1), WaiverLimit(environment="*", tier="low", days=366))),
 )  # fmt: skip
 MODELS = ("model:m@1", "model:m@1", "model:m@2", "model:n@1")
 ENVIRONMENTS = ("prod", "prod", "stage", "dev")
 THINGS = (
     "model:m@1", "model:m", "model:m@2", "dataset:d@1", "dataset:d", "dataset:d@2", "featureset:f", "featureset:f@1",
-    "dataset:raw@1",
+    "dataset:raw@1", "dataset:copy@1", "dataset:test", "model:n@1",
 )  # fmt: skip
+READ = ("dataset:d@2", "model:n@1", "featureset:g")
 POLICIES = ("policy:p@1", "policy:p@1", "policy:p@2")
 WAIVERS = ("waiver:a", "waiver:b")
-SOURCE = "checks: []"
 APPROVERS = ("p-approver", "p-second", "p-author", "p-alias", "p-plain", "p-admin")
 
 
@@ -59,11 +71,6 @@ NEXT = (
     "second", "meet", "meet", "revoke", "withdraw", "reject", "invalidate", "fail", "assess", "agree", "document",
     "run", "gate", "authorise", "authorise", "urgent", "review", "wait",
 )  # fmt: skip
-
-
-def policy_of(source: str) -> dict[str, str]:
-    found = hashlib.sha256(source.encode()).hexdigest()
-    return {"digest": f"sha256:{found}", "source": source, "format": "muniment.checks/v1"}
 
 
 def evaluation_of(model: str, verdict: str) -> dict[str, Any]:

@@ -87,9 +87,9 @@ class Lawbook(PastDeeds):
             return False
         return self._uninvolved(grant, made, request.actors)
 
-    def _uninvolved(self, deed: Deed, made: Deed, also: Iterable[str] = ()) -> bool:
+    def _uninvolved(self, deed: Deed, made: Deed, also: Iterable[str] = (), until: int | None = None) -> bool:
         """Whoever approves is another person than makers and owners."""
-        owners = self._owners(made, deed.index)
+        owners = self._owners(made, deed.index if until is None else until)
         return self._others(self._behind(deed), self._makers(made, also)) and self._others(self._behind(deed), owners)
 
     def _still_measured(self, grant: Deed, made: Deed) -> bool:
@@ -110,6 +110,11 @@ class Lawbook(PastDeeds):
             ) for suite, one in rested.items()
         )  # fmt: skip
 
+    def _measured(self, made: Deed) -> list[Deed]:
+        """The evaluations that stand."""
+        standing, passed, _ = self._evaluations(made, EVER)
+        return [*standing, *([passed] if passed else [])]
+
     def _passed(self, made: Deed) -> bool:
         """Something passed, the last of no suite failed, and none of what was invalidated is still to be measured."""
         standing, passed, gone = self._evaluations(made, EVER)
@@ -119,7 +124,8 @@ class Lawbook(PastDeeds):
         made = self._registration(deed.subject)
         return (
             made is not None and deed.data["digest"] == made.data["digest"]
-            and self._rule(deed.data["environment"], made) is not None and not self._stopped(made, deed.kind)
+            and self._rule(deed.data["environment"], made) is not None
+            and not self._stopped(made, deed.kind, self._measured(made))
         )  # fmt: skip
 
     def _decided(self, deed: Deed) -> tuple[Deed, Deed] | None:
@@ -132,7 +138,7 @@ class Lawbook(PastDeeds):
 
     def _approval_granted(self, deed: Deed) -> bool:
         found = self._decided(deed)
-        if found is None or self._stopped(found[0], deed.kind):
+        if found is None or self._stopped(found[0], deed.kind, self._measured(found[0])):
             return False
         made, request = found
         rule = self._rule(deed.data["environment"], made)
@@ -192,13 +198,45 @@ class Lawbook(PastDeeds):
         ends = [moment(one.data.get("expires_at")) for one in (asked, granted) if one is not None]
         return asked, granted, any(self._of("waiver.denied", "waiver.revoked", subject=name)), min([EVER, *ends])
 
+    def _waived_versions(self, model: str) -> list[Deed]:
+        """First registrations of a version, or of all versions of a model."""
+        every = {one.subject: one for one in reversed(list(self._of("version.registered")))}
+        return [one for one in every.values() if model in (one.subject, one.stream)]
+
+    def _longest(self, model: str, place: str) -> int:
+        """How long a waiver may be: as short as the strictest tier asks, two minutes of clocks that differ included."""
+        tiers = [self._tier(one) for one in self._waived_versions(model)] or list(TIERS)
+        return min(self._waiver_days(place, tier) for tier in tiers) * _DAY + 120_000_000
+
+    def _short_enough(self, asked: Deed, at: int, until: int) -> bool:
+        model, place = asked.data["model"], asked.data["environment"]
+        longest = self._longest(model, place)
+        return longest >= _DAY and until - at <= longest
+
+    def _not_their_own(self, grant: Deed, model: str) -> bool:
+        """Nobody lets a check be of what they made, or own."""
+        made = self._waived_versions(model)
+        return all(self._uninvolved(grant, one, until=max(grant.index, one.index)) for one in made)
+
+    def _waiver_stands(self, name: str, model: str, at: int) -> bool:
+        asked, granted, ended, until = self._waiver(name)
+        if asked is None or granted is None or ended:
+            return False
+        until = min(until, granted.at + self._longest(model, asked.data["environment"]))
+        return at < until and self._not_their_own(granted, model)
+
     def _waiver_requested(self, deed: Deed) -> bool:
-        fresh = self._waiver(deed.subject)[0] is None
-        return fresh and deed.data["model"].startswith("model:") and deed.at < moment(deed.data["expires_at"])
+        end = moment(deed.data["expires_at"])
+        if self._waiver(deed.subject)[0] is not None or not deed.data["model"].startswith("model:"):
+            return False
+        return not deed.data["check"].startswith("*") and deed.at < end and self._short_enough(deed, deed.at, end)
 
     def _waiver_granted(self, deed: Deed) -> bool:
         asked, granted, ended, until = self._waiver(deed.subject)
         if asked is None or granted is not None or ended or deed.at >= until:
+            return False
+        end = min(until, moment(deed.data.get("expires_at")))
+        if not self._short_enough(asked, deed.at, end) or not self._not_their_own(deed, asked.data["model"]):
             return False
         return self._others(self._behind(deed), asked.actors | {asked.data["owner"]})
 
@@ -211,8 +249,8 @@ class Lawbook(PastDeeds):
         return asked is not None and not ended
 
     def _waiver_used(self, deed: Deed) -> bool:
-        asked, granted, ended, until = self._waiver(deed.subject)
-        if asked is None or granted is None or ended or deed.at >= until:
+        asked = self._waiver(deed.subject)[0]
+        if asked is None or not self._waiver_stands(deed.subject, deed.data["model"], deed.at):
             return False
         if asked.data.get("single_use") and any(self._of("waiver.used", subject=deed.subject)):
             return False
@@ -225,7 +263,8 @@ class Lawbook(PastDeeds):
         return deed.data["digest"] == digest and all(one.data["digest"] == digest for one in before)
 
     def _policy_retired(self, deed: Deed) -> bool:
-        return any(self._of("policy.defined", subject=deed.subject))
+        asked = any(rule.get("gate") == deed.subject for rule in self._rules()["rules"])
+        return any(self._of("policy.defined", subject=deed.subject)) and not asked
 
     def _quarantine_released(self, deed: Deed) -> bool:
         gone = {one.data["quarantine"] for one in self._of("quarantine.released", stream=deed.stream)}
@@ -252,7 +291,8 @@ class Lawbook(PastDeeds):
     def _deployment_requested(self, deed: Deed) -> bool:
         made = self._registration(deed.data["model"])
         return (
-            made is not None and made.data["digest"] == deed.data["digest"] and not self._stopped(made, deed.kind)
+            made is not None and made.data["digest"] == deed.data["digest"]
+            and not self._stopped(made, deed.kind, self._measured(made))
         )  # fmt: skip
 
     def _deployment_denied(self, deed: Deed) -> bool:
@@ -265,10 +305,13 @@ class Lawbook(PastDeeds):
 
     def _deployment_authorised(self, deed: Deed) -> bool:
         made = self._registration(deed.data["model"])
-        if made is None or made.data["digest"] != deed.data["digest"] or self._stopped(made, deed.kind):
+        if made is None or made.data["digest"] != deed.data["digest"]:
             return False
         rule = self._rule(deed.environment, made)
         if rule is None:
+            return False
+        rests = not deed.data.get("emergency") and (rule["approvals"] or rule.get("gate"))
+        if self._stopped(made, deed.kind, self._measured(made) if rests else ()):
             return False
         if deed.data.get("emergency"):
             return deed.at < moment(deed.data["emergency"]["review_by"]) <= deed.at + 30 * _DAY
@@ -287,19 +330,23 @@ class Lawbook(PastDeeds):
         roles = {role for one in standing for role in self._enrolled_as(one.actor)}
         if not enough or not roles.issuperset(rule.get("roles", ())):
             return False
-        return rule.get("gate") is None or self._gate_opens(deed, made, rule["gate"])
+        return rule.get("gate") is None or self._gate_opens(deed, made, rule["gate"], rule["gate_digest"])
 
-    def _gate_opens(self, deed: Deed, made: Deed, policy: str) -> bool:
+    def _gate_opens(self, deed: Deed, made: Deed, policy: str, pinned: str) -> bool:
         ran = [
             one for one in self._of("gate.evaluated", subject=made.subject)
-            if one.index > made.index and one.data["policy"].partition("@")[0] == policy
+            if one.index > made.index and one.data["policy"] == policy
             and one.data["environment"] == deed.environment
         ]  # fmt: skip
         if not ran or ran[-1].data["digest"] != made.data["digest"] or ran[-1].data["result"] != "allow":
             return False
         gate = ran[-1]
         defined = {one.data["digest"] for one in self._of("policy.defined", subject=gate.data["policy"])}
-        if gate.data["policy_digest"] not in defined or any(self._of("policy.retired", subject=gate.data["policy"])):
+        if (
+            gate.data["policy_digest"] != pinned
+            or pinned not in defined
+            or any(self._of("policy.retired", subject=gate.data["policy"]))
+        ):
             return False
         if deed.at >= min(gate.at, moment(gate.data["as_of"])) + _HOUR:
             return False
@@ -310,8 +357,8 @@ class Lawbook(PastDeeds):
 
     def _waived(self, deed: Deed, name: str) -> bool:
         """A waiver stands for a decision; one for a single use was used for it, and for no other."""
-        asked, granted, ended, until = self._waiver(name)
-        if asked is None or granted is None or ended or deed.at >= until:
+        asked = self._waiver(name)[0]
+        if asked is None or not self._waiver_stands(name, deed.data["model"], deed.at):
             return False
         used = list(self._of("waiver.used", subject=name))
         if not asked.data.get("single_use"):

@@ -31,12 +31,18 @@ class WholeLaw(Lawbook):
         return (
             super()._stands(grant, made, rule, now) and self._cites_enough(grant, made, rule)
             and self._still_validated(grant, made) and self._same_contract(grant, made)
-            and self._still_gated(grant, made) and self._still_fed(grant, made)
+            and self._still_gated(grant, made, now) and self._still_fed(grant, made)
         )  # fmt: skip
 
     def _until(self, grant: Deed, rule: Mapping[str, Any]) -> int:
-        waivers = [name for gate in self._gates_seen(grant) for name in self._waivers_of(gate)]
-        return min([super()._until(grant, rule), *(self._waiver(name)[3] for name in waivers)])
+        ends = [super()._until(grant, rule)]
+        for name in {name for gate in self._gates_seen(grant) for name in self._waivers_of(gate)}:
+            asked, granted, _, until = self._waiver(name)
+            longest = EVER if granted is None or asked is None else granted.at + self._longest(
+                grant.subject, asked.data["environment"]
+            )  # fmt: skip
+            ends += [until, longest]
+        return min(ends)
 
     @staticmethod
     def _seen(grant: Deed) -> set[int]:
@@ -88,10 +94,10 @@ class WholeLaw(Lawbook):
     # -- gates and waivers -----------------------------------------------------------------------
 
     def _gates(self, model: str, environment: str, before: int) -> dict[str, Deed]:
-        """The last evaluation of each policy."""
+        """The last evaluation of each version of a policy."""
         made = self._registration(model)
         return {
-            deed.data["policy"].partition("@")[0]: deed for deed in self._of("gate.evaluated", subject=model)
+            deed.data["policy"]: deed for deed in self._of("gate.evaluated", subject=model)
             if made is not None and made.index < deed.index < before and deed.data["environment"] == environment
         }  # fmt: skip
 
@@ -104,13 +110,13 @@ class WholeLaw(Lawbook):
     def _waivers_of(gate: Deed) -> set[str]:
         return {check["waiver"] for check in gate.data["checks"] if check["result"] == "waived"}
 
-    def _still_gated(self, grant: Deed, made: Deed) -> bool:
+    def _still_gated(self, grant: Deed, made: Deed, at: int) -> bool:
         now = self._gates(made.subject, grant.data["environment"], EVER)
         for gate in self._gates_seen(grant):
-            last = now.get(gate.data["policy"].partition("@")[0], gate)
+            last = now.get(gate.data["policy"], gate)
             if gate.data["result"] == "allow" and last.data["result"] != "allow":
                 return False
-            if any(self._waiver(name)[1] is None or self._waiver(name)[2] for name in self._waivers_of(gate)):
+            if not all(self._waiver_stands(name, made.subject, at) for name in self._waivers_of(gate)):
                 return False
         return True
 
@@ -122,7 +128,9 @@ class WholeLaw(Lawbook):
             return True
         run = made.data.get("run") or ""
         said = list(self._of("run.started", "run.completed", "run.failed", subject=run))
-        if self._in_quarantine(made) or (said and said[-1].kind == "run.failed" and said[-1].index > grant.index):
+        if said and said[-1].kind == "run.failed" and said[-1].index > grant.index:
+            return False
+        if self._quarantined(self._ancestors(made, self._measured(made))):
             return False
         read = {ref["subject"] for deed in said for ref in deed.data.get("inputs") or ()}
         for name in (one for one in read if one.startswith("dataset:")):

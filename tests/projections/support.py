@@ -273,7 +273,7 @@ class Reader:
         decided = AsOf(None, known.size, known.root, known.recorded_at)
         moment = known.recorded_at
         asked: dict[str, Callable[[str], Any]] = {
-            "state": lambda name: suspend(self.ledger, known.size, state_as_of(views, known, name)),
+            "state": lambda name: suspend(self.ledger, views, known, state_as_of(views, known, name)),
             "lineage": lambda name: lineage(self.ledger, views, known, trace(views, known, name)),
             "impact": lambda name: impact(self.ledger, views, known, name),
             "history": lambda name: history(self.ledger, views, known, name),

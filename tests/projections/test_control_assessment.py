@@ -65,7 +65,8 @@ def rule_by_gate(book: Book, environment: str) -> None:
     source = "checks"
     body = {"digest": "sha256:" + sha256(source.encode()).hexdigest(), "source": source, "format": "muniment.checks/v1"}
     book.emit("p-approver", "policy.defined", "policy:p@1", body, at=0)
-    rule = Rule(environment=environment, tier="*", authorisation=True, approvals=1, evaluation=True, gate="policy:p")
+    rule = Rule(environment=environment, tier="*", authorisation=True, approvals=1, evaluation=True, gate="policy:p@1",
+                gate_digest=body["digest"])  # fmt: skip
     rules = DEFAULT_RULES.model_copy(update={"rules": (rule, *DEFAULT_RULES.rules)})
     table = rules.model_dump(mode="json", exclude_none=True)
     book.cast.root.emit("ledger.rules_changed", f"ledger:{book.ledger.ledgerid}", rules=table, reason="gates")
@@ -263,6 +264,12 @@ class _Blind:
 
     def key_holder(self, keyid: str) -> str | None:
         return self._world.key_holder(keyid)
+
+    def looked_up(self, stream: str) -> State | None:
+        return self.state(stream)
+
+    def quarantined(self) -> tuple[str, ...]:
+        return self._world.quarantined()
 
     def leaf_hash(self, index: int) -> bytes | None:
         return self._world.leaf_hash(index)
@@ -549,7 +556,7 @@ def test_waivers_are_listed_with_what_became_of_them(any_book: Book):
     book.version(ONE, 1)
     book.cast.enrol("p-second", "person", ["approver"])
     asked = {"check": "drift-*", "model": "model:scoring", "environment": "prod", "owner": "p-author", "reason": "new",
-             "compensating_control": "by hand", "expires_at": when(24 * 400)}  # fmt: skip
+             "compensating_control": "by hand", "expires_at": when(24 * 390)}  # fmt: skip
     for name, more in (("stands", {}), ("once", {"single_use": True}), ("gone", {}), ("asked", {}), ("short", {})):
         book.emit("p-author", "waiver.requested", f"waiver:{name}", asked | more, at=2)
         if name != "asked":
@@ -565,7 +572,7 @@ def test_waivers_are_listed_with_what_became_of_them(any_book: Book):
     assert listed["waiver:stands"] | {"index": 0} == {
         "waiver": "waiver:stands", "state": "standing", "check": "drift-*", "model": "model:scoring",
         "environment": "prod", "owner": "p-author", "reason": "new", "compensating_control": "by hand",
-        "granted_by": "p-second", "expires_at": format_time(parse_moment(when(24 * 400))), "single_use": False,
+        "granted_by": "p-second", "expires_at": format_time(parse_moment(when(24 * 390))), "single_use": False,
         "used_by": [], "index": 0,
     }  # fmt: skip
     later = {item["waiver"]: item["state"] for item in book.report(at=24 * 380)["waivers"]}

@@ -340,7 +340,7 @@ def test_waivers_stand_for_a_model_an_environment_and_a_time(book: Book):
     book.version(ONE, 1)
     book.cast.enrol("p-second", "person", ["approver"])
     asked = {"check": "drift-*", "model": "model:scoring", "environment": "prod", "owner": "p-author", "reason": "x",
-             "compensating_control": "x", "expires_at": when(24 * 400)}  # fmt: skip
+             "compensating_control": "x", "expires_at": when(24 * 380)}  # fmt: skip
     book.emit("p-author", "waiver.requested", "waiver:w", asked, at=2)
     assert standing_waivers(known(book), ONE, "prod", known(book).recorded_at) == []
     book.emit("p-second", "waiver.granted", "waiver:w", {"rationale": "x"}, at=3)

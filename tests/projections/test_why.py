@@ -177,7 +177,8 @@ def _later(book: Book) -> str:
 
 
 GATED = RuleSet(name="gated", rules=(
-    Rule(environment="prod", tier="*", authorisation=True, approvals=0, evaluation=False, gate="policy:ready"),
+    Rule(environment="prod", tier="*", authorisation=True, approvals=0, evaluation=False, gate="policy:ready@1",
+         gate_digest="sha256:" + hashlib.sha256(b"checks: []").hexdigest()),
     *DEFAULT_RULES.rules,
 ))  # fmt: skip
 SOURCE = "checks: []"

@@ -19,7 +19,7 @@ from ledger.domain.waiving import waiver_of, waiver_trouble
 from ledger.entry import format_time
 from ledger.errors import AuthenticationError, InputError, PolicyError
 from ledger.note import TYPE_ED25519, VerifierKey, format_vkey
-from tests.unit.test_governed import AUTHORISE, DAY, PROD, approve, ask, gated, rules
+from tests.unit.test_governed import AUTHORISE, DAY, PROD, approve, ask, gated, gated_rules
 from tests.unit.test_judge import DIGEST, MODEL, NOW, OTHER, Story, key_of, refused
 from tests.unit.test_keyring import Ring, actor, keyid, words
 
@@ -162,7 +162,7 @@ def test_who_declares_a_gap_for_another(ring: Ring):
 
 
 def test_a_gate_is_run_again_after_an_evaluation():
-    story = Story(rules(gate="policy:p")).people().version()
+    story = Story(gated_rules()).people().version()
     approve(story)
     source = {"digest": gated()["policy_digest"], "source": "checks: []", "format": "muniment.checks/v1"}
     story.tell("p-approver", "policy.defined", "policy:p@1", source)
@@ -170,7 +170,7 @@ def test_a_gate_is_run_again_after_an_evaluation():
     story.tell("p-deployer", "gate.evaluated", MODEL, gated(size=size))
     assert story.judge(*AUTHORISE).kind == "valid"
     story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "digest": DIGEST})
-    expected = f"PolicyError: policy:p was run before entry {size + 1} said more of evaluations"
+    expected = f"PolicyError: policy:p@1 was run before entry {size + 1} said more of evaluations"
     assert said(story.judge(*AUTHORISE)) == expected
     story.tell("p-deployer", "gate.evaluated", MODEL, gated(size=size + 1))
     assert said(story.judge(*AUTHORISE)) == expected, "it saw one entry less"
@@ -186,7 +186,7 @@ def test_a_gate_rests_on_waivers_of_checks_that_were_waived_only(ring: Ring):
         {**check, "check": "other", "result": "waived", "waiver": "waiver:w"},
     ]
     ring.tell("p-deployer", "gate.evaluated", MODEL, gated(checks=checks))
-    assert version(ring).gates["policy:p", "prod"].waivers == ("waiver:w",)
+    assert version(ring).gates["policy:p@1", "prod"].waivers == ("waiver:w",)
 
 
 @pytest.mark.parametrize("stolen", ["p-author", "p-second"])

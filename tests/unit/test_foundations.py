@@ -142,10 +142,10 @@ def test_another_contract_suspends(subject: str):
 def test_a_gate_that_refuses_suspends_until_it_allows():
     story = told()
     gate(story, environment="dev")
-    gate(story, result="deny", policy="policy:q@1")
+    gate(story, result="deny", policy="policy:p@2")
     approve(story)
     gate(story, result="deny", environment="dev")
-    gate(story, result="deny", policy="policy:q@1")
+    gate(story, result="deny", policy="policy:p@2")
     assert authorised(story), "neither another place nor another policy"
     gate(story, result="deny")
     falls(story, "says that policy:p@1 refuses, which entry")
@@ -174,9 +174,9 @@ def test_a_waiver_that_is_taken_back_or_was_signed_by_a_thief_suspends():
     lost = told()
     approve(lost)
     lost.tell(ROOT_ACTOR, "key.compromised", "actor:p-second", stolen)
-    falls(lost, "waiver:w, on which it rests, counts no more")
+    falls(lost, "waiver:w, on which it rests, does not stand: entry 17 is suspect")
     story.tell("p-second", "waiver.revoked", "waiver:w", {"reason": "x"})
-    falls(story, "waiver:w, on which it rests, was revoked")
+    falls(story, "waiver:w, on which it rests, does not stand: it was revoked")
 
 
 @pytest.mark.parametrize("status", ["failed", "aborted"])
@@ -244,6 +244,6 @@ def test_all_that_is_known_is_cited():
     assert isinstance(data, DatasetState)
     expected = [
         version.index, version.evaluations[0].index, named.model.validations[0].index, run.index, contract.index,
-        version.gates["policy:p", "prod"].signed.index, waiver.granted.index, data.assessed[0][0], document,
+        version.gates["policy:p@1", "prod"].signed.index, waiver.granted.index, data.assessed[0][0], document,
     ]  # fmt: skip
     assert grounds_of(world, named, "prod", NOW) == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
@@ -22,7 +23,7 @@ from ledger.domain.waiving import covers, waiver_of
 from ledger.entry import format_time
 from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
 from ledger.events import all_event_types
-from ledger.events.ledgers import Rule, RuleSet
+from ledger.events.ledgers import Rule, RuleSet, WaiverLimit
 from ledger.keys import format_public_key
 from tests.unit.test_judge import DIGEST, LATER, MODEL, NOW, OTHER, WAIVER, Story, hint_of, key_of, refused
 
@@ -37,6 +38,11 @@ POLICY = {"digest": "sha256:" + sha256(SOURCE.encode()).hexdigest(), "source": S
 def rules(**changes: Any) -> RuleSet:
     base: dict[str, Any] = {"environment": "*", "tier": "*", "authorisation": True, "approvals": 1, "evaluation": True}
     return RuleSet(name="own", rules=(Rule(**(base | changes)),))
+
+
+def gated_rules(**changes: Any) -> RuleSet:
+    """One rule, by which a policy is asked."""
+    return rules(gate="policy:p@1", gate_digest=POLICY["digest"], **changes)
 
 
 def ready(own: RuleSet = DEFAULT_RULES) -> Story:
@@ -94,8 +100,10 @@ def test_a_ledger_may_stop_less_or_more():
     [
         {"stops": [{"decision": "run.completed", "states": ["retired"]}]},
         {"stops": [{"decision": "approval.requested", "states": ["live"]}]},
-        {"rules": [{"environment": "*", "tier": "*", "authorisation": True, "approvals": 1, "evaluation": True,
-                    "gate": "policy:p@1"}]},
+        *({"rules": [DEFAULT_RULES.rules[1].model_dump(mode="json") | gate]} for gate in (
+            {"gate": "policy:p@1"}, {"gate_digest": OTHER}, {"gate": "policy:p", "gate_digest": OTHER},
+            {"gate": "model:p@1", "gate_digest": OTHER},
+        )),
     ],
 )  # fmt: skip
 def test_rules_that_name_what_does_not_exist_are_refused(change: dict[str, Any]):
@@ -658,7 +666,7 @@ def test_a_quarantine_reaches_through_feature_sets_and_not_through_versions_of_d
     approve(story)
     assert authorised(story)
     story.tell("trainer", "quarantine.placed", "dataset:other", {"reason": "not read"})
-    story.tell("trainer", "dataset.versioned", "dataset:d@1", {"digest": DIGEST, "previous": "dataset:d@0"})
+    story.tell("trainer", "dataset.versioned", "dataset:d@1", {"digest": OTHER, "previous": "dataset:d@0"})
     story.tell("trainer", "quarantine.placed", "dataset:d@0", {"reason": "put right in the next version"})
     assert authorised(story)
     story.tell("trainer", "quarantine.placed", "dataset:d@1", {"reason": "poisoned"})
@@ -666,6 +674,115 @@ def test_a_quarantine_reaches_through_feature_sets_and_not_through_versions_of_d
     refused(verdict, PolicyError, "legality")
     assert verdict.error is not None
     assert "dataset:d@1 is in quarantine" in verdict.error.message
+
+
+def _bytes(name: str) -> str:
+    return "sha256:" + sha256(name.encode()).hexdigest()
+
+
+def _read(*names: str, **digests: str) -> dict[str, Any]:
+    refs = [{"role": "input", "subject": name} for name in names]
+    return {"inputs": refs + [{"role": "input", "subject": f"dataset:{n}", "digest": d} for n, d in digests.items()]}
+
+
+def _registered(story: Story, name: str, run: str | None = None) -> None:
+    body = {"digest": _bytes(name), "owner": "p-author", "tier": "high", "run": run}
+    story.tell("trainer", "version.registered", name, body)
+
+
+def _copied(story: Story) -> str:
+    """What was read has, as it was registered, the bytes of what is put in quarantine."""
+    for name in ("dataset:copy@1", "dataset:tx@3"):
+        story.tell("trainer", "dataset.registered", name, {"digest": _bytes("claims")})
+    story.tell("trainer", "run.started", "run:r", _read("dataset:copy@1"))
+    return "dataset:tx@3"
+
+
+def _copied_at_sight(story: Story) -> str:
+    """What was read was never registered; the run says which bytes it found."""
+    story.tell("trainer", "run.started", "run:r", _read(copy=_bytes("claims")))
+    story.tell("trainer", "dataset.registered", "dataset:tx@3", {"digest": _bytes("claims")})
+    return "dataset:tx"
+
+
+def _same_model(story: Story) -> str:
+    story.tell("trainer", "run.started", "run:r", _read())
+    body = {"digest": DIGEST, "owner": "p-author", "tier": "high"}
+    story.tell("trainer", "version.registered", "model:again@1", body)
+    return "model:again@1"
+
+
+def _parent(story: Story) -> str:
+    story.tell("trainer", "run.started", "run:r", _read())
+    _registered(story, "model:part@1")
+    return "model:part@1"
+
+
+def _parent_data(story: Story) -> str:
+    story.tell("trainer", "run.started", "run:part", _read("featureset:f@2"))
+    story.tell("trainer", "featureset.defined", "featureset:f", {"digest": OTHER, **_read("dataset:d@1")})
+    story.tell("trainer", "run.started", "run:r", _read())
+    _registered(story, "model:part@1", "run:part")
+    return "dataset:d@1"
+
+
+def _base(story: Story) -> str:
+    _registered(story, "model:base@1")
+    story.tell("trainer", "run.started", "run:r", _read("model:base@1"))
+    return "model:base"
+
+
+def _measured_on(story: Story) -> str:
+    story.tell("trainer", "run.started", "run:r", _read())
+    return "dataset:test@1"
+
+
+@pytest.mark.parametrize(
+    ("plan", "way"),
+    [
+        (_copied, "dataset:copy@1 has the bytes of dataset:tx@3, which is in quarantine"),
+        (_copied_at_sight, "model:m@1 → run:r → dataset:copy"),
+        (_same_model, "model:m@1 has the bytes of model:again@1"),
+        (_parent, "model:m@1 → model:part@1"),
+        (_parent_data, "model:m@1 → model:part@1 → run:part → featureset:f@2 → dataset:d@1"),
+        (_base, "model:m@1 → run:r → model:base@1"),
+        (_measured_on, "model:m@1 → dataset:test@1"),
+    ],
+)
+def test_a_quarantine_is_found_along_the_lineage_and_under_other_names(plan: Callable[[Story], str], way: str):
+    story = Story().people()
+    subject = plan(story)
+    story.version()
+    story.tell("trainer", "version.composed", MODEL, {"parents": [{"role": "parent", "subject": "model:part@1"}]})
+    measured = {"metrics": {}, "verdict": "pass", "dataset": "dataset:test@1"}
+    story.tell("trainer", "evaluation.completed", MODEL, measured)
+    approve(story)
+    assert authorised(story)
+    story.tell("trainer", "quarantine.placed", "dataset:another", {"reason": "nothing rests on it"})
+    assert authorised(story)
+    grant = ("p-second", "approval.granted", MODEL, story.grant(story.request()))
+    placed = story.tell("trainer", "quarantine.placed", subject, {"reason": "poisoned"})
+    for decision in (AUTHORISE, grant):
+        verdict = story.judge(*decision)
+        refused(verdict, PolicyError, "legality")
+        assert verdict.error is not None
+        assert way in verdict.error.message
+        assert f"since entry {placed.index}: poisoned" in verdict.error.message
+        assert f"muniment release {subject} " in verdict.error.hint
+    story.tell("p-second", "quarantine.released", subject, {"quarantine": placed.payload.id, "rationale": "clean"})
+    assert authorised(story)
+
+
+def test_what_was_measured_on_data_in_quarantine_is_measured_again_or_not_rested_on():
+    story = ready()
+    on = {"metrics": {}, "verdict": "pass", "dataset": "dataset:test@1"}
+    story.tell("trainer", "evaluation.completed", MODEL, on)
+    approve(story)
+    story.tell("trainer", "quarantine.placed", "dataset:test", {"reason": "leaked"})
+    assert not authorised(story)
+    assert story.judge("p-deployer", "deployment.authorised", PROD, urgent()).kind == "valid", "it rests on none"
+    story.tell("trainer", "evaluation.completed", MODEL, on | {"dataset": "dataset:test2@1"})
+    assert authorised(story)
 
 
 def test_a_quarantine_of_another_version_stops_nothing():
@@ -854,7 +971,7 @@ def gate() -> Story:
 
 
 def behind_a_gate(**more: Any) -> Story:
-    story = ready(rules(gate="policy:p", **more))
+    story = ready(gated_rules(**more))
     story.tell("p-approver", "policy.defined", "policy:p@1", POLICY)
     approve(story)
     return story
@@ -888,7 +1005,7 @@ def test_a_gate_that_a_thief_ran_opens_nothing(gate: Story):
     gate.enrol("p-other", ["deployer"])
     told = gate.judge("p-other", *AUTHORISE[1:])
     refused(told, PolicyError, "legality")
-    assert str(told.error).startswith("the evaluation of policy:p counts no more: entry")
+    assert str(told.error).startswith("the evaluation of policy:p@1 counts no more: entry")
 
 
 def test_what_a_thief_asked_for_is_not_granted():
@@ -904,10 +1021,52 @@ def test_what_a_thief_asked_for_is_not_granted():
     assert story.judge(grant[0], "waiver.denied", *grant[2:]).kind == "valid"
 
 
+def repin(story: Story, policy: str, digest: str) -> None:
+    """The root keys name another policy."""
+    body = {"rules": rules(gate=policy, gate_digest=digest).model_dump(mode="json"), "reason": "the next version"}
+    story.tell(ROOT_ACTOR, "ledger.rules_changed", f"ledger:{story.world.ledgerid}", body)
+
+
+def test_one_validator_neither_replaces_nor_retires_the_policy_that_the_rules_name(gate: Story):
+    lax = {**POLICY, "source": "lax: []", "digest": "sha256:" + sha256(b"lax: []").hexdigest()}
+    retire = ("p-approver", "policy.retired", "policy:p@1", {"reason": "x"})
+    told = gate.judge(*retire)
+    refused(told, PolicyError, "legality")
+    assert str(told.error).startswith("the rules ask for policy:p@1")
+    gate.tell("p-approver", "policy.defined", "policy:p@2", lax)
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(policy="policy:p@2", policy_digest=lax["digest"]))
+    assert not authorised(gate), "the rules name another version"
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated())
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated("deny", policy="policy:p@2", policy_digest=lax["digest"]))
+    assert authorised(gate), "what another version says stops nothing"
+    gate.tell("p-approver", "policy.retired", "policy:p@2", {"reason": "a policy no rule names is cheap"})
+    gate.tell("p-approver", "policy.defined", "policy:p@3", lax)
+    repin(gate, "policy:p@3", lax["digest"])
+    assert not authorised(gate)
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(policy="policy:p@3", policy_digest=lax["digest"]))
+    assert authorised(gate)
+    assert gate.judge(*retire).kind == "valid", "the rules ask for it no more"
+
+
+def test_rules_name_the_bytes_of_a_policy_before_anybody_defines_it():
+    """Else whoever is first to define the version would decide what it asks."""
+    gate = ready(rules(gate="policy:p@1", gate_digest=OTHER))
+    approve(gate)
+    gate.tell("p-approver", "policy.defined", "policy:p@1", POLICY)
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated())
+    told = gate.judge(*AUTHORISE)
+    refused(told, PolicyError, "legality")
+    assert "as the rules name it" in str(told.error)
+
+
 def test_a_retired_policy_decides_nothing(gate: Story):
     gate.tell("p-deployer", "gate.evaluated", MODEL, gated())
+    repin(gate, "policy:q@1", OTHER)
     gate.tell("p-approver", "policy.retired", "policy:p@1", {"reason": "x"})
-    refused(gate.judge(*AUTHORISE), PolicyError, "legality")
+    repin(gate, "policy:p@1", POLICY["digest"])
+    told = gate.judge(*AUTHORISE)
+    refused(told, PolicyError, "legality")
+    assert str(told.error) == "policy:p@1 was retired"
 
 
 def test_an_evaluation_that_was_invalidated_since_makes_a_gate_stale():
@@ -1069,6 +1228,98 @@ def test_nobody_grants_a_waiver_to_themselves_through_a_deputy():
     refused(story.judge("p-author", "waiver.granted", "waiver:w", {"rationale": "x"}), NotAllowedError, "legality")
 
 
+def test_who_made_or_owns_a_model_waives_none_of_its_checks():
+    story = ready()
+    story.enrol("p-owns", ["approver"])
+    story.enrol("p-made", ["approver", "emitter"])
+    story.enrol("p-deputy", ["owner"])
+    story.tell("p-made", "run.started", "run:other")
+    other = {"digest": OTHER, "owner": "p-owns", "tier": "medium", "run": "run:other"}
+    story.tell("trainer", "version.registered", "model:m@2", other)
+    for waiver, model in (("waiver:w", "model:m"), ("waiver:w2", "model:m@2"), ("waiver:w1", MODEL)):
+        ask(story, waiver, model=model)
+    story.tell("p-made", "approval.delegated", "actor:p-deputy", delegate(NOW + DAY))
+    grant = ("waiver.granted", "waiver:w", {"rationale": "x"})
+    for actor in ("p-owns", "p-made", "p-deputy"):
+        refused(story.judge(actor, *grant), NotAllowedError, "legality")
+        refused(story.judge(actor, grant[0], "waiver:w2", grant[2]), NotAllowedError, "legality")
+        assert story.judge(actor, grant[0], "waiver:w1", grant[2]).kind == "valid"
+        assert story.judge(actor, "waiver.denied", *grant[1:]).kind == "valid"
+    assert story.judge("p-second", *grant).kind == "valid"
+    story.tell("p-approver", "risk.classified", "model:m@2", classify("low"))
+    assert story.judge("p-owns", grant[0], "waiver:w2", grant[2]).kind == "valid", "light rules stay light"
+    story.tell("trainer", "version.registered", "model:m@3", other | {"run": "run:never"})
+    told = story.judge("p-second", *grant)
+    refused(told, NotAllowedError, "legality")
+    assert "must be shown to be another person" in str(told.error)
+
+
+def test_what_was_granted_by_who_is_a_maker_since_carries_nothing(gate: Story):
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(checks=waived("waiver:w")))
+    ask(gate, model="model:m")
+    gate.tell("p-second", "waiver.granted", "waiver:w", {"rationale": "x"})
+    assert authorised(gate)
+    gate.enrol("p-second-job", ["emitter"], person="p-second", by=ROOT_ACTOR)
+    gate.tell("p-second-job", "run.started", "run:r", {})
+    told = gate.judge(*AUTHORISE)
+    refused(told, PolicyError, "legality")
+    assert "whoever granted it is not shown to be another person" in str(told.error)
+
+
+@pytest.mark.parametrize(("tier", "days"), [("low", 90), ("medium", 90), ("high", 30), (None, 30)])
+def test_a_waiver_is_for_a_month_or_a_quarter_at_the_longest(tier: str | None, days: int):
+    story = Story().people()
+    if tier is not None:
+        story.version(tier=tier)
+    longest, ask_for = NOW + days * DAY + 120_000_000, ("p-author", "waiver.requested", "waiver:w")
+    for end, kind in ((longest, "valid"), (longest + 1, "void")):
+        assert story.judge(*ask_for, {**WAIVER, "expires_at": format_time(end)}).kind == kind
+    told = story.judge(*ask_for, {**WAIVER, "expires_at": LATER})
+    refused(told, PolicyError, "legality")
+    assert f"is for {days} days at the longest, and this one would end at 2100" in str(told.error)
+    assert hint_of(told) == f"Give it an earlier end: --expires {days}d"
+
+
+def limited(gate: Story, **row: Any) -> None:
+    """From now on waivers are as long as one row says."""
+    table = gated_rules().model_copy(update={"waivers": (WaiverLimit(**row),)}).model_dump(mode="json")
+    body = {"rules": table, "reason": "audit"}
+    gate.tell(ROOT_ACTOR, "ledger.rules_changed", f"ledger:{gate.world.ledgerid}", body)
+
+
+def test_rules_say_how_long_a_waiver_is_also_for_what_was_granted_before(gate: Story):
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(checks=waived("waiver:w")))
+    month = format_time(NOW + 30 * DAY)
+    ask(gate, expires_at=month)
+    gate.tell("p-second", "waiver.granted", "waiver:w", {"rationale": "x"})
+    limited(gate, environment="prod", tier="*", days=1)
+    gate.now = NOW + DAY + 119_000_000
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(checks=waived("waiver:w"), as_of=format_time(gate.now)))
+    ends_at(gate, NOW + DAY + 120_000_000)
+    ask_again = ("p-author", "waiver.requested", "waiver:w2", {**WAIVER, "expires_at": month})
+    refused(gate.judge(*ask_again), PolicyError, "legality")
+    limited(gate, environment="dev", tier="*", days=365)
+    told = gate.judge(*ask_again)
+    refused(told, PolicyError, "legality")
+    assert str(told.error) == "the rules allow no waivers for model:m@1 in prod"
+
+
+def test_a_grant_may_give_the_earlier_end_that_the_rules_ask_for(gate: Story):
+    ask(gate, expires_at=format_time(NOW + 30 * DAY))
+    limited(gate, environment="*", tier="high", days=2)
+    grant = ("p-second", "waiver.granted", "waiver:w")
+    refused(gate.judge(*grant, {"rationale": "x"}), PolicyError, "legality")
+    assert gate.judge(*grant, {"rationale": "x", "expires_at": format_time(NOW + 2 * DAY)}).kind == "valid"
+
+
+@pytest.mark.parametrize(("check", "names"), [("*", False), ("*-*", False), ("*drift", False), ("drift-*", True)])
+def test_a_waiver_names_the_check_it_is_for(check: str, names: bool):
+    told = ready().judge("p-author", "waiver.requested", "waiver:w", {**WAIVER, "check": check})
+    assert (told.kind == "valid") is names
+    if not names:
+        refused(told, InputError, "schema")
+
+
 def test_a_waiver_must_have_an_end_that_lies_ahead():
     story = Story().people()
     for change in ({"expires_at": format_time(NOW)}, {"model": "dataset:d"}):
@@ -1099,7 +1350,7 @@ def urgent(review_by: int = NOW + DAY) -> dict[str, Any]:
 
 
 def test_an_emergency_does_not_wait_for_the_rules_and_is_reviewed_by_another_person():
-    story = ready(rules(approvals=2, gate="policy:p"))
+    story = ready(gated_rules(approvals=2))
     decision = story.event("p-deployer", "deployment.authorised", PROD, urgent())
     assert marks_of(story.world, decision) == ("emergency",)
     decision = story.tell("p-deployer", "deployment.authorised", PROD, urgent())

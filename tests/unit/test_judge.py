@@ -306,7 +306,7 @@ SOURCE_DIGEST = "sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717
 LATER = "2100-01-01T00:00:00Z"
 WAIVER = {
     "check": "drift", "model": MODEL, "environment": "prod", "owner": "p-author", "reason": "x",
-    "compensating_control": "x", "expires_at": LATER,
+    "compensating_control": "x", "expires_at": "2023-12-01T00:00:00Z",
 }  # fmt: skip
 #: A body of every type that is not about authority, legal in the world of `full_world`; what starts with $ stands for
 #: an event id of that world.
