@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from ledger.domain.independence import approval_makers, independent
 from ledger.domain.lifecycle import Named, check_stops, rule_for, version_of
+from ledger.domain.scopes import covers_stream
 from ledger.domain.standing import approval_trouble, approval_until, standing
 from ledger.domain.states import ApprovalRequest, DeploymentState, WaiverState
 from ledger.domain.waiving import waived_makers, waiver_trouble, waiver_until
@@ -15,7 +16,7 @@ from ledger.domain.world import actor_of
 from ledger.entry import format_time
 from ledger.errors import InputError, PolicyError
 from ledger.events.ledgers import Rule
-from ledger.names import parse_name
+from ledger.names import parse_name, stream_of
 from ledger.payload import parse_moment
 from projections.asof import AsOf
 from projections.comparing import last_metrics
@@ -51,16 +52,19 @@ class Asked(Known):
     now: int
 
 
-def _may(asked: Asked, actor: str | None, place: tuple[str, str | None], making: frozenset[str] | None) -> bool | None:
-    """Whether an actor has a role in an environment and made nothing of what is decided; None when nobody is asked."""
+def _may(
+    asked: Asked, actor: str | None, place: tuple[str, str | None, str], making: frozenset[str] | None
+) -> bool | None:
+    """Whether an actor has a role that reaches an environment and a thing, and made nothing of it; None for nobody."""
     if actor is None:
         return None
-    state, (role, environment) = actor_of(asked.world, actor), place
+    state, (role, environment, stream) = actor_of(asked.world, actor), place
     grants = () if state is None else state.grants
     has = any(
         one.role == role and one.ended is None and (not one.environments or environment in one.environments)
+        and covers_stream(one.subjects, stream)
         for one in grants
-    )
+    )  # fmt: skip
     return has and bool(independent(asked.world, {actor}, making))
 
 
@@ -113,7 +117,8 @@ def _request(asked: Asked, named: Named, one: ApprovalRequest, actor: str | None
         return None
     live = _live(asked, named, one.environment)
     makers = approval_makers(asked.world, named, one.actors, asked.size)
-    gates = [gate for (_, place), gate in sorted(named.version.gates.items()) if place == one.environment]
+    gates = [gate for (_, where), gate in sorted(named.version.gates.items()) if where == one.environment]
+    place = ("approver", one.environment, stream_of(named.subject))
     return {
         "what": "approval",
         "subject": named.subject,
@@ -132,7 +137,7 @@ def _request(asked: Asked, named: Named, one: ApprovalRequest, actor: str | None
         "waivers": sorted({waiver for gate in gates for waiver in gate.waivers}),
         "live": [{"model": model, "changed": diff(_metrics(asked, model), _metrics(asked, named.subject))}
                  for model in live],
-        "may": False if stopped and actor else _may(asked, actor, ("approver", one.environment), makers),
+        "may": False if stopped and actor else _may(asked, actor, place, makers),
         "next": f"muniment approve {named.subject} --env {one.environment} --rationale …",
     }  # fmt: skip
 
@@ -166,7 +171,9 @@ def _waivers(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
             item = _waiting(row, asked, "waiver", f"muniment waiver grant {row['subject']} --rationale …")
             makers = waived_makers(asked.world, state.model, asked.size)
             others = None if makers is None else makers | state.actors | {state.owner}
-            may = _may(asked, actor, ("approver", state.environment), others)
+            names = (row["stream"], stream_of(state.model))
+            mays = [_may(asked, actor, ("approver", state.environment, name), others) for name in names]
+            may = None if actor is None else any(mays)
             yield item | {"check": state.check, "model": state.model, "until": format_time(state.until), "may": may}
 
 
@@ -178,7 +185,7 @@ def _emergencies(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
                 following = f"muniment review {row['stream']} --verdict justified|unjustified --rationale …"
                 item = _waiting(row, asked, "emergency", following)
                 roles = ("approver", "validator", "auditor")
-                may = any(_may(asked, actor, (role, item["environment"]), one.actors) for role in roles)
+                may = any(_may(asked, actor, (role, item["environment"], row["stream"]), one.actors) for role in roles)
                 yield item | {"review_by": format_time(one.review_by), "may": None if actor is None else may}
 
 
@@ -198,12 +205,10 @@ def _late(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
             what = "rollback" if decision.action == "rollback" else "canary"
             done = f"{what} {service.name} --model {model}" + (" --aborted …" if what == "canary" else "")
             item = _waiting(decision.row, asked, decision.action, f"When it is done: muniment record {done}")
-            may = (
-                None
-                if actor is None
-                else any(_may(asked, actor, (role, item["environment"]), frozenset()) for role in _CARRYING_OUT)
-            )
-            yield item | {"model": model, "due_at": decision.row["data"]["due_at"], "may": may}
+            places = [(role, item["environment"], service.name) for role in _CARRYING_OUT]
+            may = any(_may(asked, actor, place, frozenset()) for place in places)
+            due_at = decision.row["data"]["due_at"]
+            yield item | {"model": model, "due_at": due_at, "may": None if actor is None else may}
 
 
 def inbox(asked: Asked, actor: str | None = None) -> list[dict[str, Any]]:
