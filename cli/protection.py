@@ -20,8 +20,8 @@ __all__ = ["quarantine", "release", "retire"]
 def quarantine(app: App, /, subject: str, **options: Any) -> None:
     """Put a model, a version, a data set or a feature set in quarantine.
 
-    No version that is in quarantine, or was trained on data that is, is approved or authorised. What is live stays
-    live: roll it back.
+    No version that is in quarantine, was made from what is (also under another name, or through other models), or was
+    measured on it, is approved or authorised. What is live stays live: roll it back.
 
     Example: muniment quarantine dataset:claims@3 --reason "labels were tampered with"
     """

@@ -13,7 +13,6 @@ from ledger.auditworld import AuditWorld
 from ledger.domain import LedgerState, State, judge
 from ledger.entry import ZERO_HASH, entry_hash
 from ledger.errors import InputError, StorageError, VerificationError, fault_of
-from ledger.events import Category
 from ledger.findings import Anchor, Finding, LogVerification
 from ledger.headcheck import HeadCheck
 from ledger.identity import LogKeys
@@ -364,7 +363,7 @@ class Pass:
         if error is None:
             if judged.event is not None and judged.verdict.kind == "valid":
                 self.world.apply(judged.event)
-                if judged.event.kind is not None and judged.event.kind.category is Category.AUTHORITY:
+                if judged.event.kind is not None and judged.event.kind.bears_on_all:
                     self.authority = index
                     self.verdicts.clear()
             elif judged.verdict.kind == "opaque":

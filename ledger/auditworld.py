@@ -9,6 +9,7 @@ from ledger.domain import RecordedEvent, State, evolve
 from ledger.domain.actors import ActorState
 from ledger.domain.judge import KEPT
 from ledger.domain.world import LogView
+from ledger.events.quarantine import QuarantinePlaced
 from ledger.replay import Judged
 from ledger.stored import Head, LogReader, Row
 from ledger.worlds import StoreWorld
@@ -34,9 +35,10 @@ class AuditWorld:
     """`World` folded event by event in log order.
 
     Only states that judging may ask for again and again are kept: they grow with actors, models and their versions, and
-    not with the log. Of data sets these are the ones some version of which is registered more than once. A run is asked
-    for when a version that names it is to be approved, so its stream is folded then, from rows that are checked and
-    judged again. So is, when verification does not begin with entry 0, whatever lies before its beginning.
+    not with the log. Of data sets these are the ones some version of which is registered more than once, or that were
+    in quarantine. A run, or another data set, is asked for when a version that was made by or from it is to be approved
+    or authorised, so its stream is folded then, from rows that are checked and judged again. So is, when verification
+    does not begin with entry 0, whatever lies before its beginning.
 
     Args:
         log: the store.
@@ -59,6 +61,7 @@ class AuditWorld:
         self._states: dict[str, State | None] = {}
         self._holders: dict[str, str] = {}
         self._admins: frozenset[str] = frozenset()
+        self._quarantined: dict[str, None] = {}
 
     def state(self, stream: str) -> State | None:
         """See `World.state`; of a stream that is not kept, as of ``index``."""
@@ -72,6 +75,12 @@ class AuditWorld:
         if self._start:
             self._states[stream] = self._past.state_before(stream, self._start)
         return self._states.get(stream)
+
+    def looked_up(self, stream: str) -> State | None:
+        """See `World.looked_up`."""
+        if stream.startswith("dataset:") and stream not in self._datasets:
+            return self._past.state_before(stream, self.index)
+        return self.state(stream)
 
     def folded(self, stream: str, index: int) -> State | None:
         """State of a stream before ``index``, from its own rows, each checked and judged."""
@@ -92,6 +101,11 @@ class AuditWorld:
         """See `World.admins`."""
         return self._admins | (self._past.admins_before(self._start) if self._start else frozenset())
 
+    def quarantined(self) -> tuple[str, ...]:
+        """See `World.quarantined`."""
+        before = self._past.quarantined_before(self._start) if self._start else ()
+        return tuple(dict.fromkeys((*before, *self._quarantined)))
+
     def leaf_hash(self, index: int) -> bytes | None:
         """See `World.leaf_hash`."""
         return self._view.leaf_hash(index)
@@ -106,6 +120,8 @@ class AuditWorld:
             return
         if event.subject.kind == "dataset" and event.stream not in self._datasets:
             return  # nothing will ask for its digest, and it was never in quarantine
+        if isinstance(event.body, QuarantinePlaced):
+            self._quarantined.setdefault(event.stream)
         state = evolve(self.state(event.stream), event)
         if state is not None:
             self._states[event.stream] = state

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from ledger.bundle import Bundle, rests_authority_on
+from ledger.events.quarantine import QuarantinePlaced
 from ledger.merkle import CompactRange, perfect_root
 from ledger.stored import (
     Attestation,
@@ -72,6 +73,11 @@ class BundleLog:
     def authority_rows(self, start: int, stop: int) -> Sequence[Row]:
         """See `LogReader`."""
         return [row for row in self._rows[start:stop] if row.entry.stream.startswith("actor:")]
+
+    def quarantines(self, start: int, stop: int) -> Sequence[tuple[int, str]]:
+        """See `LogReader`."""
+        found = (row.entry for row in self._rows[start:stop] if row.entry.type == QuarantinePlaced.TOPIC)
+        return [(entry.index, entry.stream) for entry in found]
 
     def actor_rows(self, actor: str, start: int, stop: int, limit: int) -> Sequence[Row]:
         """See `LogReader`."""

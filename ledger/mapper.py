@@ -12,7 +12,6 @@ from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
 
 from ledger.domain import RecordedEvent, make_event
 from ledger.envelope import Envelope, format_signatures, join_envelope
-from ledger.events import Category
 from ledger.payload import parse_payload
 
 __all__ = ["EventMapper", "SignedStoredEvent"]
@@ -36,7 +35,7 @@ class SignedStoredEvent(StoredEvent):
         sequence: the emitter's number.
         subject: name of what the event is about.
         signatures: the envelope's signatures as JSON.
-        authority: True when keys, actors or rules change.
+        authority: True when keys, actors or rules change, or something is put in quarantine.
     """
 
     actor: str
@@ -83,7 +82,7 @@ class EventMapper(Mapper[str]):
             sequence=payload.sequence,
             subject=payload.subject,
             signatures=signatures,
-            authority=event.kind is not None and event.kind.category is Category.AUTHORITY,
+            authority=event.kind is not None and event.kind.bears_on_all,
         )
 
     def to_domain_event(self, stored_event: StoredEvent) -> RecordedEvent:  # type: ignore[override]

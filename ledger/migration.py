@@ -9,7 +9,7 @@ from ledger.crashpoints import crashpoint
 from ledger.errors import ConfigurationError, InputError, VerificationError
 from ledger.note import parse_note
 from ledger.recorders import open_recorder
-from ledger.recorders.layouts import FORMAT_VERSION, refused
+from ledger.recorders.layouts import FORMAT_VERSION, QUARANTINE, refused
 from ledger.recorders.sql import SqlRecorder
 
 __all__ = ["Migration", "migrate"]
@@ -56,6 +56,12 @@ def _fill_signed_head(recorder: SqlRecorder) -> None:
     recorder.sql.run("UPDATE $signed_head SET size = ?, root = ? WHERE id = 1", (last.size, head.root))
 
 
+def _count_quarantines(recorder: SqlRecorder) -> None:
+    """Layout 4 counts a quarantine among what makes judgements in flight stale."""
+    last = f"SELECT max(position) - 1 FROM $entry WHERE type = '{QUARANTINE}'"  # noqa: S608 - our own name
+    recorder.sql.run(f"UPDATE $head SET authority = ({last}) WHERE authority < ({last})")  # noqa: S608 - our own names
+
+
 def migrate(url: str, *, dry_run: bool = False) -> Migration:
     """Bring a store's layout up to date; nothing that is recorded changes.
 
@@ -79,6 +85,8 @@ def migrate(url: str, *, dry_run: bool = False) -> Migration:
             recorder.upgrade(found)
             if found < 3:
                 _fill_signed_head(recorder)
+            if found < 4:
+                _count_quarantines(recorder)
             recorder.sql.run("UPDATE $log SET format = ?", (FORMAT_VERSION,))
             crashpoint("migrate.before_commit")
         crashpoint("migrate.committed")

@@ -61,7 +61,7 @@ class Head:
         last_leaf: leaf hash of the last entry (32 zero bytes when empty).
         peaks: peaks of the compact range, concatenated.
         recorded_at: of the last entry, microseconds since the Unix epoch.
-        authority: index of the last change of keys, actors or rules, -1 when there was none.
+        authority: index of the last change of keys, actors, rules or quarantines, -1 when there was none.
     """
 
     size: int
@@ -206,6 +206,9 @@ class LogReader(Protocol):
 
     def authority_rows(self, start: int, stop: int) -> Sequence[Row]:
         """Rows of all streams of actors with ``start`` <= index < ``stop``, in order."""
+
+    def quarantines(self, start: int, stop: int) -> Sequence[tuple[int, str]]:
+        """Index and stream of every quarantine with ``start`` <= index < ``stop``, in order; valid or not."""
 
     def actor_rows(self, actor: str, start: int, stop: int, limit: int) -> Sequence[Row]:
         """At most ``limit`` rows of one author with ``start`` <= index < ``stop``, in order; walks over the others."""

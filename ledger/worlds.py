@@ -17,9 +17,9 @@ from ledger.domain.judge import Verdict
 from ledger.domain.ledgerstate import LedgerState
 from ledger.entry import entry_hash
 from ledger.errors import InputError
-from ledger.events import Category
 from ledger.events.actors import ActorEnrolled, KeyEnrolled
 from ledger.events.keyring import KeyRotated, RoleGranted
+from ledger.events.quarantine import QuarantinePlaced
 from ledger.keys import parse_public_key
 from ledger.merkle import CompactRange, peaks_of
 from ledger.replay import Judged, judge_row, may_be_withheld
@@ -75,7 +75,7 @@ class StoreWorld:
     Attributes:
         ledgerid: 32 hex digits.
         size: entries up to which the log may be judged, as of the last `refresh` or `follow`.
-        authority: index of the last change of keys, actors or rules, as of then.
+        authority: index of the last change of keys, actors, rules or quarantines, as of then.
         recorded_at: of the last entry, as of then, microseconds since the Unix epoch; nothing is recorded before it.
     """
 
@@ -91,6 +91,8 @@ class StoreWorld:
         self._holders: dict[str, tuple[int, str]] = {}  # key id: (index of its first valid enrolment, actor)
         self._admins: dict[str, int] = {}  # actor: index of the entry that first made it an admin
         self._holders_to = 0
+        self._quarantined: dict[str, int] = {}  # stream: index of its first quarantine, valid or not
+        self._quarantined_to = 0
 
     def refresh(self) -> int:
         """Read the head again and return the size up to which the log may now be judged."""
@@ -109,6 +111,8 @@ class StoreWorld:
         self._holders.clear()
         self._admins.clear()
         self._holders_to = 0
+        self._quarantined.clear()
+        self._quarantined_to = 0
         self._followed = (self.size, self.size)
 
     def at(self, index: int) -> WorldAt:
@@ -137,7 +141,7 @@ class StoreWorld:
             fold.fetched = index + 1
         self._followed = (self._followed[0], index + 1)
         self.size = index + 1
-        if event.kind is not None and event.kind.category is Category.AUTHORITY:
+        if event.kind is not None and event.kind.bears_on_all:
             self.authority = index
 
     def judge_row(self, row: Row) -> Judged:
@@ -220,6 +224,14 @@ class StoreWorld:
         self._read_authority(index)
         return frozenset(actor for actor, since in self._admins.items() if since < index)
 
+    def quarantined_before(self, index: int) -> tuple[str, ...]:
+        """Streams in which a quarantine was recorded before ``index``, valid or not."""
+        if self._quarantined_to < index:
+            for position, stream in self._log.quarantines(self._quarantined_to, index):
+                self._quarantined.setdefault(stream, position)
+            self._quarantined_to = index
+        return tuple(stream for stream, since in self._quarantined.items() if since < index)
+
     def _read_authority(self, index: int) -> None:
         if self._holders_to < index:
             for row in self._log.authority_rows(self._holders_to, index):
@@ -270,10 +282,13 @@ class WorldAt:
         self.reads: dict[str, int] = {}
         self._states: dict[str, State | None] = {}  # of streams that were asked for
         self._ahead: dict[str, list[RecordedEvent]] = {}  # followed, and not asked for since
+        self._placed: list[str] = []  # streams of quarantines that were followed
 
     def follow(self, event: RecordedEvent) -> None:
         """Go on to the world after a valid event that is about to stand at this index."""
         self._ahead.setdefault(event.stream, []).append(event)
+        if isinstance(event.body, QuarantinePlaced):
+            self._placed.append(event.stream)
         self.index += 1
 
     def _state(self, stream: str) -> State | None:
@@ -302,6 +317,14 @@ class WorldAt:
         states = [self._state(stream) for stream in [*self._states, *self._ahead] if stream.startswith("actor:")]
         ahead = {state.actor for state in states if isinstance(state, ActorState) and state.is_admin}
         return self._store.admins_before(self._base) | ahead
+
+    def looked_up(self, stream: str) -> State | None:
+        """See `World.looked_up`."""
+        return self.state(stream)
+
+    def quarantined(self) -> tuple[str, ...]:
+        """See `World.quarantined`."""
+        return tuple(dict.fromkeys((*self._store.quarantined_before(self._base), *self._placed)))
 
     def leaf_hash(self, index: int) -> bytes | None:
         """See `World.leaf_hash`."""

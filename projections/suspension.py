@@ -12,6 +12,7 @@ from ledger.domain.lifecycle import quarantines_of, version_of
 from ledger.domain.world import World
 from ledger.entry import format_time
 from ledger.errors import PolicyError
+from ledger.names import stream_of
 from ledger.suspects import Doubts
 from projections.approvals import Standings, decided_status
 from projections.asof import AsOf, recorded_by
@@ -81,18 +82,19 @@ class _Asked:
         return any(self.stamped.suspect(grant) for approval in version["approvals"] for grant in approval["grants"])
 
     def _quarantined_data(self, subject: str) -> Iterator[dict[str, Any]]:
-        """Quarantines of what its run read: they stop decisions about it as its own do."""
+        """Quarantines of what it was made from or measured on: they stop decisions about it as its own do."""
         try:
             named = version_of(self.then, subject)
         except PolicyError:
             return  # not recorded by then, or suspect
-        for thing, one in quarantines_of(self.then, named):
-            if thing == subject:
+        for held in quarantines_of(self.then, named):
+            if held.subject in (subject, stream_of(subject)):
                 continue  # folded
-            (row,) = journal_rows(self.views, [("position", "=", one.signed.index + 1)], size=one.signed.index + 1)
+            (row,) = journal_rows(self.views, [("position", "=", held.index + 1)], size=held.index + 1)
             times = {name: format_time(row[name]) for name in ("occurred_at", "recorded_at")}
             placed = {"index": row["index"], "actor": row["actor"], **times}
-            yield {"id": one.id, "subject": thing, "reason": one.reason, "placed": placed}
+            yield {"id": held.quarantine.id, "subject": held.path[-1], "reason": held.quarantine.reason,
+                   "placed": placed, "path": list(held.path), "words": held.words}  # fmt: skip
 
 
 def suspend(

@@ -171,8 +171,9 @@ class _Answer:
         if named.version.classified is not None or named.model.classified is not None:
             said = [known for known in (named.version.classified, named.model.classified) if known is not None]
             yield _item(max(said)[0], f"classified; tier {named.tier} is in force")
-        for subject, one in quarantines_of(self.world, named):
-            yield _item(one.signed.index, f"{subject} is in quarantine", one.reason)
+        for held in quarantines_of(self.world, named):
+            says = f"{held.path[-1]} is in quarantine" if len(held.path) == 1 else held.words
+            yield _item(held.index, says, held.quarantine.reason)
         if named.version.retired is not None:
             yield _item(named.version.retired.index, "retired", "it was retired")
 

@@ -79,7 +79,8 @@ def conditions_of(world: World, event: RecordedEvent, body: DeploymentAuthorised
     same_digest(named, body.digest)
     environment, at = event.subject.namespace or "", event.recorded_at
     rule = rule_for(world, environment, named.tier)
-    found = [Condition("stops", lambda: _check_stopped(world, named))]
+    measured = body.emergency is None and (rule.approvals > 0 or rule.gate is not None)
+    found = [Condition("stops", lambda: _check_stopped(world, named, measured=measured))]
     if body.emergency is not None:
         review_by = parse_moment(body.emergency.review_by)
         return (*found, Condition("emergency", lambda: _check_emergency(review_by, at)))
@@ -103,8 +104,8 @@ def check_authorised(world: World, event: RecordedEvent, body: DeploymentAuthori
     return min(condition.check() for condition in conditions_of(world, event, body))
 
 
-def _check_stopped(world: World, named: Named) -> int:
-    check_stops(world, named, "deployment.authorised")
+def _check_stopped(world: World, named: Named, *, measured: bool) -> int:
+    check_stops(world, named, "deployment.authorised", measured=measured)
     return FOREVER
 
 

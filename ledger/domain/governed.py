@@ -17,8 +17,9 @@ from ledger.domain.states import (
     RunState,
     Urgent,
     WaiverState,
+    more_read,
 )
-from ledger.domain.versions import evolve_quarantines
+from ledger.domain.versions import evolve_quarantines, reads_of
 from ledger.events.datasets import DatasetRegistered, DatasetVersioned
 from ledger.events.deployments import (
     DeploymentAuthorised,
@@ -57,8 +58,8 @@ def evolve_dataset(state: DatasetState | None, event: RecordedEvent) -> DatasetS
         return replace(state, versions=versions)
     if isinstance(event.body, FeaturesetDefined | FeaturesetChanged | FeaturesetMaterialized):
         version = event.subject.version or ""
-        read = state.inputs_of(version) | {ref.subject for ref in event.body.inputs}
-        return replace(state, inputs=with_item(state.inputs, version, frozenset(read)))
+        read = more_read(state.inputs_of(version), reads_of(event.body.inputs))
+        return replace(state, inputs=with_item(state.inputs, version, read))
     return replace(state, quarantines=evolve_quarantines(state.quarantines, event))
 
 
@@ -69,7 +70,7 @@ def evolve_run(state: RunState | None, event: RecordedEvent) -> RunState | None:
         return state
     status = body.status if isinstance(body, RunAttached) else _RUNS[type(body)]
     authors = actors_of(event) | (state.authors if state else frozenset())
-    inputs = frozenset(ref.subject for ref in body.inputs) | (state.inputs if state else frozenset())
+    inputs = more_read(state.inputs if state else (), reads_of(body.inputs))
     return RunState(authors, status, inputs)
 
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from ledger.domain.ancestry import Held, held_by
 from ledger.domain.signed import Signed
-from ledger.domain.states import DatasetState, ModelState, Quarantine, VersionState
+from ledger.domain.states import ModelState, VersionState
 from ledger.domain.suspicion import suspicion
-from ledger.domain.world import World, ledger_of, model_of, run_of
+from ledger.domain.world import World, ledger_of, model_of
 from ledger.errors import InputError, PolicyError
 from ledger.events.ledgers import Rule, RuleSet, Stop, WaiverLimit
 from ledger.names import Name, parse_name, stream_of
@@ -204,58 +205,42 @@ def waiver_days(world: World, environment: str, tier: str) -> int:
     return next((row.days for row in rows), 0)
 
 
-def quarantines_of(world: World, named: Named) -> Iterator[tuple[str, Quarantine]]:
-    """Quarantines of a version, of its model, and of what its run read, each with the name of the thing.
-
-    What feature sets were made from counts as read. What a data set was made from does not: a new version of it is how
-    what was wrong is put right.
-    """
-    for one in named.model.quarantines:
-        if one.version in ("", named.name.version):
-            yield named.subject, one
-    run = None if named.version.run is None else run_of(world, named.version.run)
-    read, seen = sorted(run.inputs) if run is not None else [], set[str]()
-    while read:
-        subject = read.pop(0)
-        state = world.state(stream_of(subject))
-        if subject in seen or not isinstance(state, DatasetState):
-            continue
-        seen.add(subject)
-        version = parse_name(subject).version
-        yield from ((subject, one) for one in state.quarantines if one.version in ("", version))
-        read += sorted(state.inputs_of(version))
+def quarantines_of(world: World, named: Named, *, measured: bool = True) -> Iterator[Held]:
+    """Quarantines of a version, of its model, and of what it was made from or measured on; see `ancestry.held_by`."""
+    return held_by(world, (named.subject, named.version), measured=measured)
 
 
-def side_states(world: World, named: Named) -> Iterator[tuple[str, str, str]]:
+def side_states(world: World, named: Named, *, measured: bool = True) -> Iterator[tuple[str, str, str]]:
     """Side states a version is in.
 
     Args:
         world: the world of whoever asks.
         named: the version.
+        measured: whether a quarantine of what it was measured on counts.
 
     Returns:
         Each with its name, with words and with the next step.
     """
-    for subject, one in quarantines_of(world, named):
-        words = f"{subject} is in quarantine since entry {one.signed.index}: {one.reason}"
-        yield "quarantined", words, f"Another person lets it go: muniment release {subject} --rationale …"
+    for one in quarantines_of(world, named, measured=measured):
+        yield "quarantined", one.words, f"Another person lets it go: muniment release {one.subject} --rationale …"
     retired = named.version.retired
     if retired is not None:
         yield "retired", f"{named.subject} was retired by entry {retired.index}", "Register a new version."
 
 
-def check_stops(world: World, named: Named, decision: str) -> None:
+def check_stops(world: World, named: Named, decision: str, *, measured: bool = True) -> None:
     """Refuse a decision that a state of the version stops.
 
     Args:
         world: the world before the decision.
         named: the version it is about.
         decision: event type, for example ``approval.requested``.
+        measured: whether it rests on what the version was measured on.
 
     Raises:
         PolicyError: with the state, why the version is in it, and the next step.
     """
     stopping = {state for stop in stops_of(world) if stop.decision == decision for state in stop.states}
-    for state, words, hint in side_states(world, named) if stopping else ():
+    for state, words, hint in side_states(world, named, measured=measured) if stopping else ():
         if state in stopping:
             raise PolicyError(f"{decision} is refused for what is {state}: {words}", hint=hint)

@@ -26,11 +26,13 @@ __all__ = [
     "ModelState",
     "PolicyState",
     "Quarantine",
+    "Read",
     "RunState",
     "State",
     "Urgent",
     "VersionState",
     "WaiverState",
+    "more_read",
     "tier_in_force",
 ]
 
@@ -58,7 +60,16 @@ class Quarantine:
     actors: frozenset[str]
 
 
-def _no_inputs() -> MappingProxyType[str, frozenset[str]]:
+#: The name of something that was read, and the digest under which that was said; empty when none was.
+Read = tuple[str, str]
+
+
+def more_read(known: tuple[Read, ...], more: Iterable[Read]) -> tuple[Read, ...]:
+    """What was read, in the order in which it was first said, each once."""
+    return tuple(dict.fromkeys((*known, *more)))
+
+
+def _no_inputs() -> MappingProxyType[str, tuple[Read, ...]]:
     return MappingProxyType({})
 
 
@@ -69,25 +80,25 @@ class DatasetState:
     Attributes:
         versions: of a data set, the digest of each version ("" for an unversioned registration, latest wins).
         quarantines: of it and of its versions.
-        inputs: of a feature set, names of what each version ("" for all) was ever made from.
+        inputs: of a feature set, what each version ("" for all) was ever made from.
     """
 
     versions: MappingProxyType[str, str]
     quarantines: tuple[Quarantine, ...] = ()
-    inputs: MappingProxyType[str, frozenset[str]] = field(default_factory=_no_inputs)
+    inputs: MappingProxyType[str, tuple[Read, ...]] = field(default_factory=_no_inputs)
 
-    def inputs_of(self, version: str | None) -> frozenset[str]:
+    def inputs_of(self, version: str | None) -> tuple[Read, ...]:
         """What a version was made from, by what was said of it and of all versions."""
-        return self.inputs.get("", frozenset()) | self.inputs.get(version or "", frozenset())
+        return more_read(self.inputs.get("", ()), self.inputs.get(version or "", ()))
 
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """A run: who is behind it, how it ended, and the names of what it read."""
+    """A run: who is behind it, how it ended, and what it read."""
 
     authors: frozenset[str]
     status: str
-    inputs: frozenset[str] = frozenset()
+    inputs: tuple[Read, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +120,16 @@ class ApprovalRequest:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One evaluation of a version: its event id, where it stands, its suite (or kind), and what it concluded."""
+    """One evaluation of a version: its event id, where it stands, its suite (or kind), and what it concluded.
+
+    ``data`` is what it was measured on, None where it does not say.
+    """
 
     id: str
     signed: Signed
     suite: str
     verdict: str
+    data: Read | None = None
 
     @property
     def index(self) -> int:
@@ -199,6 +214,7 @@ class VersionState:
         classified: index and tier of the last classification, None when there is none.
         gates: by name and version of the policy, and environment.
         retired: the entry that retired it.
+        parents: versions of which it was ever said to be made.
     """
 
     digest: str
@@ -216,6 +232,7 @@ class VersionState:
     classified: tuple[int, str] | None = None
     gates: MappingProxyType[tuple[str, str], Gate] = field(default_factory=_no_gates)
     retired: Signed | None = None
+    parents: tuple[Read, ...] = ()
 
     @property
     def index(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -15,8 +16,11 @@ from ledger.domain.states import (
     Gate,
     ModelState,
     Quarantine,
+    Read,
     VersionState,
+    more_read,
 )
+from ledger.events import Ref
 from ledger.events.approvals import (
     ApprovalConditionMet,
     ApprovalGranted,
@@ -27,18 +31,30 @@ from ledger.events.approvals import (
 )
 from ledger.events.evaluations import EvaluationCompleted, EvaluationInvalidated
 from ledger.events.governance import DocumentationAttached, RiskClassified, ValidationCompleted
-from ledger.events.models import ModelOwnerChanged, ModelRegistered, VersionRegistered, VersionRetired
+from ledger.events.models import (
+    ModelOwnerChanged,
+    ModelRegistered,
+    VersionComposed,
+    VersionRegistered,
+    VersionRetired,
+)
 from ledger.events.policies import GateEvaluated
 from ledger.events.quarantine import QuarantinePlaced, QuarantineReleased
 from ledger.payload import parse_moment
 
-__all__ = ["evolve_model", "evolve_quarantines"]
+__all__ = ["evolve_model", "evolve_quarantines", "reads_of"]
+
+
+def reads_of(refs: Iterable[Ref]) -> Iterator[Read]:
+    """What references name, each with the digest that they give."""
+    return ((ref.subject, ref.digest or "") for ref in refs)
 
 
 def _evaluated(version: VersionState, event: RecordedEvent, body: EvaluationCompleted) -> VersionState:
     if body.digest not in (None, version.digest):
         return version  # an evaluation of other bytes says nothing about this version
-    found = Evaluation(event.payload.id, signed_of(event), body.suite or body.kind or "", body.verdict)
+    data = None if body.dataset is None else (body.dataset, body.dataset_digest or "")
+    found = Evaluation(event.payload.id, signed_of(event), body.suite or body.kind or "", body.verdict, data)
     others = (known for known in version.evaluations if known.suite != found.suite)
     passed = found if found.verdict == "pass" else version.passed
     undecided = tuple(one for one in version.undecided if one[1].suite != found.suite)
@@ -126,12 +142,19 @@ def _evolve_version(model: ModelState, version: VersionState, event: RecordedEve
             return _with_approval(version, approval_id, event, None)
         case ApprovalConditionMet(approval=approval_id, condition=condition):
             return _with_approval(version, approval_id, event, condition)
-        case RiskClassified(tier=tier):
-            return replace(version, classified=(event.index, tier))
         case GateEvaluated() as body:
             return _gated(version, event, body)
+    return _described(version, event)
+
+
+def _described(version: VersionState, event: RecordedEvent) -> VersionState:
+    match event.body:
+        case RiskClassified(tier=tier):
+            return replace(version, classified=(event.index, tier))
         case VersionRetired():
             return replace(version, retired=signed_of(event))
+        case VersionComposed(parents=parents):
+            return replace(version, parents=more_read(version.parents, reads_of(parents)))
     return version
 
 

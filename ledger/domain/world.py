@@ -9,6 +9,7 @@ from ledger.domain.evolution import evolve
 from ledger.domain.ledgerstate import LedgerState
 from ledger.domain.recorded import RecordedEvent
 from ledger.domain.states import DeploymentState, ModelState, RunState, State
+from ledger.events.quarantine import QuarantinePlaced
 
 __all__ = ["MemoryWorld", "World", "actor_of", "deployment_of", "ledger_of", "model_of", "run_of"]
 
@@ -26,6 +27,12 @@ class World(Protocol):
 
     def admins(self) -> frozenset[str]:
         """Actors who ever had the role admin."""
+
+    def looked_up(self, stream: str) -> State | None:
+        """As `state`, of what a lineage names; a world that does not keep such streams reads it now."""
+
+    def quarantined(self) -> tuple[str, ...]:
+        """Streams in which something was ever put in quarantine, the first one first; also where that was not valid."""
 
     def leaf_hash(self, index: int) -> bytes | None:
         """Leaf hash (32 bytes) of an earlier entry, or None when there is none."""
@@ -83,6 +90,7 @@ class MemoryWorld:
         self._states: dict[str, State | None] = {}
         self._holders: dict[str, str] = {}
         self._admins: frozenset[str] = frozenset()
+        self._quarantined: dict[str, None] = {}
 
     def state(self, stream: str) -> State | None:
         """See `World.state`."""
@@ -95,6 +103,14 @@ class MemoryWorld:
     def admins(self) -> frozenset[str]:
         """See `World.admins`."""
         return self._admins
+
+    def looked_up(self, stream: str) -> State | None:
+        """See `World.looked_up`."""
+        return self.state(stream)
+
+    def quarantined(self) -> tuple[str, ...]:
+        """See `World.quarantined`."""
+        return tuple(self._quarantined)
 
     def leaf_hash(self, index: int) -> bytes | None:
         """See `World.leaf_hash`."""
@@ -109,6 +125,8 @@ class MemoryWorld:
         state = evolve(self._states.get(event.stream), event)
         if state is not None:
             self._states[event.stream] = state
+        if isinstance(event.body, QuarantinePlaced):
+            self._quarantined.setdefault(event.stream)
         if isinstance(state, ActorState):
             for keyid in state.keys:
                 self._holders.setdefault(keyid, state.actor)

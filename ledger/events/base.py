@@ -229,6 +229,11 @@ class EventType:
         """First part of the name."""
         return self.name.partition(".")[0]
 
+    @property
+    def bears_on_all(self) -> bool:
+        """Whether what may be done in any stream can rest on it: what was judged ahead of it is judged again."""
+        return self.category is Category.AUTHORITY or self.name == "quarantine.placed"
+
     def may_seal(self, path: str) -> bool:
         """Whether a field of the body may be sealed: nothing legal rests on it.
 

@@ -12,6 +12,7 @@ from ledger.errors import ConfigurationError
 
 __all__ = [
     "FORMAT_VERSION",
+    "QUARANTINE",
     "SQLITE_STEPS",
     "moved_away",
     "moved_to",
@@ -165,31 +166,40 @@ CREATE TRIGGER content_erased BEFORE DELETE ON {{s}}.content FOR EACH ROW EXECUT
 """  # noqa: S608 - our own names
 
 
+# -- layout 4: where something was put in quarantine, which decisions about anything else ask for ---
+
+#: The type whose entries have an index of their own.
+QUARANTINE = "muniment.quarantine.placed.v1"
+_SQLITE_4 = f"CREATE INDEX entry_quarantine ON entry (position) WHERE type = '{QUARANTINE}';\n"
+_POSTGRES_TABLES_4 = f"CREATE INDEX entry_quarantine ON {{s}}.entry (position) WHERE type = '{QUARANTINE}';\n"
+
+
 def _functions(name: str) -> str:
     return (files("ledger.recorders") / name).read_text(encoding="utf-8").replace(":schema", "{s}")
 
 
 #: What each layout adds on SQLite, from 2 on.
-SQLITE_STEPS = (_SQLITE_2, _SQLITE_3)
+SQLITE_STEPS = (_SQLITE_2, _SQLITE_3, _SQLITE_4)
 
 
 def postgres_tables(version: int) -> str:
     """Tables on PostgreSQL of all layouts after one; ``{s}`` is the schema."""
-    return "".join((_POSTGRES_TABLES_2, _POSTGRES_TABLES_3)[version - 1 :])
+    return "".join((_POSTGRES_TABLES_2, _POSTGRES_TABLES_3, _POSTGRES_TABLES_4)[version - 1 :])
 
 
 def postgres_routines(version: int) -> str:
     """Triggers and functions on PostgreSQL of all layouts after one, which not every role may make."""
     steps = (
-        _POSTGRES_TRIGGERS + _functions("postgres_functions.sql"),
+        _POSTGRES_TRIGGERS + _functions("postgres_append_at.sql") + _functions("postgres_functions.sql"),
         _POSTGRES_TRIGGERS_3 + _functions("postgres_functions_3.sql"),
+        _functions("postgres_append_at.sql"),  # in layout 4 it also takes quarantines for what changes
     )
     return "".join(steps[version - 1 :])
 
 
 #: Version of the stored layout. In ``log.format`` its negative says that the store is closed: a backup, or a copy that
 #: is not finished.
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 _CLOSED = {
     "backup": ("this file is a backup, and nothing is read from or written to it", "muniment backup restore FILE"),

@@ -47,6 +47,14 @@ class _World:
         """See `World.admins`."""
         return self._base.admins()
 
+    def looked_up(self, stream: str) -> State | None:
+        """See `World.looked_up`."""
+        return self._states[stream] if stream in self._states else self._base.looked_up(stream)
+
+    def quarantined(self) -> tuple[str, ...]:
+        """See `World.quarantined`; what is foreseen places none."""
+        return self._base.quarantined()
+
     def leaf_hash(self, index: int) -> bytes | None:
         """See `World.leaf_hash`."""
         return self._base.leaf_hash(index)

@@ -135,10 +135,10 @@ def test_migrate(kind: str, shop: Shop, new_store: NewStore):
     make_layout_1(old, shop.url)
     run("--ledger", old, "log").refused(8, "layout 1", "muniment admin migrate")
     assert run("--ledger", old, "admin", "migrate", "--dry-run", "-o", "json").good().json == {
-        "from": 1, "to": 3, "done": False,
+        "from": 1, "to": 4, "done": False,
     }  # fmt: skip
-    assert run("--ledger", old, "admin", "migrate").good().out == "migrated from layout 1 to 3\n"
-    assert run("--ledger", old, "admin", "migrate").good().out == "the store has layout 3 already\n"
+    assert run("--ledger", old, "admin", "migrate").good().out == "migrated from layout 1 to 4\n"
+    assert run("--ledger", old, "admin", "migrate").good().out == "the store has layout 4 already\n"
     run("--ledger", old, "verify", "log").good()
 
 

@@ -34,7 +34,7 @@ def cast(new_store: NewStore) -> Cast:
     return cast
 
 
-@pytest.fixture(params=[(kind, version) for kind in KINDS for version in (1, 2)], ids=lambda p: f"{p[0]}-{p[1]}")
+@pytest.fixture(params=[(kind, version) for kind in KINDS for version in (1, 3)], ids=lambda p: f"{p[0]}-{p[1]}")
 def old(request: pytest.FixtureRequest, new_store: NewStore, cast: Cast) -> str:
     """The same history in a store of an older layout."""
     kind, version = request.param
@@ -126,7 +126,7 @@ def test_again_does_nothing(old: str):
     assert (everything(old), structure(old)) == before
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_migrated_store_is_like_a_new_one(kind: str, version: int, new_store: NewStore, cast: Cast):
     old, fresh = new_store(kind), new_store(kind)
@@ -138,6 +138,19 @@ def test_a_migrated_store_is_like_a_new_one(kind: str, version: int, new_store: 
     recorder = open_recorder(old)
     assert recorder.structure_faults() == []
     assert made.recorder.structure_faults() == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_from_layout_4_on_quarantines_count_as_changes_for_all(kind: str, new_store: NewStore, cast: Cast):
+    placed = cast["trainer"].emit("quarantine.placed", "dataset:claims@1", reason="poisoned")
+    cast["trainer"].emit("external.observed", "external:x", system="s", content={})
+    old = new_store(kind)
+    make_layout_1(old, cast.url, 3)
+    with raw(old) as store:
+        store.run("UPDATE $head SET authority = 0 WHERE id = 1")  # as that layout counted
+    migrate(old)
+    assert open_recorder(old).head().authority == placed.index
+    assert verify_log(open_recorder(old), cast.new.trust).ok
 
 
 def test_killed_before_the_commit_it_is_as_it_was(old: str):

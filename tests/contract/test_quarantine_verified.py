@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ledger import commands
+from ledger.application import Ledger
+from ledger.errors import PolicyError
 from ledger.verdicts import Fault
 from ledger.verify import verify_log
-from tests.contract.support import MODEL, PROD, digest, make_cast
+from tests.contract.racing import before_append
+from tests.contract.support import MODEL, PROD, Cast, digest, make_cast
+from tests.contract.test_verification import since
 from tests.projections.support import force_event
 
 
-@pytest.mark.parametrize("subject", ["dataset:claims", "dataset:claims@1"])
-def test_a_quarantine_of_data_is_known_to_verification(store_url: str, subject: str):
-    cast = make_cast(store_url)
-    read = [{"role": "input", "subject": "dataset:claims@1"}]
-    cast["trainer"].emit("dataset.registered", "dataset:claims@1", digest=digest("data"), row_count=3)
-    cast["trainer"].emit("run.completed", "run:r", inputs=read)
+def _trained(cast: Cast) -> None:
+    """A version that was made from dataset:claims@1, whose bytes are also dataset:copied@7."""
+    for name in ("dataset:copied@7", "dataset:claims@1"):
+        cast["trainer"].emit("dataset.registered", name, digest=digest("data"), row_count=3)
+    cast["trainer"].emit("run.completed", "run:r", inputs=[{"role": "input", "subject": "dataset:claims@1"}])
     body = {"digest": digest(MODEL), "owner": "p-author", "tier": "high", "run": "run:r"}
     cast["trainer"].emit("version.registered", MODEL, body)
     cast["trainer"].emit("evaluation.completed", MODEL, metrics={}, verdict="pass", digest=digest(MODEL))
+
+
+@pytest.mark.parametrize("subject", ["dataset:claims", "dataset:claims@1", "dataset:copied@7"])
+def test_a_quarantine_of_data_is_known_to_verification(store_url: str, subject: str):
+    """The last one is another name of the same bytes."""
+    cast = make_cast(store_url)
+    _trained(cast)
+    cast.admin.checkpoint()
+    before = since(verify_log(cast.recorder))
     commands.request_approval(cast["p-author"], MODEL, "prod", reason="ready")
     commands.approve(cast["p-approver"], MODEL, "prod", rationale="fit")
     placed = cast["trainer"].emit("quarantine.placed", subject, reason="poisoned")
@@ -27,12 +41,32 @@ def test_a_quarantine_of_data_is_known_to_verification(store_url: str, subject: 
     cast["trainer"].emit("quarantine.placed", subject, reason="poisoned after all")
     cast.admin.checkpoint()
     assert verify_log(cast.recorder).ok
+    assert verify_log(cast.recorder, since=before).ok
 
     forbidden = {"model": MODEL, "digest": digest(MODEL)}
     index = force_event(
         cast.recorder, "p-deployer", cast.keys["p-deployer"], "deployment.authorised", PROD, data=forbidden
     )
-    (found,) = [one for one in verify_log(cast.recorder).findings if one.fault is Fault.LEGALITY]
-    assert found.index == index
-    assert "dataset:claims@1 is in quarantine" in found.message
+    for start in (None, before, replace(before, reread=False)):
+        (found,) = [one for one in verify_log(cast.recorder, since=start).findings if one.fault is Fault.LEGALITY]
+        assert found.index == index
+        assert "run:r → dataset:claims@1" in found.message
+    cast.recorder.close()
+
+
+def test_a_quarantine_that_is_placed_meanwhile_stops_a_decision_about_another_thing(store_url: str):
+    """It stands in a stream that the decision did not read, and that held none before."""
+    cast = make_cast(store_url)
+    _trained(cast)
+    commands.request_approval(cast["p-author"], MODEL, "prod", reason="ready")
+    commands.approve(cast["p-approver"], MODEL, "prod", rationale="fit")
+    other = Ledger.open(store_url, actor="trainer", signers=[cast.keys["trainer"]])
+    with before_append(
+        cast.recorder, lambda: other.emit("quarantine.placed", "dataset:copied", reason="poisoned")
+    ) as race:
+        with pytest.raises(PolicyError, match="dataset:claims@1 has the bytes of dataset:copied"):
+            commands.authorise(cast["p-deployer"], PROD, MODEL)
+    assert race.calls > 0
+    other.close()
+    assert verify_log(cast.recorder).ok
     cast.recorder.close()

@@ -25,6 +25,7 @@ from tests.faults.governedpeople import (
     NEXT,
     PEOPLE,
     POLICIES,
+    READ,
     RULES,
     SOURCE,
     THINGS,
@@ -50,6 +51,8 @@ class GovernedMachine(GovernedTwins):
         read = {"inputs": [{"role": "input", "subject": name} for name in ("dataset:d@1", "featureset:f")]}
         self.do("trainer", "featureset.defined", "featureset:f",
                 {"digest": digest("f"), "inputs": [{"role": "input", "subject": "dataset:raw@1"}]})  # fmt: skip
+        for name in ("dataset:raw@1", "dataset:copy@1"):
+            self.do("trainer", "dataset.registered", name, {"digest": digest("raw")})
         self.do("trainer", "run.completed", "run:r", read)
         self.do("p-plain", "policy.defined", "policy:p@1", policy_of(SOURCE))
         self._register("model:m@1", "high")
@@ -81,16 +84,23 @@ class GovernedMachine(GovernedTwins):
     def change_owner(self, model: str, owner: str, actor: str) -> None:
         self.do(actor, "model.owner_changed", model, {"owner": owner})
 
-    @rule(actor=st.sampled_from(("trainer", "bot", "p-plain")))
-    def run_again(self, actor: str) -> None:
+    @rule(actor=st.sampled_from(("trainer", "bot", "p-plain")), read=st.sampled_from((None, None, *READ)))
+    def run_again(self, actor: str, read: str | None) -> None:
         """Whoever works on a run is one of its makers."""
-        self.do(actor, "run.started", "run:r", {})
+        inputs = [] if read is None else [{"role": "input", "subject": read}]
+        self.do(actor, "run.started", "run:r", {"inputs": inputs})
+
+    @rule(model=models, parent=st.sampled_from(("model:n@1", "model:m@2", "model:other@1")), wrong=rarely)
+    def compose(self, model: str, parent: str, wrong: bool) -> None:
+        found = {"role": "parent", "subject": parent, "digest": digest("raw" if wrong else parent)}
+        self.do("trainer", "version.composed", model, {"parents": [found]})
 
     @rule(model=models, verdict=st.sampled_from(("pass", "pass", "pass", "fail", "uncertain")),
-          suite=st.sampled_from((None, None, "drift")), wrong=rarely)  # fmt: skip
-    def evaluate(self, model: str, verdict: str, suite: str | None, wrong: bool) -> None:
+          suite=st.sampled_from((None, None, "drift")), wrong=rarely,
+          data=st.sampled_from((None, None, "dataset:test@1")))  # fmt: skip
+    def evaluate(self, model: str, verdict: str, suite: str | None, wrong: bool, data: str | None = None) -> None:
         measured = evaluation_of("x" if wrong else model, verdict)
-        self.do("trainer", "evaluation.completed", model, measured | {"suite": suite})
+        self.do("trainer", "evaluation.completed", model, measured | {"suite": suite, "dataset": data})
 
     @rule(model=models, back=back, sure=rarely)
     def invalidate(self, model: str, back: int, sure: bool) -> None:

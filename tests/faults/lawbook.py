@@ -110,6 +110,11 @@ class Lawbook(PastDeeds):
             ) for suite, one in rested.items()
         )  # fmt: skip
 
+    def _measured(self, made: Deed) -> list[Deed]:
+        """The evaluations that stand."""
+        standing, passed, _ = self._evaluations(made, EVER)
+        return [*standing, *([passed] if passed else [])]
+
     def _passed(self, made: Deed) -> bool:
         """Something passed, the last of no suite failed, and none of what was invalidated is still to be measured."""
         standing, passed, gone = self._evaluations(made, EVER)
@@ -119,7 +124,8 @@ class Lawbook(PastDeeds):
         made = self._registration(deed.subject)
         return (
             made is not None and deed.data["digest"] == made.data["digest"]
-            and self._rule(deed.data["environment"], made) is not None and not self._stopped(made, deed.kind)
+            and self._rule(deed.data["environment"], made) is not None
+            and not self._stopped(made, deed.kind, self._measured(made))
         )  # fmt: skip
 
     def _decided(self, deed: Deed) -> tuple[Deed, Deed] | None:
@@ -132,7 +138,7 @@ class Lawbook(PastDeeds):
 
     def _approval_granted(self, deed: Deed) -> bool:
         found = self._decided(deed)
-        if found is None or self._stopped(found[0], deed.kind):
+        if found is None or self._stopped(found[0], deed.kind, self._measured(found[0])):
             return False
         made, request = found
         rule = self._rule(deed.data["environment"], made)
@@ -285,7 +291,8 @@ class Lawbook(PastDeeds):
     def _deployment_requested(self, deed: Deed) -> bool:
         made = self._registration(deed.data["model"])
         return (
-            made is not None and made.data["digest"] == deed.data["digest"] and not self._stopped(made, deed.kind)
+            made is not None and made.data["digest"] == deed.data["digest"]
+            and not self._stopped(made, deed.kind, self._measured(made))
         )  # fmt: skip
 
     def _deployment_denied(self, deed: Deed) -> bool:
@@ -298,10 +305,13 @@ class Lawbook(PastDeeds):
 
     def _deployment_authorised(self, deed: Deed) -> bool:
         made = self._registration(deed.data["model"])
-        if made is None or made.data["digest"] != deed.data["digest"] or self._stopped(made, deed.kind):
+        if made is None or made.data["digest"] != deed.data["digest"]:
             return False
         rule = self._rule(deed.environment, made)
         if rule is None:
+            return False
+        rests = not deed.data.get("emergency") and (rule["approvals"] or rule.get("gate"))
+        if self._stopped(made, deed.kind, self._measured(made) if rests else ()):
             return False
         if deed.data.get("emergency"):
             return deed.at < moment(deed.data["emergency"]["review_by"]) <= deed.at + 30 * _DAY

@@ -191,32 +191,54 @@ class PastDeeds:
 
     # -- stops -----------------------------------------------------------------------------------
 
-    def _quarantined(self, stream: str, version: str) -> bool:
-        """Whether a thing, or all its versions, is in a quarantine that nobody let go."""
-        gone = {deed.data["quarantine"] for deed in self._of("quarantine.released", stream=stream)}
-        placed = self._of("quarantine.placed", stream=stream)
-        return any(deed.id not in gone and deed.version in ("", version) for deed in placed)
+    def _made_from(self, name: str) -> Iterator[tuple[str, str]]:
+        """What a thing was made from, and the bytes that were named."""
+        stream, _, version = name.partition("@")
+        refs: list[Mapping[str, Any]] = []
+        for deed in self._of("run.started", "run.completed", subject=name):
+            refs += deed.data.get("inputs") or ()
+        for deed in self._of("featureset.defined", stream=stream):
+            refs += deed.data.get("inputs") or () if deed.version in ("", version) else ()
+        made = self._registration(name)
+        for deed in self._of("version.composed", subject=name) if made is not None else ():
+            refs += deed.data["parents"] if deed.index > made.index else ()
+        if made is not None and made.data.get("run"):
+            yield made.data["run"], ""
+        yield from ((ref["subject"], ref.get("digest") or "") for ref in refs)
 
-    def _read(self, names: Iterable[str]) -> set[str]:
-        """What was read, also through feature sets."""
-        found, left = set[str](), list(names)
+    def _ancestors(self, made: Deed, measured: Iterable[Deed]) -> set[tuple[str, str]]:
+        """The version, what it was made from and measured on, and what that was made from, with their bytes."""
+        tests = [one for one in measured if one.data.get("dataset")]
+        left = [(made.subject, ""), *((one.data["dataset"], one.data.get("dataset_digest") or "") for one in tests)]
+        found = set[tuple[str, str]]()
         while left:
-            name = left.pop()
-            if name not in found:
-                found.add(name)
-                stream, _, version = name.partition("@")
-                for deed in self._of("featureset.defined", stream=stream):
-                    if deed.version in ("", version):
-                        left += [ref["subject"] for ref in deed.data.get("inputs", ())]
-        return found
+            thing = left.pop()
+            if thing not in found:
+                found.add(thing)
+                left += self._made_from(thing[0])
+        return found | {(name, digest) for name, _ in found for digest in self._bytes(name)}
 
-    def _stopped(self, made: Deed, decision: str) -> bool:
+    def _bytes(self, name: str) -> set[str]:
+        """The bytes that a name, or each version of it where it has none, was registered with."""
+        stream, _, version = name.partition("@")
+        said = self._of("dataset.registered", "version.registered", stream=stream)
+        return {str(deed.data["digest"]) for deed in said if version in ("", deed.version)}
+
+    def _quarantined(self, things: set[tuple[str, str]]) -> bool:
+        """Whether one of these things, or its bytes, is in a quarantine that nobody let go."""
+        gone = {deed.data["quarantine"] for deed in self._of("quarantine.released")}
+        names, known = {name for name, _ in things}, {digest for _, digest in things if digest}
+        return any(
+            deed.id not in gone and (
+                any(deed.subject in (name, name.partition("@")[0]) for name in names)
+                or self._bytes(deed.subject) & known
+            ) for deed in self._of("quarantine.placed")
+        )  # fmt: skip
+
+    def _stopped(self, made: Deed, decision: str, measured: Iterable[Deed]) -> bool:
         own = self._rules().get("stops")
         stops = [{"decision": name, "states": ("quarantined", "retired")} for name in _STOPPED] if own is None else own
         states = {state for stop in stops if stop["decision"] == decision for state in stop["states"]}
-        runs = self._of("run.started", "run.completed", subject=made.data.get("run") or "")
-        read = self._read(ref["subject"] for run in runs for ref in run.data.get("inputs", ()))
-        things = [(made.stream, made.version), *((n.partition("@")[0], n.partition("@")[2]) for n in read)]
         retired = any(one.index > made.index for one in self._of("version.retired", subject=made.subject))
-        quarantined = any(self._quarantined(*thing) for thing in things)
+        quarantined = self._quarantined(self._ancestors(made, measured))
         return ("quarantined" in states and quarantined) or ("retired" in states and retired)

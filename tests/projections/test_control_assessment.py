@@ -265,6 +265,12 @@ class _Blind:
     def key_holder(self, keyid: str) -> str | None:
         return self._world.key_holder(keyid)
 
+    def looked_up(self, stream: str) -> State | None:
+        return self.state(stream)
+
+    def quarantined(self) -> tuple[str, ...]:
+        return self._world.quarantined()
+
     def leaf_hash(self, index: int) -> bytes | None:
         return self._world.leaf_hash(index)
 

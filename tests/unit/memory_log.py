@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from ledger.domain import MemoryWorld, State
-from ledger.events import Category, known_event_type
+from ledger.events import known_event_type
+from ledger.events.quarantine import QuarantinePlaced
 from ledger.merkle import CompactRange
 from ledger.replay import judge_row
 from ledger.stored import NOTHING_SIGNED, Attestation, Head, LogIdentity, Row, SignedHead, StoredCheckpoint, Tile
@@ -29,7 +30,7 @@ class MemoryLog:
         authority = -1
         for row in self._rows[: self.size]:
             kind = known_event_type(row.entry.type)
-            if kind is not None and kind.category is Category.AUTHORITY:
+            if kind is not None and kind.bears_on_all:
                 authority = row.entry.index
         grown = CompactRange().extend(row.leaf_hash for row in self._rows[: self.size])
         if not self.size:
@@ -54,6 +55,10 @@ class MemoryLog:
 
     def authority_rows(self, start: int, stop: int) -> list[Row]:
         return [row for row in self._rows[: self.size][start:stop] if row.entry.stream.startswith("actor:")]
+
+    def quarantines(self, start: int, stop: int) -> list[tuple[int, str]]:
+        rows = self._rows[: self.size][start:stop]
+        return [(row.entry.index, row.entry.stream) for row in rows if row.entry.type == QuarantinePlaced.TOPIC]
 
     def actor_rows(self, actor: str, start: int, stop: int, limit: int) -> list[Row]:
         return [row for row in self._rows[: self.size][start:stop] if row.entry.actor == actor][:limit]

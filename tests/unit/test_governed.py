@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
@@ -671,7 +672,7 @@ def test_a_quarantine_reaches_through_feature_sets_and_not_through_versions_of_d
     approve(story)
     assert authorised(story)
     story.tell("trainer", "quarantine.placed", "dataset:other", {"reason": "not read"})
-    story.tell("trainer", "dataset.versioned", "dataset:d@1", {"digest": DIGEST, "previous": "dataset:d@0"})
+    story.tell("trainer", "dataset.versioned", "dataset:d@1", {"digest": OTHER, "previous": "dataset:d@0"})
     story.tell("trainer", "quarantine.placed", "dataset:d@0", {"reason": "put right in the next version"})
     assert authorised(story)
     story.tell("trainer", "quarantine.placed", "dataset:d@1", {"reason": "poisoned"})
@@ -679,6 +680,115 @@ def test_a_quarantine_reaches_through_feature_sets_and_not_through_versions_of_d
     refused(verdict, PolicyError, "legality")
     assert verdict.error is not None
     assert "dataset:d@1 is in quarantine" in verdict.error.message
+
+
+def _bytes(name: str) -> str:
+    return "sha256:" + sha256(name.encode()).hexdigest()
+
+
+def _read(*names: str, **digests: str) -> dict[str, Any]:
+    refs = [{"role": "input", "subject": name} for name in names]
+    return {"inputs": refs + [{"role": "input", "subject": f"dataset:{n}", "digest": d} for n, d in digests.items()]}
+
+
+def _registered(story: Story, name: str, run: str | None = None) -> None:
+    body = {"digest": _bytes(name), "owner": "p-author", "tier": "high", "run": run}
+    story.tell("trainer", "version.registered", name, body)
+
+
+def _copied(story: Story) -> str:
+    """What was read has, as it was registered, the bytes of what is put in quarantine."""
+    for name in ("dataset:copy@1", "dataset:tx@3"):
+        story.tell("trainer", "dataset.registered", name, {"digest": _bytes("claims")})
+    story.tell("trainer", "run.started", "run:r", _read("dataset:copy@1"))
+    return "dataset:tx@3"
+
+
+def _copied_at_sight(story: Story) -> str:
+    """What was read was never registered; the run says which bytes it found."""
+    story.tell("trainer", "run.started", "run:r", _read(copy=_bytes("claims")))
+    story.tell("trainer", "dataset.registered", "dataset:tx@3", {"digest": _bytes("claims")})
+    return "dataset:tx"
+
+
+def _same_model(story: Story) -> str:
+    story.tell("trainer", "run.started", "run:r", _read())
+    body = {"digest": DIGEST, "owner": "p-author", "tier": "high"}
+    story.tell("trainer", "version.registered", "model:again@1", body)
+    return "model:again@1"
+
+
+def _parent(story: Story) -> str:
+    story.tell("trainer", "run.started", "run:r", _read())
+    _registered(story, "model:part@1")
+    return "model:part@1"
+
+
+def _parent_data(story: Story) -> str:
+    story.tell("trainer", "run.started", "run:part", _read("featureset:f@2"))
+    story.tell("trainer", "featureset.defined", "featureset:f", {"digest": OTHER, **_read("dataset:d@1")})
+    story.tell("trainer", "run.started", "run:r", _read())
+    _registered(story, "model:part@1", "run:part")
+    return "dataset:d@1"
+
+
+def _base(story: Story) -> str:
+    _registered(story, "model:base@1")
+    story.tell("trainer", "run.started", "run:r", _read("model:base@1"))
+    return "model:base"
+
+
+def _measured_on(story: Story) -> str:
+    story.tell("trainer", "run.started", "run:r", _read())
+    return "dataset:test@1"
+
+
+@pytest.mark.parametrize(
+    ("plan", "way"),
+    [
+        (_copied, "dataset:copy@1 has the bytes of dataset:tx@3, which is in quarantine"),
+        (_copied_at_sight, "model:m@1 → run:r → dataset:copy"),
+        (_same_model, "model:m@1 has the bytes of model:again@1"),
+        (_parent, "model:m@1 → model:part@1"),
+        (_parent_data, "model:m@1 → model:part@1 → run:part → featureset:f@2 → dataset:d@1"),
+        (_base, "model:m@1 → run:r → model:base@1"),
+        (_measured_on, "model:m@1 → dataset:test@1"),
+    ],
+)
+def test_a_quarantine_is_found_along_the_lineage_and_under_other_names(plan: Callable[[Story], str], way: str):
+    story = Story().people()
+    subject = plan(story)
+    story.version()
+    story.tell("trainer", "version.composed", MODEL, {"parents": [{"role": "parent", "subject": "model:part@1"}]})
+    measured = {"metrics": {}, "verdict": "pass", "dataset": "dataset:test@1"}
+    story.tell("trainer", "evaluation.completed", MODEL, measured)
+    approve(story)
+    assert authorised(story)
+    story.tell("trainer", "quarantine.placed", "dataset:another", {"reason": "nothing rests on it"})
+    assert authorised(story)
+    grant = ("p-second", "approval.granted", MODEL, story.grant(story.request()))
+    placed = story.tell("trainer", "quarantine.placed", subject, {"reason": "poisoned"})
+    for decision in (AUTHORISE, grant):
+        verdict = story.judge(*decision)
+        refused(verdict, PolicyError, "legality")
+        assert verdict.error is not None
+        assert way in verdict.error.message
+        assert f"since entry {placed.index}: poisoned" in verdict.error.message
+        assert f"muniment release {subject} " in verdict.error.hint
+    story.tell("p-second", "quarantine.released", subject, {"quarantine": placed.payload.id, "rationale": "clean"})
+    assert authorised(story)
+
+
+def test_what_was_measured_on_data_in_quarantine_is_measured_again_or_not_rested_on():
+    story = ready()
+    on = {"metrics": {}, "verdict": "pass", "dataset": "dataset:test@1"}
+    story.tell("trainer", "evaluation.completed", MODEL, on)
+    approve(story)
+    story.tell("trainer", "quarantine.placed", "dataset:test", {"reason": "leaked"})
+    assert not authorised(story)
+    assert story.judge("p-deployer", "deployment.authorised", PROD, urgent()).kind == "valid", "it rests on none"
+    story.tell("trainer", "evaluation.completed", MODEL, on | {"dataset": "dataset:test2@1"})
+    assert authorised(story)
 
 
 def test_a_quarantine_of_another_version_stops_nothing():

@@ -7,9 +7,6 @@ from typing import Any, Never
 
 from pydantic import BaseModel
 
-#: What is put in order before it is looked at.
-_SORTED = ("dataset:", "featureset:")
-
 
 class Text(str):
     """A text without an order."""
@@ -34,13 +31,13 @@ class Bytes(bytes):
 
 
 def unordered(value: Any) -> Any:
-    """The same value, all texts and bytes in it without an order, but for keys of mappings and names of data.
+    """The same value, all texts and bytes in it without an order, but for keys of mappings.
 
     Args:
         value: texts, bytes, data classes and models of these, one in another; others are given back.
     """
     if isinstance(value, str):
-        return value if value.startswith(_SORTED) else Text(value)
+        return Text(value)
     if isinstance(value, bytes):
         return Bytes(value)
     if isinstance(value, tuple | list):

@@ -1,4 +1,4 @@
-"""Stores of layouts 1 and 2, made from their own statements: what a Muniment of before left behind."""
+"""Stores of layouts 1 to 3, made from their own statements: what a Muniment of before left behind."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _TABLES = ("entry", "content", "tile", "checkpoint", "tracking")
 
 
 def make_layout_1(url: str, source: str, version: int = 1) -> None:
-    """Make an empty store of layout 1, or 2, at ``url`` and put the rows of a log into it."""
-    steps = ("", "_2")[:version]
+    """Make an empty store of layout 1, 2 or 3 at ``url`` and put the rows of a log into it."""
+    steps = ("", "_2", "_3")[:version]
     if url.startswith("sqlite:"):
         store = apsw.Connection(unquote(urlsplit(url).path)[1:])
         store.execute("PRAGMA journal_mode = WAL")
@@ -38,3 +38,6 @@ def make_layout_1(url: str, source: str, version: int = 1) -> None:
         for table in _TABLES:
             for row in old.run(f"SELECT * FROM ${table}"):
                 new.run(f"INSERT INTO ${table} VALUES ({', '.join('?' for _ in row)})", row)
+        if version >= 3:
+            signed = old.run("SELECT size, root FROM $signed_head")[0]
+            new.run("UPDATE $signed_head SET size = ?, root = ? WHERE id = 1", signed)
