@@ -119,7 +119,7 @@ def test_an_approver_of_one_environment_decides_on_waivers_there(ready: Shop):
     run("waiver", "revoke", "waiver:s", "--reason", "x", "--as", "p-staging").good()
     run("waiver", "deny", "waiver:t", "--rationale", "x", "--as", "p-staging").good()
     refused = run("waiver", "grant", "waiver:p", "--rationale", "x", "--as", "p-staging").refused(4, "does not reach")
-    assert "waiver:p in prod" in refused.err
+    assert "waiver:p for model:tx in prod" in refused.err
     run("verify", "log").good()
 
 
