@@ -7,18 +7,21 @@ import json
 import pytest
 
 from cli.values import end_of
-from tests.cli.support import Shop, run
+from tests.cli.support import Grow, Shop, run
 
 MODEL, PROD = "model:tx@1", "deployment:prod/tx"
 AUTHORISE = ("authorise", PROD, "--model", MODEL, "--as", "p-deployer")
 
 
+def people_and_a_version(shop: Shop) -> None:
+    shop.people()
+    shop.enrol("p-second", "approver", "validator")
+    shop.version(signer="p-author")
+
+
 @pytest.fixture
-def ready(any_shop: Shop) -> Shop:
-    any_shop.people()
-    any_shop.enrol("p-second", "approver", "validator")
-    any_shop.version(signer="p-author")
-    return any_shop
+def ready(grow_any: Grow) -> Shop:
+    return grow_any(people_and_a_version)
 
 
 def ask() -> None:
