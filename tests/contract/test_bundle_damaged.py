@@ -62,7 +62,7 @@ def test_any_byte_changed_is_refused_by_both(sold: tuple[Cast, dict[str, int], P
             3: data[:place] + bytes([chance.randrange(256)]) + data[place:],
         }[way]
         pair.refuse(other, (place, way))
-    assert pair.counts == {"bad": 150}
+    assert pair.counts == {"bad": 60}
 
 
 #: Members that something vouches for, and of how many samples.
