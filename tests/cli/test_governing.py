@@ -36,7 +36,7 @@ def test_an_approval_with_an_end_and_conditions(ready: Shop):
     ask()
     approve("--expires", "90d", "--condition", "a monitor is on")
     refused = run(*AUTHORISE).refused(1, "condition 0 is not met", "a monitor is on")
-    assert "muniment request" in refused.err
+    assert f"muniment condition {MODEL} 0 --env prod" in refused.err
     run("condition", MODEL, "0", "--note", "monitor:drift", "--as", "p-approver").good()
     run(*AUTHORISE).good()
     soon = run("due", "--within", "100d", "-o", "json").good().json["due"]
