@@ -212,6 +212,14 @@ def _rolled_back(history: list[dict[str, Any]]) -> set[str]:
 _ANY_TIME: Final = ("quarantine.placed", "quarantine.released", "risk.classified")
 
 
+def _fold_alias(aliases: dict[tuple[str, str], str], change: Change) -> None:
+    key, name = (change["thing"], change["data"]["alias"]), change["model"]
+    if change["type"] == "version.aliased":
+        aliases[key] = name
+    elif aliases.get(key) == name:  # an alias that names another version by now is not taken from that
+        del aliases[key]
+
+
 def _folded(changes: Iterable[Change]) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     """Versions and deployments by name."""
     versions: dict[str, dict[str, Any]] = {}
@@ -226,11 +234,8 @@ def _folded(changes: Iterable[Change]) -> tuple[dict[str, dict[str, Any]], dict[
             versions.setdefault(name, _new_version(change))
         elif change["type"] in _ANY_TIME:
             _fold_version(others.setdefault(name, {"classified": [], "quarantines": []}), change)
-        elif change["type"] == "version.aliased":
-            aliases[change["thing"], change["data"]["alias"]] = name
-        elif change["type"] == "version.unaliased":
-            if aliases.get((change["thing"], change["data"]["alias"])) == name:
-                del aliases[change["thing"], change["data"]["alias"]]
+        elif change["type"] in ("version.aliased", "version.unaliased"):
+            _fold_alias(aliases, change)
         elif name in versions:
             _fold_version(versions[name], change)
     for name, version in versions.items():
