@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -13,45 +14,53 @@ from cli.values import parse_duration
 
 __all__ = ["due", "inbox"]
 
-_INBOX = ("what", "subject", "environment", "by", "since", "may", "index", "next")
+_INBOX = ("what", "subject", "environment", "by", "since", "may", "because", "index", "next")
 _DUE = ("state", "at", "what", "subject", "words", "index")
 
 
-@click.command(short_help="Show what waits for a decision.")
+@click.command(short_help="Show what waits for you.")
 @click.option("--as", "actor", metavar="ACTOR", help="Who you are; MUNIMENT_ACTOR by default.")
-@click.option("--all", "everything", is_flag=True, help="Also what you may not decide.")
+@click.option("--all", "everything", is_flag=True, help="Also what waits for others.")
 @common_options
 @pass_app
 def inbox(app: App, /, actor: str | None, *, everything: bool) -> None:
-    """Show requests for approval and waivers, emergencies to review, and holds and rollbacks that nobody carried out.
+    """Show what waits for you, since when and why, and the command that answers it.
 
-    Requests come with what is live and what differs from it.
+    These are requests for approval, to deploy and for waivers, emergencies to review, holds and rollbacks that nobody
+    carried out, validations and action items that you were given, and open incidents that you lead or are on call for.
+    Requests for approval come with what is live and what differs from it; where an approval waits for a condition, or
+    has ended, the command is the one that moves it on.
 
-    With an actor only what that actor may decide is shown.
+    With an actor only what waits for that actor is shown.
 
     Example: muniment inbox --as p-…
     """
+    from projections.inbox import inbox as waiting
     from projections.pending import Asked
-    from projections.pending import inbox as waiting
+    from projections.sealed import mark_sealed
 
     who = actor or app.actor or app.home.settings.actor
     with app.views() as (ledger, runner, size):
-        items = waiting(Asked(ledger, runner.views, size, time.time_ns() // 1000), who)
+        items = mark_sealed(ledger, waiting(Asked(ledger, runner.views, size, time.time_ns() // 1000), who), size)
     shown = [item for item in items if everything or item["may"] in (None, True)]
     print_list(app, "inbox", Grid(_INBOX, shown), lambda: _show(app, shown, len(items)))
 
 
 def _show(app: App, items: list[dict[str, Any]], total: int) -> None:
     if not items:
-        app.note(
-            "Nothing waits for you." if total == 0 else f"Nothing you may decide; {total} wait for others (--all)."
-        )
+        app.note("Nothing waits for you." + (f" {total} wait for others (--all)." if total else ""))
         return
-    rows = [(i["what"], i["subject"], i["environment"] or "", app.display(i["by"]), _age(i["age_seconds"]), _more(i))
-            for i in items]  # fmt: skip
-    table(app, "Waiting", ("what", "subject", "environment", "by", "age", "more"), rows)
+    rows = [(i["what"], i["subject"], i["environment"] or "", app.display(i["by"]), _age(i["age_seconds"]), _more(i),
+             _named(app, i["because"])) for i in items]  # fmt: skip
+    table(app, "Waiting", ("what", "subject", "environment", "by", "age", "more", "why"), rows)
     for item in items:
         app.note(item["next"])
+
+
+def _named(app: App, words: str) -> str:
+    """Words in which people who are known here stand by their names."""
+    names = app.home.names()
+    return re.sub(r"[\w-]+", lambda found: names.get(found[0], found[0]), words)
 
 
 def _age(seconds: int) -> str:
@@ -62,11 +71,25 @@ def _age(seconds: int) -> str:
 
 
 def _more(item: dict[str, Any]) -> str:
-    if item["what"] != "approval":
-        if "due_at" in item:
+    match item["what"]:
+        case "approval":
+            return _approval(item)
+        case "waiver":
+            return f"{item['check']} of {item['model']} until {item['until'][:10]}"
+        case "emergency":
+            return f"review by {item['review_by'][:19]}Z"
+        case "incident":
+            return f"{item['title']} ({item['severity']})"
+        case "hold" | "rollback":
             return f"{item['model']}, since {item['due_at'][:19]}Z overdue"
-        return item.get("check") or f"review by {item.get('review_by')}"
-    words = [item["stopped"]] if item["stopped"] else [f"{item['has']} of {item['needs']}, tier {item['tier']}"]
+    words = item.get("title") or item.get("model") or item.get("scope") or ""
+    due = item.get("due_at")
+    return ", ".join([*([words] if words else []), *([f"due {due[:10]}"] if due else [])])
+
+
+def _approval(item: dict[str, Any]) -> str:
+    words = [] if item["needs"] is None else [f"{item['has']} of {item['needs']}, tier {item['tier']}"]
+    words += [f"entry {one['index']}: {one['reason']}" for one in item["troubles"]]
     words += [f"{gate['policy']} {'allows' if gate['allowed'] else 'refuses'}" for gate in item["gates"]]
     words += [f"waived by {waiver}" for waiver in item["waivers"]]
     for live in item["live"]:
@@ -82,16 +105,18 @@ def _more(item: dict[str, Any]) -> str:
 def due(app: App, /, within: str) -> None:
     """Show what ends or is due: approvals, waivers, roles, keys, documents and much more.
 
-    Also validations, credentials, actions and reviews, and holds and rollbacks that should be carried out. A key that
-    was replaced ends at an index: it is shown as long as it may sign, without a time.
+    Also conditions that are not met, with the end of their approval, validations, credentials, actions and reviews, and
+    holds and rollbacks that should be carried out. An approval ends with the first validation or document that it rests
+    on. A key that was replaced ends at an index: it is shown as long as it may sign, without a time.
 
     Example: muniment due --within 14d
     """
+    from projections.due import due as ending
     from projections.pending import Asked
-    from projections.pending import due as ending
+    from projections.sealed import mark_sealed
 
     with app.views() as (ledger, runner, size):
         asked = Asked(ledger, runner.views, size, time.time_ns() // 1000)
-        items = ending(asked, parse_duration(within))
-    rows = (["" if item[name] is None else str(item[name]) for name in _DUE] for item in items)
+        items = mark_sealed(ledger, ending(asked, parse_duration(within)), size)
+    rows = ([_named(app, "" if item[name] is None else str(item[name])) for name in _DUE] for item in items)
     print_list(app, "due", Grid(_DUE, items), lambda: table(app, "Due", _DUE, rows))

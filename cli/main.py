@@ -60,7 +60,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "impact": ("cli.impact:impact", "Show what is live that ever saw a data set, a run or a model."),
         "why": ("cli.why:why", "Show why a version may be deployed or not, with the entries that say so."),
         "diff": ("cli.difference:diff", "Show what differs between two versions of a model."),
-        "inbox": ("cli.inbox:inbox", "Show what waits for a decision."),
+        "inbox": ("cli.inbox:inbox", "Show what waits for you."),
         "due": ("cli.inbox:due", "Show what is about to end or overdue."),
         "timeline": ("cli.timeline:timeline", "Show an incident's timeline with what changed."),
         "report": ("cli.report:report", "Generate machine-readable reports."),

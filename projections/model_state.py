@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from ledger.domain.scopes import covers_stream, matches
 from ledger.domain.states import tier_in_force
 from ledger.entry import format_time
 from ledger.names import parse_name
@@ -259,19 +260,31 @@ def state_as_of(views: ViewReader, as_of: AsOf, subject: str | None = None) -> d
     Args:
         views: the views.
         as_of: both clocks.
-        subject: one model, version or deployment; everything when None.
+        subject: one model, version or deployment, or a pattern in which ``*`` stands for any characters within a part
+            of a name; everything when None.
 
     Returns:
         ``{"models": [...], "deployments": [...]}``, sorted, made of plain values.
     """
     if subject is None:
         return _told(*_folded(_changes(views, as_of, [])))
-    parse_name(subject)  # refuses what is no name
-    versions, deployments = _folded(_changes(views, as_of, _streams(views, as_of, subject)))
+    if "*" not in subject:
+        parse_name(subject)  # refuses what is no name
+    where = [] if "*" in subject else _streams(views, as_of, subject)
+    versions, deployments = _folded(_changes(views, as_of, where))
     return _told(
-        {name: one for name, one in versions.items() if subject in (name, name.partition("@")[0])},
-        {name: one for name, one in deployments.items() if name == subject or _touches(one, subject)},
+        {name: one for name, one in versions.items() if _is(subject, name)},
+        {name: one for name, one in deployments.items() if _is(subject, name) or _touches(one, subject)},
     )
+
+
+def _is(subject: str, name: str) -> bool:
+    """Whether a name is what is asked about, or a version of it."""
+    wanted, _, wanted_version = subject.partition("@")
+    stream, _, version = name.partition("@")
+    if "*" not in subject:
+        return subject in (name, stream)
+    return covers_stream((wanted,), stream) and (not wanted_version or matches(wanted_version, version))
 
 
 def _told(versions: dict[str, dict[str, Any]], deployments: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -309,7 +322,7 @@ def states_of(views: ViewReader, as_of: AsOf, streams: Iterable[str]) -> dict[st
 
 
 def _touches(state: dict[str, Any], subject: str) -> bool:
-    return any(subject in (item["model"], item["model"].partition("@")[0]) for item in state["history"])
+    return any(_is(subject, item["model"]) for item in state["history"])
 
 
 def periods(state: dict[str, Any]) -> list[dict[str, Any]]:

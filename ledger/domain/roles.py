@@ -60,7 +60,8 @@ def _require(world: World, event: RecordedEvent, roles: Collection[str], what: s
             hint=f"An admin grants it again: muniment actor grant {event.actor} {covering[0].role} --until …",
         )
     if any(grant.stands_at(act.index) for grant in grants):
-        about = act.stream if act.environment is None else f"{act.stream} in {act.environment}"
+        about = act.stream if act.about is None else f"{act.stream} for {act.about}"
+        about = about if act.environment is None else f"{about} in {act.environment}"
         raise NotAllowedError(
             f"{what} needs the role {wanted}; that of {event.actor!r} does not reach {about}",
             hint=f"See what it covers: muniment actor show {event.actor}",

@@ -1,0 +1,183 @@
+"""What waits for somebody: decisions, reviews, and work that was given to people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from ledger.domain.states import DeploymentState, WaiverState
+from ledger.domain.waiving import waived_makers
+from ledger.entry import format_time
+from ledger.names import parse_name, stream_of
+from ledger.payload import parse_moment
+from projections.asof import AsOf
+from projections.journal import JournalRow
+from projections.pending import Asked, actions, assignments, decided, emergencies, may, mine, waiting
+from projections.requests import requests
+from projections.why import why
+
+__all__ = ["inbox"]
+
+#: Facts that answer a decision about a deployment, and who carries it out.
+_DONE: Final = {"rollback": "rollback.completed", "hold": "canary.aborted"}
+_CARRYING_OUT: Final = ("deployer", "incident-commander", "emitter")
+_INCIDENT: Final = (
+    "incident.opened", "incident.reopened", "incident.mitigated", "incident.resolved", "incident.root_cause_recorded",
+    "incident.role_assigned", "incident.closed",
+)  # fmt: skip
+
+
+def _said(answer: tuple[bool | None, str]) -> dict[str, Any]:
+    return {"may": answer[0], "because": answer[1]}
+
+
+def _given(asked: Asked, actor: str | None, people: Iterable[str], how: str) -> dict[str, Any]:
+    """That something was given to some people."""
+    named = ", ".join(people)
+    mine_ = mine(asked, actor, people)
+    return {"may": mine_, "because": f"{how} you" if mine_ else f"{how} {named}"}
+
+
+def _waivers(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
+    for row in asked.of_types("waiver.requested"):
+        state = asked.world.state(row["stream"])
+        if isinstance(state, WaiverState) and state.granted is None and state.ended is None and asked.now < state.until:
+            item = waiting(row, asked, "waiver", f"muniment waiver grant {row['subject']} --rationale …")
+            makers = waived_makers(asked.world, state.model, asked.size)
+            others = None if makers is None else makers | state.actors | {state.owner}
+            answer = may(
+                asked, actor, "waiver.granted", (row["stream"], state.environment), others, about=stream_of(state.model)
+            )
+            until = format_time(state.until)
+            yield item | {"check": state.check, "model": state.model, "until": until} | _said(answer)
+
+
+def _emergencies(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
+    for row, one in emergencies(asked):
+        following = f"muniment review {row['stream']} --decision {one.id} --verdict justified|unjustified --rationale …"
+        item = waiting(row, asked, "emergency", following)
+        answer = may(asked, actor, "emergency.reviewed", (row["stream"], item["environment"]), one.actors)
+        yield item | {"review_by": format_time(one.review_by)} | _said(answer)
+
+
+def _late(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
+    """Holds and rollbacks that should have been carried out by now."""
+    for service, decision in decided(asked):
+        if decision.overdue(asked.now):
+            model = decision.key[0]
+            what = "rollback" if decision.action == "rollback" else "canary"
+            done = f"{what} {service.name} --model {model}" + (" --aborted …" if what == "canary" else "")
+            item = waiting(decision.row, asked, decision.action, f"When it is done: muniment record {done}")
+            place = (service.name, item["environment"])
+            answer = may(asked, actor, _DONE[decision.action], place, roles=_CARRYING_OUT)
+            yield item | {"model": model, "due_at": decision.row["data"]["due_at"]} | _said(answer)
+
+
+def _deployments(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
+    """Requests to deploy that nobody has answered."""
+    for row in asked.of_types("deployment.requested"):
+        state = asked.world.state(row["stream"])
+        if not isinstance(state, DeploymentState) or row["id"] not in state.requests:
+            continue
+        model = row["data"]["model"]
+        stopped, following = _stopped(asked, row, model)
+        item = waiting(row, asked, "deployment", following)
+        allowed, because = may(asked, actor, "deployment.authorised", (row["stream"], item["environment"]))
+        if stopped is not None:
+            allowed, because = None if actor is None else False, stopped
+        yield item | {"model": model, "stopped": stopped} | _said((allowed, because))
+
+
+def _stopped(asked: Asked, row: JournalRow, model: str) -> tuple[str | None, str]:
+    """What would refuse the authorisation, None when nothing does, and the next step; a gate is run by authorising."""
+    as_of = AsOf(None, asked.size, "", asked.now)
+    environment = parse_name(row["stream"]).namespace
+    (answer,) = why(asked.ledger, asked.views, as_of, asked.now, model, environment=environment)["answers"]
+    for condition in answer["conditions"]:
+        if not condition["met"] and condition["condition"] != "gate":
+            return condition["reason"], condition["next"] or f"muniment why {model} --env {environment}"
+    return None, f"muniment authorise {row['stream']} --model {model}"
+
+
+def _validations(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
+    for row in assignments(asked):
+        following = f"muniment emit validation.completed {row['subject']} -d verdict=… -d independence=…"
+        item = waiting(row, asked, "validation", following)
+        given = _given(asked, actor, [row["data"]["validator"]], "assigned to")
+        yield item | {"due_at": row["data"].get("due_at"), "scope": row["data"].get("scope")} | given
+
+
+def _actions(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
+    for row, owner, day in actions(asked):
+        following = f"muniment emit incident.action_item_completed {row['subject']} -d item={row['id']} -d note=…"
+        item = waiting(row, asked, "action", following)
+        given = {"may": None if actor is None else False, "because": "nobody is named for it"}
+        if owner is not None:
+            given = _given(asked, actor, [owner], "to be done by")
+        yield item | {"title": row["data"]["title"], "due_at": day} | given
+
+
+def _on_call(asked: Asked, opened: JournalRow) -> str | None:
+    """Who is called for the model that an incident is about."""
+    model, deployment = opened["data"].get("model"), opened["data"].get("deployment")
+    state = None if deployment is None else asked.world.state(deployment)
+    if model is None and isinstance(state, DeploymentState) and state.live:
+        model = state.live[0]
+    rows = [] if model is None else asked.rows(("stream", "=", model.partition("@")[0]))
+    called = [row["data"] for row in rows if row["type"] == "model.on_call_assigned"]
+    ended = called and called[-1].get("until") and parse_moment(called[-1]["until"]) <= asked.now
+    return str(called[-1]["on_call"]) if called and not ended else None
+
+
+def _incidents(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
+    """Open incidents, for whoever leads them, or is called for the model."""
+    said: dict[str, list[JournalRow]] = {}
+    for row in asked.of_types(*_INCIDENT):
+        if row["type"] == "incident.opened":
+            said[row["stream"]] = []
+        said.setdefault(row["stream"], []).append(row)
+    for stream, rows in said.items():
+        kinds = [row["type"] for row in rows]
+        last = {row["data"]["role"].lower(): row["data"] for row in rows if row["type"] == "incident.role_assigned"}
+        if kinds[0] != "incident.opened" or _over(kinds):
+            continue
+        item = waiting(rows[0], asked, "incident", _next_of(stream, kinds))
+        opened = rows[0]["data"]
+        commander, called = last.get("commander"), _on_call(asked, rows[0])
+        if commander is not None:
+            given = _given(asked, actor, [commander["assignee"]], "led by")
+        elif called is not None:
+            given = _given(asked, actor, [called], "on call for it:")
+        else:
+            given = {"may": None if actor is None else True, "because": "nobody leads it, and nobody is on call for it"}
+        yield item | {"title": opened["title"], "severity": opened.get("severity", "medium")} | given
+
+
+def _over(kinds: list[str]) -> bool:
+    ends = [kind for kind in kinds if kind in ("incident.closed", "incident.reopened")]
+    return ends[-1:] == ["incident.closed"]
+
+
+def _next_of(stream: str, kinds: list[str]) -> str:
+    if "incident.mitigated" not in kinds and "incident.resolved" not in kinds:
+        return f"muniment incident mitigate {stream} --note …"
+    if "incident.root_cause_recorded" not in kinds:
+        return f"muniment incident cause {stream} --category … --statement …"
+    return f"muniment incident close {stream} --summary …"
+
+
+def inbox(asked: Asked, actor: str | None = None) -> list[dict[str, Any]]:
+    """What waits for somebody.
+
+    Args:
+        asked: of which ledger, as it was known when.
+        actor: who asks; each item then says whether it waits for that actor, as ``may``.
+
+    Returns:
+        Requests for approval with what is live and what differs, requests to deploy and for waivers, emergencies to
+        review, holds and rollbacks that were decided and should have been done, validations and action items that
+        somebody was given, and open incidents; the oldest first. Each says why it waits for whom (``because``), and
+        which command answers it (``next``).
+    """
+    sources = (requests, _waivers, _deployments, _emergencies, _late, _validations, _actions, _incidents)
+    return sorted((item for source in sources for item in source(asked, actor)), key=lambda item: int(item["index"]))

@@ -1,0 +1,180 @@
+"""Requests for approval that wait: what would move each on, and who may do that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ledger.domain.independence import approval_makers
+from ledger.domain.lifecycle import Named, refuse_doubt
+from ledger.domain.standing import Standing, check_evaluations, standing
+from ledger.domain.states import Approval, ApprovalRequest, DeploymentState
+from ledger.entry import format_time
+from ledger.errors import PolicyError
+from ledger.names import parse_name
+from projections.asof import AsOf
+from projections.comparing import last_metrics
+from projections.diff import diff
+from projections.pending import Asked, may, named_by, rule_at
+
+__all__ = ["requests"]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Something that would move a request on: the event that does it, the command, and whether the actor may."""
+
+    command: str
+    may: bool | None
+    because: str
+
+
+class _Request:
+    """One request, its rule, and what approvals of the version amount to in its environment."""
+
+    def __init__(self, asked: Asked, named: Named, one: ApprovalRequest) -> None:
+        self.asked, self.named, self.one = asked, named, one
+        self.rule, self.stopped = rule_at(asked, named, one.environment)
+        place = None if self.rule is None else (one.environment, self.rule)
+        self.have: Standing | None = None if place is None else standing(asked.world, named, place, asked.now)
+
+    @property
+    def met(self) -> bool:
+        """Whether nothing is missing."""
+        return self.rule is not None and self.have is not None and self.have.meets(self.rule)
+
+    def _fallen(self, *kinds: str) -> Iterator[Approval]:
+        """Approvals in the environment that do not stand for a reason of some kinds."""
+        kept = {index for index, trouble in (self.have.troubles if self.have else ()) if trouble.kind in kinds}
+        return (approval for approval in self.named.version.approvals if approval.index in kept)
+
+    def refused(self) -> PolicyError | None:
+        """What refuses every approval, None when nothing does."""
+        if self.rule is None or self.stopped is not None:
+            return self.stopped
+        try:
+            refuse_doubt(self.asked.world, self.one.signed, f"the request {self.one.id}")
+            if self.rule.evaluation:
+                check_evaluations(self.asked.world, self.named, self.one.environment)
+        except PolicyError as error:
+            return error
+        return None
+
+    def steps(self, actor: str | None) -> Iterator[_Step]:
+        """What would move it on, the nearest first."""
+        waiting = list(self._fallen("conditional"))
+        enough = (
+            self.rule is not None
+            and self.have is not None
+            and (self.have.persons + len(waiting) >= self.rule.approvals)
+        )
+        if waiting and enough:
+            yield self._condition(actor, waiting[-1])
+        under = [one for one in self.named.version.approvals if one.request == self.one.id and one.revoked is None]
+        spent = [one for one in self._fallen("expired", "suspended") if one in under]
+        if actor is None and spent:
+            yield self._again(actor)  # who approved it cannot approve it again
+        if actor is not None and any(one.actor == actor for one in under):
+            yield from [self._again(actor)] if spent else []
+            yield _Step(self._approve, False, "for somebody else: you approved it")
+        else:
+            yield self._approval(actor)
+        if spent:
+            yield self._again(actor)
+
+    @property
+    def _approve(self) -> str:
+        return f"muniment approve {self.named.subject} --env {self.one.environment} --rationale …"
+
+    def _approval(self, actor: str | None) -> _Step:
+        making = self._makers(self.one.actors) if self.rule is not None and self.rule.approvals else frozenset()
+        return _Step(self._approve, *self._may(actor, "approval.granted", making))
+
+    def _condition(self, actor: str | None, approval: Approval) -> _Step:
+        number = min(approval.unmet)
+        command = f"muniment condition {self.named.subject} {number} --approval {approval.id} --note …"
+        allowed, because = self._may(actor, "approval.condition_met", self._makers(frozenset()))
+        return _Step(command, allowed, f"{because}; condition {number}: {approval.conditions[number]}")
+
+    def _again(self, actor: str | None) -> _Step:
+        command = f"muniment request {self.named.subject} --env {self.one.environment} --reason …"
+        allowed, because = self._may(actor, "approval.requested", frozenset())
+        return _Step(command, allowed, f"{because}; its approval stands no more")
+
+    def _makers(self, asking: frozenset[str]) -> frozenset[str] | None:
+        return approval_makers(self.asked.world, self.named, asking, self.asked.size)
+
+    def _may(self, actor: str | None, kind: str, making: frozenset[str] | None) -> tuple[bool | None, str]:
+        stream = self.named.subject.partition("@")[0]
+        return may(self.asked, actor, kind, (stream, self.one.environment), making)
+
+    def step(self, actor: str | None) -> _Step:
+        """What an actor should do about it; what somebody else should, where that actor can do nothing."""
+        error = self.refused()
+        if error is not None:
+            command = error.hint or f"muniment why {self.named.subject} --env {self.one.environment}"
+            return _Step(command, None if actor is None else False, error.message)
+        found = list(self.steps(actor))
+        return next((one for one in found if one.may), found[0])
+
+
+def _live(asked: Asked, named: Named, environment: str) -> list[str]:
+    """Other versions of the same model that are live in an environment."""
+    found = set()
+    for row in asked.of_types("deployment.completed", "deployment.promoted", "rollback.completed"):
+        state = asked.world.state(row["stream"])
+        if isinstance(state, DeploymentState) and state.live and parse_name(row["stream"]).namespace == environment:
+            model = state.live[0]
+            if model != named.subject and model.partition("@")[0] == named.subject.partition("@")[0]:
+                found.add(model)
+    return sorted(found)
+
+
+def _metrics(asked: Asked, subject: str) -> dict[str, Any]:
+    """The last metrics of each suite of a version."""
+    as_of = AsOf(None, asked.size, "", asked.now)
+    return {suite: body["metrics"] for suite, body in last_metrics(asked.views, as_of, subject).items()}
+
+
+def _item(request: _Request, actor: str | None) -> dict[str, Any]:
+    asked, named, one = request.asked, request.named, request.one
+    step, rule, have, error = request.step(actor), request.rule, request.have, request.refused()
+    gates = [gate for (_, place), gate in sorted(named.version.gates.items()) if place == one.environment]
+    return {
+        "what": "approval",
+        "subject": named.subject,
+        "environment": one.environment,
+        "id": one.id,
+        "index": one.index,
+        "by": one.signed.actor,
+        "since": format_time(one.signed.recorded_at),
+        "age_seconds": max(0, asked.now - one.signed.recorded_at) // 1_000_000,
+        "tier": named.tier,
+        "stopped": None if error is None else error.message,
+        "needs": None if rule is None else rule.approvals,
+        "has": 0 if have is None else have.persons,
+        "troubles": [{"index": index, "reason": why.text} for index, why in (have.troubles if have else ())],
+        "gates": [{"policy": gate.policy, "allowed": gate.allowed, "index": gate.signed.index} for gate in gates],
+        "waivers": sorted({waiver for gate in gates for waiver in gate.waivers}),
+        "live": [{"model": model, "changed": diff(_metrics(asked, model), _metrics(asked, named.subject))}
+                 for model in _live(asked, named, one.environment)],
+        "may": step.may,
+        "because": step.because,
+        "next": step.command,
+    }  # fmt: skip
+
+
+def requests(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
+    """Requests for approval that approvals do not meet; of several for one environment the newest.
+
+    Args:
+        asked: of which ledger, when.
+        actor: who asks, None for nobody.
+    """
+    for named in named_by(asked, "approval.requested"):
+        newest = {one.environment: one for one in named.version.requests.values() if one.closed is None}
+        for one in newest.values():
+            request = _Request(asked, named, one)
+            if not request.met:
+                yield _item(request, actor)

@@ -1,0 +1,200 @@
+"""What waits for whom, why, and the command that moves it on; and what ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ledger import commands
+from ledger.entry import format_time
+from ledger.governing import meet_condition
+from projections.due import due
+from projections.inbox import inbox
+from projections.pending import Asked
+from tests.contract.support import digest
+from tests.projections.support import INCIDENT, PROD, Book
+from tests.projections.test_standing import TWO_PERSONS
+
+ONE, TWO = "model:scoring@1", "model:scoring@2"
+DAY = 86_400 * 10**6
+
+
+def asked(book: Book) -> Asked:
+    reader = book.reader()
+    return Asked(book.ledger, reader.runner.views, reader.size, book.clock.now)
+
+
+def waits(book: Book, actor: str | None = None) -> list[tuple[str, bool | None, str]]:
+    """What, whether for this actor, and the command without what is to be filled in."""
+    return [(one["what"], one["may"], one["next"].partition(" --rationale")[0]) for one in inbox(asked(book), actor)]
+
+
+def ends(book: Book, days: int = 30) -> list[tuple[str, str, str]]:
+    return [(one["what"], one["state"], one["words"]) for one in due(asked(book), days * DAY)]
+
+
+def approve(book: Book, actor: str = "p-approver", **options: Any) -> str:
+    return commands.approve(book.cast[actor], ONE, "prod", rationale="x", **options).id
+
+
+APPROVE = f"muniment approve {ONE} --env prod"
+AGAIN = f"muniment request {ONE} --env prod --reason …"
+
+
+def test_a_condition_is_met_by_the_command_it_names(any_book: Book):
+    book = any_book
+    book.version(ONE, 1)
+    book.request(ONE, 2)
+    assert waits(book, "p-approver") == [("approval", True, APPROVE)]
+    assert waits(book, "p-author") == [("approval", False, APPROVE)]
+    given = approve(book, conditions=["a monitor is on"], expires_at=format_time(book.clock.now + 2 * DAY))
+    command = f"muniment condition {ONE} 0 --approval {given} --note …"
+    assert waits(book, "p-approver") == [("approval", True, command)]
+    assert waits(book)[0] == ("approval", None, command)
+    assert waits(book, "p-author") == [("approval", False, command)], "not by who asked"
+    (item,) = inbox(asked(book), "p-approver")
+    assert item["because"] == "you have the role approver in prod; condition 0: a monitor is on"
+    assert ends(book) == [("condition", "due", "for prod, by p-approver; its condition 0 is not met: a monitor is on")]
+    meet_condition(book.cast["p-approver"], ONE, 0)
+    assert waits(book) == []
+    assert ends(book) == [("approval", "due", "for prod, by p-approver")]
+
+
+def test_what_ended_is_asked_for_again(book: Book):
+    book.cast.enrol("p-second", "person", ["approver"])
+    book.version(ONE, 1)
+    book.request(ONE, 2)
+    approve(book, expires_at=format_time(book.clock.now + DAY))
+    assert waits(book) == []
+    book.clock.now += 2 * DAY
+    assert waits(book) == [("approval", None, AGAIN)]
+    assert waits(book, "p-author") == [("approval", True, AGAIN)], "who approved it cannot approve it again"
+    assert waits(book, "p-approver") == [("approval", False, AGAIN)]
+    assert waits(book, "p-second") == [("approval", True, APPROVE)], "another approver may still"
+    book.request(ONE, 3)
+    assert waits(book, "p-approver") == [("approval", True, APPROVE)], "the newest request"
+    approve(book)
+    assert waits(book) == []
+
+
+def test_of_two_approvals_each_person_gives_one(sqlite_url: str, make_book: Callable[..., Book]):
+    book = make_book(sqlite_url, rules=TWO_PERSONS)
+    book.cast.enrol("p-second", "person", ["approver"])
+    book.version(ONE, 1)
+    book.request(ONE, 2)
+    approve(book)
+    assert waits(book, "p-approver") == [("approval", False, APPROVE)]
+    assert waits(book, "p-second") == [("approval", True, APPROVE)]
+    assert inbox(asked(book), "p-approver")[0]["because"] == "for somebody else: you approved it"
+
+
+def test_a_version_that_nobody_measured_is_measured_first(book: Book):
+    run = book.train(ONE, 1, inputs=("dataset:base@1",))
+    book.register(ONE, 1, run=run)
+    book.request(ONE, 2)
+    (item,) = inbox(asked(book), "p-approver")
+    assert (item["may"], item["stopped"]) == (False, item["because"])
+    assert "muniment record evaluation" in item["next"]
+    book.evaluate(ONE, 3)
+    assert waits(book, "p-approver") == [("approval", True, APPROVE)]
+
+
+def test_a_request_to_deploy_waits_for_a_deployer(any_book: Book):
+    book = any_book
+    book.version(ONE, 1)
+    wanted = {"model": ONE, "digest": digest(ONE)}
+    asked_for = book.emit("p-author", "deployment.requested", PROD, wanted, at=2)
+    (item,) = inbox(asked(book), "p-deployer")
+    assert (item["what"], item["model"], item["may"]) == ("deployment", ONE, False)
+    assert "needs 1 approval" in item["because"]
+    assert item["next"].endswith(AGAIN.partition(" --reason")[0])
+    book.request(ONE, 3)
+    approve(book)
+    command = f"muniment authorise {PROD} --model {ONE}"
+    assert waits(book, "p-deployer") == [("deployment", True, command)]
+    assert waits(book, "p-approver") == [("deployment", False, command)]
+    book.emit("p-deployer", "deployment.denied", PROD, {"request": asked_for.id, "rationale": "x"}, at=4)
+    assert waits(book) == []
+    book.emit("p-author", "deployment.requested", PROD, wanted, at=5)
+    book.authorise(ONE, 6)
+    assert waits(book) == []
+
+
+def test_work_waits_for_whom_it_was_given_to(any_book: Book):
+    book = any_book
+    book.version(ONE, 1)
+    day = format_time(book.clock.now + 3 * DAY)
+    book.emit("p-author", "validation.assigned", ONE, {"validator": "p-approver", "due_at": day}, at=2)
+    opened = {"title": "drift", "severity": "high", "deployment": PROD}
+    book.emit("p-author", "incident.opened", INCIDENT, opened, at=3)
+    item = book.emit("p-author", "incident.action_item_created", INCIDENT, {"title": "fix", "due": day[:10]}, at=4)
+    book.emit("p-author", "incident.action_item_assigned", INCIDENT, {"item": item.id, "owner": "trainer"}, at=5)
+    assert [(one["what"], one["because"]) for one in inbox(asked(book), "p-author") if one["may"]] == [
+        ("incident", "nobody leads it, and nobody is on call for it"), ("action", "to be done by you"),
+    ], "a service's work is its person's"  # fmt: skip
+    assert [what for what, mine, _ in waits(book, "p-approver") if mine] == ["validation", "incident"]
+    assert sorted(ends(book)) == [
+        ("incident.action_item_created", "due", "fix, by trainer"), ("validation.assigned", "due", "by p-approver"),
+    ]  # fmt: skip
+    assert "incident" in [one["what"] for one in inbox(asked(book)) if one["age_seconds"] >= 0]
+    book.emit("p-approver", "validation.completed", ONE, {"verdict": "pass", "independence": "other team"}, at=6)
+    book.emit("trainer", "incident.action_item_completed", INCIDENT, {"item": item.id}, at=7)
+    assert [what for what, _, _ in waits(book)] == ["incident"]
+    assert ends(book) == []
+    book.emit("p-author", "incident.action_item_verified", INCIDENT, {"item": item.id, "outcome": "ineffective"}, at=8)
+    assert [what for what, _, _ in waits(book)] == ["incident", "action"], "what was done does not help"
+
+
+def test_an_incident_waits_for_who_leads_it_or_is_on_call(book: Book):
+    book.version(ONE, 1)
+    book.deploy(ONE, 2)
+    book.open_incident(3)
+    until = format_time(book.clock.now + DAY)
+    called = {"on_call": "p-deployer", "until": until}
+    book.emit("p-author", "model.on_call_assigned", "model:scoring", called, at=4)
+
+    def for_whom() -> list[str]:
+        return [actor for actor in ("p-author", "p-approver", "p-deployer") if waits(book, actor)[0][1]]
+
+    assert for_whom() == ["p-deployer"]
+    book.emit("p-author", "incident.role_assigned", INCIDENT, {"role": "Commander", "assignee": "p-author"}, at=5)
+    assert for_whom() == ["p-author"]
+    commands_ = []
+    for kind, data in (
+        ("incident.mitigated", {}), ("incident.root_cause_recorded", {"category": "data", "statement": "x"}),
+        ("incident.closed", {"summary": "x"}), ("incident.reopened", {"reason": "again"}),
+    ):  # fmt: skip
+        commands_.append([command.split()[2] for _, _, command in waits(book)])
+        book.emit("p-author", kind, INCIDENT, data, at=6)
+    assert commands_ == [["mitigate"], ["cause"], ["close"], []]
+    assert len(waits(book)) == 1, "reopened"
+
+
+@pytest.mark.parametrize(("model", "left"), [(ONE, 1), (TWO, 2)])
+def test_the_validity_of_one_version_is_not_that_of_another(book: Book, model: str, left: int):
+    book.version(ONE, 1)
+    book.version(TWO, 2)
+    end = format_time(book.clock.now + 5 * DAY)
+    done = {"verdict": "pass", "independence": "another team"}
+    book.emit("p-approver", "validation.completed", ONE, {**done, "valid_until": end}, at=3)
+    book.emit("p-approver", "validation.completed", model, {**done, "valid_until": end}, at=4)
+    assert len(ends(book)) == left
+    book.request(ONE, 5)
+    approve(book)
+    named = [words for what, _, words in ends(book) if what == "approval"]
+    assert len(named) == 1
+    assert named[0].startswith("for prod, by p-approver, with entry ")
+
+
+def test_a_finding_that_is_settled_is_due_no_more(book: Book):
+    book.version(ONE, 1)
+    found = {"id": "f1", "severity": "low", "statement": "x"}
+    body = {"verdict": "pass", "independence": "y", "findings": [found]}
+    validation = book.emit("p-approver", "validation.completed", ONE, body, at=2)
+    settled = {"validation": validation.id, "finding": "f1", "disposition": "deferred", "reason": "later"}
+    book.emit("p-author", "finding.disposed", ONE, {**settled, "due_at": format_time(book.clock.now + DAY)}, at=3)
+    assert ends(book) == [("finding.disposed", "due", "f1")]
+    book.emit("p-author", "finding.disposed", ONE, {**settled, "disposition": "fixed"}, at=4)
+    assert ends(book) == []
