@@ -65,8 +65,9 @@ def known_good(world: World, service: Service, at_fault: Key, fallback: str | No
         fallback: the version to return to, if it is good.
 
     Returns:
-        Name and digest of the fallback, of what is live, or of the last version that was live with an authorisation that
-        covered it; it was not rolled back itself, is not in quarantine, retired or held, and whose approval was not revoked.
+        Name and digest of the fallback, of what is live, or of the last version that was live with an authorisation
+        that covered it: the first of these that was not rolled back itself, is not in quarantine, retired or held, and
+        whose approval was not revoked.
     """
     for key in _candidates(world, service, at_fault, fallback):
         if key != at_fault and why_not(world, service, key) is None:
