@@ -125,8 +125,18 @@ def _check_approvals(world: World, named: Named, place: tuple[str, Rule], at: in
     have = standing(world, named, place, at)
     if have.meets(rule):
         return have.until
-    hint = f"Ask for it: muniment request {named.subject} --env {environment}"
+    hint = _next_of(named, environment, have)
     raise PolicyError(f"{approvals_missing(named, place, have)}{_why_not(have)}", hint=hint)
+
+
+def _next_of(named: Named, environment: str, have: Standing) -> str:
+    """The next step where approvals do not meet a rule: say that a condition is met, or ask."""
+    waiting = {index for index, trouble in have.troubles if trouble.kind == "conditional"}
+    for approval in named.version.approvals:
+        if approval.index in waiting:
+            command = f"muniment condition {named.subject} {min(approval.unmet)} --env {environment} --note …"
+            return f"Once it is met, somebody independent says so: {command}"
+    return f"Ask for it: muniment request {named.subject} --env {environment}"
 
 
 def approvals_missing(named: Named, place: tuple[str, Rule], have: Standing) -> str:

@@ -120,9 +120,8 @@ def approval_trouble(world: World, named: Named, approval: Approval, rule: Rule 
         return Trouble("suspended", f"its request was {request.closed if request else 'never made'}")
     if at >= approval_until(approval, rule):
         return Trouble("expired", f"it expired at {format_time(approval_until(approval, rule))}")
-    open_conditions = set(range(len(approval.conditions))) - approval.met
-    if open_conditions:
-        first = min(open_conditions)
+    if approval.unmet:
+        first = min(approval.unmet)
         return Trouble("conditional", f"its condition {first} is not met: {approval.conditions[first]}")
     fallen = _foundation_trouble(named.version, approval)
     if fallen is None:

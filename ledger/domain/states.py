@@ -174,6 +174,11 @@ class Approval:
         """Who signed it."""
         return self.signed.actor
 
+    @property
+    def unmet(self) -> frozenset[int]:
+        """Numbers of the conditions that are not met."""
+        return frozenset(range(len(self.conditions))) - self.met
+
 
 @dataclass(frozen=True, slots=True)
 class Gate:
