@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -50,10 +51,16 @@ def _show(app: App, items: list[dict[str, Any]], total: int) -> None:
         app.note("Nothing waits for you." + (f" {total} wait for others (--all)." if total else ""))
         return
     rows = [(i["what"], i["subject"], i["environment"] or "", app.display(i["by"]), _age(i["age_seconds"]), _more(i),
-             i["because"]) for i in items]  # fmt: skip
+             _named(app, i["because"])) for i in items]  # fmt: skip
     table(app, "Waiting", ("what", "subject", "environment", "by", "age", "more", "why"), rows)
     for item in items:
         app.note(item["next"])
+
+
+def _named(app: App, words: str) -> str:
+    """Words in which people who are known here stand by their names."""
+    names = app.home.names()
+    return re.sub(r"[\w-]+", lambda found: names.get(found[0], found[0]), words)
 
 
 def _age(seconds: int) -> str:
@@ -111,5 +118,5 @@ def due(app: App, /, within: str) -> None:
     with app.views() as (ledger, runner, size):
         asked = Asked(ledger, runner.views, size, time.time_ns() // 1000)
         items = mark_sealed(ledger, ending(asked, parse_duration(within)), size)
-    rows = (["" if item[name] is None else str(item[name]) for name in _DUE] for item in items)
+    rows = ([_named(app, "" if item[name] is None else str(item[name])) for name in _DUE] for item in items)
     print_list(app, "due", Grid(_DUE, items), lambda: table(app, "Due", _DUE, rows))

@@ -17,13 +17,14 @@ from cli.output import Grid, print_record, table
 if TYPE_CHECKING:
     from ledger.application import Ledger
     from ledger.domain.ledgerstate import Erasure
+    from ledger.errors import InputError
     from ledger.stored import Row
 
 __all__ = ["as_json", "find_event", "revealed", "show", "state", "with_as_of"]
 
 _STATE_COLUMNS = (
     "kind", "subject", "status", "digest", "owner", "tier", "run", "approvals", "metrics", "live_in",
-    "live", "live_since", "live_entry", "marks", "previous",
+    "live", "live_since", "live_entry", "marks", "previous", "aliases",
 )  # fmt: skip
 
 
@@ -194,12 +195,15 @@ def with_as_of(function: Any) -> Any:
 
 
 @click.command(short_help="Show what is registered, approved and live, as of any time.")
-@click.argument("subject", required=False)
+@click.argument("subject", metavar="[SUBJECT|GLOB]", required=False)
 @with_as_of
 @common_options
 @pass_app
 def state(app: App, /, subject: str | None, at: str | None, known_at: str | None) -> None:
-    """Show models and deployments: all, or one model, version or deployment.
+    """Show models and deployments: all, one model, version or deployment, or those of GLOB.
+
+    A star in GLOB stands for any characters within a part of a name: model:credit/* for all of one team. Models come
+    with the deployments that had to do with them.
 
     A version is approved when authorising would find its approvals enough at that moment; else it says what is missing:
     approval pending, conditions open, approval expired, suspended.
@@ -210,33 +214,40 @@ def state(app: App, /, subject: str | None, at: str | None, known_at: str | None
     Example:
       muniment state deployment:prod/tx --at 2026-11-01T12:00:00Z
       muniment state model:tx --known-at 120
+      muniment state 'model:credit/*'
     """
     from ledger.entry import format_time
-    from ledger.errors import InputError
     from projections.asof import resolve_as_of
     from projections.model_state import state_as_of
     from projections.operating import operate
+    from projections.sealed import mark_sealed
     from projections.suspension import suspend
 
     with app.views() as (ledger, runner, size):
         now = time.time_ns() // 1000
         as_of = resolve_as_of(ledger, runner.views, at=at, known_at=known_at, head=size, now=now)
         found = suspend(ledger, runner.views, as_of, state_as_of(runner.views, as_of, subject))
-        one = subject is not None and subject.startswith("deployment:")
-        found = operate(ledger, runner.views, as_of, found, promises=one)
+        one = subject is not None and subject.startswith("deployment:") and "*" not in subject
+        found = mark_sealed(ledger, operate(ledger, runner.views, as_of, found, promises=one), as_of.size)
         origin = ledger.origin
         if subject is not None and not found["models"] and not found["deployments"]:
-            if subject.startswith("model:") and ledger.recorder.stream_rows(subject, 0, as_of.size):
-                raise InputError(
-                    f"no version of {subject} was registered as of then",
-                    hint=f"What is recorded about it: muniment history {subject}",
-                )
-            raise InputError(f"nothing was known about {subject} as of then", hint="`muniment state` shows everything.")
+            raise _nothing(ledger, subject, as_of.size)
     data = {"origin": origin, **as_of.describe(), "asked_at": format_time(as_of.asked), **found}
     if app.output == "text":
         _state_text(app, data)
     else:
         print_record(app, data, "", Grid(_STATE_COLUMNS, [*_deployment_rows(data), *_version_rows(data)]))
+
+
+def _nothing(ledger: Ledger, subject: str, size: int) -> InputError:
+    """The error that tells that nothing is known of a subject, and where to look."""
+    from ledger.errors import InputError
+
+    model = subject.startswith("model:") and "*" not in subject
+    if model and ledger.recorder.stream_rows(subject, 0, size):
+        hint = f"What is recorded about it: muniment history {subject}"
+        return InputError(f"no version of {subject} was registered as of then", hint=hint)
+    return InputError(f"nothing was known about {subject} as of then", hint="`muniment state` shows everything.")
 
 
 def _deployment_rows(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -291,7 +302,7 @@ def _state_text(app: App, /, data: dict[str, Any]) -> None:
     show_deployed(app, data["deployments"])
     versions = [
         (
-            version["version"],
+            f"{version['version']} ({', '.join(version['aliases'])})" if version["aliases"] else version["version"],
             _status(version),
             version["tier"],
             app.home.names().get(version["owner"], version["owner"]),

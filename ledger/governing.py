@@ -236,10 +236,10 @@ def decide_waiver(ledger: Ledger, waiver: str, decision: str, body: dict[str, An
         ledger: open, signing as whoever decides.
         waiver: ``waiver:<id>``.
         decision: ``granted``, ``denied`` or ``revoked``.
-        body: see the event; the environment that it was asked for is filled in.
+        body: see the event; the environment and the model that it was asked for are filled in.
         options: see `Ledger.emit`.
     """
     state = ledger.world.state_before(waiver, ledger.world.refresh())
-    environment = state.environment if isinstance(state, WaiverState) else None
-    body = {"environment": environment, **body, "seen": seen_head(ledger)}
+    place = {"environment": state.environment, "model": state.model} if isinstance(state, WaiverState) else {}
+    body = {**place, **body, "seen": seen_head(ledger)}
     return ledger.emit(f"waiver.{decision}", waiver, body, **options)

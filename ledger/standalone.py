@@ -912,7 +912,7 @@ def covers(grant, record):
     name = record["type"].rpartition(".")[0]
     stands = grant["by"]["index"] < record["index"] and (grant["end"] is None or record["index"] <= grant["end"])
     return (stands and (not grant["types"] or name in grant["types"] or f"{name.partition('.')[0]}.*" in grant["types"])
-            and (not grant["subjects"] or any(fits(pattern, record["stream"]) for pattern in grant["subjects"]))
+            and (not grant["subjects"] or any(fits(p, s) for p in grant["subjects"] for s in record["names"]))
             and (not grant["environments"] or record["environment"] in grant["environments"])
             and (grant["until"] is None or record["recorded_at"] < grant["until"]))  # fmt: skip
 
@@ -926,9 +926,12 @@ def make_record(entry, event):
         environment = event["data"].get("environment")
     elif kind == "waiver.used.v1":
         environment = name_parts(str(event["data"].get("deployment")))[1]
+    # A waiver is reached by a role for the model that it is for, too.
+    model = event["data"].get("model") if kind.startswith("waiver.") else None
+    names = [entry["stream"], *([model.partition("@")[0]] if isinstance(model, str) else [])]
     behalf = event.get("onbehalfof")
     behalf = None if behalf is None else behalf.removeprefix("urn:muniment:")
-    return {**entry, "type": kind, "environment": environment, "behalf": behalf}
+    return {**entry, "type": kind, "environment": environment, "names": names, "behalf": behalf}
 
 
 # -- all of it ------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any, Final
 from ledger.domain.actors import FOREVER
 from ledger.domain.authorising import approvals_missing
 from ledger.domain.lifecycle import Named, rule_for, version_of
-from ledger.domain.standing import Trouble, approval_until, standing
+from ledger.domain.standing import Trouble, approval_until, check_evaluations, standing
 from ledger.domain.world import World
 from ledger.entry import format_time
 from ledger.errors import PolicyError
@@ -119,6 +119,15 @@ class Standings:
         self._say(approval, [fallen.get(grant["index"]) for grant in grants])
         if approval["status"] == "approved" and not have.meets(rule):
             approval.update(status="pending", reason=approvals_missing(named, (environment, rule), have))
+        elif approval["status"] == "approved" and rule.approvals and rule.evaluation:
+            self._measured(named, approval)
+
+    def _measured(self, named: Named, approval: dict[str, Any]) -> None:
+        """An authorisation asks again what the approval asked of evaluations, whatever that cited."""
+        try:
+            check_evaluations(self._world, named, approval["environment"])
+        except PolicyError as error:
+            approval.update(status="suspended", reason=error.message)
 
     def _say(self, approval: dict[str, Any], troubles: list[Trouble | None]) -> None:
         grants = approval["grants"]

@@ -8,7 +8,7 @@ from typing import Any, Final
 from ledger.domain.states import DeploymentState, WaiverState
 from ledger.domain.waiving import waived_makers
 from ledger.entry import format_time
-from ledger.names import parse_name
+from ledger.names import parse_name, stream_of
 from ledger.payload import parse_moment
 from projections.asof import AsOf
 from projections.journal import JournalRow
@@ -45,7 +45,9 @@ def _waivers(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
             item = waiting(row, asked, "waiver", f"muniment waiver grant {row['subject']} --rationale …")
             makers = waived_makers(asked.world, state.model, asked.size)
             others = None if makers is None else makers | state.actors | {state.owner}
-            answer = may(asked, actor, "waiver.granted", (row["stream"], state.environment), others)
+            answer = may(
+                asked, actor, "waiver.granted", (row["stream"], state.environment), others, about=stream_of(state.model)
+            )
             until = format_time(state.until)
             yield item | {"check": state.check, "model": state.model, "until": until} | _said(answer)
 

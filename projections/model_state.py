@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from ledger.domain.scopes import covers_stream, matches
 from ledger.domain.states import tier_in_force
 from ledger.entry import format_time
 from ledger.names import parse_name
@@ -25,11 +26,11 @@ __all__ = ["CHANGE", "ModelStateView", "live_at", "lives", "periods", "state_as_
 _VERSION_TYPES = (
     "version.registered", "evaluation.completed", "evaluation.invalidated", "approval.requested", "approval.granted",
     "approval.rejected", "approval.withdrawn", "approval.revoked", "quarantine.placed", "quarantine.released",
-    "version.retired", "risk.classified",
+    "version.retired", "risk.classified", "version.aliased", "version.unaliased",
 )  # fmt: skip
 _DEPLOYMENT_TYPES = (
     "deployment.requested", "deployment.authorised", "deployment.failed", "deployment.held", "canary.stage_entered",
-    "canary.aborted", "rollback.requested", "rollback.authorised", *WENT_LIVE,
+    "canary.aborted", "rollback.requested", "rollback.authorised", "emergency.reviewed", *WENT_LIVE,
 )  # fmt: skip
 
 CHANGE: Final = Table(
@@ -55,7 +56,7 @@ class ModelStateView:
     """The model-state projection."""
 
     name = "model_state"
-    version = 2
+    version = 3
     tables = (CHANGE,)
 
     def rows(self, judged: Judged) -> Iterator[RowOf]:
@@ -67,7 +68,7 @@ class ModelStateView:
         if kind in _VERSION_TYPES and event.subject.kind == "model":
             group, model = "model", event.payload.subject
         elif kind in _DEPLOYMENT_TYPES:
-            group, model = "deployment", str(event.payload.data["model"])
+            group, model = "deployment", str(event.payload.data.get("model", ""))
         else:
             return
         keep = {name: value for name, value in event.payload.data.items() if name not in ("seen", "evidence", "refs")}
@@ -112,7 +113,7 @@ def _new_version(change: Change) -> dict[str, Any]:
     return {
         "version": change["model"], "status": "registered", "digest": data["digest"], "owner": data["owner"],
         "tier": data["tier"], "run": data.get("run"), "registered": _stamp(change), "evaluations": [],
-        "approvals": [], "quarantines": [], "retired": None, "live_in": [],
+        "approvals": [], "quarantines": [], "retired": None, "live_in": [], "aliases": [],
     }  # fmt: skip
 
 
@@ -142,7 +143,13 @@ def _fold_version(version: dict[str, Any], change: Change) -> None:
 
 def _fold_deployment(state: dict[str, Any], change: Change) -> None:
     data, kind = change["data"], change["type"]
-    item = {**_stamp(change), "type": kind, "model": data["model"], "digest": data["digest"], "marks": change["marks"]}
+    if kind == "emergency.reviewed":
+        given = state["authorised"]
+        if data["verdict"] == "unjustified" and given is not None and given["id"] == data["decision"]:
+            state["authorised"] = None
+        return
+    item = {"id": change["id"], **_stamp(change), "type": kind, "model": data["model"], "digest": data["digest"],
+            "marks": change["marks"]}  # fmt: skip
     state["history"].append(item)
     if kind == "deployment.authorised":
         state["authorised"] = item
@@ -211,11 +218,20 @@ def _rolled_back(history: list[dict[str, Any]]) -> set[str]:
 _ANY_TIME: Final = ("quarantine.placed", "quarantine.released", "risk.classified")
 
 
+def _fold_alias(aliases: dict[tuple[str, str], str], change: Change) -> None:
+    key, name = (change["thing"], change["data"]["alias"]), change["model"]
+    if change["type"] == "version.aliased":
+        aliases[key] = name
+    elif aliases.get(key) == name:  # an alias that names another version by now is not taken from that
+        del aliases[key]
+
+
 def _folded(changes: Iterable[Change]) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     """Versions and deployments by name."""
     versions: dict[str, dict[str, Any]] = {}
     deployments: dict[str, dict[str, Any]] = {}
     others: dict[str, dict[str, Any]] = {}
+    aliases: dict[tuple[str, str], str] = {}
     for change in changes:
         name = change["model"]
         if change["kind"] == "deployment":
@@ -224,6 +240,8 @@ def _folded(changes: Iterable[Change]) -> tuple[dict[str, dict[str, Any]], dict[
             versions.setdefault(name, _new_version(change))
         elif change["type"] in _ANY_TIME:
             _fold_version(others.setdefault(name, {"classified": [], "quarantines": []}), change)
+        elif change["type"] in ("version.aliased", "version.unaliased"):
+            _fold_alias(aliases, change)
         elif name in versions:
             _fold_version(versions[name], change)
     for name, version in versions.items():
@@ -232,6 +250,9 @@ def _folded(changes: Iterable[Change]) -> tuple[dict[str, dict[str, Any]], dict[
             version["quarantines"] += other["quarantines"]
             said += other["classified"]
         version["tier"] = tier_in_force((version["registered"]["index"], version["tier"]), said)
+    for (_, alias), name in sorted(aliases.items()):
+        if name in versions:
+            versions[name]["aliases"].append(alias)
     _mark_live(versions, deployments)
     return versions, deployments
 
@@ -253,19 +274,31 @@ def state_as_of(views: ViewReader, as_of: AsOf, subject: str | None = None) -> d
     Args:
         views: the views.
         as_of: both clocks.
-        subject: one model, version or deployment; everything when None.
+        subject: one model, version or deployment, or a pattern in which ``*`` stands for any characters within a part
+            of a name; everything when None.
 
     Returns:
         ``{"models": [...], "deployments": [...]}``, sorted, made of plain values.
     """
     if subject is None:
         return _told(*_folded(_changes(views, as_of, [])))
-    parse_name(subject)  # refuses what is no name
-    versions, deployments = _folded(_changes(views, as_of, _streams(views, as_of, subject)))
+    if "*" not in subject:
+        parse_name(subject)  # refuses what is no name
+    where = [] if "*" in subject else _streams(views, as_of, subject)
+    versions, deployments = _folded(_changes(views, as_of, where))
     return _told(
-        {name: one for name, one in versions.items() if subject in (name, name.partition("@")[0])},
-        {name: one for name, one in deployments.items() if name == subject or _touches(one, subject)},
+        {name: one for name, one in versions.items() if _is(subject, name)},
+        {name: one for name, one in deployments.items() if _is(subject, name) or _touches(one, subject)},
     )
+
+
+def _is(subject: str, name: str) -> bool:
+    """Whether a name is what is asked about, or a version of it."""
+    wanted, _, wanted_version = subject.partition("@")
+    stream, _, version = name.partition("@")
+    if "*" not in subject:
+        return subject in (name, stream)
+    return covers_stream((wanted,), stream) and (not wanted_version or matches(wanted_version, version))
 
 
 def _told(versions: dict[str, dict[str, Any]], deployments: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -303,7 +336,7 @@ def states_of(views: ViewReader, as_of: AsOf, streams: Iterable[str]) -> dict[st
 
 
 def _touches(state: dict[str, Any], subject: str) -> bool:
-    return any(subject in (item["model"], item["model"].partition("@")[0]) for item in state["history"])
+    return any(_is(subject, item["model"]) for item in state["history"])
 
 
 def periods(state: dict[str, Any]) -> list[dict[str, Any]]:

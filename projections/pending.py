@@ -54,6 +54,7 @@ def may(
     making: frozenset[str] | None = frozenset(),
     *,
     roles: tuple[str, ...] | None = None,
+    about: str | None = None,
 ) -> tuple[bool | None, str]:
     """Whether an actor may record something now, as the rules of roles and independence would say.
 
@@ -64,6 +65,7 @@ def may(
         place: the stream it would stand in, and its environment.
         making: actors of whom the author must be independent; None when they are not known.
         roles: who does such things, where the type lets everybody record it; those of the type when None.
+        about: the stream of the model that a waiver is for.
 
     Returns:
         Whether, None when nobody is asked; and why, in words.
@@ -74,7 +76,7 @@ def may(
     there = "" if environment is None else f" in {environment}"
     if actor is None:
         return None, f"for somebody with the role {wanted}{there}"
-    act = Signed(asked.size, asked.now, actor, (), found.topic, stream, environment)
+    act = Signed(asked.size, asked.now, actor, (), found.topic, stream, environment, about)
     held = roles_for(asked.world, act)
     have = next((role for role in asked_for if role in held), None)
     if have is None:

@@ -92,7 +92,7 @@ class _Request:
         return _Step(self._approve, *self._may(actor, "approval.granted", making))
 
     def _condition(self, actor: str | None, approval: Approval) -> _Step:
-        number = min(set(range(len(approval.conditions))) - approval.met)
+        number = min(approval.unmet)
         command = f"muniment condition {self.named.subject} {number} --approval {approval.id} --note …"
         allowed, because = self._may(actor, "approval.condition_met", self._makers(frozenset()))
         return _Step(command, allowed, f"{because}; condition {number}: {approval.conditions[number]}")

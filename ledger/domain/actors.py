@@ -117,9 +117,13 @@ class RoleGrant:
         return (
             self.stands_at(act.index)
             and covers_type(self.types, act.type)
-            and covers_stream(self.subjects, act.stream)
+            and (covers_stream(self.subjects, act.stream) or self._covers_model(act))
             and (not self.environments or act.environment in self.environments)
         )
+
+    def _covers_model(self, act: Signed) -> bool:
+        """A waiver is reached by a role for the model it is for, whatever name it was given itself."""
+        return act.about is not None and covers_stream(self.subjects, act.about)
 
 
 @dataclass(frozen=True, slots=True)

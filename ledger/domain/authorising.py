@@ -21,7 +21,7 @@ from ledger.domain.standing import (
     standing,
     stands_apart,
 )
-from ledger.domain.states import PolicyState, WaiverState
+from ledger.domain.states import Authorisation, PolicyState, WaiverState
 from ledger.domain.suspicion import Suspicion, suspicion
 from ledger.domain.waiving import grant_trouble, waiver_of, waiver_until
 from ledger.domain.world import World, deployment_of, model_of
@@ -46,6 +46,7 @@ __all__ = [
     "conditions_of",
     "covered",
     "deployment_doubt",
+    "still_covers",
     "waived_trouble",
 ]
 
@@ -126,8 +127,18 @@ def _check_approvals(world: World, named: Named, place: tuple[str, Rule], at: in
     have = standing(world, named, place, at)
     if have.meets(rule):
         return have.until
-    hint = f"Ask for it: muniment request {named.subject} --env {environment}"
+    hint = _next_of(named, environment, have)
     raise PolicyError(f"{approvals_missing(named, place, have)}{_why_not(have)}", hint=hint)
+
+
+def _next_of(named: Named, environment: str, have: Standing) -> str:
+    """The next step where approvals do not meet a rule: say that a condition is met, or ask."""
+    waiting = {index for index, trouble in have.troubles if trouble.kind == "conditional"}
+    for approval in named.version.approvals:
+        if approval.index in waiting:
+            command = f"muniment condition {named.subject} {min(approval.unmet)} --env {environment} --note …"
+            return f"Once it is met, somebody independent says so: {command}"
+    return f"Ask for it: muniment request {named.subject} --env {environment}"
 
 
 def approvals_missing(named: Named, place: tuple[str, Rule], have: Standing) -> str:
@@ -248,9 +259,21 @@ def covered(world: World, event: RecordedEvent, body: GoneLive) -> bool:
     given = None if deployment is None else deployment.authorisation
     if given is None or (given.model, given.digest) != (body.model, body.digest):
         return False
+    return still_covers(world, named, (environment, rule), given)
+
+
+def still_covers(world: World, named: Named, place: tuple[str, Rule], given: Authorisation) -> bool:
+    """Whether neither an authorisation nor what it rested on has become suspect since.
+
+    Args:
+        world: the world of whoever asks.
+        named: the version it is for.
+        place: environment, and the rule that holds there.
+        given: the authorisation.
+    """
     if suspicion(world, given.signed) is not None:
         return False
-    return given.urgent or _foundation_doubt(world, named, (environment, rule)) is None
+    return given.urgent or _foundation_doubt(world, named, place) is None
 
 
 def _foundation_doubt(world: World, named: Named, place: tuple[str, Rule]) -> Suspicion | None:

@@ -14,7 +14,7 @@ from ledger.events.approvals import (
 )
 from ledger.events.policies import GateEvaluated
 from ledger.events.waivers import WaiverDenied, WaiverGranted, WaiverRequested, WaiverRevoked, WaiverUsed
-from ledger.names import parse_name
+from ledger.names import parse_name, stream_of
 
 __all__ = ["ROOT_ACTOR", "Signed", "signed_of"]
 
@@ -25,6 +25,8 @@ _PLACED = (
     ApprovalRequested, ApprovalGranted, ApprovalRejected, ApprovalRevoked, ApprovalConditionMet, GateEvaluated,
     WaiverRequested, WaiverGranted, WaiverDenied, WaiverRevoked,
 )  # fmt: skip
+#: Bodies of waivers, which name the model they are for, or may.
+_WAIVERS = (WaiverRequested, WaiverGranted, WaiverDenied, WaiverRevoked, WaiverUsed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Signed:
         type: its topic.
         stream: the stream it stands in.
         environment: the environment it is about, None when it names none.
+        about: the stream of the model that a waiver is for, None when it names none or is about something else.
     """
 
     index: int
@@ -48,6 +51,7 @@ class Signed:
     type: str
     stream: str
     environment: str | None
+    about: str | None = None
 
 
 def signed_of(event: RecordedEvent) -> Signed:
@@ -59,6 +63,8 @@ def signed_of(event: RecordedEvent) -> Signed:
         environment = event.body.environment
     elif isinstance(event.body, WaiverUsed):
         environment = parse_name(event.body.deployment).namespace
+    model = event.body.model if isinstance(event.body, _WAIVERS) else None
     return Signed(
-        event.index, event.recorded_at, event.actor, event.keys, event.payload.type, event.stream, environment
-    )
+        event.index, event.recorded_at, event.actor, event.keys, event.payload.type, event.stream, environment,
+        None if model is None else stream_of(model),
+    )  # fmt: skip

@@ -131,9 +131,8 @@ def approval_trouble(world: World, named: Named, approval: Approval, rule: Rule 
     until = approval_until(world, named, approval, rule)
     if at >= until:
         return Trouble("expired", f"it expired at {format_time(until)}")
-    open_conditions = set(range(len(approval.conditions))) - approval.met
-    if open_conditions:
-        first = min(open_conditions)
+    if approval.unmet:
+        first = min(approval.unmet)
         return Trouble("conditional", f"its condition {first} is not met: {approval.conditions[first]}")
     fallen = foundation_trouble(world, named, approval, at)
     if fallen is None and rule is not None:

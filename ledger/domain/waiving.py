@@ -146,6 +146,8 @@ def check_waiver_event(world: World, event: RecordedEvent, body: WaiverEvent) ->
         raise ConflictError(f"{event.stream} was {state.ended} before")
     if not isinstance(body, WaiverUsed) and body.environment not in (None, state.environment):
         raise PolicyError(f"{event.stream} is for {state.environment}, not for {body.environment}")
+    if not isinstance(body, WaiverUsed) and body.model not in (None, state.model):
+        raise PolicyError(f"{event.stream} is for {state.model}, not for {body.model}")
     match body:
         case WaiverGranted() | WaiverDenied():
             _check_decided(world, event, state, body)

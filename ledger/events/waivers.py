@@ -51,6 +51,7 @@ class WaiverGranted(DecisionBody):
 
     rationale: Text
     environment: Environment | None = Field(default=None, description="That of the request; for roles bound to one")
+    model: SubjectName | None = Field(default=None, description="That of the request; for roles bound to some models")
     expires_at: Time | None = Field(default=None, description="An earlier end than was asked for")
 
 
@@ -63,6 +64,7 @@ class WaiverDenied(DecisionBody):
 
     rationale: Text
     environment: Environment | None = Field(default=None, description="That of the request; for roles bound to one")
+    model: SubjectName | None = Field(default=None, description="That of the request; for roles bound to some models")
 
 
 @event(
@@ -74,6 +76,7 @@ class WaiverRevoked(DecisionBody):
 
     reason: Text
     environment: Environment | None = Field(default=None, description="That of the request; for roles bound to one")
+    model: SubjectName | None = Field(default=None, description="That of the request; for roles bound to some models")
 
 
 @event("waiver.used", kinds=_KINDS, category=Category.DECISION, roles=("deployer",), versioned=False)

@@ -104,7 +104,7 @@ def control_assessment(context: ReportContext) -> dict[str, Any]:
             "This report supports evidence for these controls; it does not state compliance with anything.",
             "It covers what was submitted to this ledger; what was never submitted is not known here.",
             "What emitters claim about the world is not checked, only who claimed it, when and in which order.",
-            "What a gate found is what was recorded; `muniment gate recheck` runs it again.",
+            "Gates that authorisations rest on were run again; `muniment gate recheck` runs all of them again.",
             "It rests on the entries up to the size given; `muniment verify log` checks them.",
             *_withheld_words(context),
         ],

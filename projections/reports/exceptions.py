@@ -7,10 +7,12 @@ from typing import Any, Final
 
 from ledger.domain.lifecycle import rule_for, version_of
 from ledger.entry import format_time
-from ledger.errors import LedgerError
+from ledger.errors import ConfigurationError, InputError, LedgerError, PolicyError, VerificationError
 from ledger.events.ledgers import Rule
 from ledger.payload import parse_moment
+from projections.gates import check_again
 from projections.journal import JournalRow
+from projections.known import Known
 from projections.reports.population import BAD, GOOD, UNKNOWN, Item, ReportContext, environment_of
 
 __all__ = ["emergencies", "emergencies_reviewed", "gated", "rule_before", "waivers"]
@@ -97,9 +99,28 @@ def _gate(context: ReportContext, row: JournalRow, rule: Rule, environment: str)
         return Item(row, BAD, f"what was run as {policy} before it is not what the rules name", (row, last))
     if last["data"]["result"] != "allow" or last["data"]["digest"] != row["data"]["digest"]:
         return Item(row, BAD, f"{policy} refused {model} before it", (row, last))
+    trouble = _run_again(context, last)
+    if trouble is not None:
+        state, words = trouble
+        return Item(row, state, f"{policy} is said to have allowed {model} before it, but {words}", (row, last))
     waived = sorted({f"{one['check']} by {one['waiver']}" for one in last["data"]["checks"] if one.get("waiver")})
     words = f", waived: {'; '.join(waived)}" if waived else ""
     return Item(row, GOOD, f"{last['data']['policy']} allowed {model} before it{words}", (row, last))
+
+
+def _run_again(context: ReportContext, gate: JournalRow) -> tuple[str, str] | None:
+    """Why what was recorded of a gate cannot be relied on, None when it is found again: nobody's word is taken."""
+    try:
+        check_again(Known(context.ledger, context.views, context.as_of.size), gate)
+    except VerificationError as error:
+        if any(context.withheld()):  # it may have looked at what was erased since
+            return UNKNOWN, f"it cannot be run again over what it looked at, some of which is withheld: {error.message}"
+        return BAD, error.message
+    except PolicyError as error:
+        return BAD, error.message
+    except (InputError, ConfigurationError) as error:
+        return UNKNOWN, f"it was not run again: {error.message}"
+    return None
 
 
 def waivers(context: ReportContext) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tests.cli.support import ORIGIN, Shop, closing_stores, run
+from tests.cli.support import ORIGIN, Grow, Shop, closing_stores, run
 from tests.contract.support import fast_folder
 
 
@@ -37,6 +37,46 @@ def _shop(folder: Path, *options: str) -> Shop:
     made = run(*options, "init", "--origin", ORIGIN, "--keys", "keys", "--name", "Admin", "-o", "json").good()
     assert made.json["origin"] == ORIGIN
     return Shop(folder, options[1] if options else f"sqlite:///{folder / '.muniment' / 'ledger.db'}")
+
+
+@pytest.fixture(scope="session")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where ledgers that several tests begin with are kept."""
+    return tmp_path_factory.mktemp("grown")
+
+
+@pytest.fixture
+def grow(empty: Path, isolated_environment: Path, grown: Path) -> Grow:
+    """Gives a ledger on SQLite that a function has filled: it is called once, the others get a copy."""
+
+    def fill(story: Callable[[Shop], None]) -> Shop:
+        kept = grown / f"{story.__module__}.{story.__qualname__}"
+        places = {kept / "work": empty, kept / "home": isolated_environment}
+        if not kept.exists():
+            story(_shop(empty))
+            for source, place in places.items():
+                shutil.copytree(place, source)
+        else:
+            for source, place in places.items():
+                shutil.copytree(source, place, dirs_exist_ok=True)
+        return Shop(empty, f"sqlite:///{empty / '.muniment' / 'ledger.db'}")
+
+    return fill
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def grow_any(request: pytest.FixtureRequest) -> Grow:
+    """The same on SQLite, and on PostgreSQL a new ledger every time."""
+
+    def fill(story: Callable[[Shop], None]) -> Shop:
+        shop: Shop = request.getfixturevalue("pg_shop")
+        story(shop)
+        return shop
+
+    if request.param == "postgres":
+        return fill
+    found: Grow = request.getfixturevalue("grow")
+    return found
 
 
 @pytest.fixture

@@ -219,3 +219,7 @@ def emit(*options: str, subject: str = "dataset:tx", kind: str = "dataset.regist
     receipt = run("emit", kind, subject, *options, "-o", "json", stdin=stdin).good().json
     assert receipt["status"] == "recorded"
     return data_of(receipt["index"])
+
+
+#: Gives a ledger that a function has filled.
+Grow = Callable[[Callable[[Shop], None]], Shop]

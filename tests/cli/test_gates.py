@@ -18,7 +18,7 @@ import pytest
 import muniment
 import muniment.gating
 from ledger.errors import InputError
-from tests.cli.support import Result, Shop, run
+from tests.cli.support import Grow, Result, Shop, run
 from tests.cli.test_erasure import killed
 
 MODEL, PROD = "model:tx@1", "deployment:prod/tx"
@@ -42,23 +42,30 @@ RULE = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def ready(any_shop: Shop) -> Shop:
-    any_shop.people()
-    any_shop.enrol("p-second", "approver", "validator")
-    any_shop.version(signer="p-author")
+def people_and_a_version(shop: Shop) -> None:
+    shop.people()
+    shop.enrol("p-second", "approver", "validator")
+    shop.version(signer="p-author")
     Path("p.yaml").write_text(POLICY)
-    return any_shop
 
 
-@pytest.fixture
-def asked(ready: Shop) -> Shop:
-    """The rules ask for a policy, and the version is approved."""
+def ruled_and_approved(shop: Shop) -> None:
+    people_and_a_version(shop)
     define()
     ruled("policy:p@1")
     run("request", MODEL, "--env", "prod", "--as", "p-author").good()
     run("approve", MODEL, "--rationale", "looked at", "--as", "p-approver").good()
-    return ready
+
+
+@pytest.fixture
+def ready(grow_any: Grow) -> Shop:
+    return grow_any(people_and_a_version)
+
+
+@pytest.fixture
+def asked(grow_any: Grow) -> Shop:
+    """The rules ask for a policy, and the version is approved."""
+    return grow_any(ruled_and_approved)
 
 
 def define(version: str = "1", file: str = "p.yaml") -> None:
@@ -351,8 +358,15 @@ def test_bytes_that_are_no_text_are_no_policy(shop: Shop):
 
 
 def test_what_is_asked_wrongly(shop: Shop):
-    run("gate", "check", "model:none@1", "--env", "prod", "--dry-run").refused(1)
+    for options in (("--dry-run",), ()):
+        run("gate", "check", "model:none@1", "--env", "prod", *options).refused(2, "is not registered")
+    run("gate", "input", "model:none@1", "--env", "prod").refused(2, "is not registered")
+    shop.people()
+    shop.version(signer="p-author")
+    for signing in (("--dry-run",), ("--as", "p-deployer")):
+        run("gate", "check", MODEL, "--env", "prod", *signing).refused(2, "the rules name no policy", "--policy")
+        run("gate", "check", MODEL, "--env", "prod", "--policy", "policy:no", *signing).refused(2, "is not defined")
     run("gate", "check", MODEL, "--env", "prod", "--policy", "policy:p", "--file", "p.yaml").refused(2, "give one")
     run("policy", "show", "model:tx").refused(2, "names no policy")
-    run("policy", "show", "policy:none").refused(1, "muniment policy define")
+    run("policy", "show", "policy:none").refused(2, "muniment policy define")
     assert run("gate", "recheck").code == 3

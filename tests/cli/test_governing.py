@@ -7,18 +7,21 @@ import json
 import pytest
 
 from cli.values import end_of
-from tests.cli.support import Shop, run
+from tests.cli.support import Grow, Shop, run
 
 MODEL, PROD = "model:tx@1", "deployment:prod/tx"
 AUTHORISE = ("authorise", PROD, "--model", MODEL, "--as", "p-deployer")
 
 
+def people_and_a_version(shop: Shop) -> None:
+    shop.people()
+    shop.enrol("p-second", "approver", "validator")
+    shop.version(signer="p-author")
+
+
 @pytest.fixture
-def ready(any_shop: Shop) -> Shop:
-    any_shop.people()
-    any_shop.enrol("p-second", "approver", "validator")
-    any_shop.version(signer="p-author")
-    return any_shop
+def ready(grow_any: Grow) -> Shop:
+    return grow_any(people_and_a_version)
 
 
 def ask() -> None:
@@ -33,7 +36,7 @@ def test_an_approval_with_an_end_and_conditions(ready: Shop):
     ask()
     approve("--expires", "90d", "--condition", "a monitor is on")
     refused = run(*AUTHORISE).refused(1, "condition 0 is not met", "a monitor is on")
-    assert "muniment request" in refused.err
+    assert f"muniment condition {MODEL} 0 --env prod" in refused.err
     run("condition", MODEL, "0", "--note", "monitor:drift", "--as", "p-approver").good()
     run(*AUTHORISE).good()
     soon = run("due", "--within", "100d", "-o", "json").good().json["due"]
@@ -116,7 +119,7 @@ def test_an_approver_of_one_environment_decides_on_waivers_there(ready: Shop):
     run("waiver", "revoke", "waiver:s", "--reason", "x", "--as", "p-staging").good()
     run("waiver", "deny", "waiver:t", "--rationale", "x", "--as", "p-staging").good()
     refused = run("waiver", "grant", "waiver:p", "--rationale", "x", "--as", "p-staging").refused(4, "does not reach")
-    assert "waiver:p in prod" in refused.err
+    assert "waiver:p for model:tx in prod" in refused.err
     run("verify", "log").good()
 
 

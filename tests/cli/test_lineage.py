@@ -14,7 +14,7 @@ from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, R
 from openlineage.client.facet_v2 import RunFacet, dataset_type_dataset, dataset_version_dataset
 from openlineage.client.serde import Serde
 
-from tests.cli.support import Shop, digest, run
+from tests.cli.support import Grow, Shop, digest, run
 from tests.cli.test_output import MARKUP, NASTY
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "reports" / "lineage.v1.json"
@@ -22,10 +22,8 @@ DATA, MODEL, PROD = "dataset:tx@1", "model:tx@1", "deployment:prod/tx"
 HOSTILE = 'a"b\\ -->|x| ]) <script>alert(1)</script> #quot; %% ; end & é'
 
 
-@pytest.fixture
-def told(any_shop: Shop) -> Shop:
-    """From data to an incident, with texts that diagrams would stumble over."""
-    any_shop.people()
+def tell(shop: Shop) -> None:
+    shop.people()
     run("emit", "dataset.registered", DATA, "-d", f"digest={digest(DATA)}").good()
     read = json.dumps([{"role": "input", "subject": DATA, "digest": digest(DATA)}])
     run("emit", "run.completed", "run:tx", "-d", f"inputs={read}", "-d", f"job={json.dumps(HOSTILE)}").good()
@@ -33,10 +31,15 @@ def told(any_shop: Shop) -> Shop:
     refs = json.dumps([{"role": HOSTILE, "subject": DATA}])
     run("emit", "evaluation.completed", MODEL, "-d", 'metrics={"auc": 0.9}', "-d", 'verdict="pass"',
         "-d", f"dataset={DATA}", "-d", f"refs={refs}").good()  # fmt: skip
-    any_shop.release()
+    shop.release()
     title = json.dumps(MARKUP + HOSTILE)
     run("emit", "incident.opened", "incident:1", "-d", f"title={title}", "-d", f"deployment={PROD}").good()
-    return any_shop
+
+
+@pytest.fixture
+def told(grow_any: Grow) -> Shop:
+    """From data to an incident, with texts that diagrams would stumble over."""
+    return grow_any(tell)
 
 
 def test_a_tree_tells_each_thing_once(told: Shop):

@@ -16,7 +16,7 @@ import pytest
 from cli.output import clean, to_json
 from ledger.keys import Ed25519Signer
 from ledger.keystore import Keystore
-from tests.cli.support import DIGEST, ORIGIN, Result, Shop, run, run_process
+from tests.cli.support import DIGEST, ORIGIN, Grow, Result, Shop, run, run_process
 from tests.contract.support import raw
 from tests.fork_server import quick_script
 
@@ -27,9 +27,7 @@ CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 MARKUP = "[bold]x[/bold] [/] [link=http://evil]y[/link] :boom: {z} %s \\["
 
 
-@pytest.fixture
-def told(shop: Shop) -> Shop:
-    """Events of every kind with texts that nobody should print as they are."""
+def tell(shop: Shop) -> None:
     shop.people()
     run("actor", "name", "p-author", NASTY).good()
     shop.version(signer="p-author")
@@ -43,7 +41,12 @@ def told(shop: Shop) -> Shop:
     run(
         "emit", "dataset.registered", "dataset:tx", "-d", f"digest={DIGEST}", "-d", f"{NASTY}={json.dumps(NASTY)}"
     ).good()
-    return shop
+
+
+@pytest.fixture
+def told(grow: Grow) -> Shop:
+    """Events of every kind with texts that nobody should print as they are."""
+    return grow(tell)
 
 
 COMMANDS = (
@@ -274,7 +277,7 @@ def test_members_of_machine_formats_are_the_published_ones(shop: Shop):
     state = run("state", "-o", "json").json
     assert list(state["models"][0]["versions"][0]) == [
         "version", "status", "digest", "owner", "tier", "run", "registered", "evaluations", "approvals",
-        "quarantines", "retired", "live_in",
+        "quarantines", "retired", "live_in", "aliases",
     ]  # fmt: skip
     run("request", "model:tx@1", "--env", "dev").good()
     (asked,) = run("state", "-o", "json").json["models"][0]["versions"][0]["approvals"]

@@ -84,6 +84,14 @@ def test_inventory_lists_every_model(told: Shop):
     run("record", "version", "model:credit/x@1", "--digest", digest("x"), "--tier", "low").good()
     for glob, names in (("model:*", ["model:tx"]), ("model:credit/*", ["model:credit/x"]), ("model:none", [])):
         assert [one["model"] for one in run("inventory", glob, "-o", "json").good().json["models"]] == names
+        if names:
+            assert [one["model"] for one in run("state", glob, "-o", "json").good().json["models"]] == names
+    found = run("state", "model:*@1", "-o", "json").good().json
+    assert [one["version"] for model in found["models"] for one in model["versions"]] == [MODEL]
+    assert [one["deployment"] for one in found["deployments"]] == [PROD]
+    found = run("state", "deployment:prod/*", "-o", "json").good().json
+    assert ([one["deployment"] for one in found["deployments"]], found["models"]) == ([PROD], [])
+    run("state", "model:none/*").refused(2, "nothing was known about model:none/*")
 
 
 def test_what_is_sealed_is_shown_as_sealed_and_then_as_erased(told: Shop):
@@ -94,7 +102,7 @@ def test_what_is_sealed_is_shown_as_sealed_and_then_as_erased(told: Shop):
     run("emit", "quarantine.placed", MODEL, "--personal", f"reason={secret}", *about).good()
     commands = (
         ("lineage", PROD), ("history", MODEL), ("why", MODEL, "--env", "prod"), ("inventory",), ("impact", DATA),
-        ("diff", MODEL, TWO),
+        ("diff", MODEL, TWO), ("state", MODEL), ("inbox", "--all"), ("due",),
     )  # fmt: skip
     for form in ("text", "json"):
         told_all = "".join(run(*command, "-o", form).good().out for command in commands)

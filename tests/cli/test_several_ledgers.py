@@ -68,3 +68,13 @@ def test_teams_share_a_ledger_by_namespaces(any_shop: Shop):
     ]
     listed = [row["event"]["subject"] for row in run("log", "model:churn/score", "-o", "json").good().json]
     assert listed == ["model:churn/score@1"]
+    any_shop.enrol("p-lead", "auditor")
+    run("actor", "grant", "p-lead", "approver", "--subject", "model:fraud/*").good()
+    for team in ("fraud", "churn"):
+        wanted = ("--model", f"model:{team}/score@1", "--env", "prod", "--owner", f"p-{team}", "--reason", "x")
+        named = ("--control", "x", "--expires", "9d", "--waiver", f"waiver:{team}", "--as", f"p-{team}")
+        run("waiver", "request", "drift", *wanted, *named).good()
+    waiting = run("inbox", "--all", "--as", "p-lead", "-o", "json").good().json["inbox"]
+    assert {item["subject"]: item["may"] for item in waiting} == {"waiver:fraud": True, "waiver:churn": False}
+    run("waiver", "grant", "waiver:fraud", "--rationale", "x", "--as", "p-lead").good()
+    run("waiver", "grant", "waiver:churn", "--rationale", "x", "--as", "p-lead").refused(4, "does not reach")

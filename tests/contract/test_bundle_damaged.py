@@ -53,7 +53,7 @@ def changed_text(chance: random.Random, text: str) -> str:
 def test_any_byte_changed_is_refused_by_both(sold: tuple[Cast, dict[str, int], Pair]):
     cast, _, pair = sold
     data, chance = bundle_of(cast), random.Random(SEED)
-    for _ in range(150):
+    for _ in range(60):
         place, way = chance.randrange(len(data)), chance.randrange(4)
         other = {
             0: data[:place] + bytes([data[place] ^ 1 << chance.randrange(8)]) + data[place + 1 :],
@@ -62,11 +62,11 @@ def test_any_byte_changed_is_refused_by_both(sold: tuple[Cast, dict[str, int], P
             3: data[:place] + bytes([chance.randrange(256)]) + data[place:],
         }[way]
         pair.refuse(other, (place, way))
-    assert pair.counts == {"bad": 150}
+    assert pair.counts == {"bad": 60}
 
 
 #: Members that something vouches for, and of how many samples.
-VOUCHED = {"checkpoint": 80, "entry": 150, "envelope": 150}
+VOUCHED = {"checkpoint": 40, "entry": 60, "envelope": 60}
 
 
 @pytest.mark.parametrize("member", VOUCHED)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -15,9 +14,12 @@ from ledger.creation import DEFAULT_RULES
 from ledger.domain import State
 from ledger.domain.world import World
 from ledger.entry import format_time
-from ledger.errors import PolicyError
+from ledger.errors import ConfigurationError, PolicyError
 from ledger.events.ledgers import Rule, RuleSet
 from ledger.payload import parse_moment
+from ledger.policy import source_digest
+from projections.gates import Stated, run_gate
+from projections.known import Known
 from projections.reports import REPORTS, ReportContext
 from projections.reports.controls import CONTROLS as DEFINED
 from tests.contract.support import digest
@@ -26,6 +28,16 @@ from tests.projections.support import CONTROLS, DEV, PROD, Book, tell, when
 ONE, TWO = "model:scoring@1", "model:scoring@2"
 #: Controls over what a good life has none of.
 EXCEPTIONS = {"gate-before-authorise", "emergency-reviewed"}
+#: Refuses the second version, where it is asked.
+POLICY = """\
+schema: muniment.checks/v1
+title: What is asked
+checks:
+- id: not-the-second
+  title: It is not the second version
+  pass: input.version.name != "model:scoring@2"
+  reason: Register another one.
+"""
 GOOD, BAD, EMPTY, UNKNOWN = "satisfied", "not satisfied", "not applicable", "not assessed"
 
 
@@ -62,8 +74,7 @@ def review(book: Book, decision: Receipt, at: float, verdict: str = "justified")
 
 def rule_by_gate(book: Book, environment: str) -> None:
     """From now on a policy is asked in an environment."""
-    source = "checks"
-    body = {"digest": "sha256:" + sha256(source.encode()).hexdigest(), "source": source, "format": "muniment.checks/v1"}
+    body = {"digest": source_digest(POLICY), "source": POLICY, "format": "muniment.checks/v1"}
     book.emit("p-approver", "policy.defined", "policy:p@1", body, at=0)
     rule = Rule(environment=environment, tier="*", authorisation=True, approvals=1, evaluation=True, gate="policy:p@1",
                 gate_digest=body["digest"])  # fmt: skip
@@ -73,11 +84,42 @@ def rule_by_gate(book: Book, environment: str) -> None:
 
 
 def gate(book: Book, model: str, at: float, environment: str = "prod", result: str = "allow", **more: Any) -> Receipt:
-    source = "sha256:" + sha256(b"checks").hexdigest()
-    body = {"environment": environment, "policy": "policy:p@1", "policy_digest": source, "digest": digest(model),
-            "input_digest": digest("input"), "size": book.size, "as_of": format_time(book.clock.now), "result": result,
-            "checks": [], "engine": "cel 1", **more}  # fmt: skip
-    return book.emit("trainer", "gate.evaluated", model, body, at=at)
+    """The policy is run; what is recorded of it may be something else."""
+    reader = book.reader()
+    known = Known(reader.ledger, reader.runner.views, reader.size)
+    ran = run_gate(known, Stated("policy:p@1", POLICY), model, environment, as_of=known.recorded_at)
+    return book.emit("trainer", "gate.evaluated", model, ran.body() | {"result": result} | more, at=at)
+
+
+def test_a_gate_that_would_have_refused_satisfies_nothing(any_book: Book):
+    """Whoever may sign what a gate found can sign a lie; the report runs it again."""
+    book = any_book
+    book.version(ONE, 1)
+    rule_by_gate(book, "prod")
+    gate(book, ONE, 5)
+    book.release(ONE, 5)
+    found = finding(book.report(), "gate-before-authorise")
+    assert (found["state"], found["population"]["size"]) == (GOOD, 1)
+    book.version(TWO, 6)
+    forged = gate(book, TWO, 7, checks=[{"check": "not-the-second", "result": "pass", "reason": "It is not"}])
+    book.release(TWO, 8)
+    found = finding(book.report(), "gate-before-authorise")
+    assert (found["state"], found["population"]["failed"]) == (BAD, 1)
+    assert "run again over the same" in found["reason"]
+    assert forged.index in {item["index"] for item in found["evidence"]}
+
+
+def test_a_gate_that_cannot_be_run_again_is_not_assessed(book: Book, monkeypatch: pytest.MonkeyPatch):
+    a_whole_life(book)
+
+    def missing() -> None:
+        raise ConfigurationError("policies need a CEL engine, which is not installed")
+
+    monkeypatch.setattr("ledger.policy.engine._library", missing)
+    monkeypatch.setattr("ledger.policy.checks.compile_expression", lambda text: missing())
+    found = finding(book.report(), "gate-before-authorise")
+    assert found["state"] == UNKNOWN
+    assert "it was not run again: policies need a CEL engine" in found["reason"]
 
 
 def finding(report: dict[str, Any], control: str) -> dict[str, Any]:
@@ -207,6 +249,16 @@ def test_each_control_can_fail_alone(any_book: Book, control: str, story: Callab
     assert [item["index"] for item in bad["items"] if item["state"] == BAD] == failed
     assert set(failed) <= {item["index"] for item in bad["evidence"]}
     assert bad["reason"].startswith(f"{len(failed)} of {bad['population']['size']} failed: ")
+
+
+def test_rolling_back_and_forth_makes_no_good_target_of_what_nobody_allowed(book: Book):
+    a_good_life(book)
+    book.version("model:scoring@3", 40)
+    book.deploy("model:scoring@3", 41)
+    book.roll_back(ONE, 42)
+    again = book.roll_back("model:scoring@3", 43)
+    bad = finding(book.report(), "rollback-target-once-live")
+    assert [item["index"] for item in bad["items"] if item["state"] == BAD] == [again.index]
 
 
 @pytest.mark.parametrize(

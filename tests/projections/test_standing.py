@@ -117,6 +117,20 @@ def test_an_approval_falls_with_what_it_rests_on(book: Book, fall: Callable[[Boo
     assert book.reader().told([ONE], known=known)[f"state {ONE}"]["models"][0]["versions"][0]["status"] == "approved"
 
 
+def test_a_failed_suite_that_no_approval_cited_suspends_too(book: Book):
+    """An authorisation asks for no failed suite, whatever was cited."""
+    book.version(ONE, 1)
+    book.request(ONE, 2)
+    approve(book)
+    drift = {"metrics": {"psi": 0.4}, "verdict": "fail", "suite": "drift"}
+    book.emit("trainer", "evaluation.completed", ONE, drift, at=3)
+    reader = book.reader()
+    (version,) = reader.told([ONE])[f"state {ONE}"]["models"][0]["versions"]
+    assert (version["status"], version["approvals"][0]["status"]) == ("suspended", "suspended")
+    assert "no standing passed evaluation" in version["approvals"][0]["reason"]
+    assert refused(book)
+
+
 def test_one_of_two_approvals_is_not_enough(quick_url: str, make_book: Callable[..., Book]):
     book = make_book(quick_url, rules=TWO_PERSONS)
     book.cast.enrol("p-second", "person", ["approver"])

@@ -908,6 +908,36 @@ def test_a_role_for_an_environment_decides_what_becomes_of_approvals_and_waivers
         assert f"is for {environment}, not" in str(told.error)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "model", "reaches"),
+    [
+        ("model:team/*", "model:team/x", True), ("model:team/*", "model:team/x@1", True),
+        ("model:team/*", "model:other/x", False), ("model:team/*", "model:x", False), ("model:x", "model:t/x", False),
+        ("waiver:w", "model:other/x", True), ("waiver:team/*", "model:team/x", False), ("run:*", "model:team/x", False),
+    ],
+)  # fmt: skip
+def test_a_role_for_models_decides_about_waivers_for_them_and_no_others(
+    ring: Ring, pattern: str, model: str, reaches: bool
+):
+    for actor, role in (("p-junior", "approver"), ("p-team", "owner"), ("p-ships", "deployer")):
+        ring.enrol(actor, ["auditor"])
+        ring.grant(actor, role, subjects=[pattern])
+    kind = "valid" if reaches else "void"
+    assert ring.judge("p-team", "waiver.requested", "waiver:w", {**WAIVER, "model": model}).kind == kind
+    ring.tell("p-author", "waiver.requested", "waiver:w", {**WAIVER, "model": model})
+    decided = [(f"waiver.{how}", "p-junior", {"rationale": "x"}) for how in ("granted", "denied")]
+    for decision, actor, body in (*decided, ("waiver.revoked", "p-team", {"reason": "x"})):
+        grant = (actor, decision, "waiver:w")
+        assert ring.judge(*grant, {**body, "model": model}).kind == kind, decision
+        named = ring.judge(*grant, body).kind == "valid"
+        assert named is pattern.startswith("waiver:w"), "it names no model"
+        other = ring.judge(*grant, {**body, "model": "model:team/other"})
+        assert other.kind == "void", "the waiver is for another model"
+    ring.tell("p-second", "waiver.granted", "waiver:w", {"rationale": "x"})
+    used = {"deployment": "deployment:prod/x", "model": model if "@" in model else f"{model}@1"}
+    assert ring.judge("p-ships", "waiver.used", "waiver:w", used).kind == kind
+
+
 def test_a_role_expires_by_the_time_of_recording(ring: Ring):
     end = NOW + 60 * SECOND
     ring.enrol("ci", ["auditor"], kind="service", responsible="p-author")
