@@ -24,7 +24,7 @@ __all__ = ["as_json", "find_event", "revealed", "show", "state", "with_as_of"]
 
 _STATE_COLUMNS = (
     "kind", "subject", "status", "digest", "owner", "tier", "run", "approvals", "metrics", "live_in",
-    "live", "live_since", "live_entry", "marks", "previous",
+    "live", "live_since", "live_entry", "marks", "previous", "aliases",
 )  # fmt: skip
 
 
@@ -305,7 +305,7 @@ def _state_text(app: App, /, data: dict[str, Any]) -> None:
     show_deployed(app, data["deployments"])
     versions = [
         (
-            version["version"],
+            f"{version['version']} ({', '.join(version['aliases'])})" if version["aliases"] else version["version"],
             _status(version),
             version["tier"],
             app.home.names().get(version["owner"], version["owner"]),

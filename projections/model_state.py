@@ -26,7 +26,7 @@ __all__ = ["CHANGE", "ModelStateView", "live_at", "lives", "periods", "state_as_
 _VERSION_TYPES = (
     "version.registered", "evaluation.completed", "evaluation.invalidated", "approval.requested", "approval.granted",
     "approval.rejected", "approval.withdrawn", "approval.revoked", "quarantine.placed", "quarantine.released",
-    "version.retired", "risk.classified",
+    "version.retired", "risk.classified", "version.aliased", "version.unaliased",
 )  # fmt: skip
 _DEPLOYMENT_TYPES = (
     "deployment.requested", "deployment.authorised", "deployment.failed", "deployment.held", "canary.stage_entered",
@@ -56,7 +56,7 @@ class ModelStateView:
     """The model-state projection."""
 
     name = "model_state"
-    version = 2
+    version = 3
     tables = (CHANGE,)
 
     def rows(self, judged: Judged) -> Iterator[RowOf]:
@@ -113,7 +113,7 @@ def _new_version(change: Change) -> dict[str, Any]:
     return {
         "version": change["model"], "status": "registered", "digest": data["digest"], "owner": data["owner"],
         "tier": data["tier"], "run": data.get("run"), "registered": _stamp(change), "evaluations": [],
-        "approvals": [], "quarantines": [], "retired": None, "live_in": [],
+        "approvals": [], "quarantines": [], "retired": None, "live_in": [], "aliases": [],
     }  # fmt: skip
 
 
@@ -212,11 +212,20 @@ def _rolled_back(history: list[dict[str, Any]]) -> set[str]:
 _ANY_TIME: Final = ("quarantine.placed", "quarantine.released", "risk.classified")
 
 
+def _fold_alias(aliases: dict[tuple[str, str], str], change: Change) -> None:
+    key, name = (change["thing"], change["data"]["alias"]), change["model"]
+    if change["type"] == "version.aliased":
+        aliases[key] = name
+    elif aliases.get(key) == name:  # an alias that names another version by now is not taken from that
+        del aliases[key]
+
+
 def _folded(changes: Iterable[Change]) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     """Versions and deployments by name."""
     versions: dict[str, dict[str, Any]] = {}
     deployments: dict[str, dict[str, Any]] = {}
     others: dict[str, dict[str, Any]] = {}
+    aliases: dict[tuple[str, str], str] = {}
     for change in changes:
         name = change["model"]
         if change["kind"] == "deployment":
@@ -225,6 +234,8 @@ def _folded(changes: Iterable[Change]) -> tuple[dict[str, dict[str, Any]], dict[
             versions.setdefault(name, _new_version(change))
         elif change["type"] in _ANY_TIME:
             _fold_version(others.setdefault(name, {"classified": [], "quarantines": []}), change)
+        elif change["type"] in ("version.aliased", "version.unaliased"):
+            _fold_alias(aliases, change)
         elif name in versions:
             _fold_version(versions[name], change)
     for name, version in versions.items():
@@ -233,6 +244,9 @@ def _folded(changes: Iterable[Change]) -> tuple[dict[str, dict[str, Any]], dict[
             version["quarantines"] += other["quarantines"]
             said += other["classified"]
         version["tier"] = tier_in_force((version["registered"]["index"], version["tier"]), said)
+    for (_, alias), name in sorted(aliases.items()):
+        if name in versions:
+            versions[name]["aliases"].append(alias)
     _mark_live(versions, deployments)
     return versions, deployments
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ledger.errors import InputError
@@ -223,3 +225,22 @@ def test_a_version_registered_twice_keeps_its_first_registration(book: Book):
     (version,) = book.state(ONE)["models"][0]["versions"]
     assert version["registered"]["index"] == first.index
     assert version["status"] == "evaluated"
+
+
+def test_an_alias_names_one_version_at_a_time_and_what_it_named_before_can_be_asked(any_book: Book):
+    book = any_book
+    book.version(ONE, 1)
+    book.version(TWO, 2)
+    book.emit("trainer", "version.aliased", ONE, {"alias": "champion"}, at=3)
+    book.emit("trainer", "version.aliased", TWO, {"alias": "challenger"}, at=3)
+    before = book.size
+    book.emit("trainer", "version.aliased", TWO, {"alias": "champion", "previous": ONE}, at=4)
+    book.emit("trainer", "version.unaliased", ONE, {"alias": "challenger"}, at=5)
+
+    def aliases(**when: Any) -> list[list[str]]:
+        return [one["aliases"] for one in book.state(**when)["models"][0]["versions"]]
+
+    assert aliases() == [[], ["challenger", "champion"]], "it is another version that lost an alias it had not"
+    assert aliases(known=before) == [["champion"], ["challenger"]]
+    book.emit("trainer", "version.unaliased", TWO, {"alias": "champion"}, at=6)
+    assert aliases() == [[], ["challenger"]]
