@@ -30,7 +30,7 @@ _VERSION_TYPES = (
 )  # fmt: skip
 _DEPLOYMENT_TYPES = (
     "deployment.requested", "deployment.authorised", "deployment.failed", "deployment.held", "canary.stage_entered",
-    "canary.aborted", "rollback.requested", "rollback.authorised", *WENT_LIVE,
+    "canary.aborted", "rollback.requested", "rollback.authorised", "emergency.reviewed", *WENT_LIVE,
 )  # fmt: skip
 
 CHANGE: Final = Table(
@@ -68,7 +68,7 @@ class ModelStateView:
         if kind in _VERSION_TYPES and event.subject.kind == "model":
             group, model = "model", event.payload.subject
         elif kind in _DEPLOYMENT_TYPES:
-            group, model = "deployment", str(event.payload.data["model"])
+            group, model = "deployment", str(event.payload.data.get("model", ""))
         else:
             return
         keep = {name: value for name, value in event.payload.data.items() if name not in ("seen", "evidence", "refs")}
@@ -143,7 +143,13 @@ def _fold_version(version: dict[str, Any], change: Change) -> None:
 
 def _fold_deployment(state: dict[str, Any], change: Change) -> None:
     data, kind = change["data"], change["type"]
-    item = {**_stamp(change), "type": kind, "model": data["model"], "digest": data["digest"], "marks": change["marks"]}
+    if kind == "emergency.reviewed":
+        given = state["authorised"]
+        if data["verdict"] == "unjustified" and given is not None and given["id"] == data["decision"]:
+            state["authorised"] = None
+        return
+    item = {"id": change["id"], **_stamp(change), "type": kind, "model": data["model"], "digest": data["digest"],
+            "marks": change["marks"]}  # fmt: skip
     state["history"].append(item)
     if kind == "deployment.authorised":
         state["authorised"] = item

@@ -20,7 +20,7 @@ from ledger.domain.standing import (
     standing,
     stands_apart,
 )
-from ledger.domain.states import Gate, PolicyState, WaiverState
+from ledger.domain.states import Authorisation, Gate, PolicyState, WaiverState
 from ledger.domain.suspicion import Suspicion, suspicion
 from ledger.domain.waiving import grant_trouble, waiver_of, waiver_until
 from ledger.domain.world import World, deployment_of, model_of
@@ -45,6 +45,7 @@ __all__ = [
     "conditions_of",
     "covered",
     "deployment_doubt",
+    "still_covers",
     "waived_trouble",
 ]
 
@@ -257,9 +258,21 @@ def covered(world: World, event: RecordedEvent, body: GoneLive) -> bool:
     given = None if deployment is None else deployment.authorisation
     if given is None or (given.model, given.digest) != (body.model, body.digest):
         return False
+    return still_covers(world, named, (environment, rule), given)
+
+
+def still_covers(world: World, named: Named, place: tuple[str, Rule], given: Authorisation) -> bool:
+    """Whether neither an authorisation nor what it rested on has become suspect since.
+
+    Args:
+        world: the world of whoever asks.
+        named: the version it is for.
+        place: environment, and the rule that holds there.
+        given: the authorisation.
+    """
     if suspicion(world, given.signed) is not None:
         return False
-    return given.urgent or _foundation_doubt(world, named, (environment, rule)) is None
+    return given.urgent or _foundation_doubt(world, named, place) is None
 
 
 def _foundation_doubt(world: World, named: Named, place: tuple[str, Rule]) -> Suspicion | None:

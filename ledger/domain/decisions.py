@@ -6,7 +6,8 @@ from hashlib import sha256
 
 from ledger.domain.actors import FOREVER
 from ledger.domain.approving import ApprovalEvent, check_approval_event, check_classification, refuse_makers
-from ledger.domain.authorising import GoneLive, check_authorised, check_review, covered
+from ledger.domain.authorising import GoneLive, check_authorised, check_review
+from ledger.domain.golive import live_marks, rollback_marks
 from ledger.domain.independence import deciders, independent
 from ledger.domain.lifecycle import Named, check_stops, rules_of, same_digest, version_of
 from ledger.domain.recorded import RecordedEvent, actors_of
@@ -194,13 +195,11 @@ def _evidence_marks(world: World, event: RecordedEvent) -> tuple[str, ...]:
 def _coverage_marks(world: World, event: RecordedEvent) -> tuple[str, ...]:
     match event.body:
         case body if isinstance(body, GoneLive):
-            return () if covered(world, event, body) else ("unauthorised",)
+            return live_marks(world, event, body)
         case DeploymentAuthorised(emergency=emergency) if emergency is not None:
             return ("emergency",)
         case RollbackCompleted() as body:
-            deployment = deployment_of(world, event.stream)
-            live = deployment is not None and (body.model, body.digest) in deployment.ever_live
-            return () if live else ("never-live",)
+            return rollback_marks(world, event, body)
         case EvaluationCompleted() | EvaluationInvalidated():
             model = model_of(world, event.stream)
             return () if model and (event.subject.version or "") in model.versions else ("unknown-version",)

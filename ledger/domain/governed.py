@@ -98,18 +98,38 @@ def evolve_deployment(state: DeploymentState | None, event: RecordedEvent) -> De
             asked = {name: model for name, model in state.requests.items() if name != request}
             return replace(state, requests=MappingProxyType(asked))
         case DeploymentCompleted() | DeploymentPromoted() as body:
-            live = (body.model, body.digest)
-            return replace(state, live=live, ever_live=state.ever_live | {live})
+            return _gone_live(state, event, (body.model, body.digest))
         case RollbackCompleted() as body:
             # Rolling back ends what was authorised before: the version left must be authorised anew.
             # What a rollback brought up for the first time does not thereby become a good target.
-            return replace(state, live=(body.model, body.digest), authorisation=None)
+            latest = max(state.occurred_at, event.occurred_at)
+            return replace(state, live=(body.model, body.digest), authorisation=None, occurred_at=latest)
         case DeploymentHeld(model=model):
             given = state.authorisation
             return replace(state, authorisation=None) if given is not None and given.model == model else state
-        case EmergencyReviewed(decision=decision):
-            return replace(state, urgent=tuple(one for one in state.urgent if one.id != decision))
+        case EmergencyReviewed() as body:
+            return _reviewed(state, body)
     return state
+
+
+def _gone_live(state: DeploymentState, event: RecordedEvent, live: tuple[str, str]) -> DeploymentState:
+    given = state.authorisation
+    mine = given is not None and (given.model, given.digest) == live
+    return replace(
+        state, live=live, ever_live=state.ever_live | {live},
+        good=with_item(state.good, live, given) if given is not None and mine else state.good,
+        occurred_at=max(state.occurred_at, event.occurred_at),
+    )  # fmt: skip
+
+
+def _reviewed(state: DeploymentState, body: EmergencyReviewed) -> DeploymentState:
+    state = replace(state, urgent=tuple(one for one in state.urgent if one.id != body.decision))
+    given = state.authorisation
+    if body.verdict == "justified":
+        return state
+    good = {live: by for live, by in state.good.items() if by.id != body.decision}
+    kept = None if given is not None and given.id == body.decision else given
+    return replace(state, authorisation=kept, good=MappingProxyType(good))
 
 
 def evolve_incident(state: IncidentState | None, event: RecordedEvent) -> IncidentState:

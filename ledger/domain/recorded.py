@@ -41,6 +41,11 @@ class RecordedEvent:
         """Actor id of the author."""
         return self.payload.actor
 
+    @property
+    def occurred_at(self) -> int:
+        """When it occurred, by its author's claim, but never after it was recorded."""
+        return min(self.payload.occurred_at, self.recorded_at)
+
 
 def actors_of(event: RecordedEvent) -> frozenset[str]:
     """The author of an event and whom it acted for."""

@@ -304,6 +304,10 @@ class Authorisation:
     urgent: bool
 
 
+def _none_good() -> MappingProxyType[tuple[str, str], Authorisation]:
+    return MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Urgent:
     """A decision that was taken in an emergency and is to be reviewed; ``actors`` are all who stand behind it."""
@@ -316,14 +320,23 @@ class Urgent:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentState:
-    """One deployment: what may go live, what is live, what ever was, and emergencies nobody has reviewed."""
+    """One deployment: what may go live, what is live, what ever was, and emergencies nobody has reviewed.
+
+    Attributes:
+        authorised: index of the last authorisation, whatever became of it.
+        good: what went live while an authorisation was there for it that no review has found unjustified, and that one.
+        occurred_at: the latest time at which something went live, microseconds since the Unix epoch.
+        requests: those still open, id to version.
+    """
 
     authorisation: Authorisation | None = None
-    authorised: int = -1  # index of the last authorisation, whatever became of it
+    authorised: int = -1
     live: tuple[str, str] | None = None
     ever_live: frozenset[tuple[str, str]] = frozenset()
+    good: MappingProxyType[tuple[str, str], Authorisation] = field(default_factory=_none_good)
+    occurred_at: int = 0
     urgent: tuple[Urgent, ...] = ()
-    requests: MappingProxyType[str, str] = field(default_factory=_nothing_asked)  # those still open: id to version
+    requests: MappingProxyType[str, str] = field(default_factory=_nothing_asked)
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,7 +220,9 @@ def _authorised(context: ReportContext) -> Iterator[Item]:
         if rule is not None and not rule.authorisation:
             continue
         if "unauthorised" in row["marks"]:
-            yield Item(row, BAD, f"{model} went live in {row['stream']} and no authorisation covered it", (row,))
+            stops = [mark for mark in ("quarantined", "retired") if mark in row["marks"]]
+            why = f"it was {' and '.join(stops)}" if stops else "no authorisation covered it"
+            yield Item(row, BAD, f"{model} went live in {row['stream']} and {why}", (row,))
             continue
         given = _earlier(
             context,
@@ -239,8 +241,13 @@ def _rollback_target(context: ReportContext) -> Iterator[Item]:
         earlier = _earlier(context, WENT_LIVE, row["index"], stream=row["stream"], model=model, digest=digest)
         if "never-live" in row["marks"]:
             yield Item(row, BAD, f"{model} was never live in {row['stream']} before", (row,))
+        elif "unauthorised" in row["marks"]:
+            words = f"{model} had been live in {row['stream']}, and no authorisation that counts covered that"
+            yield Item(row, BAD, words, (row, *earlier[:1]))
+        elif stops := [mark for mark in ("quarantined", "retired") if mark in row["marks"]]:
+            yield Item(row, BAD, f"{model} was {' and '.join(stops)}", (row, *earlier[:1]))
         else:
-            yield Item(row, GOOD, f"{model} had been live in {row['stream']}", (row, *earlier[:1]))
+            yield Item(row, GOOD, f"{model} had been live in {row['stream']}, authorised", (row, *earlier[:1]))
 
 
 CONTROLS: Final = (
@@ -276,7 +283,7 @@ CONTROLS: Final = (
     ),
     Control(
         "rollback-target-once-live",
-        "A rollback returned to a version that had been live there",
+        "A rollback returned to a version that had been live there with an authorisation, and that nothing stopped",
         "rollback.completed",
         _rollback_target,
     ),

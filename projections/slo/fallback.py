@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
+from ledger.domain.golive import once_covered
 from ledger.domain.lifecycle import Named, side_states, version_of
 from ledger.domain.world import World
 from ledger.errors import InputError, PolicyError
@@ -19,8 +20,8 @@ def _candidates(world: World, service: Service, at_fault: Key, fallback: str | N
         with suppress(InputError, PolicyError):  # what a promise names may have never been registered
             yield fallback, version_of(world, fallback).version.digest
     if service.live is not None and service.live.key != at_fault:
-        yield service.live.key
-    yield from reversed(service.history)
+        yield service.live.key  # of a canary: what is live stays
+    yield from (key for key in reversed(service.history) if once_covered(world, service.name, *key))
 
 
 def _revoked(named: Named, environment: str | None) -> bool:
@@ -64,8 +65,9 @@ def known_good(world: World, service: Service, at_fault: Key, fallback: str | No
         fallback: the version to return to, if it is good.
 
     Returns:
-        Name and digest of the fallback, or else of the last version that was live and was not rolled back itself, is
-        not in quarantine, retired or held, and whose approval was not revoked.
+        Name and digest of the fallback, of what is live, or of the last version that was live with an authorisation
+        that covered it: the first of these that was not rolled back itself, is not in quarantine, retired or held, and
+        whose approval was not revoked.
     """
     for key in _candidates(world, service, at_fault, fallback):
         if key != at_fault and why_not(world, service, key) is None:

@@ -251,6 +251,16 @@ def test_each_control_can_fail_alone(any_book: Book, control: str, story: Callab
     assert bad["reason"].startswith(f"{len(failed)} of {bad['population']['size']} failed: ")
 
 
+def test_rolling_back_and_forth_makes_no_good_target_of_what_nobody_allowed(book: Book):
+    a_good_life(book)
+    book.version("model:scoring@3", 40)
+    book.deploy("model:scoring@3", 41)
+    book.roll_back(ONE, 42)
+    again = book.roll_back("model:scoring@3", 43)
+    bad = finding(book.report(), "rollback-target-once-live")
+    assert [item["index"] for item in bad["items"] if item["state"] == BAD] == [again.index]
+
+
 @pytest.mark.parametrize(
     ("left_out", "empty"),
     [

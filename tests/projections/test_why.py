@@ -141,7 +141,7 @@ def test_a_deployment_says_why_it_was_allowed_then_and_whether_it_might_be_again
     found = ask(story, PROD)
     (live,) = found["live"]
     assert (live["model"], live["rests_on"], live["by"], live["marks"]) == (
-        ONE, authorised.entry.index, "deployment.authorised", [],
+        ONE, authorised.entry.index, "deployment.authorised", ["back-dated"],
     )  # fmt: skip
     then, now = found["answers"]
     assert (then["asked"], then["allowed"], then["decision"]["actor"]) == ("then", True, "p-deployer")

@@ -33,6 +33,7 @@ from ledger.domain.roles import check_roles
 from ledger.domain.signing import ROOT_ACTOR, signing_keys
 from ledger.domain.standing import standing
 from ledger.emission import build_payload
+from ledger.entry import format_time
 from ledger.errors import (
     AuthenticationError,
     ConflictError,
@@ -837,6 +838,82 @@ def test_a_rollback_ends_an_authorisation():
     story.tell("trainer", "rollback.completed", place, older)
     assert marks_of(story.world, story.event("p-deployer", "deployment.completed", place, body)) == ("unauthorised",)
     assert marks_of(story.world, story.event("trainer", "rollback.completed", place, body)) == ()
+
+
+def _gone(story: Story, kind: str, model: str = MODEL, digest: str = DIGEST, **options: Any) -> tuple[str, ...]:
+    """Marks of a fact about a deployment, which is then recorded."""
+    by = "trainer" if kind == "rollback.completed" else "p-deployer"
+    body = {"model": model, "digest": digest}
+    event = story.event(
+        by, kind, "deployment:prod/x", body | ({"stage": 1, "traffic": 0.1} if "canary" in kind else {}), **options
+    )
+    marks = marks_of(story.world, event)
+    story.fold(event)
+    return marks
+
+
+def _authorised(story: Story, **more: Any) -> RecordedEvent:
+    story.tell("p-approver", "approval.granted", MODEL, story.grant(story.request()))
+    body = {"model": MODEL, "digest": DIGEST, **more}
+    return story.tell("p-deployer", "deployment.authorised", "deployment:prod/x", body)
+
+
+def test_what_was_never_live_with_an_authorisation_is_no_good_target_of_a_rollback():
+    story = Story().people().version()
+    story.tell("trainer", "version.registered", "model:m@2", {"digest": OTHER, "owner": "p-author", "tier": "high"})
+    _authorised(story)
+    assert _gone(story, "deployment.completed") == ()
+    assert _gone(story, "deployment.completed", "model:m@2", OTHER) == ("unauthorised",)
+    assert _gone(story, "rollback.completed") == ()
+    assert _gone(story, "rollback.completed", "model:m@2", OTHER) == ("unauthorised",), "live, and nobody allowed it"
+    assert _gone(story, "rollback.completed", "model:m@3", OTHER) == ("never-live",)
+
+
+@pytest.mark.parametrize("kind", ["deployment.completed", "deployment.promoted", "canary.stage_entered"])
+@pytest.mark.parametrize(
+    ("stop", "mark"),
+    [
+        (("trainer", "quarantine.placed", MODEL, {"reason": "x"}), "quarantined"),
+        (("trainer", "quarantine.placed", "dataset:d", {"reason": "x"}), "quarantined"),
+        (("p-author", "version.retired", MODEL, {"reason": "x"}), "retired"),
+    ],
+)
+def test_what_goes_live_after_a_quarantine_or_a_retirement_is_marked(kind: str, stop: Any, mark: str):
+    story = Story().people()
+    story.tell("trainer", "run.started", "run:r", {"inputs": [{"role": "input", "subject": "dataset:d@1"}]})
+    story.version()
+    _authorised(story)
+    _gone(story, "deployment.completed")
+    story.tell(*stop)
+    assert _gone(story, kind) == ("unauthorised", mark)
+    assert _gone(story, "rollback.completed") == (mark,), "never refused, and marked"
+
+
+@pytest.mark.parametrize("verdict", ["justified", "unjustified"])
+def test_what_an_unjustified_emergency_allowed_does_not_go_live_unmarked(verdict: str):
+    story = Story().people().version()
+    urgent = {"reason": "fraud wave", "review_by": format_time(NOW + 86_400_000_000)}
+    given = _authorised(story, emergency=urgent)
+    assert _gone(story, "deployment.completed") == ()
+    body = {"decision": given.payload.id, "verdict": verdict, "rationale": "looked at"}
+    story.tell("p-approver", "emergency.reviewed", "deployment:prod/x", body)
+    marks = () if verdict == "justified" else ("unauthorised",)
+    assert _gone(story, "deployment.completed") == marks
+    assert _gone(story, "rollback.completed") == marks, "nor is it a good target"
+
+
+def test_a_fact_that_is_dated_before_what_was_known_is_marked():
+    story = Story().people().version()
+    _authorised(story)
+    minute = 60_000_000
+    assert _gone(story, "canary.stage_entered", occurred_at=NOW - minute) == (), "clocks differ"
+    assert _gone(story, "canary.stage_entered", occurred_at=NOW - 3 * minute) == ("back-dated",), "not yet authorised"
+    story.now = NOW + 5 * minute
+    assert _gone(story, "deployment.completed", occurred_at=NOW + 2 * minute) == ()
+    assert _gone(story, "deployment.promoted", occurred_at=NOW + minute) == ("back-dated",)
+    assert _gone(story, "rollback.completed", occurred_at=NOW + minute) == ("back-dated",)
+    marks = _gone(story, "rollback.completed", occurred_at=NOW + 9 * minute)
+    assert marks == (), "what is dated ahead counts as of its record"
 
 
 def test_in_dev_nothing_needs_to_be_authorised():

@@ -1,0 +1,89 @@
+"""How facts that a version gets traffic are marked: nothing covers them, a state stops it, or they are dated back."""
+
+from __future__ import annotations
+
+from ledger.domain.authorising import GoneLive, covered, still_covers
+from ledger.domain.lifecycle import rule_for, side_states, stops_of, version_of
+from ledger.domain.recorded import RecordedEvent
+from ledger.domain.states import Authorisation, DeploymentState
+from ledger.domain.world import World, deployment_of
+from ledger.errors import InputError, PolicyError
+from ledger.events.deployments import RollbackCompleted
+from ledger.names import parse_name
+
+__all__ = ["live_marks", "once_covered", "rollback_marks"]
+
+#: How far the clock of whoever reports a deployment may be behind the store's; microseconds.
+_BEHIND = 120_000_000
+
+
+def live_marks(world: World, event: RecordedEvent, body: GoneLive) -> tuple[str, ...]:
+    """Marks of a fact that a version gets traffic.
+
+    Args:
+        world: the world before it.
+        event: the fact.
+        body: its body.
+    """
+    place = deployment_of(world, event.stream) or DeploymentState()
+    given = place.authorisation if _is_for(place.authorisation, body.model, body.digest) else None
+    stops = _stopped(world, event.stream, body.model, given)
+    marks = () if covered(world, event, body) and not stops else ("unauthorised",)
+    early = given is not None and event.occurred_at < given.signed.recorded_at - _BEHIND
+    return (*marks, *stops, *_back_dated(place, event, early=early))
+
+
+def rollback_marks(world: World, event: RecordedEvent, body: RollbackCompleted) -> tuple[str, ...]:
+    """Marks of a rollback, which is never refused: what it returned to should have been live with an authorisation."""
+    place = deployment_of(world, event.stream) or DeploymentState()
+    if (body.model, body.digest) not in place.ever_live:
+        marks: tuple[str, ...] = ("never-live",)
+    else:
+        marks = () if once_covered(world, event.stream, body.model, body.digest) else ("unauthorised",)
+    stops = _stopped(world, event.stream, body.model, place.good.get((body.model, body.digest)))
+    return (*marks, *stops, *_back_dated(place, event))
+
+
+def once_covered(world: World, deployment: str, model: str, digest: str) -> bool:
+    """Whether a version was live in a deployment, and an authorisation covered that and still counts.
+
+    Args:
+        world: the world of whoever asks.
+        deployment: ``deployment:<environment>/<service>``.
+        model: the version.
+        digest: its digest.
+    """
+    place, environment = deployment_of(world, deployment), parse_name(deployment).namespace or ""
+    if place is None or (model, digest) not in place.ever_live:
+        return False
+    try:
+        named = version_of(world, model)
+        rule = rule_for(world, environment, named.tier)
+    except (PolicyError, InputError):
+        return False  # as for `covered`
+    if not rule.authorisation:
+        return named.version.digest == digest
+    given = place.good.get((model, digest))
+    return given is not None and still_covers(world, named, (environment, rule), given)
+
+
+def _is_for(given: Authorisation | None, model: str, digest: str) -> bool:
+    return given is not None and (given.model, given.digest) == (model, digest)
+
+
+def _stopped(world: World, deployment: str, model: str, given: Authorisation | None) -> tuple[str, ...]:
+    """Side states of a version in which it may not be authorised."""
+    try:
+        named = version_of(world, model)
+        rule = rule_for(world, parse_name(deployment).namespace or "", named.tier)
+    except (PolicyError, InputError):
+        return ()
+    rests = (given is None or not given.urgent) and (rule.approvals > 0 or rule.gate is not None)
+    stopping = {state for stop in stops_of(world) if stop.decision == "deployment.authorised" for state in stop.states}
+    found = {state for state, _, _ in side_states(world, named, measured=rests)} if stopping else set()
+    return tuple(state for state in ("quarantined", "retired") if state in found & stopping)
+
+
+def _back_dated(place: DeploymentState, event: RecordedEvent, *, early: bool = False) -> tuple[str, ...]:
+    """A fact that would stand, by its date, before what was known when it was recorded."""
+    return ("back-dated",) if early or event.occurred_at < place.occurred_at else ()
