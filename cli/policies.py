@@ -9,7 +9,7 @@ import click
 
 from cli.app import App, common_options, pass_app, write_options
 from cli.output import Grid, print_list, print_record, table
-from cli.values import read_source
+from cli.values import asked_of_nothing, read_source
 
 __all__ = ["STARTERS", "policy", "policy_source"]
 
@@ -106,7 +106,7 @@ def show(app: App, /, name: str, *, source: bool) -> None:
     from projections.gates import policy_named
     from projections.known import Known
 
-    with app.views() as (ledger, runner, size):
+    with app.views() as (ledger, runner, size), asked_of_nothing():
         found = policy_named(Known(ledger, runner.views, size), name)
     if source and app.output == "text":
         click.echo(found.source.encode(), nl=False)

@@ -358,8 +358,15 @@ def test_bytes_that_are_no_text_are_no_policy(shop: Shop):
 
 
 def test_what_is_asked_wrongly(shop: Shop):
-    run("gate", "check", "model:none@1", "--env", "prod", "--dry-run").refused(1)
+    for options in (("--dry-run",), ()):
+        run("gate", "check", "model:none@1", "--env", "prod", *options).refused(2, "is not registered")
+    run("gate", "input", "model:none@1", "--env", "prod").refused(2, "is not registered")
+    shop.people()
+    shop.version(signer="p-author")
+    for signing in (("--dry-run",), ("--as", "p-deployer")):
+        run("gate", "check", MODEL, "--env", "prod", *signing).refused(2, "the rules name no policy", "--policy")
+        run("gate", "check", MODEL, "--env", "prod", "--policy", "policy:no", *signing).refused(2, "is not defined")
     run("gate", "check", MODEL, "--env", "prod", "--policy", "policy:p", "--file", "p.yaml").refused(2, "give one")
     run("policy", "show", "model:tx").refused(2, "names no policy")
-    run("policy", "show", "policy:none").refused(1, "muniment policy define")
+    run("policy", "show", "policy:none").refused(2, "muniment policy define")
     assert run("gate", "recheck").code == 3
