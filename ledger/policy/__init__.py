@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from ledger.policy.checks import FORMAT, Check, Policy, parse_policy, source_digest
 from ledger.policy.engine import engine_name
-from ledger.policy.fields import FIELDS
+from ledger.policy.fields import FIELDS, SINCE_V2
 from ledger.policy.gate import Outcome, evaluate, input_digest
 
 __all__ = [
     "FIELDS",
     "FORMAT",
+    "SINCE_V2",
     "Check",
     "Outcome",
     "Policy",
