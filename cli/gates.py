@@ -8,6 +8,7 @@ import click
 
 from cli.app import App, common_options, pass_app, write_options
 from cli.output import Grid, print_list, print_record, progress, table
+from cli.values import asked_of_nothing
 
 if TYPE_CHECKING:
     from ledger.application import Receipt
@@ -64,7 +65,7 @@ def check(
     app: App, /, model: str, environment: str | None, *, deployment: str | None, policy: str | None, file: str | None,
     dry_run: bool, **options: Any,
 ) -> int:  # fmt: skip
-    """Run a policy and record what it found. Exit code 0 when it allows, 1 when it refuses.
+    """Run a policy and record what it found. Exit code 0 when it allows, 1 when it refuses, 2 when none is to run.
 
     A check passes, fails, is waived, cannot be evaluated, or does not apply. What cannot be evaluated refuses.
 
@@ -77,9 +78,11 @@ def check(
     if dry_run or file is not None:
         with app.reader(checked=False) as ledger, progress(app, "reading the log") as advance:
             app.home.check(ledger)
-            return _show(app, check_gate(ledger, model, place, deployment=target, policy=stated, advance=advance), None)
+            with asked_of_nothing():
+                found = check_gate(ledger, model, place, deployment=target, policy=stated, advance=advance)
+            return _show(app, found, None)
     with app.writer() as ledger:
-        with progress(app, "reading the log") as advance:
+        with progress(app, "reading the log") as advance, asked_of_nothing():
             found = check_gate(ledger, model, place, deployment=target, policy=stated, advance=advance)
         return _show(app, found, record_gate(ledger, found, **options))
 
@@ -118,7 +121,7 @@ def input_(app: App, /, model: str, environment: str | None, deployment: str | N
     from projections.known import Known
 
     place, target = _place(environment, deployment)
-    with app.views() as (ledger, runner, size):
+    with app.views() as (ledger, runner, size), asked_of_nothing():
         known = Known(ledger, runner.views, resolve_as_of(ledger, runner.views, known_at=known_at, head=size).size)
         as_of = known.recorded_at if known_at else asked_at(known)
         document = gate_input(known, model, place, as_of, target)
@@ -180,7 +183,7 @@ def replay(
     if stated is None:
         raise click.UsageError("Which? Give --policy or --file.")
     period = (0 if since is None else microseconds(since), 2**62 if until is None else microseconds(until))
-    with app.views() as (ledger, runner, size):
+    with app.views() as (ledger, runner, size), asked_of_nothing():
         known = Known(ledger, runner.views, size)
         named = policy_named(known, stated) if isinstance(stated, str) else stated
         items = replayed(known, named, period, environment)

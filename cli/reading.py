@@ -247,7 +247,10 @@ def _nothing(ledger: Ledger, subject: str, size: int) -> InputError:
     if model and ledger.recorder.stream_rows(subject, 0, size):
         hint = f"What is recorded about it: muniment history {subject}"
         return InputError(f"no version of {subject} was registered as of then", hint=hint)
-    return InputError(f"nothing was known about {subject} as of then", hint="`muniment state` shows everything.")
+    hint = "`muniment state` shows everything."
+    if not subject.startswith(("model:", "deployment:")):
+        hint = "It shows models and deployments. What is recorded about other things: muniment history SUBJECT"
+    return InputError(f"nothing was known about {subject} as of then", hint=hint)
 
 
 def _deployment_rows(data: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -55,12 +55,17 @@ def check(app: App, /, deployment: str | None, max_age: str | None) -> int:
     return 0 if "matches" in states else 3
 
 
+def _words(finding: dict[str, Any]) -> str:
+    where = ", ".join(finding["instances"])  # none where it is about what is not loaded
+    return f"{finding['words']} ({where})" if where else str(finding["words"])
+
+
 def _show(app: App, items: list[dict[str, Any]]) -> None:
     if not items:
         app.note("Nothing was ever deployed, as far as the ledger knows.")
     rows = []
     for item in items:
-        words = "; ".join(f"{one['words']} ({', '.join(one['instances'])})" for one in item["findings"])
+        words = "; ".join(map(_words, item["findings"]))
         more = {"outdated": "something went live since the last snapshot", "not known": "no snapshot of late"}
         seen = "" if item["at"] is None else item["at"][:19] + "Z"
         what = words or more.get(item["state"], "")

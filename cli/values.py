@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,17 @@ import click
 if TYPE_CHECKING:
     from ledger.events import EventType
 
-__all__ = ["IN_FILE", "OUT_FILE", "end_of", "fit_body", "parse_duration", "parse_pairs", "read_source", "text_pairs"]
+__all__ = [
+    "IN_FILE",
+    "OUT_FILE",
+    "asked_of_nothing",
+    "end_of",
+    "fit_body",
+    "parse_duration",
+    "parse_pairs",
+    "read_source",
+    "text_pairs",
+]
 
 #: A file that is read, and one that is written.
 IN_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -22,6 +33,17 @@ OUT_FILE = click.Path(dir_okay=False, path_type=Path)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 _DURATION = re.compile(r"(\d{1,6})(s|m|h|d|w)", re.ASCII)
 _UNIT = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+
+@contextmanager
+def asked_of_nothing() -> Iterator[None]:
+    """A policy or a version that is not there is asked for wrongly: nothing was run, and nothing refused."""
+    from ledger.errors import InputError, PolicyError
+
+    try:
+        yield
+    except PolicyError as error:
+        raise InputError(error.message, hint=error.hint) from error
 
 
 def parse_duration(text: str) -> int:

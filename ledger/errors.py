@@ -68,7 +68,17 @@ class PolicyError(LedgerError):
 
 
 class NotAllowedError(PolicyError):
-    """This actor may not do this: a missing role or a breach of separation of duties."""
+    """This actor may not do this: a missing role or a breach of separation of duties.
+
+    Args:
+        message: as `LedgerError`.
+        hint: as `LedgerError`.
+        rule: the rule that refuses it, where that is no row of the table; empty when it is, or is not known.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", rule: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.rule = rule
 
 
 class ConflictError(LedgerError):

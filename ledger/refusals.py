@@ -54,6 +54,8 @@ def refusal(
     if kind is None or kind.category is not Category.DECISION:
         return None
     environment, rule = _rule(world, subject, body)
+    if isinstance(error, NotAllowedError) and error.rule:
+        rule = error.rule
     found: dict[str, Any] = {
         "decision": kind.name,
         "refused": "not-allowed" if isinstance(error, NotAllowedError) else "policy",

@@ -21,8 +21,9 @@ __all__ = ["compare", "last_metrics"]
 _RUN: Final = ("job", "code", "parameters", "environment", "seed", "hardware", "cost", "energy_kwh", "metrics")
 #: In the order in which people ask; the first part of each field's name.
 _SECTIONS: Final = (
-    "data", "code", "parameters", "environment", "seed", "hardware", "metrics", "verdicts", "training", "cost",
-    "energy_kwh", "job", "run", "artifacts", "digest", "status", "tier", "owner", "approvers", "marks",
+    "data", "parents", "code", "parameters", "environment", "seed", "hardware", "metrics", "slices", "verdicts",
+    "training", "cost", "energy_kwh", "job", "run", "artifacts", "digest", "status", "tier", "owner", "approvers",
+    "marks",
 )  # fmt: skip
 
 
@@ -75,13 +76,15 @@ class _Versions:
             hint = "Name two versions: muniment diff model:tx@1 model:tx@2; `muniment state` shows them."
             raise InputError(f"{subject} is no version that was registered as of then", hint=hint)
         measured = last_metrics(self._views, self._as_of, subject)
-        data, artifacts = self._upstream(subject)
+        data, parents, artifacts = self._upstream(subject)
         run = _run(self._views, self._as_of, version["run"])
         said: dict[str, Any] = {
             **run,
             "data": data,
+            "parents": parents,
             "artifacts": artifacts,
             "metrics": {suite: body["metrics"] for suite, body in measured.items()},
+            "slices": {suite: parts for suite, body in measured.items() if (parts := _slices(body))},
             "verdicts": {suite: body.get("verdict", "uncertain") for suite, body in measured.items()},
             "approvers": self._approvers(version),
             **{member: version[member] for member in ("digest", "status", "tier", "owner", "run")},
@@ -92,33 +95,47 @@ class _Versions:
         missing += [] if measured else [f"no standing evaluation of {subject}"]
         return {"said": said, "missing": missing}
 
-    def _upstream(self, subject: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Data sets and feature sets it was made from, and its artefacts, each with the digests they were named by."""
+    def _upstream(self, subject: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """Data and feature sets it was made from, models likewise, and its artefacts, each with the digests named."""
         found = trace(self._views, self._as_of, subject, down=False)
         digests: dict[str, set[str]] = {}
         for link in found.links.values():
             digests.setdefault(link.upstream, set()).update(e["digest"] for e in link.entries if e["digest"])
-        data: dict[str, Any] = {}
+        sources: dict[str, dict[str, Any]] = {"data": {}, "model": {}}
         artifacts: dict[str, Any] = {}
         for node in sorted(digests):
             stem, _, version = node.partition("@")
             kind = parse_name(stem).kind if " " not in node else ""
-            if kind in ("dataset", "featureset"):
-                of = data.setdefault(stem, {"version": [], "digest": []})
+            if kind in ("dataset", "featureset", "model") and node != subject:
+                of = sources["model" if kind == "model" else "data"].setdefault(stem, {"version": [], "digest": []})
                 of["version"] += [version] if version else []
                 of["digest"] += sorted(digests[node])
             elif kind == "artifact":
                 artifacts[node] = ", ".join(sorted(digests[node]))
-        joined = {stem: {name: ", ".join(values) for name, values in of.items()} for stem, of in data.items()}
-        return joined, artifacts
+        data, parents = (
+            {stem: {name: ", ".join(values) for name, values in of.items()} for stem, of in named.items()}
+            for named in sources.values()
+        )
+        return data, parents, artifacts
 
     def _approvers(self, version: dict[str, Any]) -> dict[str, str]:
-        by: dict[str, list[str]] = {}
+        by: dict[str, dict[str, None]] = {}
         for approval in version["approvals"]:
-            standing = [grant["actor"] for grant in approval["grants"] if grant["trouble"] is None]
+            standing = {grant["actor"]: None for grant in approval["grants"] if grant["trouble"] is None}
             if approval["status"] == "approved":
-                by.setdefault(approval["environment"], []).extend(standing)
+                by.setdefault(approval["environment"], {}).update(standing)
         return {environment: ", ".join(actors) for environment, actors in by.items()}
+
+
+def _slices(body: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What an evaluation measured of parts of the data: by slice, then by name."""
+    found: dict[str, dict[str, Any]] = {}
+    for one in body.get("slices") or []:
+        found.setdefault(one["slice"], {}).update(one["metrics"])
+    for one in body.get("measurements") or []:
+        if one.get("slice"):
+            found.setdefault(one["slice"], {})[one["name"]] = one["value"]
+    return found
 
 
 def _delta(before: Any, after: Any) -> float | None:

@@ -40,6 +40,7 @@ _LANES = {
     "monitor": "monitor",
     "slo": "monitor",
     "incident": "incident",
+    "postmortem": "incident",
 }
 #: What monitors say of a deployment in streams of their own.
 _SIGNALS = ("monitor.signal", "slo.breached", "slo.recovered", "errorbudget.consumed")

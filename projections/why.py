@@ -206,7 +206,7 @@ class _Answer:
             trouble = have[one.index].text if one.index in have else None
             if trouble is None and one.digest != named.version.digest:
                 trouble = "it is for another digest"
-            until = _ends(approval_until(one, rule))
+            until = _ends(approval_until(self.world, named, one, rule))
             yield _item(one.index, "approved", trouble, until=until, conditions=[
                 {"condition": words, "met": place in one.met} for place, words in enumerate(one.conditions)
             ])  # fmt: skip

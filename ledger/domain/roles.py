@@ -48,16 +48,19 @@ def _require(world: World, event: RecordedEvent, roles: Collection[str], what: s
     if good:
         return max(good)
     wanted = " or ".join(roles)
+    rule = f"role {wanted}"
     if timely:
         doubt = suspicion(world, timely[0].signed)
         raise NotAllowedError(
-            f"{what} needs the role {wanted}; that of {event.actor!r} counts no more: {doubt and doubt.text}"
+            f"{what} needs the role {wanted}; that of {event.actor!r} counts no more: {doubt and doubt.text}",
+            rule=rule,
         )
     if covering:
         ended = format_time(max(grant.until for grant in covering))
         raise NotAllowedError(
             f"{what} needs the role {wanted}; that of {event.actor!r} expired at {ended}",
             hint=f"An admin grants it again: muniment actor grant {event.actor} {covering[0].role} --until …",
+            rule=rule,
         )
     if any(grant.stands_at(act.index) for grant in grants):
         about = act.stream if act.about is None else f"{act.stream} for {act.about}"
@@ -65,9 +68,10 @@ def _require(world: World, event: RecordedEvent, roles: Collection[str], what: s
         raise NotAllowedError(
             f"{what} needs the role {wanted}; that of {event.actor!r} does not reach {about}",
             hint=f"See what it covers: muniment actor show {event.actor}",
+            rule=rule,
         )
     has = ", ".join(state.roles) if state is not None and state.roles else "none"
-    raise NotAllowedError(f"{what} needs the role {wanted}; {event.actor!r} has {has}")
+    raise NotAllowedError(f"{what} needs the role {wanted}; {event.actor!r} has {has}", rule=rule)
 
 
 def roles_for(world: World, act: Signed) -> Mapping[str, int]:

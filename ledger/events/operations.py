@@ -89,7 +89,9 @@ class DecisionRefused(FactBody):
     decision: Line = Field(description="Type of the event that was refused")
     refused: Literal["policy", "not-allowed"] = Field(description="By the rules, or because the author may not")
     reason: Text = Field(description="What the rules ask for, as it was told")
-    rule: Line | None = Field(default=None, description="The rule in force, as environment/tier of the table")
+    rule: Line | None = Field(
+        default=None, description="Row of the table, as environment/tier, or the role that is missing"
+    )
     environment: Environment | None = None
 
 

@@ -272,6 +272,10 @@ def test_a_canary_from_its_first_stage_to_a_hold_and_what_is_loaded(any_shop: Sh
     bad = run("serving", "check")
     assert (bad.code, "former version" not in bad.out, f"{TWO} is still loaded" in bad.out) == (1, True, True)
     assert "Loaded otherwise" in run("state", PLACE).good().out
+    run("record", "snapshot", PLACE, f"--loaded=pod-0={digest(TWO)}").good()
+    (one,) = run("serving", "check", "-o", "json").json["deployments"]
+    assert ("not loaded", []) in [(finding["kind"], finding["instances"]) for finding in one["findings"]]
+    assert "()" not in run("serving", "check").out, "it is about no instance"
     run("record", "canary", PLACE, *words, "--promoted").good()
     assert run("serving", "check").code == 3, "looked at before it went live"
 

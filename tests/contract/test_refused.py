@@ -57,6 +57,18 @@ def test_whoever_may_not_is_recorded_too(cast: Cast):
     assert (actor, subject, body["decision"], body["refused"]) == ("p-author", MODEL, "approval.granted", "not-allowed")
 
 
+def test_the_rule_of_a_missing_role_is_the_role(cast: Cast):
+    for actor, kind, subject, body in (
+        ("p-author", "deployment.authorised", PROD, {"model": MODEL, "digest": digest(MODEL)}),
+        ("p-deployer", "policy.retired", "policy:p@1", {"reason": "x"}),
+    ):
+        with pytest.raises(NotAllowedError):
+            cast[actor].emit(kind, subject, body)
+    assert [(body["refused"], body["rule"]) for _, _, body in refused(cast)] == [
+        ("not-allowed", "role deployer"), ("not-allowed", "role admin or validator"),
+    ]  # fmt: skip
+
+
 def test_the_same_refusal_is_recorded_once_an_hour(cast: Cast, monkeypatch: pytest.MonkeyPatch):
     now = [1_700_000_000_000_000]
     monkeypatch.setattr("ledger.application.microseconds", lambda _: now[0])

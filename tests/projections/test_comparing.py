@@ -52,6 +52,23 @@ def test_everything_that_a_version_is_made_of(any_book: Book):
     assert found["missing"] == []
 
 
+def test_slices_and_what_a_version_was_composed_of(book: Book):
+    book.version(ONE, 1)
+    book.register(TWO, 2)
+    parents = [{"role": "base", "subject": ONE, "digest": digest(ONE)}]
+    book.emit("trainer", "version.composed", TWO, {"parents": parents, "method": "adapter"}, at=3)
+    for model, recall in ((ONE, 0.8), (TWO, 0.6)):
+        body = {"metrics": {"auc": 0.9}, "verdict": "pass", "suite": "fairness",
+                "slices": [{"slice": "sex=female", "metrics": {"recall": recall}}],
+                "measurements": [{"name": "fpr", "value": recall / 2, "slice": "age>60"}]}  # fmt: skip
+        book.emit("trainer", "evaluation.completed", model, body, at=4)
+    found = fields(ask(book))
+    assert found["slices.fairness.sex=female.recall"] == (0.8, 0.6)
+    assert found["slices.fairness.age>60.fpr"] == (0.4, 0.3)
+    assert found["parents.model:scoring.version"] == (None, "1")
+    assert found["parents.model:scoring.digest"] == (None, digest(ONE))
+
+
 def test_as_of_both_clocks(book: Book):
     tell(book)
     assert fields(ask(book, at=12.9))["status"] == ("live", "evaluated")
