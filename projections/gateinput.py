@@ -8,7 +8,7 @@ it needs. Numbers are whole or not as their authors wrote them: compare them thr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -23,7 +23,7 @@ from ledger.entry import format_time
 from ledger.errors import PolicyError
 from ledger.names import parse_name, stream_of
 from ledger.payload import parse_moment
-from ledger.policy import FORMAT, SINCE_V2
+from ledger.policy import FORMAT, in_form
 from projections.gaterows import GateRows, people
 from projections.groups import DATA, ENDED, RUNS, WENT_LIVE
 from projections.journal import JournalRow
@@ -394,16 +394,7 @@ def gate_input(
         "people": people(known.world, build.rows, environment, as_of),
         "stopped": build.stopped(),
     }  # fmt: skip
-    return document if form == FORMAT else _without(document, SINCE_V2)
-
-
-def _without(document: dict[str, Any], members: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
-    """A document whose lists have items without some members."""
-    lists = {
-        name: [{key: value for key, value in item.items() if key not in left_out} for item in document[name]]
-        for name, left_out in members.items()
-    }
-    return document | lists
+    return in_form(document, form)
 
 
 def standing_waivers(known: Known, model: str, environment: str, as_of: int) -> list[tuple[str, str]]:

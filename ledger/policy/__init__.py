@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from ledger.policy.checks import FORMAT, Check, Policy, parse_policy, source_digest
 from ledger.policy.engine import engine_name
-from ledger.policy.fields import FIELDS, SINCE_V2
+from ledger.policy.examples import fine, troubles
+from ledger.policy.fields import FIELDS, in_form
 from ledger.policy.gate import Outcome, evaluate, input_digest
 
 __all__ = [
     "FIELDS",
     "FORMAT",
-    "SINCE_V2",
     "Check",
     "Outcome",
     "Policy",
     "engine_name",
     "evaluate",
+    "fine",
+    "in_form",
     "input_digest",
     "parse_policy",
     "source_digest",
+    "troubles",
 ]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["FIELDS", "SINCE_V2"]
+__all__ = ["FIELDS", "in_form"]
 
 #: Each field of the document, in words; `docs/reference/policies.md` shows them.
 FIELDS: Final = {
@@ -37,4 +37,20 @@ FIELDS: Final = {
     "stopped": "why the life cycle stops an authorisation, empty when it does not",
 }  # fmt: skip
 #: Members of lists that the document of ``muniment.checks/v1`` has not.
-SINCE_V2: Final = {"evaluations": ("by", "independent"), "validations": ("by", "independent")}
+_SINCE_V2: Final = {"evaluations": ("by", "independent"), "validations": ("by", "independent")}
+
+
+def in_form(document: dict[str, Any], form: str) -> dict[str, Any]:
+    """A document as policies of a form look at it.
+
+    Args:
+        document: in the newest form.
+        form: for example ``muniment.checks/v1``.
+    """
+    if form != "muniment.checks/v1":
+        return document
+    lists = {
+        name: [{key: value for key, value in item.items() if key not in left_out} for item in document[name]]
+        for name, left_out in _SINCE_V2.items()
+    }
+    return document | lists
