@@ -130,10 +130,20 @@ def _show(app: App, data: dict[str, Any], source: str) -> None:
 @click.argument("file", metavar="FILE|-")
 @common_options
 @pass_app
-def lint(app: App, /, file: str) -> None:
-    """Read a policy that is not in the log, compile its expressions, and show its checks."""
+def lint(app: App, /, file: str) -> int:
+    """Read a policy that is not in the log, compile its expressions, run them over examples, and show its checks.
+
+    Exit code 1 when a check can be evaluated over no example: it would refuse whatever it is asked about. The examples
+    are a version of which all is known and one of which nothing is, at each tier; docs/reference/policies.md shows one.
+    """
+    from ledger.policy import parse_policy, troubles
+
     source = policy_source(file)
-    _show(app, {"policy": file}, source)
+    found = troubles(parse_policy(source))
+    _show(app, {"policy": file, "troubles": [{"check": name, "reason": why} for name, why in found.items()]}, source)
+    for name, why in found.items() if app.output == "text" else ():
+        app.note(f"✗ {name} can be evaluated over no example: {why}")
+    return 1 if found else 0
 
 
 @policy.command()

@@ -6,13 +6,14 @@ event. The rules are not here: the ledger judges the event like any other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from ledger.application import Ledger, Receipt
 from ledger.domain import DeploymentState, ModelState, VersionState
+from ledger.domain.foundations import grounds_of
+from ledger.domain.lifecycle import version_of
 from ledger.domain.states import ApprovalRequest
-from ledger.emission import microseconds
 from ledger.errors import InputError, PolicyError
 from ledger.names import parse_name, stream_of
 
@@ -78,26 +79,20 @@ def seen_head(ledger: Ledger) -> dict[str, Any]:
     return {"size": head.size, "root": head.root().hex()}
 
 
-def _evidence(ledger: Ledger, indexes: set[int]) -> list[dict[str, Any]]:
+def _evidence(ledger: Ledger, indexes: Iterable[int]) -> list[dict[str, Any]]:
+    """Entries as a body names them; where there are too many, the first that are given."""
     found = []
-    for index in sorted(indexes)[-256:]:
+    for index in sorted(list(dict.fromkeys(indexes))[:256]):
         leaf = ledger.world.leaf_hash(index)
         if leaf is not None:
             found.append({"index": index, "leaf_hash": leaf.hex()})
     return found
 
 
-def _version_evidence(version: VersionState) -> set[int]:
-    passed = set() if version.passed is None else {version.passed.index}
-    return {version.index, *passed, *(evaluation.index for evaluation in version.evaluations)}
-
-
-def _documents(ledger: Ledger, model: str) -> set[int]:
-    """Validations and documents with an end, about a version or its model, that have not ended."""
-    state = ledger.world.at(ledger.world.refresh()).state(stream_of(model))
-    now, version = microseconds(None), parse_name(model).version
-    known = state.ends.items() if isinstance(state, ModelState) else ()
-    return {index for index, (about, until) in known if about in ("", version) and until > now}
+def _grounds(ledger: Ledger, model: str, environment: str) -> list[int]:
+    """All that is known of a version now, for whoever asks for its approval or decides about that."""
+    world = ledger.world.at(ledger.world.refresh())
+    return grounds_of(world, version_of(world, model), environment, ledger.recorder.now())
 
 
 def sought(ledger: Ledger, type: str, subject: str, find: Callable[[], T], **body: Any) -> T:
@@ -136,13 +131,16 @@ def request_approval(
         reason: why.
         options: see `Ledger.emit`.
     """
-    version = sought(ledger, "approval.requested", model, lambda: version_state(ledger, model), environment=environment)
+    version, grounds = sought(
+        ledger, "approval.requested", model,
+        lambda: (version_state(ledger, model), _grounds(ledger, model, environment)), environment=environment,
+    )  # fmt: skip
     body = {
         "environment": environment,
         "digest": version.digest,
         "reason": reason,
         "seen": seen_head(ledger),
-        "evidence": _evidence(ledger, _version_evidence(version)),
+        "evidence": _evidence(ledger, grounds),
     }
     return ledger.emit("approval.requested", model, body, **options)
 
@@ -151,7 +149,6 @@ def _decision(
     ledger: Ledger, model: str, environment: str | None, request: str | None, rationale: str
 ) -> dict[str, Any]:
     """Body and cause of a decision on the request that is meant."""
-    version = version_state(ledger, model)
     wanted = [r for r in open_requests(ledger, model, environment) if request in (None, r.id)]
     if not wanted:
         raise PolicyError(
@@ -169,7 +166,7 @@ def _decision(
         "request": chosen.id,
         "rationale": rationale,
         "seen": seen_head(ledger),
-        "evidence": _evidence(ledger, {chosen.index, *_version_evidence(version), *_documents(ledger, model)}),
+        "evidence": _evidence(ledger, [chosen.index, *_grounds(ledger, model, chosen.environment)]),
     }
     return {"data": body, "causation": chosen.id}
 
@@ -231,14 +228,14 @@ def authorisation(
     """Body of an authorisation; arguments as `authorise`."""
     version = sought(ledger, "deployment.authorised", deployment, lambda: version_state(ledger, model), model=model)
     environment = parse_name(deployment).namespace
-    approvals = {a.index for a in version.approvals if a.environment == environment}
+    approvals = [a.index for a in reversed(version.approvals) if a.environment == environment]
     return {
         "model": model,
         "digest": version.digest,
         "reason": reason,
         "emergency": emergency,
         "seen": seen_head(ledger),
-        "evidence": _evidence(ledger, {version.index} | approvals),
+        "evidence": _evidence(ledger, [version.index, *approvals]),
     }
 
 

@@ -115,7 +115,7 @@ class Standings:
         have = standing(self._world, named, (environment, rule), self._at)
         fallen = dict(have.troubles)
         for grant in grants:
-            _describe(grant, named, rule)
+            _describe(self._world, grant, named, rule)
         self._say(approval, [fallen.get(grant["index"]) for grant in grants])
         if approval["status"] == "approved" and not have.meets(rule):
             approval.update(status="pending", reason=approvals_missing(named, (environment, rule), have))
@@ -142,11 +142,11 @@ class Standings:
         approval.update(status=kind, reason=reason)
 
 
-def _describe(grant: dict[str, Any], named: Named, rule: Rule) -> None:
+def _describe(world: World, grant: dict[str, Any], named: Named, rule: Rule) -> None:
     """Say of an approval when it ends, by all that it rests on, and its conditions."""
     for one in named.version.approvals:
         if one.index == grant["index"]:
-            until = approval_until(one, rule)
+            until = approval_until(world, named, one, rule)
             grant["expires_at"] = None if until >= FOREVER else format_time(until)
             grant["conditions"] = [
                 {"condition": words, "met": place in one.met} for place, words in enumerate(one.conditions)

@@ -40,7 +40,7 @@ def _approvals(asked: Asked) -> Iterator[dict[str, Any]]:
     for named in named_by(asked, "approval.granted"):
         for one in named.version.approvals:
             rule, _ = rule_at(asked, named, one.environment)
-            until = approval_until(one, rule)
+            until = approval_until(asked.world, named, one, rule)
             trouble = approval_trouble(asked.world, named, one, rule, min(asked.now, until - 1))
             if until < FOREVER and (trouble is None or trouble.kind == "conditional"):
                 words = f"for {one.environment}, by {one.actor}{_with(named, one, until)}"

@@ -9,6 +9,8 @@ it needs. Numbers are whole or not as their authors wrote them: compare them thr
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from ledger.domain.independence import deciders
@@ -243,12 +245,14 @@ class _Builder:
 
     def approvals(self) -> list[dict[str, Any]]:
         found = []
+        # What gates said is left aside: else one that refused once would refuse because the approval then falls.
+        apart = replace(self.named, version=replace(self.named.version, gates=MappingProxyType({})))
         for one in self.named.version.approvals:
             try:
                 rule = rule_for(self.world, one.environment, self.named.tier)
             except PolicyError:
                 rule = None
-            trouble = approval_trouble(self.world, self.named, one, rule, self.now)
+            trouble = approval_trouble(self.world, apart, one, rule, self.now)
             by, reason = sorted(deciders(self.world, one.actors, one.signed)), "" if trouble is None else trouble.text
             found.append({"by": by, "environment": one.environment, "stands": trouble is None, "reason": reason,
                           "index": one.index})  # fmt: skip

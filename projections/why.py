@@ -33,6 +33,7 @@ from projections.asof import AsOf
 from projections.base import ViewReader
 from projections.journal import JournalRow, journal_rows
 from projections.model_state import CHANGE, periods, state_as_of
+from projections.quarantined import mark_quarantined
 from projections.suspension import Stamped
 
 __all__ = ["why"]
@@ -205,7 +206,7 @@ class _Answer:
             trouble = have[one.index].text if one.index in have else None
             if trouble is None and one.digest != named.version.digest:
                 trouble = "it is for another digest"
-            until = _ends(approval_until(one, rule))
+            until = _ends(approval_until(self.world, named, one, rule))
             yield _item(one.index, "approved", trouble, until=until, conditions=[
                 {"condition": words, "met": place in one.met} for place, words in enumerate(one.conditions)
             ])  # fmt: skip
@@ -301,6 +302,7 @@ def _deployment(moment: _Moment, as_of: AsOf, subject: str) -> dict[str, Any]:
     if not states:
         raise InputError(f"nothing was known about {subject} as of then", hint="`muniment state` shows deployments.")
     (state,) = states
+    mark_quarantined(moment.world, moment.views, state)
     running = [period for period in periods(state) if period["until"] is None]
     domain = moment.world.state(subject)
     urgent = domain.urgent if isinstance(domain, DeploymentState) else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from importlib import resources
 from pathlib import Path
@@ -12,7 +13,7 @@ sys.path.insert(0, str(ROOT))
 from writing import write_page  # noqa: E402
 
 from cli.policies import STARTERS  # noqa: E402
-from ledger.policy import FIELDS, parse_policy  # noqa: E402
+from ledger.policy import FIELDS, fine, parse_policy  # noqa: E402
 from ledger.policy.checks import Check  # noqa: E402
 
 TARGET = ROOT / "docs" / "reference" / "policies.md"
@@ -63,6 +64,14 @@ compare them through `double()`.
 | member | what |
 | --- | --- |
 """
+_EXAMPLE = """## An example
+
+Every check of both checklists passes over this document. `muniment policy lint` runs a policy over it, and over one of
+a version of which nothing but its registration is known, at each tier; a check that can be evaluated over none of them
+is reported. Names of metrics are their authors' own: ask `"psi" in e.metrics` before `e.metrics.psi`.
+
+```json
+"""
 
 
 def _row(check: Check) -> str:
@@ -74,6 +83,7 @@ def _row(check: Check) -> str:
 def reference() -> str:
     """The page's text."""
     parts = [_HEAD + "\n".join(f"| `{name}` | {words} |" for name, words in FIELDS.items()) + "\n"]
+    parts.append(_EXAMPLE + json.dumps(fine(), indent=1, ensure_ascii=False) + "\n```\n")
     for name in STARTERS:
         source = (resources.files("ledger.policy") / "packs" / f"{name}.yaml").read_text("utf-8")
         policy = parse_policy(source)

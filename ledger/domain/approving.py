@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ledger.domain.actors import FOREVER
+from ledger.domain.foundations import uncited
 from ledger.domain.independence import deciders, independent, makers_of, owners_of, persons_behind
 from ledger.domain.lifecycle import Named, check_stops, refuse_doubt, rule_for, same_digest, version_of
 from ledger.domain.recorded import RecordedEvent, actors_of
@@ -21,6 +22,7 @@ from ledger.events.approvals import (
     ApprovalWithdrawn,
 )
 from ledger.events.governance import RiskClassified
+from ledger.events.ledgers import Rule
 from ledger.payload import parse_moment
 
 __all__ = ["check_approval_event", "check_classification", "refuse_makers"]
@@ -161,10 +163,23 @@ def _check_granted(
         raise InputError(f"the approval would have expired before it is recorded: {body.expires_at}")
     if rule.evaluation:
         check_evaluations(world, named, body.environment)
+    _check_cited(event, named, rule, body)
     if any(
         one.request == body.request and one.actor == event.actor and one.revoked is None for one in version.approvals
     ):
         raise ConflictError(f"{event.actor!r} has already approved request {body.request}")
+
+
+def _check_cited(event: RecordedEvent, named: Named, rule: Rule, body: ApprovalGranted) -> None:
+    """An approval is bound to what the rules ask for: what it does not cite could not suspend it."""
+    seen = frozenset(item.index for item in body.evidence)
+    lacking = uncited(named, rule, seen, (event.index, event.recorded_at))
+    if lacking:
+        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        raise PolicyError(
+            f"the approval does not cite {lacking[0]}{more}, on which {body.environment} at tier {named.tier} rests it",
+            hint=f"Look at what stands now, and cite it as evidence, as this does: muniment approve {named.subject} …",
+        )
 
 
 def check_classification(world: World, event: RecordedEvent, body: RiskClassified) -> int:

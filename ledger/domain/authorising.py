@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ledger.domain.actors import FOREVER
+from ledger.domain.grounds import Gate
 from ledger.domain.independence import deciders, how_many, independent
 from ledger.domain.lifecycle import Named, check_stops, refuse_doubt, rule_for, same_digest, version_of
 from ledger.domain.recorded import RecordedEvent, actors_of
@@ -20,7 +21,7 @@ from ledger.domain.standing import (
     standing,
     stands_apart,
 )
-from ledger.domain.states import Authorisation, Gate, PolicyState, WaiverState
+from ledger.domain.states import Authorisation, PolicyState, WaiverState
 from ledger.domain.suspicion import Suspicion, suspicion
 from ledger.domain.waiving import grant_trouble, waiver_of, waiver_until
 from ledger.domain.world import World, deployment_of, model_of

@@ -20,7 +20,7 @@ from ledger.domain.states import (
     more_read,
 )
 from ledger.domain.versions import evolve_quarantines, reads_of
-from ledger.events.datasets import DatasetRegistered, DatasetVersioned
+from ledger.events.datasets import DatasetQualityAssessed, DatasetRegistered, DatasetVersioned
 from ledger.events.deployments import (
     DeploymentAuthorised,
     DeploymentCompleted,
@@ -60,7 +60,22 @@ def evolve_dataset(state: DatasetState | None, event: RecordedEvent) -> DatasetS
         version = event.subject.version or ""
         read = more_read(state.inputs_of(version), reads_of(event.body.inputs))
         return replace(state, inputs=with_item(state.inputs, version, read))
+    if isinstance(event.body, DatasetQualityAssessed):
+        return replace(state, assessed=_assessed(state, event, event.body))
     return replace(state, quarantines=evolve_quarantines(state.quarantines, event))
+
+
+def _assessed(
+    state: DatasetState, event: RecordedEvent, body: DatasetQualityAssessed
+) -> tuple[tuple[int, str, str], ...]:
+    """What assessments say, after one more; one that says the same as before changes nothing."""
+    version = event.subject.version or ""
+    before = state.quality(version, event.index)
+    if body.digest not in (None, state.versions.get(version, body.digest)):
+        return state.assessed  # an assessment of other bytes
+    if before is not None and before[1] == body.verdict and (version or state.assessed[-1][1] == ""):
+        return state.assessed
+    return (*state.assessed, (event.index, version, body.verdict))
 
 
 def evolve_run(state: RunState | None, event: RecordedEvent) -> RunState | None:
@@ -71,7 +86,7 @@ def evolve_run(state: RunState | None, event: RecordedEvent) -> RunState | None:
     status = body.status if isinstance(body, RunAttached) else _RUNS[type(body)]
     authors = actors_of(event) | (state.authors if state else frozenset())
     inputs = more_read(state.inputs if state else (), reads_of(body.inputs))
-    return RunState(authors, status, inputs)
+    return RunState(authors, status, inputs, event.index)
 
 
 def _authorised(state: DeploymentState, event: RecordedEvent, body: DeploymentAuthorised) -> DeploymentState:

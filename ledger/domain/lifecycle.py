@@ -209,7 +209,7 @@ def waiver_days(world: World, environment: str, tier: str) -> int:
 
 def quarantines_of(world: World, named: Named, *, measured: bool = True) -> Iterator[Held]:
     """Quarantines of a version, of its model, and of what it was made from or measured on; see `ancestry.held_by`."""
-    return held_by(world, (named.subject, named.version), measured=measured)
+    return held_by(world, named.subject, named.version.digest, measured=measured)
 
 
 def side_states(world: World, named: Named, *, measured: bool = True) -> Iterator[tuple[str, str, str]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ledger.domain.actors import FOREVER
+from ledger.domain.foundations import foundation_trouble, foundation_until, uncited
 from ledger.domain.independence import approval_makers, deciders, how_many, independent, persons_behind
 from ledger.domain.lifecycle import Named
 from ledger.domain.roles import roles_for
@@ -33,8 +34,6 @@ __all__ = [
 ]
 
 _DAY = 86_400_000_000
-#: Verdicts of evaluations, by how much they say for a version.
-_WORTH = {"fail": 0, "uncertain": 1, "pass": 2}
 
 
 def first_doubt_of(world: World, entries: Iterable[Signed]) -> Suspicion | None:
@@ -89,11 +88,22 @@ def check_evaluations(world: World, named: Named, environment: str) -> None:
         )
 
 
-def approval_until(approval: Approval, rule: Rule | None) -> int:
-    """Time from which an approval does not hold, by its own end and the rule's; microseconds since the Unix epoch."""
+def approval_until(world: World, named: Named, approval: Approval, rule: Rule | None) -> int:
+    """Time from which an approval does not hold: its own end, the rule's, or that of a waiver that it rests on.
+
+    Args:
+        world: the world of whoever asks.
+        named: the version it is for.
+        approval: the approval.
+        rule: the rule that says how long approvals hold; None for none.
+
+    Returns:
+        Microseconds since the Unix epoch.
+    """
+    until = min(approval.until, foundation_until(world, named, approval))
     if rule is None or rule.days is None:
-        return approval.until
-    return min(approval.until, approval.signed.recorded_at + rule.days * _DAY)
+        return until
+    return min(until, approval.signed.recorded_at + rule.days * _DAY)
 
 
 class Trouble(NamedTuple):
@@ -118,33 +128,20 @@ def approval_trouble(world: World, named: Named, approval: Approval, rule: Rule 
         return Trouble("revoked", f"it was revoked by entry {approval.revoked}")
     if request is None or request.closed is not None:
         return Trouble("suspended", f"its request was {request.closed if request else 'never made'}")
-    if at >= approval_until(approval, rule):
-        return Trouble("expired", f"it expired at {format_time(approval_until(approval, rule))}")
+    until = approval_until(world, named, approval, rule)
+    if at >= until:
+        return Trouble("expired", f"it expired at {format_time(until)}")
     if approval.unmet:
         first = min(approval.unmet)
         return Trouble("conditional", f"its condition {first} is not met: {approval.conditions[first]}")
-    fallen = _foundation_trouble(named.version, approval)
+    fallen = foundation_trouble(world, named, approval, at)
+    if fallen is None and rule is not None:
+        lacking = uncited(named, rule, approval.grounds.seen, (approval.index, approval.signed.recorded_at))
+        fallen = f"it does not cite {lacking[0]}" if lacking else None
     if fallen is None:
         doubt = first_doubt_of(world, [approval.signed, request.signed])
         fallen = None if doubt is None else doubt.text
     return None if fallen is None else Trouble("suspended", fallen)
-
-
-def _foundation_trouble(version: VersionState, approval: Approval) -> str | None:
-    """Why the evaluations that an approval cites carry it no more.
-
-    A successor takes nothing back as long as it says no less than what was cited.
-    """
-    if any(one.id in version.invalidated for one in approval.cited):
-        return "an evaluation that it rests on was invalidated"
-    present = {one.suite: one for one in version.evaluations}
-    for suite, cited in {one.suite: one for one in approval.cited}.items():
-        now = present.get(suite)
-        if now is None:
-            return f"what took the place of entry {cited.index}, on which it rests, was invalidated"
-        if now.index > approval.index and _WORTH[now.verdict] < _WORTH[cited.verdict]:
-            return f"entry {now.index} took the place of entry {cited.index}, on which it rests, and says {now.verdict}"
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +189,7 @@ def standing(world: World, named: Named, place: tuple[str, Rule], at: int) -> St
         if trouble is not None or not persons:
             troubles.append((approval.index, trouble or Trouble("suspended", "nobody stands behind it")))
             continue
-        end = approval_until(approval, rule)
+        end = approval_until(world, named, approval, rule)
         ends[persons] = max(ends.get(persons, end), end)
         roles.update((role, max(roles.get(role, end), end)) for role in roles_for(world, approval.signed))
     until = _enough_until(ends, rule.approvals)

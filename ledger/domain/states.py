@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from ledger.domain.actors import FOREVER, ActorState
+from ledger.domain.grounds import Contract, Gate, Grounds, Validation
 from ledger.domain.ledgerstate import LedgerState
 from ledger.domain.signed import Signed
 
@@ -21,7 +22,6 @@ __all__ = [
     "DatasetState",
     "DeploymentState",
     "Evaluation",
-    "Gate",
     "IncidentState",
     "ModelState",
     "PolicyState",
@@ -81,24 +81,32 @@ class DatasetState:
         versions: of a data set, the digest of each version ("" for an unversioned registration, latest wins).
         quarantines: of it and of its versions.
         inputs: of a feature set, what each version ("" for all) was ever made from.
+        assessed: of a data set, where what its assessments say changed: index, version ("" for all), verdict.
     """
 
     versions: MappingProxyType[str, str]
     quarantines: tuple[Quarantine, ...] = ()
     inputs: MappingProxyType[str, tuple[Read, ...]] = field(default_factory=_no_inputs)
+    assessed: tuple[tuple[int, str, str], ...] = ()
 
     def inputs_of(self, version: str | None) -> tuple[Read, ...]:
         """What a version was made from, by what was said of it and of all versions."""
         return more_read(self.inputs.get("", ()), self.inputs.get(version or "", ()))
 
+    def quality(self, version: str | None, index: int) -> tuple[int, str] | None:
+        """What the last assessment of a version before an index said, and the entry since which they say so."""
+        known = [(at, verdict) for at, about, verdict in self.assessed if about in ("", version) and at < index]
+        return known[-1] if known else None
+
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """A run: who is behind it, how it ended, and what it read."""
+    """A run: who is behind it, how it ended, what it read, and the index of its last entry."""
 
     authors: frozenset[str]
     status: str
     inputs: tuple[Read, ...] = ()
+    index: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +153,7 @@ class Approval:
         signed: its entry.
         actors: all who stand behind it.
         cited: evaluations among the entries its author saw, as far as they stood then, oldest first.
+        grounds: what else is among them.
         until: it holds for what is recorded before: its own end, or that of a validation or document among the entries
             its author saw; microseconds since the Unix epoch.
         conditions: what must be met.
@@ -159,6 +168,7 @@ class Approval:
     digest: str
     actors: frozenset[str]
     cited: tuple[Evaluation, ...] = ()
+    grounds: Grounds = field(default_factory=Grounds)
     until: int = FOREVER
     conditions: tuple[str, ...] = ()
     met: frozenset[int] = frozenset()
@@ -178,27 +188,6 @@ class Approval:
     def unmet(self) -> frozenset[int]:
         """Numbers of the conditions that are not met."""
         return frozenset(range(len(self.conditions))) - self.met
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """What the last evaluation of a policy for an environment found.
-
-    Attributes:
-        size: log size that was looked at.
-        as_of: time for which ages and ends were told, in microseconds since the Unix epoch.
-        waivers: those it rested on.
-    """
-
-    id: str
-    signed: Signed
-    policy: str
-    policy_digest: str
-    digest: str
-    size: int
-    as_of: int
-    allowed: bool
-    waivers: tuple[str, ...]
 
 
 def _no_gates() -> MappingProxyType[tuple[str, str], Gate]:
@@ -263,6 +252,10 @@ def _no_ends() -> MappingProxyType[int, tuple[str, int]]:
     return MappingProxyType({})
 
 
+def _no_contracts() -> MappingProxyType[str, Contract]:
+    return MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class ModelState:
     """A model with its versions.
@@ -274,6 +267,8 @@ class ModelState:
         quarantines: of it and of its versions.
         ends: validations and documents that end: index of the entry to the version it is about (empty for the model),
             and its end in microseconds since the Unix epoch.
+        validations: the last of each version and digest, oldest first.
+        contracts: the last of each version, and "" for that of the model.
     """
 
     versions: MappingProxyType[str, VersionState]
@@ -281,11 +276,21 @@ class ModelState:
     owners: tuple[tuple[int, str], ...] = ()
     quarantines: tuple[Quarantine, ...] = ()
     ends: MappingProxyType[int, tuple[str, int]] = field(default_factory=_no_ends)
+    validations: tuple[Validation, ...] = ()
+    contracts: MappingProxyType[str, Contract] = field(default_factory=_no_contracts)
 
     def tier_of(self, version: VersionState) -> str:
         """The tier that decides which rules hold for a version."""
         said = [known for known in (version.classified, self.classified) if known is not None]
         return tier_in_force((version.index, version.tier), said)
+
+    def validations_of(self, version: str, digest: str) -> tuple[Validation, ...]:
+        """The last validations that are about a version, or all of them, and about these bytes, or any."""
+        return tuple(v for v in self.validations if v.version in ("", version) and v.digest in ("", digest))
+
+    def contract_of(self, version: str) -> Contract | None:
+        """The contract of a version; that of the model where it has none of its own."""
+        return self.contracts.get(version) or self.contracts.get("")
 
     def owners_within(self, start: int, end: int) -> frozenset[str]:
         """Who owned the model at some index between two, both included."""

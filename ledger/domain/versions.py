@@ -7,13 +7,13 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from ledger.domain.actors import FOREVER, with_item
+from ledger.domain.grounds import Contract, Gate, Grounds, Validation
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.signed import signed_of
 from ledger.domain.states import (
     Approval,
     ApprovalRequest,
     Evaluation,
-    Gate,
     ModelState,
     Quarantine,
     Read,
@@ -30,7 +30,7 @@ from ledger.events.approvals import (
     ApprovalWithdrawn,
 )
 from ledger.events.evaluations import EvaluationCompleted, EvaluationInvalidated
-from ledger.events.governance import DocumentationAttached, RiskClassified, ValidationCompleted
+from ledger.events.governance import ContractDefined, DocumentationAttached, RiskClassified, ValidationCompleted
 from ledger.events.models import (
     ModelOwnerChanged,
     ModelRegistered,
@@ -75,13 +75,21 @@ def _without_evaluation(version: VersionState, event_id: str, index: int) -> Ver
 
 
 def _granted(model: ModelState, version: VersionState, event: RecordedEvent, body: ApprovalGranted) -> VersionState:
-    seen = {item.index for item in body.evidence}
+    seen = frozenset(item.index for item in body.evidence)
+    name, contract = event.subject.version or "", model.contract_of(event.subject.version or "")
+    grounds = Grounds(
+        seen, tuple(one for one in model.validations_of(name, version.digest) if one.index in seen),
+        contract if contract is not None and contract.index in seen else None,
+        tuple(
+            one for (_, place), one in version.gates.items() if place == body.environment and one.signed.index in seen
+        ),
+    )  # fmt: skip
     ends = [model.ends[index][1] for index in seen if index in model.ends]
     standing = {*version.evaluations, *([] if version.passed is None else [version.passed])}
     cited = sorted((one for one in standing if one.index in seen), key=lambda one: one.index)
     approval = Approval(
         event.payload.id, signed_of(event), body.request, body.environment, body.digest, actors_of(event),
-        tuple(cited), min([FOREVER if body.expires_at is None else parse_moment(body.expires_at), *ends]),
+        tuple(cited), grounds, min([FOREVER if body.expires_at is None else parse_moment(body.expires_at), *ends]),
         body.conditions,
     )  # fmt: skip
     return replace(version, approvals=(*version.approvals, approval))
@@ -158,6 +166,24 @@ def _described(version: VersionState, event: RecordedEvent) -> VersionState:
     return version
 
 
+def _validations(state: ModelState, event: RecordedEvent) -> tuple[Validation, ...]:
+    body = event.body
+    if not isinstance(body, ValidationCompleted):
+        return state.validations
+    until = FOREVER if body.valid_until is None else parse_moment(body.valid_until)
+    found = Validation(event.subject.version or "", body.digest or "", signed_of(event), body.verdict, until)
+    about = (found.version, found.digest)
+    return (*(one for one in state.validations if (one.version, one.digest) != about), found)
+
+
+def _contracts(state: ModelState, event: RecordedEvent) -> MappingProxyType[str, Contract]:
+    body = event.body
+    if not isinstance(body, ContractDefined):
+        return state.contracts
+    says = (body.input_schema, body.output_schema, bool(body.breaking))
+    return with_item(state.contracts, event.subject.version or "", Contract(event.index, says))
+
+
 def evolve_quarantines(known: tuple[Quarantine, ...], event: RecordedEvent) -> tuple[Quarantine, ...]:
     """Quarantines of a thing and its versions after one event of its stream."""
     match event.body:
@@ -189,7 +215,10 @@ def _evolve_whole(state: ModelState, event: RecordedEvent) -> ModelState:
 def evolve_model(state: ModelState | None, event: RecordedEvent) -> ModelState:
     """The state of a model after one valid event of its stream."""
     state = state or ModelState(MappingProxyType({}))
-    state = replace(state, quarantines=evolve_quarantines(state.quarantines, event), ends=_ends(state, event))
+    state = replace(
+        state, quarantines=evolve_quarantines(state.quarantines, event), ends=_ends(state, event),
+        validations=_validations(state, event), contracts=_contracts(state, event),
+    )  # fmt: skip
     name = event.subject.version
     if name is None:
         return _evolve_whole(state, event)

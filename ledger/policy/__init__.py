@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ledger.policy.checks import FORMAT, Check, Policy, parse_policy, source_digest
 from ledger.policy.engine import engine_name
+from ledger.policy.examples import fine, troubles
 from ledger.policy.fields import FIELDS
 from ledger.policy.gate import Outcome, evaluate, input_digest
 
@@ -15,7 +16,9 @@ __all__ = [
     "Policy",
     "engine_name",
     "evaluate",
+    "fine",
     "input_digest",
     "parse_policy",
     "source_digest",
+    "troubles",
 ]

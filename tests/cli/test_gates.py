@@ -353,6 +353,24 @@ def test_a_malformed_policy_is_refused_before_it_is_signed(shop: Shop, wrong: st
     assert run("policy", "list", "-o", "json").good().json == {"policies": []}
 
 
+@pytest.mark.parametrize(
+    "expression", ["input.evaluations[0].metrics.nope > 3", "input.evaluatons.size() > 0", "input.size"]
+)
+def test_a_check_that_can_be_evaluated_over_no_example_is_found(shop: Shop, expression: str):
+    drift = 'input.evaluations.exists(e, e.kind == "drift")'
+    wrong = POLICY.replace(drift, expression)
+    found = run("policy", "lint", "-", "-o", "json", stdin=wrong.encode())
+    assert (found.code, [one["check"] for one in found.json["troubles"]]) == (1, ["drift-run"])
+    assert "cannot be evaluated" in found.json["troubles"][0]["reason"]
+    assert "drift-run can be evaluated over no example" in run("policy", "lint", "-", stdin=wrong.encode()).err
+    asked_first = POLICY.replace(
+        drift, 'input.size > 0 && "nope" in input.evaluations[0].metrics && input.evaluations[0].metrics.nope > 3'
+    )
+    never = wrong.replace("  title: Drift was", "  when: input.size < 0\n  title: Drift was")
+    for good in (POLICY, asked_first, never):
+        assert run("policy", "lint", "-", "-o", "json", stdin=good.encode()).good().json["troubles"] == []
+
+
 def test_bytes_that_are_no_text_are_no_policy(shop: Shop):
     run("policy", "lint", "-", stdin=b"\xff").refused(2, "UTF-8")
 

@@ -102,6 +102,11 @@ class Cast:
         self.ledgers[actor] = Ledger(self.recorder, actor=actor, signers=[key])
         return self.ledgers[actor]
 
+    def cites(self) -> list[dict[str, Any]]:
+        """All that is recorded, as a decision cites it."""
+        rows = self.recorder.rows(0, 250)
+        return [{"index": row.entry.index, "leaf_hash": row.leaf_hash.hex()} for row in rows]
+
     def __getitem__(self, actor: str) -> Ledger:
         return self.ledgers[actor]
 

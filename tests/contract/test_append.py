@@ -193,13 +193,16 @@ def test_a_batch_is_appended_whole_or_not_at_all(quick_url: str):
 
 
 def test_an_event_of_a_batch_stands_on_those_before_it(quick_url: str):
-    """Enrol, register, evaluate, ask and approve in one transaction; in another order nothing of it is legal."""
+    """Enrol, register, ask and approve in one transaction; in another order nothing of it is legal.
+
+    Where an approval must cite what it rests on, that is recorded before: nobody saw it yet.
+    """
     cast = make_cast(quick_url, actors=("p-author", "p-approver"))
     cast.keys["bot"] = Ed25519Signer.generate()
     body = {"kind": "service", "roles": ["emitter"], "responsible": "p-author",
             "key": format_public_key(cast.keys["bot"].public)}  # fmt: skip
     request = "01890000-0000-7000-8000-000000000077"
-    decision = {"environment": "prod", "digest": digest("m")}
+    decision = {"environment": "dev", "digest": digest("m")}
     enrolment, _ = build_payload(
         ledgerid=cast.admin.ledgerid, actor="p-admin", type="actor.enrolled", subject="actor:bot", data=body,
         emitter="0189aaaa-0000-7000-8000-000000000001", sequence=1,

@@ -479,7 +479,7 @@ def test_what_contradicts_what_is_recorded(cast: Cast):
 
 def decision(cast: Cast, actor: str, kind: str, request: str, **changes: Any) -> Attempt:
     body = {"environment": "prod", "digest": digest(MODEL), "request": request, "rationale": "because", **changes}
-    return lambda: cast[actor].emit(kind, MODEL, body)
+    return lambda: cast[actor].emit(kind, MODEL, {"evidence": cast.cites(), **body})
 
 
 def test_decisions_the_rules_refuse(cast: Cast):

@@ -140,10 +140,16 @@ def test_a_decision_is_judged_again_and_recorded_when_its_ground_still_holds(qui
     cast = make_cast(quick_url)
     register(cast)
     commands.request_approval(cast["p-author"], MODEL, "prod")
-    more = {"metrics": {"auc": 0.9}, "verdict": "pass", "digest": digest(MODEL)}
-    with before_append(cast.recorder, lambda: cast["trainer"].emit("evaluation.completed", MODEL, more)) as race:
+    with before_append(cast.recorder, lambda: cast["trainer"].emit("performance.tested", MODEL, p95_ms=9.5)) as race:
         receipt = commands.approve(cast["p-approver"], MODEL, rationale="fine")
     assert (race.calls, receipt.index) == (2, cast.recorder.head().size - 1)
+    more = {"metrics": {"auc": 0.9}, "verdict": "pass", "digest": digest(MODEL)}
+    commands.request_approval(cast["p-author"], MODEL, "prod")
+    with (
+        before_append(cast.recorder, lambda: cast["trainer"].emit("evaluation.completed", MODEL, more)),
+        pytest.raises(PolicyError, match="does not cite the evaluation"),
+    ):
+        commands.approve(cast["p-approver"], MODEL, rationale="of what was measured before")
     assert verify_log(cast.recorder, cast.new.trust).ok
 
 

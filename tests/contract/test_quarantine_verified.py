@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -69,4 +70,36 @@ def test_a_quarantine_that_is_placed_meanwhile_stops_a_decision_about_another_th
     assert race.calls > 0
     other.close()
     assert verify_log(cast.recorder).ok
+    cast.recorder.close()
+
+
+def test_an_approval_cites_what_it_rests_on_and_verification_knows_what_became_of_it(store_url: str):
+    cast = make_cast(store_url)
+    _trained(cast)
+    approver, shapes = cast["p-approver"], {"input_schema": digest("in"), "output_schema": digest("out")}
+    known = [
+        cast["trainer"].emit("dataset.quality_assessed", "dataset:claims@1", verdict="pass"),
+        approver.emit("validation.completed", MODEL, verdict="pass", independence="another team"),
+        cast["trainer"].emit("contract.defined", MODEL.partition("@")[0], shapes),
+    ]
+    first = known[0].index
+    request = commands.request_approval(cast["p-author"], MODEL, "prod", reason="ready")
+    body = {"environment": "prod", "digest": digest(MODEL), "request": request.id, "rationale": "fit"}
+    with pytest.raises(PolicyError, match=r"does not cite the registration \(entry \d+\) and 2 more"):
+        approver.emit("approval.granted", MODEL, body)
+    given = commands.approve(approver, MODEL, "prod", rationale="fit")
+    decided = json.loads(cast.recorder.rows(given.index, 1)[0].payload or b"")["data"]
+    # Run, registration and evaluation, what was said since, and the request.
+    expected = {*range(first - 3, first), *(one.index for one in known), request.index}
+    assert {item["index"] for item in decided["evidence"]} == expected
+    cast.admin.checkpoint()
+    before = since(verify_log(cast.recorder))
+    cast["trainer"].emit("dataset.quality_assessed", "dataset:claims@1", verdict="fail")
+    forbidden = {"model": MODEL, "digest": digest(MODEL)}
+    key = cast.keys["p-deployer"]
+    index = force_event(cast.recorder, "p-deployer", key, "deployment.authorised", PROD, data=forbidden)
+    for start in (None, before):
+        (found,) = [one for one in verify_log(cast.recorder, since=start).findings if one.fault is Fault.LEGALITY]
+        assert found.index == index
+        assert "dataset:claims@1, on which it rests, was assessed as fail" in found.message
     cast.recorder.close()

@@ -95,6 +95,16 @@ class GovernedMachine(GovernedTwins):
         found = {"role": "parent", "subject": parent, "digest": digest("raw" if wrong else parent)}
         self.do("trainer", "version.composed", model, {"parents": [found]})
 
+    @rule(thing=st.sampled_from(("dataset:d@1", "dataset:d", "dataset:d@2", "dataset:raw@1")),
+          verdict=st.sampled_from(("pass", "uncertain", "fail")))  # fmt: skip
+    def assess(self, thing: str, verdict: str) -> None:
+        self.do("trainer", "dataset.quality_assessed", thing, {"verdict": verdict})
+
+    @rule(subject=st.sampled_from(("model:m", *MODELS)), other=st.booleans())
+    def agree(self, subject: str, other: bool) -> None:
+        body = {"input_schema": digest("in"), "output_schema": digest("other" if other else "out")}
+        self.do("trainer", "contract.defined", subject, body)
+
     @rule(model=models, verdict=st.sampled_from(("pass", "pass", "pass", "fail", "uncertain")),
           suite=st.sampled_from((None, None, "drift")), wrong=rarely,
           data=st.sampled_from((None, None, "dataset:test@1")))  # fmt: skip
@@ -108,13 +118,17 @@ class GovernedMachine(GovernedTwins):
             body = {"evaluation": self.pick("evaluation.completed", back), "reason": "leak"}
             self.do("trainer", "evaluation.invalidated", model, body)
 
-    @rule(subject=st.sampled_from(("model:m", *MODELS)), span=st.sampled_from((0, HOUR, DAY)), paper=st.booleans())
-    def document(self, subject: str, span: int, paper: bool) -> None:
+    @rule(subject=st.sampled_from(("model:m", *MODELS)), span=st.sampled_from((0, HOUR, DAY)), paper=st.booleans(),
+          verdict=st.sampled_from(("pass", "pass", "uncertain", "fail")), wrong=rarely)  # fmt: skip
+    def document(
+        self, *, subject: str, span: int, paper: bool, verdict: str = "pass", wrong: bool = False
+    ) -> None:  # fmt: skip
         if paper:
             body = {"kind": "DPIA", "digest": digest("dpia"), "expires_at": self.later(span)}
             self.do("p-author", "documentation.attached", subject, body)
         else:
-            body = {"verdict": "pass", "independence": "another team", "valid_until": self.later(span)}
+            body = {"verdict": verdict, "independence": "another team", "valid_until": self.later(span)}
+            body |= {"digest": digest("x")} if wrong else {}
             self.do("p-approver", "validation.completed", subject, body)
 
     @rule(model=models, environment=environments, actor=st.sampled_from(("p-author", "trainer", "p-second", "bot")),
@@ -130,7 +144,8 @@ class GovernedMachine(GovernedTwins):
         environment = asked[0].data["environment"] if asked else "prod"
         return {"request": chosen, "environment": environment, "digest": digest(model), "rationale": "fit"}
 
-    @rule(model=models, back=back, actor=approvers, span=spans, conditions=st.integers(0, 1), seen=st.integers(0, 30),
+    @rule(model=models, back=back, actor=approvers, span=spans, conditions=st.integers(0, 1),
+          seen=st.sampled_from((0,) * 7 + (20, 40, 60)),
           behalf=st.sampled_from((None, None, None, "p-author")), wrong=rarely, right=mostly)  # fmt: skip
     def approve(
         self, *, model: str, back: int, actor: str, span: int | None = None, conditions: int = 0, seen: int = 0,
@@ -354,6 +369,14 @@ class GovernedMachine(GovernedTwins):
                 self.invalidate(model, 0, True)
             case "fail":
                 self.evaluate(model, "fail", None, False)
+            case "assess":
+                self.assess("dataset:d@1", "fail")
+            case "agree":
+                self.agree(model, True)
+            case "document":
+                self.document(subject=model, span=DAY, paper=False, verdict="fail")
+            case "run":
+                self.do("trainer", "run.failed", "run:r", {"reason": "it read too little"})
             case "gate":
                 self.run_gate(model=model, environment=environment, waiver=None)
             case "authorise":

@@ -68,8 +68,8 @@ APPROVERS = ("p-approver", "p-second", "p-author", "p-alias", "p-plain", "p-admi
 
 #: What may follow an approval.
 NEXT = (
-    "second", "meet", "meet", "revoke", "withdraw", "reject", "invalidate", "fail", "gate", "authorise", "urgent",
-    "review", "wait",
+    "second", "meet", "meet", "revoke", "withdraw", "reject", "invalidate", "fail", "assess", "agree", "document",
+    "run", "gate", "authorise", "authorise", "urgent", "review", "wait",
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from ledger.entry import format_time
 from ledger.errors import LedgerError
-from tests.faults.lawbook import Lawbook
+from tests.faults.lawgrounds import WholeLaw
 from tests.faults.pastdeeds import Deed
 from tests.faults.reference import Place, ReferenceLedger, Refused
 from tests.faults.twins import Outcome, Twins
@@ -22,7 +22,7 @@ class GovernedReference(ReferenceLedger):
 
     def __init__(self, ledgerid: str) -> None:
         super().__init__(ledgerid)
-        self.law = Lawbook()
+        self.law = WholeLaw()
         self._now = 0
 
     def append(
@@ -110,10 +110,10 @@ class GovernedTwins(Twins):
         return format_time(self.now + span)
 
     def evidence(self, first: int, *, wrong: bool = False) -> list[dict[str, Any]]:
-        """Everything behind an entry, as a decision cites it."""
+        """Everything behind an entry, as a decision cites it, but what is long ago."""
         leaves = self.reference.leaves
         other = bytes(32).hex()
         return [
             {"index": index, "leaf_hash": other if wrong else leaves[index].hex()}
-            for index in range(max(first, len(leaves) - 40), len(leaves))
+            for index in range(max(first, len(leaves) - 250), len(leaves))
         ]

@@ -141,7 +141,7 @@ class PastDeeds:
         return next(self._of("version.registered", subject=model), None)
 
     def _makers(self, made: Deed, also: Iterable[str] = ()) -> set[str] | None:
-        runs = list(self._of("run.started", "run.completed", subject=made.data.get("run") or ""))
+        runs = list(self._of("run.started", "run.completed", "run.failed", subject=made.data.get("run") or ""))
         if made.data.get("run") and not runs:
             return None
         return made.actors | set(also) | {actor for run in runs for actor in run.actors}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ledger.errors import PolicyError, VerificationError
-from ledger.policy import FIELDS, evaluate, input_digest, parse_policy, source_digest
+from ledger.policy import FIELDS, evaluate, fine, input_digest, parse_policy, source_digest
 from muniment.gating import check_gate
 from projections.gateinput import gate_input, standing_waivers
 from projections.gates import Gate, Stated, check_again, recheck_all, run_gate
@@ -85,6 +85,11 @@ def test_both_checklists_pass_over_a_whole_story_and_miss_what_is_left_out(any_b
     tell_all(any_book)
     document = look(any_book)
     assert set(document) == set(FIELDS)
+    for name, example in fine().items():  # what policies are linted over is what gates see
+        found = document[name]
+        assert type(found) is type(example), name
+        for one, other in zip(found, example, strict=False) if isinstance(example, list) else [(found, example)]:
+            assert not isinstance(one, dict) or set(one) == set(other), name
     for name in ("pre-production", "production"):
         outcome = evaluate(parse_policy(pack(name).source), document, ())
         assert [item for item in outcome.checks if item["result"] != "pass"] == []

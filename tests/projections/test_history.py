@@ -117,7 +117,7 @@ def test_approvals_that_ended_are_not_in_it(book: Book):
     asked = book.request(ONE, 2)
     end = book.clock.now + 3600 * 10**6
     body = {"environment": "prod", "digest": digest(ONE), "request": asked.id, "rationale": "x",
-            "expires_at": format_time(end)}  # fmt: skip
+            "expires_at": format_time(end), "evidence": book.cast.cites()}  # fmt: skip
     given = book.emit("p-approver", "approval.granted", ONE, body, at=3)
     (one,) = models(book)["model:scoring"]["approvals"]
     assert (one["expires_at"], one["index"]) == (format_time(end), given.index)

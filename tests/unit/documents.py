@@ -1,68 +1,7 @@
-"""An input document as gates get it, in which nothing is missing."""
+"""Input documents as gates get them; the same that `muniment policy lint` runs checks over."""
 
 from __future__ import annotations
 
-from typing import Any
+from ledger.policy.examples import DIGEST, bare, evaluation, fine
 
-DIGEST = "sha256:" + "ab" * 32
-
-
-def fine() -> dict[str, Any]:
-    """A document over which every check of both checklists passes."""
-    return {
-        "as_of": "2026-11-01T00:00:00Z", "size": 99, "environment": "prod", "deployment": "deployment:prod/m",
-        "tier": "high",
-        "version": {"name": "model:m@2", "digest": DIGEST, "owner": "p-owner", "run": "run:1", "index": 4,
-                    "registered_at": "2026-10-01T00:00:00Z"},
-        "model": {"owner": "p-owner", "on_call": "p-call", "runbook": "https://example.com/runbook", "purpose": "fraud",
-                  "third_party": False, "versions": ["model:m@1", "model:m@2"]},
-        "run": {"name": "run:1", "status": "completed", "actor": "trainer", "commit": "c0ffee", "dirty": False,
-                "seed": 1, "environment": "sha256:" + "ee" * 32, "hardware": "cpu", "has_parameters": True,
-                "inputs": [{"subject": "dataset:claims@3", "digest": DIGEST}]},
-        "datasets": [{"subject": "dataset:claims@3", "digest": DIGEST, "registered": True, "quality": "pass",
-                      "deprecated": False, "license": "CC-BY-4.0", "consent": "", "quarantined": False}],
-        "evaluations": [evaluation(kind, kind) for kind in ("performance", "drift", "fairness")],
-        "signatures": [{"digest": DIGEST, "verdict": "signed"}, {"digest": DIGEST, "verdict": "pass"}],
-        "scans": [{"digest": DIGEST, "verdict": "pass", "findings": {}}],
-        "performance": [{"index": 9, "verdict": "pass", "digest": DIGEST, "cost": 10, "baseline_cost": 10.5,
-                         "p95_ms": 100, "baseline_p95_ms": 95.5, "error_rate": 0}],
-        "contract": {"defined": True, "breaking": False, "matches_live": True, "input_schema": DIGEST,
-                     "output_schema": DIGEST},
-        "documentation": [{"kind": "runbook", "digest": DIGEST, "expired": False}],
-        "validations": [{"index": 11, "verdict": "pass", "expired": False,
-                         "open_findings": [{"id": "F1", "severity": "low"}]}],
-        "approvals": [{"by": ["p-1"], "environment": "prod", "stands": True, "reason": "", "index": 12}],
-        "deployments": [{"name": "deployment:prod/m", "live": "model:m@1", "previous": "", "authorised": "model:m@1"}],
-        "canaries": [{"deployment": "deployment:prod/m", "stage": 1, "traffic": 0.05, "verdict": "pass",
-                      "budget_used": 0.1}],
-        "slos": [{"slo": "availability", "subject": "deployment:prod/m", "objective": 0.99, "action": "rollback"}],
-        "drills": [{"kind": "runbook", "outcome": "pass", "age_seconds": 3600},
-                   {"kind": "rollback", "outcome": "pass", "age_seconds": 3600}],
-        "incidents": [{"incident": "incident:1", "severity": "low"}],
-        "people": {"approvers": 2, "deployers": 1, "validators": 1},
-        "stopped": "",
-    }  # fmt: skip
-
-
-def bare(tier: str) -> dict[str, Any]:
-    """A document of a registered version of which nothing else was recorded."""
-
-    def emptied(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: emptied(one) for name, one in value.items()}
-        return [] if isinstance(value, list) else False if isinstance(value, bool) else "" if value != 0 else 0
-
-    full = fine()
-    empty = {name: emptied(value) for name, value in full.items()}
-    people = {"approvers": 0, "deployers": 0, "validators": 0}
-    kept = {name: full[name] for name in ("as_of", "size", "environment", "deployment", "version")}
-    return empty | kept | {"tier": tier, "people": people, "version": full["version"] | {"run": ""}}
-
-
-def evaluation(suite: str, kind: str, **changes: Any) -> dict[str, Any]:
-    """One evaluation that passed a day ago, on a part of the data that training did not read."""
-    return {
-        "id": "0198c0de-0000-7000-8000-000000000001", "index": 7, "age_seconds": 86_400, "suite": suite, "kind": kind,
-        "verdict": "pass", "digest": DIGEST, "dataset": "dataset:claims@3", "split": "test", "metrics": {"auc": 0.9},
-        "measurements": [], **changes,
-    }  # fmt: skip
+__all__ = ["DIGEST", "bare", "evaluation", "fine"]

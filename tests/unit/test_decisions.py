@@ -75,12 +75,12 @@ def test_evidence_is_the_very_entry(ring: Ring, leaf_hash: str):
     request = ring.request()
     at = len(ring.view.leaves) - 1
     grant = Story.grant(ring, request)
-    good = [{"index": at, "leaf_hash": ring.view.leaves[at].hex()}]
+    good = grant["evidence"]
     assert ring.judge("p-approver", "approval.granted", MODEL, {**grant, "evidence": good}).kind == "valid"
     other = {**grant, "evidence": [*good, {"index": at, "leaf_hash": leaf_hash}]}
     expected = f"ConflictError: the evidence at index {at} is not the entry its author saw"
     assert said(ring.judge("p-approver", "approval.granted", MODEL, other)) == expected
-    ahead = {**grant, "evidence": [{"index": at + 1, "leaf_hash": leaf_hash}]}
+    ahead = {**grant, "evidence": [*good, {"index": at + 1, "leaf_hash": leaf_hash}]}
     assert "ConflictError" in said(ring.judge("p-approver", "approval.granted", MODEL, ahead))
 
 

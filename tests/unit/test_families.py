@@ -8,14 +8,14 @@ import pytest
 
 from ledger.domain import DatasetState, DeploymentState, IncidentState, ModelState, RunState
 from ledger.domain.decisions import marks_of
+from ledger.domain.judge import Verdict
 from ledger.domain.lifecycle import version_of
 from ledger.errors import ConflictError, InputError, PolicyError
 from tests.unit.test_judge import DIGEST, MODEL, OTHER, Story, refused
 
 
-def approved(story: Story) -> dict[str, Any]:
-    request = story.request()
-    return {"environment": "prod", "digest": DIGEST, "request": request, "rationale": "fit"}
+def approves(story: Story, request: str) -> Verdict:
+    return story.judge("p-approver", "approval.granted", MODEL, story.grant(request))
 
 
 def test_a_version_of_a_data_set_is_bound_to_its_bytes_whichever_type_says_it():
@@ -42,54 +42,54 @@ def test_a_version_of_a_data_set_is_bound_to_its_bytes_whichever_type_says_it():
 def test_runs_end_in_other_ways_too(kind: str, body: dict[str, Any], status: str):
     story = Story().people()
     story.tell("p-author", "run.started", "run:a")
-    story.tell("trainer", kind, "run:a", body)
-    assert story.world.state("run:a") == RunState(frozenset({"p-author", "trainer"}), status)
+    index = story.tell("trainer", kind, "run:a", body).index
+    assert story.world.state("run:a") == RunState(frozenset({"p-author", "trainer"}), status, index=index)
 
 
 def test_an_approval_needs_another_evaluation_when_the_one_that_passed_is_invalidated():
     story = Story().people().version()
     story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": "pass", "suite": "a"})
     last = story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "suite": "b"})
-    grant = approved(story)
-    assert story.judge("p-approver", "approval.granted", MODEL, grant).kind == "valid"
+    request = story.request()
+    assert approves(story, request).kind == "valid"
 
     story.tell(
         "p-approver", "evaluation.invalidated", MODEL, {"evaluation": last.payload.id, "reason": "leaked labels"}
     )
-    refused(story.judge("p-approver", "approval.granted", MODEL, grant), PolicyError, "legality")
+    refused(approves(story, request), PolicyError, "legality")
     story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "uncertain", "suite": "b"})
-    assert story.judge("p-approver", "approval.granted", MODEL, grant).kind == "valid", "the other suite passed"
+    assert approves(story, request).kind == "valid", "the other suite passed"
 
     state = story.world.state("model:m")
     assert isinstance(state, ModelState)
     for evaluation in state.versions["1"].evaluations:
         story.tell("trainer", "evaluation.invalidated", MODEL, {"evaluation": evaluation.id, "reason": "wrong data"})
-    refused(story.judge("p-approver", "approval.granted", MODEL, grant), PolicyError, "legality")
+    refused(approves(story, request), PolicyError, "legality")
     for evaluation in state.versions["1"].evaluations:
-        refused(story.judge("p-approver", "approval.granted", MODEL, grant), PolicyError, "legality")
+        refused(approves(story, request), PolicyError, "legality")
         body = {"metrics": {}, "verdict": "pass", **({"suite": evaluation.suite} if evaluation.suite else {})}
         story.tell("trainer", "evaluation.completed", MODEL, body)
-    assert story.judge("p-approver", "approval.granted", MODEL, grant).kind == "valid"
+    assert approves(story, request).kind == "valid"
 
 
 def test_invalidating_a_failed_evaluation_does_not_bring_back_what_it_replaced():
     story = Story().people().version()
     story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass"})
     failed = story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "fail"})
-    grant = approved(story)
-    refused(story.judge("p-approver", "approval.granted", MODEL, grant), PolicyError, "legality")
+    request = story.request()
+    refused(approves(story, request), PolicyError, "legality")
     story.tell("trainer", "evaluation.invalidated", MODEL, {"evaluation": failed.payload.id, "reason": "wrong split"})
     state = story.world.state("model:m")
     assert isinstance(state, ModelState)
     version = state.versions["1"]
     assert (version.evaluations, version.passed, len(version.undecided)) == ((), None, 1)
-    told = story.judge("p-approver", "approval.granted", MODEL, grant)
+    told = approves(story, request)
     refused(told, PolicyError, "legality")
     assert "was not measured again" in str(told.error)
     story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "uncertain"})
-    refused(story.judge("p-approver", "approval.granted", MODEL, grant), PolicyError, "legality")  # none passed
+    refused(approves(story, request), PolicyError, "legality")  # none passed
     story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass"})
-    assert story.judge("p-approver", "approval.granted", MODEL, grant).kind == "valid"
+    assert approves(story, request).kind == "valid"
     state = story.world.state("model:m")
     assert isinstance(state, ModelState)
     assert state.versions["1"].undecided == ()

@@ -300,8 +300,7 @@ def test_an_approval_is_suspended_when_what_it_cites_is_invalidated_and_not_when
     state = story.world.state("model:m")
     assert isinstance(state, ModelState)
     cited = state.versions["1"].evaluations[0]
-    leaf = story.view.leaves[cited.index].hex()
-    approve(story, evidence=[{"index": cited.index, "leaf_hash": leaf}])
+    approve(story)
     story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.8}, "verdict": "pass", "suite": "more"})
     window = {"metric": "ms", "start": "2026-01-01T00:00:00Z", "end": "2026-01-01T01:00:00Z", "count": 0}
     story.tell("trainer", "monitor.window", "monitor:m", window)
@@ -358,8 +357,7 @@ def test_a_role_that_came_after_the_approval_or_from_a_thief_is_not_the_one_aske
 def test_what_an_approval_cites_may_have_been_measured_again_since():
     story = ready()
     cited = version_of(story.world, MODEL).version.evaluations[0]
-    evidence = [{"index": cited.index, "leaf_hash": story.view.leaves[cited.index].hex()}]
-    approve(story, evidence=evidence)
+    approve(story)
     story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "digest": DIGEST})
     assert authorised(story)
     story.tell("trainer", "evaluation.invalidated", MODEL, {"evaluation": cited.id, "reason": "leak"})
@@ -379,8 +377,7 @@ def measure(story: Story, verdict: str, suite: str = "s") -> Evaluation:
 def test_what_takes_the_place_of_what_an_approval_cites_may_say_no_less(cited: str, successor: str, stands: bool):
     story = ready()
     before = measure(story, cited)
-    evidence = [{"index": before.index, "leaf_hash": story.view.leaves[before.index].hex()}]
-    approve(story, evidence=evidence)
+    approve(story)
     measure(story, "uncertain", "another")
     assert authorised(story), "more was measured"
     newer = measure(story, successor)
@@ -391,19 +388,17 @@ def test_what_takes_the_place_of_what_an_approval_cites_may_say_no_less(cited: s
         assert f"entry {newer.index} took the place of entry {before.index}, on which it rests, and says uncertain" in (
             str(told.error)
         )
-    approve_again = story.judge(
-        "p-second", "approval.granted", MODEL, {**story.grant(story.request()), "evidence": evidence}
-    )
+    approve_again = story.judge("p-second", "approval.granted", MODEL, story.grant(story.request()))
     assert (approve_again.kind == "valid") is (successor != "fail")
     if successor == "uncertain":
-        approve(story, "p-second", evidence=evidence)
+        approve(story, "p-second")
         assert authorised(story), "its author knew"
 
 
 def test_an_approval_rests_on_nothing_while_a_suite_that_it_cites_is_to_be_measured_again():
     story = ready(rules(evaluation=False))
     before = measure(story, "pass")
-    approve(story, evidence=[{"index": before.index, "leaf_hash": story.view.leaves[before.index].hex()}])
+    approve(story)
     newer = measure(story, "pass")
     story.tell("trainer", "evaluation.invalidated", MODEL, {"evaluation": newer.id, "reason": "leak"})
     told = story.judge(*AUTHORISE)
@@ -415,7 +410,6 @@ def test_an_approval_rests_on_nothing_while_a_suite_that_it_cites_is_to_be_measu
 
 def test_what_was_approved_and_fails_since_is_not_authorised_whatever_was_cited():
     story = ready()
-    measure(story, "pass")
     approve(story)
     failed = measure(story, "fail")
     told = story.judge(*AUTHORISE)
@@ -892,15 +886,13 @@ def test_an_approval_ends_with_what_its_author_saw(kind: str, subject: str):
     until = {"validation.completed": "valid_until", "documentation.attached": "expires_at"}[kind]
     body = {"validation.completed": {"verdict": "pass", "independence": "x"},
             "documentation.attached": {"kind": "DPIA", "digest": DIGEST}}[kind]  # fmt: skip
-    seen = story.tell("p-approver", kind, subject, body | {until: format_time(NOW + DAY)})
-    story.tell("p-approver", kind, subject, body | {until: format_time(NOW + HOUR)})
+    story.tell("p-approver", kind, subject, body | {until: format_time(NOW + DAY)})
+    story.tell("p-approver", kind, subject, body | {until: format_time(NOW + HOUR), "digest": OTHER})
+    unseen = len(story.view.leaves) - 1
     story.tell("p-approver", kind, "model:other@1", body | {until: format_time(NOW + HOUR)})
     request = story.request()
     granted = story.grant(request)
-    granted["evidence"] = [
-        *granted.get("evidence", []),
-        {"index": seen.index, "leaf_hash": story.view.leaves[seen.index].hex()},
-    ]
+    granted["evidence"] = [item for item in granted["evidence"] if item["index"] != unseen]
     story.tell("p-approver", "approval.granted", MODEL, granted)
     assert story.judge(*AUTHORISE).until == NOW + DAY, "and not with what was not seen"
     story.now = NOW + DAY

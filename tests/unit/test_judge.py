@@ -149,7 +149,13 @@ class Story:
         return self.tell(actor, "approval.requested", MODEL, body, **options).payload.id
 
     def grant(self, request: str, environment: str = "prod") -> dict[str, Any]:
-        return {"environment": environment, "digest": DIGEST, "request": request, "rationale": "fit"}
+        body = {"environment": environment, "digest": DIGEST, "request": request, "rationale": "fit"}
+        return body | {"evidence": cites(self.view)}
+
+
+def cites(view: View) -> list[dict[str, Any]]:
+    """All that is recorded, as a decision cites it."""
+    return [{"index": index, "leaf_hash": leaf.hex()} for index, leaf in enumerate(view.leaves)]
 
 
 def refused(verdict: Verdict, error: type[LedgerError], fault: str) -> None:
@@ -309,7 +315,10 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "access.denied": ("service:x", {"principal": "someone", "action": "read"}),
     "approval.condition_met": (MODEL, {"approval": "$conditional", "condition": 0}),
     "approval.expired": (MODEL, {"approval": str(UUID(int=1))}),
-    "approval.granted": (MODEL, {"environment": "prod", "digest": DIGEST, "request": "$request", "rationale": "fit"}),
+    "approval.granted": (
+        MODEL,
+        {"environment": "prod", "digest": DIGEST, "request": "$request", "rationale": "fit", "evidence": "$evidence"},
+    ),
     "approval.rejected": (
         MODEL,
         {"environment": "prod", "digest": DIGEST, "request": "$request", "rationale": "unfit"},
@@ -453,12 +462,12 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
 TYPES = [kind for kind in all_event_types() if kind.category is not Category.AUTHORITY]
 
 
-def prepare(story: Story) -> dict[str, str]:
+def prepare(story: Story) -> dict[str, Any]:
     """Make every type of `BODIES` legal for an author with the right role; returns the event ids they name."""
     asked = story.request(actor="only-emitter", on_behalf_of="only-owner")
     other, third = story.request(), story.request()
     given = {**Story.grant(story, other), "expires_at": LATER}
-    ids = {"$request": asked}
+    ids: dict[str, Any] = {"$request": asked}
     ids["$approval"] = story.tell("p-approver", "approval.granted", MODEL, given).payload.id
     conditional = {**Story.grant(story, third), "conditions": ["with a monitor"]}
     ids["$conditional"] = story.tell("p-second", "approval.granted", MODEL, conditional).payload.id
@@ -472,10 +481,11 @@ def prepare(story: Story) -> dict[str, str]:
     for name in ("asked", "given"):
         story.tell("p-author", "waiver.requested", f"waiver:{name}", WAIVER)
     story.tell("p-second", "waiver.granted", "waiver:given", {"rationale": "x"})
+    ids["$evidence"] = cites(story.view)
     return ids
 
 
-def filled(kind: str, ids: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+def filled(kind: str, ids: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Subject and body of a type, with the event ids it names."""
     subject, body = BODIES[kind]
     return subject, {name: ids.get(value, value) if isinstance(value, str) else value for name, value in body.items()}
@@ -486,12 +496,12 @@ def author(kind: EventType) -> str:
     return next((role for role in kind.roles if role != "admin"), "auditor")
 
 
-NOBODYS = {
+NOBODYS: dict[str, Any] = {
     name: str(UUID(int=1)) for name in ("$request", "$approval", "$conditional", "$quarantine", "$emergency", "$asked")
-}
+} | {"$evidence": []}
 
 
-def full_world() -> tuple[Story, dict[str, str]]:
+def full_world() -> tuple[Story, dict[str, Any]]:
     """A world in which every type of `BODIES` is legal for an author with the right role, and the ids they name."""
     story = Story().people().version()
     for role in ROLES:
@@ -501,7 +511,7 @@ def full_world() -> tuple[Story, dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def full() -> tuple[Story, dict[str, str]]:
+def full() -> tuple[Story, dict[str, Any]]:
     return full_world()
 
 
@@ -510,7 +520,7 @@ def test_the_table_of_bodies_is_the_catalogue():
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
-def test_a_type_is_for_its_roles_and_no_other(full: tuple[Story, dict[str, str]], kind: EventType):
+def test_a_type_is_for_its_roles_and_no_other(full: tuple[Story, dict[str, Any]], kind: EventType):
     story, ids = full
     subject, body = filled(kind.name, ids)
     for role in ROLES:
@@ -525,7 +535,7 @@ def test_a_type_is_for_its_roles_and_no_other(full: tuple[Story, dict[str, str]]
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
-def test_a_type_is_about_its_kinds_and_no_other(full: tuple[Story, dict[str, str]], kind: EventType):
+def test_a_type_is_about_its_kinds_and_no_other(full: tuple[Story, dict[str, Any]], kind: EventType):
     story, _ = full
     subject, body = filled(kind.name, NOBODYS)
     role = author(kind)
@@ -562,7 +572,7 @@ def everything(story: Story) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
-def test_judging_changes_nothing_and_answers_the_same(full: tuple[Story, dict[str, str]], kind: EventType):
+def test_judging_changes_nothing_and_answers_the_same(full: tuple[Story, dict[str, Any]], kind: EventType):
     story, ids = full
     subject, body = filled(kind.name, ids)
     role = author(kind)
@@ -697,12 +707,11 @@ def test_what_an_author_claims_to_have_seen_must_be_so():
 def test_the_last_evaluation_of_a_suite_counts():
     story = Story().people().version(passed=False)
     request = story.request()
-    grant = ("p-approver", "approval.granted", MODEL, story.grant(request))
 
     def measured(verdict: str, suite: str | None = None) -> bool:
         body: dict[str, Any] = {"metrics": {}, "verdict": verdict, "digest": DIGEST, "suite": suite}
         story.tell("trainer", "evaluation.completed", MODEL, {k: v for k, v in body.items() if v is not None})
-        return story.judge(*grant).kind == "valid"
+        return story.judge("p-approver", "approval.granted", MODEL, story.grant(request)).kind == "valid"
 
     assert not measured("uncertain")
     assert measured("pass")

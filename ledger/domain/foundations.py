@@ -1,0 +1,174 @@
+"""What an approval rests on: what its author has to cite, and how that is suspended afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ledger.domain.actors import FOREVER
+from ledger.domain.lifecycle import Named, quarantines_of
+from ledger.domain.states import Approval, DatasetState, VersionState
+from ledger.domain.waiving import grant_trouble, waiver_of, waiver_until
+from ledger.domain.world import World, run_of
+from ledger.events.ledgers import Rule
+from ledger.names import parse_name, stream_of
+
+__all__ = ["foundation_trouble", "foundation_until", "grounds_of", "uncited"]
+
+#: Verdicts, by how much they say for a version; data that nobody assessed is data of which nothing is known.
+_WORTH = {"fail": 0, "uncertain": 1, "pass": 2}
+
+
+def _version(named: Named) -> str:
+    return named.name.version or ""
+
+
+def _needed(named: Named, rule: Rule, at: int) -> dict[int, str]:
+    """Entries that the rules ask an approval to cite, each with what it is."""
+    if not rule.approvals:
+        return {}
+    found = {named.version.index: "the registration"}
+    if rule.evaluation:
+        found |= {one.index: f"the evaluation {one.suite}".rstrip() for one in named.version.evaluations}
+        found |= {
+            one.index: "the validation"
+            for one in named.model.validations_of(_version(named), named.version.digest) if at < one.until
+        }  # fmt: skip
+    return found
+
+
+def uncited(named: Named, rule: Rule, seen: frozenset[int], place: tuple[int, int]) -> list[str]:
+    """What the rules ask an approval to cite, and it does not.
+
+    Args:
+        named: the version.
+        rule: the rule that holds.
+        seen: indexes of what it cites.
+        place: its own index and time; what came later it could not cite.
+
+    Returns:
+        In words, each with its index, oldest first.
+    """
+    index, at = place
+    needed = _needed(named, rule, at)
+    return [f"{needed[one]} (entry {one})" for one in sorted(needed) if one < index and one not in seen]
+
+
+def grounds_of(world: World, named: Named, environment: str, at: int) -> list[int]:
+    """Entries that an approval of a version now should cite: all that is known of it as it stands.
+
+    Args:
+        world: the world of whoever approves.
+        named: the version.
+        environment: for which it is approved.
+        at: time; what has ended by then is left out, microseconds since the Unix epoch.
+
+    Returns:
+        Their indexes; first those that the rules may ask for.
+    """
+    version, name = named.version, _version(named)
+    found = [version.index, *(one.index for one in version.evaluations)]
+    found += [v.index for v in named.model.validations_of(name, version.digest) if at < v.until]
+    run, contract = run_of(world, version.run or ""), named.model.contract_of(name)
+    found += [one.index for one in (version.passed, run, contract) if one is not None]
+    gates = [gate for (_, place), gate in version.gates.items() if place == environment]
+    found += [gate.signed.index for gate in gates]
+    waivers = [waiver_of(world, waiver) for gate in gates for waiver in gate.waivers]
+    found += [one.granted.index for one in waivers if one is not None and one.granted is not None]
+    for subject, data in _data_of(world, named):
+        known = data.quality(parse_name(subject).version, FOREVER)
+        found += [known[0]] if known is not None else []
+    found += [index for index, (about, until) in named.model.ends.items() if about in ("", name) and until > at]
+    return list(dict.fromkeys(found))
+
+
+def _data_of(world: World, named: Named) -> Iterator[tuple[str, DatasetState]]:
+    """Data sets that the run of a version read."""
+    run = run_of(world, named.version.run or "")
+    for subject in dict.fromkeys(name for name, _ in run.inputs) if run is not None else ():
+        state = world.looked_up(stream_of(subject)) if subject.startswith("dataset:") else None
+        if isinstance(state, DatasetState):
+            yield subject, state
+
+
+def foundation_until(world: World, named: Named, approval: Approval) -> int:
+    """Time at which the first waiver ends on which a gate rests that an approval cites."""
+    waivers = [waiver_of(world, waiver) for gate in approval.grounds.gates for waiver in gate.waivers]
+    return min([FOREVER, *(waiver_until(world, one, named.subject) for one in waivers if one is not None)])
+
+
+def foundation_trouble(world: World, named: Named, approval: Approval, at: int) -> str | None:
+    """Why what an approval cites carries it no more, None when it does.
+
+    A successor takes nothing back as long as it says no less than what was cited.
+
+    Args:
+        world: the world of whoever asks.
+        named: the version it is for.
+        approval: the approval.
+        at: time at which it is asked for, microseconds since the Unix epoch.
+    """
+    waived = _of_waivers(world, named, approval, at)
+    troubles = _of_evaluations(named.version, approval), _of_judgements(named, approval), waived
+    found = next((one for one in troubles if one is not None), None)
+    if found is None and named.version.index in approval.grounds.seen:
+        # Whoever cites the registration cites the run that it names, and what that run read, as they were.
+        return _of_run(world, named, approval)
+    return found
+
+
+def _of_evaluations(version: VersionState, approval: Approval) -> str | None:
+    if any(one.id in version.invalidated for one in approval.cited):
+        return "an evaluation that it rests on was invalidated"
+    present = {one.suite: one for one in version.evaluations}
+    for suite, cited in {one.suite: one for one in approval.cited}.items():
+        now = present.get(suite)
+        if now is None:
+            return f"what took the place of entry {cited.index}, on which it rests, was invalidated"
+        if now.index > approval.index and _WORTH[now.verdict] < _WORTH[cited.verdict]:
+            return _fallen(now.index, cited.index, now.verdict)
+    return None
+
+
+def _fallen(index: int, cited: int, says: str) -> str:
+    return f"entry {index} took the place of entry {cited}, on which it rests, and says {says}"
+
+
+def _of_judgements(named: Named, approval: Approval) -> str | None:
+    """What became of validations, the contract and gates since."""
+    present = {(one.version, one.digest): one for one in named.model.validations}
+    for cited in approval.grounds.validations:
+        now = present[cited.version, cited.digest]
+        if _WORTH[now.verdict] < _WORTH[cited.verdict]:
+            return _fallen(now.index, cited.index, now.verdict)
+    agreed, holds = approval.grounds.contract, named.model.contract_of(_version(named))
+    if agreed is not None and holds is not None and holds.says != agreed.says:
+        return _fallen(holds.index, agreed.index, "another contract")
+    for ran in approval.grounds.gates:
+        last = named.version.gates.get((ran.policy, approval.environment), ran)
+        if ran.allowed and not last.allowed:
+            return f"entry {last.signed.index} says that {last.policy} refuses, which entry {ran.signed.index} allowed"
+    return None
+
+
+def _of_waivers(world: World, named: Named, approval: Approval, at: int) -> str | None:
+    """A waiver for a single use that was used is one that did what it was granted for."""
+    for waiver in dict.fromkeys(waiver for gate in approval.grounds.gates for waiver in gate.waivers):
+        state = waiver_of(world, waiver)
+        trouble = "nobody asked for it" if state is None else grant_trouble(world, state, at, named.subject)
+        if trouble is not None:
+            return f"{waiver}, on which it rests, does not stand: {trouble}"
+    return None
+
+
+def _of_run(world: World, named: Named, approval: Approval) -> str | None:
+    for one in quarantines_of(world, named):
+        return one.words
+    run = run_of(world, named.version.run or "")
+    if run is not None and run.index > approval.index and run.status in ("failed", "aborted"):
+        return f"{named.version.run}, on which it rests, {run.status}, as entry {run.index} says"
+    for subject, data in _data_of(world, named):
+        version = parse_name(subject).version
+        before, now = data.quality(version, approval.index), data.quality(version, FOREVER)
+        if now is not None and _WORTH[now[1]] < _WORTH["uncertain" if before is None else before[1]]:
+            return f"{subject}, on which it rests, was assessed as {now[1]} by entry {now[0]}"
+    return None

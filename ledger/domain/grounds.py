@@ -1,0 +1,73 @@
+"""What an approval may rest on besides evaluations, as its author saw it: states, frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ledger.domain.signed import Signed
+
+__all__ = ["Contract", "Gate", "Grounds", "Validation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What the last evaluation of a policy for an environment found.
+
+    Attributes:
+        size: log size that was looked at.
+        as_of: time for which ages and ends were told, in microseconds since the Unix epoch.
+        waivers: those it rested on.
+    """
+
+    id: str
+    signed: Signed
+    policy: str
+    policy_digest: str
+    digest: str
+    size: int
+    as_of: int
+    allowed: bool
+    waivers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """A validation: the version and the digest it is about (empty for all of them), its entry, and what it concluded.
+
+    Attributes:
+        until: it is valid before; microseconds since the Unix epoch.
+    """
+
+    version: str
+    digest: str
+    signed: Signed
+    verdict: str
+    until: int
+
+    @property
+    def index(self) -> int:
+        """Leaf index of its entry."""
+        return self.signed.index
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What goes in and what comes out of a version, or of a model: index of the entry, and what that says."""
+
+    index: int
+    says: tuple[str, str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """What the author of an approval cited.
+
+    Attributes:
+        seen: indexes of all the entries.
+        validations, contract, gates: among them, as far as they stood then.
+    """
+
+    seen: frozenset[int] = frozenset()
+    validations: tuple[Validation, ...] = ()
+    contract: Contract | None = None
+    gates: tuple[Gate, ...] = ()

@@ -1,0 +1,144 @@
+"""What approvals rest on, in the words of ADR 26: what they cite, and what suspends them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.faults.lawbook import Lawbook
+from tests.faults.pastdeeds import EVER, Deed, moment
+
+_ORDER = ("fail", "uncertain", "pass")
+
+
+def _less(now: Deed, then: Deed | None) -> bool:
+    return _ORDER.index(now.data["verdict"]) < (1 if then is None else _ORDER.index(then.data["verdict"]))
+
+
+@dataclass
+class WholeLaw(Lawbook):
+    """The lawbook, which also knows what approvals rest on."""
+
+    def _approval_granted(self, deed: Deed) -> bool:
+        if not super()._approval_granted(deed):
+            return False
+        made = self._registration(deed.subject)
+        rule = None if made is None else self._rule(deed.data["environment"], made)
+        return made is not None and rule is not None and self._cites_enough(deed, made, rule)
+
+    def _stands(self, grant: Deed, made: Deed, rule: Mapping[str, Any], now: int) -> bool:
+        return (
+            super()._stands(grant, made, rule, now) and self._cites_enough(grant, made, rule)
+            and self._still_validated(grant, made) and self._same_contract(grant, made)
+            and self._still_gated(grant, made, now) and self._still_fed(grant, made)
+        )  # fmt: skip
+
+    def _until(self, grant: Deed, rule: Mapping[str, Any]) -> int:
+        ends = [super()._until(grant, rule)]
+        for name in {name for gate in self._gates_seen(grant) for name in self._waivers_of(gate)}:
+            asked, granted, _, until = self._waiver(name)
+            longest = EVER if granted is None or asked is None else granted.at + self._longest(
+                grant.subject, asked.data["environment"]
+            )  # fmt: skip
+            ends += [until, longest]
+        return min(ends)
+
+    @staticmethod
+    def _seen(grant: Deed) -> set[int]:
+        return {item["index"] for item in grant.data.get("evidence") or ()}
+
+    def _cites_enough(self, grant: Deed, made: Deed, rule: Mapping[str, Any]) -> bool:
+        """The registration, the last evaluation of each suite, and validations that have not ended, where asked for."""
+        asked = [made] if rule["approvals"] else []
+        if asked and rule["evaluation"]:
+            asked += [one for one in self._evaluations(made, EVER)[0] if one.index < grant.index]
+            last = self._last(self._validations(made, EVER))
+            asked += [
+                one for one in last.values()
+                if one.index < grant.index and grant.at < moment(one.data.get("valid_until"))
+            ]  # fmt: skip
+        return {one.index for one in asked} <= self._seen(grant)
+
+    # -- validations and contracts ---------------------------------------------------------------
+
+    def _validations(self, made: Deed, before: int) -> Iterator[Deed]:
+        for deed in self._of("validation.completed", stream=made.stream):
+            mine = deed.version in ("", made.version) and deed.data.get("digest") in (None, made.data["digest"])
+            if mine and deed.index < before:
+                yield deed
+
+    @staticmethod
+    def _last(deeds: Iterable[Deed]) -> dict[tuple[str, str], Deed]:
+        """The last about each subject and digest."""
+        return {(deed.subject, deed.data.get("digest") or ""): deed for deed in deeds}
+
+    def _still_validated(self, grant: Deed, made: Deed) -> bool:
+        then = self._last(self._validations(made, grant.index))
+        now = self._last(self._validations(made, EVER))
+        return not any(one.index in self._seen(grant) and _less(now[about], one) for about, one in then.items())
+
+    def _contract(self, made: Deed, before: int) -> Deed | None:
+        for subject in (made.subject, made.stream):
+            said = [one for one in self._of("contract.defined", subject=subject) if one.index < before]
+            if said:
+                return said[-1]
+        return None
+
+    def _same_contract(self, grant: Deed, made: Deed) -> bool:
+        then, now = self._contract(made, grant.index), self._contract(made, EVER)
+        if then is None or now is None or then.index not in self._seen(grant):
+            return True
+        return all(then.data.get(name) == now.data.get(name) for name in ("input_schema", "output_schema", "breaking"))
+
+    # -- gates and waivers -----------------------------------------------------------------------
+
+    def _gates(self, model: str, environment: str, before: int) -> dict[str, Deed]:
+        """The last evaluation of each version of a policy."""
+        made = self._registration(model)
+        return {
+            deed.data["policy"]: deed for deed in self._of("gate.evaluated", subject=model)
+            if made is not None and made.index < deed.index < before and deed.data["environment"] == environment
+        }  # fmt: skip
+
+    def _gates_seen(self, grant: Deed) -> list[Deed]:
+        """Those that an approval cites."""
+        then = self._gates(grant.subject, grant.data["environment"], grant.index)
+        return [gate for gate in then.values() if gate.index in self._seen(grant)]
+
+    @staticmethod
+    def _waivers_of(gate: Deed) -> set[str]:
+        return {check["waiver"] for check in gate.data["checks"] if check["result"] == "waived"}
+
+    def _still_gated(self, grant: Deed, made: Deed, at: int) -> bool:
+        now = self._gates(made.subject, grant.data["environment"], EVER)
+        for gate in self._gates_seen(grant):
+            last = now.get(gate.data["policy"], gate)
+            if gate.data["result"] == "allow" and last.data["result"] != "allow":
+                return False
+            if not all(self._waiver_stands(name, made.subject, at) for name in self._waivers_of(gate)):
+                return False
+        return True
+
+    # -- what it was made from -------------------------------------------------------------------
+
+    def _still_fed(self, grant: Deed, made: Deed) -> bool:
+        """Neither in quarantine, nor of a run that failed since, nor from data that is worse than it was."""
+        if made.index not in self._seen(grant):
+            return True
+        run = made.data.get("run") or ""
+        said = list(self._of("run.started", "run.completed", "run.failed", subject=run))
+        if said and said[-1].kind == "run.failed" and said[-1].index > grant.index:
+            return False
+        if self._quarantined(self._ancestors(made, self._measured(made))):
+            return False
+        read = {ref["subject"] for deed in said for ref in deed.data.get("inputs") or ()}
+        for name in (one for one in read if one.startswith("dataset:")):
+            assessed = [
+                one for one in self._of("dataset.quality_assessed", stream=name.partition("@")[0])
+                if one.version in ("", name.partition("@")[2])
+            ]  # fmt: skip
+            then = [one for one in assessed if one.index < grant.index]
+            if assessed and _less(assessed[-1], then[-1] if then else None):
+                return False
+        return True

@@ -1,0 +1,249 @@
+"""What an approval has to cite, and what becomes of it when that is superseded, withdrawn, in quarantine or ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ledger.domain.foundations import grounds_of
+from ledger.domain.lifecycle import version_of
+from ledger.domain.signing import ROOT_ACTOR
+from ledger.domain.states import DatasetState
+from ledger.domain.waiving import waiver_of
+from ledger.domain.world import run_of
+from ledger.entry import format_time
+from ledger.errors import PolicyError
+from ledger.events.ledgers import RuleSet
+from tests.unit.test_governed import AUTHORISE, DAY, HOUR, POLICY, approve, authorised, rules
+from tests.unit.test_judge import DIGEST, MODEL, NOW, OTHER, Story, hint_of, key_of, refused
+
+DATA = "dataset:d@1"
+VALID = {"verdict": "pass", "independence": "another team"}
+GATE = {
+    "environment": "prod", "policy": "policy:p@1", "policy_digest": POLICY["digest"], "digest": DIGEST,
+    "input_digest": DIGEST, "as_of": format_time(NOW), "result": "allow", "checks": [], "engine": "cel 1",
+}  # fmt: skip
+WAIVED = {"check": "drift", "result": "waived", "reason": "x", "waiver": "waiver:w"}
+ASKED = {
+    "check": "drift", "model": MODEL, "environment": "prod", "owner": "p-author", "reason": "x",
+    "compensating_control": "x", "expires_at": format_time(NOW + DAY),
+}  # fmt: skip
+
+
+def told(own: RuleSet | None = None, tier: str = "high") -> Story:
+    """A version of which everything is known that an approval may rest on."""
+    story = Story(own or rules()).people()
+    story.tell("trainer", "dataset.registered", DATA, {"digest": OTHER})
+    story.tell("trainer", "dataset.quality_assessed", DATA, {"verdict": "pass"})
+    story.tell("trainer", "run.started", "run:r", {"inputs": [{"role": "input", "subject": DATA}]})
+    story.version(tier=tier)
+    story.tell("p-approver", "validation.completed", MODEL, VALID)
+    story.tell("trainer", "contract.defined", "model:m", {"input_schema": DIGEST, "output_schema": OTHER})
+    story.tell("p-approver", "policy.defined", "policy:p@1", POLICY)
+    story.tell("p-author", "waiver.requested", "waiver:w", ASKED)
+    story.tell("p-second", "waiver.granted", "waiver:w", {"rationale": "x"})
+    gate(story)
+    return story
+
+
+def gate(story: Story, **more: Any) -> None:
+    body = {"size": len(story.view.leaves), "checks": [WAIVED]}
+    story.tell("p-deployer", "gate.evaluated", MODEL, GATE | body | more)
+
+
+def without(story: Story, *kept: int) -> list[dict[str, Any]]:
+    """What `approve` cites, but for some entries."""
+    named = version_of(story.world, MODEL)
+    cited = set(grounds_of(story.world, named, "prod", story.now)) - set(kept)
+    return [item for item in story.grant("")["evidence"] if item["index"] in cited]
+
+
+def grant(story: Story, **more: Any) -> tuple[str, str, str, dict[str, Any]]:
+    return "p-approver", "approval.granted", MODEL, story.grant(story.request()) | more
+
+
+def test_an_approval_that_leaves_out_what_the_rules_ask_for_is_refused():
+    story = told()
+    version = version_of(story.world, MODEL).version
+    (evaluation,), valid = version.evaluations, version_of(story.world, MODEL).model.validations[0]
+    for index, words in (
+        (version.index, "the registration"), (evaluation.index, "the evaluation"), (valid.index, "the validation"),
+    ):  # fmt: skip
+        verdict = story.judge(*grant(story, evidence=without(story, index)))
+        refused(verdict, PolicyError, "legality")
+        expected = f"does not cite {words} (entry {index}), on which prod at tier high rests it"
+        assert expected in str(verdict.error)
+        assert f"muniment approve {MODEL}" in hint_of(verdict)
+    verdict = story.judge(*grant(story, evidence=[]))
+    refused(verdict, PolicyError, "legality")
+    assert f"(entry {version.index}) and 2 more" in str(verdict.error)
+    assert story.judge(*grant(story, evidence=without(story))).kind == "valid"
+
+
+def test_what_has_ended_or_is_about_other_bytes_is_not_asked_for():
+    story = told()
+    story.tell("p-approver", "validation.completed", "model:m", VALID | {"valid_until": format_time(NOW)})
+    story.tell("p-approver", "validation.completed", MODEL, VALID | {"digest": OTHER})
+    assert story.judge(*grant(story, evidence=without(story))).kind == "valid"
+
+
+def test_what_the_rules_do_not_ask_for_need_not_be_cited():
+    story = told(rules(evaluation=False))
+    version = version_of(story.world, MODEL).version
+    only = [item for item in story.grant("")["evidence"] if item["index"] == version.index]
+    assert story.judge(*grant(story, evidence=only)).kind == "valid"
+    story = told(rules(approvals=0))
+    assert story.judge(*grant(story, evidence=[])).kind == "valid"
+
+
+@pytest.mark.parametrize("stricter", [rules(), rules(evaluation=False)])
+def test_what_was_given_when_less_was_asked_for_is_not_what_is_asked_for_now(stricter: RuleSet):
+    story = told(rules(approvals=0))
+    approve(story, evidence=[])
+    body = {"rules": stricter.model_dump(mode="json"), "reason": "audit"}
+    story.tell(ROOT_ACTOR, "ledger.rules_changed", f"ledger:{story.world.ledgerid}", body)
+    verdict = story.judge(*AUTHORISE)
+    refused(verdict, PolicyError, "legality")
+    assert "does not stand: it does not cite the registration" in str(verdict.error)
+    approve(story)
+    assert authorised(story)
+
+
+def falls(story: Story, words: str) -> None:
+    verdict = story.judge(*AUTHORISE)
+    refused(verdict, PolicyError, "legality")
+    assert words in str(verdict.error), verdict.error
+
+
+@pytest.mark.parametrize("subject", [MODEL, "model:m"])
+def test_a_validation_that_says_less_suspends(subject: str):
+    story = told()
+    cited = story.tell("p-approver", "validation.completed", subject, VALID).index
+    approve(story)
+    story.tell("p-approver", "validation.completed", subject, VALID)
+    story.tell("p-approver", "validation.completed", MODEL, VALID | {"verdict": "fail", "digest": OTHER})
+    assert authorised(story), "what says no less, or is about other bytes, takes nothing back"
+    last = story.tell("p-approver", "validation.completed", subject, VALID | {"verdict": "uncertain"}).index
+    falls(story, f"entry {last} took the place of entry {cited}, on which it rests, and says uncertain")
+
+
+@pytest.mark.parametrize("subject", [MODEL, "model:m"])
+def test_another_contract_suspends(subject: str):
+    story = told()
+    approve(story)
+    says = {"input_schema": DIGEST, "output_schema": OTHER}
+    story.tell("trainer", "contract.defined", subject, says)
+    assert authorised(story), "the same, said again"
+    story.tell("trainer", "contract.defined", subject, says | {"output_schema": DIGEST})
+    falls(story, "on which it rests, and says another contract")
+
+
+def test_a_gate_that_refuses_suspends_until_it_allows():
+    story = told()
+    gate(story, environment="dev")
+    gate(story, result="deny", policy="policy:p@2")
+    approve(story)
+    gate(story, result="deny", environment="dev")
+    gate(story, result="deny", policy="policy:p@2")
+    assert authorised(story), "neither another place nor another policy"
+    gate(story, result="deny")
+    falls(story, "says that policy:p@1 refuses, which entry")
+    gate(story)
+    assert authorised(story)
+    gate(story, result="deny")
+    approve(story)
+    assert authorised(story), "its author knew"
+
+
+def test_an_approval_ends_with_the_waiver_that_its_gate_rests_on():
+    story = told()
+    approve(story)
+    verdict = story.judge(*AUTHORISE)
+    assert (verdict.kind, verdict.until) == ("valid", NOW + DAY)
+    story.now = NOW + DAY
+    falls(story, f"it expired at {format_time(NOW + DAY)}")
+
+
+def test_a_waiver_that_is_taken_back_or_was_signed_by_a_thief_suspends():
+    story = told()
+    approve(story)
+    story.tell("p-deployer", "waiver.used", "waiver:w", {"deployment": "deployment:prod/x", "model": MODEL})
+    assert authorised(story), "used is not taken back"
+    stolen = {"keyid": key_of("p-second").public.keyid, "since": 0, "reason": "stolen"}
+    lost = told()
+    approve(lost)
+    lost.tell(ROOT_ACTOR, "key.compromised", "actor:p-second", stolen)
+    falls(lost, "waiver:w, on which it rests, does not stand: entry 17 is suspect")
+    story.tell("p-second", "waiver.revoked", "waiver:w", {"reason": "x"})
+    falls(story, "waiver:w, on which it rests, does not stand: it was revoked")
+
+
+@pytest.mark.parametrize("status", ["failed", "aborted"])
+def test_a_run_that_is_said_to_have_failed_suspends(status: str):
+    story = told()
+    approve(story)
+    story.tell("trainer", "run.started", "run:r")
+    assert authorised(story)
+    index = story.tell("trainer", f"run.{status}", "run:r", {"reason": "it read too little"}).index
+    falls(story, f"run:r, on which it rests, {status}, as entry {index} says")
+    approve(story)
+    assert authorised(story), "its author knew"
+
+
+@pytest.mark.parametrize("subject", [DATA, "dataset:d"])
+def test_data_that_is_assessed_as_worse_suspends(subject: str):
+    story = told()
+    approve(story)
+    story.tell("trainer", "dataset.quality_assessed", "dataset:d@2", {"verdict": "fail"})
+    story.tell("trainer", "dataset.quality_assessed", DATA, {"verdict": "fail", "digest": DIGEST})
+    story.tell("trainer", "dataset.quality_assessed", subject, {"verdict": "pass"})
+    assert authorised(story), "another version, other bytes, and the same again"
+    index = story.tell("trainer", "dataset.quality_assessed", subject, {"verdict": "fail"}).index
+    falls(story, f"{DATA}, on which it rests, was assessed as fail by entry {index}")
+    story.tell("trainer", "dataset.quality_assessed", DATA, {"verdict": "pass"})
+    assert authorised(story)
+
+
+def test_data_of_which_nothing_was_known_is_no_worse_when_it_is_uncertain():
+    story = Story(rules()).people()
+    story.tell("trainer", "dataset.registered", DATA, {"digest": OTHER})
+    story.tell("trainer", "run.started", "run:r", {"inputs": [{"role": "input", "subject": DATA}]})
+    story.version()
+    approve(story)
+    story.tell("trainer", "dataset.quality_assessed", DATA, {"verdict": "uncertain"})
+    assert authorised(story)
+    story.tell("trainer", "dataset.quality_assessed", DATA, {"verdict": "fail"})
+    falls(story, "was assessed as fail")
+
+
+@pytest.mark.parametrize("thing", [DATA, "dataset:d", MODEL])
+def test_an_approval_is_suspended_in_quarantine_whatever_the_rules_stop(thing: str):
+    own = RuleSet.model_validate_json(rules().model_copy(update={"stops": ()}).model_dump_json())
+    story = told(own)
+    approve(story)
+    placed = story.tell("trainer", "quarantine.placed", thing, {"reason": "poisoned"})
+    falls(story, f"is in quarantine since entry {placed.index}")
+    story.tell("p-second", "quarantine.released", thing, {"quarantine": placed.payload.id, "rationale": "clean"})
+    assert authorised(story)
+
+
+def test_all_that_is_known_is_cited():
+    story = told()
+    paper = {"kind": "DPIA", "digest": DIGEST, "expires_at": format_time(NOW + HOUR)}
+    document = story.tell("p-author", "documentation.attached", "model:m", paper).index
+    story.tell("p-author", "documentation.attached", "model:m", paper | {"expires_at": format_time(NOW)})
+    gate(story, environment="dev")
+    named, world = version_of(story.world, MODEL), story.world
+    version, run, contract = named.version, run_of(world, "run:r"), named.model.contract_of("1")
+    waiver, data = waiver_of(world, "waiver:w"), world.state("dataset:d")
+    assert run is not None
+    assert contract is not None
+    assert waiver is not None
+    assert waiver.granted is not None
+    assert isinstance(data, DatasetState)
+    expected = [
+        version.index, version.evaluations[0].index, named.model.validations[0].index, run.index, contract.index,
+        version.gates["policy:p@1", "prod"].signed.index, waiver.granted.index, data.assessed[0][0], document,
+    ]  # fmt: skip
+    assert grounds_of(world, named, "prod", NOW) == expected
