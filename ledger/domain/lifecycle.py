@@ -57,6 +57,8 @@ MOVES: Final = (
     Move("evaluation.completed", ("registered",), "evaluated"),
     Move("approval.requested", (), "approval pending"),
     Move("approval.granted", ("approval pending",), "approved"),
+    Move("approval.granted", ("approval pending",), "conditions open"),
+    Move("approval.condition_met", ("conditions open",), "approved"),
     Move("approval.rejected", ("approval pending",), "rejected"),
     Move("deployment.authorised", (), "deploy authorised"),
     Move("canary.stage_entered", (), "canary"),
