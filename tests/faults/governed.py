@@ -54,6 +54,8 @@ class GovernedMachine(GovernedTwins):
                 {"digest": digest("f"), "inputs": [{"role": "input", "subject": "dataset:raw@1"}]})  # fmt: skip
         for name in ("dataset:raw@1", "dataset:copy@1"):
             self.do("trainer", "dataset.registered", name, {"digest": digest("raw")})
+        refs = [{"role": "derived-from", "subject": name} for name in ("dataset:d@2", "dataset:g@0")]
+        self.do("trainer", "dataset.registered", "dataset:g@1", {"digest": digest("g"), "refs": refs})
         self.do("trainer", "run.completed", "run:r", read)
         self.do("p-plain", "policy.defined", "policy:p@1", policy_of(SOURCE))
         self._register("model:m@1", "high")

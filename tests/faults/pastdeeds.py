@@ -212,6 +212,9 @@ class PastDeeds:
             refs += deed.data.get("inputs") or ()
         for deed in self._of("featureset.defined", stream=stream):
             refs += deed.data.get("inputs") or () if deed.version in ("", version) else ()
+        for deed in self._of("dataset.registered", subject=name):
+            said = [ref for ref in deed.data.get("refs") or () if ref["role"] == "derived-from"]
+            refs += [ref for ref in said if ref["subject"].partition("@")[0] != stream]
         made = self._registration(name)
         for deed in self._of("version.composed", subject=name) if made is not None else ():
             refs += deed.data["parents"] if deed.index > made.index else ()
