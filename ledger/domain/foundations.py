@@ -110,10 +110,8 @@ def foundation_trouble(world: World, named: Named, approval: Approval, at: int) 
     waived = _of_waivers(world, named, approval, at)
     troubles = _of_evaluations(named.version, approval), _of_judgements(named, approval), waived
     found = next((one for one in troubles if one is not None), None)
-    if found is None and named.version.index in approval.grounds.seen:
-        # Whoever cites the registration cites the run that it names, and what that run read, as they were.
-        return _of_run(world, named, approval)
-    return found
+    # Whoever approves a version approves what it was made from, as that was.
+    return _of_run(world, named, approval) if found is None else found
 
 
 def _of_evaluations(version: VersionState, approval: Approval) -> str | None:
