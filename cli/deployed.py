@@ -8,7 +8,13 @@ from typing import Any
 from cli.app import App
 from cli.output import table
 
-__all__ = ["show_deployed"]
+__all__ = ["remarks_of", "show_deployed"]
+
+
+def remarks_of(live: dict[str, Any]) -> list[str]:
+    """Remarks about what is live: its marks, and the entries of the quarantines on which it rests."""
+    entries = ", ".join(f"entry {one['placed']['index']}" for one in live["quarantines"])
+    return [f"{mark} ({entries})" if mark == "rests-on-quarantined" else mark for mark in live["marks"]]
 
 
 def _canaries(deployment: dict[str, Any]) -> Iterator[tuple[str, ...]]:

@@ -32,7 +32,10 @@ def _said(node: dict[str, Any]) -> list[str]:
 
 
 def _bad(node: dict[str, Any]) -> bool:
-    return bool({"quarantined", "suspect", "rests-on-suspect", "invalidated", "unauthorised"} & set(node["marks"]))
+    return bool(
+        {"quarantined", "suspect", "rests-on-suspect", "rests-on-quarantined", "invalidated", "unauthorised"}
+        & set(node["marks"])
+    )
 
 
 def mermaid(data: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 from cli.app import App, common_options, pass_app
+from cli.deployed import remarks_of
 from cli.output import Grid, print_record, table
 from cli.reading import with_as_of
 
@@ -78,7 +79,7 @@ def _text(app: App, data: dict[str, Any]) -> None:
         app.note(f"Nothing is live that saw {data['subject']}.")
     table(app, "Live", ("deployment", "model", "since", "entry", "remarks", "path"), (
         (one["deployment"], one["model"], one["since"][:19] + "Z", str(one["index"]),
-         ", ".join([*(["canary"] if one["how"] == "canary" else []), *one["marks"]]), one["path"])
+         ", ".join([*(["canary"] if one["how"] == "canary" else []), *remarks_of(one)]), one["path"])
         for one in live
     ))  # fmt: skip
     table(app, "Loaded, and not live", ("deployment", "model", "instances", "entry", "what the snapshot says"), (

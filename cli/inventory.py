@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from cli.app import App, common_options, pass_app
+from cli.deployed import remarks_of
 from cli.output import Grid, print_record, table
 from cli.reading import with_as_of
 
@@ -74,7 +75,7 @@ def _rows(models: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def _place(one: dict[str, Any]) -> str:
     version = one["version"].partition("@")[2] or one["version"]
-    marks = [*(["canary"] if one["how"] == "canary" else []), *one["marks"]]
+    marks = [*(["canary"] if one["how"] == "canary" else []), *remarks_of(one)]
     return f"{one['deployment']}: {version}{' (' + ', '.join(marks) + ')' if marks else ''}"
 
 

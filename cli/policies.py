@@ -53,14 +53,16 @@ def define(app: App, /, name: str, file: str, **options: Any) -> None:
 
     Example: muniment policy define policy:production@1 production.yaml
     """
-    from ledger.policy import FORMAT, source_digest
+    from ledger.policy import parse_policy, source_digest
 
     source = policy_source(file)
-    _, checks = _checks(source)
-    body = {"digest": source_digest(source), "source": source, "format": FORMAT}
+    parsed = parse_policy(source)
+    body = {"digest": source_digest(source), "source": source, "format": parsed.schema_}
     with app.writer() as ledger:
         receipt = ledger.emit("policy.defined", name, body, **options)
-        app.show_receipt(receipt, then=f"{len(checks)} checks. Try it: muniment gate check MODEL --policy {name} …")
+        app.show_receipt(
+            receipt, then=f"{len(parsed.checks)} checks. Try it: muniment gate check MODEL --policy {name} …"
+        )
 
 
 @policy.command()

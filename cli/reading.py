@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.app import App, common_options, pass_app
-from cli.deployed import show_deployed
+from cli.deployed import remarks_of, show_deployed
 from cli.output import Grid, print_record, table
 
 if TYPE_CHECKING:
@@ -297,7 +297,7 @@ def _state_text(app: App, /, data: dict[str, Any]) -> None:
                 "" if live is None else str(live["index"]),
                 ""
                 if live is None
-                else ", ".join(live["marks"]) or ("by rollback" if "rollback" in live["type"] else ""),
+                else ", ".join(remarks_of(live)) or ("by rollback" if "rollback" in live["type"] else ""),
                 "" if previous is None else previous["model"],
             )
         )

@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from cli.app import App, common_options, pass_app
+from cli.deployed import remarks_of
 from cli.output import Grid, clean, print_record
 from cli.reading import with_as_of
 
@@ -79,7 +80,7 @@ def _lines(app: App, data: dict[str, Any]) -> Iterator[str]:
         rests = "nothing authorised it" if live["rests_on"] is None else f"by entry {live['rests_on']} ({live['by']})"
         since = f"since {live['since']} (entry {live['index']})"
         yield f"{live['model']} is {live['how']} in {data['subject']} {since}, {rests}"
-        yield from (f"  ! {mark}" for mark in live["marks"])
+        yield from (f"  ! {remark}" for remark in remarks_of(live))
         yield from [f"  ! {live['doubt']}"] if live["doubt"] else []
     for one in data["emergencies"]:
         yield f"! the emergency of entry {one['index']} is to be reviewed by {one['review_by']}"

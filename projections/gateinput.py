@@ -13,7 +13,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from ledger.domain.independence import deciders
+from ledger.domain.independence import approval_makers, deciders, independent
 from ledger.domain.lifecycle import Named, check_stops, rule_for, version_of
 from ledger.domain.scopes import matches
 from ledger.domain.standing import approval_trouble
@@ -23,6 +23,7 @@ from ledger.entry import format_time
 from ledger.errors import PolicyError
 from ledger.names import parse_name, stream_of
 from ledger.payload import parse_moment
+from ledger.policy import FORMAT, in_form
 from projections.gaterows import GateRows, people
 from projections.groups import DATA, ENDED, RUNS, WENT_LIVE
 from projections.journal import JournalRow
@@ -62,6 +63,12 @@ class _Builder:
     def past(self, value: Any) -> bool:
         """Whether a time of a body has passed."""
         return isinstance(value, str) and parse_moment(value) <= self.now
+
+    def author(self, row: JournalRow) -> dict[str, Any]:
+        """Who stands behind an entry, and whether they are shown to be other persons than makers and owners."""
+        actors = {row["actor"], row["on_behalf_of"]} - {""}
+        makers = approval_makers(self.world, self.named, (), max(row["index"], self.named.version.index))
+        return {"by": sorted(actors), "independent": bool(independent(self.world, actors, makers))}
 
     # -- parts -----------------------------------------------------------------------------------
 
@@ -150,14 +157,14 @@ class _Builder:
         undecided = {one.index for _, one in self.named.version.undecided}
         gone = [
             {"id": row["id"], "index": row["index"], "age_seconds": self.age(row), "metrics": {}, "verdict": "fail",
-             "measurements": [], **nothing}
+             "measurements": [], "by": [], "independent": False, **nothing}
             for row in self.rows.all(("stream", "=", self.stream)) if row["index"] in undecided
         ]  # fmt: skip
         return gone + [
             {
                 "id": row["id"], "index": row["index"], "age_seconds": self.age(row), "metrics": row["data"]["metrics"],
                 "verdict": row["data"].get("verdict", "uncertain"),
-                "measurements": row["data"].get("measurements") or [],
+                "measurements": row["data"].get("measurements") or [], **self.author(row),
                 **{name: row["data"].get(name) or "" for name in ("suite", "kind", "digest", "dataset", "split")},
             }
             for row in self.mine("evaluation.completed") if row["index"] in standing
@@ -226,7 +233,7 @@ class _Builder:
         }  # fmt: skip
         return [
             {
-                "index": row["index"], "verdict": row["data"]["verdict"],
+                "index": row["index"], "verdict": row["data"]["verdict"], **self.author(row),
                 "expired": self.past(row["data"].get("valid_until")),
                 "open_findings": [
                     {"id": item["id"], "severity": item["severity"]}
@@ -339,7 +346,9 @@ _AROUND = ("drill.conducted", "canary.stage_entered", "canary.analysed")
 _INCIDENTS = ("incident.opened", "incident.closed", "incident.reopened", "incident.severity_changed")
 
 
-def gate_input(known: Known, model: str, environment: str, as_of: int, deployment: str = "") -> dict[str, Any]:
+def gate_input(
+    known: Known, model: str, environment: str, as_of: int, deployment: str = "", *, form: str = FORMAT
+) -> dict[str, Any]:
     """What the log holds of a version.
 
     Args:
@@ -348,9 +357,10 @@ def gate_input(known: Known, model: str, environment: str, as_of: int, deploymen
         environment: for example ``prod``.
         as_of: time for which ages and ends are told, microseconds since the Unix epoch.
         deployment: where it is to be deployed, a deployment in that environment; empty when that is not known.
+        form: of the policy that looks at it.
 
     Returns:
-        A document of plain values with the members of `ledger.policy.FIELDS`.
+        A document of plain values with the members of `ledger.policy.FIELDS`, as far as the form has them.
 
     Raises:
         PolicyError: the version was not registered by then.
@@ -359,7 +369,7 @@ def gate_input(known: Known, model: str, environment: str, as_of: int, deploymen
     build = _Builder(known, named, (environment, deployment), as_of)
     run, deployments = build.run(), build.deployments()
     version = named.version
-    return {
+    document = {
         "as_of": format_time(build.now),
         "size": known.size,
         "environment": environment,
@@ -384,6 +394,7 @@ def gate_input(known: Known, model: str, environment: str, as_of: int, deploymen
         "people": people(known.world, build.rows, environment, as_of),
         "stopped": build.stopped(),
     }  # fmt: skip
+    return in_form(document, form)
 
 
 def standing_waivers(known: Known, model: str, environment: str, as_of: int) -> list[tuple[str, str]]:

@@ -163,9 +163,10 @@ def run_gate(known: Known, policy: Stated, model: str, environment: str, *, as_o
         InputError: the policy is malformed.
         PolicyError: the version is not registered.
     """
-    document = gate_input(known, model, environment, as_of, deployment)
+    parsed = parse_policy(policy.source)
+    document = gate_input(known, model, environment, as_of, deployment, form=parsed.schema_)
     waivers = standing_waivers(known, model, environment, as_of)
-    outcome = evaluate(parse_policy(policy.source), document, waivers)
+    outcome = evaluate(parsed, document, waivers)
     return Gate(policy, known.size, as_of, model, environment, deployment, document, outcome)
 
 

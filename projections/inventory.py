@@ -93,6 +93,7 @@ def _live(deployments: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, An
                 yield period["model"].partition("@")[0], {
                     "deployment": state["deployment"], "version": period["model"], "how": period["how"],
                     "since": period["since"], "index": period["index"], "marks": period["marks"],
+                    "quarantines": period["quarantines"],
                 }  # fmt: skip
 
 

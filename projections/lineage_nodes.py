@@ -129,7 +129,8 @@ class Described:
     def _deployment(self, found: Node) -> None:
         for state in self.state(found["subject"])["deployments"]:
             mine = [period for period in periods(state) if found["serves"] in (None, period["model"])]
-            found["periods"] = mine
+            # The published form of lineages has their marks alone.
+            found["periods"] = [{name: told for name, told in one.items() if name != "quarantines"} for one in mine]
             now = [period["how"] for period in mine if period["until"] is None]
             found["status"] = now[-1] if now else "was live" if mine else "nothing live"
             found["index"] = mine[-1]["index"] if mine else None

@@ -149,7 +149,7 @@ def _fold_deployment(state: dict[str, Any], change: Change) -> None:
             state["authorised"] = None
         return
     item = {"id": change["id"], **_stamp(change), "type": kind, "model": data["model"], "digest": data["digest"],
-            "marks": change["marks"]}  # fmt: skip
+            "marks": change["marks"], "quarantines": []}  # fmt: skip
     state["history"].append(item)
     if kind == "deployment.authorised":
         state["authorised"] = item
@@ -347,7 +347,8 @@ def periods(state: dict[str, Any]) -> list[dict[str, Any]]:
 
     Returns:
         In order of their beginning: ``model``, ``digest``, ``how`` (live or canary), ``since``, ``until`` (None while
-        it lasts), ``index`` of the entry that began it, ``ended`` that of the one that ended it, and its ``marks``.
+        it lasts), ``index`` of the entry that began it, ``ended`` that of the one that ended it, its ``marks``, and
+        ``quarantines`` as far as they were asked for (`quarantined.mark_quarantined`).
     """
     found: list[dict[str, Any]] = []
     running: dict[tuple[str, str, str], dict[str, Any]] = {}
@@ -366,12 +367,13 @@ def periods(state: dict[str, Any]) -> list[dict[str, Any]]:
         if how == "live":
             end("canary", item)
         if (how, *which) in running:
-            running[how, *which].update(marks=item["marks"])
+            running[how, *which].update(marks=item["marks"], quarantines=item["quarantines"])
             continue
         if how == "live":
             end("live", item)
         began = {"model": item["model"], "digest": item["digest"], "how": how, "since": item["occurred_at"]}
-        running[how, *which] = {**began, "until": None, "index": item["index"], "ended": None, "marks": item["marks"]}
+        running[how, *which] = {**began, "until": None, "index": item["index"], "ended": None, "marks": item["marks"],
+                                "quarantines": item["quarantines"]}  # fmt: skip
         found.append(running[how, *which])
     return found
 

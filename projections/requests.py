@@ -49,6 +49,17 @@ class _Request:
         kept = {index for index, trouble in (self.have.troubles if self.have else ()) if trouble.kind in kinds}
         return (approval for approval in self.named.version.approvals if approval.index in kept)
 
+    @property
+    def passed(self) -> bool:
+        """Whether its approval came to its end when nobody needed it any more: another version was asked for since."""
+        own = [approval for approval in self.named.version.approvals if approval.request == self.one.id]
+        if not own or not set(own) <= set(self._fallen("expired")):
+            return False
+        others = (version for version in self.named.model.versions.values() if version is not self.named.version)
+        asked = (request for version in others for request in version.requests.values())
+        later = any(two.environment == self.one.environment and two.index > self.one.index for two in asked)
+        return later and self.named.subject not in _live(self.asked, self.one.environment)
+
     def refused(self) -> PolicyError | None:
         """What refuses every approval, None when nothing does."""
         if self.rule is None or self.stopped is not None:
@@ -119,15 +130,13 @@ class _Request:
         return next((one for one in found if one.may), found[0])
 
 
-def _live(asked: Asked, named: Named, environment: str) -> list[str]:
-    """Other versions of the same model that are live in an environment."""
+def _live(asked: Asked, environment: str) -> list[str]:
+    """Versions that are live in an environment."""
     found = set()
     for row in asked.of_types("deployment.completed", "deployment.promoted", "rollback.completed"):
         state = asked.world.state(row["stream"])
         if isinstance(state, DeploymentState) and state.live and parse_name(row["stream"]).namespace == environment:
-            model = state.live[0]
-            if model != named.subject and model.partition("@")[0] == named.subject.partition("@")[0]:
-                found.add(model)
+            found.add(state.live[0])
     return sorted(found)
 
 
@@ -140,6 +149,8 @@ def _metrics(asked: Asked, subject: str) -> dict[str, Any]:
 def _item(request: _Request, actor: str | None) -> dict[str, Any]:
     asked, named, one = request.asked, request.named, request.one
     step, rule, have, error = request.step(actor), request.rule, request.have, request.refused()
+    stem = named.subject.partition("@")[0]
+    live = [model for model in _live(asked, one.environment) if model.partition("@")[0] == stem]
     gates = [gate for (_, place), gate in sorted(named.version.gates.items()) if place == one.environment]
     return {
         "what": "approval",
@@ -158,7 +169,7 @@ def _item(request: _Request, actor: str | None) -> dict[str, Any]:
         "gates": [{"policy": gate.policy, "allowed": gate.allowed, "index": gate.signed.index} for gate in gates],
         "waivers": sorted({waiver for gate in gates for waiver in gate.waivers}),
         "live": [{"model": model, "changed": diff(_metrics(asked, model), _metrics(asked, named.subject))}
-                 for model in _live(asked, named, one.environment)],
+                 for model in live if model != named.subject],
         "may": step.may,
         "because": step.because,
         "next": step.command,
@@ -176,5 +187,5 @@ def requests(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
         newest = {one.environment: one for one in named.version.requests.values() if one.closed is None}
         for one in newest.values():
             request = _Request(asked, named, one)
-            if not request.met:
+            if not request.met and not request.passed:
                 yield _item(request, actor)

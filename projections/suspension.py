@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,14 +9,13 @@ from ledger.application import Ledger
 from ledger.domain.authorising import deployment_doubt
 from ledger.domain.lifecycle import quarantines_of, version_of
 from ledger.domain.world import World
-from ledger.entry import format_time
 from ledger.errors import PolicyError
 from ledger.names import stream_of
 from ledger.suspects import Doubts
 from projections.approvals import Standings, decided_status
 from projections.asof import AsOf, recorded_by
 from projections.base import ViewReader
-from projections.journal import journal_rows
+from projections.quarantined import mark_quarantined, tell_held
 
 __all__ = ["Stamped", "suspend"]
 
@@ -64,7 +62,7 @@ class _Asked:
                 approval["status"] = "suspended"
         if version["status"] in _BY_DECISION:
             version["status"] = decided_status(version)
-        read = list(self._quarantined_data(version["version"]))
+        read = self._quarantined_data(version["version"])
         version["quarantines"] += read
         if version["status"] == "live":
             return
@@ -81,20 +79,15 @@ class _Asked:
             return False
         return any(self.stamped.suspect(grant) for approval in version["approvals"] for grant in approval["grants"])
 
-    def _quarantined_data(self, subject: str) -> Iterator[dict[str, Any]]:
+    def _quarantined_data(self, subject: str) -> list[dict[str, Any]]:
         """Quarantines of what it was made from or measured on: they stop decisions about it as its own do."""
         try:
             named = version_of(self.then, subject)
         except PolicyError:
-            return  # not recorded by then, or suspect
-        for held in quarantines_of(self.then, named):
-            if held.subject in (subject, stream_of(subject)):
-                continue  # folded
-            (row,) = journal_rows(self.views, [("position", "=", held.index + 1)], size=held.index + 1)
-            times = {name: format_time(row[name]) for name in ("occurred_at", "recorded_at")}
-            placed = {"index": row["index"], "actor": row["actor"], **times}
-            yield {"id": held.quarantine.id, "subject": held.path[-1], "reason": held.quarantine.reason,
-                   "placed": placed, "path": list(held.path), "words": held.words}  # fmt: skip
+            return []  # not recorded by then, or suspect
+        # Its own are folded.
+        held = (one for one in quarantines_of(self.then, named) if one.subject not in (subject, stream_of(subject)))
+        return tell_held(self.views, held)
 
 
 def suspend(
@@ -108,7 +101,8 @@ def suspend(
         as_of: both clocks; decisions count as far as they were recorded by the moment that is asked about.
         found: what `model_state.state_as_of` gave, which is changed: an approval that does not stand is ``expired``,
             ``conditional`` or ``suspended``, one that does not suffice ``pending``, and a version is called by that; a
-            suspect entry of a deployment is marked ``suspect``, and what is live and rests on one ``rests-on-suspect``.
+            suspect entry of a deployment is marked ``suspect``, and what is live and rests on one ``rests-on-suspect``,
+            or ``rests-on-quarantined`` with the quarantines.
         at: the moment, in microseconds since the Unix epoch; that of ``as_of`` when None.
 
     Returns:
@@ -128,4 +122,5 @@ def suspend(
         live = deployment["live"]
         if live is not None and deployment_doubt(known, deployment["deployment"], live["model"], live["digest"]):
             live["marks"] = [*live["marks"], "rests-on-suspect"]
+        mark_quarantined(then, views, deployment)
     return found

@@ -33,6 +33,7 @@ from projections.asof import AsOf
 from projections.base import ViewReader
 from projections.journal import JournalRow, journal_rows
 from projections.model_state import CHANGE, periods, state_as_of
+from projections.quarantined import mark_quarantined
 from projections.suspension import Stamped
 
 __all__ = ["why"]
@@ -301,6 +302,7 @@ def _deployment(moment: _Moment, as_of: AsOf, subject: str) -> dict[str, Any]:
     if not states:
         raise InputError(f"nothing was known about {subject} as of then", hint="`muniment state` shows deployments.")
     (state,) = states
+    mark_quarantined(moment.world, moment.views, state)
     running = [period for period in periods(state) if period["until"] is None]
     domain = moment.world.state(subject)
     urgent = domain.urgent if isinstance(domain, DeploymentState) else ()

@@ -24,7 +24,7 @@ Made by `tools/gen_policies_reference.py`. A policy is a list of checks in YAML,
 [How to put a gate before deployments](../how-to/gate-deployments.md) uses one.
 
 ```yaml
-schema: muniment.checks/v1
+schema: muniment.checks/v2
 title: What production asks for
 checks:
 - id: evaluation-passed                                          # lower-case words joined by dashes
@@ -59,7 +59,9 @@ latency and cost: there is one to compare with where another version is live.
 
 `muniment gate input MODEL@VERSION --env ENV` prints it. Nothing in it is ever absent: what is not known is `""`,
 `null`, `false` or an empty list. Times are in UTC as text, ages in seconds. Numbers are as their authors wrote them:
-compare them through `double()`.
+compare them through `double()`. `by` are actors; `independent` says that they are shown to be other persons
+than whoever made the version and, above tier low, owns it. Policies with `schema: muniment.checks/v1` look at
+evaluations and validations without these two, so what they decided can be run again.
 
 | member | what |
 | --- | --- |

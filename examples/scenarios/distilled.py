@@ -5,7 +5,7 @@ from scene import Scene, digest
 PLACE, LARGE, SMALL = "deployment:prod/answers", "model:answers@large", "model:answers@distilled"
 BY = ("p-owner", "p-risk", "p-release")
 POLICY = """\
-schema: muniment.checks/v1
+schema: muniment.checks/v2
 title: What an answer may cost
 checks:
 - id: good-enough

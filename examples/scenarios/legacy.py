@@ -5,7 +5,7 @@ import csv
 from scene import Scene, digest
 
 POLICY = """\
-schema: muniment.checks/v1
+schema: muniment.checks/v2
 title: What a model that is live has
 checks:
 - id: evaluated

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ledger.domain.states import DatasetState, ModelState, Quarantine, Read, RunState, VersionState
+from ledger.domain.states import DatasetState, Evaluation, ModelState, Quarantine, Read, RunState
 from ledger.domain.world import World
 from ledger.names import parse_name, stream_of
 
@@ -47,7 +47,7 @@ class Held:
         return found if len(self.path) == 1 else f"{found} (the way there: {' → '.join(self.path)})"
 
 
-def held_by(world: World, version: tuple[str, VersionState], *, measured: bool = True) -> Iterator[Held]:
+def held_by(world: World, subject: str, digest: str, *, measured: bool = True) -> Iterator[Held]:
     """What is in quarantine of what a version is, was made from or was measured on; each quarantine once.
 
     Feature sets, runs, parents and models that a run read are passed through. What a data set was made from is not: a
@@ -55,16 +55,16 @@ def held_by(world: World, version: tuple[str, VersionState], *, measured: bool =
 
     Args:
         world: the world of whoever asks.
-        version: its name, and its state.
+        subject: its name, registered or not.
+        digest: its digest.
         measured: whether to look at what the evaluations that stand were measured on.
     """
     placed = world.quarantined()
     if not placed:
         return
     held = _bytes_held(world, placed)
-    subject, state = version
-    standing = (*state.evaluations, state.passed) if measured else ()
-    left: deque[tuple[tuple[str, ...], str]] = deque([((subject,), state.digest)])
+    standing = _standing(world, subject) if measured else ()
+    left: deque[tuple[tuple[str, ...], str]] = deque([((subject,), digest)])
     left.extend(((subject, one.data[0]), one.data[1]) for one in standing if one is not None and one.data is not None)
     seen, told = set[Read](), set[str]()
     while left:
@@ -80,6 +80,12 @@ def held_by(world: World, version: tuple[str, VersionState], *, measured: bool =
             if read not in seen:
                 seen.add(read)
                 left.append(((*path, read[0]), read[1]))
+
+
+def _standing(world: World, subject: str) -> tuple[Evaluation | None, ...]:
+    model = world.looked_up(stream_of(subject))
+    version = model.versions.get(parse_name(subject).version or "") if isinstance(model, ModelState) else None
+    return () if version is None else (*version.evaluations, version.passed)
 
 
 def _bytes_held(world: World, placed: Iterable[str]) -> dict[str, list[tuple[str, Quarantine]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -14,12 +15,13 @@ from ledger.domain.states import (
     DeploymentState,
     IncidentState,
     PolicyState,
+    Read,
     RunState,
     Urgent,
     WaiverState,
     more_read,
 )
-from ledger.domain.versions import evolve_quarantines, reads_of
+from ledger.domain.versions import evolve_quarantines, made_from, reads_of
 from ledger.events.datasets import DatasetQualityAssessed, DatasetRegistered, DatasetVersioned
 from ledger.events.deployments import (
     DeploymentAuthorised,
@@ -36,6 +38,7 @@ from ledger.events.incidents import IncidentClosed, IncidentOpened, IncidentReop
 from ledger.events.policies import PolicyDefined, PolicyRetired
 from ledger.events.runs import RunAborted, RunAttached, RunCompleted, RunFailed, RunStarted
 from ledger.events.waivers import WaiverDenied, WaiverGranted, WaiverRequested, WaiverRevoked, WaiverUsed
+from ledger.names import stream_of
 from ledger.payload import parse_moment
 
 __all__ = [
@@ -55,14 +58,21 @@ def evolve_dataset(state: DatasetState | None, event: RecordedEvent) -> DatasetS
     state = state or DatasetState(MappingProxyType({}))
     if isinstance(event.body, DatasetRegistered | DatasetVersioned):
         versions = with_item(state.versions, event.subject.version or "", event.body.digest)
-        return replace(state, versions=versions)
+        return replace(_derived(state, event, made_from(event.body)), versions=versions)
     if isinstance(event.body, FeaturesetDefined | FeaturesetChanged | FeaturesetMaterialized):
-        version = event.subject.version or ""
-        read = more_read(state.inputs_of(version), reads_of(event.body.inputs))
-        return replace(state, inputs=with_item(state.inputs, version, read))
+        return _derived(state, event, (*reads_of(event.body.inputs), *made_from(event.body)))
     if isinstance(event.body, DatasetQualityAssessed):
         return replace(state, assessed=_assessed(state, event, event.body))
     return replace(state, quarantines=evolve_quarantines(state.quarantines, event))
+
+
+def _derived(state: DatasetState, event: RecordedEvent, read: Iterable[Read]) -> DatasetState:
+    """What data was made from; an earlier version of its own counts not: the next one puts right what was wrong."""
+    others = [one for one in read if event.subject.kind != "dataset" or stream_of(one[0]) != event.stream]
+    version = event.subject.version or ""
+    if not others:
+        return state
+    return replace(state, inputs=with_item(state.inputs, version, more_read(state.inputs_of(version), others)))
 
 
 def _assessed(
@@ -85,7 +95,7 @@ def evolve_run(state: RunState | None, event: RecordedEvent) -> RunState | None:
         return state
     status = body.status if isinstance(body, RunAttached) else _RUNS[type(body)]
     authors = actors_of(event) | (state.authors if state else frozenset())
-    inputs = more_read(state.inputs if state else (), reads_of(body.inputs))
+    inputs = more_read(state.inputs if state else (), (*reads_of(body.inputs), *made_from(body)))
     return RunState(authors, status, inputs, event.index)
 
 

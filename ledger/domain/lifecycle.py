@@ -57,6 +57,8 @@ MOVES: Final = (
     Move("evaluation.completed", ("registered",), "evaluated"),
     Move("approval.requested", (), "approval pending"),
     Move("approval.granted", ("approval pending",), "approved"),
+    Move("approval.granted", ("approval pending",), "conditions open"),
+    Move("approval.condition_met", ("conditions open",), "approved"),
     Move("approval.rejected", ("approval pending",), "rejected"),
     Move("deployment.authorised", (), "deploy authorised"),
     Move("canary.stage_entered", (), "canary"),
@@ -207,7 +209,7 @@ def waiver_days(world: World, environment: str, tier: str) -> int:
 
 def quarantines_of(world: World, named: Named, *, measured: bool = True) -> Iterator[Held]:
     """Quarantines of a version, of its model, and of what it was made from or measured on; see `ancestry.held_by`."""
-    return held_by(world, (named.subject, named.version), measured=measured)
+    return held_by(world, named.subject, named.version.digest, measured=measured)
 
 
 def side_states(world: World, named: Named, *, measured: bool = True) -> Iterator[tuple[str, str, str]]:

@@ -80,7 +80,7 @@ class DatasetState:
     Attributes:
         versions: of a data set, the digest of each version ("" for an unversioned registration, latest wins).
         quarantines: of it and of its versions.
-        inputs: of a feature set, what each version ("" for all) was ever made from.
+        inputs: what each version ("" for all) was ever made from; of a data set, other data alone.
         assessed: of a data set, where what its assessments say changed: index, version ("" for all), verdict.
     """
 

@@ -20,7 +20,7 @@ from ledger.domain.states import (
     VersionState,
     more_read,
 )
-from ledger.events import Ref
+from ledger.events import Body, Ref
 from ledger.events.approvals import (
     ApprovalConditionMet,
     ApprovalGranted,
@@ -42,12 +42,21 @@ from ledger.events.policies import GateEvaluated
 from ledger.events.quarantine import QuarantinePlaced, QuarantineReleased
 from ledger.payload import parse_moment
 
-__all__ = ["evolve_model", "evolve_quarantines", "reads_of"]
+__all__ = ["evolve_model", "evolve_quarantines", "made_from", "reads_of"]
+
+
+#: Roles of references to what a thing was made from.
+_MADE_FROM = ("input", "derived-from", "composed-of")
 
 
 def reads_of(refs: Iterable[Ref]) -> Iterator[Read]:
     """What references name, each with the digest that they give."""
     return ((ref.subject, ref.digest or "") for ref in refs)
+
+
+def made_from(body: Body) -> Iterator[Read]:
+    """What an event says in its general references that its subject was made from."""
+    return reads_of(ref for ref in body.refs if ref.role in _MADE_FROM)
 
 
 def _evaluated(version: VersionState, event: RecordedEvent, body: EvaluationCompleted) -> VersionState:
@@ -161,8 +170,8 @@ def _described(version: VersionState, event: RecordedEvent) -> VersionState:
             return replace(version, classified=(event.index, tier))
         case VersionRetired():
             return replace(version, retired=signed_of(event))
-        case VersionComposed(parents=parents):
-            return replace(version, parents=more_read(version.parents, reads_of(parents)))
+        case VersionComposed() as body:
+            return replace(version, parents=more_read(version.parents, (*reads_of(body.parents), *made_from(body))))
     return version
 
 
@@ -227,6 +236,9 @@ def evolve_model(state: ModelState | None, event: RecordedEvent) -> ModelState:
         return replace(state, versions=with_item(state.versions, name, version))
     if isinstance(event.body, VersionRegistered):
         body = event.body
-        version = VersionState(body.digest, body.owner, body.tier, body.run, signed_of(event), actors_of(event))
+        version = VersionState(
+            body.digest, body.owner, body.tier, body.run, signed_of(event), actors_of(event),
+            parents=more_read((), made_from(body)),
+        )  # fmt: skip
         return replace(state, versions=with_item(state.versions, name, version))
     return state

@@ -34,7 +34,7 @@ class PolicyDefined(DecisionBody):
 
     digest: Digest = Field(description="SHA-256 of the source's UTF-8 bytes")
     source: str = Field(min_length=1, max_length=MAX_SOURCE, description="The checks, as YAML")
-    format: Line = Field(description="Name of the form of the source, muniment.checks/v1")
+    format: Line = Field(description="Name of the form of the source, for example muniment.checks/v2")
 
 
 @event(

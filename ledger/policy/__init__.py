@@ -5,7 +5,7 @@ from __future__ import annotations
 from ledger.policy.checks import FORMAT, Check, Policy, parse_policy, source_digest
 from ledger.policy.engine import engine_name
 from ledger.policy.examples import fine, troubles
-from ledger.policy.fields import FIELDS
+from ledger.policy.fields import FIELDS, in_form
 from ledger.policy.gate import Outcome, evaluate, input_digest
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "engine_name",
     "evaluate",
     "fine",
+    "in_form",
     "input_digest",
     "parse_policy",
     "source_digest",

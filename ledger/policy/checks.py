@@ -2,7 +2,7 @@
 
 ::
 
-    schema: muniment.checks/v1
+    schema: muniment.checks/v2
     title: What production asks for
     checks:
     - id: evaluation-passed
@@ -32,8 +32,9 @@ from ledger.policy.engine import compile_expression
 
 __all__ = ["FORMAT", "Check", "Policy", "parse_policy", "source_digest"]
 
-#: Name of the form, as the event `policy.defined` carries it.
-FORMAT: Final = "muniment.checks/v1"
+#: Name of the form, as the event `policy.defined` carries it. It names the form of the document too: expressions of
+#: ``muniment.checks/v1`` look at one without the members that came since, so that what they decided stays the same.
+FORMAT: Final = "muniment.checks/v2"
 
 _Expression = Annotated[str, Field(min_length=1, max_length=4096)]
 _ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -58,7 +59,7 @@ class Policy(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
-    schema_: str = Field(alias="schema", pattern=r"^muniment\.checks/v1$")
+    schema_: str = Field(alias="schema", pattern=r"^muniment\.checks/v[12]$")
     title: Line
     checks: tuple[Check, ...] = Field(min_length=1, max_length=256)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ledger.policy.checks import Policy
+from ledger.policy.fields import in_form
 from ledger.policy.gate import evaluate
 
 __all__ = ["DIGEST", "bare", "evaluation", "fine", "troubles"]
@@ -38,7 +39,7 @@ def fine() -> dict[str, Any]:
         "contract": {"defined": True, "breaking": False, "matches_live": True, "input_schema": DIGEST,
                      "output_schema": DIGEST},
         "documentation": [{"kind": "runbook", "digest": DIGEST, "expired": False}],
-        "validations": [{"index": 11, "verdict": "pass", "expired": False,
+        "validations": [{"index": 11, "verdict": "pass", "expired": False, "by": ["p-2"], "independent": True,
                          "open_findings": [{"id": "F1", "severity": "low"}]}],
         "approvals": [{"by": ["p-1"], "environment": "prod", "stands": True, "reason": "", "index": 12}],
         "deployments": [{"name": "deployment:prod/m", "live": "model:m@1", "previous": "", "authorised": "model:m@1"}],
@@ -83,7 +84,7 @@ def evaluation(suite: str, kind: str, **changes: Any) -> dict[str, Any]:
     return {
         "id": "0198c0de-0000-7000-8000-000000000001", "index": 7, "age_seconds": 86_400, "suite": suite, "kind": kind,
         "verdict": "pass", "digest": DIGEST, "dataset": "dataset:claims@3", "split": "test", "metrics": {"auc": 0.9},
-        "measurements": [], **changes,
+        "measurements": [], "by": ["trainer"], "independent": False, **changes,
     }  # fmt: skip
 
 
@@ -95,7 +96,7 @@ def troubles(policy: Policy) -> dict[str, str]:
     """
     found: dict[str, list[dict[str, str]]] = {check.id: [] for check in policy.checks}
     for document in [made for tier in _TIERS for made in (fine() | {"tier": tier}, bare(tier))]:
-        for item in evaluate(policy, document, ()).checks:
+        for item in evaluate(policy, in_form(document, policy.schema_), ()).checks:
             if item["result"] != "not-applicable":
                 found[item["check"]].append(item)
     failed = {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["FIELDS"]
+__all__ = ["FIELDS", "in_form"]
 
 #: Each field of the document, in words; `docs/reference/policies.md` shows them.
 FIELDS: Final = {
@@ -18,14 +18,15 @@ FIELDS: Final = {
     "run": "name, status, actor, commit, dirty, seed, environment, hardware, has_parameters, inputs (subject, digest)",
     "datasets": "what the run read: subject, digest, registered, quality, deprecated (or deleted), license, consent, "
     "quarantined",
-    "evaluations": "that stand: id, index, age_seconds, suite, kind, verdict, digest, dataset, split, metrics, "
-    "measurements; one that was invalidated and not measured again failed, and the rest of it is empty",
+    "evaluations": "that stand: id, index, age_seconds, suite, kind, verdict, digest, dataset, split, "
+    "metrics, measurements, by, independent; one that was invalidated and not measured again failed, and the rest "
+    "of it is empty",
     "signatures": "of artefacts and of the version: digest, verdict (signed, pass, fail, uncertain)",
     "scans": "digest, verdict, findings",
     "performance": "digest, verdict, p95_ms, baseline_p95_ms, cost, baseline_cost, error_rate, index",
     "contract": "defined, breaking, matches_live, input_schema, output_schema",
     "documentation": "kind, digest, expired",
-    "validations": "verdict, index, open_findings (id, severity), expired",
+    "validations": "verdict, index, open_findings (id, severity), expired, by, independent",
     "approvals": "by, environment, stands, reason, index",
     "deployments": "in this environment, the one above and where the model ever was: name, live, previous, authorised",
     "canaries": "deployment, stage, traffic, verdict, budget_used of this version",
@@ -35,3 +36,21 @@ FIELDS: Final = {
     "people": "approvers, deployers, validators: how many persons have the role there and then",
     "stopped": "why the life cycle stops an authorisation, empty when it does not",
 }  # fmt: skip
+#: Members of lists that the document of ``muniment.checks/v1`` has not.
+_SINCE_V2: Final = {"evaluations": ("by", "independent"), "validations": ("by", "independent")}
+
+
+def in_form(document: dict[str, Any], form: str) -> dict[str, Any]:
+    """A document as policies of a form look at it.
+
+    Args:
+        document: in the newest form.
+        form: for example ``muniment.checks/v1``.
+    """
+    if form != "muniment.checks/v1":
+        return document
+    lists = {
+        name: [{key: value for key, value in item.items() if key not in left_out} for item in document[name]]
+        for name, left_out in _SINCE_V2.items()
+    }
+    return document | lists

@@ -111,7 +111,8 @@ def items_of(
         (name, state.check) for name, state in mine.items() if waiver_trouble(known.world, state, as_of, model) is None
     ]
     ends = {name: waiver_until(known.world, state, model) for name, state in mine.items()}
-    outcome = evaluate(checks.policy, gate_input(known, model, environment, as_of, deployment), standing)
+    document = gate_input(known, model, environment, as_of, deployment, form=checks.policy.schema_)
+    outcome = evaluate(checks.policy, document, standing)
     found = []
     for check, item in zip(checks.policy.checks, outcome.checks, strict=True):
         if item["result"] == "not-applicable":

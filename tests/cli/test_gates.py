@@ -330,7 +330,7 @@ def test_the_input_is_what_was_known_then(ready: Shop):
     ("wrong", "words"),
     [
         ("title: x", "field required"),
-        (POLICY.replace("v1", "v2"), "schema"),
+        (POLICY.replace("v1", "v3"), "schema"),
         (POLICY + POLICY.partition("checks:\n")[2], "each once"),
         (POLICY.replace("drift-run", "Drift run"), "lower-case"),
         (POLICY.replace('"drift")', '"drift"'), "does not compile"),

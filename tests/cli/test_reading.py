@@ -48,7 +48,9 @@ def test_why_tells_who_and_when_and_what_is_missing(told: Shop):
     assert "would be refused" in refused.out
     assert "BROKEN approvals: model:tx@2 needs 1 approval(s) for prod at tier high and has 0" in refused.out
     assert "next: Ask for it: muniment request model:tx@2 --env prod" in refused.out
-    run("quarantine", DATA, "--reason", "poisoned", "--as", "p-deployer").good()
+    placed = run("quarantine", DATA, "--reason", "poisoned", "--as", "p-deployer", "-o", "json").good().json["index"]
+    for command in (("state", PROD), ("impact", DATA), ("inventory", "-o", "csv"), ("why", PROD)):
+        assert f"rests-on-quarantined (entry {placed})" in " ".join(run(*command).good().out.split())
     assert "does not stand, poisoned" in run("why", MODEL, "--env", "prod").good().out
     live = run("why", PROD).good().out
     assert "model:tx@1 is live in deployment:prod/tx since " in live

@@ -103,7 +103,20 @@ class PastDeeds:
     def _handed_on(self, deed: Deed) -> set[str]:
         """Who lets the author approve for a while, by the time of the deed."""
         given = self._of("approval.delegated", subject=f"actor:{deed.actor}")
-        return {one.actor for one in given if one.index < deed.index and deed.at < moment(one.data["until"])}
+        return {
+            one.actor for one in given
+            if one.index < deed.index and deed.at < moment(one.data["until"]) and self._reached(one.data, deed)
+        }  # fmt: skip
+
+    @staticmethod
+    def _reached(bounds: Mapping[str, Any], deed: Deed) -> bool:
+        """Whether a deed is of the types, about the things and for the environments that are named, if any are."""
+        place = deed.environment if deed.subject.startswith("deployment:") else deed.data.get("environment")
+        return all((
+            not bounds.get("types") or deed.kind in bounds["types"],
+            not bounds.get("subjects") or deed.stream in bounds["subjects"],
+            not bounds.get("environments") or place in bounds["environments"],
+        ))  # fmt: skip
 
     def _role(self, deed: Deed) -> bool:
         wanted = _ROLES.get(deed.kind, ())
@@ -199,6 +212,9 @@ class PastDeeds:
             refs += deed.data.get("inputs") or ()
         for deed in self._of("featureset.defined", stream=stream):
             refs += deed.data.get("inputs") or () if deed.version in ("", version) else ()
+        for deed in self._of("dataset.registered", subject=name):
+            said = [ref for ref in deed.data.get("refs") or () if ref["role"] == "derived-from"]
+            refs += [ref for ref in said if ref["subject"].partition("@")[0] != stream]
         made = self._registration(name)
         for deed in self._of("version.composed", subject=name) if made is not None else ():
             refs += deed.data["parents"] if deed.index > made.index else ()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ledger.errors import PolicyError, VerificationError
-from ledger.policy import FIELDS, evaluate, fine, input_digest, parse_policy, source_digest
+from ledger.policy import FIELDS, FORMAT, evaluate, fine, input_digest, parse_policy, source_digest
 from muniment.gating import check_gate
 from projections.gateinput import gate_input, standing_waivers
 from projections.gates import Gate, Stated, check_again, recheck_all, run_gate
@@ -62,7 +62,7 @@ def look(book: Book, model: str = ONE, size: int | None = None) -> dict[str, Any
 def define(book: Book) -> Stated:
     """The pre-production checklist, signed into the log."""
     stated = Stated("policy:p@1", pack("pre-production").source)
-    body = {"digest": source_digest(stated.source), "source": stated.source, "format": "muniment.checks/v1"}
+    body = {"digest": source_digest(stated.source), "source": stated.source, "format": FORMAT}
     book.emit("p-approver", "policy.defined", stated.name, body, at=3)
     return stated
 
@@ -261,12 +261,55 @@ def test_findings_stay_open_until_they_are_disposed_of(book: Book):
     assert look(book)["validations"][0] == {
         "index": done.index,
         "verdict": "pass",
+        "by": ["p-approver"],
+        "independent": True,
         "expired": False,
         "open_findings": [],
     }
     later = known(book)
     year = 366 * 86_400_000_000
     assert gate_input(later, ONE, "prod", later.recorded_at + year)["validations"][0]["expired"]
+
+
+def _may_validate(book: Book, actor: str) -> None:
+    book.cast.root.emit("role.granted", f"actor:{actor}", role="validator")
+
+
+@pytest.mark.parametrize(("by", "behalf", "independent"), [
+    ("p-approver", None, True), ("p-author", None, False), ("trainer", None, False), ("p-second", None, False),
+    ("p-approver", "p-author", False),
+])  # fmt: skip
+def test_who_made_or_owns_a_version_validates_nothing(
+    book: Book, by: str, behalf: str | None, independent: bool
+):  # fmt: skip
+    book.cast.enrol("p-second", "person", ["validator"])
+    book.emit("p-author", "model.registered", "model:scoring", {"owner": "p-second"}, at=0)
+    book.version(ONE, 1)  # by the service that p-author answers for
+    for maker in ("p-author", "trainer"):
+        _may_validate(book, maker)
+    body = {"verdict": "pass", "independence": "another team"}
+    book.emit(by, "validation.completed", ONE, body, at=2, on_behalf_of=behalf)
+    document = look(book)
+    (said,), (measured,) = document["validations"], document["evaluations"]
+    assert (said["by"], said["independent"]) == (sorted({by, behalf or by}), independent)
+    assert (measured["by"], measured["independent"]) == (["trainer"], False)
+    checks = {item["check"]: item["result"] for item in run(book, pack("production")).outcome.checks}
+    assert (checks["validated"] == "pass") is independent
+
+
+def test_a_policy_of_the_first_form_is_run_again_over_the_document_that_it_saw(book: Book):
+    book.version(ONE, 1)
+    book.emit("p-approver", "validation.completed", ONE, {"verdict": "pass", "independence": "x"}, at=2)
+    first, second = (gate_input(known(book), ONE, "prod", book.clock.now, form=f"muniment.checks/v{n}") for n in (1, 2))
+    added = {"evaluations": {"by", "independent"}, "validations": {"by", "independent"}}
+    for name, members in second.items():
+        old = [item.keys() for item in first[name]] if name in added else first[name]
+        assert old == ([item.keys() - added[name] for item in members] if name in added else members)
+    source = pack("production").source
+    for number, independent in (("1", False), ("2", True)):
+        text = source.replace("checks/v2", f"checks/v{number}")
+        results = {item["check"]: item["result"] for item in run(book, Stated("p.yaml", text)).outcome.checks}
+        assert results["validated"] == ("pass" if independent else "error"), "the first form names no authors"
 
 
 def test_a_canary_shows_by_stage(book: Book):

@@ -40,6 +40,26 @@ def test_what_is_live_was_live_and_never_was(any_book: Book):
     assert found["candidates"][1]["status"] == "rejected"
 
 
+def test_what_is_live_on_something_in_quarantine_says_so_everywhere(any_book: Book):
+    book = any_book
+    book.version(ONE, 1)
+    book.release(ONE, 2)
+    placed = book.emit("trainer", "quarantine.placed", DATA, {"reason": "poisoned"}, at=4)
+    told = book.reader().told([PROD])
+    for live in (
+        told[f"state {PROD}"]["deployments"][0]["live"], ask(book, DATA)["live"][0],
+        told["inventory"][0]["live"][0], told[f"why {PROD}"]["live"][0],
+    ):  # fmt: skip
+        assert "rests-on-quarantined" in live["marks"]
+        assert [one["placed"]["index"] for one in live["quarantines"]] == [placed.index]
+        assert live["quarantines"][0]["path"] == [ONE, "run:scoring-1", DATA]
+    before = book.reader().told([PROD], known=placed.index)[f"state {PROD}"]["deployments"][0]["live"]
+    assert ("rests-on-quarantined" in before["marks"], before["quarantines"]) == (False, [])
+    let_go = {"quarantine": placed.id, "rationale": "clean"}
+    book.emit("p-approver", "quarantine.released", DATA, let_go, at=5)
+    assert "rests-on-quarantined" not in ask(book, DATA)["live"][0]["marks"]
+
+
 def test_poisoned_data_is_followed_as_of_any_time(book: Book):
     tell(book)
     assert [one["model"] for one in ask(book, "dataset:base@2", at=14)["live"]] == [TWO]

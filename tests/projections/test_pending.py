@@ -79,6 +79,22 @@ def test_what_ended_is_asked_for_again(book: Book):
     assert waits(book) == []
 
 
+def test_what_ended_and_was_followed_by_another_version_waits_only_while_it_is_live(book: Book):
+    book.version(ONE, 1)
+    book.request(ONE, 2)
+    approve(book, expires_at=format_time(book.clock.now + DAY))
+    book.authorise(ONE, 3)
+    book.deploy(ONE, 3)
+    book.clock.now += 2 * DAY
+    book.version(TWO, 4)
+    book.request(TWO, 5)
+    book.approve(TWO, 5)
+    assert waits(book) == [("approval", None, AGAIN)], "it is live"
+    book.authorise(TWO, 6)
+    book.deploy(TWO, 6)
+    assert waits(book) == []
+
+
 def test_of_two_approvals_each_person_gives_one(sqlite_url: str, make_book: Callable[..., Book]):
     book = make_book(sqlite_url, rules=TWO_PERSONS)
     book.cast.enrol("p-second", "person", ["approver"])

@@ -726,6 +726,20 @@ def _parent_data(story: Story) -> str:
     return "dataset:d@1"
 
 
+def _derived(story: Story) -> str:
+    refs = [{"role": "derived-from", "subject": name} for name in ("dataset:raw@1", "dataset:features@0")]
+    story.tell("trainer", "dataset.registered", "dataset:features@1", {"digest": OTHER, "refs": refs})
+    story.tell("trainer", "quarantine.placed", "dataset:features@0", {"reason": "put right in the next version"})
+    story.tell("trainer", "run.started", "run:r", _read("dataset:features@1"))
+    return "dataset:raw@1"
+
+
+def _tuned(story: Story) -> str:
+    refs = [{"role": "derived-from", "subject": "model:base@1"}]
+    story.tell("trainer", "run.started", "run:r", {"refs": refs})
+    return "model:base@1"
+
+
 def _base(story: Story) -> str:
     _registered(story, "model:base@1")
     story.tell("trainer", "run.started", "run:r", _read("model:base@1"))
@@ -746,6 +760,8 @@ def _measured_on(story: Story) -> str:
         (_parent, "model:m@1 → model:part@1"),
         (_parent_data, "model:m@1 → model:part@1 → run:part → featureset:f@2 → dataset:d@1"),
         (_base, "model:m@1 → run:r → model:base@1"),
+        (_derived, "model:m@1 → run:r → dataset:features@1 → dataset:raw@1"),
+        (_tuned, "model:m@1 → run:r → model:base@1"),
         (_measured_on, "model:m@1 → dataset:test@1"),
     ],
 )

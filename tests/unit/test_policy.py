@@ -101,7 +101,7 @@ PLANTED: dict[tuple[str, str], list[Change]] = {
     ],
     ("production", "validated"): [
         put("validations", to=[]), put("validations", 0, "verdict", to="fail"),
-        put("validations", 0, "expired", to=True),
+        put("validations", 0, "expired", to=True), put("validations", 0, "independent", to=False),
         put("validations", 0, "open_findings", 0, "severity", to="high"),
         put("validations", 0, "open_findings", 0, "severity", to="critical"),
     ],
