@@ -59,26 +59,29 @@ def grant(app: App, /, name: str, role: str, until: str | None, signer: str | No
 @click.command("delegate", short_help="Let another person approve in your place for a while.")
 @click.argument("name", metavar="ACTOR")
 @click.option("--until", required=True, metavar="TIME|DURATION", help="Until then: a time, or 14d, 12h.")
+@click.option("--type", "types", multiple=True, metavar="TYPE", help="Only this event type, or family.*; repeatable.")
+@click.option("--subject", "subjects", multiple=True, metavar="PATTERN", help="Only these streams; repeatable.")
 @click.option("--env", "environments", multiple=True, help="Only this environment; repeatable.")
 @click.option("--reason", required=True, help="Why.")
 @_signing
 @common_options
 @pass_app
-def delegate(
-    app: App, /, name: str, until: str, *, environments: tuple[str, ...], reason: str, signer: str | None
-) -> None:
-    """Let another person approve too, for a while and not for longer than you may yourself.
+def delegate(app: App, /, name: str, until: str, *, reason: str, signer: str | None, **bounds: tuple[str, ...]) -> None:
+    """Let another person approve too, for a while: not for longer, and nothing more, than you may yourself.
 
-    You stand behind what is approved so, and it cannot be handed on; neither can a role for some types, things or
-    environments only. An admin ends it with `muniment actor ungrant`.
+    With a role for some types, things or environments only, say those, or fewer of them. You stand behind what is
+    approved so, and it cannot be handed on. An admin ends it with `muniment actor ungrant`.
 
-    Example: muniment actor delegate p-… --until 14d --reason "on leave" --as p-…
+    \b
+    Example:
+      muniment actor delegate p-… --until 14d --reason "on leave" --as p-…
+      muniment actor delegate p-… --subject 'model:credit/*' --until 14d --reason "on leave" --as p-…
     """
     from cli.values import end_of
 
     app.actor = signer or app.actor
-    body = {"until": end_of(until), "environments": list(environments) or None, "reason": reason}
-    app.emit("approval.delegated", f"actor:{name}", body)
+    body = {"until": end_of(until), "reason": reason}
+    app.emit("approval.delegated", f"actor:{name}", body | {key: list(value) for key, value in bounds.items() if value})
 
 
 @click.command("ungrant", short_help="Take a role away.")

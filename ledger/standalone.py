@@ -133,7 +133,8 @@ AUTHORITY = {
                         "environments?": [ENVIRONMENT, 0, 32], "until~": TIME_FORM, "reason~": TEXT},
     "role.revoked.v1": {"role": ROLE, "grant~": UUID, "reason": TEXT},
     "entry.reaffirmed.v1": {"index": NUMBER, "leaf_hash": HEX, "reason": TEXT},
-    "approval.delegated.v1": {"until": TIME_FORM, "environments?": [ENVIRONMENT, 0, 16], "reason": TEXT},
+    "approval.delegated.v1": {"until": TIME_FORM, "types?": [TYPE_PATTERN, 0, 32], "subjects?": [PATTERN, 0, 32],
+                              "environments?": [ENVIRONMENT, 0, 32], "reason": TEXT},
     "subject.erased.v1": {"subject": NAME, "basis": LINE, "reason": TEXT, "data_keys?": ["[A-Za-z0-9_-]{22}", 0, 256],
                           "entries?": [ERASED, 0, 256]},
     "hold.placed.v1": {"subjects": [PATTERN, 1, 32], "matter": LINE, "reason": TEXT},
@@ -538,7 +539,9 @@ class Keyring:
     def has_role(self, record, roles):
         """Whether the author holds a grant of one of the roles that covers the entry."""
         actor = self.actors[record["actor"]]
-        return any(g["role"] in roles and covers(g, record) and not self.doubted(g["by"]) for g in actor["grants"])
+        # What is handed on has bounds of its own, which are compared with those of the role.
+        good = stands if record["type"] == "approval.delegated.v1" else covers
+        return any(g["role"] in roles and good(g, record) and not self.doubted(g["by"]) for g in actor["grants"])
 
     def check_signatures(self, record, body, pae, signatures):
         """Every signature is by a key that may sign here, and enough of them."""
@@ -636,10 +639,10 @@ class Keyring:
         """An approver lets another person approve, within its own role and not what was handed on to it."""
         need(body["until"] > record["recorded_at"], "schema", "it would have ended before it was recorded")
         good = target["kind"] == "person" and target["person"] != author["person"]
-        own = [g for g in author["grants"] if g["role"] == "approver" and not g.get("delegated") and covers(g, record)]
+        own = [g for g in author["grants"] if g["role"] == "approver" and not g.get("delegated") and stands(g, record)]
         lasting = [g for g in own if g["until"] is None or body["until"] <= g["until"]]
-        whole = [g for g in lasting if not g["types"] and not g["subjects"] and not self.doubted(g["by"])]
-        need(good and whole, "legality", "it may not hand that on")
+        wide = [g for g in lasting if reaches_no_further(body, g) and not self.doubted(g["by"])]
+        need(good and wide, "legality", "it may not hand that on")
 
     def check_place(self, record, body):
         """That what a change names is there, and that what it brings is new."""
@@ -826,8 +829,9 @@ class Keyring:
                 bounds = {part: body.get(part) or [] for part in ("types", "subjects", "environments")}
                 actor["grants"].append({**new_grant(record, body["role"]), **bounds, "until": body.get("until")})
             case "approval.delegated.v1":
-                bounds = {"environments": body.get("environments") or [], "until": body["until"]}
-                actor["grants"].append({**new_grant(record, "approver"), **bounds, "delegated": True})
+                bounds = {part: body.get(part) or [] for part in ("types", "subjects", "environments")}
+                grant = {**new_grant(record, "approver"), **bounds, "until": body["until"], "delegated": True}
+                actor["grants"].append(grant)
             case "role.revoked.v1":
                 end_grants(actor, index, body["role"], body.get("grant"))
             case "hold.placed.v1":
@@ -907,14 +911,29 @@ def fits(pattern, stream):
     return all((p is None) == (s is None) for p, s in pairs) and all(p is None or stands_for(p, s) for p, s in pairs)
 
 
+def stands(grant, record):
+    """Whether a grant had been given before an entry, and not taken away or ended."""
+    given = grant["by"]["index"] < record["index"] and (grant["end"] is None or record["index"] <= grant["end"])
+    return given and (grant["until"] is None or record["recorded_at"] < grant["until"])
+
+
+def reaches_no_further(body, grant):
+    """Whether bounds that are handed on are within those of a grant; only a star stands for a star."""
+    types, subjects, places = (body.get(part) or [] for part in ("types", "subjects", "environments"))
+    families = [name if name in grant["types"] else f"{name.partition('.')[0]}.*" for name in types]
+    inside = [any(fits(pattern, one) for pattern in grant["subjects"]) for one in subjects]
+    return ((not grant["types"] or (types and set(families) <= set(grant["types"])))
+            and (not grant["subjects"] or (inside and all(inside)))
+            and (not grant["environments"] or (places and set(places) <= set(grant["environments"]))))  # fmt: skip
+
+
 def covers(grant, record):
     """Whether a grant covers an entry."""
     name = record["type"].rpartition(".")[0]
-    stands = grant["by"]["index"] < record["index"] and (grant["end"] is None or record["index"] <= grant["end"])
-    return (stands and (not grant["types"] or name in grant["types"] or f"{name.partition('.')[0]}.*" in grant["types"])
+    family = f"{name.partition('.')[0]}.*"
+    return (stands(grant, record) and (not grant["types"] or name in grant["types"] or family in grant["types"])
             and (not grant["subjects"] or any(fits(p, s) for p in grant["subjects"] for s in record["names"]))
-            and (not grant["environments"] or record["environment"] in grant["environments"])
-            and (grant["until"] is None or record["recorded_at"] < grant["until"]))  # fmt: skip
+            and (not grant["environments"] or record["environment"] in grant["environments"]))  # fmt: skip
 
 
 def make_record(entry, event):

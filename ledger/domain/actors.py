@@ -256,8 +256,8 @@ def _evolved(  # noqa: C901, PLR0912 - a table
             return replace(state, grants=(*state.grants, _grant(event, body)))
         case ApprovalDelegated() as body:
             handed_on = RoleGrant(
-                event.payload.id, "approver", signed_of(event), (), (), body.environments, parse_time(body.until),
-                delegator=event.actor,
+                event.payload.id, "approver", signed_of(event), body.types, body.subjects, body.environments,
+                parse_time(body.until), delegator=event.actor,
             )  # fmt: skip
             return replace(state, grants=(*state.grants, handed_on))
         case RoleRevoked() as body:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ledger.domain.actors import FOREVER, ActorState
+from ledger.domain.actors import FOREVER, ActorState, RoleGrant
 from ledger.domain.enrolment import check_new_key, check_taking, known_actor
 from ledger.domain.recorded import RecordedEvent
 from ledger.domain.roles import check_admin, check_own_say
-from ledger.domain.signed import ROOT_ACTOR, signed_of
+from ledger.domain.scopes import within
+from ledger.domain.signed import ROOT_ACTOR
 from ledger.domain.suspicion import first_doubt, suspicion
 from ledger.domain.world import World, actor_of
 from ledger.entry import parse_time
@@ -168,20 +169,27 @@ def check_delegation(world: World, event: RecordedEvent, body: ApprovalDelegated
         raise InputError(f"it would have ended before it is recorded: {body.until}")
     if author is None or actor.kind != "person" or actor.person == author.person:
         raise NotAllowedError("approving is handed on by an approver, and to another person")
-    own = [g for g in author.grants if g.role == "approver" and g.delegator is None and g.covers(signed_of(event))]
+    own = [g for g in author.grants if g.role == "approver" and g.delegator is None and g.stands_at(event.index)]
     lasting = [grant for grant in own if until <= grant.until and suspicion(world, grant.signed) is None]
     if not lasting:
         raise NotAllowedError(
             "an approver does not hand on what was handed on to it, nor for longer than its own role lasts",
             hint=f"See what it has: muniment actor show {event.actor}",
         )
-    if all(grant.types or grant.subjects for grant in lasting):
+    handed_on = (body.types, body.subjects, body.environments)
+    if not any(within(handed_on, (grant.types, grant.subjects, grant.environments)) for grant in lasting):
         raise NotAllowedError(
-            "an approver for some types or things only does not hand on approving: what is handed on reaches them all",
-            hint=f"An admin grants the same bounds: muniment actor grant {actor.actor} approver --subject … --until …",
+            "an approver hands on no more than it may itself, and this reaches further",
+            hint=f"Within its bounds: muniment actor delegate {actor.actor} {_bounds(lasting[0])} --until …",
         )
     _check_room(actor)
     return until
+
+
+def _bounds(grant: RoleGrant) -> str:
+    """The bounds of a grant, as the command line takes them."""
+    options = (("--type", grant.types), ("--subject", grant.subjects), ("--env", grant.environments))
+    return " ".join(f"{option} '{value}'" for option, values in options for value in values)
 
 
 def check_role_revocation(world: World, event: RecordedEvent, body: RoleRevoked) -> int:

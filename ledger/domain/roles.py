@@ -13,7 +13,7 @@ from ledger.entry import format_time
 from ledger.errors import NotAllowedError
 from ledger.events import Category
 from ledger.events.actors import ActorRevoked, KeyRevoked
-from ledger.events.keyring import KeyCompromised
+from ledger.events.keyring import ApprovalDelegated, KeyCompromised
 
 __all__ = ["answers", "check_admin", "check_answered", "check_own_say", "check_roles", "lasting_admins", "roles_for"]
 
@@ -42,7 +42,9 @@ def _require(world: World, event: RecordedEvent, roles: Collection[str], what: s
         return FOREVER
     act = signed_of(event)
     grants = () if state is None else [grant for grant in state.grants if grant.role in roles]
-    covering = [grant for grant in grants if grant.covers(act)]
+    # What is handed on has bounds of its own, and `keyring.check_delegation` asks whether these reach further.
+    handed_on = isinstance(event.body, ApprovalDelegated)
+    covering = [grant for grant in grants if (grant.stands_at(act.index) if handed_on else grant.covers(act))]
     timely = [grant for grant in covering if act.recorded_at < grant.until]
     good = [grant.until for grant in timely if suspicion(world, grant.signed) is None]
     if good:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["covers_stream", "covers_type", "matches"]
+__all__ = ["covers_stream", "covers_type", "matches", "within"]
+
+#: Types, streams and environments that a grant covers; empty for everything.
+Bounds = tuple[Sequence[str], Sequence[str], Sequence[str]]
 
 
 def matches(pattern: str, text: str) -> bool:
@@ -57,3 +60,17 @@ def covers_type(patterns: Sequence[str], topic: str) -> bool:
     name = topic.removeprefix("muniment.").rpartition(".")[0]
     family = name.partition(".")[0]
     return not patterns or any(pattern in (name, f"{family}.*") for pattern in patterns)
+
+
+def within(inner: Bounds, outer: Bounds) -> bool:
+    """Whether bounds reach no further than others.
+
+    A pattern reaches no further than another that stands for its very text: only a ``*`` stands for a ``*``, and then
+    for whatever that stands for.
+    """
+    (types, streams, environments), (all_types, all_streams, all_environments) = inner, outer
+    families = {f"{name.partition('.')[0]}.*" for name in types if name not in all_types}
+    fewer_types = not all_types or (bool(types) and families.issubset(all_types))
+    fewer_streams = not all_streams or (bool(streams) and all(covers_stream(all_streams, one) for one in streams))
+    fewer_places = not all_environments or (bool(environments) and set(environments).issubset(all_environments))
+    return fewer_types and fewer_streams and fewer_places

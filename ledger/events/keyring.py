@@ -109,8 +109,12 @@ class ActorOffboarded(Body):
 
 @event("approval.delegated", kinds=("actor",), category=Category.AUTHORITY, roles=("approver",), versioned=False)
 class ApprovalDelegated(Body):
-    """An approver lets another person approve too for a while; the other cannot hand it on."""
+    """An approver lets another person approve too for a while, no further than itself; the other cannot hand it on."""
 
     until: _Time = Field(description="What is recorded before may be approved; UTC with six decimals")
-    environments: tuple[Environment, ...] = Field(default=(), max_length=16, description="Empty for all")
+    types: tuple[TypePattern, ...] = Field(default=(), max_length=32, description="Event types; every one when empty")
+    subjects: tuple[StreamPattern, ...] = Field(default=(), max_length=32, description="Streams; every one when empty")
+    environments: tuple[Environment, ...] = Field(
+        default=(), max_length=32, description="Environments; every one, and what names none, when empty"
+    )
     reason: Text

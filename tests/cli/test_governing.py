@@ -157,7 +157,8 @@ def test_an_approver_hands_on_approving(ready: Shop):
     ready.enrol("p-deputy", "owner")
     ask()
     run("approve", MODEL, "--rationale", "x", "--as", "p-deputy").refused(4)
-    run("actor", "delegate", "p-deputy", "--until", "14d", "--reason", "on leave", "--as", "p-approver").good()
+    bounds = ("--type", "approval.granted", "--subject", "model:*", "--env", "prod")
+    run("actor", "delegate", "p-deputy", *bounds, "--until", "14d", "--reason", "leave", "--as", "p-approver").good()
     run("approve", MODEL, "--rationale", "x", "--as", "p-deputy").good()
     assert [item["what"] for item in run("due", "-o", "json").good().json["due"]] == ["role"]
 

@@ -18,6 +18,7 @@ from projections.catalogue import open_runner
 from tests.contract.support import digest
 from tests.faults.governedpeople import (
     APPROVERS,
+    BOUNDS,
     DAY,
     ENVIRONMENTS,
     HOUR,
@@ -185,9 +186,9 @@ class GovernedMachine(GovernedTwins):
         self.do(actor, "approval.condition_met", self.about(approval, model, right=right), body)
 
     @rule(actor=approvers, to=st.sampled_from(("p-plain", "p-deployer", "trainer", "p-alias")),
-          span=st.sampled_from((0, HOUR, DAY)))  # fmt: skip
-    def delegate(self, actor: str, to: str, span: int) -> None:
-        self.do(actor, "approval.delegated", f"actor:{to}", {"until": self.later(span), "reason": "leave"})
+          span=st.sampled_from((0, HOUR, DAY)), bounds=st.sampled_from(BOUNDS))  # fmt: skip
+    def delegate(self, actor: str, to: str, span: int, bounds: dict[str, list[str]]) -> None:
+        self.do(actor, "approval.delegated", f"actor:{to}", {"until": self.later(span), "reason": "leave", **bounds})
 
     @rule(subject=st.sampled_from(("model:m", "model:n", *MODELS)), tier=st.sampled_from(("low", "medium", "high")),
           actor=st.sampled_from(("p-second", "p-approver", "p-alias", "p-author", "p-plain")))  # fmt: skip

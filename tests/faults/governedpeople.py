@@ -65,7 +65,11 @@ POLICIES = ("policy:p@1", "policy:p@1", "policy:p@2")
 WAIVERS = ("waiver:a", "waiver:b")
 APPROVERS = ("p-approver", "p-second", "p-author", "p-alias", "p-plain", "p-admin")
 
-
+#: Within which approving is handed on.
+BOUNDS: tuple[dict[str, list[str]], ...] = (
+    {}, {}, {"types": ["approval.granted", "waiver.granted"]}, {"subjects": ["model:m", "waiver:a"]},
+    {"environments": ["prod"]},
+)  # fmt: skip
 #: What may follow an approval.
 NEXT = (
     "second", "meet", "meet", "revoke", "withdraw", "reject", "invalidate", "fail", "assess", "agree", "document",

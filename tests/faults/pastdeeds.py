@@ -103,7 +103,20 @@ class PastDeeds:
     def _handed_on(self, deed: Deed) -> set[str]:
         """Who lets the author approve for a while, by the time of the deed."""
         given = self._of("approval.delegated", subject=f"actor:{deed.actor}")
-        return {one.actor for one in given if one.index < deed.index and deed.at < moment(one.data["until"])}
+        return {
+            one.actor for one in given
+            if one.index < deed.index and deed.at < moment(one.data["until"]) and self._reached(one.data, deed)
+        }  # fmt: skip
+
+    @staticmethod
+    def _reached(bounds: Mapping[str, Any], deed: Deed) -> bool:
+        """Whether a deed is of the types, about the things and for the environments that are named, if any are."""
+        place = deed.environment if deed.subject.startswith("deployment:") else deed.data.get("environment")
+        return all((
+            not bounds.get("types") or deed.kind in bounds["types"],
+            not bounds.get("subjects") or deed.stream in bounds["subjects"],
+            not bounds.get("environments") or place in bounds["environments"],
+        ))  # fmt: skip
 
     def _role(self, deed: Deed) -> bool:
         wanted = _ROLES.get(deed.kind, ())

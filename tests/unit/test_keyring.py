@@ -25,7 +25,7 @@ from ledger.events.actors import ROLES
 from ledger.events.ledgers import Rule, RuleSet
 from ledger.keys import PublicKey, format_public_key
 from ledger.note import TYPE_COSIGNATURE, TYPE_ED25519, VerifierKey, format_vkey, parse_vkey
-from tests.unit.test_judge import DIGEST, LEDGERID, MODEL, NOW, ROOTS, VKEY, WAIVER, Story, key_of, refused
+from tests.unit.test_judge import DIGEST, LEDGERID, MODEL, NOW, ROOTS, VKEY, WAIVER, Story, hint_of, key_of, refused
 
 SECOND = 1_000_000
 ORIGIN = "ledger.example/unit"
@@ -1489,16 +1489,69 @@ def test_a_key_has_one_use(ring: Ring):
     assert enrol(fresh).kind == "valid"
 
 
-@pytest.mark.parametrize(
-    "bounds",
-    [{"types": ["approval.*"]}, {"subjects": ["actor:*"]}, {"subjects": ["model:m"]}, {"environments": ["prod"]}],
-)
-def test_a_role_within_bounds_is_not_handed_on_without_them(bounds: dict[str, list[str]]):
+def delegation(**bounds: list[str]) -> tuple[str, str, str, dict[str, Any]]:
+    until = {"until": format_time(NOW + 1), "reason": "x"}
+    return "p-some", "approval.delegated", "actor:p-deputy", {**until, **bounds}
+
+
+def bounded(**bounds: list[str]) -> Story:
+    """A world in which p-some approves within bounds."""
     story = Story().people()
     story.enrol("p-deputy", ["owner"])
     story.enrol("p-some", ["owner"])
     story.tell("p-admin", "role.granted", "actor:p-some", {"role": "approver", **bounds})
-    handed = ("p-some", "approval.delegated", "actor:p-deputy", {"until": format_time(NOW + 1), "reason": "x"})
-    refused(story.judge(*handed), NotAllowedError, "legality")
+    return story
+
+
+_OWN = {
+    "types": ["approval.*", "waiver.granted"],
+    "subjects": ["model:credit/*", "model:a*-x"],
+    "environments": ["prod"],
+}
+
+
+@pytest.mark.parametrize(
+    ("bounds", "inside"),
+    [
+        ({}, True),
+        ({"types": ["approval.granted", "waiver.granted"]}, True), ({"types": []}, False),
+        ({"types": ["waiver.*"]}, False), ({"types": ["approval.granted", "waiver.denied"]}, False),
+        ({"subjects": ["model:credit/tx", "model:credit/t*"]}, True), ({"subjects": ["model:a-b*-x"]}, True),
+        ({"subjects": []}, False), ({"subjects": ["model:credit/tx", "model:tx"]}, False),
+        ({"subjects": ["model:*"]}, False), ({"subjects": ["model:a*"]}, False), ({"subjects": ["*:credit/x"]}, False),
+        ({"environments": []}, False), ({"environments": ["prod", "dev"]}, False),
+    ],
+)  # fmt: skip
+def test_a_role_within_bounds_is_handed_on_within_them(bounds: dict[str, list[str]], inside: bool):
+    story = bounded(**_OWN)
+    verdict = story.judge(*delegation(**(_OWN | bounds)))
+    if inside:
+        assert verdict.kind == "valid", verdict.error
+        return
+    refused(verdict, NotAllowedError, "legality")
+    assert "--subject 'model:credit/*' --subject 'model:a*-x' --env 'prod'" in hint_of(verdict)
     story.tell("p-admin", "role.granted", "actor:p-some", {"role": "approver"})
-    assert story.judge(*handed).kind == "valid"
+    assert story.judge(*delegation(**(_OWN | bounds))).kind == "valid", "a role without bounds hands on any"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "approves"),
+    [
+        ({"subjects": ["model:m"], "environments": ["prod"]}, True), ({"types": ["approval.granted"]}, True),
+        ({"types": ["approval.rejected"]}, False), ({"subjects": ["model:n"]}, False),
+        ({"environments": ["dev"]}, False),
+    ],
+)  # fmt: skip
+def test_what_was_handed_on_reaches_no_further(bounds: dict[str, list[str]], approves: bool):
+    story = bounded(**bounds).version()
+    story.tell(*delegation(**bounds))
+    verdict = story.judge("p-deputy", "approval.granted", MODEL, story.grant(story.request()))
+    assert (verdict.kind == "valid") is approves, verdict.error
+    onward = {"until": format_time(NOW + 1), "reason": "x", **bounds}
+    refused(story.judge("p-deputy", "approval.delegated", "actor:p-second", onward), NotAllowedError, "legality")
+
+
+def test_nothing_is_handed_on_of_a_role_that_ended():
+    story = bounded(subjects=["model:m"])
+    story.tell("p-admin", "role.revoked", "actor:p-some", {"role": "approver", "reason": "x"})
+    refused(story.judge(*delegation(subjects=["model:m"])), NotAllowedError, "legality")
