@@ -150,7 +150,7 @@ def test_marks(any_book: Book):
     size = book.size
     assert one(lineage(book, "dataset:base@2"), "dataset:base@2")["marks"] == ["quarantined"]
     assert one(lineage(book, DATA), DATA)["marks"] == ["deprecated", "deleted", "consent withdrawn"]
-    assert one(lineage(book, TWO), TWO)["marks"] == ["retired"]
+    assert one(lineage(book, TWO), TWO)["marks"] == ["quarantined", "retired"], "its features were made from it"
     assert [node["marks"] for node in lineage(book, TWO)["nodes"] if node["kind"] == "evaluation"] == [["invalidated"]]
     assert one(lineage(book, DATA), f"{PROD} model:scoring@3")["marks"] == ["unauthorised"]
     book.compromise("trainer")
