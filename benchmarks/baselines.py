@@ -32,6 +32,7 @@ CREATE TABLE entry (position INTEGER PRIMARY KEY, stream TEXT NOT NULL, revision
     item INTEGER NOT NULL, keys TEXT NOT NULL, payload BLOB NOT NULL, envelope BLOB NOT NULL, prev BLOB NOT NULL,
     recorded_at INTEGER NOT NULL, leaf_hash BLOB NOT NULL,
     UNIQUE (stream, revision), UNIQUE (id, actor), UNIQUE (emitter, sequence, actor)) STRICT;
+CREATE INDEX entry_quarantine ON entry (position) WHERE type = 'muniment.quarantine.placed.v1';
 CREATE TABLE content (position INTEGER PRIMARY KEY, payload BLOB NOT NULL, signatures BLOB NOT NULL) STRICT;
 """
 SQLITE_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "trusted_schema = OFF", "cell_size_check = ON")
@@ -46,6 +47,7 @@ CREATE TABLE {s}.entry (position bigint PRIMARY KEY, stream text COLLATE "C" NOT
     item integer NOT NULL, keys text COLLATE "C" NOT NULL, payload bytea NOT NULL, envelope bytea NOT NULL,
     prev bytea NOT NULL, recorded_at bigint NOT NULL, leaf_hash bytea NOT NULL,
     UNIQUE (stream, revision), UNIQUE (id, actor), UNIQUE (emitter, sequence, actor));
+CREATE INDEX entry_quarantine ON {s}.entry (position) WHERE type = 'muniment.quarantine.placed.v1';
 CREATE TABLE {s}.content (position bigint PRIMARY KEY, payload bytea NOT NULL, signatures bytea NOT NULL);
 """
 POSTGRES_SINGLE = (

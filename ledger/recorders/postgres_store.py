@@ -24,6 +24,8 @@ __all__ = ["FAILOVER_SECONDS", "PostgresStore", "explain"]
 
 #: How long a lost connection is tried again, and a statement that others' transactions undid.
 FAILOVER_SECONDS = 60.0
+#: How long is waited for transactions that may still see what was deleted, before it is vacuumed.
+READERS_SECONDS = 20.0
 
 # What psycopg raises when the connection is gone, and for some of what a server answers.
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError)
@@ -43,6 +45,13 @@ SELECT CASE WHEN current_setting('synchronous_commit') NOT IN ('on', 'remote_app
 _WAIT = """
 SELECT CASE WHEN current_setting('synchronous_standby_names') <> '' AND NOT pg_catalog.pg_is_in_recovery()
             THEN pg_catalog.pg_logical_emit_message(true, 'muniment', '') IS NULL END
+"""
+
+# Transactions of this database whose snapshot is older than a transaction id.
+_READERS = """
+SELECT count(*) FROM pg_catalog.pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+    AND pg_snapshot_xmax(pg_current_snapshot())::text::bigint - age(backend_xmin) < ?
 """
 
 # A refused connection has no SQLSTATE (libpq keeps it to itself), only these words of the server's.
@@ -248,6 +257,7 @@ class PostgresStore:
         """
         warned = len(self._warnings)
         with self._lock:
+            seen = self._seen_by_others()
             self.run(f"VACUUM (FULL, ANALYZE) ${table}")  # ANALYZE: its statistics hold samples of values
             skipped = self._warnings[warned:]
             del self._warnings[warned:]
@@ -255,10 +265,25 @@ class PostgresStore:
             "the server's write-ahead log, standbys and backups keep it until they are recycled or removed; so may the "
             "file of pg_catalog.pg_statistic, until its owner runs VACUUM (FULL) on that too"
         )
+        command = f"VACUUM (FULL, ANALYZE) {self.schema}.{table}"
         if skipped:
-            command = f"VACUUM (FULL, ANALYZE) {self.schema}.{table}"
             return f"{words}; and only the owner may run {command}, which removes it there"
+        if seen:
+            return f"{words}; so does the table while transactions that began before are still open: run {command} then"
         return words
+
+    def _seen_by_others(self) -> bool:
+        """Whether transactions may still see what was deleted up to now, after waiting for them for a while.
+
+        What they may see is kept by any VACUUM. Of others' sessions a role sees this as far as it may monitor.
+        """
+        now = self.run("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")[0][0]
+        pause, deadline = 0.05, time.monotonic() + READERS_SECONDS
+        while self.run(_READERS, (now,))[0][0]:
+            if time.monotonic() >= deadline:
+                return True
+            pause = _sleep(pause, deadline)
+        return False
 
     def wait_for_standbys(self) -> None:
         """Wait until synchronous standbys, where they are configured, hold everything that can be read here.

@@ -17,6 +17,7 @@ import pytest
 
 import ledger.crashpoints
 import ledger.erasing
+import ledger.recorders.postgres_store
 from ledger.application import Ledger
 from ledger.crashpoints import CRASHPOINTS
 from ledger.datakeys import DataKeys
@@ -329,6 +330,18 @@ def test_what_of_it_the_files_of_a_postgresql_server_ever_hold(told: Shop, postg
     *never, clear, under_key = places_of(folder, *needles)
     assert never == [set(), set()]
     assert all(name.startswith("pg_wal/") for name in clear | under_key)
+
+
+@pytest.mark.parametrize("any_shop", ["postgres"], indirect=True)
+def test_a_transaction_that_may_still_see_it_is_waited_for_and_then_named(
+    told: Shop, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger.recorders.postgres_store, "READERS_SECONDS", 0.3)
+    with psycopg.connect(postgres_dsn) as reader:
+        reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        reader.execute("SELECT 1")
+        done = run(*ERASE).good()
+    assert "transactions that began before are still open" in done.out + done.err
 
 
 def test_a_wrapping_key_under_a_passphrase_opens_only_with_it(here: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

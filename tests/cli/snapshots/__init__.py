@@ -21,7 +21,7 @@ _PATTERNS = {
     "time": r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d+)?Z?)?",
     "vkey": r"(?<=\+)[0-9a-f]{8}(?:\+[A-Za-z0-9+/=]{44})?",
     "version": r"\b\d+\.\d+\.\d+\b",
-    "root": r"\b[A-Za-z0-9+/]{43}=",
+    "root": r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{43}=",
     "signature": r"[A-Za-z0-9+/]{60,}={0,2}",
 }
 _ALL = re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in _PATTERNS.items()))
