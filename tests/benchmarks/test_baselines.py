@@ -14,6 +14,7 @@ from benchmarks.stores import Place
 from ledger.creation import create_ledger
 from ledger.envelope import Envelope, format_envelope, parse_signatures
 from ledger.recorders.postgres_url import split_schema
+from tests import postgres_server
 from tests.contract.support import ORIGIN
 
 TABLES = ("entry", "content")
@@ -87,6 +88,13 @@ def test_postgres_tables_and_settings_are_the_products(postgres_dsn: str, postgr
         bare.connection.execute(f"DROP SCHEMA {schema}_bare CASCADE".encode())
         bare.close()
         new.ledger.close()
+
+
+def test_the_server_that_is_measured_keeps_its_files_on_the_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(postgres_server, "MEMORY", str(tmp_path))
+    monkeypatch.setattr(postgres_server, "ENOUGH", 0)
+    assert postgres_server.folder_of_data(on_disk=True) is None
+    assert postgres_server.folder_of_data(on_disk=False) == str(tmp_path)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

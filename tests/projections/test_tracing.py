@@ -79,6 +79,16 @@ def test_an_incident_of_a_version_alone_and_one_that_was_ruled_out(book: Book):
     assert [edge["relation"] for edge in found["edges"] if edge["downstream"] == "incident:b"] == ["caused-by"]
 
 
+def test_an_incident_is_resolved_before_it_is_closed(book: Book):
+    book.version(ONE, 1)
+    told = []
+    for at, step in enumerate(("opened", "resolved", "reopened", "resolved", "closed"), start=2):
+        body = {"opened": {"title": "biased", "model": ONE}, "reopened": {"reason": "x"}, "closed": {"summary": "x"}}
+        book.emit("p-author", f"incident.{step}", "incident:a", body.get(step, {}), at=at)
+        told.append(one(lineage(book, ONE), "incident:a")["status"])
+    assert told == ["open", "resolved", "open", "resolved", "closed"]
+
+
 def test_depth_is_a_number_of_steps(book: Book):
     tell(book)
     assert max(steps(lineage(book, DATA, depth=2), "down").values()) == 2
