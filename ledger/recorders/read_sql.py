@@ -117,6 +117,12 @@ class ReadSql:
         found = self._run_text("SELECT DISTINCT ", ("e.stream",), tail, ("actor:", "actor;"))
         return [stream for (stream,) in found]
 
+    def streams(self, start: str, stop: str, limit: int) -> list[str]:
+        """At most ``limit`` names of streams from ``start`` up to ``stop``, in order of their bytes."""
+        tail = "FROM $entry e WHERE e.stream >= ? AND e.stream < ? ORDER BY e.stream LIMIT ?"
+        found = self._run_text("SELECT DISTINCT ", ("e.stream",), tail, (start, stop, limit))
+        return [stream for (stream,) in found]
+
     def authority_rows(self, start: int, stop: int) -> list[Row]:
         """See `LogReader.authority_rows`."""
         # The plus keeps the planner from walking the whole log by position.

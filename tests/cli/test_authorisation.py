@@ -97,7 +97,7 @@ class Cells:
 
     def hold(self) -> str:
         """Id of a hold that stands and covers nothing here."""
-        made = run("hold", "place", "nothing:*", "--matter", "m", "--reason", "x", "-o", "json").good()
+        made = run("hold", "place", "nothing:*", "--yes", "--matter", "m", "--reason", "x", "-o", "json").good()
         return str(made.json["id"])
 
     def told(self, name: str) -> str:
@@ -203,7 +203,7 @@ class Cells:
             "waiver request": lambda: ("drift", *WAIVER, "--waiver", f"waiver:{name}"),
             "waiver revoke": lambda: (self.waiver(name), *why),
             "withdraw": lambda: (MODEL,),
-            "hold place": lambda: (f"nothing:{name}", "--matter", "m", *why),
+            "hold place": lambda: (f"nothing:{name}", "--yes", "--matter", "m", *why),
             "hold release": lambda: (self.hold() if good else self.held, *why),
             "import inventory": lambda: (self.sheet(name), "--waivers-until", "9d", "--control", "x"),
             "incident action": lambda: ("incident:1", "--title", "x"),

@@ -105,7 +105,7 @@ TYPED: Mapping[str, Callable[[Typist], Words]] = {
     "emitter heartbeat": lambda t: (t.one(*EMITTERS), "--last", t.number(5), "--interval", 60),
     "entry reaffirm": lambda t: (t.number(60), *WHY),
     "gate check": lambda t: (t.model(), *t.env(), *t.some(0.7, "--policy", "policy:p")),
-    "hold place": lambda t: (t.one("person:*", "dataset:*", "nothing:*"), "--matter", "m", *WHY),
+    "hold place": lambda t: (t.one("person:*", "dataset:*", "nobody:*"), "--matter", "m", *WHY),
     "hold release": lambda t: ("{hold.placed}", *WHY),
     "import inventory": lambda t: ("models.csv", "--waivers-until", "9d", "--control", "x"),
     "incident action": lambda t: (t.one(*INCIDENTS), "--title", "x"),
