@@ -59,8 +59,8 @@ _SHA256 = "2.16.840.1.101.3.4.2.1"
 CLOCK_SLACK = 5_000_000
 #: It says nothing of the store, which is where the next step after a failed check would look.
 _WRONG_ANSWER = (
-    "Nothing was stored. Is it the authority whose certificates --tsa-certs FILE, or .muniment/tsa-roots.pem, holds? If "
-    "so, tell who runs it; otherwise ask another: --tsa URL"
+    "Nothing was stored. Is it the authority whose certificates --tsa-certs FILE, or .muniment/tsa-roots.pem, holds? "
+    "If so, tell who runs it; otherwise ask another: --tsa URL"
 )
 
 

@@ -100,8 +100,8 @@ def test_an_authority_nobody_trusts_here_counts_for_nothing(any_shop: Shop, auth
 
 
 SPOILT = {
-    "other": (1, "answers another request"), "cut": (1, "no timestamp"), "garbage": (1, "no timestamp"), "type": (6, "text/html"),
-    "large": (6, "more than"), "404": (6, "404"), "stranger": (1, "no trusted authority"),
+    "other": (1, "answers another request"), "cut": (1, "no timestamp"), "garbage": (1, "no timestamp"),
+    "type": (6, "text/html"), "large": (6, "more than"), "404": (6, "404"), "stranger": (1, "no trusted authority"),
     "usage": (6, "gave no timestamp"), "expired": (1, "no trusted authority"), "down": (6, ""),
 }  # fmt: skip
 
