@@ -75,7 +75,8 @@ def _more(item: dict[str, Any]) -> str:
         case "approval":
             return _approval(item)
         case "waiver":
-            return f"{item['check']} of {item['model']} until {item['until'][:10]}"
+            uses = "" if item["max_uses"] is None else f", for {item['max_uses']} use(s)"
+            return f"{item['check']} of {item['model']} until {item['until'][:10]}{uses}"
         case "emergency":
             return f"review by {item['review_by'][:19]}Z"
         case "incident":

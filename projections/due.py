@@ -60,6 +60,7 @@ def _granted_waivers(asked: Asked) -> Iterator[dict[str, Any]]:
         until = waiver_until(asked.world, state) if isinstance(state, WaiverState) else 0
         if isinstance(state, WaiverState) and waiver_trouble(asked.world, state, min(asked.now, until - 1)) is None:
             words = f"{state.check} of {state.model} in {state.environment}; {state.owner} carries the risk"
+            words += "" if state.left is None else f"; {state.left} of {state.max_uses} use(s) left"
             yield _item("waiver", row["subject"], until, row["index"], words)
 
 

@@ -49,7 +49,11 @@ def _waivers(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
                 asked, actor, "waiver.granted", (row["stream"], state.environment), others, about=stream_of(state.model)
             )
             until = format_time(state.until)
-            yield item | {"check": state.check, "model": state.model, "until": until} | _said(answer)
+            yield (
+                item
+                | {"check": state.check, "model": state.model, "max_uses": state.max_uses, "until": until}
+                | _said(answer)
+            )
 
 
 def _emergencies(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:

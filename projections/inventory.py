@@ -68,7 +68,8 @@ def _waivers(asked: _Asked) -> dict[str, list[dict[str, Any]]]:
             found.setdefault(state.model.partition("@")[0], []).append({
                 "waiver": row["stream"], "check": state.check, "model": state.model, "environment": state.environment,
                 "owner": state.owner, "expires_at": format_time(waiver_until(asked.world, state)),
-                "state": "stands" if trouble is None else "asked for", "index": row["index"],
+                "state": "stands" if trouble is None else "asked for", "max_uses": state.max_uses,
+                "used": len(state.used), "index": row["index"],
             })  # fmt: skip
     return found
 

@@ -23,7 +23,7 @@ from ledger.domain.standing import (
 )
 from ledger.domain.states import Authorisation, PolicyState, WaiverState
 from ledger.domain.suspicion import Suspicion, suspicion
-from ledger.domain.waiving import grant_trouble, waiver_of, waiver_until
+from ledger.domain.waiving import grant_trouble, used_up, waiver_of, waiver_until
 from ledger.domain.world import World, deployment_of, model_of
 from ledger.errors import InputError, NotAllowedError, PolicyError
 from ledger.events.deployments import (
@@ -205,19 +205,18 @@ def waived_trouble(world: World, event: RecordedEvent, state: WaiverState) -> st
     Args:
         world: the world before the authorisation.
         event: the authorisation.
-        state: the waiver; one for a single use must have been used for this very decision.
+        state: the waiver; where uses are counted, one of them must have gone to this very decision.
     """
     place, body = deployment_of(world, event.stream), event.body
     about = body.model if isinstance(body, DeploymentAuthorised) else None
     trouble = grant_trouble(world, state, event.recorded_at, about)
-    if trouble is not None or not state.single_use:
+    if trouble is not None or state.max_uses is None:
         return trouble
-    if not state.used:
-        return "it is for a single use, and is to be used with this decision"
-    signed, deployment, model = state.used[-1]
-    if (deployment, model) == (event.stream, about) and (place is None or place.authorised < signed.index):
-        return None
-    return f"it was for a single use, and entry {signed.index} used it"
+    mine = (signed.index for signed, *use in state.used if use == [event.stream, about])
+    if max(mine, default=-1) > (-1 if place is None else place.authorised):
+        return None  # no authorisation here has come since that use
+    uses = "a single use" if state.max_uses == 1 else f"{state.max_uses} uses"
+    return used_up(state) or f"it is for {uses}, and one is to be used with this decision"
 
 
 def _check_waiver(world: World, event: RecordedEvent, waiver: str, model: str) -> int:

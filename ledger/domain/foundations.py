@@ -149,7 +149,7 @@ def _of_judgements(named: Named, approval: Approval) -> str | None:
 
 
 def _of_waivers(world: World, named: Named, approval: Approval, at: int) -> str | None:
-    """A waiver for a single use that was used is one that did what it was granted for."""
+    """A waiver of which all uses were used is one that did what it was granted for."""
     for waiver in dict.fromkeys(waiver for gate in approval.grounds.gates for waiver in gate.waivers):
         state = waiver_of(world, waiver)
         trouble = "nobody asked for it" if state is None else grant_trouble(world, state, at, named.subject)

@@ -354,11 +354,11 @@ class WaiverState:
         owner: who carries the risk.
         actors: who asked, and for whom.
         until: it holds for what is recorded before; microseconds since the Unix epoch.
-        single_use: whether it holds for one authorisation.
+        max_uses: for how many authorisations it holds; None for any number.
         granted: the entry that granted it.
         granters: who did, and for whom.
         ended: how it ended: denied, revoked, or None.
-        used: the entries that used it up, and for which deployment and model.
+        used: the entries that used it, and for which deployment and model.
     """
 
     request: Signed
@@ -368,11 +368,16 @@ class WaiverState:
     owner: str
     actors: frozenset[str]
     until: int
-    single_use: bool
+    max_uses: int | None = None
     granted: Signed | None = None
     granters: frozenset[str] = frozenset()
     ended: str | None = None
     used: tuple[tuple[Signed, str, str], ...] = ()
+
+    @property
+    def left(self) -> int | None:
+        """How many uses are left; None when they are not counted."""
+        return None if self.max_uses is None else max(0, self.max_uses - len(self.used))
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,14 +197,17 @@ class GovernedMachine(GovernedTwins):
 
     @rule(waiver=st.sampled_from(WAIVERS), model=st.sampled_from(("model:m", "model:m@1", "dataset:d")),
           environment=environments, span=st.sampled_from((0, HOUR, DAY, 29 * DAY, 89 * DAY, 91 * DAY)),
-          single=st.booleans(), check=st.sampled_from(("drift", "drift", "dr*", "*")),
+          single=st.booleans(), uses=st.sampled_from((None, None, 1, 2)),
+          check=st.sampled_from(("drift", "drift", "dr*", "*")),
           owner=st.sampled_from(("p-author", "p-second", "p-approver", "nobody")))  # fmt: skip
     def ask_for_waiver(
-        self, *, waiver: str, model: str, environment: str, span: int, single: bool, owner: str, check: str = "drift"
+        self, *, waiver: str, model: str, environment: str, span: int, single: bool, owner: str, check: str = "drift",
+        uses: int | None = None,
     ) -> None:  # fmt: skip
         body = {
             "check": check, "model": model, "environment": environment, "owner": owner, "reason": "late data",
             "compensating_control": "a person looks", "expires_at": self.later(span), "single_use": single,
+            "max_uses": uses,
         }  # fmt: skip
         self.do("trainer", "waiver.requested", waiver, body)
 
@@ -327,20 +330,27 @@ class GovernedMachine(GovernedTwins):
 
     # -- several at once, so that lives go deep ---------------------------------------------------
 
-    @rule(model=models, environment=environments, waiver=st.sampled_from((None, None, *WAIVERS)))
-    def go_the_usual_way(self, model: str, environment: str, waiver: str | None) -> None:
+    @rule(model=models, environment=environments, waiver=st.sampled_from((None, None, *WAIVERS)),
+          uses=st.sampled_from((1, 2)), again=st.integers(0, 2))  # fmt: skip
+    def go_the_usual_way(
+        self, *, model: str, environment: str, waiver: str | None, uses: int = 1, again: int = 0
+    ) -> None:
         """What people do to deploy; each step is judged, and may be refused."""
         self.request(model, environment, "p-author", None, False)
         for actor in ("p-approver", "p-second"):
             self.approve(model=model, back=0, actor=actor)
         if waiver is not None:
             self.ask_for_waiver(
-                waiver=waiver, model="model:m", environment=environment, span=DAY, single=True, owner="p-author"
-            )
+                waiver=waiver, model="model:m", environment=environment, span=DAY, single=False, owner="p-author",
+                uses=uses,
+            )  # fmt: skip
             self.grant_waiver(waiver, "p-approver", None)
             self.use_waiver(waiver, model, environment)
         self.run_gate(model=model, environment=environment, waiver=waiver)
         self.authorise(model, environment, "p-deployer", False)
+        for _ in range(again if waiver is not None else 0):
+            self.use_waiver(str(waiver), model, environment)
+            self.authorise(model, environment, "p-deployer", False)
 
     @rule(model=models, environment=environments, conditions=st.integers(0, 1), span=spans,
           steps=st.lists(st.sampled_from(NEXT), min_size=1, max_size=6), evaluated=st.booleans())  # fmt: skip

@@ -225,9 +225,16 @@ class Lawbook(PastDeeds):
         until = min(until, granted.at + self._longest(model, asked.data["environment"]))
         return at < until and self._not_their_own(granted, model)
 
+    @staticmethod
+    def _uses(asked: Deed) -> float:
+        """For how many authorisations a waiver is."""
+        return 1 if asked.data.get("single_use") else asked.data.get("max_uses") or float("inf")
+
     def _waiver_requested(self, deed: Deed) -> bool:
         end = moment(deed.data["expires_at"])
         if self._waiver(deed.subject)[0] is not None or not deed.data["model"].startswith("model:"):
+            return False
+        if deed.data.get("single_use") and deed.data.get("max_uses") not in (None, 1):
             return False
         return not deed.data["check"].startswith("*") and deed.at < end and self._short_enough(deed, deed.at, end)
 
@@ -252,7 +259,7 @@ class Lawbook(PastDeeds):
         asked = self._waiver(deed.subject)[0]
         if asked is None or not self._waiver_stands(deed.subject, deed.data["model"], deed.at):
             return False
-        if asked.data.get("single_use") and any(self._of("waiver.used", subject=deed.subject)):
+        if len(list(self._of("waiver.used", subject=deed.subject))) >= self._uses(asked):
             return False
         model, place = deed.data["model"], deed.data["deployment"].partition(":")[2].partition("/")[0]
         return asked.data["model"] in (model, model.partition("@")[0]) and place == asked.data["environment"]
@@ -356,16 +363,18 @@ class Lawbook(PastDeeds):
         return all(self._waived(deed, check["waiver"]) for check in gate.data["checks"] if check["result"] == "waived")
 
     def _waived(self, deed: Deed, name: str) -> bool:
-        """A waiver stands for a decision; one for a single use was used for it, and for no other."""
+        """A waiver stands for a decision; where its uses are counted, one went to it, and to no other."""
         asked = self._waiver(name)[0]
         if asked is None or not self._waiver_stands(name, deed.data["model"], deed.at):
             return False
-        used = list(self._of("waiver.used", subject=name))
-        if not asked.data.get("single_use"):
+        if self._uses(asked) == float("inf"):
             return True
-        if not used or (used[-1].data["deployment"], used[-1].data["model"]) != (deed.subject, deed.data["model"]):
-            return False
-        return not any(one.index > used[-1].index for one in self._of("deployment.authorised", subject=deed.subject))
+        mine = [
+            one.index for one in self._of("waiver.used", subject=name)
+            if (one.data["deployment"], one.data["model"]) == (deed.subject, deed.data["model"])
+        ]  # fmt: skip
+        given = [one.index for one in self._of("deployment.authorised", subject=deed.subject)]
+        return max(mine, default=-1) > max(given, default=-1)
 
     def _emergency_reviewed(self, deed: Deed) -> bool:
         urgent = self._named(deed.data["decision"], "deployment.authorised", subject=deed.subject)

@@ -1165,6 +1165,37 @@ def test_a_waiver_for_a_single_use_is_for_one_authorisation(gate: Story):
     refused(gate.judge(*use), PolicyError, "legality")
 
 
+def test_a_waiver_for_two_uses_is_for_two_authorisations(gate: Story):
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(checks=waived("waiver:w")))
+    ask(gate, max_uses=2)
+    gate.tell("p-second", "waiver.granted", "waiver:w", {"rationale": "x"})
+    assert "one is to be used with this decision" in str(gate.judge(*AUTHORISE).error)
+    other = "deployment:prod/other"
+    uses = {place: ("p-deployer", "waiver.used", "waiver:w", {"deployment": place, "model": MODEL})
+            for place in (PROD, other)}  # fmt: skip
+    gate.tell(*uses[PROD])
+    gate.tell(*uses[other])
+    for place in (PROD, other):
+        decision = ("p-deployer", "deployment.authorised", place, AUTHORISE[3])
+        gate.tell(*decision)
+        assert gate.judge(*decision).kind == "void", "its use went to the one before"
+    third = gate.judge(*uses[PROD])
+    refused(third, PolicyError, "legality")
+    assert "it was for 2 uses" in str(third.error)
+
+
+def test_how_many_uses_is_said_once_and_is_one_at_the_least(gate: Story):
+    asked = {**WAIVER, "expires_at": format_time(NOW + DAY)}
+    with pytest.raises(InputError, match="max_uses"):
+        gate.judge("p-author", "waiver.requested", "waiver:w", asked | {"max_uses": 0})
+    both = asked | {"single_use": True, "max_uses": 2}
+    refused(gate.judge("p-author", "waiver.requested", "waiver:w", both), InputError, "schema")
+    ask(gate, single_use=True, max_uses=1)
+    state = waiver_of(gate.world, "waiver:w")
+    assert state is not None
+    assert (state.max_uses, state.left) == (1, 1)
+
+
 @pytest.mark.parametrize("end", ["held", "revoked"])
 def test_a_waiver_for_a_single_use_ends_with_its_use_and_when_it_is_taken_back(gate: Story, end: str):
     gate.tell("p-deployer", "gate.evaluated", MODEL, gated(checks=waived("waiver:w")))
