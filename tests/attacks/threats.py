@@ -250,7 +250,7 @@ TESTS: dict[str, tuple[str, ...]] = {
             *_of(_LIMITS, "a_person_whom_an_admin_invented_approves")),
     "A80": (*_of("projections/test_timeline.py", "what_nobody_authorised_is_marked"),
             *_of("projections/test_control_assessment.py", "each_control_can_fail_alone")),
-    "A81": _of(_ROOT, "no_secret_goes_round_to_be_signed") + _of(
+    "A81": _of(_ROOT, "no_secret_goes_round_to_be_signed", "no_holder_signs_a_secret") + _of(
                "unit/test_screening.py", "all_of_200_secrets_are_caught_and_gone_from_what_is_signed",
                "what_a_name_beside_it_calls_a_secret_is_hidden",
                "a_decision_or_a_name_with_a_secret_is_refused_and_the_secret_is_not_in_the_error",
