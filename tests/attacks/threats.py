@@ -17,6 +17,7 @@ _REFUSALS, _VERIFY, _UPDATE = "cli/test_refusals.py", "cli/test_verify.py", "att
 _DRILLS, _CEREMONY, _PUBLISHED = "cli/test_own_keys.py", "unit/test_ceremony.py", "cli/test_published.py"
 _OBJECTS = "cli/test_published_objects.py"
 _EMITTERS = "contract/test_emitters.py"
+_UNKNOWN = "cli/test_unknown_keys.py"
 _REWRITTEN, _VOID = "contract/test_rewritten.py", "contract/test_void_entries.py"
 _DAMAGED, _FORGED = "contract/test_bundle_damaged.py", "contract/test_bundle_forged.py"
 _JUDGED, _REFUSED = "contract/test_judged_again.py", "cli/test_refused_logs.py"
@@ -250,6 +251,9 @@ TESTS: dict[str, tuple[str, ...]] = {
             *_of(_LIMITS, "a_person_whom_an_admin_invented_approves")),
     "A80": (*_of("projections/test_timeline.py", "what_nobody_authorised_is_marked"),
             *_of("projections/test_control_assessment.py", "each_control_can_fail_alone")),
+    "A101": _of(_UNKNOWN, "a_field_under_a_key_that_never_was_is_told", "however_it_is_spelled",
+                "what_was_erased_is_no_such_field_also_while_it_is_being_erased",
+                "keys_that_are_kept_elsewhere_are_no_alarm"),
     "A81": _of(_ROOT, "no_secret_goes_round_to_be_signed", "no_holder_signs_a_secret") + _of(
                "unit/test_screening.py", "all_of_200_secrets_are_caught_and_gone_from_what_is_signed",
                "what_a_name_beside_it_calls_a_secret_is_hidden",
