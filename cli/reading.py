@@ -209,7 +209,7 @@ def state(app: App, /, subject: str | None, at: str | None, known_at: str | None
     with the deployments that had to do with them.
 
     A version is approved when authorising would find its approvals enough at that moment; else it says what is missing:
-    approval pending, conditions open, approval expired, suspended.
+    approval pending, changes requested, conditions open, approval upcoming, approval expired, suspended.
 
     With -o csv or md each deployment and each version is a row.
 
@@ -333,7 +333,8 @@ def _status(version: dict[str, Any]) -> str:
 
 
 def _approval(approval: dict[str, Any]) -> str:
-    reason = "" if approval["reason"] is None else f" ({approval['reason']})"
+    words = approval["reason"] or "; ".join(approval["changes"])
+    reason = f" ({words})" if words else ""
     return f"{approval['environment']}: {approval['status']}{reason}"
 
 
