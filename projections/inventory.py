@@ -23,7 +23,7 @@ __all__ = ["inventory"]
 
 _SAID: Final = (
     "model.registered", "model.owner_changed", "model.on_call_assigned", "thirdparty.registered",
-    "validation.completed", "finding.disposed",
+    "validation.completed", "validation.withdrawn", "finding.disposed",
 )  # fmt: skip
 
 
@@ -113,6 +113,8 @@ def _say(model: dict[str, Any], row: JournalRow) -> None:
             {"validation": row["id"], "finding": one["id"], "severity": one["severity"], "index": row["index"]}
             for one in data.get("findings") or [] if isinstance(one, dict)
         ]  # fmt: skip
+    elif kind == "validation.withdrawn":
+        model["findings"] = [one for one in model["findings"] if one["validation"] != data["validation"]]
     elif kind == "thirdparty.registered":
         model["third_party"] = True
     else:
@@ -122,10 +124,10 @@ def _say(model: dict[str, Any], row: JournalRow) -> None:
 
 def _settle(asked: _Asked, model: dict[str, Any], rows: list[JournalRow]) -> None:
     """Leave out the findings that somebody settled who neither made nor owns what they are about."""
-    about = {row["id"]: row["subject"] for row in rows if row["type"] == "validation.completed"}
+    about = {str(row["id"]): str(row["subject"]) for row in rows if row["type"] == "validation.completed"}
 
     def may(row: JournalRow) -> bool:
-        return independent_of(asked.world, about.get(row["data"]["validation"], row["stream"]), row)
+        return independent_of(asked.world, about.get(row["data"]["validation"], str(row["stream"])), row)
 
     done = settled((row for row in rows if row["type"] == "finding.disposed"), may)
     model["findings"] = [one for one in model["findings"] if (one["validation"], one["finding"]) not in done]
