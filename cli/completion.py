@@ -24,7 +24,8 @@ __all__ = ["EVENT_TYPES", "complete_values", "completion"]
 #: The catalogue's short names; reading them from the catalogue would take a quarter of a second at every key.
 EVENT_TYPES: Final = (
     "access.denied", "actor.enrolled", "actor.offboarded", "actor.responsible_changed", "actor.revoked",
-    "approval.condition_met", "approval.delegated", "approval.expired", "approval.granted", "approval.rejected",
+    "approval.changes_requested", "approval.condition_met", "approval.delegated", "approval.escalated",
+    "approval.expired", "approval.granted", "approval.rejected",
     "approval.requested", "approval.revoked", "approval.withdrawn", "artifact.produced", "artifact.scanned",
     "artifact.signed", "artifact.verified", "canary.aborted", "canary.analysed", "canary.paused",
     "canary.stage_entered", "configuration.changed", "contract.defined", "credential.expired", "credential.rotated",
@@ -48,7 +49,8 @@ EVENT_TYPES: Final = (
     "risk.classified", "role.granted", "role.revoked", "rollback.authorised", "rollback.completed",
     "rollback.requested", "run.aborted", "run.attached", "run.completed", "run.failed", "run.started",
     "serving.snapshot", "slo.breached", "slo.defined", "slo.recovered", "subject.erased", "thirdparty.registered",
-    "validation.assigned", "validation.completed", "version.aliased", "version.composed", "version.registered",
+    "validation.assigned", "validation.completed", "validation.withdrawn", "version.aliased", "version.composed",
+    "version.demoted", "version.registered",
     "version.retired", "version.tagged", "version.unaliased", "waiver.denied", "waiver.expired", "waiver.granted",
     "waiver.requested", "waiver.revoked", "waiver.used",
 )  # fmt: skip

@@ -137,6 +137,7 @@ def waiver() -> None:
 @click.option("--control", "compensating_control", required=True, help="What makes up for it meanwhile.")
 @click.option("--expires", "expires_at", required=True, metavar="TIME|DURATION", help="Its end: a time, or 30d, 12h.")
 @click.option("--single-use", is_flag=True, help="For one authorisation.")
+@click.option("--max-uses", type=click.IntRange(min=1), metavar="N", help="For so many authorisations.")
 @click.option("--waiver", metavar="waiver:ID", help="Its name; a new one by default.")
 @write_options
 @pass_app
@@ -149,7 +150,7 @@ def request_(app: App, /, check: str, expires_at: str, *, waiver: str | None, **
     from ledger.governing import request_waiver
 
     body = {"check": check, "expires_at": end_of(expires_at), "single_use": options.pop("single_use")}
-    for name in ("model", "environment", "owner", "reason", "compensating_control"):
+    for name in ("max_uses", "model", "environment", "owner", "reason", "compensating_control"):
         body[name] = options.pop(name)
     with app.writer() as ledger:
         receipt = request_waiver(ledger, body, waiver=waiver, **options)

@@ -65,8 +65,7 @@ def _rows(models: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             **model,
             "live": [_place(one) for one in model["live"]],
             "approvals": [_approval(one) for one in model["approvals"]],
-            "waivers": [f"{one['check']} in {one['environment']} ({one['state']}) until {one['expires_at'][:10]}"
-                        for one in model["waivers"]],
+            "waivers": [_waiver(one) for one in model["waivers"]],
             "emergencies": [f"entry {one['index']}, review by {one['review_by'][:10]}" for one in model["emergencies"]],
             "findings": [f"{one['finding']} ({one['severity']})" for one in model["findings"]],
             "last_evaluation": last and f"{last['version']}: {last['verdict']}, {last['occurred_at'][:10]}",
@@ -77,6 +76,11 @@ def _place(one: dict[str, Any]) -> str:
     version = one["version"].partition("@")[2] or one["version"]
     marks = [*(["canary"] if one["how"] == "canary" else []), *remarks_of(one)]
     return f"{one['deployment']}: {version}{' (' + ', '.join(marks) + ')' if marks else ''}"
+
+
+def _waiver(one: dict[str, Any]) -> str:
+    uses = "" if one["max_uses"] is None else f", {one['used']} of {one['max_uses']} use(s) used"
+    return f"{one['check']} in {one['environment']} ({one['state']}) until {one['expires_at'][:10]}{uses}"
 
 
 def _approval(one: dict[str, Any]) -> str:

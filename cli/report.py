@@ -128,6 +128,8 @@ def _text(app: App, /, data: dict[str, Any]) -> None:
         words = (
             f"{item['check']} of {item['model']} in {item['environment']}, {item['state']}, until {item['expires_at']}"
         )
+        uses = item["max_uses"]
+        words += "" if uses is None else f", {len(item['used_by'])} of {uses} use(s) used"
         out.print(styled(f"~ waived, not hidden: {words} ({item['waiver']})"))
     for entry in data["void_entries"]:
         out.print(styled(f"! entry {entry['index']} is void: {entry['reason']}", "red"))

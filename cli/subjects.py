@@ -197,7 +197,7 @@ def rotate(app: App, /, *, encrypt: bool) -> None:
         app.home.check(ledger)
         keys = app.home.data_keys(ledger.ledgerid, new_passphrase if encrypt else None)
         try:
-            name, count = keys.rotate()
+            name, count = keys.rotate(ledger.recorder.head().size)
         finally:
             keys.close()
     data = {"wrapping_key": name, "rewrapped": count}
@@ -213,17 +213,45 @@ def hold() -> None:
 @click.argument("subjects", nargs=-1, required=True, metavar="PATTERN...")
 @click.option("--matter", required=True, help="Id of the matter.")
 @click.option("--reason", required=True, help="Why.")
+@click.option("--yes", is_flag=True, help="Place it also on a kind of subject that nobody has yet.")
 @write_options
 @pass_app
-def place(app: App, /, subjects: tuple[str, ...], matter: str, reason: str, **options: Any) -> None:
+def place(app: App, /, subjects: tuple[str, ...], matter: str, reason: str, *, yes: bool, **options: Any) -> None:
     """Forbid erasing anything about the subjects that a PATTERN stands for, until the hold is released.
+
+    It also covers what is recorded later. A PATTERN that stands for nothing so far is said; one for a kind of subject
+    that nobody has is refused, since a misspelt hold protects nothing.
 
     Example: muniment hold place 'person:*' 'incident:*' --matter M-12 --reason 'claim filed'
     """
+    from ledger.events import find_event_type, load_body
+    from ledger.holding import covering_nothing
+
+    body = {"subjects": list(subjects), "matter": matter, "reason": reason}
+    load_body(find_event_type("hold.placed"), body)  # only well-formed patterns can be compared with what there is
     with app.writer() as ledger:
-        body = {"subjects": list(subjects), "matter": matter, "reason": reason}
+        ledger.world.refresh()
+        empty = covering_nothing(ledger, subjects, lambda: _data_subjects(app, ledger), new_kinds=yes)
         receipt = ledger.emit("hold.placed", f"ledger:{ledger.ledgerid}", body, **options)
+        for pattern in empty:
+            app.note(
+                f"warning: {pattern} covers nothing that is recorded so far, only what comes later. If it is misspelt: "
+                f"muniment hold release {receipt.id} --reason …, and place it anew"
+            )
         app.show_receipt(receipt, then=f"Release it with: muniment hold release {receipt.id} --reason …")
+
+
+def _data_subjects(app: App, ledger: Ledger) -> list[str]:
+    from ledger.errors import StorageError
+
+    keys = app.home.data_keys(ledger.ledgerid)
+    try:
+        return list(keys.subjects())
+    except StorageError as error:  # whoever places holds need not have rights on the key store
+        app.note(f"who has sealed fields was not looked at: {error.message}")
+        return []
+    finally:
+        keys.close()
 
 
 @hold.command("release")

@@ -173,7 +173,7 @@ def _sign_present(
     signed = _last_signed(row, last, known)
     if last is not None and signed.size == head.size:
         return last.note if recorder.session() == session else None
-    if last is None and head.size > GENESIS_SIZE:
+    if last is None and head.size != GENESIS_SIZE:  # both entries are appended at once, and a head is signed then
         raise VerificationError("the signed heads of this log are gone from the store", fault="checkpoint")
     size = signed.size
     grown = CompactRange(size, tuple(TreeReader(recorder).read_hashes(peaks_of(size)))) if size else CompactRange(0, ())

@@ -88,14 +88,14 @@ def _asked(ledger: Ledger, deployment: str, model: str) -> bool:
 
 
 def _used_up(ledger: Ledger, gate: Gate, deployment: str) -> list[tuple[str, str, dict[str, Any]]]:
-    """Events that use up the waivers for a single use that a gate rests on."""
+    """Events that use the waivers with counted uses that a gate rests on."""
     world = ledger.world.at(gate.size)
     states = {
         name: world.state(name) for name in sorted({item.get("waiver", "") for item in gate.outcome.checks} - {""})
     }
     return [
         ("waiver.used", name, {"deployment": deployment, "model": gate.model})
-        for name, state in states.items() if isinstance(state, WaiverState) and state.single_use
+        for name, state in states.items() if isinstance(state, WaiverState) and state.max_uses is not None
     ]  # fmt: skip
 
 
@@ -110,8 +110,9 @@ def authorise(
 ) -> Receipt:
     """Authorise a deployment, after the policy that the rules name was run and allows it; nothing is deployed by it.
 
-    What the gate found is recorded first, whether or not it allows. Waivers for a single use are used up in the same
-    transaction as the authorisation. With an ``event_id``, whoever repeats it, also at once, gets the first receipt.
+    What the gate found is recorded first, whether or not it allows. Waivers whose uses are counted are used in the
+    same transaction as the authorisation. With an ``event_id``, whoever repeats it, also at once, gets the first
+    receipt.
 
     Args:
         ledger: open, signing as the deployer.
@@ -122,7 +123,7 @@ def authorise(
 
     Raises:
         PolicyError: the gate refuses it, with its reasons, or the rules ask for more.
-        InputError: an option that cannot go with the using up of a waiver.
+        InputError: an option that cannot go with the using of a waiver.
     """
     if (
         emergency is not None
@@ -136,7 +137,7 @@ def authorise(
     used = _used_up(ledger, gate, deployment)
     alone = sorted({"about", "also_sign", "expect", "personal"} & options.keys())
     if used and alone:
-        raise InputError(f"{', '.join(alone)} cannot be given where {used[0][1]} is used up with the decision")
+        raise InputError(f"{', '.join(alone)} cannot be given where {used[0][1]} is used with the decision")
     if not gate.outcome.allowed and _recorded(ledger, options):  # by another process, which used up the waiver
         return commands.authorise(ledger, deployment, model, **options)
     record_gate(ledger, gate)

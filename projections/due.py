@@ -36,16 +36,21 @@ def _item(what: str, subject: str, at: int, index: int, words: str) -> dict[str,
 
 
 def _approvals(asked: Asked) -> Iterator[dict[str, Any]]:
-    """Approvals that end, and conditions that are of no use once they are met later than that."""
+    """Approvals that begin or end, and conditions that are of no use once they are met later than that."""
     for named in named_by(asked, "approval.granted"):
         for one in named.version.approvals:
             rule, _ = rule_at(asked, named, one.environment)
             until = approval_until(asked.world, named, one, rule)
             trouble = approval_trouble(asked.world, named, one, rule, min(asked.now, until - 1))
-            if until < FOREVER and (trouble is None or trouble.kind == "conditional"):
+            kind = None if trouble is None else trouble.kind
+            if kind == "upcoming":
+                words = f"for {one.environment}, by {one.actor}; it stands from then on"
+                yield _item("approval begins", named.subject, one.since, one.index, words)
+            if until < FOREVER and kind in (None, "conditional", "upcoming"):
                 words = f"for {one.environment}, by {one.actor}{_with(named, one, until)}"
                 words += "" if trouble is None else f"; {trouble.text}"
-                yield _item("approval" if trouble is None else "condition", named.subject, until, one.index, words)
+                what = "condition" if kind == "conditional" else "approval"
+                yield _item(what, named.subject, until, one.index, words)
 
 
 def _with(named: Named, approval: Approval, until: int) -> str:
@@ -60,6 +65,7 @@ def _granted_waivers(asked: Asked) -> Iterator[dict[str, Any]]:
         until = waiver_until(asked.world, state) if isinstance(state, WaiverState) else 0
         if isinstance(state, WaiverState) and waiver_trouble(asked.world, state, min(asked.now, until - 1)) is None:
             words = f"{state.check} of {state.model} in {state.environment}; {state.owner} carries the risk"
+            words += "" if state.left is None else f"; {state.left} of {state.max_uses} use(s) left"
             yield _item("waiver", row["subject"], until, row["index"], words)
 
 
@@ -97,12 +103,13 @@ def _dated(asked: Asked) -> Iterator[dict[str, Any]]:
     def key(kind: str, row: JournalRow) -> tuple[str, ...]:
         return kind, row["subject"], *(str(row["data"].get(name, "")) for name in _DATED[kind][2])
 
+    gone = {row["data"]["validation"] for row in asked.of_types("validation.withdrawn")}
     for row in asked.of_types(*_DATED, *(kind for _, kinds, _ in _DATED.values() for kind in kinds)):
         for kind, (_, settling, _) in _DATED.items():
             if row["type"] in settling:
                 open_ones.pop(key(kind, row), None)
         at = _moment(row["data"].get(_DATED[row["type"]][0])) if row["type"] in _DATED else None
-        if at is not None:
+        if at is not None and row["id"] not in gone:
             data = row["data"]
             names = ("title", "kind", "credential", "finding", "on_call")
             words = next((str(data[name]) for name in names if data.get(name)), row["type"])

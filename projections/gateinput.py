@@ -23,7 +23,7 @@ from ledger.entry import format_time
 from ledger.errors import PolicyError
 from ledger.names import parse_name, stream_of
 from ledger.payload import parse_moment
-from ledger.policy import FORMAT, in_form
+from ledger.policy import FORMAT, Waived, in_form
 from projections.gaterows import GateRows, people
 from projections.groups import DATA, ENDED, RUNS, WENT_LIVE
 from projections.journal import JournalRow
@@ -31,7 +31,7 @@ from projections.known import Known
 from projections.lineage import EDGE
 from projections.model_state import CHANGE
 
-__all__ = ["gate_input", "standing_waivers"]
+__all__ = ["gate_input", "standing_waivers", "waived_by"]
 
 
 def _about(row: JournalRow, digest: str) -> bool:
@@ -231,16 +231,22 @@ class _Builder:
             (row["data"]["validation"], row["data"]["finding"])
             for row in self.mine("finding.disposed", whole=True) if row["data"]["disposition"] in ("fixed", "accepted")
         }  # fmt: skip
+        # One that was withdrawn, as long as nobody validates again, has failed and says nothing else.
+        last = {one.id for one in self.named.model.validations if one.withdrawn}
+        gone = self.named.model.withdrawn.keys()
         return [
             {
-                "index": row["index"], "verdict": row["data"]["verdict"], **self.author(row),
+                "index": row["index"], "verdict": "fail" if row["id"] in gone else row["data"]["verdict"],
+                **self.author(row),
                 "expired": self.past(row["data"].get("valid_until")),
                 "open_findings": [
                     {"id": item["id"], "severity": item["severity"]}
-                    for item in row["data"].get("findings") or [] if (row["id"], item["id"]) not in settled
+                    for item in row["data"].get("findings") or []
+                    if row["id"] not in gone and (row["id"], item["id"]) not in settled
                 ],
             }
-            for row in self.mine("validation.completed", whole=True) if _about(row, self.named.version.digest)
+            for row in self.mine("validation.completed", whole=True)
+            if _about(row, self.named.version.digest) and (row["id"] in last or row["id"] not in gone)
         ]  # fmt: skip
 
     def documentation(self) -> list[dict[str, Any]]:
@@ -397,19 +403,25 @@ def gate_input(
     return in_form(document, form)
 
 
-def standing_waivers(known: Known, model: str, environment: str, as_of: int) -> list[tuple[str, str]]:
-    """Waivers that stand for a version in an environment, as (name, pattern of check ids), in log order.
+def standing_waivers(known: Known, model: str, environment: str, as_of: int) -> list[Waived]:
+    """Waivers that stand for a version in an environment, in log order.
 
-    Those for a single use come last: none is used up where a lasting one stands.
+    Those whose uses are counted come last: none is used where a lasting one stands.
 
     Args as `gate_input`.
     """
-    lasting: list[tuple[str, str]] = []
-    single: list[tuple[str, str]] = []
+    lasting: list[Waived] = []
+    counted: list[Waived] = []
     for row in known.of_types("waiver.granted"):
         state = known.world.state(row["stream"])
         if not isinstance(state, WaiverState) or not covers(state, state.check, model, environment):
             continue
         if waiver_trouble(known.world, state, as_of, model) is None:
-            (single if state.single_use else lasting).append((row["stream"], state.check))
-    return [*lasting, *single]
+            (lasting if state.max_uses is None else counted).append(waived_by(row["stream"], state))
+    return [*lasting, *counted]
+
+
+def waived_by(name: str, state: WaiverState) -> Waived:
+    """A waiver as gates name it; of several uses also which one this would be."""
+    several = state.max_uses is not None and state.max_uses > 1
+    return Waived(name, state.check, f" (use {len(state.used) + 1} of {state.max_uses})" if several else "")

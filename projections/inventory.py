@@ -22,7 +22,7 @@ __all__ = ["inventory"]
 
 _SAID: Final = (
     "model.registered", "model.owner_changed", "model.on_call_assigned", "thirdparty.registered",
-    "validation.completed", "finding.disposed",
+    "validation.completed", "validation.withdrawn", "finding.disposed",
 )  # fmt: skip
 #: What became of a finding so that it is not open any more.
 _SETTLED: Final = ("fixed", "accepted")
@@ -68,7 +68,8 @@ def _waivers(asked: _Asked) -> dict[str, list[dict[str, Any]]]:
             found.setdefault(state.model.partition("@")[0], []).append({
                 "waiver": row["stream"], "check": state.check, "model": state.model, "environment": state.environment,
                 "owner": state.owner, "expires_at": format_time(waiver_until(asked.world, state)),
-                "state": "stands" if trouble is None else "asked for", "index": row["index"],
+                "state": "stands" if trouble is None else "asked for", "max_uses": state.max_uses,
+                "used": len(state.used), "index": row["index"],
             })  # fmt: skip
     return found
 
@@ -113,6 +114,8 @@ def _say(model: dict[str, Any], row: JournalRow) -> None:
             {"validation": row["id"], "finding": one["id"], "severity": one["severity"], "index": row["index"]}
             for one in data.get("findings") or [] if isinstance(one, dict)
         ]  # fmt: skip
+    elif kind == "validation.withdrawn":
+        model["findings"] = [one for one in model["findings"] if one["validation"] != data["validation"]]
     elif kind == "finding.disposed":
         settled = data["disposition"] in _SETTLED
         model["findings"] = [

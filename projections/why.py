@@ -89,7 +89,7 @@ def _event(moment: _Moment, type: str, subject: str, data: dict[str, str]) -> Re
 
 
 def _using(moment: _Moment, model: str, deployment: str) -> WorldAt:
-    """The world in which waivers for a single use were used with the decision that is imagined, as they would be."""
+    """The world in which waivers whose uses are counted were used with the imagined decision, as they would be."""
     world = moment.world
     found = model_of(world, stream_of(model))
     version = None if found is None else found.versions.get(parse_name(model).version or "")
@@ -97,7 +97,7 @@ def _using(moment: _Moment, model: str, deployment: str) -> WorldAt:
     for waiver in sorted({waiver for gate in gates for waiver in gate.waivers}):
         state = waiver_of(world, waiver)
         event = _event(moment, "waiver.used", waiver, {"deployment": deployment, "model": model})
-        if state is None or not state.single_use or not isinstance(event.body, WaiverUsed):
+        if state is None or state.max_uses is None or not isinstance(event.body, WaiverUsed):
             continue
         try:
             check_waiver_event(world, event, event.body)
@@ -227,6 +227,7 @@ class _Answer:
                 continue
             trouble = waived_trouble(self.world, self._event, state)
             says = f"{check['check']} is waived by {check['waiver']}, not met; {state.owner} carries the risk"
+            says += "" if state.max_uses is None else f"; {len(state.used)} of {state.max_uses} use(s) used"
             yield _item(state.request.index, says, trouble, until=_ends(waiver_until(self.world, state, named.subject)))
             if state.granted is not None:
                 yield _item(state.granted.index, f"granted {check['waiver']}", trouble)

@@ -23,8 +23,9 @@ from ledger.domain.standing import (
 )
 from ledger.domain.states import Authorisation, PolicyState, WaiverState
 from ledger.domain.suspicion import Suspicion, suspicion
-from ledger.domain.waiving import grant_trouble, waiver_of, waiver_until
+from ledger.domain.waiving import grant_trouble, used_up, waiver_of, waiver_until
 from ledger.domain.world import World, deployment_of, model_of
+from ledger.entry import format_time
 from ledger.errors import InputError, NotAllowedError, PolicyError
 from ledger.events.deployments import (
     CanaryStageEntered,
@@ -132,13 +133,16 @@ def _check_approvals(world: World, named: Named, place: tuple[str, Rule], at: in
 
 
 def _next_of(named: Named, environment: str, have: Standing) -> str:
-    """The next step where approvals do not meet a rule: say that a condition is met, or ask."""
-    waiting = {index for index, trouble in have.troubles if trouble.kind == "conditional"}
+    """The next step where approvals do not meet a rule: say that a condition is met, wait, or ask."""
+    again = f"muniment request {named.subject} --env {environment}"
+    waiting = {index for index, trouble in have.troubles if trouble.kind in ("conditional", "upcoming")}
     for approval in named.version.approvals:
         if approval.index in waiting:
+            if not approval.unmet:
+                return f"Wait until {format_time(approval.since)}, or ask for one that stands at once: {again}"
             command = f"muniment condition {named.subject} {min(approval.unmet)} --env {environment} --note …"
             return f"Once it is met, somebody independent says so: {command}"
-    return f"Ask for it: muniment request {named.subject} --env {environment}"
+    return f"Ask for it: {again}"
 
 
 def approvals_missing(named: Named, place: tuple[str, Rule], have: Standing) -> str:
@@ -176,9 +180,10 @@ def _check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) ->
     if event.recorded_at >= until:
         raise PolicyError(f"{policy} was run over {named.subject} more than an hour ago", hint=hint)
     known = [one.index for one in named.version.evaluations] + [index for index, _ in named.version.undecided]
+    known += named.model.withdrawn.values()
     newer = min((index for index in known if index >= gate.size), default=None)
     if newer is not None:
-        raise PolicyError(f"{policy} was run before entry {newer} said more of evaluations", hint=hint)
+        raise PolicyError(f"{policy} was run before entry {newer} said more of evaluations or validations", hint=hint)
     refuse_doubt(world, gate.signed, f"the evaluation of {policy}")
     _check_policy(world, rule, gate)
     for waiver in gate.waivers:
@@ -205,19 +210,18 @@ def waived_trouble(world: World, event: RecordedEvent, state: WaiverState) -> st
     Args:
         world: the world before the authorisation.
         event: the authorisation.
-        state: the waiver; one for a single use must have been used for this very decision.
+        state: the waiver; where uses are counted, one of them must have gone to this very decision.
     """
     place, body = deployment_of(world, event.stream), event.body
     about = body.model if isinstance(body, DeploymentAuthorised) else None
     trouble = grant_trouble(world, state, event.recorded_at, about)
-    if trouble is not None or not state.single_use:
+    if trouble is not None or state.max_uses is None:
         return trouble
-    if not state.used:
-        return "it is for a single use, and is to be used with this decision"
-    signed, deployment, model = state.used[-1]
-    if (deployment, model) == (event.stream, about) and (place is None or place.authorised < signed.index):
-        return None
-    return f"it was for a single use, and entry {signed.index} used it"
+    mine = (signed.index for signed, *use in state.used if use == [event.stream, about])
+    if max(mine, default=-1) > (-1 if place is None else place.authorised):
+        return None  # no authorisation here has come since that use
+    uses = "a single use" if state.max_uses == 1 else f"{state.max_uses} uses"
+    return used_up(state) or f"it is for {uses}, and one is to be used with this decision"
 
 
 def _check_waiver(world: World, event: RecordedEvent, waiver: str, model: str) -> int:

@@ -136,6 +136,10 @@ def _of_judgements(named: Named, approval: Approval) -> str | None:
     present = {(one.version, one.digest): one for one in named.model.validations}
     for cited in approval.grounds.validations:
         now = present[cited.version, cited.digest]
+        if cited.id in named.model.withdrawn:
+            return f"entry {named.model.withdrawn[cited.id]} withdrew the validation {cited.index}, on which it rests"
+        if now.withdrawn:
+            return f"what took the place of entry {cited.index}, on which it rests, was withdrawn"
         if _WORTH[now.verdict] < _WORTH[cited.verdict]:
             return _fallen(now.index, cited.index, now.verdict)
     agreed, holds = approval.grounds.contract, named.model.contract_of(_version(named))
@@ -149,7 +153,7 @@ def _of_judgements(named: Named, approval: Approval) -> str | None:
 
 
 def _of_waivers(world: World, named: Named, approval: Approval, at: int) -> str | None:
-    """A waiver for a single use that was used is one that did what it was granted for."""
+    """A waiver of which all uses were used is one that did what it was granted for."""
     for waiver in dict.fromkeys(waiver for gate in approval.grounds.gates for waiver in gate.waivers):
         state = waiver_of(world, waiver)
         trouble = "nobody asked for it" if state is None else grant_trouble(world, state, at, named.subject)

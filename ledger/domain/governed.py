@@ -174,7 +174,7 @@ def evolve_waiver(state: WaiverState | None, event: RecordedEvent) -> WaiverStat
         body = event.body
         return WaiverState(
             signed, body.check, body.model, body.environment, body.owner, actors_of(event),
-            parse_moment(body.expires_at), body.single_use,
+            parse_moment(body.expires_at), 1 if body.single_use else body.max_uses,
         )  # fmt: skip
     if state is None:
         return None

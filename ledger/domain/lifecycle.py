@@ -58,7 +58,9 @@ MOVES: Final = (
     Move("approval.requested", (), "approval pending"),
     Move("approval.granted", ("approval pending",), "approved"),
     Move("approval.granted", ("approval pending",), "conditions open"),
+    Move("approval.granted", ("approval pending",), "approval upcoming"),
     Move("approval.condition_met", ("conditions open",), "approved"),
+    Move("approval.changes_requested", ("approval pending",), "changes requested"),
     Move("approval.rejected", ("approval pending",), "rejected"),
     Move("deployment.authorised", (), "deploy authorised"),
     Move("canary.stage_entered", (), "canary"),
@@ -69,6 +71,8 @@ MOVES: Final = (
     Move("quarantine.placed", (), "quarantined", side=True),
     Move("approval.revoked", ("approved",), "suspended"),
     Move("evaluation.invalidated", ("approved",), "suspended"),
+    Move("validation.withdrawn", ("approved",), "suspended"),
+    Move("version.demoted", ("approved",), "suspended"),
 )
 #: States beside the others that may stop decisions.
 SIDE_STATES: Final = frozenset(move.to for move in MOVES if move.side)

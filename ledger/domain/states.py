@@ -15,6 +15,7 @@ from ledger.domain.ledgerstate import LedgerState
 from ledger.domain.signed import Signed
 
 __all__ = [
+    "SENT_BACK",
     "TIER_RANK",
     "Approval",
     "ApprovalRequest",
@@ -109,9 +110,16 @@ class RunState:
     index: int = -1
 
 
+#: How a request ended that waits for who asked, and no more for who decides.
+SENT_BACK = "sent back for changes"
+
+
 @dataclass(frozen=True, slots=True)
 class ApprovalRequest:
-    """A request for approval; ``signed`` is its entry, ``closed`` how it ended: rejected, withdrawn, or None."""
+    """A request for approval.
+
+    ``signed`` is its entry, ``closed`` how it ended: rejected, withdrawn, `SENT_BACK`, or None.
+    """
 
     id: str
     signed: Signed
@@ -154,6 +162,7 @@ class Approval:
         actors: all who stand behind it.
         cited: evaluations among the entries its author saw, as far as they stood then, oldest first.
         grounds: what else is among them.
+        since: it holds for what is recorded then or later; microseconds since the Unix epoch.
         until: it holds for what is recorded before: its own end, or that of a validation or document among the entries
             its author saw; microseconds since the Unix epoch.
         conditions: what must be met.
@@ -169,6 +178,7 @@ class Approval:
     actors: frozenset[str]
     cited: tuple[Evaluation, ...] = ()
     grounds: Grounds = field(default_factory=Grounds)
+    since: int = 0
     until: int = FOREVER
     conditions: tuple[str, ...] = ()
     met: frozenset[int] = frozenset()
@@ -190,6 +200,14 @@ class Approval:
         return frozenset(range(len(self.conditions))) - self.met
 
 
+def _never_demoted() -> MappingProxyType[str, Signed]:
+    return MappingProxyType({})
+
+
+def _none_withdrawn() -> MappingProxyType[str, int]:
+    return MappingProxyType({})
+
+
 def _no_gates() -> MappingProxyType[tuple[str, str], Gate]:
     return MappingProxyType({})
 
@@ -208,6 +226,7 @@ class VersionState:
         classified: index and tier of the last classification, None when there is none.
         gates: by name and version of the policy, and environment.
         retired: the entry that retired it.
+        demoted: by environment, the last entry that said that it lost its place there.
         parents: versions of which it was ever said to be made.
     """
 
@@ -226,6 +245,7 @@ class VersionState:
     classified: tuple[int, str] | None = None
     gates: MappingProxyType[tuple[str, str], Gate] = field(default_factory=_no_gates)
     retired: Signed | None = None
+    demoted: MappingProxyType[str, Signed] = field(default_factory=_never_demoted)
     parents: tuple[Read, ...] = ()
 
     @property
@@ -268,6 +288,7 @@ class ModelState:
         ends: validations and documents that end: index of the entry to the version it is about (empty for the model),
             and its end in microseconds since the Unix epoch.
         validations: the last of each version and digest, oldest first.
+        withdrawn: event ids of validations that do not hold, each with the index of the entry that says so.
         contracts: the last of each version, and "" for that of the model.
     """
 
@@ -277,6 +298,7 @@ class ModelState:
     quarantines: tuple[Quarantine, ...] = ()
     ends: MappingProxyType[int, tuple[str, int]] = field(default_factory=_no_ends)
     validations: tuple[Validation, ...] = ()
+    withdrawn: MappingProxyType[str, int] = field(default_factory=_none_withdrawn)
     contracts: MappingProxyType[str, Contract] = field(default_factory=_no_contracts)
 
     def tier_of(self, version: VersionState) -> str:
@@ -285,8 +307,9 @@ class ModelState:
         return tier_in_force((version.index, version.tier), said)
 
     def validations_of(self, version: str, digest: str) -> tuple[Validation, ...]:
-        """The last validations that are about a version, or all of them, and about these bytes, or any."""
-        return tuple(v for v in self.validations if v.version in ("", version) and v.digest in ("", digest))
+        """The last validations about a version or all of them, and these bytes or any, that were not withdrawn."""
+        mine = (v for v in self.validations if v.version in ("", version) and v.digest in ("", digest))
+        return tuple(v for v in mine if not v.withdrawn)
 
     def contract_of(self, version: str) -> Contract | None:
         """The contract of a version; that of the model where it has none of its own."""
@@ -354,11 +377,11 @@ class WaiverState:
         owner: who carries the risk.
         actors: who asked, and for whom.
         until: it holds for what is recorded before; microseconds since the Unix epoch.
-        single_use: whether it holds for one authorisation.
+        max_uses: for how many authorisations it holds; None for any number.
         granted: the entry that granted it.
         granters: who did, and for whom.
         ended: how it ended: denied, revoked, or None.
-        used: the entries that used it up, and for which deployment and model.
+        used: the entries that used it, and for which deployment and model.
     """
 
     request: Signed
@@ -368,11 +391,16 @@ class WaiverState:
     owner: str
     actors: frozenset[str]
     until: int
-    single_use: bool
+    max_uses: int | None = None
     granted: Signed | None = None
     granters: frozenset[str] = frozenset()
     ended: str | None = None
     used: tuple[tuple[Signed, str, str], ...] = ()
+
+    @property
+    def left(self) -> int | None:
+        """How many uses are left; None when they are not counted."""
+        return None if self.max_uses is None else max(0, self.max_uses - len(self.used))
 
 
 @dataclass(frozen=True, slots=True)

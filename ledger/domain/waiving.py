@@ -18,8 +18,8 @@ from ledger.names import parse_name, stream_of
 from ledger.payload import parse_moment
 
 __all__ = [
-    "WaiverEvent", "check_waiver_event", "covers", "grant_trouble", "longest_end", "waived_makers", "waiver_of",
-    "waiver_trouble", "waiver_until",
+    "WaiverEvent", "check_waiver_event", "covers", "grant_trouble", "longest_end", "used_up", "waived_makers",
+    "waiver_of", "waiver_trouble", "waiver_until",
 ]  # fmt: skip
 
 WaiverEvent = WaiverRequested | WaiverGranted | WaiverDenied | WaiverRevoked | WaiverUsed
@@ -98,9 +98,15 @@ def waiver_trouble(world: World, state: WaiverState, at: int, model: str | None 
         model: the version that is to rest on it; all that it is for when None.
     """
     trouble = grant_trouble(world, state, at, model)
-    if trouble is None and state.single_use and state.used:
-        return f"it was for a single use, and entry {state.used[-1][0].index} used it"
-    return trouble
+    return used_up(state) if trouble is None else trouble
+
+
+def used_up(state: WaiverState) -> str | None:
+    """That no use of a waiver is left, in words; None while one is."""
+    if state.left != 0:
+        return None
+    uses = "a single use" if state.max_uses == 1 else f"{state.max_uses} uses"
+    return f"it was for {uses}, and entry {state.used[-1][0].index} used it"
 
 
 def grant_trouble(world: World, state: WaiverState, at: int, model: str | None = None) -> str | None:
@@ -173,6 +179,8 @@ def _check_requested(world: World, event: RecordedEvent, state: WaiverState | No
             f"a waiver names the check it is for, or how its id begins, not {body.check!r}",
             hint="Ask for each one that cannot be met: muniment gate check … lists them.",
         )
+    if body.single_use and body.max_uses not in (None, 1):
+        raise InputError(f"a waiver for a single use is not for {body.max_uses}", hint="Give max_uses alone.")
     if parse_moment(body.expires_at) <= event.recorded_at:
         raise InputError(f"the waiver would have expired before it is recorded: {body.expires_at}")
     _check_length(world, event, body.model, body.environment, parse_moment(body.expires_at))

@@ -37,6 +37,7 @@ __all__ = [
     "Ref",
     "RunName",
     "Seen",
+    "StreamPattern",
     "SubjectName",
     "Text",
     "Tier",
@@ -67,6 +68,14 @@ SubjectName = Annotated[
         max_length=200,
         pattern=r"^[a-z][a-z0-9-]{0,31}:([A-Za-z0-9][A-Za-z0-9._+-]*/)?[A-Za-z0-9][A-Za-z0-9._+-]*(@[A-Za-z0-9][A-Za-z0-9._+-]*)?$",
         description="kind:[namespace/]name[@version]",
+    ),
+]
+StreamPattern = Annotated[
+    str,
+    Field(
+        max_length=200,
+        pattern=r"^[a-z*][a-z0-9*-]{0,31}:([A-Za-z0-9*][A-Za-z0-9._+*-]*/)?[A-Za-z0-9*][A-Za-z0-9._+*-]*$",
+        description="kind:[namespace/]name, in which * stands for any characters of one part",
     ),
 ]
 RunName = Annotated[
@@ -107,6 +116,7 @@ _WORDS = {
     for annotated, words in (
         (Digest, "write sha256: and 64 lower-case hex digits (or sha384:, sha512:)"),
         (SubjectName, "write kind:[namespace/]name[@version]"),
+        (StreamPattern, "write kind:[namespace/]name, in which * stands for any characters of one part"),
         (ActorId, "write an actor id: lower-case letters, digits, dots, dashes"),
         (Tier, "write low, medium or high"),
         (Line, "write one line without control characters"),

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ledger.events.actors import Role
-from ledger.events.base import ActorId, Body, Category, Environment, Hex64, Line, Text, Uuid, event
+from ledger.events.base import ActorId, Body, Category, Environment, Hex64, Line, StreamPattern, Text, Uuid, event
 
 __all__ = [
     "ActorOffboarded",
@@ -26,14 +26,6 @@ TypePattern = Annotated[
         max_length=100,
         pattern=r"^[a-z][a-z0-9_]*\.([a-z][a-z0-9_]*|\*)$",
         description="An event type without version, run.completed, or a whole family, run.*",
-    ),
-]
-StreamPattern = Annotated[
-    str,
-    Field(
-        max_length=200,
-        pattern=r"^[a-z*][a-z0-9*-]{0,31}:([A-Za-z0-9*][A-Za-z0-9._+*-]*/)?[A-Za-z0-9*][A-Za-z0-9._+*-]*$",
-        description="kind:[namespace/]name, in which * stands for any characters of one part",
     ),
 ]
 

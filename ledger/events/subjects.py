@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ledger.events.base import Body, Category, Hex64, Line, SubjectName, Text, Uuid, _Frozen, event
-from ledger.events.keyring import StreamPattern
+from ledger.events.base import Body, Category, Hex64, Line, StreamPattern, SubjectName, Text, Uuid, _Frozen, event
 
 __all__ = ["MAX_ERASED", "ErasedEntry", "HoldPlaced", "HoldReleased", "SubjectErased"]
 

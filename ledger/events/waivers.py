@@ -37,7 +37,10 @@ class WaiverRequested(DecisionBody):
     reason: Text
     compensating_control: Text = Field(description="What makes up for it meanwhile")
     expires_at: Time = Field(description="It holds for what is recorded before")
-    single_use: bool = Field(default=False, description="It holds for one authorisation")
+    single_use: bool = Field(default=False, description="It holds for one authorisation, as with max_uses 1")
+    max_uses: int | None = Field(
+        default=None, ge=1, description="For how many authorisations it holds; any when absent"
+    )
     ticket: Line | None = Field(default=None, description="Where it is worked on meanwhile")
     renews: SubjectName | None = Field(default=None, description="The waiver that it goes on from, waiver:name")
 
@@ -81,7 +84,7 @@ class WaiverRevoked(DecisionBody):
 
 @event("waiver.used", kinds=_KINDS, category=Category.DECISION, roles=("deployer",), versioned=False)
 class WaiverUsed(DecisionBody):
-    """A waiver for a single use is used up by an authorisation of this deployment."""
+    """One of the uses of a waiver goes to an authorisation of this deployment."""
 
     deployment: SubjectName
     model: SubjectName

@@ -6,7 +6,7 @@ from ledger.policy.checks import FORMAT, Check, Policy, parse_policy, source_dig
 from ledger.policy.engine import engine_name
 from ledger.policy.examples import fine, troubles
 from ledger.policy.fields import FIELDS, in_form
-from ledger.policy.gate import Outcome, evaluate, input_digest
+from ledger.policy.gate import Outcome, Waived, evaluate, input_digest
 
 __all__ = [
     "FIELDS",
@@ -14,6 +14,7 @@ __all__ = [
     "Check",
     "Outcome",
     "Policy",
+    "Waived",
     "engine_name",
     "evaluate",
     "fine",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from ledger.domain.scopes import matches
 from ledger.policy.apart import run_apart
@@ -13,7 +13,15 @@ from ledger.policy.checks import Check, Policy
 from ledger.policy.engine import EvaluationError, run_expression, takes_little
 from ledger.strictjson import format_json
 
-__all__ = ["Outcome", "evaluate", "input_digest"]
+__all__ = ["Outcome", "Waived", "evaluate", "input_digest"]
+
+
+class Waived(NamedTuple):
+    """A waiver that stands: name, the pattern of check ids that it is for, and in words which use this would be."""
+
+    name: str
+    pattern: str
+    use: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +42,13 @@ def input_digest(document: Mapping[str, Any]) -> str:
     return "sha256:" + sha256(format_json(document)).hexdigest()
 
 
-def evaluate(policy: Policy, document: dict[str, Any], waivers: Sequence[tuple[str, str]]) -> Outcome:
+def evaluate(policy: Policy, document: dict[str, Any], waivers: Sequence[Waived]) -> Outcome:
     """Run a policy.
 
     Args:
         policy: the policy.
         document: the input; ``document["tier"]`` says which checks are for it.
-        waivers: those that stand for this version and environment, as (name, pattern of check ids).
+        waivers: those that stand for this version and environment.
 
     Returns:
         What was found; whatever cannot be evaluated denies.
@@ -64,7 +72,7 @@ def _longest(value: Any) -> int:
     return max(len(value), *map(_longest, inner), 0)
 
 
-def _run(check: Check, document: dict[str, Any], waivers: Sequence[tuple[str, str]]) -> dict[str, str]:
+def _run(check: Check, document: dict[str, Any], waivers: Sequence[Waived]) -> dict[str, str]:
     def found(result: str, reason: str) -> dict[str, str]:
         return {"check": check.id, "result": result, "reason": reason}
 
@@ -80,8 +88,8 @@ def _run(check: Check, document: dict[str, Any], waivers: Sequence[tuple[str, st
     waiver = _waiver(check, waivers)
     if waiver is None:
         return found("fail", check.reason)
-    return {**found("waived", f"{check.reason} Waived by {waiver}."), "waiver": waiver}
+    return {**found("waived", f"{check.reason} Waived by {waiver.name}{waiver.use}."), "waiver": waiver.name}
 
 
-def _waiver(check: Check, waivers: Sequence[tuple[str, str]]) -> str | None:
-    return next((name for name, pattern in waivers if check.waivable and matches(pattern, check.id)), None)
+def _waiver(check: Check, waivers: Sequence[Waived]) -> Waived | None:
+    return next((one for one in waivers if check.waivable and matches(one.pattern, check.id)), None)

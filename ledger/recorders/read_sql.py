@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from ledger.errors import ConfigurationError
 from ledger.recorders.layouts import FORMAT_VERSION, QUARANTINE, refused
@@ -34,6 +35,7 @@ _TEXTS = frozenset(
     }
 )
 _HEAD = "SELECT size, last_leaf, peaks, recorded_at, authority, id FROM $head"
+_PAYLOAD = "SELECT c.position, c.payload"
 
 
 class ReadSql:
@@ -42,6 +44,8 @@ class ReadSql:
     _run: Callable[..., list[Fields]]
     _read: Callable[..., list[Fields]]
     _identity: LogIdentity | None
+    #: Whether a payload holds some bytes, for their digits.
+    payload_holds: ClassVar[str]
 
     def identity(self) -> LogIdentity:
         """Which log this is.
@@ -100,6 +104,12 @@ class ReadSql:
         """See `LogReader.rows`."""
         return self._select("WHERE e.position > ? ORDER BY e.position LIMIT ?", (start, limit))
 
+    def payloads_with(self, marks: Sequence[bytes], start: int, stop: int) -> list[tuple[int, bytes]]:
+        """Index and payload with ``start`` <= index < ``stop`` of those that hold one of some bytes, in order."""
+        holds = " OR ".join(self.payload_holds.format(mark.hex()) for mark in marks)
+        tail = f"FROM $content c WHERE c.position > ? AND c.position <= ? AND ({holds}) ORDER BY c.position"
+        return [(position - 1, payload) for position, payload in self._run(f"{_PAYLOAD} {tail}", (start, stop))]
+
     def rows_before(self, stop: int, limit: int) -> list[Row]:
         """At most ``limit`` rows with index < ``stop``, newest first."""
         return self._select("WHERE e.position <= ? ORDER BY e.position DESC LIMIT ?", (stop, limit))
@@ -115,6 +125,12 @@ class ReadSql:
         # ';' follows ':' in ASCII, so this is a range on the index (stream, revision).
         tail = "FROM $entry e WHERE e.stream >= ? AND e.stream < ?"
         found = self._run_text("SELECT DISTINCT ", ("e.stream",), tail, ("actor:", "actor;"))
+        return [stream for (stream,) in found]
+
+    def streams(self, start: str, stop: str, limit: int) -> list[str]:
+        """At most ``limit`` names of streams from ``start`` up to ``stop``, in order of their bytes."""
+        tail = "FROM $entry e WHERE e.stream >= ? AND e.stream < ? ORDER BY e.stream LIMIT ?"
+        found = self._run_text("SELECT DISTINCT ", ("e.stream",), tail, (start, stop, limit))
         return [stream for (stream,) in found]
 
     def authority_rows(self, start: int, stop: int) -> list[Row]:

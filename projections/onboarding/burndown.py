@@ -16,7 +16,7 @@ from ledger.entry import format_time
 from ledger.errors import PolicyError
 from ledger.names import parse_name, stream_of
 from ledger.policy import Check, Policy, evaluate, parse_policy
-from projections.gateinput import gate_input
+from projections.gateinput import gate_input, waived_by
 from projections.gates import Stated, policy_ruled
 from projections.known import Known
 
@@ -108,7 +108,9 @@ def items_of(
     (model, deployment), environment = place, parse_name(place[1]).namespace or ""
     mine = {name: state for name, state in waivers if covers(state, state.check, model, environment)}
     standing = [
-        (name, state.check) for name, state in mine.items() if waiver_trouble(known.world, state, as_of, model) is None
+        waived_by(name, state)
+        for name, state in mine.items()
+        if waiver_trouble(known.world, state, as_of, model) is None
     ]
     ends = {name: waiver_until(known.world, state, model) for name, state in mine.items()}
     document = gate_input(known, model, environment, as_of, deployment, form=checks.policy.schema_)

@@ -137,7 +137,8 @@ def waivers(context: ReportContext) -> list[dict[str, Any]]:
         ends = [parse_moment(text) for text in (data["expires_at"], row["data"].get("expires_at")) if text]
         used = [use["index"] for use in context.events("waiver.used") if use["stream"] == name]
         state = ended.get(name) or ("expired" if now >= min(ends) else "standing")
-        if state == "standing" and data.get("single_use") and used:
+        uses = 1 if data.get("single_use") else data.get("max_uses")
+        if state == "standing" and uses is not None and len(used) >= uses:
             state = "used up"
         if state == "standing" and (context.doubt(request) or context.doubt(row)):
             state = "suspect"
@@ -145,7 +146,7 @@ def waivers(context: ReportContext) -> list[dict[str, Any]]:
             "waiver": name, "state": state, "check": data["check"], "model": data["model"],
             "environment": data["environment"], "owner": data["owner"], "reason": data.get("reason"),
             "compensating_control": data.get("compensating_control"), "granted_by": row["actor"],
-            "expires_at": format_time(min(ends)), "single_use": bool(data.get("single_use")),
-            "used_by": used, "index": row["index"],
+            "expires_at": format_time(min(ends)), "max_uses": uses, "used_by": used,
+            "index": row["index"],
         })  # fmt: skip
     return found

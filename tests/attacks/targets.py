@@ -11,6 +11,10 @@ def _contract(*names: str) -> str:
     return " ".join(f"tests/contract/test_{name}.py" for name in names)
 
 
+def _projections(*names: str) -> str:
+    return " ".join(f"tests/projections/test_{name}.py" for name in names)
+
+
 def _cli(*names: str) -> str:
     return " ".join(f"tests/cli/test_{name}.py" for name in names)
 
@@ -19,15 +23,18 @@ def _cli(*names: str) -> str:
 _PASS = (
     _contract("reports", "ledger_keys", "hostile"),
     _cli("own_keys", "pinned", "verify") + " " + _contract("signed_head", "keyring"),
-    _contract("verification"),
+    _contract("verification", "order_faults", "quarantine_verified", "reading_ahead", "rewritten", "void_entries"),
 )
 _DAMAGE = (_cli("keyring", "backup", "output"), "tests/attacks/test_tamper.py")
 _RULES = (
-    _unit("judge", "governed", "keyring", "decisions", "authorisation"),
+    _unit("judge", "governed", "foundations", "keyring", "decisions", "authorisation"),
     _unit("bounds", "ledger_events", "families", "sequences", "sealing", "ceremony"),
     _contract("ledger_keys", "hostile", "keyring", "append", "judged_again", "append_only", "bad_input")
     + " "
     + _cli("keyring"),
+    _cli("governing", "gates", "reading", "refusals")
+    + " "
+    + _projections("standing", "governed_state", "why", "pending", "impact"),
 )
 _BUNDLES = (
     _unit("bundling", "wrong_forms", "bounds", "pages") + " " + _cli("bundle"),
@@ -117,7 +124,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/plainrows.py": (_unit("plain"), *_PASS, *_DAMAGE),
     "ledger/endcheck.py": (*_PASS, _cli("erasure"), *_DAMAGE, _contract("bundle", "bundle_damaged", "bundle_forged")),
     "ledger/headcheck.py": (_unit("headcheck"), *_PASS, _cli("timestamps"), *_DAMAGE),
-    "ledger/tilecheck.py": (*_PASS, _cli("output"), "tests/attacks/test_tamper.py"),
+    "ledger/tilecheck.py": (_unit("tilecheck"), *_PASS, _cli("output"), "tests/attacks/test_tamper.py"),
     "ledger/findings.py": (_unit("findings"), *_PASS, _cli("backup")),
     "ledger/late.py": (_contract("late"), _unit("sequences"), _cli("keyring")),
     "ledger/suspects.py": (_unit("bounds", "pages"), _cli("keyring"), *_PASS),
@@ -236,6 +243,13 @@ OTHERS = {
     *("ledger/casefiles.py", "ledger/statefile.py", "ledger/durable.py", "ledger/publish.py", "ledger/witnesshttp.py"),
     "ledger/objectstore.py",
     "ledger/telling.py",
-    *("ledger/erasing.py", "ledger/sealing.py", "ledger/datakeys.py", "ledger/wrapping.py"),
+    *(
+        "ledger/erasing.py",
+        "ledger/holding.py",
+        "ledger/unknownkeys.py",
+        "ledger/sealing.py",
+        "ledger/datakeys.py",
+        "ledger/wrapping.py",
+    ),
     *("ledger/refusals.py", "ledger/screen.py", "ledger/screening.py", "ledger/secretpatterns.py"),
 }

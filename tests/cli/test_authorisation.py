@@ -97,7 +97,7 @@ class Cells:
 
     def hold(self) -> str:
         """Id of a hold that stands and covers nothing here."""
-        made = run("hold", "place", "nothing:*", "--matter", "m", "--reason", "x", "-o", "json").good()
+        made = run("hold", "place", "nothing:*", "--yes", "--matter", "m", "--reason", "x", "-o", "json").good()
         return str(made.json["id"])
 
     def told(self, name: str) -> str:
@@ -196,6 +196,7 @@ class Cells:
             "quarantine": lambda: (f"dataset:{name}", *why),
             "release": lambda: (self.quarantined(name), "--rationale", "x"),
             "retire": lambda: (f"model:{name}@1", *why),
+            "demote": lambda: (f"model:{name}@1", "--from", "prod", *why),
             "review": lambda: (self.urgent(name), "--verdict", "justified", "--rationale", "x"),
             "revoke": lambda: (self.approved(), "--rationale", "x"),
             "waiver deny": lambda: (self.waiver(name), "--rationale", "x"),
@@ -203,7 +204,7 @@ class Cells:
             "waiver request": lambda: ("drift", *WAIVER, "--waiver", f"waiver:{name}"),
             "waiver revoke": lambda: (self.waiver(name), *why),
             "withdraw": lambda: (MODEL,),
-            "hold place": lambda: (f"nothing:{name}", "--matter", "m", *why),
+            "hold place": lambda: (f"nothing:{name}", "--yes", "--matter", "m", *why),
             "hold release": lambda: (self.hold() if good else self.held, *why),
             "import inventory": lambda: (self.sheet(name), "--waivers-until", "9d", "--control", "x"),
             "incident action": lambda: ("incident:1", "--title", "x"),
@@ -227,13 +228,15 @@ class Cells:
             "record signal": lambda: ("monitor:m", "--metric", "psi", "--value", 0.5),
             "record version": lambda: (f"model:{name}@1", "--digest", digest(name), "--tier", "low"),
             "reject": lambda: (MODEL, "--rationale", "x"),
+            "request-changes": lambda: (MODEL, "--change", "x"),
+            "escalate": lambda: (MODEL, "--to-role", "approver", "--rationale", "x"),
             "request": lambda: (MODEL, "--env", "prod"),
             "subject erase": lambda: (self.told(name), "--basis", "b", *why),
             "rollback": lambda: (f"deployment:dev/{name}", "--to", MODEL),
             "slo define": lambda: (f"deployment:dev/{name}", "ms", *PROMISE),
             "watch": lambda: (self.burning(name) if good else self.unkept,),
         }
-        if command in ("approve", "reject"):
+        if command in ("approve", "reject", "request-changes", "escalate"):
             self.requested()
         if command == "withdraw":
             run("request", MODEL, "--env", "prod", "--as", "only-owner", "--on-behalf-of", "only-emitter").good()

@@ -216,6 +216,49 @@ def test_a_single_use_is_one_whoever_comes_at_once(waived: Shop, monkeypatch: py
     assert counted(waived) == (1, 1, 1)
 
 
+def twice(shop: Shop) -> None:
+    asked = [word for word in WAIVER if word != "--single-use"]
+    run(*asked, "--max-uses", "2").good()
+    waiting = run("inbox", "--as", "p-second", "-o", "json").good().json["inbox"]
+    assert [one["max_uses"] for one in waiting if one["what"] == "waiver"] == [2]
+    run("waiver", "grant", "waiver:w1", "--rationale", "for now", "--as", "p-second").good()
+
+
+def test_two_uses_are_two_whoever_comes_at_once(asked: Shop, monkeypatch: pytest.MonkeyPatch):
+    twice(asked)
+    done = processes([AUTHORISE] * 3, monkeypatch)
+    assert sorted(one.code for one in done) == [0, 0, 1]
+    (late,) = [one for one in done if one.code]
+    late.refused(1, "waiver:w1", "it was for 2 uses")
+    assert counted(asked) == (2, 2, 1)
+    run("verify", "log").good()
+
+
+def test_threads_of_one_ledger_use_no_more_than_there_are(asked: Shop, monkeypatch: pytest.MonkeyPatch):
+    twice(asked)
+    hold(monkeypatch, threading.Barrier(4).wait)
+    with muniment.open(asked.folder, actor="p-deployer") as ledger, ThreadPoolExecutor(4) as pool:
+        tasks = [pool.submit(muniment.authorise, ledger, PROD, MODEL) for _ in range(4)]
+        refused = [task.exception() for task in tasks]
+    assert sum(one is None for one in refused) == 2
+    assert all("it was for 2 uses" in str(one) for one in refused if one is not None)
+    assert counted(asked)[:2] == (2, 2)
+
+
+def test_uses_are_shown_wherever_the_waiver_is(asked: Shop):
+    twice(asked)
+    assert "Waived by waiver:w1 (use 1 of 2)." in run(*CHECK, "--dry-run").out
+    assert "2 of 2 use(s) left" in run("due").good().out
+    run(*AUTHORISE).good()
+    assert "1 of 2 use(s) left" in run("due").good().out
+    assert "1 of 2 use(s) used" in run("why", PROD).good().out
+    assert "1 of 2 use(s) used" in run("inventory").good().out.replace("\n", " ")
+    assert "1 of 2 use(s) used" in run("report", "generate", "control-assessment").out
+    run(*AUTHORISE).good()
+    assert "waiver:w1" not in run("due").good().out
+    run("gate", "recheck").good()
+
+
 def test_threads_of_one_ledger_use_it_once(waived: Shop, monkeypatch: pytest.MonkeyPatch):
     hold(monkeypatch, threading.Barrier(3).wait)
     with muniment.open(waived.folder, actor="p-deployer") as ledger, ThreadPoolExecutor(3) as pool:
@@ -255,7 +298,7 @@ def test_what_cannot_go_with_a_single_use_is_refused_before_anything_is_recorded
     size = waived.size()
     with muniment.open(waived.folder, actor="p-deployer") as ledger:
         for option in ("about", "also_sign", "expect", "personal"):
-            with pytest.raises(InputError, match=f"^{option} cannot be given where waiver:w1 is used up"):
+            with pytest.raises(InputError, match=f"^{option} cannot be given where waiver:w1 is used with"):
                 muniment.authorise(ledger, PROD, MODEL, **{option: None})
             assert ledger.recorder.head().size == size
 

@@ -124,6 +124,9 @@ def taking_back(scene: Scene) -> Iterator[Step]:
         env = ("--env", request.data["environment"])
         yield Step(2, "withdraw", (request.subject, *env), request.actor)
         yield Step(1, "reject", (request.subject, *RATIONALE, *env), t.one("p-approver", "p-second"))
+        yield Step(1, "request-changes", (request.subject, "--change", "x", *env), t.one("p-approver", "p-second"))
+        to = ("--to-role", "validator", *env)
+        yield Step(1, "escalate", (request.subject, *RATIONALE, *to), t.one("p-approver", "p-second"))
     for approval in at.approvals:
         env = ("--env", approval.data["environment"])
         yield Step(2, "revoke", (approval.subject, *RATIONALE, *env), t.one("p-approver", "p-second"))
@@ -140,6 +143,7 @@ def taking_back(scene: Scene) -> Iterator[Step]:
     for hold in at.holds:
         yield Step(1, "hold release", (f"{{id:{hold.index}}}", *WHY), "p-deployer")
     for model in sorted(at.registered - at.retired):
+        yield Step(0.3, "demote", (model, "--from", t.one(*ENVIRONMENTS), *WHY), t.one("p-second", "bot"))
         yield Step(0.2, "retire", (model, *WHY), "p-second")
         yield Step(0.5, "quarantine", (t.one(model, "dataset:raw@1"), *WHY), "trainer")
     yield from _drawn(t, ("waiver request", "p-author"), ("policy define", "p-approver"), ("classify", "p-approver"))

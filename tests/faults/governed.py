@@ -16,6 +16,7 @@ from projections.catalogue import open_runner
 from tests.faults.governeddeeds import GovernedDeeds
 from tests.faults.governedpeople import (
     DAY,
+    HOUR,
     NEXT,
     WAIVERS,
 )
@@ -46,31 +47,40 @@ class GovernedMachine(GovernedDeeds):
     def what_is_taken_back(self, number: int, count: int) -> None:
         self._go_on(number, count, back=True)
 
-    @rule(model=models, environment=environments, waiver=st.sampled_from((None, None, *WAIVERS)))
-    def go_the_usual_way(self, model: str, environment: str, waiver: str | None) -> None:
+    @rule(model=models, environment=environments, waiver=st.sampled_from((None, None, *WAIVERS)),
+          uses=st.sampled_from((1, 2)), again=st.integers(0, 2))  # fmt: skip
+    def go_the_usual_way(
+        self, *, model: str, environment: str, waiver: str | None, uses: int = 1, again: int = 0
+    ) -> None:
         """What people do to deploy; each step is judged, and may be refused."""
         self.request(model, environment, "p-author", None, False)
         for actor in ("p-approver", "p-second"):
             self.approve(model=model, back=0, actor=actor)
         if waiver is not None:
             self.ask_for_waiver(
-                waiver=waiver, model="model:m", environment=environment, span=DAY, single=True, owner="p-author"
-            )
+                waiver=waiver, model="model:m", environment=environment, span=DAY, single=False, owner="p-author",
+                uses=uses,
+            )  # fmt: skip
             self.grant_waiver(waiver, "p-approver", None)
             self.use_waiver(waiver, model, environment)
         self.run_gate(model=model, environment=environment, waiver=waiver)
         self.authorise(model, environment, "p-deployer", False)
+        for _ in range(again if waiver is not None else 0):
+            self.use_waiver(str(waiver), model, environment)
+            self.authorise(model, environment, "p-deployer", False)
 
     @rule(model=models, environment=environments, conditions=st.integers(0, 1), span=spans,
+          since=st.sampled_from((None, None, HOUR // 2)),
           steps=st.lists(st.sampled_from(NEXT), min_size=1, max_size=6), evaluated=st.booleans())  # fmt: skip
     def live_with_an_approval(
-        self, *, model: str, environment: str, conditions: int, span: int | None, steps: list[str], evaluated: bool
+        self, *, model: str, environment: str, conditions: int, span: int | None, since: int | None,
+        steps: list[str], evaluated: bool,
     ) -> None:  # fmt: skip
         """What becomes of an approval, asked for and given as it should be."""
         if evaluated:
             self.evaluate(model, "pass", None, False)
         self.request(model, environment, "p-author", None, False)
-        self.approve(model=model, back=0, actor="p-approver", span=span, conditions=conditions)
+        self.approve(model=model, back=0, actor="p-approver", span=span, since=since, conditions=conditions)
         for step in steps:
             self._follow(step, model, environment)
 
@@ -87,6 +97,11 @@ class GovernedMachine(GovernedDeeds):
                 self.withdraw(model, 0, "p-author", False)
             case "reject":
                 self.reject(model, 0, "p-second", False)
+            case "send back":
+                self.send_back(model, 0, "p-second", False)
+                self.request(model, environment, "p-author", None, False, amends=0)
+            case "escalate":
+                self.escalate(model=model, back=0, actor="p-second", right=False, to={"to_role": "validator"})
             case "invalidate":
                 self.invalidate(model, 0, True)
             case "fail":
@@ -97,6 +112,10 @@ class GovernedMachine(GovernedDeeds):
                 self.agree(model, True)
             case "document":
                 self.document(subject=model, span=DAY, paper=False, verdict="fail")
+            case "unvalidate":
+                self.unvalidate(model, 0, True, "p-approver")
+            case "demote":
+                self.demote(model, environment, True, "p-author")
             case "run":
                 self.do("trainer", "run.failed", "run:r", {"reason": "it read too little"})
             case "gate":

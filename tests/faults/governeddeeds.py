@@ -124,10 +124,35 @@ class GovernedDeeds(GovernedNext):
             body |= {"digest": digest("x")} if wrong else {}
             self.do("p-approver", "validation.completed", subject, body)
 
+    @rule(model=models, back=back, sure=rarely, actor=st.sampled_from(("p-approver", "p-second", "p-plain")))
+    def unvalidate(self, model: str, back: int, sure: bool, actor: str) -> None:
+        if sure:
+            body = {"validation": self.pick("validation.completed", back), "reason": "too little"}
+            self.do(actor, "validation.withdrawn", model, body)
+
+    @rule(model=models, environment=environments, sure=rarely, actor=st.sampled_from(("p-author", "p-deployer")))
+    def demote(self, model: str, environment: str, sure: bool, actor: str) -> None:
+        if sure:
+            self.do(actor, "version.demoted", model, {"environment": environment, "reason": "drifts"})
+
     @rule(model=models, environment=environments, actor=st.sampled_from(("p-author", "trainer", "p-second", "bot")),
-          behalf=st.sampled_from((None, None, "p-approver", "nobody")), wrong=rarely)  # fmt: skip
-    def request(self, model: str, environment: str, actor: str, behalf: str | None, wrong: bool) -> None:
+          behalf=st.sampled_from((None, None, "p-approver", "nobody")), wrong=rarely,
+          amends=st.sampled_from((None, None, 0, 1)))  # fmt: skip
+    def request(
+        self,
+        model: str,
+        environment: str,
+        actor: str,
+        behalf: str | None,
+        wrong: bool,
+        *,
+        amends: int | None = None,
+    ) -> None:
         body = {"environment": environment, "digest": digest("x" if wrong else model)}
+        if amends is not None:
+            sent_back = [one for one in self.reference.law.deeds if one.kind == "approval.changes_requested"]
+            chosen = sent_back[-1 - amends % len(sent_back)].data["request"] if sent_back else None
+            body["amends"] = chosen or self.pick("approval.requested", amends)
         self.do(actor, "approval.requested", model, body, behalf)
 
     def _grant(self, model: str, back: int) -> dict[str, Any]:
@@ -138,15 +163,16 @@ class GovernedDeeds(GovernedNext):
         return {"request": chosen, "environment": environment, "digest": digest(model), "rationale": "fit"}
 
     @rule(model=models, back=back, actor=approvers, span=spans, conditions=st.integers(0, 1),
-          seen=st.sampled_from((0,) * 7 + (20, 40, 60)),
+          since=st.sampled_from((None, None, 0, HOUR // 2, DAY)), seen=st.sampled_from((0,) * 7 + (20, 40, 60)),
           behalf=st.sampled_from((None, None, None, "p-author")), wrong=rarely, right=mostly)  # fmt: skip
     def approve(
         self, *, model: str, back: int, actor: str, span: int | None = None, conditions: int = 0, seen: int = 0,
-        behalf: str | None = None, wrong: bool = False, right: bool = False,
+        since: int | None = None, behalf: str | None = None, wrong: bool = False, right: bool = False,
     ) -> None:  # fmt: skip
         model = self.about(self.pick("approval.requested", back), model, right=right)
         body = self._grant(model, back) | {
             "expires_at": None if span is None else self.later(span),
+            "valid_from": None if since is None else self.later(since),
             "conditions": ["a monitor is on"] * conditions or None, "evidence": self.evidence(seen, wrong=wrong),
         }  # fmt: skip
         if wrong:
@@ -157,6 +183,22 @@ class GovernedDeeds(GovernedNext):
     def reject(self, model: str, back: int, actor: str, right: bool) -> None:
         model = self.about(self.pick("approval.requested", back), model, right=right)
         self.do(actor, "approval.rejected", model, self._grant(model, back))
+
+    @rule(model=models, back=back, actor=approvers, right=mostly)
+    def send_back(self, model: str, back: int, actor: str, right: bool) -> None:
+        model = self.about(self.pick("approval.requested", back), model, right=right)
+        self.do(actor, "approval.changes_requested", model, self._grant(model, back) | {"changes": ["measure more"]})
+
+    @rule(
+        model=models,
+        back=back,
+        actor=approvers,
+        right=mostly,
+        to=st.sampled_from(({"to_role": "validator"}, {"to_actor": "p-second"}, {"to_actor": "nobody"}, {})),
+    )
+    def escalate(self, *, model: str, back: int, actor: str, right: bool, to: dict[str, str]) -> None:  # fmt: skip
+        model = self.about(self.pick("approval.requested", back), model, right=right)
+        self.do(actor, "approval.escalated", model, self._grant(model, back) | to)
 
     @rule(model=models, back=back, actor=st.sampled_from(("p-author", "trainer", "p-second", "bot")), right=mostly)
     def withdraw(self, model: str, back: int, actor: str, right: bool) -> None:
@@ -187,14 +229,17 @@ class GovernedDeeds(GovernedNext):
 
     @rule(waiver=st.sampled_from(WAIVERS), model=st.sampled_from(("model:m", "model:m@1", "dataset:d")),
           environment=environments, span=st.sampled_from((0, HOUR, DAY, 29 * DAY, 89 * DAY, 91 * DAY)),
-          single=st.booleans(), check=st.sampled_from(("drift", "drift", "dr*", "*")),
+          single=st.booleans(), uses=st.sampled_from((None, None, 1, 2)),
+          check=st.sampled_from(("drift", "drift", "dr*", "*")),
           owner=st.sampled_from(("p-author", "p-second", "p-approver", "nobody")))  # fmt: skip
     def ask_for_waiver(
-        self, *, waiver: str, model: str, environment: str, span: int, single: bool, owner: str, check: str = "drift"
+        self, *, waiver: str, model: str, environment: str, span: int, single: bool, owner: str, check: str = "drift",
+        uses: int | None = None,
     ) -> None:  # fmt: skip
         body = {
             "check": check, "model": model, "environment": environment, "owner": owner, "reason": "late data",
             "compensating_control": "a person looks", "expires_at": self.later(span), "single_use": single,
+            "max_uses": uses,
         }  # fmt: skip
         self.do("trainer", "waiver.requested", waiver, body)
 

@@ -50,8 +50,7 @@ class GovernedNext(GovernedTwins):
         actor = chance.choice((*PEOPLE, "p-admin")) if chance.random() < 0.15 else done.actor
         self.do(actor, done.kind, done.subject, done.data)
 
-    @staticmethod
-    def _to_end(at: Stages, chance: random.Random) -> Iterator[Next]:
+    def _to_end(self, at: Stages, chance: random.Random) -> Iterator[Next]:
         """Quarantines are let go, emergencies reviewed, deployments denied, versions retired."""
         for placed in at.quarantines:
             body = {"quarantine": placed.id, "rationale": "clean"}
@@ -64,6 +63,13 @@ class GovernedNext(GovernedTwins):
             yield Next(1, "p-deployer", "deployment.denied", asked.subject, body)
         for model in sorted(at.registered - at.retired):
             yield Next(0.1, "p-second", "version.retired", model, {"reason": "old"})
+            left = {"environment": chance.choice(ENVIRONMENTS), "reason": "drifts"}
+            yield Next(0.3, "p-second", "version.demoted", model, left)
+            said = {"verdict": "pass", "independence": "another team", "valid_until": self.later(DAY)}
+            yield Next(0.5, chance.choice(("p-approver", "p-plain")), "validation.completed", model, said)
+        for valid in at.left("validation.completed", "validation.withdrawn", by="validation"):
+            body = {"validation": valid.id, "reason": "too little"}
+            yield Next(0.5, chance.choice(("p-approver", "p-plain")), "validation.withdrawn", valid.subject, body)
         for policy in {deed.subject: "" for deed in at.of("policy.defined")}:
             yield Next(0.1, "p-plain", "policy.retired", policy, {"reason": "old"})
 
@@ -81,7 +87,8 @@ class GovernedNext(GovernedTwins):
             wrong = {"evaluation": evaluation.id, "reason": "leak"}
             yield Next(0.5, "trainer", "evaluation.invalidated", model, wrong)
         if not at.decided(model, environment, at.requests):
-            asked = {"environment": environment, "digest": digest(model)}
+            back = at.decided(model, environment, at.sent_back)
+            asked = {"environment": environment, "digest": digest(model), "amends": back[-1].id if back else None}
             yield Next(6, chance.choice(("p-author", "trainer", "p-second")), "approval.requested", model, asked)
         deployer = chance.choice(("p-deployer", "bot"))
         yield Next(1, deployer, "deployment.requested", place, body)
@@ -99,6 +106,8 @@ class GovernedNext(GovernedTwins):
             body = self._decision(request)
             yield Next(1, request.actor, "approval.withdrawn", request.subject, {"request": request.id})
             yield Next(1, approver, "approval.rejected", request.subject, body)
+            yield Next(1, approver, "approval.changes_requested", request.subject, body | {"changes": ["measure more"]})
+            yield Next(1, approver, "approval.escalated", request.subject, body | {"to_role": "validator"})
             conditions = ["a monitor is on"] if chance.random() < 0.4 else None
             more = {"conditions": conditions, "evidence": self.evidence(0)}
             yield Next(6, approver, "approval.granted", request.subject, body | more)

@@ -59,8 +59,17 @@ class Lawbook(PastDeeds):
         return deed.data.get("suite") or deed.data.get("kind") or ""
 
     def _open(self, request: str, model: str) -> Deed | None:
-        closed = {deed.data["request"] for deed in self._of("approval.rejected", "approval.withdrawn", subject=model)}
-        return None if request in closed else self._named(request, "approval.requested", subject=model)
+        return None if request in self._closed(model) | self._back(model) else self._asked(request, model)
+
+    def _asked(self, request: str, model: str) -> Deed | None:
+        return self._named(request, "approval.requested", subject=model)
+
+    def _closed(self, model: str) -> set[str]:
+        return {deed.data["request"] for deed in self._of("approval.rejected", "approval.withdrawn", subject=model)}
+
+    def _back(self, model: str) -> set[str]:
+        """Requests that were sent back."""
+        return {deed.data["request"] for deed in self._of("approval.changes_requested", subject=model)}
 
     def _unrevoked(self, approval: str, model: str) -> Deed | None:
         gone = {deed.data["approval"] for deed in self._of("approval.revoked", subject=model)}
@@ -75,9 +84,20 @@ class Lawbook(PastDeeds):
                 ends += [moment(deed.data.get("valid_until")), moment(deed.data.get("expires_at"))]
         return min(ends + ([grant.at + rule["days"] * _DAY] if rule.get("days") else []))
 
+    @staticmethod
+    def _since(grant: Deed) -> int:
+        """From when on it stands."""
+        return moment(grant.data["valid_from"]) if grant.data.get("valid_from") else 0
+
     def _stands(self, grant: Deed, made: Deed, rule: Mapping[str, Any], now: int) -> bool:
         request = self._open(grant.data["request"], grant.subject)
         if request is None or self._unrevoked(grant.id, grant.subject) is None or now >= self._until(grant, rule):
+            return False
+        left = (
+            one.index for one in self._of("version.demoted", subject=made.subject)
+            if one.data["environment"] == grant.data["environment"]
+        )  # fmt: skip
+        if now < self._since(grant) or max(left, default=-1) > grant.index:
             return False
         met = {
             one.data["condition"] for one in self._of("approval.condition_met", subject=grant.subject)
@@ -125,7 +145,16 @@ class Lawbook(PastDeeds):
         return (
             made is not None and deed.data["digest"] == made.data["digest"]
             and self._rule(deed.data["environment"], made) is not None
-            and not self._stopped(made, deed.kind, self._measured(made))
+            and not self._stopped(made, deed.kind, self._measured(made)) and self._amended(deed)
+        )  # fmt: skip
+
+    def _amended(self, deed: Deed) -> bool:
+        """What is amended was sent back, for the same environment, whichever version of the model it was about."""
+        name, place = deed.data.get("amends"), deed.data["environment"]
+        return not name or any(
+            one.id == name and one.data["environment"] == place
+            and name in self._back(one.subject) - self._closed(one.subject)
+            for one in self._of("approval.requested", stream=deed.stream)
         )  # fmt: skip
 
     def _decided(self, deed: Deed) -> tuple[Deed, Deed] | None:
@@ -144,6 +173,9 @@ class Lawbook(PastDeeds):
         rule = self._rule(deed.data["environment"], made)
         if rule is None or deed.at >= moment(deed.data.get("expires_at")):
             return False
+        ends = [moment(deed.data.get("expires_at")), deed.at + rule["days"] * _DAY if rule.get("days") else EVER]
+        if self._since(deed) >= min(ends):
+            return False
         if rule["approvals"] and not self._uninvolved(deed, made, request.actors):
             return False
         if rule["evaluation"] and not self._passed(made):
@@ -156,8 +188,17 @@ class Lawbook(PastDeeds):
     def _approval_rejected(self, deed: Deed) -> bool:
         return self._decided(deed) is not None
 
+    def _approval_changes_requested(self, deed: Deed) -> bool:
+        return self._decided(deed) is not None
+
+    def _approval_escalated(self, deed: Deed) -> bool:
+        role, actor = deed.data.get("to_role"), deed.data.get("to_actor")
+        known = actor is None or self._enrolment(actor) is not None
+        return self._decided(deed) is not None and (role is None) != (actor is None) and known
+
     def _approval_withdrawn(self, deed: Deed) -> bool:
-        request = self._open(deed.data["request"], deed.subject)
+        done = deed.data["request"] in self._closed(deed.subject)
+        request = None if done else self._asked(deed.data["request"], deed.subject)
         asking, mine = (None if request is None else self._persons(request.actors)), self._persons(deed.actors)
         return bool(asking and mine and asking & mine)
 
@@ -225,9 +266,16 @@ class Lawbook(PastDeeds):
         until = min(until, granted.at + self._longest(model, asked.data["environment"]))
         return at < until and self._not_their_own(granted, model)
 
+    @staticmethod
+    def _uses(asked: Deed) -> float:
+        """For how many authorisations a waiver is."""
+        return 1 if asked.data.get("single_use") else asked.data.get("max_uses") or float("inf")
+
     def _waiver_requested(self, deed: Deed) -> bool:
         end = moment(deed.data["expires_at"])
         if self._waiver(deed.subject)[0] is not None or not deed.data["model"].startswith("model:"):
+            return False
+        if deed.data.get("single_use") and deed.data.get("max_uses") not in (None, 1):
             return False
         return not deed.data["check"].startswith("*") and deed.at < end and self._short_enough(deed, deed.at, end)
 
@@ -252,7 +300,7 @@ class Lawbook(PastDeeds):
         asked = self._waiver(deed.subject)[0]
         if asked is None or not self._waiver_stands(deed.subject, deed.data["model"], deed.at):
             return False
-        if asked.data.get("single_use") and any(self._of("waiver.used", subject=deed.subject)):
+        if len(list(self._of("waiver.used", subject=deed.subject))) >= self._uses(asked):
             return False
         model, place = deed.data["model"], deed.data["deployment"].partition(":")[2].partition("/")[0]
         return asked.data["model"] in (model, model.partition("@")[0]) and place == asked.data["environment"]
@@ -351,21 +399,24 @@ class Lawbook(PastDeeds):
         if deed.at >= min(gate.at, moment(gate.data["as_of"])) + _HOUR:
             return False
         standing, _, gone = self._evaluations(made, deed.index)
-        if max((*gone.values(), *(one.index for one in standing)), default=-1) >= gate.data["size"]:
+        taken_back = [one.index for one in self._of("validation.withdrawn", stream=made.stream)]
+        if max((*gone.values(), *taken_back, *(one.index for one in standing)), default=-1) >= gate.data["size"]:
             return False
         return all(self._waived(deed, check["waiver"]) for check in gate.data["checks"] if check["result"] == "waived")
 
     def _waived(self, deed: Deed, name: str) -> bool:
-        """A waiver stands for a decision; one for a single use was used for it, and for no other."""
+        """A waiver stands for a decision; where its uses are counted, one went to it, and to no other."""
         asked = self._waiver(name)[0]
         if asked is None or not self._waiver_stands(name, deed.data["model"], deed.at):
             return False
-        used = list(self._of("waiver.used", subject=name))
-        if not asked.data.get("single_use"):
+        if self._uses(asked) == float("inf"):
             return True
-        if not used or (used[-1].data["deployment"], used[-1].data["model"]) != (deed.subject, deed.data["model"]):
-            return False
-        return not any(one.index > used[-1].index for one in self._of("deployment.authorised", subject=deed.subject))
+        mine = [
+            one.index for one in self._of("waiver.used", subject=name)
+            if (one.data["deployment"], one.data["model"]) == (deed.subject, deed.data["model"])
+        ]  # fmt: skip
+        given = [one.index for one in self._of("deployment.authorised", subject=deed.subject)]
+        return max(mine, default=-1) > max(given, default=-1)
 
     def _emergency_reviewed(self, deed: Deed) -> bool:
         urgent = self._named(deed.data["decision"], "deployment.authorised", subject=deed.subject)

@@ -17,6 +17,7 @@ _FACTS = ("emitter", "deployer")
 ROLES: Mapping[str, tuple[str, ...]] = {
     "approval.requested": ("owner", "emitter"), "approval.withdrawn": ("owner", "emitter"),
     "approval.granted": ("approver",), "approval.rejected": ("approver",), "approval.revoked": ("approver",),
+    "approval.changes_requested": ("approver",), "approval.escalated": ("approver",),
     "approval.delegated": ("approver",), "approval.condition_met": ("approver", "validator"),
     "waiver.requested": ("owner", "emitter"), "waiver.granted": ("approver",), "waiver.denied": ("approver",),
     "waiver.revoked": ("approver", "owner"), "waiver.used": ("deployer",),
@@ -29,7 +30,8 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "risk.classified": ("owner", "validator"), "version.retired": ("owner", "deployer"),
     "evaluation.completed": ("emitter", "validator"), "evaluation.invalidated": ("emitter", "validator"),
     "model.owner_changed": ("owner", "admin"),
-    "validation.completed": ("validator",), "documentation.attached": ("emitter", "owner", "validator", "auditor"),
+    "validation.completed": ("validator",), "validation.withdrawn": ("validator",),
+    "version.demoted": ("owner", "deployer"), "documentation.attached": ("emitter", "owner", "validator", "auditor"),
 }  # fmt: skip
 #: The same, with facts as the matrix has them; what is not here anybody may. What is about actors is not judged here.
 _MAY: Mapping[str, tuple[str, ...]] = {

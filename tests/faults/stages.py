@@ -31,8 +31,16 @@ class Stages:
 
     @property
     def requests(self) -> list[Deed]:
-        """Requests that were neither rejected nor withdrawn."""
-        return self.left("approval.requested", "approval.rejected", "approval.withdrawn", by="request")
+        """Requests that were neither rejected, withdrawn nor sent back."""
+        ends = ("approval.rejected", "approval.withdrawn", "approval.changes_requested")
+        return self.left("approval.requested", *ends, by="request")
+
+    @property
+    def sent_back(self) -> list[Deed]:
+        """Requests that were sent back and not closed otherwise."""
+        back = {deed.data["request"] for deed in self.of("approval.changes_requested")}
+        open_ = self.left("approval.requested", "approval.rejected", "approval.withdrawn", by="request")
+        return [deed for deed in open_ if deed.id in back]
 
     @property
     def approvals(self) -> list[Deed]:

@@ -609,28 +609,34 @@ def test_waivers_are_listed_with_what_became_of_them(any_book: Book):
     book.cast.enrol("p-second", "person", ["approver"])
     asked = {"check": "drift-*", "model": "model:scoring", "environment": "prod", "owner": "p-author", "reason": "new",
              "compensating_control": "by hand", "expires_at": when(24 * 390)}  # fmt: skip
-    for name, more in (("stands", {}), ("once", {"single_use": True}), ("gone", {}), ("asked", {}), ("short", {})):
+    for name, more in (("stands", {}), ("once", {"single_use": True}), ("gone", {}), ("asked", {}), ("short", {}),
+                       ("twice", {"max_uses": 2})):  # fmt: skip
         book.emit("p-author", "waiver.requested", f"waiver:{name}", asked | more, at=2)
         if name != "asked":
             until = {"expires_at": when(24 * 366)} if name == "short" else {}
             book.emit("p-second", "waiver.granted", f"waiver:{name}", {"rationale": "x", **until}, at=3)
     used = book.emit("p-deployer", "waiver.used", "waiver:once", {"deployment": PROD, "model": ONE}, at=4)
+    book.emit("p-deployer", "waiver.used", "waiver:twice", {"deployment": PROD, "model": ONE}, at=4)
     book.emit("p-author", "waiver.revoked", "waiver:gone", {"reason": "x"}, at=5)
     listed = {item["waiver"]: item for item in book.report()["waivers"]}
     assert {name: item["state"] for name, item in listed.items()} == {
         "waiver:stands": "standing", "waiver:once": "used up", "waiver:gone": "revoked", "waiver:short": "standing",
+        "waiver:twice": "standing",
     }  # fmt: skip
-    assert listed["waiver:once"]["used_by"] == [used.index]
+    assert (listed["waiver:once"]["max_uses"], listed["waiver:once"]["used_by"]) == (1, [used.index])
+    assert (listed["waiver:twice"]["max_uses"], len(listed["waiver:twice"]["used_by"])) == (2, 1)
     assert listed["waiver:stands"] | {"index": 0} == {
         "waiver": "waiver:stands", "state": "standing", "check": "drift-*", "model": "model:scoring",
         "environment": "prod", "owner": "p-author", "reason": "new", "compensating_control": "by hand",
-        "granted_by": "p-second", "expires_at": format_time(parse_moment(when(24 * 390))), "single_use": False,
+        "granted_by": "p-second", "expires_at": format_time(parse_moment(when(24 * 390))), "max_uses": None,
         "used_by": [], "index": 0,
     }  # fmt: skip
     later = {item["waiver"]: item["state"] for item in book.report(at=24 * 380)["waivers"]}
     assert (later["waiver:short"], later["waiver:stands"]) == ("expired", "standing")
+    book.emit("p-deployer", "waiver.used", "waiver:twice", {"deployment": PROD, "model": ONE}, at=4)
     book.compromise("p-second")
     now = {item["waiver"]: item["state"] for item in book.report()["waivers"]}
     assert now == {
         "waiver:stands": "suspect", "waiver:once": "used up", "waiver:gone": "revoked", "waiver:short": "suspect",
+        "waiver:twice": "used up",
     }, "no gate lets a check be by it"  # fmt: skip

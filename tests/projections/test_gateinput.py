@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ledger.errors import PolicyError, VerificationError
-from ledger.policy import FIELDS, FORMAT, evaluate, fine, input_digest, parse_policy, source_digest
+from ledger.policy import FIELDS, FORMAT, Waived, evaluate, fine, input_digest, parse_policy, source_digest
 from muniment.gating import check_gate
 from projections.gateinput import gate_input, standing_waivers
 from projections.gates import Gate, Stated, check_again, recheck_all, run_gate
@@ -173,6 +173,19 @@ def test_entries_about_other_bytes_count_for_nothing(book: Book):
     )
     document = look(book)
     assert (document["datasets"][0]["quality"], document["performance"], document["validations"]) == ("", [], [])
+
+
+def test_a_validation_that_was_withdrawn_has_failed_until_somebody_validates_again(any_book: Book):
+    book = any_book
+    book.version(ONE, 1)
+    finding = {"id": "f", "severity": "low", "statement": "x"}
+    body = {"verdict": "pass", "independence": "x", "findings": [finding]}
+    first = book.emit("p-approver", "validation.completed", ONE, body, at=2)
+    assert [(one["verdict"], len(one["open_findings"])) for one in look(book)["validations"]] == [("pass", 1)]
+    book.emit("p-approver", "validation.withdrawn", ONE, {"validation": first.id, "reason": "x"}, at=3)
+    assert [(one["verdict"], len(one["open_findings"])) for one in look(book)["validations"]] == [("fail", 0)]
+    again = book.emit("p-approver", "validation.completed", ONE, body, at=4)
+    assert [(one["index"], one["verdict"]) for one in look(book)["validations"]] == [(again.index, "pass")]
 
 
 def test_what_a_stolen_key_signed_speaks_for_nothing_and_still_warns(book: Book):
@@ -394,12 +407,13 @@ def test_waivers_stand_for_a_model_an_environment_and_a_time(book: Book):
     book.emit("p-second", "waiver.granted", "waiver:w", {"rationale": "x"}, at=3)
     at = known(book)
     now = at.recorded_at
-    assert standing_waivers(at, ONE, "prod", now) == [("waiver:w", "drift-*")]
+    assert standing_waivers(at, ONE, "prod", now) == [Waived("waiver:w", "drift-*")]
     assert standing_waivers(at, ONE, "dev", now) == []
-    for name, more in (("once", {"single_use": True}), ("x", {})):
+    for name, more in (("once", {"single_use": True}), ("twice", {"max_uses": 2}), ("x", {})):
         book.emit("p-author", "waiver.requested", f"waiver:{name}", asked | more, at=4)
         book.emit("p-second", "waiver.granted", f"waiver:{name}", {"rationale": "x"}, at=5)
-    names = [name for name, _ in standing_waivers(known(book), ONE, "prod", now)]
-    assert names == ["waiver:w", "waiver:x", "waiver:once"], "none is used up where a lasting one stands"
+    told = [(name, use) for name, _, use in standing_waivers(known(book), ONE, "prod", now)]
+    lasting, counted = [("waiver:w", ""), ("waiver:x", "")], [("waiver:once", ""), ("waiver:twice", " (use 1 of 2)")]
+    assert told == [*lasting, *counted], "none is used where a lasting one stands"
     assert standing_waivers(at, "model:other@1", "prod", now) == []
     assert standing_waivers(at, ONE, "prod", now + 100 * 86_400_000_000) == [], "it has expired"

@@ -88,6 +88,23 @@ def test_an_approval_ends_at_its_end_and_not_before(any_book: Book):
     assert refused(book)
 
 
+def test_an_approval_for_later_is_upcoming_until_then(any_book: Book):
+    book = any_book
+    book.version(ONE, 1)
+    book.request(ONE, 2)
+    since = book.clock.now + DAY
+    approve(book, valid_from=format_time(since))
+    words = f"it stands from {format_time(since)} on"
+    assert told(book) == ("approval upcoming", "upcoming", words)
+    assert refused(book)
+    assert told(book, since - 1) == ("approval upcoming", "upcoming", words)
+    assert told(book, since)[0] == "approved", "as it is known now, it will stand then"
+    book.clock.now = since
+    assert told(book)[0] == "approved"
+    assert told(book, since - 1)[0] == "approval upcoming", "as it was"
+    assert not refused(book)
+
+
 def _invalidate(book: Book) -> None:
     (measured,) = book.state(ONE)["models"][0]["versions"][0]["evaluations"]
     book.emit("trainer", "evaluation.invalidated", ONE, {"evaluation": measured["id"], "reason": "leak"}, at=6)
@@ -99,6 +116,10 @@ def _invalidate(book: Book) -> None:
         (_invalidate, "an evaluation that it rests on was invalidated"),
         (lambda book: book.evaluate(ONE, 5, verdict="fail"), "says fail"),
         (lambda book: book.compromise("p-approver"), "compromised"),
+        (
+            lambda book: book.emit("p-author", "version.demoted", ONE, {"environment": "prod", "reason": "x"}, at=6),
+            "demoted it from prod",
+        ),
     ],
 )
 def test_an_approval_falls_with_what_it_rests_on(book: Book, fall: Callable[[Book], object], reason: str):

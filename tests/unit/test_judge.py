@@ -313,7 +313,15 @@ WAIVER = {
 #: an event id of that world.
 BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "access.denied": ("service:x", {"principal": "someone", "action": "read"}),
+    "approval.changes_requested": (
+        MODEL,
+        {"environment": "prod", "digest": DIGEST, "request": "$request", "changes": ["measure it on women, too"]},
+    ),
     "approval.condition_met": (MODEL, {"approval": "$conditional", "condition": 0}),
+    "approval.escalated": (
+        MODEL,
+        {"environment": "prod", "digest": DIGEST, "request": "$request", "rationale": "x", "to_role": "validator"},
+    ),
     "approval.expired": (MODEL, {"approval": str(UUID(int=1))}),
     "approval.granted": (
         MODEL,
@@ -446,8 +454,10 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "thirdparty.registered": ("model:m", {"vendor": "v", "product": "p"}),
     "validation.assigned": (MODEL, {"validator": "p-author"}),
     "validation.completed": (MODEL, {"verdict": "pass", "independence": "another department"}),
+    "validation.withdrawn": (MODEL, {"validation": str(UUID(int=1)), "reason": "x"}),
     "version.aliased": (MODEL, {"alias": "champion"}),
     "version.composed": (MODEL, {"parents": [{"role": "parent", "subject": "model:n@1"}]}),
+    "version.demoted": (MODEL, {"environment": "prod", "reason": "x"}),
     "version.registered": ("model:m@2", {"digest": DIGEST, "owner": "p-author", "tier": "low"}),
     "version.retired": (MODEL, {"reason": "x"}),
     "version.tagged": (MODEL, {"tags": {"stage": "x"}}),

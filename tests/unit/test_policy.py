@@ -14,7 +14,7 @@ import pytest
 from cel_expr_python import cel
 
 from ledger.errors import InputError
-from ledger.policy import FIELDS, Policy, apart, evaluate, input_digest, parse_policy
+from ledger.policy import FIELDS, Policy, Waived, apart, evaluate, input_digest, parse_policy
 from ledger.policy.engine import EvaluationError, compile_expression, run_expression
 from tests.unit.documents import DIGEST, bare, evaluation, fine
 
@@ -266,7 +266,7 @@ def policy(**check: Any) -> Policy:
 
 
 def only(waivers: tuple[tuple[str, str], ...] = (), **check: Any) -> tuple[bool, dict[str, str]]:
-    outcome = evaluate(policy(**check), fine(), waivers)
+    outcome = evaluate(policy(**check), fine(), [Waived(*one) for one in waivers])
     return outcome.allowed, dict(outcome.checks[0])
 
 
@@ -300,6 +300,8 @@ def test_a_waiver_is_shown_and_covers_what_it_names():
     allowed, found = only(waivers=(("waiver:other", "d*"), ("waiver:w", "c*")), **fails)
     assert (allowed, found["result"], found["waiver"]) == (True, "waived", "waiver:w")
     assert found["reason"] == "Make it hold. Waived by waiver:w."
+    third = evaluate(policy(**fails), fine(), [Waived("waiver:w", "c", " (use 3 of 3)")]).checks[0]
+    assert (third["reason"], third["waiver"]) == ("Make it hold. Waived by waiver:w (use 3 of 3).", "waiver:w")
     assert only(waivers=(("waiver:w", "d"),), **fails)[1]["result"] == "fail"
     assert only(waivers=(("waiver:w", "c"),), waivable=False, **fails)[1]["result"] == "fail"
     assert only(waivers=(("waiver:w", "c"),))[1]["result"] == "pass", "what passes needs none"
@@ -361,7 +363,7 @@ def test_what_takes_too_much_ends_and_refuses(expression: str, words: str, monke
         f"- id: {name}\n  title: t\n  pass: {json.dumps(text)}\n  reason: r\n" for name, text in checks
     )
     document = fine() | {"run": list(range(30_000))}
-    outcome = evaluate(parse_policy(source), document, [("waiver:w", "*")])
+    outcome = evaluate(parse_policy(source), document, [Waived("waiver:w", "*")])
     assert not outcome.allowed
     assert [(one["check"], one["result"]) for one in outcome.checks] == [
         ("first", "pass"), ("heavy", "error"), ("last", "error"),
