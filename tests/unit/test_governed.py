@@ -492,6 +492,42 @@ def test_what_takes_the_place_of_what_an_approval_cites_may_say_no_less(cited: s
         assert authorised(story), "its author knew"
 
 
+def test_what_passed_since_and_is_uncertain_is_looked_at_before_it_is_authorised():
+    story = ready()
+    approve(story)
+    first = measure(story, "pass", "new")
+    assert authorised(story), "more was measured"
+    second = measure(story, "uncertain", "new")
+    told = story.judge(*AUTHORISE)
+    refused(told, PolicyError, "legality")
+    words = f"entry {second.index} says uncertain where entry {first.index} said pass, and its author saw neither"
+    assert words in str(told.error)
+    third = measure(story, "uncertain", "new")
+    assert f"entry {third.index} says uncertain" in str(story.judge(*AUTHORISE).error), "said twice it is no better"
+    approve(story, "p-second")
+    assert authorised(story), "its author knew"
+    measure(story, "pass", "new")
+    assert version_of(story.world, MODEL).version.approvals[0].revoked is None
+    story = ready()
+    approve(story)
+    measure(story, "uncertain", "new")
+    assert authorised(story), "it never said more"
+    measure(story, "pass", "new")
+    assert authorised(story)
+    measure(story, "uncertain", "new")
+    assert not authorised(story)
+    measure(story, "pass", "new")
+    assert authorised(story), "it passes again"
+
+
+def test_what_the_rules_do_not_ask_of_evaluations_may_be_uncertain():
+    story = ready(rules(evaluation=False))
+    approve(story)
+    measure(story, "pass", "new")
+    measure(story, "uncertain", "new")
+    assert authorised(story)
+
+
 def test_an_approval_rests_on_nothing_while_a_suite_that_it_cites_is_to_be_measured_again():
     story = ready(rules(evaluation=False))
     before = measure(story, "pass")
