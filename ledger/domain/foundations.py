@@ -128,7 +128,7 @@ def _of_evaluations(version: VersionState, approval: Approval) -> str | None:
 
 
 def unseen_fall(version: VersionState, approval: Approval) -> str | None:
-    """Why an approval does not stand where evaluations are asked for: what it does not cite passed, and says less since.
+    """Why an approval does not stand where evaluations are asked for: what it does not cite passed, and no more does.
 
     One that failed stops everybody; one that was uncertain from the first took nothing away.
     """
