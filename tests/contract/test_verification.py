@@ -381,6 +381,20 @@ def test_a_change_in_what_was_verified_is_seen_unless_it_is_not_read(quick_url: 
     assert unread.earlier == "not read"
 
 
+@pytest.mark.parametrize("place", [15, 16])
+def test_the_tail_begins_at_an_entry_that_is_what_was_verified(quick_url: str, place: int):
+    """Of what was verified only the last entry is read, and it must be in order: else all is judged again."""
+    cast, _ = sixteen(quick_url)
+    mark = since(verify_log(cast.recorder, cast.new.trust), reread=False)
+    with raw(quick_url) as store:
+        store.unprotect()
+        store.run(f"UPDATE $entry SET subject = 'external:other' WHERE position = {place}")
+    found = verify_log(cast.recorder, cast.new.trust, since=mark)
+    read = place == 16
+    assert [(item.fault, item.index) for item in found.findings] == ([("header", 15)] if read else [])
+    assert (found.verified_from, found.earlier) == ((0, "") if read else (16, "not read"))
+
+
 @pytest.mark.parametrize("again", [False, True], ids=["gone on", "judged again"])
 @pytest.mark.parametrize("size", [2, 12])
 def test_an_early_signed_head_that_is_gone_since_is_found(quick_url: str, size: int, again: bool):
