@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from ledger.ceremony import Ceremony
     from ledger.domain import LedgerState
     from ledger.keys import PublicKey
+    from ledger.screen import Screening
 
-__all__ = ["as_data", "read_public", "show_ceremony", "state_of"]
+__all__ = ["as_data", "read_public", "screening_of", "show_ceremony", "state_of"]
 
 
 def read_public(path: Path) -> PublicKey:
@@ -46,6 +47,7 @@ def as_data(ceremony: Ceremony) -> dict[str, Any]:
         "author": ceremony.author,
         "threshold": ceremony.threshold,
         "code": ceremony.code,
+        "request_code": ceremony.request_code,
         "events": [
             {
                 "type": item.event.payload.type,
@@ -67,6 +69,17 @@ def state_of(app: App, /, ceremony: Ceremony) -> LedgerState | None:
         return None
     with app.reader(checked=not is_restore(ceremony)) as ledger:  # a restore is for a store that shrank
         return ledger.ledger_state()
+
+
+def screening_of(app: App, /, ceremony: Ceremony) -> Screening:
+    """What is done here about secrets in a ceremony: the ledger's settings say so where it is set up."""
+    from ledger.config import secrets_elsewhere
+    from ledger.screen import Screening
+
+    here = not ceremony.founds and app.trust_of(ceremony.ledgerid) is not None
+    found = app.home.screening() if here else Screening(*secrets_elsewhere())
+    found.notify = app.note
+    return found
 
 
 def show_ceremony(

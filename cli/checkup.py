@@ -194,6 +194,24 @@ def _emitters(ledger: Ledger) -> Iterator[Checkup]:
         yield Checkup(name, state, words, hint)
 
 
+#: Entries that are looked at; a checkup takes no longer because the log is long.
+_NEWEST = 200_000
+
+
+def _sealed(app: App, ledger: Ledger) -> Iterator[Checkup]:
+    from ledger.unknownkeys import find_unknown_keys, unknown_key_gap
+
+    size = ledger.recorder.head().size
+    keys = app.home.data_keys(ledger.ledgerid)
+    try:
+        found = find_unknown_keys(ledger, keys, max(0, size - _NEWEST))
+    finally:
+        keys.close()
+    if found:
+        hint = f"See who signed it: muniment show {found[0][0]}. If the key store is an old copy, put the newer back."
+        yield Checkup("sealed fields", "warning", unknown_key_gap(found).message, hint)
+
+
 def _guard(name: str, step: Callable[[], Iterator[Checkup]]) -> list[Checkup]:
     from ledger.errors import LedgerError
 
@@ -230,4 +248,5 @@ def examine(app: App, /, *, prod: bool = False) -> list[Checkup]:
         found += _guard("roots", lambda: _roots(app, ledger, prod=prod))
         found += _guard("people", lambda: _people(ledger))
         found += _guard("emitters", lambda: _emitters(ledger))
+        found += _guard("sealed fields", lambda: _sealed(app, ledger))
     return found

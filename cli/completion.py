@@ -24,7 +24,8 @@ __all__ = ["EVENT_TYPES", "complete_values", "completion"]
 #: The catalogue's short names; reading them from the catalogue would take a quarter of a second at every key.
 EVENT_TYPES: Final = (
     "access.denied", "actor.enrolled", "actor.offboarded", "actor.responsible_changed", "actor.revoked",
-    "approval.condition_met", "approval.delegated", "approval.expired", "approval.granted", "approval.rejected",
+    "approval.changes_requested", "approval.condition_met", "approval.delegated", "approval.escalated",
+    "approval.expired", "approval.granted", "approval.rejected",
     "approval.requested", "approval.revoked", "approval.withdrawn", "artifact.produced", "artifact.scanned",
     "artifact.signed", "artifact.verified", "canary.aborted", "canary.analysed", "canary.paused",
     "canary.stage_entered", "configuration.changed", "contract.defined", "credential.expired", "credential.rotated",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ledger.identity import Trust
     from ledger.keys import Signer
 
-__all__ = ["attach", "check_consent", "enrol_requested", "kept_if_used", "new_signer", "request"]
+__all__ = ["attach", "check_code", "check_consent", "enrol_requested", "kept_if_used", "new_signer", "request"]
 
 
 def new_signer(reference: str | None) -> Signer:
@@ -42,6 +42,31 @@ def kept_if_used(path: Path) -> Iterator[None]:
         raise
 
 
+def _digits(code: str | None) -> str:
+    return (code or "").replace(" ", "").lower()
+
+
+def check_code(ceremony: Ceremony, code: str | None) -> None:
+    """Refuse a file whose code is not the one that was read out, when one was.
+
+    Raises:
+        InputError: the code is another one.
+    """
+    from ledger.errors import InputError
+
+    if code is None or _digits(code) == _digits(ceremony.code):
+        return
+    if ceremony.roots and _digits(code) == _digits(ceremony.request_code):
+        raise InputError(
+            f"that is the code of the request, and the proposal made from it has another one: {ceremony.code}",
+            hint="The proposal names the root keys too: let whoever proposed it read its code out to you.",
+        )
+    raise InputError(
+        f"the code of this file is {ceremony.code}, and another one was read out to you",
+        hint="The file was changed on its way: do not sign it.",
+    )
+
+
 def check_consent(ceremony: Ceremony, code: str | None, *, yes: bool, state: LedgerState | None = None) -> None:
     """Show in words what would be signed, and go on only when somebody wants that.
 
@@ -55,14 +80,9 @@ def check_consent(ceremony: Ceremony, code: str | None, *, yes: bool, state: Led
         InputError: the code is another one.
     """
     from ledger.ceremony import describe
-    from ledger.errors import InputError
 
     click.echo(clean("\n".join(describe(ceremony, state))), err=True)
-    if code is not None and code.replace(" ", "").lower() != ceremony.code.replace(" ", ""):
-        raise InputError(
-            f"the code of this file is {ceremony.code}, and another one was read out to you",
-            hint="The file was changed on its way: do not sign it.",
-        )
+    check_code(ceremony, code)
     if yes or code is not None:
         return
     if not sys.stdin.isatty():
@@ -164,9 +184,15 @@ def request(
         write_ceremony(out, ceremony, new=True)
     data = {"file": str(out), "actor": name, "key": body["key"], "private_key": str(path), "code": ceremony.code}
     print_record(app, data, f"wrote {out} for {name}; code {ceremony.code}")
-    command = "root propose request" if author == "root" else f"{'key' if further else 'actor'} enrol --request"
-    next_step = f"muniment {command} {out.name}"
-    app.note(f"your private key is {path}\nNext:  send {out.name} and read the code to {author}, who runs: {next_step}")
+    to_roots = author == "root"
+    command = "root propose request" if to_roots else f"{'key' if further else 'actor'} enrol --request"
+    who = "whoever proposes it to the root keys" if to_roots else author
+    app.note(
+        f"your private key is {path}\n"
+        f"Next:  send {out.name} and read the code to {who}, who runs: muniment {command} {out.name} --code CODE"
+    )
+    if to_roots:
+        app.note("The proposal names the root keys too, so it has another code; `root show` on it shows yours as well.")
 
 
 @click.command(short_help="Say that an actor's key is on a token.")

@@ -9,13 +9,14 @@ import click
 from cli.app import App, pass_app, write_options
 from cli.values import end_of
 
-__all__ = ["approve", "authorise", "reject", "request", "rollback"]
+__all__ = ["approve", "authorise", "escalate", "reject", "request", "request_changes", "rollback"]
 
 
 @click.command(short_help="Ask that a version may go to an environment.")
 @click.argument("model", metavar="MODEL@VERSION")
 @click.option("--env", "environment", required=True, help="Environment, for example prod.")
 @click.option("--reason", help="Why.")
+@click.option("--amends", metavar="ID", help="Event id of the request that was sent back, and that this one amends.")
 @write_options
 @pass_app
 def request(app: App, /, model: str, environment: str, **options: Any) -> None:
@@ -30,11 +31,13 @@ def request(app: App, /, model: str, environment: str, **options: Any) -> None:
         app.show_receipt(receipt, then=f"Waiting for another person: muniment approve {model} --rationale …")
 
 
-def _deciding(function: Any) -> Any:
+_model = click.argument("model", metavar="MODEL@VERSION")
+_rationale = click.option("--rationale", required=True, help="Why; shown in every report.")
+
+
+def _which(function: Any) -> Any:
     for option in reversed(
         [
-            click.argument("model", metavar="MODEL@VERSION"),
-            click.option("--rationale", required=True, help="Why; shown in every report."),
             click.option("--env", "environment", help="Which request, when there are several."),
             click.option("--request", metavar="ID", help="Event id of the request, instead of the newest open one."),
         ]
@@ -43,21 +46,28 @@ def _deciding(function: Any) -> Any:
     return function
 
 
+def _deciding(function: Any) -> Any:
+    return _model(_rationale(_which(function)))
+
+
 @click.command(short_help="Approve the newest open request of a version.")
 @_deciding
+@click.option("--valid-from", metavar="TIME|DURATION", help="It holds from then on: a time, or 2d from now.")
 @click.option("--expires", metavar="TIME|DURATION", help="It holds until then: a time, or 90d, 12h.")
 @click.option("--condition", "conditions", multiple=True, help="It holds once this is said to be met; repeatable.")
 @write_options
 @pass_app
-def approve(app: App, /, model: str, environment: str | None, expires: str | None, **options: Any) -> None:
+def approve(
+    app: App, /, model: str, environment: str | None, expires: str | None, valid_from: str | None, **options: Any
+) -> None:
     """Approve a request, having looked at its evidence (`muniment state MODEL@VERSION`, `muniment inbox`).
 
     Example: muniment approve model:tx@1 --rationale "validation report reviewed" --expires 90d
     """
     from ledger.commands import approve as decide
 
-    end = None if expires is None else end_of(expires)
-    app.record(decide, model, environment, expires_at=end, **options)
+    since, end = (None if text is None else end_of(text) for text in (valid_from, expires))
+    app.record(decide, model, environment, valid_from=since, expires_at=end, **options)
 
 
 @click.command(short_help="Turn the newest open request of a version down.")
@@ -71,6 +81,41 @@ def reject(app: App, /, model: str, environment: str | None, **options: Any) -> 
     """
     from ledger.commands import reject as decide
 
+    app.record(decide, model, environment, **options)
+
+
+@click.command("request-changes", short_help="Send the newest open request of a version back.")
+@_model
+@click.option("--change", "changes", multiple=True, required=True, help="What must change; repeatable.")
+@click.option("--rationale", help="Why.")
+@_which
+@write_options
+@pass_app
+def request_changes(app: App, /, model: str, environment: str | None, **options: Any) -> None:
+    """Send a request back to who asked: it waits for deciders no more, and another request follows.
+
+    Example: muniment request-changes model:tx@2 --change "measure recall for people over 65"
+    """
+    from ledger.governing import request_changes as decide
+
+    app.record(decide, model, environment, **options)
+
+
+@click.command(short_help="Pass the newest open request of a version to a role or to somebody.")
+@_deciding
+@click.option("--to", "to_actor", metavar="ACTOR", help="To whom.")
+@click.option("--to-role", metavar="ROLE", help="To everybody in this role.")
+@write_options
+@pass_app
+def escalate(app: App, /, model: str, environment: str | None, **options: Any) -> None:
+    """Pass a request on: it is in the inbox of who is named, too. It gives nobody a right that they lack.
+
+    Example: muniment escalate model:tx@2 --to-role validator --rationale "the metrics need somebody else's eye"
+    """
+    from ledger.governing import escalate_request as decide
+
+    if (options["to_actor"] is None) == (options["to_role"] is None):
+        raise click.UsageError("To whom? Give --to or --to-role.")
     app.record(decide, model, environment, **options)
 
 

@@ -29,7 +29,7 @@ def inbox(app: App, /, actor: str | None, *, everything: bool) -> None:
     These are requests for approval, to deploy and for waivers, emergencies to review, holds and rollbacks that nobody
     carried out, validations and action items that you were given, and open incidents that you lead or are on call for.
     Requests for approval come with what is live and what differs from it; where an approval waits for a condition, or
-    has ended, the command is the one that moves it on.
+    has ended, the command is the one that moves it on. Requests that were sent back wait for who asked.
 
     With an actor only what waits for that actor is shown.
 
@@ -77,6 +77,8 @@ def _more(item: dict[str, Any]) -> str:
         case "waiver":
             uses = "" if item["max_uses"] is None else f", for {item['max_uses']} use(s)"
             return f"{item['check']} of {item['model']} until {item['until'][:10]}{uses}"
+        case "changes":
+            return "; ".join(item["changes"])
         case "emergency":
             return f"review by {item['review_by'][:19]}Z"
         case "incident":
@@ -93,6 +95,7 @@ def _approval(item: dict[str, Any]) -> str:
     words += [f"entry {one['index']}: {one['reason']}" for one in item["troubles"]]
     words += [f"{gate['policy']} {'allows' if gate['allowed'] else 'refuses'}" for gate in item["gates"]]
     words += [f"waived by {waiver}" for waiver in item["waivers"]]
+    words += [] if item["escalated_to"] is None else [f"passed to {item['escalated_to']}"]
     for live in item["live"]:
         changes = ", ".join(f"{c['field']} {c['before']} → {c['after']}" for c in live["changed"][:3])
         words.append(f"live: {live['model']}" + (f" ({changes})" if changes else ""))
@@ -104,7 +107,7 @@ def _approval(item: dict[str, Any]) -> str:
 @common_options
 @pass_app
 def due(app: App, /, within: str) -> None:
-    """Show what ends or is due: approvals, waivers, roles, keys, documents and much more.
+    """Show what begins, ends or is due: approvals, waivers, roles, keys, documents and much more.
 
     Also conditions that are not met, with the end of their approval, validations, credentials, actions and reviews, and
     holds and rollbacks that should be carried out. An approval ends with the first validation or document that it rests

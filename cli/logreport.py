@@ -38,6 +38,7 @@ class LogReport:
         required: how many entries the witnesses must vouch for.
         stale: that nobody said anything about the log as recently as was asked for, None otherwise.
         unread: that more heads are published than were read.
+        sealed: that fields are sealed with data keys that were never here.
     """
 
     found: LogVerification
@@ -48,12 +49,17 @@ class LogReport:
     required: int = 0
     stale: Gap | None = None
     unread: Sequence[Gap] = ()
+    sealed: Sequence[Gap] = ()
     gaps: list[Gap] = field(init=False)
 
     def __post_init__(self) -> None:
         from ledger.gaps import gaps_of
 
-        self.gaps = [*gaps_of(self.found, self.policy), *([] if self.stamps is None else self.stamps.gaps)]
+        self.gaps = [
+            *gaps_of(self.found, self.policy),
+            *self.sealed,
+            *([] if self.stamps is None else self.stamps.gaps),
+        ]
         self.gaps += [*self.unread, *([] if self.stale is None else [self.stale])]
 
     @property

@@ -31,6 +31,11 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "request": ("cli.decisions:request", "Ask that a version may go to an environment."),
         "approve": ("cli.decisions:approve", "Approve the newest open request of a version."),
         "reject": ("cli.decisions:reject", "Turn the newest open request of a version down."),
+        "request-changes": ("cli.decisions:request_changes", "Send the newest open request of a version back."),
+        "escalate": (
+            "cli.decisions:escalate",
+            "Pass the newest open request of a version to a role or to somebody.",
+        ),
         "revoke": ("cli.governing:revoke", "Take an approval back."),
         "withdraw": ("cli.governing:withdraw", "Withdraw a request for approval."),
         "condition": ("cli.governing:condition", "Say that a condition of an approval is met."),

@@ -10,7 +10,7 @@ import click
 
 from cli.app import App, common_options, new_passphrase, pass_app
 from cli.ceremonies import read_public, show_ceremony, state_of
-from cli.custody import kept_if_used, new_signer
+from cli.custody import check_code, kept_if_used, new_signer
 from cli.values import IN_FILE, OUT_FILE
 
 if TYPE_CHECKING:
@@ -121,11 +121,15 @@ def propose_checkpoint_key(
 
 @propose.command("request")
 @click.argument("file", metavar="FILE", type=IN_FILE)
+@click.option("--code", help="The code that was read out to you; another one refuses.")
 @_out
 @common_options
 @pass_app
-def propose_request(app: App, /, file: Path, out: Path) -> None:
+def propose_request(app: App, /, file: Path, code: str | None, out: Path) -> None:
     """Propose what somebody asks of the root keys with `key request --by root`: to become an admin, say.
+
+    A request names no root keys, and the proposal does: so it has a code of its own, which is for the holders. That of
+    the request is for whoever made it; compare it before anybody signs.
 
     \b
     Example:
@@ -134,12 +138,15 @@ def propose_request(app: App, /, file: Path, out: Path) -> None:
     from ledger.custody import adopt, read_ceremony, write_ceremony
 
     request = read_ceremony(file)
+    check_code(request, code)
     with app.reader() as ledger:
         state = ledger.ledger_state()
     ceremony = adopt(state, request, _screening(app))
     write_ceremony(out, ceremony, new=True)
     show_ceremony(app, ceremony, out, state=state)
-    app.note(f"the request had the code {request.code}: compare that with whoever made it")
+    if code is None:
+        app.note(f"Compare the code of the request, {request.code}, with whoever made it.")
+    app.note(f"The proposal names the root keys too and has another code, {ceremony.code}: read that to the holders.")
     app.note(f"wrote {out}\nNext:  each holder runs: muniment root sign {out.name} --key KEYFILE")
 
 

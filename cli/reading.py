@@ -71,15 +71,18 @@ def revealed(app: App, ledger: Ledger, item: dict[str, Any]) -> dict[str, Any]:
     state = ledger.ledger_state()
     keys = app.home.data_keys(ledger.ledgerid)
     try:
+        never = {field.data_key for field in fields if keys.never_had(field.data_key, item["index"])}
         data, closed = keys.reveal(event["data"], event["id"])
     except ConfigurationError as error:  # no wrapping key here, or it is not to be read
-        data, closed = event["data"], {field.path: field.data_key for field in fields}
+        never, data, closed = set(), event["data"], {field.path: field.data_key for field in fields}
         app.note(f"sealed fields stay closed: {error.message}")
     finally:
         keys.close()
     for field in fields:
         record = state.erased_keys.get(field.data_key)
-        item["sealed"][field.path] = _sealed_words(item["index"], record, is_open=field.path not in closed)
+        words = _sealed_words(item["index"], record, is_open=field.path not in closed)
+        unknown = record is None and field.data_key in never
+        item["sealed"][field.path] = "closed: its data key was never in this store" if unknown else words
     return {**item, "event": {**event, "data": data}}
 
 
@@ -206,7 +209,7 @@ def state(app: App, /, subject: str | None, at: str | None, known_at: str | None
     with the deployments that had to do with them.
 
     A version is approved when authorising would find its approvals enough at that moment; else it says what is missing:
-    approval pending, conditions open, approval expired, suspended.
+    approval pending, changes requested, conditions open, approval upcoming, approval expired, suspended.
 
     With -o csv or md each deployment and each version is a row.
 
@@ -330,7 +333,8 @@ def _status(version: dict[str, Any]) -> str:
 
 
 def _approval(approval: dict[str, Any]) -> str:
-    reason = "" if approval["reason"] is None else f" ({approval['reason']})"
+    words = approval["reason"] or "; ".join(approval["changes"])
+    reason = f" ({words})" if words else ""
     return f"{approval['environment']}: {approval['status']}{reason}"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.app import App, ask_passphrase, ask_pin, common_options, new_passphrase, pass_app
-from cli.ceremonies import as_data, show_ceremony, state_of
+from cli.ceremonies import as_data, screening_of, show_ceremony, state_of
 from cli.custody import check_consent
 from cli.output import print_record
 from cli.proposing import propose
@@ -151,7 +151,7 @@ def sign(app: App, /, file: Path, reference: str, trust: Path | None, code: str 
       muniment root sign proposal.ceremony --key alice.pem
       muniment root sign proposal.ceremony --key 'pkcs11:token=alice;object=root'
     """
-    from ledger.custody import check_present, read_ceremony, write_ceremony
+    from ledger.custody import check_present, check_secrets, read_ceremony, write_ceremony
     from ledger.keystore import open_key
 
     ceremony = read_ceremony(file)
@@ -161,6 +161,7 @@ def sign(app: App, /, file: Path, reference: str, trust: Path | None, code: str 
     app.finish()  # nothing is signed on the word of a log that is not the one seen before
     if state is not None:
         check_present(state, ceremony)
+    check_secrets(screening_of(app, ceremony), ceremony)  # before it is shown
     check_consent(ceremony, code, yes=yes, state=state)
     key = open_key(reference, ask_passphrase, ask_pin)
     signed = ceremony.sign(key)

@@ -197,7 +197,7 @@ def rotate(app: App, /, *, encrypt: bool) -> None:
         app.home.check(ledger)
         keys = app.home.data_keys(ledger.ledgerid, new_passphrase if encrypt else None)
         try:
-            name, count = keys.rotate()
+            name, count = keys.rotate(ledger.recorder.head().size)
         finally:
             keys.close()
     data = {"wrapping_key": name, "rewrapped": count}

@@ -160,9 +160,21 @@ def _verify(app: App, asked: _Request, /) -> tuple[LogReport, list[Anchor]]:
         found.findings += [] if stamps is None else stamps.findings
         if found.ok and heads and not asked.no_remember and trust is not None:
             _remember(app, ledger, trust, found)
+        sealed = _unknown_keys(app, ledger, found.verified_from if asked.tail else 0) if level == "full" else []
     required = 0 if asked.required is None else found.size if asked.required == "all" else int(asked.required)
     old = None if asked.max_age is None else _stale(found, policy, stamps, [word for _, word in seen], asked.max_age)
-    return LogReport(found, policy, stamps, before, first_use, required, old, unread), anchors
+    return LogReport(found, policy, stamps, before, first_use, required, old, unread, sealed), anchors
+
+
+def _unknown_keys(app: App, /, ledger: Ledger, start: int) -> list[Gap]:
+    from ledger.unknownkeys import find_unknown_keys, unknown_key_gap
+
+    keys = app.home.data_keys(ledger.ledgerid)
+    try:
+        found = find_unknown_keys(ledger, keys, start)
+    finally:
+        keys.close()
+    return [unknown_key_gap(found)] if found else []
 
 
 def _stale(

@@ -304,9 +304,9 @@ class Ledger(Writer):
         for path, value in personal.items():
             plain = replace_field(plain, path, value)
         attributes["event_id"] = attributes["event_id"] or uuid7()
-        self.world.refresh()  # a key that was erased meanwhile seals nothing more
+        size = self.world.refresh()  # a key that was erased meanwhile seals nothing more
         erased = self.ledger_state().erased_keys
-        attributes["data"] = self._sealer.seal(body, personal, about, attributes["event_id"], erased)
+        attributes["data"] = self._sealer.seal(body, personal, about, attributes["event_id"], erased=erased, size=size)
         return dict(plain)
 
     def _repeated(self, event_id: str, name: str, subject: str, body: Mapping[str, Any]) -> Receipt | None:

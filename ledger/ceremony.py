@@ -111,6 +111,15 @@ class Ceremony:
         return " ".join(found[place : place + 4] for place in range(0, 32, 4))
 
     @property
+    def request_code(self) -> str | None:
+        """The code of the request that a proposal was made from, None where there was none.
+
+        A request names no root keys, as who makes one need not know them; nothing else of it is another in a proposal.
+        """
+        asked = self.author == ROOT_ACTOR and isinstance(self.items[0].event.body, ActorEnrolled | KeyEnrolled)
+        return replace(self, roots=(), threshold=1).code if asked else None
+
+    @property
     def unsigned(self) -> Ceremony:
         """The same without any signature."""
         return replace(self, items=tuple(replace(item, signatures=()) for item in self.items))
@@ -382,4 +391,6 @@ def describe(ceremony: Ceremony, state: LedgerState | None = None) -> list[str]:
         lines.append(f"          signed by {', '.join(signed) or 'nobody yet'}")
         lines += [f"          missing: {words}" for words in ceremony.missing(item)]
     lines.append(f"code      {ceremony.code}")
+    if ceremony.roots and (asked := ceremony.request_code) is not None:
+        lines.append(f"request   had the code {asked}, which whoever made it read out: it names no root keys")
     return lines

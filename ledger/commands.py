@@ -20,6 +20,7 @@ from ledger.names import parse_name, stream_of
 __all__ = [
     "approve",
     "authorise",
+    "deciding",
     "open_requests",
     "record_canary",
     "record_deployment",
@@ -120,8 +121,9 @@ def open_requests(ledger: Ledger, model: str, environment: str | None = None) ->
 
 
 def request_approval(
-    ledger: Ledger, model: str, environment: str, *, reason: str | None = None, **options: Any
-) -> Receipt:
+    ledger: Ledger, model: str, environment: str, *, reason: str | None = None, amends: str | None = None,
+    **options: Any,
+) -> Receipt:  # fmt: skip
     """Ask that a version may go to an environment.
 
     Args:
@@ -129,6 +131,7 @@ def request_approval(
         model: ``model:<name>@<version>``.
         environment: for example ``prod``.
         reason: why.
+        amends: event id of the request that was sent back and that this one goes on from.
         options: see `Ledger.emit`.
     """
     version, grounds = sought(
@@ -139,16 +142,17 @@ def request_approval(
         "environment": environment,
         "digest": version.digest,
         "reason": reason,
+        "amends": amends,
         "seen": seen_head(ledger),
         "evidence": _evidence(ledger, grounds),
     }
     return ledger.emit("approval.requested", model, body, **options)
 
 
-def _decision(
-    ledger: Ledger, model: str, environment: str | None, request: str | None, rationale: str
+def deciding(
+    ledger: Ledger, model: str, environment: str | None, request: str | None, rationale: str | None
 ) -> dict[str, Any]:
-    """Body and cause of a decision on the request that is meant."""
+    """Body and cause of a decision on the request that is meant; arguments as `approve`."""
     wanted = [r for r in open_requests(ledger, model, environment) if request in (None, r.id)]
     if not wanted:
         raise PolicyError(
@@ -178,6 +182,7 @@ def approve(
     *,
     rationale: str,
     request: str | None = None,
+    valid_from: str | None = None,
     expires_at: str | None = None,
     conditions: Sequence[str] = (),
     **options: Any,
@@ -190,6 +195,7 @@ def approve(
         environment: which request, when there are several.
         rationale: why; shown in every report.
         request: event id of the request, instead of the newest.
+        valid_from: it holds for what is recorded then or later; at once when None.
         expires_at: it holds for what is recorded before, ``YYYY-MM-DDTHH:MM:SSZ``; for ever when None.
         conditions: what must be met before it holds.
         options: see `Ledger.emit`.
@@ -198,10 +204,12 @@ def approve(
         PolicyError: the rules refuse it; NotAllowedError when this person may not.
     """
     options |= sought(
-        ledger, "approval.granted", model, lambda: _decision(ledger, model, environment, request, rationale),
+        ledger, "approval.granted", model, lambda: deciding(ledger, model, environment, request, rationale),
         environment=environment,
     )  # fmt: skip
-    options["data"] |= {"expires_at": expires_at, "conditions": list(conditions) or None}
+    options["data"] |= {
+        "valid_from": valid_from, "expires_at": expires_at, "conditions": list(conditions) or None,
+    }  # fmt: skip
     return ledger.emit("approval.granted", model, **options)
 
 
@@ -216,7 +224,7 @@ def reject(
 ) -> Receipt:
     """Turn the newest open request down; arguments as `approve`."""
     options |= sought(
-        ledger, "approval.rejected", model, lambda: _decision(ledger, model, environment, request, rationale),
+        ledger, "approval.rejected", model, lambda: deciding(ledger, model, environment, request, rationale),
         environment=environment,
     )  # fmt: skip
     return ledger.emit("approval.rejected", model, **options)

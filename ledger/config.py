@@ -250,6 +250,16 @@ def load_settings(ledger: str | None = None, *, start: Path | None = None) -> Se
     )
 
 
+def secrets_elsewhere() -> tuple[str, tuple[str, ...]]:
+    """What is done about secrets, and which fields may hold what looks like one, where no ledger is set up.
+
+    The environment and the user's own file say so; the folder of another ledger that one happens to be in does not.
+    """
+    user = _read(config_folder() / SETTINGS)
+    mode, allow = (_environment(name) or user.get(name) for name in ("secrets", "secrets_allow"))
+    return mode or "on", tuple((allow or "").replace(",", " ").split())
+
+
 def redact_url(url: str) -> str:
     """A store's URL as it may be shown: without its password."""
     if url.startswith("sqlite:") or "://" not in url:

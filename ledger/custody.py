@@ -21,8 +21,8 @@ from ledger.merkle import MAX_TREE_SIZE
 from ledger.screen import Screening
 
 __all__ = [
-    "adopt", "check_present", "countersign", "head_keyids", "merge", "propose", "propose_by_roots", "read_ceremony",
-    "submit", "valid_keyids", "write_ceremony",
+    "adopt", "check_present", "check_secrets", "countersign", "head_keyids", "merge", "propose", "propose_by_roots",
+    "read_ceremony", "submit", "valid_keyids", "write_ceremony",
 ]  # fmt: skip
 
 
@@ -115,7 +115,16 @@ def propose_by_roots(
     )
 
 
-def _check_secrets(screening: Screening, ceremony: Ceremony) -> None:
+def check_secrets(screening: Screening, ceremony: Ceremony) -> None:
+    """Refuse what others wrote down when there is a secret in it; nothing can be hidden in it any more.
+
+    Args:
+        screening: what is done about secrets.
+        ceremony: what would be signed or appended.
+
+    Raises:
+        InputError: it holds one. It is not in the message.
+    """
     for item in ceremony.items:
         payload = item.event.payload
         screening.check(payload.type, payload.subject, payload.data, (payload.correlationid, payload.causationid))
@@ -141,7 +150,7 @@ def adopt(state: LedgerState, request: Ceremony, screening: Screening | None = N
         )
     if request.author != ROOT_ACTOR:
         raise InputError(f"the request asks {request.author!r}, not the root keys")
-    _check_secrets(screening or Screening(), request)
+    check_secrets(screening or Screening(), request)
     proposal = replace(request, roots=state.roots, threshold=state.threshold)
     return parse_ceremony(format_ceremony(proposal))
 
@@ -205,7 +214,7 @@ def submit(ledger: Ledger, ceremony: Ceremony) -> list[Receipt]:
         if not ceremony.founds:
             check_present(ledger.ledger_state(), ceremony)
         ceremony.check_complete()
-        _check_secrets(ledger.screening, ceremony)
+        check_secrets(ledger.screening, ceremony)
     return ledger.append_batch(envelopes)
 
 
@@ -233,7 +242,7 @@ def countersign(ledger: Ledger, ceremony: Ceremony, allowed: Sequence[str]) -> l
         if kind is None or kind.name not in allowed or payload.on_behalf_of is not None:
             raise InputError(f"the request is for {payload.type}, which is not signed this way")
     ceremony.check_complete()
-    _check_secrets(ledger.screening, ceremony)
+    check_secrets(ledger.screening, ceremony)
     signed = [item.with_signatures(ledger.signers) for item in ceremony.items]
     return ledger.append_batch([format_envelope(Envelope(item.payload, item.signatures)) for item in signed])
 

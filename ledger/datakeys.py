@@ -36,10 +36,23 @@ _COLUMNS = {
     "postgres": 'id text COLLATE "C" PRIMARY KEY, subject text COLLATE "C" NOT NULL, '
     'wrapping text COLLATE "C" NOT NULL, wrapped bytea NOT NULL, made_at bigint NOT NULL',
 }
-_TABLE = {
-    "sqlite": f"CREATE TABLE IF NOT EXISTS $data_key ({_COLUMNS['sqlite']}) STRICT",
-    "postgres": f"CREATE TABLE IF NOT EXISTS $data_key ({_COLUMNS['postgres']})",
+#: The second one says how many entries the log had when this key store was made: of fields that were sealed before, it
+#: cannot tell whether their keys were elsewhere.
+_TABLES = {
+    "sqlite": (
+        f"CREATE TABLE IF NOT EXISTS $data_key ({_COLUMNS['sqlite']}) STRICT",
+        "CREATE TABLE IF NOT EXISTS $key_store (id INTEGER PRIMARY KEY CHECK (id = 1), since INTEGER NOT NULL) STRICT",
+    ),
+    "postgres": (
+        f"CREATE TABLE IF NOT EXISTS $data_key ({_COLUMNS['postgres']})",
+        "CREATE TABLE IF NOT EXISTS $key_store (id integer PRIMARY KEY CHECK (id = 1), since bigint NOT NULL)",
+    ),
 }
+_SINCE = "INSERT INTO $key_store (id, since) VALUES (1, ?) ON CONFLICT DO NOTHING"
+#: Whether a table is there and may be read: a role that may read the log need not have rights here.
+_READABLE = """SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = ? AND c.relname IN ('key_store', 'data_key') AND c.relkind = 'r'
+        AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')"""
 
 
 class DataKeys:
@@ -85,7 +98,18 @@ class DataKeys:
             self._ready = bool(self._store.run(sql, (self._schema.schema,)))
         return self._ready
 
-    def _prepare(self) -> None:
+    def since(self) -> int | None:
+        """How many entries the log had when this key store was made; None where there is none, or none to read."""
+        if not self.exists():
+            return None
+        if self._schema is not None:
+            readable = len(self._store.run(_READABLE, (self._schema.schema,))) == 2
+        else:
+            readable = bool(self._store.run("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'key_store'"))
+        found = self._store.run("SELECT since FROM $key_store") if readable else []
+        return int(found[0][0]) if found else None
+
+    def _prepare(self, size: int) -> None:
         if self.exists():
             return
         if self._file is not None:
@@ -94,14 +118,20 @@ class DataKeys:
             except ConfigurationError:
                 if not self._file.path.exists():
                     raise  # otherwise another process was faster, or was killed before it made the table
-            self._store.run(_TABLE["sqlite"])
+            with self._store.writing():
+                self._make("sqlite", size)
         elif self._schema is not None:
             with self._store.writing():
                 number = int.from_bytes(bytes.fromhex(self._ledgerid)[:7])
                 self._store.run("SELECT pg_advisory_xact_lock(?)", (number,))
                 self._store.run(f"CREATE SCHEMA IF NOT EXISTS {self._schema.schema}")
-                self._store.run(_TABLE["postgres"])
+                self._make("postgres", size)
         self._ready = True
+
+    def _make(self, backend: str, size: int) -> None:
+        for statement in _TABLES[backend]:
+            self._store.run(statement)
+        self._store.run(_SINCE, (size,))
 
     def _durably(self, statements: Iterable[tuple[str, tuple[Any, ...]]]) -> None:
         """Run statements in one transaction that is durable when this returns, also on synchronous standbys."""
@@ -148,6 +178,24 @@ class DataKeys:
         found = self._store.run("SELECT subject, count(*) FROM $data_key GROUP BY subject ORDER BY subject")
         return {str(subject): int(count) for subject, count in found}
 
+    def ids(self) -> frozenset[str]:
+        """Ids of all data keys that are here."""
+        return (
+            frozenset(key for (key,) in self._store.run("SELECT id FROM $data_key")) if self.exists() else frozenset()
+        )
+
+    def never_had(self, data_key: str, index: int) -> bool:
+        """Whether a data key that an entry names is not here and, unless a record erased it, never was.
+
+        Args:
+            data_key: its id.
+            index: of the entry.
+        """
+        since = self.since()
+        if since is None or index < since:
+            return False
+        return not self._store.run("SELECT 1 FROM $data_key WHERE id = ?", (data_key,))
+
     def load(self, data_key: str) -> bytes | None:
         """A data key, None when it is not here.
 
@@ -159,9 +207,9 @@ class DataKeys:
         found = self._store.run("SELECT id, subject, wrapping, wrapped FROM $data_key WHERE id = ?", (data_key,))
         return self._unwrap(found[0]) if found else None
 
-    def _for(self, subject: str, erased: Mapping[str, object]) -> tuple[str, bytes]:
+    def _for(self, subject: str, erased: Mapping[str, object], size: int) -> tuple[str, bytes]:
         """The data key to seal with: one that no erasure names; a new one is durable when this returns."""
-        self._prepare()
+        self._prepare(size)
         for data_key in self.of_subject(subject):
             key = self.load(data_key) if data_key not in erased else None
             if key is not None:
@@ -178,8 +226,8 @@ class DataKeys:
     # -- fields --------------------------------------------------------------------------------
 
     def seal(
-        self, data: Mapping[str, Any], personal: Mapping[str, Any], subject: str, event_id: str,
-        erased: Mapping[str, object],
+        self, data: Mapping[str, Any], personal: Mapping[str, Any], subject: str, event_id: str, *,
+        erased: Mapping[str, object], size: int,
     ) -> dict[str, Any]:  # fmt: skip
         """A body with personal fields sealed for a data subject.
 
@@ -189,6 +237,7 @@ class DataKeys:
             subject: the data subject.
             event_id: of the event they will stand in.
             erased: data keys that an erasure names.
+            size: entries of the log before the event.
 
         Raises:
             InputError: the subject is no name, or a path does not fit.
@@ -196,7 +245,7 @@ class DataKeys:
         """
         if parse_name(subject).version is not None:
             raise InputError("a data subject is named without a version: person:p-7f3a")
-        data_key, key = self._for(subject, erased)
+        data_key, key = self._for(subject, erased, size)
         sealed = dict(data)
         for path, value in personal.items():
             nonce = secrets.token_bytes(NONCE_SIZE)
@@ -259,16 +308,19 @@ class DataKeys:
             self._file.scrub()
         return "copies and backups of the file keep it until they are removed; so may the blocks of the disk"
 
-    def rotate(self) -> tuple[str, int]:
+    def rotate(self, size: int) -> tuple[str, int]:
         """Wrap every data key by a new wrapping key, and destroy the old ones here.
 
         What was deleted, and is kept wrapped in old copies, cannot be unwrapped afterwards, unless somebody has a copy
         of the old wrapping key too.
 
+        Args:
+            size: entries of the log.
+
         Returns:
             Id of the new wrapping key, and how many data keys were wrapped again.
         """
-        self._prepare()
+        self._prepare(size)
         new = self._wrapping.make()
         crashpoint("seal.wrapping_made")
         rows = self._store.run("SELECT id, subject, wrapping, wrapped FROM $data_key WHERE wrapping <> ?", (new[0],))

@@ -11,17 +11,19 @@ from typing import Any
 from uuid import uuid4
 
 from ledger.application import Ledger, Receipt
-from ledger.commands import open_requests, seen_head, sought, version_state
+from ledger.commands import deciding, seen_head, sought, version_state
 from ledger.domain import DatasetState, DeploymentState, ModelState
-from ledger.domain.states import Approval, ApprovalRequest, Quarantine, Urgent, WaiverState
+from ledger.domain.states import SENT_BACK, Approval, ApprovalRequest, Quarantine, Urgent, WaiverState
 from ledger.errors import InputError, PolicyError
 from ledger.names import parse_name, stream_of
 
 __all__ = [
     "classify",
     "decide_waiver",
+    "escalate_request",
     "meet_condition",
     "release",
+    "request_changes",
     "request_waiver",
     "review_emergency",
     "revoke_approval",
@@ -141,10 +143,50 @@ def withdraw_request(
 
 
 def _request(ledger: Ledger, model: str, environment: str | None, request: str | None) -> ApprovalRequest:
-    meant = [one for one in open_requests(ledger, model, environment) if request in (None, one.id)]
+    known = sorted(version_state(ledger, model).requests.values(), key=lambda one: one.index)
+    meant = [
+        one for one in known
+        if one.closed in (None, SENT_BACK) and environment in (None, one.environment) and request in (None, one.id)
+    ]  # fmt: skip
     if not meant:
         raise PolicyError(f"{model} has no open request", hint=f"See what it has: muniment state {model}")
     return meant[-1]
+
+
+def request_changes(
+    ledger: Ledger, model: str, environment: str | None = None, *, changes: Sequence[str],
+    rationale: str | None = None, request: str | None = None, **options: Any,
+) -> Receipt:  # fmt: skip
+    """Send the newest open request back to who asked.
+
+    Args:
+        ledger: open, signing as an approver.
+        model: ``model:<name>@<version>``.
+        environment: which request, when there are several.
+        changes: what must change.
+        rationale: why.
+        request: event id of the request, instead of the newest.
+        options: see `Ledger.emit`.
+    """
+    options |= sought(
+        ledger, "approval.changes_requested", model,
+        lambda: deciding(ledger, model, environment, request, rationale), environment=environment,
+    )  # fmt: skip
+    options["data"] |= {"changes": list(changes)}
+    return ledger.emit("approval.changes_requested", model, **options)
+
+
+def escalate_request(
+    ledger: Ledger, model: str, environment: str | None = None, *, rationale: str, to_role: str | None = None,
+    to_actor: str | None = None, request: str | None = None, **options: Any,
+) -> Receipt:  # fmt: skip
+    """Pass the newest open request to a role or to an actor; the others as `request_changes`."""
+    options |= sought(
+        ledger, "approval.escalated", model,
+        lambda: deciding(ledger, model, environment, request, rationale), environment=environment,
+    )  # fmt: skip
+    options["data"] |= {"to_role": to_role, "to_actor": to_actor}
+    return ledger.emit("approval.escalated", model, **options)
 
 
 def _quarantines(ledger: Ledger, subject: str, quarantine: str | None) -> list[Quarantine]:

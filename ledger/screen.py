@@ -112,5 +112,5 @@ class Screening:
         raise InputError(
             f"{name} holds what looks like a secret, so it was not {done}: {_words(found)}",
             hint="Take it out, and replace the secret if it went anywhere; if it is none, name the field in "
-            "secrets_allow in .muniment/config.toml",
+            "secrets_allow in .muniment/config.toml, or in MUNIMENT_SECRETS_ALLOW",
         )

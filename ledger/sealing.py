@@ -202,8 +202,8 @@ class Sealer(Protocol):
     """Seals personal fields and opens them; see `datakeys.DataKeys`."""
 
     def seal(
-        self, data: Mapping[str, Any], personal: Mapping[str, Any], subject: str, event_id: str,
-        erased: Mapping[str, object],
+        self, data: Mapping[str, Any], personal: Mapping[str, Any], subject: str, event_id: str, *,
+        erased: Mapping[str, object], size: int,
     ) -> dict[str, Any]:  # fmt: skip
         """A body with personal fields sealed for a data subject."""
 

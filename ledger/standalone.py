@@ -41,7 +41,10 @@ CREATED = "muniment.ledger.created.v1"
 # Which of these roles an author needs, and for which types. Others need none, or are authority, below.
 _NEEDED = {
     "admin": "ledger.entry_acknowledged",
-    "approver": "approval.delegated approval.granted approval.rejected approval.revoked waiver.denied waiver.granted",
+    "approver": (
+        "approval.changes_requested approval.delegated approval.escalated approval.granted approval.rejected "
+        "approval.revoked waiver.denied waiver.granted"
+    ),
     "deployer": "deployment.authorised deployment.denied waiver.used",
     "emitter": (
         "access.denied artifact.produced artifact.signed dataset.registered dataset.versioned errorbudget.consumed "
@@ -85,11 +88,11 @@ _NEEDED = {
 }
 ROLES = {f"{kind}.v1": tuple(roles.split()) for roles, kinds in _NEEDED.items() for kind in kinds.split()}
 DECISIONS = {
-    "approval.condition_met.v1", "approval.granted.v1", "approval.rejected.v1", "approval.requested.v1",
-    "approval.revoked.v1", "approval.withdrawn.v1", "deployment.authorised.v1", "deployment.denied.v1",
-    "deployment.requested.v1", "emergency.reviewed.v1", "gap.declared.v1", "policy.defined.v1", "policy.retired.v1",
-    "quarantine.released.v1", "risk.classified.v1", "waiver.denied.v1", "waiver.granted.v1", "waiver.requested.v1",
-    "waiver.revoked.v1", "waiver.used.v1",
+    "approval.changes_requested.v1", "approval.condition_met.v1", "approval.escalated.v1", "approval.granted.v1",
+    "approval.rejected.v1", "approval.requested.v1", "approval.revoked.v1", "approval.withdrawn.v1",
+    "deployment.authorised.v1", "deployment.denied.v1", "deployment.requested.v1", "emergency.reviewed.v1",
+    "gap.declared.v1", "policy.defined.v1", "policy.retired.v1", "quarantine.released.v1", "risk.classified.v1",
+    "waiver.denied.v1", "waiver.granted.v1", "waiver.requested.v1", "waiver.revoked.v1", "waiver.used.v1",
 }  # fmt: skip
 # Forms of values, see `is_of`: a regular expression, limits of a whole number, [form, least, most], an object, a type.
 LINE, TEXT, HEX32, HEX = r"[^\x00-\x1f\x7f]{1,255}", r"(?s:.{1,8192})", "[0-9a-f]{32}", "[0-9a-f]{64}"
@@ -160,8 +163,9 @@ TAKING = {"actor.offboarded.v1", "actor.responsible_changed.v1", "actor.revoked.
 MAX_GRANTS = 64
 # Types whose body names the environment they are about, or may.
 PLACED = {"approval.requested.v1", "approval.granted.v1", "approval.rejected.v1", "approval.revoked.v1",
-          "approval.condition_met.v1", "gate.evaluated.v1", "waiver.requested.v1", "waiver.granted.v1",
-          "waiver.denied.v1", "waiver.revoked.v1"}  # fmt: skip
+          "approval.condition_met.v1", "approval.changes_requested.v1", "approval.escalated.v1",
+          "gate.evaluated.v1", "waiver.requested.v1", "waiver.granted.v1", "waiver.denied.v1",
+          "waiver.revoked.v1"}  # fmt: skip
 # Points of small order, sign bit cleared: under such a key one signature fits every message.
 SMALL_ORDER = {bytes.fromhex(text) for text in (
     "00" * 32, "01" + "00" * 31, "ec" + "ff" * 30 + "7f", "ed" + "ff" * 30 + "7f", "ee" + "ff" * 30 + "7f",

@@ -57,6 +57,11 @@ _SHA256 = "2.16.840.1.101.3.4.2.1"
 #: How far a store's clock may be ahead of an authority's before an entry counts as recorded later than it was seen.
 #: The same five seconds that an append allows between clocks.
 CLOCK_SLACK = 5_000_000
+#: It says nothing of the store, which is where the next step after a failed check would look.
+_WRONG_ANSWER = (
+    "Nothing was stored. Is it the authority whose certificates --tsa-certs FILE, or .muniment/tsa-roots.pem, holds? "
+    "If so, tell who runs it; otherwise ask another: --tsa URL"
+)
 
 
 def _library() -> ModuleType:
@@ -180,6 +185,8 @@ def verify_stamp(body: bytes, note: bytes, roots: Sequence[x509.Certificate], no
         own = cert.issuer == cert.subject
         builder = builder.add_root_certificate(cert) if own else builder.add_intermediate_certificate(cert)
     if nonce is not None:
+        if response.tst_info.nonce != nonce:
+            raise VerificationError("the timestamp answers another request", fault="anchor")
         builder = builder.nonce(nonce)
     try:
         builder.build().verify(response, hashlib.sha256(note).digest())
@@ -228,8 +235,10 @@ def request_stamp(url: str, note: bytes, roots: Sequence[x509.Certificate], *, s
         if _decode(reply.body).status not in (0, 1):
             raise StorageError(f"{url} refused to give a timestamp", hint="Ask who runs it for its conditions.")
         return reply.body, verify_stamp(reply.body, note, roots, request.nonce)
-    except InputError as error:
-        raise VerificationError(f"what {url} sent is wrong: {error.message}", fault="anchor") from error
+    except (InputError, VerificationError) as error:
+        raise VerificationError(
+            f"the authority {url} gave a wrong answer: {error.message}", fault="anchor", hint=_WRONG_ANSWER
+        ) from error
 
 
 def stamp_head(

@@ -21,15 +21,15 @@ __all__ = ["Standings", "decided_status", "fold_approval"]
 #: What becomes of a request by a decision about it, or about its approval.
 _DECIDED: Final = {
     "approval.granted": "approved", "approval.rejected": "rejected", "approval.withdrawn": "withdrawn",
-    "approval.revoked": "revoked",
+    "approval.revoked": "revoked", "approval.changes_requested": "changes requested",
 }  # fmt: skip
 #: What a version is called by its last request that says something, where that is not the same word.
 _CALLED: Final = {
     "pending": "approval pending", "revoked": "suspended", "conditional": "conditions open",
-    "expired": "approval expired",
+    "expired": "approval expired", "upcoming": "approval upcoming",
 }  # fmt: skip
 #: Ends that came by themselves: another approval that stands weighs more.
-_FELL: Final = ("expired", "conditional", "suspended")
+_FELL: Final = ("expired", "conditional", "upcoming", "suspended")
 
 
 def fold_approval(version: dict[str, Any], change: dict[str, Any], stamp: dict[str, Any]) -> None:
@@ -44,7 +44,7 @@ def fold_approval(version: dict[str, Any], change: dict[str, Any], stamp: dict[s
     if kind == "approval.requested":
         request = {"request": change["id"], "environment": data["environment"], "status": "pending", "reason": None}
         more = {"requested": stamp, "decided": None, "rationale": None, "approval": None, "expires_at": None}
-        version["approvals"].append({**request, **more, "grants": []})
+        version["approvals"].append({**request, **more, "changes": [], "escalated": None, "grants": []})
         version["status"] = "approval pending"
         return
     for approval in version["approvals"]:
@@ -52,11 +52,18 @@ def fold_approval(version: dict[str, Any], change: dict[str, Any], stamp: dict[s
         if data.get("approval", data.get("request")) not in known:
             continue
         why = data.get("rationale", data.get("reason"))
+        if kind == "approval.escalated":
+            to = {"role": data.get("to_role"), "actor": data.get("to_actor")}
+            approval["escalated"] = {**stamp, "to": to, "rationale": why}
+            continue
         approval.update(decided=stamp, rationale=why)
         if kind == "approval.granted":
-            granted = {"approval": change["id"], "rationale": why, "expires_at": data.get("expires_at")}
+            granted = {"approval": change["id"], "rationale": why, "expires_at": data.get("expires_at"),
+                       "valid_from": data.get("valid_from")}  # fmt: skip
             approval.update(approval=change["id"], expires_at=granted["expires_at"])
             approval["grants"].append({**granted, **stamp, "revoked": None, "conditions": [], "trouble": None})
+        elif kind == "approval.changes_requested":
+            approval["changes"] = data["changes"]
         elif kind == "approval.revoked":
             for grant in approval["grants"]:
                 grant["revoked"] = stamp if grant["approval"] == data["approval"] else grant["revoked"]
@@ -83,7 +90,7 @@ def decided_status(version: dict[str, Any]) -> str:
 
 
 _LATER: Final = Trouble("pending", "it was not recorded by then")
-_OVER: Final = ("rejected", "withdrawn")
+_OVER: Final = ("rejected", "withdrawn", "changes requested")
 
 
 class Standings:

@@ -36,16 +36,21 @@ def _item(what: str, subject: str, at: int, index: int, words: str) -> dict[str,
 
 
 def _approvals(asked: Asked) -> Iterator[dict[str, Any]]:
-    """Approvals that end, and conditions that are of no use once they are met later than that."""
+    """Approvals that begin or end, and conditions that are of no use once they are met later than that."""
     for named in named_by(asked, "approval.granted"):
         for one in named.version.approvals:
             rule, _ = rule_at(asked, named, one.environment)
             until = approval_until(asked.world, named, one, rule)
             trouble = approval_trouble(asked.world, named, one, rule, min(asked.now, until - 1))
-            if until < FOREVER and (trouble is None or trouble.kind == "conditional"):
+            kind = None if trouble is None else trouble.kind
+            if kind == "upcoming":
+                words = f"for {one.environment}, by {one.actor}; it stands from then on"
+                yield _item("approval begins", named.subject, one.since, one.index, words)
+            if until < FOREVER and kind in (None, "conditional", "upcoming"):
                 words = f"for {one.environment}, by {one.actor}{_with(named, one, until)}"
                 words += "" if trouble is None else f"; {trouble.text}"
-                yield _item("approval" if trouble is None else "condition", named.subject, until, one.index, words)
+                what = "condition" if kind == "conditional" else "approval"
+                yield _item(what, named.subject, until, one.index, words)
 
 
 def _with(named: Named, approval: Approval, until: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from ledger.domain.states import DeploymentState, WaiverState
+from ledger.domain.states import SENT_BACK, DeploymentState, ModelState, WaiverState
 from ledger.domain.waiving import waived_makers
 from ledger.entry import format_time
 from ledger.names import parse_name, stream_of
@@ -36,6 +36,20 @@ def _given(asked: Asked, actor: str | None, people: Iterable[str], how: str) -> 
     named = ", ".join(people)
     mine_ = mine(asked, actor, people)
     return {"may": mine_, "because": f"{how} you" if mine_ else f"{how} {named}"}
+
+
+def _sent_back(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
+    """Requests that were sent back, until one for that environment follows, which may be about another version."""
+    for row in asked.of_types("approval.changes_requested"):
+        model, place = asked.world.state(row["stream"]), row["data"]["environment"]
+        known = model.versions.values() if isinstance(model, ModelState) else ()
+        there = [one for version in known for one in version.requests.values() if one.environment == place]
+        one = max(there, key=lambda one: one.index, default=None)
+        if one is None or (one.id, one.closed) != (row["data"]["request"], SENT_BACK):
+            continue
+        following = f"muniment request {row['subject']} --env {place} --amends {one.id} --reason …"
+        given = _given(asked, actor, sorted(one.actors), "sent back to")
+        yield waiting(row, asked, "changes", following) | {"changes": row["data"]["changes"]} | given
 
 
 def _waivers(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
@@ -178,10 +192,10 @@ def inbox(asked: Asked, actor: str | None = None) -> list[dict[str, Any]]:
         actor: who asks; each item then says whether it waits for that actor, as ``may``.
 
     Returns:
-        Requests for approval with what is live and what differs, requests to deploy and for waivers, emergencies to
-        review, holds and rollbacks that were decided and should have been done, validations and action items that
-        somebody was given, and open incidents; the oldest first. Each says why it waits for whom (``because``), and
-        which command answers it (``next``).
+        Requests for approval with what is live and what differs, those that were sent back, requests to deploy and for
+        waivers, emergencies to review, holds and rollbacks that were decided and should have been done, validations and
+        action items that somebody was given, and open incidents; the oldest first. Each says why it waits for whom
+        (``because``), and which command answers it (``next``).
     """
-    sources = (requests, _waivers, _deployments, _emergencies, _late, _validations, _actions, _incidents)
+    sources = (requests, _sent_back, _waivers, _deployments, _emergencies, _late, _validations, _actions, _incidents)
     return sorted((item for source in sources for item in source(asked, actor)), key=lambda item: int(item["index"]))

@@ -25,7 +25,8 @@ __all__ = ["CHANGE", "ModelStateView", "live_at", "lives", "periods", "state_as_
 
 _VERSION_TYPES = (
     "version.registered", "evaluation.completed", "evaluation.invalidated", "approval.requested", "approval.granted",
-    "approval.rejected", "approval.withdrawn", "approval.revoked", "quarantine.placed", "quarantine.released",
+    "approval.rejected", "approval.withdrawn", "approval.revoked", "approval.changes_requested", "approval.escalated",
+    "quarantine.placed", "quarantine.released",
     "version.retired", "risk.classified", "version.aliased", "version.unaliased",
 )  # fmt: skip
 _DEPLOYMENT_TYPES = (
@@ -56,7 +57,7 @@ class ModelStateView:
     """The model-state projection."""
 
     name = "model_state"
-    version = 3
+    version = 4
     tables = (CHANGE,)
 
     def rows(self, judged: Judged) -> Iterator[RowOf]:

@@ -27,10 +27,11 @@ def _models(views: ViewReader, actor: str, size: int) -> Iterator[dict[str, Any]
 
 
 def _approvals(views: ViewReader, actor: str, size: int) -> Iterator[dict[str, Any]]:
-    """Requests of the actor that nobody decided, and approvals it gave."""
-    granted, rejected = (_events(views, kind, size) for kind in ("approval.granted", "approval.rejected"))
+    """Requests of the actor that nobody decided or that were sent back to it, and approvals it gave."""
+    kinds = ("approval.granted", "approval.rejected", "approval.changes_requested")
+    granted, rejected, sent_back = (_events(views, kind, size) for kind in kinds)
     decided = {row["data"]["request"] for row in (*granted, *rejected)}
-    turned_down = {row["data"]["request"] for row in rejected}
+    turned_down = {row["data"]["request"] for row in (*rejected, *sent_back)}
     pending = [row for row in _events(views, "approval.requested", size, actor=actor) if row["id"] not in decided]
     given = [row for row in granted if row["actor"] == actor and row["data"]["request"] not in turned_down]
     for status, rows in (("pending", pending), ("granted", given)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ledger.domain.independence import approval_makers
@@ -16,7 +16,8 @@ from ledger.names import parse_name
 from projections.asof import AsOf
 from projections.comparing import last_metrics
 from projections.diff import diff
-from projections.pending import Asked, may, named_by, rule_at
+from projections.journal import JournalRow
+from projections.pending import Asked, may, mine, named_by, rule_at
 
 __all__ = ["requests"]
 
@@ -33,8 +34,8 @@ class _Step:
 class _Request:
     """One request, its rule, and what approvals of the version amount to in its environment."""
 
-    def __init__(self, asked: Asked, named: Named, one: ApprovalRequest) -> None:
-        self.asked, self.named, self.one = asked, named, one
+    def __init__(self, asked: Asked, named: Named, one: ApprovalRequest, passed_on: JournalRow | None) -> None:
+        self.asked, self.named, self.one, self.passed_on = asked, named, one, passed_on
         self.rule, self.stopped = rule_at(asked, named, one.environment)
         place = None if self.rule is None else (one.environment, self.rule)
         self.have: Standing | None = None if place is None else standing(asked.world, named, place, asked.now)
@@ -48,6 +49,14 @@ class _Request:
         """Approvals in the environment that do not stand for a reason of some kinds."""
         kept = {index for index, trouble in (self.have.troubles if self.have else ()) if trouble.kind in kinds}
         return (approval for approval in self.named.version.approvals if approval.index in kept)
+
+    @property
+    def begins(self) -> bool:
+        """Whether nothing is missing but that approvals begin."""
+        since = max((approval.since for approval in self._fallen("upcoming")), default=None)
+        if since is None or self.rule is None:
+            return False
+        return standing(self.asked.world, self.named, (self.one.environment, self.rule), since).meets(self.rule)
 
     @property
     def passed(self) -> bool:
@@ -121,13 +130,40 @@ class _Request:
         return may(self.asked, actor, kind, (stream, self.one.environment), making)
 
     def step(self, actor: str | None) -> _Step:
-        """What an actor should do about it; what somebody else should, where that actor can do nothing."""
+        """What an actor should do about it; what somebody else should, where that actor can do nothing.
+
+        What was passed to somebody waits for them, too, though it gives them no right, and for who passed it no more.
+        """
+        found = self._step(actor)
+        if self.passed_on is None:
+            return found
+        by, to = self.passed_on["actor"], escalated_to(self.passed_on)
+        if mine(self.asked, actor, [by]):
+            return replace(found, may=False, because=f"you passed it to {to}")
+        if self._is_passed_to(actor):
+            return replace(found, may=True, because=f"passed to you by {by}; {found.because}")
+        return replace(found, because=f"{found.because}; passed to {to} by {by}")
+
+    def _is_passed_to(self, actor: str | None) -> bool:
+        data = {} if self.passed_on is None else self.passed_on["data"]
+        if data.get("to_actor"):
+            return bool(mine(self.asked, actor, [data["to_actor"]]))
+        place = (self.named.subject.partition("@")[0], self.one.environment)
+        return bool(may(self.asked, actor, "approval.granted", place, roles=(data["to_role"],))[0])
+
+    def _step(self, actor: str | None) -> _Step:
         error = self.refused()
         if error is not None:
             command = error.hint or f"muniment why {self.named.subject} --env {self.one.environment}"
             return _Step(command, None if actor is None else False, error.message)
         found = list(self.steps(actor))
         return next((one for one in found if one.may), found[0])
+
+
+def escalated_to(row: JournalRow) -> str:
+    """To whom an `approval.escalated` passes its request, in words."""
+    data = row["data"]
+    return str(data["to_actor"]) if data.get("to_actor") else f"the role {data['to_role']}"
 
 
 def _live(asked: Asked, environment: str) -> list[str]:
@@ -167,6 +203,7 @@ def _item(request: _Request, actor: str | None) -> dict[str, Any]:
         "has": 0 if have is None else have.persons,
         "troubles": [{"index": index, "reason": why.text} for index, why in (have.troubles if have else ())],
         "gates": [{"policy": gate.policy, "allowed": gate.allowed, "index": gate.signed.index} for gate in gates],
+        "escalated_to": None if request.passed_on is None else escalated_to(request.passed_on),
         "waivers": sorted({waiver for gate in gates for waiver in gate.waivers}),
         "live": [{"model": model, "changed": diff(_metrics(asked, model), _metrics(asked, named.subject))}
                  for model in live if model != named.subject],
@@ -183,9 +220,10 @@ def requests(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
         asked: of which ledger, when.
         actor: who asks, None for nobody.
     """
+    passed_on = {row["data"]["request"]: row for row in asked.of_types("approval.escalated")}
     for named in named_by(asked, "approval.requested"):
         newest = {one.environment: one for one in named.version.requests.values() if one.closed is None}
         for one in newest.values():
-            request = _Request(asked, named, one)
-            if not request.met and not request.passed:
+            request = _Request(asked, named, one, passed_on.get(one.id))
+            if not request.met and not request.passed and not request.begins:
                 yield _item(request, actor)

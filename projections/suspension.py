@@ -21,7 +21,7 @@ __all__ = ["Stamped", "suspend"]
 
 Stamp = dict[str, Any]
 #: Statuses of a version that come of requests for its approval.
-_BY_DECISION: Final = ("approved", "approval pending", "rejected", "suspended")
+_BY_DECISION: Final = ("approved", "approval pending", "changes requested", "rejected", "suspended")
 
 
 class Stamped:

@@ -10,11 +10,14 @@ from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.roles import roles_for
 from ledger.domain.signed import signed_of
 from ledger.domain.standing import check_evaluations
-from ledger.domain.states import TIER_RANK, Approval, ApprovalRequest
-from ledger.domain.world import World, model_of
+from ledger.domain.states import SENT_BACK, TIER_RANK, Approval, ApprovalRequest
+from ledger.domain.world import World, actor_of, model_of
+from ledger.entry import format_time
 from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
 from ledger.events.approvals import (
+    ApprovalChangesRequested,
     ApprovalConditionMet,
+    ApprovalEscalated,
     ApprovalGranted,
     ApprovalRejected,
     ApprovalRequested,
@@ -27,8 +30,19 @@ from ledger.payload import parse_moment
 
 __all__ = ["check_approval_event", "check_classification", "refuse_makers"]
 
+_DAY = 86_400_000_000
+
+#: Decisions about a request that is open.
+_Decided = ApprovalGranted | ApprovalRejected | ApprovalChangesRequested | ApprovalEscalated
 ApprovalEvent = (
-    ApprovalRequested | ApprovalGranted | ApprovalRejected | ApprovalWithdrawn | ApprovalRevoked | ApprovalConditionMet
+    ApprovalRequested
+    | ApprovalGranted
+    | ApprovalRejected
+    | ApprovalWithdrawn
+    | ApprovalRevoked
+    | ApprovalConditionMet
+    | ApprovalChangesRequested
+    | ApprovalEscalated
 )
 
 
@@ -49,7 +63,8 @@ def check_approval_event(world: World, event: RecordedEvent, body: ApprovalEvent
             check_stops(world, named, "approval.requested")
             if event.payload.id in named.version.requests:
                 raise ConflictError(f"a request with the id {event.payload.id} exists already")
-        case ApprovalGranted() | ApprovalRejected():
+            _check_amends(named, body)
+        case ApprovalGranted() | ApprovalRejected() | ApprovalChangesRequested() | ApprovalEscalated():
             _check_decided(world, event, named, body)
         case ApprovalWithdrawn():
             _check_withdrawn(world, event, named, body)
@@ -85,8 +100,28 @@ def _open_request(named: Named, request_id: str) -> ApprovalRequest:
     return request
 
 
+def _check_amends(named: Named, body: ApprovalRequested) -> None:
+    """What is amended was sent back; it may have been about another version, for the changes may make a new one."""
+    requests = (request for version in named.model.versions.values() for request in version.requests.values())
+    back = (one.id for one in requests if (one.environment, one.closed) == (body.environment, SENT_BACK))
+    if body.amends is not None and body.amends not in back:
+        raise PolicyError(
+            f"{named.subject}: no request {body.amends} for {body.environment} was sent back",
+            hint="See what was: muniment inbox",
+        )
+
+
+def _check_escalated(world: World, body: ApprovalEscalated) -> None:
+    if (body.to_role is None) == (body.to_actor is None):
+        raise InputError("a request is passed to a role or to somebody: give one of to_role and to_actor")
+    if body.to_actor is not None and actor_of(world, body.to_actor) is None:
+        raise InputError(f"{body.to_actor!r} is not enrolled in this ledger", hint="See who is: muniment actor list")
+
+
 def _check_withdrawn(world: World, event: RecordedEvent, named: Named, body: ApprovalWithdrawn) -> None:
-    request = _open_request(named, body.request)
+    sent_back = named.version.requests.get(body.request)
+    back = sent_back is not None and sent_back.closed == SENT_BACK
+    request = sent_back if sent_back is not None and back else _open_request(named, body.request)
     asking, mine = persons_behind(world, request.actors), persons_behind(world, actors_of(event))
     if not asking or not mine or not asking & mine:
         raise NotAllowedError("only who asked may withdraw a request", hint="An approver may reject it.")
@@ -142,7 +177,7 @@ def _refuse_involved(
         )
 
 
-def _check_decided(world: World, event: RecordedEvent, named: Named, body: ApprovalGranted | ApprovalRejected) -> None:
+def _check_decided(world: World, event: RecordedEvent, named: Named, body: _Decided) -> None:
     request = _open_request(named, body.request)
     if (request.environment, request.digest) != (body.environment, body.digest):
         raise PolicyError("the decision names another environment or digest than the request it answers")
@@ -151,6 +186,8 @@ def _check_decided(world: World, event: RecordedEvent, named: Named, body: Appro
     if isinstance(body, ApprovalGranted):
         check_stops(world, named, "approval.granted")
         _check_granted(world, event, named, request, body)
+    elif isinstance(body, ApprovalEscalated):
+        _check_escalated(world, body)
 
 
 def _check_granted(
@@ -161,6 +198,7 @@ def _check_granted(
         _refuse_involved(world, event, named, "the approver", request.actors)
     if body.expires_at is not None and parse_moment(body.expires_at) <= event.recorded_at:
         raise InputError(f"the approval would have expired before it is recorded: {body.expires_at}")
+    _check_begins(event, rule, body)
     if rule.evaluation:
         check_evaluations(world, named, body.environment)
     _check_cited(event, named, rule, body)
@@ -168,6 +206,19 @@ def _check_granted(
         one.request == body.request and one.actor == event.actor and one.revoked is None for one in version.approvals
     ):
         raise ConflictError(f"{event.actor!r} has already approved request {body.request}")
+
+
+def _check_begins(event: RecordedEvent, rule: Rule, body: ApprovalGranted) -> None:
+    """Whatever the rules say of how long approvals hold counts from when they were given."""
+    since = 0 if body.valid_from is None else parse_moment(body.valid_from)
+    until = FOREVER if body.expires_at is None else parse_moment(body.expires_at)
+    if rule.days is not None:
+        until = min(until, event.recorded_at + rule.days * _DAY)
+    if since >= until:
+        raise InputError(
+            f"the approval would have expired at {format_time(until)}, before it stands: {body.valid_from}",
+            hint="Give it an earlier beginning, or approve later.",
+        )
 
 
 def _check_cited(event: RecordedEvent, named: Named, rule: Rule, body: ApprovalGranted) -> None:

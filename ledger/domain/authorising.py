@@ -25,6 +25,7 @@ from ledger.domain.states import Authorisation, PolicyState, WaiverState
 from ledger.domain.suspicion import Suspicion, suspicion
 from ledger.domain.waiving import grant_trouble, used_up, waiver_of, waiver_until
 from ledger.domain.world import World, deployment_of, model_of
+from ledger.entry import format_time
 from ledger.errors import InputError, NotAllowedError, PolicyError
 from ledger.events.deployments import (
     CanaryStageEntered,
@@ -132,13 +133,16 @@ def _check_approvals(world: World, named: Named, place: tuple[str, Rule], at: in
 
 
 def _next_of(named: Named, environment: str, have: Standing) -> str:
-    """The next step where approvals do not meet a rule: say that a condition is met, or ask."""
-    waiting = {index for index, trouble in have.troubles if trouble.kind == "conditional"}
+    """The next step where approvals do not meet a rule: say that a condition is met, wait, or ask."""
+    again = f"muniment request {named.subject} --env {environment}"
+    waiting = {index for index, trouble in have.troubles if trouble.kind in ("conditional", "upcoming")}
     for approval in named.version.approvals:
         if approval.index in waiting:
+            if not approval.unmet:
+                return f"Wait until {format_time(approval.since)}, or ask for one that stands at once: {again}"
             command = f"muniment condition {named.subject} {min(approval.unmet)} --env {environment} --note …"
             return f"Once it is met, somebody independent says so: {command}"
-    return f"Ask for it: muniment request {named.subject} --env {environment}"
+    return f"Ask for it: {again}"
 
 
 def approvals_missing(named: Named, place: tuple[str, Rule], have: Standing) -> str:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from ledger.domain.recorded import RecordedEvent
 from ledger.events.approvals import (
+    ApprovalChangesRequested,
     ApprovalConditionMet,
+    ApprovalEscalated,
     ApprovalGranted,
     ApprovalRejected,
     ApprovalRequested,
@@ -22,8 +24,9 @@ __all__ = ["ROOT_ACTOR", "Signed", "signed_of"]
 ROOT_ACTOR = "root"
 #: Bodies that name the environment they are about, or may.
 _PLACED = (
-    ApprovalRequested, ApprovalGranted, ApprovalRejected, ApprovalRevoked, ApprovalConditionMet, GateEvaluated,
-    WaiverRequested, WaiverGranted, WaiverDenied, WaiverRevoked,
+    ApprovalRequested, ApprovalGranted, ApprovalRejected, ApprovalRevoked, ApprovalConditionMet,
+    ApprovalChangesRequested, ApprovalEscalated, GateEvaluated, WaiverRequested, WaiverGranted, WaiverDenied,
+    WaiverRevoked,
 )  # fmt: skip
 #: Bodies of waivers, which name the model they are for, or may.
 _WAIVERS = (WaiverRequested, WaiverGranted, WaiverDenied, WaiverRevoked, WaiverUsed)

@@ -107,7 +107,10 @@ def approval_until(world: World, named: Named, approval: Approval, rule: Rule | 
 
 
 class Trouble(NamedTuple):
-    """Why an approval does not stand: ``kind`` is revoked, expired, conditional or suspended, ``text`` the words."""
+    """Why an approval does not stand.
+
+    ``kind`` is revoked, expired, conditional, upcoming or suspended, ``text`` the words.
+    """
 
     kind: str
     text: str
@@ -134,6 +137,8 @@ def approval_trouble(world: World, named: Named, approval: Approval, rule: Rule 
     if approval.unmet:
         first = min(approval.unmet)
         return Trouble("conditional", f"its condition {first} is not met: {approval.conditions[first]}")
+    if at < approval.since:
+        return Trouble("upcoming", f"it stands from {format_time(approval.since)} on")
     fallen = foundation_trouble(world, named, approval, at)
     if fallen is None and rule is not None:
         lacking = uncited(named, rule, approval.grounds.seen, (approval.index, approval.signed.recorded_at))

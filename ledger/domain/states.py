@@ -15,6 +15,7 @@ from ledger.domain.ledgerstate import LedgerState
 from ledger.domain.signed import Signed
 
 __all__ = [
+    "SENT_BACK",
     "TIER_RANK",
     "Approval",
     "ApprovalRequest",
@@ -109,9 +110,16 @@ class RunState:
     index: int = -1
 
 
+#: How a request ended that waits for who asked, and no more for who decides.
+SENT_BACK = "sent back for changes"
+
+
 @dataclass(frozen=True, slots=True)
 class ApprovalRequest:
-    """A request for approval; ``signed`` is its entry, ``closed`` how it ended: rejected, withdrawn, or None."""
+    """A request for approval.
+
+    ``signed`` is its entry, ``closed`` how it ended: rejected, withdrawn, `SENT_BACK`, or None.
+    """
 
     id: str
     signed: Signed
@@ -154,6 +162,7 @@ class Approval:
         actors: all who stand behind it.
         cited: evaluations among the entries its author saw, as far as they stood then, oldest first.
         grounds: what else is among them.
+        since: it holds for what is recorded then or later; microseconds since the Unix epoch.
         until: it holds for what is recorded before: its own end, or that of a validation or document among the entries
             its author saw; microseconds since the Unix epoch.
         conditions: what must be met.
@@ -169,6 +178,7 @@ class Approval:
     actors: frozenset[str]
     cited: tuple[Evaluation, ...] = ()
     grounds: Grounds = field(default_factory=Grounds)
+    since: int = 0
     until: int = FOREVER
     conditions: tuple[str, ...] = ()
     met: frozenset[int] = frozenset()

@@ -11,6 +11,7 @@ from ledger.domain.grounds import Contract, Gate, Grounds, Validation
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.signed import signed_of
 from ledger.domain.states import (
+    SENT_BACK,
     Approval,
     ApprovalRequest,
     Evaluation,
@@ -22,6 +23,7 @@ from ledger.domain.states import (
 )
 from ledger.events import Body, Ref
 from ledger.events.approvals import (
+    ApprovalChangesRequested,
     ApprovalConditionMet,
     ApprovalGranted,
     ApprovalRejected,
@@ -98,7 +100,8 @@ def _granted(model: ModelState, version: VersionState, event: RecordedEvent, bod
     cited = sorted((one for one in standing if one.index in seen), key=lambda one: one.index)
     approval = Approval(
         event.payload.id, signed_of(event), body.request, body.environment, body.digest, actors_of(event),
-        tuple(cited), grounds, min([FOREVER if body.expires_at is None else parse_moment(body.expires_at), *ends]),
+        tuple(cited), grounds, 0 if body.valid_from is None else parse_moment(body.valid_from),
+        min([FOREVER if body.expires_at is None else parse_moment(body.expires_at), *ends]),
         body.conditions,
     )  # fmt: skip
     return replace(version, approvals=(*version.approvals, approval))
@@ -153,6 +156,8 @@ def _evolve_version(model: ModelState, version: VersionState, event: RecordedEve
             return _granted(model, version, event, body)
         case ApprovalRejected(request=request_id):
             return _closed(version, request_id, "rejected")
+        case ApprovalChangesRequested(request=request_id):
+            return _closed(version, request_id, SENT_BACK)
         case ApprovalWithdrawn(request=request_id):
             return _closed(version, request_id, "withdrawn")
         case ApprovalRevoked(approval=approval_id):

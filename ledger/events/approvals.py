@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from ledger.events.actors import Role
 from ledger.events.base import (
+    ActorId,
     Category,
     DecisionBody,
     Digest,
@@ -18,7 +20,9 @@ from ledger.events.base import (
 )
 
 __all__ = [
+    "ApprovalChangesRequested",
     "ApprovalConditionMet",
+    "ApprovalEscalated",
     "ApprovalExpired",
     "ApprovalGranted",
     "ApprovalRejected",
@@ -43,6 +47,7 @@ class ApprovalRequested(_ApprovalBody):
     """Somebody asks that a version may go to an environment."""
 
     reason: Text | None = None
+    amends: Uuid | None = Field(default=None, description="Event id of the request that was sent back and is amended")
 
 
 @event(
@@ -54,6 +59,7 @@ class ApprovalGranted(_ApprovalBody):
 
     request: Uuid = Field(description="Event id of the request")
     rationale: Text
+    valid_from: Time | None = Field(default=None, description="It holds for what is recorded then or later")
     expires_at: Time | None = Field(default=None, description="It holds for what is recorded before")
     conditions: tuple[Text, ...] = Field(
         default=(), max_length=16, description="It holds only once each is said to be met"
@@ -69,6 +75,31 @@ class ApprovalRejected(_ApprovalBody):
 
     request: Uuid = Field(description="Event id of the request")
     rationale: Text
+
+
+@event(
+    "approval.changes_requested", kinds=_KINDS, category=Category.DECISION, roles=("approver",), versioned=True,
+    erasable=Erasable.FIELDS, personal=("changes.*", "rationale"),
+)  # fmt: skip
+class ApprovalChangesRequested(_ApprovalBody):
+    """Another person sends the request back: it waits for who asked, and another request follows."""
+
+    request: Uuid = Field(description="Event id of the request")
+    changes: tuple[Text, ...] = Field(min_length=1, max_length=16, description="What must change")
+    rationale: Text | None = None
+
+
+@event(
+    "approval.escalated", kinds=_KINDS, category=Category.DECISION, roles=("approver",), versioned=True,
+    erasable=Erasable.FIELDS, personal=("rationale",),
+)  # fmt: skip
+class ApprovalEscalated(_ApprovalBody):
+    """A request is passed to a role or to somebody; it gives nobody a right that they lack."""
+
+    request: Uuid = Field(description="Event id of the request")
+    rationale: Text
+    to_role: Role | None = None
+    to_actor: ActorId | None = None
 
 
 @event(

@@ -89,6 +89,7 @@ class PostgresRecorder(SqlRecorder):
     """
 
     backend: ClassVar[str] = "postgres"
+    payload_holds: ClassVar[str] = "position('\\x{}'::bytea in c.payload) > 0"
     attestation_guard = (
         "ALTER TABLE $attestation DISABLE TRIGGER append_only", "ALTER TABLE $attestation ENABLE TRIGGER append_only",
     )  # fmt: skip

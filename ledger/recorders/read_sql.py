@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from ledger.errors import ConfigurationError
 from ledger.recorders.layouts import FORMAT_VERSION, QUARANTINE, refused
@@ -34,6 +35,7 @@ _TEXTS = frozenset(
     }
 )
 _HEAD = "SELECT size, last_leaf, peaks, recorded_at, authority, id FROM $head"
+_PAYLOAD = "SELECT c.position, c.payload"
 
 
 class ReadSql:
@@ -42,6 +44,8 @@ class ReadSql:
     _run: Callable[..., list[Fields]]
     _read: Callable[..., list[Fields]]
     _identity: LogIdentity | None
+    #: Whether a payload holds some bytes, for their digits.
+    payload_holds: ClassVar[str]
 
     def identity(self) -> LogIdentity:
         """Which log this is.
@@ -99,6 +103,12 @@ class ReadSql:
     def rows(self, start: int, limit: int) -> list[Row]:
         """See `LogReader.rows`."""
         return self._select("WHERE e.position > ? ORDER BY e.position LIMIT ?", (start, limit))
+
+    def payloads_with(self, marks: Sequence[bytes], start: int, stop: int) -> list[tuple[int, bytes]]:
+        """Index and payload with ``start`` <= index < ``stop`` of those that hold one of some bytes, in order."""
+        holds = " OR ".join(self.payload_holds.format(mark.hex()) for mark in marks)
+        tail = f"FROM $content c WHERE c.position > ? AND c.position <= ? AND ({holds}) ORDER BY c.position"
+        return [(position - 1, payload) for position, payload in self._run(f"{_PAYLOAD} {tail}", (start, stop))]
 
     def rows_before(self, stop: int, limit: int) -> list[Row]:
         """At most ``limit`` rows with index < ``stop``, newest first."""

@@ -76,6 +76,7 @@ class SqliteRecorder(SqlRecorder):
     """
 
     backend: ClassVar[str] = "sqlite"
+    payload_holds: ClassVar[str] = "instr(c.payload, X'{}') > 0"
     attestation_guard = ("DROP TRIGGER attestation_no_delete", ATTESTATION_KEPT)
 
     def __init__(self, path: Path, clock: Callable[[], int] | None = None, *, read_only: bool = False) -> None:

@@ -243,6 +243,13 @@ OTHERS = {
     *("ledger/casefiles.py", "ledger/statefile.py", "ledger/durable.py", "ledger/publish.py", "ledger/witnesshttp.py"),
     "ledger/objectstore.py",
     "ledger/telling.py",
-    *("ledger/erasing.py", "ledger/holding.py", "ledger/sealing.py", "ledger/datakeys.py", "ledger/wrapping.py"),
+    *(
+        "ledger/erasing.py",
+        "ledger/holding.py",
+        "ledger/unknownkeys.py",
+        "ledger/sealing.py",
+        "ledger/datakeys.py",
+        "ledger/wrapping.py",
+    ),
     *("ledger/refusals.py", "ledger/screen.py", "ledger/screening.py", "ledger/secretpatterns.py"),
 }

@@ -17,6 +17,7 @@ _REFUSALS, _VERIFY, _UPDATE = "cli/test_refusals.py", "cli/test_verify.py", "att
 _DRILLS, _CEREMONY, _PUBLISHED = "cli/test_own_keys.py", "unit/test_ceremony.py", "cli/test_published.py"
 _OBJECTS = "cli/test_published_objects.py"
 _EMITTERS = "contract/test_emitters.py"
+_UNKNOWN = "cli/test_unknown_keys.py"
 _REWRITTEN, _VOID = "contract/test_rewritten.py", "contract/test_void_entries.py"
 _DAMAGED, _FORGED = "contract/test_bundle_damaged.py", "contract/test_bundle_forged.py"
 _JUDGED, _REFUSED = "contract/test_judged_again.py", "cli/test_refused_logs.py"
@@ -141,7 +142,11 @@ TESTS: dict[str, tuple[str, ...]] = {
     "A22": _of(_WITNESS, "a_fork_is_refused_and_both_notes_are_kept",
                "strangers_cannot_fill_a_witness_with_evidence_against_an_honest_log",
                "one_fork_is_kept_once_whoever_shows_it_with_whatever_lines",
-               "of_two_histories_at_once_exactly_one_is_cosigned"),
+               "of_two_histories_at_once_exactly_one_is_cosigned",
+               "a_fork_that_is_shown_at_a_larger_size_proves_itself",
+               "an_unproven_head_is_kept_and_proves_a_fork_once_the_size_is_cosigned",
+               "two_unproven_heads_of_one_size_are_a_fork",
+               "unproven_heads_have_a_bounded_room_and_the_newest_are_in_it"),
     "A23": _of(_WITNESS, "sizes_that_do_not_fit_are_refused", "requests_at_once_never_take_it_back"),
     "A24": _of(_WITNESSING, "a_bad_witness_harms_nobody"),
     "A25": _of(_WITNESSING, "a_bad_witness_harms_nobody", "a_bad_witness_does_not_keep_the_good_ones_waiting"),
@@ -250,7 +255,10 @@ TESTS: dict[str, tuple[str, ...]] = {
             *_of(_LIMITS, "a_person_whom_an_admin_invented_approves")),
     "A80": (*_of("projections/test_timeline.py", "what_nobody_authorised_is_marked"),
             *_of("projections/test_control_assessment.py", "each_control_can_fail_alone")),
-    "A81": _of(_ROOT, "no_secret_goes_round_to_be_signed") + _of(
+    "A101": _of(_UNKNOWN, "a_field_under_a_key_that_never_was_is_told", "however_it_is_spelled",
+                "what_was_erased_is_no_such_field_also_while_it_is_being_erased",
+                "keys_that_are_kept_elsewhere_are_no_alarm"),
+    "A81": _of(_ROOT, "no_secret_goes_round_to_be_signed", "no_holder_signs_a_secret") + _of(
                "unit/test_screening.py", "all_of_200_secrets_are_caught_and_gone_from_what_is_signed",
                "what_a_name_beside_it_calls_a_secret_is_hidden",
                "a_decision_or_a_name_with_a_secret_is_refused_and_the_secret_is_not_in_the_error",

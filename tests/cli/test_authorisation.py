@@ -227,13 +227,15 @@ class Cells:
             "record signal": lambda: ("monitor:m", "--metric", "psi", "--value", 0.5),
             "record version": lambda: (f"model:{name}@1", "--digest", digest(name), "--tier", "low"),
             "reject": lambda: (MODEL, "--rationale", "x"),
+            "request-changes": lambda: (MODEL, "--change", "x"),
+            "escalate": lambda: (MODEL, "--to-role", "approver", "--rationale", "x"),
             "request": lambda: (MODEL, "--env", "prod"),
             "subject erase": lambda: (self.told(name), "--basis", "b", *why),
             "rollback": lambda: (f"deployment:dev/{name}", "--to", MODEL),
             "slo define": lambda: (f"deployment:dev/{name}", "ms", *PROMISE),
             "watch": lambda: (self.burning(name) if good else self.unkept,),
         }
-        if command in ("approve", "reject"):
+        if command in ("approve", "reject", "request-changes", "escalate"):
             self.requested()
         if command == "withdraw":
             run("request", MODEL, "--env", "prod", "--as", "only-owner", "--on-behalf-of", "only-emitter").good()

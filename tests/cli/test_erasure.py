@@ -531,8 +531,8 @@ def test_what_is_sealed_while_its_key_is_erased_is_refused_and_not_lost(
 ) -> None:
     seal, erasing = DataKeys.seal, [ERASE]
 
-    def sealed(self: DataKeys, *arguments: Any) -> dict[str, Any]:
-        found = seal(self, *arguments)
+    def sealed(self: DataKeys, *arguments: Any, **options: Any) -> dict[str, Any]:
+        found = seal(self, *arguments, **options)
         while erasing:
             run(*erasing.pop()).good()
         return found

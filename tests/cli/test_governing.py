@@ -56,6 +56,47 @@ def test_revoked_and_withdrawn(ready: Shop):
     run("revoke", MODEL, "--rationale", "bias", "--as", "p-second").refused(1, "no such approval")
 
 
+def test_an_approval_for_later(ready: Shop):
+    ask()
+    run("approve", MODEL, "--rationale", "x", "--valid-from", "2d", "--expires", "1d", "--as", "p-approver").refused(
+        2, "before it stands"
+    )
+    approve("--valid-from", "2d")
+    refused = run(*AUTHORISE).refused(1, "it stands from")
+    assert "Wait until" in refused.err
+    assert "approval upcoming" in run("state", MODEL).good().out
+    assert "approval begins" in run("due").good().out
+    assert run("inbox", "-o", "json").good().json["inbox"] == []
+
+
+def test_a_request_is_sent_back_and_amended(ready: Shop):
+    ask()
+    run("request-changes", MODEL, "--as", "p-approver").refused(2, "--change")
+    run(
+        "request-changes", MODEL, "--change", "measure it on women", "--change", "name a runbook", "--as", "p-approver"
+    ).good()
+    assert "measure it on women; name a runbook" in run("state", MODEL).good().out.replace("\n", " ")
+    run("approve", MODEL, "--rationale", "x", "--as", "p-second").refused(1, "no open request")
+    (item,) = run("inbox", "--as", "p-author", "-o", "json").good().json["inbox"]
+    assert (item["what"], item["changes"]) == ("changes", ["measure it on women", "name a runbook"])
+    assert "name a runbook" in run("inbox", "--as", "p-author").good().out
+    run(*item["next"].split()[1:], "--as", "p-author").good()
+    approve()
+    run(*AUTHORISE).good()
+
+
+def test_a_request_is_passed_on(ready: Shop):
+    ask()
+    run("escalate", MODEL, "--rationale", "x", "--as", "p-approver").refused(2, "--to-role")
+    run("escalate", MODEL, "--rationale", "x", "--to", "p-nobody", "--as", "p-approver").refused(2, "p-nobody")
+    run("escalate", MODEL, "--rationale", "beyond me", "--to", "p-deployer", "--as", "p-approver").good()
+    assert run("inbox", "--as", "p-approver", "-o", "json").good().json["inbox"] == []
+    (item,) = run("inbox", "--as", "p-deployer", "-o", "json").good().json["inbox"]
+    assert (item["escalated_to"], item["may"]) == ("p-deployer", True)
+    run("approve", MODEL, "--rationale", "x", "--as", "p-deployer").refused(4)
+    run("approve", MODEL, "--rationale", "x", "--as", "p-second").good()
+
+
 def test_a_tier_is_set_by_a_list_of_questions(ready: Shop):
     light = ("--no-affects-people", "--no-personal-data", "--no-money-or-law", "--no-shared", "--rationale", "toy")
     run("classify", "model:tx", *light, "--as", "p-author").refused(4, "validator")

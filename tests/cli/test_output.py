@@ -283,7 +283,7 @@ def test_members_of_machine_formats_are_the_published_ones(shop: Shop):
     (asked,) = run("state", "-o", "json").json["models"][0]["versions"][0]["approvals"]
     assert list(asked) == [
         "request", "environment", "status", "reason", "requested", "decided", "rationale", "approval", "expires_at",
-        "grants",
+        "changes", "escalated", "grants",
     ]  # fmt: skip
     assert list(state["deployments"][0]) == [
         "deployment", "environment", "service", "live", "previous", "authorised", "canary", "history", "canaries",

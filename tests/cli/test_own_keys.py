@@ -45,6 +45,30 @@ def test_a_person_is_enrolled_with_a_key_that_nobody_else_saw(any_shop: Shop):
     run("verify", "log").good()
 
 
+def test_the_codes_of_a_request_and_of_its_proposal_are_told_apart(shop: Shop):
+    """One is for who made the request, the other for the holders; neither is taken for the other."""
+    made = run("key", "request", "--by", "root", "--role", "admin", "--trust", ".muniment/trust.json").good()
+    code = made.out.rpartition("; code ")[2].strip()
+    assert "muniment root propose request key.request --code CODE" in made.err
+    assert "The proposal names the root keys too, so it has another code" in made.err
+    wrong = " ".join(["0000"] * 8)
+    run("root", "propose", "request", "key.request", "--code", wrong).refused(2, "another one was read out")
+    assert not Path("proposal.ceremony").exists()
+    unchecked = run("root", "propose", "request", "key.request", "--out", "a.ceremony").good()
+    assert f"Compare the code of the request, {code}, with whoever made it" in unchecked.err
+    done = run("root", "propose", "request", "key.request", "--code", code, "-o", "json").good()
+    assert (done.json["request_code"], "Compare the code" in done.err) == (code, False)
+    proposal = done.json["code"]
+    assert proposal != code
+    assert f"has another code, {proposal}: read that to the holders" in done.err
+    assert f"request   had the code {code}" in run("root", "show", "proposal.ceremony").good().out
+    key = next(shop.keys.glob("root.*"))
+    sign = ("root", "sign", "proposal.ceremony", "--key", key, "--code")
+    run(*sign, code).refused(2, "that is the code of the request", proposal)
+    run(*sign, wrong).refused(2, "another one was read out")
+    run(*sign, proposal).good()
+
+
 def test_a_request_is_signed_by_whom_it_asks_and_for_what_it_says(shop: Shop):
     admin = str(shop.home.settings.actor)
     actor = request(shop, "--role", "approver")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,49 @@ def test_no_secret_goes_round_to_be_signed(held: Shop, monkeypatch):
     run("root", "submit", "proposal.ceremony").good()
     monkeypatch.delenv("MUNIMENT_SECRETS_ALLOW")
     assert run("root", "submit", "proposal.ceremony", "-o", "json").good().json["existing"], "what is recorded stays so"
+
+
+def test_no_holder_signs_a_secret(held: Shop, monkeypatch):
+    """Whoever proposed it looked away; each holder's own machine looks, also where there is no ledger."""
+    token = "ghp_" + "a1B2c3D4e5F6" * 3
+    held.enrol("p-x", "emitter")
+    monkeypatch.setenv("MUNIMENT_SECRETS", "off")
+    run("root", "propose", "event", "actor.revoked", "actor:p-x", "-d", f"reason=leaked {token}").good()
+    monkeypatch.delenv("MUNIMENT_SECRETS")
+    away = held.folder.parent / "a holder's machine"
+    away.mkdir()
+    for name in ("alice.pem", "proposal.ceremony"):
+        shutil.copy(name, away)
+    for place in (held.folder, away):
+        monkeypatch.chdir(place)
+        before = Path("proposal.ceremony").read_bytes()
+        done = run("root", "sign", "proposal.ceremony", "--key", "alice.pem", "--yes")
+        assert token not in done.refused(2, "looks like a secret", "reason", "MUNIMENT_SECRETS_ALLOW").err
+        assert Path("proposal.ceremony").read_bytes() == before
+    monkeypatch.setenv("MUNIMENT_SECRETS_ALLOW", "reason")  # it is none, says the holder
+    sign("proposal.ceremony", "alice").good()
+    monkeypatch.chdir(held.folder)
+    monkeypatch.delenv("MUNIMENT_SECRETS_ALLOW")
+    settings = Path(".muniment/config.toml")
+    settings.write_text(settings.read_text() + 'secrets = "off"\n')  # the ledger's own setting, where it is
+    sign("proposal.ceremony", "bob").good()
+
+
+def test_a_holder_elsewhere_is_not_bound_by_the_settings_of_another_ledger(held: Shop, monkeypatch):
+    token = "ghp_" + "a1B2c3D4e5F6" * 3
+    held.enrol("p-x", "emitter")
+    monkeypatch.setenv("MUNIMENT_SECRETS", "off")
+    run("root", "propose", "event", "actor.revoked", "actor:p-x", "-d", f"reason=leaked {token}").good()
+    monkeypatch.delenv("MUNIMENT_SECRETS")
+    other = held.folder.parent / "other"
+    other.mkdir()
+    for name in ("alice.pem", "proposal.ceremony"):
+        shutil.copy(name, other)
+    monkeypatch.chdir(other)
+    run("init", "--origin", "ledger.example/other").good()
+    settings = Path(".muniment/config.toml")
+    settings.write_text(settings.read_text() + 'secrets = "off"\n')
+    run("root", "sign", "proposal.ceremony", "--key", "alice.pem", "--yes").refused(2, "looks like a secret")
 
 
 def test_a_stale_proposal_is_refused(held: Shop):

@@ -136,6 +136,8 @@ TYPED: Mapping[str, Callable[[Typist], Words]] = {
     "reject": lambda t: (t.model(), *RATIONALE, *t.some(0.5, *t.env())),
     "release": lambda t: (t.one(*DATA, *MODELS, "model:m"), *RATIONALE),
     "request": lambda t: (t.model(), *t.env()),
+    "request-changes": lambda t: (t.model(), "--change", "x", *t.some(0.5, *t.env())),
+    "escalate": lambda t: (t.model(), *RATIONALE, "--to-role", "validator", *t.some(0.5, *t.env())),
     "retire": lambda t: (t.model(), *WHY),
     "review": lambda t: (t.one(*DEPLOYMENTS), "--verdict", t.one("justified", "unjustified"), *RATIONALE),
     "revoke": lambda t: (t.model(), *RATIONALE, *t.some(0.5, *t.env())),

@@ -135,9 +135,23 @@ class GovernedMachine(GovernedTwins):
             self.do("p-approver", "validation.completed", subject, body)
 
     @rule(model=models, environment=environments, actor=st.sampled_from(("p-author", "trainer", "p-second", "bot")),
-          behalf=st.sampled_from((None, None, "p-approver", "nobody")), wrong=rarely)  # fmt: skip
-    def request(self, model: str, environment: str, actor: str, behalf: str | None, wrong: bool) -> None:
+          behalf=st.sampled_from((None, None, "p-approver", "nobody")), wrong=rarely,
+          amends=st.sampled_from((None, None, 0, 1)))  # fmt: skip
+    def request(
+        self,
+        model: str,
+        environment: str,
+        actor: str,
+        behalf: str | None,
+        wrong: bool,
+        *,
+        amends: int | None = None,
+    ) -> None:
         body = {"environment": environment, "digest": digest("x" if wrong else model)}
+        if amends is not None:
+            sent_back = [one for one in self.reference.law.deeds if one.kind == "approval.changes_requested"]
+            chosen = sent_back[-1 - amends % len(sent_back)].data["request"] if sent_back else None
+            body["amends"] = chosen or self.pick("approval.requested", amends)
         self.do(actor, "approval.requested", model, body, behalf)
 
     def _grant(self, model: str, back: int) -> dict[str, Any]:
@@ -148,15 +162,16 @@ class GovernedMachine(GovernedTwins):
         return {"request": chosen, "environment": environment, "digest": digest(model), "rationale": "fit"}
 
     @rule(model=models, back=back, actor=approvers, span=spans, conditions=st.integers(0, 1),
-          seen=st.sampled_from((0,) * 7 + (20, 40, 60)),
+          since=st.sampled_from((None, None, 0, HOUR // 2, DAY)), seen=st.sampled_from((0,) * 7 + (20, 40, 60)),
           behalf=st.sampled_from((None, None, None, "p-author")), wrong=rarely, right=mostly)  # fmt: skip
     def approve(
         self, *, model: str, back: int, actor: str, span: int | None = None, conditions: int = 0, seen: int = 0,
-        behalf: str | None = None, wrong: bool = False, right: bool = False,
+        since: int | None = None, behalf: str | None = None, wrong: bool = False, right: bool = False,
     ) -> None:  # fmt: skip
         model = self.about(self.pick("approval.requested", back), model, right=right)
         body = self._grant(model, back) | {
             "expires_at": None if span is None else self.later(span),
+            "valid_from": None if since is None else self.later(since),
             "conditions": ["a monitor is on"] * conditions or None, "evidence": self.evidence(seen, wrong=wrong),
         }  # fmt: skip
         if wrong:
@@ -167,6 +182,22 @@ class GovernedMachine(GovernedTwins):
     def reject(self, model: str, back: int, actor: str, right: bool) -> None:
         model = self.about(self.pick("approval.requested", back), model, right=right)
         self.do(actor, "approval.rejected", model, self._grant(model, back))
+
+    @rule(model=models, back=back, actor=approvers, right=mostly)
+    def send_back(self, model: str, back: int, actor: str, right: bool) -> None:
+        model = self.about(self.pick("approval.requested", back), model, right=right)
+        self.do(actor, "approval.changes_requested", model, self._grant(model, back) | {"changes": ["measure more"]})
+
+    @rule(
+        model=models,
+        back=back,
+        actor=approvers,
+        right=mostly,
+        to=st.sampled_from(({"to_role": "validator"}, {"to_actor": "p-second"}, {"to_actor": "nobody"}, {})),
+    )
+    def escalate(self, *, model: str, back: int, actor: str, right: bool, to: dict[str, str]) -> None:  # fmt: skip
+        model = self.about(self.pick("approval.requested", back), model, right=right)
+        self.do(actor, "approval.escalated", model, self._grant(model, back) | to)
 
     @rule(model=models, back=back, actor=st.sampled_from(("p-author", "trainer", "p-second", "bot")), right=mostly)
     def withdraw(self, model: str, back: int, actor: str, right: bool) -> None:
@@ -353,15 +384,17 @@ class GovernedMachine(GovernedTwins):
             self.authorise(model, environment, "p-deployer", False)
 
     @rule(model=models, environment=environments, conditions=st.integers(0, 1), span=spans,
+          since=st.sampled_from((None, None, HOUR // 2)),
           steps=st.lists(st.sampled_from(NEXT), min_size=1, max_size=6), evaluated=st.booleans())  # fmt: skip
     def live_with_an_approval(
-        self, *, model: str, environment: str, conditions: int, span: int | None, steps: list[str], evaluated: bool
+        self, *, model: str, environment: str, conditions: int, span: int | None, since: int | None,
+        steps: list[str], evaluated: bool,
     ) -> None:  # fmt: skip
         """What becomes of an approval, asked for and given as it should be."""
         if evaluated:
             self.evaluate(model, "pass", None, False)
         self.request(model, environment, "p-author", None, False)
-        self.approve(model=model, back=0, actor="p-approver", span=span, conditions=conditions)
+        self.approve(model=model, back=0, actor="p-approver", span=span, since=since, conditions=conditions)
         for step in steps:
             self._follow(step, model, environment)
 
@@ -378,6 +411,11 @@ class GovernedMachine(GovernedTwins):
                 self.withdraw(model, 0, "p-author", False)
             case "reject":
                 self.reject(model, 0, "p-second", False)
+            case "send back":
+                self.send_back(model, 0, "p-second", False)
+                self.request(model, environment, "p-author", None, False, amends=0)
+            case "escalate":
+                self.escalate(model=model, back=0, actor="p-second", right=False, to={"to_role": "validator"})
             case "invalidate":
                 self.invalidate(model, 0, True)
             case "fail":

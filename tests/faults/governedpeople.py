@@ -72,8 +72,8 @@ BOUNDS: tuple[dict[str, list[str]], ...] = (
 )  # fmt: skip
 #: What may follow an approval.
 NEXT = (
-    "second", "meet", "meet", "revoke", "withdraw", "reject", "invalidate", "fail", "assess", "agree", "document",
-    "run", "gate", "authorise", "authorise", "urgent", "review", "wait",
+    "second", "meet", "meet", "revoke", "withdraw", "reject", "send back", "escalate", "invalidate", "fail", "assess",
+    "agree", "document", "run", "gate", "authorise", "authorise", "urgent", "review", "wait",
 )  # fmt: skip
 
 

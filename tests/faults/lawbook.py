@@ -59,8 +59,17 @@ class Lawbook(PastDeeds):
         return deed.data.get("suite") or deed.data.get("kind") or ""
 
     def _open(self, request: str, model: str) -> Deed | None:
-        closed = {deed.data["request"] for deed in self._of("approval.rejected", "approval.withdrawn", subject=model)}
-        return None if request in closed else self._named(request, "approval.requested", subject=model)
+        return None if request in self._closed(model) | self._back(model) else self._asked(request, model)
+
+    def _asked(self, request: str, model: str) -> Deed | None:
+        return self._named(request, "approval.requested", subject=model)
+
+    def _closed(self, model: str) -> set[str]:
+        return {deed.data["request"] for deed in self._of("approval.rejected", "approval.withdrawn", subject=model)}
+
+    def _back(self, model: str) -> set[str]:
+        """Requests that were sent back."""
+        return {deed.data["request"] for deed in self._of("approval.changes_requested", subject=model)}
 
     def _unrevoked(self, approval: str, model: str) -> Deed | None:
         gone = {deed.data["approval"] for deed in self._of("approval.revoked", subject=model)}
@@ -75,9 +84,16 @@ class Lawbook(PastDeeds):
                 ends += [moment(deed.data.get("valid_until")), moment(deed.data.get("expires_at"))]
         return min(ends + ([grant.at + rule["days"] * _DAY] if rule.get("days") else []))
 
+    @staticmethod
+    def _since(grant: Deed) -> int:
+        """From when on it stands."""
+        return moment(grant.data["valid_from"]) if grant.data.get("valid_from") else 0
+
     def _stands(self, grant: Deed, made: Deed, rule: Mapping[str, Any], now: int) -> bool:
         request = self._open(grant.data["request"], grant.subject)
         if request is None or self._unrevoked(grant.id, grant.subject) is None or now >= self._until(grant, rule):
+            return False
+        if now < self._since(grant):
             return False
         met = {
             one.data["condition"] for one in self._of("approval.condition_met", subject=grant.subject)
@@ -125,7 +141,16 @@ class Lawbook(PastDeeds):
         return (
             made is not None and deed.data["digest"] == made.data["digest"]
             and self._rule(deed.data["environment"], made) is not None
-            and not self._stopped(made, deed.kind, self._measured(made))
+            and not self._stopped(made, deed.kind, self._measured(made)) and self._amended(deed)
+        )  # fmt: skip
+
+    def _amended(self, deed: Deed) -> bool:
+        """What is amended was sent back, for the same environment, whichever version of the model it was about."""
+        name, place = deed.data.get("amends"), deed.data["environment"]
+        return not name or any(
+            one.id == name and one.data["environment"] == place
+            and name in self._back(one.subject) - self._closed(one.subject)
+            for one in self._of("approval.requested", stream=deed.stream)
         )  # fmt: skip
 
     def _decided(self, deed: Deed) -> tuple[Deed, Deed] | None:
@@ -144,6 +169,9 @@ class Lawbook(PastDeeds):
         rule = self._rule(deed.data["environment"], made)
         if rule is None or deed.at >= moment(deed.data.get("expires_at")):
             return False
+        ends = [moment(deed.data.get("expires_at")), deed.at + rule["days"] * _DAY if rule.get("days") else EVER]
+        if self._since(deed) >= min(ends):
+            return False
         if rule["approvals"] and not self._uninvolved(deed, made, request.actors):
             return False
         if rule["evaluation"] and not self._passed(made):
@@ -156,8 +184,17 @@ class Lawbook(PastDeeds):
     def _approval_rejected(self, deed: Deed) -> bool:
         return self._decided(deed) is not None
 
+    def _approval_changes_requested(self, deed: Deed) -> bool:
+        return self._decided(deed) is not None
+
+    def _approval_escalated(self, deed: Deed) -> bool:
+        role, actor = deed.data.get("to_role"), deed.data.get("to_actor")
+        known = actor is None or self._enrolment(actor) is not None
+        return self._decided(deed) is not None and (role is None) != (actor is None) and known
+
     def _approval_withdrawn(self, deed: Deed) -> bool:
-        request = self._open(deed.data["request"], deed.subject)
+        done = deed.data["request"] in self._closed(deed.subject)
+        request = None if done else self._asked(deed.data["request"], deed.subject)
         asking, mine = (None if request is None else self._persons(request.actors)), self._persons(deed.actors)
         return bool(asking and mine and asking & mine)
 

@@ -15,6 +15,7 @@ _FACTS = ("emitter", "deployer")
 _ROLES: Mapping[str, tuple[str, ...]] = {
     "approval.requested": ("owner", "emitter"), "approval.withdrawn": ("owner", "emitter"),
     "approval.granted": ("approver",), "approval.rejected": ("approver",), "approval.revoked": ("approver",),
+    "approval.changes_requested": ("approver",), "approval.escalated": ("approver",),
     "approval.delegated": ("approver",), "approval.condition_met": ("approver", "validator"),
     "waiver.requested": ("owner", "emitter"), "waiver.granted": ("approver",), "waiver.denied": ("approver",),
     "waiver.revoked": ("approver", "owner"), "waiver.used": ("deployer",),

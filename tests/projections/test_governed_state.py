@@ -46,6 +46,24 @@ def test_a_withdrawn_request_leaves_what_was_before(told: Book):
     assert (found["status"], found["approvals"][0]["status"]) == ("evaluated", "withdrawn")
 
 
+def test_a_request_that_was_passed_on_and_sent_back_says_so(told: Book):
+    asked = told.request(ONE, 5)
+    body = {"environment": "prod", "digest": digest(ONE), "request": asked.id}
+    passed = told.emit("p-second", "approval.escalated", ONE, {**body, "rationale": "x", "to_role": "validator"}, at=6)
+    (approval,) = version(told)["approvals"]
+    assert (approval["status"], approval["decided"]) == ("pending", None)
+    assert (approval["escalated"]["index"], approval["escalated"]["to"]["role"]) == (passed.index, "validator")
+    back = told.emit("p-approver", "approval.changes_requested", ONE, {**body, "changes": ["a", "b"]}, at=7)
+    found = version(told)
+    assert found["status"] == "changes requested"
+    assert [(one["status"], one["changes"]) for one in found["approvals"]] == [("changes requested", ["a", "b"])]
+    assert version(told, known=back.index)["status"] == "approval pending", "what was known then"
+    told.emit(
+        "p-author", "approval.requested", ONE, {"environment": "prod", "digest": digest(ONE), "amends": asked.id}, at=8
+    )
+    assert version(told)["status"] == "approval pending"
+
+
 @pytest.mark.parametrize("subject", [ONE, ONE.partition("@")[0]])
 def test_quarantine_shows_until_it_is_released(told: Book, subject: str):
     placed = told.emit("p-author", "quarantine.placed", subject, {"reason": "poisoned"}, at=5)

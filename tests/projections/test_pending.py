@@ -9,7 +9,7 @@ import pytest
 
 from ledger import commands
 from ledger.entry import format_time
-from ledger.governing import meet_condition
+from ledger.governing import escalate_request, meet_condition, request_changes, withdraw_request
 from projections.due import due
 from projections.inbox import inbox
 from projections.pending import Asked
@@ -60,6 +60,74 @@ def test_a_condition_is_met_by_the_command_it_names(any_book: Book):
     meet_condition(book.cast["p-approver"], ONE, 0)
     assert waits(book) == []
     assert ends(book) == [("approval", "due", "for prod, by p-approver")]
+
+
+def test_what_is_approved_for_later_waits_for_nobody_and_is_due(any_book: Book):
+    book = any_book
+    book.version(ONE, 1)
+    book.request(ONE, 2)
+    approve(book, valid_from=format_time(book.clock.now + DAY), expires_at=format_time(book.clock.now + 3 * DAY))
+    assert waits(book) == []
+    begins, end = ends(book)
+    assert begins == ("approval begins", "due", "for prod, by p-approver; it stands from then on")
+    assert end[:2] == ("approval", "due")
+    book.clock.now += DAY
+    assert ends(book) == [("approval", "due", "for prod, by p-approver")]
+    book.request(ONE, 3)
+    assert waits(book) == [], "it stands now"
+
+
+def test_of_two_approvals_one_for_later_leaves_the_other_to_be_given(sqlite_url: str, make_book: Callable[..., Book]):
+    book = make_book(sqlite_url, rules=TWO_PERSONS)
+    book.cast.enrol("p-second", "person", ["approver"])
+    book.version(ONE, 1)
+    book.request(ONE, 2)
+    approve(book, valid_from=format_time(book.clock.now + DAY))
+    assert waits(book, "p-second") == [("approval", True, APPROVE)]
+    approve(book, "p-second")
+    assert waits(book) == []
+
+
+def test_what_was_sent_back_waits_for_who_asked_until_another_request(any_book: Book):
+    book = any_book
+    book.version(ONE, 1)
+    request = book.request(ONE, 2)
+    request_changes(book.cast["p-approver"], ONE, changes=["measure it on women, too"])
+    command = f"muniment request {ONE} --env prod --amends {request.id} --reason …"
+    assert waits(book, "p-author") == [("changes", True, command)]
+    assert waits(book, "p-approver") == [("changes", False, command)]
+    (item,) = inbox(asked(book), "p-author")
+    assert (item["changes"], item["by"], item["because"]) == (
+        ["measure it on women, too"],
+        "p-approver",
+        "sent back to you",
+    )
+    book.version(TWO, 3)
+    commands.request_approval(book.cast["p-author"], TWO, "prod", amends=request.id)
+    assert waits(book, "p-author") == [("approval", False, APPROVE.replace(ONE, TWO))]
+    request_changes(book.cast["p-approver"], TWO, changes=["x"])
+    withdraw_request(book.cast["p-author"], TWO)
+    assert waits(book) == []
+
+
+def test_what_was_passed_on_waits_for_who_is_named_and_no_more_for_who_passed_it(any_book: Book):
+    book = any_book
+    for actor, role in (("p-second", "approver"), ("p-expert", "validator"), ("p-risk", "auditor")):
+        book.cast.enrol(actor, "person", [role])
+    book.version(ONE, 1)
+    book.request(ONE, 2)
+    escalate_request(book.cast["p-approver"], ONE, rationale="x", to_role="validator")
+    assert waits(book, "p-approver") == [("approval", False, APPROVE)]
+    assert waits(book, "p-second") == [("approval", True, APPROVE)], "who may decide may still"
+    (item,) = inbox(asked(book), "p-expert")
+    assert (item["may"], item["escalated_to"]) == (True, "the role validator")
+    assert item["because"].startswith("passed to you by p-approver; for somebody with the role approver")
+    assert waits(book, "p-risk") == [("approval", False, APPROVE)]
+    escalate_request(book.cast["p-second"], ONE, rationale="x", to_actor="p-risk")
+    assert [one["may"] for one in inbox(asked(book), "p-risk")] == [True]
+    assert [one["may"] for one in inbox(asked(book), "p-expert")] == [False]
+    approve(book)
+    assert waits(book) == []
 
 
 def test_what_ended_is_asked_for_again(book: Book):

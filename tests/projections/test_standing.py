@@ -88,6 +88,23 @@ def test_an_approval_ends_at_its_end_and_not_before(any_book: Book):
     assert refused(book)
 
 
+def test_an_approval_for_later_is_upcoming_until_then(any_book: Book):
+    book = any_book
+    book.version(ONE, 1)
+    book.request(ONE, 2)
+    since = book.clock.now + DAY
+    approve(book, valid_from=format_time(since))
+    words = f"it stands from {format_time(since)} on"
+    assert told(book) == ("approval upcoming", "upcoming", words)
+    assert refused(book)
+    assert told(book, since - 1) == ("approval upcoming", "upcoming", words)
+    assert told(book, since)[0] == "approved", "as it is known now, it will stand then"
+    book.clock.now = since
+    assert told(book)[0] == "approved"
+    assert told(book, since - 1)[0] == "approval upcoming", "as it was"
+    assert not refused(book)
+
+
 def _invalidate(book: Book) -> None:
     (measured,) = book.state(ONE)["models"][0]["versions"][0]["evaluations"]
     book.emit("trainer", "evaluation.invalidated", ONE, {"evaluation": measured["id"], "reason": "leak"}, at=6)

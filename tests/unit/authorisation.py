@@ -23,8 +23,10 @@ EVENTS: Final = {
     "actor.offboarded": "admin root",
     "actor.responsible_changed": "admin root",
     "actor.revoked": "admin root",
+    "approval.changes_requested": "approver root",
     "approval.condition_met": "approver validator",
     "approval.delegated": "approver",  # the root keys are nobody in particular
+    "approval.escalated": "approver root",
     "approval.expired": "emitter approver owner root",
     "approval.granted": "approver",  # root is nobody in particular, so that it is another person is not shown
     "approval.rejected": "approver root",
@@ -191,6 +193,7 @@ COMMANDS: Final = {
     "emitter gap": ANYBODY,  # of their own emitters
     "emitter heartbeat": ANYBODY,
     "entry reaffirm": "admin root",
+    "escalate": "approver root",
     "gate check": "emitter owner validator approver deployer root",
     "hold place": "auditor admin root",
     "hold release": "auditor admin root",
@@ -221,6 +224,7 @@ COMMANDS: Final = {
     "reject": "approver root",
     "release": "approver validator root",
     "request": "owner emitter root",
+    "request-changes": "approver root",
     "retire": "owner deployer root",
     "review": "approver validator auditor",
     "revoke": "approver root",

@@ -204,6 +204,14 @@ def test_a_request_to_the_roots_becomes_a_proposal():
         asked.sign(A)
     adopted = adopt(STATE, asked)
     assert adopted.code != asked.code, "it names the root keys now"
+    signed = adopted.sign(A)
+    assert signed.request_code == asked.request_code == asked.code, "and still tells what it was made from"
+    assert f"request   had the code {asked.code}" in "\n".join(describe(signed))
+    assert "request  " not in "\n".join(describe(asked)), "of itself it says the code"
+    other = propose(LEDGERID, ORIGIN, [event]).sign(NEW)
+    assert adopt(STATE, other).request_code != asked.code
+    rotated = propose(LEDGERID, ORIGIN, [("actor.revoked", "actor:p-x", {"reason": "x"})], roots=STATE.roots)
+    assert rotated.request_code is None, "nobody asked"
     adopted.sign(A).sign(B).check_complete()
     with pytest.raises(InputError, match="and this one is"):
         adopt(replace(STATE, origin="ledger.example/other"), asked)

@@ -295,6 +295,103 @@ def test_only_who_asked_withdraws_and_nothing_answers_what_was_withdrawn():
     refused(story.judge("p-approver", "approval.granted", MODEL, story.grant(request)), PolicyError, "legality")
 
 
+def sent_back(story: Story, **more: Any) -> str:
+    request = story.request()
+    body = {**story.grant(request), "changes": ["measure it on women, too"], **more}
+    body.pop("evidence")
+    story.tell("p-approver", "approval.changes_requested", MODEL, body)
+    return request
+
+
+def test_what_was_sent_back_waits_for_who_asked():
+    story = ready()
+    request = sent_back(story)
+    for kind in ("granted", "rejected"):
+        refused(story.judge("p-second", f"approval.{kind}", MODEL, story.grant(request)), PolicyError, "legality")
+    asked = {"environment": "prod", "digest": DIGEST}
+    refused(
+        story.judge("p-author", "approval.requested", MODEL, asked | {"amends": str(UUID(int=9))}),
+        PolicyError,
+        "legality",
+    )
+    elsewhere = story.judge("p-author", "approval.requested", MODEL, asked | {"environment": "dev", "amends": request})
+    refused(elsewhere, PolicyError, "legality")
+    again = story.tell("p-author", "approval.requested", MODEL, asked | {"amends": request}).payload.id
+    story.tell("p-second", "approval.granted", MODEL, story.grant(again))
+    assert authorised(story)
+
+
+def test_another_version_may_amend_what_was_sent_back():
+    story = ready()
+    request = sent_back(story)
+    story.version("model:m@2")
+    asked = {"environment": "prod", "digest": DIGEST, "amends": request}
+    assert story.judge("p-author", "approval.requested", "model:m@2", asked).kind == "valid"
+
+
+def test_who_asked_may_withdraw_what_was_sent_back_and_it_is_amended_no_more():
+    story = ready()
+    request = sent_back(story)
+    refused(story.judge("p-deployer", "approval.withdrawn", MODEL, {"request": request}), NotAllowedError, "legality")
+    story.tell("p-author", "approval.withdrawn", MODEL, {"request": request})
+    asked = {"environment": "prod", "digest": DIGEST, "amends": request}
+    refused(story.judge("p-author", "approval.requested", MODEL, asked), PolicyError, "legality")
+
+
+def test_sending_back_suspends_what_was_approved_under_the_request():
+    story = ready(rules(approvals=1))
+    request = story.request()
+    story.tell("p-approver", "approval.granted", MODEL, story.grant(request))
+    assert authorised(story)
+    story.tell("p-second", "approval.changes_requested", MODEL, {**story.grant(request), "changes": ["x"]})
+    assert "its request was sent back for changes" in str(story.judge(*AUTHORISE).error)
+
+
+def test_passing_a_request_on_gives_nobody_a_right_and_takes_none():
+    story = ready()
+    request = story.request()
+    body = {**story.grant(request), "rationale": "x"}
+    for wrong in ({}, {"to_role": "validator", "to_actor": "p-second"}, {"to_actor": "p-nobody"}):
+        refused(story.judge("p-approver", "approval.escalated", MODEL, body | wrong), InputError, "schema")
+    refused(
+        story.judge("p-deployer", "approval.escalated", MODEL, body | {"to_role": "owner"}), NotAllowedError, "legality"
+    )
+    story.tell("p-approver", "approval.escalated", MODEL, body | {"to_actor": "p-deployer"})
+    granted = story.grant(request)
+    refused(story.judge("p-deployer", "approval.granted", MODEL, granted), NotAllowedError, "legality")
+    assert story.judge("p-second", "approval.granted", MODEL, granted).kind == "valid"
+    assert story.judge("p-approver", "approval.granted", MODEL, granted).kind == "valid"
+
+
+def test_an_approval_stands_from_its_time_on():
+    story = ready()
+    since = format_time(NOW + DAY)
+    approve(story, valid_from=since)
+    before = story.now
+    told = {}
+    for story.now in (NOW + DAY - 1, NOW + DAY, NOW + DAY + 1):
+        told[story.now - NOW - DAY] = story.judge(*AUTHORISE).kind
+    assert told == {-1: "void", 0: "valid", 1: "valid"}
+    story.now = before
+    verdict = story.judge(*AUTHORISE)
+    refused(verdict, PolicyError, "legality")
+    assert f"it stands from {since} on" in str(verdict.error)
+    assert hint_of(verdict).startswith(f"Wait until {since}")
+
+
+@pytest.mark.parametrize("days", [None, 1])
+def test_an_approval_does_not_end_before_it_stands(days: int | None):
+    story = ready(rules(days=days))
+    end = {"expires_at": format_time(NOW + DAY)} if days is None else {}
+    for since, good in ((NOW + DAY + HOUR, False), (NOW + DAY - HOUR, True)):
+        body = {**story.grant(story.request()), **end, "valid_from": format_time(since)}
+        verdict = story.judge("p-approver", "approval.granted", MODEL, body)
+        assert (verdict.kind == "valid") is good, verdict.error
+    assert "before it stands" in str(story.judge(
+        "p-approver", "approval.granted", MODEL, body | {"valid_from": format_time(NOW + 2 * DAY)}
+    ).error)  # fmt: skip
+
+
 def test_an_approval_is_suspended_when_what_it_cites_is_invalidated_and_not_when_more_is_measured():
     story = ready()
     state = story.world.state("model:m")

@@ -313,7 +313,15 @@ WAIVER = {
 #: an event id of that world.
 BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "access.denied": ("service:x", {"principal": "someone", "action": "read"}),
+    "approval.changes_requested": (
+        MODEL,
+        {"environment": "prod", "digest": DIGEST, "request": "$request", "changes": ["measure it on women, too"]},
+    ),
     "approval.condition_met": (MODEL, {"approval": "$conditional", "condition": 0}),
+    "approval.escalated": (
+        MODEL,
+        {"environment": "prod", "digest": DIGEST, "request": "$request", "rationale": "x", "to_role": "validator"},
+    ),
     "approval.expired": (MODEL, {"approval": str(UUID(int=1))}),
     "approval.granted": (
         MODEL,

@@ -178,6 +178,7 @@ def test_every_field_that_is_declared_can_be_sealed() -> None:
         "validation.completed": {"findings": [{"id": "F1", "severity": "low", "statement": "x"}]},
         "dataset.quality_assessed": {"assertions": [{"assertion": "not_null", "success": True}]},
         "model.registered": {"use_cases": ["claims"]},
+        "approval.changes_requested": {"changes": ["measure more"]},
         "dataset.registered": people,
         "dataset.versioned": people,
     }

@@ -26,7 +26,7 @@ def test_the_names_never_change():
     )
     assert " ".join(GapKind) == (
         "level earlier unsigned unanchored unwitnessed stale unpinned opaque suspect acknowledged sequences withheld "
-        "content rules attestations selection"
+        "sealed content rules attestations selection"
     )
 
 
