@@ -231,16 +231,22 @@ class _Builder:
             (row["data"]["validation"], row["data"]["finding"])
             for row in self.mine("finding.disposed", whole=True) if row["data"]["disposition"] in ("fixed", "accepted")
         }  # fmt: skip
+        # One that was withdrawn, as long as nobody validates again, has failed and says nothing else.
+        last = {one.id for one in self.named.model.validations if one.withdrawn}
+        gone = self.named.model.withdrawn.keys()
         return [
             {
-                "index": row["index"], "verdict": row["data"]["verdict"], **self.author(row),
+                "index": row["index"], "verdict": "fail" if row["id"] in gone else row["data"]["verdict"],
+                **self.author(row),
                 "expired": self.past(row["data"].get("valid_until")),
                 "open_findings": [
                     {"id": item["id"], "severity": item["severity"]}
-                    for item in row["data"].get("findings") or [] if (row["id"], item["id"]) not in settled
+                    for item in row["data"].get("findings") or []
+                    if row["id"] not in gone and (row["id"], item["id"]) not in settled
                 ],
             }
-            for row in self.mine("validation.completed", whole=True) if _about(row, self.named.version.digest)
+            for row in self.mine("validation.completed", whole=True)
+            if _about(row, self.named.version.digest) and (row["id"] in last or row["id"] not in gone)
         ]  # fmt: skip
 
     def documentation(self) -> list[dict[str, Any]]:

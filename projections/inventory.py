@@ -22,7 +22,7 @@ __all__ = ["inventory"]
 
 _SAID: Final = (
     "model.registered", "model.owner_changed", "model.on_call_assigned", "thirdparty.registered",
-    "validation.completed", "finding.disposed",
+    "validation.completed", "validation.withdrawn", "finding.disposed",
 )  # fmt: skip
 #: What became of a finding so that it is not open any more.
 _SETTLED: Final = ("fixed", "accepted")
@@ -114,6 +114,8 @@ def _say(model: dict[str, Any], row: JournalRow) -> None:
             {"validation": row["id"], "finding": one["id"], "severity": one["severity"], "index": row["index"]}
             for one in data.get("findings") or [] if isinstance(one, dict)
         ]  # fmt: skip
+    elif kind == "validation.withdrawn":
+        model["findings"] = [one for one in model["findings"] if one["validation"] != data["validation"]]
     elif kind == "finding.disposed":
         settled = data["disposition"] in _SETTLED
         model["findings"] = [

@@ -134,6 +134,17 @@ class GovernedMachine(GovernedTwins):
             body |= {"digest": digest("x")} if wrong else {}
             self.do("p-approver", "validation.completed", subject, body)
 
+    @rule(model=models, back=back, sure=rarely, actor=st.sampled_from(("p-approver", "p-second", "p-plain")))
+    def unvalidate(self, model: str, back: int, sure: bool, actor: str) -> None:
+        if sure:
+            body = {"validation": self.pick("validation.completed", back), "reason": "too little"}
+            self.do(actor, "validation.withdrawn", model, body)
+
+    @rule(model=models, environment=environments, sure=rarely, actor=st.sampled_from(("p-author", "p-deployer")))
+    def demote(self, model: str, environment: str, sure: bool, actor: str) -> None:
+        if sure:
+            self.do(actor, "version.demoted", model, {"environment": environment, "reason": "drifts"})
+
     @rule(model=models, environment=environments, actor=st.sampled_from(("p-author", "trainer", "p-second", "bot")),
           behalf=st.sampled_from((None, None, "p-approver", "nobody")), wrong=rarely,
           amends=st.sampled_from((None, None, 0, 1)))  # fmt: skip
@@ -426,6 +437,10 @@ class GovernedMachine(GovernedTwins):
                 self.agree(model, True)
             case "document":
                 self.document(subject=model, span=DAY, paper=False, verdict="fail")
+            case "unvalidate":
+                self.unvalidate(model, 0, True, "p-approver")
+            case "demote":
+                self.demote(model, environment, True, "p-author")
             case "run":
                 self.do("trainer", "run.failed", "run:r", {"reason": "it read too little"})
             case "gate":

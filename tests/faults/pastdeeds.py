@@ -28,7 +28,8 @@ _ROLES: Mapping[str, tuple[str, ...]] = {
     "risk.classified": ("owner", "validator"), "version.retired": ("owner", "deployer"),
     "evaluation.completed": ("emitter", "validator"), "evaluation.invalidated": ("emitter", "validator"),
     "model.owner_changed": ("owner", "admin"),
-    "validation.completed": ("validator",), "documentation.attached": ("emitter", "owner", "validator", "auditor"),
+    "validation.completed": ("validator",), "validation.withdrawn": ("validator",),
+    "version.demoted": ("owner", "deployer"), "documentation.attached": ("emitter", "owner", "validator", "auditor"),
 }  # fmt: skip
 
 
