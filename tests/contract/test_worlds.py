@@ -51,6 +51,18 @@ def test_states_of_long_streams_are_right_however_far_back(quick_url: str, monke
     assert MODEL.startswith(STREAMS[2])
 
 
+def test_a_world_knows_no_leaf_and_no_root_from_behind_its_index(quick_url: str):
+    cast = make_cast(quick_url)
+    size = cast.recorder.head().size
+    world = StoreWorld(cast.recorder)
+    world.refresh()
+    leaves = cast.recorder.leaf_hashes(0, size)
+    assert [world.at(3).leaf_hash(index) for index in range(size)] == [*leaves[:3], *[None] * (size - 3)]
+    assert [world.at(3).root_hash(number) is not None for number in range(1, size + 1)] == [True] * 3 + [False] * (
+        size - 3
+    )
+
+
 class Switched:
     """A log that is another one from some moment on, as after a failover that lost entries."""
 

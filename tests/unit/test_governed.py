@@ -1562,6 +1562,23 @@ def test_what_goes_live_rests_on_what_it_was_measured_on_where_approvals_or_gate
     assert marks_of(story.world, live) == ("unauthorised", *(["quarantined"] if rests else []))
 
 
+def test_what_nobody_registered_is_no_version_that_was_allowed_once():
+    story = ready()
+    unknown = {"model": "model:m@7", "digest": DIGEST}
+    story.tell("p-deployer", "deployment.completed", PROD, unknown)
+    back = story.event("p-deployer", "rollback.completed", PROD, unknown)
+    assert marks_of(story.world, back) == ("unauthorised",)
+
+
+def test_more_approvals_than_asked_for_do_not_make_up_for_a_role():
+    story = ready(rules(approvals=1, roles=("auditor",)))
+    for approver in ("p-approver", "p-second"):
+        approve(story, approver)
+    told = story.judge(*AUTHORISE)
+    refused(told, PolicyError, "legality")
+    assert "model:m@1 needs an approval for prod by somebody with the role auditor" in str(told.error)
+
+
 def test_a_hold_ends_what_was_authorised():
     story = ready()
     approve(story)
