@@ -270,7 +270,14 @@ def test_findings_stay_open_until_they_are_disposed_of(book: Book):
     body = {"validation": done.id, "finding": "F1", "reason": "x"}
     book.emit("p-author", "finding.disposed", ONE, body | {"disposition": "deferred"}, at=3)
     assert look(book)["validations"][0]["open_findings"] != []
-    book.emit("p-author", "finding.disposed", ONE, body | {"disposition": "fixed"}, at=4)
+    for disposition in ("fixed", "accepted"):  # by whoever made it, or answers for what did
+        book.emit("p-author", "finding.disposed", ONE, body | {"disposition": disposition}, at=4)
+    assert look(book)["validations"][0]["open_findings"] != []
+    book.emit("p-approver", "finding.disposed", ONE, body | {"disposition": "fixed"}, at=4)
+    assert look(book)["validations"][0]["open_findings"] == []
+    book.emit("p-approver", "finding.disposed", ONE, body | {"disposition": "disputed"}, at=4)
+    assert look(book)["validations"][0]["open_findings"] != [], "it turned out not to be"
+    book.emit("p-approver", "finding.disposed", ONE, body | {"disposition": "accepted"}, at=4)
     assert look(book)["validations"][0] == {
         "index": done.index,
         "verdict": "pass",
