@@ -204,7 +204,7 @@ def _never_demoted() -> MappingProxyType[str, Signed]:
     return MappingProxyType({})
 
 
-def _none_withdrawn() -> MappingProxyType[str, int]:
+def _no_indexes() -> MappingProxyType[str, int]:
     return MappingProxyType({})
 
 
@@ -220,6 +220,7 @@ class VersionState:
         evaluations: the last evaluation of each suite, oldest first; what was said before no longer stands.
         signed: the entry that registered it.
         passed: the last evaluation that passed and stands, None when there is none.
+        passes: by suite, index of the last evaluation that was said to pass, whatever was said since.
         undecided: evaluations that were the last of their suite when they were invalidated, each with the index of that
             entry, until the suite is measured again.
         invalidated: event ids of evaluations that do not hold.
@@ -238,6 +239,7 @@ class VersionState:
     authors: frozenset[str]
     evaluations: tuple[Evaluation, ...] = ()
     passed: Evaluation | None = None
+    passes: MappingProxyType[str, int] = field(default_factory=_no_indexes)
     undecided: tuple[tuple[int, Evaluation], ...] = ()
     requests: MappingProxyType[str, ApprovalRequest] = field(default_factory=_no_requests)
     approvals: tuple[Approval, ...] = ()
@@ -298,7 +300,7 @@ class ModelState:
     quarantines: tuple[Quarantine, ...] = ()
     ends: MappingProxyType[int, tuple[str, int]] = field(default_factory=_no_ends)
     validations: tuple[Validation, ...] = ()
-    withdrawn: MappingProxyType[str, int] = field(default_factory=_none_withdrawn)
+    withdrawn: MappingProxyType[str, int] = field(default_factory=_no_indexes)
     contracts: MappingProxyType[str, Contract] = field(default_factory=_no_contracts)
 
     def tier_of(self, version: VersionState) -> str:

@@ -74,9 +74,11 @@ def _evaluated(version: VersionState, event: RecordedEvent, body: EvaluationComp
     data = None if body.dataset is None else (body.dataset, body.dataset_digest or "")
     found = Evaluation(event.payload.id, signed_of(event), body.suite or body.kind or "", body.verdict, data)
     others = (known for known in version.evaluations if known.suite != found.suite)
-    passed = found if found.verdict == "pass" else version.passed
+    passed, passes = version.passed, version.passes
+    if found.verdict == "pass":
+        passed, passes = found, with_item(version.passes, found.suite, event.index)
     undecided = tuple(one for one in version.undecided if one[1].suite != found.suite)
-    return replace(version, evaluations=(*others, found), passed=passed, undecided=undecided)
+    return replace(version, evaluations=(*others, found), passed=passed, passes=passes, undecided=undecided)
 
 
 def _without_evaluation(version: VersionState, event_id: str, index: int) -> VersionState:
