@@ -208,6 +208,13 @@ def test_the_same_undertaking_at_once_is_done_once(asked: Shop, monkeypatch: pyt
     run("verify", "log").good()
 
 
+def test_authorise_names_what_a_waiver_let_be(waived: Shop):
+    words = "waived: drift-run by waiver:w1"
+    done = run(*AUTHORISE, "--id", "0198c0de-0000-7000-8000-00000000abcd").good()
+    assert words in done.err.splitlines()
+    assert "waived" not in done.out, "data on stdout, remarks on stderr"
+
+
 def test_a_single_use_is_one_whoever_comes_at_once(waived: Shop, monkeypatch: pytest.MonkeyPatch):
     done = processes([AUTHORISE, AUTHORISE], monkeypatch)
     assert sorted(one.code for one in done) == [0, 1]
