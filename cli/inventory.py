@@ -66,7 +66,7 @@ def _rows(models: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             "live": [_place(one) for one in model["live"]],
             "approvals": [_approval(one) for one in model["approvals"]],
             "waivers": [_waiver(one) for one in model["waivers"]],
-            "emergencies": [f"entry {one['index']}, review by {one['review_by'][:10]}" for one in model["emergencies"]],
+            "emergencies": [_emergency(one) for one in model["emergencies"]],
             "findings": [f"{one['finding']} ({one['severity']})" for one in model["findings"]],
             "last_evaluation": last and f"{last['version']}: {last['verdict']}, {last['occurred_at'][:10]}",
         }  # fmt: skip
@@ -81,6 +81,11 @@ def _place(one: dict[str, Any]) -> str:
 def _waiver(one: dict[str, Any]) -> str:
     uses = "" if one["max_uses"] is None else f", {one['used']} of {one['max_uses']} use(s) used"
     return f"{one['check']} in {one['environment']} ({one['state']}) until {one['expires_at'][:10]}{uses}"
+
+
+def _emergency(one: dict[str, Any]) -> str:
+    overdue = " (overdue)" if one["status"] == "overdue" else ""
+    return f"entry {one['index']}, review by {one['review_by'][:10]}{overdue}"
 
 
 def _approval(one: dict[str, Any]) -> str:

@@ -265,8 +265,8 @@ def _deployment_rows(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "status": "live" if live else "nothing live",
             "live": live.get("model"),
             "digest": live.get("digest"),
-            "live_since": live.get("occurred_at"),
-            "live_entry": live.get("index"),
+            "live_since": live.get("since"),
+            "live_entry": live.get("began"),
             "marks": live.get("marks"),
             "previous": previous.get("model"),
         }
@@ -296,8 +296,8 @@ def _state_text(app: App, /, data: dict[str, Any]) -> None:
             (
                 deployment["deployment"],
                 "nothing" if live is None else live["model"],
-                "" if live is None else live["occurred_at"][:19] + "Z",
-                "" if live is None else str(live["index"]),
+                "" if live is None else live["since"][:19] + "Z",
+                "" if live is None else str(live["began"]),
                 ""
                 if live is None
                 else ", ".join(remarks_of(live)) or ("by rollback" if "rollback" in live["type"] else ""),
