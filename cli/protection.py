@@ -34,8 +34,8 @@ def quarantine(app: App, /, subject: str, **options: Any) -> None:
         app.show_receipt(ledger.emit("quarantine.placed", subject, **options), then=then)
     if not known:
         app.note(
-            f"Warning: nothing is registered here as {subject}. It stops what is registered or read under that very name, "
-            "and nothing else: if the name is wrong, place another one. See: muniment inventory"
+            f"Warning: nothing is registered here as {subject}. It stops what is registered or read under that very "
+            "name, and nothing else: if the name is wrong, place another one. See: muniment inventory"
         )
 
 
@@ -50,7 +50,7 @@ def _registered(ledger: Ledger, subject: str) -> bool:
     if version is not None and isinstance(state, ModelState | DatasetState) and version in state.versions:
         return True
     rows = ledger.recorder.stream_rows(stream, 0, size)
-    said = [row for row in rows if not row.entry.type.startswith("quarantine.")]
+    said = [row for row in rows if ".quarantine." not in row.entry.type]
     return bool(said) and (version is None or any(row.entry.subject == subject for row in said))
 
 
@@ -109,6 +109,6 @@ def _warn_of_live(app: App, model: str) -> None:
             if state[how] is not None and state[how]["model"] == model:
                 words = "live" if how == "live" else "a canary"
                 app.note(
-                    f"Warning: {model} is {words} in {state['deployment']}, and stays so until another version takes its "
-                    f"place there: muniment state {state['deployment']}"
+                    f"Warning: {model} is {words} in {state['deployment']}, and stays so until another version takes "
+                    f"its place there: muniment state {state['deployment']}"
                 )

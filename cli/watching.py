@@ -58,7 +58,12 @@ def _rules(texts: tuple[str, ...], within: str | None) -> list[dict[str, Any]]:
 @click.argument("subject", metavar="DEPLOYMENT|MONITOR")
 @click.argument("name")
 @click.option("--indicator", required=True, metavar="METRIC", help="The metric of the windows that it is about.")
-@click.option("--objective", type=float, required=True, help="Share of good events, for example 0.999.")
+@click.option(
+    "--objective",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    required=True,
+    help="Share of good events, for example 0.999.",
+)
 @click.option("--threshold", type=float, help="Where good ends, when windows do not count good ones.")
 @click.option("--window", default="30d", show_default=True, metavar="DURATION", help="Over which time.")
 @click.option("--monitor", metavar="SUBJECT", help="Whose windows count; needed where SUBJECT is a deployment.")
