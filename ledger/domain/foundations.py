@@ -136,6 +136,10 @@ def _of_judgements(named: Named, approval: Approval) -> str | None:
     present = {(one.version, one.digest): one for one in named.model.validations}
     for cited in approval.grounds.validations:
         now = present[cited.version, cited.digest]
+        if cited.id in named.model.withdrawn:
+            return f"entry {named.model.withdrawn[cited.id]} withdrew the validation {cited.index}, on which it rests"
+        if now.withdrawn:
+            return f"what took the place of entry {cited.index}, on which it rests, was withdrawn"
         if _WORTH[now.verdict] < _WORTH[cited.verdict]:
             return _fallen(now.index, cited.index, now.verdict)
     agreed, holds = approval.grounds.contract, named.model.contract_of(_version(named))

@@ -139,6 +139,9 @@ def approval_trouble(world: World, named: Named, approval: Approval, rule: Rule 
         return Trouble("conditional", f"its condition {first} is not met: {approval.conditions[first]}")
     if at < approval.since:
         return Trouble("upcoming", f"it stands from {format_time(approval.since)} on")
+    demoted = named.version.demoted.get(approval.environment)
+    if demoted is not None and demoted.index > approval.index:
+        return Trouble("suspended", f"entry {demoted.index} demoted it from {approval.environment}")
     fallen = foundation_trouble(world, named, approval, at)
     if fallen is None and rule is not None:
         lacking = uncited(named, rule, approval.grounds.seen, (approval.index, approval.signed.recorded_at))

@@ -200,6 +200,14 @@ class Approval:
         return frozenset(range(len(self.conditions))) - self.met
 
 
+def _never_demoted() -> MappingProxyType[str, Signed]:
+    return MappingProxyType({})
+
+
+def _none_withdrawn() -> MappingProxyType[str, int]:
+    return MappingProxyType({})
+
+
 def _no_gates() -> MappingProxyType[tuple[str, str], Gate]:
     return MappingProxyType({})
 
@@ -218,6 +226,7 @@ class VersionState:
         classified: index and tier of the last classification, None when there is none.
         gates: by name and version of the policy, and environment.
         retired: the entry that retired it.
+        demoted: by environment, the last entry that said that it lost its place there.
         parents: versions of which it was ever said to be made.
     """
 
@@ -236,6 +245,7 @@ class VersionState:
     classified: tuple[int, str] | None = None
     gates: MappingProxyType[tuple[str, str], Gate] = field(default_factory=_no_gates)
     retired: Signed | None = None
+    demoted: MappingProxyType[str, Signed] = field(default_factory=_never_demoted)
     parents: tuple[Read, ...] = ()
 
     @property
@@ -278,6 +288,7 @@ class ModelState:
         ends: validations and documents that end: index of the entry to the version it is about (empty for the model),
             and its end in microseconds since the Unix epoch.
         validations: the last of each version and digest, oldest first.
+        withdrawn: event ids of validations that do not hold, each with the index of the entry that says so.
         contracts: the last of each version, and "" for that of the model.
     """
 
@@ -287,6 +298,7 @@ class ModelState:
     quarantines: tuple[Quarantine, ...] = ()
     ends: MappingProxyType[int, tuple[str, int]] = field(default_factory=_no_ends)
     validations: tuple[Validation, ...] = ()
+    withdrawn: MappingProxyType[str, int] = field(default_factory=_none_withdrawn)
     contracts: MappingProxyType[str, Contract] = field(default_factory=_no_contracts)
 
     def tier_of(self, version: VersionState) -> str:
@@ -295,8 +307,9 @@ class ModelState:
         return tier_in_force((version.index, version.tier), said)
 
     def validations_of(self, version: str, digest: str) -> tuple[Validation, ...]:
-        """The last validations that are about a version, or all of them, and about these bytes, or any."""
-        return tuple(v for v in self.validations if v.version in ("", version) and v.digest in ("", digest))
+        """The last validations about a version or all of them, and these bytes or any, that were not withdrawn."""
+        mine = (v for v in self.validations if v.version in ("", version) and v.digest in ("", digest))
+        return tuple(v for v in mine if not v.withdrawn)
 
     def contract_of(self, version: str) -> Contract | None:
         """The contract of a version; that of the model where it has none of its own."""

@@ -32,11 +32,18 @@ from ledger.events.approvals import (
     ApprovalWithdrawn,
 )
 from ledger.events.evaluations import EvaluationCompleted, EvaluationInvalidated
-from ledger.events.governance import ContractDefined, DocumentationAttached, RiskClassified, ValidationCompleted
+from ledger.events.governance import (
+    ContractDefined,
+    DocumentationAttached,
+    RiskClassified,
+    ValidationCompleted,
+    ValidationWithdrawn,
+)
 from ledger.events.models import (
     ModelOwnerChanged,
     ModelRegistered,
     VersionComposed,
+    VersionDemoted,
     VersionRegistered,
     VersionRetired,
 )
@@ -175,6 +182,8 @@ def _described(version: VersionState, event: RecordedEvent) -> VersionState:
             return replace(version, classified=(event.index, tier))
         case VersionRetired():
             return replace(version, retired=signed_of(event))
+        case VersionDemoted(environment=environment):
+            return replace(version, demoted=with_item(version.demoted, environment, signed_of(event)))
         case VersionComposed() as body:
             return replace(version, parents=more_read(version.parents, (*reads_of(body.parents), *made_from(body))))
     return version
@@ -182,12 +191,23 @@ def _described(version: VersionState, event: RecordedEvent) -> VersionState:
 
 def _validations(state: ModelState, event: RecordedEvent) -> tuple[Validation, ...]:
     body = event.body
+    if isinstance(body, ValidationWithdrawn):
+        return tuple(replace(v, withdrawn=True) if v.id == body.validation else v for v in state.validations)
     if not isinstance(body, ValidationCompleted):
         return state.validations
     until = FOREVER if body.valid_until is None else parse_moment(body.valid_until)
-    found = Validation(event.subject.version or "", body.digest or "", signed_of(event), body.verdict, until)
+    found = Validation(
+        event.payload.id, event.subject.version or "", body.digest or "", signed_of(event), body.verdict, until,
+        withdrawn=event.payload.id in state.withdrawn,
+    )  # fmt: skip
     about = (found.version, found.digest)
     return (*(one for one in state.validations if (one.version, one.digest) != about), found)
+
+
+def _withdrawn(state: ModelState, event: RecordedEvent) -> MappingProxyType[str, int]:
+    if not isinstance(event.body, ValidationWithdrawn):
+        return state.withdrawn
+    return with_item(state.withdrawn, event.body.validation, event.index)
 
 
 def _contracts(state: ModelState, event: RecordedEvent) -> MappingProxyType[str, Contract]:
@@ -231,7 +251,8 @@ def evolve_model(state: ModelState | None, event: RecordedEvent) -> ModelState:
     state = state or ModelState(MappingProxyType({}))
     state = replace(
         state, quarantines=evolve_quarantines(state.quarantines, event), ends=_ends(state, event),
-        validations=_validations(state, event), contracts=_contracts(state, event),
+        validations=_validations(state, event), withdrawn=_withdrawn(state, event),
+        contracts=_contracts(state, event),
     )  # fmt: skip
     name = event.subject.version
     if name is None:

@@ -93,7 +93,11 @@ class Lawbook(PastDeeds):
         request = self._open(grant.data["request"], grant.subject)
         if request is None or self._unrevoked(grant.id, grant.subject) is None or now >= self._until(grant, rule):
             return False
-        if now < self._since(grant):
+        left = (
+            one.index for one in self._of("version.demoted", subject=made.subject)
+            if one.data["environment"] == grant.data["environment"]
+        )  # fmt: skip
+        if now < self._since(grant) or max(left, default=-1) > grant.index:
             return False
         met = {
             one.data["condition"] for one in self._of("approval.condition_met", subject=grant.subject)
@@ -395,7 +399,8 @@ class Lawbook(PastDeeds):
         if deed.at >= min(gate.at, moment(gate.data["as_of"])) + _HOUR:
             return False
         standing, _, gone = self._evaluations(made, deed.index)
-        if max((*gone.values(), *(one.index for one in standing)), default=-1) >= gate.data["size"]:
+        taken_back = [one.index for one in self._of("validation.withdrawn", stream=made.stream)]
+        if max((*gone.values(), *taken_back, *(one.index for one in standing)), default=-1) >= gate.data["size"]:
             return False
         return all(self._waived(deed, check["waiver"]) for check in gate.data["checks"] if check["result"] == "waived")
 
