@@ -120,7 +120,7 @@ def _value(key: str, text: str) -> Any:
     try:
         return parse_json(text.encode(), what=key)
     except InputError as error:
-        if text[0] == "{" and text[-1] == "}":  # nobody types that for anything but an object
+        if text[:1] == "{" and text[-1:] == "}":  # nobody types that for anything but an object
             how = f"Numbers are written as 0.9, and text that looks like an object in quotes: {key}='\"…\"'"
             raise InputError(error.message, hint=how) from error
     # People write 0.90 or .9; what is signed is the shortest form of the same number. Anything else is a plain word.

@@ -63,6 +63,20 @@ def test_an_empty_file_is_called_empty(told: Shop):
     run(*change, "-", "--reason", "x", "--as", "root", stdin=b"").refused(2, "standard input is empty")
 
 
+def test_an_actor_is_enrolled_with_a_bounded_role_and_no_other(told: Shop):
+    bounds = ("--type", "run.*", "--subject", "run:credit/*", "--until", "2999-01-01T00:00:00Z")
+    enrolled = run("actor", "enrol", "ci-credit", "--kind", "service", "--role", "emitter", "--role", "owner",
+                   "--responsible", "p-author", *bounds, "--as", "root").good()  # fmt: skip
+    assert enrolled.err.count("within bounds") == 2
+    grants = run("actor", "show", "ci-credit", "-o", "json").good().json["grants"]
+    assert [(one["role"], one["types"], one["subjects"]) for one in grants] == [
+        (role, ["run.*"], ["run:credit/*"]) for role in ("emitter", "owner")
+    ]
+    run("emit", "run.started", "run:credit/x", "--as", "ci-credit").good()
+    run("emit", "run.started", "run:other/x", "--as", "ci-credit").refused(4)
+    run("verify", "log").good()
+
+
 def test_an_environment_of_which_nothing_is_recorded(told: Shop):
     for name, known in (("nope", False), ("dev", True)):
         found = run("report", "generate", "control-assessment", "--env", name).good()
