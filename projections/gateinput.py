@@ -28,7 +28,7 @@ from projections.gaterows import GateRows, people
 from projections.groups import DATA, ENDED, RUNS, WENT_LIVE
 from projections.journal import JournalRow
 from projections.known import Known
-from projections.lineage import EDGE
+from projections.lineage import EDGE, edges
 from projections.model_state import CHANGE
 
 __all__ = ["gate_input", "standing_waivers", "waived_by"]
@@ -93,7 +93,8 @@ class _Builder:
         name = self.named.version.run
         found: dict[str, Any] = {
             "name": name or "", "status": "", "actor": "", "commit": "", "dirty": False, "seed": None,
-            "environment": "", "hardware": "", "has_parameters": False, "inputs": [],
+            "environment": "", "hardware": "", "has_parameters": False, "inputs": [], "made": False,
+            "others": self._other_runs(),
         }  # fmt: skip
         for row in self.rows.all(("stream", "=", name)) if name else ():
             if row["type"] not in RUNS:
@@ -109,6 +110,7 @@ class _Builder:
             ended = row["type"] in ENDED
             status = data.get("status", "completed") if row["type"] == "run.attached" else row["type"].partition(".")[2]
             found["status"] = status if ended or not found["status"] else found["status"]
+            found["made"] |= any(self._is_this(ref["subject"], ref.get("digest")) for ref in data.get("outputs") or [])
             found["actor"] = row["actor"]
             found["has_parameters"] |= bool(data.get("parameters"))
             for field, value in (
@@ -117,6 +119,18 @@ class _Builder:
             ):  # fmt: skip
                 found[field] = found[field] if value is None else value
         return found
+
+    def _is_this(self, subject: str, digest: str | None) -> bool:
+        """Whether an output is this version: by its bytes, or by its name where none are given."""
+        return digest == self.named.version.digest if digest else subject == self.named.subject
+
+    def _other_runs(self) -> list[str]:
+        """Runs that say they made this version, or before it was registered these bytes, and that it does not name."""
+        version = self.named.version
+        named = edges(self.views, "downstream", [self.named.subject], size=self.size)
+        bytes_ = edges(self.views, "digest", [version.digest], size=min(self.size, version.index))
+        made = {edge["upstream"] for edge in (*named, *bytes_) if edge["relation"] == "output-of"}
+        return sorted(run for run in made - {version.run} if run.startswith("run:"))
 
     def datasets(self, run: dict[str, Any]) -> list[dict[str, Any]]:
         return [self._dataset(item) for item in run["inputs"] if item["subject"].startswith("dataset:")]

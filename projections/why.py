@@ -168,7 +168,9 @@ class _Answer:
         return []
 
     def _stopping(self, named: Named) -> Iterator[Item]:
-        yield _item(named.version.index, f"registered with tier {named.version.tier}")
+        carried = named.version.tier_at_first
+        more = "" if carried == named.version.tier else f"; its model, or a version before it, was of tier {carried}"
+        yield _item(named.version.index, f"registered with tier {named.version.tier}{more}")
         if named.version.classified is not None or named.model.classified is not None:
             said = [known for known in (named.version.classified, named.model.classified) if known is not None]
             yield _item(max(said)[0], f"classified; tier {named.tier} is in force")

@@ -96,7 +96,9 @@ def evolve_run(state: RunState | None, event: RecordedEvent) -> RunState | None:
     status = body.status if isinstance(body, RunAttached) else _RUNS[type(body)]
     authors = actors_of(event) | (state.authors if state else frozenset())
     inputs = more_read(state.inputs if state else (), (*reads_of(body.inputs), *made_from(body)))
-    return RunState(authors, status, inputs, event.index)
+    made = reads_of(body.outputs) if isinstance(body, RunCompleted | RunAttached) else ()
+    outputs = more_read(state.outputs if state else (), made)
+    return RunState(authors, status, inputs, event.index, outputs)
 
 
 def _authorised(state: DeploymentState, event: RecordedEvent, body: DeploymentAuthorised) -> DeploymentState:

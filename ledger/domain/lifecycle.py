@@ -36,6 +36,7 @@ __all__ = [
     "side_states",
     "stops_of",
     "version_of",
+    "versions_meant",
     "waiver_days",
     "waivers_of",
 ]
@@ -121,6 +122,17 @@ def version_of(world: World, subject: str) -> Named:
     version = model.versions[name.version]
     refuse_doubt(world, version.signed, f"the registration of {subject}")
     return Named(subject, name, model, version)
+
+
+def versions_meant(world: World, model: str) -> list[Named]:
+    """Registered versions that the name of a model or of a version means; whether these count is not asked."""
+    version, stream = parse_name(model).version, stream_of(model)
+    known = model_of(world, stream)
+    if known is None:
+        return []
+    subjects = [f"{stream}@{name}" for name in known.versions if version in (None, name)]
+    names = [(subject, parse_name(subject)) for subject in subjects]
+    return [Named(subject, name, known, known.versions[name.version or ""]) for subject, name in names]
 
 
 def refuse_doubt(world: World, signed: Signed, what: str) -> None:

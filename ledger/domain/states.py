@@ -34,7 +34,8 @@ __all__ = [
     "VersionState",
     "WaiverState",
     "more_read",
-    "tier_in_force",
+    "tier_at_first",
+    "tiers_in_force",
 ]
 
 
@@ -102,12 +103,24 @@ class DatasetState:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """A run: who is behind it, how it ended, what it read, and the index of its last entry."""
+    """A run: who is behind it, how it ended, what it read and made, and the index of its last entry."""
 
     authors: frozenset[str]
     status: str
     inputs: tuple[Read, ...] = ()
     index: int = -1
+    outputs: tuple[Read, ...] = ()
+
+    def made(self, subject: str, digest: str) -> bool | None:
+        """Whether it says that it made a version, by its bytes or by its name alone; None where it says of nothing.
+
+        Args:
+            subject: ``model:<name>@<version>``.
+            digest: of the version.
+        """
+        if not self.outputs:
+            return None
+        return any(made == digest if made else name == subject for name, made in self.outputs)
 
 
 #: How a request ended that waits for who asked, and no more for who decides.
@@ -210,6 +223,8 @@ class VersionState:
 
     Attributes:
         evaluations: the last evaluation of each suite, oldest first; what was said before no longer stands.
+        tier: that its registration names.
+        tier_at_first: that it had then; see `tier_at_first`.
         signed: the entry that registered it.
         passed: the last evaluation that passed and stands, None when there is none.
         undecided: evaluations that were the last of their suite when they were invalidated, each with the index of that
@@ -224,6 +239,7 @@ class VersionState:
     digest: str
     owner: str
     tier: str
+    tier_at_first: str
     run: str | None
     signed: Signed
     authors: frozenset[str]
@@ -244,18 +260,37 @@ class VersionState:
         return self.signed.index
 
 
-def tier_in_force(registered: tuple[int, str], said: Iterable[tuple[int, str]]) -> str:
-    """The tier of a version: the last one said of it or its model.
+def tier_at_first(registered: str, before: Iterable[str]) -> str:
+    """The tier of a version when it was registered: no lower than what was in force before.
 
-    What was said of the model before the version was registered counts only where it is the higher one: a version is
-    not of a lower tier than it was registered with, unless somebody independent said so of it.
+    Whoever registers a version does not choose lighter rules for a model: a lower tier is for somebody independent.
 
     Args:
-        registered: index of its registration, and the tier that names.
-        said: index and tier of each classification.
+        registered: the tier that its registration names.
+        before: tiers that were in force then, of its model and of each version registered before.
     """
-    last = max(said, default=registered)
-    return last[1] if last[0] >= registered[0] else max(last[1], registered[1], key=TIER_RANK.__getitem__)
+    return max([registered, *before], key=TIER_RANK.__getitem__)
+
+
+def tiers_in_force(registered: Iterable[tuple[int, str, str]], said: Iterable[tuple[int, str, str]]) -> dict[str, str]:
+    """The tier of each version of a model: the last one said of it or of the model since it was registered.
+
+    Args:
+        registered: index, version and tier of each registration.
+        said: index, version ("" for the model) and tier of each classification.
+    """
+    found: dict[str, str] = {}
+    whole: list[str] = []
+    for _, is_said, version, tier in sorted(
+        [(i, 0, v, t) for i, v, t in registered] + [(i, 1, v, t) for i, v, t in said]
+    ):
+        if not is_said:
+            found[version] = tier_at_first(tier, (*whole, *found.values()))
+        elif version:
+            found |= {version: tier} if version in found else {}
+        else:
+            whole, found = [tier], dict.fromkeys(found, tier)
+    return found
 
 
 def _no_ends() -> MappingProxyType[int, tuple[str, int]]:
@@ -292,7 +327,7 @@ class ModelState:
     def tier_of(self, version: VersionState) -> str:
         """The tier that decides which rules hold for a version."""
         said = [known for known in (version.classified, self.classified) if known is not None]
-        return tier_in_force((version.index, version.tier), said)
+        return max([(version.index, version.tier_at_first), *said])[1]
 
     def validations_of(self, version: str, digest: str) -> tuple[Validation, ...]:
         """The last validations that are about a version, or all of them, and about these bytes, or any."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from ledger.domain.actors import FOREVER
 from ledger.domain.independence import approval_makers, deciders, independent
-from ledger.domain.lifecycle import Named, waiver_days
+from ledger.domain.lifecycle import versions_meant, waiver_days
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.scopes import matches
 from ledger.domain.signed import signed_of
 from ledger.domain.states import TIER_RANK, WaiverState
 from ledger.domain.suspicion import suspicion
-from ledger.domain.world import World, model_of
+from ledger.domain.world import World
 from ledger.entry import format_time
 from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
 from ledger.events.waivers import WaiverDenied, WaiverGranted, WaiverRequested, WaiverRevoked, WaiverUsed
@@ -34,18 +34,9 @@ def waiver_of(world: World, waiver: str) -> WaiverState | None:
     return state if isinstance(state, WaiverState) else None
 
 
-def _meant(world: World, model: str) -> list[Named]:
-    """Registered versions that the name of a model or of a version means."""
-    version, stream = parse_name(model).version, stream_of(model)
-    known = model_of(world, stream)
-    subjects = [] if known is None else [f"{stream}@{name}" for name in known.versions if version in (None, name)]
-    names = [(subject, parse_name(subject)) for subject in subjects]
-    return [Named(subject, name, known, known.versions[name.version or ""]) for subject, name in names if known]
-
-
 def _days(world: World, model: str, environment: str) -> int:
     """For how many days a waiver may be, by the strictest tier of what it is for; by every tier while that is none."""
-    tiers = [named.tier for named in _meant(world, model)] or list(TIER_RANK)
+    tiers = [named.tier for named in versions_meant(world, model)] or list(TIER_RANK)
     return min(waiver_days(world, environment, tier) for tier in tiers)
 
 
@@ -84,7 +75,8 @@ def waived_makers(world: World, model: str, index: int) -> frozenset[str] | None
         model: ``model:<name>``, which means each of its versions, or one of them.
         index: of the entry that grants it.
     """
-    makers = [approval_makers(world, named, (), max(index, named.version.index)) for named in _meant(world, model)]
+    meant = versions_meant(world, model)
+    makers = [approval_makers(world, named, (), max(index, named.version.index)) for named in meant]
     return None if any(one is None for one in makers) else frozenset(actor for one in makers if one for actor in one)
 
 

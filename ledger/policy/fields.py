@@ -15,7 +15,8 @@ FIELDS: Final = {
     "tier": "low, medium or high, as it is in force",
     "version": "name, digest, owner, run, index, registered_at",
     "model": "owner, on_call, runbook, purpose, third_party, versions (names)",
-    "run": "name, status, actor, commit, dirty, seed, environment, hardware, has_parameters, inputs (subject, digest)",
+    "run": "name, status, actor, commit, dirty, seed, environment, hardware, has_parameters, inputs (subject, digest), "
+    "made (whether it says that it made this version), others (runs that say so, and that the version does not name)",
     "datasets": "what the run read: subject, digest, registered, quality, deprecated (or deleted), license, consent, "
     "quarantined",
     "evaluations": "that stand: id, index, age_seconds, suite, kind, verdict, digest, dataset, split, "
@@ -36,8 +37,10 @@ FIELDS: Final = {
     "people": "approvers, deployers, validators: how many persons have the role there and then",
     "stopped": "why the life cycle stops an authorisation, empty when it does not",
 }  # fmt: skip
-#: Members of lists that the document of ``muniment.checks/v1`` has not.
-_SINCE_V2: Final = {"evaluations": ("by", "independent"), "validations": ("by", "independent")}
+#: Members of parts, or of what is in their lists, that the document of ``muniment.checks/v1`` has not.
+_SINCE_V2: Final = {
+    "run": ("made", "others"), "evaluations": ("by", "independent"), "validations": ("by", "independent"),
+}  # fmt: skip
 
 
 def in_form(document: dict[str, Any], form: str) -> dict[str, Any]:
@@ -49,8 +52,10 @@ def in_form(document: dict[str, Any], form: str) -> dict[str, Any]:
     """
     if form != "muniment.checks/v1":
         return document
-    lists = {
-        name: [{key: value for key, value in item.items() if key not in left_out} for item in document[name]]
-        for name, left_out in _SINCE_V2.items()
-    }
-    return document | lists
+
+    def without(part: Any, left_out: tuple[str, ...]) -> Any:
+        if isinstance(part, list):
+            return [without(item, left_out) for item in part]
+        return {key: value for key, value in part.items() if key not in left_out}
+
+    return document | {name: without(document[name], left_out) for name, left_out in _SINCE_V2.items()}

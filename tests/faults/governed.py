@@ -93,6 +93,13 @@ class GovernedMachine(GovernedTwins):
         inputs = [] if read is None else [{"role": "input", "subject": read}]
         self.do(actor, "run.started", "run:r", {"inputs": inputs})
 
+    @rule(model=models, way=st.sampled_from(("name", "name", "bytes", "both", "other bytes")))
+    def run_made(self, model: str, way: str) -> None:
+        """A run that says what it made is the run of that and of nothing else."""
+        found = {"role": "output", "subject": "artifact:x" if way == "bytes" else model}
+        found |= {} if way == "name" else {"digest": digest("raw" if way == "other bytes" else model)}
+        self.do("trainer", "run.completed", "run:r", {"outputs": [found]})
+
     @rule(model=models, parent=st.sampled_from(("model:n@1", "model:m@2", "model:other@1")), wrong=rarely)
     def compose(self, model: str, parent: str, wrong: bool) -> None:
         found = {"role": "parent", "subject": parent, "digest": digest("raw" if wrong else parent)}

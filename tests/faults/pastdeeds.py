@@ -156,9 +156,17 @@ class PastDeeds:
 
     def _makers(self, made: Deed, also: Iterable[str] = ()) -> set[str] | None:
         runs = list(self._of("run.started", "run.completed", "run.failed", subject=made.data.get("run") or ""))
-        if made.data.get("run") and not runs:
+        if made.data.get("run") and (not runs or self._made_others(made, runs)):
             return None
         return made.actors | set(also) | {actor for run in runs for actor in run.actors}
+
+    @staticmethod
+    def _made_others(made: Deed, runs: list[Deed]) -> bool:
+        """What a run says that it made are other things: neither these bytes, nor this name where no bytes are said."""
+        outputs = [ref for run in runs for ref in run.data.get("outputs") or ()]
+        mine = [made.data["digest"] == ref["digest"] if ref.get("digest") else made.subject == ref["subject"]
+                for ref in outputs]  # fmt: skip
+        return bool(outputs) and not any(mine)
 
     def _owners(self, made: Deed, index: int) -> set[str]:
         """Who owns a version above tier low, or owned its model at some time since it was registered."""
@@ -171,16 +179,16 @@ class PastDeeds:
         counted = early[-1:] + [one for one in said if one.index > made.index]
         return {made.data["owner"]} | {one.data["owner"] for one in counted}
 
-    def _tier(self, made: Deed) -> str:
-        """The last said of the version since it is one, or of its model; of before only what is higher."""
-        said = [
-            deed for deed in self._of("risk.classified", stream=made.stream)
-            if deed.version == "" or (deed.version == made.version and deed.index > made.index)
-        ]  # fmt: skip
-        if not said:
-            return str(made.data["tier"])
-        last = str(said[-1].data["tier"])
-        return last if said[-1].index > made.index else max(last, str(made.data["tier"]), key=TIERS.index)
+    def _tier(self, made: Deed, before: int = EVER) -> str:
+        """The last said of the version since it is one, or of its model; at first no lower than what was before it."""
+        said = [deed for deed in self._of("risk.classified", stream=made.stream) if deed.index < before]
+        since = [deed for deed in said if deed.version in ("", made.version) and deed.index > made.index]
+        if since:
+            return str(since[-1].data["tier"])
+        whole = [str(deed.data["tier"]) for deed in said if deed.version == "" and deed.index < made.index]
+        every = {one.subject: one for one in reversed(list(self._of("version.registered", stream=made.stream)))}
+        earlier = [self._tier(one, made.index) for one in every.values() if one.index < made.index]
+        return max([str(made.data["tier"]), *whole[-1:], *earlier], key=TIERS.index)
 
     def _rules(self) -> Mapping[str, Any]:
         *_, last = self._of("ledger.created", "ledger.rules_changed")

@@ -574,7 +574,38 @@ def test_where_the_run_of_a_version_is_not_known_nobody_is_shown_to_be_another_p
     told = story.judge("p-approver", "approval.granted", MODEL, story.grant(story.request()))
     refused(told, NotAllowedError, "legality")
     assert "who is behind this version cannot be resolved" in str(told.error)
-    assert hint_of(told) == "Is the run recorded that it names? muniment log run:lost"
+    hint = "Is the run recorded that it names, and that it made these bytes? muniment log run:lost"
+    assert hint_of(told) == hint
+
+
+@pytest.mark.parametrize(
+    ("made", "counts"),
+    [
+        ([], True),  # it says of nothing that it made it
+        ([(MODEL, None)], True),
+        ([(MODEL, DIGEST)], True),
+        ([("artifact:weights", DIGEST)], True),
+        ([("model:other@1", OTHER), (MODEL, None)], True),
+        ([("model:other@1", OTHER)], False),
+        ([("model:other@1", None)], False),
+        ([(MODEL, OTHER)], False),
+    ],
+)
+def test_a_version_does_not_hide_its_makers_behind_the_run_of_something_else(
+    made: list[tuple[str, str | None]], counts: bool
+):
+    story = Story().people()
+    outputs = [{"role": "output", "subject": subject, "digest": digest} for subject, digest in made]
+    story.tell("trainer", "run.completed", "run:r", {"outputs": outputs})
+    story.version()
+    grant = ("p-approver", "approval.granted", MODEL, story.grant(story.request()))
+    if counts:
+        assert story.judge(*grant).kind == "valid"
+    else:
+        refused(story.judge(*grant), NotAllowedError, "legality")
+        story.tell("trainer", "run.attached", "run:r", {"reason": "left out", "outputs": [
+            {"role": "output", "subject": MODEL, "digest": DIGEST}]})  # fmt: skip
+        assert story.judge(*grant).kind == "valid", "until it says that it made this, too"
 
 
 @pytest.mark.parametrize("verdict", ["fail", "uncertain"])
@@ -937,6 +968,32 @@ def test_what_was_said_of_a_model_before_lowers_no_version():
     other.tell("p-author", "risk.classified", "model:m", classify("high"))
     other.version(tier="low")
     assert version_of(other.world, MODEL).tier == "high", "nor does a registration"
+
+
+def tiers_of(story: Story) -> list[str]:
+    state = story.world.state("model:m")
+    assert isinstance(state, ModelState)
+    return [state.tier_of(version) for version in state.versions.values()]
+
+
+def test_a_new_version_carries_the_tier_of_those_before_until_somebody_independent_lowers_it():
+    story = ready()
+    story.tell("p-author", "version.retired", MODEL, {"reason": "old"})
+    story.version("model:m@2", tier="low")
+    assert tiers_of(story) == ["high", "high"], "nor does retiring what is of a high tier lead to a lower one"
+    refused(story.judge("p-author", "risk.classified", "model:m@2", classify("low")), NotAllowedError, "legality")
+    story.tell("p-approver", "risk.classified", "model:m@2", classify("low"))
+    assert tiers_of(story) == ["high", "low"]
+    story.version("model:m@3", tier="medium")
+    assert tiers_of(story) == ["high", "low", "high"], "what was said of one version was said of that one"
+    story.tell("p-approver", "risk.classified", "model:m", classify("low"))
+    story.version("model:m@4", tier="low")
+    assert tiers_of(story) == ["low"] * 4, "what was said of the model is said of all"
+    story.version("model:m@5", tier="medium")
+    story.version("model:m@6", tier="low")
+    assert tiers_of(story) == ["low"] * 4 + ["medium"] * 2
+    story.version("model:other@1", tier="low")
+    assert version_of(story.world, "model:other@1").tier == "low", "of another model"
 
 
 @pytest.mark.parametrize(
