@@ -18,7 +18,7 @@ from ledger.domain.lifecycle import Named, check_stops, rule_for, version_of
 from ledger.domain.scopes import matches
 from ledger.domain.standing import approval_trouble
 from ledger.domain.states import DatasetState, DeploymentState, WaiverState
-from ledger.domain.waiving import covers, waiver_trouble
+from ledger.domain.waiving import covers, uses_of, waiver_trouble
 from ledger.entry import format_time
 from ledger.errors import PolicyError
 from ledger.names import parse_name, stream_of
@@ -425,11 +425,12 @@ def standing_waivers(known: Known, model: str, environment: str, as_of: int) -> 
         if not isinstance(state, WaiverState) or not covers(state, state.check, model, environment):
             continue
         if waiver_trouble(known.world, state, as_of, model) is None:
-            (lasting if state.max_uses is None else counted).append(waived_by(row["stream"], state))
+            (lasting if state.max_uses is None else counted).append(waived_by(known, row["stream"], state))
     return [*lasting, *counted]
 
 
-def waived_by(name: str, state: WaiverState) -> Waived:
+def waived_by(known: Known, name: str, state: WaiverState) -> Waived:
     """A waiver as gates name it; of several uses also which one this would be."""
     several = state.max_uses is not None and state.max_uses > 1
-    return Waived(name, state.check, f" (use {len(state.used) + 1} of {state.max_uses})" if several else "")
+    number = len(uses_of(known.world, state)) + 1 if several else 0
+    return Waived(name, state.check, f" (use {number} of {state.max_uses})" if several else "")

@@ -18,7 +18,7 @@ from ledger.domain.authorising import conditions_of, deployment_doubt, waived_tr
 from ledger.domain.lifecycle import Named, quarantines_of, rule_for, version_of
 from ledger.domain.standing import approval_until, standing
 from ledger.domain.states import DeploymentState, VersionState
-from ledger.domain.waiving import check_waiver_event, waiver_of, waiver_until
+from ledger.domain.waiving import check_waiver_event, uses_of, waiver_of, waiver_until
 from ledger.domain.world import ledger_of, model_of
 from ledger.entry import format_time
 from ledger.errors import InputError, LedgerError, PolicyError
@@ -229,7 +229,8 @@ class _Answer:
                 continue
             trouble = waived_trouble(self.world, self._event, state)
             says = f"{check['check']} is waived by {check['waiver']}, not met; {state.owner} carries the risk"
-            says += "" if state.max_uses is None else f"; {len(state.used)} of {state.max_uses} use(s) used"
+            if state.max_uses is not None:
+                says += f"; {len(uses_of(self.world, state))} of {state.max_uses} use(s) used"
             yield _item(state.request.index, says, trouble, until=_ends(waiver_until(self.world, state, named.subject)))
             if state.granted is not None:
                 yield _item(state.granted.index, f"granted {check['waiver']}", trouble)

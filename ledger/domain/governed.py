@@ -106,9 +106,10 @@ def _authorised(state: DeploymentState, event: RecordedEvent, body: DeploymentAu
     urgent = body.emergency is not None
     given = Authorisation(event.payload.id, signed, body.model, body.digest, urgent)
     asked = {name: model for name, model in state.requests.items() if model != body.model}
-    state = replace(state, authorisation=given, authorised=event.index, requests=MappingProxyType(asked))
+    state = replace(state, authorisation=given, requests=MappingProxyType(asked))
     if body.emergency is None:
-        return state
+        known = state.authorised.get(body.model, ())
+        return replace(state, authorised=with_item(state.authorised, body.model, (*known, event.index)))
     waiting = Urgent(event.payload.id, signed, actors_of(event), parse_moment(body.emergency.review_by))
     return replace(state, urgent=(*state.urgent, waiting))
 

@@ -354,6 +354,10 @@ class Authorisation:
     urgent: bool
 
 
+def _never_authorised() -> MappingProxyType[str, tuple[int, ...]]:
+    return MappingProxyType({})
+
+
 def _none_good() -> MappingProxyType[tuple[str, str], Authorisation]:
     return MappingProxyType({})
 
@@ -373,14 +377,14 @@ class DeploymentState:
     """One deployment: what may go live, what is live, what ever was, and emergencies nobody has reviewed.
 
     Attributes:
-        authorised: index of the last authorisation, whatever became of it.
+        authorised: indexes of the authorisations of each version, whatever became of them; those in an emergency not.
         good: what went live while an authorisation was there for it that no review has found unjustified, and that one.
         occurred_at: the latest time at which something went live, microseconds since the Unix epoch.
         requests: those still open, id to version.
     """
 
     authorisation: Authorisation | None = None
-    authorised: int = -1
+    authorised: MappingProxyType[str, tuple[int, ...]] = field(default_factory=_never_authorised)
     live: tuple[str, str] | None = None
     ever_live: frozenset[tuple[str, str]] = frozenset()
     good: MappingProxyType[tuple[str, str], Authorisation] = field(default_factory=_none_good)
@@ -403,7 +407,7 @@ class WaiverState:
         granted: the entry that granted it.
         granters: who did, and for whom.
         ended: how it ended: denied, revoked, or None.
-        used: the entries that used it, and for which deployment and model.
+        used: the entries that say it is used, and for which deployment and model; see `waiving.uses_of`.
     """
 
     request: Signed
@@ -418,11 +422,6 @@ class WaiverState:
     granters: frozenset[str] = frozenset()
     ended: str | None = None
     used: tuple[tuple[Signed, str, str], ...] = ()
-
-    @property
-    def left(self) -> int | None:
-        """How many uses are left; None when they are not counted."""
-        return None if self.max_uses is None else max(0, self.max_uses - len(self.used))
 
 
 @dataclass(frozen=True, slots=True)

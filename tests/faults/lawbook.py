@@ -296,7 +296,7 @@ class Lawbook(PastDeeds):
         asked = self._waiver(deed.subject)[0]
         if asked is None or not self._waiver_stands(deed.subject, deed.data["model"], deed.at):
             return False
-        if len(list(self._of("waiver.used", subject=deed.subject))) >= self._uses(asked):
+        if self._used(deed.subject) >= self._uses(asked):
             return False
         model, place = deed.data["model"], deed.data["deployment"].partition(":")[2].partition("/")[0]
         return asked.data["model"] in (model, model.partition("@")[0]) and place == asked.data["environment"]
@@ -410,8 +410,8 @@ class Lawbook(PastDeeds):
             one.index for one in self._of("waiver.used", subject=name)
             if (one.data["deployment"], one.data["model"]) == (deed.subject, deed.data["model"])
         ]  # fmt: skip
-        given = [one.index for one in self._of("deployment.authorised", subject=deed.subject)]
-        return max(mine, default=-1) > max(given, default=-1)
+        given = [one.index for one in self._given(deed.subject, deed.data["model"])]
+        return max(mine, default=-1) > max(given, default=-1) and self._used(name) < self._uses(asked)
 
     def _emergency_reviewed(self, deed: Deed) -> bool:
         urgent = self._named(deed.data["decision"], "deployment.authorised", subject=deed.subject)

@@ -211,6 +211,20 @@ class PastDeeds:
         fitting = (row for row in own if row["environment"] in ("*", place) and row["tier"] in ("*", tier))
         return next((int(row["days"]) for row in fitting), 0)
 
+    def _used(self, name: str) -> int:
+        """How many authorisations took a use: one behind the last use for that version there, or behind several."""
+        took = set[int]()
+        for use in self._of("waiver.used", subject=name):
+            given = [one.index for one in self._given(use.data["deployment"], use.data["model"])]
+            took |= set([one for one in given if one > use.index][:1])
+        return len(took)
+
+    def _given(self, deployment: str, model: str) -> Iterator[Deed]:
+        """Authorisations of a version in a deployment; one in an emergency rests on no waiver."""
+        for deed in self._of("deployment.authorised", subject=deployment):
+            if deed.data["model"] == model and not deed.data.get("emergency"):
+                yield deed
+
     # -- stops -----------------------------------------------------------------------------------
 
     def _made_from(self, name: str) -> Iterator[tuple[str, str]]:

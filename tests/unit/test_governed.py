@@ -19,7 +19,7 @@ from ledger.domain.independence import how_many
 from ledger.domain.lifecycle import BUILT_IN_STOPS, MOVES, SIDE_STATES, version_of
 from ledger.domain.signing import ROOT_ACTOR
 from ledger.domain.states import Evaluation
-from ledger.domain.waiving import covers, waiver_of
+from ledger.domain.waiving import covers, uses_of, waiver_of
 from ledger.entry import format_time
 from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
 from ledger.events import all_event_types
@@ -1338,6 +1338,24 @@ def test_a_waiver_for_two_uses_is_for_two_authorisations(gate: Story):
     assert "it was for 2 uses" in str(third.error)
 
 
+def test_nobody_uses_up_a_waiver_without_authorising(gate: Story):
+    """A use takes one only with the authorisation that it is for, so others still have theirs."""
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(checks=waived("waiver:w")))
+    ask(gate, single_use=True)
+    gate.tell("p-second", "waiver.granted", "waiver:w", {"rationale": "x"})
+    other = "deployment:prod/other"
+    for place in (other, PROD, other, PROD):
+        gate.tell("p-deployer", "waiver.used", "waiver:w", {"deployment": place, "model": MODEL})
+    urgency = {**AUTHORISE[3], "emergency": {"reason": "x", "review_by": format_time(NOW + DAY)}}
+    gate.tell("p-deployer", "deployment.authorised", PROD, urgency)
+    gate.tell(*AUTHORISE)
+    elsewhere = gate.judge("p-deployer", "deployment.authorised", other, AUTHORISE[3])
+    refused(elsewhere, PolicyError, "legality")
+    assert "it was for a single use" in str(elsewhere.error), "of two that wait, one is served"
+    again = gate.judge("p-deployer", "waiver.used", "waiver:w", {"deployment": PROD, "model": MODEL})
+    refused(again, PolicyError, "legality")
+
+
 def test_how_many_uses_is_said_once_and_is_one_at_the_least(gate: Story):
     asked = {**WAIVER, "expires_at": format_time(NOW + DAY)}
     with pytest.raises(InputError, match="max_uses"):
@@ -1347,7 +1365,7 @@ def test_how_many_uses_is_said_once_and_is_one_at_the_least(gate: Story):
     ask(gate, single_use=True, max_uses=1)
     state = waiver_of(gate.world, "waiver:w")
     assert state is not None
-    assert (state.max_uses, state.left) == (1, 1)
+    assert (state.max_uses, uses_of(gate.world, state)) == (1, ())
 
 
 @pytest.mark.parametrize("end", ["held", "revoked"])
