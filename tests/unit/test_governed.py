@@ -102,8 +102,13 @@ def test_a_ledger_may_stop_less_or_more():
         {"stops": [{"decision": "approval.requested", "states": ["live"]}]},
         *({"rules": [DEFAULT_RULES.rules[1].model_dump(mode="json") | gate]} for gate in (
             {"gate": "policy:p@1"}, {"gate_digest": OTHER}, {"gate": "policy:p", "gate_digest": OTHER},
-            {"gate": "model:p@1", "gate_digest": OTHER},
+            {"gate": "model:p@1", "gate_digest": OTHER}, {"tier": "hihg"}, {"tier": "High"},
+            *({"authorisation": False, "approvals": 0, "evaluation": False} | more for more in (
+                {"approvals": 1}, {"evaluation": True}, {"roles": ["validator"]},
+                {"gate": "policy:p@1", "gate_digest": OTHER},
+            )),
         )),
+        {"waivers": [{"environment": "*", "tier": "hihg", "days": 1}]},
     ],
 )  # fmt: skip
 def test_rules_that_name_what_does_not_exist_are_refused(change: dict[str, Any]):
@@ -113,6 +118,15 @@ def test_rules_that_name_what_does_not_exist_are_refused(change: dict[str, Any])
         ROOT_ACTOR, "ledger.rules_changed", f"ledger:{story.world.ledgerid}", {"rules": table, "reason": "x"}
     )
     refused(verdict, InputError, "schema")
+
+
+def test_rules_may_ask_for_nothing_and_name_every_tier():
+    story = Story()
+    row = {"environment": "dev", "authorisation": False, "approvals": 0, "evaluation": False}
+    rows = [row | {"tier": tier} for tier in ("low", "medium", "high", "*")]
+    table = {"name": "x", "rules": rows, "waivers": [{"environment": "*", "tier": "low", "days": 1}]}
+    subject = f"ledger:{story.world.ledgerid}"
+    story.tell(ROOT_ACTOR, "ledger.rules_changed", subject, {"rules": table, "reason": "x"})
 
 
 def test_new_rules_hold_from_the_next_entry_on():

@@ -575,6 +575,25 @@ def test_what_is_said_of_another_ledger_is_not_said_here(ring: Ring, subject: st
         assert str(told.error) == f"the subject must be this ledger: ledger:{LEDGERID}"
 
 
+@pytest.mark.parametrize(
+    ("change", "more"),
+    [
+        ({"tier": "hihg"}, {}), ({"authorisation": False}, {}),
+        ({"authorisation": False, "approvals": 0, "evaluation": False, "roles": ["validator"]}, {}),
+        ({}, {"waivers": [{"environment": "*", "tier": "Low", "days": 1}]}),
+    ],
+)  # fmt: skip
+def test_rules_that_would_hold_nothing_up_are_none(ring: Ring, change: dict[str, Any], more: dict[str, Any]):
+    rule = {"environment": "prod", "tier": "high", "authorisation": True, "approvals": 1, "evaluation": True}
+    for changes, others in (({}, {}), (change, more)):
+        body = {"rules": {"name": "x", "rules": [rule | changes], **others}, "reason": "x"}
+        told = ring.judge(ROOT_ACTOR, "ledger.rules_changed", f"ledger:{LEDGERID}", body)
+        if changes or others:
+            refused(told, InputError, "schema")
+        else:
+            assert told.kind == "valid"
+
+
 def test_an_acknowledged_entry_is_known_by_its_leaf_hash(ring: Ring):
     for index in (1, 3):
         body = {"index": index, "leaf_hash": ring.view.leaves[index].hex(), "reason": "x"}
