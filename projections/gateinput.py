@@ -166,7 +166,7 @@ class _Builder:
 
     def evaluations(self) -> list[dict[str, Any]]:
         """Those that stand; one that was invalidated and not measured again has failed and says nothing else."""
-        standing = {one.index for one in self.named.version.evaluations}
+        standing = {one.index: one.verdict for one in self.named.version.evaluations}
         nothing = dict.fromkeys(("suite", "kind", "digest", "dataset", "split"), "")
         undecided = {one.index for _, one in self.named.version.undecided}
         gone = [
@@ -177,7 +177,7 @@ class _Builder:
         return gone + [
             {
                 "id": row["id"], "index": row["index"], "age_seconds": self.age(row), "metrics": row["data"]["metrics"],
-                "verdict": row["data"].get("verdict", "uncertain"),
+                "verdict": standing[row["index"]],
                 "measurements": row["data"].get("measurements") or [], **self.author(row),
                 **{name: row["data"].get(name) or "" for name in ("suite", "kind", "digest", "dataset", "split")},
             }

@@ -230,7 +230,8 @@ class _Answer:
             trouble = waived_trouble(self.world, self._event, state)
             says = f"{check['check']} is waived by {check['waiver']}, not met; {state.owner} carries the risk"
             if state.max_uses is not None:
-                says += f"; {len(uses_of(self.world, state))} of {state.max_uses} use(s) used"
+                used = len(uses_of(self.world, state)) + (trouble is None)  # with the one that this decision takes
+                says += f"; {used} of {state.max_uses} use(s) used"
             yield _item(state.request.index, says, trouble, until=_ends(waiver_until(self.world, state, named.subject)))
             if state.granted is not None:
                 yield _item(state.granted.index, f"granted {check['waiver']}", trouble)

@@ -66,7 +66,7 @@ def _evaluated(version: VersionState, event: RecordedEvent, body: EvaluationComp
     if body.digest not in (None, version.digest):
         return version  # an evaluation of other bytes says nothing about this version
     data = None if body.dataset is None else (body.dataset, body.dataset_digest or "")
-    found = Evaluation(event.payload.id, signed_of(event), body.suite or body.kind or "", body.verdict, data)
+    found = Evaluation(event.payload.id, signed_of(event), body.suite or body.kind or "", body.says, data)
     others = (known for known in version.evaluations if known.suite != found.suite)
     passed = found if found.verdict == "pass" else version.passed
     undecided = tuple(one for one in version.undecided if one[1].suite != found.suite)

@@ -116,10 +116,14 @@ class GovernedMachine(GovernedTwins):
         self.do("trainer", "contract.defined", subject, body)
 
     @rule(model=models, verdict=st.sampled_from(("pass", "pass", "pass", "fail", "uncertain")),
-          suite=st.sampled_from((None, None, "drift")), wrong=rarely,
+          suite=st.sampled_from((None, None, "drift")), wrong=rarely, nothing=rarely,
           data=st.sampled_from((None, None, "dataset:test@1")))  # fmt: skip
-    def evaluate(self, model: str, verdict: str, suite: str | None, wrong: bool, data: str | None = None) -> None:
+    def evaluate(
+        self, model: str, verdict: str, suite: str | None, wrong: bool, data: str | None = None, *,
+        nothing: bool = False,
+    ) -> None:  # fmt: skip
         measured = evaluation_of("x" if wrong else model, verdict)
+        measured |= {"metrics": {}} if nothing else {}
         self.do("trainer", "evaluation.completed", model, measured | {"suite": suite, "dataset": data})
 
     @rule(model=models, back=back, sure=rarely)

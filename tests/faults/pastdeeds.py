@@ -63,6 +63,13 @@ class Deed:
         return self.subject.partition("@")[2]
 
     @property
+    def verdict(self) -> str:
+        """What it says; what measured nothing passed nothing."""
+        said = str(self.data["verdict"])
+        empty = self.kind == "evaluation.completed" and not self.data.get("metrics")
+        return "uncertain" if empty and said == "pass" else said
+
+    @property
     def environment(self) -> str:
         return self.subject.partition(":")[2].partition("/")[0]
 

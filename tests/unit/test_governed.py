@@ -258,7 +258,7 @@ def test_an_owner_approves_only_at_tier_low(tier: str, owner: str, changes: list
     story.tell("trainer", "run.completed", "run:r")
     registered = {"digest": DIGEST, "owner": owner, "tier": tier, "run": "run:r"}
     story.tell("trainer", "version.registered", MODEL, registered)
-    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "digest": DIGEST})
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": "pass", "digest": DIGEST})
     for kind, who in changes:
         story.tell("p-author", kind, "model:m", {"owner": who})
     conditional = approve(story, by="p-approver", conditions=["a monitor is on"])
@@ -469,14 +469,14 @@ def test_what_an_approval_cites_may_have_been_measured_again_since():
     story = ready()
     cited = version_of(story.world, MODEL).version.evaluations[0]
     approve(story)
-    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "digest": DIGEST})
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": "pass", "digest": DIGEST})
     assert authorised(story)
     story.tell("trainer", "evaluation.invalidated", MODEL, {"evaluation": cited.id, "reason": "leak"})
     assert not authorised(story), "the approver rested on it"
 
 
 def measure(story: Story, verdict: str, suite: str = "s") -> Evaluation:
-    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": verdict, "suite": suite})
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": verdict, "suite": suite})
     return version_of(story.world, MODEL).version.evaluations[-1]
 
 
@@ -584,7 +584,7 @@ def test_where_the_run_of_a_version_is_not_known_nobody_is_shown_to_be_another_p
     story = Story().people()
     registered = {"digest": DIGEST, "owner": "p-author", "tier": "high", "run": "run:lost"}
     story.tell("trainer", "version.registered", MODEL, registered)
-    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "digest": DIGEST})
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": "pass", "digest": DIGEST})
     told = story.judge("p-approver", "approval.granted", MODEL, story.grant(story.request()))
     refused(told, NotAllowedError, "legality")
     assert "who is behind this version cannot be resolved" in str(told.error)
@@ -622,10 +622,33 @@ def test_a_version_does_not_hide_its_makers_behind_the_run_of_something_else(
         assert story.judge(*grant).kind == "valid", "until it says that it made this, too"
 
 
+@pytest.mark.parametrize(
+    ("measured", "passes"),
+    [
+        ({"metrics": {}}, False),
+        ({"metrics": {"auc": 0.9}}, True),
+        ({"metrics": {}, "measurements": [{"name": "auc", "value": 0.9}]}, True),
+        ({"metrics": {}, "slices": [{"slice": "sex=female", "metrics": {"auc": 0.9}}]}, True),
+        ({"metrics": {}, "importance": {"age": 1.0}}, False),
+    ],
+)
+def test_what_measured_nothing_passed_nothing(measured: dict[str, Any], passes: bool):
+    story = Story().people().version(passed=False)
+    story.tell("trainer", "evaluation.completed", MODEL, {"verdict": "pass", **measured})
+    state = story.world.state("model:m")
+    assert isinstance(state, ModelState)
+    assert [one.verdict for one in state.versions["1"].evaluations] == ["pass" if passes else "uncertain"]
+    told = story.judge("p-approver", "approval.granted", MODEL, story.grant(story.request()))
+    assert told.kind == ("valid" if passes else "void")
+    failed = {"verdict": "fail", **measured}
+    story.tell("trainer", "evaluation.completed", MODEL, failed)
+    refused(story.judge("p-approver", "approval.granted", MODEL, story.grant(story.request())), PolicyError, "legality")
+
+
 @pytest.mark.parametrize("verdict", ["fail", "uncertain"])
 def test_only_what_passed_has_passed(verdict: str):
     story = ready()
-    measured = {"metrics": {}, "verdict": verdict, "suite": "first"}
+    measured = {"metrics": {"auc": 0.9}, "verdict": verdict, "suite": "first"}
     story.tell("trainer", "evaluation.completed", MODEL, measured)
     passed = version_of(story.world, MODEL).version.passed
     assert passed is not None
@@ -912,7 +935,7 @@ def test_a_quarantine_is_found_along_the_lineage_and_under_other_names(plan: Cal
     subject = plan(story)
     story.version()
     story.tell("trainer", "version.composed", MODEL, {"parents": [{"role": "parent", "subject": "model:part@1"}]})
-    measured = {"metrics": {}, "verdict": "pass", "dataset": "dataset:test@1"}
+    measured = {"metrics": {"auc": 0.9}, "verdict": "pass", "dataset": "dataset:test@1"}
     story.tell("trainer", "evaluation.completed", MODEL, measured)
     approve(story)
     assert authorised(story)
@@ -933,7 +956,7 @@ def test_a_quarantine_is_found_along_the_lineage_and_under_other_names(plan: Cal
 
 def test_what_was_measured_on_data_in_quarantine_is_measured_again_or_not_rested_on():
     story = ready()
-    on = {"metrics": {}, "verdict": "pass", "dataset": "dataset:test@1"}
+    on = {"metrics": {"auc": 0.9}, "verdict": "pass", "dataset": "dataset:test@1"}
     story.tell("trainer", "evaluation.completed", MODEL, on)
     approve(story)
     story.tell("trainer", "quarantine.placed", "dataset:test", {"reason": "leaked"})
@@ -1088,7 +1111,9 @@ def test_an_evaluation_that_is_gone_takes_nothing_else_away():
     for other in ("a", "z"):
         story = ready()
         wrong = story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "fail", "suite": other})
-        passed = story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "suite": "s"})
+        passed = story.tell(
+            "trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": "pass", "suite": "s"}
+        )
         story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "uncertain", "suite": "s"})
         first = version_of(story.world, MODEL).version.evaluations[0]
         story.tell("trainer", "evaluation.invalidated", MODEL, {"evaluation": wrong.payload.id, "reason": "leak"})
@@ -1112,7 +1137,7 @@ def test_what_is_measured_again_is_of_the_same_suite_or_where_it_names_none_of_t
 ):
     story = ready()
     for more, verdict in ((first, "fail"), (second, "pass")):
-        story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": verdict, **more})
+        story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": verdict, **more})
     failed = [one for one in version_of(story.world, MODEL).version.evaluations if one.verdict == "fail"]
     assert (not failed) is is_same
 
@@ -1255,7 +1280,9 @@ def test_a_retired_policy_decides_nothing(gate: Story):
 
 def test_an_evaluation_that_was_invalidated_since_makes_a_gate_stale():
     gate = behind_a_gate(evaluation=False)
-    wrong = gate.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "suite": "late"})
+    wrong = gate.tell(
+        "trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": "pass", "suite": "late"}
+    )
     gate.tell("p-deployer", "gate.evaluated", MODEL, gated(size=wrong.index + 1))
     assert authorised(gate)
     body = {"evaluation": wrong.payload.id, "reason": "leak"}

@@ -417,7 +417,7 @@ def test_a_suspect_evaluation_is_none(ring: Ring):
     ring.version(passed=False)
     ring.enrol("p-tester", ["validator"])
     ring.enrol("p-tester-2", ["validator"])
-    body = {"metrics": {}, "verdict": "pass", "digest": DIGEST}
+    body = {"metrics": {"auc": 0.9}, "verdict": "pass", "digest": DIGEST}
     tested = ring.tell("p-tester", "evaluation.completed", MODEL, body)
     request = ring.request()
     grant = ("p-approver", "approval.granted", MODEL, Story.grant(ring, request))
@@ -1086,7 +1086,7 @@ def test_whoever_ever_answered_for_a_service_made_what_it_made(ring: Ring):
     ring.tell("bot", "run.completed", "run:r")
     body = {"digest": DIGEST, "owner": "p-author", "tier": "high", "run": "run:r"}
     ring.tell("bot", "version.registered", MODEL, body)
-    ring.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "digest": DIGEST})
+    ring.tell("trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": "pass", "digest": DIGEST})
     request = ring.request()
     changed = {"responsible": "p-second", "reason": "moved"}
     ring.tell("p-admin", "actor.responsible_changed", "actor:bot", changed)
