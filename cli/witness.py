@@ -87,7 +87,9 @@ def add_log(app: App, /, folder: Path, *, vkey: str) -> None:
 def show(app: App, /, folder: Path) -> int:
     """Show the witness's key, the last head of each log it cosigned, and the evidence it kept.
 
-    Exit code 1 when there is evidence: two heads of one size, both signed by a log, with two roots.
+    Exit code 1 when there is evidence: two heads of one size with two roots, or a head with another past than the one
+    cosigned before, both signed by a log. Heads that came with a bad proof are shown too, and are no evidence: whoever
+    has the log can compare them with it (muniment verify log --expect).
 
     Example: muniment witness show /var/lib/witness -o json
     """
@@ -97,7 +99,7 @@ def show(app: App, /, folder: Path) -> int:
     opened = _open(folder)
     try:
         notes = dict(opened.state.heads())
-        evidence = opened.state.evidence()
+        evidence, unproven = opened.state.evidence(), opened.state.unproven()
         logs = [
             {"vkey": format_vkey(key), "checkpoint": notes[key.name].decode() if key.name in notes else None}
             for key in opened.state.logs()
@@ -110,7 +112,25 @@ def show(app: App, /, folder: Path) -> int:
         size = parse_checkpoint(parse_note(log["checkpoint"].encode()).text).size if log["checkpoint"] else 0
         lines.append(f"log {log['vkey']}, cosigned up to size {size}")
     lines += [_evidence_words(item) for item in evidence]
-    data = {"vkey": vkey, "logs": logs, "evidence": [_evidence(item) for item in evidence]}
+    lines += [
+        f"? head of {item.origin} of size {item.size}, signed by the log, came with a bad proof; -o json gives the note"
+        for item in unproven
+    ]
+    data = {
+        "vkey": vkey,
+        "logs": logs,
+        "evidence": [_evidence(item) for item in evidence],
+        "unproven": [
+            {
+                "origin": item.origin,
+                "size": item.size,
+                "root": item.root.hex(),
+                "note": item.note.decode(),
+                "at": item.at,
+            }
+            for item in unproven
+        ],
+    }
     print_record(app, data, "\n".join(lines))
     return 1 if evidence else 0
 
@@ -128,6 +148,8 @@ def _evidence(item: Evidence) -> dict[str, Any]:
 
 def _evidence_words(item: Evidence) -> str:
     words = "the log signed two different roots for one size"
+    if item.kind == "rewritten":
+        words = "the log signed a head whose tree has another root at the size that was cosigned before"
     return f"✗ evidence {item.number} against {item.origin}: {words}; -o json gives both notes"
 
 

@@ -8,7 +8,7 @@ from typing import NoReturn
 from ledger.errors import VerificationError
 from ledger.merkle import EMPTY_ROOT, HASH_SIZE, MAX_TREE_SIZE, node_hash
 
-__all__ = ["verify_consistency", "verify_inclusion"]
+__all__ = ["proven_before", "verify_consistency", "verify_inclusion"]
 
 
 def _refuse(message: str, index: int | None = None) -> NoReturn:
@@ -91,9 +91,40 @@ def verify_consistency(old: int, old_root: bytes, new: int, new_root: bytes, pro
         if old_root != (new_root if old == new else EMPTY_ROOT):
             _refuse(f"two different root hashes at size {old}")
         return new_root
-    hashes = list(proof)
-    if old.bit_count() == 1:  # step 2: the old root is itself a node of the new tree
-        hashes.insert(0, old_root)
+    # step 2: of such a size the old root is itself a node of the new tree
+    hashes = [old_root, *proof] if old.bit_count() == 1 else proof
+    if _both_roots(old, new, hashes) != (old_root, new_root):
+        _refuse(f"the tree of size {new} does not extend the tree of size {old}")
+    return new_root
+
+
+def proven_before(old: int, new: int, new_root: bytes, proof: Sequence[bytes]) -> bytes | None:
+    """The root that a tree has at an earlier size, by a consistency proof from there that leads to its root.
+
+    Every hash of such a proof is a node of the tree, or two inputs of SHA-256 were found with one output. So nobody can
+    spoil a proof and have it say something else.
+
+    Args:
+        old: the earlier size.
+        new: the size of the tree.
+        new_root: its root hash.
+        proof: hashes in the order of RFC 9162.
+
+    Returns:
+        The root hash at ``old``; None when the proof does not lead to ``new_root``, or does not hold it: of sizes that
+        are powers of two it is left out.
+    """
+    if not 0 < old < new <= MAX_TREE_SIZE or old.bit_count() == 1 or any(len(item) != HASH_SIZE for item in proof):
+        return None
+    try:
+        old_root, result = _both_roots(old, new, proof)
+    except VerificationError:
+        return None
+    return old_root if result == new_root else None
+
+
+def _both_roots(old: int, new: int, hashes: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """The roots that a consistency proof leads to, at both sizes (RFC 9162 2.1.4.2, steps 3 to 6)."""
     fn, sn = old - 1, new - 1
     while fn & 1:
         fn >>= 1
@@ -107,6 +138,4 @@ def verify_consistency(old: int, old_root: bytes, new: int, new_root: bytes, pro
             new_result = node_hash(item, new_result)
         else:
             new_result = node_hash(new_result, item)
-    if old_result != old_root or new_result != new_root:
-        _refuse(f"the tree of size {new} does not extend the tree of size {old}")
-    return new_root
+    return old_result, new_result

@@ -52,7 +52,7 @@ _NEEDED = {
         "run.attached run.completed run.failed run.started slo.breached slo.recovered"
     ),
     "eraser": "subject.erased",
-    "validator": "validation.completed",
+    "validator": "validation.completed validation.withdrawn",
     "admin validator": "policy.defined policy.retired",
     "approver owner": "waiver.revoked",
     "approver validator": "approval.condition_met quarantine.released",
@@ -72,7 +72,7 @@ _NEEDED = {
         "performance.tested"
     ),
     "owner admin": "model.owner_changed",
-    "owner deployer": "slo.defined version.retired",
+    "owner deployer": "slo.defined version.demoted version.retired",
     "owner emitter": "approval.requested approval.withdrawn errorbudget.reset waiver.requested",
     "owner validator": "finding.disposed risk.classified validation.assigned",
     "approver validator auditor": "emergency.reviewed",
@@ -166,7 +166,7 @@ MAX_GRANTS = 64
 PLACED = {"approval.requested.v1", "approval.granted.v1", "approval.rejected.v1", "approval.revoked.v1",
           "approval.condition_met.v1", "approval.changes_requested.v1", "approval.escalated.v1",
           "gate.evaluated.v1", "waiver.requested.v1", "waiver.granted.v1", "waiver.denied.v1",
-          "waiver.revoked.v1"}  # fmt: skip
+          "waiver.revoked.v1", "version.demoted.v1"}  # fmt: skip
 # Points of small order, sign bit cleared: under such a key one signature fits every message.
 SMALL_ORDER = {bytes.fromhex(text) for text in (
     "00" * 32, "01" + "00" * 31, "ec" + "ff" * 30 + "7f", "ed" + "ff" * 30 + "7f", "ee" + "ff" * 30 + "7f",

@@ -104,12 +104,13 @@ def _dated(asked: Asked) -> Iterator[dict[str, Any]]:
     def key(kind: str, row: JournalRow) -> tuple[str, ...]:
         return kind, row["subject"], *(str(row["data"].get(name, "")) for name in _DATED[kind][2])
 
+    gone = {row["data"]["validation"] for row in asked.of_types("validation.withdrawn")}
     for row in asked.of_types(*_DATED, *(kind for _, kinds, _ in _DATED.values() for kind in kinds)):
         for kind, (_, settling, _) in _DATED.items():
             if row["type"] in settling:
                 open_ones.pop(key(kind, row), None)
         at = _moment(row["data"].get(_DATED[row["type"]][0])) if row["type"] in _DATED else None
-        if at is not None:
+        if at is not None and row["id"] not in gone:
             data = row["data"]
             names = ("title", "kind", "credential", "finding", "on_call")
             words = next((str(data[name]) for name in names if data.get(name)), row["type"])

@@ -24,6 +24,7 @@ from ledger.errors import PolicyError
 from ledger.names import parse_name, stream_of
 from ledger.payload import parse_moment
 from ledger.policy import FORMAT, Waived, in_form
+from projections.findings import actors_behind, settled
 from projections.gaterows import GateRows, people
 from projections.groups import DATA, ENDED, RUNS, WENT_LIVE
 from projections.journal import JournalRow
@@ -66,7 +67,7 @@ class _Builder:
 
     def author(self, row: JournalRow) -> dict[str, Any]:
         """Who stands behind an entry, and whether they are shown to be other persons than makers and owners."""
-        actors = {row["actor"], row["on_behalf_of"]} - {""}
+        actors = actors_behind(row)
         makers = approval_makers(self.world, self.named, (), max(row["index"], self.named.version.index))
         return {"by": sorted(actors), "independent": bool(independent(self.world, actors, makers))}
 
@@ -241,20 +242,23 @@ class _Builder:
         }
 
     def validations(self) -> list[dict[str, Any]]:
-        settled = {
-            (row["data"]["validation"], row["data"]["finding"])
-            for row in self.mine("finding.disposed", whole=True) if row["data"]["disposition"] in ("fixed", "accepted")
-        }  # fmt: skip
+        done = settled(self.mine("finding.disposed", whole=True), lambda row: self.author(row)["independent"])
+        # One that was withdrawn, as long as nobody validates again, has failed and says nothing else.
+        last = {one.id for one in self.named.model.validations if one.withdrawn}
+        gone = self.named.model.withdrawn.keys()
         return [
             {
-                "index": row["index"], "verdict": row["data"]["verdict"], **self.author(row),
+                "index": row["index"], "verdict": "fail" if row["id"] in gone else row["data"]["verdict"],
+                **self.author(row),
                 "expired": self.past(row["data"].get("valid_until")),
                 "open_findings": [
                     {"id": item["id"], "severity": item["severity"]}
-                    for item in row["data"].get("findings") or [] if (row["id"], item["id"]) not in settled
+                    for item in row["data"].get("findings") or []
+                    if row["id"] not in gone and (row["id"], item["id"]) not in done
                 ],
             }
-            for row in self.mine("validation.completed", whole=True) if _about(row, self.named.version.digest)
+            for row in self.mine("validation.completed", whole=True)
+            if _about(row, self.named.version.digest) and (row["id"] in last or row["id"] not in gone)
         ]  # fmt: skip
 
     def documentation(self) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ _VERSION_TYPES = (
     "version.registered", "evaluation.completed", "evaluation.invalidated", "approval.requested", "approval.granted",
     "approval.rejected", "approval.withdrawn", "approval.revoked", "approval.changes_requested", "approval.escalated",
     "quarantine.placed", "quarantine.released",
-    "version.retired", "risk.classified", "version.aliased", "version.unaliased",
+    "version.retired", "version.demoted", "risk.classified", "version.aliased", "version.unaliased",
 )  # fmt: skip
 _DEPLOYMENT_TYPES = (
     "deployment.requested", "deployment.authorised", "deployment.failed", "deployment.held", "canary.stage_entered",
@@ -114,7 +114,7 @@ def _new_version(change: Change) -> dict[str, Any]:
     return {
         "version": change["model"], "status": "registered", "digest": data["digest"], "owner": data["owner"],
         "tier": data["tier"], "run": data.get("run"), "registered": _stamp(change), "evaluations": [],
-        "approvals": [], "quarantines": [], "retired": None, "live_in": [], "aliases": [],
+        "approvals": [], "quarantines": [], "retired": None, "demoted": [], "live_in": [], "aliases": [],
     }  # fmt: skip
 
 
@@ -138,6 +138,9 @@ def _fold_version(version: dict[str, Any], change: Change) -> None:
         version["classified"].append((change["index"], data["tier"]))
     elif kind == "version.retired":
         version["retired"] = _stamp(change)
+    elif kind == "version.demoted":
+        told = {name: data.get(name) for name in ("environment", "to", "reason", "previous")}
+        version["demoted"].append({**_stamp(change), **told})
     else:
         fold_approval(version, change, _stamp(change))
 

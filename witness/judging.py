@@ -9,7 +9,7 @@ from ledger.addcheckpoint import SIZE_TYPE, AddCheckpoint, format_size
 from ledger.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
 from ledger.errors import AuthenticationError, InputError, VerificationError
 from ledger.merkle import EMPTY_ROOT
-from ledger.merkleproof import verify_consistency
+from ledger.merkleproof import proven_before, verify_consistency
 from ledger.note import VerifierKey, parse_note
 
 __all__ = ["PLAIN", "Answer", "Latest", "authenticate", "judge"]
@@ -27,7 +27,9 @@ class Answer:
         body: its bytes.
         kind: content type.
         evidence: what the request proves about its log, empty when nothing: ``fork`` (two roots for one size, both
-            signed by the log). A bad proof proves nothing: whoever sends a public head may put any proof before it.
+            signed by the log), or ``rewritten`` (a proof that leads to the signed head, from another root than the one
+            signed for the size before). Any other bad proof proves nothing: whoever sends a public head may put any
+            proof before it.
     """
 
     status: int
@@ -96,5 +98,6 @@ def judge(request: AddCheckpoint, checkpoint: Checkpoint, latest: Latest) -> Ans
     try:
         verify_consistency(latest.size, latest.root, checkpoint.size, checkpoint.root, request.proof)
     except VerificationError as error:
-        return _refusal(422, error.message)
+        before = proven_before(latest.size, checkpoint.size, checkpoint.root, request.proof)
+        return _refusal(422, error.message, "" if before in (None, latest.root) else "rewritten")
     return None

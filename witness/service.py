@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ledger.addcheckpoint import parse_add_checkpoint
-from ledger.checkpoint import cosign_checkpoint, format_checkpoint, parse_checkpoint
+from ledger.addcheckpoint import AddCheckpoint, format_add_checkpoint, parse_add_checkpoint
+from ledger.checkpoint import Checkpoint, cosign_checkpoint, format_checkpoint, parse_checkpoint
 from ledger.cosignature import format_lines
 from ledger.errors import ConfigurationError, InputError
 from ledger.keys import Ed25519Signer, Signer
@@ -34,6 +34,8 @@ __all__ = ["KEY", "STATE", "VKEY", "Witness", "create_witness", "open_witness"]
 STATE, VKEY, _KEYS = "state.db", "witness.vkey", "keys"
 #: Name under which the private key is kept.
 KEY = "witness"
+#: Status of the answer to a proof that does not prove.
+_UNPROVEN = 422
 
 
 class Witness:
@@ -89,17 +91,43 @@ class Witness:
         with self.state.changing():
             latest, known = self.state.latest(checkpoint.origin)
             refusal = judge(request, checkpoint, latest)
+            shown = _kept(request.note, vkeys)
             if refusal is not None:
-                if not refusal.evidence:
-                    return refusal
-                shown = _kept(request.note, vkeys)
-                kept = known and self.state.keep_evidence(checkpoint.origin, refusal.evidence, known, shown, now)
-                return refusal if kept else replace(refusal, evidence="")
+                kind = self._keep(request, checkpoint, refusal, (known, shown), now)
+                return replace(refusal, evidence=kind)
             line = cosign_checkpoint(text, self._signer, self.vkey.name, now)
             head = Latest(checkpoint.size, checkpoint.root)
-            self.state.advance(checkpoint.origin, head, _kept(request.note, vkeys, line))
+            cosigned = _kept(request.note, vkeys, line)
+            self.state.advance(checkpoint.origin, head, cosigned)
+            # A head of this size that was refused before is proven now, or with this one it proves a fork.
+            rival = self.state.settle(checkpoint.origin, head)
+            forked = rival and self.state.keep_evidence(checkpoint.origin, "fork", cosigned, rival, now)
         # What was stored is durable now, and only now the cosignature may be seen.
-        return Answer(200, format_lines([line]))
+        return Answer(200, format_lines([line]), evidence="fork" if forked else "")
+
+    def _keep(
+        self, request: AddCheckpoint, checkpoint: Checkpoint, refusal: Answer, notes: tuple[bytes, bytes], now: int
+    ) -> str:
+        """Keep what a refused request proves, or may prove one day; inside `changing`.
+
+        A head that the log signed and that came with a bad proof may be the log's, and the proof a stranger's: it is
+        kept as unproven. Two of one size, or one and the head that is cosigned there, are a fork whoever sent them.
+
+        Returns:
+            The kind of evidence that is kept.
+        """
+        known, shown = notes
+        origin, head = checkpoint.origin, Latest(checkpoint.size, checkpoint.root)
+        if refusal.evidence == "rewritten":
+            shown = format_add_checkpoint(replace(request, note=shown))
+        kind = refusal.evidence
+        if not kind and (rival := self.state.rival(origin, head)):
+            kind, known = "fork", rival
+        if kind:
+            return kind if known and self.state.keep_evidence(origin, kind, known, shown, now) else ""
+        if refusal.status == _UNPROVEN and checkpoint.size > request.old:
+            self.state.keep_unproven(origin, head, shown, now)
+        return ""
 
     def last_checkpoint(self, digest: str) -> Answer:
         """Answer a monitor (C2SP tlog-witness): the last head of a log with its cosignature.

@@ -22,7 +22,7 @@ from ledger.errors import ConfigurationError, StorageError
 from ledger.note import TYPE_ED25519, VerifierKey, format_vkey, parse_vkey
 from witness.judging import Latest
 
-__all__ = ["Evidence", "WitnessState"]
+__all__ = ["Evidence", "Unproven", "WitnessState"]
 
 _FORBID = "SELECT RAISE(ABORT, 'a witness never goes back')"
 _DDL = f"""
@@ -42,21 +42,50 @@ CREATE TRIGGER witness_no_update BEFORE UPDATE ON witness BEGIN {_FORBID}; END;
 CREATE TRIGGER evidence_no_update BEFORE UPDATE ON evidence BEGIN {_FORBID}; END;
 CREATE TRIGGER evidence_no_delete BEFORE DELETE ON evidence BEGIN {_FORBID}; END;
 """  # noqa: S608 - our own names
+#: Heads that the log signed and nobody proved; a state that was made before these were kept gets the table when opened.
+_UNPROVEN = """
+CREATE TABLE IF NOT EXISTS unproven (number INTEGER PRIMARY KEY AUTOINCREMENT, origin TEXT NOT NULL,
+    size INTEGER NOT NULL, root BLOB NOT NULL, note BLOB NOT NULL, at INTEGER NOT NULL, UNIQUE (origin, size, root))
+    STRICT;
+"""
 _LAYOUT = 1
 #: What is kept against one log; more proves nothing more, and a log must not fill its witness's disk.
 _MAX_EVIDENCE = 100
+#: Unproven heads kept of one log; then the oldest goes. Only heads beyond the one that is cosigned are taken: to
+#: push one out, strangers need as many that the log published and did not bring here, and the log as many lies.
+_MAX_UNPROVEN = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Unproven:
+    """A head that a log signed, and that came with a proof which does not lead to it from the one cosigned.
+
+    Attributes:
+        origin: the log.
+        size: its size.
+        root: its root hash.
+        note: the note, with the lines that were verified.
+        at: seconds since the Unix epoch.
+    """
+
+    origin: str
+    size: int
+    root: bytes
+    note: bytes
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Two heads of a log that do not fit: one size and two roots.
+    """Two heads of a log that do not fit: one size and two roots, or one that has another past than the other.
 
     Attributes:
         number: in order of keeping, from 1.
         origin: the log.
         kind: see `judging.Answer`.
-        known: the note this witness had cosigned, with its cosignature.
-        shown: the note it was shown then, with the lines that were verified.
+        known: the note this witness had cosigned, with its cosignature; or, of two that it refused, the first.
+        shown: the note it was shown then, with the lines that were verified; of the kind ``rewritten`` the request, in
+            which the proof stands before the note.
         at: seconds since the Unix epoch.
     """
 
@@ -91,6 +120,8 @@ class WitnessState:
         try:
             self._connection = _connect(path, apsw.SQLITE_OPEN_READWRITE)
             found = self._connection.execute("SELECT layout, vkey FROM witness").fetchall()
+            if found:
+                self._connection.execute(_UNPROVEN)
         except apsw.Error as error:
             raise StorageError(f"the state of the witness, {path}, cannot be read: {error}") from error
         if found != [(_LAYOUT, format_vkey(vkey))]:
@@ -108,7 +139,7 @@ class WitnessState:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
             connection = _connect(path, apsw.SQLITE_OPEN_READWRITE)
             with connection:
-                connection.execute(_DDL)
+                connection.execute(_DDL + _UNPROVEN)
                 connection.execute("INSERT INTO witness VALUES (1, ?, ?)", (_LAYOUT, format_vkey(vkey)))
             connection.close()
             sync_folder(path.parent)
@@ -216,9 +247,47 @@ class WitnessState:
         return True
 
     def evidence(self) -> list[Evidence]:
-        """Every fork that was kept; bad proofs, which this witness once kept too, prove nothing."""
-        rows = self._rows("SELECT number, origin, kind, known, shown, at FROM evidence WHERE kind = 'fork' ORDER BY 1")
+        """Everything kept that proves something; bad proofs, which this witness once kept too, prove nothing."""
+        kinds = "kind IN ('fork', 'rewritten')"
+        rows = self._rows(f"SELECT number, origin, kind, known, shown, at FROM evidence WHERE {kinds} ORDER BY 1")  # noqa: S608 - our own words
         return [Evidence(*row) for row in rows]
+
+    # -- heads that nobody proved ----------------------------------------------------------
+
+    def rival(self, origin: str, head: Latest) -> bytes:
+        """Note of an unproven head of the same size and with another root, empty when there is none; in `changing`."""
+        found: list[Any] = self._connection.execute(
+            "SELECT note FROM unproven WHERE origin = ? AND size = ? AND root <> ? ORDER BY number LIMIT 1",
+            (origin, head.size, head.root),
+        ).fetchall()
+        return bytes(found[0][0]) if found else b""
+
+    def settle(self, origin: str, head: Latest) -> bytes:
+        """A head is cosigned: what is kept of this size needs to be no longer; inside `changing`.
+
+        Returns:
+            As `rival`.
+        """
+        rival = self.rival(origin, head)
+        self._connection.execute("DELETE FROM unproven WHERE origin = ? AND size = ?", (origin, head.size))
+        return rival
+
+    def keep_unproven(self, origin: str, head: Latest, note: bytes, at: int) -> None:
+        """Keep a head that the log signed and nobody proved, once; inside `changing`."""
+        self._connection.execute(
+            "INSERT INTO unproven (origin, size, root, note, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (origin, head.size, head.root, note, at),
+        )
+        self._connection.execute(
+            "DELETE FROM unproven WHERE origin = ? AND number NOT IN "
+            "(SELECT number FROM unproven WHERE origin = ? ORDER BY number DESC LIMIT ?)",
+            (origin, origin, _MAX_UNPROVEN),
+        )
+
+    def unproven(self) -> list[Unproven]:
+        """Heads that logs signed and nobody proved, in order of keeping."""
+        rows = self._rows("SELECT origin, size, root, note, at FROM unproven ORDER BY number")
+        return [Unproven(*row) for row in rows]
 
 
 def _connect(path: Path, flags: int) -> apsw.Connection:

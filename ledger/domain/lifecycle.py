@@ -72,6 +72,8 @@ MOVES: Final = (
     Move("quarantine.placed", (), "quarantined", side=True),
     Move("approval.revoked", ("approved",), "suspended"),
     Move("evaluation.invalidated", ("approved",), "suspended"),
+    Move("validation.withdrawn", ("approved",), "suspended"),
+    Move("version.demoted", ("approved",), "suspended"),
 )
 #: States beside the others that may stop decisions.
 SIDE_STATES: Final = frozenset(move.to for move in MOVES if move.side)

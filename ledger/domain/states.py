@@ -213,6 +213,14 @@ class Approval:
         return frozenset(range(len(self.conditions))) - self.met
 
 
+def _never_demoted() -> MappingProxyType[str, Signed]:
+    return MappingProxyType({})
+
+
+def _no_indexes() -> MappingProxyType[str, int]:
+    return MappingProxyType({})
+
+
 def _no_gates() -> MappingProxyType[tuple[str, str], Gate]:
     return MappingProxyType({})
 
@@ -227,12 +235,14 @@ class VersionState:
         tier_at_first: that it had then; see `tier_at_first`.
         signed: the entry that registered it.
         passed: the last evaluation that passed and stands, None when there is none.
+        passes: by suite, index of the last evaluation that was said to pass, whatever was said since.
         undecided: evaluations that were the last of their suite when they were invalidated, each with the index of that
             entry, until the suite is measured again.
         invalidated: event ids of evaluations that do not hold.
         classified: index and tier of the last classification, None when there is none.
         gates: by name and version of the policy, and environment.
         retired: the entry that retired it.
+        demoted: by environment, the last entry that said that it lost its place there.
         parents: versions of which it was ever said to be made.
     """
 
@@ -245,6 +255,7 @@ class VersionState:
     authors: frozenset[str]
     evaluations: tuple[Evaluation, ...] = ()
     passed: Evaluation | None = None
+    passes: MappingProxyType[str, int] = field(default_factory=_no_indexes)
     undecided: tuple[tuple[int, Evaluation], ...] = ()
     requests: MappingProxyType[str, ApprovalRequest] = field(default_factory=_no_requests)
     approvals: tuple[Approval, ...] = ()
@@ -252,6 +263,7 @@ class VersionState:
     classified: tuple[int, str] | None = None
     gates: MappingProxyType[tuple[str, str], Gate] = field(default_factory=_no_gates)
     retired: Signed | None = None
+    demoted: MappingProxyType[str, Signed] = field(default_factory=_never_demoted)
     parents: tuple[Read, ...] = ()
 
     @property
@@ -313,6 +325,7 @@ class ModelState:
         ends: validations and documents that end: index of the entry to the version it is about (empty for the model),
             and its end in microseconds since the Unix epoch.
         validations: the last of each version and digest, oldest first.
+        withdrawn: event ids of validations that do not hold, each with the index of the entry that says so.
         contracts: the last of each version, and "" for that of the model.
     """
 
@@ -322,6 +335,7 @@ class ModelState:
     quarantines: tuple[Quarantine, ...] = ()
     ends: MappingProxyType[int, tuple[str, int]] = field(default_factory=_no_ends)
     validations: tuple[Validation, ...] = ()
+    withdrawn: MappingProxyType[str, int] = field(default_factory=_no_indexes)
     contracts: MappingProxyType[str, Contract] = field(default_factory=_no_contracts)
 
     def tier_of(self, version: VersionState) -> str:
@@ -330,8 +344,9 @@ class ModelState:
         return max([(version.index, version.tier_at_first), *said])[1]
 
     def validations_of(self, version: str, digest: str) -> tuple[Validation, ...]:
-        """The last validations that are about a version, or all of them, and about these bytes, or any."""
-        return tuple(v for v in self.validations if v.version in ("", version) and v.digest in ("", digest))
+        """The last validations about a version or all of them, and these bytes or any, that were not withdrawn."""
+        mine = (v for v in self.validations if v.version in ("", version) and v.digest in ("", digest))
+        return tuple(v for v in mine if not v.withdrawn)
 
     def contract_of(self, version: str) -> Contract | None:
         """The contract of a version; that of the model where it has none of its own."""

@@ -57,6 +57,24 @@ def test_a_witness_from_making_it_to_evidence(empty: Path):
     assert evidence["known"].splitlines()[1] == evidence["shown"].splitlines()[1] == "5"
     with serving(empty / "w") as url:  # a restart forgets nothing
         assert post(url, LOG.request(0, 5))[0] == 409
+        assert post(url, LOG.request(5, 9, (bytes(32),)))[0] == 422
+        assert post(url, Log(fork_at=2).request(5, 8))[0] == 422
+    shown = run("witness", "show", "w", "-o", "json").json
+    assert [item["kind"] for item in shown["evidence"]] == ["fork", "rewritten"]
+    assert shown["evidence"][1]["shown"].startswith("old 5\n")
+    ((item, note),) = [(item, item["note"].encode()) for item in shown["unproven"]]
+    assert (item["origin"], item["size"], note) == (LOG.origin, 9, LOG.note(9))
+    assert "another root at the size that was cosigned before" in run("witness", "show", "w").out
+    assert "size 9, signed by the log, came with a bad proof" in run("witness", "show", "w").out
+
+
+def test_an_unproven_head_is_no_evidence(empty: Path):
+    run("witness", "init", "w", "--name", "witness.example/w1").good()
+    run("witness", "add-log", "w", format_vkey(LOG.vkey)).good()
+    with serving(empty / "w") as url:
+        assert post(url, LOG.request(0, 5))[0] == 200
+        assert post(url, LOG.request(5, 9, (bytes(32),)))[0] == 422
+    assert len(run("witness", "show", "w", "-o", "json").good().json["unproven"]) == 1
 
 
 def test_what_cannot_be_a_witness_is_refused(empty: Path):

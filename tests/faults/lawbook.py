@@ -93,7 +93,13 @@ class Lawbook(PastDeeds):
         request = self._open(grant.data["request"], grant.subject)
         if request is None or self._unrevoked(grant.id, grant.subject) is None or now >= self._until(grant, rule):
             return False
-        if now < self._since(grant):
+        left = (
+            one.index for one in self._of("version.demoted", subject=made.subject)
+            if one.data["environment"] == grant.data["environment"]
+        )  # fmt: skip
+        if rule["approvals"] and rule["evaluation"] and self._fell_unseen(grant, made):
+            return False
+        if now < self._since(grant) or max(left, default=-1) > grant.index:
             return False
         met = {
             one.data["condition"] for one in self._of("approval.condition_met", subject=grant.subject)
@@ -125,6 +131,22 @@ class Lawbook(PastDeeds):
                 or order.index(last[suite].verdict) >= order.index(one.verdict)
             ) for suite, one in rested.items()
         )  # fmt: skip
+
+    def _fell_unseen(self, grant: Deed, made: Deed) -> bool:
+        """A suite that an approval does not cite passed after it, and is uncertain now."""
+        seen = {item["index"] for item in grant.data.get("evidence") or ()}
+        standing, passed, _ = self._evaluations(made, grant.index)
+        cited = {self._suite(one) for one in [*standing, *([passed] if passed else [])] if one.index in seen}
+        doubted = {
+            self._suite(one) for one in self._evaluations(made, EVER)[0] if one.data["verdict"] == "uncertain"
+        } - cited  # fmt: skip
+        return any(
+            one.data["verdict"] == "pass"
+            and self._suite(one) in doubted
+            and one.index > grant.index
+            and one.data.get("digest") in (None, made.data["digest"])
+            for one in self._of("evaluation.completed", subject=made.subject)
+        )
 
     def _measured(self, made: Deed) -> list[Deed]:
         """The evaluations that stand."""
@@ -395,7 +417,8 @@ class Lawbook(PastDeeds):
         if deed.at >= min(gate.at, moment(gate.data["as_of"])) + _HOUR:
             return False
         standing, _, gone = self._evaluations(made, deed.index)
-        if max((*gone.values(), *(one.index for one in standing)), default=-1) >= gate.data["size"]:
+        taken_back = [one.index for one in self._of("validation.withdrawn", stream=made.stream)]
+        if max((*gone.values(), *taken_back, *(one.index for one in standing)), default=-1) >= gate.data["size"]:
             return False
         return all(self._waived(deed, check["waiver"]) for check in gate.data["checks"] if check["result"] == "waived")
 

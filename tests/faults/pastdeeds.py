@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from tests.unit.authorisation import ANYBODY, EVENTS, OWN
+
 EVER = 2**62
 TIERS = ("low", "medium", "high")
 _STOPPED = ("approval.requested", "approval.granted", "deployment.requested", "deployment.authorised")
 _FACTS = ("emitter", "deployer")
-#: Who may do what; what is not here anybody may.
-_ROLES: Mapping[str, tuple[str, ...]] = {
+#: Who may decide what, in the words of ADR 26.
+ROLES: Mapping[str, tuple[str, ...]] = {
     "approval.requested": ("owner", "emitter"), "approval.withdrawn": ("owner", "emitter"),
     "approval.granted": ("approver",), "approval.rejected": ("approver",), "approval.revoked": ("approver",),
     "approval.changes_requested": ("approver",), "approval.escalated": ("approver",),
@@ -28,7 +30,12 @@ _ROLES: Mapping[str, tuple[str, ...]] = {
     "risk.classified": ("owner", "validator"), "version.retired": ("owner", "deployer"),
     "evaluation.completed": ("emitter", "validator"), "evaluation.invalidated": ("emitter", "validator"),
     "model.owner_changed": ("owner", "admin"),
-    "validation.completed": ("validator",), "documentation.attached": ("emitter", "owner", "validator", "auditor"),
+    "validation.completed": ("validator",), "validation.withdrawn": ("validator",),
+    "version.demoted": ("owner", "deployer"), "documentation.attached": ("emitter", "owner", "validator", "auditor"),
+}  # fmt: skip
+#: The same, with facts as the matrix has them; what is not here anybody may. What is about actors is not judged here.
+_MAY: Mapping[str, tuple[str, ...]] = {
+    **{kind: tuple(row.split()) for kind, row in EVENTS.items() if row != ANYBODY and kind not in OWN}, **ROLES,
 }  # fmt: skip
 
 
@@ -127,7 +134,7 @@ class PastDeeds:
         ))  # fmt: skip
 
     def _role(self, deed: Deed) -> bool:
-        wanted = _ROLES.get(deed.kind, ())
+        wanted = _MAY.get(deed.kind, ())
         if not wanted or set(wanted) & set(self._enrolled_as(deed.actor)):
             return True
         return "approver" in wanted and bool(self._handed_on(deed))
@@ -155,7 +162,7 @@ class PastDeeds:
 
     def _behind(self, deed: Deed) -> set[str]:
         """Who decides: the author, for whom, and who handed approving on to it where it has no role of its own."""
-        own = set(_ROLES.get(deed.kind, ())) & set(self._enrolled_as(deed.actor))
+        own = set(ROLES.get(deed.kind, ())) & set(self._enrolled_as(deed.actor))
         return deed.actors | (set() if own else self._handed_on(deed))
 
     def _registration(self, model: str) -> Deed | None:

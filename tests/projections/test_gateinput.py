@@ -175,6 +175,19 @@ def test_entries_about_other_bytes_count_for_nothing(book: Book):
     assert (document["datasets"][0]["quality"], document["performance"], document["validations"]) == ("", [], [])
 
 
+def test_a_validation_that_was_withdrawn_has_failed_until_somebody_validates_again(any_book: Book):
+    book = any_book
+    book.version(ONE, 1)
+    finding = {"id": "f", "severity": "low", "statement": "x"}
+    body = {"verdict": "pass", "independence": "x", "findings": [finding]}
+    first = book.emit("p-approver", "validation.completed", ONE, body, at=2)
+    assert [(one["verdict"], len(one["open_findings"])) for one in look(book)["validations"]] == [("pass", 1)]
+    book.emit("p-approver", "validation.withdrawn", ONE, {"validation": first.id, "reason": "x"}, at=3)
+    assert [(one["verdict"], len(one["open_findings"])) for one in look(book)["validations"]] == [("fail", 0)]
+    again = book.emit("p-approver", "validation.completed", ONE, body, at=4)
+    assert [(one["index"], one["verdict"]) for one in look(book)["validations"]] == [(again.index, "pass")]
+
+
 def test_what_a_stolen_key_signed_speaks_for_nothing_and_still_warns(book: Book):
     book.dataset(BASE, 0)
     book.version(ONE, 1)
@@ -289,7 +302,14 @@ def test_findings_stay_open_until_they_are_disposed_of(book: Book):
     body = {"validation": done.id, "finding": "F1", "reason": "x"}
     book.emit("p-author", "finding.disposed", ONE, body | {"disposition": "deferred"}, at=3)
     assert look(book)["validations"][0]["open_findings"] != []
-    book.emit("p-author", "finding.disposed", ONE, body | {"disposition": "fixed"}, at=4)
+    for disposition in ("fixed", "accepted"):  # by whoever made it, or answers for what did
+        book.emit("p-author", "finding.disposed", ONE, body | {"disposition": disposition}, at=4)
+    assert look(book)["validations"][0]["open_findings"] != []
+    book.emit("p-approver", "finding.disposed", ONE, body | {"disposition": "fixed"}, at=4)
+    assert look(book)["validations"][0]["open_findings"] == []
+    book.emit("p-approver", "finding.disposed", ONE, body | {"disposition": "disputed"}, at=4)
+    assert look(book)["validations"][0]["open_findings"] != [], "it turned out not to be"
+    book.emit("p-approver", "finding.disposed", ONE, body | {"disposition": "accepted"}, at=4)
     assert look(book)["validations"][0] == {
         "index": done.index,
         "verdict": "pass",

@@ -19,7 +19,7 @@ from ledger.domain.independence import how_many
 from ledger.domain.lifecycle import BUILT_IN_STOPS, MOVES, SIDE_STATES, version_of
 from ledger.domain.signing import ROOT_ACTOR
 from ledger.domain.states import Evaluation
-from ledger.domain.waiving import covers, uses_of, waiver_of
+from ledger.domain.waiving import covers, longest_end, uses_of, waiver_of
 from ledger.entry import format_time
 from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
 from ledger.events import all_event_types
@@ -504,6 +504,42 @@ def test_what_takes_the_place_of_what_an_approval_cites_may_say_no_less(cited: s
     if successor == "uncertain":
         approve(story, "p-second")
         assert authorised(story), "its author knew"
+
+
+def test_what_passed_since_and_is_uncertain_is_looked_at_before_it_is_authorised():
+    story = ready()
+    approve(story)
+    first = measure(story, "pass", "new")
+    assert authorised(story), "more was measured"
+    second = measure(story, "uncertain", "new")
+    told = story.judge(*AUTHORISE)
+    refused(told, PolicyError, "legality")
+    words = f"entry {second.index} says uncertain where entry {first.index} said pass, and its author saw neither"
+    assert words in str(told.error)
+    third = measure(story, "uncertain", "new")
+    assert f"entry {third.index} says uncertain" in str(story.judge(*AUTHORISE).error), "said twice it is no better"
+    approve(story, "p-second")
+    assert authorised(story), "its author knew"
+    measure(story, "pass", "new")
+    assert version_of(story.world, MODEL).version.approvals[0].revoked is None
+    story = ready()
+    approve(story)
+    measure(story, "uncertain", "new")
+    assert authorised(story), "it never said more"
+    measure(story, "pass", "new")
+    assert authorised(story)
+    measure(story, "uncertain", "new")
+    assert not authorised(story)
+    measure(story, "pass", "new")
+    assert authorised(story), "it passes again"
+
+
+def test_what_the_rules_do_not_ask_of_evaluations_may_be_uncertain():
+    story = ready(rules(evaluation=False))
+    approve(story)
+    measure(story, "pass", "new")
+    measure(story, "uncertain", "new")
+    assert authorised(story)
 
 
 def test_an_approval_rests_on_nothing_while_a_suite_that_it_cites_is_to_be_measured_again():
@@ -1538,6 +1574,7 @@ def test_a_waiver_is_for_a_month_or_a_quarter_at_the_longest(tier: str | None, d
     refused(told, PolicyError, "legality")
     assert f"is for {days} days at the longest, and this one would end at 2100" in str(told.error)
     assert hint_of(told) == f"Give it an earlier end: --expires {days}d"
+    assert longest_end(story.world, WAIVER["model"], WAIVER["environment"], NOW) == NOW + days * DAY
 
 
 def limited(gate: Story, **row: Any) -> None:
@@ -1562,6 +1599,7 @@ def test_rules_say_how_long_a_waiver_is_also_for_what_was_granted_before(gate: S
     told = gate.judge(*ask_again)
     refused(told, PolicyError, "legality")
     assert str(told.error) == "the rules allow no waivers for model:m@1 in prod"
+    assert longest_end(gate.world, WAIVER["model"], WAIVER["environment"], NOW) is None
 
 
 def test_a_grant_may_give_the_earlier_end_that_the_rules_ask_for(gate: Story):
@@ -1653,6 +1691,44 @@ def test_an_emergency_does_not_lift_a_quarantine():
     story = ready()
     story.tell("trainer", "quarantine.placed", MODEL, {"reason": "poisoned"})
     refused(story.judge("p-deployer", "deployment.authorised", PROD, urgent()), PolicyError, "legality")
+
+
+@pytest.mark.parametrize(
+    ("own", "rests"),
+    [
+        (rules(), True),
+        (rules(evaluation=False), True),
+        (gated_rules(approvals=0, evaluation=False), True),
+        (rules(approvals=0, evaluation=False), False),
+    ],
+)
+def test_what_goes_live_rests_on_what_it_was_measured_on_where_approvals_or_gates_are_asked_for(
+    own: RuleSet, rests: bool
+):
+    story = ready(own)
+    on = {"metrics": {}, "verdict": "pass", "dataset": "dataset:test@1"}
+    story.tell("trainer", "evaluation.completed", MODEL, on)
+    live = story.event("p-deployer", "deployment.completed", PROD, AUTHORISE[3])
+    assert marks_of(story.world, live) == ("unauthorised",)
+    story.tell("trainer", "quarantine.placed", "dataset:test@1", {"reason": "leaked"})
+    assert marks_of(story.world, live) == ("unauthorised", *(["quarantined"] if rests else []))
+
+
+def test_what_nobody_registered_is_no_version_that_was_allowed_once():
+    story = ready()
+    unknown = {"model": "model:m@7", "digest": DIGEST}
+    story.tell("p-deployer", "deployment.completed", PROD, unknown)
+    back = story.event("p-deployer", "rollback.completed", PROD, unknown)
+    assert marks_of(story.world, back) == ("unauthorised",)
+
+
+def test_more_approvals_than_asked_for_do_not_make_up_for_a_role():
+    story = ready(rules(approvals=1, roles=("auditor",)))
+    for approver in ("p-approver", "p-second"):
+        approve(story, approver)
+    told = story.judge(*AUTHORISE)
+    refused(told, PolicyError, "legality")
+    assert "model:m@1 needs an approval for prod by somebody with the role auditor" in str(told.error)
 
 
 def test_a_hold_ends_what_was_authorised():

@@ -21,7 +21,7 @@ from ledger.merkle import (
     prove_inclusion,
     root_hash,
 )
-from ledger.merkleproof import verify_consistency, verify_inclusion
+from ledger.merkleproof import proven_before, verify_consistency, verify_inclusion
 from tests.unit import reference_merkle as reference
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "merkle.json").read_text())
@@ -184,6 +184,24 @@ def test_consistency_is_bound_to_both_roots(new):
             if other != old and old:
                 with pytest.raises(VerificationError):
                     verify_consistency(other, ROOTS[old], new, ROOTS[new], proof)
+
+
+@pytest.mark.parametrize("new", ATTACKED)
+def test_a_proof_tells_the_past_of_its_own_tree_and_no_spoiled_one_tells_another(new):
+    """Whoever is shown a proof that leads to a signed root knows what that tree was, whatever the sender wanted."""
+    for old in range(new + 1):
+        proof = prove_consistency(TREE, old, new)
+        told = proven_before(old, new, ROOTS[new], proof)
+        # It is not in the proof of a size that is a power of two, nor of the tree itself.
+        assert told == (ROOTS[old] if 0 < old < new and old.bit_count() > 1 else None)
+        assert proven_before(old, new, OTHER, proof) is None
+        for spoiled in mutations(proof) if new < 34 or old in (3, new - 1) else ():
+            assert proven_before(old, new, ROOTS[new], spoiled) is None
+        for other in range(new + 1):  # presented as one from another size: no honest log is accused
+            assert proven_before(other, new, ROOTS[new], proof) in (None, ROOTS[other])
+    assert proven_before(new, new, ROOTS[new], ()) is None
+    assert proven_before(3, MAX_TREE_SIZE + 1, ROOTS[new], ()) is None
+    assert proven_before(-1, new, ROOTS[new], ()) is None
 
 
 def test_a_changed_past_has_no_proof():

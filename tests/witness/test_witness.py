@@ -13,13 +13,15 @@ from pathlib import Path
 import apsw
 import pytest
 
-from ledger.addcheckpoint import AddCheckpoint, format_add_checkpoint
+from ledger.addcheckpoint import AddCheckpoint, format_add_checkpoint, parse_add_checkpoint
 from ledger.checkpoint import format_checkpoint, verify_checkpoint, verify_cosignature
 from ledger.cosignature import add_lines, parse_lines, verify_lines
 from ledger.errors import ConfigurationError, InputError, StorageError
 from ledger.keys import Ed25519Signer
 from ledger.merkle import prove_consistency
+from ledger.merkleproof import proven_before, verify_consistency
 from ledger.note import TYPE_COSIGNATURE, Note, NoteSignature, VerifierKey, format_note, parse_note
+from tests.unit.reference_merkle import mth
 from tests.witness.support import Log, made
 from witness.judging import Answer, Latest
 from witness.service import Witness, create_witness, open_witness
@@ -95,11 +97,11 @@ def test_a_fork_is_refused_and_both_notes_are_kept(witness: Witness):
     again = witness.add_checkpoint(FORK.request(3, 10))
     assert (again.status, again.evidence) == (409, "fork"), "whatever old size it claims"
     grown = witness.add_checkpoint(FORK.request(10, 20))
-    assert (grown.status, grown.evidence) == (422, ""), "whoever sends a bad proof need not be the log"
+    assert (grown.status, grown.evidence) == (422, "rewritten"), "the proof leads to what was signed, from another past"
     rewritten = witness.add_checkpoint(FORK.request(0, 20, ()))
     assert (rewritten.status, rewritten.evidence) == (409, "")
     kept = witness.state.evidence()
-    assert [item.kind for item in kept] == ["fork"], "the same pair is kept once"
+    assert [item.kind for item in kept] == ["fork", "rewritten"], "the same pair is kept once"
     # Anybody can check it: two notes, both signed by the log, of one size and with two roots.
     known, shown = (verify_checkpoint(note, [LOG.vkey]) for note in (kept[0].known, kept[0].shown))
     assert (known.size, known.origin) == (shown.size, shown.origin)
@@ -115,6 +117,89 @@ def _junk(note: bytes, number: int) -> bytes:
     return format_note(
         Note(parsed.text, (NoteSignature("junk.example/j", b"junk", b"%d" % number), *parsed.signatures))
     )
+
+
+@pytest.mark.parametrize(("old", "size"), [(old, size) for old in range(1, 20) for size in range(old + 1, 24)])
+def test_a_fork_that_is_shown_at_a_larger_size_proves_itself(tmp_path: Path, old: int, size: int):
+    """Its own proof leads to the head that the log signed, and begins with another root than the one cosigned."""
+    fork = Log(fork_at=0)
+    found = made(tmp_path / "w", LOG)
+    cosigned(found, LOG, 0, old)
+    for _ in range(2):
+        answer = found.add_checkpoint(fork.request(old, size))
+        # Of a size that is a power of two the proof does not hold the root: nothing is proven yet.
+        assert (answer.status, answer.evidence) == (422, "" if old.bit_count() == 1 else "rewritten")
+    kept, unproven = found.state.evidence(), found.state.unproven()
+    assert (len(kept), len(unproven)) == ((0, 1) if old.bit_count() == 1 else (1, 0))
+    for item in kept:  # whoever has the log's key checks it with what is usual, and needs nobody's word
+        known = verify_checkpoint(item.known, [LOG.vkey])
+        shown = parse_add_checkpoint(item.shown)
+        head = verify_checkpoint(shown.note, [LOG.vkey])
+        before = proven_before(shown.old, head.size, head.root, shown.proof)
+        assert before is not None
+        assert (shown.old, before) == (known.size, mth(fork.leaves[:old]))
+        assert before != known.root
+        verify_consistency(shown.old, before, head.size, head.root, shown.proof)
+    assert latest(found).size == old
+    found.close()
+
+
+def _bad(log: Log, old: int, size: int) -> bytes:
+    """A head of the log with a proof that anybody could have spoiled."""
+    return log.request(old, size, (bytes(32),))
+
+
+def test_an_unproven_head_is_kept_and_proves_a_fork_once_the_size_is_cosigned(witness: Witness):
+    cosigned(witness, LOG, 0, 8)
+    assert witness.add_checkpoint(_bad(FORK, 8, 12)).evidence == ""
+    assert witness.add_checkpoint(_bad(LOG, 8, 14)).evidence == "", "true, with a proof that somebody spoiled"
+    assert [(item.size, item.root) for item in witness.state.unproven()] == [
+        (12, FORK.checkpoint(12).root), (14, LOG.checkpoint(14).root)
+    ]  # fmt: skip
+    answer = witness.add_checkpoint(LOG.request(8, 12))
+    assert (answer.status, answer.evidence) == (200, "fork"), "its promise is one history, and this one goes on"
+    (kept,) = witness.state.evidence()
+    known, shown = (verify_checkpoint(note, [LOG.vkey]) for note in (kept.known, kept.shown))
+    assert (known.root, shown.root) == (LOG.checkpoint(12).root, FORK.checkpoint(12).root)
+    assert verify_cosignature(parse_note(kept.known), witness.vkey) > 0
+    cosigned(witness, LOG, 12, 14)
+    assert witness.state.unproven() == [], "what was cosigned after all is under no suspicion"
+
+
+def test_two_unproven_heads_of_one_size_are_a_fork(witness: Witness):
+    cosigned(witness, LOG, 0, 8)
+    assert witness.add_checkpoint(_bad(LOG, 8, 12)).evidence == ""
+    assert witness.add_checkpoint(_bad(FORK, 8, 12)).evidence == "fork"
+    assert witness.add_checkpoint(FORK.request(3, 12, ())).evidence == "fork", "whatever old size it claims"
+    (kept,) = witness.state.evidence()
+    assert (kept.known, kept.shown) == (LOG.note(12), FORK.note(12))
+
+
+def test_unproven_heads_have_a_bounded_room_and_the_newest_are_in_it(witness: Witness):
+    cosigned(witness, LOG, 0, 8)
+    for size in range(9, 9 + 40):
+        for number in range(2):
+            note = _junk(LOG.note(size), number)
+            body = format_add_checkpoint(AddCheckpoint(8, (bytes(32),), note))
+            assert witness.add_checkpoint(body).status == 422
+    assert [item.size for item in witness.state.unproven()] == list(range(17, 49))
+    assert all(item.note == LOG.note(item.size) for item in witness.state.unproven()), "nobody's lines are not kept"
+    for body in (LOG.request(3, 60), _bad(LOG, 8, 8), _bad(STRANGER, 8, 70), _bad(OTHER, 8, 70), _bad(LOG, 9, 70)):
+        assert witness.add_checkpoint(body).status != 200
+    assert len(witness.state.unproven()) == 32, "only signed heads, larger and from where this witness is"
+
+
+def test_a_state_from_before_unproven_heads_were_kept_is_opened(tmp_path: Path):
+    found = made(tmp_path / "w", LOG)
+    cosigned(found, LOG, 0, 8)
+    found.close()
+    connection = apsw.Connection(str(tmp_path / "w" / "state.db"))
+    connection.execute("DROP TABLE unproven")
+    connection.close()
+    again = open_witness(tmp_path / "w")
+    assert again.add_checkpoint(_bad(LOG, 8, 12)).status == 422
+    assert len(again.state.unproven()) == 1
+    again.close()
 
 
 def test_strangers_cannot_fill_a_witness_with_evidence_against_an_honest_log(witness: Witness):
