@@ -407,17 +407,18 @@ def test_an_evaluation_that_lies_about_when_or_where_it_looked_does_not_agree(bo
 
 def test_a_gate_fed_by_an_altered_view_does_not_agree_after_a_rebuild(any_book: Book):
     book = any_book
-    book.register(ONE, 1)
-    book.emit("trainer", "evaluation.completed", ONE, {"metrics": {}, "verdict": "fail"}, at=2)
+    book.dataset(BASE, 0)
+    book.version(ONE, 1)
+    book.emit("trainer", "dataset.quality_assessed", BASE, {"verdict": "fail"}, at=2)
     stated = define(book)
     assert not run(book, stated).outcome.allowed
     views = book.reader().runner.views
     views._store.run(
-        "UPDATE $journal SET data = replace(data, '\"fail\"', '\"pass\"') WHERE type = 'evaluation.completed'"
+        "UPDATE $journal SET data = replace(data, '\"fail\"', '\"pass\"') WHERE type = 'dataset.quality_assessed'"
     )
     fed = run(book, stated)
     results = {item["check"]: item["result"] for item in fed.outcome.checks}
-    assert results["evaluation-passed"] == "pass", "views are believed"
+    assert results["data-validated"] == "pass", "views are believed"
     done = book.emit("trainer", "gate.evaluated", ONE, fed.body(), at=4)
     assert recheck_all(known(book))[0]["trouble"] == ""
     assert not book.reader().runner.rebuild()["journal"]
