@@ -907,6 +907,7 @@ def test_a_role_for_an_environment_decides_what_becomes_of_approvals_and_waivers
     ring.grant("p-junior", "approver", environments=["staging"])
     kind = "valid" if environment == "staging" else "void"
     ring.tell("p-author", "waiver.requested", "waiver:w", {**WAIVER, "environment": environment})
+    ring.version()
     request = ring.request(environment)
     body = {**Story.grant(ring, request, environment), "conditions": ["x"]}
     approval = ring.tell("p-approver", "approval.granted", MODEL, body).payload.id
@@ -925,6 +926,23 @@ def test_a_role_for_an_environment_decides_what_becomes_of_approvals_and_waivers
         told = ring.judge("p-approver", name, subject, {**data, "environment": other})
         refused(told, PolicyError, "legality")
         assert f"is for {environment}, not" in str(told.error)
+
+
+@pytest.mark.parametrize(("environment", "reaches"), [("staging", True), ("prod", False)])
+def test_a_role_for_one_environment_sends_back_passes_on_and_demotes_there(ring: Ring, environment: str, reaches: bool):
+    for actor, role in (("p-junior", "approver"), ("p-ships", "deployer")):
+        ring.enrol(actor, ["auditor"])
+        ring.grant(actor, role, environments=["staging"])
+    ring.version()
+    request = ring.request(environment)
+    body = {"environment": environment, "digest": DIGEST, "request": request}
+    kind = "valid" if reaches else "void"
+    for actor, decision, more in (
+        ("p-junior", "approval.changes_requested", {**body, "changes": ["measure more"]}),
+        ("p-junior", "approval.escalated", {**body, "rationale": "x", "to_actor": "p-second"}),
+        ("p-ships", "version.demoted", {"environment": environment, "reason": "drifts"}),
+    ):
+        assert ring.judge(actor, decision, MODEL, more).kind == kind, decision
 
 
 @pytest.mark.parametrize(
