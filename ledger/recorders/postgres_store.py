@@ -287,8 +287,8 @@ class PostgresStore:
             seen = self._seen_by_others()
             with self._at_length():
                 self.run(f"VACUUM (FULL, ANALYZE) ${table}")  # ANALYZE: its statistics hold samples of values
-            skipped = self._warnings[warned:]
-            del self._warnings[warned:]
+                skipped = self._warnings[warned:]
+                del self._warnings[warned:]
         words = (
             "the server's write-ahead log, standbys and backups keep it until they are recycled or removed; so may the "
             "file of pg_catalog.pg_statistic, until its owner runs VACUUM (FULL) on that too"
