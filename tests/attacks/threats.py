@@ -265,6 +265,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "A81": _of(_ROOT, "no_secret_goes_round_to_be_signed", "no_holder_signs_a_secret") + _of(
                "unit/test_screening.py", "all_of_200_secrets_are_caught_and_gone_from_what_is_signed",
                "what_a_name_beside_it_calls_a_secret_is_hidden",
+               "a_token_that_is_cut_in_pieces_side_by_side_is_hidden",
+               "what_is_encoded_is_hidden_as_a_whole_and_other_text_in_base_64_is_left",
                "a_decision_or_a_name_with_a_secret_is_refused_and_the_secret_is_not_in_the_error",
                "warn_signs_it_and_says_so_and_off_does_not_look"),
     "A82": (*_of(_LIMITS, "what_was_never_submitted_is_a_gap_at_most"),
