@@ -49,7 +49,8 @@ EVENT_TYPES: Final = (
     "risk.classified", "role.granted", "role.revoked", "rollback.authorised", "rollback.completed",
     "rollback.requested", "run.aborted", "run.attached", "run.completed", "run.failed", "run.started",
     "serving.snapshot", "slo.breached", "slo.defined", "slo.recovered", "subject.erased", "thirdparty.registered",
-    "validation.assigned", "validation.completed", "version.aliased", "version.composed", "version.registered",
+    "validation.assigned", "validation.completed", "validation.withdrawn", "version.aliased", "version.composed",
+    "version.demoted", "version.registered",
     "version.retired", "version.tagged", "version.unaliased", "waiver.denied", "waiver.expired", "waiver.granted",
     "waiver.requested", "waiver.revoked", "waiver.used",
 )  # fmt: skip

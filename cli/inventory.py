@@ -30,7 +30,7 @@ def inventory(app: App, /, *, pattern: str | None, at: str | None, known_at: str
     """Show every model, or those of GLOB: tier, owner, approvals that stand, where it is live, and what is open.
 
     A star in GLOB stands for any characters within a part of a name: model:credit/* for all of one team. Open are
-    waivers, emergencies that nobody has reviewed, and findings of validations that are neither fixed nor accepted.
+    waivers, emergencies that nobody has reviewed, and findings that nobody independent called fixed or accepted.
     With --at, decisions count as far as they were recorded by then.
 
     \b

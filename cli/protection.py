@@ -1,4 +1,4 @@
-"""Protection and endings: quarantine, release, retire."""
+"""Protection and endings: quarantine, release, demote, retire."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 from cli.app import App, pass_app, write_options
 
-__all__ = ["quarantine", "release", "retire"]
+__all__ = ["demote", "quarantine", "release", "retire"]
 
 
 @click.command(short_help="Put something in quarantine; never blocked.")
@@ -46,6 +46,25 @@ def release(app: App, /, subject: str, **options: Any) -> None:
     with app.writer() as ledger:
         for receipt in decide(ledger, subject, **options):
             app.show_receipt(receipt)
+
+
+@click.command(short_help="Record that a version lost its place in an environment.")
+@click.argument("model", metavar="MODEL@VERSION")
+@click.option("--from", "environment", required=True, metavar="ENV", help="Environment or stage that it leaves.")
+@click.option("--to", metavar="ENV", help="Environment or stage that it goes back to.")
+@click.option("--reason", required=True, help="Why.")
+@click.option("--previous", metavar="MODEL@VERSION", help="The version that has the place again.")
+@write_options
+@pass_app
+def demote(app: App, /, model: str, **options: Any) -> None:
+    """Record that a version lost its place; what was approved for it there is to be approved anew.
+
+    What is live stays live: roll it back.
+
+    Example: muniment demote model:tx@2 --from prod --to staging --reason "drifts at night" --previous model:tx@1
+    """
+    with app.writer() as ledger:
+        app.show_receipt(ledger.emit("version.demoted", model, **options))
 
 
 @click.command(short_help="Retire a version.")

@@ -52,7 +52,7 @@ _NEEDED = {
         "run.attached run.completed run.failed run.started slo.breached slo.recovered"
     ),
     "eraser": "subject.erased",
-    "validator": "validation.completed",
+    "validator": "validation.completed validation.withdrawn",
     "admin validator": "policy.defined policy.retired",
     "approver owner": "waiver.revoked",
     "approver validator": "approval.condition_met quarantine.released",
@@ -72,7 +72,7 @@ _NEEDED = {
         "performance.tested"
     ),
     "owner admin": "model.owner_changed",
-    "owner deployer": "slo.defined version.retired",
+    "owner deployer": "slo.defined version.demoted version.retired",
     "owner emitter": "approval.requested approval.withdrawn errorbudget.reset waiver.requested",
     "owner validator": "finding.disposed risk.classified validation.assigned",
     "approver validator auditor": "emergency.reviewed",
@@ -157,6 +157,7 @@ REFS = [{"role": LINE, "subject": NAME, "digest~": DIGEST, "...": True}, 0, 256]
 # What rules may stop, and in which states.
 STOPPED = {"approval.requested", "approval.granted", "deployment.requested", "deployment.authorised"}
 STATES = {"quarantined", "retired"}
+TIERS = {"*", "low", "medium", "high"}
 # What can take the last admin away.
 TAKING = {"actor.offboarded.v1", "actor.responsible_changed.v1", "actor.revoked.v1", "key.compromised.v1",
           "key.revoked.v1", "role.revoked.v1"}  # fmt: skip
@@ -165,7 +166,7 @@ MAX_GRANTS = 64
 PLACED = {"approval.requested.v1", "approval.granted.v1", "approval.rejected.v1", "approval.revoked.v1",
           "approval.condition_met.v1", "approval.changes_requested.v1", "approval.escalated.v1",
           "gate.evaluated.v1", "waiver.requested.v1", "waiver.granted.v1", "waiver.denied.v1",
-          "waiver.revoked.v1"}  # fmt: skip
+          "waiver.revoked.v1", "version.demoted.v1"}  # fmt: skip
 # Points of small order, sign bit cleared: under such a key one signature fits every message.
 SMALL_ORDER = {bytes.fromhex(text) for text in (
     "00" * 32, "01" + "00" * 31, "ec" + "ff" * 30 + "7f", "ed" + "ff" * 30 + "7f", "ee" + "ff" * 30 + "7f",
@@ -703,7 +704,12 @@ class Keyring:
                 self.check_erasure(record, body)
 
     def check_rules(self, rules):
-        """Rules name decisions, states and policies that there are."""
+        """Rules name decisions, states, tiers and policies that there are, and ask for nothing that nobody needs."""
+        rows = [*rules["rules"], *(rules.get("waivers") or [])]
+        need(all(row["tier"] in TIERS for row in rows), "schema", "a row names no tier")
+        asks = [r.get("approvals") or r.get("evaluation") or r.get("roles") or r.get("gate") for r in rules["rules"]]
+        idle = any(more and not r["authorisation"] for r, more in zip(rules["rules"], asks, strict=True))
+        need(not idle, "schema", "a rule asks for something, and for no authorisation")
         stops = rules.get("stops") or []
         need(all(s["decision"] in STOPPED and set(s["states"]) <= STATES for s in stops), "schema", "it stops nothing")
         gates = [rule["gate"] for rule in rules["rules"] if rule.get("gate") is not None]

@@ -9,11 +9,12 @@ from typing import Any, Final
 from ledger.application import Ledger
 from ledger.domain.scopes import covers_stream
 from ledger.domain.states import TIER_RANK, DeploymentState
-from ledger.domain.waiving import waiver_of, waiver_trouble, waiver_until
+from ledger.domain.waiving import uses_of, waiver_of, waiver_trouble, waiver_until
 from ledger.domain.world import World
 from ledger.entry import format_time
 from projections.asof import AsOf, recorded_by
 from projections.base import ViewReader
+from projections.findings import independent_of, settled
 from projections.journal import JournalRow, journal_rows
 from projections.model_state import periods, state_as_of
 from projections.suspension import suspend
@@ -22,10 +23,8 @@ __all__ = ["inventory"]
 
 _SAID: Final = (
     "model.registered", "model.owner_changed", "model.on_call_assigned", "thirdparty.registered",
-    "validation.completed", "finding.disposed",
+    "validation.completed", "validation.withdrawn", "finding.disposed",
 )  # fmt: skip
-#: What became of a finding so that it is not open any more.
-_SETTLED: Final = ("fixed", "accepted")
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def _waivers(asked: _Asked) -> dict[str, list[dict[str, Any]]]:
                 "waiver": row["stream"], "check": state.check, "model": state.model, "environment": state.environment,
                 "owner": state.owner, "expires_at": format_time(waiver_until(asked.world, state)),
                 "state": "stands" if trouble is None else "asked for", "max_uses": state.max_uses,
-                "used": len(state.used), "index": row["index"],
+                "used": len(uses_of(asked.world, state)), "index": row["index"],
             })  # fmt: skip
     return found
 
@@ -114,17 +113,24 @@ def _say(model: dict[str, Any], row: JournalRow) -> None:
             {"validation": row["id"], "finding": one["id"], "severity": one["severity"], "index": row["index"]}
             for one in data.get("findings") or [] if isinstance(one, dict)
         ]  # fmt: skip
-    elif kind == "finding.disposed":
-        settled = data["disposition"] in _SETTLED
-        model["findings"] = [
-            one for one in model["findings"]
-            if not settled or (one["validation"], one["finding"]) != (data["validation"], data["finding"])
-        ]  # fmt: skip
+    elif kind == "validation.withdrawn":
+        model["findings"] = [one for one in model["findings"] if one["validation"] != data["validation"]]
     elif kind == "thirdparty.registered":
         model["third_party"] = True
     else:
         for name in ("title", "owner", "on_call"):
             model[name] = data.get(name) or model[name]
+
+
+def _settle(asked: _Asked, model: dict[str, Any], rows: list[JournalRow]) -> None:
+    """Leave out the findings that somebody settled who neither made nor owns what they are about."""
+    about = {str(row["id"]): str(row["subject"]) for row in rows if row["type"] == "validation.completed"}
+
+    def may(row: JournalRow) -> bool:
+        return independent_of(asked.world, about.get(row["data"]["validation"], str(row["stream"])), row)
+
+    done = settled((row for row in rows if row["type"] == "finding.disposed"), may)
+    model["findings"] = [one for one in model["findings"] if (one["validation"], one["finding"]) not in done]
 
 
 def _fold_versions(model: dict[str, Any], versions: list[dict[str, Any]]) -> None:
@@ -163,9 +169,14 @@ def inventory(
     asked = _Asked(ledger, views, as_of, recorded_by(views, as_of, at), at)
     state = suspend(ledger, views, as_of, state_as_of(views, as_of), at)
     models: dict[str, dict[str, Any]] = {one["model"]: _new(one["model"]) for one in state["models"]}
+    said: dict[str, list[JournalRow]] = {}
     for row in asked.rows(*_SAID):
         if row["stream"].startswith("model:"):
-            _say(models.setdefault(row["stream"], _new(row["stream"])), row)
+            said.setdefault(row["stream"], []).append(row)
+            if row["type"] != "finding.disposed":
+                _say(models.setdefault(row["stream"], _new(row["stream"])), row)
+    for stem, rows in said.items():
+        _settle(asked, models.setdefault(stem, _new(stem)), rows)
     for one in state["models"]:
         _fold_versions(models[one["model"]], one["versions"])
     for name, items in (

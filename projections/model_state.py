@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from ledger.domain.scopes import covers_stream, matches
-from ledger.domain.states import tier_in_force
+from ledger.domain.states import tiers_in_force
 from ledger.entry import format_time
 from ledger.names import parse_name
 from ledger.replay import Judged
@@ -27,7 +27,7 @@ _VERSION_TYPES = (
     "version.registered", "evaluation.completed", "evaluation.invalidated", "approval.requested", "approval.granted",
     "approval.rejected", "approval.withdrawn", "approval.revoked", "approval.changes_requested", "approval.escalated",
     "quarantine.placed", "quarantine.released",
-    "version.retired", "risk.classified", "version.aliased", "version.unaliased",
+    "version.retired", "version.demoted", "risk.classified", "version.aliased", "version.unaliased",
 )  # fmt: skip
 _DEPLOYMENT_TYPES = (
     "deployment.requested", "deployment.authorised", "deployment.failed", "deployment.held", "canary.stage_entered",
@@ -114,7 +114,7 @@ def _new_version(change: Change) -> dict[str, Any]:
     return {
         "version": change["model"], "status": "registered", "digest": data["digest"], "owner": data["owner"],
         "tier": data["tier"], "run": data.get("run"), "registered": _stamp(change), "evaluations": [],
-        "approvals": [], "quarantines": [], "retired": None, "live_in": [], "aliases": [],
+        "approvals": [], "quarantines": [], "retired": None, "demoted": [], "live_in": [], "aliases": [],
     }  # fmt: skip
 
 
@@ -138,6 +138,9 @@ def _fold_version(version: dict[str, Any], change: Change) -> None:
         version["classified"].append((change["index"], data["tier"]))
     elif kind == "version.retired":
         version["retired"] = _stamp(change)
+    elif kind == "version.demoted":
+        told = {name: data.get(name) for name in ("environment", "to", "reason", "previous")}
+        version["demoted"].append({**_stamp(change), **told})
     else:
         fold_approval(version, change, _stamp(change))
 
@@ -227,6 +230,22 @@ def _fold_alias(aliases: dict[tuple[str, str], str], change: Change) -> None:
         del aliases[key]
 
 
+def _set_tiers(versions: dict[str, dict[str, Any]], others: dict[str, dict[str, Any]]) -> None:
+    """The tier in force of each version; it depends on the versions of its model that were registered before."""
+    registered: dict[str, list[tuple[int, str, str]]] = {}
+    for name, version in versions.items():
+        model, _, number = name.partition("@")
+        registered.setdefault(model, []).append((version["registered"]["index"], number, version["tier"]))
+    for model, made in registered.items():
+        names = ["", *(number for _, number, _ in made)]
+        said = [
+            (index, number, tier) for number in names
+            for index, tier in others.get(f"{model}@{number}" if number else model, {"classified": ()})["classified"]
+        ]  # fmt: skip
+        for number, tier in tiers_in_force(made, said).items():
+            versions[f"{model}@{number}"]["tier"] = tier
+
+
 def _folded(changes: Iterable[Change]) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     """Versions and deployments by name."""
     versions: dict[str, dict[str, Any]] = {}
@@ -246,11 +265,9 @@ def _folded(changes: Iterable[Change]) -> tuple[dict[str, dict[str, Any]], dict[
         elif name in versions:
             _fold_version(versions[name], change)
     for name, version in versions.items():
-        said: list[tuple[int, str]] = []
         for other in (others[key] for key in (name, name.partition("@")[0]) if key in others):
             version["quarantines"] += other["quarantines"]
-            said += other["classified"]
-        version["tier"] = tier_in_force((version["registered"]["index"], version["tier"]), said)
+    _set_tiers(versions, others)
     for (_, alias), name in sorted(aliases.items()):
         if name in versions:
             versions[name]["aliases"].append(alias)

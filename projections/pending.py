@@ -155,11 +155,14 @@ def decided(asked: Asked) -> Iterator[tuple[Service, Decision]]:
 
 
 def assignments(asked: Asked) -> list[JournalRow]:
-    """Validations that were assigned and not completed, each by whom it was assigned to."""
+    """Validations that were assigned and not completed, or withdrawn since, each by whom it was assigned to."""
     found: dict[tuple[str, str], JournalRow] = {}
+    gone = {row["data"]["validation"] for row in asked.of_types("validation.withdrawn")}
     for row in asked.of_types("validation.assigned", "validation.completed"):
         if row["type"] == "validation.assigned":
             found[row["subject"], row["data"]["validator"]] = row
+            continue
+        if row["id"] in gone:
             continue
         for key in list(found):
             about = key[0] in (row["subject"], row["stream"])

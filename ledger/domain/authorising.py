@@ -180,9 +180,10 @@ def _check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) ->
     if event.recorded_at >= until:
         raise PolicyError(f"{policy} was run over {named.subject} more than an hour ago", hint=hint)
     known = [one.index for one in named.version.evaluations] + [index for index, _ in named.version.undecided]
+    known += named.model.withdrawn.values()
     newer = min((index for index in known if index >= gate.size), default=None)
     if newer is not None:
-        raise PolicyError(f"{policy} was run before entry {newer} said more of evaluations", hint=hint)
+        raise PolicyError(f"{policy} was run before entry {newer} said more of evaluations or validations", hint=hint)
     refuse_doubt(world, gate.signed, f"the evaluation of {policy}")
     _check_policy(world, rule, gate)
     for waiver in gate.waivers:
@@ -217,10 +218,12 @@ def waived_trouble(world: World, event: RecordedEvent, state: WaiverState) -> st
     if trouble is not None or state.max_uses is None:
         return trouble
     mine = (signed.index for signed, *use in state.used if use == [event.stream, about])
-    if max(mine, default=-1) > (-1 if place is None else place.authorised):
-        return None  # no authorisation here has come since that use
+    given = () if place is None else place.authorised.get(about or "", ())
     uses = "a single use" if state.max_uses == 1 else f"{state.max_uses} uses"
-    return used_up(state) or f"it is for {uses}, and one is to be used with this decision"
+    trouble = used_up(world, state)
+    if trouble is None and max(mine, default=-1) <= max(given, default=-1):  # the last use went to an authorisation
+        return f"it is for {uses}, and one is to be used with this decision"
+    return trouble
 
 
 def _check_waiver(world: World, event: RecordedEvent, waiver: str, model: str) -> int:

@@ -35,14 +35,18 @@ class Validation:
     """A validation: the version and the digest it is about (empty for all of them), its entry, and what it concluded.
 
     Attributes:
+        id: event id.
         until: it is valid before; microseconds since the Unix epoch.
+        withdrawn: whether it was said not to hold.
     """
 
+    id: str
     version: str
     digest: str
     signed: Signed
     verdict: str
     until: int
+    withdrawn: bool = False
 
     @property
     def index(self) -> int:

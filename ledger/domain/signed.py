@@ -14,6 +14,7 @@ from ledger.events.approvals import (
     ApprovalRequested,
     ApprovalRevoked,
 )
+from ledger.events.models import VersionDemoted
 from ledger.events.policies import GateEvaluated
 from ledger.events.waivers import WaiverDenied, WaiverGranted, WaiverRequested, WaiverRevoked, WaiverUsed
 from ledger.names import parse_name, stream_of
@@ -26,7 +27,7 @@ ROOT_ACTOR = "root"
 _PLACED = (
     ApprovalRequested, ApprovalGranted, ApprovalRejected, ApprovalRevoked, ApprovalConditionMet,
     ApprovalChangesRequested, ApprovalEscalated, GateEvaluated, WaiverRequested, WaiverGranted, WaiverDenied,
-    WaiverRevoked,
+    WaiverRevoked, VersionDemoted,
 )  # fmt: skip
 #: Bodies of waivers, which name the model they are for, or may.
 _WAIVERS = (WaiverRequested, WaiverGranted, WaiverDenied, WaiverRevoked, WaiverUsed)

@@ -20,6 +20,7 @@ from ledger.domain.states import (
     Read,
     VersionState,
     more_read,
+    tier_at_first,
 )
 from ledger.events import Body, Ref
 from ledger.events.approvals import (
@@ -32,11 +33,18 @@ from ledger.events.approvals import (
     ApprovalWithdrawn,
 )
 from ledger.events.evaluations import EvaluationCompleted, EvaluationInvalidated
-from ledger.events.governance import ContractDefined, DocumentationAttached, RiskClassified, ValidationCompleted
+from ledger.events.governance import (
+    ContractDefined,
+    DocumentationAttached,
+    RiskClassified,
+    ValidationCompleted,
+    ValidationWithdrawn,
+)
 from ledger.events.models import (
     ModelOwnerChanged,
     ModelRegistered,
     VersionComposed,
+    VersionDemoted,
     VersionRegistered,
     VersionRetired,
 )
@@ -65,11 +73,13 @@ def _evaluated(version: VersionState, event: RecordedEvent, body: EvaluationComp
     if body.digest not in (None, version.digest):
         return version  # an evaluation of other bytes says nothing about this version
     data = None if body.dataset is None else (body.dataset, body.dataset_digest or "")
-    found = Evaluation(event.payload.id, signed_of(event), body.suite or body.kind or "", body.verdict, data)
+    found = Evaluation(event.payload.id, signed_of(event), body.suite or body.kind or "", body.says, data)
     others = (known for known in version.evaluations if known.suite != found.suite)
-    passed = found if found.verdict == "pass" else version.passed
+    passed, passes = version.passed, version.passes
+    if found.verdict == "pass":
+        passed, passes = found, with_item(version.passes, found.suite, event.index)
     undecided = tuple(one for one in version.undecided if one[1].suite != found.suite)
-    return replace(version, evaluations=(*others, found), passed=passed, undecided=undecided)
+    return replace(version, evaluations=(*others, found), passed=passed, passes=passes, undecided=undecided)
 
 
 def _without_evaluation(version: VersionState, event_id: str, index: int) -> VersionState:
@@ -175,6 +185,8 @@ def _described(version: VersionState, event: RecordedEvent) -> VersionState:
             return replace(version, classified=(event.index, tier))
         case VersionRetired():
             return replace(version, retired=signed_of(event))
+        case VersionDemoted(environment=environment):
+            return replace(version, demoted=with_item(version.demoted, environment, signed_of(event)))
         case VersionComposed() as body:
             return replace(version, parents=more_read(version.parents, (*reads_of(body.parents), *made_from(body))))
     return version
@@ -182,12 +194,23 @@ def _described(version: VersionState, event: RecordedEvent) -> VersionState:
 
 def _validations(state: ModelState, event: RecordedEvent) -> tuple[Validation, ...]:
     body = event.body
+    if isinstance(body, ValidationWithdrawn):
+        return tuple(replace(v, withdrawn=True) if v.id == body.validation else v for v in state.validations)
     if not isinstance(body, ValidationCompleted):
         return state.validations
     until = FOREVER if body.valid_until is None else parse_moment(body.valid_until)
-    found = Validation(event.subject.version or "", body.digest or "", signed_of(event), body.verdict, until)
+    found = Validation(
+        event.payload.id, event.subject.version or "", body.digest or "", signed_of(event), body.verdict, until,
+        withdrawn=event.payload.id in state.withdrawn,
+    )  # fmt: skip
     about = (found.version, found.digest)
     return (*(one for one in state.validations if (one.version, one.digest) != about), found)
+
+
+def _withdrawn(state: ModelState, event: RecordedEvent) -> MappingProxyType[str, int]:
+    if not isinstance(event.body, ValidationWithdrawn):
+        return state.withdrawn
+    return with_item(state.withdrawn, event.body.validation, event.index)
 
 
 def _contracts(state: ModelState, event: RecordedEvent) -> MappingProxyType[str, Contract]:
@@ -231,7 +254,8 @@ def evolve_model(state: ModelState | None, event: RecordedEvent) -> ModelState:
     state = state or ModelState(MappingProxyType({}))
     state = replace(
         state, quarantines=evolve_quarantines(state.quarantines, event), ends=_ends(state, event),
-        validations=_validations(state, event), contracts=_contracts(state, event),
+        validations=_validations(state, event), withdrawn=_withdrawn(state, event),
+        contracts=_contracts(state, event),
     )  # fmt: skip
     name = event.subject.version
     if name is None:
@@ -241,9 +265,11 @@ def evolve_model(state: ModelState | None, event: RecordedEvent) -> ModelState:
         return replace(state, versions=with_item(state.versions, name, version))
     if isinstance(event.body, VersionRegistered):
         body = event.body
+        before = [state.tier_of(one) for one in state.versions.values()]
+        before += [] if state.classified is None else [state.classified[1]]
         version = VersionState(
-            body.digest, body.owner, body.tier, body.run, signed_of(event), actors_of(event),
-            parents=more_read((), made_from(body)),
+            body.digest, body.owner, body.tier, tier_at_first(body.tier, before), body.run, signed_of(event),
+            actors_of(event), parents=more_read((), made_from(body)),
         )  # fmt: skip
         return replace(state, versions=with_item(state.versions, name, version))
     return state

@@ -105,6 +105,18 @@ class ValidationCompleted(FactBody):
 
 
 @event(
+    "validation.withdrawn", kinds=("model",), category=Category.FACT, roles=("validator",),
+    erasable=Erasable.FIELDS, personal=("reason",),
+)  # fmt: skip
+class ValidationWithdrawn(FactBody):
+    """A validation does not hold: what rests on it is suspended, until somebody validates again."""
+
+    validation: Uuid = Field(description="Event id of the validation")
+    reason: Text
+    superseded_by: Uuid | None = Field(default=None, description="Event id of the one that holds")
+
+
+@event(
     "finding.disposed", kinds=("model",), category=Category.FACT, roles=("owner", "validator"),
     erasable=Erasable.FIELDS, personal=("reason",),
 )  # fmt: skip

@@ -8,6 +8,7 @@ from ledger.events.base import (
     ActorId,
     Category,
     Digest,
+    Environment,
     Erasable,
     FactBody,
     Line,
@@ -28,6 +29,7 @@ __all__ = [
     "ThirdPartyRegistered",
     "VersionAliased",
     "VersionComposed",
+    "VersionDemoted",
     "VersionRegistered",
     "VersionRetired",
     "VersionTagged",
@@ -121,6 +123,21 @@ class VersionTagged(FactBody):
     """Tags of a version in another registry have these values now; no rule reads them."""
 
     tags: dict[str, Line | None] = Field(min_length=1, max_length=256, description="Name to value, null when removed")
+
+
+@event(
+    "version.demoted", kinds=("model",), category=Category.FACT, roles=("owner", "deployer"), versioned=True,
+    erasable=Erasable.FIELDS, personal=("reason",),
+)  # fmt: skip
+class VersionDemoted(FactBody):
+    """A version lost its place in an environment; what was approved for it there is to be approved anew."""
+
+    environment: Environment = Field(description="Environment or stage that it leaves")
+    to: Environment | None = Field(
+        default=None, description="Environment or stage that it goes back to; none if absent"
+    )
+    reason: Text
+    previous: SubjectName | None = Field(default=None, description="The version that has the place again")
 
 
 @event(

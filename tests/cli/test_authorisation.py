@@ -196,6 +196,7 @@ class Cells:
             "quarantine": lambda: (f"dataset:{name}", *why),
             "release": lambda: (self.quarantined(name), "--rationale", "x"),
             "retire": lambda: (f"model:{name}@1", *why),
+            "demote": lambda: (f"model:{name}@1", "--from", "prod", *why),
             "review": lambda: (self.urgent(name), "--verdict", "justified", "--rationale", "x"),
             "revoke": lambda: (self.approved(), "--rationale", "x"),
             "waiver deny": lambda: (self.waiver(name), "--rationale", "x"),

@@ -56,6 +56,17 @@ def test_revoked_and_withdrawn(ready: Shop):
     run("revoke", MODEL, "--rationale", "bias", "--as", "p-second").refused(1, "no such approval")
 
 
+def test_demoted_is_approved_anew(ready: Shop):
+    ask()
+    approve()
+    run("demote", MODEL, "--reason", "drifts", "--as", "p-author").refused(2, "--from")
+    run("demote", MODEL, "--from", "prod", "--to", "staging", "--reason", "drifts", "--as", "p-author").good()
+    run(*AUTHORISE).refused(1, "demoted it from prod")
+    ask()
+    approve()
+    run(*AUTHORISE).good()
+
+
 def test_an_approval_for_later(ready: Shop):
     ask()
     run("approve", MODEL, "--rationale", "x", "--valid-from", "2d", "--expires", "1d", "--as", "p-approver").refused(

@@ -124,9 +124,11 @@ def experiments() -> list[Experiment]:
         Experiment("clean-ledgers", "postgres", 100, lambda n, s, at: tamper.clean_ledgers(at.postgres, n, s)),
         Experiment("planted-bugs", "all", 240, lambda n, s, at: mutants.planted_bugs(at.folder("mutants"), n, s)),
         Experiment("planted-bugs-anywhere", "all", 120, lambda n, s, at: _anywhere(at.folder("anywhere"), n, s)),
-        Experiment("agreement", "all", 60, lambda n, s, at: machine.agreement(at.postgres, n, 40, s)),
-        Experiment("governed-lives", "all", 100, lambda n, s, at: governed.governance(at.postgres, n, 60, s)),
-        Experiment("commands", "all", 40, lambda n, s, at: commanded.commands(at.postgres, n, 40, s)),
+        Experiment("agreement", "all", 60,
+                   lambda n, s, at: machine.agreement(at.postgres, n, 40, s, every=n >= 60)),
+        Experiment("governed-lives", "all", 100,
+                   lambda n, s, at: governed.governance(at.postgres, n, 60, s, every=n >= 100)),
+        Experiment("commands", "all", 40, lambda n, s, at: commanded.commands(at.postgres, n, 40, s, every=n >= 40)),
     ]  # fmt: skip
 
 

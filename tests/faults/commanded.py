@@ -7,23 +7,19 @@ said at the end, also by views that are made anew.
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
 import json
 import os
 import random
-import re
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import initialize, rule
 
 from ledger.application import Ledger
 from ledger.emission import build_payload
@@ -31,11 +27,15 @@ from ledger.envelope import format_envelope, join_envelope, sign_payload
 from ledger.home import Home
 from ledger.stored import Row
 from projections.catalogue import open_runner
-from tests.cli.support import ORIGIN, Result, closing_stores, digest, run
-from tests.faults.commandwords import ACTORS, HOLDERS, PEOPLE, TYPED, USUAL, Typist
+from tests.cli.support import digest
+from tests.faults.commandsteps import UNSETTLING, Scene, next_step
+from tests.faults.commandwords import ACTORS, HOLDERS, PEOPLE, TYPED, Typist
+from tests.faults.desk import INTRUDER, Desk, raw_key
 from tests.faults.governedtwins import GovernedReference
 from tests.faults.scorecard import Result as Scores
-from tests.faults.twins import live
+from tests.faults.scorecard import count_each
+from tests.faults.stages import Stages
+from tests.faults.twins import Life, live
 from tests.unit.authorisation import COMMANDS
 
 #: Behind the first of these the reference knows no longer who may do what.
@@ -59,76 +59,9 @@ SHEET = (
     "model,version,digest,owner,tier,environment,service,live_since\n"
     f"old,1,{digest('old')},p-author,low,prod,old,2024-01-01\n"
 )
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?Z?")
-_OWN = re.compile(r"\bp-[0-9a-z]{12}\b|[0-9a-f]{8}-[0-9a-f-]{27}|\b[0-9a-f]{8,64}\b|ed25519:[A-Za-z0-9+/=]{44}")
 
 
-def _raw(key: str) -> bytes:
-    return base64.b64decode(key.removeprefix("ed25519:"))
-
-
-class Desk:
-    """One ledger, and what is typed there.
-
-    Args:
-        folder: empty; the ledger's home is made there.
-        url: of the store, in a schema of PostgreSQL; None for a SQLite file in the folder.
-    """
-
-    def __init__(self, folder: Path, url: str | None) -> None:
-        self.folder = folder
-        self.url = url or f"sqlite:///{folder / '.muniment' / 'ledger.db'}"
-        self._named: dict[str, str] = {}
-        self.rows: list[Row] = []
-        self.ids: dict[str, list[str]] = {}
-        self.type(*(("--ledger", url) if url else ()), "init", "--origin", ORIGIN, "--keys", "keys").good()
-
-    def type(self, *words: object) -> Result:
-        """Run a command here; ``{…}`` in it is replaced by what this ledger has."""
-        with contextlib.chdir(self.folder), closing_stores():
-            done = run(*(self._filled(str(word)) for word in words))
-        assert 0 <= done.code <= 8, (done.command, done.code, done.err)
-        assert "Traceback" not in done.err, done.err
-        assert "bug in Muniment" not in done.err, done.err
-        return done
-
-    def _filled(self, word: str) -> str:
-        if not word.startswith("{"):
-            return word
-        kind = word.strip("{}")
-        return (self.ids.get(kind) or ["019b0000-0000-7000-8000-000000000000" if kind != "key" else "ab" * 32])[-1]
-
-    def read(self) -> list[Row]:
-        """The entries since the last time."""
-        with Ledger.open(self.url) as ledger:
-            new = ledger.recorder.rows(len(self.rows), 10_000)
-        self.rows += new
-        for row in new:
-            kind = row.entry.type.removeprefix("muniment.").removesuffix(".v1")
-            self.ids.setdefault(kind, []).append(row.entry.id)
-            if kind in ("actor.enrolled", "key.enrolled") and row.payload is not None:
-                key = _raw(json.loads(row.payload)["data"]["key"])
-                self.ids.setdefault("key", []).append(hashlib.sha256(key).hexdigest())
-        return new
-
-    def plain(self, text: str) -> str:
-        """A text in which what is this ledger's own is numbered in the order in which it appears, and no time is."""
-        text = text.replace(str(self.folder), "FOLDER").replace(self.url, "URL")
-
-        def number(found: re.Match[str]) -> str:
-            return self._named.setdefault(found[0], f"<{len(self._named)}>")
-
-        return _OWN.sub(number, _TIME.sub("TIME", text))
-
-    def told(self, row: Row) -> tuple[Any, ...]:
-        """What both ledgers must say of an entry."""
-        entry = row.entry
-        data = self.plain(json.dumps(json.loads(row.payload)["data"], sort_keys=True)) if row.payload else None
-        names = (self.plain(name) for name in (entry.stream, entry.actor, entry.subject))
-        return entry.index, *names, entry.revision, entry.type, len(entry.keys), data
-
-
-class CommandedMachine(RuleBasedStateMachine):
+class CommandedMachine(Life):
     """The rules; a subclass knows a PostgreSQL."""
 
     postgres_url: Callable[[], str]
@@ -144,14 +77,18 @@ class CommandedMachine(RuleBasedStateMachine):
         self.answers: dict[tuple[tuple[str, ...], int], list[str]] = {}
         self.counts: Counter[tuple[str, int]] = Counter()
         self.judged = 0
+        self.settled = 0
+        self.voids: list[int] = []
 
     def _environment(self) -> dict[str, str]:
         """A home of their own for both, and nothing of whoever runs this."""
         homes = {name: str(self._folder / name) for name in ("HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME")}
         return {**{name: "" for name in os.environ if name.startswith("MUNIMENT_")}, **homes}
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(settled=st.sampled_from((0, 60, 90)))
+    def begin(self, settled: int = 0) -> None:
+        """Make both ledgers; until they have so many entries, nothing is done that the reference does not know."""
+        self.settled = settled
         for name, url in (("sqlite", None), ("postgres", type(self).postgres_url())):
             folder = self._folder / name
             folder.mkdir()
@@ -202,21 +139,62 @@ class CommandedMachine(RuleBasedStateMachine):
 
     # -- rules -----------------------------------------------------------------------------------
 
-    @rule(command=st.sampled_from(sorted(TYPED)), who=st.sampled_from((*ACTORS, "root")), number=st.integers(0, 2**32))
-    def anybody(self, command: str, who: str, number: int) -> None:
-        self.do(command, *TYPED[command](Typist(random.Random(number))), who=who)
+    numbers = st.integers(0, 2**32)
 
-    @rule(typed=st.lists(st.tuples(st.sampled_from(sorted(TYPED)), st.integers(0, 2**32)), min_size=1, max_size=4))
-    def who_may(self, typed: list[tuple[str, int]]) -> None:
-        for command, number in typed:
-            chance = random.Random(number)
-            who = HOLDERS[chance.choice(COMMANDS[command].split())]
+    def _chance(self, number: int) -> random.Random:
+        return self.chance(number, len(self.desks[0].rows), self.counts.total())
+
+    def _may_come(self, command: str) -> bool:
+        return command not in UNSETTLING or len(self.desks[0].rows) >= self.settled
+
+    @rule(who=st.sampled_from((*ACTORS, "root")), number=numbers)
+    def anybody(self, who: str, number: int) -> None:
+        chance = self._chance(number)
+        self._type(chance.choice(sorted(TYPED)), who, chance)
+
+    @rule(number=numbers)
+    def who_may(self, number: int) -> None:
+        chance = self._chance(number)
+        for command in chance.sample(sorted(TYPED), 3):
+            self._type(command, HOLDERS[chance.choice(COMMANDS[command].split())], chance)
+
+    def _type(self, command: str, who: str | None, chance: random.Random) -> None:
+        if self._may_come(command):
             self.do(command, *TYPED[command](Typist(chance)), who=who)
 
-    @rule(steps=st.lists(st.tuples(st.sampled_from(USUAL), st.integers(0, 2**32)), min_size=4, max_size=12))
-    def the_usual(self, steps: list[tuple[tuple[str, str], int]]) -> None:
-        for (command, who), number in steps:
-            self.do(command, *TYPED[command](Typist(random.Random(number))), who=who)
+    @rule(number=numbers)
+    def go_on(self, number: int) -> None:
+        chance = self._chance(number)
+        self._steps(chance.choice(("release", "second thoughts")), chance)
+
+    @rule(number=numbers)
+    def think_again(self, number: int) -> None:
+        self._steps("second thoughts", self._chance(number))
+
+    @rule(number=numbers)
+    def people_change(self, number: int) -> None:
+        chance = self._chance(number)
+        if chance.random() < 0.1 and len(self.desks[0].rows) >= max(50, self.settled):
+            self._an_intruder_writes()
+        self._steps("people", chance)
+
+    def _steps(self, mood: str, chance: random.Random) -> None:
+        """What comes next, as far as things are; a part of it by somebody else, or about something else."""
+        for _ in range(chance.randint(1, 5)):
+            scene = Scene(self.desks[0].rows, Stages(self.desks[0].deeds), Typist(chance), self.voids)
+            step = next_step(scene, mood, chance, self._done, self._may_come)
+            who = chance.choice((*ACTORS, "root")) if chance.random() < 0.12 else step.who
+            words = TYPED[step.command](Typist(chance)) if chance.random() < 0.08 else step.words
+            self.do(step.command, *words, who=who)
+
+    def _done(self, command: str) -> int:
+        return self.counts[command, 0]
+
+    def _an_intruder_writes(self) -> None:
+        """Both stores get an entry that nobody signed; it changes nothing."""
+        places = {desk.put_in(len(self.voids)) for desk in self.desks}
+        assert len({*places, *(desk.read()[-1].entry.index for desk in self.desks)}) == 1
+        self.voids += places
 
     @rule(question=st.sampled_from(QUESTIONS), back=st.integers(0, 12))
     def ask(self, question: tuple[str, ...], back: int) -> None:
@@ -234,6 +212,7 @@ class CommandedMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         with self._ends:
+            self._acknowledge()
             for desk in self.desks:
                 checked = desk.type("verify", "log", "-o", "json").good().json
                 assert checked["findings"] == []
@@ -242,6 +221,16 @@ class CommandedMachine(RuleBasedStateMachine):
                 assert self._answers(question, known) == told, (question, known)
             if self.desks:
                 self._ask_the_reference(self.desks[0])
+
+    def _acknowledge(self) -> None:
+        """What was put in fails every verification until somebody has seen it."""
+        seen = {deed.data["index"] for deed in (self.desks[0].deeds if self.desks else ())
+                if deed.kind == "ledger.entry_acknowledged"}  # fmt: skip
+        for index in set(self.voids) - seen:
+            for desk in self.desks:
+                found = desk.type("verify", "log", "-o", "json")
+                assert (found.code, [item["index"] for item in found.json["findings"]]) == (1, [index])
+            self.do("admin acknowledge", index, "--reason", "x", who="root")
 
     @staticmethod
     def _rebuild(desk: Desk) -> None:
@@ -255,8 +244,10 @@ class CommandedMachine(RuleBasedStateMachine):
         """Whatever was recorded it records too, at the same place and with the same hash."""
         reference = GovernedReference(desk.rows[0].entry.ledgerid)
         for row in desk.rows:
-            if row.entry.type in UNKNOWN or row.payload is None or row.signatures is None:
+            if row.entry.type in UNKNOWN or row.entry.actor == INTRUDER:
                 break
+            assert row.payload is not None
+            assert row.signatures is not None
             if row.entry.index == 0:
                 self._believe(reference, row)
             (place,) = reference.append([join_envelope(row.payload, row.signatures)], row.entry.recorded_at)
@@ -268,7 +259,7 @@ class CommandedMachine(RuleBasedStateMachine):
         """Take the root keys that the first entry names for good."""
         assert created.payload is not None
         for text in json.loads(created.payload)["data"]["roots"]:
-            reference.believe_root(_raw(text))
+            reference.believe_root(raw_key(text))
 
 
 def commanded_on(postgres_url: Callable[[], str]) -> type[CommandedMachine]:
@@ -276,7 +267,9 @@ def commanded_on(postgres_url: Callable[[], str]) -> type[CommandedMachine]:
     return type("Commanded", (CommandedMachine,), {"postgres_url": staticmethod(postgres_url)})
 
 
-def commands(postgres_url: Callable[[], str], lives: int, steps: int, seed: int, *, shrink: bool = False) -> Scores:
+def commands(
+    postgres_url: Callable[[], str], lives: int, steps: int, seed: int, *, shrink: bool = False, every: bool = False
+) -> Scores:
     """Random lives at the command line.
 
     Args:
@@ -285,22 +278,21 @@ def commands(postgres_url: Callable[[], str], lives: int, steps: int, seed: int,
         steps: rules in each, at most.
         seed: of everything random.
         shrink: whether to look for the shortest life that goes wrong.
+        every: whether there are so many lives that every command must succeed once.
 
     Returns:
-        How many there were and what disagreed; how many commands were done, refused and never tried; how many entries
-        the reference judged.
+        How many there were and what disagreed; how often each command succeeded and was refused, and which never
+        succeeded; how many entries the reference judged.
     """
-    counts: Counter[tuple[str, int]] = Counter()
+    counts: Counter[tuple[str, bool]] = Counter()
     judged: Counter[str] = Counter()
 
     def ended(machine: CommandedMachine) -> None:
-        counts.update(machine.counts)
+        for (command, code), count in machine.counts.items():
+            counts[command, code == 0] += count
         judged["judged"] += machine.judged
 
     result = live(commanded_on(postgres_url), ended, lives, steps, seed, shrink=shrink)
-    done = {command for command, code in counts if code == 0}
-    result.figures["done"] = sum(count for (_, code), count in counts.items() if code == 0)
-    result.figures["refused"] = sum(count for (_, code), count in counts.items() if code)
+    count_each(result, counts, TYPED, every=every)
     result.figures["judged by the reference"] = judged["judged"]
-    result.figures["never done"] = ", ".join(sorted(set(TYPED) - done))
     return result

@@ -1,7 +1,8 @@
 """What may be typed in a random life at the command line: for every command that signs as an actor, its words.
 
 Things are drawn from few names, so that commands meet each other; some of what is drawn is wrong. ``{…}`` stands for
-what only one ledger knows: ``{hold.placed}`` for the id of one of its events, ``{key}`` for one of its keys.
+what only one ledger knows: ``{hold.placed}`` for the id of the last such event, ``{key}`` for the last key, ``{id:7}``,
+``{key:7}`` and ``{subject:7}`` for what entry 7 has, brought in or is about.
 """
 
 from __future__ import annotations
@@ -74,6 +75,15 @@ class Typist:
         stage = ("--stage", 1 + self.number(3), "--traffic", 0.1)
         return self._chance.choice((stage, stage, ("--promoted",), ("--aborted", "x")))
 
+    def said(self) -> Words:
+        """A fact; some about persons, in the clear or sealed."""
+        person, sealed = self.one("person:a", "person:b"), ("--personal", "note=Jo called", "--about")
+        return self._chance.choice((
+            ("run.completed", self.one("run:r", "run:s")),
+            ("external.observed", person, "-d", "system=crm"),
+            ("incident.noted", self.one(*INCIDENTS), *sealed, person),
+        ))  # fmt: skip
+
     def version(self) -> Words:
         model = self.model()
         said = digest("another" if self.number(8) == 0 else model)
@@ -99,7 +109,7 @@ TYPED: Mapping[str, Callable[[Typist], Words]] = {
                            t.one("--personal-data", "--no-personal-data"), "--no-money-or-law", "--no-shared",
                            *RATIONALE),
     "condition": lambda t: (t.model(), t.number(2)),
-    "emit": lambda t: ("run.completed", t.one("run:r", "run:s")),
+    "emit": lambda t: t.said(),
     "emitter close": lambda t: (t.one(*EMITTERS), "--last", t.number(5)),
     "emitter gap": lambda t: (t.one(*EMITTERS), "--first", 1 + t.number(3), "--last", 2 + t.number(3), *WHY),
     "emitter heartbeat": lambda t: (t.one(*EMITTERS), "--last", t.number(5), "--interval", 60),
@@ -139,6 +149,7 @@ TYPED: Mapping[str, Callable[[Typist], Words]] = {
     "request-changes": lambda t: (t.model(), "--change", "x", *t.some(0.5, *t.env())),
     "escalate": lambda t: (t.model(), *RATIONALE, "--to-role", "validator", *t.some(0.5, *t.env())),
     "retire": lambda t: (t.model(), *WHY),
+    "demote": lambda t: (t.model(), "--from", t.one("prod", "dev"), *WHY),
     "review": lambda t: (t.one(*DEPLOYMENTS), "--verdict", t.one("justified", "unjustified"), *RATIONALE),
     "revoke": lambda t: (t.model(), *RATIONALE, *t.some(0.5, *t.env())),
     "rollback": lambda t: (t.one(*DEPLOYMENTS), "--to", t.model()),
@@ -163,12 +174,3 @@ HOLDERS: Mapping[str, str | None] = {
     "deployer": "p-deployer", "auditor": "p-deployer", "eraser": "p-second", "admin": None, "root": "root",
     "anybody": "trainer",
 }  # fmt: skip
-#: What a release takes, step by step, and who does it: random commands alone seldom get there.
-USUAL: tuple[tuple[str, str], ...] = (
-    ("record version", "p-author"), ("record evaluation", "p-author"), ("request", "p-author"), ("request", "p-author"),
-    ("approve", "p-approver"), ("approve", "p-approver"), ("approve", "p-second"), ("authorise", "p-deployer"),
-    ("authorise", "p-deployer"), ("record deployment", "p-deployer"), ("record canary", "p-deployer"),
-    ("condition", "p-approver"), ("waiver request", "p-author"), ("waiver grant", "p-approver"),
-    ("quarantine", "trainer"), ("release", "p-approver"), ("review", "p-approver"), ("policy define", "p-approver"),
-    ("gate check", "p-deployer"),
-)  # fmt: skip

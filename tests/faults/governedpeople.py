@@ -73,7 +73,7 @@ BOUNDS: tuple[dict[str, list[str]], ...] = (
 #: What may follow an approval.
 NEXT = (
     "second", "meet", "meet", "revoke", "withdraw", "reject", "send back", "escalate", "invalidate", "fail", "assess",
-    "agree", "document", "run", "gate", "authorise", "authorise", "urgent", "review", "wait",
+    "agree", "document", "unvalidate", "demote", "run", "gate", "authorise", "authorise", "urgent", "review", "wait",
 )  # fmt: skip
 
 

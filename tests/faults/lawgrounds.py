@@ -13,7 +13,7 @@ _ORDER = ("fail", "uncertain", "pass")
 
 
 def _less(now: Deed, then: Deed | None) -> bool:
-    return _ORDER.index(now.data["verdict"]) < (1 if then is None else _ORDER.index(then.data["verdict"]))
+    return _ORDER.index(now.verdict) < (1 if then is None else _ORDER.index(then.verdict))
 
 
 @dataclass
@@ -56,7 +56,8 @@ class WholeLaw(Lawbook):
             last = self._last(self._validations(made, EVER))
             asked += [
                 one for one in last.values()
-                if one.index < grant.index and grant.at < moment(one.data.get("valid_until"))
+                if one.index < grant.index and one.id not in self._withdrawn(made)
+                and grant.at < moment(one.data.get("valid_until"))
             ]  # fmt: skip
         return {one.index for one in asked} <= self._seen(grant)
 
@@ -74,9 +75,18 @@ class WholeLaw(Lawbook):
         return {(deed.subject, deed.data.get("digest") or ""): deed for deed in deeds}
 
     def _still_validated(self, grant: Deed, made: Deed) -> bool:
+        before, gone = self._withdrawn(made, grant.index), self._withdrawn(made)
         then = self._last(self._validations(made, grant.index))
         now = self._last(self._validations(made, EVER))
-        return not any(one.index in self._seen(grant) and _less(now[about], one) for about, one in then.items())
+        rested = {about: one for about, one in then.items() if one.index in self._seen(grant) and one.id not in before}
+        return not any(
+            one.id in gone or now[about].id in gone or _less(now[about], one) for about, one in rested.items()
+        )
+
+    def _withdrawn(self, made: Deed, before: int = EVER) -> set[str]:
+        """Validations that were said not to hold."""
+        said = self._of("validation.withdrawn", stream=made.stream)
+        return {one.data["validation"] for one in said if one.index < before}
 
     def _contract(self, made: Deed, before: int) -> Deed | None:
         for subject in (made.subject, made.stream):

@@ -7,6 +7,7 @@ and the kind of a refusal must be the same, event for event.
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -32,6 +33,20 @@ from tests.faults.twins import Twins, live
 _CRASHES = {"append.begun": False, "append.inserted": False, "append.before_commit": False, "append.committed": True}
 
 
+#: What has to come of what is tried, once in enough lives: otherwise they say less than they seem to.
+REACHED = frozenset(
+    {
+        ("append", "recorded"), ("append", "authentication"), ("batch", "recorded"), ("batch", "authentication"),
+        ("batch with a retry", "recorded"), ("retry", "existing"), ("same id, other content", "conflict"),
+        ("used number", "conflict"), ("expectation", "recorded"), ("expectation", "conflict"),
+        ("wrong signer", "authentication"), ("new key", "recorded"), ("old key ends", "recorded"),
+        ("actor ends", "recorded"), ("old key ends", "conflict"), ("actor ends", "conflict"),
+        *((f"crash at {point}", "recorded" if done else "not recorded") for point, done in _CRASHES.items()),
+        ("damage", "found"), ("heads", "signed"), ("stores", "opened again"),
+    }
+)  # fmt: skip
+
+
 class LedgerMachine(Twins):
     """The rules; a subclass knows a PostgreSQL."""
 
@@ -41,12 +56,20 @@ class LedgerMachine(Twins):
         super().__init__()
         self.ids: list[tuple[str, str]] = []
         self.signed = 0
+        self.reached: Counter[tuple[str, str]] = Counter()
+
+    def _try(self, what: str, *envelopes: bytes, expect: dict[str, int] | None = None) -> None:
+        """Append something, and remember what came of it."""
+        outcome = self._append(*envelopes, expect=expect)
+        if not isinstance(outcome, str):
+            outcome = "existing" if all(place.existing for place in outcome) else "recorded"
+        self.reached[what, outcome] += 1
 
     @initialize()
     def begin(self) -> None:
         self.found(DEFAULT_RULES)
         self.checkpoint()
-        for actor in ("w0", "w1"):
+        for actor in ("w0", "w1", "w2"):
             self._enrol(actor, self._new_key(actor), "service", ("emitter",))
 
     def _fact(self, actor: str, stream: int, key: int = -1, **options: Any) -> bytes:
@@ -56,7 +79,7 @@ class LedgerMachine(Twins):
 
     # -- rules -----------------------------------------------------------------------------------
 
-    actors = st.sampled_from(("w0", "w1"))
+    actors = st.sampled_from(("w0", "w1", "w2"))
     streams = st.integers(0, 3)
 
     @rule(target=envelopes, actor=actors, stream=streams, key=st.integers(-3, -1))
@@ -64,52 +87,58 @@ class LedgerMachine(Twins):
         event_id = str(uuid4())
         self.ids.append((actor, event_id))
         signed = self._fact(actor, stream, key, event_id=event_id)
-        self._append(signed)
+        self._try("append", signed)
         return signed
 
     @rule(target=envelopes, actor=actors, stream=streams, count=st.integers(2, 5))
     def batch(self, actor: str, stream: int, count: int) -> Any:
         signed = [self._fact(actor, stream) for _ in range(count)]
-        self._append(*signed)
+        self._try("batch", *signed)
         return multiple(*signed)
 
     @rule(old=envelopes, actor=actors, twice=st.booleans())
     def batch_with_a_retry(self, old: bytes, actor: str, twice: bool) -> None:
         new = self._fact(actor, 0)
-        self._append(new, old, *([new] if twice else []))
+        self._try("batch with a retry", new, old, *([new] if twice else []))
 
     @rule(old=envelopes)
     def retry(self, old: bytes) -> None:
-        self._append(old)
+        self._try("retry", old)
 
     @rule(choice=st.integers(0, 100))
     def same_id_with_other_content(self, choice: int) -> None:
         if self.ids:
             actor, event_id = self.ids[choice % len(self.ids)]
-            self._append(self._fact(actor, 3, event_id=event_id))
+            self._try("same id, other content", self._fact(actor, 3, event_id=event_id))
 
     @rule(actor=actors, back=st.integers(0, 5))
     def used_sequence_number(self, actor: str, back: int) -> None:
-        self._append(self._fact(actor, 1, sequence=max(1, self.numbers - back)))
+        self._try("used number", self._fact(actor, 1, sequence=max(1, self.numbers - back)))
 
     @rule(actor=actors, stream=streams, off=st.integers(-1, 1))
     def expectation(self, actor: str, stream: int, off: int) -> None:
         revision = self.reference.revision(f"external:n{stream}") + off
-        self._append(self._fact(actor, stream), expect={f"external:n{stream}": revision})
+        self._try("expectation", self._fact(actor, stream), expect={f"external:n{stream}": revision})
 
     @rule(actor=actors)
     def wrong_signer(self, actor: str) -> None:
         stranger = seeded_key(9999)
-        self._append(self._event(actor, [stranger], "external.observed", "external:n0", {"system": "machine"}))
+        signed = self._event(actor, [stranger], "external.observed", "external:n0", {"system": "machine"})
+        self._try("wrong signer", signed)
 
     @rule(actor=actors)
     def rotate_key(self, actor: str) -> None:
         old = self.keys[actor][-1]
         new = self._new_key(actor)
         body = {"key": format_public_key(new.public)}
-        self._append(self._event("p-admin", [self.admin, new], "key.enrolled", f"actor:{actor}", body))
+        self._try("new key", self._event("p-admin", [self.admin, new], "key.enrolled", f"actor:{actor}", body))
         body = {"keyid": old.public.keyid, "reason": "rotated"}
-        self._append(self._event("p-admin", [self.admin], "key.revoked", f"actor:{actor}", body))
+        self._try("old key ends", self._event("p-admin", [self.admin], "key.revoked", f"actor:{actor}", body))
+
+    @rule()
+    def actor_ends(self) -> None:
+        body = {"reason": "retired"}
+        self._try("actor ends", self._event("p-admin", [self.admin], "actor.revoked", "actor:w2", body))
 
     @rule(step=st.sampled_from((0, 1, 1_000_000, 86_400_000_000, -900_000)))
     def time_passes(self, step: int) -> None:
@@ -118,12 +147,14 @@ class LedgerMachine(Twins):
     @rule()
     def checkpoint(self) -> None:
         self.signed = self.sign_heads()
+        self.reached["heads", "signed"] += 1
 
     @rule()
     def reopen(self) -> None:
         self.open_again()
+        self.reached["stores", "opened again"] += 1
 
-    @rule(target=envelopes, actor=actors, point=st.sampled_from(sorted(_CRASHES)))
+    @rule(target=envelopes, actor=st.sampled_from(("w0", "w1")), point=st.sampled_from(sorted(_CRASHES)))
     def crash(self, actor: str, point: str) -> bytes:
         """Another process dies in its append, on both backends alike."""
         signed = self._fact(actor, 2)
@@ -132,6 +163,7 @@ class LedgerMachine(Twins):
             here = point if _CRASHES[point] or url.startswith("sqlite") else "append.begun"
             with child("send_at", url, signed, self.now, point=here) as process:
                 assert process.end() == -signal.SIGKILL, process.said
+        self.reached[f"crash at {point}", "recorded" if _CRASHES[point] else "not recorded"] += 1
         if _CRASHES[point]:
             self.reference.append([signed], self.now)
         return signed
@@ -150,6 +182,7 @@ class LedgerMachine(Twins):
         assert not report.ok
         assert report.findings[0].index == index
         assert verify_log(ledger.recorder).ok
+        self.reached["damage", "found"] += 1
 
     # -- what always holds -----------------------------------------------------------------------
 
@@ -195,7 +228,7 @@ def machine_on(
     )
 
 
-def agreement(postgres_url: Callable[[], str], examples: int, steps: int, seed: int) -> Result:
+def agreement(postgres_url: Callable[[], str], examples: int, steps: int, seed: int, *, every: bool = False) -> Result:
     """Live so many random lives.
 
     Args:
@@ -203,11 +236,19 @@ def agreement(postgres_url: Callable[[], str], examples: int, steps: int, seed: 
         examples: how many lives.
         steps: rules in each, at most.
         seed: of Hypothesis.
+        every: whether there are so many lives that everything in `REACHED` must come about.
     """
     appended: list[int] = []
-    result = live(
-        machine_on(postgres_url), lambda life: appended.append(len(life.reference.rows)), examples, steps, seed,
-        shrink=True,
-    )  # fmt: skip
-    result.figures = {"events": sum(appended)}
+    reached: Counter[tuple[str, str]] = Counter()
+
+    def ended(life: LedgerMachine) -> None:
+        appended.append(len(life.reference.rows))
+        reached.update(life.reached)
+
+    result = live(machine_on(postgres_url), ended, examples, steps, seed, shrink=True)
+    result.figures = {"events": sum(appended), "reached": {": ".join(pair): n for pair, n in sorted(reached.items())}}
+    result.zeros["not reached"] = 0
+    missed = sorted(": ".join(pair) for pair in REACHED - set(reached))
+    if missed and every:
+        result.failed("not reached", ", ".join(missed), len(missed))
     return result

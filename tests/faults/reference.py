@@ -111,6 +111,7 @@ class ReferenceLedger:
         fresh = [event for event, place in zip(events, known, strict=True) if place is None]
         for event in fresh:
             self._check_signatures(event)
+            self._check_ended(event)
         for stream, revision in (expect or {}).items():
             if fresh and self.revision(stream) != revision:
                 raise Refused("conflict")
@@ -155,6 +156,12 @@ class ReferenceLedger:
                 Ed25519PublicKey.from_public_bytes(public).verify(base64.b64decode(item["sig"]), pae)
             except InvalidSignature as error:
                 raise Refused("authentication") from error
+
+    def _check_ended(self, event: _Event) -> None:
+        """What ended with an actor does not end again; a key that is brought in later is legal, and signs nothing."""
+        name = str(event.attributes["subject"]).partition(":")[2]
+        if event.attributes["type"] in {"muniment.key.revoked.v1", "muniment.actor.revoked.v1"} and name in self._gone:
+            raise Refused("conflict")
 
     def _record(self, event: _Event, now: int) -> Place:
         last = self.rows[-1] if self.rows else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,6 +46,29 @@ class Result:
     def ok(self) -> bool:
         """Whether every number that must be 0 is, and something was done at all."""
         return self.n > 0 and not any(self.zeros.values())
+
+
+def count_each(result: Result, counts: Mapping[tuple[str, bool], int], names: Iterable[str], *, every: bool) -> None:
+    """Tell of each kind of deed how often it was done and refused.
+
+    Args:
+        result: gets the figures.
+        counts: by name and whether it was done.
+        names: all there are.
+        every: whether each must have been done once; a smaller run only tells which were not.
+    """
+    found = sorted(names)
+    never = [name for name in found if not counts.get((name, True))]
+    result.zeros["never done"] = 0
+    result.figures["done"] = sum(count for (_, done), count in counts.items() if done)
+    result.figures["refused"] = sum(count for (_, done), count in counts.items() if not done)
+    result.figures["each"] = {
+        name: {"done": counts.get((name, True), 0), "refused": counts.get((name, False), 0)} for name in found
+    }
+    if never and every:
+        result.failed("never done", ", ".join(never), len(never))
+    elif never:
+        result.figures["not done in so few lives"] = ", ".join(never)
 
 
 @dataclass

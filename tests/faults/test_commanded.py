@@ -9,9 +9,10 @@ from uuid import uuid4
 import pytest
 
 from tests.faults.commanded import CommandedMachine, commanded_on, commands
-from tests.faults.commandwords import HOLDERS, TYPED, USUAL
+from tests.faults.commandwords import HOLDERS, TYPED
 from tests.faults.lawbook import Lawbook
 from tests.faults.reference import Refused
+from tests.faults.scorecard import Result, count_each
 from tests.unit.authorisation import COMMANDS, ROLES
 
 
@@ -31,14 +32,29 @@ def life(new_url: Callable[[], str]) -> Iterator[CommandedMachine]:
 
 def test_every_command_that_signs_as_an_actor_is_typed():
     assert set(TYPED) == set(COMMANDS)
-    assert {command for command, _ in USUAL} <= set(TYPED)
     assert set(HOLDERS) == {*ROLES, "anybody"} - {"incident-commander"}
 
 
-def test_a_short_life(new_url: Callable[[], str]):
-    result = commands(new_url, 1, 4, seed=3)
+def test_what_was_never_done_fails_a_full_run_and_is_told_of_a_short_one():
+    counts = {("approve", True): 2, ("approve", False): 1, ("reject", False): 3}
+    full, short = Result.counting("disagreements"), Result.counting("disagreements")
+    full.n = short.n = 1
+    count_each(full, counts, ("approve", "reject", "review"), every=True)
+    count_each(short, counts, ("approve", "reject", "review"), every=False)
+    assert (full.ok, full.zeros["never done"], full.failures) == (False, 2, ["never done: reject, review"])
+    assert short.ok
+    assert short.figures["not done in so few lives"] == "reject, review"
+    assert (short.figures["done"], short.figures["refused"]) == (2, 4)
+    assert short.figures["each"] == {
+        "approve": {"done": 2, "refused": 1}, "reject": {"done": 0, "refused": 3}, "review": {"done": 0, "refused": 0},
+    }  # fmt: skip
+
+
+def test_a_short_life_gets_far(new_url: Callable[[], str]):
+    result = commands(new_url, 1, 3, seed=1)
     assert result.ok, result
     assert result.figures["judged by the reference"] > 10
+    assert all(result.figures["each"][command]["done"] for command in ("request", "approve", "condition", "authorise"))
 
 
 def test_an_illegal_event_and_a_ledger_that_differs_are_seen(life: CommandedMachine, monkeypatch: pytest.MonkeyPatch):

@@ -9,7 +9,7 @@ from tests.faults.governed import governed_on
 from tests.faults.test_machine import urls_on
 
 _SETTINGS = settings(
-    max_examples=8, stateful_step_count=30, deadline=None, derandomize=True, database=None,
+    max_examples=5, stateful_step_count=25, deadline=None, derandomize=True, database=None,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 

@@ -64,6 +64,15 @@ def test_a_request_that_was_passed_on_and_sent_back_says_so(told: Book):
     assert version(told)["status"] == "approval pending"
 
 
+def test_a_version_that_was_demoted_says_from_where_and_why(told: Book):
+    body = {"environment": "prod", "to": "staging", "reason": "drifts", "previous": TWO}
+    left = told.emit("p-author", "version.demoted", ONE, body, at=7)
+    assert [{name: one[name] for name in (*body, "index")} for one in version(told)["demoted"]] == [
+        {**body, "index": left.index}
+    ]
+    assert version(told, known=left.index)["demoted"] == [], "what was known then"
+
+
 @pytest.mark.parametrize("subject", [ONE, ONE.partition("@")[0]])
 def test_quarantine_shows_until_it_is_released(told: Book, subject: str):
     placed = told.emit("p-author", "quarantine.placed", subject, {"reason": "poisoned"}, at=5)

@@ -143,7 +143,8 @@ def test_what_is_open(book: Book):
     body = {"verdict": "fail", "independence": "another team", "findings": findings}
     validation = book.emit("p-validator", "validation.completed", "model:scoring", body, at=5)
     settled = {"validation": validation.id, "finding": "f2", "disposition": "accepted", "reason": "small"}
-    book.emit("p-author", "finding.disposed", "model:scoring", settled, at=6)
+    book.emit("p-author", "finding.disposed", "model:scoring", settled | {"finding": "f1"}, at=6)  # who owns it
+    book.emit("p-validator", "finding.disposed", "model:scoring", settled, at=6)
     model = models(book)["model:scoring"]
     assert [(one["waiver"], one["state"]) for one in model["waivers"]] == [("waiver:w", "stands")]
     assert [(one["deployment"], one["by"]) for one in model["emergencies"]] == [(PROD, "p-deployer")]

@@ -272,6 +272,18 @@ def test_the_validity_of_one_version_is_not_that_of_another(book: Book, model: s
     assert named[0].startswith("for prod, by p-approver, with entry ")
 
 
+def test_a_validation_that_was_withdrawn_is_to_be_done_again_and_ends_no_more(any_book: Book):
+    book = any_book
+    book.version(ONE, 1)
+    book.emit("p-author", "validation.assigned", ONE, {"validator": "p-approver"}, at=2)
+    body = {"verdict": "pass", "independence": "y", "valid_until": format_time(book.clock.now + DAY)}
+    validation = book.emit("p-approver", "validation.completed", ONE, body, at=3)
+    assert (waits(book), len(ends(book))) == ([], 1)
+    book.emit("p-approver", "validation.withdrawn", ONE, {"validation": validation.id, "reason": "x"}, at=4)
+    assert [what for what, mine, _ in waits(book, "p-approver") if mine] == ["validation"]
+    assert ends(book) == []
+
+
 def test_a_finding_that_is_settled_is_due_no_more(book: Book):
     book.version(ONE, 1)
     found = {"id": "f1", "severity": "low", "statement": "x"}

@@ -116,6 +116,10 @@ def _invalidate(book: Book) -> None:
         (_invalidate, "an evaluation that it rests on was invalidated"),
         (lambda book: book.evaluate(ONE, 5, verdict="fail"), "says fail"),
         (lambda book: book.compromise("p-approver"), "compromised"),
+        (
+            lambda book: book.emit("p-author", "version.demoted", ONE, {"environment": "prod", "reason": "x"}, at=6),
+            "demoted it from prod",
+        ),
     ],
 )
 def test_an_approval_falls_with_what_it_rests_on(book: Book, fall: Callable[[Book], object], reason: str):

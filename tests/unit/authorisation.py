@@ -143,8 +143,10 @@ EVENTS: Final = {
     "thirdparty.registered": "emitter owner root",
     "validation.assigned": "owner validator root",
     "validation.completed": "validator root",
+    "validation.withdrawn": "validator root",
     "version.aliased": "emitter owner root",
     "version.composed": "emitter owner root",
+    "version.demoted": "owner deployer root",
     "version.registered": "emitter owner root",
     "version.retired": "owner deployer root",
     "version.tagged": "emitter owner root",
@@ -188,6 +190,7 @@ COMMANDS: Final = {
     "authorise": "deployer root",
     "classify": "owner validator root",
     "condition": "approver validator",
+    "demote": "owner deployer root",
     "emit": "emitter root",  # run.completed, to stand for all types
     "emitter close": ANYBODY,
     "emitter gap": ANYBODY,  # of their own emitters

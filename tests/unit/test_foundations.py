@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -15,7 +16,7 @@ from ledger.domain.world import run_of
 from ledger.entry import format_time
 from ledger.errors import PolicyError
 from ledger.events.ledgers import RuleSet
-from tests.unit.test_governed import AUTHORISE, DAY, HOUR, POLICY, approve, authorised, rules
+from tests.unit.test_governed import AUTHORISE, DAY, HOUR, POLICY, approve, authorised, gated_rules, rules
 from tests.unit.test_judge import DIGEST, MODEL, NOW, OTHER, Story, hint_of, key_of, refused
 
 DATA = "dataset:d@1"
@@ -126,6 +127,61 @@ def test_a_validation_that_says_less_suspends(subject: str):
     assert authorised(story), "what says no less, or is about other bytes, takes nothing back"
     last = story.tell("p-approver", "validation.completed", subject, VALID | {"verdict": "uncertain"}).index
     falls(story, f"entry {last} took the place of entry {cited}, on which it rests, and says uncertain")
+
+
+def withdraw(story: Story, validation: str) -> int:
+    return story.tell("p-approver", "validation.withdrawn", MODEL, {"validation": validation, "reason": "x"}).index
+
+
+@pytest.mark.parametrize("subject", [MODEL, "model:m"])
+def test_a_validation_that_is_withdrawn_suspends(subject: str):
+    story = told()
+    cited = story.tell("p-approver", "validation.completed", subject, VALID)
+    approve(story)
+    withdraw(story, str(UUID(int=7)))
+    assert authorised(story), "another one"
+    story.tell("p-approver", "validation.completed", subject, VALID)
+    gone = withdraw(story, cited.payload.id)
+    falls(story, f"entry {gone} withdrew the validation {cited.index}, on which it rests")
+    approve(story)
+    assert authorised(story), "an approval that rests on the one that holds"
+
+
+def test_what_took_the_place_of_a_validation_and_was_withdrawn_does_not_bring_it_back():
+    story = told()
+    cited = story.tell("p-approver", "validation.completed", MODEL, VALID).index
+    approve(story)
+    later = story.tell("p-approver", "validation.completed", MODEL, VALID).payload.id
+    withdraw(story, later)
+    falls(story, f"what took the place of entry {cited}, on which it rests, was withdrawn")
+    named = version_of(story.world, MODEL)
+    assert named.model.validations_of("1", DIGEST) == ()
+    approve(story)
+    assert authorised(story), "nobody has to cite what does not hold"
+
+
+def test_a_gate_is_run_again_when_a_validation_was_withdrawn():
+    story = told(gated_rules())
+    validation = story.tell("p-approver", "validation.completed", MODEL, VALID).payload.id
+    gate(story)
+    approve(story)
+    assert authorised(story)
+    withdraw(story, validation)
+    approve(story)
+    falls(story, "said more of evaluations or validations")
+    gate(story)
+    assert authorised(story)
+
+
+def test_a_version_that_was_demoted_is_approved_anew_there():
+    story = told()
+    approve(story)
+    story.tell("p-author", "version.demoted", MODEL, {"environment": "staging", "reason": "x"})
+    assert authorised(story), "from elsewhere"
+    index = story.tell("p-author", "version.demoted", MODEL, {"environment": "prod", "reason": "drifts"}).index
+    falls(story, f"entry {index} demoted it from prod")
+    approve(story)
+    assert authorised(story)
 
 
 @pytest.mark.parametrize("subject", [MODEL, "model:m"])
