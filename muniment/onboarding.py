@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
@@ -104,6 +104,7 @@ class _Import:
         streams = sorted({stream_of(step.subject) for row in rows for step in row.steps})
         self.before = {row["id"] for row in known.rows(("stream", "IN", streams))} if streams else set[str]()
         self.now = max(time.time_ns() // 1000, known.recorded_at)
+        self.rows = [self._without_known_run(row) for row in self.rows]
 
     def _strangers(self, rows: Sequence[CsvRow]) -> list[Trouble]:
         """Actors that nobody enrolled."""
@@ -112,6 +113,16 @@ class _Import:
             for row in rows for column, actor in row.people.items()
             if not isinstance(self.known.world.state(f"actor:{actor}"), ActorState)
         ]  # fmt: skip
+
+    def _without_known_run(self, row: CsvRow) -> CsvRow:
+        """A run that somebody else put on record is not put there again; what the sheet says of it would be lost."""
+        attached = next((step for step in row.steps if step.type == "run.attached"), None)
+        if attached is None or attached.id in self.before or self.known.world.state(attached.subject) is None:
+            return row
+        if attached.body.get("inputs"):
+            self.troubles.append(Trouble(row.line, "training_data", f"{attached.subject} is on record already",
+                                         "Leave it out: what a run read is what was recorded of it."))  # fmt: skip
+        return replace(row, steps=tuple(step for step in row.steps if step is not attached))
 
     def foresee(self, skip_bad: bool) -> Foreseen:
         """What would be known when all good rows were recorded; bad ones are left out, or refuse the sheet."""

@@ -17,27 +17,24 @@ from ledger.domain.independence import approval_makers, deciders, independent
 from ledger.domain.lifecycle import Named, check_stops, rule_for, version_of
 from ledger.domain.scopes import matches
 from ledger.domain.standing import approval_trouble
-from ledger.domain.states import DatasetState, DeploymentState, WaiverState
-from ledger.domain.waiving import covers, waiver_trouble
+from ledger.domain.states import DeploymentState, WaiverState
+from ledger.domain.waiving import covers, uses_of, waiver_trouble
 from ledger.entry import format_time
 from ledger.errors import PolicyError
 from ledger.names import parse_name, stream_of
 from ledger.payload import parse_moment
 from ledger.policy import FORMAT, Waived, in_form
 from projections.findings import actors_behind, settled
-from projections.gaterows import GateRows, people
-from projections.groups import DATA, ENDED, RUNS, WENT_LIVE
+from projections.gatedata import GateData
+from projections.gatelive import contract, live_measured, performance
+from projections.gaterows import GateRows, people, says_of
+from projections.groups import ENDED, RUNS, WENT_LIVE
 from projections.journal import JournalRow
 from projections.known import Known
-from projections.lineage import EDGE
+from projections.lineage import EDGE, edges
 from projections.model_state import CHANGE
 
 __all__ = ["gate_input", "standing_waivers", "waived_by"]
-
-
-def _about(row: JournalRow, digest: str) -> bool:
-    """Whether an entry is about these bytes; one that names none is about whatever its subject is."""
-    return digest == "" or row["data"].get("digest") in (None, digest)
 
 
 class _Builder:
@@ -50,6 +47,7 @@ class _Builder:
         self.stream = stream_of(named.subject)
         self.rows = GateRows(known)
         self.own = self.rows(("stream", "=", self.stream))
+        self.data = GateData(self.world, self.rows, named.subject, named.version.digest)
 
     def mine(self, *kinds: str, whole: bool = False) -> Iterator[JournalRow]:
         """Entries about this version, and about the model as a whole when asked for."""
@@ -58,8 +56,8 @@ class _Builder:
                 yield row
 
     def age(self, row: JournalRow) -> int:
-        """Seconds since an entry was recorded."""
-        return (self.now - int(row["recorded_at"])) // 1_000_000
+        """Seconds since what an entry tells happened, by its author's clock, and at the latest when it was recorded."""
+        return (self.now - int(row["occurred_at"])) // 1_000_000
 
     def past(self, value: Any) -> bool:
         """Whether a time of a body has passed."""
@@ -87,14 +85,23 @@ class _Builder:
             data = row["data"]
             for name in ("owner", "on_call", "runbook", "purpose"):
                 found[name] = data.get(name) or found[name]
-        found["third_party"] = any(True for _ in self.mine("thirdparty.registered", whole=True))
+        bought = any(True for _ in self.mine("thirdparty.registered", whole=True))
+        found["third_party"] = bought and not self._made_here()
         return found | {"versions": sorted(f"{self.stream}@{name}" for name in self.named.model.versions)}
+
+    def _made_here(self) -> bool:
+        """Whether a run is recorded that made this version or these bytes: then there is code and data to ask for."""
+        size, version = self.size, self.named.version
+        named = edges(self.views, "downstream", [self.named.subject], size=size, where=[("relation", "IN", _MAKING)])
+        same = edges(self.views, "digest", [version.digest], size=size, where=[("relation", "=", "output-of")])
+        return version.run is not None or any(True for _ in named) or any(True for _ in same)
 
     def run(self) -> dict[str, Any]:
         name = self.named.version.run
         found: dict[str, Any] = {
             "name": name or "", "status": "", "actor": "", "commit": "", "dirty": False, "seed": None,
-            "environment": "", "hardware": "", "has_parameters": False, "inputs": [],
+            "environment": "", "hardware": "", "has_parameters": False, "inputs": [], "made": False,
+            "others": self._other_runs(),
         }  # fmt: skip
         for row in self.rows.all(("stream", "=", name)) if name else ():
             if row["type"] not in RUNS:
@@ -110,6 +117,7 @@ class _Builder:
             ended = row["type"] in ENDED
             status = data.get("status", "completed") if row["type"] == "run.attached" else row["type"].partition(".")[2]
             found["status"] = status if ended or not found["status"] else found["status"]
+            found["made"] |= any(self._is_this(ref["subject"], ref.get("digest")) for ref in data.get("outputs") or [])
             found["actor"] = row["actor"]
             found["has_parameters"] |= bool(data.get("parameters"))
             for field, value in (
@@ -119,53 +127,33 @@ class _Builder:
                 found[field] = found[field] if value is None else value
         return found
 
-    def datasets(self, run: dict[str, Any]) -> list[dict[str, Any]]:
-        return [self._dataset(item) for item in run["inputs"] if item["subject"].startswith("dataset:")]
+    def _is_this(self, subject: str, digest: str | None) -> bool:
+        """Whether an output is this version: by its bytes, or by its name where none are given."""
+        return digest == self.named.version.digest if digest else subject == self.named.subject
 
-    def _dataset(self, item: dict[str, str]) -> dict[str, Any]:
-        subject, stream = item["subject"], stream_of(item["subject"])
-        found: dict[str, Any] = {
-            **item,
-            "registered": False,
-            "quality": "",
-            "deprecated": False,
-            "license": "",
-            "consent": "",
-        }
-        for row in self.rows(("stream", "=", stream)):
-            data = row["data"]
-            if row["subject"] not in (subject, stream):
-                continue
-            if row["type"] in DATA and row["subject"] == subject:
-                found["registered"] |= not item["digest"] or data["digest"] == item["digest"]
-                found["license"] = data.get("license") or found["license"]
-            elif row["type"] == "dataset.quality_assessed" and _about(row, item["digest"]):
-                found["quality"] = data.get("verdict", "uncertain")
-            elif row["type"] == "dataset.license_changed":
-                found["license"] = data["license"]
-            elif row["type"] == "dataset.consent_changed":
-                found["consent"] = data["status"]
-            found["deprecated"] |= row["type"] in ("dataset.deprecated", "dataset.deleted")
-        state = self.world.state(stream)
-        known = state.quarantines if isinstance(state, DatasetState) else ()
-        version = parse_name(subject).version
-        return found | {"quarantined": any(one.version in ("", version) for one in known)}
+    def _other_runs(self) -> list[str]:
+        """Runs that say they made this version, or before it was registered these bytes, and that it does not name."""
+        version = self.named.version
+        named = edges(self.views, "downstream", [self.named.subject], size=self.size)
+        bytes_ = edges(self.views, "digest", [version.digest], size=min(self.size, version.index))
+        made = {edge["upstream"] for edge in (*named, *bytes_) if edge["relation"] == "output-of"}
+        return sorted(run for run in made - {version.run} if run.startswith("run:"))
 
     def evaluations(self) -> list[dict[str, Any]]:
         """Those that stand; one that was invalidated and not measured again has failed and says nothing else."""
-        standing = {one.index for one in self.named.version.evaluations}
-        nothing = dict.fromkeys(("suite", "kind", "digest", "dataset", "split"), "")
+        standing = {one.index: one.verdict for one in self.named.version.evaluations}
+        nothing: dict[str, Any] = dict.fromkeys(("suite", "kind", "digest", "dataset", "dataset_digest", "split"), "")
         undecided = {one.index for _, one in self.named.version.undecided}
         gone = [
             {"id": row["id"], "index": row["index"], "age_seconds": self.age(row), "metrics": {}, "verdict": "fail",
-             "measurements": [], "by": [], "independent": False, **nothing}
+             "measurements": [], "by": [], "independent": False, "trained_on": False, **nothing}
             for row in self.rows.all(("stream", "=", self.stream)) if row["index"] in undecided
         ]  # fmt: skip
         return gone + [
             {
                 "id": row["id"], "index": row["index"], "age_seconds": self.age(row), "metrics": row["data"]["metrics"],
-                "verdict": row["data"].get("verdict", "uncertain"),
-                "measurements": row["data"].get("measurements") or [], **self.author(row),
+                "verdict": standing[row["index"]],
+                "measurements": row["data"].get("measurements") or [], **self.author(row), **self.data.measured_on(row),
                 **{name: row["data"].get(name) or "" for name in ("suite", "kind", "digest", "dataset", "split")},
             }
             for row in self.mine("evaluation.completed") if row["index"] in standing
@@ -193,40 +181,6 @@ class _Builder:
             ],
         }  # fmt: skip
 
-    def performance(self) -> list[dict[str, Any]]:
-        def cost(value: Any) -> float | None:
-            return value["amount"] if isinstance(value, dict) else None
-
-        return [
-            {
-                "index": row["index"], "verdict": row["data"].get("verdict", "uncertain"),
-                "digest": row["data"].get("digest") or "",
-                "cost": cost(row["data"].get("cost")), "baseline_cost": cost(row["data"].get("baseline_cost")),
-                **{name: row["data"].get(name) for name in ("p95_ms", "baseline_p95_ms", "error_rate")},
-            }
-            for row in self.mine("performance.tested") if _about(row, self.named.version.digest)
-        ]  # fmt: skip
-
-    def contract(self, live: set[str]) -> dict[str, Any]:
-        known: dict[str, dict[str, Any]] = {}
-        for row in self.own:
-            if row["type"] == "contract.defined":
-                known[row["subject"]] = row["data"]
-        own = known.get(self.named.subject) or known.get(self.stream)
-
-        def shape(subject: str) -> tuple[Any, Any] | None:
-            data = known.get(subject) or known.get(self.stream)
-            return None if data is None else (data["input_schema"], data["output_schema"])
-
-        others = [shape(model) for model in sorted(live - {self.named.subject})]
-        return {
-            "defined": own is not None,
-            "breaking": bool(own and own.get("breaking")),
-            "matches_live": own is not None and all(other == shape(self.named.subject) for other in others),
-            "input_schema": own["input_schema"] if own else "",
-            "output_schema": own["output_schema"] if own else "",
-        }
-
     def validations(self) -> list[dict[str, Any]]:
         done = settled(self.mine("finding.disposed", whole=True), lambda row: self.author(row)["independent"])
         # One that was withdrawn, as long as nobody validates again, has failed and says nothing else.
@@ -244,7 +198,7 @@ class _Builder:
                 ],
             }
             for row in self.mine("validation.completed", whole=True)
-            if _about(row, self.named.version.digest) and (row["id"] in last or row["id"] not in gone)
+            if says_of(row, self.named.version.digest) and (row["id"] in last or row["id"] not in gone)
         ]  # fmt: skip
 
     def documentation(self) -> list[dict[str, Any]]:
@@ -284,7 +238,8 @@ class _Builder:
             earlier = [model for model in lived if model != live]
             given = state.authorisation
             found.append({"name": stream, "live": live, "previous": earlier[-1] if earlier else "",
-                          "authorised": given.model if given else ""})  # fmt: skip
+                          "authorised": given.model if given else "",
+                          **live_measured(self.rows, state.live, stream)})  # fmt: skip
         return found
 
     def around(self, deployments: list[dict[str, Any]]) -> dict[str, Any]:
@@ -292,18 +247,22 @@ class _Builder:
         streams = [self.stream, *(item["name"] for item in deployments)]
         rows = [row for row in self.rows(("stream", "IN", streams)) if row["type"] in _AROUND]  # by the streams' index
         canaries: dict[tuple[str, int], dict[str, Any]] = {}
-        drills = []
+        drills: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
         for row in rows:
             data, subject = row["data"], row["stream"]
             if row["type"] == "drill.conducted":
-                drills.append({"kind": data["kind"], "outcome": data["outcome"], "age_seconds": self.age(row)})
+                drill = {"kind": data["kind"], "subject": subject, "outcome": data["outcome"]}
+                at = int(row["occurred_at"])
+                if at >= drills.get((subject, data["kind"]), (at, {}))[0]:  # the last one tells how it stands
+                    drills[subject, data["kind"]] = (at, drill | {"age_seconds": self.age(row)})
             elif data["model"] == self.named.subject:
                 before = canaries.get((subject, data["stage"]), {"verdict": ""})
                 canaries[subject, data["stage"]] = {
                     "deployment": subject, "stage": data["stage"], "traffic": data["traffic"],
                     "budget_used": data.get("budget_used"), "verdict": data.get("verdict") or before["verdict"],
                 }  # fmt: skip
-        return {"slos": self._slos(set(streams)), "drills": drills, "canaries": list(canaries.values()),
+        return {"slos": self._slos(set(streams)), "drills": [drill for _, drill in drills.values()],
+                "canaries": list(canaries.values()),
                 "incidents": self._incidents(set(streams))}  # fmt: skip
 
     def _slos(self, streams: set[str]) -> list[dict[str, Any]]:
@@ -346,6 +305,7 @@ class _Builder:
         return ""
 
 
+_MAKING = ("made-by", "output-of")
 _AROUND = ("drill.conducted", "canary.stage_entered", "canary.analysed")
 _INCIDENTS = ("incident.opened", "incident.closed", "incident.reopened", "incident.severity_changed")
 
@@ -371,7 +331,8 @@ def gate_input(
     """
     named = version_of(known.world, model)
     build = _Builder(known, named, (environment, deployment), as_of)
-    run, deployments = build.run(), build.deployments()
+    deployments = build.deployments()
+    places, live = [item["name"] for item in deployments], {item["live"] for item in deployments} - {""}
     version = named.version
     document = {
         "as_of": format_time(build.now),
@@ -384,18 +345,18 @@ def gate_input(
             "index": version.index, "registered_at": format_time(version.signed.recorded_at),
         },
         "model": build.model(),
-        "run": run,
-        "datasets": build.datasets(run),
+        "run": build.run(),
+        "datasets": build.data.datasets(),
         "evaluations": build.evaluations(),
         **build.artifacts(),
-        "performance": build.performance(),
-        "contract": build.contract({item["live"] for item in deployments if item["live"]}),
+        "performance": performance(build.rows, model, version.digest, places),
+        "contract": contract(build.rows, model, live),
         "documentation": build.documentation(),
         "validations": build.validations(),
         "approvals": build.approvals(),
         "deployments": deployments,
         **build.around(deployments),
-        "people": people(known.world, build.rows, environment, as_of),
+        "people": people(known.world, build.rows, (environment, deployment), build.stream, as_of),
         "stopped": build.stopped(),
     }  # fmt: skip
     return in_form(document, form)
@@ -415,11 +376,12 @@ def standing_waivers(known: Known, model: str, environment: str, as_of: int) -> 
         if not isinstance(state, WaiverState) or not covers(state, state.check, model, environment):
             continue
         if waiver_trouble(known.world, state, as_of, model) is None:
-            (lasting if state.max_uses is None else counted).append(waived_by(row["stream"], state))
+            (lasting if state.max_uses is None else counted).append(waived_by(known, row["stream"], state))
     return [*lasting, *counted]
 
 
-def waived_by(name: str, state: WaiverState) -> Waived:
+def waived_by(known: Known, name: str, state: WaiverState) -> Waived:
     """A waiver as gates name it; of several uses also which one this would be."""
     several = state.max_uses is not None and state.max_uses > 1
-    return Waived(name, state.check, f" (use {len(state.used) + 1} of {state.max_uses})" if several else "")
+    number = len(uses_of(known.world, state)) + 1 if several else 0
+    return Waived(name, state.check, f" (use {number} of {state.max_uses})" if several else "")

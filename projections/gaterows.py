@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ledger.domain.actors import RoleGrant
+from ledger.domain.scopes import covers_stream, covers_type
 from ledger.domain.suspicion import suspicion
 from ledger.domain.world import World, actor_of
 from ledger.names import parse_name
@@ -12,7 +13,7 @@ from projections.journal import JournalRow
 from projections.known import Known
 from projections.suspension import Stamped
 
-__all__ = ["GateRows", "people"]
+__all__ = ["GateRows", "people", "says_of"]
 
 #: They can only stop something, so nobody has to have meant them for them to be looked at.
 _WARNINGS: Final = frozenset({"incident.opened", "incident.reopened", "dataset.deprecated", "dataset.deleted"})
@@ -45,20 +46,38 @@ class GateRows:
         return self._known.rows(*where)
 
 
-def people(world: World, rows: GateRows, environment: str, now: int) -> dict[str, int]:
+def says_of(row: JournalRow, digest: str) -> bool:
+    """Whether an entry is about these bytes; one that names none is about whatever its subject is."""
+    return digest == "" or row["data"].get("digest") in (None, digest)
+
+
+#: What a role is counted for: the type of the decision.
+_DECISIONS: Final = {
+    "approver": "approval.granted.v1", "deployer": "deployment.authorised.v1", "validator": "validation.completed.v1",
+}  # fmt: skip
+
+
+def people(world: World, rows: GateRows, place: tuple[str, str], model: str, now: int) -> dict[str, int]:
     """How many persons may decide what a gate asks about.
 
     Args:
         world: states as they were known.
         rows: valid entries.
-        environment: a role in other environments only does not count.
+        place: environment and deployment, which is empty when it is not known: then any in it counts.
+        model: the stream of the model.
         now: a role that has ended by then does not count, microseconds since the Unix epoch.
     """
-    persons: dict[str, set[str]] = {"approver": set(), "deployer": set(), "validator": set()}
+    persons: dict[str, set[str]] = {role: set() for role in _DECISIONS}
+    environment, deployment = place
+
+    def reaches(grant: RoleGrant) -> bool:
+        about = deployment if grant.role == "deployer" else model
+        there = not grant.environments or environment in grant.environments
+        there = there and (not about or covers_stream(grant.subjects, about))
+        return there and covers_type(grant.types, _DECISIONS[grant.role])
 
     def stands(grant: RoleGrant) -> bool:
-        reaches = not grant.environments or environment in grant.environments
-        return grant.ended is None and now < grant.until and reaches and suspicion(world, grant.signed) is None
+        return grant.ended is None and now < grant.until and reaches(grant) and suspicion(world, grant.signed) is None
 
     for row in rows(("type", "=", "actor.enrolled")):
         state = actor_of(world, parse_name(row["subject"]).name)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from ledger.application import Ledger
 from ledger.domain.scopes import covers_stream
 from ledger.domain.states import TIER_RANK, DeploymentState
-from ledger.domain.waiving import waiver_of, waiver_trouble, waiver_until
+from ledger.domain.waiving import uses_of, waiver_of, waiver_trouble, waiver_until
 from ledger.domain.world import World
 from ledger.entry import format_time
 from projections.asof import AsOf, recorded_by
@@ -68,7 +68,7 @@ def _waivers(asked: _Asked) -> dict[str, list[dict[str, Any]]]:
                 "waiver": row["stream"], "check": state.check, "model": state.model, "environment": state.environment,
                 "owner": state.owner, "expires_at": format_time(waiver_until(asked.world, state)),
                 "state": "stands" if trouble is None else "asked for", "max_uses": state.max_uses,
-                "used": len(state.used), "index": row["index"],
+                "used": len(uses_of(asked.world, state)), "index": row["index"],
             })  # fmt: skip
     return found
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from ledger.domain.scopes import covers_stream, matches
-from ledger.domain.states import tier_in_force
+from ledger.domain.states import tiers_in_force
 from ledger.entry import format_time
 from ledger.names import parse_name
 from ledger.replay import Judged
@@ -230,6 +230,22 @@ def _fold_alias(aliases: dict[tuple[str, str], str], change: Change) -> None:
         del aliases[key]
 
 
+def _set_tiers(versions: dict[str, dict[str, Any]], others: dict[str, dict[str, Any]]) -> None:
+    """The tier in force of each version; it depends on the versions of its model that were registered before."""
+    registered: dict[str, list[tuple[int, str, str]]] = {}
+    for name, version in versions.items():
+        model, _, number = name.partition("@")
+        registered.setdefault(model, []).append((version["registered"]["index"], number, version["tier"]))
+    for model, made in registered.items():
+        names = ["", *(number for _, number, _ in made)]
+        said = [
+            (index, number, tier) for number in names
+            for index, tier in others.get(f"{model}@{number}" if number else model, {"classified": ()})["classified"]
+        ]  # fmt: skip
+        for number, tier in tiers_in_force(made, said).items():
+            versions[f"{model}@{number}"]["tier"] = tier
+
+
 def _folded(changes: Iterable[Change]) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     """Versions and deployments by name."""
     versions: dict[str, dict[str, Any]] = {}
@@ -249,11 +265,9 @@ def _folded(changes: Iterable[Change]) -> tuple[dict[str, dict[str, Any]], dict[
         elif name in versions:
             _fold_version(versions[name], change)
     for name, version in versions.items():
-        said: list[tuple[int, str]] = []
         for other in (others[key] for key in (name, name.partition("@")[0]) if key in others):
             version["quarantines"] += other["quarantines"]
-            said += other["classified"]
-        version["tier"] = tier_in_force((version["registered"]["index"], version["tier"]), said)
+    _set_tiers(versions, others)
     for (_, alias), name in sorted(aliases.items()):
         if name in versions:
             versions[name]["aliases"].append(alias)

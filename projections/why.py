@@ -18,7 +18,7 @@ from ledger.domain.authorising import conditions_of, deployment_doubt, waived_tr
 from ledger.domain.lifecycle import Named, quarantines_of, rule_for, version_of
 from ledger.domain.standing import approval_until, standing
 from ledger.domain.states import DeploymentState, VersionState
-from ledger.domain.waiving import check_waiver_event, waiver_of, waiver_until
+from ledger.domain.waiving import check_waiver_event, uses_of, waiver_of, waiver_until
 from ledger.domain.world import ledger_of, model_of
 from ledger.entry import format_time
 from ledger.errors import InputError, LedgerError, PolicyError
@@ -168,7 +168,9 @@ class _Answer:
         return []
 
     def _stopping(self, named: Named) -> Iterator[Item]:
-        yield _item(named.version.index, f"registered with tier {named.version.tier}")
+        carried = named.version.tier_at_first
+        more = "" if carried == named.version.tier else f"; its model, or a version before it, was of tier {carried}"
+        yield _item(named.version.index, f"registered with tier {named.version.tier}{more}")
         if named.version.classified is not None or named.model.classified is not None:
             said = [known for known in (named.version.classified, named.model.classified) if known is not None]
             yield _item(max(said)[0], f"classified; tier {named.tier} is in force")
@@ -227,7 +229,9 @@ class _Answer:
                 continue
             trouble = waived_trouble(self.world, self._event, state)
             says = f"{check['check']} is waived by {check['waiver']}, not met; {state.owner} carries the risk"
-            says += "" if state.max_uses is None else f"; {len(state.used)} of {state.max_uses} use(s) used"
+            if state.max_uses is not None:
+                used = len(uses_of(self.world, state)) + (trouble is None)  # with the one that this decision takes
+                says += f"; {used} of {state.max_uses} use(s) used"
             yield _item(state.request.index, says, trouble, until=_ends(waiver_until(self.world, state, named.subject)))
             if state.granted is not None:
                 yield _item(state.granted.index, f"granted {check['waiver']}", trouble)

@@ -52,16 +52,20 @@ policy have 10 seconds of processor time and 512 MiB of memory together; what ta
 
 In the two checklists below, a check of what was not recorded fails. The exceptions can only stop something, and pass
 while nothing is recorded: `nothing-stops-it` and `no-open-incident`; `data-may-be-used` at tier low; and `canary-ready`
-at tiers low and medium. At tier low a version without a run is `registered`. A first version needs no baseline of
-latency and cost: there is one to compare with where another version is live.
+at tiers low and medium. At tier low a version without a run is `registered`. Latency and cost are
+compared with what was last recorded of the version that is live there, if another one is; the baseline that a test
+names is its author's word, and can only refuse. A feature set that names no data is data that nobody registered.
 
 ## The document
 
 `muniment gate input MODEL@VERSION --env ENV` prints it. Nothing in it is ever absent: what is not known is `""`,
 `null`, `false` or an empty list. Times are in UTC as text, ages in seconds. Numbers are as their authors wrote them:
 compare them through `double()`. `by` are actors; `independent` says that they are shown to be other persons
-than whoever made the version and, above tier low, owns it. Policies with `schema: muniment.checks/v1` look at
-evaluations and validations without these two, so what they decided can be run again.
+than whoever made the version and, above tier low, owns it. Ages count from when something happened, as its author
+says, and at the latest from when it was recorded. Third party is what was registered as such and of which no run is
+recorded. A finding is open until somebody independent calls it fixed or accepted. Policies with
+`schema: muniment.checks/v1` look at a document without `by`, `independent`, `read`, `trained_on`, `dataset_digest`,
+`cost_unit`, the drills' `subject` and what begins with `live_`.
 
 | member | what |
 | --- | --- |

@@ -14,7 +14,10 @@ from ledger.domain.states import DatasetState, Evaluation, ModelState, Quarantin
 from ledger.domain.world import World
 from ledger.names import parse_name, stream_of
 
-__all__ = ["Held", "held_by"]
+__all__ = ["Held", "Step", "digests_of", "held_by", "made_from"]
+
+#: The names from one thing to another, and the digest under which that was read; empty when none was said.
+Step = tuple[tuple[str, ...], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +67,37 @@ def held_by(world: World, subject: str, digest: str, *, measured: bool = True) -
         return
     held = _bytes_held(world, placed)
     standing = _standing(world, subject) if measured else ()
-    left: deque[tuple[tuple[str, ...], str]] = deque([((subject,), digest)])
-    left.extend(((subject, one.data[0]), one.data[1]) for one in standing if one is not None and one.data is not None)
-    seen, told = set[Read](), set[str]()
-    while left:
-        path, digest = left.popleft()
+    starts: list[Step] = [((subject,), digest)]
+    starts.extend(((subject, one.data[0]), one.data[1]) for one in standing if one is not None and one.data is not None)
+    told = set[str]()
+    for path, read in made_from(world, starts):
         thing = world.looked_up(stream_of(path[-1]))
-        known = [digest, *_digests(thing, parse_name(path[-1]).version)]
+        known = [read, *digests_of(thing, parse_name(path[-1]).version)]
         found = [*_named(thing, path[-1]), *(one for digest in known for one in held.get(digest, ()))]
         for name, quarantine in found:
             if quarantine.id not in told:
                 told.add(quarantine.id)
                 yield Held(name, quarantine, path)
+
+
+def made_from(world: World, starts: Iterable[Step], *, derived: bool = True) -> Iterator[Step]:
+    """Things, and all that they were made from as far as the log says, nearest first and each once.
+
+    Args:
+        world: the world of whoever asks.
+        starts: the things, each with the digest under which it is meant, empty when none is.
+        derived: whether to go on to what data sets were made from.
+
+    Yields:
+        The names from a start to the thing, each made from the next, and the digest under which it was read.
+    """
+    left, seen = deque(starts), set[Read]()
+    while left:
+        path, digest = left.popleft()
+        yield path, digest
+        thing = world.looked_up(stream_of(path[-1]))
+        if not derived and path[-1].startswith("dataset:"):
+            continue
         for read in _made_from(thing, path[-1]):
             if read not in seen:
                 seen.add(read)
@@ -96,7 +118,7 @@ def _bytes_held(world: World, placed: Iterable[str]) -> dict[str, list[tuple[str
         if not isinstance(state, ModelState | DatasetState):
             continue
         for one in state.quarantines:
-            for digest in _digests(state, one.version) if one.version else _all_digests(state):
+            for digest in digests_of(state, one.version) if one.version else _all_digests(state):
                 held.setdefault(digest, []).append((_subject(stream, one), one))
     return held
 
@@ -113,7 +135,7 @@ def _named(thing: object, name: str) -> Iterator[tuple[str, Quarantine]]:
             yield _subject(stream_of(name), one), one
 
 
-def _digests(thing: object, version: str | None) -> tuple[str, ...]:
+def digests_of(thing: object, version: str | None) -> tuple[str, ...]:
     """The digest that a thing was registered with, if any."""
     found = None
     if isinstance(thing, DatasetState):

@@ -218,10 +218,12 @@ def waived_trouble(world: World, event: RecordedEvent, state: WaiverState) -> st
     if trouble is not None or state.max_uses is None:
         return trouble
     mine = (signed.index for signed, *use in state.used if use == [event.stream, about])
-    if max(mine, default=-1) > (-1 if place is None else place.authorised):
-        return None  # no authorisation here has come since that use
+    given = () if place is None else place.authorised.get(about or "", ())
     uses = "a single use" if state.max_uses == 1 else f"{state.max_uses} uses"
-    return used_up(state) or f"it is for {uses}, and one is to be used with this decision"
+    trouble = used_up(world, state)
+    if trouble is None and max(mine, default=-1) <= max(given, default=-1):  # the last use went to an authorisation
+        return f"it is for {uses}, and one is to be used with this decision"
+    return trouble
 
 
 def _check_waiver(world: World, event: RecordedEvent, waiver: str, model: str) -> int:

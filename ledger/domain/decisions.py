@@ -9,7 +9,7 @@ from ledger.domain.approving import ApprovalEvent, check_approval_event, check_c
 from ledger.domain.authorising import GoneLive, check_authorised, check_review
 from ledger.domain.golive import live_marks, rollback_marks
 from ledger.domain.independence import deciders, independent
-from ledger.domain.lifecycle import Named, check_stops, rules_of, same_digest, version_of
+from ledger.domain.lifecycle import check_stops, rules_of, same_digest, version_of, versions_meant
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.signed import ROOT_ACTOR, signed_of
 from ledger.domain.states import DatasetState, ModelState, PolicyState, Quarantine, VersionState
@@ -84,11 +84,8 @@ def _check_release(world: World, event: RecordedEvent, body: QuarantineReleased)
     if not isinstance(state, ModelState):
         _check_other_placed(world, event, placed)
         return
-    for name, made in state.versions.items():
-        if version in ("", name):
-            subject = f"{event.stream}@{name}"
-            named = Named(subject, event.subject, state, made)
-            refuse_makers(world, event, named, "whoever releases it")
+    for named in versions_meant(world, event.payload.subject):
+        refuse_makers(world, event, named, "whoever releases it")
 
 
 def _check_other_placed(world: World, event: RecordedEvent, placed: Quarantine) -> None:

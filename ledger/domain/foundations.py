@@ -12,7 +12,7 @@ from ledger.domain.world import World, run_of
 from ledger.events.ledgers import Rule
 from ledger.names import parse_name, stream_of
 
-__all__ = ["foundation_trouble", "foundation_until", "grounds_of", "uncited"]
+__all__ = ["foundation_trouble", "foundation_until", "grounds_of", "uncited", "unseen_fall"]
 
 #: Verdicts, by how much they say for a version; data that nobody assessed is data of which nothing is known.
 _WORTH = {"fail": 0, "uncertain": 1, "pass": 2}
@@ -124,6 +124,19 @@ def _of_evaluations(version: VersionState, approval: Approval) -> str | None:
             return f"what took the place of entry {cited.index}, on which it rests, was invalidated"
         if now.index > approval.index and _WORTH[now.verdict] < _WORTH[cited.verdict]:
             return _fallen(now.index, cited.index, now.verdict)
+    return None
+
+
+def unseen_fall(version: VersionState, approval: Approval) -> str | None:
+    """Why an approval does not stand where evaluations are asked for: what it does not cite passed, and no more does.
+
+    One that failed stops everybody; one that was uncertain from the first took nothing away.
+    """
+    cited = {one.suite for one in approval.cited}
+    for one in version.evaluations:
+        passed = version.passes.get(one.suite, -1)
+        if one.suite not in cited and one.verdict == "uncertain" and passed > approval.index:
+            return f"entry {one.index} says uncertain where entry {passed} said pass, and its author saw neither"
     return None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ledger.domain.actors import FOREVER
-from ledger.domain.foundations import foundation_trouble, foundation_until, uncited
+from ledger.domain.foundations import foundation_trouble, foundation_until, uncited, unseen_fall
 from ledger.domain.independence import approval_makers, deciders, how_many, independent, persons_behind
 from ledger.domain.lifecycle import Named
 from ledger.domain.roles import roles_for
@@ -78,7 +78,8 @@ def check_evaluations(world: World, named: Named, environment: str) -> None:
     if not passed_evaluation(version):
         raise PolicyError(
             f"{named.subject} has no standing passed evaluation, and {environment} at tier {named.tier} asks for one",
-            hint=f"Record it: muniment record evaluation {named.subject} --metric auc=… --verdict pass",
+            hint="Record it, with what was measured: "
+            f"muniment record evaluation {named.subject} --metric auc=… --verdict pass",
         )
     doubt = evaluation_doubt(world, version)
     if doubt is not None:
@@ -146,6 +147,8 @@ def approval_trouble(world: World, named: Named, approval: Approval, rule: Rule 
     if fallen is None and rule is not None:
         lacking = uncited(named, rule, approval.grounds.seen, (approval.index, approval.signed.recorded_at))
         fallen = f"it does not cite {lacking[0]}" if lacking else None
+    if fallen is None and rule is not None and rule.approvals and rule.evaluation:
+        fallen = unseen_fall(named.version, approval)
     if fallen is None:
         doubt = first_doubt_of(world, [approval.signed, request.signed])
         fallen = None if doubt is None else doubt.text

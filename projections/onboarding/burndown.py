@@ -108,7 +108,7 @@ def items_of(
     (model, deployment), environment = place, parse_name(place[1]).namespace or ""
     mine = {name: state for name, state in waivers if covers(state, state.check, model, environment)}
     standing = [
-        waived_by(name, state)
+        waived_by(known, name, state)
         for name, state in mine.items()
         if waiver_trouble(known.world, state, as_of, model) is None
     ]

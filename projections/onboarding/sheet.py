@@ -17,6 +17,7 @@ from ledger.errors import InputError
 from ledger.events import find_event_type, load_body
 from ledger.names import parse_name
 from ledger.strictjson import format_json
+from projections.onboarding.training import CELLS, attached_run, read_data, run_of
 
 __all__ = ["COLUMNS", "EXAMPLE", "CsvRow", "Step", "Trouble", "read_sheet", "template"]
 
@@ -42,15 +43,21 @@ COLUMNS: Final = (
     ("release", False, "the vendor's release"),
     ("contract", False, "the contract it is used under"),
     ("unknown", False, "what the vendor does not say, parted by semicolons"),
+    *CELLS,
 )  # fmt: skip
 EXAMPLE: Final = {
     "model": "payments/fraud", "version": "2023-11", "digest": "sha256:" + "0" * 64, "owner": "p-owner",
     "tier": "high", "environment": "prod", "service": "fraud", "live_since": "2023-11-20",
     "control": "an analyst looks at every refusal", "on_call": "p-owner", "runbook": "https://wiki.example/fraud",
-    "title": "Card fraud", "purpose": "Refuses card payments that look stolen",
+    "title": "Card fraud", "purpose": "Refuses card payments that look stolen", "run": "fraud-2023-11",
+    "trained_at": "2023-11-18", "training_data": "card-payments@2023-10",
 }  # fmt: skip
 _NAMES: Final = tuple(name for name, _, _ in COLUMNS)
 _MEANING: Final = {name: what for name, _, what in COLUMNS}
+#: Columns that say what events are about which other columns may be about, too.
+_OF_TYPE: Final = {"run.attached": "training_data", "dataset.registered": "training_data"}
+#: Facts of which the sheet claims when they happened, long before they are recorded.
+_BACKFILLED: Final = ("deployment.completed", "run.attached")
 _TIERS: Final = ("low", "medium", "high")
 
 
@@ -148,6 +155,7 @@ class _Reader:
         self._together("on_call", ("runbook",))
         self._together("vendor", ("product", "release", "contract", "unknown"))
         self._together("product", ("vendor",))
+        self._together("run", ("trained_at", "training_data"))
         for name in (place := ("environment", "service", "live_since")):
             if not self.cells[name] and any(self.cells[other] for other in place):
                 self.bad(
@@ -190,15 +198,31 @@ class _Reader:
             )
             return ""
 
-    def since(self) -> int | None:
-        text = self.cells["live_since"]
+    def moment(self, column: str, todo: str) -> int | None:
+        text = self.cells[column]
         if not text:
             return None
-        todo = "Write 2024-03-01, or 2024-03-01T08:00:00Z."
-        found = self.attempt("live_since", todo, lambda: microseconds(f"{text}T00:00:00Z" if len(text) == 10 else text))
+        form = "Write 2024-03-01, or 2024-03-01T08:00:00Z."
+        found = self.attempt(column, form, lambda: microseconds(f"{text}T00:00:00Z" if len(text) == 10 else text))
         if found is not None and found > microseconds(None):
-            self.bad("live_since", f"{text} is yet to come", "Give the date since which it is live.")
+            self.bad(column, f"{text} is yet to come", todo)
         return None if found is None else int(found)
+
+    def training(self, since: int | None) -> tuple[str, list[Step]]:
+        """The run that trained it, and what puts that and the data on record of which the digest is given."""
+        run = self.attempt(
+            "run", "Names are ASCII letters, digits, dots and dashes.", lambda: run_of(self.cells["run"])
+        )
+        todo = "Write claims@3 or claims@3=sha256:HEX, parted by semicolons."
+        data = self.attempt("training_data", todo, lambda: read_data(self.cells["training_data"]))
+        trained = self.moment("trained_at", "Give the date at which the run ended.")
+        if trained is not None and since is not None and trained > since:
+            self.bad("trained_at", f"it was live before, since {self.cells['live_since']}", "One of them is wrong.")
+        if not run or self.troubles:
+            return "", []
+        at = since if trained is None else trained
+        steps = [self.step("dataset.registered", name, {"digest": digest}, at) for name, digest in data if digest]
+        return run, [*steps, self.step("run.attached", run, attached_run(data), at)]
 
     def step(self, type_: str, subject: str, body: dict[str, Any], since: int | None) -> Step:
         body = {name: value for name, value in body.items() if value not in ("", None, [])}
@@ -208,15 +232,17 @@ class _Reader:
         except InputError as error:
             prefix, _, rest = error.message.removeprefix(f"{type_}: ").partition(": ")
             column, words = (prefix, rest) if prefix in _MEANING else ("service", error.message)
+            column = _OF_TYPE.get(type_, column)
             if all(trouble.column != column for trouble in self.troubles):
                 self.bad(column, words, f"Give the {_MEANING[column]}.")
         once = uuid5(UUID(self.ledgerid), f"inventory\n{type_}\n{subject}\n" + format_json(body).decode())
-        strength = "backfilled" if type_ == "deployment.completed" else "imported"
+        strength = "backfilled" if type_ in _BACKFILLED else "imported"
         return Step(str(once), type_, subject, body, since, strength)
 
     def read(self) -> CsvRow:
         self.required()
-        cells, subject, digest, since = self.cells, self.subject(), self.digest(), self.since()
+        since = self.moment("live_since", "Give the date since which it is live.")
+        cells, subject, digest, (run, trained) = self.cells, self.subject(), self.digest(), self.training(since)
         place = (
             f"deployment:{cells['environment']}/{cells['service']}"
             if cells["environment"] and cells["service"]
@@ -231,7 +257,14 @@ class _Reader:
                 unknown = [part.strip() for part in cells["unknown"].split(";") if part.strip()]
                 sold = {name: cells[name] for name in ("vendor", "product", "release", "contract")}
                 steps.append(self.step("thirdparty.registered", model, {**sold, "unknown": unknown}, since))
-            version = {"digest": digest, "owner": cells["owner"], "tier": cells["tier"], "uri": cells["uri"]}
+            version = {
+                "digest": digest,
+                "owner": cells["owner"],
+                "tier": cells["tier"],
+                "run": run,
+                "uri": cells["uri"],
+            }
+            steps += trained  # the run before what it made: whoever is behind it is asked for from then on
             steps.append(self.step("version.registered", subject, version, since))
             if cells["on_call"]:
                 called = {"on_call": cells["on_call"], "runbook": cells["runbook"]}
@@ -364,7 +397,7 @@ def _contradictions(rows: list[CsvRow]) -> list[Trouble]:
                 found.append(
                     Trouble(
                         row.line,
-                        wrong[0],
+                        _OF_TYPE.get(step.type, wrong[0]),
                         f"line {before.line} says otherwise of {step.subject}",
                         "Say the same in both rows.",
                     )

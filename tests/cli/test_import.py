@@ -110,6 +110,48 @@ def test_what_would_be_taken_in_is_what_is(ready: Shop):
     run("verify", "log").good()
 
 
+TRAINED = {
+    "run": "fraud-7",
+    "trained_at": "2021-02-20",
+    "training_data": f"claims@3={digest('claims')}; dataset:logins@1",
+}
+
+
+def test_how_a_version_was_trained_is_taken_in(ready: Shop):
+    write([row("fraud", **TRAINED), row("other", run="fraud-7", trained_at="2021-02-20",
+                                        training_data=TRAINED["training_data"])])  # fmt: skip
+    taken()
+    log = run("log", "-o", "json").good().json
+    said = {e["entry"]["subject"]: e["event"] for e in log}
+    attached, data = said["run:fraud-7"], said["dataset:claims@3"]
+    assert [e["entry"]["subject"] for e in log].count("run:fraud-7") == 1, "two versions of one run"
+    assert (attached["type"], attached["evidencestrength"]) == ("muniment.run.attached.v1", "backfilled")
+    assert attached["time"] == data["time"] == "2021-02-20T00:00:00.000000Z"
+    assert (data["evidencestrength"], data["data"]) == ("imported", {"digest": digest("claims")})
+    assert "dataset:logins@1" not in said, "nobody knows its bytes"
+    assert said["model:fraud@1"]["data"]["run"] == "run:fraud-7"
+    found = run("lineage", "model:fraud@1").good().out
+    assert "dataset:claims@3" in found
+    assert "dataset:logins@1" in found
+    assert "model:other@1" in run("impact", "dataset:claims@3").good().out
+    size = ready.size()
+    taken()
+    assert ready.size() == size
+    run("quarantine", "dataset:claims", "--reason", "poisoned", "--as", "p-deployer").good()
+    run("request", "model:fraud@1", "--env", "prod", "--as", "p-author").refused(1, "poisoned")
+    run("verify", "log").good()
+
+
+def test_a_run_that_is_on_record_is_not_put_there_again(ready: Shop):
+    run("record", "run", "run:fraud-7", "--as", "p-author").good()
+    write([row("fraud", run="fraud-7")])
+    types = [event["type"] for event in taken()["models"][0]["events"]]
+    assert "version.registered" in types
+    assert "run.attached" not in types
+    write([row("more", **TRAINED)])
+    run(*IMPORT).refused(2, "line 2, training_data: run:fraud-7 is on record already")
+
+
 def test_going_on_after_a_kill_repeats_nothing(ready: Shop):
     write([row(f"m{number}") for number in range(4)])
     policy = ("--policy", "policy:legacy")
@@ -146,6 +188,16 @@ def test_going_on_after_a_kill_repeats_nothing(ready: Shop):
         ({"live_since": "last year"}, "line 3, live_since: 'last year"),
         ({"runbook": "x"}, "line 3, on_call: it is empty"),
         ({"product": "x"}, "line 3, vendor: it is empty"),
+        ({"training_data": "claims@3"}, "line 3, run: it is empty"),
+        ({"run": "r@1"}, "line 3, run: a run has no version"),
+        ({"run": "r", "training_data": "claims"}, "line 3, training_data: 'claims' names no version"),
+        (
+            {"run": "r", "training_data": "claims@3;claims@3"},
+            "line 3, training_data: dataset:claims@3 stands there twice",
+        ),
+        ({"run": "r", "training_data": "claims@3=x"}, "line 3, training_data: write sha256:"),
+        ({"run": "r", "trained_at": "2021-03-02"}, "line 3, trained_at: it was live before, since 2021-03-01"),
+        ({"run": "good", "training_data": "claims@3"}, "line 3, training_data: line 2 says otherwise of run:good"),
         ({"service": "good"}, "line 3, service: line 2 is live in deployment:prod/good too"),
         ({"model": "good"}, "line 3, version: line 2 is about model:good@1 too"),
         ({"model": "good", "version": "2", "service": "x", "title": "Y"}, "line 3, title: line 2 says otherwise"),
@@ -154,7 +206,12 @@ def test_going_on_after_a_kill_repeats_nothing(ready: Shop):
 def test_a_bad_row_is_named_and_stops_all(shop: Shop, wrong: dict[str, str], words: str):
     shop.enrol("p-owner", "owner")
     shop.enrol("p-author", "owner", "emitter")
-    write([row("good", title="", file="", runbook="", product=""), row("bad") | wrong])
+    write(
+        [
+            row("good", title="", file="", runbook="", product="", run="good", trained_at="", training_data=""),
+            row("bad") | wrong,
+        ]
+    )
     size = shop.size()
     run(*IMPORT).refused(2, "1 of 2 rows cannot be taken in", words, "--skip-bad")
     assert shop.size() == size

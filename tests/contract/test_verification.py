@@ -20,7 +20,7 @@ from ledger.domain import MemoryWorld, judge
 from ledger.domain.judge import reads_body
 from ledger.emission import build_payload
 from ledger.envelope import format_envelope, sign_payload
-from ledger.errors import InputError, NothingToVerifyError
+from ledger.errors import InputError, NothingToVerifyError, StorageError
 from ledger.findings import Anchor, LogVerification
 from ledger.keys import format_public_key
 from ledger.recorders import open_recorder
@@ -379,6 +379,50 @@ def test_a_change_in_what_was_verified_is_seen_unless_it_is_not_read(quick_url: 
     unread = verify_log(cast.recorder, cast.new.trust, anchors, since=replace(mark, reread=False))
     assert unread.ok, "this is what --tail does not see"
     assert unread.earlier == "not read"
+
+
+@pytest.mark.parametrize("place", [15, 16])
+def test_the_tail_begins_at_an_entry_that_is_what_was_verified(quick_url: str, place: int):
+    """Of what was verified only the last entry is read, and it must be in order: else all is judged again."""
+    cast, _ = sixteen(quick_url)
+    mark = since(verify_log(cast.recorder, cast.new.trust), reread=False)
+    with raw(quick_url) as store:
+        store.unprotect()
+        store.run(f"UPDATE $entry SET subject = 'external:other' WHERE position = {place}")
+    found = verify_log(cast.recorder, cast.new.trust, since=mark)
+    read = place == 16
+    assert [(item.fault, item.index) for item in found.findings] == ([("header", 15)] if read else [])
+    assert (found.verified_from, found.earlier) == ((0, "") if read else (16, "not read"))
+
+
+class Losing:
+    """A log that has lost what is read of it once more, an entry at a time."""
+
+    def __init__(self, log: Any) -> None:
+        self._log = log
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    def rows(self, start: int, limit: int) -> list[Any]:
+        return [] if limit == 1 else self._log.rows(start, limit)
+
+
+def test_an_entry_that_goes_while_it_is_verified_ends_the_verification(quick_url: str):
+    cast, _ = sixteen(quick_url)
+    with pytest.raises(StorageError, match="entry 0 changed while it was being verified"):
+        verify_log(Losing(cast.recorder), cast.new.trust, level="checkpoint")
+
+
+def test_the_tail_is_not_judged_alone_where_a_hash_before_it_is_gone(quick_url: str):
+    cast, _ = sixteen(quick_url)
+    mark = since(verify_log(cast.recorder, cast.new.trust), reread=False)
+    with raw(quick_url) as store:
+        store.unprotect()
+        store.run("DELETE FROM $entry WHERE position = 5")
+    found = verify_log(cast.recorder, cast.new.trust, since=mark)
+    assert ("chain", 4) in [(item.fault, item.index) for item in found.findings]
+    assert (found.verified_from, found.earlier) == (0, "")
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["gone on", "judged again"])

@@ -19,7 +19,11 @@ def every_state(log: Any, size: int, *, world: StoreWorld | None = None) -> list
     if world is None:
         world = StoreWorld(log)
         world.refresh()
-    return [repr(world.state_before(stream, index)) for stream in STREAMS for index in range(size + 1)]
+    return [state_and_revision(world, stream, index) for stream in STREAMS for index in range(size + 1)]
+
+
+def state_and_revision(world: StoreWorld, stream: str, index: int) -> str:
+    return f"{world.state_before(stream, index)!r} {world.revision_before(stream, index)}"
 
 
 def long_life(cast: Cast) -> int:
@@ -42,9 +46,21 @@ def test_states_of_long_streams_are_right_however_far_back(quick_url: str, monke
     assert every_state(cast.recorder, size, world=world) == wanted, "looked at again"
     backwards = StoreWorld(cast.recorder)
     backwards.refresh()
-    found = [repr(backwards.state_before(s, index)) for s in reversed(STREAMS) for index in range(size, -1, -1)]
+    found = [state_and_revision(backwards, s, index) for s in reversed(STREAMS) for index in range(size, -1, -1)]
     assert found[::-1] == wanted
     assert MODEL.startswith(STREAMS[2])
+
+
+def test_a_world_knows_no_leaf_and_no_root_from_behind_its_index(quick_url: str):
+    cast = make_cast(quick_url)
+    size = cast.recorder.head().size
+    world = StoreWorld(cast.recorder)
+    world.refresh()
+    leaves = cast.recorder.leaf_hashes(0, size)
+    assert [world.at(3).leaf_hash(index) for index in range(size)] == [*leaves[:3], *[None] * (size - 3)]
+    assert [world.at(3).root_hash(number) is not None for number in range(1, size + 1)] == [True] * 3 + [False] * (
+        size - 3
+    )
 
 
 class Switched:

@@ -617,6 +617,11 @@ def test_waivers_are_listed_with_what_became_of_them(any_book: Book):
             book.emit("p-second", "waiver.granted", f"waiver:{name}", {"rationale": "x", **until}, at=3)
     used = book.emit("p-deployer", "waiver.used", "waiver:once", {"deployment": PROD, "model": ONE}, at=4)
     book.emit("p-deployer", "waiver.used", "waiver:twice", {"deployment": PROD, "model": ONE}, at=4)
+    before = {item["waiver"]: (item["state"], item["used_by"]) for item in book.report()["waivers"]}
+    assert before["waiver:once"] == before["waiver:twice"] == ("standing", []), "nothing is authorised by it yet"
+    book.request(ONE, 4)
+    book.approve(ONE, 4)
+    book.authorise(ONE, 4)
     book.emit("p-author", "waiver.revoked", "waiver:gone", {"reason": "x"}, at=5)
     listed = {item["waiver"]: item for item in book.report()["waivers"]}
     assert {name: item["state"] for name, item in listed.items()} == {
@@ -634,6 +639,7 @@ def test_waivers_are_listed_with_what_became_of_them(any_book: Book):
     later = {item["waiver"]: item["state"] for item in book.report(at=24 * 380)["waivers"]}
     assert (later["waiver:short"], later["waiver:stands"]) == ("expired", "standing")
     book.emit("p-deployer", "waiver.used", "waiver:twice", {"deployment": PROD, "model": ONE}, at=4)
+    book.authorise(ONE, 4)
     book.compromise("p-second")
     now = {item["waiver"]: item["state"] for item in book.report()["waivers"]}
     assert now == {

@@ -197,7 +197,10 @@ DOUBLE = (
     [
         ([anchor(4, FALSE, by="x")], not_vouched("x", 4, 0, "entries 0 to 3", DOUBLE), 0),
         ([anchor(5, FALSE), anchor(3)], not_vouched("somebody", 5, 3, "entries 3 to 4") + gone(5) + gone(3), 3),
-        ([anchor(4, origin="a.b")], [("anchor", None, "somebody is a head of a.b, not of this log", None)], 0),
+        *(
+            ([anchor(4, origin=other)], [("anchor", None, f"somebody is a head of {other}, not of this log", None)], 0)
+            for other in ("a.b", "~.b")  # one that comes before, in the alphabet, and one that comes after
+        ),
         ([anchor(10)], [("anchor", 9, "the log shrank: somebody vouches for 10 entries and 9 are there", None)], 0),
         ([anchor(9), anchor(1)], [], 9),
         ([anchor(0, FALSE)], [], 0),

@@ -141,7 +141,9 @@ class Story:
             {"digest": DIGEST, "owner": "p-author", "tier": tier, "run": "run:r"},
         )
         if passed:
-            self.tell("trainer", "evaluation.completed", model, {"metrics": {}, "verdict": "pass", "digest": DIGEST})
+            self.tell(
+                "trainer", "evaluation.completed", model, {"metrics": {"auc": 0.9}, "verdict": "pass", "digest": DIGEST}
+            )
         return self
 
     def request(self, environment: str = "prod", actor: str = "p-author", **options: Any) -> str:
@@ -719,7 +721,7 @@ def test_the_last_evaluation_of_a_suite_counts():
     request = story.request()
 
     def measured(verdict: str, suite: str | None = None) -> bool:
-        body: dict[str, Any] = {"metrics": {}, "verdict": verdict, "digest": DIGEST, "suite": suite}
+        body: dict[str, Any] = {"metrics": {"auc": 0.9}, "verdict": verdict, "digest": DIGEST, "suite": suite}
         story.tell("trainer", "evaluation.completed", MODEL, {k: v for k, v in body.items() if v is not None})
         return story.judge("p-approver", "approval.granted", MODEL, story.grant(request)).kind == "valid"
 
@@ -747,7 +749,7 @@ def test_a_version_of_a_run_nobody_recorded_is_not_shown_to_be_independent():
     story = Story().people()
     body = {"digest": DIGEST, "owner": "p-author", "tier": "high", "run": "run:later"}
     story.tell("trainer", "version.registered", MODEL, body)
-    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass"})
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": "pass"})
     grant = ("p-approver", "approval.granted", MODEL, story.grant(story.request()))
     refused(story.judge(*grant), NotAllowedError, "legality")
     story.tell("trainer", "run.completed", "run:later")
@@ -947,7 +949,7 @@ def test_in_dev_nothing_needs_to_be_authorised():
 
 def test_states_keep_what_judging_needs():
     story = Story().people().version()
-    other = {"metrics": {}, "verdict": "pass", "digest": OTHER}
+    other = {"metrics": {"auc": 0.9}, "verdict": "pass", "digest": OTHER}
     story.tell("trainer", "evaluation.completed", MODEL, other)
     model = story.world.state("model:m")
     assert isinstance(model, ModelState)

@@ -188,6 +188,14 @@ def test_a_run_with_an_odd_value_is_not_written(run: list[tuple[Any, ...]], plac
         assert found == [format_entry(entry_of(each, 5 + n)) for n, each in enumerate(run)]
 
 
+@pytest.mark.parametrize("column", [1, 6, 8])
+@pytest.mark.parametrize("value", [-1, MAX_INTEGER + 1])
+def test_a_run_with_a_number_that_no_entry_may_have_is_not_written(column: int, value: int):
+    row: list[Any] = ["s", 1, "t", "a", "i", "e", 1, "s", 0, "ab" * 32, bytes(32), bytes(32), bytes(32), 0]
+    row[column] = value
+    assert format_run([(each,) for each in row], 0, LEDGERID) is None
+
+
 def test_a_run_takes_a_ledger_only():
     row = ("s", 1, "t", "a", "i", "e", 1, "s", 0, "ab" * 32, bytes(32), bytes(32), bytes(32), 0)
     assert format_run(list(zip(row, strict=False)), 0, LEDGERID) is not None

@@ -38,6 +38,15 @@ def put(*path: str | int, to: Any) -> Change:
     return change
 
 
+def more(name: str, **changes: Any) -> Change:
+    """Adds an item to a list, as the first one is but for some members."""
+
+    def change(document: Document) -> None:
+        document[name] = [*document[name], {**document[name][0], **changes}]
+
+    return change
+
+
 def both(*changes: Change) -> Change:
     """Several changes at once."""
 
@@ -53,6 +62,7 @@ PLANTED: dict[tuple[str, str], list[Change]] = {
     ("pre-production", "registered"): [
         put("run", "status", to="failed"), put("run", "status", to=""),
         both(put("run", "name", to=""), put("run", "status", to="")),
+        put("run", "others", to=["run:2"]),
     ],
     ("pre-production", "nothing-stops-it"): [put("stopped", to="in quarantine")],
     ("pre-production", "code-is-known"): [put("run", "commit", to=""), put("run", "dirty", to=True)],
@@ -62,13 +72,16 @@ PLANTED: dict[tuple[str, str], list[Change]] = {
     ],
     ("pre-production", "data-may-be-used"): [
         put("datasets", 0, "deprecated", to=True), put("datasets", 0, "consent", to="withdrawn"),
+        both(put("datasets", 0, "read", to=False), put("datasets", 0, "consent", to="withdrawn")),
     ],
     ("pre-production", "evaluation-passed"): [
         put("evaluations", 1, "verdict", to="fail"),
         put("evaluations", to=[evaluation("s", "performance", verdict="uncertain")]),
     ],
     ("pre-production", "split-independent"): [
-        put("evaluations", to=[evaluation("s", "performance", split="train")]),
+        *[put("evaluations", to=[evaluation("s", "performance", split=split)])
+          for split in ("train", "training", "Train[:80%]", "all")],
+        put("evaluations", to=[evaluation("s", "performance", split="", trained_on=False, dataset_digest="")]),
         put("evaluations", to=[evaluation("s", "performance", split="")]),
         put("evaluations", to=[evaluation("s", "performance", dataset="")]),
         put("evaluations", to=[evaluation("s", "drift")]),
@@ -78,7 +91,10 @@ PLANTED: dict[tuple[str, str], list[Change]] = {
         put("signatures", to=[]), put("signatures", 1, "digest", to="sha256:" + "cd" * 32),
         put("signatures", to=[{"digest": DIGEST, "verdict": "signed"}]), put("signatures", 0, "verdict", to="fail"),
     ],
-    ("production", "artifact-scanned"): [put("scans", to=[]), put("scans", 0, "verdict", to="fail")],
+    ("production", "artifact-scanned"): [
+        put("scans", to=[]), put("scans", 0, "verdict", to="fail"),
+        put("scans", 0, "digest", to="sha256:" + "cd" * 32),
+    ],
     ("production", "evaluation-passed"): [put("evaluations", 0, "verdict", to="fail")],
     ("production", "drift-run"): [
         put("evaluations", 1, "kind", to=""), put("evaluations", 1, "age_seconds", to=2_592_000),
@@ -89,11 +105,16 @@ PLANTED: dict[tuple[str, str], list[Change]] = {
     ],
     ("production", "no-latency-regression"): [
         put("performance", 0, "p95_ms", to=106), put("performance", 0, "verdict", to="fail"),
-        put("performance", 0, "p95_ms", to=None), put("performance", 0, "baseline_p95_ms", to=None),
+        put("performance", 0, "p95_ms", to=None), put("deployments", 0, "live_p95_ms", to=None),
+        put("deployments", 0, "live_p95_ms", to=90), both(
+            put("performance", 0, "p95_ms", to=900), put("performance", 0, "baseline_p95_ms", to=900),
+        ),
     ],
     ("production", "no-cost-regression"): [
         put("performance", 0, "cost", to=11.6), put("performance", 0, "cost", to=None),
-        put("performance", 0, "baseline_cost", to=None),
+        put("deployments", 0, "live_cost", to=None), put("deployments", 0, "live_cost_unit", to="USD"),
+        put("deployments", 0, "live_cost", to=9),
+        both(put("performance", 0, "cost", to=20), put("performance", 0, "baseline_cost", to=20)),
     ],
     ("production", "contract-matches"): [
         put("contract", "defined", to=False),
@@ -111,16 +132,18 @@ PLANTED: dict[tuple[str, str], list[Change]] = {
     ],
     ("production", "runbook-rehearsed"): [
         put("drills", 0, "outcome", to="fail"), put("drills", 0, "age_seconds", to=15_811_200),
-        put("drills", 0, "kind", to="restore"),
+        put("drills", 0, "kind", to="restore"), more("drills", kind="runbook", outcome="fail"),
     ],
     ("production", "monitors-and-slos"): [put("slos", to=[])],
     ("production", "on-call-named"): [put("model", "on_call", to="")],
     ("production", "rollback-ready"): [
         put("drills", 1, "outcome", to="fail"), put("drills", 1, "kind", to="restore"),
+        more("drills", kind="rollback", outcome="fail"),
         put("deployments", 0, "live", to="model:m@2"),
     ],
     ("production", "canary-ready"): [
         put("canaries", 0, "verdict", to="fail"), put("canaries", 0, "verdict", to=""), put("canaries", to=[]),
+        both(put("canaries", to=[]), more("drills", kind="canary"), more("drills", kind="canary", outcome="fail")),
     ],
     ("production", "access-in-place"): [put("people", "approvers", to=1), put("people", "deployers", to=0)],
     ("production", "no-open-incident"): [
@@ -149,6 +172,15 @@ def test_each_check_sees_what_it_is_for(name: str, check: str, number: int):
     outcome = evaluate(pack(name), document, ())
     assert not outcome.allowed
     assert {item["check"]: item["result"] for item in outcome.checks if item["result"] != "pass"} == {check: "fail"}
+
+
+def test_a_run_that_does_not_say_that_it_made_the_version_shows_nothing_of_it():
+    document = fine()
+    document["run"]["made"] = False
+    failed = [
+        item["check"] for item in evaluate(pack("pre-production"), document, ()).checks if item["result"] == "fail"
+    ]
+    assert failed == ["registered", "code-is-known"]
 
 
 @pytest.mark.parametrize("name", PACKS)
@@ -186,7 +218,7 @@ def test_what_is_not_recorded_has_not_passed(tier: str, passing: set[str]):
 
 def test_a_first_version_needs_no_baseline():
     document = fine() | {"deployments": []}
-    document["performance"][0] |= {"baseline_p95_ms": None, "baseline_cost": None}
+    document["performance"][0] |= {"baseline_p95_ms": None, "baseline_cost": None, "p95_ms": 900}
     assert evaluate(pack("production"), document, ()).allowed
 
 

@@ -1,0 +1,88 @@
+"""The data behind a version, for gates: what it was trained on, however far up, and whether it was measured on that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ledger.domain.ancestry import Step, digests_of, made_from
+from ledger.domain.states import DatasetState
+from ledger.domain.world import World
+from ledger.names import parse_name, stream_of
+from projections.gaterows import GateRows, says_of
+from projections.groups import DATA
+from projections.journal import JournalRow
+
+__all__ = ["GateData"]
+
+
+class GateData:
+    """Walks up from a version as quarantines do (`ledger.domain.ancestry`).
+
+    Args:
+        world: states as they were known.
+        rows: valid entries.
+        subject: the version.
+        digest: its digest.
+    """
+
+    def __init__(self, world: World, rows: GateRows, subject: str, digest: str) -> None:
+        self._world, self._rows = world, rows
+        start: list[Step] = [((subject,), digest)]
+        self._read = dict.fromkeys(
+            (path[-1], read) for path, read in made_from(world, start, derived=False) if self._is_data(path[-1])
+        )
+        whole = [(path[-1], read) for path, read in made_from(world, start) if self._is_data(path[-1])]
+        self._all = dict.fromkeys([*self._read, *whole])
+
+    def _is_data(self, name: str) -> bool:
+        """A feature set that names no data stands for itself: what is behind it is not known."""
+        if not name.startswith("featureset:"):
+            return name.startswith("dataset:")
+        state = self._world.state(stream_of(name))
+        return not (isinstance(state, DatasetState) and state.inputs_of(parse_name(name).version))
+
+    def datasets(self) -> list[dict[str, Any]]:
+        """What training read first, and then what that was made from."""
+        return [self._dataset(name, digest) for name, digest in self._all]
+
+    def _dataset(self, subject: str, digest: str) -> dict[str, Any]:
+        stream, version = stream_of(subject), parse_name(subject).version
+        found: dict[str, Any] = {
+            "subject": subject, "digest": digest, "read": (subject, digest) in self._read, "registered": False,
+            "quality": "", "deprecated": False, "license": "", "consent": "",
+        }  # fmt: skip
+        for row in self._rows(("stream", "=", stream)):
+            data = row["data"]
+            if row["subject"] not in (subject, stream):
+                continue
+            if row["type"] in DATA and row["subject"] == subject:
+                found["registered"] |= not digest or data["digest"] == digest
+                found["license"] = data.get("license") or found["license"]
+            elif row["type"] == "dataset.quality_assessed" and says_of(row, digest):
+                found["quality"] = data.get("verdict", "uncertain")
+            elif row["type"] == "dataset.license_changed":
+                found["license"] = data["license"]
+            elif row["type"] == "dataset.consent_changed":
+                found["consent"] = data["status"]
+            found["deprecated"] |= row["type"] in ("dataset.deprecated", "dataset.deleted")
+        state = self._world.state(stream)
+        known = state.quarantines if isinstance(state, DatasetState) else ()
+        return found | {"quarantined": any(one.version in ("", version) for one in known)}
+
+    def _digests(self, name: str, said: str) -> set[str]:
+        return {said, *digests_of(self._world.state(stream_of(name)), parse_name(name).version)} - {""}
+
+    def measured_on(self, row: JournalRow) -> dict[str, Any]:
+        """What an evaluation says of its data: the digest, said or registered, and whether training read that.
+
+        A name without version is any version of it, and the same bytes under another name are the same data.
+        """
+        name, said = row["data"].get("dataset") or "", row["data"].get("dataset_digest") or ""
+        digests = self._digests(name, said) if name else {said} - {""}
+        same = any(self._same(name, other) or digests & self._digests(other, read) for other, read in self._all)
+        return {"dataset_digest": said or next(iter(digests), ""), "trained_on": same}
+
+    @staticmethod
+    def _same(name: str, other: str) -> bool:
+        versions = {parse_name(one).version for one in (name, other) if one}
+        return bool(name) and stream_of(name) == stream_of(other) and (len(versions) == 1 or None in versions)
