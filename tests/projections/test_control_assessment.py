@@ -445,7 +445,7 @@ def test_provenance_needs_a_run_that_made_these_bytes(book: Book):
     run = book.train("model:other@1", 1, inputs=("dataset:base@1",))
     book.register(ONE, 2, run=run)
     book.evaluate(ONE, 3)
-    book.release(ONE, 5)
+    book.deploy(ONE, 5)  # nobody approves what a run of another version made
     assert "whose output is this digest" in finding(book.report(), "training-provenance")["reason"]
 
 
