@@ -147,13 +147,15 @@ def request_(app: App, /, check: str, expires_at: str, *, waiver: str | None, **
     Example: muniment waiver request drift-run --model model:tx --env prod --owner p-… --expires 14d --reason "new data"
     --control "manual review of every refusal"
     """
-    from ledger.governing import request_waiver
+    from ledger.governing import request_waiver, waiver_doubts
 
     body = {"check": check, "expires_at": end_of(expires_at), "single_use": options.pop("single_use")}
     for name in ("max_uses", "model", "environment", "owner", "reason", "compensating_control"):
         body[name] = options.pop(name)
     with app.writer() as ledger:
         receipt = request_waiver(ledger, body, waiver=waiver, **options)
+        for doubt in waiver_doubts(ledger, check, body["model"], body["environment"]):
+            app.note(f"warning: {doubt}. If that is a mistake: muniment waiver revoke {receipt.stream} --reason …")
         app.show_receipt(
             receipt, then=f"Waiting for another person: muniment waiver grant {receipt.stream} --rationale …"
         )

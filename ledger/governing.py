@@ -13,9 +13,14 @@ from uuid import uuid4
 from ledger.application import Ledger, Receipt
 from ledger.commands import deciding, seen_head, sought, version_state
 from ledger.domain import DatasetState, DeploymentState, ModelState
+from ledger.domain.lifecycle import rules_of, versions_meant
+from ledger.domain.scopes import matches
 from ledger.domain.states import SENT_BACK, Approval, ApprovalRequest, Quarantine, Urgent, WaiverState
-from ledger.errors import InputError, PolicyError
+from ledger.domain.world import actor_of
+from ledger.errors import ConfigurationError, InputError, PolicyError
+from ledger.events.policies import PolicyDefined
 from ledger.names import parse_name, stream_of
+from ledger.policy import parse_policy
 
 __all__ = [
     "classify",
@@ -28,6 +33,7 @@ __all__ = [
     "review_emergency",
     "revoke_approval",
     "tier_of_answers",
+    "waiver_doubts",
     "withdraw_request",
 ]
 
@@ -266,9 +272,49 @@ def request_waiver(ledger: Ledger, body: dict[str, Any], *, waiver: str | None =
         body: see the event `waiver.requested`.
         waiver: ``waiver:<id>``; a new id when None.
         options: see `Ledger.emit`.
+
+    Raises:
+        InputError: who is to carry the risk is nobody enrolled, so that nobody could grant it.
     """
+    owner = body.get("owner")
+    if isinstance(owner, str) and actor_of(ledger.world.at(ledger.world.refresh()), owner) is None:
+        raise InputError(
+            f"{owner!r}, who is to carry the risk, is nobody enrolled in this ledger, so nobody could grant it",
+            hint="See who is: muniment actor list",
+        )
     name = waiver or f"waiver:w-{uuid4().hex[:12]}"
     return ledger.emit("waiver.requested", name, {**body, "seen": seen_head(ledger)}, **options)
+
+
+def waiver_doubts(ledger: Ledger, check: str, model: str, environment: str) -> list[str]:
+    """What makes a waiver look useless, in words; none of it is refused, for it may still come.
+
+    Args:
+        ledger: open.
+        check: id of a check, or a pattern.
+        model: ``model:<name>`` or one of its versions.
+        environment: for example ``prod``.
+    """
+    world = ledger.world.at(ledger.world.refresh())
+    found = [] if versions_meant(world, model) else [f"nothing is registered as {model}"]
+    gates = [rule for rule in rules_of(world) if rule.environment in ("*", environment) and rule.gate is not None]
+    known = [(str(rule.gate), _check_ids(ledger, str(rule.gate), rule.gate_digest)) for rule in gates]
+    if known and not any(ids is None or any(matches(check, one) for one in ids) for _, ids in known):
+        names = " or ".join(dict.fromkeys(name for name, _ in known))
+        found.append(f"no check of {names}, which the rules name for {environment}, is called {check}")
+    return found
+
+
+def _check_ids(ledger: Ledger, policy: str, digest: str | None) -> list[str] | None:
+    """Ids of the checks of a policy; None where it is not defined, or cannot be read here."""
+    for row in ledger.recorder.stream_rows(stream_of(policy), 0, ledger.world.size, 0):
+        event = ledger.world.judge_row(row).event
+        if event is not None and isinstance(event.body, PolicyDefined) and event.body.digest == digest:
+            try:
+                return [check.id for check in parse_policy(event.body.source).checks]
+            except (InputError, ConfigurationError):
+                return None
+    return None
 
 
 def decide_waiver(ledger: Ledger, waiver: str, decision: str, body: dict[str, Any], **options: Any) -> Receipt:

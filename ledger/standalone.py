@@ -123,7 +123,7 @@ AUTHORITY = {
     "ledger.checkpoint_key_changed.v1": {"vkey": LINE, "dual?": bool, "reason": TEXT},
     "ledger.restored.v1": {"size": COUNT, "root": HEX, "known": KNOWN, "lost_from": COUNT, "lost_to": COUNT,
                            "reason": TEXT},
-    "actor.enrolled.v1": {"kind": "person|service", "person~": ACTOR, "responsible~": ACTOR, "roles": [ROLE, 1, 9],
+    "actor.enrolled.v1": {"kind": "person|service", "person~": ACTOR, "responsible~": ACTOR, "roles": [ROLE, 0, 9],
                           "key": LINE},
     "actor.revoked.v1": {"reason": TEXT},
     "actor.offboarded.v1": {"successor~": ACTOR, "reason": TEXT},
@@ -157,6 +157,7 @@ REFS = [{"role": LINE, "subject": NAME, "digest~": DIGEST, "...": True}, 0, 256]
 # What rules may stop, and in which states.
 STOPPED = {"approval.requested", "approval.granted", "deployment.requested", "deployment.authorised"}
 STATES = {"quarantined", "retired"}
+TIERS = {"*", "low", "medium", "high"}
 # What can take the last admin away.
 TAKING = {"actor.offboarded.v1", "actor.responsible_changed.v1", "actor.revoked.v1", "key.compromised.v1",
           "key.revoked.v1", "role.revoked.v1"}  # fmt: skip
@@ -703,7 +704,12 @@ class Keyring:
                 self.check_erasure(record, body)
 
     def check_rules(self, rules):
-        """Rules name decisions, states and policies that there are."""
+        """Rules name decisions, states, tiers and policies that there are, and ask for nothing that nobody needs."""
+        rows = [*rules["rules"], *(rules.get("waivers") or [])]
+        need(all(row["tier"] in TIERS for row in rows), "schema", "a row names no tier")
+        asks = [r.get("approvals") or r.get("evaluation") or r.get("roles") or r.get("gate") for r in rules["rules"]]
+        idle = any(more and not r["authorisation"] for r, more in zip(rules["rules"], asks, strict=True))
+        need(not idle, "schema", "a rule asks for something, and for no authorisation")
         stops = rules.get("stops") or []
         need(all(s["decision"] in STOPPED and set(s["states"]) <= STATES for s in stops), "schema", "it stops nothing")
         gates = [rule["gate"] for rule in rules["rules"] if rule.get("gate") is not None]

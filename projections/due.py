@@ -9,7 +9,7 @@ from ledger.domain.actors import FOREVER
 from ledger.domain.lifecycle import Named
 from ledger.domain.standing import approval_trouble, approval_until
 from ledger.domain.states import Approval, WaiverState
-from ledger.domain.waiving import waiver_trouble, waiver_until
+from ledger.domain.waiving import uses_of, waiver_trouble, waiver_until
 from ledger.domain.world import actor_of
 from ledger.entry import format_time
 from ledger.errors import InputError
@@ -65,7 +65,8 @@ def _granted_waivers(asked: Asked) -> Iterator[dict[str, Any]]:
         until = waiver_until(asked.world, state) if isinstance(state, WaiverState) else 0
         if isinstance(state, WaiverState) and waiver_trouble(asked.world, state, min(asked.now, until - 1)) is None:
             words = f"{state.check} of {state.model} in {state.environment}; {state.owner} carries the risk"
-            words += "" if state.left is None else f"; {state.left} of {state.max_uses} use(s) left"
+            if state.max_uses is not None:
+                words += f"; {state.max_uses - len(uses_of(asked.world, state))} of {state.max_uses} use(s) left"
             yield _item("waiver", row["subject"], until, row["index"], words)
 
 

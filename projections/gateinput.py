@@ -18,7 +18,7 @@ from ledger.domain.lifecycle import Named, check_stops, rule_for, version_of
 from ledger.domain.scopes import matches
 from ledger.domain.standing import approval_trouble
 from ledger.domain.states import DeploymentState, WaiverState
-from ledger.domain.waiving import covers, waiver_trouble
+from ledger.domain.waiving import covers, uses_of, waiver_trouble
 from ledger.entry import format_time
 from ledger.errors import PolicyError
 from ledger.names import parse_name, stream_of
@@ -100,7 +100,8 @@ class _Builder:
         name = self.named.version.run
         found: dict[str, Any] = {
             "name": name or "", "status": "", "actor": "", "commit": "", "dirty": False, "seed": None,
-            "environment": "", "hardware": "", "has_parameters": False, "inputs": [],
+            "environment": "", "hardware": "", "has_parameters": False, "inputs": [], "made": False,
+            "others": self._other_runs(),
         }  # fmt: skip
         for row in self.rows.all(("stream", "=", name)) if name else ():
             if row["type"] not in RUNS:
@@ -116,6 +117,7 @@ class _Builder:
             ended = row["type"] in ENDED
             status = data.get("status", "completed") if row["type"] == "run.attached" else row["type"].partition(".")[2]
             found["status"] = status if ended or not found["status"] else found["status"]
+            found["made"] |= any(self._is_this(ref["subject"], ref.get("digest")) for ref in data.get("outputs") or [])
             found["actor"] = row["actor"]
             found["has_parameters"] |= bool(data.get("parameters"))
             for field, value in (
@@ -125,9 +127,21 @@ class _Builder:
                 found[field] = found[field] if value is None else value
         return found
 
+    def _is_this(self, subject: str, digest: str | None) -> bool:
+        """Whether an output is this version: by its bytes, or by its name where none are given."""
+        return digest == self.named.version.digest if digest else subject == self.named.subject
+
+    def _other_runs(self) -> list[str]:
+        """Runs that say they made this version, or before it was registered these bytes, and that it does not name."""
+        version = self.named.version
+        named = edges(self.views, "downstream", [self.named.subject], size=self.size)
+        bytes_ = edges(self.views, "digest", [version.digest], size=min(self.size, version.index))
+        made = {edge["upstream"] for edge in (*named, *bytes_) if edge["relation"] == "output-of"}
+        return sorted(run for run in made - {version.run} if run.startswith("run:"))
+
     def evaluations(self) -> list[dict[str, Any]]:
         """Those that stand; one that was invalidated and not measured again has failed and says nothing else."""
-        standing = {one.index for one in self.named.version.evaluations}
+        standing = {one.index: one.verdict for one in self.named.version.evaluations}
         nothing: dict[str, Any] = dict.fromkeys(("suite", "kind", "digest", "dataset", "dataset_digest", "split"), "")
         undecided = {one.index for _, one in self.named.version.undecided}
         gone = [
@@ -138,7 +152,7 @@ class _Builder:
         return gone + [
             {
                 "id": row["id"], "index": row["index"], "age_seconds": self.age(row), "metrics": row["data"]["metrics"],
-                "verdict": row["data"].get("verdict", "uncertain"),
+                "verdict": standing[row["index"]],
                 "measurements": row["data"].get("measurements") or [], **self.author(row), **self.data.measured_on(row),
                 **{name: row["data"].get(name) or "" for name in ("suite", "kind", "digest", "dataset", "split")},
             }
@@ -362,11 +376,12 @@ def standing_waivers(known: Known, model: str, environment: str, as_of: int) -> 
         if not isinstance(state, WaiverState) or not covers(state, state.check, model, environment):
             continue
         if waiver_trouble(known.world, state, as_of, model) is None:
-            (lasting if state.max_uses is None else counted).append(waived_by(row["stream"], state))
+            (lasting if state.max_uses is None else counted).append(waived_by(known, row["stream"], state))
     return [*lasting, *counted]
 
 
-def waived_by(name: str, state: WaiverState) -> Waived:
+def waived_by(known: Known, name: str, state: WaiverState) -> Waived:
     """A waiver as gates name it; of several uses also which one this would be."""
     several = state.max_uses is not None and state.max_uses > 1
-    return Waived(name, state.check, f" (use {len(state.used) + 1} of {state.max_uses})" if several else "")
+    number = len(uses_of(known.world, state)) + 1 if several else 0
+    return Waived(name, state.check, f" (use {number} of {state.max_uses})" if several else "")

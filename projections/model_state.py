@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from ledger.domain.scopes import covers_stream, matches
-from ledger.domain.states import tier_in_force
+from ledger.domain.states import tiers_in_force
 from ledger.entry import format_time
 from ledger.names import parse_name
 from ledger.replay import Judged
@@ -158,7 +158,13 @@ def _fold_deployment(state: dict[str, Any], change: Change) -> None:
     if kind == "deployment.authorised":
         state["authorised"] = item
     elif kind in WENT_LIVE:
-        state["previous"], state["live"] = state["live"], item
+        live = state["live"]
+        same = live is not None and (live["model"], live["digest"]) == (item["model"], item["digest"])
+        if not same:
+            state["previous"] = live
+        began = live if same else {"since": item["occurred_at"], "began": item["index"]}
+        state["live"] = item
+        item |= {name: began[name] for name in ("since", "began")}  # said once more, it is live since the first time
         state["canary"] = None
         if kind == "rollback.completed":
             state["authorised"] = None  # what was left must be authorised anew
@@ -180,6 +186,7 @@ def _new_deployment(name: str) -> dict[str, Any]:
         "authorised": None,
         "canary": None,
         "history": [],
+        "emergencies": [],
     }
 
 
@@ -230,6 +237,22 @@ def _fold_alias(aliases: dict[tuple[str, str], str], change: Change) -> None:
         del aliases[key]
 
 
+def _set_tiers(versions: dict[str, dict[str, Any]], others: dict[str, dict[str, Any]]) -> None:
+    """The tier in force of each version; it depends on the versions of its model that were registered before."""
+    registered: dict[str, list[tuple[int, str, str]]] = {}
+    for name, version in versions.items():
+        model, _, number = name.partition("@")
+        registered.setdefault(model, []).append((version["registered"]["index"], number, version["tier"]))
+    for model, made in registered.items():
+        names = ["", *(number for _, number, _ in made)]
+        said = [
+            (index, number, tier) for number in names
+            for index, tier in others.get(f"{model}@{number}" if number else model, {"classified": ()})["classified"]
+        ]  # fmt: skip
+        for number, tier in tiers_in_force(made, said).items():
+            versions[f"{model}@{number}"]["tier"] = tier
+
+
 def _folded(changes: Iterable[Change]) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     """Versions and deployments by name."""
     versions: dict[str, dict[str, Any]] = {}
@@ -249,11 +272,9 @@ def _folded(changes: Iterable[Change]) -> tuple[dict[str, dict[str, Any]], dict[
         elif name in versions:
             _fold_version(versions[name], change)
     for name, version in versions.items():
-        said: list[tuple[int, str]] = []
         for other in (others[key] for key in (name, name.partition("@")[0]) if key in others):
             version["quarantines"] += other["quarantines"]
-            said += other["classified"]
-        version["tier"] = tier_in_force((version["registered"]["index"], version["tier"]), said)
+    _set_tiers(versions, others)
     for (_, alias), name in sorted(aliases.items()):
         if name in versions:
             versions[name]["aliases"].append(alias)
@@ -352,7 +373,7 @@ def periods(state: dict[str, Any]) -> list[dict[str, Any]]:
     Returns:
         In order of their beginning: ``model``, ``digest``, ``how`` (live or canary), ``since``, ``until`` (None while
         it lasts), ``index`` of the entry that began it, ``ended`` that of the one that ended it, its ``marks``, and
-        ``quarantines`` as far as they were asked for (`quarantined.mark_quarantined`).
+        ``quarantines`` as far as they were asked for (`remarks.remark`).
     """
     found: list[dict[str, Any]] = []
     running: dict[tuple[str, str, str], dict[str, Any]] = {}

@@ -17,8 +17,8 @@ from ledger.domain.actors import FOREVER
 from ledger.domain.authorising import conditions_of, deployment_doubt, waived_trouble
 from ledger.domain.lifecycle import Named, quarantines_of, rule_for, version_of
 from ledger.domain.standing import approval_until, standing
-from ledger.domain.states import DeploymentState, VersionState
-from ledger.domain.waiving import check_waiver_event, waiver_of, waiver_until
+from ledger.domain.states import VersionState
+from ledger.domain.waiving import check_waiver_event, uses_of, waiver_of, waiver_until
 from ledger.domain.world import ledger_of, model_of
 from ledger.entry import format_time
 from ledger.errors import InputError, LedgerError, PolicyError
@@ -33,7 +33,7 @@ from projections.asof import AsOf
 from projections.base import ViewReader
 from projections.journal import JournalRow, journal_rows
 from projections.model_state import CHANGE, periods, state_as_of
-from projections.quarantined import mark_quarantined
+from projections.remarks import remark
 from projections.suspension import Stamped
 
 __all__ = ["why"]
@@ -168,7 +168,9 @@ class _Answer:
         return []
 
     def _stopping(self, named: Named) -> Iterator[Item]:
-        yield _item(named.version.index, f"registered with tier {named.version.tier}")
+        carried = named.version.tier_at_first
+        more = "" if carried == named.version.tier else f"; its model, or a version before it, was of tier {carried}"
+        yield _item(named.version.index, f"registered with tier {named.version.tier}{more}")
         if named.version.classified is not None or named.model.classified is not None:
             said = [known for known in (named.version.classified, named.model.classified) if known is not None]
             yield _item(max(said)[0], f"classified; tier {named.tier} is in force")
@@ -227,7 +229,9 @@ class _Answer:
                 continue
             trouble = waived_trouble(self.world, self._event, state)
             says = f"{check['check']} is waived by {check['waiver']}, not met; {state.owner} carries the risk"
-            says += "" if state.max_uses is None else f"; {len(state.used)} of {state.max_uses} use(s) used"
+            if state.max_uses is not None:
+                used = len(uses_of(self.world, state)) + (trouble is None)  # with the one that this decision takes
+                says += f"; {used} of {state.max_uses} use(s) used"
             yield _item(state.request.index, says, trouble, until=_ends(waiver_until(self.world, state, named.subject)))
             if state.granted is not None:
                 yield _item(state.granted.index, f"granted {check['waiver']}", trouble)
@@ -274,9 +278,10 @@ def _digest(moment: _Moment, subject: str) -> str:
     return "" if version is None else version.digest
 
 
-def _now(moment: _Moment, model: str, deployment: str) -> dict[str, Any]:
-    """Whether a version might be authorised now."""
-    event, body = _imagined(moment, model, _digest(moment, model) or "sha256:" + "0" * 64, deployment)
+def _now(moment: _Moment, model: str, deployment: str, digest: str | None = None) -> dict[str, Any]:
+    """Whether a version might be authorised now; with other bytes than it is registered with, where some are given."""
+    digest = digest or _digest(moment, model) or "sha256:" + "0" * 64
+    event, body = _imagined(moment, model, digest, deployment)
     return {"asked": "now", "decision": None} | _Answer(moment, event, body, _using(moment, model, deployment)).told()
 
 
@@ -303,10 +308,8 @@ def _deployment(moment: _Moment, as_of: AsOf, subject: str) -> dict[str, Any]:
     if not states:
         raise InputError(f"nothing was known about {subject} as of then", hint="`muniment state` shows deployments.")
     (state,) = states
-    mark_quarantined(moment.world, moment.views, state)
+    remark(moment.world, moment.world, moment.views, state, moment.at)
     running = [period for period in periods(state) if period["until"] is None]
-    domain = moment.world.state(subject)
-    urgent = domain.urgent if isinstance(domain, DeploymentState) else ()
     live: list[dict[str, Any]] = []
     answers: list[dict[str, Any]] = []
     for period in running:
@@ -319,13 +322,14 @@ def _deployment(moment: _Moment, as_of: AsOf, subject: str) -> dict[str, Any]:
         live.append({**period, "rests_on": rests_on, "by": by, "doubt": words})
         then = _then(moment, given[-1]["index"]) if given else None
         answers += [] if then is None else [then]
-        answers.append(_now(moment, period["model"], subject))
+        answers.append(_now(moment, period["model"], subject, period["digest"]))
     waiting = state["authorised"]
     if waiting is not None and all(period["model"] != waiting["model"] for period in running):
         then = _then(moment, waiting["index"])
         answers += [] if then is None else [then]
-    emergencies = [{"index": one.signed.index, "actor": one.signed.actor, "review_by": format_time(one.review_by)}
-                   for one in urgent]  # fmt: skip
+    serving = {(period["model"], period["digest"]) for period in running}
+    emergencies = [one for one in state["emergencies"] if one["status"] in ("open", "overdue")
+                   or (one["status"] == "unjustified" and (one["model"], one["digest"]) in serving)]  # fmt: skip
     holds = [{"index": item["index"], "model": item["model"], "actor": item["actor"]}
              for item in state["history"] if item["type"] == "deployment.held"]  # fmt: skip
     return {"live": live, "emergencies": emergencies, "holds": holds, "answers": answers}

@@ -5,13 +5,13 @@ from __future__ import annotations
 from ledger.domain.actors import FOREVER
 from ledger.domain.foundations import uncited
 from ledger.domain.independence import deciders, independent, makers_of, owners_of, persons_behind
-from ledger.domain.lifecycle import Named, check_stops, refuse_doubt, rule_for, same_digest, version_of
+from ledger.domain.lifecycle import Named, check_stops, refuse_doubt, rule_for, same_digest, version_of, versions_meant
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.roles import roles_for
 from ledger.domain.signed import signed_of
 from ledger.domain.standing import check_evaluations
 from ledger.domain.states import SENT_BACK, TIER_RANK, Approval, ApprovalRequest
-from ledger.domain.world import World, actor_of, model_of
+from ledger.domain.world import World, actor_of
 from ledger.entry import format_time
 from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
 from ledger.events.approvals import (
@@ -144,11 +144,11 @@ def refuse_makers(
     """
     run = named.version.run
     mine = deciders(world, actors_of(event), signed_of(event))
-    apart = independent(world, mine, makers_of(world, named.version, request_actors))
+    apart = independent(world, mine, makers_of(world, named, request_actors))
     if apart is None:
         raise NotAllowedError(
             f"who is behind this version cannot be resolved, so that {who} is another person is not shown",
-            hint=f"Is the run recorded that it names? muniment log {run}" if run else "",
+            hint=f"Is the run recorded that it names, and that it made these bytes? muniment log {run}" if run else "",
         )
     if not apart:
         raise NotAllowedError(
@@ -243,18 +243,14 @@ def check_classification(world: World, event: RecordedEvent, body: RiskClassifie
         NotAllowedError: the author has no role validator that reaches the model, or stands behind a version.
         PolicyError: the version is not registered.
     """
-    model = model_of(world, event.stream)
-    if event.subject.version is not None:
-        named = version_of(world, event.payload.subject)
-        versions, before = [named.version], named.tier
-    elif model is None or not model.versions:
+    one = event.subject.version is not None
+    versions = [version_of(world, event.payload.subject)] if one else versions_meant(world, event.stream)
+    if not versions:
         return FOREVER
-    else:
-        versions = list(model.versions.values())
-        before = max((model.tier_of(version) for version in versions), key=TIER_RANK.__getitem__)
+    before = max((named.tier for named in versions), key=TIER_RANK.__getitem__)
     if TIER_RANK[body.tier] >= TIER_RANK[before]:
         return FOREVER
-    makers = [makers_of(world, version, {version.owner}) for version in versions]
+    makers = [makers_of(world, named, {named.version.owner}) for named in versions]
     known = None if any(one is None for one in makers) else {actor for one in makers if one for actor in one}
     until = roles_for(world, signed_of(event)).get("validator")
     if until is None or not independent(world, actors_of(event), known):

@@ -96,7 +96,9 @@ def evolve_run(state: RunState | None, event: RecordedEvent) -> RunState | None:
     status = body.status if isinstance(body, RunAttached) else _RUNS[type(body)]
     authors = actors_of(event) | (state.authors if state else frozenset())
     inputs = more_read(state.inputs if state else (), (*reads_of(body.inputs), *made_from(body)))
-    return RunState(authors, status, inputs, event.index)
+    made = reads_of(body.outputs) if isinstance(body, RunCompleted | RunAttached) else ()
+    outputs = more_read(state.outputs if state else (), made)
+    return RunState(authors, status, inputs, event.index, outputs)
 
 
 def _authorised(state: DeploymentState, event: RecordedEvent, body: DeploymentAuthorised) -> DeploymentState:
@@ -104,9 +106,10 @@ def _authorised(state: DeploymentState, event: RecordedEvent, body: DeploymentAu
     urgent = body.emergency is not None
     given = Authorisation(event.payload.id, signed, body.model, body.digest, urgent)
     asked = {name: model for name, model in state.requests.items() if model != body.model}
-    state = replace(state, authorisation=given, authorised=event.index, requests=MappingProxyType(asked))
+    state = replace(state, authorisation=given, requests=MappingProxyType(asked))
     if body.emergency is None:
-        return state
+        known = state.authorised.get(body.model, ())
+        return replace(state, authorised=with_item(state.authorised, body.model, (*known, event.index)))
     waiting = Urgent(event.payload.id, signed, actors_of(event), parse_moment(body.emergency.review_by))
     return replace(state, urgent=(*state.urgent, waiting))
 

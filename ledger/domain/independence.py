@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from ledger.domain.lifecycle import Named
 from ledger.domain.signed import Signed
-from ledger.domain.states import VersionState
 from ledger.domain.world import World, actor_of, run_of
 from ledger.events import known_event_type
 
@@ -54,16 +53,18 @@ def how_many(sides: Iterable[frozenset[str]]) -> int:
     return count
 
 
-def makers_of(world: World, version: VersionState, request_actors: Iterable[str]) -> frozenset[str] | None:
+def makers_of(world: World, named: Named, request_actors: Iterable[str]) -> frozenset[str] | None:
     """Actors behind the request, the run and the registration of a version.
 
-    None when the run is named and not recorded: then nobody knows who is behind it.
+    None when the run that is named is not recorded, or says that it made other things: then nobody knows who is behind
+    the version. A run that says of nothing that it made it adds who is behind it.
     """
+    version = named.version
     authors = frozenset(request_actors) | version.authors
     if version.run is None:
         return authors
     run = run_of(world, version.run)
-    return None if run is None else authors | run.authors
+    return None if run is None or run.made(named.subject, version.digest) is False else authors | run.authors
 
 
 def owners_of(named: Named, index: int) -> frozenset[str]:
@@ -87,7 +88,7 @@ def approval_makers(world: World, named: Named, request_actors: Iterable[str], i
         request_actors: actors behind the request.
         index: of the entry that approves.
     """
-    makers = makers_of(world, named.version, request_actors)
+    makers = makers_of(world, named, request_actors)
     return None if makers is None else makers | owners_of(named, index)
 
 

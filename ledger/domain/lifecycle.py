@@ -12,7 +12,7 @@ from typing import Final
 
 from ledger.domain.ancestry import Held, held_by
 from ledger.domain.signed import Signed
-from ledger.domain.states import ModelState, VersionState
+from ledger.domain.states import TIER_RANK, ModelState, VersionState
 from ledger.domain.suspicion import suspicion
 from ledger.domain.world import World, ledger_of, model_of
 from ledger.errors import InputError, PolicyError
@@ -36,6 +36,7 @@ __all__ = [
     "side_states",
     "stops_of",
     "version_of",
+    "versions_meant",
     "waiver_days",
     "waivers_of",
 ]
@@ -125,6 +126,17 @@ def version_of(world: World, subject: str) -> Named:
     return Named(subject, name, model, version)
 
 
+def versions_meant(world: World, model: str) -> list[Named]:
+    """Registered versions that the name of a model or of a version means; whether these count is not asked."""
+    version, stream = parse_name(model).version, stream_of(model)
+    known = model_of(world, stream)
+    if known is None:
+        return []
+    subjects = [f"{stream}@{name}" for name in known.versions if version in (None, name)]
+    names = [(subject, parse_name(subject)) for subject in subjects]
+    return [Named(subject, name, known, known.versions[name.version or ""]) for subject, name in names]
+
+
 def refuse_doubt(world: World, signed: Signed, what: str) -> None:
     """Refuse what rests on a suspect entry.
 
@@ -171,8 +183,13 @@ def check_rules(rules: RuleSet) -> None:
     """Refuse rules that name what does not exist: they would hold nothing up, or everything.
 
     Raises:
-        InputError: a stop names no decision or no side state, or a rule names no policy.
+        InputError: a stop names no decision or no side state, a row no tier, or a rule no policy; or a rule asks for
+            something without asking for the authorisation that would need it.
     """
+    for tier in [*(rule.tier for rule in rules.rules), *(limit.tier for limit in rules.waivers or ())]:
+        if tier not in ("*", *TIER_RANK):
+            # No version has such a tier: the row would match nothing, and lighter ones behind it would hold.
+            raise InputError(f"{tier!r} is no tier", hint="Write low, medium, high, or * for any.")
     known = {stop.decision for stop in BUILT_IN_STOPS}
     for stop in rules.stops or ():
         if stop.decision not in known:
@@ -181,6 +198,12 @@ def check_rules(rules: RuleSet) -> None:
         if wrong:
             raise InputError(f"{wrong[0]!r} stops nothing; states that can are: {', '.join(sorted(SIDE_STATES))}")
     for rule in rules.rules:
+        if not rule.authorisation and (rule.approvals or rule.evaluation or rule.roles or rule.gate):
+            raise InputError(
+                f"the rule for {rule.environment} at tier {rule.tier} asks for approvals, an evaluation, roles or a "
+                "gate, and for no authorisation, which alone would need them: it would hold nothing up",
+                hint="Write authorisation: true, or ask for none of these.",
+            )
         name = None if rule.gate is None else parse_name(rule.gate)
         if name is not None and (name.kind != "policy" or name.version is None):
             raise InputError(f"{rule.gate!r} names no version of a policy: write policy:<name>@<version>")

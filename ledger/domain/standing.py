@@ -78,7 +78,8 @@ def check_evaluations(world: World, named: Named, environment: str) -> None:
     if not passed_evaluation(version):
         raise PolicyError(
             f"{named.subject} has no standing passed evaluation, and {environment} at tier {named.tier} asks for one",
-            hint=f"Record it: muniment record evaluation {named.subject} --metric auc=… --verdict pass",
+            hint="Record it, with what was measured: "
+            f"muniment record evaluation {named.subject} --metric auc=… --verdict pass",
         )
     doubt = evaluation_doubt(world, version)
     if doubt is not None:

@@ -34,7 +34,8 @@ __all__ = [
     "VersionState",
     "WaiverState",
     "more_read",
-    "tier_in_force",
+    "tier_at_first",
+    "tiers_in_force",
 ]
 
 
@@ -102,12 +103,24 @@ class DatasetState:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """A run: who is behind it, how it ended, what it read, and the index of its last entry."""
+    """A run: who is behind it, how it ended, what it read and made, and the index of its last entry."""
 
     authors: frozenset[str]
     status: str
     inputs: tuple[Read, ...] = ()
     index: int = -1
+    outputs: tuple[Read, ...] = ()
+
+    def made(self, subject: str, digest: str) -> bool | None:
+        """Whether it says that it made a version, by its bytes or by its name alone; None where it says of nothing.
+
+        Args:
+            subject: ``model:<name>@<version>``.
+            digest: of the version.
+        """
+        if not self.outputs:
+            return None
+        return any(made == digest if made else name == subject for name, made in self.outputs)
 
 
 #: How a request ended that waits for who asked, and no more for who decides.
@@ -218,6 +231,8 @@ class VersionState:
 
     Attributes:
         evaluations: the last evaluation of each suite, oldest first; what was said before no longer stands.
+        tier: that its registration names.
+        tier_at_first: that it had then; see `tier_at_first`.
         signed: the entry that registered it.
         passed: the last evaluation that passed and stands, None when there is none.
         passes: by suite, index of the last evaluation that was said to pass, whatever was said since.
@@ -234,6 +249,7 @@ class VersionState:
     digest: str
     owner: str
     tier: str
+    tier_at_first: str
     run: str | None
     signed: Signed
     authors: frozenset[str]
@@ -256,18 +272,37 @@ class VersionState:
         return self.signed.index
 
 
-def tier_in_force(registered: tuple[int, str], said: Iterable[tuple[int, str]]) -> str:
-    """The tier of a version: the last one said of it or its model.
+def tier_at_first(registered: str, before: Iterable[str]) -> str:
+    """The tier of a version when it was registered: no lower than what was in force before.
 
-    What was said of the model before the version was registered counts only where it is the higher one: a version is
-    not of a lower tier than it was registered with, unless somebody independent said so of it.
+    Whoever registers a version does not choose lighter rules for a model: a lower tier is for somebody independent.
 
     Args:
-        registered: index of its registration, and the tier that names.
-        said: index and tier of each classification.
+        registered: the tier that its registration names.
+        before: tiers that were in force then, of its model and of each version registered before.
     """
-    last = max(said, default=registered)
-    return last[1] if last[0] >= registered[0] else max(last[1], registered[1], key=TIER_RANK.__getitem__)
+    return max([registered, *before], key=TIER_RANK.__getitem__)
+
+
+def tiers_in_force(registered: Iterable[tuple[int, str, str]], said: Iterable[tuple[int, str, str]]) -> dict[str, str]:
+    """The tier of each version of a model: the last one said of it or of the model since it was registered.
+
+    Args:
+        registered: index, version and tier of each registration.
+        said: index, version ("" for the model) and tier of each classification.
+    """
+    found: dict[str, str] = {}
+    whole: list[str] = []
+    for _, is_said, version, tier in sorted(
+        [(i, 0, v, t) for i, v, t in registered] + [(i, 1, v, t) for i, v, t in said]
+    ):
+        if not is_said:
+            found[version] = tier_at_first(tier, (*whole, *found.values()))
+        elif version:
+            found |= {version: tier} if version in found else {}
+        else:
+            whole, found = [tier], dict.fromkeys(found, tier)
+    return found
 
 
 def _no_ends() -> MappingProxyType[int, tuple[str, int]]:
@@ -306,7 +341,7 @@ class ModelState:
     def tier_of(self, version: VersionState) -> str:
         """The tier that decides which rules hold for a version."""
         said = [known for known in (version.classified, self.classified) if known is not None]
-        return tier_in_force((version.index, version.tier), said)
+        return max([(version.index, version.tier_at_first), *said])[1]
 
     def validations_of(self, version: str, digest: str) -> tuple[Validation, ...]:
         """The last validations about a version or all of them, and these bytes or any, that were not withdrawn."""
@@ -334,6 +369,10 @@ class Authorisation:
     urgent: bool
 
 
+def _never_authorised() -> MappingProxyType[str, tuple[int, ...]]:
+    return MappingProxyType({})
+
+
 def _none_good() -> MappingProxyType[tuple[str, str], Authorisation]:
     return MappingProxyType({})
 
@@ -353,14 +392,14 @@ class DeploymentState:
     """One deployment: what may go live, what is live, what ever was, and emergencies nobody has reviewed.
 
     Attributes:
-        authorised: index of the last authorisation, whatever became of it.
+        authorised: indexes of the authorisations of each version, whatever became of them; those in an emergency not.
         good: what went live while an authorisation was there for it that no review has found unjustified, and that one.
         occurred_at: the latest time at which something went live, microseconds since the Unix epoch.
         requests: those still open, id to version.
     """
 
     authorisation: Authorisation | None = None
-    authorised: int = -1
+    authorised: MappingProxyType[str, tuple[int, ...]] = field(default_factory=_never_authorised)
     live: tuple[str, str] | None = None
     ever_live: frozenset[tuple[str, str]] = frozenset()
     good: MappingProxyType[tuple[str, str], Authorisation] = field(default_factory=_none_good)
@@ -383,7 +422,7 @@ class WaiverState:
         granted: the entry that granted it.
         granters: who did, and for whom.
         ended: how it ended: denied, revoked, or None.
-        used: the entries that used it, and for which deployment and model.
+        used: the entries that say it is used, and for which deployment and model; see `waiving.uses_of`.
     """
 
     request: Signed
@@ -398,11 +437,6 @@ class WaiverState:
     granters: frozenset[str] = frozenset()
     ended: str | None = None
     used: tuple[tuple[Signed, str, str], ...] = ()
-
-    @property
-    def left(self) -> int | None:
-        """How many uses are left; None when they are not counted."""
-        return None if self.max_uses is None else max(0, self.max_uses - len(self.used))
 
 
 @dataclass(frozen=True, slots=True)

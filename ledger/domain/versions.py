@@ -20,6 +20,7 @@ from ledger.domain.states import (
     Read,
     VersionState,
     more_read,
+    tier_at_first,
 )
 from ledger.events import Body, Ref
 from ledger.events.approvals import (
@@ -72,7 +73,7 @@ def _evaluated(version: VersionState, event: RecordedEvent, body: EvaluationComp
     if body.digest not in (None, version.digest):
         return version  # an evaluation of other bytes says nothing about this version
     data = None if body.dataset is None else (body.dataset, body.dataset_digest or "")
-    found = Evaluation(event.payload.id, signed_of(event), body.suite or body.kind or "", body.verdict, data)
+    found = Evaluation(event.payload.id, signed_of(event), body.suite or body.kind or "", body.says, data)
     others = (known for known in version.evaluations if known.suite != found.suite)
     passed, passes = version.passed, version.passes
     if found.verdict == "pass":
@@ -264,9 +265,11 @@ def evolve_model(state: ModelState | None, event: RecordedEvent) -> ModelState:
         return replace(state, versions=with_item(state.versions, name, version))
     if isinstance(event.body, VersionRegistered):
         body = event.body
+        before = [state.tier_of(one) for one in state.versions.values()]
+        before += [] if state.classified is None else [state.classified[1]]
         version = VersionState(
-            body.digest, body.owner, body.tier, body.run, signed_of(event), actors_of(event),
-            parents=more_read((), made_from(body)),
+            body.digest, body.owner, body.tier, tier_at_first(body.tier, before), body.run, signed_of(event),
+            actors_of(event), parents=more_read((), made_from(body)),
         )  # fmt: skip
         return replace(state, versions=with_item(state.versions, name, version))
     return state

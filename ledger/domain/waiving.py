@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from ledger.domain.actors import FOREVER
 from ledger.domain.independence import approval_makers, deciders, independent
-from ledger.domain.lifecycle import Named, waiver_days
+from ledger.domain.lifecycle import versions_meant, waiver_days
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.scopes import matches
 from ledger.domain.signed import signed_of
 from ledger.domain.states import TIER_RANK, WaiverState
 from ledger.domain.suspicion import suspicion
-from ledger.domain.world import World, model_of
+from ledger.domain.world import World, deployment_of
 from ledger.entry import format_time
 from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
 from ledger.events.waivers import WaiverDenied, WaiverGranted, WaiverRequested, WaiverRevoked, WaiverUsed
@@ -18,8 +20,8 @@ from ledger.names import parse_name, stream_of
 from ledger.payload import parse_moment
 
 __all__ = [
-    "WaiverEvent", "check_waiver_event", "covers", "grant_trouble", "longest_end", "used_up", "waived_makers",
-    "waiver_of", "waiver_trouble", "waiver_until",
+    "WaiverEvent", "check_waiver_event", "covers", "grant_trouble", "longest_end", "taken", "used_up", "uses_of",
+    "waived_makers", "waiver_of", "waiver_trouble", "waiver_until",
 ]  # fmt: skip
 
 WaiverEvent = WaiverRequested | WaiverGranted | WaiverDenied | WaiverRevoked | WaiverUsed
@@ -34,18 +36,9 @@ def waiver_of(world: World, waiver: str) -> WaiverState | None:
     return state if isinstance(state, WaiverState) else None
 
 
-def _meant(world: World, model: str) -> list[Named]:
-    """Registered versions that the name of a model or of a version means."""
-    version, stream = parse_name(model).version, stream_of(model)
-    known = model_of(world, stream)
-    subjects = [] if known is None else [f"{stream}@{name}" for name in known.versions if version in (None, name)]
-    names = [(subject, parse_name(subject)) for subject in subjects]
-    return [Named(subject, name, known, known.versions[name.version or ""]) for subject, name in names if known]
-
-
 def _days(world: World, model: str, environment: str) -> int:
     """For how many days a waiver may be, by the strictest tier of what it is for; by every tier while that is none."""
-    tiers = [named.tier for named in _meant(world, model)] or list(TIER_RANK)
+    tiers = [named.tier for named in versions_meant(world, model)] or list(TIER_RANK)
     return min(waiver_days(world, environment, tier) for tier in tiers)
 
 
@@ -84,7 +77,8 @@ def waived_makers(world: World, model: str, index: int) -> frozenset[str] | None
         model: ``model:<name>``, which means each of its versions, or one of them.
         index: of the entry that grants it.
     """
-    makers = [approval_makers(world, named, (), max(index, named.version.index)) for named in _meant(world, model)]
+    meant = versions_meant(world, model)
+    makers = [approval_makers(world, named, (), max(index, named.version.index)) for named in meant]
     return None if any(one is None for one in makers) else frozenset(actor for one in makers if one for actor in one)
 
 
@@ -98,15 +92,42 @@ def waiver_trouble(world: World, state: WaiverState, at: int, model: str | None 
         model: the version that is to rest on it; all that it is for when None.
     """
     trouble = grant_trouble(world, state, at, model)
-    return used_up(state) if trouble is None else trouble
+    return used_up(world, state) if trouble is None else trouble
 
 
-def used_up(state: WaiverState) -> str | None:
+def taken(used: Iterable[tuple[int, str, str]], given: Callable[[str, str], Iterable[int]]) -> tuple[int, ...]:
+    """Of the entries that say that a waiver is used, those that an authorisation took: the last one before each.
+
+    A use without its authorisation takes nothing from the waiver: nobody could use it up for others.
+
+    Args:
+        used: index, deployment and model of each.
+        given: indexes of the authorisations of a model in a deployment.
+    """
+    found: dict[int, int] = {}
+    for index, deployment, model in sorted(used):
+        later = [one for one in given(deployment, model) if one > index]
+        found |= {min(later): index} if later else {}
+    return tuple(sorted(found.values()))
+
+
+def uses_of(world: World, state: WaiverState) -> tuple[int, ...]:
+    """Entries that used a waiver, each with an authorisation; see `taken`."""
+
+    def given(deployment: str, model: str) -> tuple[int, ...]:
+        place = deployment_of(world, deployment)
+        return () if place is None else place.authorised.get(model, ())
+
+    return taken(((signed.index, deployment, model) for signed, deployment, model in state.used), given)
+
+
+def used_up(world: World, state: WaiverState) -> str | None:
     """That no use of a waiver is left, in words; None while one is."""
-    if state.left != 0:
+    used = () if state.max_uses is None else uses_of(world, state)
+    if state.max_uses is None or len(used) < state.max_uses:
         return None
     uses = "a single use" if state.max_uses == 1 else f"{state.max_uses} uses"
-    return f"it was for {uses}, and entry {state.used[-1][0].index} used it"
+    return f"it was for {uses}, and entry {used[-1]} used it"
 
 
 def grant_trouble(world: World, state: WaiverState, at: int, model: str | None = None) -> str | None:

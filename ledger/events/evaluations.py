@@ -76,6 +76,12 @@ class EvaluationCompleted(FactBody):
     evaluator: Line | None = Field(default=None, description="Tool or team that measured, with its version")
     report: Digest | None = None
 
+    @property
+    def says(self) -> str:
+        """What it says for the version: nothing that passed without having measured anything."""
+        measured = self.metrics or self.measurements or self.slices
+        return self.verdict if measured or self.verdict != "pass" else "uncertain"
+
 
 @event(
     "evaluation.invalidated", kinds=("model",), category=Category.FACT, roles=("emitter", "validator"), versioned=True,

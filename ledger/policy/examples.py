@@ -28,7 +28,7 @@ def fine() -> dict[str, Any]:
                   "third_party": False, "versions": ["model:m@1", "model:m@2"]},
         "run": {"name": "run:1", "status": "completed", "actor": "trainer", "commit": "c0ffee", "dirty": False,
                 "seed": 1, "environment": "sha256:" + "ee" * 32, "hardware": "cpu", "has_parameters": True,
-                "inputs": [{"subject": "dataset:claims@3", "digest": DIGEST}]},
+                "inputs": [{"subject": "dataset:claims@3", "digest": DIGEST}], "made": True, "others": []},
         "datasets": [{"subject": "dataset:claims@3", "digest": DIGEST, "read": True, "registered": True,
                       "quality": "pass", "deprecated": False, "license": "CC-BY-4.0", "consent": "",
                       "quarantined": False}],

@@ -15,7 +15,8 @@ FIELDS: Final = {
     "tier": "low, medium or high, as it is in force",
     "version": "name, digest, owner, run, index, registered_at",
     "model": "owner, on_call, runbook, purpose, third_party, versions (names)",
-    "run": "name, status, actor, commit, dirty, seed, environment, hardware, has_parameters, inputs (subject, digest)",
+    "run": "name, status, actor, commit, dirty, seed, environment, hardware, has_parameters, inputs (subject, digest), "
+    "made (whether it says that it made this version), others (runs that say so, and that the version does not name)",
     "datasets": "what it was trained on, also behind feature sets, parents and models that the run read, and what that "
     "was made from (read is false): subject, digest, read, registered, quality, deprecated (or deleted), license, "
     "consent, quarantined; a feature set that names no data stands for itself",
@@ -41,13 +42,14 @@ FIELDS: Final = {
     "deployment",
     "stopped": "why the life cycle stops an authorisation, empty when it does not",
 }  # fmt: skip
-#: Members of lists that the document of ``muniment.checks/v1`` has not.
+#: Members of parts, or of what is in their lists, that the document of ``muniment.checks/v1`` has not.
 _SINCE_V2: Final = {
     "datasets": ("read",),
     "deployments": ("live_p95_ms", "live_cost", "live_cost_unit"),
     "drills": ("subject",),
     "evaluations": ("by", "independent", "dataset_digest", "trained_on"),
     "performance": ("cost_unit",),
+    "run": ("made", "others"),
     "validations": ("by", "independent"),
 }
 
@@ -61,8 +63,10 @@ def in_form(document: dict[str, Any], form: str) -> dict[str, Any]:
     """
     if form != "muniment.checks/v1":
         return document
-    lists = {
-        name: [{key: value for key, value in item.items() if key not in left_out} for item in document[name]]
-        for name, left_out in _SINCE_V2.items()
-    }
-    return document | lists
+
+    def without(part: Any, left_out: tuple[str, ...]) -> Any:
+        if isinstance(part, list):
+            return [without(item, left_out) for item in part]
+        return {key: value for key, value in part.items() if key not in left_out}
+
+    return document | {name: without(document[name], left_out) for name, left_out in _SINCE_V2.items()}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ledger.domain.lifecycle import rule_for, version_of
+from ledger.domain.waiving import taken
 from ledger.entry import format_time
 from ledger.errors import ConfigurationError, InputError, LedgerError, PolicyError, VerificationError
 from ledger.events.ledgers import Rule
@@ -128,6 +129,11 @@ def waivers(context: ReportContext) -> list[dict[str, Any]]:
     now = context.as_of.recorded_at if context.as_of.at is None else context.as_of.at
     asked = {row["stream"]: row for row in reversed(context.events("waiver.requested"))}
     ended = {row["stream"]: _ENDS[row["type"]] for row in context.events(*_ENDS)}
+    authorised = [row for row in context.events("deployment.authorised") if not row["data"].get("emergency")]
+
+    def given(deployment: str, model: str) -> list[int]:
+        return [row["index"] for row in authorised if (row["stream"], row["data"]["model"]) == (deployment, model)]
+
     found = []
     for row in context.events("waiver.granted"):
         name, request = row["stream"], asked.get(row["stream"])
@@ -135,7 +141,8 @@ def waivers(context: ReportContext) -> list[dict[str, Any]]:
             continue
         data = request["data"]
         ends = [parse_moment(text) for text in (data["expires_at"], row["data"].get("expires_at")) if text]
-        used = [use["index"] for use in context.events("waiver.used") if use["stream"] == name]
+        said = [(use["index"], use["data"]) for use in context.events("waiver.used") if use["stream"] == name]
+        used = taken(((index, told["deployment"], told["model"]) for index, told in said), given)
         state = ended.get(name) or ("expired" if now >= min(ends) else "standing")
         uses = 1 if data.get("single_use") else data.get("max_uses")
         if state == "standing" and uses is not None and len(used) >= uses:
@@ -146,7 +153,7 @@ def waivers(context: ReportContext) -> list[dict[str, Any]]:
             "waiver": name, "state": state, "check": data["check"], "model": data["model"],
             "environment": data["environment"], "owner": data["owner"], "reason": data.get("reason"),
             "compensating_control": data.get("compensating_control"), "granted_by": row["actor"],
-            "expires_at": format_time(min(ends)), "max_uses": uses, "used_by": used,
+            "expires_at": format_time(min(ends)), "max_uses": uses, "used_by": list(used),
             "index": row["index"],
         })  # fmt: skip
     return found

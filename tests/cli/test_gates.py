@@ -231,6 +231,21 @@ def twice(shop: Shop) -> None:
     run("waiver", "grant", "waiver:w1", "--rationale", "for now", "--as", "p-second").good()
 
 
+def test_a_waiver_that_would_be_of_no_use_is_refused_or_said(asked: Shop):
+    wanted = ("--env", "prod", "--reason", "x", "--control", "x", "--expires", "9d", "--as", "p-author")
+
+    def ask_for(check: str, model: str = MODEL, owner: str = "p-author") -> Result:
+        return run("waiver", "request", check, "--model", model, "--owner", owner, *wanted)
+
+    ask_for("drift-run", owner="p-nobody").refused(2, "nobody enrolled", "muniment actor list")
+    for check in ("drift-run", "drift-*"):
+        assert "warning" not in ask_for(check).good().err
+    assert "warning: no check of policy:p@1, which the rules name for prod, is called drfit-run" in (
+        ask_for("drfit-run").good().err
+    )
+    assert "warning: nothing is registered as model:other." in ask_for("drift-run", "model:other").good().err
+
+
 def test_two_uses_are_two_whoever_comes_at_once(asked: Shop, monkeypatch: pytest.MonkeyPatch):
     twice(asked)
     done = processes([AUTHORISE] * 3, monkeypatch)

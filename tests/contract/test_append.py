@@ -212,7 +212,7 @@ def test_an_event_of_a_batch_stands_on_those_before_it(quick_url: str):
         signed(
             cast, "bot", "version.registered", "model:m@1", {"digest": digest("m"), "owner": "p-author", "tier": "high"}
         ),
-        signed(cast, "bot", "evaluation.completed", "model:m@1", {"metrics": {}, "verdict": "pass"}, 2),
+        signed(cast, "bot", "evaluation.completed", "model:m@1", {"metrics": {"auc": 0.9}, "verdict": "pass"}, 2),
         signed(cast, "bot", "approval.requested", "model:m@1", decision, 3, request),
         signed(
             cast, "p-approver", "approval.granted", "model:m@1", {**decision, "request": request, "rationale": "fit"}

@@ -322,7 +322,7 @@ def test_who_may_change_who_may_do_what(cast: Cast):
         ("a namespace", enrol("p-admin", "actor:team/x"), InputError, "namespace", False),
         ("a version", enrol("p-admin", "actor:x@1"), InputError, "without a version", False),
         ("not an actor", enrol("p-admin", "model:x"), InputError, "actor", False),
-        ("no role", enrol("p-admin", roles=[]), InputError, "roles", True),
+        ("roles that are no list", enrol("p-admin", roles="owner"), InputError, "roles", True),
         ("an unknown role", enrol("p-admin", roles=["king"]), InputError, "roles", True),
         ("a service of nobody", enrol("p-admin", kind="service"), InputError, "responsible", True),
         ("a service of a stranger", enrol("p-admin", kind="service", responsible="p-x"), InputError, "p-x", False),
@@ -513,10 +513,10 @@ def test_decisions_the_rules_refuse(cast: Cast):
     with refused(cast, "no evaluation", PolicyError, "evaluation", hint=True):
         decision(cast, "p-approver", "approval.granted", request)()
     cast["trainer"].emit("evaluation.completed", MODEL, metrics={}, verdict="fail", digest=digest(MODEL))
-    cast["trainer"].emit("evaluation.completed", MODEL, metrics={}, verdict="pass", digest=digest("others"))
+    cast["trainer"].emit("evaluation.completed", MODEL, metrics={"auc": 0.9}, verdict="pass", digest=digest("others"))
     with refused(cast, "failed, or of other bytes", PolicyError, "passed evaluation", hint=True):
         decision(cast, "p-approver", "approval.granted", request)()
-    cast["trainer"].emit("evaluation.completed", MODEL, metrics={}, verdict="pass", digest=digest(MODEL))
+    cast["trainer"].emit("evaluation.completed", MODEL, metrics={"auc": 0.9}, verdict="pass", digest=digest(MODEL))
 
     with refused(cast, "other digest than asked", PolicyError, "another environment or digest"):
         decision(cast, "p-approver", "approval.granted", request, digest=digest("x"))()
@@ -560,7 +560,7 @@ def test_nobody_approves_their_own(cast: Cast):
             "version.registered", model, digest=digest(model), owner="p-author", tier="high", run=run,
             **options.get("version", {}),
         )  # fmt: skip
-        cast["trainer"].emit("evaluation.completed", model, metrics={}, verdict="pass", digest=digest(model))
+        cast["trainer"].emit("evaluation.completed", model, metrics={"auc": 0.9}, verdict="pass", digest=digest(model))
         commands.request_approval(cast[options.get("asked_by", "p-author")], model, "prod", **options.get("ask", {}))
         return model
 
@@ -587,7 +587,7 @@ def test_nobody_approves_their_own(cast: Cast):
         commands.approve(cast["p-approver"], mine, rationale="for a stranger", on_behalf_of="p-unknown")
     body = {"digest": digest("n"), "owner": "p-author", "tier": "high", "run": "run:not-recorded"}
     cast["trainer"].emit("version.registered", "model:n@1", body)
-    cast["trainer"].emit("evaluation.completed", "model:n@1", metrics={}, verdict="pass", digest=digest("n"))
+    cast["trainer"].emit("evaluation.completed", "model:n@1", metrics={"auc": 0.9}, verdict="pass", digest=digest("n"))
     commands.request_approval(cast["p-author"], "model:n@1", "prod")
     with refused(cast, "made by nobody knows whom", NotAllowedError, "cannot be resolved", hint=True):
         commands.approve(cast["p-approver"], "model:n@1", rationale="who is behind it?")

@@ -373,9 +373,9 @@ def test_two_ledgers_on_one_store_see_what_the_other_did(quick_url: str):
     for turn in range(4):
         model = f"model:m@{turn}"
         other.emit("version.registered", model, digest=digest(model), owner="p-author", tier="low")
-        receipt = mine.emit("evaluation.completed", model, metrics={}, verdict="pass")
+        receipt = mine.emit("evaluation.completed", model, metrics={"auc": 0.9}, verdict="pass")
         assert receipt.marks == (), "the version that another one registered is known"
-        assert other.emit("evaluation.completed", f"model:n@{turn}", metrics={}, verdict="pass").marks
+        assert other.emit("evaluation.completed", f"model:n@{turn}", metrics={"auc": 0.9}, verdict="pass").marks
     assert verify_log(cast.recorder, cast.new.trust).ok
 
 
@@ -384,10 +384,12 @@ def test_what_others_did_between_two_of_our_own_is_read(quick_url: str):
     cast = make_cast(quick_url, actors=("p-author", "trainer"))
     other = Ledger(cast.recorder, actor="trainer", signers=[cast.keys["trainer"]])
     mine = cast["trainer"]
-    assert mine.emit("evaluation.completed", "model:m@1", metrics={}, verdict="pass").marks == ("unknown-version",)
+    assert mine.emit("evaluation.completed", "model:m@1", metrics={"auc": 0.9}, verdict="pass").marks == (
+        "unknown-version",
+    )
     other.emit("version.registered", "model:m@1", digest=digest("m"), owner="p-author", tier="low")
     mine.emit("external.observed", "external:x", system="s")  # reads nothing before, and moves on behind it
-    assert mine.emit("evaluation.completed", "model:m@1", metrics={}, verdict="pass").marks == ()
+    assert mine.emit("evaluation.completed", "model:m@1", metrics={"auc": 0.9}, verdict="pass").marks == ()
     assert verify_log(cast.recorder, cast.new.trust).ok
 
 

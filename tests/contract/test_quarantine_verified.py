@@ -25,7 +25,7 @@ def _trained(cast: Cast) -> None:
     cast["trainer"].emit("run.completed", "run:r", inputs=[{"role": "input", "subject": "dataset:claims@1"}])
     body = {"digest": digest(MODEL), "owner": "p-author", "tier": "high", "run": "run:r"}
     cast["trainer"].emit("version.registered", MODEL, body)
-    cast["trainer"].emit("evaluation.completed", MODEL, metrics={}, verdict="pass", digest=digest(MODEL))
+    cast["trainer"].emit("evaluation.completed", MODEL, metrics={"auc": 0.9}, verdict="pass", digest=digest(MODEL))
 
 
 @pytest.mark.parametrize("subject", ["dataset:claims", "dataset:claims@1", "dataset:copied@7"])

@@ -83,6 +83,15 @@ class GovernedDeeds(GovernedNext):
         inputs = [] if read is None else [{"role": "input", "subject": read}]
         self.do(actor, "run.started", "run:r", {"inputs": inputs})
 
+    @rule(model=models, way=st.sampled_from(("name", "name", "bytes", "both", "other bytes")), sure=rarely)
+    def run_made(self, model: str, way: str, sure: bool) -> None:
+        """A run that says what it made is the run of that and of nothing else."""
+        if not sure:
+            return
+        found = {"role": "output", "subject": "artifact:x" if way == "bytes" else model}
+        found |= {} if way == "name" else {"digest": digest("raw" if way == "other bytes" else model)}
+        self.do("trainer", "run.completed", "run:r", {"outputs": [found]})
+
     @rule(model=models, parent=st.sampled_from(("model:n@1", "model:m@2", "model:other@1")), wrong=rarely)
     def compose(self, model: str, parent: str, wrong: bool) -> None:
         found = {"role": "parent", "subject": parent, "digest": digest("raw" if wrong else parent)}
@@ -99,10 +108,14 @@ class GovernedDeeds(GovernedNext):
         self.do("trainer", "contract.defined", subject, body)
 
     @rule(model=models, verdict=st.sampled_from(("pass", "pass", "pass", "fail", "uncertain")),
-          suite=st.sampled_from((None, None, "drift")), wrong=rarely,
+          suite=st.sampled_from((None, None, "drift")), wrong=rarely, nothing=rarely,
           data=st.sampled_from((None, None, "dataset:test@1")))  # fmt: skip
-    def evaluate(self, model: str, verdict: str, suite: str | None, wrong: bool, data: str | None = None) -> None:
+    def evaluate(
+        self, model: str, verdict: str, suite: str | None, wrong: bool, data: str | None = None, *,
+        nothing: bool = False,
+    ) -> None:  # fmt: skip
         measured = evaluation_of("x" if wrong else model, verdict)
+        measured |= {"metrics": {}} if nothing else {}
         self.do("trainer", "evaluation.completed", model, measured | {"suite": suite, "dataset": data})
 
     @rule(model=models, back=back, sure=rarely)

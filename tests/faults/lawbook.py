@@ -44,14 +44,14 @@ class Lawbook(PastDeeds):
                 wrong = {suite: deed.index for suite, one in last.items() if one.id == deed.data["evaluation"]}
                 last = {suite: one for suite, one in last.items() if suite not in wrong}
                 if passed is not None and (passed.id == deed.data["evaluation"] or self._suite(passed) in wrong):
-                    passed = next((one for one in reversed(last.values()) if one.data["verdict"] == "pass"), None)
+                    passed = next((one for one in reversed(last.values()) if one.verdict == "pass"), None)
                 gone |= wrong
             elif deed.data.get("digest") in (None, made.data["digest"]):
                 suite = self._suite(deed)
                 last.pop(suite, None)
                 gone.pop(suite, None)
                 last[suite] = deed
-                passed = deed if deed.data["verdict"] == "pass" else passed
+                passed = deed if deed.verdict == "pass" else passed
         return list(last.values()), passed, gone
 
     @staticmethod
@@ -128,7 +128,7 @@ class Lawbook(PastDeeds):
         return all(
             suite in last and (
                 last[suite].index < grant.index
-                or order.index(last[suite].data["verdict"]) >= order.index(one.data["verdict"])
+                or order.index(last[suite].verdict) >= order.index(one.verdict)
             ) for suite, one in rested.items()
         )  # fmt: skip
 
@@ -156,7 +156,7 @@ class Lawbook(PastDeeds):
     def _passed(self, made: Deed) -> bool:
         """Something passed, the last of no suite failed, and none of what was invalidated is still to be measured."""
         standing, passed, gone = self._evaluations(made, EVER)
-        return passed is not None and not gone and all(one.data["verdict"] != "fail" for one in standing)
+        return passed is not None and not gone and all(one.verdict != "fail" for one in standing)
 
     def _approval_requested(self, deed: Deed) -> bool:
         made = self._registration(deed.subject)
@@ -318,7 +318,7 @@ class Lawbook(PastDeeds):
         asked = self._waiver(deed.subject)[0]
         if asked is None or not self._waiver_stands(deed.subject, deed.data["model"], deed.at):
             return False
-        if len(list(self._of("waiver.used", subject=deed.subject))) >= self._uses(asked):
+        if self._used(deed.subject) >= self._uses(asked):
             return False
         model, place = deed.data["model"], deed.data["deployment"].partition(":")[2].partition("/")[0]
         return asked.data["model"] in (model, model.partition("@")[0]) and place == asked.data["environment"]
@@ -433,8 +433,8 @@ class Lawbook(PastDeeds):
             one.index for one in self._of("waiver.used", subject=name)
             if (one.data["deployment"], one.data["model"]) == (deed.subject, deed.data["model"])
         ]  # fmt: skip
-        given = [one.index for one in self._of("deployment.authorised", subject=deed.subject)]
-        return max(mine, default=-1) > max(given, default=-1)
+        given = [one.index for one in self._given(deed.subject, deed.data["model"])]
+        return max(mine, default=-1) > max(given, default=-1) and self._used(name) < self._uses(asked)
 
     def _emergency_reviewed(self, deed: Deed) -> bool:
         urgent = self._named(deed.data["decision"], "deployment.authorised", subject=deed.subject)

@@ -13,7 +13,7 @@ _ORDER = ("fail", "uncertain", "pass")
 
 
 def _less(now: Deed, then: Deed | None) -> bool:
-    return _ORDER.index(now.data["verdict"]) < (1 if then is None else _ORDER.index(then.data["verdict"]))
+    return _ORDER.index(now.verdict) < (1 if then is None else _ORDER.index(then.verdict))
 
 
 @dataclass

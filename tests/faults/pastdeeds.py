@@ -70,6 +70,13 @@ class Deed:
         return self.subject.partition("@")[2]
 
     @property
+    def verdict(self) -> str:
+        """What it says; what measured nothing passed nothing."""
+        said = str(self.data["verdict"])
+        empty = self.kind == "evaluation.completed" and not self.data.get("metrics")
+        return "uncertain" if empty and said == "pass" else said
+
+    @property
     def environment(self) -> str:
         return self.subject.partition(":")[2].partition("/")[0]
 
@@ -163,9 +170,17 @@ class PastDeeds:
 
     def _makers(self, made: Deed, also: Iterable[str] = ()) -> set[str] | None:
         runs = list(self._of("run.started", "run.completed", "run.failed", subject=made.data.get("run") or ""))
-        if made.data.get("run") and not runs:
+        if made.data.get("run") and (not runs or self._made_others(made, runs)):
             return None
         return made.actors | set(also) | {actor for run in runs for actor in run.actors}
+
+    @staticmethod
+    def _made_others(made: Deed, runs: list[Deed]) -> bool:
+        """What a run says that it made are other things: neither these bytes, nor this name where no bytes are said."""
+        outputs = [ref for run in runs for ref in run.data.get("outputs") or ()]
+        mine = [made.data["digest"] == ref["digest"] if ref.get("digest") else made.subject == ref["subject"]
+                for ref in outputs]  # fmt: skip
+        return bool(outputs) and not any(mine)
 
     def _owners(self, made: Deed, index: int) -> set[str]:
         """Who owns a version above tier low, or owned its model at some time since it was registered."""
@@ -178,16 +193,16 @@ class PastDeeds:
         counted = early[-1:] + [one for one in said if one.index > made.index]
         return {made.data["owner"]} | {one.data["owner"] for one in counted}
 
-    def _tier(self, made: Deed) -> str:
-        """The last said of the version since it is one, or of its model; of before only what is higher."""
-        said = [
-            deed for deed in self._of("risk.classified", stream=made.stream)
-            if deed.version == "" or (deed.version == made.version and deed.index > made.index)
-        ]  # fmt: skip
-        if not said:
-            return str(made.data["tier"])
-        last = str(said[-1].data["tier"])
-        return last if said[-1].index > made.index else max(last, str(made.data["tier"]), key=TIERS.index)
+    def _tier(self, made: Deed, before: int = EVER) -> str:
+        """The last said of the version since it is one, or of its model; at first no lower than what was before it."""
+        said = [deed for deed in self._of("risk.classified", stream=made.stream) if deed.index < before]
+        since = [deed for deed in said if deed.version in ("", made.version) and deed.index > made.index]
+        if since:
+            return str(since[-1].data["tier"])
+        whole = [str(deed.data["tier"]) for deed in said if deed.version == "" and deed.index < made.index]
+        every = {one.subject: one for one in reversed(list(self._of("version.registered", stream=made.stream)))}
+        earlier = [self._tier(one, made.index) for one in every.values() if one.index < made.index]
+        return max([str(made.data["tier"]), *whole[-1:], *earlier], key=TIERS.index)
 
     def _rules(self) -> Mapping[str, Any]:
         *_, last = self._of("ledger.created", "ledger.rules_changed")
@@ -209,6 +224,20 @@ class PastDeeds:
             return 30 if tier == "high" else 90
         fitting = (row for row in own if row["environment"] in ("*", place) and row["tier"] in ("*", tier))
         return next((int(row["days"]) for row in fitting), 0)
+
+    def _used(self, name: str) -> int:
+        """How many authorisations took a use: one behind the last use for that version there, or behind several."""
+        took = set[int]()
+        for use in self._of("waiver.used", subject=name):
+            given = [one.index for one in self._given(use.data["deployment"], use.data["model"])]
+            took |= set([one for one in given if one > use.index][:1])
+        return len(took)
+
+    def _given(self, deployment: str, model: str) -> Iterator[Deed]:
+        """Authorisations of a version in a deployment; one in an emergency rests on no waiver."""
+        for deed in self._of("deployment.authorised", subject=deployment):
+            if deed.data["model"] == model and not deed.data.get("emergency"):
+                yield deed
 
     # -- stops -----------------------------------------------------------------------------------
 

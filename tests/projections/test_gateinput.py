@@ -239,6 +239,38 @@ def test_what_a_run_read_is_looked_at_although_its_key_was_stolen(book: Book):
     assert (run["status"], run["seed"], [item["subject"] for item in run["inputs"]]) == ("", None, [BASE])
 
 
+def test_a_run_counts_for_what_it_says_that_it_made_and_hides_no_other(any_book: Book):
+    """Neither somebody else's good run, nor none at all, keeps back the run that made a version."""
+    any_book.dataset(BASE, 0)
+    clean = any_book.train(TWO, 1, inputs=(BASE,))
+    made = [{"role": "output", "subject": ONE, "digest": digest(ONE)}]
+    policy = parse_policy(pack("pre-production").source)
+
+    def failed() -> set[str]:
+        checks = {item["check"] for item in evaluate(policy, look(any_book), ()).checks if item["result"] == "fail"}
+        return checks & {"registered", "code-is-known"}
+
+    any_book.register(ONE, 2, run=clean)
+    assert (look(any_book)["run"]["made"], look(any_book)["run"]["others"]) == (False, [])
+    assert failed() == {"registered", "code-is-known"}
+    any_book.emit("trainer", "run.completed", clean, {"outputs": made}, at=3)
+    assert look(any_book)["run"]["made"]
+    assert failed() == set()
+    copy = [{"role": "output", "subject": "artifact:copy", "digest": digest(ONE)}]
+    any_book.emit("trainer", "run.completed", "run:again", {"outputs": copy}, at=3)
+    assert look(any_book)["run"]["others"] == [], "who makes the same bytes afterwards reproduces them"
+    any_book.emit("trainer", "run.completed", "run:dirty", {"outputs": made}, at=3)
+    assert look(any_book)["run"]["others"] == ["run:dirty"]
+    assert failed() == {"registered"}
+
+
+def test_a_run_that_made_the_bytes_before_is_not_left_out(any_book: Book):
+    made = [{"role": "output", "subject": "artifact:weights", "digest": digest(ONE)}]
+    any_book.emit("trainer", "run.completed", "run:r", {"outputs": made}, at=1)
+    any_book.register(ONE, 2)
+    assert look(any_book)["run"]["others"] == ["run:r"]
+
+
 def test_a_gate_is_run_at_the_time_of_the_stores_clock(book: Book):
     """A clock of this machine that is wrong would make a gate look old, or its author a liar."""
     define(book)
@@ -328,6 +360,7 @@ def test_a_policy_of_the_first_form_is_run_again_over_the_document_that_it_saw(b
         "evaluations": {"by", "independent", "dataset_digest", "trained_on"}, "validations": {"by", "independent"},
         "datasets": {"read"},
     }  # fmt: skip
+    assert second.pop("run") == first.pop("run") | {"made": True, "others": []}
     for name, members in second.items():
         old = [item.keys() for item in first[name]] if name in added else first[name]
         assert old == ([item.keys() - added[name] for item in members] if name in added else members)
@@ -380,17 +413,18 @@ def test_an_evaluation_that_lies_about_when_or_where_it_looked_does_not_agree(bo
 
 def test_a_gate_fed_by_an_altered_view_does_not_agree_after_a_rebuild(any_book: Book):
     book = any_book
-    book.register(ONE, 1)
-    book.emit("trainer", "evaluation.completed", ONE, {"metrics": {}, "verdict": "fail"}, at=2)
+    book.dataset(BASE, 0)
+    book.version(ONE, 1)
+    book.emit("trainer", "dataset.quality_assessed", BASE, {"verdict": "fail"}, at=2)
     stated = define(book)
     assert not run(book, stated).outcome.allowed
     views = book.reader().runner.views
     views._store.run(
-        "UPDATE $journal SET data = replace(data, '\"fail\"', '\"pass\"') WHERE type = 'evaluation.completed'"
+        "UPDATE $journal SET data = replace(data, '\"fail\"', '\"pass\"') WHERE type = 'dataset.quality_assessed'"
     )
     fed = run(book, stated)
     results = {item["check"]: item["result"] for item in fed.outcome.checks}
-    assert results["evaluation-passed"] == "pass", "views are believed"
+    assert results["data-validated"] == "pass", "views are believed"
     done = book.emit("trainer", "gate.evaluated", ONE, fed.body(), at=4)
     assert recheck_all(known(book))[0]["trouble"] == ""
     assert not book.reader().runner.rebuild()["journal"]

@@ -169,7 +169,7 @@ def test_a_gate_is_run_again_after_an_evaluation():
     size = len(story.view.leaves)
     story.tell("p-deployer", "gate.evaluated", MODEL, gated(size=size))
     assert story.judge(*AUTHORISE).kind == "valid"
-    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "digest": DIGEST})
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": "pass", "digest": DIGEST})
     expected = f"PolicyError: policy:p@1 was run before entry {size + 1} said more of evaluations"
     assert said(story.judge(*AUTHORISE)) == expected
     story.tell("p-deployer", "gate.evaluated", MODEL, gated(size=size + 1))
@@ -208,7 +208,7 @@ def test_what_is_live_without_enough_approvals_rests_on_its_evaluation():
     ring = Ring().people()
     ring.version(passed=False)
     ring.enrol("p-tester", ["validator"])
-    body = {"metrics": {}, "verdict": "pass", "digest": DIGEST}
+    body = {"metrics": {"auc": 0.9}, "verdict": "pass", "digest": DIGEST}
     tested = ring.tell("p-tester", "evaluation.completed", MODEL, body)
     ring.request()
     assert deployment_doubt(ring.world, PROD, MODEL, DIGEST) is None
@@ -226,7 +226,7 @@ def test_of_several_evaluations_the_invalidated_one_goes(ring: Ring):
     suites = {
         suite: ring.tell(
             "trainer", "evaluation.completed", MODEL,
-            {"metrics": {}, "verdict": "pass", "digest": DIGEST, "suite": suite},
+            {"metrics": {"auc": 0.9}, "verdict": "pass", "digest": DIGEST, "suite": suite},
         ).payload.id
         for suite in ("a", "b", "c")
     }  # fmt: skip

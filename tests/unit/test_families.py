@@ -49,7 +49,9 @@ def test_runs_end_in_other_ways_too(kind: str, body: dict[str, Any], status: str
 def test_an_approval_needs_another_evaluation_when_the_one_that_passed_is_invalidated():
     story = Story().people().version()
     story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": "pass", "suite": "a"})
-    last = story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "suite": "b"})
+    last = story.tell(
+        "trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": "pass", "suite": "b"}
+    )
     request = story.request()
     assert approves(story, request).kind == "valid"
 
@@ -67,14 +69,14 @@ def test_an_approval_needs_another_evaluation_when_the_one_that_passed_is_invali
     refused(approves(story, request), PolicyError, "legality")
     for evaluation in state.versions["1"].evaluations:
         refused(approves(story, request), PolicyError, "legality")
-        body = {"metrics": {}, "verdict": "pass", **({"suite": evaluation.suite} if evaluation.suite else {})}
+        body = {"metrics": {"auc": 0.9}, "verdict": "pass", **({"suite": evaluation.suite} if evaluation.suite else {})}
         story.tell("trainer", "evaluation.completed", MODEL, body)
     assert approves(story, request).kind == "valid"
 
 
 def test_invalidating_a_failed_evaluation_does_not_bring_back_what_it_replaced():
     story = Story().people().version()
-    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass"})
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": "pass"})
     failed = story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "fail"})
     request = story.request()
     refused(approves(story, request), PolicyError, "legality")
@@ -88,7 +90,7 @@ def test_invalidating_a_failed_evaluation_does_not_bring_back_what_it_replaced()
     assert "was not measured again" in str(told.error)
     story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "uncertain"})
     refused(approves(story, request), PolicyError, "legality")  # none passed
-    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass"})
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": "pass"})
     assert approves(story, request).kind == "valid"
     state = story.world.state("model:m")
     assert isinstance(state, ModelState)

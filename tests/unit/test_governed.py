@@ -19,7 +19,7 @@ from ledger.domain.independence import how_many
 from ledger.domain.lifecycle import BUILT_IN_STOPS, MOVES, SIDE_STATES, version_of
 from ledger.domain.signing import ROOT_ACTOR
 from ledger.domain.states import Evaluation
-from ledger.domain.waiving import covers, longest_end, waiver_of
+from ledger.domain.waiving import covers, longest_end, uses_of, waiver_of
 from ledger.entry import format_time
 from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
 from ledger.events import all_event_types
@@ -102,8 +102,13 @@ def test_a_ledger_may_stop_less_or_more():
         {"stops": [{"decision": "approval.requested", "states": ["live"]}]},
         *({"rules": [DEFAULT_RULES.rules[1].model_dump(mode="json") | gate]} for gate in (
             {"gate": "policy:p@1"}, {"gate_digest": OTHER}, {"gate": "policy:p", "gate_digest": OTHER},
-            {"gate": "model:p@1", "gate_digest": OTHER},
+            {"gate": "model:p@1", "gate_digest": OTHER}, {"tier": "hihg"}, {"tier": "High"},
+            *({"authorisation": False, "approvals": 0, "evaluation": False} | more for more in (
+                {"approvals": 1}, {"evaluation": True}, {"roles": ["validator"]},
+                {"gate": "policy:p@1", "gate_digest": OTHER},
+            )),
         )),
+        {"waivers": [{"environment": "*", "tier": "hihg", "days": 1}]},
     ],
 )  # fmt: skip
 def test_rules_that_name_what_does_not_exist_are_refused(change: dict[str, Any]):
@@ -113,6 +118,15 @@ def test_rules_that_name_what_does_not_exist_are_refused(change: dict[str, Any])
         ROOT_ACTOR, "ledger.rules_changed", f"ledger:{story.world.ledgerid}", {"rules": table, "reason": "x"}
     )
     refused(verdict, InputError, "schema")
+
+
+def test_rules_may_ask_for_nothing_and_name_every_tier():
+    story = Story()
+    row = {"environment": "dev", "authorisation": False, "approvals": 0, "evaluation": False}
+    rows = [row | {"tier": tier} for tier in ("low", "medium", "high", "*")]
+    table = {"name": "x", "rules": rows, "waivers": [{"environment": "*", "tier": "low", "days": 1}]}
+    subject = f"ledger:{story.world.ledgerid}"
+    story.tell(ROOT_ACTOR, "ledger.rules_changed", subject, {"rules": table, "reason": "x"})
 
 
 def test_new_rules_hold_from_the_next_entry_on():
@@ -244,7 +258,7 @@ def test_an_owner_approves_only_at_tier_low(tier: str, owner: str, changes: list
     story.tell("trainer", "run.completed", "run:r")
     registered = {"digest": DIGEST, "owner": owner, "tier": tier, "run": "run:r"}
     story.tell("trainer", "version.registered", MODEL, registered)
-    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "digest": DIGEST})
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": "pass", "digest": DIGEST})
     for kind, who in changes:
         story.tell("p-author", kind, "model:m", {"owner": who})
     conditional = approve(story, by="p-approver", conditions=["a monitor is on"])
@@ -455,14 +469,14 @@ def test_what_an_approval_cites_may_have_been_measured_again_since():
     story = ready()
     cited = version_of(story.world, MODEL).version.evaluations[0]
     approve(story)
-    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "digest": DIGEST})
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": "pass", "digest": DIGEST})
     assert authorised(story)
     story.tell("trainer", "evaluation.invalidated", MODEL, {"evaluation": cited.id, "reason": "leak"})
     assert not authorised(story), "the approver rested on it"
 
 
 def measure(story: Story, verdict: str, suite: str = "s") -> Evaluation:
-    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": verdict, "suite": suite})
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": verdict, "suite": suite})
     return version_of(story.world, MODEL).version.evaluations[-1]
 
 
@@ -606,17 +620,71 @@ def test_where_the_run_of_a_version_is_not_known_nobody_is_shown_to_be_another_p
     story = Story().people()
     registered = {"digest": DIGEST, "owner": "p-author", "tier": "high", "run": "run:lost"}
     story.tell("trainer", "version.registered", MODEL, registered)
-    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "digest": DIGEST})
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": "pass", "digest": DIGEST})
     told = story.judge("p-approver", "approval.granted", MODEL, story.grant(story.request()))
     refused(told, NotAllowedError, "legality")
     assert "who is behind this version cannot be resolved" in str(told.error)
-    assert hint_of(told) == "Is the run recorded that it names? muniment log run:lost"
+    hint = "Is the run recorded that it names, and that it made these bytes? muniment log run:lost"
+    assert hint_of(told) == hint
+
+
+@pytest.mark.parametrize(
+    ("made", "counts"),
+    [
+        ([], True),  # it says of nothing that it made it
+        ([(MODEL, None)], True),
+        ([(MODEL, DIGEST)], True),
+        ([("artifact:weights", DIGEST)], True),
+        ([("model:other@1", OTHER), (MODEL, None)], True),
+        ([("model:other@1", OTHER)], False),
+        ([("model:other@1", None)], False),
+        ([(MODEL, OTHER)], False),
+    ],
+)
+def test_a_version_does_not_hide_its_makers_behind_the_run_of_something_else(
+    made: list[tuple[str, str | None]], counts: bool
+):
+    story = Story().people()
+    outputs = [{"role": "output", "subject": subject, "digest": digest} for subject, digest in made]
+    story.tell("trainer", "run.completed", "run:r", {"outputs": outputs})
+    story.version()
+    grant = ("p-approver", "approval.granted", MODEL, story.grant(story.request()))
+    if counts:
+        assert story.judge(*grant).kind == "valid"
+    else:
+        refused(story.judge(*grant), NotAllowedError, "legality")
+        story.tell("trainer", "run.attached", "run:r", {"reason": "left out", "outputs": [
+            {"role": "output", "subject": MODEL, "digest": DIGEST}]})  # fmt: skip
+        assert story.judge(*grant).kind == "valid", "until it says that it made this, too"
+
+
+@pytest.mark.parametrize(
+    ("measured", "passes"),
+    [
+        ({"metrics": {}}, False),
+        ({"metrics": {"auc": 0.9}}, True),
+        ({"metrics": {}, "measurements": [{"name": "auc", "value": 0.9}]}, True),
+        ({"metrics": {}, "slices": [{"slice": "sex=female", "metrics": {"auc": 0.9}}]}, True),
+        ({"metrics": {}, "importance": {"age": 1.0}}, False),
+    ],
+)
+def test_what_measured_nothing_passed_nothing(measured: dict[str, Any], passes: bool):
+    story = Story().people().version(passed=False)
+    story.tell("trainer", "evaluation.completed", MODEL, {"verdict": "pass", **measured})
+    state = story.world.state("model:m")
+    assert isinstance(state, ModelState)
+    assert [one.verdict for one in state.versions["1"].evaluations] == ["pass" if passes else "uncertain"]
+    told = story.judge("p-approver", "approval.granted", MODEL, story.grant(story.request()))
+    assert told.kind == ("valid" if passes else "void")
+    failed = {"verdict": "fail", **measured}
+    story.tell("trainer", "evaluation.completed", MODEL, failed)
+    refused(story.judge("p-approver", "approval.granted", MODEL, story.grant(story.request())), PolicyError, "legality")
 
 
 @pytest.mark.parametrize("verdict", ["fail", "uncertain"])
 def test_only_what_passed_has_passed(verdict: str):
     story = ready()
-    measured = {"metrics": {}, "verdict": verdict, "suite": "first"}
+    measured = {"metrics": {"auc": 0.9}, "verdict": verdict, "suite": "first"}
     story.tell("trainer", "evaluation.completed", MODEL, measured)
     passed = version_of(story.world, MODEL).version.passed
     assert passed is not None
@@ -903,7 +971,7 @@ def test_a_quarantine_is_found_along_the_lineage_and_under_other_names(plan: Cal
     subject = plan(story)
     story.version()
     story.tell("trainer", "version.composed", MODEL, {"parents": [{"role": "parent", "subject": "model:part@1"}]})
-    measured = {"metrics": {}, "verdict": "pass", "dataset": "dataset:test@1"}
+    measured = {"metrics": {"auc": 0.9}, "verdict": "pass", "dataset": "dataset:test@1"}
     story.tell("trainer", "evaluation.completed", MODEL, measured)
     approve(story)
     assert authorised(story)
@@ -924,7 +992,7 @@ def test_a_quarantine_is_found_along_the_lineage_and_under_other_names(plan: Cal
 
 def test_what_was_measured_on_data_in_quarantine_is_measured_again_or_not_rested_on():
     story = ready()
-    on = {"metrics": {}, "verdict": "pass", "dataset": "dataset:test@1"}
+    on = {"metrics": {"auc": 0.9}, "verdict": "pass", "dataset": "dataset:test@1"}
     story.tell("trainer", "evaluation.completed", MODEL, on)
     approve(story)
     story.tell("trainer", "quarantine.placed", "dataset:test", {"reason": "leaked"})
@@ -973,6 +1041,32 @@ def test_what_was_said_of_a_model_before_lowers_no_version():
     other.tell("p-author", "risk.classified", "model:m", classify("high"))
     other.version(tier="low")
     assert version_of(other.world, MODEL).tier == "high", "nor does a registration"
+
+
+def tiers_of(story: Story) -> list[str]:
+    state = story.world.state("model:m")
+    assert isinstance(state, ModelState)
+    return [state.tier_of(version) for version in state.versions.values()]
+
+
+def test_a_new_version_carries_the_tier_of_those_before_until_somebody_independent_lowers_it():
+    story = ready()
+    story.tell("p-author", "version.retired", MODEL, {"reason": "old"})
+    story.version("model:m@2", tier="low")
+    assert tiers_of(story) == ["high", "high"], "nor does retiring what is of a high tier lead to a lower one"
+    refused(story.judge("p-author", "risk.classified", "model:m@2", classify("low")), NotAllowedError, "legality")
+    story.tell("p-approver", "risk.classified", "model:m@2", classify("low"))
+    assert tiers_of(story) == ["high", "low"]
+    story.version("model:m@3", tier="medium")
+    assert tiers_of(story) == ["high", "low", "high"], "what was said of one version was said of that one"
+    story.tell("p-approver", "risk.classified", "model:m", classify("low"))
+    story.version("model:m@4", tier="low")
+    assert tiers_of(story) == ["low"] * 4, "what was said of the model is said of all"
+    story.version("model:m@5", tier="medium")
+    story.version("model:m@6", tier="low")
+    assert tiers_of(story) == ["low"] * 4 + ["medium"] * 2
+    story.version("model:other@1", tier="low")
+    assert version_of(story.world, "model:other@1").tier == "low", "of another model"
 
 
 @pytest.mark.parametrize(
@@ -1053,7 +1147,9 @@ def test_an_evaluation_that_is_gone_takes_nothing_else_away():
     for other in ("a", "z"):
         story = ready()
         wrong = story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "fail", "suite": other})
-        passed = story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "suite": "s"})
+        passed = story.tell(
+            "trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": "pass", "suite": "s"}
+        )
         story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "uncertain", "suite": "s"})
         first = version_of(story.world, MODEL).version.evaluations[0]
         story.tell("trainer", "evaluation.invalidated", MODEL, {"evaluation": wrong.payload.id, "reason": "leak"})
@@ -1077,7 +1173,7 @@ def test_what_is_measured_again_is_of_the_same_suite_or_where_it_names_none_of_t
 ):
     story = ready()
     for more, verdict in ((first, "fail"), (second, "pass")):
-        story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": verdict, **more})
+        story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": verdict, **more})
     failed = [one for one in version_of(story.world, MODEL).version.evaluations if one.verdict == "fail"]
     assert (not failed) is is_same
 
@@ -1220,7 +1316,9 @@ def test_a_retired_policy_decides_nothing(gate: Story):
 
 def test_an_evaluation_that_was_invalidated_since_makes_a_gate_stale():
     gate = behind_a_gate(evaluation=False)
-    wrong = gate.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "suite": "late"})
+    wrong = gate.tell(
+        "trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": "pass", "suite": "late"}
+    )
     gate.tell("p-deployer", "gate.evaluated", MODEL, gated(size=wrong.index + 1))
     assert authorised(gate)
     body = {"evaluation": wrong.payload.id, "reason": "leak"}
@@ -1317,6 +1415,24 @@ def test_a_waiver_for_two_uses_is_for_two_authorisations(gate: Story):
     assert "it was for 2 uses" in str(third.error)
 
 
+def test_nobody_uses_up_a_waiver_without_authorising(gate: Story):
+    """A use takes one only with the authorisation that it is for, so others still have theirs."""
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(checks=waived("waiver:w")))
+    ask(gate, single_use=True)
+    gate.tell("p-second", "waiver.granted", "waiver:w", {"rationale": "x"})
+    other = "deployment:prod/other"
+    for place in (other, PROD, other, PROD):
+        gate.tell("p-deployer", "waiver.used", "waiver:w", {"deployment": place, "model": MODEL})
+    urgency = {**AUTHORISE[3], "emergency": {"reason": "x", "review_by": format_time(NOW + DAY)}}
+    gate.tell("p-deployer", "deployment.authorised", PROD, urgency)
+    gate.tell(*AUTHORISE)
+    elsewhere = gate.judge("p-deployer", "deployment.authorised", other, AUTHORISE[3])
+    refused(elsewhere, PolicyError, "legality")
+    assert "it was for a single use" in str(elsewhere.error), "of two that wait, one is served"
+    again = gate.judge("p-deployer", "waiver.used", "waiver:w", {"deployment": PROD, "model": MODEL})
+    refused(again, PolicyError, "legality")
+
+
 def test_how_many_uses_is_said_once_and_is_one_at_the_least(gate: Story):
     asked = {**WAIVER, "expires_at": format_time(NOW + DAY)}
     with pytest.raises(InputError, match="max_uses"):
@@ -1326,7 +1442,7 @@ def test_how_many_uses_is_said_once_and_is_one_at_the_least(gate: Story):
     ask(gate, single_use=True, max_uses=1)
     state = waiver_of(gate.world, "waiver:w")
     assert state is not None
-    assert (state.max_uses, state.left) == (1, 1)
+    assert (state.max_uses, uses_of(gate.world, state)) == (1, ())
 
 
 @pytest.mark.parametrize("end", ["held", "revoked"])

@@ -141,7 +141,9 @@ class Story:
             {"digest": DIGEST, "owner": "p-author", "tier": tier, "run": "run:r"},
         )
         if passed:
-            self.tell("trainer", "evaluation.completed", model, {"metrics": {}, "verdict": "pass", "digest": DIGEST})
+            self.tell(
+                "trainer", "evaluation.completed", model, {"metrics": {"auc": 0.9}, "verdict": "pass", "digest": DIGEST}
+            )
         return self
 
     def request(self, environment: str = "prod", actor: str = "p-author", **options: Any) -> str:
@@ -719,7 +721,7 @@ def test_the_last_evaluation_of_a_suite_counts():
     request = story.request()
 
     def measured(verdict: str, suite: str | None = None) -> bool:
-        body: dict[str, Any] = {"metrics": {}, "verdict": verdict, "digest": DIGEST, "suite": suite}
+        body: dict[str, Any] = {"metrics": {"auc": 0.9}, "verdict": verdict, "digest": DIGEST, "suite": suite}
         story.tell("trainer", "evaluation.completed", MODEL, {k: v for k, v in body.items() if v is not None})
         return story.judge("p-approver", "approval.granted", MODEL, story.grant(request)).kind == "valid"
 
@@ -747,7 +749,7 @@ def test_a_version_of_a_run_nobody_recorded_is_not_shown_to_be_independent():
     story = Story().people()
     body = {"digest": DIGEST, "owner": "p-author", "tier": "high", "run": "run:later"}
     story.tell("trainer", "version.registered", MODEL, body)
-    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass"})
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": "pass"})
     grant = ("p-approver", "approval.granted", MODEL, story.grant(story.request()))
     refused(story.judge(*grant), NotAllowedError, "legality")
     story.tell("trainer", "run.completed", "run:later")
@@ -921,6 +923,25 @@ def test_what_an_unjustified_emergency_allowed_does_not_go_live_unmarked(verdict
     assert _gone(story, "rollback.completed") == marks, "nor is it a good target"
 
 
+def test_an_emergency_that_nobody_reviewed_in_time_covers_nothing_more():
+    story = Story().people().version()
+    review_by = NOW + 86_400_000_000
+    given = _authorised(story, emergency={"reason": "fraud wave", "review_by": format_time(review_by)})
+    fact = ("p-deployer", "deployment.completed", "deployment:prod/x", {"model": MODEL, "digest": DIGEST})
+    assert story.judge(*fact).until == review_by, "recorded later it would be marked otherwise"
+    story.now = review_by - 1
+    assert _gone(story, "deployment.completed") == ()
+    assert _gone(story, "rollback.completed") == ()
+    _authorised(story, emergency={"reason": "again", "review_by": format_time(review_by)})
+    story.now = review_by
+    assert _gone(story, "canary.stage_entered") == ("unauthorised",)
+    assert _gone(story, "rollback.completed") == ("unauthorised",), "nor is it a good target"
+    assert story.judge(*fact).until > review_by + 86_400_000_000
+    body = {"decision": given.payload.id, "verdict": "justified", "rationale": "looked at"}
+    story.tell("p-approver", "emergency.reviewed", "deployment:prod/x", body)
+    assert _gone(story, "rollback.completed") == (), "found justified, if late"
+
+
 def test_a_fact_that_is_dated_before_what_was_known_is_marked():
     story = Story().people().version()
     _authorised(story)
@@ -947,7 +968,7 @@ def test_in_dev_nothing_needs_to_be_authorised():
 
 def test_states_keep_what_judging_needs():
     story = Story().people().version()
-    other = {"metrics": {}, "verdict": "pass", "digest": OTHER}
+    other = {"metrics": {"auc": 0.9}, "verdict": "pass", "digest": OTHER}
     story.tell("trainer", "evaluation.completed", MODEL, other)
     model = story.world.state("model:m")
     assert isinstance(model, ModelState)

@@ -417,7 +417,7 @@ def test_a_suspect_evaluation_is_none(ring: Ring):
     ring.version(passed=False)
     ring.enrol("p-tester", ["validator"])
     ring.enrol("p-tester-2", ["validator"])
-    body = {"metrics": {}, "verdict": "pass", "digest": DIGEST}
+    body = {"metrics": {"auc": 0.9}, "verdict": "pass", "digest": DIGEST}
     tested = ring.tell("p-tester", "evaluation.completed", MODEL, body)
     request = ring.request()
     grant = ("p-approver", "approval.granted", MODEL, Story.grant(ring, request))
@@ -573,6 +573,25 @@ def test_what_is_said_of_another_ledger_is_not_said_here(ring: Ring, subject: st
         told = ring.judge(by, kind, subject, body)
         refused(told, InputError, "schema")
         assert str(told.error) == f"the subject must be this ledger: ledger:{LEDGERID}"
+
+
+@pytest.mark.parametrize(
+    ("change", "more"),
+    [
+        ({"tier": "hihg"}, {}), ({"authorisation": False}, {}),
+        ({"authorisation": False, "approvals": 0, "evaluation": False, "roles": ["validator"]}, {}),
+        ({}, {"waivers": [{"environment": "*", "tier": "Low", "days": 1}]}),
+    ],
+)  # fmt: skip
+def test_rules_that_would_hold_nothing_up_are_none(ring: Ring, change: dict[str, Any], more: dict[str, Any]):
+    rule = {"environment": "prod", "tier": "high", "authorisation": True, "approvals": 1, "evaluation": True}
+    for changes, others in (({}, {}), (change, more)):
+        body = {"rules": {"name": "x", "rules": [rule | changes], **others}, "reason": "x"}
+        told = ring.judge(ROOT_ACTOR, "ledger.rules_changed", f"ledger:{LEDGERID}", body)
+        if changes or others:
+            refused(told, InputError, "schema")
+        else:
+            assert told.kind == "valid"
 
 
 def test_an_acknowledged_entry_is_known_by_its_leaf_hash(ring: Ring):
@@ -888,6 +907,7 @@ def test_a_role_for_an_environment_decides_what_becomes_of_approvals_and_waivers
     ring.grant("p-junior", "approver", environments=["staging"])
     kind = "valid" if environment == "staging" else "void"
     ring.tell("p-author", "waiver.requested", "waiver:w", {**WAIVER, "environment": environment})
+    ring.version()
     request = ring.request(environment)
     body = {**Story.grant(ring, request, environment), "conditions": ["x"]}
     approval = ring.tell("p-approver", "approval.granted", MODEL, body).payload.id
@@ -906,6 +926,23 @@ def test_a_role_for_an_environment_decides_what_becomes_of_approvals_and_waivers
         told = ring.judge("p-approver", name, subject, {**data, "environment": other})
         refused(told, PolicyError, "legality")
         assert f"is for {environment}, not" in str(told.error)
+
+
+@pytest.mark.parametrize(("environment", "reaches"), [("staging", True), ("prod", False)])
+def test_a_role_for_one_environment_sends_back_passes_on_and_demotes_there(ring: Ring, environment: str, reaches: bool):
+    for actor, role in (("p-junior", "approver"), ("p-ships", "deployer")):
+        ring.enrol(actor, ["auditor"])
+        ring.grant(actor, role, environments=["staging"])
+    ring.version()
+    request = ring.request(environment)
+    body = {"environment": environment, "digest": DIGEST, "request": request}
+    kind = "valid" if reaches else "void"
+    for actor, decision, more in (
+        ("p-junior", "approval.changes_requested", {**body, "changes": ["measure more"]}),
+        ("p-junior", "approval.escalated", {**body, "rationale": "x", "to_actor": "p-second"}),
+        ("p-ships", "version.demoted", {"environment": environment, "reason": "drifts"}),
+    ):
+        assert ring.judge(actor, decision, MODEL, more).kind == kind, decision
 
 
 @pytest.mark.parametrize(
@@ -1067,7 +1104,7 @@ def test_whoever_ever_answered_for_a_service_made_what_it_made(ring: Ring):
     ring.tell("bot", "run.completed", "run:r")
     body = {"digest": DIGEST, "owner": "p-author", "tier": "high", "run": "run:r"}
     ring.tell("bot", "version.registered", MODEL, body)
-    ring.tell("trainer", "evaluation.completed", MODEL, {"metrics": {}, "verdict": "pass", "digest": DIGEST})
+    ring.tell("trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": "pass", "digest": DIGEST})
     request = ring.request()
     changed = {"responsible": "p-second", "reason": "moved"}
     ring.tell("p-admin", "actor.responsible_changed", "actor:bot", changed)

@@ -62,6 +62,7 @@ PLANTED: dict[tuple[str, str], list[Change]] = {
     ("pre-production", "registered"): [
         put("run", "status", to="failed"), put("run", "status", to=""),
         both(put("run", "name", to=""), put("run", "status", to="")),
+        put("run", "others", to=["run:2"]),
     ],
     ("pre-production", "nothing-stops-it"): [put("stopped", to="in quarantine")],
     ("pre-production", "code-is-known"): [put("run", "commit", to=""), put("run", "dirty", to=True)],
@@ -171,6 +172,15 @@ def test_each_check_sees_what_it_is_for(name: str, check: str, number: int):
     outcome = evaluate(pack(name), document, ())
     assert not outcome.allowed
     assert {item["check"]: item["result"] for item in outcome.checks if item["result"] != "pass"} == {check: "fail"}
+
+
+def test_a_run_that_does_not_say_that_it_made_the_version_shows_nothing_of_it():
+    document = fine()
+    document["run"]["made"] = False
+    failed = [
+        item["check"] for item in evaluate(pack("pre-production"), document, ()).checks if item["result"] == "fail"
+    ]
+    assert failed == ["registered", "code-is-known"]
 
 
 @pytest.mark.parametrize("name", PACKS)
