@@ -13,7 +13,7 @@ from cli.custody import attach, enrol_requested, kept_if_used, new_signer, reque
 from cli.keyring import actor_states, compromised, find_key, rotate
 from cli.offboard import offboard
 from cli.output import Grid, print_list, table
-from cli.roles import delegate, grant, responsible, show_actor, ungrant
+from cli.roles import bounded, bounds_of, delegate, grant, responsible, show_actor, ungrant
 from cli.values import IN_FILE
 
 __all__ = ["actor", "key"]
@@ -89,6 +89,7 @@ def list_actors(app: App) -> None:
 @click.argument("name", metavar="ACTOR", required=False)
 @click.option("--kind", type=click.Choice(["person", "service"]), help="Person or service.")
 @click.option("--role", "roles", multiple=True, help="A role; may be repeated.")
+@bounded
 @click.option("--responsible", metavar="ACTOR", help="Person who answers for a service.")
 @click.option("--display", help="Display name, kept in a file beside the ledger.")
 @_from_request
@@ -112,6 +113,7 @@ def enrol(
     *,
     yes: bool,
     encrypt: bool,
+    **bounds: Any,
 ) -> None:
     """Enrol an actor with a new key, which is kept here; a person without a name gets an opaque id.
 
@@ -119,15 +121,16 @@ def enrol(
     file on their machine. With --key the key is on a PKCS#11 token.
 
     A service that you answer for yourself gets the role emitter. For more, another admin enrols it, or --as root.
+    With --type, --subject, --env or --until all roles are granted within these bounds, as by `muniment actor grant`.
 
     \b
     Example:
       muniment actor enrol --request key.request --display "Risk approver"
-      muniment actor enrol ci-train --kind service --role emitter --responsible p-…
+      muniment actor enrol ci-train --kind service --role emitter --responsible p-… --subject 'run:credit/*'
     """
     app.actor = signer or app.actor
     if file is not None:
-        if name or kind or roles or responsible or reference or encrypt:
+        if name or kind or roles or responsible or reference or encrypt or any(bounds.values()):
             raise click.UsageError("--request says all about the actor; give only --display, --code and --yes with it")
         enrol_requested(app, file, "actor.enrolled", display, code, yes=yes)
         return
@@ -143,15 +146,19 @@ def enrol(
     if name is None and kind == "service":
         raise click.UsageError("A service needs a readable name: muniment actor enrol NAME --kind service …")
     name = new_person_id() if name is None else parse_actor(name)
-    new = new_signer(reference)
+    new, limits = new_signer(reference), bounds_of(bounds)
     with app.writer() as ledger:
         keys = app.home.keystore(ledger.ledgerid)
         path = keys.keep(name, new, new_passphrase() if encrypt else None)
         with kept_if_used(path):
-            receipt = enrol_actor(ledger, name, new, kind=kind, roles=roles, responsible=responsible)
+            at_once = () if limits else roles
+            receipt = enrol_actor(ledger, name, new, kind=kind, roles=at_once, responsible=responsible)
         if display:
             app.home.set_name(name, display)
-    app.note(f"enrolled {name}; its private key is {path}")
+        app.note(f"enrolled {name}; its private key is {path}")
+        for role in dict.fromkeys(roles) if limits else ():
+            granted = ledger.emit("role.granted", f"actor:{name}", limits, role=role)
+            app.note(f"granted the role {role} within bounds (entry {granted.index}): muniment actor show {name}")
     app.show_receipt(receipt)
 
 

@@ -25,6 +25,13 @@ def _canaries(deployment: dict[str, Any]) -> Iterator[tuple[str, ...]]:
             yield (deployment["deployment"], canary["model"], *numbers, stage["verdict"] or "")
 
 
+def _emergencies(deployment: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for one in deployment["emergencies"]:
+        review = "" if one["review"] is None else f" by {one['review']['actor']} (entry {one['review']['index']})"
+        said = (one["model"], str(one["index"]), one["actor"], one["reason"], one["review_by"][:19] + "Z")
+        yield (deployment["deployment"], *said, one["status"] + review)
+
+
 def _followed(decision: dict[str, Any]) -> str:
     answer = decision["answer"]
     if answer is not None:
@@ -56,7 +63,7 @@ def _loaded(deployment: dict[str, Any]) -> Iterator[tuple[str, ...]]:
 
 
 def show_deployed(app: App, /, deployments: list[dict[str, Any]]) -> None:
-    """Print canaries, decisions, promises and what is loaded that should not be; only where there is any.
+    """Print canaries, emergencies, decisions, promises and what is loaded that should not be; only where there is any.
 
     Args:
         app: the invocation.
@@ -64,6 +71,7 @@ def show_deployed(app: App, /, deployments: list[dict[str, Any]]) -> None:
     """
     for title, columns, rows in (
         ("Canaries", ("deployment", "version", "stage", "traffic", "entered", "budget used", "verdict"), _canaries),
+        ("Emergencies", ("deployment", "version", "entry", "by", "reason", "review by", "review"), _emergencies),
         ("Decisions", ("deployment", "decision", "entry", "status", "what followed"), _decisions),
         ("Promises", ("deployment", "slo", "version", "state", "budget left", "problem"), _promises),
         ("Loaded otherwise", ("deployment", "state", "finding", "what", "instances"), _loaded),

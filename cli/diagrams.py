@@ -21,6 +21,12 @@ _MERMAID: Final = {ord(mark): f"#{ord(mark)};" for mark in '#"<>&`\\[](){}|;%'}
 _DOT: Final = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": ""})
 
 
+_TROUBLE: Final = {
+    "quarantined", "suspect", "rests-on-suspect", "rests-on-quarantined", "invalidated", "unauthorised", "other-digest",
+    "emergency-overdue", "emergency-unjustified",
+}  # fmt: skip
+
+
 def _said(node: dict[str, Any]) -> list[str]:
     """The lines in a node."""
     lines = [str(node["subject"])]
@@ -32,10 +38,7 @@ def _said(node: dict[str, Any]) -> list[str]:
 
 
 def _bad(node: dict[str, Any]) -> bool:
-    return bool(
-        {"quarantined", "suspect", "rests-on-suspect", "rests-on-quarantined", "invalidated", "unauthorised"}
-        & set(node["marks"])
-    )
+    return bool(_TROUBLE & set(node["marks"]))
 
 
 def mermaid(data: dict[str, Any]) -> str:

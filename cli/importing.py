@@ -28,6 +28,7 @@ _ROW: Final = (
     "missing",
     "waived",
     "asked_for",
+    "nothing_against_it",
     "satisfied",
 )
 _STATUS: Final = (
@@ -39,9 +40,12 @@ _STATUS: Final = (
     "asked_for",
     "waived",
     "next_end",
+    "nothing_against_it",
     "satisfied",
 )
-_POINT: Final = ("at", "size", "models", "missing", "asked_for", "waived", "satisfied")
+_POINT: Final = ("at", "size", "models", "missing", "asked_for", "waived", "nothing_against_it", "satisfied")
+#: Counts of a version's checks, in the order of their columns.
+_COUNTS: Final = ("missing", "asked_for", "waived", "nothing_against_it", "satisfied")
 _policy = click.option(
     "--policy", metavar="policy:NAME[@VERSION]",
     help="Whose checks are asked; those the rules name, or the shipped checklists, by default.",
@@ -131,11 +135,11 @@ def inventory(
 def _rows(found: dict[str, Any]) -> list[dict[str, Any]]:
     rows = []
     for model in found["models"]:
-        states: dict[str, list[str]] = {"missing": [], "waived": [], "asked for": [], "satisfied": []}
+        states: dict[str, list[str]] = {name: [] for name in _COUNTS}
         for item in model["items"]:
-            states[item["state"]].append(item["check"])
+            states[item["state"].replace(" ", "_")].append(item["check"])
         new = [event["type"] for event in model["events"] if not event["before"]]
-        rows.append({**model, "new_events": new, **{name.replace(" ", "_"): checks for name, checks in states.items()}})
+        rows.append({**model, "new_events": new, **states})
     return rows
 
 
@@ -154,15 +158,16 @@ def _show(app: App, found: dict[str, Any], *, dry_run: bool) -> None:
         "missing",
         "asked for",
         "waived",
+        "nothing against it",
         "satisfied",
     )
     cells = [
         (row["model"], row["deployment"] or "not live", ", ".join(row["new_events"]) or "nothing new",
-         ", ".join(row["missing"]), *(str(len(row[name])) for name in ("asked_for", "waived", "satisfied")))
+         ", ".join(row["missing"]), *(str(len(row[name])) for name in _COUNTS[1:]))
         for row in rows
     ]  # fmt: skip
     table(app, "What would be taken in" if dry_run else "Taken in", columns, cells)
-    total = {name: sum(len(row[name]) for row in rows) for name in ("missing", "waived", "asked_for", "satisfied")}
+    total = {name: sum(len(row[name]) for row in rows) for name in _COUNTS}
     words = "nothing was recorded; " if dry_run else ""
     click.echo(f"{words}{_sum(len(rows), total)}")
     if total["asked_for"] and not dry_run:
@@ -203,7 +208,7 @@ def status(app: App, /, *, policy: str | None, file: str | None, moments: tuple[
             known = Known(ledger, runner.views, size)
             as_of = max(time.time_ns() // 1000, known.recorded_at) if moment is None else moment
             models = burndown(known, as_of, asked) if size else []
-            total = {name: sum(one[name] for one in models) for name in ("missing", "asked_for", "waived", "satisfied")}
+            total = {name: sum(one[name] for one in models) for name in _COUNTS}
             points.append({"at": format_time(as_of), "size": size, "total": total, "models": models})
         data = {"origin": ledger.origin, "points": points}
     if len(points) == 1:
@@ -217,7 +222,8 @@ def status(app: App, /, *, policy: str | None, file: str | None, moments: tuple[
 def _point(app: App, data: dict[str, Any], point: dict[str, Any]) -> None:
     cells = [
         (one["model"], one["deployment"] or "", one["standing"], one["policy"] or "", str(one["missing"]),
-         str(one["asked_for"]), str(one["waived"]), (one["next_end"] or "")[:10], str(one["satisfied"]))
+         str(one["asked_for"]), str(one["waived"]), (one["next_end"] or "")[:10],
+         str(one["nothing_against_it"]), str(one["satisfied"]))
         for one in point["models"]
     ]  # fmt: skip
     _print(app, data, Grid(_STATUS, point["models"]), f"Taken in, as of {point['at']}", cells)
@@ -228,7 +234,8 @@ def _point(app: App, data: dict[str, Any], point: dict[str, Any]) -> None:
 def _sum(versions: int, total: dict[str, int]) -> str:
     return (
         f"{versions} versions: {total['missing']} checks missing, {total['asked_for']} waivers asked for, "
-        f"{total['waived']} waived, {total['satisfied']} satisfied"
+        f"{total['waived']} waived, {total['nothing_against_it']} with nothing against it, "
+        f"{total['satisfied']} satisfied"
     )
 
 

@@ -11,7 +11,7 @@ import click
 from cli.app import App, common_options, pass_app
 from cli.deployed import remarks_of
 from cli.output import Grid, print_record, table
-from cli.reading import with_as_of
+from cli.reading import STAR, with_as_of
 
 __all__ = ["inventory"]
 
@@ -50,7 +50,7 @@ def inventory(app: App, /, *, pattern: str | None, at: str | None, known_at: str
         models = mark_sealed(ledger, find(ledger, runner.views, as_of, as_of.asked, pattern), as_of.size)
         data = {"origin": ledger.origin, **as_of.describe(), "asked_at": format_time(as_of.asked), "models": models}
     if app.output == "text":
-        _text(app, data)
+        _text(app, data, pattern)
     elif app.output == "ndjson":
         for model in data["models"]:
             print_record(app, model, "")
@@ -66,7 +66,7 @@ def _rows(models: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             "live": [_place(one) for one in model["live"]],
             "approvals": [_approval(one) for one in model["approvals"]],
             "waivers": [_waiver(one) for one in model["waivers"]],
-            "emergencies": [f"entry {one['index']}, review by {one['review_by'][:10]}" for one in model["emergencies"]],
+            "emergencies": [_emergency(one) for one in model["emergencies"]],
             "findings": [f"{one['finding']} ({one['severity']})" for one in model["findings"]],
             "last_evaluation": last and f"{last['version']}: {last['verdict']}, {last['occurred_at'][:10]}",
         }  # fmt: skip
@@ -83,16 +83,21 @@ def _waiver(one: dict[str, Any]) -> str:
     return f"{one['check']} in {one['environment']} ({one['state']}) until {one['expires_at'][:10]}{uses}"
 
 
+def _emergency(one: dict[str, Any]) -> str:
+    overdue = " (overdue)" if one["status"] == "overdue" else ""
+    return f"entry {one['index']}, review by {one['review_by'][:10]}{overdue}"
+
+
 def _approval(one: dict[str, Any]) -> str:
     until = "" if one["expires_at"] is None else f" until {one['expires_at'][:10]}"
     return f"{one['version'].partition('@')[2]} for {one['environment']} by {one['by']}{until}"
 
 
-def _text(app: App, data: dict[str, Any]) -> None:
+def _text(app: App, data: dict[str, Any], pattern: str | None) -> None:
     known, names = data["known_at"], app.home.names()
     app.note(f"{data['origin']}: as of {data['asked_at']}, known at size {known['size']} ({known['recorded_at']})")
     if not data["models"]:
-        app.note("No model is known, or none of that name.")
+        app.note(f"No model is known, or none of that name.{' ' + STAR if pattern and '*' in pattern else ''}")
     rows = []
     for model, flat in zip(data["models"], _rows(data["models"]), strict=True):
         approvals = [_approval({**one, "by": names.get(one["by"], one["by"])}) for one in model["approvals"]]

@@ -8,7 +8,7 @@ import click
 
 from cli.app import App, common_options, pass_app, write_options
 from cli.output import Grid, print_record, table, to_json
-from cli.values import read_source
+from cli.values import read_json
 
 if TYPE_CHECKING:
     from ledger.domain.world import World
@@ -116,9 +116,7 @@ def change(app: App, /, file: str, **options: Any) -> None:
 
     Example: muniment admin rules change rules.json --reason "a gate before production" --as root
     """
-    from ledger.strictjson import parse_json
-
-    table_ = parse_json(read_source(file).strip(), what="the rules")
+    table_ = read_json(file)
     with app.writer() as ledger:
         _pin(ledger.world.at(ledger.world.refresh()), table_)
         app.show_receipt(ledger.emit("ledger.rules_changed", f"ledger:{ledger.ledgerid}", rules=table_, **options))

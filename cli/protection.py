@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.app import App, pass_app, write_options
+
+if TYPE_CHECKING:
+    from ledger.application import Ledger
 
 __all__ = ["demote", "quarantine", "release", "retire"]
 
@@ -26,8 +29,29 @@ def quarantine(app: App, /, subject: str, **options: Any) -> None:
     Example: muniment quarantine dataset:claims@3 --reason "labels were tampered with"
     """
     with app.writer() as ledger:
+        known = _registered(ledger, subject)
         then = f"Another person lets it go: muniment release {subject} --rationale …"
         app.show_receipt(ledger.emit("quarantine.placed", subject, **options), then=then)
+    if not known:
+        app.note(
+            f"Warning: nothing is registered here as {subject}. It stops what is registered or read under that very "
+            "name, and nothing else: if the name is wrong, place another one. See: muniment inventory"
+        )
+
+
+def _registered(ledger: Ledger, subject: str) -> bool:
+    """Whether something is recorded of a subject but quarantines; of a version, that it is registered."""
+    from ledger.domain.states import DatasetState, ModelState
+    from ledger.names import parse_name, stream_of
+
+    version, stream = parse_name(subject).version, stream_of(subject)
+    size = ledger.world.refresh()
+    state = ledger.world.at(size).state(stream)
+    if version is not None and isinstance(state, ModelState | DatasetState) and version in state.versions:
+        return True
+    rows = ledger.recorder.stream_rows(stream, 0, size)
+    said = [row for row in rows if ".quarantine." not in row.entry.type]
+    return bool(said) and (version is None or any(row.entry.subject == subject for row in said))
 
 
 @click.command(short_help="Let something go from quarantine.")
@@ -84,3 +108,26 @@ def retire(app: App, /, model: str, keep_until: str | None, **options: Any) -> N
     with app.writer() as ledger:
         end = None if keep_until is None else end_of(keep_until)
         app.show_receipt(ledger.emit("version.retired", model, keep_until=end, **options))
+    _warn_of_live(app, model)
+
+
+def _warn_of_live(app: App, model: str) -> None:
+    """Say where a version that may not be used any more is live, or a canary: what is live stays live."""
+    from ledger.errors import LedgerError
+    from projections.asof import resolve_as_of
+    from projections.model_state import state_as_of
+
+    try:
+        with app.views() as (ledger, runner, size):
+            found = state_as_of(runner.views, resolve_as_of(ledger, runner.views, head=size), model)["deployments"]
+    except LedgerError as error:  # what was to be recorded is
+        app.note(f"Warning: where {model} is live could not be looked up: {error.message}")
+        return
+    for state in found:
+        for how in ("live", "canary"):
+            if state[how] is not None and state[how]["model"] == model:
+                words = "live" if how == "live" else "a canary"
+                app.note(
+                    f"Warning: {model} is {words} in {state['deployment']}, and stays so until another version takes "
+                    f"its place there: muniment state {state['deployment']}"
+                )

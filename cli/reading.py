@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ledger.errors import InputError
     from ledger.stored import Row
 
-__all__ = ["as_json", "find_event", "revealed", "show", "state", "with_as_of"]
+__all__ = ["STAR", "as_json", "find_event", "revealed", "show", "state", "with_as_of"]
 
 _STATE_COLUMNS = (
     "kind", "subject", "status", "digest", "owner", "tier", "run", "approvals", "metrics", "live_in",
@@ -242,6 +242,10 @@ def state(app: App, /, subject: str | None, at: str | None, known_at: str | None
         print_record(app, data, "", Grid(_STATE_COLUMNS, [*_deployment_rows(data), *_version_rows(data)]))
 
 
+#: How patterns are written; told where one stands for nothing.
+STAR: Final = "A star stands for any characters but a slash: model:* are models without a namespace, model:*/* others."
+
+
 def _nothing(ledger: Ledger, subject: str, size: int) -> InputError:
     """The error that tells that nothing is known of a subject, and where to look."""
     from ledger.errors import InputError
@@ -250,7 +254,7 @@ def _nothing(ledger: Ledger, subject: str, size: int) -> InputError:
     if model and ledger.recorder.stream_rows(subject, 0, size):
         hint = f"What is recorded about it: muniment history {subject}"
         return InputError(f"no version of {subject} was registered as of then", hint=hint)
-    hint = "`muniment state` shows everything."
+    hint = f"{STAR + ' ' if '*' in subject else ''}`muniment state` shows everything."
     if not subject.startswith(("model:", "deployment:")):
         hint = "It shows models and deployments. What is recorded about other things: muniment history SUBJECT"
     return InputError(f"nothing was known about {subject} as of then", hint=hint)
@@ -265,8 +269,8 @@ def _deployment_rows(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "status": "live" if live else "nothing live",
             "live": live.get("model"),
             "digest": live.get("digest"),
-            "live_since": live.get("occurred_at"),
-            "live_entry": live.get("index"),
+            "live_since": live.get("since"),
+            "live_entry": live.get("began"),
             "marks": live.get("marks"),
             "previous": previous.get("model"),
         }
@@ -296,8 +300,8 @@ def _state_text(app: App, /, data: dict[str, Any]) -> None:
             (
                 deployment["deployment"],
                 "nothing" if live is None else live["model"],
-                "" if live is None else live["occurred_at"][:19] + "Z",
-                "" if live is None else str(live["index"]),
+                "" if live is None else live["since"][:19] + "Z",
+                "" if live is None else str(live["began"]),
                 ""
                 if live is None
                 else ", ".join(remarks_of(live)) or ("by rollback" if "rollback" in live["type"] else ""),

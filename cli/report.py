@@ -79,6 +79,7 @@ def generate(app: App, /, name: str, also: tuple[str, ...], **options: str | Non
 
 def _generated(app: App, name: str, options: dict[str, str | None]) -> dict[str, Any]:
     from ledger.emission import microseconds
+    from ledger.errors import InputError
     from projections.asof import resolve_as_of
     from projections.reports import REPORTS, ReportContext
 
@@ -92,6 +93,13 @@ def _generated(app: App, name: str, options: dict[str, str | None]) -> dict[str,
             until=None if until is None else microseconds(until),
             environment=options["environment"],
         )
+        if context.until is not None and context.until <= context.since:
+            raise InputError(f"the period from {since} to {until} is empty", hint="--to is a time after --from.")
+        if context.environment is not None:
+            known = context.environments()
+            if context.environment not in known:
+                app.note(f"Warning: nothing is recorded of the environment {context.environment} in {ledger.origin}; "
+                         f"there are: {', '.join(sorted(known)) or 'none'}")  # fmt: skip
         return REPORTS[name].generate(context)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ledger.domain import ActorState
     from ledger.domain.actors import RoleGrant
 
-__all__ = ["delegate", "grant", "responsible", "show_actor", "ungrant"]
+__all__ = ["bounded", "bounds_of", "delegate", "grant", "responsible", "show_actor", "ungrant"]
 
 _ROLES = (
     "emitter", "owner", "validator", "approver", "deployer", "incident-commander", "auditor", "eraser", "admin",
@@ -24,18 +24,37 @@ _signing = click.option("--as", "signer", metavar="ACTOR", help="Admin to sign a
 _role = click.argument("role", metavar="ROLE", type=click.Choice(_ROLES))
 
 
+def bounded(function: Any) -> Any:
+    """Add what bounds a role."""
+    for option in (
+        click.option("--until", metavar="TIME", help="Until then (ISO 8601, with a zone), by the time of recording."),
+        click.option("--env", "environments", multiple=True, help="Only this environment; repeatable."),
+        click.option("--subject", "subjects", multiple=True, metavar="PATTERN", help="Only these streams; repeatable."),
+        click.option("--type", "types", multiple=True, metavar="TYPE",
+                     help="Only this event type, or family.*; repeatable."),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def bounds_of(given: dict[str, Any]) -> dict[str, Any]:
+    """The body of a grant that says how far it reaches, of what was typed; empty where it has no bound."""
+    from ledger.emission import microseconds
+    from ledger.entry import format_time
+
+    body = {name: list(value) for name, value in given.items() if value and name != "until"}
+    return body if given["until"] is None else {**body, "until": format_time(microseconds(given["until"]))}
+
+
 @click.command("grant", short_help="Grant a role, within bounds and for a while.")
 @click.argument("name", metavar="ACTOR")
 @_role
-@click.option("--type", "types", multiple=True, metavar="TYPE", help="Only this event type, or family.*; repeatable.")
-@click.option("--subject", "subjects", multiple=True, metavar="PATTERN", help="Only these streams; repeatable.")
-@click.option("--env", "environments", multiple=True, help="Only this environment; repeatable.")
-@click.option("--until", metavar="TIME", help="Until then (ISO 8601, with a zone), by the time of recording.")
+@bounded
 @click.option("--reason", help="Why.")
 @_signing
 @common_options
 @pass_app
-def grant(app: App, /, name: str, role: str, until: str | None, signer: str | None, **bounds: Any) -> None:
+def grant(app: App, /, name: str, role: str, signer: str | None, **bounds: Any) -> None:
     """Grant an actor a role: everywhere and for good, or only as far as is said.
 
     In a PATTERN * stands for any characters of one part of a name: model:credit/* are the models of the namespace
@@ -47,13 +66,8 @@ def grant(app: App, /, name: str, role: str, until: str | None, signer: str | No
       muniment actor grant ci-train emitter --type 'run.*' --subject 'run:credit/*'
       muniment actor grant p-… approver --env staging --until 2027-01-01T00:00:00Z
     """
-    from ledger.emission import microseconds
-    from ledger.entry import format_time
-
     app.actor = signer or app.actor
-    body = {key: list(value) if isinstance(value, tuple) else value for key, value in bounds.items() if value}
-    end = None if until is None else format_time(microseconds(until))
-    app.emit("role.granted", f"actor:{name}", body, role=role, until=end)
+    app.emit("role.granted", f"actor:{name}", bounds_of(bounds), role=role)
 
 
 @click.command("delegate", short_help="Let another person approve in your place for a while.")

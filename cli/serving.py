@@ -36,13 +36,13 @@ def check(app: App, /, deployment: str | None, max_age: str | None) -> int:
     from projections.asof import resolve_as_of
     from projections.service import read_service
     from projections.serving import read_serving
-    from projections.slo.watching import deployments_of
+    from projections.slo.watching import deployments_named
 
     oldest = None if max_age is None else time.time_ns() // 1000 - parse_duration(max_age)
     items: list[dict[str, Any]] = []
     with app.views() as (ledger, runner, size):
         as_of = resolve_as_of(ledger, runner.views, head=size)
-        for name in [deployment] if deployment else deployments_of(runner.views, as_of):
+        for name in deployments_named(runner.views, as_of, [deployment] if deployment else []):
             found, live = read_serving(runner.views, as_of, name), read_service(runner.views, as_of, name).live
             item = {"deployment": name, "live": None if live is None else live.model, **found.describe()}
             if oldest is not None and (found.at is None or found.at < oldest):

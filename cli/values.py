@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ __all__ = [
     "fit_body",
     "parse_duration",
     "parse_pairs",
+    "read_json",
     "read_source",
     "text_pairs",
 ]
@@ -30,7 +32,7 @@ __all__ = [
 IN_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 OUT_FILE = click.Path(dir_okay=False, path_type=Path)
 
-_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _DURATION = re.compile(r"(\d{1,6})(s|m|h|d|w)", re.ASCII)
 _UNIT = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
@@ -58,9 +60,15 @@ def end_of(text: str) -> str:
     """A time as events give it, of a time with a zone (ISO 8601) or of how long it is from now."""
     from ledger.emission import microseconds
     from ledger.entry import format_time
+    from ledger.errors import InputError
 
-    ahead = parse_duration(text) if _DURATION.fullmatch(text) else None
-    return format_time(microseconds(text) if ahead is None else microseconds(None) + ahead)
+    if _DURATION.fullmatch(text):
+        return format_time(microseconds(None) + parse_duration(text))
+    try:
+        return format_time(microseconds(text))
+    except InputError as error:
+        how = "Write it as 2026-11-23T08:00:00Z, or as how long from now: 30m, 12h, 14d or 2w."
+        raise InputError(error.message, hint=how) from error
 
 
 def read_source(name: str) -> bytes:
@@ -87,17 +95,36 @@ def _check_text(pair: str) -> None:
         raise click.BadParameter(f"{pair!r} is not UTF-8") from error
 
 
-def _value(text: str) -> Any:
+def read_json(name: str) -> Any:
+    """The JSON value in a file, or on standard input for ``-``.
+
+    Raises:
+        InputError: it cannot be read, is empty or no JSON.
+    """
     from ledger.errors import InputError
     from ledger.strictjson import parse_json
 
-    if text[:1] not in '"[{-0123456789tfn':
+    what = "standard input" if name == "-" else name
+    data = read_source(name).strip()
+    if not data:
+        raise InputError(f"{what} is empty, and should hold JSON")
+    return parse_json(data, what=what)
+
+
+def _value(key: str, text: str) -> Any:
+    from ledger.errors import InputError
+    from ledger.strictjson import parse_json
+
+    if text[:1] not in '"[{-+.0123456789tfn':
         return text
     try:
-        return parse_json(text.encode(), what="value")
-    except InputError:
-        # People write 0.90; what is signed is the shortest form of the same number. Anything else is a plain word.
-        return float(text) if _NUMBER.fullmatch(text) else text
+        return parse_json(text.encode(), what=key)
+    except InputError as error:
+        if text[:1] == "{" and text[-1:] == "}":  # nobody types that for anything but an object
+            how = f"Numbers are written as 0.9, and text that looks like an object in quotes: {key}='\"…\"'"
+            raise InputError(error.message, hint=how) from error
+    # People write 0.90 or .9; what is signed is the shortest form of the same number. Anything else is a plain word.
+    return float(text) if _NUMBER.fullmatch(text) and isfinite(float(text)) else text
 
 
 def _insert(data: dict[str, Any], key: str, value: Any) -> None:
@@ -123,14 +150,12 @@ def parse_pairs(pairs: Iterable[str]) -> tuple[dict[str, Any], dict[str, str]]:
     Returns:
         The body, and what was typed for each dotted key.
     """
-    from ledger.strictjson import parse_json
-
     data: dict[str, Any] = {}
     typed: dict[str, str] = {}
     for pair in pairs:
         _check_text(pair)
         if pair.startswith("@"):
-            found = parse_json(read_source(pair[1:]).strip(), what=pair[1:])
+            found = read_json(pair[1:])
             if not isinstance(found, dict):
                 raise click.BadParameter(f"{pair[1:]} must hold a JSON object")
             for key, value in found.items():
@@ -141,7 +166,7 @@ def parse_pairs(pairs: Iterable[str]) -> tuple[dict[str, Any], dict[str, str]]:
         key, equals, text = pair.partition("=")
         if not equals:
             raise click.BadParameter(f"{pair!r} is neither key=value nor @file")
-        _insert(data, key, _value(text))
+        _insert(data, key, _value(key, text))
         typed[key] = text
     return data, typed
 
@@ -156,7 +181,9 @@ def text_pairs(pairs: Iterable[str], what: str) -> dict[str, Any]:
             raise click.BadParameter(f"{pair!r} must be {what}")
         if key in found:
             raise click.BadParameter(f"{key!r} is given twice")
-        found[key] = _value(text)
+        found[key] = _value(key, text)
+        if what.endswith("=NUMBER") and (isinstance(found[key], bool) or not isinstance(found[key], int | float)):
+            raise click.BadParameter(f"{text!r} is no number; write it as {key}=0.9")
     return found
 
 

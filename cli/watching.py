@@ -58,7 +58,12 @@ def _rules(texts: tuple[str, ...], within: str | None) -> list[dict[str, Any]]:
 @click.argument("subject", metavar="DEPLOYMENT|MONITOR")
 @click.argument("name")
 @click.option("--indicator", required=True, metavar="METRIC", help="The metric of the windows that it is about.")
-@click.option("--objective", type=float, required=True, help="Share of good events, for example 0.999.")
+@click.option(
+    "--objective",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    required=True,
+    help="Share of good events, for example 0.999.",
+)
 @click.option("--threshold", type=float, help="Where good ends, when windows do not count good ones.")
 @click.option("--window", default="30d", show_default=True, metavar="DURATION", help="Over which time.")
 @click.option("--monitor", metavar="SUBJECT", help="Whose windows count; needed where SUBJECT is a deployment.")
@@ -110,12 +115,12 @@ def check(app: App, /, deployment: str | None) -> int:
     """
     from projections.asof import resolve_as_of
     from projections.service import read_service
-    from projections.slo.watching import deployments_of, look
+    from projections.slo.watching import deployments_named, look
 
     now = time.time_ns() // 1000
     with app.views() as (ledger, runner, size):
         as_of = resolve_as_of(ledger, runner.views, head=size)
-        names = [deployment] if deployment else deployments_of(runner.views, as_of)
+        names = deployments_named(runner.views, as_of, [deployment] if deployment else [])
         found = [
             one
             for name in names
@@ -265,7 +270,7 @@ def watch(
 def _look(app: App, deployments: tuple[str, ...], channels: list[Channel], *, patient: bool) -> dict[str, Any]:
     from projections.catalogue import open_runner
     from projections.slo.telling import tell
-    from projections.slo.watching import Watch, by_rule, deployments_of
+    from projections.slo.watching import Watch, by_rule, deployments_named
 
     now = time.time_ns() // 1000
     recorded, told, waiting = [], [], []
@@ -273,7 +278,7 @@ def _look(app: App, deployments: tuple[str, ...], channels: list[Channel], *, pa
         runner = open_runner(ledger, app.home.url)
         try:
             watcher = Watch(ledger, runner, now)
-            for name in deployments or deployments_of(runner.views, watcher.known()):
+            for name in deployments_named(runner.views, watcher.known(), deployments):
                 recorded += list(_decided(watcher, name))
                 service = watcher.read(name)
                 told += [one.describe() for one in tell(ledger, service, channels, now=now, patient=patient)]

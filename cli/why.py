@@ -83,11 +83,21 @@ def _lines(app: App, data: dict[str, Any]) -> Iterator[str]:
         yield from (f"  ! {remark}" for remark in remarks_of(live))
         yield from [f"  ! {live['doubt']}"] if live["doubt"] else []
     for one in data["emergencies"]:
-        yield f"! the emergency of entry {one['index']} is to be reviewed by {one['review_by']}"
+        yield f"! the emergency of entry {one['index']} {_review(app, one)}"
     for one in data["holds"]:
         yield f"! {one['model']} was put on hold by entry {one['index']}"
     for answer in data["answers"]:
         yield from _answer(app, answer)
+
+
+def _review(app: App, one: dict[str, Any]) -> str:
+    match one["status"]:
+        case "open":
+            return f"is to be reviewed by {one['review_by']}"
+        case "overdue":
+            return f"was to be reviewed by {one['review_by']}, and nobody has reviewed it"
+    review = one["review"]
+    return f"was found {one['status']} by {app.display(review['actor'])} in entry {review['index']}"
 
 
 def _answer(app: App, answer: dict[str, Any]) -> Iterator[str]:

@@ -48,6 +48,10 @@ def microseconds(moment: Moment) -> int:
     if moment.tzinfo is None:
         raise InputError(f"{moment.isoformat()} has no time zone", hint="Write it as 2026-11-23T08:00:00Z.")
     delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    if delta.days < 0:
+        raise InputError(
+            f"{moment.isoformat()} is not between the years 1970 and 9999", hint="Write it as 2026-11-23T08:00:00Z."
+        )
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 from ledger.secretpatterns import (
@@ -21,9 +22,11 @@ from ledger.secretpatterns import (
     SECRET_NAMES,
     Pattern,
     is_placeholder,
+    looks_base32,
     looks_mixed,
     looks_random,
 )
+from ledger.secretspans import MIN_ENCODED, Span, encoded_spans, key_spans, merged, near, pieces, spans_of, suspects_in
 
 __all__ = ["REDACTED", "Secret", "find_secrets", "hide_secrets", "redact_secrets"]
 
@@ -34,8 +37,6 @@ _LISTED = 50
 #: Stands in a path for the name of a field.
 _NAME: Final = "(name)"
 
-_EXACT = tuple((trigger, pattern) for pattern in PATTERNS if not pattern.folded for trigger in pattern.triggers)
-_FOLDED = tuple((trigger, pattern) for pattern in PATTERNS if pattern.folded for trigger in pattern.triggers)
 _LONG = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_=-]{32,}")
 _HEX = re.compile(r"[0-9a-fA-F-]+")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -100,7 +101,6 @@ _NAMES: Final = frozenset(
 _FORMS: Final = ("sha256:", "sha384:", "sha512:", "sha1:", "md5:", "ed25519:", "sha256-", "sha384-", "sha512-", "urn:")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _JWK: Final = frozenset(("d", "k", "p", "q", "dp", "dq", "qi"))
-_PEM: Final = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,5}PRIVATE KEY(?: BLOCK)?-----")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +121,6 @@ class _Place(NamedTuple):
     text: str
     name: str  # the field's own name, or that of the list it is in
     jwk: bool  # a part of an object that is a JSON Web Key
-
-
-Span = tuple[int, int, str]
 
 
 def _join(field: str, name: str) -> str:
@@ -163,30 +160,6 @@ def _collect(value: Any, field: str, name: str, jwk: bool, found: list[_Place]) 
             _collect(item, f"{field}.{number}", option, jwk=False, found=found)
 
 
-def _spans_of(pattern: Pattern, text: str) -> Iterator[Span]:
-    for match in pattern.compiled().finditer(text):
-        group = "s" if "s" in match.re.groupindex else 0
-        found = match[group]
-        if pattern.only in ("set", "assigned") and is_placeholder(found):
-            continue
-        if pattern.only in ("mixed", "assigned") and not looks_mixed(found):
-            continue
-        yield (*match.span(group), pattern.name)
-
-
-def _key_spans(text: str) -> Iterator[Span]:
-    """Private keys in blocks: each up to its end, or to the end of the text."""
-    at = 0
-    while (match := _PEM.search(text, at)) is not None:
-        end = text.find("-----END", match.end())
-        close = -1 if end < 0 else text.find("-----", end + 8)
-        at = len(text) if close < 0 else close + 5
-        yield match.start(), at, "private-key"
-    at = text.find("PuTTY-User-Key-File-")
-    if at >= 0:
-        yield at, len(text), "private-key"
-
-
 @lru_cache(maxsize=4096)
 def _kind_of(name: str) -> str:
     """What a field's name says of its value: ``secret``, ``token``, ``key``, ``name`` (random, public), or nothing."""
@@ -213,7 +186,8 @@ def _random_spans(text: str) -> Iterator[Span]:
         at = match.start()
         for part in parts:
             bare = part.rsplit("=", 1)[-1] if not part.endswith("=") else part
-            if len(bare) >= 32 and not _HEX.fullmatch(bare) and looks_random(bare):
+            seed = bare.isalnum() and bare.isupper() and looks_base32(bare)
+            if len(bare) >= 32 and not _HEX.fullmatch(bare) and (seed or looks_random(bare)):
                 yield at + len(part) - len(bare), at + len(part), "high-entropy"
             at += len(part) + 1
 
@@ -226,7 +200,7 @@ def _by_field(place: _Place, kind: str) -> str:
     if place.jwk:
         return "jwk"
     if kind == "secret":
-        return "" if " " in text.strip() else "secret-field"
+        return "" if " " in text.strip() and not looks_base32(text) else "secret-field"
     if kind == "key" and (text.startswith(_FORMS) or _UUID.fullmatch(text)):
         return ""  # which key, and not the key
     return "secret-field" if len(text) >= 16 and looks_mixed(text) else ""
@@ -238,44 +212,40 @@ def _look(place: _Place, suspects: Sequence[Pattern], *, blocks: bool) -> list[S
     kind = _kind_of(place.name) if place.name else ""
     if why := _by_field(place, kind):
         return [(0, len(text), why)]
-    found = list(_key_spans(text)) if blocks else []
+    found = list(key_spans(text)) if blocks else []
     for pattern in suspects:
-        found += _spans_of(pattern, text)
+        found += spans_of(pattern, text)
+    if len(text) >= MIN_ENCODED:
+        found += encoded_spans(text)
     if len(text) >= 32 and kind != "name":
         found += _random_spans(text)
-    return _merged(found) if found else found
+    return merged(found) if found else found
 
 
-def _merged(found: list[Span]) -> list[Span]:
-    found.sort(key=lambda span: (span[0], -span[1]))
-    merged: list[Span] = []
-    for start, stop, name in found:
-        if merged and start < merged[-1][1]:
-            first, last, known = merged[-1]
-            merged[-1] = (first, max(last, stop), known if known != "high-entropy" else name)
-        else:
-            merged.append((start, stop, name))
-    return merged
-
-
-def _suspects(text: str) -> list[Pattern]:
-    """The patterns that match anywhere in a text."""
-    lower = text.lower()
-    near = {id(pattern): pattern for trigger, pattern in _EXACT if trigger in text}
-    near.update((id(pattern), pattern) for trigger, pattern in _FOLDED if trigger in lower)
-    return [pattern for pattern in near.values() if next(_spans_of(pattern, text), None) is not None]
+def _cut(places: Sequence[_Place], candidates: Sequence[Pattern]) -> dict[int, list[Span]]:
+    """Pieces of tokens in places that stand side by side in one list or object, by the number of the place."""
+    found: dict[int, list[Span]] = {}
+    values = [(number, place) for number, place in enumerate(places) if not place.field.endswith(_NAME)]
+    for _, group in groupby(values, key=lambda value: value[1].field.rpartition(".")[0]):
+        beside = list(group)
+        for number, span in pieces([place.text for _, place in beside], candidates) if len(beside) > 1 else ():
+            found.setdefault(beside[number][0], []).append(span)
+    return found
 
 
 def _search(body: Mapping[str, Any], allow: Sequence[str]) -> Iterator[tuple[_Place, list[Span]]]:
     places: list[_Place] = []
     _collect(body, "", "", jwk=False, found=places)
     joined = "\n".join([place.text for place in places])
-    suspects = _suspects(joined)
+    candidates = near(joined)
+    suspects = suspects_in(joined, candidates)
     blocks = "PRIVATE KEY" in joined or "PuTTY-" in joined
-    for place in places:
-        if not (suspects or blocks or place.name or len(place.text) >= 32):
+    cut = _cut(places, candidates) if candidates else {}
+    for number, place in enumerate(places):
+        if not (suspects or blocks or place.name or len(place.text) >= MIN_ENCODED or number in cut):
             continue
         spans = _look(place, suspects, blocks=blocks)
+        spans = merged(spans + cut[number]) if number in cut else spans
         if spans and not any(fnmatchcase(place.field, pattern) for pattern in allow):
             yield place, spans
 

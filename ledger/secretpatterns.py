@@ -23,6 +23,7 @@ __all__ = [
     "SECRET_NAMES",
     "Pattern",
     "is_placeholder",
+    "looks_base32",
     "looks_mixed",
     "looks_random",
 ]
@@ -38,7 +39,7 @@ class Pattern:
         expression: finds it; a group ``s``, where there is one, is the part to hide, otherwise all of it.
         folded: triggers are looked for in the text in lower case.
         only: what is found must also look ``mixed`` (`looks_mixed`), be ``set`` to something (not `is_placeholder`), or
-            both (``assigned``); empty when the expression says enough.
+            both (``assigned``), or ``base32`` (`looks_base32`); empty when the expression says enough.
     """
 
     name: str
@@ -151,6 +152,16 @@ PATTERNS: Final = (
         r"""://(?!\[)[^\s/?#:@"'<>]{1,200}:(?![0-9]{1,5}[/?#])(?P<s>[^\s"'<>@]{1,200})@(?=[A-Za-z0-9\[])""", only="set",
     ),
     Pattern(
+        "totp-seed", ("otpauth://",),
+        r"(?i)otpauth://[^\s]{0,400}?[?&]secret=(?P<s>[A-Z2-7]{8,256}={0,6})", folded=True,
+    ),
+    Pattern(  # as authenticators show it: one run, or groups of four
+        "totp-seed", ("otp", "mfa", "authenticator", *(f"2fa{end}" for end in " _-:=")),
+        r"(?<![A-Za-z0-9])(?i:totp|hotp|otp|2fa|mfa|authenticator)[^\n]{0,40}?(?<![A-Za-z0-9])"
+        r"(?P<s>[A-Z2-7]{16,128}|[a-z2-7]{16,128}|(?:[A-Za-z2-7]{4}[ -]){3,31}[A-Za-z2-7]{4})(?![A-Za-z0-9])",
+        folded=True, only="base32",
+    ),
+    Pattern(
         "authorization", ("bearer ", "basic ", "bearer:"),
         r"(?i)(?:bearer|basic):?[ \t]{1,3}(?P<s>[A-Za-z0-9._~+/-]{16,8000}={0,2})", folded=True, only="mixed",
     ),
@@ -220,7 +231,8 @@ SECRET_ENDINGS: Final = (
     "authtoken",
     *(f"{of}{word}" for of in _ACCOUNTS.split("|") for word in ("pass", "pwd")),
     *(f"{of}secret" for of in ("api", "app", "auth", "client", "consumer", "cookie", "hmac", "jwt", "oauth", "session",
-                               "shared", "signing", "webhook")),
+                               "shared", "signing", "webhook", "totp", "hotp", "otp", "mfa", "2fa")),
+    *(f"{of}{word}" for of in ("totp", "hotp", "otp", "mfa", "2fa") for word in ("seed", "key")),
 )  # fmt: skip
 #: Names that end so hold a key, or the name of one: a value counts that looks random.
 KEY_ENDINGS: Final = tuple(
@@ -303,3 +315,17 @@ def looks_random(text: str) -> bool:
     """
     kinds, changes = _changes(text)
     return kinds == 3 and changes * 5 >= len(text) * 2 and len(set(text)) * 3 >= min(len(text), 60)
+
+
+def looks_base32(text: str) -> bool:
+    """Whether a text is base 32 as by chance (RFC 4648): in one case, letters and digits mixed, and no hexadecimal.
+
+    One without a digit inside, as one of thirty of 16 characters is, is not told from a name.
+    """
+    bare = text.rstrip("=").replace(" ", "").replace("-", "")
+    if _BASE32.fullmatch(bare) is None or not (bare.islower() or bare.isupper()):
+        return False
+    return _changes(bare)[1] > 2 and len(set(bare)) >= 8 and bare.strip("abcdefABCDEF234567") != ""
+
+
+_BASE32: Final = re.compile(r"[A-Za-z2-7]{16,}")

@@ -123,7 +123,7 @@ AUTHORITY = {
     "ledger.checkpoint_key_changed.v1": {"vkey": LINE, "dual?": bool, "reason": TEXT},
     "ledger.restored.v1": {"size": COUNT, "root": HEX, "known": KNOWN, "lost_from": COUNT, "lost_to": COUNT,
                            "reason": TEXT},
-    "actor.enrolled.v1": {"kind": "person|service", "person~": ACTOR, "responsible~": ACTOR, "roles": [ROLE, 1, 9],
+    "actor.enrolled.v1": {"kind": "person|service", "person~": ACTOR, "responsible~": ACTOR, "roles": [ROLE, 0, 9],
                           "key": LINE},
     "actor.revoked.v1": {"reason": TEXT},
     "actor.offboarded.v1": {"successor~": ACTOR, "reason": TEXT},

@@ -80,10 +80,14 @@ def recorded_by(views: ViewReader, as_of: AsOf, moment: int) -> int:
 
 
 def _size_known_at(views: ViewReader, known_at: str, head: int) -> int:
-    if known_at.isascii() and known_at.isdigit():
+    digits = known_at.removeprefix("-")
+    if digits.isascii() and digits.isdigit():
         size = int(known_at)
         if not 0 < size <= head:
-            raise InputError(f"--known-at {known_at}: the log has {head} entries")
+            raise InputError(
+                f"--known-at {known_at}: the log has {head} entries, so a size is from 1 to {head}",
+                hint="A size counts entries; a time is written as 2026-11-23T08:00:00Z.",
+            )
         return size
     size = size_recorded_by(views, microseconds(known_at), head)
     if size == 0:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ledger.application import Ledger
 from ledger.domain.scopes import covers_stream
-from ledger.domain.states import TIER_RANK, DeploymentState
+from ledger.domain.states import TIER_RANK
 from ledger.domain.waiving import uses_of, waiver_of, waiver_trouble, waiver_until
 from ledger.domain.world import World
 from ledger.entry import format_time
@@ -73,16 +73,14 @@ def _waivers(asked: _Asked) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _emergencies(asked: _Asked, deployments: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _emergencies(deployments: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Emergencies that nobody has reviewed, with the model they were about."""
     for state in deployments:
-        domain = asked.world.state(state["deployment"])
-        about = {item["index"]: item["model"] for item in state["history"]}
-        for one in domain.urgent if isinstance(domain, DeploymentState) else ():
-            if one.signed.index in about:
-                yield about[one.signed.index].partition("@")[0], {
-                    "deployment": state["deployment"], "index": one.signed.index, "by": one.signed.actor,
-                    "review_by": format_time(one.review_by),
+        for one in state["emergencies"]:
+            if one["review"] is None:
+                yield one["model"].partition("@")[0], {
+                    "deployment": state["deployment"], "index": one["index"], "by": one["actor"],
+                    "review_by": one["review_by"], "status": one["status"],
                 }  # fmt: skip
 
 
@@ -181,7 +179,7 @@ def inventory(
         _fold_versions(models[one["model"]], one["versions"])
     for name, items in (
         ("live", _live(state["deployments"])),
-        ("emergencies", _emergencies(asked, state["deployments"])),
+        ("emergencies", _emergencies(state["deployments"])),
     ):
         for stem, item in items:
             models.setdefault(stem, _new(stem))[name].append(item)

@@ -158,7 +158,13 @@ def _fold_deployment(state: dict[str, Any], change: Change) -> None:
     if kind == "deployment.authorised":
         state["authorised"] = item
     elif kind in WENT_LIVE:
-        state["previous"], state["live"] = state["live"], item
+        live = state["live"]
+        same = live is not None and (live["model"], live["digest"]) == (item["model"], item["digest"])
+        if not same:
+            state["previous"] = live
+        began = live if same else {"since": item["occurred_at"], "began": item["index"]}
+        state["live"] = item
+        item |= {name: began[name] for name in ("since", "began")}  # said once more, it is live since the first time
         state["canary"] = None
         if kind == "rollback.completed":
             state["authorised"] = None  # what was left must be authorised anew
@@ -180,6 +186,7 @@ def _new_deployment(name: str) -> dict[str, Any]:
         "authorised": None,
         "canary": None,
         "history": [],
+        "emergencies": [],
     }
 
 
@@ -366,7 +373,7 @@ def periods(state: dict[str, Any]) -> list[dict[str, Any]]:
     Returns:
         In order of their beginning: ``model``, ``digest``, ``how`` (live or canary), ``since``, ``until`` (None while
         it lasts), ``index`` of the entry that began it, ``ended`` that of the one that ended it, its ``marks``, and
-        ``quarantines`` as far as they were asked for (`quarantined.mark_quarantined`).
+        ``quarantines`` as far as they were asked for (`remarks.remark`).
     """
     found: list[dict[str, Any]] = []
     running: dict[tuple[str, str, str], dict[str, Any]] = {}

@@ -41,7 +41,7 @@ def operate(
     for deployment in found["deployments"]:
         service = read_service(views, as_of, deployment["deployment"])
         newest = service.newest
-        good = None if newest is None else known_good(world, service, newest.key)
+        good = None if newest is None else known_good(world, service, newest.key, now=now)
         deployment["canaries"] = [tenure.describe() for tenure in service.canaries.values()]
         deployment["known_good"] = None if good is None else {"model": good[0], "digest": good[1]}
         deployment["decisions"] = [decision.describe(now) for decision in service.decisions]

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
-from ledger.domain.ancestry import Held, held_by
-from ledger.domain.world import World
+from ledger.domain.ancestry import Held
 from ledger.entry import format_time
 from projections.base import ViewReader
 from projections.journal import journal_rows
 
-__all__ = ["RESTS", "mark_quarantined", "tell_held"]
-
-#: Marks what is live, or a canary, and rests on something in quarantine.
-RESTS: Final = "rests-on-quarantined"
+__all__ = ["tell_held"]
 
 
 def tell_held(views: ViewReader, held: Iterable[Held]) -> list[dict[str, Any]]:
@@ -29,17 +25,3 @@ def tell_held(views: ViewReader, held: Iterable[Held]) -> list[dict[str, Any]]:
             "words": one.words,
         })  # fmt: skip
     return told
-
-
-def mark_quarantined(world: World, views: ViewReader, deployment: dict[str, Any]) -> None:
-    """Say in the state of a deployment what is in quarantine of what is live, or a canary, there.
-
-    Args:
-        world: the world of whoever asks.
-        views: the views.
-        deployment: as `model_state.state_as_of` gives it, which is changed.
-    """
-    for item in (deployment["live"], deployment["canary"]):
-        if item is not None:
-            item["quarantines"] = tell_held(views, held_by(world, item["model"], item["digest"]))
-            item["marks"] = [*item["marks"], RESTS] if item["quarantines"] else item["marks"]

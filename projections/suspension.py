@@ -15,7 +15,8 @@ from ledger.suspects import Doubts
 from projections.approvals import Standings, decided_status
 from projections.asof import AsOf, recorded_by
 from projections.base import ViewReader
-from projections.quarantined import mark_quarantined, tell_held
+from projections.quarantined import tell_held
+from projections.remarks import remark
 
 __all__ = ["Stamped", "suspend"]
 
@@ -102,7 +103,7 @@ def suspend(
         found: what `model_state.state_as_of` gave, which is changed: an approval that does not stand is ``expired``,
             ``conditional`` or ``suspended``, one that does not suffice ``pending``, and a version is called by that; a
             suspect entry of a deployment is marked ``suspect``, and what is live and rests on one ``rests-on-suspect``,
-            or ``rests-on-quarantined`` with the quarantines.
+            and all that `remarks.remark` says.
         at: the moment, in microseconds since the Unix epoch; that of ``as_of`` when None.
 
     Returns:
@@ -122,5 +123,5 @@ def suspend(
         live = deployment["live"]
         if live is not None and deployment_doubt(known, deployment["deployment"], live["model"], live["digest"]):
             live["marks"] = [*live["marks"], "rests-on-suspect"]
-        mark_quarantined(then, views, deployment)
+        remark(known, then, views, deployment, moment)
     return found

@@ -17,7 +17,7 @@ from ledger.domain.actors import FOREVER
 from ledger.domain.authorising import conditions_of, deployment_doubt, waived_trouble
 from ledger.domain.lifecycle import Named, quarantines_of, rule_for, version_of
 from ledger.domain.standing import approval_until, standing
-from ledger.domain.states import DeploymentState, VersionState
+from ledger.domain.states import VersionState
 from ledger.domain.waiving import check_waiver_event, uses_of, waiver_of, waiver_until
 from ledger.domain.world import ledger_of, model_of
 from ledger.entry import format_time
@@ -33,7 +33,7 @@ from projections.asof import AsOf
 from projections.base import ViewReader
 from projections.journal import JournalRow, journal_rows
 from projections.model_state import CHANGE, periods, state_as_of
-from projections.quarantined import mark_quarantined
+from projections.remarks import remark
 from projections.suspension import Stamped
 
 __all__ = ["why"]
@@ -278,9 +278,10 @@ def _digest(moment: _Moment, subject: str) -> str:
     return "" if version is None else version.digest
 
 
-def _now(moment: _Moment, model: str, deployment: str) -> dict[str, Any]:
-    """Whether a version might be authorised now."""
-    event, body = _imagined(moment, model, _digest(moment, model) or "sha256:" + "0" * 64, deployment)
+def _now(moment: _Moment, model: str, deployment: str, digest: str | None = None) -> dict[str, Any]:
+    """Whether a version might be authorised now; with other bytes than it is registered with, where some are given."""
+    digest = digest or _digest(moment, model) or "sha256:" + "0" * 64
+    event, body = _imagined(moment, model, digest, deployment)
     return {"asked": "now", "decision": None} | _Answer(moment, event, body, _using(moment, model, deployment)).told()
 
 
@@ -307,10 +308,8 @@ def _deployment(moment: _Moment, as_of: AsOf, subject: str) -> dict[str, Any]:
     if not states:
         raise InputError(f"nothing was known about {subject} as of then", hint="`muniment state` shows deployments.")
     (state,) = states
-    mark_quarantined(moment.world, moment.views, state)
+    remark(moment.world, moment.world, moment.views, state, moment.at)
     running = [period for period in periods(state) if period["until"] is None]
-    domain = moment.world.state(subject)
-    urgent = domain.urgent if isinstance(domain, DeploymentState) else ()
     live: list[dict[str, Any]] = []
     answers: list[dict[str, Any]] = []
     for period in running:
@@ -323,13 +322,14 @@ def _deployment(moment: _Moment, as_of: AsOf, subject: str) -> dict[str, Any]:
         live.append({**period, "rests_on": rests_on, "by": by, "doubt": words})
         then = _then(moment, given[-1]["index"]) if given else None
         answers += [] if then is None else [then]
-        answers.append(_now(moment, period["model"], subject))
+        answers.append(_now(moment, period["model"], subject, period["digest"]))
     waiting = state["authorised"]
     if waiting is not None and all(period["model"] != waiting["model"] for period in running):
         then = _then(moment, waiting["index"])
         answers += [] if then is None else [then]
-    emergencies = [{"index": one.signed.index, "actor": one.signed.actor, "review_by": format_time(one.review_by)}
-                   for one in urgent]  # fmt: skip
+    serving = {(period["model"], period["digest"]) for period in running}
+    emergencies = [one for one in state["emergencies"] if one["status"] in ("open", "overdue")
+                   or (one["status"] == "unjustified" and (one["model"], one["digest"]) in serving)]  # fmt: skip
     holds = [{"index": item["index"], "model": item["model"], "actor": item["actor"]}
              for item in state["history"] if item["type"] == "deployment.held"]  # fmt: skip
     return {"live": live, "emergencies": emergencies, "holds": holds, "answers": answers}

@@ -21,7 +21,7 @@ from ledger.domain.standing import (
     standing,
     stands_apart,
 )
-from ledger.domain.states import Authorisation, PolicyState, WaiverState
+from ledger.domain.states import Authorisation, DeploymentState, PolicyState, WaiverState
 from ledger.domain.suspicion import Suspicion, suspicion
 from ledger.domain.waiving import grant_trouble, used_up, waiver_of, waiver_until
 from ledger.domain.world import World, deployment_of, model_of
@@ -47,6 +47,7 @@ __all__ = [
     "conditions_of",
     "covered",
     "deployment_doubt",
+    "review_due",
     "still_covers",
     "waived_trouble",
 ]
@@ -265,7 +266,20 @@ def covered(world: World, event: RecordedEvent, body: GoneLive) -> bool:
     given = None if deployment is None else deployment.authorisation
     if given is None or (given.model, given.digest) != (body.model, body.digest):
         return False
+    if review_due(deployment, given) <= event.recorded_at:
+        return False
     return still_covers(world, named, (environment, rule), given)
+
+
+def review_due(deployment: DeploymentState | None, given: Authorisation) -> int:
+    """Time from which an authorisation covers nothing more until it is found justified; that of an emergency's review.
+
+    Args:
+        deployment: where it was given.
+        given: the authorisation.
+    """
+    waiting = () if deployment is None else deployment.urgent
+    return next((one.review_by for one in waiting if one.id == given.id), FOREVER)
 
 
 def still_covers(world: World, named: Named, place: tuple[str, Rule], given: Authorisation) -> bool:

@@ -7,7 +7,7 @@ from hashlib import sha256
 from ledger.domain.actors import FOREVER
 from ledger.domain.approving import ApprovalEvent, check_approval_event, check_classification, refuse_makers
 from ledger.domain.authorising import GoneLive, check_authorised, check_review
-from ledger.domain.golive import live_marks, rollback_marks
+from ledger.domain.golive import live_marks, live_until, rollback_marks
 from ledger.domain.independence import deciders, independent
 from ledger.domain.lifecycle import check_stops, rules_of, same_digest, version_of, versions_meant
 from ledger.domain.recorded import RecordedEvent, actors_of
@@ -31,7 +31,7 @@ from ledger.events.models import VersionRegistered
 from ledger.events.policies import PolicyDefined, PolicyRetired
 from ledger.events.quarantine import QuarantineReleased
 
-__all__ = ["check_decision", "check_evidence", "check_identity", "marks_of"]
+__all__ = ["check_decision", "check_evidence", "check_identity", "marked_until", "marks_of"]
 
 
 def check_decision(world: World, event: RecordedEvent) -> int:
@@ -178,6 +178,16 @@ def _same_registration(event: RecordedEvent, registered: VersionState, body: Ver
 def marks_of(world: World, event: RecordedEvent) -> tuple[str, ...]:
     """What is remarkable about a valid event; marks become findings and never refuse it."""
     return _evidence_marks(world, event) + _coverage_marks(world, event)
+
+
+def marked_until(world: World, event: RecordedEvent) -> int:
+    """Time before which an event must be recorded for its marks to hold, in microseconds since the Unix epoch."""
+    match event.body:
+        case RollbackCompleted() as body:
+            return live_until(world, event, body)
+        case body if isinstance(body, GoneLive):
+            return live_until(world, event, body)
+    return FOREVER
 
 
 def _evidence_marks(world: World, event: RecordedEvent) -> tuple[str, ...]:

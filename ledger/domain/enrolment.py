@@ -95,7 +95,8 @@ def known_actor(world: World, event: RecordedEvent, *, present: bool = True) -> 
     """
     actor = actor_of(world, event.subject.name)
     if actor is None:
-        raise ConflictError(f"the actor {event.subject.name!r} is not enrolled")
+        hint = f"Enrol it: muniment actor enrol {event.subject.name} …; who is: muniment actor list"
+        raise ConflictError(f"the actor {event.subject.name!r} is not enrolled", hint=hint)
     if present and actor.revoked is not None:
         raise ConflictError(f"the actor {actor.actor!r} is already revoked")
     return actor

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ledger.domain.authorising import GoneLive, covered, still_covers
+from ledger.domain.actors import FOREVER
+from ledger.domain.authorising import GoneLive, covered, review_due, still_covers
 from ledger.domain.lifecycle import rule_for, side_states, stops_of, version_of
 from ledger.domain.recorded import RecordedEvent
 from ledger.domain.states import Authorisation, DeploymentState
@@ -11,7 +12,7 @@ from ledger.errors import InputError, PolicyError
 from ledger.events.deployments import RollbackCompleted
 from ledger.names import parse_name
 
-__all__ = ["live_marks", "once_covered", "rollback_marks"]
+__all__ = ["live_marks", "live_until", "once_covered", "rollback_marks"]
 
 #: How far the clock of whoever reports a deployment may be behind the store's; microseconds.
 _BEHIND = 120_000_000
@@ -39,12 +40,28 @@ def rollback_marks(world: World, event: RecordedEvent, body: RollbackCompleted) 
     if (body.model, body.digest) not in place.ever_live:
         marks: tuple[str, ...] = ("never-live",)
     else:
-        marks = () if once_covered(world, event.stream, body.model, body.digest) else ("unauthorised",)
+        marks = (
+            () if once_covered(world, event.stream, body.model, body.digest, event.recorded_at) else ("unauthorised",)
+        )
     stops = _stopped(world, event.stream, body.model, place.good.get((body.model, body.digest)))
     return (*marks, *stops, *_back_dated(place, event))
 
 
-def once_covered(world: World, deployment: str, model: str, digest: str) -> bool:
+def live_until(world: World, event: RecordedEvent, body: GoneLive | RollbackCompleted) -> int:
+    """Time before which a fact that a version gets traffic must be recorded for its marks to hold.
+
+    Args:
+        world: the world before it.
+        event: the fact.
+        body: its body.
+    """
+    place = deployment_of(world, event.stream) or DeploymentState()
+    good = place.good.get((body.model, body.digest))
+    dues = [review_due(place, given) for given in (place.authorisation, good) if given is not None]
+    return min((due for due in dues if due > event.recorded_at), default=FOREVER)
+
+
+def once_covered(world: World, deployment: str, model: str, digest: str, at: int) -> bool:
     """Whether a version was live in a deployment, and an authorisation covered that and still counts.
 
     Args:
@@ -52,6 +69,7 @@ def once_covered(world: World, deployment: str, model: str, digest: str) -> bool
         deployment: ``deployment:<environment>/<service>``.
         model: the version.
         digest: its digest.
+        at: when that is asked, in microseconds since the Unix epoch.
     """
     place, environment = deployment_of(world, deployment), parse_name(deployment).namespace or ""
     if place is None or (model, digest) not in place.ever_live:
@@ -64,7 +82,9 @@ def once_covered(world: World, deployment: str, model: str, digest: str) -> bool
     if not rule.authorisation:
         return named.version.digest == digest
     given = place.good.get((model, digest))
-    return given is not None and still_covers(world, named, (environment, rule), given)
+    if given is None or review_due(place, given) <= at:
+        return False
+    return still_covers(world, named, (environment, rule), given)
 
 
 def _is_for(given: Authorisation | None, model: str, digest: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from ledger.domain.actors import FOREVER
 from ledger.domain.authority import check_authority_event
-from ledger.domain.decisions import check_decision, check_evidence, check_identity
+from ledger.domain.decisions import check_decision, check_evidence, check_identity, marked_until
 from ledger.domain.emitters import check_gap
 from ledger.domain.recorded import RecordedEvent
 from ledger.domain.roles import check_answered, check_roles
@@ -120,6 +120,7 @@ def judge(world: World, event: RecordedEvent) -> Verdict:
             check_evidence(world, event)
             until = min(until, check_decision(world, event))
             until = min(until, check_gap(world, event))
+        until = min(until, marked_until(world, event))
     except LedgerError as error:
         return Verdict("void", error)
     return Verdict("valid", keys=keys, until=until, stop=keys_end(world, event))

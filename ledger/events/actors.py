@@ -33,7 +33,7 @@ class ActorEnrolled(Body):
     kind: Literal["person", "service"]
     person: ActorId | None = Field(default=None, description="Person behind a person actor; its own id when absent")
     responsible: ActorId | None = Field(default=None, description="Person who answers for a service")
-    roles: tuple[Role, ...] = Field(min_length=1, max_length=9)
+    roles: tuple[Role, ...] = Field(max_length=9, description="Everywhere and for good; none where all are bounded")
     key: Line = Field(description="First public key, ed25519:<base64>")
 
 

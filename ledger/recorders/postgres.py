@@ -8,6 +8,7 @@ what became of them.
 from __future__ import annotations
 
 import copy
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
@@ -17,7 +18,7 @@ from typing import ClassVar
 from psycopg import errors, sql
 
 from ledger.crashpoints import crashpoint
-from ledger.errors import ConfigurationError, ConflictError, LedgerError
+from ledger.errors import ConfigurationError, ConflictError, LedgerError, VerificationError
 from ledger.recorders.audit_sql import HEADERS, WITH_CONTENTS
 from ledger.recorders.layouts import postgres_routines, postgres_tables
 from ledger.recorders.postgres_ahead import read_ahead
@@ -75,6 +76,12 @@ def _made() -> set[tuple[str, str, str]]:
     return triggers_made(_TRIGGERS + postgres_routines(1))
 
 
+@cache
+def _tables() -> frozenset[str]:
+    return frozenset(_TABLE.findall(_DDL + postgres_tables(1)))
+
+
+_TABLE = re.compile(r"CREATE TABLE \{s\}\.(\w+)")
 _WRITER = ("append", "add_checkpoint", "add_attestation")
 #: The functions that a role with an access may call.
 _APPENDING = {"writer": _WRITER, "eraser": (*_WRITER, "withhold")}
@@ -120,6 +127,17 @@ class PostgresRecorder(SqlRecorder):
                 self._has_functions = False
             self._first_rows(identity, transfer)
 
+    def identity(self) -> LogIdentity:
+        """See `ReadSql.identity`; also refuses a schema in which something else stands where a table should."""
+        if self._identity is None:
+            for (name,) in self._run(FOREIGN, (self.schema,)):
+                if name in _tables():
+                    raise VerificationError(
+                        f"the store itself is damaged: {name} is not as Muniment makes it", fault="head",
+                        hint="Restore the store from a verified copy; reading this one may never end.",
+                    )  # fmt: skip
+        return super().identity()
+
     def spans(self, wanted: Iterable[tuple[int, int]], *, contents: bool) -> Iterator[Sequence[Fields]]:
         """See `AuditReader.spans`: where there are several, the server reads ahead."""
         wanted = iter(wanted)
@@ -155,6 +173,7 @@ class PostgresRecorder(SqlRecorder):
 
     def upgrade(self, version: int) -> None:
         """See `SqlRecorder.upgrade`; a log that was made without functions stays without."""
+        self.run_ddl("SET LOCAL statement_timeout = 0;")  # an index takes as long as there are rows
         self.run_ddl(postgres_tables(version))
         if version == 1 or self.has_functions:
             self.run_ddl(postgres_routines(version))

@@ -17,10 +17,10 @@ from ledger.errors import ConfigurationError, LedgerError, StorageError
 from ledger.forks import renew_in_child
 from ledger.recorders.layouts import moved_away
 from ledger.recorders.postgres_append import explain_refusal
-from ledger.recorders.postgres_url import conninfo, split_schema
+from ledger.recorders.postgres_url import conninfo, sets_option, split_schema
 from ledger.stored import Fields
 
-__all__ = ["FAILOVER_SECONDS", "PostgresStore", "explain"]
+__all__ = ["FAILOVER_SECONDS", "STATEMENT_TIMEOUT", "PostgresStore", "explain"]
 
 #: How long a lost connection is tried again, and a statement that others' transactions undid.
 FAILOVER_SECONDS = 60.0
@@ -34,6 +34,10 @@ _ENDED = (errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow, e
 _UNDONE = (errors.SerializationFailure, errors.DeadlockDetected)
 _LONGEST_PAUSE = 1.0
 
+# A server of somebody else's must not hold a reader for ever: by a view, by a function in one, or by its own settings,
+# which may name other schemas first and no timeout. Whoever connects may: by `options` in the URL, or PGOPTIONS.
+_PATH = "SET search_path = pg_catalog;"
+STATEMENT_TIMEOUT = "15min"
 # Never acknowledge what a crash of the server, or of it together with its disk where a synchronous standby is
 # configured, could lose; and never wait for ever behind somebody who holds the head row.
 _SETTINGS = """
@@ -70,6 +74,13 @@ def explain(error: psycopg.Error) -> LedgerError:
     if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName | errors.UndefinedFunction):
         return ConfigurationError(
             "this database holds no ledger in that schema", hint="Create one: muniment init --ledger URL --origin NAME"
+        )
+    if isinstance(error, errors.QueryCanceled) and "statement timeout" in str(error):
+        return StorageError(
+            f"PostgreSQL took longer than allowed: {str(error).strip().splitlines()[0]}",
+            hint=f"Where it is known to be slow, allow more than {STATEMENT_TIMEOUT}: "
+            "PGOPTIONS='-c statement_timeout=1h', or options=-c%20statement_timeout%3D1h in the URL. Otherwise ask who "
+            "runs it what it does.",
         )
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     moved = moved_away(text) if isinstance(error, errors.RaiseException) else None
@@ -121,6 +132,7 @@ class PostgresStore:
         self._inherited: list[psycopg.Connection] = []
         self._warnings: list[str] = []
         self._conninfo = conninfo(self._url)
+        self._timeout = "" if sets_option(self._url, "statement_timeout") else STATEMENT_TIMEOUT
         self.connections = 0
         self.patience: float | None = None
         self._deadline: float | None = None  # until when a connection that was lost is tried again
@@ -159,20 +171,35 @@ class PostgresStore:
             StorageError: there is none to be had.
         """
         try:
-            return psycopg.connect(self._conninfo, autocommit=True, client_encoding="UTF8")
+            connection = psycopg.connect(self._conninfo, autocommit=True, client_encoding="UTF8")
         except psycopg.Error as error:
             raise explain(error) from error
+        try:
+            connection.execute(f"{_PATH}{self._bound()}{_SETTINGS}".encode())
+        except psycopg.Error as error:
+            connection.close()
+            raise explain(error) from error
+        return connection
+
+    def _bound(self) -> str:
+        return f"SET statement_timeout = '{self._timeout}';" if self._timeout else ""
+
+    @contextmanager
+    def _at_length(self) -> Iterator[None]:
+        """Work of our own on what is ours, which takes as long as there is data."""
+        if self._timeout:
+            self.run("SET statement_timeout = 0")
+        try:
+            yield
+        finally:
+            if self._timeout and self.connected:
+                self.run(self._bound())
 
     def _open(self) -> psycopg.Connection:
         connection = self.another()
         self._connection, self._pid = connection, os.getpid()
         self.connections += 1
         connection.add_notice_handler(self._note)
-        try:
-            connection.execute(_SETTINGS.encode())
-        except psycopg.Error as error:
-            self.close()
-            raise explain(error) from error
         return connection
 
     def _lose(self) -> None:
@@ -258,9 +285,10 @@ class PostgresStore:
         warned = len(self._warnings)
         with self._lock:
             seen = self._seen_by_others()
-            self.run(f"VACUUM (FULL, ANALYZE) ${table}")  # ANALYZE: its statistics hold samples of values
-            skipped = self._warnings[warned:]
-            del self._warnings[warned:]
+            with self._at_length():
+                self.run(f"VACUUM (FULL, ANALYZE) ${table}")  # ANALYZE: its statistics hold samples of values
+                skipped = self._warnings[warned:]
+                del self._warnings[warned:]
         words = (
             "the server's write-ahead log, standbys and backups keep it until they are recycled or removed; so may the "
             "file of pg_catalog.pg_statistic, until its owner runs VACUUM (FULL) on that too"

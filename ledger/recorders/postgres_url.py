@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
@@ -9,7 +10,7 @@ import psycopg
 
 from ledger.errors import ConfigurationError, InputError
 
-__all__ = ["conninfo", "split_schema"]
+__all__ = ["conninfo", "sets_option", "split_schema"]
 
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,50}")
 # A host that vanishes without a word is noticed in time for another one to be found.
@@ -68,3 +69,14 @@ def conninfo(url: str) -> str:
     hosts = str(given.get("host", "")) + str(given.get("hostaddr", ""))
     defaults = {**_DEFAULTS, "target_session_attrs": "read-write"} if "," in hosts else _DEFAULTS
     return psycopg.conninfo.make_conninfo(url, **{name: defaults[name] for name in defaults if name not in given})
+
+
+def sets_option(url: str, name: str) -> bool:
+    """Whether whoever connects says what a setting of the server is for this session; the server itself does not count.
+
+    Args:
+        url: for libpq; ``options`` in it wins over the variable PGOPTIONS.
+        name: of the setting.
+    """
+    options = psycopg.conninfo.conninfo_to_dict(url).get("options")
+    return name in str(os.environ.get("PGOPTIONS", "") if options is None else options)

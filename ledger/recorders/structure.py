@@ -17,11 +17,13 @@ FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
 WHERE n.nspname = ? AND NOT t.tgisinternal ORDER BY 1, 2
 """
-#: Tables that are something else, or show each reader and writer something else: views, rules, policies, partitions.
+#: Tables that are something else, or show each reader and writer something else: views, rules, policies, partitions,
+#: columns that are worked out.
 FOREIGN = """
 SELECT c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = ? AND c.relkind NOT IN ('i', 'S', 't') AND (c.relkind <> 'r' OR c.relrowsecurity OR c.relispartition
     OR EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid)
+    OR EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated <> '')
     OR EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid OR i.inhrelid = c.oid))
 ORDER BY 1
 """

@@ -8,6 +8,7 @@ from typing import Any, Final
 from ledger.events.monitors import duration_us
 from projections.failures.looking import DAY, Found, Look
 from projections.journal import JournalRow
+from projections.remarks import registered
 from projections.service import Service, Tenure
 from projections.serving import read_serving
 from projections.slo.watching import look as assessments
@@ -75,7 +76,14 @@ def canary_bloat(look: Look) -> Iterator[Found]:
 
 
 def version_confusion(look: Look) -> Iterator[Found]:
-    """Something else is loaded than what is live."""
+    """Something else is loaded than what is live, or what serves was retired or has other bytes than its version."""
+    for service, tenure in look.serving():
+        version = registered(look.world, tenure.model)
+        if version is not None and version.retired is not None:
+            yield Found(service.name, f"{tenure.model} serves, and was retired", (tenure.index, version.retired.index))
+        if version is not None and version.digest != tenure.digest:
+            words = f"{tenure.model} serves with other bytes than it is registered with"
+            yield Found(service.name, words, (tenure.index, version.index))
     for service in look.services:
         yield from _loaded(look, service, ("former version", "unknown version", "wrong name", "not loaded"))
 

@@ -1,4 +1,8 @@
-"""What is still missing of models that were taken in: each check is satisfied, waived, asked for or missing."""
+"""What is still missing of models that were taken in: each check is satisfied, waived, asked for or missing.
+
+Where a check would let a version pass of which nothing at all was recorded, nothing is against it; nobody has shown
+anything by that, so it is not called satisfied.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,8 @@ from ledger.entry import format_time
 from ledger.errors import PolicyError
 from ledger.names import parse_name, stream_of
 from ledger.policy import Check, Policy, evaluate, parse_policy
+from ledger.policy.examples import bare
+from ledger.policy.fields import in_form
 from projections.gateinput import gate_input, waived_by
 from projections.gates import Stated, policy_ruled
 from projections.known import Known
@@ -24,7 +30,9 @@ __all__ = ["CORRELATION", "Checks", "burndown", "checks_for", "items_of", "open_
 
 #: How the correlation of what was taken in begins; a digest of the sheet follows.
 CORRELATION: Final = "inventory:"
-_STATES: Final = ("satisfied", "waived", "asked for", "missing")
+#: Of a check that a version of which nothing was recorded passes as well.
+_NOTHING: Final = "nothing against it"
+_STATES: Final = ("satisfied", _NOTHING, "waived", "asked for", "missing")
 _SHIPPED: Final = ("pre-production", "production")
 _APPROVAL: Final = Check.model_validate({
     "id": "approval", "title": "Approvals that stand let it be there",
@@ -102,8 +110,8 @@ def items_of(
         waivers: see `open_waivers`.
 
     Returns:
-        Check, state (satisfied, waived, asked for, missing), what to do, waiver with its end, and whether the check can
-        be waived.
+        Check, state (satisfied, nothing against it, waived, asked for, missing), what to do, waiver with its end, and
+        whether the check can be waived.
     """
     (model, deployment), environment = place, parse_name(place[1]).namespace or ""
     mine = {name: state for name, state in waivers if covers(state, state.check, model, environment)}
@@ -115,6 +123,8 @@ def items_of(
     ends = {name: waiver_until(known.world, state, model) for name, state in mine.items()}
     document = gate_input(known, model, environment, as_of, deployment, form=checks.policy.schema_)
     outcome = evaluate(checks.policy, document, standing)
+    empty = {item["check"] for item in evaluate(checks.policy, _emptied(document, checks), ()).checks
+             if item["result"] == "pass"}  # fmt: skip
     found = []
     for check, item in zip(checks.policy.checks, outcome.checks, strict=True):
         if item["result"] == "not-applicable":
@@ -123,12 +133,21 @@ def items_of(
         if item["result"] == "fail" and check.waivable:
             asked = [name for name, one in mine.items() if one.granted is None and matches(one.check, check.id)]
             state, waiver = ("asked for", asked[0]) if asked else (state, None)
+        if state == "satisfied" and check.id in empty:
+            state = _NOTHING
         found.append({
             "check": check.id, "state": state, "reason": item["reason"] if item["result"] == "error" else check.reason,
             "waiver": waiver, "until": None if waiver is None else format_time(ends[waiver]),
             "waivable": check.waivable and item["result"] != "error",
         })  # fmt: skip
     return found
+
+
+def _emptied(document: dict[str, Any], checks: Checks) -> dict[str, Any]:
+    """The document of the same version, were nothing recorded of it but that it is registered."""
+    kept = {name: document[name] for name in ("as_of", "size", "environment", "deployment")}
+    version = {**document["version"], "run": ""}
+    return in_form(bare(document["tier"]) | kept | {"version": version}, checks.policy.schema_)
 
 
 def _counted(items: list[dict[str, Any]]) -> dict[str, Any]:

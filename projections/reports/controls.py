@@ -122,17 +122,19 @@ def _count_independent(
 def _same_digest(context: ReportContext) -> Iterator[Item]:
     for row in _of_environment(context, context.events(*DEPLOYED)):
         model, index, digest = row["data"]["model"], row["index"], row["data"]["digest"]
+        version = _version(context, model, context.as_of.size)  # a name stands for the same bytes whenever it was given
+        if version is None:
+            continue  # that it was never registered is what the provenance says
         given = _earlier(context, "deployment.authorised", index, stream=row["stream"], model=model)
         approved = _earlier(context, "approval.granted", index, subject=model, environment=environment_of(row))
-        version = _version(context, model, index)
-        if not given or version is None:
-            continue  # whether it was authorised at all is another control
-        named = {r["data"]["digest"] for r in (version, given[-1], *approved[-1:])}
-        evidence = (row, given[-1], *approved[-1:], version)
-        if named == {digest}:
-            yield Item(row, GOOD, "registered, approved, authorised and deployed digest are one", evidence)
+        stood = {"registered": [version], "approved": approved[-1:], "authorised": given[-1:]}
+        evidence = (row, *given[-1:], *approved[-1:], version)
+        if other := [f"{r['data']['digest']} was {how}" for how, rs in stood.items() for r in rs
+                     if r["data"]["digest"] != digest]:  # fmt: skip
+            yield Item(row, BAD, f"{digest} was deployed as {model}, and {', '.join(other)}", evidence)
         else:
-            yield Item(row, BAD, f"{digest} was deployed, and {', '.join(sorted(named))} stood before it", evidence)
+            known = [how for how, rows in stood.items() if rows]
+            yield Item(row, GOOD, f"{', '.join([*known, 'deployed'])}: the digest is one", evidence)
 
 
 def _evaluated_first(context: ReportContext) -> Iterator[Item]:
@@ -262,8 +264,8 @@ CONTROLS: Final = (
     ),
     Control(
         "same-digest",
-        "What was deployed is, to the byte, what was registered, approved and authorised",
-        "deployment.completed and deployment.promoted of versions that were authorised",
+        "What was deployed is, to the byte, what was registered, and what was approved and authorised before it",
+        "deployment.completed and deployment.promoted of registered versions",
         _same_digest,
     ),
     Control(

@@ -14,6 +14,7 @@ from ledger.stored import Row
 from ledger.suspects import Doubts, Suspects, find_suspects
 from projections.asof import AsOf
 from projections.base import ViewReader
+from projections.groups import WENT_LIVE
 from projections.journal import JournalRow, journal_rows
 
 __all__ = ["BAD", "EMPTY", "GOOD", "UNKNOWN", "Item", "ReportContext", "environment_of", "evidence_of"]
@@ -58,6 +59,14 @@ class ReportContext:
             found = journal_rows(self.views, [("type", "IN", kinds), ("verdict", "=", "valid")], size=self.as_of.size)
             self._cache[kinds] = [row for row in found if row["occurred_at"] <= self.as_of.bound]
         return self._cache[kinds]
+
+    def environments(self) -> set[str]:
+        """Environments of which anything is recorded, and those that the rules name."""
+        deployed = self.events("deployment.requested", "deployment.authorised", "deployment.held", *WENT_LIVE)
+        asked = self.events("approval.requested", "gate.evaluated", "waiver.requested")
+        state = ledger_of(self.world(self.as_of.size))
+        named = {rule.environment for rule in (() if state is None else state.rules.rules)} - {"*"}
+        return named | {environment_of(row) for row in deployed} | {str(row["data"]["environment"]) for row in asked}
 
     def in_period(self, rows: Iterable[JournalRow]) -> list[JournalRow]:
         """Those recorded in the period."""

@@ -15,13 +15,13 @@ from projections.service import Key, Service
 __all__ = ["known_good", "why_not"]
 
 
-def _candidates(world: World, service: Service, at_fault: Key, fallback: str | None) -> Iterator[Key]:
+def _candidates(world: World, service: Service, at_fault: Key, fallback: str | None, now: int) -> Iterator[Key]:
     if fallback is not None:
         with suppress(InputError, PolicyError):  # what a promise names may have never been registered
             yield fallback, version_of(world, fallback).version.digest
     if service.live is not None and service.live.key != at_fault:
         yield service.live.key  # of a canary: what is live stays
-    yield from (key for key in reversed(service.history) if once_covered(world, service.name, *key))
+    yield from (key for key in reversed(service.history) if once_covered(world, service.name, *key, now))
 
 
 def _revoked(named: Named, environment: str | None) -> bool:
@@ -55,7 +55,7 @@ def why_not(world: World, service: Service, key: Key) -> str | None:
     return None
 
 
-def known_good(world: World, service: Service, at_fault: Key, fallback: str | None = None) -> Key | None:
+def known_good(world: World, service: Service, at_fault: Key, fallback: str | None = None, *, now: int) -> Key | None:
     """The version to return to, None when there is none.
 
     Args:
@@ -63,13 +63,14 @@ def known_good(world: World, service: Service, at_fault: Key, fallback: str | No
         service: the deployment.
         at_fault: name and digest of the version to leave.
         fallback: the version to return to, if it is good.
+        now: when that is asked, in microseconds since the Unix epoch.
 
     Returns:
         Name and digest of the fallback, of what is live, or of the last version that was live with an authorisation
         that covered it: the first of these that was not rolled back itself, is not in quarantine, retired or held, and
         whose approval was not revoked.
     """
-    for key in _candidates(world, service, at_fault, fallback):
+    for key in _candidates(world, service, at_fault, fallback, now):
         if key != at_fault and why_not(world, service, key) is None:
             return key
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,11 +10,11 @@ from ledger.application import Ledger, Receipt
 from ledger.commands import seen_head
 from ledger.crashpoints import crashpoint
 from ledger.entry import format_time
-from ledger.errors import ConflictError
+from ledger.errors import ConflictError, InputError
 from ledger.events.monitors import duration_us
 from projections.asof import AsOf, resolve_as_of
 from projections.base import ViewReader
-from projections.journal import JournalRow, journal_rows
+from projections.journal import JOURNAL, JournalRow, journal_rows
 from projections.runner import Runner
 from projections.service import Decision, Service, Tenure, read_service
 from projections.slo.burning import Assessment, Burn, assess
@@ -22,7 +22,7 @@ from projections.slo.fallback import known_good
 from projections.slo.promises import Promise, promises_about, read_promises
 from projections.slo.windows import Window
 
-__all__ = ["Watch", "deployments_of", "look"]
+__all__ = ["Watch", "deployments_named", "deployments_of", "look"]
 
 _RANK: Final = {"hold": 1, "rollback": 2}
 _EVIDENCE: Final = 256
@@ -40,6 +40,25 @@ def deployments_of(views: ViewReader, as_of: AsOf) -> list[str]:
     kinds = ("deployment.completed", "deployment.promoted", "rollback.completed", "canary.stage_entered")
     rows = journal_rows(views, [("type", "IN", kinds), ("verdict", "=", "valid")], size=as_of.size)
     return sorted({row["stream"] for row in rows if row["occurred_at"] <= as_of.bound})
+
+
+def deployments_named(views: ViewReader, as_of: AsOf, names: Sequence[str]) -> list[str]:
+    """The deployments that are asked for; every one of `deployments_of` where none is.
+
+    Args:
+        views: the views.
+        as_of: what was known.
+        names: ``deployment:<environment>/<service>``, of which something must be recorded.
+
+    Raises:
+        InputError: nothing is recorded of one of them.
+    """
+    for name in names:  # all of them before anything is decided about one
+        if not views.select(JOURNAL, [("stream", "=", name), ("position", "<=", as_of.size)], limit=1):
+            known = deployments_of(views, as_of)
+            some = ", ".join(known[:8]) + (", …: muniment state" if len(known) > 8 else "")
+            raise InputError(f"nothing is recorded of {name}", hint=f"Deployments here: {some or 'none yet'}")
+    return list(names) or deployments_of(views, as_of)
 
 
 def look(ledger: Ledger, views: ViewReader, as_of: AsOf, service: Service, *, now: int) -> list[Assessment]:
@@ -210,7 +229,7 @@ class Watch:
         target, action, words = cause.tenure.key, cause.action, cause.words
         if action == "rollback":
             world = self._ledger.world.at(self._ledger.world.refresh())
-            good = known_good(world, service, cause.tenure.key, cause.promise.body.fallback)
+            good = known_good(world, service, cause.tenure.key, cause.promise.body.fallback, now=self._now)
             if good is None:
                 action, words = "hold", f"{words}; there is no good version to return to"
             target = good or target

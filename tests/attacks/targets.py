@@ -251,5 +251,11 @@ OTHERS = {
         "ledger/datakeys.py",
         "ledger/wrapping.py",
     ),
-    *("ledger/refusals.py", "ledger/screen.py", "ledger/screening.py", "ledger/secretpatterns.py"),
+    *(
+        "ledger/refusals.py",
+        "ledger/screen.py",
+        "ledger/screening.py",
+        "ledger/secretpatterns.py",
+        "ledger/secretspans.py",
+    ),
 }

@@ -118,6 +118,28 @@ def test_a_tier_is_set_by_a_list_of_questions(ready: Shop):
     run("classify", MODEL, "--affects-people", "--rationale", "x", "--as", "p-author").refused(2, "--personal-data")
 
 
+def test_a_quarantine_of_what_nobody_registered_is_recorded_and_warned_of(ready: Shop):
+    for name in ("model:zzz", "model:tx@9", "dataset:none@1"):
+        for _ in range(2):
+            placed = run("quarantine", name, "--reason", "x", "--as", "p-deployer").good()
+            assert f"Warning: nothing is registered here as {name}" in placed.err
+    for name in (MODEL, "model:tx"):
+        assert "Warning" not in run("quarantine", name, "--reason", "x", "--as", "p-deployer").good().err
+
+
+def test_an_emergency_shows_with_its_review(ready: Shop):
+    run(*AUTHORISE, "--emergency", "--reason", "fraud wave").good()
+    run("record", "deployment", "deployment:prod/tx", "--model", MODEL, "--as", "p-deployer").good()
+    for command in (("state", "deployment:prod/tx"), ("inventory",), ("why", "deployment:prod/tx")):
+        assert "emergency-unreviewed" in " ".join(run(*command).good().out.split())
+    assert "fraud wave" in run("state", "deployment:prod/tx").good().out
+    run("review", "deployment:prod/tx", "--verdict", "unjustified", "--rationale", "x", "--as", "p-second").good()
+    for command in (("state", "deployment:prod/tx"), ("inventory",), ("why", "deployment:prod/tx")):
+        assert "emergency-unjustified" in " ".join(run(*command).good().out.split())
+    assert "was found unjustified by p-second" in run("why", "deployment:prod/tx").good().out
+    assert "unjustified by p-second" in " ".join(run("state", "deployment:prod/tx").good().out.split())
+
+
 def test_quarantine_stops_and_release_lets_go(ready: Shop):
     ask()
     approve()
@@ -291,8 +313,11 @@ def test_a_request_that_no_rule_covers_any_more_still_shows(ready: Shop):
 
 def test_the_state_shows_what_stands_beside_what_is_live(ready: Shop):
     ready.release()
-    run("retire", MODEL, "--reason", "old", "--as", "p-author").good()
+    retired = run("retire", MODEL, "--reason", "old", "--as", "p-author").good()
+    assert f"Warning: {MODEL} is live in deployment:prod/tx, and stays so" in retired.err
     assert "live (retired)" in run("state").good().out
+    for command in (("state", "deployment:prod/tx"), ("inventory",), ("why", "deployment:prod/tx")):
+        assert "retired" in run(*command).good().out
     run("quarantine", MODEL, "--reason", "x", "--as", "p-author").good()
     assert "live (quarantined, retired)" in run("state").good().out
 

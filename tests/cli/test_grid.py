@@ -93,8 +93,11 @@ LISTS = {
         "inventory",
         "models.csv",
         *("--waivers-until", "9d", "--control", "x", "--as", "p-owner"),
-    ): "line,model,deployment,owner,tier,new_events,missing,waived,asked_for,satisfied",
-    ("import", "status"): "model,deployment,standing,policy,missing,asked_for,waived,next_end,satisfied",
+    ): "line,model,deployment,owner,tier,new_events,missing,waived,asked_for,nothing_against_it,satisfied",
+    (
+        "import",
+        "status",
+    ): "model,deployment,standing,policy,missing,asked_for,waived,next_end,nothing_against_it,satisfied",
     ("actor", "list"): "actor,name,kind,person,roles,revoked,keys,private_key_here",
     ("emitter", "list"): "actor,emitter,highest,missing,ranges,declared,late,closed.last,after_close,"
     "heartbeat.heard,heartbeat.interval,overdue",

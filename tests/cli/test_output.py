@@ -286,8 +286,8 @@ def test_members_of_machine_formats_are_the_published_ones(shop: Shop):
         "changes", "escalated", "grants",
     ]  # fmt: skip
     assert list(state["deployments"][0]) == [
-        "deployment", "environment", "service", "live", "previous", "authorised", "canary", "history", "canaries",
-        "known_good", "decisions", "promises", "serving",
+        "deployment", "environment", "service", "live", "previous", "authorised", "canary", "history", "emergencies",
+        "canaries", "known_good", "decisions", "promises", "serving",
     ]  # fmt: skip
     assert members("timeline", "incident:1") == [
         "origin", "at", "known_at", "incident", "title", "severity", "status", "deployment", "failing_version",

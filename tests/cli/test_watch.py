@@ -144,6 +144,13 @@ def test_what_could_not_be_told_is_told_later(burning: Shop, monkeypatch: pytest
     assert (waiting["failed_to_tell"], [one["channel"] for one in waiting["told"]]) == (2, ["exec"])
 
 
+def test_a_deployment_of_which_nothing_is_recorded_is_an_error(burning: Shop):
+    size = len(types(burning))
+    for command in (("watch",), ("watch", PLACE), ("slo", "check"), ("serving", "check")):
+        run(*command, "deployment:dev/none").refused(2, "nothing is recorded of deployment:dev/none", PLACE)
+    assert len(types(burning)) == size, "nor is anything decided about the others"
+
+
 def test_the_secret_is_nowhere(shop: Shop, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MUNIMENT_WEBHOOK_SECRET", "tiny")
     run("watch", "--webhook", "https://deploy.example.com/").refused(8, "shorter than")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,7 @@ from ledger.envelope import format_envelope, sign_payload
 from ledger.errors import StorageError
 from ledger.recorders import open_recorder
 from ledger.recorders.postgres import PostgresRecorder
+from ledger.recorders.postgres_store import PostgresStore
 from ledger.recorders.units import Unit
 from ledger.verify import verify_log
 from tests.contract.postgres_proxy import AppendReply, Proxy, append_request, proxy_to
@@ -248,9 +250,69 @@ def test_a_lock_that_is_not_had_in_time_is_a_plain_failure(writer: Writer, postg
 def test_a_read_that_takes_too_long_is_a_storage_error(postgres_url: str):
     make_cast(postgres_url, actors=())
     recorder = open_recorder(postgres_url + "&options=-c%20statement_timeout%3D100")
-    with pytest.raises(StorageError, match="statement timeout"):
+    with pytest.raises(StorageError, match="statement timeout") as caught:
         recorder._run("SELECT pg_sleep(5)")
+    assert "PGOPTIONS='-c statement_timeout=1h'" in caught.value.hint
     assert recorder.head().size == 2
+
+
+def test_every_statement_has_a_bound_whatever_the_server_says(
+    postgres_url: str, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Nobody waits for ever on a server of somebody else's; only who connects allows more."""
+    make_cast(postgres_url, actors=())
+    role = f"{postgres_url.partition('schema=')[2]}_slow"
+    theirs = re.sub("//[^@]*@", f"//{role}@", postgres_url)
+    with psycopg.connect(postgres_dsn, autocommit=True) as owner:
+        owner.execute(f"CREATE ROLE {role} SUPERUSER LOGIN".encode())
+        for setting in ("statement_timeout = '10d'", "search_path = theirs, pg_catalog"):
+            owner.execute(f"ALTER ROLE {role} SET {setting}".encode())
+        try:
+            for variable, url, expected in (
+                ("", theirs, "15min"),
+                ("-c statement_timeout=1h", theirs, "1h"),
+                ("-c lock_timeout=1s", theirs, "15min"),
+                ("-c statement_timeout=1h", theirs + "&options=-c%20statement_timeout%3D2h", "2h"),
+                ("-c statement_timeout=1h", theirs + "&options=-c%20lock_timeout%3D1s", "15min"),
+            ):
+                monkeypatch.setenv("PGOPTIONS", variable)
+                store = PostgresStore(url)
+                asked = "SELECT current_setting('statement_timeout'), current_setting('search_path')"
+                assert store.run(asked) == [(expected, "pg_catalog")], (variable, url)
+                with store.another() as more:
+                    assert more.execute(asked.encode()).fetchall() == [(expected, "pg_catalog")]
+                store.close()
+        finally:
+            owner.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+
+
+def test_a_view_in_place_of_the_data_keys_ends(postgres_url: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ledger.recorders.postgres_store.STATEMENT_TIMEOUT", "300ms")
+    store = PostgresStore(postgres_url, "_keys")
+    store.run(f"CREATE SCHEMA {store.schema}")
+    endless = "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT 1 FROM t)"
+    store.run(f"CREATE VIEW $data_key AS {endless} SELECT n::text AS subject FROM t")
+    with pytest.raises(StorageError, match="took longer than allowed"):
+        store.run("SELECT subject, count(*) FROM $data_key GROUP BY subject")
+    store.run(f"DROP SCHEMA {store.schema} CASCADE")
+    store.close()
+
+
+def test_what_takes_as_long_as_there_is_data_is_not_cut_off(postgres_url: str, monkeypatch: pytest.MonkeyPatch):
+    """Writing a table anew; afterwards the bound is there again."""
+    make_cast(postgres_url, actors=())
+    store, bounds = PostgresStore(postgres_url), []
+    run = store.run
+
+    def noting(text: str, *arguments: Any, **options: Any) -> Any:
+        if text.startswith("VACUUM"):
+            bounds.append(run("SHOW statement_timeout"))
+        return run(text, *arguments, **options)
+
+    monkeypatch.setattr(store, "run", noting)
+    store.scrub("content")
+    assert (bounds, run("SHOW statement_timeout")) == ([[("0",)]], [("15min",)])
+    store.close()
 
 
 @pytest.mark.parametrize(("asked", "shown"), [("", "muniment"), ("&application_name=nightly-train", "nightly-train")])

@@ -322,7 +322,7 @@ def test_who_may_change_who_may_do_what(cast: Cast):
         ("a namespace", enrol("p-admin", "actor:team/x"), InputError, "namespace", False),
         ("a version", enrol("p-admin", "actor:x@1"), InputError, "without a version", False),
         ("not an actor", enrol("p-admin", "model:x"), InputError, "actor", False),
-        ("no role", enrol("p-admin", roles=[]), InputError, "roles", True),
+        ("roles that are no list", enrol("p-admin", roles="owner"), InputError, "roles", True),
         ("an unknown role", enrol("p-admin", roles=["king"]), InputError, "roles", True),
         ("a service of nobody", enrol("p-admin", kind="service"), InputError, "responsible", True),
         ("a service of a stranger", enrol("p-admin", kind="service", responsible="p-x"), InputError, "p-x", False),

@@ -224,5 +224,11 @@ def test_times_are_judged_by_when_it_is_recorded_after_days_without_an_entry(qui
             urgently(wrong)
         assert cast.recorder.head().size == size
     assert urgently(month).recorded_at == now[0]
+    now[0] += month - 1
+    assert commands.record_deployment(cast["p-deployer"], "deployment:prod/x", MODEL).marks == ()
+    now[0] += 1
+    late = commands.record_deployment(cast["p-deployer"], "deployment:prod/x", MODEL)
+    assert late.marks == ("unauthorised",), "nobody has reviewed the emergency by its time"
+    assert "unauthorised" in cast.admin.world.judge_row(cast.recorder.rows(late.index, 1)[0]).verdict.marks
     cast["p-author"].emit("run.started", "run:other")
     assert verify_log(cast.recorder, cast.new.trust).findings == []

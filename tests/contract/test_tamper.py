@@ -352,6 +352,48 @@ def test_a_view_that_never_ends_is_not_read(memory_path: Path, table: str):
         open_recorder(url).identity()
 
 
+_ENDLESS = "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT 1 FROM t)"
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        *(
+            [f"DROP TABLE $TABLE{table}", f"CREATE VIEW $TABLE{table} AS {_ENDLESS} SELECT n AS size, n AS id FROM t"]
+            for table in ("checkpoint", "attestation", "log", "head", "content")
+        ),
+        ["CREATE POLICY theirs ON $tile USING (pg_sleep(600) IS NULL)", "ALTER TABLE $tile ENABLE ROW LEVEL SECURITY"],
+        ["CREATE TABLE $theirs () INHERITS ($entry)"],
+        ["CREATE MATERIALIZED VIEW $more AS SELECT 1", "ALTER TABLE $signed_head RENAME TO gone",
+         "ALTER MATERIALIZED VIEW $more RENAME TO signed_head"],
+        ["ALTER TABLE $content ADD COLUMN theirs integer GENERATED ALWAYS AS (position::integer) STORED"],
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_may_never_end_is_not_read_on_postgresql(postgres_url: str, statements: list[str]):
+    cast, _ = sixteen(postgres_url)
+    cast.recorder.close()
+    with raw(postgres_url) as store:
+        for statement in statements:
+            store.run(statement.replace("$TABLE", "$"))
+    with pytest.raises(VerificationError, match=r"damaged: \w+ is not as Muniment makes it"):
+        Ledger.open(postgres_url)
+    with pytest.raises(VerificationError, match="damaged"):
+        open_recorder(postgres_url).identity()
+
+
+def test_what_else_somebody_keeps_in_the_schema_is_read_past(postgres_url: str):
+    """A report's view is a finding of verification, and no reason to read nothing."""
+    cast, _ = sixteen(postgres_url)
+    cast.recorder.close()
+    with raw(postgres_url) as store:
+        store.run("CREATE VIEW $theirs AS SELECT * FROM $entry")
+    recorder = open_recorder(postgres_url)
+    assert recorder.identity().origin
+    assert any("theirs is not as" in words for words in recorder.structure_faults())
+    recorder.close()
+
+
 def test_an_id_recorded_twice_by_its_author_is_found(quick_url: str):
     """The uniqueness of ids does not rest on an index that can be dropped."""
     cast, steps = sixteen(quick_url)

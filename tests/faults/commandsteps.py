@@ -141,7 +141,7 @@ def taking_back(scene: Scene) -> Iterator[Step]:
     for granted in at.waivers_granted:
         yield Step(1, "waiver revoke", (f"{{subject:{granted.index}}}", *WHY), "p-approver")
     for hold in at.holds:
-        yield Step(1, "hold release", (f"{{id:{hold.index}}}", *WHY), "p-deployer")
+        yield Step(3, "hold release", (f"{{id:{hold.index}}}", *WHY), "p-deployer")
     for model in sorted(at.registered - at.retired):
         yield Step(0.3, "demote", (model, "--from", t.one(*ENVIRONMENTS), *WHY), t.one("p-second", "bot"))
         yield Step(0.2, "retire", (model, *WHY), "p-second")
@@ -162,8 +162,9 @@ def people_and_keys(scene: Scene) -> Iterator[Step]:
     people = [deed.subject.partition(":")[2] for deed in at.of("actor.enrolled")]
     if "p-new" not in people:
         yield Step(3, "actor enrol", ("p-new", "--kind", "person", "--role", "owner"))
-    else:
-        yield Step(1, "actor ungrant", ("p-new", "owner", *WHY))
+    for deed in at.of("actor.enrolled", "role.granted")[-3:]:
+        role = deed.data.get("role") or deed.data["roles"][0]
+        yield Step(1, "actor ungrant", (deed.subject.partition(":")[2], role, *WHY))
     yield from _drawn(t, ("actor grant", None), ("actor delegate", "p-approver"), ("actor responsible", None))
     yield from _drawn(t, ("actor revoke", None), ("actor offboard", None), ("import inventory", "p-author"))
     yield from _drawn(t, ("emitter close", "trainer"), ("emitter gap", "bot"), ("emitter heartbeat", "trainer"))
@@ -203,14 +204,14 @@ def _keys(scene: Scene) -> Iterator[Step]:
             yield Step(3, "key enrol", (actor,), t.one("root", "root", "p-author"))
             continue
         key, since = f"{{key:{keys[-1].index}}}", max(0, len(scene.rows) - t.number(60))
-        yield Step(1, "key compromised", (key, "--since", since, *WHY))
+        yield Step(2, "key compromised", (key, "--since", since, *WHY))
         yield Step(0.5, "key revoke", (key, *WHY))
         yield Step(1, "key rotate", (actor,), t.one(actor, "root"))
     done = {deed.data["index"] for deed in at.of("entry.reaffirmed")}
     for theft in stolen:
         signed = [row.entry for row in scene.rows[theft.data["since"] : theft.index] if _signed(row, theft)]
         for entry in [one for one in signed if one.index not in done][:3]:
-            yield Step(2, "entry reaffirm", (entry.index, *WHY))
+            yield Step(4, "entry reaffirm", (entry.index, *WHY))
 
 
 def _signed(row: Row, theft: Deed) -> bool:

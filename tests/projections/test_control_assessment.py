@@ -265,8 +265,8 @@ def test_rolling_back_and_forth_makes_no_good_target_of_what_nobody_allowed(book
     ("left_out", "empty"),
     [
         ("rollback", {"rollback-target-once-live"}),
-        ("authorise", {"four-eyes-before-authorise", "same-digest"}),
-        ("approve authorise", {"four-eyes-before-authorise", "same-digest", "evaluation-before-approval"}),
+        ("authorise", {"four-eyes-before-authorise"}),
+        ("approve authorise", {"four-eyes-before-authorise", "evaluation-before-approval"}),
         ("deploy rollback",
          {"same-digest", "training-provenance", "deployment-authorised", "rollback-target-once-live"}),
     ],
@@ -285,6 +285,22 @@ def test_each_control_is_not_applicable_where_its_kind_of_event_is_left_out(book
     if "rollback" not in left_out:
         book.roll_back(ONE, 30)
     assert {name for name, state in book.findings().items() if state == EMPTY} == empty | EXCEPTIONS
+
+
+def test_bytes_that_nobody_authorised_are_compared_with_the_registration(any_book: Book):
+    """Whether anybody allowed it is another control; it must not keep this one from looking."""
+    book = any_book
+    a_good_life(book)
+    before = finding(book.report(), "same-digest")
+    assert (before["state"], before["population"]["size"]) == (GOOD, 2)
+    wrong = book.deploy(ONE, 40, "deployment:prod/other", digest=digest("other bytes"))
+    early = book.deploy("model:scoring@3", 41, DEV, digest=digest("other bytes"))
+    found = finding(book.report(), "same-digest")
+    assert [item["index"] for item in found["items"] if item["state"] == BAD] == [wrong.index]
+    assert f"{digest(ONE)} was registered" in found["reason"]
+    book.register("model:scoring@3", 42)
+    found = finding(book.report(), "same-digest")
+    assert [item["index"] for item in found["items"] if item["state"] == BAD] == [wrong.index, early.index], "whenever"
 
 
 def test_a_suite_whose_last_evaluation_failed_outweighs_those_that_passed(book: Book):
@@ -429,7 +445,7 @@ def test_provenance_needs_a_run_that_made_these_bytes(book: Book):
     run = book.train("model:other@1", 1, inputs=("dataset:base@1",))
     book.register(ONE, 2, run=run)
     book.evaluate(ONE, 3)
-    book.release(ONE, 5)
+    book.deploy(ONE, 5)  # nobody approves what a run of another version made
     assert "whose output is this digest" in finding(book.report(), "training-provenance")["reason"]
 
 

@@ -244,6 +244,14 @@ def test_what_serves_without_an_authorisation(story: Book):
     assert words(story, "unauthorised-access") == [f"{ONE} serves and nobody authorised it"]
 
 
+def test_what_serves_was_retired_or_has_other_bytes(story: Book):
+    story.emit("p-author", "version.retired", TWO, {"reason": "old"}, at=20)
+    assert set(found(story)) == {"version-confusion"}
+    assert words(story, "version-confusion") == [f"{TWO} serves, and was retired"]
+    story.deploy(ONE, 22, "deployment:dev/other", digest=digest("other bytes"))
+    assert f"{ONE} serves with other bytes than it is registered with" in words(story, "version-confusion")
+
+
 def test_refusals_of_long_ago_are_over(story: Book):
     _access(story)
     assert words(story, "unauthorised-access") == ["mallory was refused read weights 3 times"]

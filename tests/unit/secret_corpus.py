@@ -10,9 +10,11 @@ from __future__ import annotations
 import base64
 import json
 import random
+import re
 import string
 import uuid
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -22,6 +24,7 @@ B62 = string.ascii_letters + string.digits
 B64 = B62 + "+/"
 URL = B62 + "-_"
 HEX = "0123456789abcdef"
+B32 = string.ascii_uppercase + "234567"
 
 
 def text(chance: random.Random, alphabet: str, length: int) -> str:
@@ -68,6 +71,12 @@ def _service_account(chance: random.Random) -> str:
 
 def _password(chance: random.Random) -> str:
     return text(chance, string.ascii_lowercase, 6) + text(chance, string.digits, 3) + chance.choice("!%^*")
+
+
+def _seed(chance: random.Random, length: int) -> str:
+    """Base 32 with a digit inside; what has none, one of thirty of 16 characters, looks like a name."""
+    found = text(chance, B32, length)
+    return found if sum(a.isdigit() != b.isdigit() for a, b in pairwise(found)) > 1 else _seed(chance, length)
 
 
 #: Kind: what makes one. A string is the secret, an object a body with it, a pair (context, secret).
@@ -140,6 +149,22 @@ KINDS: dict[str, Callable[[random.Random], Any]] = {
     "api key field": lambda c: {"tags": {"api_key": text(c, HEX, 32)}},
     "yaml": lambda c: ('client_secret: "{}"', text(c, B62, 32)),
     "nested json": lambda c: ("{}", json.dumps({"auth": {"access_token": text(c, URL, 40)}})),
+    "totp uri": lambda c: ("otpauth://totp/ml:p-7f3a?secret={}&issuer=ml", _seed(c, 16)),
+    "totp seed": lambda c: ("TOTP seed {} of the robot", _seed(c, 16)),
+    "totp groups": lambda c: ("mfa: type {} into the app", " ".join(re.findall("....", _seed(c, 32).lower()))),
+    "totp field": lambda c: {"env": {"GITHUB_TOTP_SECRET": text(c, B32, 16)}},
+    "seed field": lambda c: {"tags": {"mfa_seed": " ".join(re.findall("....", _seed(c, 32).lower()))}},
+    "base 32": lambda c: _seed(c, 32),
+    "aws key id in base 64": lambda c: base64.b64encode(b"AKIA" + text(c, B32, 16).encode()).decode(),
+    "aws keys in base 64": lambda c: (
+        "printf {} | base64 -d",
+        base64.b64encode(f"id: AKIA{text(c, B32, 16)}".encode()).decode().rstrip("="),
+    ),
+    "github in base 64": lambda c: (
+        "s3://ml/{}/x",
+        base64.urlsafe_b64encode(b"t=ghp_" + text(c, B62, 36).encode()).decode(),
+    ),
+    "pem in base 64": lambda c: ("{}", base64.b64encode(_pem(c, PrivateFormat.PKCS8).encode()).decode()),
     "random 40": lambda c: text(c, B62, 40),
     "random 48 url": lambda c: text(c, URL, 48),
     "random in words": lambda c: ("use {} to log in", text(c, B62, 44)),
@@ -249,6 +274,11 @@ def _params(chance: random.Random) -> dict[str, Any]:
         "registry": "https://oauth2:${CI_JOB_TOKEN}@gitlab.example/ml/models.git",
         "encryption_key": chance.choice(("alias/ml-prod-2", str(uuid.UUID(int=chance.getrandbits(128))), "arn:aws:kms:eu-west-1:123456789012:key/" + h(8))),
         "image_pull_secret": "regcred-2",
+        "s3_error": f"RequestId: {text(chance, string.ascii_uppercase + string.digits, 16)}, HostId in the log",
+        "otp_model": f"prototype-otp-2/{_name(chance, 3)}, MFA is asked of ACCOUNTADMINROLE2 and 2fa of the others",
+        "sequence": text(chance, "ACDEFGHIKLMNPQRSTVWY", 60),
+        "hf_args": ["sk-", "hf_internal_testing", f"tiny-random-{_name(chance)}", "r8_", text(chance, HEX, 40), "SG.", "x"],
+        "extras": ["scikit-learn", "xai-", "shap", "npm_", "config", "glpat-", "docs", "pul-", _name(chance, 3)],
         "forward_pass": "full",
         "master_key": "customer_id",
         "command": "python train.py --tokenizer BAAI/bge-m3 --password-file /run/secrets/db1 --seed 42",

@@ -923,6 +923,25 @@ def test_what_an_unjustified_emergency_allowed_does_not_go_live_unmarked(verdict
     assert _gone(story, "rollback.completed") == marks, "nor is it a good target"
 
 
+def test_an_emergency_that_nobody_reviewed_in_time_covers_nothing_more():
+    story = Story().people().version()
+    review_by = NOW + 86_400_000_000
+    given = _authorised(story, emergency={"reason": "fraud wave", "review_by": format_time(review_by)})
+    fact = ("p-deployer", "deployment.completed", "deployment:prod/x", {"model": MODEL, "digest": DIGEST})
+    assert story.judge(*fact).until == review_by, "recorded later it would be marked otherwise"
+    story.now = review_by - 1
+    assert _gone(story, "deployment.completed") == ()
+    assert _gone(story, "rollback.completed") == ()
+    _authorised(story, emergency={"reason": "again", "review_by": format_time(review_by)})
+    story.now = review_by
+    assert _gone(story, "canary.stage_entered") == ("unauthorised",)
+    assert _gone(story, "rollback.completed") == ("unauthorised",), "nor is it a good target"
+    assert story.judge(*fact).until > review_by + 86_400_000_000
+    body = {"decision": given.payload.id, "verdict": "justified", "rationale": "looked at"}
+    story.tell("p-approver", "emergency.reviewed", "deployment:prod/x", body)
+    assert _gone(story, "rollback.completed") == (), "found justified, if late"
+
+
 def test_a_fact_that_is_dated_before_what_was_known_is_marked():
     story = Story().people().version()
     _authorised(story)

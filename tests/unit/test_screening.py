@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import subprocess
@@ -185,6 +186,64 @@ def test_what_a_name_beside_it_calls_a_secret_is_hidden(body: dict[str, Any], se
     assert found
     assert secret not in _shown(clean)
     assert find_secrets(clean) == []
+
+
+@pytest.mark.parametrize("kind", ["aws key id", "github", "github fine", "gitlab", "openai", "npm", "grafana", "slack"])
+def test_a_token_that_is_cut_in_pieces_side_by_side_is_hidden(kind: str):
+    chance = random.Random(kind)
+    missed = []
+    for _ in range(20):
+        secret = KINDS[kind](chance)
+        first = chance.randrange(15 if len(secret) > 22 else 8, len(secret) - 6)
+        cuts = [secret[:first], secret[first:]]
+        three = (
+            [secret[:11], secret[11:first], secret[first:]] if first > 14 else [secret[:5], secret[5:10], secret[10:]]
+        )
+        for body in (
+            {"args": ["--token", *cuts, "--verbose"]},
+            {"params": {"a": cuts[0], "b": cuts[1], "lr": 0.1}},
+            {"params": {"token_part_a": cuts[0], "token_part_b": cuts[1]}},
+            {"note": ["the", *three]},
+            {"x": [{"y": cuts}]},
+        ):
+            clean, found = redact_secrets(body)
+            # Where a piece alone has the form of a token, as long ones do, what follows it may stay.
+            if not found or cuts[0] in _shown(clean) or three[1] in _shown(clean) or find_secrets(clean):
+                missed.append((body, clean))
+    assert missed == []
+
+
+def test_words_beside_a_token_stay():
+    token = "ghp_" + "a1B2c3D4e5F6" * 3
+    clean, _ = redact_secrets({"args": ["train", token, "churn", "--seed", "42"]})
+    assert clean["args"] == ["train", "[redacted: github-token]", "churn", "--seed", "42"]
+    clean, _ = redact_secrets({"args": [f"--token={token}", "nightly2"]})
+    assert clean["args"][1] == "nightly2"
+
+
+def test_what_is_encoded_is_hidden_as_a_whole_and_other_text_in_base_64_is_left():
+    token = base64.b64encode(b'{"aws": "AKIA' + b"ABCDEFGHIJ234567" + b'"}').decode()
+    clean, found = redact_secrets({"data": {"config": f"x {token} y"}})
+    assert (clean["data"]["config"], found[0].pattern) == ("x [redacted: base64] y", "base64")
+    for plain in (
+        b'{"lr": 0.001, "epochs": 10, "model": "churn"}',
+        b"password=${DB_PASSWORD} token=none",
+        bytes(range(60)),
+    ):
+        assert find_secrets({"data": {"config_digest": base64.b64encode(plain).decode()}}) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "MFA is enforced for ACCOUNTADMINROLE2", "the prototype of HOTPATHOPTIMIZER23",
+        "otp: this that with some more word",
+        "authenticator GOOGLEAUTHENTICATOR", "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", "A2B3C4D5E6F7A2B3C4D5E6F7A2B3C4D5",
+        "MVLSPADKTNVKAAWGKVGAHAGEYGAEALERMFLSFPTTKTYFPHFDLSHGSAQVKGHG",
+    ],
+)  # fmt: skip
+def test_what_is_no_base_32_by_chance_is_left(words: str):
+    assert find_secrets({"note": words}) == []
 
 
 def test_names_of_keys_and_words_about_passwords_pass():

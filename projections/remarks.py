@@ -1,0 +1,92 @@
+"""What is to be known of what is live, or a canary, besides the marks of the entry that brought it there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from ledger.domain.ancestry import held_by
+from ledger.domain.states import VersionState
+from ledger.domain.world import World, model_of
+from ledger.entry import format_time
+from ledger.names import parse_name, stream_of
+from ledger.payload import parse_moment
+from ledger.strictjson import parse_json
+from ledger.worlds import WorldAt
+from projections.base import ViewReader
+from projections.model_state import CHANGE
+from projections.quarantined import tell_held
+
+__all__ = ["RESTS", "registered", "remark"]
+
+#: Marks what rests on something in quarantine.
+RESTS: Final = "rests-on-quarantined"
+#: Marks what an emergency brought there, by what became of that; one that was justified needs no mark.
+_URGENT: Final = {
+    "open": "emergency-unreviewed", "overdue": "emergency-overdue", "unjustified": "emergency-unjustified",
+}  # fmt: skip
+
+
+def remark(known: World, then: WorldAt, views: ViewReader, deployment: dict[str, Any], at: int) -> None:
+    """Say in the state of a deployment what is to be known of what is live, or a canary, there.
+
+    Args:
+        known: the world of whoever asks, for facts.
+        then: the world by the moment that is asked about, for decisions.
+        views: the views.
+        deployment: as `model_state.state_as_of` gives it, which is changed: it gets ``emergencies``; what is live, or a
+            canary, gets its quarantines, and marks: ``rests-on-quarantined``; ``other-digest``, where the version is
+            registered with other bytes; ``retired``; and ``emergency-…``, where the last authorisation of it was an
+            emergency that nobody has found justified.
+        at: the moment that is asked about, in microseconds since the Unix epoch.
+    """
+    deployment["emergencies"] = _emergencies(views, deployment, then.index, at)
+    for item in (deployment["live"], deployment["canary"]):
+        if item is not None:
+            item["quarantines"] = tell_held(views, held_by(then, item["model"], item["digest"]))
+            item["marks"] = list(dict.fromkeys([*item["marks"], *_marks(known, then, deployment, item)]))
+
+
+def _marks(known: World, then: World, deployment: dict[str, Any], item: dict[str, Any]) -> Iterator[str]:
+    if item["quarantines"]:
+        yield RESTS
+    made, version = (registered(world, item["model"]) for world in (known, then))
+    if made is not None and made.digest != item["digest"]:
+        yield "other-digest"
+    if version is not None and version.retired is not None:
+        yield "retired"
+    which = (item["model"], item["digest"])
+    given = [one for one in deployment["history"] if one["type"] == "deployment.authorised"
+             and (one["model"], one["digest"]) == which]  # fmt: skip
+    last = max(given, key=lambda one: int(one["index"]), default=None)
+    for one in deployment["emergencies"]:
+        if last is not None and one["id"] == last["id"] and one["status"] in _URGENT:
+            yield _URGENT[one["status"]]
+
+
+def registered(world: World, subject: str) -> VersionState | None:
+    """A version as it was registered, suspect or not; None when it was not."""
+    model = model_of(world, stream_of(subject))
+    return None if model is None else model.versions.get(parse_name(subject).version or "")
+
+
+def _emergencies(views: ViewReader, deployment: dict[str, Any], size: int, at: int) -> list[dict[str, Any]]:
+    """Decisions that were taken in an emergency, in log order, each with its review."""
+    if not any("emergency" in item["marks"] for item in deployment["history"]):
+        return []
+    rows = views.select(CHANGE, [("thing", "=", deployment["deployment"]), ("position", "<=", size)])
+    told: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if row["type"] not in ("deployment.authorised", "emergency.reviewed"):
+            continue
+        data = parse_json(row["data"].encode(), what="view")
+        stamp = {"index": row["position"] - 1, "actor": row["actor"], "recorded_at": format_time(row["recorded_at"])}
+        if data.get("emergency"):
+            overdue = parse_moment(data["emergency"]["review_by"]) <= at
+            told[row["id"]] = {
+                "id": row["id"], **stamp, "model": data["model"], "digest": data["digest"], **data["emergency"],
+                "status": "overdue" if overdue else "open", "review": None,
+            }  # fmt: skip
+        elif data.get("decision") in told:
+            told[data["decision"]] |= {"status": data["verdict"], "review": stamp}
+    return list(told.values())

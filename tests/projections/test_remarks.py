@@ -1,0 +1,134 @@
+"""What is remarked of what is live: other bytes than are registered, retirement, emergencies; and since when it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ledger.application import Receipt
+from ledger.entry import format_time
+from projections.model_state import live_at
+from tests.contract.support import digest
+from tests.projections.support import PROD, Book, when
+
+ONE, TWO = "model:scoring@1", "model:scoring@2"
+DAY = 86_400_000_000
+
+
+def live(book: Book, model: str = ONE) -> list[str]:
+    """Remarks about what is live; everybody who is asked says the same."""
+    found = book.reader().told([PROD, model])
+    (state,) = found[f"state {PROD}"]["deployments"]
+    (placed,) = [one for entry in found["inventory"] for one in entry["live"] if one["deployment"] == PROD]
+    (why,) = found[f"why {PROD}"]["live"]
+    (impact,) = [one for one in found[f"impact {model}"]["live"] if one["deployment"] == PROD]
+    marks = [list(one["marks"]) for one in (state["live"], placed, why, impact)]
+    assert marks[1:] == marks[:1] * 3
+    began = (state["live"]["since"], state["live"]["began"])
+    assert [(one["since"], one["index"]) for one in (placed, why, impact)] == [began] * 3
+    return marks[0]
+
+
+def urgent(book: Book, at: float) -> Receipt:
+    review_by = format_time(book.clock.now + DAY)
+    body = {"model": ONE, "digest": digest(ONE), "emergency": {"reason": "fraud wave", "review_by": review_by}}
+    return book.emit("p-deployer", "deployment.authorised", PROD, body, at=at)
+
+
+def review(book: Book, decision: Receipt, verdict: str, at: float) -> Receipt:
+    body = {"decision": decision.id, "verdict": verdict, "rationale": "looked at"}
+    return book.emit("p-approver", "emergency.reviewed", PROD, body, at=at)
+
+
+def test_other_bytes_than_the_registered_ones(any_book: Book):
+    book = any_book
+    book.version(ONE, 1)
+    book.request(ONE, 2)
+    book.approve(ONE, 3)
+    book.deploy(ONE, 4, digest=digest("other bytes"))
+    assert live(book) == ["unauthorised", "other-digest"]
+    why = book.reader().told([PROD])[f"why {PROD}"]
+    (now,) = why["answers"]
+    assert (now["asked"], now["allowed"]) == ("now", False)
+    assert digest(ONE) in now["conditions"][0]["reason"]
+    book.deploy(ONE, 5)
+    assert live(book) == ["unauthorised"]
+    assert book.reader().told([PROD])[f"why {PROD}"]["answers"][0]["allowed"], "these bytes may be"
+
+
+def test_a_version_that_was_retired_while_it_is_live(any_book: Book):
+    book = any_book
+    book.version(ONE, 1)
+    book.release(ONE, 2)
+    assert "retired" not in live(book)
+    retired = book.emit("p-author", "version.retired", ONE, {"reason": "old"}, at=5)
+    assert live(book)[-1:] == ["retired"]
+    before = book.reader().told([PROD], known=retired.index)[f"state {PROD}"]["deployments"][0]["live"]
+    assert "retired" not in before["marks"]
+    book.deploy(ONE, 6)
+    assert live(book).count("retired") == 1, "the entry is marked so, too"
+
+
+@pytest.mark.parametrize("verdict", ["justified", "unjustified"])
+def test_an_emergency_until_and_after_its_review(any_book: Book, verdict: str):
+    book = any_book
+    book.version(ONE, 1)
+    decision = urgent(book, 2)
+    book.deploy(ONE, 3)
+    assert live(book) == ["back-dated", "emergency-unreviewed"]
+    told = book.reader().told([PROD])
+    (one,) = told[f"state {PROD}"]["deployments"][0]["emergencies"]
+    assert (one["index"], one["reason"], one["status"], one["review"]) == (decision.index, "fraud wave", "open", None)
+    assert [one["status"] for one in told[f"why {PROD}"]["emergencies"]] == ["open"]
+    book.clock.now += 2 * DAY
+    late = book.deploy(ONE, 4)
+    assert late.marks == ("unauthorised",) + (("back-dated",) if "back-dated" in late.marks else ())
+    assert live(book)[-1] == "emergency-overdue"
+    (model,) = book.reader().told([])["inventory"]
+    assert [one["status"] for one in model["emergencies"]] == ["overdue"]
+    reviewed = review(book, decision, verdict, 5)
+    told = book.reader().told([PROD])
+    (one,) = told[f"state {PROD}"]["deployments"][0]["emergencies"]
+    assert (one["status"], one["review"]["index"], one["review"]["actor"]) == (verdict, reviewed.index, "p-approver")
+    (model,) = told["inventory"]
+    assert model["emergencies"] == []
+    bad = verdict == "unjustified"
+    assert ("emergency-unjustified" in live(book)) == bad
+    assert [one["status"] for one in told[f"why {PROD}"]["emergencies"]] == (["unjustified"] if bad else [])
+    again = book.deploy(ONE, 6)
+    assert ("unauthorised" in again.marks) == bad, "found justified, it covers again"
+
+
+def test_what_was_authorised_in_due_form_since_is_no_emergency_any_more(book: Book):
+    book.version(ONE, 1)
+    decision = urgent(book, 2)
+    book.deploy(ONE, 3)
+    review(book, decision, "unjustified", 4)
+    book.request(ONE, 5)
+    book.approve(ONE, 6)
+    book.authorise(ONE, 7)
+    assert not any("emergency" in mark for mark in live(book))
+
+
+def test_since_and_before_count_from_the_first_time_that_the_same_was_said(any_book: Book):
+    book = any_book
+    for at, model in ((1, ONE), (11, TWO)):
+        book.version(model, at)
+        book.release(model, at + 2)
+    first = live_entry(book)
+    book.deploy(TWO, 20)
+    live(book, TWO)
+    (state,) = book.state(PROD)["deployments"]
+    assert (state["live"]["began"], state["live"]["since"]) == (first["index"], when(13.75))
+    assert state["previous"]["model"] == ONE
+    reader = book.reader()
+    assert live_at(reader.runner.views, reader.as_of(), PROD) == (TWO, ONE)
+    book.roll_back(ONE, 30)
+    (state,) = book.state(PROD)["deployments"]
+    assert (state["live"]["since"], state["previous"]["model"]) == (when(30), TWO)
+
+
+def live_entry(book: Book) -> dict[str, Any]:
+    (state,) = book.state(PROD)["deployments"]
+    return dict(state["live"])
