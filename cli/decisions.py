@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.app import App, pass_app, write_options
 from cli.values import end_of
+
+if TYPE_CHECKING:
+    from projections.gates import Gate
 
 __all__ = ["approve", "authorise", "escalate", "reject", "request", "request_changes", "rollback"]
 
@@ -130,8 +133,8 @@ def escalate(app: App, /, model: str, environment: str | None, **options: Any) -
 def authorise(app: App, /, deployment: str, model: str, *, emergency: bool, review_by: str, **options: Any) -> None:
     """Authorise a deployment, after the policy that the rules name was run and allows it.
 
-    With --emergency approvals and gates are not asked for, but --reason is. It stays in the inbox and in every report
-    until another person has reviewed it. A quarantine still stops it.
+    What a waiver let be is named. With --emergency approvals and gates are not asked for, but --reason is. It stays in
+    the inbox and in every report until another person has reviewed it. A quarantine still stops it.
 
     Example: muniment authorise deployment:prod/tx --model model:tx@1
     """
@@ -141,11 +144,15 @@ def authorise(app: App, /, deployment: str, model: str, *, emergency: bool, revi
         if options["reason"] is None:
             raise click.UsageError("--emergency needs --reason.")
         options["emergency"] = {"reason": options["reason"], "review_by": end_of(review_by)}
+    gates: list[Gate] = []
     with app.writer() as ledger:
-        receipt = decide(ledger, deployment, model, **options)
+        receipt = decide(ledger, deployment, model, told=gates.append, **options)
         app.show_receipt(
             receipt, then=f"Recorded; nothing was changed in {deployment}; waiting for deployment.completed."
         )
+    for item in gates[-1].outcome.checks if gates else ():
+        if item["result"] == "waived":
+            app.note(f"waived: {item['check']} by {item['waiver']}")
 
 
 @click.command(short_help="Authorise a return to an earlier version; never blocked.")

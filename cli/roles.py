@@ -42,7 +42,7 @@ def bounds_of(given: dict[str, Any]) -> dict[str, Any]:
     from ledger.emission import microseconds
     from ledger.entry import format_time
 
-    body = {name: list(given[name]) for name in ("types", "subjects", "environments") if given[name]}
+    body = {name: list(value) for name, value in given.items() if value and name != "until"}
     return body if given["until"] is None else {**body, "until": format_time(microseconds(given["until"]))}
 
 
@@ -54,9 +54,7 @@ def bounds_of(given: dict[str, Any]) -> dict[str, Any]:
 @_signing
 @common_options
 @pass_app
-def grant(
-    app: App, /, name: str, role: str, *, reason: str | None, signer: str | None, **bounds: Any
-) -> None:  # fmt: skip
+def grant(app: App, /, name: str, role: str, reason: str | None, signer: str | None, **bounds: Any) -> None:
     """Grant an actor a role: everywhere and for good, or only as far as is said.
 
     In a PATTERN * stands for any characters of one part of a name: model:credit/* are the models of the namespace

@@ -106,7 +106,13 @@ def _recorded(ledger: Ledger, options: dict[str, Any]) -> bool:
 
 
 def authorise(
-    ledger: Ledger, deployment: str, model: str, *, emergency: dict[str, str] | None = None, **options: Any
+    ledger: Ledger,
+    deployment: str,
+    model: str,
+    *,
+    emergency: dict[str, str] | None = None,
+    told: Callable[[Gate], None] | None = None,
+    **options: Any,
 ) -> Receipt:
     """Authorise a deployment, after the policy that the rules name was run and allows it; nothing is deployed by it.
 
@@ -119,6 +125,7 @@ def authorise(
         deployment: ``deployment:<environment>/<service>``.
         model: ``model:<name>@<version>``.
         emergency: ``{"reason", "review_by"}`` when approvals and gates are not waited for.
+        told: told what the gate found, where one was run that allows it.
         options: ``reason``, and those of `Ledger.emit`.
 
     Raises:
@@ -146,6 +153,8 @@ def authorise(
         refused = PolicyError(refusal(gate), hint=f"muniment gate check {model} --deployment {deployment}")
         ledger.record_refusal("deployment.authorised", deployment, {"model": model}, refused)
         raise refused
+    if told is not None:
+        told(gate)
     if not used:
         return commands.authorise(ledger, deployment, model, **options)
     body = commands.authorisation(ledger, deployment, model, reason=options.pop("reason", None))

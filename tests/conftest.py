@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from tests import fork_server
@@ -20,6 +21,10 @@ from tests.postgres_server import ENOUGH, MEMORY, shared_server
 # would wait for ever. What has a handler here has the default in every process that is started.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No test is about time: a busy machine must fail none.
+settings.register_profile("unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 # In memory, where there is plenty: no test asks a real disk for durability (`tests.faults` replays recorded writes).
 if Path(MEMORY).is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH:
