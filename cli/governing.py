@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+import time
+from typing import Any, Final
 
 import click
 
-from cli.app import App, pass_app, write_options
+from cli.app import App, common_options, pass_app, write_options
+from cli.output import Grid, print_record, table
+from cli.reading import with_as_of
 from cli.values import end_of
 
 __all__ = ["classify", "condition", "review", "revoke", "waiver", "withdraw"]
 
+_WAIVERS: Final = (
+    "waiver", "state", "check", "model", "environment", "owner", "until", "used", "max_uses", "trouble", "index",
+)  # fmt: skip
 _model = click.argument("model", metavar="MODEL@VERSION")
 _environment = click.option("--env", "environment", help="Which, when there are several.")
 _rationale = click.option("--rationale", required=True, help="Why; shown in every report.")
@@ -197,3 +203,38 @@ def revoke_(app: App, /, name: str, reason: str, **options: Any) -> None:
     from ledger.governing import decide_waiver
 
     app.record(decide_waiver, name, "revoked", {"reason": reason}, **options)
+
+
+@waiver.command("list")
+@with_as_of
+@common_options
+@pass_app
+def list_(app: App, /, *, at: str | None, known_at: str | None) -> None:
+    """Show every waiver: whether it stands, who carries the risk, until when, and how often it was used.
+
+    Example: muniment waiver list --at 2026-09-30T23:59:59Z
+    """
+    from ledger.entry import format_time
+    from projections.asof import resolve_as_of
+    from projections.waivers import waivers
+
+    with app.views() as (ledger, runner, size):
+        now = time.time_ns() // 1000
+        as_of = resolve_as_of(ledger, runner.views, at=at, known_at=known_at, head=size, now=now)
+        found = waivers(ledger, runner.views, as_of, as_of.asked)
+        data = {"origin": ledger.origin, **as_of.describe(), "asked_at": format_time(as_of.asked), "waivers": found}
+    if app.output == "text":
+        table(app, "Waivers", ("waiver", "state", "check", "for", "owner", "until", "uses"), map(_line, found))
+        click.echo(f"{len(found)} waiver(s), of which {sum(one['state'] == 'stands' for one in found)} stand(s)")
+    elif app.output == "ndjson":
+        for one in found:
+            print_record(app, one, "")
+    else:
+        print_record(app, data, "", Grid(_WAIVERS, found))
+
+
+def _line(one: dict[str, Any]) -> tuple[str, ...]:
+    uses = str(one["used"]) if one["max_uses"] is None else f"{one['used']} of {one['max_uses']}"
+    state = one["state"] if one["state"] != "does not stand" else f"does not stand: {one['trouble']}"
+    return (one["waiver"], state, one["check"], f"{one['model']} in {one['environment']}", one["owner"], one["until"],
+            uses)  # fmt: skip

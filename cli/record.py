@@ -172,9 +172,17 @@ def version(app: App, /, subject: str, digest: str | None, path: str | None, own
 
     Example: muniment record version model:tx@1 --file model.onnx --run run:42 --tier high
     """
+    from ledger.commands import version_state
+
     with app.writer() as ledger:
         body = {"digest": _digest(digest, path), "owner": owner or ledger.actor}
         app.show_receipt(ledger.emit("version.registered", subject, body, **options))
+        tier = version_state(ledger, subject).tier_at_first
+        if tier != options["tier"]:
+            app.note(
+                f"warning: {subject} is of tier {tier}, as its model or a version before it was. A validator who "
+                f"neither made nor owns it may lower that: muniment classify {subject}"
+            )
 
 
 @record.command()

@@ -54,7 +54,7 @@ def bounds_of(given: dict[str, Any]) -> dict[str, Any]:
 @_signing
 @common_options
 @pass_app
-def grant(app: App, /, name: str, role: str, signer: str | None, **bounds: Any) -> None:
+def grant(app: App, /, name: str, role: str, reason: str | None, signer: str | None, **bounds: Any) -> None:
     """Grant an actor a role: everywhere and for good, or only as far as is said.
 
     In a PATTERN * stands for any characters of one part of a name: model:credit/* are the models of the namespace
@@ -67,7 +67,7 @@ def grant(app: App, /, name: str, role: str, signer: str | None, **bounds: Any) 
       muniment actor grant p-… approver --env staging --until 2027-01-01T00:00:00Z
     """
     app.actor = signer or app.actor
-    app.emit("role.granted", f"actor:{name}", bounds_of(bounds), role=role)
+    app.emit("role.granted", f"actor:{name}", bounds_of(bounds), role=role, reason=reason)
 
 
 @click.command("delegate", short_help="Let another person approve in your place for a while.")

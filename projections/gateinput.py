@@ -8,7 +8,7 @@ it needs. Numbers are whole or not as their authors wrote them: compare them thr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -32,6 +32,7 @@ from projections.groups import ENDED, RUNS, WENT_LIVE
 from projections.journal import JournalRow
 from projections.known import Known
 from projections.lineage import EDGE, edges
+from projections.makers import claimants, claims
 from projections.model_state import CHANGE
 
 __all__ = ["gate_input", "standing_waivers", "waived_by"]
@@ -47,6 +48,8 @@ class _Builder:
         self.stream = stream_of(named.subject)
         self.rows = GateRows(known)
         self.own = self.rows(("stream", "=", self.stream))
+        self.about = (named.subject, named.version.digest, named.version.index)
+        self.claimants = claimants(self.views, *self.about, size=self.size)
         self.data = GateData(self.world, self.rows, named.subject, named.version.digest)
 
     def mine(self, *kinds: str, whole: bool = False) -> Iterator[JournalRow]:
@@ -66,8 +69,12 @@ class _Builder:
     def author(self, row: JournalRow) -> dict[str, Any]:
         """Who stands behind an entry, and whether they are shown to be other persons than makers and owners."""
         actors = actors_behind(row)
-        makers = approval_makers(self.world, self.named, (), max(row["index"], self.named.version.index))
-        return {"by": sorted(actors), "independent": bool(independent(self.world, actors, makers))}
+        return {"by": sorted(actors), "independent": self.apart(actors, max(row["index"], self.named.version.index))}
+
+    def apart(self, actors: Iterable[str], index: int, asking: Iterable[str] = ()) -> bool:
+        """Whether actors are shown to be other persons than makers, whoever else says so, owners, and who asked."""
+        makers = approval_makers(self.world, self.named, asking, index)
+        return bool(independent(self.world, actors, None if makers is None else makers | self.claimants))
 
     # -- parts -----------------------------------------------------------------------------------
 
@@ -132,12 +139,9 @@ class _Builder:
         return digest == self.named.version.digest if digest else subject == self.named.subject
 
     def _other_runs(self) -> list[str]:
-        """Runs that say they made this version, or before it was registered these bytes, and that it does not name."""
-        version = self.named.version
-        named = edges(self.views, "downstream", [self.named.subject], size=self.size)
-        bytes_ = edges(self.views, "digest", [version.digest], size=min(self.size, version.index))
-        made = {edge["upstream"] for edge in (*named, *bytes_) if edge["relation"] == "output-of"}
-        return sorted(run for run in made - {version.run} if run.startswith("run:"))
+        """Runs that say they made this version, and that it does not name."""
+        made = claims(self.views, *self.about, size=self.size).values()
+        return sorted({name for name in made if name.startswith("run:")} - {self.named.version.run})
 
     def evaluations(self) -> list[dict[str, Any]]:
         """Those that stand; one that was invalidated and not measured again has failed and says nothing else."""
@@ -219,8 +223,9 @@ class _Builder:
                 rule = None
             trouble = approval_trouble(self.world, apart, one, rule, self.now)
             by, reason = sorted(deciders(self.world, one.actors, one.signed)), "" if trouble is None else trouble.text
+            asking = self.named.version.requests[one.request].actors
             found.append({"by": by, "environment": one.environment, "stands": trouble is None, "reason": reason,
-                          "index": one.index})  # fmt: skip
+                          "index": one.index, "independent": self.apart(by, one.index, asking)})  # fmt: skip
         return found
 
     def deployments(self) -> list[dict[str, Any]]:

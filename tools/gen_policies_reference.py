@@ -51,9 +51,9 @@ policy have 10 seconds of processor time and 512 MiB of memory together; what ta
 `[].all(…)` is true in CEL: a check over a list that must not be empty says so, with `size() > 0` or `exists`.
 
 In the two checklists below, a check of what was not recorded fails. The exceptions can only stop something, and pass
-while nothing is recorded: `nothing-stops-it` and `no-open-incident`; `data-may-be-used` at tier low; and `canary-ready`
-at tiers low and medium. At tier low a version without a run is `registered`. Latency and cost are
-compared with what was last recorded of the version that is live there, if another one is; the baseline that a test
+while nothing is recorded: `nothing-stops-it`, `approved-by-others` and `no-open-incident`; `data-may-be-used` at tier
+low; and `canary-ready` at tiers low and medium. At tier low a version without a run is `registered`. Latency and cost
+are compared with what was last recorded of the version that is live there, if another one is; the baseline that a test
 names is its author's word, and can only refuse. A feature set that names no data is data that nobody registered.
 
 ## The document

@@ -188,7 +188,8 @@ def _described(version: VersionState, event: RecordedEvent) -> VersionState:
         case VersionDemoted(environment=environment):
             return replace(version, demoted=with_item(version.demoted, environment, signed_of(event)))
         case VersionComposed() as body:
-            return replace(version, parents=more_read(version.parents, (*reads_of(body.parents), *made_from(body))))
+            parents = more_read(version.parents, (*reads_of(body.parents), *made_from(body)))
+            return replace(version, parents=parents, authors=version.authors | actors_of(event))
     return version
 
 

@@ -31,7 +31,8 @@ FIELDS: Final = {
     "output_schema",
     "documentation": "kind, digest, expired",
     "validations": "verdict, index, open_findings (id, severity), expired, by, independent",
-    "approvals": "by, environment, stands, reason, index",
+    "approvals": "by, environment, stands, reason, index, independent (of makers, owners, who asked, and of whoever is "
+    "behind a run or an artefact that names the version as made by it)",
     "deployments": "in this environment, the one above and where the model ever was: name, live, previous, authorised, "
     "and what was last measured of what is live there: live_p95_ms, live_cost, live_cost_unit",
     "canaries": "deployment, stage, traffic, verdict, budget_used of this version",
@@ -44,6 +45,7 @@ FIELDS: Final = {
 }  # fmt: skip
 #: Members of parts, or of what is in their lists, that the document of ``muniment.checks/v1`` has not.
 _SINCE_V2: Final = {
+    "approvals": ("independent",),
     "datasets": ("read",),
     "deployments": ("live_p95_ms", "live_cost", "live_cost_unit"),
     "drills": ("subject",),

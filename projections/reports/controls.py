@@ -12,6 +12,7 @@ from typing import Any, Final
 from ledger.domain.independence import independent
 from projections.groups import DATA, DEPLOYED, ENDED, RUNS, WENT_LIVE
 from projections.journal import JournalRow
+from projections.makers import claimants
 from projections.reports.exceptions import emergencies_reviewed, gated, rule_before
 from projections.reports.population import BAD, GOOD, UNKNOWN, Item, ReportContext, environment_of
 
@@ -58,7 +59,7 @@ def _run_events(context: ReportContext, run: str | None, before: int) -> list[Jo
 
 
 def _makers(context: ReportContext, version: JournalRow, request: JournalRow | None, before: int) -> set[str] | None:
-    """Who stands behind a version: who registered it, its run's authors, and who asked for the approval.
+    """Who stands behind a version: who registered it, its run's authors, who asked, and whoever else says so.
 
     None when the run it names was not recorded by then.
     """
@@ -66,7 +67,9 @@ def _makers(context: ReportContext, version: JournalRow, request: JournalRow | N
     runs = _run_events(context, run, before)
     if run is not None and not runs:
         return None
-    return _actors([version, *runs, *([request] if request else [])])
+    about = (version["subject"], version["data"]["digest"], version["index"])
+    others = claimants(context.views, *about, size=context.as_of.size)
+    return _actors([version, *runs, *([request] if request else [])]) | others
 
 
 def _four_eyes(context: ReportContext) -> Iterator[Item]:

@@ -59,6 +59,7 @@ READS: Final[dict[str, tuple[object, ...]]] = {
     "verify event": (3,),
     "verify file": ("policy.yaml",),
     "verify log": (),
+    "waiver list": (),
     "why": (MODEL, "--env", "prod"),
 }
 #: Commands that ask no store for anything, or are about it as a whole and the owner's: made, moved, migrated, restored,

@@ -215,6 +215,28 @@ def test_authorise_names_what_a_waiver_let_be(waived: Shop):
     assert "waived" not in done.out, "data on stdout, remarks on stderr"
 
 
+def test_waivers_are_listed_as_they_stand_and_stood(waived: Shop):
+    run(*[word.replace("waiver:w1", "waiver:w2") for word in WAIVER if word != "--single-use"]).good()
+    size = waived.size()
+
+    def told(*as_of: object) -> list[tuple[object, ...]]:
+        found = run("waiver", "list", *as_of, "-o", "json").good().json["waivers"]
+        return [(one["waiver"], one["state"], one["owner"], one["used"], one["max_uses"]) for one in found]
+
+    second = ("waiver:w2", "asked for", "p-author", 0, None)
+    assert told() == [("waiver:w1", "stands", "p-author", 0, 1), second]
+    run(*AUTHORISE).good()
+    assert told() == [("waiver:w1", "used up", "p-author", 1, 1), second]
+    run("waiver", "deny", "waiver:w2", "--rationale", "no", "--as", "p-second").good()
+    assert told()[1][1] == "denied"
+    assert told("--known-at", size) == [("waiver:w1", "stands", "p-author", 0, 1), second], "as it was known then"
+    far = told("--at", "2031-01-01T00:00:00Z")
+    assert [one[1] for one in far] == ["expired", "denied"]
+    text = run("waiver", "list").good().out
+    assert "2 waiver(s), of which 0 stand(s)" in text
+    assert "used up" in text
+
+
 def test_a_single_use_is_one_whoever_comes_at_once(waived: Shop, monkeypatch: pytest.MonkeyPatch):
     done = processes([AUTHORISE, AUTHORISE], monkeypatch)
     assert sorted(one.code for one in done) == [0, 1]

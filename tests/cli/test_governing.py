@@ -140,6 +140,17 @@ def test_an_emergency_shows_with_its_review(ready: Shop):
     assert "unjustified by p-second" in " ".join(run("state", "deployment:prod/tx").good().out.split())
 
 
+def test_whoever_registers_a_version_is_told_that_it_has_a_higher_tier(ready: Shop):
+    def register(version: str, tier: str) -> str:
+        made = ("record", "version", f"model:tx@{version}", "--digest", "sha256:" + version * 64, "--tier", tier)
+        return run(*made, "--as", "p-author").good().err
+
+    assert "warning" not in register("2", "high")
+    assert "warning: model:tx@3 is of tier high, as its model or a version before it was" in register("3", "low")
+    models = run("state", "model:tx", "-o", "json").good().json["models"]
+    assert [one["tier"] for model in models for one in model["versions"]] == ["high"] * 3
+
+
 def test_quarantine_stops_and_release_lets_go(ready: Shop):
     ask()
     approve()

@@ -72,6 +72,7 @@ def test_an_actor_is_enrolled_with_a_bounded_role_and_no_other(told: Shop):
     assert [(one["role"], one["types"], one["subjects"]) for one in grants] == [
         (role, ["run.*"], ["run:credit/*"]) for role in ("emitter", "owner")
     ]
+    run("actor", "grant", "ci-credit", "deployer", *bounds, "--reason", "while they are away", "--as", "root").good()
     run("emit", "run.started", "run:credit/x", "--as", "ci-credit").good()
     run("emit", "run.started", "run:other/x", "--as", "ci-credit").refused(4)
     run("verify", "log").good()

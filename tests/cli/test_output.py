@@ -59,7 +59,7 @@ COMMANDS = (
     *(("lineage", "deployment:prod/tx", "-o", form) for form in ("text", "json", "mermaid", "dot", "openlineage")),
     ("impact", "model:tx"), ("impact", "model:tx", "-o", "json"), ("why", "model:tx@1"), ("why", "deployment:prod/tx"),
     ("why", "model:tx@1", "-o", "json"), ("history", "model:tx@1"), ("history", "model:tx@1", "-o", "json"),
-    ("inventory",), ("inventory", "-o", "json"),
+    ("inventory",), ("inventory", "-o", "json"), ("waiver", "list"), ("waiver", "list", "-o", "json"),
     ("log", "--graph"), ("log", "--graph", "-o", "json"), ("config", "explain"), ("config", "explain", "-o", "json"),
     *((*command, "-o", form) for form in ("csv", "md") for command in (
         ("log",), ("log", "--graph"), ("show", "8"), ("state",), ("timeline", "incident:1"), ("incident", "list"),

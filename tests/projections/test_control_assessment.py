@@ -619,6 +619,16 @@ def test_a_gate_that_refused_or_saw_other_bytes_is_a_finding(book: Book):
     assert book.findings(at=3)["gate-before-authorise"] == EMPTY
 
 
+def test_who_approved_what_another_run_of_theirs_made_is_found(any_book: Book):
+    any_book.cast.enrol("robot", "service", ("emitter",), "p-approver")
+    any_book.version(ONE, 1)
+    any_book.release(ONE, 2)
+    assert any_book.findings()["four-eyes-before-authorise"] == GOOD
+    made = [{"role": "output", "subject": ONE, "digest": digest(ONE)}]
+    any_book.emit("robot", "run.completed", "run:hidden", {"outputs": made}, at=1)
+    assert any_book.findings()["four-eyes-before-authorise"] == BAD
+
+
 def test_waivers_are_listed_with_what_became_of_them(any_book: Book):
     book = any_book
     book.version(ONE, 1)

@@ -271,6 +271,34 @@ def test_a_run_that_made_the_bytes_before_is_not_left_out(any_book: Book):
     assert look(any_book)["run"]["others"] == ["run:r"]
 
 
+@pytest.mark.parametrize("way", ["run", "bytes", "artifact"])
+def test_a_maker_whom_the_registration_leaves_out_is_found_by_gates(any_book: Book, way: str):
+    """The judge knows makers by what a version names; what names the version is found in the views."""
+    any_book.cast.enrol("robot", "service", ("emitter",), "p-approver")
+    made = [{"role": "output", "subject": ONE if way == "run" else "artifact:w", "digest": digest(ONE)}]
+    body: dict[str, Any] = {"files": {"w": digest(ONE)}, "model": ONE} if way == "artifact" else {"outputs": made}
+    kind, subject = ("artifact.produced", "artifact:w") if way == "artifact" else ("run.completed", "run:hidden")
+
+    def hidden() -> set[str]:
+        outcome = evaluate(parse_policy(pack("production").source), look(any_book), ())
+        return {item["check"] for item in outcome.checks if item["result"] == "fail"} & {"approved-by-others"}
+
+    if way == "bytes":
+        any_book.emit("robot", kind, subject, body, at=1)
+    any_book.version(ONE, 1)
+    any_book.emit("p-approver", "validation.completed", ONE, {"verdict": "pass", "independence": "x"}, at=2)
+    if way != "bytes":
+        assert [item["independent"] for item in look(any_book)["validations"]] == [True]
+        any_book.emit("robot", kind, subject, body, at=1)
+    any_book.request(ONE, 3)
+    assert hidden() == set()
+    any_book.approve(ONE, 4)
+    (approval,) = look(any_book)["approvals"]
+    assert (approval["stands"], approval["independent"]) == (True, False)
+    assert [item["independent"] for item in look(any_book)["validations"]] == [False]
+    assert hidden() == {"approved-by-others"}
+
+
 def test_a_gate_is_run_at_the_time_of_the_stores_clock(book: Book):
     """A clock of this machine that is wrong would make a gate look old, or its author a liar."""
     define(book)

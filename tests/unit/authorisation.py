@@ -330,6 +330,7 @@ WITHOUT_ACTOR: Final = frozenset(
         "witness init",
         "witness serve",
         "witness show",
+        "waiver list",
         "why",
     }
 )

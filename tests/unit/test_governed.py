@@ -628,6 +628,16 @@ def test_where_the_run_of_a_version_is_not_known_nobody_is_shown_to_be_another_p
     assert hint_of(told) == hint
 
 
+def test_whoever_composes_a_version_is_one_of_its_makers():
+    story = ready()
+    story.enrol("p-both", ["approver", "emitter"])
+    request = story.request()
+    grant = ("p-both", "approval.granted", MODEL, story.grant(request))
+    assert story.judge(*grant).kind == "valid"
+    story.tell("p-both", "version.composed", MODEL, {"parents": [{"role": "teacher", "subject": "model:t@1"}]})
+    refused(story.judge(*grant), NotAllowedError, "legality")
+
+
 @pytest.mark.parametrize(
     ("made", "counts"),
     [

@@ -146,6 +146,7 @@ PLANTED: dict[tuple[str, str], list[Change]] = {
         both(put("canaries", to=[]), more("drills", kind="canary"), more("drills", kind="canary", outcome="fail")),
     ],
     ("production", "access-in-place"): [put("people", "approvers", to=1), put("people", "deployers", to=0)],
+    ("production", "approved-by-others"): [put("approvals", 0, "independent", to=False)],
     ("production", "no-open-incident"): [
         put("incidents", 0, "severity", to="high"), put("incidents", 0, "severity", to="critical"),
     ],
@@ -191,7 +192,7 @@ def test_prototypes_stay_cheap(name: str):
     assert results.count("not-applicable") == len(results) - len(applying) > len(results) / 3
 
 
-STOPS_ONLY = {"nothing-stops-it", "data-may-be-used", "canary-ready", "no-open-incident"}
+STOPS_ONLY = {"nothing-stops-it", "data-may-be-used", "canary-ready", "no-open-incident", "approved-by-others"}
 
 
 @pytest.mark.parametrize(

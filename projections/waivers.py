@@ -1,0 +1,59 @@
+"""All waivers: how each stands, who carries the risk, until when, and how much of it was used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ledger.application import Ledger
+from ledger.domain.states import WaiverState
+from ledger.domain.waiving import grant_trouble, used_up, uses_of, waiver_of, waiver_until
+from ledger.domain.world import World
+from ledger.entry import format_time
+from projections.asof import AsOf, recorded_by
+from projections.base import ViewReader
+from projections.journal import journal_rows
+
+__all__ = ["waivers"]
+
+
+def _standing(world: World, state: WaiverState, at: int) -> tuple[str, str]:
+    """How a waiver stands, in a word and, where it does not, why."""
+    trouble = grant_trouble(world, state, at)
+    if state.ended is not None:
+        return state.ended, trouble or ""
+    if at >= waiver_until(world, state):
+        return "expired", f"it expired at {format_time(waiver_until(world, state))}"
+    if state.granted is None:
+        return "asked for", trouble or ""
+    if trouble is not None:
+        return "does not stand", trouble
+    used = used_up(world, state)
+    return ("stands", "") if used is None else ("used up", used)
+
+
+def waivers(ledger: Ledger, views: ViewReader, as_of: AsOf, at: int) -> list[dict[str, Any]]:
+    """Every waiver that was asked for, in log order.
+
+    Args:
+        ledger: the log.
+        views: the views.
+        as_of: both clocks; what was recorded by ``at`` counts.
+        at: the moment for which ends are told, microseconds since the Unix epoch.
+
+    Returns:
+        Plain values.
+    """
+    size = recorded_by(views, as_of, at)
+    world, found = ledger.world.at(size), []
+    for row in journal_rows(views, [("type", "=", "waiver.requested"), ("verdict", "=", "valid")], size=size):
+        state = waiver_of(world, row["stream"])
+        if state is None:
+            continue
+        standing, trouble = _standing(world, state, at)
+        found.append({
+            "waiver": row["stream"], "state": standing, "check": state.check, "model": state.model,
+            "environment": state.environment, "owner": state.owner, "until": format_time(waiver_until(world, state)),
+            "used": len(state.used if state.max_uses is None else uses_of(world, state)), "max_uses": state.max_uses,
+            "trouble": trouble, "index": row["index"],
+        })  # fmt: skip
+    return found
