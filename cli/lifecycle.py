@@ -84,7 +84,7 @@ def show(app: App) -> None:
 
 def _pin(world: World, rules: Any) -> None:
     """Name each gate with the digest that its version has in the log."""
-    from ledger.domain.states import PolicyState
+    from ledger.domain.deployed import PolicyState
     from ledger.errors import InputError
 
     rows = rules.get("rules") if isinstance(rules, dict) else None

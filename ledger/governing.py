@@ -13,9 +13,10 @@ from uuid import uuid4
 from ledger.application import Ledger, Receipt
 from ledger.commands import deciding, seen_head, sought, version_state
 from ledger.domain import DatasetState, DeploymentState, ModelState
+from ledger.domain.deployed import Urgent, WaiverState
 from ledger.domain.lifecycle import rules_of, versions_meant
 from ledger.domain.scopes import matches
-from ledger.domain.states import SENT_BACK, Approval, ApprovalRequest, Quarantine, Urgent, WaiverState
+from ledger.domain.states import SENT_BACK, Approval, ApprovalRequest, Quarantine
 from ledger.domain.world import actor_of
 from ledger.errors import ConfigurationError, InputError, PolicyError
 from ledger.events.policies import PolicyDefined

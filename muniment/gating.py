@@ -8,8 +8,8 @@ from typing import Any
 from ledger import commands
 from ledger.application import Ledger, Receipt
 from ledger.crashpoints import crashpoint
+from ledger.domain.deployed import WaiverState
 from ledger.domain.lifecycle import rule_for, version_of
-from ledger.domain.states import WaiverState
 from ledger.errors import InputError, PolicyError
 from ledger.names import parse_name
 from projections.catalogue import open_runner

@@ -15,7 +15,7 @@ from uuid import UUID, uuid5
 
 from ledger.application import Ledger
 from ledger.domain.actors import ActorState
-from ledger.domain.states import WaiverState
+from ledger.domain.deployed import WaiverState
 from ledger.domain.waiving import longest_end
 from ledger.entry import format_time
 from ledger.errors import InputError, LedgerError, NotAllowedError

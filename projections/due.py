@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ledger.domain.actors import FOREVER
+from ledger.domain.deployed import WaiverState
 from ledger.domain.lifecycle import Named
 from ledger.domain.standing import approval_trouble, approval_until
-from ledger.domain.states import Approval, WaiverState
+from ledger.domain.states import Approval
 from ledger.domain.waiving import uses_of, waiver_trouble, waiver_until
 from ledger.domain.world import actor_of
 from ledger.entry import format_time

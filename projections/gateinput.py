@@ -13,11 +13,11 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from ledger.domain.deployed import DeploymentState, WaiverState
 from ledger.domain.independence import approval_makers, deciders, independent
 from ledger.domain.lifecycle import Named, check_stops, rule_for, version_of
 from ledger.domain.scopes import matches
 from ledger.domain.standing import approval_trouble
-from ledger.domain.states import DeploymentState, WaiverState
 from ledger.domain.waiving import covers, uses_of, waiver_trouble
 from ledger.entry import format_time
 from ledger.errors import PolicyError

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ledger.domain.deployed import PolicyState
 from ledger.domain.lifecycle import rule_for, rules_of, version_of
-from ledger.domain.states import PolicyState
 from ledger.entry import format_time
 from ledger.errors import InputError, PolicyError, VerificationError
 from ledger.names import parse_name, stream_of

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from ledger.domain.states import SENT_BACK, DeploymentState, ModelState, WaiverState
+from ledger.domain.deployed import DeploymentState, WaiverState
+from ledger.domain.states import SENT_BACK, ModelState
 from ledger.domain.waiving import waived_makers
 from ledger.entry import format_time
 from ledger.names import parse_name, stream_of

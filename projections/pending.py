@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ledger.domain.deployed import DeploymentState, Urgent
 from ledger.domain.independence import deciders, independent, persons_behind
 from ledger.domain.lifecycle import Named, check_stops, rule_for, version_of
 from ledger.domain.roles import roles_for
 from ledger.domain.signed import Signed
-from ledger.domain.states import DeploymentState, Urgent
 from ledger.entry import format_time
 from ledger.errors import PolicyError
 from ledger.events import find_event_type

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ledger.domain.deployed import DeploymentState
 from ledger.domain.independence import approval_makers
 from ledger.domain.lifecycle import Named, refuse_doubt
 from ledger.domain.standing import Standing, check_evaluations, standing
-from ledger.domain.states import Approval, ApprovalRequest, DeploymentState
+from ledger.domain.states import Approval, ApprovalRequest
 from ledger.entry import format_time
 from ledger.errors import PolicyError
 from ledger.names import parse_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ledger.application import Ledger
-from ledger.domain.states import WaiverState
+from ledger.domain.deployed import WaiverState
 from ledger.domain.waiving import grant_trouble, used_up, uses_of, waiver_of, waiver_until
 from ledger.domain.world import World
 from ledger.entry import format_time

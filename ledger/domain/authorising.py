@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ledger.domain.actors import FOREVER
+from ledger.domain.deployed import Authorisation, DeploymentState, PolicyState, WaiverState
 from ledger.domain.grounds import Gate
 from ledger.domain.independence import deciders, how_many, independent
 from ledger.domain.lifecycle import Named, check_stops, refuse_doubt, rule_for, same_digest, version_of
@@ -21,7 +22,6 @@ from ledger.domain.standing import (
     standing,
     stands_apart,
 )
-from ledger.domain.states import Authorisation, DeploymentState, PolicyState, WaiverState
 from ledger.domain.suspicion import Suspicion, suspicion
 from ledger.domain.waiving import grant_trouble, used_up, waiver_of, waiver_until
 from ledger.domain.world import World, deployment_of, model_of

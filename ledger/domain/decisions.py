@@ -7,12 +7,13 @@ from hashlib import sha256
 from ledger.domain.actors import FOREVER
 from ledger.domain.approving import ApprovalEvent, check_approval_event, check_classification, refuse_makers
 from ledger.domain.authorising import GoneLive, check_authorised, check_review
+from ledger.domain.deployed import PolicyState
 from ledger.domain.golive import live_marks, live_until, rollback_marks
 from ledger.domain.independence import deciders, independent
 from ledger.domain.lifecycle import check_stops, rules_of, same_digest, version_of, versions_meant
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.signed import ROOT_ACTOR, signed_of
-from ledger.domain.states import DatasetState, ModelState, PolicyState, Quarantine, VersionState
+from ledger.domain.states import DatasetState, ModelState, Quarantine, VersionState
 from ledger.domain.waiving import WaiverEvent, check_waiver_event
 from ledger.domain.world import World, deployment_of, model_of
 from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError

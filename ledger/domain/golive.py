@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ledger.domain.actors import FOREVER
 from ledger.domain.authorising import GoneLive, covered, review_due, still_covers
+from ledger.domain.deployed import Authorisation, DeploymentState
 from ledger.domain.lifecycle import rule_for, side_states, stops_of, version_of
 from ledger.domain.recorded import RecordedEvent
-from ledger.domain.states import Authorisation, DeploymentState
 from ledger.domain.world import World, deployment_of
 from ledger.errors import InputError, PolicyError
 from ledger.events.deployments import RollbackCompleted

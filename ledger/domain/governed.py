@@ -7,20 +7,10 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from ledger.domain.actors import with_item
+from ledger.domain.deployed import Authorisation, DeploymentState, PolicyState, Urgent, WaiverState
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.signed import signed_of
-from ledger.domain.states import (
-    Authorisation,
-    DatasetState,
-    DeploymentState,
-    IncidentState,
-    PolicyState,
-    Read,
-    RunState,
-    Urgent,
-    WaiverState,
-    more_read,
-)
+from ledger.domain.states import DatasetState, IncidentState, Read, RunState, more_read
 from ledger.domain.versions import evolve_quarantines, made_from, reads_of
 from ledger.events.datasets import DatasetQualityAssessed, DatasetRegistered, DatasetVersioned
 from ledger.events.deployments import (

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ledger.domain.actors import FOREVER
+from ledger.domain.deployed import WaiverState
 from ledger.domain.independence import approval_makers, deciders, independent
 from ledger.domain.lifecycle import versions_meant, waiver_days
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.scopes import matches
 from ledger.domain.signed import signed_of
-from ledger.domain.states import TIER_RANK, WaiverState
+from ledger.domain.states import TIER_RANK
 from ledger.domain.suspicion import suspicion
 from ledger.domain.world import World, deployment_of
 from ledger.entry import format_time

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Protocol
 
 from ledger.domain.actors import ActorState
+from ledger.domain.deployed import DeploymentState
 from ledger.domain.evolution import evolve
 from ledger.domain.ledgerstate import LedgerState
 from ledger.domain.recorded import RecordedEvent
-from ledger.domain.states import DeploymentState, ModelState, RunState, State
+from ledger.domain.states import ModelState, RunState, State
 from ledger.events.quarantine import QuarantinePlaced
 
 __all__ = ["MemoryWorld", "World", "actor_of", "deployment_of", "ledger_of", "model_of", "run_of"]

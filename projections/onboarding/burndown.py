@@ -12,9 +12,9 @@ from functools import cache
 from importlib import resources
 from typing import Any, Final
 
+from ledger.domain.deployed import DeploymentState, WaiverState
 from ledger.domain.lifecycle import rule_for, version_of
 from ledger.domain.scopes import matches
-from ledger.domain.states import DeploymentState, WaiverState
 from ledger.domain.waiving import covers, waiver_of, waiver_trouble, waiver_until
 from ledger.entry import format_time
 from ledger.errors import PolicyError

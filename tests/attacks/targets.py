@@ -163,6 +163,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/domain/scopes.py": _RULES,
     "ledger/domain/signed.py": _RULES,
     "ledger/domain/signing.py": _RULES,
+    "ledger/domain/deployed.py": _RULES,
     "ledger/domain/states.py": _RULES,
     "ledger/domain/suspicion.py": _RULES,
     "ledger/domain/world.py": _RULES,

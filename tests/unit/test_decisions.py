@@ -11,9 +11,10 @@ import pytest
 from ledger.domain import LedgerState, MemoryWorld, ModelState, Verdict
 from ledger.domain.authorising import deployment_doubt
 from ledger.domain.decisions import marks_of
+from ledger.domain.deployed import DeploymentState
 from ledger.domain.lifecycle import version_of
 from ledger.domain.signing import ROOT_ACTOR, signing_keys
-from ledger.domain.states import DeploymentState, VersionState
+from ledger.domain.states import VersionState
 from ledger.domain.suspicion import first_doubt
 from ledger.domain.waiving import waiver_of, waiver_trouble
 from ledger.entry import format_time

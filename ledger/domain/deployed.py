@@ -1,0 +1,103 @@
+"""The states of deployments, and of the policies and waivers that gates before them rest on, frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from ledger.domain.signed import Signed
+
+__all__ = ["Authorisation", "DeploymentState", "PolicyState", "Urgent", "WaiverState"]
+
+
+def _nothing_asked() -> MappingProxyType[str, str]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Authorisation:
+    """An authorisation to deploy or to roll back; ``signed`` is its entry, ``urgent`` whether it was an emergency."""
+
+    id: str
+    signed: Signed
+    model: str
+    digest: str
+    urgent: bool
+
+
+def _never_authorised() -> MappingProxyType[str, tuple[int, ...]]:
+    return MappingProxyType({})
+
+
+def _none_good() -> MappingProxyType[tuple[str, str], Authorisation]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Urgent:
+    """A decision that was taken in an emergency and is to be reviewed; ``actors`` are all who stand behind it."""
+
+    id: str
+    signed: Signed
+    actors: frozenset[str]
+    review_by: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentState:
+    """One deployment: what may go live, what is live, what ever was, and emergencies nobody has reviewed.
+
+    Attributes:
+        authorised: indexes of the authorisations of each version, whatever became of them; those in an emergency not.
+        good: what went live while an authorisation was there for it that no review has found unjustified, and that one.
+        occurred_at: the latest time at which something went live, microseconds since the Unix epoch.
+        requests: those still open, id to version.
+    """
+
+    authorisation: Authorisation | None = None
+    authorised: MappingProxyType[str, tuple[int, ...]] = field(default_factory=_never_authorised)
+    live: tuple[str, str] | None = None
+    ever_live: frozenset[tuple[str, str]] = frozenset()
+    good: MappingProxyType[tuple[str, str], Authorisation] = field(default_factory=_none_good)
+    occurred_at: int = 0
+    urgent: tuple[Urgent, ...] = ()
+    requests: MappingProxyType[str, str] = field(default_factory=_nothing_asked)
+
+
+@dataclass(frozen=True, slots=True)
+class WaiverState:
+    """A waiver.
+
+    Attributes:
+        request: the entry that asked for it.
+        check, model, environment: what it lets be, and where.
+        owner: who carries the risk.
+        actors: who asked, and for whom.
+        until: it holds for what is recorded before; microseconds since the Unix epoch.
+        max_uses: for how many authorisations it holds; None for any number.
+        granted: the entry that granted it.
+        granters: who did, and for whom.
+        ended: how it ended: denied, revoked, or None.
+        used: the entries that say it is used, and for which deployment and model; see `waiving.uses_of`.
+    """
+
+    request: Signed
+    check: str
+    model: str
+    environment: str
+    owner: str
+    actors: frozenset[str]
+    until: int
+    max_uses: int | None = None
+    granted: Signed | None = None
+    granters: frozenset[str] = frozenset()
+    ended: str | None = None
+    used: tuple[tuple[Signed, str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyState:
+    """A policy: the digest of each version, and those that were retired."""
+
+    versions: MappingProxyType[str, str]
+    retired: frozenset[str] = frozenset()
