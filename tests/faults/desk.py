@@ -22,6 +22,8 @@ _NOBODYS_ID = "019b0000-0000-7000-8000-000000000000"
 #: Who is said to have written what is put in past every check.
 INTRUDER = "filler"
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?Z?")
+#: How long something took, from two times of the store's clock.
+_TOOK = re.compile(r'"seconds": [0-9.e-]+')
 #: Where what was erased is kept nevertheless: each backend has places of its own.
 _KEPT = re.compile(r'"kept_elsewhere": \[[^]]*\]')
 _OWN = re.compile(
@@ -105,7 +107,7 @@ class Desk:
     def plain(self, text: str) -> str:
         """A text in which what is this ledger's own is numbered in the order in which it appears, and no time is."""
         text = text.replace(str(self.folder), "FOLDER").replace(self.url, "URL")
-        text = _KEPT.sub("KEPT", text)
+        text = _KEPT.sub("KEPT", _TOOK.sub("TOOK", text))
 
         def number(found: re.Match[str]) -> str:
             return self._named.setdefault(found[0], f"<{len(self._named)}>")
