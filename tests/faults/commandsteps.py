@@ -166,14 +166,15 @@ def people_and_keys(scene: Scene) -> Iterator[Step]:
         role = deed.data.get("role") or deed.data["roles"][0]
         yield Step(1, "actor ungrant", (deed.subject.partition(":")[2], role, *WHY))
     yield from _drawn(t, ("actor grant", None), ("actor delegate", "p-approver"), ("actor responsible", None))
-    yield from _drawn(t, ("actor revoke", None), ("actor offboard", None), ("import inventory", "p-author"))
+    yield from _drawn(t, ("actor revoke", None), ("import inventory", "p-author"))
+    yield Step(4, "actor offboard", TYPED["actor offboard"](t))  # a life may end before anybody may leave
     yield from _drawn(t, ("emitter close", "trainer"), ("emitter gap", "bot"), ("emitter heartbeat", "trainer"))
     for incident in INCIDENTS:
         yield from _about_an_incident(at, t, incident)
     said = at.of("external.observed", "incident.noted")
-    yield Step(1, "emit", TYPED["emit"](t), "p-author")
+    yield Step(3, "emit", TYPED["emit"](t), "p-author")
     for person in sorted({deed.subject for deed in said if deed.subject.startswith("person:")}):
-        yield Step(3, "subject erase", (person, "--basis", "b", *WHY), "p-second")
+        yield Step(8, "subject erase", (person, "--basis", "b", *WHY), "p-second")
     for index in scene.voids:
         yield Step(6, "admin acknowledge", (index, *WHY))
     yield from _keys(scene)
