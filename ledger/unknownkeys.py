@@ -1,4 +1,4 @@
-"""Fields sealed with a data key that this ledger's key store never had: nobody can open them, and nothing was erased.
+"""Fields sealed with a data key that the key store never had, or lost: nobody can open them, and nothing was erased.
 
 Whoever signs may name any data key. A field under one that never was looks like erased content, and is none: no record
 says so. It can be told apart only where the key store is, and only of what was recorded since that was made: a copy, a
@@ -69,7 +69,7 @@ def unknown_key_gap(found: list[tuple[int, str]]) -> Gap:
     count, keys = len({index for index, _ in found}), len({key for _, key in found})
     words = (
         f"{count} entr{'y has' if count == 1 else 'ies have'} fields sealed with {keys} data key(s) that this store "
-        f"never had, the first {entries(first, first + 1)} with {found[0][1]}: nobody can open them here, and no "
-        "record erased them"
+        f"never had or has lost, the first {entries(first, first + 1)} with {found[0][1]}: nobody can open them "
+        "here, and no record erased them"
     )
     return Gap(GapKind.SEALED, words, first, last + 1)

@@ -98,7 +98,7 @@ GAP_WORDS = {
     GapKind.ACKNOWLEDGED: "void entries that an admin has acknowledged",
     GapKind.SEQUENCES: "numbers of an emitter that are not in the log, missing or declared",
     GapKind.WITHHELD: "content that is not there: the header is as labelled by the operator",
-    GapKind.SEALED: "fields sealed with a data key that this store never had, and that no record erased",
+    GapKind.SEALED: "fields sealed with a data key that this store never had or has lost, and that no record erased",
     GapKind.CONTENT: "entries of which only the header is here, as labelled by the operator",
     GapKind.RULES: "rules that need entries whose content is not here",
     GapKind.ATTESTATIONS: "what witnesses, timestamps or publications say is there and was not checked",

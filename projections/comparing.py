@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from ledger.application import Ledger
 from ledger.errors import InputError
+from ledger.events.evaluations import verdict_of
 from ledger.names import parse_name
 from projections.asof import AsOf
 from projections.base import ViewReader
@@ -85,7 +86,7 @@ class _Versions:
             "artifacts": artifacts,
             "metrics": {suite: body["metrics"] for suite, body in measured.items()},
             "slices": {suite: parts for suite, body in measured.items() if (parts := _slices(body))},
-            "verdicts": {suite: body.get("verdict", "uncertain") for suite, body in measured.items()},
+            "verdicts": {suite: verdict_of(body) for suite, body in measured.items()},
             "approvers": self._approvers(version),
             **{member: version[member] for member in ("digest", "status", "tier", "owner", "run")},
             "marks": ", ".join(self._described.node(subject)["marks"]) or None,

@@ -64,7 +64,7 @@ class Journal:
     """The journal projection."""
 
     name = "journal"
-    version = 1
+    version = 2
     tables = (JOURNAL,)
 
     def rows(self, judged: Judged) -> Iterator[RowOf]:

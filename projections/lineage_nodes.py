@@ -7,6 +7,7 @@ from typing import Any
 
 from ledger.application import Ledger
 from ledger.entry import format_time
+from ledger.events.evaluations import verdict_of
 from ledger.names import parse_name
 from projections.asof import AsOf
 from projections.base import ViewReader, some_at_a_time
@@ -139,7 +140,7 @@ class Described:
     def _evaluation(self, found: Node) -> None:
         row = self._evaluations.get(found["subject"])
         if row is not None:
-            found["index"], found["status"] = row["index"], row["data"].get("verdict", "uncertain")
+            found["index"], found["status"] = row["index"], verdict_of(row["data"])
             found["title"] = row["data"].get("suite")
             found["metrics"] = row["data"].get("metrics")
             version = self.version(row["subject"])

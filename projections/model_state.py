@@ -12,6 +12,7 @@ from typing import Any, Final
 from ledger.domain.scopes import covers_stream, matches
 from ledger.domain.states import tiers_in_force
 from ledger.entry import format_time
+from ledger.events.evaluations import verdict_of
 from ledger.names import parse_name
 from ledger.replay import Judged
 from ledger.strictjson import format_json, parse_json
@@ -121,7 +122,7 @@ def _new_version(change: Change) -> dict[str, Any]:
 def _fold_version(version: dict[str, Any], change: Change) -> None:
     data, kind = change["data"], change["type"]
     if kind == "evaluation.completed":
-        evaluation = {**_stamp(change), "metrics": data["metrics"], "verdict": data.get("verdict", "uncertain")}
+        evaluation = {**_stamp(change), "metrics": data["metrics"], "verdict": verdict_of(data)}
         version["evaluations"].append({"id": change["id"], **evaluation, "invalidated": None})
         if version["status"] == "registered":
             version["status"] = "evaluated"

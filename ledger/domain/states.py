@@ -272,7 +272,7 @@ def tier_at_first(registered: str, before: Iterable[str]) -> str:
 
     Args:
         registered: the tier that its registration names.
-        before: tiers that were in force then, of its model and of each version registered before.
+        before: tiers that were in force then, of its model and of each version registered before; or the highest.
     """
     return max([registered, *before], key=TIER_RANK.__getitem__)
 
@@ -285,16 +285,20 @@ def tiers_in_force(registered: Iterable[tuple[int, str, str]], said: Iterable[tu
         said: index, version ("" for the model) and tier of each classification.
     """
     found: dict[str, str] = {}
-    whole: list[str] = []
+    whole: tuple[str, ...] = ()
+    highest: tuple[str, ...] = ()  # kept, since most entries are registrations: the last one has the highest
     for _, is_said, version, tier in sorted(
         [(i, 0, v, t) for i, v, t in registered] + [(i, 1, v, t) for i, v, t in said]
     ):
         if not is_said:
-            found[version] = tier_at_first(tier, (*whole, *found.values()))
-        elif version:
-            found |= {version: tier} if version in found else {}
-        else:
-            whole, found = [tier], dict.fromkeys(found, tier)
+            found[version] = tier_at_first(tier, highest)
+            highest = (found[version],)
+        elif not version:
+            whole = highest = (tier,)
+            found = dict.fromkeys(found, tier)
+        elif version in found:
+            found[version] = tier
+            highest = (tier_at_first(tier, (*whole, *found.values())),)
     return found
 
 
@@ -313,6 +317,8 @@ class ModelState:
     Attributes:
         versions: by name.
         classified: where the model was classified last, and as which tier.
+        highest: the highest tier in force of the model and its versions, if any; kept, so that registering a version
+            does not look at all others.
         owners: who was said to own the model, each with the index of the entry.
         quarantines: of it and of its versions.
         ends: validations and documents that end: index of the entry to the version it is about (empty for the model),
@@ -324,6 +330,7 @@ class ModelState:
 
     versions: MappingProxyType[str, VersionState]
     classified: tuple[int, str] | None = None
+    highest: tuple[str, ...] = ()
     owners: tuple[tuple[int, str], ...] = ()
     quarantines: tuple[Quarantine, ...] = ()
     ends: MappingProxyType[int, tuple[str, int]] = field(default_factory=_no_ends)

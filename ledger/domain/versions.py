@@ -12,6 +12,7 @@ from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.signed import signed_of
 from ledger.domain.states import (
     SENT_BACK,
+    TIER_RANK,
     Approval,
     ApprovalRequest,
     Evaluation,
@@ -244,10 +245,15 @@ def _ends(state: ModelState, event: RecordedEvent) -> MappingProxyType[int, tupl
 def _evolve_whole(state: ModelState, event: RecordedEvent) -> ModelState:
     match event.body:
         case RiskClassified(tier=tier):
-            return replace(state, classified=(event.index, tier))
+            return replace(state, classified=(event.index, tier), highest=(tier,))
         case ModelRegistered(owner=owner) | ModelOwnerChanged(owner=owner):
             return replace(state, owners=(*state.owners, (event.index, owner)))
     return state
+
+
+def _highest(state: ModelState) -> tuple[str, ...]:
+    of_model = () if state.classified is None else (state.classified[1],)
+    return (max([*of_model, *map(state.tier_of, state.versions.values())], key=TIER_RANK.__getitem__),)
 
 
 def evolve_model(state: ModelState | None, event: RecordedEvent) -> ModelState:
@@ -263,14 +269,13 @@ def evolve_model(state: ModelState | None, event: RecordedEvent) -> ModelState:
         return _evolve_whole(state, event)
     if name in state.versions:  # the same bytes may be registered again, for example by a retried job
         version = _evolve_version(state, state.versions[name], event)
-        return replace(state, versions=with_item(state.versions, name, version))
+        state = replace(state, versions=with_item(state.versions, name, version))
+        return replace(state, highest=_highest(state)) if isinstance(event.body, RiskClassified) else state
     if isinstance(event.body, VersionRegistered):
-        body = event.body
-        before = [state.tier_of(one) for one in state.versions.values()]
-        before += [] if state.classified is None else [state.classified[1]]
+        body, tier = event.body, tier_at_first(event.body.tier, state.highest)
         version = VersionState(
-            body.digest, body.owner, body.tier, tier_at_first(body.tier, before), body.run, signed_of(event),
-            actors_of(event), parents=more_read((), made_from(body)),
+            body.digest, body.owner, body.tier, tier, body.run, signed_of(event), actors_of(event),
+            parents=more_read((), made_from(body)),
         )  # fmt: skip
-        return replace(state, versions=with_item(state.versions, name, version))
+        return replace(state, versions=with_item(state.versions, name, version), highest=(tier,))
     return state

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -16,6 +17,7 @@ __all__ = [
     "Measurement",
     "PerformanceTested",
     "Slice",
+    "verdict_of",
 ]
 
 
@@ -52,6 +54,19 @@ class FairnessAssessment(Open):
     mitigation: Text | None = Field(default=None, description="What is done against the harms")
 
 
+def verdict_of(data: Mapping[str, Any]) -> str:
+    """What an evaluation says for a version: nothing that passed without having measured anything.
+
+    How much each feature counts (``importance``) is no measure of how well a version does.
+
+    Args:
+        data: fields of an ``evaluation.completed``.
+    """
+    measured = any(data.get(name) for name in ("metrics", "measurements", "slices"))
+    verdict: str = data.get("verdict") or "uncertain"
+    return verdict if measured or verdict != "pass" else "uncertain"
+
+
 @event(
     "evaluation.completed", kinds=("model",), category=Category.FACT, roles=("emitter", "validator"), versioned=True,
     erasable=Erasable.FIELDS, personal=("evaluator",),
@@ -78,9 +93,8 @@ class EvaluationCompleted(FactBody):
 
     @property
     def says(self) -> str:
-        """What it says for the version: nothing that passed without having measured anything."""
-        measured = self.metrics or self.measurements or self.slices
-        return self.verdict if measured or self.verdict != "pass" else "uncertain"
+        """What it says for the version; see `verdict_of`."""
+        return verdict_of(vars(self))
 
 
 @event(

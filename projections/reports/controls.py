@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ledger.domain.independence import independent
+from ledger.events.evaluations import verdict_of
 from projections.groups import DATA, DEPLOYED, ENDED, RUNS, WENT_LIVE
 from projections.journal import JournalRow
 from projections.makers import claimants
@@ -150,7 +151,7 @@ def _evaluated_first(context: ReportContext) -> Iterator[Item]:
             for r in _earlier(context, "evaluation.completed", row["index"], subject=model)
             if r["data"].get("digest") in (None, row["data"]["digest"])
         ]
-        passed = [r for r in found if r["data"].get("verdict") == "pass"]
+        passed = [r for r in found if verdict_of(r["data"]) == "pass"]
         last = {r["data"].get("suite") or r["data"].get("kind"): r for r in found}
         failed = [r for r in last.values() if r["data"].get("verdict") == "fail"]
         if failed:

@@ -18,7 +18,7 @@ from ledger.domain.evolution import evolve
 from ledger.domain.independence import how_many
 from ledger.domain.lifecycle import BUILT_IN_STOPS, MOVES, SIDE_STATES, version_of
 from ledger.domain.signing import ROOT_ACTOR
-from ledger.domain.states import Evaluation
+from ledger.domain.states import Evaluation, tiers_in_force
 from ledger.domain.waiving import covers, longest_end, uses_of, waiver_of
 from ledger.entry import format_time
 from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
@@ -1057,6 +1057,39 @@ def tiers_of(story: Story) -> list[str]:
     state = story.world.state("model:m")
     assert isinstance(state, ModelState)
     return [state.tier_of(version) for version in state.versions.values()]
+
+
+def test_the_highest_tier_in_force_is_known_without_looking_at_every_version():
+    story = Story().people()
+    story.tell("p-author", "risk.classified", "model:m", classify("high"))
+    story.version("model:m@1", tier="low")
+    story.tell("p-approver", "risk.classified", "model:m@1", classify("low"))
+    story.version("model:m@2", tier="low")
+    assert tiers_of(story) == ["low", "high"], "the model is of tier high still"
+    story.tell("p-approver", "risk.classified", "model:m", classify("low"))
+    story.version("model:m@3", tier="medium")
+    story.tell("p-approver", "risk.classified", "model:m@3", classify("low"))
+    story.version("model:m@4", tier="low")
+    assert tiers_of(story) == ["low", "low", "low", "low"], "all are low now, each by somebody independent"
+
+
+@pytest.mark.parametrize(
+    ("until", "expected"),
+    [
+        (2, ["high"]),
+        (3, ["low"]),
+        (4, ["low", "high"]),
+        (5, ["low", "low"]),
+        (6, ["low", "low", "medium"]),
+        (9, ["low"] * 4),
+    ],
+)
+def test_tiers_are_the_same_from_the_rows_of_a_log(until: int, expected: list[str]):
+    """The life above, as views read it."""
+    registered = [(1, "1", "low"), (3, "2", "low"), (5, "3", "medium"), (7, "4", "low")]
+    said = [(0, "", "high"), (2, "1", "low"), (4, "", "low"), (6, "3", "low"), (8, "unknown", "high")]
+    found = tiers_in_force(*([row for row in rows if row[0] < until] for rows in (registered, said)))
+    assert list(found.values()) == expected
 
 
 def test_a_new_version_carries_the_tier_of_those_before_until_somebody_independent_lowers_it():
