@@ -87,10 +87,10 @@ def contradiction(world: World, named: Named) -> tuple[str, str] | None:
     run = None if version.run is None else run_of(world, version.run)
     if run is None or run.made(named.subject, version.digest) is not False:
         return None
+    command = f"muniment record run {version.run} --makes {named.subject}={version.digest}"
     return (
         f"entry {run.told} says that {version.run} made other things than {named.subject}",
-        f"If it made this too, say so: muniment record run {version.run} --makes {named.subject}={version.digest}; "
-        "else register these bytes as a new version of the run that made them",
+        f"If it made this too, say so: {command}; else register these bytes as a new version of the run that made them",
     )
 
 

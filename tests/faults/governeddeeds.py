@@ -86,7 +86,7 @@ class GovernedDeeds(GovernedNext):
     @rule(model=models, way=st.sampled_from(("name", "name", "bytes", "both", "other bytes")), sure=rarely,
           actor=st.sampled_from(("trainer", "trainer", "bot")))  # fmt: skip
     def run_made(self, model: str, way: str, sure: bool, actor: str) -> None:
-        """A run whose first recorder says what it made is the run of that and of nothing else; others only add to it."""
+        """A run is the run of what its first recorder says that it made, and of nothing else; others only add."""
         if not sure:
             return
         found = {"role": "output", "subject": "artifact:x" if way == "bytes" else model}
