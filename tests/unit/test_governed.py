@@ -689,7 +689,8 @@ def test_outputs_that_others_add_take_no_version_away_from_its_run(
     assert authorised(story)
     story.tell("bot", kind, "run:r", says_made("model:other@1", OTHER, **more))
     assert authorised(story), "whoever comes later cannot make an approval fall"
-    assert makers_of(story.world, version_of(story.world, MODEL), ()) == frozenset({"trainer", "bot"}), "and is one of the makers"
+    makers = makers_of(story.world, version_of(story.world, MODEL), ())
+    assert makers == frozenset({"trainer", "bot"}), "and is one of the makers"
     story.tell("trainer", "run.completed", "run:r", says_made("model:more@1", OTHER))
     assert authorised(story) == bool(said), "whoever recorded it first may say that it made nothing but that"
 
