@@ -306,6 +306,10 @@ def _no_ends() -> MappingProxyType[int, tuple[str, int]]:
     return MappingProxyType({})
 
 
+def _no_validations() -> MappingProxyType[str, tuple[str, str]]:
+    return MappingProxyType({})
+
+
 def _no_contracts() -> MappingProxyType[str, Contract]:
     return MappingProxyType({})
 
@@ -324,6 +328,7 @@ class ModelState:
         ends: validations and documents that end: index of the entry to the version it is about (empty for the model),
             and its end in microseconds since the Unix epoch.
         validations: the last of each version and digest, oldest first.
+        validated: event ids of all validations, each with the version and the digest it is about (empty for all).
         withdrawn: event ids of validations that do not hold, each with the index of the entry that says so.
         contracts: the last of each version, and "" for that of the model.
     """
@@ -335,6 +340,7 @@ class ModelState:
     quarantines: tuple[Quarantine, ...] = ()
     ends: MappingProxyType[int, tuple[str, int]] = field(default_factory=_no_ends)
     validations: tuple[Validation, ...] = ()
+    validated: MappingProxyType[str, tuple[str, str]] = field(default_factory=_no_validations)
     withdrawn: MappingProxyType[str, int] = field(default_factory=_no_indexes)
     contracts: MappingProxyType[str, Contract] = field(default_factory=_no_contracts)
 
@@ -347,6 +353,11 @@ class ModelState:
         """The last validations about a version or all of them, and these bytes or any, that were not withdrawn."""
         mine = (v for v in self.validations if v.version in ("", version) and v.digest in ("", digest))
         return tuple(v for v in mine if not v.withdrawn)
+
+    def withdrawals_of(self, version: str, digest: str) -> tuple[int, ...]:
+        """Entries that withdrew a validation about a version or all of them, and these bytes or any."""
+        about = {one for one, (to, of) in self.validated.items() if to in ("", version) and of in ("", digest)}
+        return tuple(index for one, index in self.withdrawn.items() if one in about)
 
     def contract_of(self, version: str) -> Contract | None:
         """The contract of a version; that of the model where it has none of its own."""

@@ -209,6 +209,12 @@ def _validations(state: ModelState, event: RecordedEvent) -> tuple[Validation, .
     return (*(one for one in state.validations if (one.version, one.digest) != about), found)
 
 
+def _validated(state: ModelState, event: RecordedEvent) -> MappingProxyType[str, tuple[str, str]]:
+    if not isinstance(event.body, ValidationCompleted):
+        return state.validated
+    return with_item(state.validated, event.payload.id, (event.subject.version or "", event.body.digest or ""))
+
+
 def _withdrawn(state: ModelState, event: RecordedEvent) -> MappingProxyType[str, int]:
     if not isinstance(event.body, ValidationWithdrawn):
         return state.withdrawn
@@ -261,8 +267,8 @@ def evolve_model(state: ModelState | None, event: RecordedEvent) -> ModelState:
     state = state or ModelState(MappingProxyType({}))
     state = replace(
         state, quarantines=evolve_quarantines(state.quarantines, event), ends=_ends(state, event),
-        validations=_validations(state, event), withdrawn=_withdrawn(state, event),
-        contracts=_contracts(state, event),
+        validations=_validations(state, event), validated=_validated(state, event),
+        withdrawn=_withdrawn(state, event), contracts=_contracts(state, event),
     )  # fmt: skip
     name = event.subject.version
     if name is None:

@@ -173,6 +173,26 @@ def test_a_gate_is_run_again_when_a_validation_was_withdrawn():
     assert authorised(story)
 
 
+@pytest.mark.parametrize(
+    ("subject", "more", "stale"),
+    [("model:m@2", {}, False), (MODEL, {"digest": OTHER}, False), (MODEL, {"digest": DIGEST}, True), ("model:m", {}, True)],
+)
+def test_a_gate_is_run_again_only_when_a_validation_of_this_version_was_withdrawn(
+    subject: str, more: dict[str, str], stale: bool
+):
+    story = told(gated_rules())
+    about_it = story.tell("p-approver", "validation.completed", subject, VALID | more).payload.id
+    story.tell("p-approver", "validation.completed", subject, VALID | more)  # superseded, it was looked at all the same
+    gate(story)
+    approve(story)
+    withdraw(story, about_it)
+    approve(story)
+    if stale:
+        falls(story, "said more of evaluations or validations")
+    else:
+        assert authorised(story), "another version, or other bytes"
+
+
 def test_a_version_that_was_demoted_is_approved_anew_there():
     story = told()
     approve(story)
