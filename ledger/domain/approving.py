@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ledger.domain.actors import FOREVER
 from ledger.domain.foundations import first_end, uncited
-from ledger.domain.independence import deciders, independent, makers_of, owners_of, persons_behind
+from ledger.domain.independence import contradiction, deciders, independent, makers_of, owners_of, persons_behind
 from ledger.domain.lifecycle import Named, check_stops, refuse_doubt, rule_for, same_digest, version_of, versions_meant
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.roles import roles_for
@@ -145,6 +145,9 @@ def refuse_makers(
     run = named.version.run
     mine = deciders(world, actors_of(event), signed_of(event))
     apart = independent(world, mine, makers_of(world, named, request_actors))
+    other = contradiction(world, named)
+    if other is not None:
+        raise NotAllowedError(f"{other[0]}, so that {who} is another person is not shown", hint=f"{other[1]}.")
     if apart is None:
         raise NotAllowedError(
             f"who is behind this version cannot be resolved, so that {who} is another person is not shown",

@@ -95,24 +95,35 @@ class DatasetState:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """A run: who is behind it, how it ended, what it read and made, and the index of its last entry."""
+    """A run: who is behind it, how it ended, what it read and made, and the index of its last entry.
+
+    Attributes:
+        outputs: what anybody says that it made.
+        first: who is behind its first entry.
+        told: index of the entry in which one of these first said what it made; None while none did.
+    """
 
     authors: frozenset[str]
     status: str
     inputs: tuple[Read, ...] = ()
     index: int = -1
     outputs: tuple[Read, ...] = ()
+    first: frozenset[str] = frozenset()
+    told: int | None = None
 
     def made(self, subject: str, digest: str) -> bool | None:
-        """Whether it says that it made a version, by its bytes or by its name alone; None where it says of nothing.
+        """Whether it says that it made a version, by its bytes or by its name alone; None where that is open.
+
+        Anybody may say that it did. That it made other things is for whoever recorded it first: outputs that others add
+        later cannot take a version away from its run.
 
         Args:
             subject: ``model:<name>@<version>``.
             digest: of the version.
         """
-        if not self.outputs:
-            return None
-        return any(made == digest if made else name == subject for name, made in self.outputs)
+        if any(made == digest if made else name == subject for name, made in self.outputs):
+            return True
+        return None if self.told is None else False
 
 
 #: How a request ended that waits for who asked, and no more for who decides.
