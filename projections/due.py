@@ -56,7 +56,7 @@ def _approvals(asked: Asked) -> Iterator[dict[str, Any]]:
 
 def _with(named: Named, approval: Approval, until: int) -> str:
     """What an approval ends with, where that is no end of its own."""
-    ends = [index for index, (_, end) in named.model.ends.items() if end == until == approval.until]
+    ends = [i for i, e in named.model.ends.items() if i in approval.grounds.seen and e.until == until == approval.until]
     return f", with entry {ends[0]} on which it rests" if ends else ""
 
 

@@ -72,6 +72,13 @@ def test_an_approval_for_later(ready: Shop):
     run("approve", MODEL, "--rationale", "x", "--valid-from", "2d", "--expires", "1d", "--as", "p-approver").refused(
         2, "before it stands"
     )
+    done = ("emit", "validation.completed", MODEL, "-d", "verdict=pass", "-d", "independence=another team")
+    run(*done, "-d", f"valid_until={end_of('1d')}", "--as", "p-second").good()
+    late = run("approve", MODEL, "--rationale", "x", "--valid-from", "2d", "--as", "p-approver").refused(2, "it cites")
+    assert "which ends then" in late.err
+    assert "Give it an earlier beginning" in late.err
+    assert "approval upcoming" not in run("state", MODEL).good().out
+    run(*done, "--as", "p-second").good()
     approve("--valid-from", "2d")
     refused = run(*AUTHORISE).refused(1, "it stands from")
     assert "Wait until" in refused.err

@@ -178,11 +178,15 @@ class PastDeeds:
 
     @staticmethod
     def _made_others(made: Deed, runs: list[Deed]) -> bool:
-        """What a run says that it made are other things: neither these bytes, nor this name where no bytes are said."""
-        outputs = [ref for run in runs for ref in run.data.get("outputs") or ()]
-        mine = [made.data["digest"] == ref["digest"] if ref.get("digest") else made.subject == ref["subject"]
-                for ref in outputs]  # fmt: skip
-        return bool(outputs) and not any(mine)
+        """Whoever recorded a run first says that it made other things, and nobody that it made this.
+
+        This is these bytes, or this name where no bytes are said.
+        """
+        said = [(run, ref) for run in runs for ref in run.data.get("outputs") or ()]
+        for _, ref in said:
+            if made.data["digest"] == ref["digest"] if ref.get("digest") else made.subject == ref["subject"]:
+                return False
+        return any(run.actor in runs[0].actors for run, _ in said)
 
     def _owners(self, made: Deed, index: int) -> set[str]:
         """Who owns a version above tier low, or owned its model at some time since it was registered."""

@@ -43,7 +43,8 @@ def test_runs_end_in_other_ways_too(kind: str, body: dict[str, Any], status: str
     story = Story().people()
     story.tell("p-author", "run.started", "run:a")
     index = story.tell("trainer", kind, "run:a", body).index
-    assert story.world.state("run:a") == RunState(frozenset({"p-author", "trainer"}), status, index=index)
+    behind = frozenset({"p-author", "trainer"})
+    assert story.world.state("run:a") == RunState(behind, status, index=index, first=frozenset({"p-author"}))
 
 
 def test_an_approval_needs_another_evaluation_when_the_one_that_passed_is_invalidated():
