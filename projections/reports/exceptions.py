@@ -90,7 +90,7 @@ def _gate(context: ReportContext, row: JournalRow, rule: Rule, environment: str)
     model, policy = row["data"]["model"], rule.gate
     runs = [
         gate for gate in context.events("gate.evaluated")
-        if gate["index"] < row["index"] and gate["subject"] == model
+        if gate["index"] < row["index"] and gate["subject"] == model and gate["data"].get("mode") in (None, "enforce")
         and gate["data"]["policy"] == policy and gate["data"]["environment"] == environment
     ]  # fmt: skip
     if not runs:
