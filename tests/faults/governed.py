@@ -118,6 +118,8 @@ class GovernedMachine(GovernedDeeds):
                 self.demote(model, environment, True, "p-author")
             case "run":
                 self.do("trainer", "run.failed", "run:r", {"reason": "it read too little"})
+            case "outputs":
+                self.run_made(model, "other bytes", True, "bot")
             case "gate":
                 self.run_gate(model=model, environment=environment, waiver=None)
             case "authorise":
