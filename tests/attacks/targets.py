@@ -176,6 +176,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/domain/grounds.py": _RULES,
     "ledger/domain/independence.py": _RULES,
     "ledger/domain/lifecycle.py": _RULES,
+    "ledger/domain/moves.py": _RULES,
     "ledger/domain/standing.py": _RULES,
     "ledger/domain/versions.py": _RULES,
     "ledger/domain/waiving.py": _RULES,
