@@ -890,6 +890,16 @@ def test_what_was_never_live_with_an_authorisation_is_no_good_target_of_a_rollba
     assert _gone(story, "rollback.completed", "model:m@3", OTHER) == ("never-live",)
 
 
+def test_where_nothing_is_authorised_a_rollback_is_to_the_bytes_that_were_registered():
+    story = Story(RuleSet(name="light", rules=(
+        Rule(environment="*", tier="*", authorisation=False, approvals=0, evaluation=False),
+    ))).people().version()  # fmt: skip
+    for digest in (DIGEST, OTHER):
+        story.tell("trainer", "deployment.completed", "deployment:prod/x", {"model": MODEL, "digest": digest})
+    assert _gone(story, "rollback.completed") == ()
+    assert _gone(story, "rollback.completed", MODEL, OTHER) == ("unauthorised",)
+
+
 @pytest.mark.parametrize("kind", ["deployment.completed", "deployment.promoted", "canary.stage_entered"])
 @pytest.mark.parametrize(
     ("stop", "mark"),
