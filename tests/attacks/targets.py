@@ -110,7 +110,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         _unit("ledger_events"),
         _contract("ledger_keys"),
         _unit("replay"),
-        _contract("keyring"),
+        _contract("keyring", "hostile"),
         *_BUNDLES,
     ),
     "ledger/verify.py": (_unit("bounds"), *_PASS, _cli("backup")),
