@@ -167,7 +167,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/domain/states.py": _RULES,
     "ledger/domain/suspicion.py": _RULES,
     "ledger/domain/world.py": _RULES,
-    "ledger/domain/ancestry.py": _RULES,
+    "ledger/domain/ancestry.py": (*_RULES, _contract("bundle_rules")),
     "ledger/domain/approving.py": _RULES,
     "ledger/domain/authorising.py": _RULES,
     "ledger/domain/foundations.py": _RULES,
