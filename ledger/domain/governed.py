@@ -84,11 +84,15 @@ def evolve_run(state: RunState | None, event: RecordedEvent) -> RunState | None:
     if not isinstance(body, RunStarted | RunCompleted | RunFailed | RunAborted | RunAttached):
         return state
     status = body.status if isinstance(body, RunAttached) else _RUNS[type(body)]
-    authors = actors_of(event) | (state.authors if state else frozenset())
-    inputs = more_read(state.inputs if state else (), (*reads_of(body.inputs), *made_from(body)))
-    made = reads_of(body.outputs) if isinstance(body, RunCompleted | RunAttached) else ()
-    outputs = more_read(state.outputs if state else (), made)
-    return RunState(authors, status, inputs, event.index, outputs)
+    behind = actors_of(event)
+    state = state or RunState(behind, status, first=behind)
+    inputs = more_read(state.inputs, (*reads_of(body.inputs), *made_from(body)))
+    made = tuple(reads_of(body.outputs)) if isinstance(body, RunCompleted | RunAttached) else ()
+    told = event.index if made and state.told is None and event.actor in state.first else state.told
+    return replace(
+        state, authors=state.authors | behind, status=status, inputs=inputs, index=event.index,
+        outputs=more_read(state.outputs, made), told=told,
+    )  # fmt: skip
 
 
 def _authorised(state: DeploymentState, event: RecordedEvent, body: DeploymentAuthorised) -> DeploymentState:

@@ -9,7 +9,16 @@ from ledger.domain.signed import Signed
 from ledger.domain.world import World, actor_of, run_of
 from ledger.events import known_event_type
 
-__all__ = ["approval_makers", "deciders", "how_many", "independent", "makers_of", "owners_of", "persons_behind"]
+__all__ = [
+    "approval_makers",
+    "contradiction",
+    "deciders",
+    "how_many",
+    "independent",
+    "makers_of",
+    "owners_of",
+    "persons_behind",
+]
 
 
 def persons_behind(world: World, actors: Iterable[str]) -> frozenset[str] | None:
@@ -65,6 +74,24 @@ def makers_of(world: World, named: Named, request_actors: Iterable[str]) -> froz
         return authors
     run = run_of(world, version.run)
     return None if run is None or run.made(named.subject, version.digest) is False else authors | run.authors
+
+
+def contradiction(world: World, named: Named) -> tuple[str, str] | None:
+    """Where the run that a version names made other things: which entry says so, and the way out, both in words.
+
+    Args:
+        world: the world of whoever asks.
+        named: the version.
+    """
+    version = named.version
+    run = None if version.run is None else run_of(world, version.run)
+    if run is None or run.made(named.subject, version.digest) is not False:
+        return None
+    command = f"muniment record run {version.run} --makes {named.subject}={version.digest}"
+    return (
+        f"entry {run.told} says that {version.run} made other things than {named.subject}",
+        f"If it made this too, say so: {command}; else register these bytes as a new version of the run that made them",
+    )
 
 
 def owners_of(named: Named, index: int) -> frozenset[str]:

@@ -69,6 +69,7 @@ MOVES: Final = (
     Move("deployment.promoted", (), "live"),
     Move("rollback.completed", ("live",), "rolled back"),
     Move("version.retired", (), "retired", side=True),
+    Move("model.decommissioned", (), "retired", side=True),
     Move("quarantine.placed", (), "quarantined", side=True),
     Move("approval.revoked", ("approved",), "suspended"),
     Move("evaluation.invalidated", ("approved",), "suspended"),

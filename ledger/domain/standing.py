@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ledger.domain.actors import FOREVER
 from ledger.domain.foundations import foundation_trouble, foundation_until, uncited, unseen_fall
-from ledger.domain.independence import approval_makers, deciders, how_many, independent, persons_behind
+from ledger.domain.independence import approval_makers, contradiction, deciders, how_many, independent, persons_behind
 from ledger.domain.lifecycle import Named
 from ledger.domain.roles import roles_for
 from ledger.domain.signed import Signed
@@ -195,7 +195,9 @@ def standing(world: World, named: Named, place: tuple[str, Rule], at: int) -> St
             continue
         trouble = approval_trouble(world, named, approval, rule, at)
         if trouble is None and not stands_apart(world, named, approval):
-            trouble = Trouble("suspended", "whoever approved is not shown to be another person than whoever made it")
+            other = contradiction(world, named)
+            why = "whoever approved is not shown to be another person than whoever made it"
+            trouble = Trouble("suspended", why if other is None else f"{why}: {other[0]}. {other[1]}")
         persons = persons_of(world, approval)
         if trouble is not None or not persons:
             troubles.append((approval.index, trouble or Trouble("suspended", "nobody stands behind it")))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 
 from ledger.domain.actors import FOREVER
 from ledger.domain.deployed import WaiverState
-from ledger.domain.independence import approval_makers, deciders, independent
+from ledger.domain.independence import approval_makers, contradiction, deciders, independent
 from ledger.domain.lifecycle import versions_meant, waiver_days
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.scopes import matches
@@ -83,6 +84,12 @@ def waived_makers(world: World, model: str, index: int) -> frozenset[str] | None
     return None if any(one is None for one in makers) else frozenset(actor for one in makers if one for actor in one)
 
 
+def _unshown(world: World, model: str) -> tuple[str, str]:
+    """Which entry keeps whoever grants from being shown to be somebody else, and the way out; empty where none does."""
+    found = next(filter(None, (contradiction(world, named) for named in versions_meant(world, model))), None)
+    return ("", "") if found is None else (f": {found[0]}", found[1])
+
+
 def waiver_trouble(world: World, state: WaiverState, at: int, model: str | None = None) -> str | None:
     """Why a waiver does not stand, None when it does.
 
@@ -106,9 +113,14 @@ def taken(used: Iterable[tuple[int, str, str]], given: Callable[[str, str], Iter
         given: indexes of the authorisations of a model in a deployment.
     """
     found: dict[int, int] = {}
+    known: dict[tuple[str, str], list[int]] = {}
     for index, deployment, model in sorted(used):
-        later = [one for one in given(deployment, model) if one > index]
-        found |= {min(later): index} if later else {}
+        if (deployment, model) not in known:
+            known[deployment, model] = sorted(given(deployment, model))
+        later = known[deployment, model]
+        place = bisect_right(later, index)
+        if place < len(later):
+            found[later[place]] = index
     return tuple(sorted(found.values()))
 
 
@@ -142,7 +154,9 @@ def grant_trouble(world: World, state: WaiverState, at: int, model: str | None =
         return f"it expired at {format_time(until)}"
     granting = deciders(world, state.granters, state.granted)
     if not independent(world, granting, waived_makers(world, model or state.model, state.granted.index)):
-        return "whoever granted it is not shown to be another person than who made or owns the model"
+        why, how = _unshown(world, model or state.model)
+        told = "whoever granted it is not shown to be another person than who made or owns the model"
+        return f"{told}{why}. {how}" if how else told
     for signed in (state.request, state.granted):
         doubt = suspicion(world, signed)
         if doubt is not None:
@@ -234,10 +248,11 @@ def _check_decided(world: World, event: RecordedEvent, state: WaiverState, body:
     mine = deciders(world, actors_of(event), signed_of(event))
     makers = waived_makers(world, state.model, event.index)
     if makers is None or not independent(world, mine, state.actors | {state.owner} | makers):
+        why, how = _unshown(world, state.model)
         raise NotAllowedError(
             f"{event.stream}: whoever grants it must be shown to be another person than who asked, who carries the "
-            f"risk, and who made or owns {state.model}",
-            hint="Ask another person with the role approver; `muniment actor list` shows them.",
+            f"risk, and who made or owns {state.model}{why}",
+            hint=f"{how}." if how else "Ask another person with the role approver; `muniment actor list` shows them.",
         )
     doubt = suspicion(world, state.request)
     if doubt is not None:

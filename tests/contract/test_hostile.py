@@ -240,6 +240,23 @@ def test_a_decision_cannot_be_dated_out_of_the_way(quick_url: str):
     assert version["status"] == "rejected"
 
 
+def test_nobody_takes_a_version_away_from_its_run_by_adding_outputs(quick_url: str):
+    cast = make_cast(quick_url)
+    cast.enrol("bot", "service", ("emitter",), "p-deployer")
+    approved(cast)
+    run = next(row.entry.stream for row in cast.recorder.rows(0, 99) if row.entry.type == "muniment.run.completed.v1")
+    other = {"outputs": [{"role": "output", "subject": "model:other@1", "digest": digest("other")}]}
+    authorise = ("deployment.authorised", PROD, {"model": MODEL, "digest": digest(MODEL)})
+    cast["bot"].emit("run.attached", run, {"reason": "was left out", **other})
+    cast["p-deployer"].emit(*authorise)
+    said = cast["trainer"].emit("run.completed", run, other).index
+    with pytest.raises(PolicyError, match=f"entry {said} says that {run} made other things than {MODEL}"):
+        cast["p-deployer"].emit(*authorise)
+    cast["trainer"].emit("run.completed", run, {"outputs": [{"role": "output", "subject": MODEL}]})
+    cast["p-deployer"].emit(*authorise)
+    assert verify_log(cast.recorder).ok
+
+
 def test_a_run_that_failed_first_is_no_provenance(quick_url: str):
     cast = make_cast(quick_url)
     source = {"role": "input", "subject": "dataset:d@1", "digest": digest("d")}

@@ -83,14 +83,15 @@ class GovernedDeeds(GovernedNext):
         inputs = [] if read is None else [{"role": "input", "subject": read}]
         self.do(actor, "run.started", "run:r", {"inputs": inputs})
 
-    @rule(model=models, way=st.sampled_from(("name", "name", "bytes", "both", "other bytes")), sure=rarely)
-    def run_made(self, model: str, way: str, sure: bool) -> None:
-        """A run that says what it made is the run of that and of nothing else."""
+    @rule(model=models, way=st.sampled_from(("name", "name", "bytes", "both", "other bytes")), sure=rarely,
+          actor=st.sampled_from(("trainer", "trainer", "bot")))  # fmt: skip
+    def run_made(self, model: str, way: str, sure: bool, actor: str) -> None:
+        """A run is the run of what its first recorder says that it made, and of nothing else; others only add."""
         if not sure:
             return
         found = {"role": "output", "subject": "artifact:x" if way == "bytes" else model}
         found |= {} if way == "name" else {"digest": digest("raw" if way == "other bytes" else model)}
-        self.do("trainer", "run.completed", "run:r", {"outputs": [found]})
+        self.do(actor, "run.completed", "run:r", {"outputs": [found]})
 
     @rule(model=models, parent=st.sampled_from(("model:n@1", "model:m@2", "model:other@1")), wrong=rarely)
     def compose(self, model: str, parent: str, wrong: bool) -> None:
@@ -353,6 +354,11 @@ class GovernedDeeds(GovernedNext):
     def retire(self, model: str, sure: bool) -> None:
         if sure:
             self.do("p-author", "version.retired", model, {"reason": "old"})
+
+    @rule(model=models, often=rarely, sure=rarely)
+    def decommission(self, model: str, often: bool, sure: bool) -> None:
+        if often and sure:
+            self.do("p-author", "model.decommissioned", model.partition("@")[0], {"reason": "old"})
 
     @rule(rules=st.sampled_from(RULES), actor=st.sampled_from(("root", "root", "p-admin")))
     def change_rules(self, rules: RuleSet, actor: str) -> None:

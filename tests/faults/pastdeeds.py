@@ -28,6 +28,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "deployment.completed": _FACTS, "deployment.promoted": _FACTS, "canary.stage_entered": _FACTS,
     "emergency.reviewed": ("approver", "validator", "auditor"), "quarantine.released": ("approver", "validator"),
     "risk.classified": ("owner", "validator"), "version.retired": ("owner", "deployer"),
+    "model.decommissioned": ("owner", "deployer"),
     "evaluation.completed": ("emitter", "validator"), "evaluation.invalidated": ("emitter", "validator"),
     "model.owner_changed": ("owner", "admin"),
     "validation.completed": ("validator",), "validation.withdrawn": ("validator",),
@@ -177,11 +178,15 @@ class PastDeeds:
 
     @staticmethod
     def _made_others(made: Deed, runs: list[Deed]) -> bool:
-        """What a run says that it made are other things: neither these bytes, nor this name where no bytes are said."""
-        outputs = [ref for run in runs for ref in run.data.get("outputs") or ()]
-        mine = [made.data["digest"] == ref["digest"] if ref.get("digest") else made.subject == ref["subject"]
-                for ref in outputs]  # fmt: skip
-        return bool(outputs) and not any(mine)
+        """Whoever recorded a run first says that it made other things, and nobody that it made this.
+
+        This is these bytes, or this name where no bytes are said.
+        """
+        said = [(run, ref) for run in runs for ref in run.data.get("outputs") or ()]
+        for _, ref in said:
+            if made.data["digest"] == ref["digest"] if ref.get("digest") else made.subject == ref["subject"]:
+                return False
+        return any(run.actor in runs[0].actors for run, _ in said)
 
     def _owners(self, made: Deed, index: int) -> set[str]:
         """Who owns a version above tier low, or owned its model at some time since it was registered."""
@@ -293,6 +298,7 @@ class PastDeeds:
         own = self._rules().get("stops")
         stops = [{"decision": name, "states": ("quarantined", "retired")} for name in _STOPPED] if own is None else own
         states = {state for stop in stops if stop["decision"] == decision for state in stop["states"]}
-        retired = any(one.index > made.index for one in self._of("version.retired", subject=made.subject))
+        ends = (("version.retired", made.subject), ("model.decommissioned", made.stream))
+        retired = any(one.index > made.index for kind, name in ends for one in self._of(kind, subject=name))
         quarantined = self._quarantined(self._ancestors(made, measured))
         return ("quarantined" in states and quarantined) or ("retired" in states and retired)

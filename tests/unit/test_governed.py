@@ -15,11 +15,11 @@ from ledger.domain import ModelState
 from ledger.domain.actors import FOREVER
 from ledger.domain.decisions import marks_of
 from ledger.domain.evolution import evolve
-from ledger.domain.independence import how_many
+from ledger.domain.independence import how_many, makers_of
 from ledger.domain.lifecycle import BUILT_IN_STOPS, MOVES, SIDE_STATES, version_of
 from ledger.domain.signing import ROOT_ACTOR
 from ledger.domain.states import Evaluation, tiers_in_force
-from ledger.domain.waiving import covers, longest_end, uses_of, waiver_of
+from ledger.domain.waiving import covers, longest_end, uses_of, waiver_of, waiver_trouble
 from ledger.entry import format_time
 from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
 from ledger.events import all_event_types
@@ -666,6 +666,74 @@ def test_a_version_does_not_hide_its_makers_behind_the_run_of_something_else(
         story.tell("trainer", "run.attached", "run:r", {"reason": "left out", "outputs": [
             {"role": "output", "subject": MODEL, "digest": DIGEST}]})  # fmt: skip
         assert story.judge(*grant).kind == "valid", "until it says that it made this, too"
+
+
+def says_made(subject: str, made: str, **more: Any) -> dict[str, Any]:
+    """What a run says that it made."""
+    return {"outputs": [{"role": "output", "subject": subject, "digest": made}], **more}
+
+
+@pytest.mark.parametrize("said", [{}, says_made(MODEL, DIGEST)], ids=["nothing", "this"])
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [("run.attached", {"reason": "left out"}), ("run.completed", {}), ("run.attached", {"reason": "x"})],
+)
+def test_outputs_that_others_add_take_no_version_away_from_its_run(
+    said: dict[str, Any], kind: str, more: dict[str, Any]
+):
+    story = Story().people()
+    story.enrol("bot", ["emitter"], kind="service", responsible="p-second")
+    story.tell("trainer", "run.completed", "run:r", said)
+    story.version()
+    approve(story)
+    assert authorised(story)
+    story.tell("bot", kind, "run:r", says_made("model:other@1", OTHER, **more))
+    assert authorised(story), "whoever comes later cannot make an approval fall"
+    makers = makers_of(story.world, version_of(story.world, MODEL), ())
+    assert makers == frozenset({"trainer", "bot"}), "and is one of the makers"
+    story.tell("trainer", "run.completed", "run:r", says_made("model:more@1", OTHER))
+    assert authorised(story) == bool(said), "whoever recorded it first may say that it made nothing but that"
+
+
+def test_who_a_run_was_recorded_for_recorded_it_first_too():
+    story = Story().people()
+    story.enrol("bot", ["emitter"], kind="service", responsible="p-second")
+    story.tell("trainer", "run.started", "run:r", on_behalf_of="p-author")
+    story.version()
+    approve(story)
+    story.tell("bot", "run.attached", "run:r", says_made("model:o@1", OTHER, reason="x"), on_behalf_of="trainer")
+    assert authorised(story), "it is the author that counts, and not for whom"
+    story.tell("p-author", "run.attached", "run:r", says_made("model:other@1", OTHER, reason="it is another one"))
+    assert not authorised(story)
+
+
+def test_where_a_run_made_other_things_the_entry_that_says_so_is_named_and_the_way_out():
+    story = ready()
+    approve(story)
+    waiver = ("p-approver", "waiver.granted", "waiver:w", {"rationale": "for now"})
+    story.tell("p-author", "waiver.requested", "waiver:w", WAIVER)
+    index = story.tell("trainer", "run.completed", "run:r", says_made("model:other@1", OTHER)).index
+    why = f"entry {index} says that run:r made other things than {MODEL}"
+    how = f"If it made this too, say so: muniment record run run:r --makes {MODEL}={DIGEST}; else register"
+    for deed in (("p-second", "approval.granted", MODEL, story.grant(story.request())), waiver):
+        told = story.judge(*deed)
+        refused(told, NotAllowedError, "legality")
+        assert why in str(told.error)
+        assert hint_of(told).startswith(how)
+    told = story.judge(*AUTHORISE)
+    refused(told, PolicyError, "legality")
+    assert f"another person than whoever made it: {why}. {how}" in str(told.error)
+    story.tell("trainer", "run.completed", "run:r", says_made(MODEL, DIGEST))
+    assert authorised(story)
+    story.tell(*waiver)
+    index = story.tell("trainer", "run.completed", "run:z", says_made("model:other@1", OTHER)).index
+    more = {"digest": OTHER.replace("cd", "ef"), "owner": "p-author", "tier": "high", "run": "run:z"}
+    story.tell("trainer", "version.registered", "model:m@2", more)
+    waived = waiver_of(story.world, "waiver:w")
+    assert waived is not None
+    trouble = waiver_trouble(story.world, waived, story.now, "model:m@2")
+    assert trouble is not None
+    assert f"made or owns the model: entry {index} says that run:z made other things than model:m@2. If" in trouble
 
 
 @pytest.mark.parametrize(
