@@ -17,6 +17,7 @@ from ledger.application import Ledger
 from ledger.domain.actors import ActorState
 from ledger.domain.deployed import WaiverState
 from ledger.domain.waiving import longest_end
+from ledger.domain.world import run_of
 from ledger.entry import format_time
 from ledger.errors import InputError, LedgerError, NotAllowedError
 from ledger.governing import request_waiver
@@ -117,11 +118,20 @@ class _Import:
     def _without_known_run(self, row: CsvRow) -> CsvRow:
         """A run that somebody else put on record is not put there again; what the sheet says of it would be lost."""
         attached = next((step for step in row.steps if step.type == "run.attached"), None)
-        if attached is None or attached.id in self.before or self.known.world.state(attached.subject) is None:
+        run = None if attached is None else run_of(self.known.world, attached.subject)
+        if attached is None or run is None or attached.id in self.before:
             return row
-        if attached.body.get("inputs"):
-            self.troubles.append(Trouble(row.line, "training_data", f"{attached.subject} is on record already",
+        name = attached.subject
+        if not {(ref["subject"], ref.get("digest", "")) for ref in attached.body.get("inputs", ())} <= {*run.inputs}:
+            self.troubles.append(Trouble(row.line, "training_data", f"{name} is on record already",
                                          "Leave it out: what a run read is what was recorded of it."))  # fmt: skip
+        if any(one["correlation"].startswith(CORRELATION) for one in self.known.rows(("stream", "=", name))):
+            return row  # of an earlier sheet, or of another row: it made this version, too
+        (made,) = attached.body["outputs"]
+        registered = any(step.type == "version.registered" and step.id in self.before for step in row.steps)
+        if not registered and run.made(made["subject"], made["digest"]) is False:
+            self.troubles.append(Trouble(row.line, "run", f"entry {run.told} says that {name} made other things",
+                                         "Name the run that made it, or leave it out."))  # fmt: skip
         return replace(row, steps=tuple(step for step in row.steps if step is not attached))
 
     def foresee(self, skip_bad: bool) -> Foreseen:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ledger.domain.actors import FOREVER
-from ledger.domain.foundations import uncited
+from ledger.domain.foundations import first_end, uncited
 from ledger.domain.independence import contradiction, deciders, independent, makers_of, owners_of, persons_behind
 from ledger.domain.lifecycle import Named, check_stops, refuse_doubt, rule_for, same_digest, version_of, versions_meant
 from ledger.domain.recorded import RecordedEvent, actors_of
@@ -201,7 +201,7 @@ def _check_granted(
         _refuse_involved(world, event, named, "the approver", request.actors)
     if body.expires_at is not None and parse_moment(body.expires_at) <= event.recorded_at:
         raise InputError(f"the approval would have expired before it is recorded: {body.expires_at}")
-    _check_begins(event, rule, body)
+    _check_begins(world, event, named, (rule, body))
     if rule.evaluation:
         check_evaluations(world, named, body.environment)
     _check_cited(event, named, rule, body)
@@ -211,9 +211,12 @@ def _check_granted(
         raise ConflictError(f"{event.actor!r} has already approved request {body.request}")
 
 
-def _check_begins(event: RecordedEvent, rule: Rule, body: ApprovalGranted) -> None:
-    """Whatever the rules say of how long approvals hold counts from when they were given."""
-    since = 0 if body.valid_from is None else parse_moment(body.valid_from)
+def _check_begins(world: World, event: RecordedEvent, named: Named, ruled: tuple[Rule, ApprovalGranted]) -> None:
+    """What the rules say of how long approvals hold counts from when they were given; one ends with what it cites."""
+    rule, body = ruled
+    if body.valid_from is None:
+        return
+    since = parse_moment(body.valid_from)
     until = FOREVER if body.expires_at is None else parse_moment(body.expires_at)
     if rule.days is not None:
         until = min(until, event.recorded_at + rule.days * _DAY)
@@ -221,6 +224,13 @@ def _check_begins(event: RecordedEvent, rule: Rule, body: ApprovalGranted) -> No
         raise InputError(
             f"the approval would have expired at {format_time(until)}, before it stands: {body.valid_from}",
             hint="Give it an earlier beginning, or approve later.",
+        )
+    first = first_end(world, named, frozenset(item.index for item in body.evidence), body.environment)
+    if first is not None and since >= first[0]:
+        raise InputError(
+            f"the approval would have expired at {format_time(first[0])}, before it stands: it cites {first[2]} "
+            f"(entry {first[1]}), which ends then, and is to begin at {body.valid_from}",
+            hint="Give it an earlier beginning, or approve once what ends then was renewed.",
         )
 
 

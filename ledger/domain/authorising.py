@@ -181,7 +181,7 @@ def _check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) ->
     if event.recorded_at >= until:
         raise PolicyError(f"{policy} was run over {named.subject} more than an hour ago", hint=hint)
     known = [one.index for one in named.version.evaluations] + [index for index, _ in named.version.undecided]
-    known += named.model.withdrawn.values()
+    known += named.model.withdrawals_of(named.name.version or "", named.version.digest)
     newer = min((index for index in known if index >= gate.size), default=None)
     if newer is not None:
         raise PolicyError(f"{policy} was run before entry {newer} said more of evaluations or validations", hint=hint)

@@ -12,7 +12,7 @@ from ledger.domain.world import World, run_of
 from ledger.events.ledgers import Rule
 from ledger.names import parse_name, stream_of
 
-__all__ = ["foundation_trouble", "foundation_until", "grounds_of", "uncited", "unseen_fall"]
+__all__ = ["first_end", "foundation_trouble", "foundation_until", "grounds_of", "uncited", "unseen_fall"]
 
 #: Verdicts, by how much they say for a version; data that nobody assessed is data of which nothing is known.
 _WORTH = {"fail": 0, "uncertain": 1, "pass": 2}
@@ -77,8 +77,17 @@ def grounds_of(world: World, named: Named, environment: str, at: int) -> list[in
     for subject, data in _data_of(world, named):
         known = data.quality(parse_name(subject).version, FOREVER)
         found += [known[0]] if known is not None else []
-    found += [index for index, (about, until) in named.model.ends.items() if about in ("", name) and until > at]
+    found += _ending(named, at)
     return list(dict.fromkeys(found))
+
+
+def _ending(named: Named, at: int) -> list[int]:
+    """Validations and documents that end, but for those in whose place a later one of their kind stands."""
+    standing = {
+        (end.version, end.name, end.digest): (index, end.until) for index, end in sorted(named.model.ends.items())
+        if end.version in ("", _version(named)) and end.digest in ("", named.version.digest) and at < end.until
+    }  # fmt: skip
+    return [index for index, until in standing.values() if until < FOREVER]
 
 
 def _data_of(world: World, named: Named) -> Iterator[tuple[str, DatasetState]]:
@@ -88,6 +97,32 @@ def _data_of(world: World, named: Named) -> Iterator[tuple[str, DatasetState]]:
         state = world.looked_up(stream_of(subject)) if subject.startswith("dataset:") else None
         if isinstance(state, DatasetState):
             yield subject, state
+
+
+def first_end(world: World, named: Named, cited: frozenset[int], environment: str) -> tuple[int, int, str] | None:
+    """What ends first of what an approval given now rests on: when, its entry, and what it is in words.
+
+    Args:
+        world: the world before it.
+        named: the version.
+        cited: indexes of what it cites.
+        environment: for which it is.
+
+    Returns:
+        The time in microseconds since the Unix epoch, the index and the words; None when nothing that it cites ends.
+    """
+    found = [
+        (end.until, index, end.name) for index, end in named.model.ends.items() if index in cited
+    ]  # fmt: skip
+    for (_, place), gate in named.version.gates.items():
+        if place == environment and gate.signed.index in cited:
+            known = ((waiver, waiver_of(world, waiver)) for waiver in gate.waivers)
+            found += [
+                (waiver_until(world, state, named.subject), gate.signed.index, f"{waiver} of the gate")
+                for waiver, state in known if state is not None
+            ]  # fmt: skip
+    first = min(found, default=None)
+    return None if first is None or first[0] == FOREVER else first
 
 
 def foundation_until(world: World, named: Named, approval: Approval) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ledger.domain.signed import Signed
 
-__all__ = ["Contract", "Gate", "Grounds", "Validation"]
+__all__ = ["Contract", "End", "Gate", "Grounds", "Validation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,22 @@ class Validation:
     def index(self) -> int:
         """Leaf index of its entry."""
         return self.signed.index
+
+
+class End(NamedTuple):
+    """Until when a validation or a document is valid.
+
+    Attributes:
+        version: what it is about; empty for the whole model.
+        name: what it is, in words, with the kind of a document.
+        digest: of the bytes that were validated; empty for any, and for documents.
+        until: it is valid before; microseconds since the Unix epoch.
+    """
+
+    version: str
+    name: str
+    digest: str
+    until: int
 
 
 @dataclass(frozen=True, slots=True)

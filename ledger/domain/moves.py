@@ -71,6 +71,7 @@ MOVES: Final = (
     Move("rollback.completed", ("live",), "rolled back", other=True),
     Move("deployment.completed", ("live",), "approved", other=True),
     Move("version.retired", (), "retired", side=True),
+    Move("model.decommissioned", (), "retired", side=True),
     Move("quarantine.placed", (), "quarantined", side=True),
 )
 #: Every state, in the order in which the table comes to it.

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from ledger.domain.actors import FOREVER, ActorState
 from ledger.domain.deployed import DeploymentState, PolicyState, WaiverState
-from ledger.domain.grounds import Contract, Gate, Grounds, Validation
+from ledger.domain.grounds import Contract, End, Gate, Grounds, Validation
 from ledger.domain.ledgerstate import LedgerState
 from ledger.domain.signed import Signed
 
@@ -313,7 +313,11 @@ def tiers_in_force(registered: Iterable[tuple[int, str, str]], said: Iterable[tu
     return found
 
 
-def _no_ends() -> MappingProxyType[int, tuple[str, int]]:
+def _no_ends() -> MappingProxyType[int, End]:
+    return MappingProxyType({})
+
+
+def _no_validations() -> MappingProxyType[str, tuple[str, str]]:
     return MappingProxyType({})
 
 
@@ -332,9 +336,9 @@ class ModelState:
             does not look at all others.
         owners: who was said to own the model, each with the index of the entry.
         quarantines: of it and of its versions.
-        ends: validations and documents that end: index of the entry to the version it is about (empty for the model),
-            and its end in microseconds since the Unix epoch.
+        ends: of validations and documents, each by the index of the entry.
         validations: the last of each version and digest, oldest first.
+        validated: event ids of all validations, each with the version and the digest it is about (empty for all).
         withdrawn: event ids of validations that do not hold, each with the index of the entry that says so.
         contracts: the last of each version, and "" for that of the model.
     """
@@ -344,8 +348,9 @@ class ModelState:
     highest: tuple[str, ...] = ()
     owners: tuple[tuple[int, str], ...] = ()
     quarantines: tuple[Quarantine, ...] = ()
-    ends: MappingProxyType[int, tuple[str, int]] = field(default_factory=_no_ends)
+    ends: MappingProxyType[int, End] = field(default_factory=_no_ends)
     validations: tuple[Validation, ...] = ()
+    validated: MappingProxyType[str, tuple[str, str]] = field(default_factory=_no_validations)
     withdrawn: MappingProxyType[str, int] = field(default_factory=_no_indexes)
     contracts: MappingProxyType[str, Contract] = field(default_factory=_no_contracts)
 
@@ -358,6 +363,11 @@ class ModelState:
         """The last validations about a version or all of them, and these bytes or any, that were not withdrawn."""
         mine = (v for v in self.validations if v.version in ("", version) and v.digest in ("", digest))
         return tuple(v for v in mine if not v.withdrawn)
+
+    def withdrawals_of(self, version: str, digest: str) -> tuple[int, ...]:
+        """Entries that withdrew a validation about a version or all of them, and these bytes or any."""
+        about = {one for one, (to, of) in self.validated.items() if to in ("", version) and of in ("", digest)}
+        return tuple(index for one, index in self.withdrawn.items() if one in about)
 
     def contract_of(self, version: str) -> Contract | None:
         """The contract of a version; that of the model where it has none of its own."""

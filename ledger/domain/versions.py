@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from ledger.domain.actors import FOREVER, with_item
-from ledger.domain.grounds import Contract, Gate, Grounds, Validation
+from ledger.domain.grounds import Contract, End, Gate, Grounds, Validation
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.signed import signed_of
 from ledger.domain.states import (
@@ -42,6 +42,7 @@ from ledger.events.governance import (
     ValidationWithdrawn,
 )
 from ledger.events.models import (
+    ModelDecommissioned,
     ModelOwnerChanged,
     ModelRegistered,
     VersionComposed,
@@ -106,7 +107,7 @@ def _granted(model: ModelState, version: VersionState, event: RecordedEvent, bod
             one for (_, place), one in version.gates.items() if place == body.environment and one.signed.index in seen
         ),
     )  # fmt: skip
-    ends = [model.ends[index][1] for index in seen if index in model.ends]
+    ends = [model.ends[index].until for index in seen if index in model.ends]
     standing = {*version.evaluations, *([] if version.passed is None else [version.passed])}
     cited = sorted((one for one in standing if one.index in seen), key=lambda one: one.index)
     approval = Approval(
@@ -209,6 +210,12 @@ def _validations(state: ModelState, event: RecordedEvent) -> tuple[Validation, .
     return (*(one for one in state.validations if (one.version, one.digest) != about), found)
 
 
+def _validated(state: ModelState, event: RecordedEvent) -> MappingProxyType[str, tuple[str, str]]:
+    if not isinstance(event.body, ValidationCompleted):
+        return state.validated
+    return with_item(state.validated, event.payload.id, (event.subject.version or "", event.body.digest or ""))
+
+
 def _withdrawn(state: ModelState, event: RecordedEvent) -> MappingProxyType[str, int]:
     if not isinstance(event.body, ValidationWithdrawn):
         return state.withdrawn
@@ -234,12 +241,17 @@ def evolve_quarantines(known: tuple[Quarantine, ...], event: RecordedEvent) -> t
     return known
 
 
-def _ends(state: ModelState, event: RecordedEvent) -> MappingProxyType[int, tuple[str, int]]:
-    """Ends of validations and documents; what is attached to something else ends nothing here."""
+def _ends(state: ModelState, event: RecordedEvent) -> MappingProxyType[int, End]:
+    """Ends of validations and documents, also of those that have none: they may take the place of one that ends."""
     match event.body:
-        case ValidationCompleted(valid_until=str(until)) | DocumentationAttached(expires_at=str(until)):
-            return with_item(state.ends, event.index, (event.subject.version or "", parse_moment(until)))
-    return state.ends
+        case ValidationCompleted(valid_until=until):
+            name, digest = "the validation", event.body.digest or ""
+        case DocumentationAttached(expires_at=until, kind=kind):
+            name, digest = f"the document {kind}", ""
+        case _:
+            return state.ends
+    until_then = FOREVER if until is None else parse_moment(until)
+    return with_item(state.ends, event.index, End(event.subject.version or "", name, digest, until_then))
 
 
 def _evolve_whole(state: ModelState, event: RecordedEvent) -> ModelState:
@@ -248,6 +260,12 @@ def _evolve_whole(state: ModelState, event: RecordedEvent) -> ModelState:
             return replace(state, classified=(event.index, tier), highest=(tier,))
         case ModelRegistered(owner=owner) | ModelOwnerChanged(owner=owner):
             return replace(state, owners=(*state.owners, (event.index, owner)))
+        case ModelDecommissioned():
+            ended = {
+                name: version if version.retired else replace(version, retired=signed_of(event))
+                for name, version in state.versions.items()
+            }
+            return replace(state, versions=MappingProxyType(ended))
     return state
 
 
@@ -261,8 +279,8 @@ def evolve_model(state: ModelState | None, event: RecordedEvent) -> ModelState:
     state = state or ModelState(MappingProxyType({}))
     state = replace(
         state, quarantines=evolve_quarantines(state.quarantines, event), ends=_ends(state, event),
-        validations=_validations(state, event), withdrawn=_withdrawn(state, event),
-        contracts=_contracts(state, event),
+        validations=_validations(state, event), validated=_validated(state, event),
+        withdrawn=_withdrawn(state, event), contracts=_contracts(state, event),
     )  # fmt: skip
     name = event.subject.version
     if name is None:

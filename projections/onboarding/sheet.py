@@ -208,7 +208,7 @@ class _Reader:
             self.bad(column, f"{text} is yet to come", todo)
         return None if found is None else int(found)
 
-    def training(self, since: int | None) -> tuple[str, list[Step]]:
+    def training(self, since: int | None, made: tuple[str, str]) -> tuple[str, list[Step]]:
         """The run that trained it, and what puts that and the data on record of which the digest is given."""
         run = self.attempt(
             "run", "Names are ASCII letters, digits, dots and dashes.", lambda: run_of(self.cells["run"])
@@ -222,7 +222,7 @@ class _Reader:
             return "", []
         at = since if trained is None else trained
         steps = [self.step("dataset.registered", name, {"digest": digest}, at) for name, digest in data if digest]
-        return run, [*steps, self.step("run.attached", run, attached_run(data), at)]
+        return run, [*steps, self.step("run.attached", run, attached_run(data, made), at)]
 
     def step(self, type_: str, subject: str, body: dict[str, Any], since: int | None) -> Step:
         body = {name: value for name, value in body.items() if value not in ("", None, [])}
@@ -232,7 +232,7 @@ class _Reader:
         except InputError as error:
             prefix, _, rest = error.message.removeprefix(f"{type_}: ").partition(": ")
             column, words = (prefix, rest) if prefix in _MEANING else ("service", error.message)
-            column = _OF_TYPE.get(type_, column)
+            column = "digest" if prefix.startswith("outputs") else _OF_TYPE.get(type_, column)
             if all(trouble.column != column for trouble in self.troubles):
                 self.bad(column, words, f"Give the {_MEANING[column]}.")
         once = uuid5(UUID(self.ledgerid), f"inventory\n{type_}\n{subject}\n" + format_json(body).decode())
@@ -242,7 +242,8 @@ class _Reader:
     def read(self) -> CsvRow:
         self.required()
         since = self.moment("live_since", "Give the date since which it is live.")
-        cells, subject, digest, (run, trained) = self.cells, self.subject(), self.digest(), self.training(since)
+        cells, subject, digest = self.cells, self.subject(), self.digest()
+        run, trained = self.training(since, (subject, digest))
         place = (
             f"deployment:{cells['environment']}/{cells['service']}"
             if cells["environment"] and cells["service"]
@@ -390,10 +391,10 @@ def _contradictions(rows: list[CsvRow]) -> list[Trouble]:
                         "Give each version one row.",
                     )
                 )
-            elif earlier.body != step.body:
-                wrong = sorted(
-                    name for name in {*earlier.body, *step.body} if earlier.body.get(name) != step.body.get(name)
-                )
+            elif wrong := sorted(
+                name for name in {*earlier.body, *step.body} - {"outputs"}  # a run may make several
+                if earlier.body.get(name) != step.body.get(name)
+            ):  # fmt: skip
                 found.append(
                     Trouble(
                         row.line,

@@ -57,9 +57,13 @@ def read_data(cell: str) -> list[tuple[str, str]]:
     return list(found.items())
 
 
-def attached_run(data: list[tuple[str, str]]) -> dict[str, Any]:
-    """Body of the `run.attached` that puts a run on record which read these data sets."""
+def attached_run(data: list[tuple[str, str]], made: tuple[str, str]) -> dict[str, Any]:
+    """Body of the `run.attached` that puts a run on record which read these data sets, and made this version.
+
+    There is one for each version that it made, so that a sheet to which another one is added says nothing again.
+    """
     inputs = [
         {"role": "input", "subject": subject, **({"digest": digest} if digest else {})} for subject, digest in data
     ]
-    return {"reason": _LATE, "status": "completed", "inputs": inputs}
+    outputs = [{"role": "output", "subject": made[0], "digest": made[1]}]
+    return {"reason": _LATE, "status": "completed", "inputs": inputs, "outputs": outputs}

@@ -124,7 +124,10 @@ def test_how_a_version_was_trained_is_taken_in(ready: Shop):
     log = run("log", "-o", "json").good().json
     said = {e["entry"]["subject"]: e["event"] for e in log}
     attached, data = said["run:fraud-7"], said["dataset:claims@3"]
-    assert [e["entry"]["subject"] for e in log].count("run:fraud-7") == 1, "two versions of one run"
+    made = [e["event"]["data"]["outputs"] for e in log if e["entry"]["subject"] == "run:fraud-7"]
+    assert made == [
+        [{"role": "output", "subject": f"model:{name}@1", "digest": digest(name)}] for name in ("fraud", "other")
+    ]
     assert (attached["type"], attached["evidencestrength"]) == ("muniment.run.attached.v1", "backfilled")
     assert attached["time"] == data["time"] == "2021-02-20T00:00:00.000000Z"
     assert (data["evidencestrength"], data["data"]) == ("imported", {"digest": digest("claims")})
@@ -142,6 +145,40 @@ def test_how_a_version_was_trained_is_taken_in(ready: Shop):
     run("verify", "log").good()
 
 
+def test_a_model_that_is_taken_in_with_its_run_meets_the_check_that_it_is_registered(ready: Shop):
+    """The shipped checklists ask for the run that says it made the version."""
+    write([row("fraud", **TRAINED), row("bare")])
+    planned = run(*IMPORT, "--dry-run", "-o", "json").good().json["models"]
+    fraud, bare = run(*IMPORT, "-o", "json").good().json["models"]
+    for found in (planned[0], fraud):
+        assert states(found["items"])["registered"] == "satisfied"
+    assert states(planned[1]["items"])["registered"] == "missing"
+    assert states(bare["items"])["registered"] == "asked for"
+    write([row("fraud", **TRAINED), row("bare"), row("more", **TRAINED)])  # a sheet that has grown, and another one
+    run(*IMPORT[:-1], "p-owner", "-o", "json").refused(4, "emitter")
+    grown = run(*IMPORT, "-o", "json").good().json["models"]
+    write([row("last", run="fraud-7")])
+    (last,) = run(*IMPORT, "-o", "json").good().json["models"]
+    assert {states(one["items"])["registered"] for one in (grown[0], grown[2], last)} == {"satisfied"}
+    size = ready.size()
+    run(*IMPORT).good()
+    assert ready.size() == size
+    run("record", "evaluation", "model:last@1", "--metric", "auc=0.9", "--verdict", "pass", "--as", "p-author").good()
+    run("request", "model:last@1", "--env", "prod", "--as", "p-author").good()
+    run("approve", "model:last@1", "--env", "prod", "--rationale", "fit", "--as", "p-approver").good()
+    run("verify", "log").good()
+
+
+def test_a_run_that_made_other_things_trained_nothing_that_is_taken_in(ready: Shop):
+    made = ("--makes", f"model:other@1={digest('other')}")
+    run("record", "run", "run:fraud-7", *made, "--as", "p-author").good()
+    at = ready.size() - 1
+    write([row("fraud", run="fraud-7")])
+    run(*IMPORT).refused(2, f"line 2, run: entry {at} says that run:fraud-7 made other things. Name the run that made")
+    run("record", "run", "run:fraud-7", "--makes", f"model:fraud@1={digest('fraud')}", "--as", "p-author").good()
+    run(*IMPORT).good()
+
+
 def test_a_run_that_is_on_record_is_not_put_there_again(ready: Shop):
     run("record", "run", "run:fraud-7", "--as", "p-author").good()
     write([row("fraud", run="fraud-7")])
@@ -150,19 +187,22 @@ def test_a_run_that_is_on_record_is_not_put_there_again(ready: Shop):
     assert "run.attached" not in types
     write([row("more", **TRAINED)])
     run(*IMPORT).refused(2, "line 2, training_data: run:fraud-7 is on record already")
+    run("record", "run", "run:fraud-8", "--input", "dataset:logins@1", "--as", "p-author").good()
+    write([row("more", run="fraud-8", training_data="logins@1")])
+    assert "run.attached" not in [event["type"] for event in taken()["models"][0]["events"]], "it says no more"
 
 
 def test_going_on_after_a_kill_repeats_nothing(ready: Shop):
-    write([row(f"m{number}") for number in range(4)])
+    write([row(f"m{number}", run=f"r{number // 2}") for number in range(4)])
     policy = ("--policy", "policy:legacy")
-    for passage in (3, 9, 7):  # among the facts, among the waivers, and among those left
+    for passage in (3, 15, 7):  # among the facts, among the waivers, and among those left
         killed = run_process(*IMPORT, *policy, cwd=ready.folder, MUNIMENT_CRASHPOINT=f"append.committed:{passage}")
         assert killed.code == -signal.SIGKILL
     assert [model["items"] for model in taken()["models"]]
     log = run("log", "-o", "json").good().json
-    imported = [e["entry"] for e in log if e["entry"]["actor"] == "p-author"]
-    said = [(entry["type"], entry["subject"]) for entry in imported]
-    assert len(said) == len(set(said)) == 4 * (3 + 3), "three facts and three waivers each, once"
+    imported = [e for e in log if e["entry"]["actor"] == "p-author"]
+    said = [(one["entry"]["type"], one["entry"]["subject"], str(one["event"]["data"])) for one in imported]
+    assert len(said) == len(set(said)) == 4 * (4 + 3), "four facts and three waivers each, once"
     size = ready.size()
     taken()
     assert ready.size() == size

@@ -7,7 +7,7 @@ knows nothing of stolen keys, of actors who leave and of roles that are granted 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -191,8 +191,7 @@ class Lawbook(PastDeeds):
         rule = self._rule(deed.data["environment"], made)
         if rule is None or deed.at >= moment(deed.data.get("expires_at")):
             return False
-        ends = [moment(deed.data.get("expires_at")), deed.at + rule["days"] * _DAY if rule.get("days") else EVER]
-        if self._since(deed) >= min(ends):
+        if self._since(deed) >= self._until(deed, rule):
             return False
         if rule["approvals"] and not self._uninvolved(deed, made, request.actors):
             return False
@@ -398,6 +397,12 @@ class Lawbook(PastDeeds):
             return False
         return rule.get("gate") is None or self._gate_opens(deed, made, rule["gate"], rule["gate_digest"])
 
+    def _validations(self, made: Deed, before: int) -> Iterator[Deed]:
+        for deed in self._of("validation.completed", stream=made.stream):
+            mine = deed.version in ("", made.version) and deed.data.get("digest") in (None, made.data["digest"])
+            if mine and deed.index < before:
+                yield deed
+
     def _gate_opens(self, deed: Deed, made: Deed, policy: str, pinned: str) -> bool:
         ran = [
             one for one in self._of("gate.evaluated", subject=made.subject)
@@ -417,7 +422,10 @@ class Lawbook(PastDeeds):
         if deed.at >= min(gate.at, moment(gate.data["as_of"])) + _HOUR:
             return False
         standing, _, gone = self._evaluations(made, deed.index)
-        taken_back = [one.index for one in self._of("validation.withdrawn", stream=made.stream)]
+        mine = {one.id for one in self._validations(made, EVER)}
+        taken_back = [
+            one.index for one in self._of("validation.withdrawn", stream=made.stream) if one.data["validation"] in mine
+        ]
         if max((*gone.values(), *taken_back, *(one.index for one in standing)), default=-1) >= gate.data["size"]:
             return False
         return all(self._waived(deed, check["waiver"]) for check in gate.data["checks"] if check["result"] == "waived")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,12 +62,6 @@ class WholeLaw(Lawbook):
         return {one.index for one in asked} <= self._seen(grant)
 
     # -- validations and contracts ---------------------------------------------------------------
-
-    def _validations(self, made: Deed, before: int) -> Iterator[Deed]:
-        for deed in self._of("validation.completed", stream=made.stream):
-            mine = deed.version in ("", made.version) and deed.data.get("digest") in (None, made.data["digest"])
-            if mine and deed.index < before:
-                yield deed
 
     @staticmethod
     def _last(deeds: Iterable[Deed]) -> dict[tuple[str, str], Deed]:

@@ -213,6 +213,8 @@ class Life:
                 self.emit("p-deployer", event, self.place, **place, reason="slow")
             case "version.retired":
                 self.emit("p-author", event, self.model, reason="old")
+            case "model.decommissioned":
+                self.emit("p-author", event, self.model.partition("@")[0], reason="old")
             case "quarantine.placed":
                 self.emit("p-deployer", event, self.model, reason="poisoned")
             case _ if event.startswith("approval."):

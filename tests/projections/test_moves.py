@@ -11,7 +11,8 @@ from tests.projections.support import Book
 #: Rows that lead out of any state are shown from these.
 FROM_ANY = {
     "version.registered": ("",), "approval.requested": ("registered", "evaluated", "rejected", "suspended", "approved"),
-    "version.retired": ("registered", "approved"), "quarantine.placed": ("registered", "approved"),
+    "version.retired": ("registered", "approved"), "model.decommissioned": ("registered", "approved"),
+    "quarantine.placed": ("registered", "approved"),
 }  # fmt: skip
 
 

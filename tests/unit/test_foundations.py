@@ -8,13 +8,14 @@ from uuid import UUID
 import pytest
 
 from ledger.domain.foundations import grounds_of
+from ledger.domain.judge import Verdict
 from ledger.domain.lifecycle import version_of
 from ledger.domain.signing import ROOT_ACTOR
 from ledger.domain.states import DatasetState
 from ledger.domain.waiving import waiver_of
 from ledger.domain.world import run_of
 from ledger.entry import format_time
-from ledger.errors import PolicyError
+from ledger.errors import InputError, PolicyError
 from ledger.events.ledgers import RuleSet
 from tests.unit.test_governed import AUTHORISE, DAY, HOUR, POLICY, approve, authorised, gated_rules, rules
 from tests.unit.test_judge import DIGEST, MODEL, NOW, OTHER, Story, hint_of, key_of, refused
@@ -79,6 +80,8 @@ def test_an_approval_that_leaves_out_what_the_rules_ask_for_is_refused():
     verdict = story.judge(*grant(story, evidence=[]))
     refused(verdict, PolicyError, "legality")
     assert f"(entry {version.index}) and 2 more" in str(verdict.error)
+    verdict = story.judge(*grant(story, evidence=without(story, version.index, evaluation.index)))
+    assert f"(entry {version.index}) and 1 more" in str(verdict.error)
     assert story.judge(*grant(story, evidence=without(story))).kind == "valid"
 
 
@@ -171,6 +174,70 @@ def test_a_gate_is_run_again_when_a_validation_was_withdrawn():
     falls(story, "said more of evaluations or validations")
     gate(story)
     assert authorised(story)
+
+
+@pytest.mark.parametrize(
+    ("subject", "more", "stale"),
+    [
+        ("model:m@2", {}, False),
+        (MODEL, {"digest": OTHER}, False),
+        (MODEL, {"digest": DIGEST}, True),
+        ("model:m", {}, True),
+    ],
+)
+def test_a_gate_is_run_again_only_when_a_validation_of_this_version_was_withdrawn(
+    subject: str, more: dict[str, str], stale: bool
+):
+    story = told(gated_rules())
+    about_it = story.tell("p-approver", "validation.completed", subject, VALID | more).payload.id
+    story.tell("p-approver", "validation.completed", subject, VALID | more)  # superseded, it was looked at all the same
+    gate(story)
+    approve(story)
+    withdraw(story, about_it)
+    approve(story)
+    if stale:
+        falls(story, "said more of evaluations or validations")
+    else:
+        assert authorised(story), "another version, or other bytes"
+
+
+ENDING: dict[str, dict[str, Any]] = {
+    "validation.completed": VALID | {"valid_until": format_time(NOW + HOUR)},
+    "documentation.attached": {"kind": "DPIA", "digest": DIGEST, "expires_at": format_time(NOW + HOUR)},
+}
+
+
+def begins(story: Story, since: int) -> Verdict:
+    """An approval that cites what `approve` does, and stands from then on."""
+    body = story.grant(story.request()) | {"evidence": without(story), "valid_from": format_time(since)}
+    return story.judge("p-approver", "approval.granted", MODEL, body)
+
+
+@pytest.mark.parametrize("subject", [MODEL, "model:m"])
+@pytest.mark.parametrize("kind", list(ENDING))
+def test_an_approval_does_not_begin_after_what_it_cites_has_ended(subject: str, kind: str):
+    story = told()
+    cited = story.tell("p-approver", kind, subject, ENDING[kind]).index
+    assert begins(story, NOW + HOUR - 1).kind == "valid"
+    verdict = begins(story, NOW + HOUR)
+    refused(verdict, InputError, "schema")
+    assert f"expired at {format_time(NOW + HOUR)}, before it stands: it cites" in str(verdict.error)
+    assert f"(entry {cited}), which ends then, and is to begin at {format_time(NOW + HOUR)}" in str(verdict.error)
+    assert hint_of(verdict) == "Give it an earlier beginning, or approve once what ends then was renewed."
+    renewed = {name: said for name, said in ENDING[kind].items() if said != format_time(NOW + HOUR)}
+    story.tell("p-approver", kind, subject, renewed)
+    assert begins(story, NOW + HOUR).kind == "valid", "what was renewed is cited no more"
+
+
+def test_an_approval_does_not_begin_after_the_waiver_of_a_gate_that_it_cites_has_ended():
+    story = told()
+    assert begins(story, NOW + DAY - 1).kind == "valid"
+    verdict = begins(story, NOW + DAY)
+    refused(verdict, InputError, "schema")
+    ran = version_of(story.world, MODEL).version.gates["policy:p@1", "prod"].signed.index
+    assert f"it cites waiver:w of the gate (entry {ran}), which ends then" in str(verdict.error)
+    gate(story, checks=[])
+    assert begins(story, NOW + DAY).kind == "valid"
 
 
 def test_a_version_that_was_demoted_is_approved_anew_there():
