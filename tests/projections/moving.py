@@ -240,8 +240,7 @@ class Life:
                 body = {"approval": self.ids["approval.granted"], "rationale": "bias"}
                 self.emit("p-second", event, self.model, **body)
             case "approval.condition_met":
-                body = {"approval": self.ids["approval.granted"], "condition": 0}
-                self.emit("p-second", event, self.model, **body)
+                self.emit("p-second", event, self.model, approval=self.ids["approval.granted"], condition=0)
             case _:
                 raise AssertionError(event)
 
