@@ -126,6 +126,9 @@ def escalate(app: App, /, model: str, environment: str | None, **options: Any) -
 @click.argument("deployment")
 @click.option("--model", required=True, metavar="MODEL@VERSION", help="What may be deployed.")
 @click.option("--reason", help="Why.")
+@click.option("--strategy", help="How it is to be rolled out, for example canary, blue-green.")
+@click.option("--traffic", type=click.FloatRange(0, 1), help="Share of the traffic that it is to get.")
+@click.option("--config-digest", metavar="sha256:HEX", help="Digest of the settings that it is to run with.")
 @click.option("--emergency", is_flag=True, help="Do not wait for approvals and gates; another person reviews it.")
 @click.option("--review-by", metavar="TIME|DURATION", default="7d", show_default=True, help="With --emergency.")
 @write_options

@@ -11,7 +11,7 @@ import click
 from cli.app import App, common_options, pass_app, write_options
 from cli.output import Grid, print_record, table
 from cli.reading import with_as_of
-from cli.values import end_of
+from cli.values import end_of, moment_of
 
 __all__ = ["classify", "condition", "review", "revoke", "waiver", "withdraw"]
 
@@ -110,6 +110,10 @@ def _answer(name: str, question: str, given: bool | None) -> bool:
 @click.option("--money-or-law/--no-money-or-law", default=None, help="Money, contracts or the law depend on it.")
 @click.option("--shared/--no-shared", default=None, help="Other teams use it.")
 @click.option("--rationale", required=True, help="Why these answers.")
+@click.option("--regime", help="Whose classification it follows, for example EU AI Act Annex III.")
+@click.option("--annex", help="Where it stands there, for example Annex III(5)(b).")
+@click.option("--questionnaire", metavar="sha256:HEX", help="Digest of the questions as they were answered.")
+@click.option("--effective", "effective_at", metavar="TIME", help="Since when it applies in that regime (ISO 8601).")
 @write_options
 @pass_app
 def classify(app: App, /, subject: str, rationale: str, **options: Any) -> None:
@@ -124,6 +128,8 @@ def classify(app: App, /, subject: str, rationale: str, **options: Any) -> None:
 
     answers = {name: _answer(name, question, options.pop(name)) for name, question in QUESTIONS.items()}
     tier = tier_of_answers(answers)
+    if options["effective_at"] is not None:
+        options["effective_at"] = moment_of(options["effective_at"])
     with app.writer() as ledger:
         receipt = decide(ledger, subject, answers, rationale=rationale, **options)
         app.show_receipt(receipt, then=f"{subject} is of tier {tier}: {TIER_WORDS[tier]} governance.")

@@ -27,15 +27,20 @@ def incident() -> None:
 @click.option("--deployment", metavar="SUBJECT", help="The deployment that suffers.")
 @click.option("--model", metavar="MODEL@VERSION", help="The version that failed, when known.")
 @click.option("--description", help="More about it.")
+@click.option("--seriousness", help="In the law's words, for example EU AI Act Art. 3(49).")
+@click.option("--report-by", metavar="TIME|DURATION", help="When the authority must have been told: a time, or 15d.")
 @write_options
 @pass_app
-def open_(app: App, /, subject: str, **options: Any) -> None:
+def open_(app: App, /, subject: str, report_by: str | None, **options: Any) -> None:
     """Open an incident.
 
     Example: muniment incident open incident:inc-1 --title "AUC fell" --deployment deployment:prod/tx
     """
+    from cli.values import end_of
+
+    end = None if report_by is None else end_of(report_by)
     with app.writer() as ledger:
-        receipt = ledger.emit("incident.opened", subject, **options)
+        receipt = ledger.emit("incident.opened", subject, report_by=end, **options)
         app.show_receipt(receipt, then=f"What changed before it: muniment timeline {subject}")
 
 
@@ -66,11 +71,16 @@ def mitigate(app: App, /, subject: str, **options: Any) -> None:
     type=click.Choice(["data", "code", "model", "configuration", "process", "infrastructure", "external", "unknown"]),
 )  # fmt: skip
 @click.option("--statement", required=True, help="What caused it.")
+@click.option("--contributing", is_flag=True, help="It had a part in it, and is not the root cause.")
+@click.option(
+    "--reviewer", "reviewers", multiple=True, metavar="ACTOR", help="Who looked at it and agrees; repeatable."
+)
 @write_options
 @pass_app
-def cause(app: App, /, subject: str, **options: Any) -> None:
-    """Record the root cause people concluded on."""
-    app.emit("incident.root_cause_recorded", subject, **options)
+def cause(app: App, /, subject: str, *, contributing: bool, reviewers: tuple[str, ...], **options: Any) -> None:
+    """Record the root cause people concluded on, or a factor that had a part in it."""
+    kind = "incident.contributing_factor_recorded" if contributing else "incident.root_cause_recorded"
+    app.emit(kind, subject, reviewers=list(reviewers) or None, **options)
 
 
 @incident.command()

@@ -48,7 +48,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "quarantine": ("cli.protection:quarantine", "Put something in quarantine; never blocked."),
         "release": ("cli.protection:release", "Let something go from quarantine."),
         "demote": ("cli.protection:demote", "Record that a version lost its place in an environment."),
-        "retire": ("cli.protection:retire", "Retire a version."),
+        "retire": ("cli.protection:retire", "Retire a version, or a model with all of its versions."),
         "review": ("cli.governing:review", "Review a decision that was taken in an emergency."),
         "import": ("cli.importing:import_", "Take in what was there before the ledger."),
         "incident": ("cli.incident:incident", "Open, note, mitigate, explain and close incidents."),

@@ -18,9 +18,13 @@ __all__ = ["demote", "quarantine", "release", "retire"]
 @click.argument("subject")
 @click.option("--reason", required=True, help="Why.")
 @click.option("--incident", metavar="SUBJECT", help="The incident it answers.")
+@click.option("--scope", help="What of it is bad, in words; all of it is held.")
+@click.option("--known-since", metavar="TIME", help="Since when it is known to be bad (ISO 8601).")
+@click.option("--held-by", help="Who keeps it held, for example a team or an authority.")
+@click.option("--serving-blocked/--still-served", default=None, help="Whether whatever serves it refuses it too.")
 @write_options
 @pass_app
-def quarantine(app: App, /, subject: str, **options: Any) -> None:
+def quarantine(app: App, /, subject: str, known_since: str | None, **options: Any) -> None:
     """Put a model, a version, a data set or a feature set in quarantine.
 
     No version that is in quarantine, was made from what is (also under another name, or through other models), or was
@@ -28,6 +32,9 @@ def quarantine(app: App, /, subject: str, **options: Any) -> None:
 
     Example: muniment quarantine dataset:claims@3 --reason "labels were tampered with"
     """
+    from cli.values import moment_of
+
+    options["known_since"] = None if known_since is None else moment_of(known_since)
     with app.writer() as ledger:
         known = _registered(ledger, subject)
         then = f"Another person lets it go: muniment release {subject} --rationale …"
@@ -91,28 +98,40 @@ def demote(app: App, /, model: str, **options: Any) -> None:
         app.show_receipt(ledger.emit("version.demoted", model, **options))
 
 
-@click.command(short_help="Retire a version.")
-@click.argument("model", metavar="MODEL@VERSION")
+@click.command(short_help="Retire a version, or a model with all of its versions.")
+@click.argument("model", metavar="MODEL[@VERSION]")
 @click.option("--reason", required=True, help="Why.")
-@click.option("--successor", metavar="MODEL@VERSION", help="What takes its place.")
+@click.option("--successor", metavar="MODEL[@VERSION]", help="What takes its place.")
+@click.option("--data", "data_disposition", metavar="WORDS", help="What becomes of its data, for example archived.")
 @click.option("--keep-until", metavar="TIME|DURATION", help="How long its records and files are kept.")
 @write_options
 @pass_app
 def retire(app: App, /, model: str, keep_until: str | None, **options: Any) -> None:
     """Record that a version is not to be used any more; it is approved and authorised no more.
 
-    Example: muniment retire model:tx@1 --reason "replaced" --successor model:tx@2
+    Of a model without a version it decommissions the model: all versions that it has by now are retired.
+
+    \b
+    Example:
+      muniment retire model:tx@1 --reason "replaced" --successor model:tx@2
+      muniment retire model:tx --reason "the product ends" --data deleted --keep-until 2036-12-31T00:00:00Z
     """
     from cli.values import end_of
 
     with app.writer() as ledger:
         end = None if keep_until is None else end_of(keep_until)
-        app.show_receipt(ledger.emit("version.retired", model, keep_until=end, **options))
+        kind = "version.retired" if "@" in model else "model.decommissioned"
+        app.show_receipt(ledger.emit(kind, model, keep_until=end, **options))
     _warn_of_live(app, model)
 
 
 def _warn_of_live(app: App, model: str) -> None:
-    """Say where a version that may not be used any more is live, or a canary: what is live stays live."""
+    """Say where a version that may not be used any more is live, or a canary: what is live stays live.
+
+    Args:
+        app: the invocation.
+        model: the version, or a model, for all of its versions.
+    """
     from ledger.errors import LedgerError
     from projections.asof import resolve_as_of
     from projections.model_state import state_as_of
@@ -125,9 +144,10 @@ def _warn_of_live(app: App, model: str) -> None:
         return
     for state in found:
         for how in ("live", "canary"):
-            if state[how] is not None and state[how]["model"] == model:
+            version = "" if state[how] is None else str(state[how]["model"])
+            if model in (version, version.partition("@")[0]):
                 words = "live" if how == "live" else "a canary"
                 app.note(
-                    f"Warning: {model} is {words} in {state['deployment']}, and stays so until another version takes "
+                    f"Warning: {version} is {words} in {state['deployment']}, and stays so until another version takes "
                     f"its place there: muniment state {state['deployment']}"
                 )

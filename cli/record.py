@@ -190,6 +190,9 @@ def version(app: App, /, subject: str, digest: str | None, path: str | None, own
 @click.option("--model", required=True, metavar="MODEL@VERSION", help="What is live now.")
 @click.option("--digest", metavar="sha256:HEX", help="Digest of what is live; the registered one by default.")
 @click.option("--strategy", help="How it was rolled out.")
+@click.option("--traffic", type=click.FloatRange(0, 1), help="Its share of the traffic; all of it by default.")
+@click.option("--config-digest", metavar="sha256:HEX", help="Digest of the settings that it runs with.")
+@click.option("--deployment-id", metavar="ID", help="The platform's own id of it.")
 @write_options
 @pass_app
 def deployment(app: App, /, subject: str, model: str, digest: str | None, **options: Any) -> None:
@@ -206,8 +209,15 @@ def deployment(app: App, /, subject: str, model: str, digest: str | None, **opti
 @click.argument("subject")
 @click.option("--model", required=True, metavar="MODEL@VERSION", help="The version live again.")
 @click.option("--digest", metavar="sha256:HEX", help="Its digest; the registered one by default.")
+@click.option(
+    "--from", "from_model", metavar="MODEL@VERSION", help="The version it came from; what was live by default."
+)
 @click.option("--incident", metavar="SUBJECT", help="The incident it answers.")
 @click.option("--reason", help="Why.")
+@click.option("--trigger", metavar="ID", help="Event id of what called for it, for example slo.breached.")
+@click.option("--automatic/--by-hand", default=None, help="Whether the platform did it by itself.")
+@click.option("--verified", type=click.Choice(["pass", "fail", "uncertain"]), help="Whether it serves well again.")
+@click.option("--verification", metavar="WORDS", help="How that was looked at.")
 @write_options
 @pass_app
 def rollback(app: App, /, subject: str, model: str, **options: Any) -> None:

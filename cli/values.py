@@ -21,6 +21,7 @@ __all__ = [
     "asked_of_nothing",
     "end_of",
     "fit_body",
+    "moment_of",
     "parse_duration",
     "parse_pairs",
     "read_json",
@@ -56,19 +57,26 @@ def parse_duration(text: str) -> int:
     return int(match[1]) * _UNIT[match[2]] * 1_000_000
 
 
-def end_of(text: str) -> str:
-    """A time as events give it, of a time with a zone (ISO 8601) or of how long it is from now."""
+def moment_of(text: str, *, how: str = "Write it as 2026-11-23T08:00:00Z.") -> str:
+    """A time as events give it, of a time with a zone (ISO 8601); ``how`` tells how it is written."""
     from ledger.emission import microseconds
     from ledger.entry import format_time
     from ledger.errors import InputError
 
-    if _DURATION.fullmatch(text):
-        return format_time(microseconds(None) + parse_duration(text))
     try:
         return format_time(microseconds(text))
     except InputError as error:
-        how = "Write it as 2026-11-23T08:00:00Z, or as how long from now: 30m, 12h, 14d or 2w."
         raise InputError(error.message, hint=how) from error
+
+
+def end_of(text: str) -> str:
+    """A time as events give it, of a time with a zone (ISO 8601) or of how long it is from now."""
+    from ledger.emission import microseconds
+    from ledger.entry import format_time
+
+    if _DURATION.fullmatch(text):
+        return format_time(microseconds(None) + parse_duration(text))
+    return moment_of(text, how="Write it as 2026-11-23T08:00:00Z, or as how long from now: 30m, 12h, 14d or 2w.")
 
 
 def read_source(name: str) -> bytes:

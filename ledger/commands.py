@@ -259,7 +259,7 @@ def authorise(
         model: ``model:<name>@<version>``.
         reason: why.
         emergency: ``{"reason", "review_by"}`` when the rules are not waited for.
-        options: see `Ledger.emit`.
+        options: more of the body (``strategy``, ``traffic``, ``config_digest``), and those of `Ledger.emit`.
 
     Raises:
         PolicyError: the rules in force ask for more.
@@ -352,7 +352,8 @@ def record_rollback(
     digest: str | None = None,
     incident: str | None = None,
     reason: str | None = None,
-    **options: Any,
+    from_model: str | None = None,
+    **fields: Any,
 ) -> Receipt:
     """Record that an earlier version is live again; recorded whatever it returned to.
 
@@ -363,7 +364,10 @@ def record_rollback(
         digest: its digest; the registered one when None.
         incident: ``incident:<id>`` it answers.
         reason: why.
-        options: see `Ledger.emit`.
+        from_model: the version it came from; what was live there, by what is recorded, when None.
+        fields: more of the body, and the options of `Ledger.emit`.
     """
     body = _rollback_body(ledger, model, digest, incident, reason)
-    return ledger.emit("rollback.completed", deployment, body, **options)
+    live = _deployment_state(ledger, deployment).live
+    before = None if live is None or live[0] == model else live[0]
+    return ledger.emit("rollback.completed", deployment, {**body, "from_model": from_model or before}, **fields)

@@ -63,8 +63,9 @@ _NEEDED = {
     ),
     "emitter owner": (
         "contract.defined dataset.consent_changed dataset.deleted dataset.deprecated dataset.license_changed "
-        "experiment.completed experiment.started featureset.changed featureset.defined model.registered "
-        "modelcard.published retrain.requested retrain.resolved thirdparty.registered version.aliased "
+        "experiment.completed experiment.started featureset.changed featureset.defined model.described "
+        "model.registered modelcard.published modelcard.revised "
+        "retrain.requested retrain.resolved thirdparty.registered version.aliased "
         "version.composed version.registered version.tagged version.unaliased"
     ),
     "emitter validator": (
@@ -72,7 +73,7 @@ _NEEDED = {
         "performance.tested"
     ),
     "owner admin": "model.owner_changed",
-    "owner deployer": "slo.defined version.demoted version.retired",
+    "owner deployer": "model.decommissioned slo.defined version.demoted version.promoted version.retired",
     "owner emitter": "approval.requested approval.withdrawn errorbudget.reset waiver.requested",
     "owner validator": "finding.disposed risk.classified validation.assigned",
     "approver validator auditor": "emergency.reviewed",
@@ -83,6 +84,7 @@ _NEEDED = {
     "owner incident-commander admin": "model.on_call_assigned",
     "emitter auditor incident-commander validator": "evidence.preserved",
     "emitter owner incident-commander deployer": "drill.conducted",
+    "emitter owner validator": "bom.attached",
     "emitter owner validator auditor": "documentation.attached",
     "emitter owner validator approver deployer": "gate.evaluated",
 }
@@ -166,7 +168,7 @@ MAX_GRANTS = 64
 PLACED = {"approval.requested.v1", "approval.granted.v1", "approval.rejected.v1", "approval.revoked.v1",
           "approval.condition_met.v1", "approval.changes_requested.v1", "approval.escalated.v1",
           "gate.evaluated.v1", "waiver.requested.v1", "waiver.granted.v1", "waiver.denied.v1",
-          "waiver.revoked.v1", "version.demoted.v1"}  # fmt: skip
+          "waiver.revoked.v1", "version.demoted.v1", "version.promoted.v1"}  # fmt: skip
 # Points of small order, sign bit cleared: under such a key one signature fits every message.
 SMALL_ORDER = {bytes.fromhex(text) for text in (
     "00" * 32, "01" + "00" * 31, "ec" + "ff" * 30 + "7f", "ed" + "ff" * 30 + "7f", "ee" + "ff" * 30 + "7f",
@@ -178,9 +180,9 @@ ROOTED = {"ledger.created.v1", "ledger.roots_changed.v1", "ledger.checkpoint_key
 # Types whose content may be missing once a record says that it was erased.
 WITHHOLDABLE = {
     "access.denied.v1", "external.observed.v1", "incident.action_item_completed.v1",
-    "incident.action_item_created.v1", "incident.action_item_verified.v1", "incident.mitigated.v1",
-    "incident.noted.v1", "incident.resolved.v1", "incident.root_cause_recorded.v1", "labels.arrived.v1",
-    "monitor.signal.v1", "monitor.window.v1",
+    "incident.action_item_created.v1", "incident.action_item_verified.v1",
+    "incident.contributing_factor_recorded.v1", "incident.mitigated.v1", "incident.noted.v1", "incident.resolved.v1",
+    "incident.root_cause_recorded.v1", "labels.arrived.v1", "monitor.signal.v1", "monitor.window.v1",
 }  # fmt: skip
 
 

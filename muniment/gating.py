@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from ledger import commands
 from ledger.application import Ledger, Receipt
@@ -87,6 +87,10 @@ def _asked(ledger: Ledger, deployment: str, model: str) -> bool:
     return rule_for(world, parse_name(deployment).namespace or "", named.tier).gate is not None
 
 
+#: What else an authorisation says of what is to be deployed.
+_INTENDED: Final = frozenset({"strategy", "traffic", "config_digest"})
+
+
 def _used_up(ledger: Ledger, gate: Gate, deployment: str) -> list[tuple[str, str, dict[str, Any]]]:
     """Events that use the waivers with counted uses that a gate rests on."""
     world = ledger.world.at(gate.size)
@@ -126,7 +130,7 @@ def authorise(
         model: ``model:<name>@<version>``.
         emergency: ``{"reason", "review_by"}`` when approvals and gates are not waited for.
         told: told what the gate found, where one was run that allows it.
-        options: ``reason``, and those of `Ledger.emit`.
+        options: ``reason``, ``strategy``, ``traffic``, ``config_digest``, and those of `Ledger.emit`.
 
     Raises:
         PolicyError: the gate refuses it, with its reasons, or the rules ask for more.
@@ -158,6 +162,7 @@ def authorise(
     if not used:
         return commands.authorise(ledger, deployment, model, **options)
     body = commands.authorisation(ledger, deployment, model, reason=options.pop("reason", None))
+    body |= {name: options.pop(name) for name in _INTENDED & options.keys()}
     return ledger.emit_all([*used, ("deployment.authorised", deployment, body)], **options)[-1]
 
 

@@ -142,6 +142,18 @@ def _reviews(asked: Asked) -> Iterator[dict[str, Any]]:
         yield _item("emergency", row["subject"], one.review_by, row["index"], "to be reviewed")
 
 
+def _reports(asked: Asked) -> Iterator[dict[str, Any]]:
+    """Incidents of which an authority must have been told by a time, and was not."""
+    told = {row["subject"]: row["index"] for row in asked.of_types("notification.sent")
+            if row["data"]["recipient_class"] == "regulator"}  # fmt: skip
+    for row in asked.of_types("incident.opened"):
+        at = _moment(row["data"].get("report_by"))
+        if at is not None and told.get(row["subject"], -1) < row["index"]:
+            yield _item(
+                "report", row["subject"], at, row["index"], f"{row['data']['title']}: the authority is to be told"
+            )
+
+
 def _undone(asked: Asked) -> Iterator[dict[str, Any]]:
     for service, decision in decided(asked):
         words = f"{decision.action} {'to' if decision.action == 'rollback' else 'of'} {decision.key[0]}"
@@ -158,7 +170,7 @@ def due(asked: Asked, within: int) -> list[dict[str, Any]]:
     Returns:
         Soonest first, each with ``state`` overdue or due; keys, which end at an index and have no ``at``, come last.
     """
-    sources = (_approvals, _granted_waivers, _roles, _dated, _work, _reviews, _undone)
+    sources = (_approvals, _granted_waivers, _roles, _dated, _work, _reviews, _reports, _undone)
     found = [item for source in sources for item in source(asked) if item["at"] <= asked.now + within]
     timed = [
         {**item, "at": format_time(item["at"]), "state": "overdue" if item["at"] <= asked.now else "due"}

@@ -87,8 +87,9 @@ class _Builder:
             "third_party": False,
         }
         for row in self.mine(
-            "model.registered", "model.owner_changed", "model.on_call_assigned", "thirdparty.registered", whole=True
-        ):
+            "model.registered", "model.described", "model.owner_changed", "model.on_call_assigned",
+            "thirdparty.registered", whole=True,
+        ):  # fmt: skip
             data = row["data"]
             for name in ("owner", "on_call", "runbook", "purpose"):
                 found[name] = data.get(name) or found[name]
@@ -207,9 +208,9 @@ class _Builder:
 
     def documentation(self) -> list[dict[str, Any]]:
         return [
-            {"kind": row["data"]["kind"], "digest": row["data"]["digest"],
+            {"kind": row["data"].get("kind", "bill-of-materials"), "digest": row["data"]["digest"],
              "expired": self.past(row["data"].get("expires_at"))}
-            for row in self.mine("documentation.attached", whole=True)
+            for row in self.mine("documentation.attached", "bom.attached", whole=True)
         ]  # fmt: skip
 
     def approvals(self) -> list[dict[str, Any]]:

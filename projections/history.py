@@ -13,8 +13,8 @@ from projections.base import Selection, ViewReader, some_at_a_time
 from projections.journal import JournalRow, journal_rows
 from projections.model_state import CHANGE
 from projections.suspension import Stamped
-from projections.timeline import what_of
 from projections.tracing import trace
+from projections.words import what_of
 
 __all__ = ["history"]
 

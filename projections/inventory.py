@@ -22,8 +22,8 @@ from projections.suspension import suspend
 __all__ = ["inventory"]
 
 _SAID: Final = (
-    "model.registered", "model.owner_changed", "model.on_call_assigned", "thirdparty.registered",
-    "validation.completed", "validation.withdrawn", "finding.disposed",
+    "model.registered", "model.described", "model.owner_changed", "model.on_call_assigned", "thirdparty.registered",
+    "modelcard.published", "modelcard.revised", "validation.completed", "validation.withdrawn", "finding.disposed",
 )  # fmt: skip
 
 
@@ -97,9 +97,10 @@ def _live(deployments: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, An
 
 def _new(model: str) -> dict[str, Any]:
     return {
-        "model": model, "title": None, "owner": None, "on_call": None, "third_party": False, "tier": None,
+        "model": model, "title": None, "owner": None, "accountable": None, "business_unit": None,
+        "on_call": None, "third_party": False, "tier": None,
         "versions": [], "latest": None, "status": None, "live": [], "approvals": [], "waivers": [], "emergencies": [],
-        "findings": [], "last_evaluation": None,
+        "findings": [], "last_evaluation": None, "card": None,
     }  # fmt: skip
 
 
@@ -115,8 +116,11 @@ def _say(model: dict[str, Any], row: JournalRow) -> None:
         model["findings"] = [one for one in model["findings"] if one["validation"] != data["validation"]]
     elif kind == "thirdparty.registered":
         model["third_party"] = True
+    elif kind.startswith("modelcard."):
+        model["card"] = {name: data.get(name) for name in ("digest", "format", "completeness", "missing")}
+        model["card"] |= {"of": row["subject"], "index": row["index"]}
     else:
-        for name in ("title", "owner", "on_call"):
+        for name in ("title", "owner", "accountable", "business_unit", "on_call"):
             model[name] = data.get(name) or model[name]
 
 

@@ -16,11 +16,12 @@ from ledger.events.evaluations import verdict_of
 from ledger.names import parse_name
 from ledger.replay import Judged
 from ledger.strictjson import format_json, parse_json
-from projections.approvals import fold_approval
+from projections.approvals import fold_approval, measured
 from projections.asof import AsOf
 from projections.base import Column, RowOf, Selection, Table, ViewReader, some_at_a_time
 from projections.groups import WENT_LIVE
 from projections.journal import occurred_at, short_type
+from projections.quarantined import QUARANTINE
 
 __all__ = ["CHANGE", "ModelStateView", "live_at", "lives", "periods", "state_as_of", "states_of"]
 
@@ -28,7 +29,8 @@ _VERSION_TYPES = (
     "version.registered", "evaluation.completed", "evaluation.invalidated", "approval.requested", "approval.granted",
     "approval.rejected", "approval.withdrawn", "approval.revoked", "approval.changes_requested", "approval.escalated",
     "quarantine.placed", "quarantine.released",
-    "version.retired", "version.demoted", "risk.classified", "version.aliased", "version.unaliased",
+    "version.retired", "version.demoted", "version.promoted", "risk.classified", "version.aliased", "version.unaliased",
+    "model.decommissioned",
 )  # fmt: skip
 _DEPLOYMENT_TYPES = (
     "deployment.requested", "deployment.authorised", "deployment.failed", "deployment.held", "canary.stage_entered",
@@ -58,7 +60,7 @@ class ModelStateView:
     """The model-state projection."""
 
     name = "model_state"
-    version = 4
+    version = 5
     tables = (CHANGE,)
 
     def rows(self, judged: Judged) -> Iterator[RowOf]:
@@ -115,16 +117,30 @@ def _new_version(change: Change) -> dict[str, Any]:
     return {
         "version": change["model"], "status": "registered", "digest": data["digest"], "owner": data["owner"],
         "tier": data["tier"], "run": data.get("run"), "registered": _stamp(change), "evaluations": [],
-        "approvals": [], "quarantines": [], "retired": None, "demoted": [], "live_in": [], "aliases": [],
+        "approvals": [], "quarantines": [], "retired": None, "demoted": [], "promoted": [], "live_in": [],
+        "aliases": [],
     }  # fmt: skip
+
+
+def _ended(change: Change) -> dict[str, Any]:
+    """That a version, or its model, is used no more, and what becomes of what is left of it."""
+    told = ("reason", "successor", "data_disposition", "keep_until")
+    return {**_stamp(change), **{name: change["data"].get(name) for name in told}}
+
+
+def _retire_all(versions: dict[str, dict[str, Any]], change: Change) -> None:
+    for name, version in versions.items():
+        if name.partition("@")[0] == change["model"]:
+            version["retired"] = version["retired"] or _ended(change)
 
 
 def _fold_version(version: dict[str, Any], change: Change) -> None:
     data, kind = change["data"], change["type"]
     if kind == "evaluation.completed":
         evaluation = {**_stamp(change), "metrics": data["metrics"], "verdict": verdict_of(data)}
-        version["evaluations"].append({"id": change["id"], **evaluation, "invalidated": None})
-        if version["status"] == "registered":
+        evaluation |= {"digest": data.get("digest"), "invalidated": None}
+        version["evaluations"].append({"id": change["id"], **evaluation})
+        if version["status"] == "registered" and measured(version):
             version["status"] = "evaluated"
     elif kind == "evaluation.invalidated":
         for evaluation in version["evaluations"]:
@@ -132,16 +148,20 @@ def _fold_version(version: dict[str, Any], change: Change) -> None:
                 evaluation["invalidated"] = _stamp(change)
     elif kind == "quarantine.placed":
         placed = {"id": change["id"], "subject": change["model"], "reason": data["reason"], "placed": _stamp(change)}
+        placed |= {name: data.get(name) for name in QUARANTINE}
         version["quarantines"].append(placed)
     elif kind == "quarantine.released":
         version["quarantines"] = [one for one in version["quarantines"] if one["id"] != data["quarantine"]]
     elif kind == "risk.classified":
         version["classified"].append((change["index"], data["tier"]))
     elif kind == "version.retired":
-        version["retired"] = _stamp(change)
+        version["retired"] = _ended(change)
     elif kind == "version.demoted":
         told = {name: data.get(name) for name in ("environment", "to", "reason", "previous")}
         version["demoted"].append({**_stamp(change), **told})
+    elif kind == "version.promoted":
+        told = {name: data.get(name) for name in ("environment", "from_environment", "alias", "previous", "reason")}
+        version["promoted"].append({**_stamp(change), **told})
     else:
         fold_approval(version, change, _stamp(change))
 
@@ -268,6 +288,8 @@ def _folded(changes: Iterable[Change]) -> tuple[dict[str, dict[str, Any]], dict[
             versions.setdefault(name, _new_version(change))
         elif change["type"] in _ANY_TIME:
             _fold_version(others.setdefault(name, {"classified": [], "quarantines": []}), change)
+        elif change["type"] == "model.decommissioned":
+            _retire_all(versions, change)
         elif change["type"] in ("version.aliased", "version.unaliased"):
             _fold_alias(aliases, change)
         elif name in versions:

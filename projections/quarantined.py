@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from ledger.domain.ancestry import Held
 from ledger.entry import format_time
 from projections.base import ViewReader
 from projections.journal import journal_rows
 
-__all__ = ["tell_held"]
+__all__ = ["QUARANTINE", "tell_held"]
+
+#: What a quarantine says of itself besides its reason.
+QUARANTINE: Final = ("scope", "serving_blocked", "known_since", "held_by")
 
 
 def tell_held(views: ViewReader, held: Iterable[Held]) -> list[dict[str, Any]]:
@@ -22,6 +25,6 @@ def tell_held(views: ViewReader, held: Iterable[Held]) -> list[dict[str, Any]]:
         told.append({
             "id": one.quarantine.id, "subject": one.path[-1], "reason": one.quarantine.reason,
             "placed": {"index": row["index"], "actor": row["actor"], **times}, "path": list(one.path),
-            "words": one.words,
+            "words": one.words, **{name: row["data"].get(name) for name in QUARANTINE},
         })  # fmt: skip
     return told

@@ -114,6 +114,7 @@ class Decision:
             "decided_at": format_time(row["recorded_at"]),
             "reason": data.get("reason"),
             "trigger": data.get("trigger"),
+            "automatic": data.get("automatic"),
             "due_at": data.get("due_at"),
             "status": "overdue" if self.overdue(now) else self.status,
             "answer": None if answer is None else {

@@ -21,8 +21,9 @@ from projections.journal import JournalRow, journal_rows
 from projections.lineage import digests_read, upstream
 from projections.model_state import live_at
 from projections.serving import read_serving
+from projections.words import what_of
 
-__all__ = ["incident_timeline", "what_of"]
+__all__ = ["incident_timeline"]
 
 _HOUR = 3_600_000_000
 _LANES = {
@@ -197,39 +198,12 @@ def _changed(views: ViewReader, as_of: AsOf, row: JournalRow, previous: dict[str
     return {"changed": diff(base["data"], row["data"]), "compared_with": base["index"]}
 
 
-def _rate(data: dict[str, Any]) -> str:
-    return "" if data.get("burn_rate") is None else f" burns {data['burn_rate']:g} times as fast as it may"
-
-
 def _mismatch(views: ViewReader, as_of: AsOf, row: JournalRow) -> list[str]:
     """A mark for a snapshot that does not show what the ledger said was live."""
     if row["type"] != "serving.snapshot" or row["verdict"] != "valid":
         return []
     then = AsOf(row["occurred_at"], as_of.size, as_of.root, as_of.recorded_at)
     return ["version-mismatch"] if read_serving(views, then, row["stream"]).findings else []
-
-
-def what_of(row: JournalRow) -> str:
-    """What an entry says, in the words of its author where it has some.
-
-    Args:
-        row: the entry.
-    """
-    data = row["data"]
-    if row["verdict"] == "withheld":
-        return str(row["reason"])
-    if row["type"] == "serving.snapshot":
-        return f"{len(data['loaded'])} loaded"
-    if row["type"].startswith("slo."):
-        return f"{data['slo']}{_rate(data)}"
-    for name in ("title", "statement", "summary", "note", "rationale", "description", "reason", "model"):
-        if isinstance(data.get(name), str):
-            return str(data[name])
-    if row["type"] == "monitor.signal":
-        return f"{data['metric']} {data['value']}"
-    if isinstance(data.get("metrics"), dict):
-        return ", ".join(f"{name} {value}" for name, value in sorted(data["metrics"].items()))
-    return str(data.get("digest", ""))
 
 
 def incident_timeline(

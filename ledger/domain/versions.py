@@ -42,6 +42,7 @@ from ledger.events.governance import (
     ValidationWithdrawn,
 )
 from ledger.events.models import (
+    ModelDecommissioned,
     ModelOwnerChanged,
     ModelRegistered,
     VersionComposed,
@@ -259,6 +260,12 @@ def _evolve_whole(state: ModelState, event: RecordedEvent) -> ModelState:
             return replace(state, classified=(event.index, tier), highest=(tier,))
         case ModelRegistered(owner=owner) | ModelOwnerChanged(owner=owner):
             return replace(state, owners=(*state.owners, (event.index, owner)))
+        case ModelDecommissioned():
+            ended = {
+                name: version if version.retired else replace(version, retired=signed_of(event))
+                for name, version in state.versions.items()
+            }
+            return replace(state, versions=MappingProxyType(ended))
     return state
 
 

@@ -36,6 +36,8 @@ class _Signature(FactBody):
     signer: Line | None = Field(default=None, description="Identity in the words of the method")
     bundle: Digest | None = Field(default=None, description="Digest of the signature bundle")
     predicate: Line | None = Field(default=None, description="Type of what was attested")
+    log: Line | None = Field(default=None, description="Transparency log that the signature is in, by its name or URL")
+    log_index: int | None = Field(default=None, ge=0, le=2**53 - 1, description="Its index there")
 
 
 @event(

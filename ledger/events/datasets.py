@@ -91,6 +91,7 @@ class DatasetDeprecated(FactBody):
     """A data set should be used no more."""
 
     reason: Text
+    scope: Line | None = Field(default=None, description="Which part, or for which use; all of it when absent")
     effective_at: Time | None = None
     successor: SubjectName | None = None
 
@@ -117,6 +118,7 @@ class DatasetLicenseChanged(FactBody):
 
     license: Line
     previous: Line | None = None
+    scope: Line | None = Field(default=None, description="Which part, or which use; all of it when absent")
     reason: Text | None = None
     effective_at: Time | None = None
 

@@ -48,6 +48,11 @@ class _Intent(DecisionBody):
     model: SubjectName = Field(description="The model version, model:name@version")
     digest: Digest
     reason: Text | None = None
+    strategy: Line | None = Field(
+        default=None, description="How it is to be rolled out, for example canary, blue-green"
+    )
+    traffic: float | None = Field(default=None, ge=0, le=1, description="Share of the traffic that it is to get")
+    config_digest: Digest | None = Field(default=None, description="Digest of the settings that it is to run with")
 
 
 class _RollbackIntent(DecisionBody):
@@ -59,6 +64,7 @@ class _RollbackIntent(DecisionBody):
     reason: Text | None = None
     trigger: Uuid | None = Field(default=None, description="Event id of what called for it, for example slo.breached")
     due_at: Time | None = Field(default=None, description="When what was decided should have been done")
+    automatic: bool | None = Field(default=None, description="Whether a rule decided it, and no person")
 
 
 class Emergency(_Frozen):
@@ -129,6 +135,9 @@ class DeploymentStarted(_Outcome):
     """The platform began to deploy this version here; it is not live yet."""
 
     strategy: Line | None = None
+    traffic: float | None = Field(default=None, ge=0, le=1, description="Share of the traffic that it is to get")
+    config_digest: Digest | None = Field(default=None, description="Digest of the settings that it is to run with")
+    deployment_id: Line | None = Field(default=None, description="The platform's own id of it (OpenTelemetry)")
 
 
 @event(
@@ -142,6 +151,7 @@ class DeploymentCompleted(_Outcome):
     traffic: float | None = Field(default=None, ge=0, le=1, description="Share of the traffic; all of it when absent")
     config: dict[str, Any] | None = None
     config_digest: Digest | None = Field(default=None, description="Digest of the settings that it went live with")
+    deployment_id: Line | None = Field(default=None, description="The platform's own id of it (OpenTelemetry)")
 
 
 @event(
@@ -152,6 +162,7 @@ class DeploymentFailed(_Outcome):
     """A deployment was tried and did not go live."""
 
     reason: Text
+    deployment_id: Line | None = Field(default=None, description="The platform's own id of it (OpenTelemetry)")
 
 
 class _Canary(_Outcome):
@@ -225,10 +236,17 @@ class RollbackAuthorised(_RollbackIntent):
 
 @event(
     "rollback.completed", kinds=_KINDS, category=Category.PROTECTION, versioned=False,
-    erasable=Erasable.FIELDS, personal=("reason",),
+    erasable=Erasable.FIELDS, personal=("reason", "verification"),
 )  # fmt: skip
 class RollbackCompleted(_Outcome):
     """An earlier version is live again here; recorded whatever it returned to."""
 
     incident: SubjectName | None = None
     reason: Text | None = None
+    from_model: SubjectName | None = Field(default=None, description="The version that it returned from")
+    trigger: Uuid | None = Field(default=None, description="Event id of what called for it, for example slo.breached")
+    automatic: bool | None = Field(default=None, description="Whether the platform did it by itself")
+    verified: Literal["pass", "fail", "uncertain"] | None = Field(
+        default=None, description="Whether it was seen to serve well again"
+    )
+    verification: Text | None = Field(default=None, description="How that was looked at")

@@ -24,6 +24,7 @@ from ledger.events.base import (
 )
 
 __all__ = [
+    "BomAttached",
     "ContractDefined",
     "DocumentationAttached",
     "FindingDisposed",
@@ -45,11 +46,16 @@ class RiskClassified(DecisionBody):
     rationale: Text
     answers: dict[str, bool] = Field(default_factory=dict, description="Question of the decision list to its answer")
     regime: Line | None = Field(default=None, description="Whose classification, for example EU AI Act Annex III")
+    annex: Line | None = Field(default=None, description="Where it stands there, for example Annex III(5)(b)")
+    questionnaire: Digest | None = Field(default=None, description="Digest of the questions as they were answered")
+    effective_at: Time | None = Field(
+        default=None, description="Since when it applies in that regime; the ledger's rules follow it at once"
+    )
 
 
 @event(
     "documentation.attached", kinds=(), category=Category.FACT, roles=("emitter", "owner", "validator", "auditor"),
-    erasable=Erasable.FIELDS, personal=("title", "uri"),
+    erasable=Erasable.FIELDS, personal=("title", "uri", "author"),
 )  # fmt: skip
 class DocumentationAttached(FactBody):
     """A document about the subject exists and has this digest."""
@@ -57,8 +63,24 @@ class DocumentationAttached(FactBody):
     kind: Line = Field(description="For example DPIA, FRIA, datasheet, bill-of-materials, runbook")
     digest: Digest
     title: Line | None = None
+    version: Line | None = Field(default=None, description="Of the document")
+    author: Line | None = Field(default=None, description="Who wrote it")
     uri: Line | None = None
     expires_at: Time | None = None
+
+
+@event(
+    "bom.attached", kinds=(), category=Category.FACT, roles=("emitter", "owner", "validator"),
+    erasable=Erasable.FIELDS, personal=("uri",),
+)  # fmt: skip
+class BomAttached(FactBody):
+    """A bill of materials of the subject exists and has this digest (CycloneDX, SPDX)."""
+
+    format: Line = Field(description="For example CycloneDX 1.7, SPDX 3.0")
+    digest: Digest
+    serial_number: Line | None = Field(default=None, description="Its own name, for example urn:uuid:…")
+    version: int | None = Field(default=None, ge=1, description="Of the bill with that serial number")
+    uri: Line | None = None
 
 
 @event("contract.defined", kinds=("model", "deployment"), category=Category.FACT, roles=("emitter", "owner"))

@@ -13,6 +13,7 @@ from ledger.events.base import (
     Digest,
     Erasable,
     Line,
+    Open,
     SubjectName,
     Text,
     Time,
@@ -25,6 +26,7 @@ __all__ = [
     "ActionItemCompleted",
     "ActionItemCreated",
     "ActionItemVerified",
+    "ContributingFactorRecorded",
     "IncidentClosed",
     "IncidentLinked",
     "IncidentMitigated",
@@ -36,6 +38,7 @@ __all__ = [
     "IncidentSeverityChanged",
     "PostmortemPublished",
     "RootCauseRecorded",
+    "TimelineQuery",
 ]
 
 _KINDS = ("incident",)
@@ -62,6 +65,9 @@ class IncidentOpened(_IncidentBody):
     detected_at: Time | None = Field(default=None, description="When it was noticed")
     impact_start: Time | None = Field(default=None, description="Since when it did harm")
     seriousness: Line | None = Field(default=None, description="In the law's words, for example EU AI Act Art. 3(49)")
+    report_by: Time | None = Field(
+        default=None, description="When the authority must have been told, for example EU AI Act Art. 73"
+    )
     affected: Text | None = Field(default=None, description="Who suffers, and how many")
     description: Text | None = None
 
@@ -97,15 +103,26 @@ class IncidentResolved(_IncidentBody):
     note: Text | None = None
 
 
+class _Cause(_IncidentBody):
+    category: Literal["data", "code", "model", "configuration", "process", "infrastructure", "external", "unknown"]
+    statement: Text
+    reviewers: tuple[ActorId, ...] = Field(default=(), max_length=64, description="Who looked at it and agrees")
+
+
 @event(
     "incident.root_cause_recorded", kinds=_KINDS, category=Category.PROTECTION, versioned=False,
     erasable=Erasable.WHOLE, personal=("statement",),
 )  # fmt: skip
-class RootCauseRecorded(_IncidentBody):
+class RootCauseRecorded(_Cause):
     """What people concluded caused it."""
 
-    category: Literal["data", "code", "model", "configuration", "process", "infrastructure", "external", "unknown"]
-    statement: Text
+
+@event(
+    "incident.contributing_factor_recorded", kinds=_KINDS, category=Category.PROTECTION, versioned=False,
+    erasable=Erasable.WHOLE, personal=("statement",),
+)  # fmt: skip
+class ContributingFactorRecorded(_Cause):
+    """What people concluded had a part in it, and did not cause it alone."""
 
 
 @event(
@@ -138,6 +155,7 @@ class ActionItemCompleted(_IncidentBody):
     """Something that was to do is done."""
 
     item: Uuid = Field(description="Event id of the action item")
+    proof: Uuid | None = Field(default=None, description="Event id of what shows it, for example a drill.conducted")
     note: Text | None = None
 
 
@@ -199,6 +217,15 @@ class IncidentClosed(_IncidentBody):
     summary: Text
 
 
+class TimelineQuery(Open):
+    """How a timeline was asked for: asked again, it has the same rows."""
+
+    size: int = Field(ge=1, le=2**53 - 1, description="Log size that was known, as --known-at")
+    at: Time | None = Field(default=None, description="What had occurred by then, as --at; everything when absent")
+    before: float = Field(default=24.0, ge=0, le=876_600, description="Hours before it was opened")
+    after: float = Field(default=4.0, ge=0, le=876_600, description="Hours after it was closed")
+
+
 @event(
     "postmortem.published", kinds=_KINDS, category=Category.PROTECTION, versioned=False,
     erasable=Erasable.FIELDS, personal=("uri",),
@@ -209,3 +236,4 @@ class PostmortemPublished(_IncidentBody):
     digest: Digest
     format: Line | None = None
     uri: Line | None = None
+    timeline: TimelineQuery | None = Field(default=None, description="How to ask for its timeline again")

@@ -23,6 +23,9 @@ from ledger.events.base import (
 
 __all__ = [
     "ModelCardPublished",
+    "ModelCardRevised",
+    "ModelDecommissioned",
+    "ModelDescribed",
     "ModelOnCallAssigned",
     "ModelOwnerChanged",
     "ModelRegistered",
@@ -30,6 +33,7 @@ __all__ = [
     "VersionAliased",
     "VersionComposed",
     "VersionDemoted",
+    "VersionPromoted",
     "VersionRegistered",
     "VersionRetired",
     "VersionTagged",
@@ -37,20 +41,49 @@ __all__ = [
 ]
 
 
-@event(
-    "model.registered", kinds=("model",), category=Category.FACT, roles=("emitter", "owner"), versioned=False,
-    erasable=Erasable.FIELDS, personal=("title", "purpose", "use_cases.*"),
-)  # fmt: skip
-class ModelRegistered(FactBody):
-    """A model exists, for this purpose, and this person answers for it."""
+class _End(FactBody):
+    reason: Text
+    successor: SubjectName | None = None
+    data_disposition: Line | None = Field(
+        default=None, description="What becomes of its data, for example archived, deleted, handed over"
+    )
+    keep_until: Time | None = Field(default=None, description="Until when its records and files are kept")
 
-    owner: ActorId
+
+#: Words about a model that may be sealed.
+_SAID = ("title", "purpose", "use_cases.*", "accountable", "description")
+
+
+class _Description(FactBody):
     title: Line | None = None
     purpose: Text | None = None
     use_cases: tuple[Line, ...] = Field(default=(), max_length=64)
+    accountable: Line | None = Field(default=None, description="Who answers for it before the business")
+    business_unit: Line | None = None
     domain: Line | None = None
+    task: Line | None = Field(default=None, description="For example text-classification (Hugging Face's pipeline_tag)")
+    license: Line | None = None
     base_model: Line | None = Field(default=None, description="What it was made from, in its publisher's name")
     jurisdictions: tuple[Line, ...] = Field(default=(), max_length=64)
+    description: Text | None = None
+
+
+@event(
+    "model.registered", kinds=("model",), category=Category.FACT, roles=("emitter", "owner"), versioned=False,
+    erasable=Erasable.FIELDS, personal=_SAID,
+)  # fmt: skip
+class ModelRegistered(_Description):
+    """A model exists, for this purpose, and this person answers for it."""
+
+    owner: ActorId
+
+
+@event(
+    "model.described", kinds=("model",), category=Category.FACT, roles=("emitter", "owner"), versioned=False,
+    erasable=Erasable.FIELDS, personal=_SAID,
+)  # fmt: skip
+class ModelDescribed(_Description):
+    """What is known of a model is another thing, or more, than before; what is not named stays."""
 
 
 @event(
@@ -62,6 +95,14 @@ class ModelOwnerChanged(FactBody):
 
     owner: ActorId
     reason: Text | None = None
+
+
+@event(
+    "model.decommissioned", kinds=("model",), category=Category.FACT, roles=("owner", "deployer"), versioned=False,
+    erasable=Erasable.FIELDS, personal=("reason",),
+)  # fmt: skip
+class ModelDecommissioned(_End):
+    """A model is used no more: all of its versions that there are by then are retired."""
 
 
 @event(
@@ -138,32 +179,59 @@ class VersionDemoted(FactBody):
     )
     reason: Text
     previous: SubjectName | None = Field(default=None, description="The version that has the place again")
+    effective_at: Time | None = Field(default=None, description="When it lost it; when it occurred, if absent")
+
+
+@event(
+    "version.promoted", kinds=("model",), category=Category.FACT, roles=("owner", "deployer"), versioned=True,
+    erasable=Erasable.FIELDS, personal=("reason",),
+)  # fmt: skip
+class VersionPromoted(FactBody):
+    """A version got a place in an environment or stage of a registry; it gives no leave to deploy."""
+
+    environment: Environment = Field(description="Environment or stage that it goes to")
+    from_environment: Environment | None = Field(
+        default=None, description="Environment or stage that it comes from; none if absent"
+    )
+    alias: Line | None = Field(default=None, description="The alias that names the place, for example champion")
+    previous: SubjectName | None = Field(default=None, description="The version that had the place before")
+    effective_at: Time | None = Field(default=None, description="When it got it; when it occurred, if absent")
+    reason: Text | None = None
 
 
 @event(
     "version.retired", kinds=("model",), category=Category.FACT, roles=("owner", "deployer"), versioned=True,
     erasable=Erasable.FIELDS, personal=("reason",),
 )  # fmt: skip
-class VersionRetired(FactBody):
+class VersionRetired(_End):
     """A version is not to be used any more."""
 
-    reason: Text
-    successor: SubjectName | None = None
-    data_disposition: Line | None = Field(default=None, description="What becomes of its data")
-    keep_until: Time | None = None
+
+class _Card(FactBody):
+    digest: Digest
+    format: Line | None = None
+    uri: Line | None = None
+    completeness: float | None = Field(default=None, ge=0, le=1, description="Share of the sections that are filled in")
+    missing: tuple[Line, ...] = Field(default=(), max_length=64, description="Sections that are not filled in")
 
 
 @event(
     "modelcard.published", kinds=("model",), category=Category.FACT, roles=("emitter", "owner"),
     erasable=Erasable.FIELDS, personal=("uri",),
 )  # fmt: skip
-class ModelCardPublished(FactBody):
+class ModelCardPublished(_Card):
     """A model card was published."""
 
-    digest: Digest
-    format: Line | None = None
-    uri: Line | None = None
-    missing: tuple[Line, ...] = Field(default=(), max_length=64, description="Sections that are not filled in")
+
+@event(
+    "modelcard.revised", kinds=("model",), category=Category.FACT, roles=("emitter", "owner"),
+    erasable=Erasable.FIELDS, personal=("uri", "change"),
+)  # fmt: skip
+class ModelCardRevised(_Card):
+    """Another model card takes the place of the one before."""
+
+    change: Text | None = Field(default=None, description="What is different")
+    previous: Digest | None = Field(default=None, description="Digest of the card before")
 
 
 @event(

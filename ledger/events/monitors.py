@@ -63,6 +63,10 @@ class MonitorSignal(FactBody):
     method: Line | None = Field(default=None, description="How drift was measured, for example psi, ks")
     severity: Literal["info", "warning", "critical"] = "info"
     window: Line | None = None
+    status: Literal["firing", "resolved"] | None = Field(default=None, description="Of the alert, where it is one")
+    fingerprint: Line | None = Field(default=None, description="Which alert it is, in the words of the alert manager")
+    started_at: Time | None = Field(default=None, description="Since when it fires")
+    ended_at: Time | None = Field(default=None, description="When it ended")
     deployment: SubjectName | None = None
     model: SubjectName | None = None
     slices: tuple[Slice, ...] = Field(default=(), max_length=256)
@@ -189,7 +193,10 @@ class SloRecovered(_SloBody):
 class ErrorBudgetConsumed(_SloBody):
     """How much of an error budget is left."""
 
-    remaining: float = Field(le=1, description="Share that is left; below 0 when more than all is used")
+    remaining: float = Field(le=1, description="Share that is left; exhausted at 0, and below when more is used")
+    objective: float | None = Field(default=None, gt=0, lt=1, description="Share of good events that was promised")
+    window: Duration | None = Field(default=None, description="Over which time, for example 28d")
+    action: Line | None = Field(default=None, description="What is done about it, for example no new features go live")
 
 
 @event("errorbudget.reset", kinds=_KINDS, category=Category.FACT, roles=("owner", "emitter"), versioned=False)

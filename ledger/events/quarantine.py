@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import ConfigDict, Field
 
-from ledger.events.base import Category, DecisionBody, Erasable, SubjectName, Text, Uuid, event
+from ledger.events.base import Category, DecisionBody, Erasable, Line, SubjectName, Text, Time, Uuid, event
 
 __all__ = ["QuarantinePlaced", "QuarantineReleased"]
 
@@ -21,6 +21,14 @@ class QuarantinePlaced(DecisionBody):
 
     reason: Text
     incident: SubjectName | None = None
+    scope: Line | None = Field(
+        default=None, description="What of it is bad, in words; the ledger holds all of the subject"
+    )
+    serving_blocked: bool | None = Field(
+        default=None, description="Whether whatever serves it refuses it too; the ledger stops decisions alone"
+    )
+    known_since: Time | None = Field(default=None, description="Since when it is known to be bad")
+    held_by: Line | None = Field(default=None, description="Who keeps it held, for example a team or an authority")
 
 
 @event(

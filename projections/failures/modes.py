@@ -63,7 +63,8 @@ class Mode:
 MODES: Final = (
     Mode("silent-drift", "Silent drift", running.silent_drift,
          ("monitor.signal", "monitor.window", "slo.defined", "retrain.requested", "incident.opened", "incident.linked",
-          "deployment.held", "rollback.authorised", "quarantine.placed", "version.retired", *_SERVING),
+          "deployment.held", "rollback.authorised", "quarantine.placed", "version.retired",
+          "model.decommissioned", *_SERVING),
          ("muniment slo check", "muniment timeline INCIDENT")),
     Mode("schema-mismatch", "Schema mismatch", governed.schema_mismatch, ("contract.defined", *_SERVING),
          ("muniment state DEPLOYMENT",)),
@@ -83,7 +84,7 @@ MODES: Final = (
     Mode("secret-expiry", "Secret expiry", governed.secret_expiry, ("credential.rotated", "credential.expired"),
          ("muniment due",)),
     Mode("version-confusion", "Version confusion", running.version_confusion,
-         ("serving.snapshot", "version.registered", "version.retired", *_SERVING),
+         ("serving.snapshot", "version.registered", "version.retired", "model.decommissioned", *_SERVING),
          ("muniment serving check",)),
     Mode("overfitting-in-production", "Overfitting in production", running.overfitting,
          ("evaluation.completed", "labels.arrived", "monitor.signal", *_SERVING),

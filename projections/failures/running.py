@@ -19,6 +19,7 @@ __all__ = ["canary_bloat", "latency_regression", "overfitting", "silent_drift", 
 _REACTIONS: Final = (
     "retrain.requested", "incident.opened", "incident.linked", "deployment.held", "rollback.authorised",
     "rollback.completed", "canary.aborted", "quarantine.placed", "version.retired",
+    "model.decommissioned",
 )  # fmt: skip
 #: A canary decides something, or it is a second production.
 _LONGEST_CANARY: Final = 14 * DAY

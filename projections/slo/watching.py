@@ -240,6 +240,7 @@ class Watch:
             "digest": target[1],
             "reason": f"{words}; by {cause.tenure.model}",
             "trigger": cause.breach["id"],
+            "automatic": True,
             "due_at": None if cause.within is None else format_time(self._now + duration_us(cause.within)),
             "seen": seen_head(self._ledger),
             "evidence": self._evidence(cause.cited),

@@ -283,7 +283,9 @@ def test_keys_roles_and_credentials_that_are_about_to_end_are_due(ready: Shop):
 
 def test_the_life_cycle_is_shown_as_data(ready: Shop):
     data = run("admin", "lifecycle", "-o", "json").good().json
-    assert {"event": "approval.granted", "of": ["approval pending"], "to": "approved", "side": False} in data["moves"]
+    asked = {"event": "approval.requested", "of": [], "to": "approval pending", "side": False, "other": False}
+    assert asked in data["moves"]
+    assert [move["of"] for move in data["moves"] if (move["event"], move["to"]) == (None, "approval expired")]
     assert {"decision": "approval.requested", "states": ["quarantined", "retired"]} in data["stops"]
     assert (data["name"], data["own_stops"], len(data["rules"])) == ("default", False, 2)
     limits = [(limit["tier"], limit["days"]) for limit in data["waivers"]]
@@ -291,6 +293,8 @@ def test_the_life_cycle_is_shown_as_data(ready: Shop):
     shown = run("admin", "lifecycle").good().out
     assert "quarantined, retired" in shown
     assert "approval pending" in shown
+    assert "time passes" in shown
+    assert "rollback.completed, to another version" in shown
 
 
 def test_rules_are_shown_edited_and_changed_by_the_roots(ready: Shop):
@@ -356,3 +360,89 @@ def test_an_approval_ends_with_the_documents_it_saw(ready: Shop):
     ]
     assert ends == ["2999"]
     run(*AUTHORISE).good()
+
+
+def said(subject: str) -> list[str]:
+    return [row["what"] for row in run("history", subject, "-o", "json").good().json["rows"]]
+
+
+def body(index: str) -> dict[str, object]:
+    found: dict[str, object] = run("show", index, "-o", "json").good().json["event"]["data"]
+    return found
+
+
+def last() -> str:
+    return str(run("log", "-n", "1", "-o", "json").good().json[0]["index"])
+
+
+def test_a_model_is_decommissioned_by_retiring_it_without_a_version(ready: Shop):
+    run("record", "deployment", "deployment:dev/tx", "--model", MODEL, "--as", "p-deployer").good()
+    told = run(
+        "retire", "model:tx", "--reason", "the product ends", "--data", "deleted", "--keep-until",
+        "2036-12-31T00:00:00Z", "--as", "p-author",
+    ).good()  # fmt: skip
+    assert f"Warning: {MODEL} is live in deployment:dev/tx" in told.err
+    words = "the product ends (its data: deleted, kept until 2036-12-31T00:00:00.000000Z)"
+    assert words in said("model:tx")
+    run("request", MODEL, "--env", "prod", "--as", "p-author").refused(1, "was retired")
+    (version,) = run("state", MODEL, "-o", "json").good().json["models"][0]["versions"]
+    assert version["retired"]["data_disposition"] == "deleted"
+
+
+def test_why_something_is_held_and_by_whom(ready: Shop):
+    options = ("--scope", "labels of May", "--known-since", "2026-05-01T00:00:00Z", "--held-by", "data team")
+    run("quarantine", MODEL, "--reason", "labels", *options, "--serving-blocked", "--as", "p-author").good()
+    (version,) = run("state", MODEL, "-o", "json").good().json["models"][0]["versions"]
+    (held,) = version["quarantines"]
+    assert (held["scope"], held["serving_blocked"], held["held_by"]) == ("labels of May", True, "data team")
+    assert held["known_since"] == "2026-05-01T00:00:00.000000Z"
+    run("quarantine", MODEL, "--reason", "x", "--known-since", "May").refused(2, "2026-11-23T08:00:00Z")
+
+
+def test_what_a_rollback_came_from_and_whether_it_helped(ready: Shop):
+    shop = ready
+    shop.version("model:tx@2", signer="p-author")
+    for model in (MODEL, "model:tx@2"):
+        run("record", "deployment", "deployment:dev/tx", "--model", model, "--traffic", "0.5", "--deployment-id", "r7",
+            "--as", "p-deployer").good()  # fmt: skip
+    assert "model:tx@2 (50% of the traffic, as r7)" in said("deployment:dev/tx")
+    back = ("record", "rollback", "deployment:dev/tx", "--model", MODEL, "--as", "p-deployer")
+    run(*back, "--automatic", "--verified", "pass", "--verification", "errors fell").good()
+    assert said("deployment:dev/tx")[-1] == f"{MODEL} (from model:tx@2, by rule, verified: pass, errors fell)"
+    run(*back).good()
+    assert "from_model" not in body(last()), "it was live already"
+
+
+def test_what_is_to_be_deployed_stands_in_the_authorisation(ready: Shop):
+    settings = "sha256:" + "0" * 64
+    how = ("--strategy", "canary", "--traffic", "0.05", "--config-digest", settings)
+    run("authorise", "deployment:dev/tx", "--model", MODEL, *how, "--as", "p-deployer").good()
+    found = body(last())
+    assert (found["strategy"], found["traffic"], found["config_digest"]) == ("canary", 0.05, settings)
+    assert said("deployment:dev/tx")[-1] == f"{MODEL} (canary, 5% of the traffic, settings {settings})"
+
+
+def test_whose_classification_it_follows(ready: Shop):
+    answers = ("--affects-people", "--no-personal-data", "--money-or-law", "--no-shared")
+    by = ("--regime", "EU AI Act", "--annex", "Annex III(5)(b)", "--effective", "2027-12-02T00:00:00Z")
+    run("classify", MODEL, *answers, "--rationale", "credit", *by, "--as", "p-author").good()
+    found = body(last())
+    assert (found["regime"], found["annex"]) == ("EU AI Act", "Annex III(5)(b)")
+    assert said(MODEL)[-1].endswith("EU AI Act, Annex III(5)(b), from 2027-12-02T00:00:00.000000Z on)")
+
+
+def test_incidents_that_an_authority_is_to_be_told_of(ready: Shop):
+    case = "incident:inc-9"
+    run(
+        "incident", "open", case, "--title", "slow", "--seriousness", "EU AI Act Art. 3(49)", "--report-by", "15d"
+    ).good()
+    (item,) = run("due", "--within", "20d", "-o", "json").good().json["due"]
+    assert (item["what"], item["subject"]) == ("report", case)
+    because = ("incident", "cause", case, "--category", "process", "--statement")
+    run(*because, "nobody looked", "--contributing", "--reviewer", "p-author").good()
+    run("incident", "mitigate", case).good()
+    waiting = [one for one in run("inbox", "-o", "json").good().json["inbox"] if one["what"] == "incident"]
+    assert "incident cause" in waiting[0]["next"], "a factor is not the root cause"
+    run("emit", "notification.sent", case, "-d", "recipient_class=regulator", "--as", "p-author").good()
+    assert run("due", "--within", "20d", "-o", "json").good().json["due"] == []
+    assert "nobody looked (process, seen by p-author)" in said(case)

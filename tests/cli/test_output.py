@@ -277,7 +277,7 @@ def test_members_of_machine_formats_are_the_published_ones(shop: Shop):
     state = run("state", "-o", "json").json
     assert list(state["models"][0]["versions"][0]) == [
         "version", "status", "digest", "owner", "tier", "run", "registered", "evaluations", "approvals",
-        "quarantines", "retired", "demoted", "live_in", "aliases",
+        "quarantines", "retired", "demoted", "promoted", "live_in", "aliases",
     ]  # fmt: skip
     run("request", "model:tx@1", "--env", "dev").good()
     (asked,) = run("state", "-o", "json").json["models"][0]["versions"][0]["approvals"]

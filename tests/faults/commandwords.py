@@ -148,7 +148,7 @@ TYPED: Mapping[str, Callable[[Typist], Words]] = {
     "request": lambda t: (t.model(), *t.env()),
     "request-changes": lambda t: (t.model(), "--change", "x", *t.some(0.5, *t.env())),
     "escalate": lambda t: (t.model(), *RATIONALE, "--to-role", "validator", *t.some(0.5, *t.env())),
-    "retire": lambda t: (t.model(), *WHY),
+    "retire": lambda t: (t.one(*MODELS, *MODELS, *MODELS, "model:n"), *WHY),
     "demote": lambda t: (t.model(), "--from", t.one("prod", "dev"), *WHY),
     "review": lambda t: (t.one(*DEPLOYMENTS), "--verdict", t.one("justified", "unjustified"), *RATIONALE),
     "revoke": lambda t: (t.model(), *RATIONALE, *t.some(0.5, *t.env())),

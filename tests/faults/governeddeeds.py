@@ -355,6 +355,11 @@ class GovernedDeeds(GovernedNext):
         if sure:
             self.do("p-author", "version.retired", model, {"reason": "old"})
 
+    @rule(model=models, often=rarely, sure=rarely)
+    def decommission(self, model: str, often: bool, sure: bool) -> None:
+        if often and sure:
+            self.do("p-author", "model.decommissioned", model.partition("@")[0], {"reason": "old"})
+
     @rule(rules=st.sampled_from(RULES), actor=st.sampled_from(("root", "root", "p-admin")))
     def change_rules(self, rules: RuleSet, actor: str) -> None:
         body = {"rules": rules.model_dump(mode="json"), "reason": "audit"}

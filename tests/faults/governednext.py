@@ -63,6 +63,7 @@ class GovernedNext(GovernedTwins):
             yield Next(1, "p-deployer", "deployment.denied", asked.subject, body)
         for model in sorted(at.registered - at.retired):
             yield Next(0.1, "p-second", "version.retired", model, {"reason": "old"})
+            yield Next(0.03, "p-second", "model.decommissioned", model.partition("@")[0], {"reason": "old"})
             left = {"environment": chance.choice(ENVIRONMENTS), "reason": "drifts"}
             yield Next(0.3, "p-second", "version.demoted", model, left)
             said = {"verdict": "pass", "independence": "another team", "valid_until": self.later(DAY)}

@@ -28,6 +28,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "deployment.completed": _FACTS, "deployment.promoted": _FACTS, "canary.stage_entered": _FACTS,
     "emergency.reviewed": ("approver", "validator", "auditor"), "quarantine.released": ("approver", "validator"),
     "risk.classified": ("owner", "validator"), "version.retired": ("owner", "deployer"),
+    "model.decommissioned": ("owner", "deployer"),
     "evaluation.completed": ("emitter", "validator"), "evaluation.invalidated": ("emitter", "validator"),
     "model.owner_changed": ("owner", "admin"),
     "validation.completed": ("validator",), "validation.withdrawn": ("validator",),
@@ -297,6 +298,7 @@ class PastDeeds:
         own = self._rules().get("stops")
         stops = [{"decision": name, "states": ("quarantined", "retired")} for name in _STOPPED] if own is None else own
         states = {state for stop in stops if stop["decision"] == decision for state in stop["states"]}
-        retired = any(one.index > made.index for one in self._of("version.retired", subject=made.subject))
+        ends = (("version.retired", made.subject), ("model.decommissioned", made.stream))
+        retired = any(one.index > made.index for kind, name in ends for one in self._of(kind, subject=name))
         quarantined = self._quarantined(self._ancestors(made, measured))
         return ("quarantined" in states and quarantined) or ("retired" in states and retired)

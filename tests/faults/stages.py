@@ -95,7 +95,10 @@ class Stages:
 
     @property
     def retired(self) -> set[str]:
-        return {deed.subject for deed in self.of("version.retired")}
+        ended = {deed.subject: deed.index for deed in self.of("model.decommissioned")}
+        registered = self.of("version.registered")
+        whole = {deed.subject for deed in registered if deed.index < ended.get(deed.stream, -1)}
+        return whole | {deed.subject for deed in self.of("version.retired")}
 
     def passed(self, model: str) -> bool:
         """Whether the last evaluation of a version, of whatever suite, passed."""

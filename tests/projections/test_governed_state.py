@@ -46,6 +46,20 @@ def test_a_withdrawn_request_leaves_what_was_before(told: Book):
     assert (found["status"], found["approvals"][0]["status"]) == ("evaluated", "withdrawn")
 
 
+def test_an_evaluation_of_other_bytes_says_nothing_about_a_version(book: Book):
+    book.register(ONE, 1)
+    other = {"metrics": {"auc": 0.9}, "verdict": "pass", "digest": digest(TWO)}
+    book.emit("trainer", "evaluation.completed", ONE, other, at=2)
+    assert version(book)["status"] == "registered"
+    asked = book.request(ONE, 3)
+    book.emit("p-author", "approval.withdrawn", ONE, {"request": asked.id, "reason": "x"}, at=4)
+    assert version(book)["status"] == "registered"
+    book.evaluate(ONE, 5)
+    assert [(version(book)["status"], one["digest"]) for one in version(book)["evaluations"]] == [
+        ("evaluated", digest(TWO)), ("evaluated", digest(ONE)),
+    ]  # fmt: skip
+
+
 def test_a_request_that_was_passed_on_and_sent_back_says_so(told: Book):
     asked = told.request(ONE, 5)
     body = {"environment": "prod", "digest": digest(ONE), "request": asked.id}
@@ -73,11 +87,37 @@ def test_a_version_that_was_demoted_says_from_where_and_why(told: Book):
     assert version(told, known=left.index)["demoted"] == [], "what was known then"
 
 
+def test_a_version_that_was_promoted_says_where_and_what_was_there(told: Book):
+    body = {"environment": "prod", "from_environment": "staging", "alias": "champion", "previous": TWO, "reason": "x"}
+    there = told.emit("p-author", "version.promoted", ONE, body, at=7)
+    assert [{name: one[name] for name in (*body, "index")} for one in version(told)["promoted"]] == [
+        {**body, "index": there.index}
+    ]
+    assert version(told)["status"] == "evaluated", "it gives no leave to deploy"
+
+
+def test_a_model_that_is_decommissioned_has_no_version_in_use(told: Book):
+    told.emit("p-author", "version.retired", ONE, {"reason": "old"}, at=7)
+    told.version(TWO, 7)
+    body = {"reason": "the product ends", "data_disposition": "deleted", "keep_until": "2036-01-01T00:00:00Z"}
+    ended = told.emit("p-author", "model.decommissioned", ONE.partition("@")[0], body, at=8)
+    told.version("model:scoring@3", 9)
+    assert (version(told, TWO)["status"], version(told, TWO, known=ended.index)["status"]) == ("retired", "evaluated")
+    found = version(told, TWO)["retired"]
+    assert {name: found[name] for name in (*body, "index")} == {**body, "index": ended.index}
+    assert version(told)["retired"]["reason"] == "old", "the one that said so first"
+    assert version(told, "model:scoring@3")["status"] == "evaluated", "made after it"
+    told.version("model:scoring-two@1", 1)
+    assert version(told, "model:scoring-two@1")["retired"] is None
+
+
 @pytest.mark.parametrize("subject", [ONE, ONE.partition("@")[0]])
 def test_quarantine_shows_until_it_is_released(told: Book, subject: str):
-    placed = told.emit("p-author", "quarantine.placed", subject, {"reason": "poisoned"}, at=5)
+    body = {"reason": "poisoned", "scope": "all of it", "serving_blocked": True}
+    placed = told.emit("p-author", "quarantine.placed", subject, body, at=5)
     found = version(told)
     assert (found["status"], [one["reason"] for one in found["quarantines"]]) == ("quarantined", ["poisoned"])
+    assert [(one["scope"], one["serving_blocked"]) for one in found["quarantines"]] == [("all of it", True)]
     told.emit("p-second", "quarantine.released", subject, {"quarantine": placed.id, "rationale": "cleaned"}, at=6)
     assert (version(told)["status"], version(told)["quarantines"]) == ("evaluated", [])
 

@@ -161,3 +161,90 @@ def test_a_window_that_says_what_cannot_be_is_malformed(change: dict[str, Any], 
         story.event("trainer", "monitor.window", "monitor:m", WINDOW | change)
     good = {**WINDOW, "bounds": [1.0], "buckets": [1, 2]}
     assert story.judge("trainer", "monitor.window", "monitor:m", good).kind == "valid"
+
+
+def test_a_model_that_is_decommissioned_takes_all_its_versions_with_it():
+    story = Story().people().version()
+    request = story.request()
+    assert approves(story, request).kind == "valid"
+    ended = story.tell("p-author", "model.decommissioned", "model:m", {"reason": "the product ends"}).index
+    found = approves(story, request)
+    refused(found, PolicyError, "legality")
+    assert f"{MODEL} was retired by entry {ended}" in str(found.error)
+    body = {"digest": OTHER, "owner": "p-author", "tier": "high", "run": "run:r"}
+    story.tell("trainer", "version.registered", "model:m@2", body)
+    model = story.world.state("model:m")
+    assert isinstance(model, ModelState)
+    assert model.versions["2"].retired is None, "what is made after it is another matter"
+
+
+def test_a_version_that_was_retired_before_its_model_stays_retired_by_that():
+    story = Story().people().version()
+    first = story.tell("p-author", "version.retired", MODEL, {"reason": "old"}).index
+    story.tell("p-author", "model.decommissioned", "model:m", {"reason": "x"})
+    model = story.world.state("model:m")
+    assert isinstance(model, ModelState)
+    retired = model.versions["1"].retired
+    assert retired is not None
+    assert retired.index == first
+
+
+_NONE = "01234567-89ab-7cde-8f01-23456789abc"  # a digit is missing
+_ITEM = {"item": "0" * 8 + "-0000-7000-8000-" + "0" * 12}
+_CAUSE = {"category": "code", "statement": "x"}
+_ROLLED = {"model": MODEL, "digest": DIGEST}
+
+
+@pytest.mark.parametrize(
+    ("kind", "subject", "good", "bad"),
+    [
+        ("artifact.signed", "artifact:a", {"digest": DIGEST, "method": "key", "log_index": 0}, {"log_index": -1}),
+        ("artifact.verified", "artifact:a", {"digest": DIGEST, "method": "key", "verdict": "pass"}, {"log": "a\nb"}),
+        ("bom.attached", MODEL, {"format": "SPDX", "digest": DIGEST}, {"digest": "sha256:x"}),
+        ("bom.attached", MODEL, {"format": "SPDX", "digest": DIGEST, "version": 1}, {"version": 0}),
+        ("bom.attached", MODEL, {"format": "SPDX", "digest": DIGEST}, {"serial_number": ""}),
+        ("dataset.deprecated", "dataset:d", {"reason": "x", "scope": "a"}, {"scope": "x" * 256}),
+        ("deployment.completed", "deployment:prod/x", _ROLLED, {"deployment_id": ""}),
+        ("deployment.requested", "deployment:prod/x", _ROLLED | {"traffic": 1}, {"traffic": 1.01}),
+        ("deployment.authorised", "deployment:dev/x", _ROLLED, {"config_digest": "latest"}),
+        ("deployment.authorised", "deployment:dev/x", _ROLLED, {"strategie": "canary"}),
+        ("deployment.started", "deployment:prod/x", _ROLLED, {"traffic": -0.1}),
+        ("documentation.attached", MODEL, {"kind": "DPIA", "digest": DIGEST}, {"version": 3}),
+        ("errorbudget.consumed", "monitor:m", {"slo": "l", "remaining": -2, "window": "28d"}, {"window": "a month"}),
+        ("errorbudget.consumed", "monitor:m", {"slo": "l", "remaining": 1}, {"objective": 1.0}),
+        ("incident.action_item_completed", "incident:1", _ITEM, {"proof": _NONE}),
+        ("incident.contributing_factor_recorded", "incident:1", _CAUSE, {"category": "luck"}),
+        ("incident.contributing_factor_recorded", "incident:1", _CAUSE, {"reviewers": ["P X"]}),
+        ("incident.opened", "incident:1", {"title": "x"}, {"report_by": "2026-02-30T00:00:00Z"}),
+        ("incident.root_cause_recorded", "incident:1", _CAUSE, {"reviewers": ["p-a"] * 65}),
+        ("model.decommissioned", "model:m", {"reason": "x"}, {"reason": ""}),
+        ("model.decommissioned", "model:m", {"reason": "x"}, {"keep_until": "for ever"}),
+        ("model.described", "model:m", {}, {"jurisdictions": ["EU"] * 65}),
+        ("model.described", "model:m", {}, {"license": {"id": "MIT"}}),
+        ("modelcard.published", MODEL, {"digest": DIGEST, "completeness": 0}, {"completeness": 1.5}),
+        ("modelcard.revised", MODEL, {"digest": DIGEST}, {"previous": "the old one"}),
+        ("monitor.signal", "monitor:m", {"metric": "x", "value": 1, "status": "firing"}, {"status": "on fire"}),
+        ("monitor.signal", "monitor:m", {"metric": "x", "value": 1}, {"started_at": "now"}),
+        ("postmortem.published", "incident:1", {"digest": DIGEST, "timeline": {"size": 1}}, {"timeline": {"size": 0}}),
+        ("postmortem.published", "incident:1", {"digest": DIGEST}, {"timeline": {"size": 1, "before": -1}}),
+        ("postmortem.published", "incident:1", {"digest": DIGEST}, {"timeline": {}}),
+        ("quarantine.placed", MODEL, {"reason": "x", "serving_blocked": True}, {"serving_blocked": "yes"}),
+        ("quarantine.placed", MODEL, {"reason": "x"}, {"known_since": "2026-01-01"}),
+        ("quarantine.placed", MODEL, {"reason": "x"}, {"held_by": "a\x00b"}),
+        ("risk.classified", "model:m", {"tier": "high", "rationale": "x"}, {"questionnaire": "sha1:" + "0" * 40}),
+        ("risk.classified", "model:m", {"tier": "high", "rationale": "x"}, {"effective_at": "2026-13-01T00:00:00Z"}),
+        ("rollback.authorised", "deployment:prod/x", _ROLLED | {"automatic": True}, {"automatic": 1}),
+        ("rollback.completed", "deployment:prod/x", _ROLLED | {"verified": "pass"}, {"verified": "looks fine"}),
+        ("rollback.completed", "deployment:prod/x", _ROLLED, {"from_model": "the last one"}),
+        ("rollback.completed", "deployment:prod/x", _ROLLED, {"trigger": _NONE}),
+        ("version.promoted", MODEL, {"environment": "prod"}, {"environment": ""}),
+        ("version.promoted", MODEL, {"environment": "prod"}, {"previous": "model"}),
+        ("version.promoted", MODEL, {"environment": "prod"}, {"from_environment": "a/b"}),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_malformed(kind: str, subject: str, good: dict[str, Any], bad: dict[str, Any]):
+    story = Story().people().version()
+    (field,) = bad
+    with pytest.raises(InputError, match=rf"{kind}: (.*; )?{field}"):
+        story.event("p-admin", kind, subject, good | bad)
+    assert story.event("p-admin", kind, subject, good).body.model_dump(exclude_unset=True)

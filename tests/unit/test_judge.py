@@ -26,6 +26,7 @@ from ledger.domain import (
     make_event,
 )
 from ledger.domain.decisions import marks_of
+from ledger.domain.golive import once_covered
 from ledger.domain.independence import independent, persons_behind
 from ledger.domain.judge import reads_body
 from ledger.domain.lifecycle import rule_for, version_of
@@ -340,6 +341,7 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "artifact.scanned": ("artifact:a", {"digest": DIGEST, "scanner": "s", "verdict": "pass"}),
     "artifact.signed": ("artifact:a", {"digest": DIGEST, "method": "key"}),
     "artifact.verified": ("artifact:a", {"digest": DIGEST, "method": "key", "verdict": "fail"}),
+    "bom.attached": (MODEL, {"format": "CycloneDX 1.7", "digest": DIGEST}),
     "canary.aborted": ("deployment:prod/x", {"model": MODEL, "digest": DIGEST, "reason": "x"}),
     "canary.analysed": (
         "deployment:prod/x",
@@ -411,6 +413,7 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "incident.action_item_created": ("incident:1", {"title": "x"}),
     "incident.action_item_verified": ("incident:1", {"item": str(UUID(int=1)), "outcome": "effective"}),
     "incident.closed": ("incident:1", {"summary": "x"}),
+    "incident.contributing_factor_recorded": ("incident:1", {"category": "process", "statement": "x"}),
     "incident.linked": ("incident:1", {"subject": MODEL, "relation": "caused-by"}),
     "incident.mitigated": ("incident:1", {}),
     "incident.noted": ("incident:1", {"note": "x"}),
@@ -421,10 +424,13 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "incident.root_cause_recorded": ("incident:1", {"category": "data", "statement": "x"}),
     "incident.severity_changed": ("incident:1", {"severity": "high"}),
     "labels.arrived": ("dataset:labels@1", {"count": 10}),
+    "model.decommissioned": ("model:m", {"reason": "x"}),
+    "model.described": ("model:m", {"business_unit": "credit"}),
     "model.on_call_assigned": ("model:m", {"on_call": "p-author"}),
     "model.owner_changed": ("model:m", {"owner": "p-author"}),
     "model.registered": ("model:m", {"owner": "p-author"}),
     "modelcard.published": (MODEL, {"digest": DIGEST}),
+    "modelcard.revised": (MODEL, {"digest": DIGEST}),
     "monitor.signal": ("monitor:m", {"metric": "psi", "value": 0.5}),
     "monitor.window": (
         "monitor:m",
@@ -460,6 +466,7 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "version.aliased": (MODEL, {"alias": "champion"}),
     "version.composed": (MODEL, {"parents": [{"role": "parent", "subject": "model:n@1"}]}),
     "version.demoted": (MODEL, {"environment": "prod", "reason": "x"}),
+    "version.promoted": (MODEL, {"environment": "prod"}),
     "version.registered": ("model:m@2", {"digest": DIGEST, "owner": "p-author", "tier": "low"}),
     "version.retired": (MODEL, {"reason": "x"}),
     "version.tagged": (MODEL, {"tags": {"stage": "x"}}),
@@ -888,6 +895,20 @@ def test_what_was_never_live_with_an_authorisation_is_no_good_target_of_a_rollba
     assert _gone(story, "rollback.completed") == ()
     assert _gone(story, "rollback.completed", "model:m@2", OTHER) == ("unauthorised",), "live, and nobody allowed it"
     assert _gone(story, "rollback.completed", "model:m@3", OTHER) == ("never-live",)
+
+
+def test_where_nothing_is_authorised_a_rollback_is_to_the_bytes_that_were_registered():
+    story = Story(RuleSet(name="light", rules=(
+        Rule(environment="*", tier="*", authorisation=False, approvals=0, evaluation=False),
+    ))).people().version()  # fmt: skip
+    for digest in (DIGEST, OTHER):
+        story.tell("trainer", "deployment.completed", "deployment:prod/x", {"model": MODEL, "digest": digest})
+    assert _gone(story, "rollback.completed") == ()
+    assert _gone(story, "rollback.completed", MODEL, OTHER) == ("unauthorised",)
+    story.tell("trainer", "version.registered", "model:m@2", {"digest": DIGEST, "owner": "p-author", "tier": "high"})
+    assert once_covered(story.world, "deployment:prod/x", MODEL, DIGEST, NOW)
+    assert not once_covered(story.world, "deployment:prod/x", "model:m@2", DIGEST, NOW), "never live"
+    assert not once_covered(story.world, "deployment:prod/y", MODEL, DIGEST, NOW), "nothing was"
 
 
 @pytest.mark.parametrize("kind", ["deployment.completed", "deployment.promoted", "canary.stage_entered"])

@@ -127,8 +127,9 @@ def test_what_authority_and_legality_rest_on_is_never_whole() -> None:
             assert kind.erasable is Erasable.NO, kind.name
     assert [kind.name for kind in all_event_types() if kind.erasable is Erasable.WHOLE] == [
         "access.denied", "external.observed", "incident.action_item_completed", "incident.action_item_created",
-        "incident.action_item_verified", "incident.mitigated", "incident.noted", "incident.resolved",
-        "incident.root_cause_recorded", "labels.arrived", "monitor.signal", "monitor.window",
+        "incident.action_item_verified", "incident.contributing_factor_recorded", "incident.mitigated",
+        "incident.noted", "incident.resolved", "incident.root_cause_recorded", "labels.arrived", "monitor.signal",
+        "monitor.window",
     ]  # fmt: skip
 
 
@@ -178,6 +179,7 @@ def test_every_field_that_is_declared_can_be_sealed() -> None:
         "validation.completed": {"findings": [{"id": "F1", "severity": "low", "statement": "x"}]},
         "dataset.quality_assessed": {"assertions": [{"assertion": "not_null", "success": True}]},
         "model.registered": {"use_cases": ["claims"]},
+        "model.described": {"use_cases": ["claims"]},
         "approval.changes_requested": {"changes": ["measure more"]},
         "dataset.registered": people,
         "dataset.versioned": people,

@@ -131,6 +131,7 @@ def test_a_script_that_forgets_a_rule_is_noticed(
         ("approval.changes_requested", "model:m", {"environment": "prod"}, "prod"),
         ("approval.escalated", "model:m", {"environment": "prod"}, "prod"),
         ("version.demoted", "model:m", {"environment": "prod"}, "prod"),
+        ("version.promoted", "model:m", {"environment": "prod"}, "prod"),
         ("run.started", "run:x", {"environment": "prod"}, None),
         ("deployment.authorised", "deployment:prod/x", {}, "prod"),
     ],
