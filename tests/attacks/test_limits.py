@@ -88,8 +88,8 @@ def test_an_approver_is_a_maker_when_somebody_says_that_it_was_done_for_them(qui
     cast = make_cast(quick_url)
     approved(cast)
     run = next(row.entry.stream for row in cast.recorder.rows(0, 99) if row.entry.type == "muniment.run.completed.v1")
-    said = {"run.attached": (run, {"reason": "x"}), "version.composed": (MODEL, {"parents": [PARENT]})}[kind]
-    cast["trainer"].emit(kind, *said, on_behalf_of="p-approver")
+    subject, said = (run, {"reason": "x"}) if kind == "run.attached" else (MODEL, {"parents": [PARENT]})
+    cast["trainer"].emit(kind, subject, said, on_behalf_of="p-approver")
     with pytest.raises(PolicyError, match="not shown to be another person than whoever made it"):
         commands.authorise(cast["p-deployer"], PROD, MODEL)
 
