@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,7 +29,8 @@ def lifecycle(app: App) -> None:
 
     The root keys change rules, stops and waivers: muniment admin rules change. With -o csv or md the rules are printed.
     """
-    from ledger.domain.lifecycle import MOVES, stops_of, waivers_of
+    from ledger.domain.lifecycle import stops_of, waivers_of
+    from ledger.domain.moves import MOVES
     from ledger.domain.world import ledger_of
 
     with app.reader() as ledger:
@@ -36,7 +38,7 @@ def lifecycle(app: App) -> None:
         state = ledger_of(world)
         rules = [] if state is None else [rule.model_dump(mode="json") for rule in state.rules.rules]
         data: dict[str, Any] = {
-            "moves": [{"event": m.event, "of": list(m.of), "to": m.to, "side": m.side} for m in MOVES],
+            "moves": [{**asdict(move), "of": list(move.of)} for move in MOVES],
             "stops": [{"decision": stop.decision, "states": list(stop.states)} for stop in stops_of(world)],
             "own_stops": state is not None and state.rules.stops is not None,
             "waivers": [limit.model_dump(mode="json") for limit in waivers_of(world)],
@@ -47,11 +49,18 @@ def lifecycle(app: App) -> None:
     if app.output != "text":
         print_record(app, data, "", Grid(_RULE, rules))
         return
+    data["moves"] = [{**move, "event": _event(move)} for move in data["moves"]]
     for title, columns, name in (
         ("Moves", _MOVE, "moves"), ("Stops", _STOP, "stops"), ("Waivers, at the longest", _WAIVER, "waivers"),
         (f"Rules ({data['name']})", _RULE, "rules"),
     ):  # fmt: skip
         table(app, title, columns, ([_cell(item[column]) for column in columns] for item in data[name]))
+
+
+def _event(move: dict[str, Any]) -> str:
+    return (
+        "time passes" if move["event"] is None else f"{move['event']}{', to another version' if move['other'] else ''}"
+    )
 
 
 def _cell(value: Any) -> str:

@@ -33,6 +33,12 @@ class GateData:
         )
         whole = [(path[-1], read) for path, read in made_from(world, start) if self._is_data(path[-1])]
         self._all = dict.fromkeys([*self._read, *whole])
+        # Looked up by every evaluation, so told once: names by their stream, and all bytes.
+        self._versions: dict[str, set[str | None]] = {}
+        self._bytes = set[str]()
+        for name, read in self._all:
+            self._versions.setdefault(stream_of(name), set()).add(parse_name(name).version)
+            self._bytes |= self._digests(name, read)
 
     def _is_data(self, name: str) -> bool:
         """A feature set that names no data stands for itself: what is behind it is not known."""
@@ -79,10 +85,11 @@ class GateData:
         """
         name, said = row["data"].get("dataset") or "", row["data"].get("dataset_digest") or ""
         digests = self._digests(name, said) if name else {said} - {""}
-        same = any(self._same(name, other) or digests & self._digests(other, read) for other, read in self._all)
+        same = self._same(name) or bool(digests & self._bytes)
         return {"dataset_digest": said or next(iter(digests), ""), "trained_on": same}
 
-    @staticmethod
-    def _same(name: str, other: str) -> bool:
-        versions = {parse_name(one).version for one in (name, other) if one}
-        return bool(name) and stream_of(name) == stream_of(other) and (len(versions) == 1 or None in versions)
+    def _same(self, name: str) -> bool:
+        if not name:
+            return False
+        versions, version = self._versions.get(stream_of(name), set()), parse_name(name).version
+        return bool(versions) and (version is None or not versions.isdisjoint({version, None}))

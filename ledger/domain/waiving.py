@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 
 from ledger.domain.actors import FOREVER
@@ -112,9 +113,14 @@ def taken(used: Iterable[tuple[int, str, str]], given: Callable[[str, str], Iter
         given: indexes of the authorisations of a model in a deployment.
     """
     found: dict[int, int] = {}
+    known: dict[tuple[str, str], list[int]] = {}
     for index, deployment, model in sorted(used):
-        later = [one for one in given(deployment, model) if one > index]
-        found |= {min(later): index} if later else {}
+        if (deployment, model) not in known:
+            known[deployment, model] = sorted(given(deployment, model))
+        later = known[deployment, model]
+        place = bisect_right(later, index)
+        if place < len(later):
+            found[later[place]] = index
     return tuple(sorted(found.values()))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+from bisect import bisect_left
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Any, Final, TypeVar
 
 from ledger.domain.lifecycle import rule_for, version_of
 from ledger.domain.waiving import taken
@@ -18,6 +19,7 @@ from projections.reports.population import BAD, GOOD, UNKNOWN, Item, ReportConte
 
 __all__ = ["emergencies", "emergencies_reviewed", "gated", "rule_before", "waivers"]
 
+_K = TypeVar("_K", bound=Hashable)
 _ENDS: Final = {"waiver.denied": "denied", "waiver.revoked": "revoked"}
 
 
@@ -75,6 +77,8 @@ def emergencies(context: ReportContext) -> list[dict[str, Any]]:
 
 def gated(context: ReportContext) -> Iterator[Item]:
     """Authorisations where the rules name a policy, with what it found last before them."""
+    meant = [row for row in context.events("gate.evaluated") if row["data"].get("mode") in (None, "enforce")]
+    runs = _grouped(meant, _gate_of)
     for row in context.in_period(context.events("deployment.authorised")):
         environment, model = environment_of(row), row["data"]["model"]
         if row["data"].get("emergency") or context.environment not in (None, environment):
@@ -83,19 +87,27 @@ def gated(context: ReportContext) -> Iterator[Item]:
         if rule is None:
             yield Item(row, UNKNOWN, f"no rule or no registration for {model} was in the log at the time", (row,))
         elif rule.gate is not None:
-            yield _gate(context, row, rule, environment)
+            yield _gate(context, row, rule, runs.get((model, rule.gate, environment), []))
 
 
-def _gate(context: ReportContext, row: JournalRow, rule: Rule, environment: str) -> Item:
+def _gate_of(row: JournalRow) -> tuple[str, str, str]:
+    return row["subject"], row["data"]["policy"], row["data"]["environment"]
+
+
+def _grouped(rows: Iterable[JournalRow], key: Callable[[JournalRow], _K]) -> dict[_K, list[JournalRow]]:
+    found: dict[_K, list[JournalRow]] = {}
+    for row in rows:
+        found.setdefault(key(row), []).append(row)
+    return found
+
+
+def _gate(context: ReportContext, row: JournalRow, rule: Rule, runs: list[JournalRow]) -> Item:
+    """Args: ``runs`` are those of the policy over the version for the environment, oldest first."""
     model, policy = row["data"]["model"], rule.gate
-    runs = [
-        gate for gate in context.events("gate.evaluated")
-        if gate["index"] < row["index"] and gate["subject"] == model and gate["data"].get("mode") in (None, "enforce")
-        and gate["data"]["policy"] == policy and gate["data"]["environment"] == environment
-    ]  # fmt: skip
-    if not runs:
+    before = bisect_left(runs, row["index"], key=lambda gate: gate["index"])
+    if not before:
         return Item(row, BAD, f"{policy} was not run over {model} before it", (row,))
-    last = runs[-1]
+    last = runs[before - 1]
     if last["data"]["policy_digest"] != rule.gate_digest:
         return Item(row, BAD, f"what was run as {policy} before it is not what the rules name", (row, last))
     if last["data"]["result"] != "allow" or last["data"]["digest"] != row["data"]["digest"]:
@@ -129,10 +141,14 @@ def waivers(context: ReportContext) -> list[dict[str, Any]]:
     now = context.as_of.recorded_at if context.as_of.at is None else context.as_of.at
     asked = {row["stream"]: row for row in reversed(context.events("waiver.requested"))}
     ended = {row["stream"]: _ENDS[row["type"]] for row in context.events(*_ENDS)}
-    authorised = [row for row in context.events("deployment.authorised") if not row["data"].get("emergency")]
+    authorised = _grouped(
+        (row for row in context.events("deployment.authorised") if not row["data"].get("emergency")),
+        lambda row: (row["stream"], row["data"]["model"]),
+    )
+    uses_of = _grouped(context.events("waiver.used"), lambda row: row["stream"])
 
     def given(deployment: str, model: str) -> list[int]:
-        return [row["index"] for row in authorised if (row["stream"], row["data"]["model"]) == (deployment, model)]
+        return [row["index"] for row in authorised.get((deployment, model), ())]
 
     found = []
     for row in context.events("waiver.granted"):
@@ -141,7 +157,7 @@ def waivers(context: ReportContext) -> list[dict[str, Any]]:
             continue
         data = request["data"]
         ends = [parse_moment(text) for text in (data["expires_at"], row["data"].get("expires_at")) if text]
-        said = [(use["index"], use["data"]) for use in context.events("waiver.used") if use["stream"] == name]
+        said = [(use["index"], use["data"]) for use in uses_of.get(name, ())]
         used = taken(((index, told["deployment"], told["model"]) for index, told in said), given)
         state = ended.get(name) or ("expired" if now >= min(ends) else "standing")
         uses = 1 if data.get("single_use") else data.get("max_uses")
