@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,7 +29,8 @@ def lifecycle(app: App) -> None:
 
     The root keys change rules, stops and waivers: muniment admin rules change. With -o csv or md the rules are printed.
     """
-    from ledger.domain.lifecycle import MOVES, stops_of, waivers_of
+    from ledger.domain.lifecycle import stops_of, waivers_of
+    from ledger.domain.moves import MOVES
     from ledger.domain.world import ledger_of
 
     with app.reader() as ledger:
@@ -36,7 +38,7 @@ def lifecycle(app: App) -> None:
         state = ledger_of(world)
         rules = [] if state is None else [rule.model_dump(mode="json") for rule in state.rules.rules]
         data: dict[str, Any] = {
-            "moves": [{"event": m.event, "of": list(m.of), "to": m.to, "side": m.side} for m in MOVES],
+            "moves": [{**asdict(move), "of": list(move.of)} for move in MOVES],
             "stops": [{"decision": stop.decision, "states": list(stop.states)} for stop in stops_of(world)],
             "own_stops": state is not None and state.rules.stops is not None,
             "waivers": [limit.model_dump(mode="json") for limit in waivers_of(world)],
@@ -47,11 +49,18 @@ def lifecycle(app: App) -> None:
     if app.output != "text":
         print_record(app, data, "", Grid(_RULE, rules))
         return
+    data["moves"] = [{**move, "event": _event(move)} for move in data["moves"]]
     for title, columns, name in (
         ("Moves", _MOVE, "moves"), ("Stops", _STOP, "stops"), ("Waivers, at the longest", _WAIVER, "waivers"),
         (f"Rules ({data['name']})", _RULE, "rules"),
     ):  # fmt: skip
         table(app, title, columns, ([_cell(item[column]) for column in columns] for item in data[name]))
+
+
+def _event(move: dict[str, Any]) -> str:
+    return (
+        "time passes" if move["event"] is None else f"{move['event']}{', to another version' if move['other'] else ''}"
+    )
 
 
 def _cell(value: Any) -> str:
@@ -103,6 +112,22 @@ def _pin(world: World, rules: Any) -> None:
         rule["gate_digest"] = state.versions[version]
 
 
+def _refuse_open_gates(world: World, rules: Any) -> None:
+    """Refuse rules that ask for a policy which refuses nothing; nothing could be authorised under them."""
+    from ledger.domain.deployed import PolicyState
+    from ledger.errors import InputError
+
+    rows = rules.get("rules") if isinstance(rules, dict) else None
+    for gate in {rule.get("gate") for rule in rows if isinstance(rule, dict)} if isinstance(rows, list) else ():
+        stream, _, version = gate.partition("@") if isinstance(gate, str) else ("", "", "")
+        state = world.state(stream) if stream.startswith("policy:") else None
+        if isinstance(state, PolicyState) and version in state.advisory:
+            raise InputError(
+                f"{gate} is in the mode {state.advisory[version]}: it refuses nothing, and is no gate",
+                hint="Define another version of it: muniment policy define policy:NAME@VERSION FILE --mode enforce",
+            )
+
+
 @rules.command()
 @click.argument("file", metavar="FILE|-")
 @click.option("--reason", required=True, help="Why; shown with every change.")
@@ -118,5 +143,7 @@ def change(app: App, /, file: str, **options: Any) -> None:
     """
     table_ = read_json(file)
     with app.writer() as ledger:
-        _pin(ledger.world.at(ledger.world.refresh()), table_)
+        world = ledger.world.at(ledger.world.refresh())
+        _pin(world, table_)
+        _refuse_open_gates(world, table_)
         app.show_receipt(ledger.emit("ledger.rules_changed", f"ledger:{ledger.ledgerid}", rules=table_, **options))

@@ -10,26 +10,20 @@ from typing import Any, Final
 from ledger.domain.actors import FOREVER
 from ledger.domain.authorising import approvals_missing
 from ledger.domain.lifecycle import Named, rule_for, version_of
+from ledger.domain.moves import decided_state
 from ledger.domain.standing import Trouble, approval_until, check_evaluations, standing
 from ledger.domain.world import World
 from ledger.entry import format_time
 from ledger.errors import PolicyError
 from ledger.events.ledgers import Rule
 
-__all__ = ["Standings", "decided_status", "fold_approval"]
+__all__ = ["Standings", "decided_status", "fold_approval", "measured"]
 
 #: What becomes of a request by a decision about it, or about its approval.
 _DECIDED: Final = {
     "approval.granted": "approved", "approval.rejected": "rejected", "approval.withdrawn": "withdrawn",
     "approval.revoked": "revoked", "approval.changes_requested": "changes requested",
 }  # fmt: skip
-#: What a version is called by its last request that says something, where that is not the same word.
-_CALLED: Final = {
-    "pending": "approval pending", "revoked": "suspended", "conditional": "conditions open",
-    "expired": "approval expired", "upcoming": "approval upcoming",
-}  # fmt: skip
-#: Ends that came by themselves: another approval that stands weighs more.
-_FELL: Final = ("expired", "conditional", "upcoming", "suspended")
 
 
 def fold_approval(version: dict[str, Any], change: dict[str, Any], stamp: dict[str, Any]) -> None:
@@ -82,11 +76,12 @@ def decided_status(version: dict[str, Any]) -> str:
         Its status, as far as requests for approval and evaluations tell it.
     """
     ordered = sorted(version["approvals"], key=lambda one: (one["decided"] or one["requested"])["index"], reverse=True)
-    said = [one["status"] for one in ordered if one["status"] != "withdrawn"]
-    if not said:
-        return "evaluated" if version["evaluations"] else "registered"
-    last = "approved" if said[0] in _FELL and "approved" in said else said[0]
-    return _CALLED.get(last, last)
+    return decided_state([one["status"] for one in ordered], measured=measured(version))[0]
+
+
+def measured(version: dict[str, Any]) -> bool:
+    """Whether a version was ever evaluated; an evaluation of other bytes says nothing about it."""
+    return any(one["digest"] in (None, version["digest"]) for one in version["evaluations"])
 
 
 _LATER: Final = Trouble("pending", "it was not recorded by then")

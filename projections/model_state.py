@@ -16,7 +16,7 @@ from ledger.events.evaluations import verdict_of
 from ledger.names import parse_name
 from ledger.replay import Judged
 from ledger.strictjson import format_json, parse_json
-from projections.approvals import fold_approval
+from projections.approvals import fold_approval, measured
 from projections.asof import AsOf
 from projections.base import Column, RowOf, Selection, Table, ViewReader, some_at_a_time
 from projections.groups import WENT_LIVE
@@ -138,8 +138,9 @@ def _fold_version(version: dict[str, Any], change: Change) -> None:
     data, kind = change["data"], change["type"]
     if kind == "evaluation.completed":
         evaluation = {**_stamp(change), "metrics": data["metrics"], "verdict": verdict_of(data)}
-        version["evaluations"].append({"id": change["id"], **evaluation, "invalidated": None})
-        if version["status"] == "registered":
+        evaluation |= {"digest": data.get("digest"), "invalidated": None}
+        version["evaluations"].append({"id": change["id"], **evaluation})
+        if version["status"] == "registered" and measured(version):
             version["status"] = "evaluated"
     elif kind == "evaluation.invalidated":
         for evaluation in version["evaluations"]:

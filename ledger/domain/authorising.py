@@ -171,6 +171,7 @@ def _why_not(have: Standing) -> str:
 def _check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) -> int:
     """The last evaluation of the policy that the rule names must allow, be fresh, and rest on waivers that stand."""
     environment, policy = event.subject.namespace or "", rule.gate or ""
+    _check_mode(world, policy)
     hint = f"Run it: muniment gate check {named.subject} --env {environment}"
     gate = named.version.gates.get((policy, environment))
     if gate is None or gate.digest != named.version.digest:
@@ -190,6 +191,17 @@ def _check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) ->
     for waiver in gate.waivers:
         until = min(until, _check_waiver(world, event, waiver, named.subject))
     return until
+
+
+def _check_mode(world: World, policy: str) -> None:
+    """A gate that cannot refuse would be open."""
+    state = world.state(stream_of(policy))
+    mode = state.advisory.get(parse_name(policy).version or "") if isinstance(state, PolicyState) else None
+    if mode is not None:
+        raise PolicyError(
+            f"the rules ask for {policy}, which is in the mode {mode} and refuses nothing",
+            hint="Name a version in the mode enforce: muniment admin rules change",
+        )
 
 
 def _check_policy(world: World, rule: Rule, gate: Gate) -> None:

@@ -1,7 +1,7 @@
-"""The life cycle of a version as data: which event leads where, and which decisions its states stop.
+"""The rules in force as data: which decisions the states of a version stop, and how long waivers are.
 
-What happens is recorded in whatever state a version is; only decisions are refused. A ledger may have a table of its
-own (`ledger.rules_changed`); the built-in one holds otherwise.
+A ledger may have tables of its own (`ledger.rules_changed`); the built-in ones hold otherwise. What states there are,
+and which event leads where, is the table in `domain.moves`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ledger.domain.ancestry import Held, held_by
+from ledger.domain.moves import SIDE_STATES
 from ledger.domain.signed import Signed
 from ledger.domain.states import TIER_RANK, ModelState, VersionState
 from ledger.domain.suspicion import suspicion
@@ -22,9 +23,6 @@ from ledger.names import Name, parse_name, stream_of
 __all__ = [
     "BUILT_IN_STOPS",
     "BUILT_IN_WAIVERS",
-    "MOVES",
-    "SIDE_STATES",
-    "Move",
     "Named",
     "check_rules",
     "check_stops",
@@ -42,42 +40,6 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
-    """An event that leads a version from one state to another; ``of`` is empty where any state will do."""
-
-    event: str
-    of: tuple[str, ...]
-    to: str
-    side: bool = False  # beside the others, and until it is lifted
-
-
-#: From registration to the end, and the states beside it.
-MOVES: Final = (
-    Move("version.registered", (), "registered"),
-    Move("evaluation.completed", ("registered",), "evaluated"),
-    Move("approval.requested", (), "approval pending"),
-    Move("approval.granted", ("approval pending",), "approved"),
-    Move("approval.granted", ("approval pending",), "conditions open"),
-    Move("approval.granted", ("approval pending",), "approval upcoming"),
-    Move("approval.condition_met", ("conditions open",), "approved"),
-    Move("approval.changes_requested", ("approval pending",), "changes requested"),
-    Move("approval.rejected", ("approval pending",), "rejected"),
-    Move("deployment.authorised", (), "deploy authorised"),
-    Move("canary.stage_entered", (), "canary"),
-    Move("deployment.completed", (), "live"),
-    Move("deployment.promoted", (), "live"),
-    Move("rollback.completed", ("live",), "rolled back"),
-    Move("version.retired", (), "retired", side=True),
-    Move("model.decommissioned", (), "retired", side=True),
-    Move("quarantine.placed", (), "quarantined", side=True),
-    Move("approval.revoked", ("approved",), "suspended"),
-    Move("evaluation.invalidated", ("approved",), "suspended"),
-    Move("validation.withdrawn", ("approved",), "suspended"),
-    Move("version.demoted", ("approved",), "suspended"),
-)
-#: States beside the others that may stop decisions.
-SIDE_STATES: Final = frozenset(move.to for move in MOVES if move.side)
 #: Which decisions about a version its side states stop.
 BUILT_IN_STOPS: Final = tuple(
     Stop(decision=decision, states=("quarantined", "retired"))

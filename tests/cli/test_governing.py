@@ -283,7 +283,9 @@ def test_keys_roles_and_credentials_that_are_about_to_end_are_due(ready: Shop):
 
 def test_the_life_cycle_is_shown_as_data(ready: Shop):
     data = run("admin", "lifecycle", "-o", "json").good().json
-    assert {"event": "approval.granted", "of": ["approval pending"], "to": "approved", "side": False} in data["moves"]
+    asked = {"event": "approval.requested", "of": [], "to": "approval pending", "side": False, "other": False}
+    assert asked in data["moves"]
+    assert [move["of"] for move in data["moves"] if (move["event"], move["to"]) == (None, "approval expired")]
     assert {"decision": "approval.requested", "states": ["quarantined", "retired"]} in data["stops"]
     assert (data["name"], data["own_stops"], len(data["rules"])) == ("default", False, 2)
     limits = [(limit["tier"], limit["days"]) for limit in data["waivers"]]
@@ -291,6 +293,8 @@ def test_the_life_cycle_is_shown_as_data(ready: Shop):
     shown = run("admin", "lifecycle").good().out
     assert "quarantined, retired" in shown
     assert "approval pending" in shown
+    assert "time passes" in shown
+    assert "rollback.completed, to another version" in shown
 
 
 def test_rules_are_shown_edited_and_changed_by_the_roots(ready: Shop):

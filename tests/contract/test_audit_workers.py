@@ -19,7 +19,9 @@ from ledger.audit import verify_store
 from ledger.auditworkers import Workers
 from ledger.errors import ConfigurationError, NothingToVerifyError
 from ledger.segment import Span, Task, spans
+from ledger.verify import verify_log
 from tests.contract.tampering import sixteen
+from tests.contract.test_verification import since
 
 #: Most of them have no rows; each is asked for and answered all the same.
 ALL = list(spans(0, 40 * 256))
@@ -138,3 +140,14 @@ def test_a_program_without_a_main_guard_is_not_run_again(tmp_path: Path, memory_
     )
     done = subprocess.run([sys.executable, str(program), url], capture_output=True, text=True, check=True, timeout=60)
     assert (done.stdout, done.stderr) == ("16\n", "")
+
+
+def test_as_many_processes_as_cores_check_a_log_that_is_not_small(memory_path: Path, monkeypatch: pytest.MonkeyPatch):
+    url = f"sqlite:///{memory_path / 'ledger.db'}"
+    cast, _ = sixteen(url)
+    monkeypatch.setattr("ledger.audit.available_cores", lambda: 2)
+    all_of_it = since(verify_log(cast.recorder))
+    for small, known, jobs in ((16, None, 2), (17, None, 1), (0, all_of_it, 2), (1, all_of_it, 1)):
+        monkeypatch.setattr("ledger.audit.SMALL_LOG", small)
+        assert verify_store(url, cast.recorder, since=known).jobs == jobs
+    cast.recorder.close()

@@ -228,6 +228,7 @@ def test_a_date_in_the_future_holds_no_place(quick_url: str):
     assert deployment["live"]["model"] == "model:credit/scoring@2"
     marked = next(item for item in deployment["history"] if item["index"] == ahead.index)
     assert "future-dated" in marked["marks"]
+    assert "future-dated" not in next(item for item in deployment["history"] if item is not marked)["marks"]
 
 
 def test_a_decision_cannot_be_dated_out_of_the_way(quick_url: str):

@@ -41,14 +41,14 @@ def test_a_quarantine_of_data_is_known_to_verification(store_url: str, subject: 
     cast["p-approver"].emit("quarantine.released", subject, quarantine=placed.id, rationale="clean")
     cast["trainer"].emit("quarantine.placed", subject, reason="poisoned after all")
     cast.admin.checkpoint()
-    assert verify_log(cast.recorder).ok
+    behind = since(verify_log(cast.recorder))
     assert verify_log(cast.recorder, since=before).ok
 
     forbidden = {"model": MODEL, "digest": digest(MODEL)}
     index = force_event(
         cast.recorder, "p-deployer", cast.keys["p-deployer"], "deployment.authorised", PROD, data=forbidden
     )
-    for start in (None, before, replace(before, reread=False)):
+    for start in (None, before, replace(before, reread=False), behind, replace(behind, reread=False)):
         (found,) = [one for one in verify_log(cast.recorder, since=start).findings if one.fault is Fault.LEGALITY]
         assert found.index == index
         assert "run:r → dataset:claims@1" in found.message

@@ -249,6 +249,14 @@ def test_further_rows_where_there_is_one(quick_url: str):
                     f"SELECT ?, 'new', {', '.join(columns)} FROM $entry WHERE position = 16", (position,)
                 )  # fmt: skip
                 store.first(f"an entry at position {position}")
+                if position > 0:
+                    continue
+                # Nothing else about it is wrong, and reading from the first entry on never meets it.
+                store.run(
+                    "UPDATE $entry SET stream = 'external:new', revision = 1, emitter = ?, sequence = 1 "
+                    "WHERE position = ?", ("0" * 8 + "-0000-4000-8000-" + "0" * 12, position)
+                )  # fmt: skip
+                assert "17 rows of entries, and 16 of them follow" in store.first("a row in front of all").message
 
 
 @pytest.mark.usefixtures("memory")

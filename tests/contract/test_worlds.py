@@ -9,7 +9,8 @@ import pytest
 
 from ledger.recorders import open_recorder
 from ledger.worlds import StoreWorld
-from tests.contract.support import MODEL, Cast, life_of_a_model, make_cast
+from tests.contract.support import MODEL, Cast, digest, life_of_a_model, make_cast
+from tests.projections.support import force_event
 
 STREAMS = ("actor:trainer", "actor:p-author", "model:credit/scoring", "incident:1", "run:none", "deployment:prod/tx")
 
@@ -49,6 +50,23 @@ def test_states_of_long_streams_are_right_however_far_back(quick_url: str, monke
     found = [state_and_revision(backwards, s, index) for s in reversed(STREAMS) for index in range(size, -1, -1)]
     assert found[::-1] == wanted
     assert MODEL.startswith(STREAMS[2])
+
+
+def test_entries_that_count_for_nothing_hide_none_that_counts(quick_url: str, monkeypatch: pytest.MonkeyPatch):
+    """What is kept of a long stream begins behind entries that changed nothing, all of which are dropped."""
+    cast = make_cast(quick_url)
+    for _ in range(5):
+        force_event(
+            cast.recorder, "trainer", cast.keys["trainer"], "version.retired", "model:late@1", data={"reason": "x"}
+        )
+    for version in (1, 2):
+        body = {"digest": digest(str(version)), "owner": "p-author", "tier": "low"}
+        last = cast["trainer"].emit("version.registered", f"model:late@{version}", body).index
+    monkeypatch.setattr("ledger.worlds._PAST", 3)
+    world = StoreWorld(cast.recorder)
+    world.refresh()
+    found: list[Any] = [world.state_before("model:late", index) for index in (last + 1, last, last - 1)]
+    assert [sorted(state.versions) if state else None for state in found] == [["1", "2"], ["1"], None]
 
 
 def test_a_world_knows_no_leaf_and_no_root_from_behind_its_index(quick_url: str):

@@ -12,7 +12,11 @@ from collections.abc import Callable
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
+from ledger.domain.moves import STATES
+from projections.asof import resolve_as_of
 from projections.catalogue import open_runner
+from projections.model_state import state_as_of
+from projections.suspension import suspend
 from tests.faults.governeddeeds import GovernedDeeds
 from tests.faults.governedpeople import (
     DAY,
@@ -118,6 +122,8 @@ class GovernedMachine(GovernedDeeds):
                 self.demote(model, environment, True, "p-author")
             case "run":
                 self.do("trainer", "run.failed", "run:r", {"reason": "it read too little"})
+            case "outputs":
+                self.run_made(model, "other bytes", True, "bot")
             case "gate":
                 self.run_gate(model=model, environment=environment, waiver=None)
             case "authorise":
@@ -141,12 +147,23 @@ class GovernedMachine(GovernedDeeds):
     def reopen(self) -> None:
         self.open_again()
 
+    def states_are_in_the_table(self) -> None:
+        """Whatever became of a version, what its state is called is in the table of the life cycle."""
+        for ledger, url in zip(self.ledgers, self.urls, strict=True):
+            runner = open_runner(ledger, url)
+            as_of = resolve_as_of(ledger, runner.views, head=runner.catch_up())
+            found = suspend(ledger, runner.views, as_of, state_as_of(runner.views, as_of))
+            runner.views.close()
+            called = {one["status"] for model in found["models"] for one in model["versions"]}
+            assert called <= set(STATES), called
+
     def teardown(self) -> None:
         """The rows are the same, the log is good, and views that are built anew are as those that grew."""
         try:
             if self.agreed:
                 self.compare()
                 self.read()
+                self.states_are_in_the_table()
                 for ledger, url in zip(self.ledgers, self.urls, strict=True):
                     runner = open_runner(ledger, url)
                     equal = runner.rebuild()

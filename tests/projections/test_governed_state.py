@@ -46,6 +46,20 @@ def test_a_withdrawn_request_leaves_what_was_before(told: Book):
     assert (found["status"], found["approvals"][0]["status"]) == ("evaluated", "withdrawn")
 
 
+def test_an_evaluation_of_other_bytes_says_nothing_about_a_version(book: Book):
+    book.register(ONE, 1)
+    other = {"metrics": {"auc": 0.9}, "verdict": "pass", "digest": digest(TWO)}
+    book.emit("trainer", "evaluation.completed", ONE, other, at=2)
+    assert version(book)["status"] == "registered"
+    asked = book.request(ONE, 3)
+    book.emit("p-author", "approval.withdrawn", ONE, {"request": asked.id, "reason": "x"}, at=4)
+    assert version(book)["status"] == "registered"
+    book.evaluate(ONE, 5)
+    assert [(version(book)["status"], one["digest"]) for one in version(book)["evaluations"]] == [
+        ("evaluated", digest(TWO)), ("evaluated", digest(ONE)),
+    ]  # fmt: skip
+
+
 def test_a_request_that_was_passed_on_and_sent_back_says_so(told: Book):
     asked = told.request(ONE, 5)
     body = {"environment": "prod", "digest": digest(ONE), "request": asked.id}

@@ -296,6 +296,9 @@ def test_cosignatures():
         verify_cosignature(parse_note(note), VKEY)
     with pytest.raises(InputError):
         cosign_checkpoint("no checkpoint\n", WITNESS, "w", 1)
+    for time in (1, 2**63 - 1):
+        line = cosign_checkpoint(TEXT, WITNESS, WITNESS_VKEY.name, time)
+        assert verify_cosignature(parse_note(with_lines(line)), WITNESS_VKEY) == time
     for time in (0, -1, 2**63):
         with pytest.raises(InputError):
             cosign_checkpoint(TEXT, WITNESS, "w", time)

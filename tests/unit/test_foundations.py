@@ -80,6 +80,8 @@ def test_an_approval_that_leaves_out_what_the_rules_ask_for_is_refused():
     verdict = story.judge(*grant(story, evidence=[]))
     refused(verdict, PolicyError, "legality")
     assert f"(entry {version.index}) and 2 more" in str(verdict.error)
+    verdict = story.judge(*grant(story, evidence=without(story, version.index, evaluation.index)))
+    assert f"(entry {version.index}) and 1 more" in str(verdict.error)
     assert story.judge(*grant(story, evidence=without(story))).kind == "valid"
 
 

@@ -16,7 +16,8 @@ from ledger.domain.actors import FOREVER
 from ledger.domain.decisions import marks_of
 from ledger.domain.evolution import evolve
 from ledger.domain.independence import how_many, makers_of
-from ledger.domain.lifecycle import BUILT_IN_STOPS, MOVES, SIDE_STATES, version_of
+from ledger.domain.lifecycle import BUILT_IN_STOPS, version_of
+from ledger.domain.moves import MOVES, SIDE_STATES
 from ledger.domain.signing import ROOT_ACTOR
 from ledger.domain.states import Evaluation, tiers_in_force
 from ledger.domain.waiving import covers, longest_end, uses_of, waiver_of, waiver_trouble
@@ -73,7 +74,7 @@ def ends_at(story: Story, end: int, *decision: Any) -> None:
 
 def test_the_table_names_what_there_is():
     names = {kind.name for kind in all_event_types()}
-    assert {move.event for move in MOVES} <= names
+    assert {move.event for move in MOVES} - {None} <= names
     assert {stop.decision for stop in BUILT_IN_STOPS} <= names
     assert {"quarantined", "retired"} == SIDE_STATES
     states = {move.to for move in MOVES}
@@ -1439,6 +1440,46 @@ def test_an_evaluation_that_was_invalidated_since_makes_a_gate_stale():
     assert f"before entry {index} said more" in str(told.error)
     gate.tell("p-deployer", "gate.evaluated", MODEL, gated(size=index + 1))
     assert authorised(gate)
+
+
+def test_a_policy_that_only_warns_is_no_gate():
+    """A gate that cannot refuse would be open."""
+    for mode in ("warn", "shadow"):
+        story = ready(rules())
+        story.tell("p-approver", "policy.defined", "policy:p@1", POLICY | {"mode": mode})
+        approve(story)
+        assert authorised(story), "no rule asks for it"
+        repin(story, "policy:p@1", POLICY["digest"])
+        story.tell("p-deployer", "gate.evaluated", MODEL, gated(mode="enforce"))
+        told = story.judge(*AUTHORISE)
+        refused(told, PolicyError, "legality")
+        assert f"in the mode {mode} and refuses nothing" in str(told.error)
+        other = story.judge("p-approver", "policy.defined", "policy:p@1", POLICY)
+        refused(other, ConflictError, "legality")
+        assert f"is defined in the mode {mode}" in str(other.error)
+        assert story.judge("p-approver", "policy.defined", "policy:p@2", POLICY).kind == "valid"
+
+
+def test_a_policy_that_the_rules_name_is_defined_to_refuse(gate: Story):
+    repin(gate, "policy:p@2", POLICY["digest"])
+    told = gate.judge("p-approver", "policy.defined", "policy:p@2", POLICY | {"mode": "warn"})
+    refused(told, PolicyError, "legality")
+    assert "it would refuse nothing" in str(told.error)
+    refused(
+        gate.judge("p-approver", "policy.defined", "policy:p@1", POLICY | {"mode": "warn"}), ConflictError, "legality"
+    )
+    assert gate.judge("p-approver", "policy.defined", "policy:p@2", POLICY | {"mode": "enforce"}).kind == "valid"
+    assert gate.judge("p-approver", "policy.defined", "policy:p@3", POLICY | {"mode": "shadow"}).kind == "valid"
+
+
+@pytest.mark.parametrize("mode", ["warn", "shadow"])
+@pytest.mark.parametrize("result", ["allow", "deny"])
+def test_what_only_warns_decides_nothing(gate: Story, mode: str, result: str):
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(result, mode=mode))
+    assert not authorised(gate), "it was not run in earnest"
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated())
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated("deny", mode=mode))
+    assert authorised(gate), "it takes nothing back"
 
 
 def test_a_policy_is_its_source_for_ever():

@@ -26,6 +26,7 @@ from ledger.domain import (
     make_event,
 )
 from ledger.domain.decisions import marks_of
+from ledger.domain.golive import once_covered
 from ledger.domain.independence import independent, persons_behind
 from ledger.domain.judge import reads_body
 from ledger.domain.lifecycle import rule_for, version_of
@@ -894,6 +895,20 @@ def test_what_was_never_live_with_an_authorisation_is_no_good_target_of_a_rollba
     assert _gone(story, "rollback.completed") == ()
     assert _gone(story, "rollback.completed", "model:m@2", OTHER) == ("unauthorised",), "live, and nobody allowed it"
     assert _gone(story, "rollback.completed", "model:m@3", OTHER) == ("never-live",)
+
+
+def test_where_nothing_is_authorised_a_rollback_is_to_the_bytes_that_were_registered():
+    story = Story(RuleSet(name="light", rules=(
+        Rule(environment="*", tier="*", authorisation=False, approvals=0, evaluation=False),
+    ))).people().version()  # fmt: skip
+    for digest in (DIGEST, OTHER):
+        story.tell("trainer", "deployment.completed", "deployment:prod/x", {"model": MODEL, "digest": digest})
+    assert _gone(story, "rollback.completed") == ()
+    assert _gone(story, "rollback.completed", MODEL, OTHER) == ("unauthorised",)
+    story.tell("trainer", "version.registered", "model:m@2", {"digest": DIGEST, "owner": "p-author", "tier": "high"})
+    assert once_covered(story.world, "deployment:prod/x", MODEL, DIGEST, NOW)
+    assert not once_covered(story.world, "deployment:prod/x", "model:m@2", DIGEST, NOW), "never live"
+    assert not once_covered(story.world, "deployment:prod/y", MODEL, DIGEST, NOW), "nothing was"
 
 
 @pytest.mark.parametrize("kind", ["deployment.completed", "deployment.promoted", "canary.stage_entered"])

@@ -13,7 +13,8 @@ import pytest
 
 import ledger.standalone as script
 from ledger.domain.keyring import MAX_GRANTS
-from ledger.domain.lifecycle import BUILT_IN_STOPS, SIDE_STATES
+from ledger.domain.lifecycle import BUILT_IN_STOPS
+from ledger.domain.moves import SIDE_STATES
 from ledger.domain.scopes import covers_stream
 from ledger.entry import format_entry, parse_entry, parse_time
 from ledger.errors import InputError

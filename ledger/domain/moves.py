@@ -1,0 +1,108 @@
+"""The life cycle of a version as a table: its states, which event leads to which, and what each may stop.
+
+What happens is recorded in whatever state a version is; only decisions are refused. Whatever tells a state uses these
+words: the judge (`domain.stages`) and the views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["CALLED", "MOVES", "PLACED", "SIDE_STATES", "STATES", "Move", "decided_state"]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What leads a version from one state to another.
+
+    Attributes:
+        event: type of the event; None where time alone does it.
+        of: the states it leads from; any where it is empty.
+        to: the state it leads to.
+        side: it stands beside the others, until it is lifted.
+        other: the event names another version, and this is what becomes of the one that was there.
+    """
+
+    event: str | None
+    of: tuple[str, ...]
+    to: str
+    side: bool = False
+    other: bool = False
+
+
+#: A request that was granted: whether its approvals stand is asked again and again.
+_GRANTED: Final = ("approved", "conditions open", "approval upcoming", "approval expired", "suspended")
+#: A request is open: it was neither rejected, nor sent back, nor withdrawn.
+_OPEN: Final = ("approval pending", *_GRANTED)
+#: What is cited, or asked for, says less than it did.
+_FALLEN: Final = (
+    "evaluation.invalidated", "evaluation.completed", "validation.withdrawn", "validation.completed",
+    "contract.defined", "gate.evaluated", "waiver.revoked", "run.failed", "dataset.quality_assessed",
+    "version.demoted", "key.compromised",
+)  # fmt: skip
+
+#: From registration to the end, and the states beside it. Who withdraws a request leaves what was before it.
+MOVES: Final = (
+    Move("version.registered", (), "registered"),
+    Move("evaluation.completed", ("registered",), "evaluated"),
+    Move("approval.requested", (), "approval pending"),
+    Move("approval.granted", ("approval pending", *_GRANTED[1:]), "approved"),
+    Move("approval.granted", ("approval pending",), "conditions open"),
+    Move("approval.granted", ("approval pending",), "approval upcoming"),
+    Move("approval.condition_met", ("conditions open",), "approved"),
+    Move(None, ("approval upcoming",), "approved"),
+    Move(None, ("approved", "conditions open"), "approval expired"),
+    Move("approval.changes_requested", _OPEN, "changes requested"),
+    Move("approval.rejected", _OPEN, "rejected"),
+    Move("approval.withdrawn", (*_OPEN, "changes requested"), "registered"),
+    Move("approval.withdrawn", (*_OPEN, "changes requested"), "evaluated"),
+    Move("approval.revoked", _GRANTED[:-1], "suspended"),
+    *(Move(event, ("approved",), "suspended") for event in _FALLEN),
+    *(Move(event, ("suspended",), "approved") for event in ("evaluation.completed", "gate.evaluated")),
+    Move("deployment.authorised", (), "deploy authorised"),
+    Move("deployment.held", ("deploy authorised",), "approved"),
+    Move("canary.stage_entered", (), "canary"),
+    Move("canary.aborted", ("canary",), "deploy authorised"),
+    Move("deployment.completed", (), "live"),
+    Move("deployment.promoted", (), "live"),
+    Move("rollback.completed", (), "live"),
+    Move("rollback.completed", ("live",), "rolled back", other=True),
+    Move("deployment.completed", ("live",), "approved", other=True),
+    Move("version.retired", (), "retired", side=True),
+    Move("model.decommissioned", (), "retired", side=True),
+    Move("quarantine.placed", (), "quarantined", side=True),
+)
+#: Every state, in the order in which the table comes to it.
+STATES: Final = tuple(dict.fromkeys(move.to for move in MOVES))
+#: States beside the others.
+SIDE_STATES: Final = frozenset(move.to for move in MOVES if move.side)
+#: States in one deployment; all others but those beside are for an environment.
+PLACED: Final = ("deploy authorised", "canary", "live", "rolled back")
+
+#: What a version is called by what has become of a request, where that is not the same word.
+CALLED: Final[Mapping[str, str]] = {
+    "pending": "approval pending", "revoked": "suspended", "conditional": "conditions open",
+    "expired": "approval expired", "upcoming": "approval upcoming",
+}  # fmt: skip
+#: Ends that came by themselves: another approval that stands weighs more.
+_FELL: Final = ("expired", "conditional", "upcoming", "suspended")
+
+
+def decided_state(said: Sequence[str], *, measured: bool) -> tuple[str, int | None]:
+    """Where requests for approval leave a version: the last one that still says something counts.
+
+    Args:
+        said: what has become of each; the one about which something was decided last comes first.
+        measured: whether the version was ever evaluated.
+
+    Returns:
+        The state, and the place in ``said`` of what it comes of; None where no request says anything.
+    """
+    known = [(one, place) for place, one in enumerate(said) if one != "withdrawn"]
+    if not known:
+        return ("evaluated" if measured else "registered"), None
+    standing = next((one for one in known if one[0] == "approved"), known[0])
+    last, place = standing if known[0][0] in _FELL else known[0]
+    return CALLED.get(last, last), place
