@@ -69,8 +69,11 @@ def _marks(known: World, then: World, deployment: dict[str, Any], item: dict[str
 
 def _other_settings(deployment: dict[str, Any], item: dict[str, Any]) -> bool:
     """Whether what is live says that it runs with other settings than its last authorisation before it named."""
-    meant = [one for one in deployment["history"] if one["type"] == "deployment.authorised"
-             and (one["model"], one["digest"]) == (item["model"], item["digest"]) and one["index"] < item["index"]]  # fmt: skip
+    which = (item["model"], item["digest"])
+    meant = [
+        one for one in deployment["history"] if one["type"] == "deployment.authorised"
+        and (one["model"], one["digest"]) == which and one["index"] < item["index"]
+    ]  # fmt: skip
     wanted = max(meant, key=lambda one: int(one["index"]), default={"config_digest": None})["config_digest"]
     return wanted is not None and item["config_digest"] not in (None, wanted)
 
