@@ -15,6 +15,7 @@ from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.signed import signed_of
 from ledger.domain.standing import (
     Standing,
+    approval_until,
     check_evaluations,
     evaluation_doubt,
     first_doubt_of,
@@ -22,6 +23,7 @@ from ledger.domain.standing import (
     standing,
     stands_apart,
 )
+from ledger.domain.states import Approval
 from ledger.domain.suspicion import Suspicion, suspicion
 from ledger.domain.waiving import grant_trouble, used_up, waiver_of, waiver_until
 from ledger.domain.world import World, deployment_of, model_of
@@ -42,6 +44,7 @@ __all__ = [
     "Condition",
     "GoneLive",
     "approvals_missing",
+    "approvals_that_stand",
     "check_authorised",
     "check_review",
     "conditions_of",
@@ -85,10 +88,16 @@ def conditions_of(world: World, event: RecordedEvent, body: DeploymentAuthorised
     rule = rule_for(world, environment, named.tier)
     measured = body.emergency is None and (rule.approvals > 0 or rule.gate is not None)
     found = [Condition("stops", lambda: _check_stopped(world, named, measured=measured))]
+
+    def named_stand() -> int:
+        return _check_named(world, named, (environment, rule), body.approvals, at)
+
     if body.emergency is not None:
         review_by = parse_moment(body.emergency.review_by)
-        return (*found, Condition("emergency", lambda: _check_emergency(review_by, at)))
-    found.append(Condition("approvals", lambda: _check_approvals(world, named, (environment, rule), at)))
+        return (*found, Condition("emergency", lambda: min(named_stand(), _check_emergency(review_by, at))))
+    found.append(
+        Condition("approvals", lambda: min(named_stand(), _check_approvals(world, named, (environment, rule), at)))
+    )
     if rule.approvals and rule.evaluation:
         found.append(Condition("evaluation", lambda: _check_evaluation(world, named, environment)))
     if rule.gate is not None:
@@ -117,6 +126,28 @@ def _check_emergency(review_by: int, at: int) -> int:
     if not at < review_by <= at + _REVIEW:
         raise InputError("an emergency must be reviewed within 30 days: review_by lies outside")
     return review_by
+
+
+def approvals_that_stand(world: World, named: Named, place: tuple[str, Rule], at: int) -> dict[str, Approval]:
+    """Approvals of a version on which an authorisation may rest, by their event ids; arguments as `standing`."""
+    fallen = {index for index, _ in standing(world, named, place, at).troubles}
+    return {
+        one.id: one for one in named.version.approvals
+        if (one.environment, one.digest) == (place[0], named.version.digest) and one.index not in fallen
+    }  # fmt: skip
+
+
+def _check_named(world: World, named: Named, place: tuple[str, Rule], ids: tuple[str, ...], at: int) -> int:
+    """Whoever names approvals names such that stand."""
+    if not ids:
+        return FOREVER
+    known = approvals_that_stand(world, named, place, at)
+    for wrong in (name for name in ids if name not in known):
+        raise PolicyError(
+            f"it names {wrong}, which is no approval of {named.subject} for {place[0]} that stands",
+            hint=f"Name those that stand, or none; see muniment state {named.subject}",
+        )
+    return min(approval_until(world, named, known[name], place[1]) for name in ids)
 
 
 def _check_evaluation(world: World, named: Named, environment: str) -> int:

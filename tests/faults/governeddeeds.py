@@ -317,10 +317,12 @@ class GovernedDeeds(GovernedNext):
         subject = self.about(chosen, f"deployment:{environment}/x", right=right)
         self.do(actor, "deployment.denied", subject, {"request": chosen, "rationale": "not this week"})
 
-    @rule(model=models, environment=environments, wrong=rarely,
+    @rule(model=models, environment=environments, wrong=rarely, named=st.sampled_from((None, None, 0, 1)),
           actor=st.sampled_from(("p-deployer", "p-deployer", "bot", "p-author")))  # fmt: skip
-    def authorise(self, model: str, environment: str, actor: str, wrong: bool) -> None:
-        body = {"model": model, "digest": digest("x" if wrong else model)}
+    def authorise(self, *, model: str, environment: str, actor: str, wrong: bool, named: int | None = None) -> None:
+        body: dict[str, Any] = {"model": model, "digest": digest("x" if wrong else model)}
+        if named is not None:
+            body["approvals"] = [self.pick("approval.granted", named)]
         self.do(actor, "deployment.authorised", f"deployment:{environment}/x", body)
 
     @rule(model=models, environment=environments, actor=st.sampled_from(("p-deployer", "bot")),

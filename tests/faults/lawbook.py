@@ -385,15 +385,17 @@ class Lawbook(PastDeeds):
         rests = not deed.data.get("emergency") and (rule["approvals"] or rule.get("gate"))
         if self._stopped(made, deed.kind, self._measured(made) if rests else ()):
             return False
-        if deed.data.get("emergency"):
-            return deed.at < moment(deed.data["emergency"]["review_by"]) <= deed.at + 30 * _DAY
-        if rule["approvals"] and rule["evaluation"] and not self._passed(made):
-            return False
         standing = [
             one for one in self._of("approval.granted", subject=made.subject)
             if (one.data["environment"], one.data["digest"]) == (deed.environment, made.data["digest"])
             and self._stands(one, made, rule, deed.at)
         ]  # fmt: skip
+        if not {one.id for one in standing}.issuperset(deed.data.get("approvals") or ()):
+            return False
+        if deed.data.get("emergency"):
+            return deed.at < moment(deed.data["emergency"]["review_by"]) <= deed.at + 30 * _DAY
+        if rule["approvals"] and rule["evaluation"] and not self._passed(made):
+            return False
         sides = {frozenset(self._persons(self._behind(one)) or ()) for one in standing}
         enough = any(
             all(not one & other for one, other in combinations(chosen, 2))

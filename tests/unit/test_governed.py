@@ -16,6 +16,7 @@ from ledger.domain.actors import FOREVER
 from ledger.domain.decisions import marks_of
 from ledger.domain.evolution import evolve
 from ledger.domain.independence import how_many, makers_of
+from ledger.domain.judge import Verdict
 from ledger.domain.lifecycle import BUILT_IN_STOPS, version_of
 from ledger.domain.moves import MOVES, SIDE_STATES
 from ledger.domain.signing import ROOT_ACTOR
@@ -1895,3 +1896,32 @@ def test_a_hold_ends_what_was_authorised():
     story.tell("trainer", "deployment.held", PROD, {"model": MODEL, "digest": DIGEST, "reason": "burn rate"})
     live = story.event("p-deployer", "deployment.completed", PROD, AUTHORISE[3])
     assert marks_of(story.world, live) == ("unauthorised",)
+
+
+def test_an_authorisation_names_only_approvals_that_stand():
+    story = ready(rules())
+    deployer, kind, place, body = AUTHORISE
+
+    def naming(*ids: str) -> Verdict:
+        return story.judge(deployer, kind, place, {**body, "approvals": list(ids)})
+
+    first, second = approve(story), approve(story, "p-second")
+    assert naming().kind == naming(first).kind == naming(first, second).kind == "valid"
+    unknown = naming(first, "0" * 8 + "-0000-7000-8000-" + "0" * 12)
+    refused(unknown, PolicyError, "legality")
+    assert "is no approval of model:m@1 for prod that stands" in str(unknown.error)
+    story.tell("p-approver", "approval.revoked", MODEL, {"approval": first, "rationale": "bias"})
+    refused(naming(first, second), PolicyError, "legality")
+    assert naming(second).kind == "valid"
+    urgent = {"emergency": {"reason": "fraud", "review_by": format_time(NOW + DAY)}}
+    told = story.judge(deployer, kind, place, {**body, **urgent, "approvals": [first]})
+    refused(told, PolicyError, "legality")
+    assert story.judge(deployer, kind, place, {**body, **urgent, "approvals": [second]}).kind == "valid"
+
+
+def test_an_authorisation_holds_no_longer_than_the_approvals_that_it_names():
+    story = ready(rules())
+    short, _ = approve(story, expires_at=format_time(NOW + HOUR)), approve(story, "p-second")
+    assert story.judge(*AUTHORISE).until > NOW + HOUR, "the other one is enough"
+    deployer, kind, place, body = AUTHORISE
+    assert story.judge(deployer, kind, place, {**body, "approvals": [short]}).until == NOW + HOUR
