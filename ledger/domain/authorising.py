@@ -314,6 +314,9 @@ def covered(world: World, event: RecordedEvent, body: GoneLive) -> bool:
     given = None if deployment is None else deployment.authorisation
     if given is None or (given.model, given.digest) != (body.model, body.digest):
         return False
+    demoted = named.version.demoted.get(environment)
+    if demoted is not None and demoted.index > given.signed.index:
+        return False  # as a rollback would, it ended what was authorised before
     if review_due(deployment, given) <= event.recorded_at:
         return False
     return still_covers(world, named, (environment, rule), given)
