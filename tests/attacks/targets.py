@@ -177,6 +177,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/domain/independence.py": _RULES,
     "ledger/domain/lifecycle.py": _RULES,
     "ledger/domain/moves.py": _RULES,
+    "ledger/domain/rulesets.py": (*_RULES, _cli("governing")),
+    "ledger/domain/stages.py": _RULES,
     "ledger/domain/standing.py": _RULES,
     "ledger/domain/versions.py": _RULES,
     "ledger/domain/waiving.py": _RULES,
