@@ -34,11 +34,10 @@ def diff(app: App, /, before: str, after: str, *, at: str | None, known_at: str 
     """
     from projections.asof import resolve_as_of
     from projections.comparing import compare
-    from projections.sealed import mark_sealed
 
     with app.views() as (ledger, runner, size):
         as_of = resolve_as_of(ledger, runner.views, at=at, known_at=known_at, head=size, now=time.time_ns() // 1000)
-        found = mark_sealed(ledger, compare(ledger, runner.views, as_of, before, after), as_of.size)
+        found = app.marked(ledger, compare(ledger, runner.views, as_of, before, after), as_of.size)
         data = {"origin": ledger.origin, **as_of.describe(), "before": before, "after": after, **found}
     if app.output != "text":
         print_record(app, data, "", Grid(_COLUMNS, data["changed"]))

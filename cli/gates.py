@@ -67,6 +67,8 @@ def check(
 ) -> int:  # fmt: skip
     """Run a policy and record what it found. Exit code 0 when it allows, 1 when it refuses, 2 when none is to run.
 
+    A policy in the mode warn or shadow refuses nothing: what it would refuse is told, and the exit code is 0.
+
     A check passes, fails, is waived, cannot be evaluated, or does not apply. What cannot be evaluated refuses.
 
     Example: muniment gate check model:tx@1 --env prod
@@ -89,17 +91,21 @@ def check(
 
 def _show(app: App, found: Gate, receipt: Receipt | None) -> int:
     allowed, checks = found.outcome.allowed, [dict(item) for item in found.outcome.checks]
-    verdict = "allows" if allowed else "refuses"
+    refuses = found.policy.refuses
+    verdict = (
+        "allows" if allowed else "refuses" if refuses else f"would refuse, and refuses nothing ({found.policy.mode})"
+    )
+    code = 0 if allowed or not refuses else 1
     if app.output != "text":
         recorded = {"index": None if receipt is None else receipt.index, "id": None if receipt is None else receipt.id}
         body = {name: value for name, value in found.body().items() if name != "checks"}
         print_record(app, {"model": found.model, **body, **recorded, "checks": checks}, "", Grid(_CHECK, checks))
-        return 0 if allowed else 1
+        return code
     rows = ((f"{_SIGNS[item['result']]} {item['result']}", item["check"], item["reason"]) for item in checks)
     table(app, f"{found.policy.name} over {found.model} in {found.environment}", ("result", "check", "words"), rows)
     where = "not recorded" if receipt is None else f"recorded {receipt.index} {receipt.id}"
     click.echo(f"{'✓' if allowed else '✗'} {verdict}; looked at {found.size} entries; {where}")
-    return 0 if allowed else 1
+    return code
 
 
 @gate.command("input")

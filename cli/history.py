@@ -39,11 +39,10 @@ def history(app: App, /, subject: str, *, limit: int, at: str | None, known_at: 
     """
     from projections.asof import resolve_as_of
     from projections.history import history as find
-    from projections.sealed import mark_sealed
 
     with app.views() as (ledger, runner, size):
         as_of = resolve_as_of(ledger, runner.views, at=at, known_at=known_at, head=size)
-        rows = mark_sealed(ledger, find(ledger, runner.views, as_of, subject), as_of.size)
+        rows = app.marked(ledger, find(ledger, runner.views, as_of, subject), as_of.size)
         data = {"origin": ledger.origin, **as_of.describe(), "subject": subject, "rows": rows[-limit:]}
     if app.output == "json":
         print_record(app, data, "")

@@ -38,11 +38,10 @@ def impact(app: App, /, subject: str, *, at: str | None, known_at: str | None) -
     """
     from projections.asof import resolve_as_of
     from projections.impact import impact as find
-    from projections.sealed import mark_sealed
 
     with app.views() as (ledger, runner, size):
         as_of = resolve_as_of(ledger, runner.views, at=at, known_at=known_at, head=size)
-        found = mark_sealed(ledger, find(ledger, runner.views, as_of, subject), as_of.size)
+        found = app.marked(ledger, find(ledger, runner.views, as_of, subject), as_of.size)
         data = {"origin": ledger.origin, **as_of.describe(), "subject": subject, **found}
     if app.output == "text":
         _text(app, data)

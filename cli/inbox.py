@@ -37,11 +37,10 @@ def inbox(app: App, /, actor: str | None, *, everything: bool) -> None:
     """
     from projections.inbox import inbox as waiting
     from projections.pending import Asked
-    from projections.sealed import mark_sealed
 
     who = actor or app.actor or app.home.settings.actor
     with app.views() as (ledger, runner, size):
-        items = mark_sealed(ledger, waiting(Asked(ledger, runner.views, size, time.time_ns() // 1000), who), size)
+        items = app.marked(ledger, waiting(Asked(ledger, runner.views, size, time.time_ns() // 1000), who), size)
     shown = [item for item in items if everything or item["may"] in (None, True)]
     print_list(app, "inbox", Grid(_INBOX, shown), lambda: _show(app, shown, len(items)))
 
@@ -117,10 +116,9 @@ def due(app: App, /, within: str) -> None:
     """
     from projections.due import due as ending
     from projections.pending import Asked
-    from projections.sealed import mark_sealed
 
     with app.views() as (ledger, runner, size):
         asked = Asked(ledger, runner.views, size, time.time_ns() // 1000)
-        items = mark_sealed(ledger, ending(asked, parse_duration(within)), size)
+        items = app.marked(ledger, ending(asked, parse_duration(within)), size)
     rows = ([_named(app, "" if item[name] is None else str(item[name])) for name in _DUE] for item in items)
     print_list(app, "due", Grid(_DUE, items), lambda: table(app, "Due", _DUE, rows))

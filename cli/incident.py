@@ -114,11 +114,10 @@ def list_(app: App) -> None:
     """List incidents."""
     from ledger.entry import format_time
     from projections.journal import journal_rows
-    from projections.sealed import mark_sealed
 
     with app.views() as (ledger, runner, size):
         valid = [("type", "=", "incident.opened"), ("verdict", "=", "valid")]
-        opened = mark_sealed(ledger, journal_rows(runner.views, valid, size=size), size)
+        opened = app.marked(ledger, journal_rows(runner.views, valid, size=size), size)
         closings = [("type", "=", "incident.closed"), ("verdict", "=", "valid")]
         closed = {row["stream"]: row["index"] for row in journal_rows(runner.views, closings, size=size)}
     last = {row["stream"]: row["index"] for row in opened}  # an incident may be opened again

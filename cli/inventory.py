@@ -42,12 +42,11 @@ def inventory(app: App, /, *, pattern: str | None, at: str | None, known_at: str
     from ledger.entry import format_time
     from projections.asof import resolve_as_of
     from projections.inventory import inventory as find
-    from projections.sealed import mark_sealed
 
     with app.views() as (ledger, runner, size):
         now = time.time_ns() // 1000
         as_of = resolve_as_of(ledger, runner.views, at=at, known_at=known_at, head=size, now=now)
-        models = mark_sealed(ledger, find(ledger, runner.views, as_of, as_of.asked, pattern), as_of.size)
+        models = app.marked(ledger, find(ledger, runner.views, as_of, as_of.asked, pattern), as_of.size)
         data = {"origin": ledger.origin, **as_of.describe(), "asked_at": format_time(as_of.asked), "models": models}
     if app.output == "text":
         _text(app, data, pattern)

@@ -140,6 +140,22 @@ def _pin(world: World, rules: Any) -> None:
         rule["gate_digest"] = state.versions[version]
 
 
+def _refuse_open_gates(world: World, rules: Any) -> None:
+    """Refuse rules that ask for a policy which refuses nothing; nothing could be authorised under them."""
+    from ledger.domain.deployed import PolicyState
+    from ledger.errors import InputError
+
+    rows = rules.get("rules") if isinstance(rules, dict) else None
+    for gate in {rule.get("gate") for rule in rows if isinstance(rule, dict)} if isinstance(rows, list) else ():
+        stream, _, version = gate.partition("@") if isinstance(gate, str) else ("", "", "")
+        state = world.state(stream) if stream.startswith("policy:") else None
+        if isinstance(state, PolicyState) and version in state.advisory:
+            raise InputError(
+                f"{gate} is in the mode {state.advisory[version]}: it refuses nothing, and is no gate",
+                hint="Define another version of it: muniment policy define policy:NAME@VERSION FILE --mode enforce",
+            )
+
+
 @rules.command()
 @click.argument("file", metavar="FILE|-")
 @click.option("--reason", required=True, help="Why; shown with every change.")
@@ -155,5 +171,7 @@ def change(app: App, /, file: str, **options: Any) -> None:
     """
     table_ = read_json(file)
     with app.writer() as ledger:
-        _pin(ledger.world.at(ledger.world.refresh()), table_)
+        world = ledger.world.at(ledger.world.refresh())
+        _pin(world, table_)
+        _refuse_open_gates(world, table_)
         app.show_receipt(ledger.emit("ledger.rules_changed", f"ledger:{ledger.ledgerid}", rules=table_, **options))

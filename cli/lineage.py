@@ -46,14 +46,13 @@ def lineage(
     """
     from projections.asof import resolve_as_of
     from projections.lineage_nodes import answer
-    from projections.sealed import mark_sealed
     from projections.tracing import trace
 
     both = up == down
     with app.views() as (ledger, runner, size):
         as_of = resolve_as_of(ledger, runner.views, at=at, known_at=known_at, head=size, now=time.time_ns() // 1000)
         found = trace(runner.views, as_of, subject, up=up or both, down=down or both, depth=depth)
-        told = mark_sealed(ledger, answer(ledger, runner.views, as_of, found), as_of.size)
+        told = app.marked(ledger, answer(ledger, runner.views, as_of, found), as_of.size)
         data = {"schema": SCHEMA, "origin": ledger.origin, **as_of.describe(), "subject": subject,
                 "up": up or both, "down": down or both, "depth": depth, **told}  # fmt: skip
         ledgerid = ledger.ledgerid

@@ -44,20 +44,33 @@ def _checks(source: str) -> tuple[str, list[dict[str, Any]]]:
 @policy.command()
 @click.argument("name", metavar="policy:NAME@VERSION")
 @click.argument("file", metavar="FILE|-")
+@click.option("--mode", type=click.Choice(["enforce", "warn", "shadow"]), default="enforce", show_default=True,
+              help="What it does where a check fails.")  # fmt: skip
+@click.option(
+    "--scope", multiple=True, metavar="model:PATTERN", help="Models it is meant for, for its readers; repeatable."
+)
 @write_options
 @pass_app
-def define(app: App, /, name: str, file: str, **options: Any) -> None:
+def define(app: App, /, name: str, file: str, *, mode: str, scope: tuple[str, ...], **options: Any) -> None:
     """Sign a version of a policy into the log. It is never changed: define the next version instead.
 
-    It is in force once the root keys name it in the rules: muniment admin rules change.
+    It is in force once the root keys name it in the rules: muniment admin rules change. In the mode warn, `gate check`
+    tells what it would refuse and ends with 0; shadow is the same, for whoever tries a policy out. Rules cannot name
+    either: a gate that cannot refuse is open.
 
-    Example: muniment policy define policy:production@1 production.yaml
+    \b
+    Example:
+      muniment policy define policy:production@1 production.yaml
+      muniment policy define policy:production@2 next.yaml --mode warn --scope 'model:credit/*'
     """
     from ledger.policy import parse_policy, source_digest
 
     source = policy_source(file)
     parsed = parse_policy(source)
-    body = {"digest": source_digest(source), "source": source, "format": parsed.schema_}
+    body = {
+        "digest": source_digest(source), "source": source, "format": parsed.schema_,
+        "mode": None if mode == "enforce" else mode, "scope": list(scope) or None,
+    }  # fmt: skip
     with app.writer() as ledger:
         receipt = ledger.emit("policy.defined", name, body, **options)
         app.show_receipt(
@@ -85,9 +98,10 @@ def list_(app: App) -> None:
 
     with app.views() as (ledger, runner, size):
         items = policies(Known(ledger, runner.views, size))
-    columns = ("policy", "title", "checks", "retired", "asked_by", "index")
+    columns = ("policy", "title", "checks", "mode", "scope", "retired", "asked_by", "index")
     rows = (
-        (i["policy"], i["title"] or "", str(i["checks"] or "?"), "retired" if i["retired"] else "",
+        (i["policy"], i["title"] or "", str(i["checks"] or "?"), i["mode"], ", ".join(i["scope"]),
+         "retired" if i["retired"] else "",
          ", ".join(i["asked_by"]), str(i["index"]))
         for i in items
     )  # fmt: skip
@@ -113,7 +127,10 @@ def show(app: App, /, name: str, *, source: bool) -> None:
     if source and app.output == "text":
         click.echo(found.source.encode(), nl=False)
         return
-    _show(app, {"policy": found.name, "digest": source_digest(found.source), "source": found.source}, found.source)
+    data = {"policy": found.name, "mode": found.mode, "scope": list(found.scope)}
+    _show(app, data | {"digest": source_digest(found.source), "source": found.source}, found.source)
+    if not found.refuses and app.output == "text":
+        app.note(f"in the mode {found.mode}: it refuses nothing")
 
 
 def _show(app: App, data: dict[str, Any], source: str) -> None:

@@ -62,6 +62,7 @@ def revealed(app: App, ledger: Ledger, item: dict[str, Any]) -> dict[str, Any]:
     """An entry of `as_json` with its sealed fields opened where the keys are here, and told closed where not."""
     from ledger.errors import ConfigurationError
     from ledger.sealing import find_sealed
+    from projections.sealed import LACKING
 
     item["sealed"] = {}
     event = item["event"]
@@ -71,18 +72,18 @@ def revealed(app: App, ledger: Ledger, item: dict[str, Any]) -> dict[str, Any]:
     state = ledger.ledger_state()
     keys = app.home.data_keys(ledger.ledgerid)
     try:
-        never = {field.data_key for field in fields if keys.never_had(field.data_key, item["index"])}
+        lacking = {field.data_key for field in fields if keys.lacks(field.data_key, item["index"])}
         data, closed = keys.reveal(event["data"], event["id"])
     except ConfigurationError as error:  # no wrapping key here, or it is not to be read
-        never, data, closed = set(), event["data"], {field.path: field.data_key for field in fields}
+        lacking, data, closed = set(), event["data"], {field.path: field.data_key for field in fields}
         app.note(f"sealed fields stay closed: {error.message}")
     finally:
         keys.close()
     for field in fields:
         record = state.erased_keys.get(field.data_key)
         words = _sealed_words(item["index"], record, is_open=field.path not in closed)
-        unknown = record is None and field.data_key in never
-        item["sealed"][field.path] = "closed: its data key was never in this store" if unknown else words
+        unknown = record is None and field.data_key in lacking
+        item["sealed"][field.path] = f"closed: {LACKING}" if unknown else words
     return {**item, "event": {**event, "data": data}}
 
 
@@ -223,7 +224,6 @@ def state(app: App, /, subject: str | None, at: str | None, known_at: str | None
     from projections.asof import resolve_as_of
     from projections.model_state import state_as_of
     from projections.operating import operate
-    from projections.sealed import mark_sealed
     from projections.suspension import suspend
 
     with app.views() as (ledger, runner, size):
@@ -231,7 +231,7 @@ def state(app: App, /, subject: str | None, at: str | None, known_at: str | None
         as_of = resolve_as_of(ledger, runner.views, at=at, known_at=known_at, head=size, now=now)
         found = suspend(ledger, runner.views, as_of, state_as_of(runner.views, as_of, subject))
         one = subject is not None and subject.startswith("deployment:") and "*" not in subject
-        found = mark_sealed(ledger, operate(ledger, runner.views, as_of, found, promises=one), as_of.size)
+        found = app.marked(ledger, operate(ledger, runner.views, as_of, found, promises=one), as_of.size)
         origin = ledger.origin
         if subject is not None and not found["models"] and not found["deployments"]:
             raise _nothing(ledger, subject, as_of.size)

@@ -27,7 +27,7 @@ _ERASURE_COLUMNS = (
     "withheld",
     "state",
 )
-_HOLD_COLUMNS = ("hold", "record", "placed_by", "subjects", "matter", "reason")
+_HOLD_COLUMNS = ("hold", "record", "placed_by", "subjects", "matter", "reason", "custodian", "authority")
 
 
 @click.group(short_help="Erase what is recorded about a data subject.")
@@ -213,6 +213,8 @@ def hold() -> None:
 @click.argument("subjects", nargs=-1, required=True, metavar="PATTERN...")
 @click.option("--matter", required=True, help="Id of the matter.")
 @click.option("--reason", required=True, help="Why.")
+@click.option("--custodian", help="Who keeps what is held.")
+@click.option("--authority", help="Who orders it, for example a court or a law.")
 @click.option("--yes", is_flag=True, help="Place it also on a kind of subject that nobody has yet.")
 @write_options
 @pass_app
@@ -228,6 +230,7 @@ def place(app: App, /, subjects: tuple[str, ...], matter: str, reason: str, *, y
     from ledger.holding import covering_nothing
 
     body = {"subjects": list(subjects), "matter": matter, "reason": reason}
+    body |= {name: value for name in ("custodian", "authority") if (value := options.pop(name)) is not None}
     load_body(find_event_type("hold.placed"), body)  # only well-formed patterns can be compared with what there is
     with app.writer() as ledger:
         ledger.world.refresh()
@@ -287,11 +290,17 @@ def list_holds(app: App, /) -> None:
                 "subjects": list(one.subjects),
                 "matter": one.matter,
                 "reason": one.reason,
+                "custodian": one.custodian,
+                "authority": one.authority,
             }
             for one in ledger.ledger_state().holds
         ]
     if app.output != "text":
         print_record(app, {"holds": holds}, "", Grid(_HOLD_COLUMNS, holds))
         return
-    rows = [(one["hold"], ", ".join(one["subjects"]), one["matter"], app.display(one["placed_by"])) for one in holds]
-    table(app, "Holds", ("hold", "subjects", "matter", "by"), rows)
+    rows = [
+        (one["hold"], ", ".join(one["subjects"]), one["matter"], app.display(one["placed_by"]),
+         one["authority"] or "", one["custodian"] or "")
+        for one in holds
+    ]  # fmt: skip
+    table(app, "Holds", ("hold", "subjects", "matter", "by", "ordered by", "kept by"), rows)

@@ -51,13 +51,12 @@ def timeline(app: App, /, incident: str, before: float, after: float, at: str | 
     Example: muniment timeline incident:inc-1 -o json
     """
     from projections.asof import resolve_as_of
-    from projections.sealed import mark_sealed
     from projections.timeline import incident_timeline
 
     with app.views() as (ledger, runner, size):
         as_of = resolve_as_of(ledger, runner.views, at=at, known_at=known_at, head=size)
         found = incident_timeline(runner.views, as_of, incident, before_hours=before, after_hours=after)
-        data = {"origin": ledger.origin, **as_of.describe(), **mark_sealed(ledger, found, as_of.size)}
+        data = {"origin": ledger.origin, **as_of.describe(), **app.marked(ledger, found, as_of.size)}
     if app.output == "ndjson":
         for row in data["rows"]:
             print_record(app, row, "")

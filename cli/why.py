@@ -41,13 +41,12 @@ def why(app: App, /, subject: str, *, environment: str | None, at: str | None, k
     """
     from ledger.entry import format_time
     from projections.asof import as_decided
-    from projections.sealed import mark_sealed
     from projections.why import why as ask
 
     with app.views() as (ledger, runner, size):
         now = time.time_ns() // 1000
         as_of, moment = as_decided(ledger, runner.views, at=at, known_at=known_at, head=size, now=now)
-        told = mark_sealed(
+        told = app.marked(
             ledger, ask(ledger, runner.views, as_of, moment, subject, environment=environment), as_of.size
         )
         data = {

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 from ledger.application import Ledger, Receipt
 from ledger.domain import DeploymentState, ModelState, VersionState
+from ledger.domain.authorising import approvals_that_stand
 from ledger.domain.foundations import grounds_of
-from ledger.domain.lifecycle import version_of
+from ledger.domain.lifecycle import rule_for, version_of
 from ledger.domain.states import ApprovalRequest
 from ledger.errors import InputError, PolicyError
 from ledger.names import parse_name, stream_of
@@ -235,16 +236,28 @@ def authorisation(
 ) -> dict[str, Any]:
     """Body of an authorisation; arguments as `authorise`."""
     version = sought(ledger, "deployment.authorised", deployment, lambda: version_state(ledger, model), model=model)
-    environment = parse_name(deployment).namespace
+    environment = parse_name(deployment).namespace or ""
     approvals = [a.index for a in reversed(version.approvals) if a.environment == environment]
     return {
         "model": model,
         "digest": version.digest,
         "reason": reason,
         "emergency": emergency,
+        "approvals": _standing(ledger, model, environment) or None,
         "seen": seen_head(ledger),
         "evidence": _evidence(ledger, [version.index, *approvals]),
     }
+
+
+def _standing(ledger: Ledger, model: str, environment: str) -> list[str]:
+    """Event ids of the approvals that stand now, the last ones given; none where no rule tells how long they do."""
+    world = ledger.world.at(ledger.world.refresh())
+    try:
+        named = version_of(world, model)
+        place = (environment, rule_for(world, environment, named.tier))
+    except PolicyError:
+        return []  # it is told when the authorisation is judged
+    return list(approvals_that_stand(world, named, place, ledger.recorder.now()))[-64:]
 
 
 def authorise(

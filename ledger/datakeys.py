@@ -184,15 +184,15 @@ class DataKeys:
             frozenset(key for (key,) in self._store.run("SELECT id FROM $data_key")) if self.exists() else frozenset()
         )
 
-    def never_had(self, data_key: str, index: int) -> bool:
-        """Whether a data key that an entry names is not here and, unless a record erased it, never was.
+    def lacks(self, data_key: str, index: int | None = None) -> bool:
+        """Whether there are data keys here, and not this one, which no record erased.
 
         Args:
             data_key: its id.
-            index: of the entry.
+            index: of an entry that it was named in, so that a key from before there were any here is not meant.
         """
         since = self.since()
-        if since is None or index < since:
+        if since is None or (index is not None and index < since):
             return False
         return not self._store.run("SELECT 1 FROM $data_key WHERE id = ?", (data_key,))
 

@@ -142,7 +142,8 @@ AUTHORITY = {
                               "environments?": [ENVIRONMENT, 0, 32], "reason": TEXT},
     "subject.erased.v1": {"subject": NAME, "basis": LINE, "reason": TEXT, "data_keys?": ["[A-Za-z0-9_-]{22}", 0, 256],
                           "entries?": [ERASED, 0, 256]},
-    "hold.placed.v1": {"subjects": [PATTERN, 1, 32], "matter": LINE, "reason": TEXT},
+    "hold.placed.v1": {"subjects": [PATTERN, 1, 32], "matter": LINE, "reason": TEXT, "custodian~": LINE,
+                       "authority~": LINE},
     "hold.released.v1": {"hold": UUID, "reason": TEXT},
 }  # fmt: skip
 SOURCE, SHORT = f"urn:muniment:{ACTOR}", ".{1,255}"

@@ -36,10 +36,17 @@ _SKEW = 120_000_000
 
 @dataclass(frozen=True)
 class Stated:
-    """A policy: its name with version (a file's path when it is not in the log), and its source."""
+    """A policy: its name with version (a file's path when it is not in the log), its source, and its mode."""
 
     name: str
     source: str
+    mode: str = "enforce"
+    scope: tuple[str, ...] = ()
+
+    @property
+    def refuses(self) -> bool:
+        """Whether a check that fails refuses anything."""
+        return self.mode == "enforce"
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,7 @@ class Gate:
             "size": self.size,
             "as_of": self.document["as_of"],
             "result": self.verdict,
+            "mode": self.policy.mode,
             "checks": list(self.outcome.checks),
             "engine": engine_name(),
         }
@@ -117,7 +125,8 @@ def _defined(known: Known, subject: str) -> Stated:
     rows = known.rows(("subject", "=", subject), ("type", "=", "policy.defined"))
     if not rows:
         raise PolicyError(f"{subject} was not defined before entry {known.size}")
-    return Stated(subject, str(rows[-1]["data"]["source"]))
+    data = rows[-1]["data"]
+    return Stated(subject, str(data["source"]), data.get("mode") or "enforce", tuple(data.get("scope") or ()))
 
 
 def policy_for(known: Known, model: str, environment: str) -> Stated:
@@ -140,11 +149,16 @@ def policy_ruled(known: Known, name: str, digest: str | None) -> Stated:
     """The policy that a rule names, to the byte.
 
     Raises:
-        PolicyError: it is not defined, or with another source.
+        PolicyError: it is not defined, with another source, or refuses nothing.
     """
     found = policy_named(known, name)
     if source_digest(found.source) != digest:
         raise PolicyError(f"the rules name {name} as {digest}, and it is defined with another source")
+    if not found.refuses:
+        raise PolicyError(
+            f"the rules ask for {name}, which is in the mode {found.mode} and refuses nothing",
+            hint="Name a version in the mode enforce: muniment admin rules change",
+        )
     return found
 
 
@@ -196,6 +210,8 @@ def check_again(known: Known, row: JournalRow) -> Gate:
     policy = _defined(known.at(index), data["policy"])
     if source_digest(policy.source) != data["policy_digest"]:
         raise disagree(f"{data['policy']} had another source than what was run")
+    if policy.mode != (data.get("mode") or "enforce"):
+        raise disagree(f"{data['policy']} is in the mode {policy.mode}, and it says {data.get('mode') or 'enforce'}")
     gate = run_gate(
         known.at(data["size"]),
         policy,
@@ -307,6 +323,7 @@ def policies(known: Known) -> list[dict[str, Any]]:
         title, checks = _read(str(row["data"]["source"]))
         found.append({
             "policy": row["subject"], "title": title, "checks": checks,
+            "mode": row["data"].get("mode") or "enforce", "scope": row["data"].get("scope") or [],
             "digest": row["data"]["digest"], "retired": version in defined.retired, "index": row["index"],
             "asked_by": [f"{rule.environment}/{rule.tier}" for rule in rules if rule.gate == row["subject"]],
         })  # fmt: skip

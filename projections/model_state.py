@@ -174,7 +174,7 @@ def _fold_deployment(state: dict[str, Any], change: Change) -> None:
             state["authorised"] = None
         return
     item = {"id": change["id"], **_stamp(change), "type": kind, "model": data["model"], "digest": data["digest"],
-            "marks": change["marks"], "quarantines": []}  # fmt: skip
+            "config_digest": data.get("config_digest"), "marks": change["marks"], "quarantines": []}  # fmt: skip
     state["history"].append(item)
     if kind == "deployment.authorised":
         state["authorised"] = item

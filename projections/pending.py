@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from ledger.domain.deployed import DeploymentState, Urgent
 from ledger.domain.independence import deciders, independent, persons_behind
@@ -24,6 +24,7 @@ from projections.known import Known
 from projections.service import DECISIONS, Decision, Service, read_service
 
 __all__ = [
+    "UNSHOWN",
     "Asked",
     "Place",
     "actions",
@@ -39,6 +40,8 @@ __all__ = [
 
 #: A stream, and the environment in which something about it is decided; None where it is decided in none.
 Place = tuple[str, str | None]
+#: Why somebody may not decide, where nobody knows who made it.
+UNSHOWN: Final = "who is behind it cannot be resolved, so that you are another person is not shown"
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ def may(
     *,
     roles: tuple[str, ...] | None = None,
     about: str | None = None,
+    unshown: str = UNSHOWN,
 ) -> tuple[bool | None, str]:
     """Whether an actor may record something now, as the rules of roles and independence would say.
 
@@ -68,6 +72,7 @@ def may(
         making: actors of whom the author must be independent; None when they are not known.
         roles: who does such things, where the type lets everybody record it; those of the type when None.
         about: the stream of the model that a waiver is for.
+        unshown: why nobody is shown to be another person, where that is so.
 
     Returns:
         Whether, None when nobody is asked; and why, in words.
@@ -86,7 +91,7 @@ def may(
     alone = making is not None and not making  # then it needs no other person
     apart = alone or independent(asked.world, deciders(asked.world, {actor}, act), making)
     if apart is None:
-        return False, "who is behind it cannot be resolved, so that you are another person is not shown"
+        return False, unshown
     if not apart:
         return False, f"for somebody else with the role {have}: you stand behind it"
     return True, f"you have the role {have}{there}"

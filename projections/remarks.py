@@ -36,7 +36,8 @@ def remark(known: World, then: WorldAt, views: ViewReader, deployment: dict[str,
         views: the views.
         deployment: as `model_state.state_as_of` gives it, which is changed: it gets ``emergencies``; what is live, or a
             canary, gets its quarantines, and marks: ``rests-on-quarantined``; ``other-digest``, where the version is
-            registered with other bytes; ``retired``; and ``emergency-…``, where the last authorisation of it was an
+            registered with other bytes; ``other-settings``, where it runs with other ones than were authorised;
+            ``retired``; and ``emergency-…``, where the last authorisation of it was an
             emergency that nobody has found justified.
         at: the moment that is asked about, in microseconds since the Unix epoch.
     """
@@ -53,6 +54,8 @@ def _marks(known: World, then: World, deployment: dict[str, Any], item: dict[str
     made, version = (registered(world, item["model"]) for world in (known, then))
     if made is not None and made.digest != item["digest"]:
         yield "other-digest"
+    if _other_settings(deployment, item):
+        yield "other-settings"
     if version is not None and version.retired is not None:
         yield "retired"
     which = (item["model"], item["digest"])
@@ -62,6 +65,17 @@ def _marks(known: World, then: World, deployment: dict[str, Any], item: dict[str
     for one in deployment["emergencies"]:
         if last is not None and one["id"] == last["id"] and one["status"] in _URGENT:
             yield _URGENT[one["status"]]
+
+
+def _other_settings(deployment: dict[str, Any], item: dict[str, Any]) -> bool:
+    """Whether what is live says that it runs with other settings than its last authorisation before it named."""
+    which = (item["model"], item["digest"])
+    meant = [
+        one for one in deployment["history"] if one["type"] == "deployment.authorised"
+        and (one["model"], one["digest"]) == which and one["index"] < item["index"]
+    ]  # fmt: skip
+    wanted = max(meant, key=lambda one: int(one["index"]), default={"config_digest": None})["config_digest"]
+    return wanted is not None and item["config_digest"] not in (None, wanted)
 
 
 def registered(world: World, subject: str) -> VersionState | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ledger.domain.deployed import DeploymentState
-from ledger.domain.independence import approval_makers
+from ledger.domain.independence import approval_makers, contradiction
 from ledger.domain.lifecycle import Named, refuse_doubt
 from ledger.domain.standing import Standing, check_evaluations, standing
 from ledger.domain.states import Approval, ApprovalRequest
@@ -18,7 +18,7 @@ from projections.asof import AsOf
 from projections.comparing import last_metrics
 from projections.diff import diff
 from projections.journal import JournalRow
-from projections.pending import Asked, may, mine, named_by, rule_at
+from projections.pending import UNSHOWN, Asked, may, mine, named_by, rule_at
 
 __all__ = ["requests"]
 
@@ -128,7 +128,8 @@ class _Request:
 
     def _may(self, actor: str | None, kind: str, making: frozenset[str] | None) -> tuple[bool | None, str]:
         stream = self.named.subject.partition("@")[0]
-        return may(self.asked, actor, kind, (stream, self.one.environment), making)
+        unshown = UNSHOWN if (other := contradiction(self.asked.world, self.named)) is None else ". ".join(other)
+        return may(self.asked, actor, kind, (stream, self.one.environment), making, unshown=unshown)
 
     def step(self, actor: str | None) -> _Step:
         """What an actor should do about it; what somebody else should, where that actor can do nothing.

@@ -37,6 +37,11 @@ def _said(words: str, form: Callable[[Any], str] = str) -> Callable[[Any], str]:
     return lambda value: "" if value is False else words.format(form(value))
 
 
+def _mode(value: str) -> str:
+    """What a policy in that mode does; one that enforces is what is expected."""
+    return {"enforce": "", "warn": "it only warns", "shadow": "it is only tried out"}[value]
+
+
 def _yes_no(yes: str, no: str) -> Callable[[Any], str]:
     return lambda value: yes if value else no
 
@@ -76,11 +81,14 @@ _ASIDES: Final[dict[str, dict[str, Callable[[Any], str]]]] = {
     "dataset.deleted": _DATA,
     "dataset.deprecated": _DATA,
     "dataset.license_changed": _DATA,
-    "deployment": _VERSION,
+    "deployment": _VERSION | {"approvals": _said("approved by {}", _list)},
     "deployment.held": _RETURN,
     "documentation": {"kind": _said("{}"), "version": _said("version {}"), "author": _said("by {}"),
                       "expires_at": _said("until {}")},
     "errorbudget.consumed": {"objective": _said("of {}", _share), "window": _said("over {}"), "action": _said("{}")},
+    "gate": {"environment": _said("in {}"), "mode": _mode},
+    "hold.placed": {"matter": _said("matter {}"), "authority": _said("ordered by {}"),
+                    "custodian": _said("kept by {}")},
     "incident.action_item_assigned": _ITEM,
     "incident.action_item_completed": {"proof": _said("shown by {}")},
     "incident.action_item_created": _ITEM,
@@ -97,6 +105,7 @@ _ASIDES: Final[dict[str, dict[str, Callable[[Any], str]]]] = {
     "modelcard": _CARD,
     "monitor.signal": {"status": _said("{}"), "window": _said("over {}"), "method": _said("by {}"),
                        "started_at": _said("since {}"), "ended_at": _said("until {}"), "fingerprint": _said("as {}")},
+    "policy.defined": {"mode": _mode, "scope": _said("for {}", _list)},
     "postmortem": {"format": _said("{}"), "timeline": _said("timeline: {}", _timeline)},
     "quarantine": {
         "scope": _said("{}"), "known_since": _said("known since {}"), "held_by": _said("held by {}"),
@@ -124,6 +133,8 @@ def _sentence(row: JournalRow) -> str:
     if kind == "errorbudget.consumed":
         left = "exhausted" if data["remaining"] <= 0 else f"{_share(data['remaining'])} left"
         return f"{data['slo']} {left}"
+    if kind == "gate.evaluated":
+        return f"{data['policy']} {'allows' if data['result'] == 'allow' else 'refuses'} it"
     if kind.startswith("slo."):
         return f"{data['slo']}{_rate(data)}"
     for name in _SENTENCES:

@@ -9,6 +9,7 @@ from typing import Any
 from writing import write_page
 
 from ledger.events import Category, EventType, all_event_types
+from ledger.events.othernames import OTHER_NAMES
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "reference" / "events.md"
 _TREATMENT = {
@@ -73,7 +74,10 @@ def reference() -> str:
         "`refs`, a list of `{role, subject, digest}`. JSON Schemas: `schemas/events/`.",
         "",
     ]
-    return "\n".join([*head, *(_section(kind) for kind in all_event_types())])
+    names = [f"| `{name}` | {said} |" for name, said in sorted(OTHER_NAMES.items())]
+    others = ["## Other names", "", "What other vocabularies call an event, and how it is said here.", "",
+              "| name | here |", "| --- | --- |", *names, ""]  # fmt: skip
+    return "\n".join([*head, *(_section(kind) for kind in all_event_types()), *others])
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from ledger.domain.signed import signed_of
 from ledger.domain.stages import Place, check_stops
 from ledger.domain.standing import (
     Standing,
+    approval_until,
     check_evaluations,
     evaluation_doubt,
     first_doubt_of,
@@ -23,6 +24,7 @@ from ledger.domain.standing import (
     standing,
     stands_apart,
 )
+from ledger.domain.states import Approval
 from ledger.domain.suspicion import Suspicion, suspicion
 from ledger.domain.waiving import grant_trouble, used_up, waiver_of, waiver_until
 from ledger.domain.world import World, deployment_of, model_of
@@ -43,6 +45,7 @@ __all__ = [
     "Condition",
     "GoneLive",
     "approvals_missing",
+    "approvals_that_stand",
     "check_authorised",
     "check_review",
     "conditions_of",
@@ -89,10 +92,16 @@ def conditions_of(world: World, event: RecordedEvent, body: DeploymentAuthorised
     found = [Condition("stops", lambda: check_stops(
         world, named, "deployment.authorised", place, measured=measured, beside=urgent
     ))]  # fmt: skip
+
+    def named_stand() -> int:
+        return _check_named(world, named, (environment, rule), body.approvals, at)
+
     if body.emergency is not None:
         review_by = parse_moment(body.emergency.review_by)
-        return (*found, Condition("emergency", lambda: _check_emergency(review_by, at)))
-    found.append(Condition("approvals", lambda: _check_approvals(world, named, (environment, rule), at)))
+        return (*found, Condition("emergency", lambda: min(named_stand(), _check_emergency(review_by, at))))
+    found.append(
+        Condition("approvals", lambda: min(named_stand(), _check_approvals(world, named, (environment, rule), at)))
+    )
     if rule.approvals and rule.evaluation:
         found.append(Condition("evaluation", lambda: _check_evaluation(world, named, environment)))
     if rule.gate is not None:
@@ -116,6 +125,28 @@ def _check_emergency(review_by: int, at: int) -> int:
     if not at < review_by <= at + _REVIEW:
         raise InputError("an emergency must be reviewed within 30 days: review_by lies outside")
     return review_by
+
+
+def approvals_that_stand(world: World, named: Named, place: tuple[str, Rule], at: int) -> dict[str, Approval]:
+    """Approvals of a version on which an authorisation may rest, by their event ids; arguments as `standing`."""
+    fallen = {index for index, _ in standing(world, named, place, at).troubles}
+    return {
+        one.id: one for one in named.version.approvals
+        if (one.environment, one.digest) == (place[0], named.version.digest) and one.index not in fallen
+    }  # fmt: skip
+
+
+def _check_named(world: World, named: Named, place: tuple[str, Rule], ids: tuple[str, ...], at: int) -> int:
+    """Whoever names approvals names such that stand."""
+    if not ids:
+        return FOREVER
+    known = approvals_that_stand(world, named, place, at)
+    for wrong in (name for name in ids if name not in known):
+        raise PolicyError(
+            f"it names {wrong}, which is no approval of {named.subject} for {place[0]} that stands",
+            hint=f"Name those that stand, or none; see muniment state {named.subject}",
+        )
+    return min(approval_until(world, named, known[name], place[1]) for name in ids)
 
 
 def _check_evaluation(world: World, named: Named, environment: str) -> int:
@@ -170,6 +201,7 @@ def _why_not(have: Standing) -> str:
 def _check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) -> int:
     """The last evaluation of the policy that the rule names must allow, be fresh, and rest on waivers that stand."""
     environment, policy = event.subject.namespace or "", rule.gate or ""
+    _check_mode(world, policy)
     hint = f"Run it: muniment gate check {named.subject} --env {environment}"
     gate = named.version.gates.get((policy, environment))
     if gate is None or gate.digest != named.version.digest:
@@ -189,6 +221,17 @@ def _check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) ->
     for waiver in gate.waivers:
         until = min(until, _check_waiver(world, event, waiver, named.subject))
     return until
+
+
+def _check_mode(world: World, policy: str) -> None:
+    """A gate that cannot refuse would be open."""
+    state = world.state(stream_of(policy))
+    mode = state.advisory.get(parse_name(policy).version or "") if isinstance(state, PolicyState) else None
+    if mode is not None:
+        raise PolicyError(
+            f"the rules ask for {policy}, which is in the mode {mode} and refuses nothing",
+            hint="Name a version in the mode enforce: muniment admin rules change",
+        )
 
 
 def _check_policy(world: World, rule: Rule, gate: Gate) -> None:

@@ -123,12 +123,26 @@ def _check_policy(world: World, event: RecordedEvent, body: PolicyDefined | Poli
             raise ConflictError(
                 f"{event.payload.subject} is defined with another source", hint="Give it a new version."
             )
+        _check_mode(world, event, body, known)
     elif known is None or version not in known.versions:
         raise PolicyError(f"{event.payload.subject} is not defined in this ledger")
     elif any(rule.gate == event.payload.subject for rule in rules_of(world)):
         raise PolicyError(
             f"the rules ask for {event.payload.subject}: retired, nothing could be authorised by it any more",
             hint="The root keys name another one first: muniment admin rules change",
+        )
+
+
+def _check_mode(world: World, event: RecordedEvent, body: PolicyDefined, known: PolicyState | None) -> None:
+    """Refuse another mode than it is defined with, and one that holds nothing up where the rules ask for it."""
+    name, version = event.payload.subject, event.subject.version or ""
+    mode = known.advisory.get(version, "enforce") if known is not None and version in known.versions else body.mode
+    if mode != body.mode:
+        raise ConflictError(f"{name} is defined in the mode {mode}", hint="Give it a new version.")
+    if mode != "enforce" and any(rule.gate == name for rule in rules_of(world)):
+        raise PolicyError(
+            f"the rules ask for {name}, and in the mode {mode} it would refuse nothing",
+            hint="Define it in the mode enforce, or give it another version.",
         )
 
 

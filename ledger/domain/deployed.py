@@ -105,9 +105,14 @@ class WaiverState:
     used: tuple[tuple[Signed, str, str], ...] = ()
 
 
+def _none() -> MappingProxyType[str, str]:
+    return MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class PolicyState:
-    """A policy: the digest of each version, and those that were retired."""
+    """A policy: the digest of each version, those that were retired, and the mode of those that do not enforce."""
 
     versions: MappingProxyType[str, str]
     retired: frozenset[str] = frozenset()
+    advisory: MappingProxyType[str, str] = field(default_factory=_none)

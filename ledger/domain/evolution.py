@@ -61,7 +61,8 @@ def _evolve_ledger(state: LedgerState | None, event: RecordedEvent) -> LedgerSta
 def _evolve_subjects(state: LedgerState, event: RecordedEvent) -> LedgerState:
     match event.body:
         case HoldPlaced() as body:
-            hold = Hold(event.payload.id, event.index, event.actor, body.subjects, body.matter, body.reason)
+            by = (body.custodian, body.authority)
+            hold = Hold(event.payload.id, event.index, event.actor, body.subjects, body.matter, body.reason, *by)
             return replace(state, holds=(*state.holds, hold))
         case HoldReleased(hold=released):
             return replace(state, holds=tuple(hold for hold in state.holds if hold.id != released))

@@ -207,8 +207,9 @@ def evolve_policy(state: PolicyState | None, event: RecordedEvent) -> PolicyStat
     """The state of a policy after one valid event of its stream."""
     state, version = state or PolicyState(MappingProxyType({})), event.subject.version or ""
     match event.body:
-        case PolicyDefined(digest=digest):
-            return replace(state, versions=with_item(state.versions, version, digest))
+        case PolicyDefined(digest=digest, mode=mode):
+            state = replace(state, versions=with_item(state.versions, version, digest))
+            return state if mode == "enforce" else replace(state, advisory=with_item(state.advisory, version, mode))
         case PolicyRetired():
             return replace(state, retired=state.retired | {version})
     return state

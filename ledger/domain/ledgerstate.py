@@ -48,6 +48,8 @@ class Hold:
     subjects: tuple[str, ...]
     matter: str
     reason: str
+    custodian: str | None = None
+    authority: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

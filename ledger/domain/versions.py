@@ -138,6 +138,8 @@ def _with_approval(
 
 
 def _gated(version: VersionState, event: RecordedEvent, body: GateEvaluated) -> VersionState:
+    if body.mode != "enforce":
+        return version  # what only warns decides nothing, whatever it says
     waivers = tuple(check.waiver for check in body.checks if check.result == "waived" and check.waiver)
     found = Gate(
         event.payload.id,

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import to_json
 
 from ledger.errors import InputError
+from ledger.events.othernames import OTHER_NAMES
 from ledger.payload import parse_moment
 
 __all__ = [
@@ -319,9 +320,11 @@ def find_event_type(name: str) -> EventType:
     """Find a type by short name (latest version) or full topic.
 
     Raises:
-        InputError: there is none; the message names the nearest.
+        InputError: there is none; the message names the nearest, or how another vocabulary's word is said here.
     """
     found = _BY_TOPIC.get(name) or _LATEST.get(name)
+    if found is None and name in OTHER_NAMES:
+        raise InputError(f"{name!r} is no event type Muniment knows", hint=f"It is said as {OTHER_NAMES[name]}.")
     if found is None:
         near = get_close_matches(name, _LATEST, n=3, cutoff=0.5)
         hint = f"Did you mean {' or '.join(near)}?" if near else "`muniment emit --list` shows the catalogue."

@@ -89,6 +89,9 @@ class DeploymentRequested(_Intent):
 class DeploymentAuthorised(_Intent):
     """This version may be deployed here; nothing has been changed by saying so."""
 
+    approvals: tuple[Uuid, ...] = Field(
+        default=(), max_length=64, description="Event ids of approvals on which it rests, each of which must stand"
+    )
     emergency: Emergency | None = None
 
 

@@ -15,6 +15,7 @@ from ledger.events.base import (
     FactBody,
     Line,
     Open,
+    StreamPattern,
     SubjectName,
     Text,
     Time,
@@ -22,7 +23,10 @@ from ledger.events.base import (
     event,
 )
 
-__all__ = ["CheckResult", "GateEvaluated", "PolicyDefined", "PolicyRetired"]
+__all__ = ["CheckResult", "GateEvaluated", "Mode", "PolicyDefined", "PolicyRetired"]
+
+#: What a policy does where a check fails: refuse, tell whoever asks, or tell nobody but whoever tries the policy out.
+Mode = Literal["enforce", "warn", "shadow"]
 
 #: Characters of a policy's source, so that its payload stays within its limit.
 MAX_SOURCE = 49_152
@@ -35,6 +39,12 @@ class PolicyDefined(DecisionBody):
     digest: Digest = Field(description="SHA-256 of the source's UTF-8 bytes")
     source: str = Field(min_length=1, max_length=MAX_SOURCE, description="The checks, as YAML")
     format: Line = Field(description="Name of the form of the source, for example muniment.checks/v2")
+    mode: Mode = Field(default="enforce", description="Whether it refuses; the rules ask for what enforces alone")
+    scope: tuple[StreamPattern, ...] = Field(
+        default=(),
+        max_length=32,
+        description="Models that it is meant for, for its readers; the rules say where it is asked",
+    )
 
 
 @event(
@@ -72,6 +82,7 @@ class GateEvaluated(FactBody):
     size: int = Field(ge=1, description="Log size the input was made from")
     as_of: Time = Field(description="Time for which ages and ends were told")
     result: Literal["allow", "deny"]
+    mode: Mode = Field(default="enforce", description="That of the policy: what does not enforce decides nothing")
     checks: tuple[CheckResult, ...] = Field(max_length=256)
     engine: Line = Field(description="What evaluated the expressions, with its version")
     evaluation: Uuid | None = Field(default=None, description="Event id of the evaluation that this one repeats")

@@ -47,6 +47,8 @@ class HoldPlaced(Body):
     subjects: tuple[StreamPattern, ...] = Field(min_length=1, max_length=32)
     matter: Line = Field(description="Id of the matter the hold serves")
     reason: Text
+    custodian: Line | None = Field(default=None, description="Who keeps what is held")
+    authority: Line | None = Field(default=None, description="Who orders it, for example a court or a law")
 
 
 @event("hold.released", kinds=("ledger",), category=Category.AUTHORITY, roles=("auditor", "admin"), versioned=False)

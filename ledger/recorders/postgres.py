@@ -173,7 +173,7 @@ class PostgresRecorder(SqlRecorder):
 
     def upgrade(self, version: int) -> None:
         """See `SqlRecorder.upgrade`; a log that was made without functions stays without."""
-        self.run_ddl("SET LOCAL statement_timeout = 0;")  # an index takes as long as there are rows
+        self.store.at_length()  # an index takes as long as there are rows
         self.run_ddl(postgres_tables(version))
         if version == 1 or self.has_functions:
             self.run_ddl(postgres_routines(version))

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 import psycopg
 from psycopg import sql
 
-from ledger.recorders.postgres_store import PostgresStore, explain
+from ledger.recorders.postgres_errors import explain
+from ledger.recorders.postgres_store import PostgresStore
 from ledger.stored import Fields
 
 __all__ = ["read_ahead"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,12 +14,12 @@ from psycopg import errors
 
 from ledger.errors import ConfigurationError, LedgerError, StorageError
 from ledger.forks import renew_in_child
-from ledger.recorders.layouts import moved_away
 from ledger.recorders.postgres_append import explain_refusal
+from ledger.recorders.postgres_errors import STATEMENT_TIMEOUT, explain
 from ledger.recorders.postgres_url import conninfo, sets_option, split_schema
 from ledger.stored import Fields
 
-__all__ = ["FAILOVER_SECONDS", "STATEMENT_TIMEOUT", "PostgresStore", "explain"]
+__all__ = ["FAILOVER_SECONDS", "PostgresStore"]
 
 #: How long a lost connection is tried again, and a statement that others' transactions undid.
 FAILOVER_SECONDS = 60.0
@@ -37,7 +36,6 @@ _LONGEST_PAUSE = 1.0
 # A server of somebody else's must not hold a reader for ever: by a view, by a function in one, or by its own settings,
 # which may name other schemas first and no timeout. Whoever connects may: by `options` in the URL, or PGOPTIONS.
 _PATH = "SET search_path = pg_catalog;"
-STATEMENT_TIMEOUT = "15min"
 # Never acknowledge what a crash of the server, or of it together with its disk where a synchronous standby is
 # configured, could lose; and never wait for ever behind somebody who holds the head row.
 _SETTINGS = """
@@ -58,41 +56,7 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type 
     AND pg_snapshot_xmax(pg_current_snapshot())::text::bigint - age(backend_xmin) < ?
 """
 
-# A refused connection has no SQLSTATE (libpq keeps it to itself), only these words of the server's.
-_NOT_THERE = re.compile(r'FATAL: +(database|role) ".*" does not exist')
-
 _T = TypeVar("_T")
-
-
-def explain(error: psycopg.Error) -> LedgerError:
-    """What a failure of psycopg means to us, with the next step."""
-    if isinstance(error, errors.ReadOnlySqlTransaction):
-        return StorageError(
-            "PostgreSQL: this server is a standby or read-only",
-            hint="Name the primary, or all hosts: postgresql://user@one,two/database.",
-        )
-    if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName | errors.UndefinedFunction):
-        return ConfigurationError(
-            "this database holds no ledger in that schema", hint="Create one: muniment init --ledger URL --origin NAME"
-        )
-    if isinstance(error, errors.QueryCanceled) and "statement timeout" in str(error):
-        return StorageError(
-            f"PostgreSQL took longer than allowed: {str(error).strip().splitlines()[0]}",
-            hint=f"Where it is known to be slow, allow more than {STATEMENT_TIMEOUT}: "
-            "PGOPTIONS='-c statement_timeout=1h', or options=-c%20statement_timeout%3D1h in the URL. Otherwise ask who "
-            "runs it what it does.",
-        )
-    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    moved = moved_away(text) if isinstance(error, errors.RaiseException) else None
-    if moved is not None:
-        return moved
-    if isinstance(error, psycopg.OperationalError) and _NOT_THERE.search(text):
-        return ConfigurationError(f"PostgreSQL: {text}", hint="Check the names of database and role in the URL.")
-    if isinstance(error, errors.InsufficientPrivilege):
-        return StorageError(f"PostgreSQL denies access: {text}", hint="Check the role's rights on the schema.")
-    if isinstance(error, errors.DiskFull):
-        return StorageError(f"PostgreSQL's disk is full: {text}", hint="Free some space and retry.")
-    return StorageError(f"PostgreSQL: {text}", hint="Check that the server runs and the URL is right, then retry.")
 
 
 def _sleep(pause: float, deadline: float) -> float:
@@ -184,16 +148,22 @@ class PostgresStore:
     def _bound(self) -> str:
         return f"SET statement_timeout = '{self._timeout}';" if self._timeout else ""
 
-    @contextmanager
-    def _at_length(self) -> Iterator[None]:
-        """Work of our own on what is ours, which takes as long as there is data."""
-        if self._timeout:
-            self.run("SET statement_timeout = 0")
-        try:
-            yield
-        finally:
-            if self._timeout and self.connected:
-                self.run(self._bound())
+    def at_length(self) -> None:
+        """Within a transaction: work of our own on what is ours, which takes as long as there is data."""
+        self.run("SET LOCAL statement_timeout = 0")
+
+    def _run_at_length(self, text: str) -> None:
+        """As `at_length`, for one statement that no transaction may have around it; also where it is tried again."""
+
+        def once() -> None:
+            self.execute("SET statement_timeout = 0")
+            try:
+                self.execute(text)
+            finally:
+                if self.connected:
+                    self.execute(self._bound() or "RESET statement_timeout")
+
+        self._repeat(once, writes=False)
 
     def _open(self) -> psycopg.Connection:
         connection = self.another()
@@ -282,13 +252,11 @@ class PostgresStore:
         Returns:
             Where and how long the deleted is kept nevertheless, for people.
         """
-        warned = len(self._warnings)
         with self._lock:
             seen = self._seen_by_others()
-            with self._at_length():
-                self.run(f"VACUUM (FULL, ANALYZE) ${table}")  # ANALYZE: its statistics hold samples of values
-                skipped = self._warnings[warned:]
-                del self._warnings[warned:]
+            self._run_at_length(f"VACUUM (FULL, ANALYZE) ${table}")  # ANALYZE: its statistics hold samples of values
+            skipped = self._warnings[:]
+            self._warnings.clear()
         words = (
             "the server's write-ahead log, standbys and backups keep it until they are recycled or removed; so may the "
             "file of pg_catalog.pg_statistic, until its owner runs VACUUM (FULL) on that too"

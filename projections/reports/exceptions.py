@@ -77,7 +77,8 @@ def emergencies(context: ReportContext) -> list[dict[str, Any]]:
 
 def gated(context: ReportContext) -> Iterator[Item]:
     """Authorisations where the rules name a policy, with what it found last before them."""
-    runs = _grouped(context.events("gate.evaluated"), _gate_of)
+    meant = [row for row in context.events("gate.evaluated") if row["data"].get("mode") in (None, "enforce")]
+    runs = _grouped(meant, _gate_of)
     for row in context.in_period(context.events("deployment.authorised")):
         environment, model = environment_of(row), row["data"]["model"]
         if row["data"].get("emergency") or context.environment not in (None, environment):

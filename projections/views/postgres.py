@@ -68,6 +68,9 @@ class PostgresViews(ViewStore):
     def scrub(self) -> None:
         """See `ViewStore.scrub`; the file of a table that was dropped is gone with it."""
 
+    def _at_length(self) -> None:
+        self._schema.at_length()
+
     def _types(self) -> tuple[str, str]:
         return "bigint", 'text COLLATE "C"'
 

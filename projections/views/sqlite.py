@@ -76,6 +76,9 @@ class SqliteViews(ViewStore):
         if self._file.path.exists():
             self._file.scrub()
 
+    def _at_length(self) -> None:
+        """Nothing is bounded here."""
+
     def _types(self) -> tuple[str, str]:
         return "INTEGER", "TEXT"
 

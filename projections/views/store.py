@@ -84,6 +84,10 @@ class ViewStore(ABC):
         """Names of existing tables."""
 
     @abstractmethod
+    def _at_length(self) -> None:
+        """Let what follows in this transaction take as long as there are rows."""
+
+    @abstractmethod
     def scrub(self) -> None:
         """Let no file of the views keep rows that were dropped.
 
@@ -130,6 +134,7 @@ class ViewStore(ABC):
         """Put the tables of a finished rebuild in place of the old ones, in one transaction."""
         existing = self._existing()
         with self._store.writing():
+            self._at_length()  # for the indexes
             for table in projection.tables:
                 if table.name in existing:
                     self._store.run(f"DROP TABLE ${table.name}")

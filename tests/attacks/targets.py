@@ -26,8 +26,12 @@ _PASS = (
     _contract("verification", "order_faults", "quarantine_verified", "reading_ahead", "rewritten", "void_entries"),
 )
 _DAMAGE = (_cli("keyring", "backup", "output"), "tests/attacks/test_tamper.py")
+_KEYRING = tuple(
+    f"keyring_{name}"
+    for name in ("keys", "stolen", "rests", "reaffirmed", "roles", "bounds", "answering", "last_admin", "ledger")
+)
 _RULES = (
-    _unit("judge", "governed", "foundations", "keyring", "decisions", "authorisation"),
+    _unit("judge", "governed", "foundations", *_KEYRING, "decisions", "authorisation"),
     _unit("bounds", "ledger_events", "families", "sequences", "sealing", "ceremony"),
     _contract("ledger_keys", "hostile", "keyring", "append", "judged_again", "append_only", "bad_input")
     + " "

@@ -22,7 +22,7 @@ from ledger.config import state_folder
 from ledger.cosignature import format_cosignature
 from ledger.emission import build_payload
 from ledger.envelope import format_envelope, sign_payload
-from ledger.errors import AuthenticationError, ConfigurationError, LedgerError, StorageError
+from ledger.errors import AuthenticationError, ConfigurationError, LedgerError, PolicyError, StorageError
 from ledger.findings import Anchor
 from ledger.keys import Ed25519Signer
 from ledger.note import format_vkey
@@ -40,7 +40,7 @@ from tests.cli.test_erasure import _tell as tell
 from tests.cli.test_pinned import fork
 from tests.cli.test_restore import _keep as keep
 from tests.cli.test_timestamps import pin, stamped, stamped_a_day_ahead
-from tests.contract.support import MODEL, Cast, make_cast, raw, register
+from tests.contract.support import MODEL, PROD, Cast, approved, digest, make_cast, raw, register
 from tests.contract.tampering import Forger, acknowledge, remembered, sixteen
 from tests.contract.test_witnessed import KEYS, POLICY, VKEYS, cosign, vouched
 from tests.tsa import Authority
@@ -48,6 +48,7 @@ from tests.unit.reference_merkle import mth
 
 __all__ = ["stores_closed"]
 
+PARENT = {"role": "teacher", "subject": "model:t@1"}
 EMITTER = "0189aaaa-0000-7000-8000-000000000001"
 
 
@@ -70,6 +71,27 @@ def test_a_person_whom_an_admin_invented_approves(quick_url: str):
     cast.enrol("p-nobody", "person", ("approver",), None)
     commands.approve(cast["p-nobody"], MODEL, "prod", rationale="as the admin wants it")
     assert verify_log(cast.recorder, cast.new.trust).ok
+
+
+def test_a_maker_whom_a_registration_leaves_out_approves_where_no_gate_asks(quick_url: str):
+    cast = make_cast(quick_url)
+    cast.enrol("robot", "service", ("emitter",), "p-approver")
+    made = {"outputs": [{"role": "output", "subject": MODEL, "digest": digest(MODEL)}]}
+    cast["robot"].emit("run.completed", "run:hidden", made)
+    approved(cast)  # by the person behind that run
+    commands.authorise(cast["p-deployer"], PROD, MODEL)
+    assert verify_log(cast.recorder, cast.new.trust).ok
+
+
+@pytest.mark.parametrize("kind", ["run.attached", "version.composed"])
+def test_an_approver_is_a_maker_when_somebody_says_that_it_was_done_for_them(quick_url: str, kind: str):
+    cast = make_cast(quick_url)
+    approved(cast)
+    run = next(row.entry.stream for row in cast.recorder.rows(0, 99) if row.entry.type == "muniment.run.completed.v1")
+    subject, said = (run, {"reason": "x"}) if kind == "run.attached" else (MODEL, {"parents": [PARENT]})
+    cast["trainer"].emit(kind, subject, said, on_behalf_of="p-approver")
+    with pytest.raises(PolicyError, match="not shown to be another person than whoever made it"):
+        commands.authorise(cast["p-deployer"], PROD, MODEL)
 
 
 def test_the_machine_that_enrols_can_sign_as_whom_it_enrolled(any_shop: Shop):

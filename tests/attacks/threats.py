@@ -9,7 +9,8 @@ from __future__ import annotations
 __all__ = ["TESTS"]
 
 _TAMPER, _WITNESSED, _LIMITS = "contract/test_tamper.py", "contract/test_witnessed.py", "attacks/test_limits.py"
-_KEYRING, _KEYS, _ROOT = "unit/test_keyring.py", "contract/test_ledger_keys.py", "cli/test_root.py"
+_STOLEN, _REAFFIRMED = "unit/test_keyring_stolen.py", "unit/test_keyring_reaffirmed.py"
+_ANSWERING, _KEYS, _ROOT = "unit/test_keyring_answering.py", "contract/test_ledger_keys.py", "cli/test_root.py"
 _PINNED, _RESTORE, _ERASURE = "cli/test_pinned.py", "cli/test_restore.py", "cli/test_erasure.py"
 _WITNESS, _WITNESSING, _STAMPS = "witness/test_witness.py", "cli/test_witnessing.py", "cli/test_timestamps.py"
 _COPY, _BUNDLE, _BACKUP = "contract/test_copy.py", "contract/test_bundle.py", "contract/test_backup.py"
@@ -36,14 +37,14 @@ TESTS: dict[str, tuple[str, ...]] = {
     # -- components ------------------------------------------------------------------------------
     "C1": (
         *_of(_KEYS, "roots_change_by_the_threshold_of_the_old_and_by_each_new_key", "a_bad_change_of_roots_is_refused"),
-        *_of(_KEYRING, "root_is_never_suspect"),
+        *_of(_REAFFIRMED, "root_is_never_suspect"),
         *_of("unit/test_judge.py", "two_of_three_roots"),
         *_of("unit/test_authorisation.py", "every_cell"),
     ),
     "C2": _of(_CEREMONY, "every_byte_of_it_counts", "the_words_say_all_that_changes", "a_malformed_file_is_refused"),
     "C3": (
         *_of(_LIMITS, "a_person_whom_an_admin_invented_approves"),
-        *_of(_KEYRING, "no_admin_gives_themselves_a_say"),
+        *_of(_ANSWERING, "no_admin_gives_themselves_a_say"),
     ),
     "C4": (
         *_of(_REWRITTEN, "a_log_rewritten_without_touching_a_payload"),
@@ -62,7 +63,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "C7": _of(_LIMITS, "the_witnesses_of_the_attackers_policy_vouch_for_anything"),
     "C8": (
-        *_of(_KEYRING, "what_a_compromised_key_signed_counts_no_more", "what_was_signed_before_the_window_stands"),
+        *_of(_STOLEN, "what_a_compromised_key_signed_counts_no_more", "what_was_signed_before_the_window_stands"),
         *_of(_DRILLS, "drill_an_actors_key_is_stolen"),
     ),
     "C9": (
@@ -236,26 +237,33 @@ TESTS: dict[str, tuple[str, ...]] = {
     # -- keys and roles of actors ----------------------------------------------------------------
     "A67": (*_of("contract/test_keyring.py", "a_rotated_key_ends_at_its_index_for_verification_too"),
             *_of(_BAD, "keys_and_actors_that_were_revoked")),
-    "A68": (*_of(_KEYRING, "what_a_compromised_key_signed_counts_no_more", "answers_of_before_do_not_change"),
+    "A68": (*_of(_STOLEN, "what_a_compromised_key_signed_counts_no_more", "answers_of_before_do_not_change"),
             *_of("cli/test_keyring.py", "a_stolen_key_and_what_rests_on_it")),
-    "A69": _of(_KEYRING, "who_was_enrolled_by_a_thief_does_not_count", "a_role_granted_by_a_thief_does_not_count"),
-    "A70": _of(_KEYRING, "who_may_say_that_a_key_was_stolen", "who_may_reaffirm"),
-    "A71": _of(_KEYRING, "who_may_reaffirm", "what_a_thief_reaffirmed_is_suspect_again", "nothing_speaks_for_itself"),
-    "A72": _of(_KEYRING, "a_maze_of_keys_and_reaffirmations_is_quickly_seen_through"),
-    "A73": (*_of(_KEYRING, "a_role_expires_by_the_time_of_recording", "a_role_reaches_as_far_as_it_was_granted"),
+    "A69": _of(_STOLEN, "who_was_enrolled_by_a_thief_does_not_count", "a_role_granted_by_a_thief_does_not_count"),
+    "A70": (*_of(_STOLEN, "who_may_say_that_a_key_was_stolen"), *_of(_REAFFIRMED, "who_may_reaffirm")),
+    "A71": _of(_REAFFIRMED, "who_may_reaffirm", "what_a_thief_reaffirmed_is_suspect_again",
+               "nothing_speaks_for_itself"),
+    "A72": _of(_REAFFIRMED, "a_maze_of_keys_and_reaffirmations_is_quickly_seen_through"),
+    "A73": (*_of("unit/test_keyring_roles.py", "a_role_expires_by_the_time_of_recording"),
+            *_of("unit/test_keyring_bounds.py", "a_role_reaches_as_far_as_it_was_granted"),
             *_of("contract/test_keyring.py", "a_bounded_role_is_judged_row_by_row")),
     "A74": _of("contract/test_keyring.py", "a_role_that_ends_between_judging_and_recording"),
-    "A75": _of(_KEYRING, "no_admin_gives_themselves_a_say", "who_may_say_who_answers"),
-    "A76": _of(_KEYRING, "whoever_ever_answered_for_a_service_made_what_it_made"),
-    "A77": _of(_KEYRING, "nobody_decides_for_whom_nobody_answers",
+    "A75": _of(_ANSWERING, "no_admin_gives_themselves_a_say", "who_may_say_who_answers"),
+    "A76": _of(_ANSWERING, "whoever_ever_answered_for_a_service_made_what_it_made"),
+    "A77": _of(_ANSWERING, "nobody_decides_for_whom_nobody_answers",
                "a_second_actor_of_a_person_who_left_decides_nothing"),
-    "A78": _of(_KEYRING, "the_last_admin_cannot_go", "who_answers_for_the_last_admin_cannot_go_either"),
+    "A78": _of("unit/test_keyring_last_admin.py", "the_last_admin_cannot_go",
+               "who_answers_for_the_last_admin_cannot_go_either"),
     "A79": (*_of("unit/test_judge.py", "approvals_count_persons_and_not_accounts"),
             *_of(_BAD, "nobody_approves_their_own"),
             *_of(_LIMITS, "a_person_whom_an_admin_invented_approves")),
     "A103": (*_of("unit/test_governed.py", "outputs_that_others_add_take_no_version_away_from_its_run",
                   "who_a_run_was_recorded_for_recorded_it_first_too"),
              *_of(_HOSTILE, "nobody_takes_a_version_away_from_its_run_by_adding_outputs")),
+    "A104": (*_of("projections/test_gateinput.py", "a_maker_whom_the_registration_leaves_out_is_found_by_gates"),
+             *_of("projections/test_control_assessment.py", "who_approved_what_another_run_of_theirs_made_is_found"),
+             *_of(_LIMITS, "a_maker_whom_a_registration_leaves_out_approves_where_no_gate_asks")),
+    "A105": _of(_LIMITS, "an_approver_is_a_maker_when_somebody_says_that_it_was_done_for_them"),
     "A80": (*_of("projections/test_timeline.py", "what_nobody_authorised_is_marked"),
             *_of("projections/test_control_assessment.py", "each_control_can_fail_alone")),
     "A102": (*_of("contract/test_tamper.py", "what_may_never_end_is_not_read_on_postgresql",
@@ -376,7 +384,7 @@ for _row, _names in {
     **dict.fromkeys(("A29", "A30", "A33", "A84", "A85"), _OLD_COPY),
     "A31": _of(_LIMITS, "an_old_copy_forgets_that_an_admin_was_revoked"),
     "A53": _of(_LIMITS, "a_clock_that_is_late_dates_as_far_back_as_the_last_entry"),
-    "A64": _of(_KEYRING, "what_replaced_roots_signed_counts_no_more"),
+    "A64": _of("unit/test_keyring_ledger.py", "what_replaced_roots_signed_counts_no_more"),
     "A65": _of(_ROOT, "a_stale_proposal_is_refused"),
     "C10": _of(_LIMITS, "a_signer_that_signs_something_else_is_refused"),
 }.items():

@@ -363,7 +363,11 @@ def test_only_an_eraser_erases_and_a_legal_hold_forbids_it(here: Shop) -> None:
     run("hold", "release", placed["id"], "--reason", "settled").good()
     run("hold", "release", placed["id"], "--reason", "again").refused(5, "stands")
     assert run("hold", "list", "-o", "json").good().json["holds"] == []
-    run("hold", "place", "deployment:prod/*", "--matter", "M-13", "--reason", "claim").good()
+    by = ("--authority", "District court", "--custodian", "records office")
+    run("hold", "place", "deployment:prod/*", "--matter", "M-13", "--reason", "claim", *by).good()
+    (held,) = run("hold", "list", "-o", "json").good().json["holds"]
+    assert (held["authority"], held["custodian"]) == ("District court", "records office")
+    assert "District court" in run("hold", "list").good().out
     run(*ERASE).refused(1, "deployment:prod/x is under the legal hold")  # a sealed field stands in that stream
     assert run("show", 3, "-o", "json").good().json["event"]["data"]["title"] == SECRET
 

@@ -475,3 +475,72 @@ def test_what_is_asked_wrongly(shop: Shop):
     run("policy", "show", "model:tx").refused(2, "names no policy")
     run("policy", "show", "policy:none").refused(2, "muniment policy define")
     assert run("gate", "recheck").code == 3
+
+
+def warns(mode: str) -> None:
+    run(
+        "policy", "define", "policy:p@2", "p.yaml", "--mode", mode, "--scope", "model:credit/*", "--as", "p-second"
+    ).good()
+
+
+@pytest.mark.parametrize("mode", ["warn", "shadow"])
+def test_a_policy_that_only_warns_says_what_it_would_refuse(asked: Shop, mode: str):
+    warns(mode)
+    check = ("gate", "check", MODEL, "--env", "prod", "--policy", "policy:p@2", "--as", "p-deployer")
+    told = run(*check).good()
+    assert f"✗ would refuse, and refuses nothing ({mode})" in told.out
+    assert "Record an evaluation of kind drift." in told.out
+    assert run(*check, "--dry-run").good().out.count("would refuse") == 1
+    told = run(*check, "-o", "json").good()
+    assert (told.json["result"], told.json["mode"]) == ("deny", mode)
+    again = run("gate", "recheck", "-o", "json").good().json["evaluations"]
+    assert [item["trouble"] for item in again] == ["", ""], "it is what was defined"
+    measure_drift()
+    run(*AUTHORISE).good()
+    assert "✓ allows" in run(*check).good().out
+
+
+def test_a_policy_that_only_warns_is_not_named_by_rules(asked: Shop):
+    warns("warn")
+    ruled("policy:p@2", 2, "policy:p@2 is in the mode warn: it refuses nothing, and is no gate")
+    rules = json.dumps({"name": "gated", "rules": [{**RULE, "gate": "policy:p@2"}]})
+    digest_ = run("policy", "show", "policy:p@2", "-o", "json").good().json["digest"]
+    pinned = rules.replace('"policy:p@2"', f'"policy:p@2", "gate_digest": "{digest_}"').encode()
+    change = ("admin", "rules", "change", "-", "--reason", "gates", "--as", "root")
+    run(*change, stdin=pinned).refused(2, "is no gate")
+    body = json.dumps({"rules": json.loads(pinned), "reason": "past the command"})
+    Path("rules.json").write_text(body)
+    run(
+        "emit",
+        "ledger.rules_changed",
+        f"ledger:{json.loads(Path('.muniment/trust.json').read_text())['ledgerid']}",
+        "-d",
+        "@rules.json",
+        "--as",
+        "root",
+    ).good()
+    measure_drift()
+    run(*AUTHORISE).refused(1, "which is in the mode warn and refuses nothing")
+    run(*CHECK, "--as", "p-deployer").refused(2, "which is in the mode warn and refuses nothing")
+
+
+def test_policies_are_listed_with_their_mode_and_scope(asked: Shop):
+    warns("shadow")
+    found = run("policy", "list", "-o", "json").good().json["policies"]
+    assert [(one["policy"], one["mode"], one["scope"]) for one in found] == [
+        ("policy:p@1", "enforce", []), ("policy:p@2", "shadow", ["model:credit/*"]),
+    ]  # fmt: skip
+    shown = run("policy", "show", "policy:p@2")
+    assert "in the mode shadow: it refuses nothing" in shown.good().err
+    run("policy", "define", "policy:p@2", "p.yaml", "--as", "p-second").refused(5, "is defined in the mode shadow")
+
+
+def test_who_says_that_a_gate_only_warned_is_found_out(asked: Shop):
+    """The rules take no notice of what says that it only warns; neither may it hide that a gate refused."""
+    refused = run(*CHECK, "--as", "p-deployer", "-o", "json")
+    body = run("show", str(refused.json["index"]), "-o", "json").good().json["event"]["data"]
+    Path("ran.json").write_text(json.dumps(body | {"mode": "warn"}))
+    run("emit", "gate.evaluated", MODEL, "-d", "@ran.json", "--as", "p-deployer").good()
+    again = run("gate", "recheck", "-o", "json")
+    assert again.code == 1
+    assert "is in the mode enforce, and it says warn" in again.json["evaluations"][-1]["trouble"]

@@ -469,7 +469,22 @@ def test_what_is_to_be_deployed_stands_in_the_authorisation(ready: Shop):
     run("authorise", "deployment:dev/tx", "--model", MODEL, *how, "--as", "p-deployer").good()
     found = body(last())
     assert (found["strategy"], found["traffic"], found["config_digest"]) == ("canary", 0.05, settings)
+    assert "approvals" not in found, "nobody approved it for dev"
     assert said("deployment:dev/tx")[-1] == f"{MODEL} (canary, 5% of the traffic, settings {settings})"
+
+
+def test_an_authorisation_names_the_approvals_that_stand(ready: Shop):
+    ask()
+    approve()
+    run("approve", MODEL, "--rationale", "me too", "--as", "p-second").good()
+    run("revoke", MODEL, "--rationale", "not me", "--as", "p-second").good()
+    run(*AUTHORISE).good()
+    given = [
+        row for row in run("history", MODEL, "-o", "json").good().json["rows"] if row["type"] == "approval.granted"
+    ]
+    assert [row["actor"] for row in given] == ["p-approver", "p-second"]
+    assert body(last())["approvals"] == [given[0]["id"]]
+    assert f"approved by {given[0]['id']}" in said(PROD)[-1]
 
 
 def test_whose_classification_it_follows(ready: Shop):

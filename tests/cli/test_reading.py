@@ -96,6 +96,43 @@ def test_inventory_lists_every_model(told: Shop):
     run("state", "model:none/*").refused(2, "nothing was known about model:none/*")
 
 
+SHOWING = (
+    ("lineage", PROD), ("history", MODEL), ("why", MODEL, "--env", "prod"), ("inventory",), ("impact", DATA),
+    ("diff", MODEL, TWO), ("state", MODEL), ("inbox", "--all"), ("due",), ("timeline", "incident:1"),
+    ("incident", "list"),
+)  # fmt: skip
+
+
+LACKING = "sealed field: sealed with a key that this store does not have"
+MADE_UP = f"sealed:v1:{'A' * 22}:{'B' * 60}"
+
+
+def lacking(command: tuple[str, ...], form: str) -> bool:
+    """Whether a command says so of what is sealed, and of all of it; tables break the words."""
+    out = " ".join(run(*command, "-o", form).good().out.split())
+    assert "sealed:v1:" not in out
+    assert not (LACKING in out and "muniment show opens" in out)
+    return LACKING in out
+
+
+@pytest.mark.parametrize("keys", ["here", "elsewhere"])
+def test_what_no_key_here_opens_and_nobody_erased_is_shown_as_that(told: Shop, keys: str):
+    if keys == "here":
+        about = ("--personal", "title=x", "--about", "person:jane")
+        paper = ("-d", "kind=DPIA", "-d", f"digest={DIGEST}", *about)
+        run("emit", "documentation.attached", "dataset:other", *paper).good()
+    run("emit", "incident.opened", "incident:1", "-d", f"title={MADE_UP}", "-d", f"deployment={PROD}").good()
+    run("emit", "quarantine.placed", MODEL, "-d", f"reason={MADE_UP}").good()
+    found = {form: {command[0] for command in SHOWING if lacking(command, form)} for form in ("text", "json")}
+    if keys == "elsewhere":
+        assert found == {"text": set(), "json": set()}
+    else:
+        assert found["text"] == {"lineage", "history", "why", "timeline", "incident"}
+        assert found["json"] == {command[0] for command in SHOWING} - {"due", "diff"}
+        for command in (("state", MODEL), ("inbox", "--all")):
+            assert "sealed with a" in run(*command).good().out
+
+
 def test_what_is_sealed_is_shown_as_sealed_and_then_as_erased(told: Shop):
     secret, about = "Jane Roe complained", ("--about", "person:jane")
     run(

@@ -64,7 +64,8 @@ def test_a_field_under_a_key_that_never_was_is_told(any_shop: Shop) -> None:
     assert found is not None
     assert (found["state"], NEVER in found["message"], f"show {bad}" in found["next"]) == ("warning", True, True)
     shown = [run("show", index, "-o", "json").good().json["sealed"]["title"] for index in (good, bad)]
-    assert shown == ["open", "closed: its data key was never in this store"]
+    assert shown == ["open", "closed: sealed with a key that this store does not have"]
+    assert "sealed with a key that this store does not have" in run("show", bad).good().out
     worse = opened("3", "-d", f"title=seen in {MADE_UP}, too")
     ((start, stop, words),) = sealed_gaps()
     assert (start, stop, words.partition(" entries")[0]) == (bad, worse + 1, "2")

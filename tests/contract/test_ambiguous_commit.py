@@ -298,23 +298,6 @@ def test_a_view_in_place_of_the_data_keys_ends(postgres_url: str, monkeypatch: p
     store.close()
 
 
-def test_what_takes_as_long_as_there_is_data_is_not_cut_off(postgres_url: str, monkeypatch: pytest.MonkeyPatch):
-    """Writing a table anew; afterwards the bound is there again."""
-    make_cast(postgres_url, actors=())
-    store, bounds = PostgresStore(postgres_url), []
-    run = store.run
-
-    def noting(text: str, *arguments: Any, **options: Any) -> Any:
-        if text.startswith("VACUUM"):
-            bounds.append(run("SHOW statement_timeout"))
-        return run(text, *arguments, **options)
-
-    monkeypatch.setattr(store, "run", noting)
-    store.scrub("content")
-    assert (bounds, run("SHOW statement_timeout")) == ([[("0",)]], [("15min",)])
-    store.close()
-
-
 @pytest.mark.parametrize(("asked", "shown"), [("", "muniment"), ("&application_name=nightly-train", "nightly-train")])
 def test_sessions_are_shown_under_the_name_that_was_asked_for(postgres_url: str, asked: str, shown: str):
     make_cast(postgres_url, actors=())

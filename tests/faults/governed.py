@@ -71,10 +71,10 @@ class GovernedMachine(GovernedDeeds):
             self.grant_waiver(waiver, "p-approver", None)
             self.use_waiver(waiver, model, environment)
         self.run_gate(model=model, environment=environment, waiver=waiver)
-        self.authorise(model, environment, "p-deployer", False)
+        self.authorise(model=model, environment=environment, actor="p-deployer", wrong=False)
         for _ in range(again if waiver is not None else 0):
             self.use_waiver(str(waiver), model, environment)
-            self.authorise(model, environment, "p-deployer", False)
+            self.authorise(model=model, environment=environment, actor="p-deployer", wrong=False)
 
     @rule(model=models, environment=environments, conditions=st.integers(0, 1), span=spans,
           since=st.sampled_from((None, None, HOUR // 2)),
@@ -125,10 +125,12 @@ class GovernedMachine(GovernedDeeds):
                 self.demote(model, environment, True, "p-author")
             case "run":
                 self.do("trainer", "run.failed", "run:r", {"reason": "it read too little"})
+            case "outputs":
+                self.run_made(model, "other bytes", True, "bot")
             case "gate":
                 self.run_gate(model=model, environment=environment, waiver=None)
             case "authorise":
-                self.authorise(model, environment, "p-deployer", False)
+                self.authorise(model=model, environment=environment, actor="p-deployer", wrong=False)
             case "urgent":
                 self.authorise_in_emergency(model, environment, "bot", DAY)
             case "review":

@@ -59,6 +59,7 @@ class GovernedDeeds(GovernedNext):
 
     models, environments = st.sampled_from(MODELS), st.sampled_from(ENVIRONMENTS)
     approvers, back = st.sampled_from(APPROVERS), st.integers(0, 2)
+    modes = st.sampled_from((None,) * 8 + ("enforce", "warn", "shadow"))
     rarely, mostly = st.sampled_from((False,) * 9 + (True,)), st.sampled_from((True,) * 5 + (False,))
     spans = st.sampled_from((None, None, HOUR, DAY, 0))
     owners = st.sampled_from(("p-author",) * 3 + ("p-second", "nobody"))
@@ -272,9 +273,10 @@ class GovernedDeeds(GovernedNext):
         self.do("p-deployer", "waiver.used", waiver, body)
 
     @rule(policy=st.sampled_from(POLICIES), actor=st.sampled_from(("p-plain", "p-admin", "trainer")),
-          source=st.sampled_from((SOURCE, SOURCE, "other: []")), wrong=rarely)  # fmt: skip
-    def define_policy(self, policy: str, actor: str, source: str, wrong: bool) -> None:
-        self.do(actor, "policy.defined", policy, policy_of(source) | ({"digest": digest("x")} if wrong else {}))
+          source=st.sampled_from((SOURCE, SOURCE, "other: []")), wrong=rarely, mode=modes)  # fmt: skip
+    def define_policy(self, *, policy: str, actor: str, source: str, wrong: bool, mode: str | None) -> None:
+        body = policy_of(source) | ({"digest": digest("x")} if wrong else {}) | ({"mode": mode} if mode else {})
+        self.do(actor, "policy.defined", policy, body)
 
     @rule(policy=st.sampled_from(POLICIES), actor=st.sampled_from(("p-plain", "p-author")), sure=rarely)
     def retire_policy(self, policy: str, actor: str, sure: bool) -> None:
@@ -291,13 +293,14 @@ class GovernedDeeds(GovernedNext):
 
     @rule(model=models, environment=environments, policy=st.sampled_from(POLICIES),
           result=st.sampled_from(("allow", "allow", "allow", "deny")), waiver=st.sampled_from((None, *WAIVERS)),
-          before=st.sampled_from((0, 0, HOUR // 2)), wrong=rarely, behind=st.sampled_from((0, 0, 3)))  # fmt: skip
+          before=st.sampled_from((0, 0, HOUR // 2)), wrong=rarely, behind=st.sampled_from((0, 0, 3)),
+          mode=modes)  # fmt: skip
     def run_gate(
         self, *, model: str, environment: str, waiver: str | None, policy: str = "policy:p@1", result: str = "allow",
-        before: int = 0, wrong: bool = False, behind: int = 0,
+        before: int = 0, wrong: bool = False, behind: int = 0, mode: str | None = None,
     ) -> None:  # fmt: skip
         checks = [{"check": "drift", "result": "waived", "reason": "x", "waiver": waiver}] if waiver else []
-        more = {"digest": digest("x")} if wrong else {}
+        more = ({"digest": digest("x")} if wrong else {}) | ({"mode": mode} if mode else {})
         self._gate(model, environment, result, policy=policy, checks=checks, as_of=self.later(-before),
                    size=len(self.reference.rows) - behind, **more)  # fmt: skip
 
@@ -312,10 +315,12 @@ class GovernedDeeds(GovernedNext):
         subject = self.about(chosen, f"deployment:{environment}/x", right=right)
         self.do(actor, "deployment.denied", subject, {"request": chosen, "rationale": "not this week"})
 
-    @rule(model=models, environment=environments, wrong=rarely,
+    @rule(model=models, environment=environments, wrong=rarely, named=st.sampled_from((None, None, 0, 1)),
           actor=st.sampled_from(("p-deployer", "p-deployer", "bot", "p-author")))  # fmt: skip
-    def authorise(self, model: str, environment: str, actor: str, wrong: bool) -> None:
-        body = {"model": model, "digest": digest("x" if wrong else model)}
+    def authorise(self, *, model: str, environment: str, actor: str, wrong: bool, named: int | None = None) -> None:
+        body: dict[str, Any] = {"model": model, "digest": digest("x" if wrong else model)}
+        if named is not None:
+            body["approvals"] = [self.pick("approval.granted", named)]
         self.do(actor, "deployment.authorised", f"deployment:{environment}/x", body)
 
     @rule(model=models, environment=environments, actor=st.sampled_from(("p-deployer", "bot")),

@@ -93,9 +93,9 @@ class GovernedNext(GovernedTwins):
             yield Next(6, chance.choice(("p-author", "trainer", "p-second")), "approval.requested", model, asked)
         deployer = chance.choice(("p-deployer", "bot"))
         yield Next(1, deployer, "deployment.requested", place, body)
-        yield Next(
-            4 if at.decided(model, environment, at.approvals) else 1, deployer, "deployment.authorised", place, body
-        )
+        given = at.decided(model, environment, at.approvals)
+        named = {"approvals": [one.id for one in given]} if given and chance.random() < 0.5 else {}
+        yield Next(4 if given else 1, deployer, "deployment.authorised", place, body | named)
         urgent = body | {"emergency": {"reason": "fraud wave", "review_by": self.later(DAY)}}
         yield Next(1, deployer, "deployment.authorised", place, urgent)
         yield Next(1, "p-plain", "policy.defined", "policy:p@2", policy_of(SOURCE))

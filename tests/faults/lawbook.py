@@ -325,7 +325,14 @@ class Lawbook(PastDeeds):
     def _policy_defined(self, deed: Deed) -> bool:
         before = self._of("policy.defined", subject=deed.subject)
         digest = "sha256:" + hashlib.sha256(deed.data["source"].encode()).hexdigest()
-        return deed.data["digest"] == digest and all(one.data["digest"] == digest for one in before)
+        same = all(one.data["digest"] == digest and self._mode(one) == self._mode(deed) for one in before)
+        asked = any(rule.get("gate") == deed.subject for rule in self._rules()["rules"])
+        return deed.data["digest"] == digest and same and (self._mode(deed) == "enforce" or not asked)
+
+    @staticmethod
+    def _mode(deed: Deed) -> str:
+        """Whether a policy, or a run of one, refuses, warns or is only tried out."""
+        return str(deed.data.get("mode") or "enforce")
 
     def _policy_retired(self, deed: Deed) -> bool:
         asked = any(rule.get("gate") == deed.subject for rule in self._rules()["rules"])
@@ -378,15 +385,17 @@ class Lawbook(PastDeeds):
         rests = not deed.data.get("emergency") and (rule["approvals"] or rule.get("gate"))
         if self._stopped(made, deed.kind, self._measured(made) if rests else ()):
             return False
-        if deed.data.get("emergency"):
-            return deed.at < moment(deed.data["emergency"]["review_by"]) <= deed.at + 30 * _DAY
-        if rule["approvals"] and rule["evaluation"] and not self._passed(made):
-            return False
         standing = [
             one for one in self._of("approval.granted", subject=made.subject)
             if (one.data["environment"], one.data["digest"]) == (deed.environment, made.data["digest"])
             and self._stands(one, made, rule, deed.at)
         ]  # fmt: skip
+        if not {one.id for one in standing}.issuperset(deed.data.get("approvals") or ()):
+            return False
+        if deed.data.get("emergency"):
+            return deed.at < moment(deed.data["emergency"]["review_by"]) <= deed.at + 30 * _DAY
+        if rule["approvals"] and rule["evaluation"] and not self._passed(made):
+            return False
         sides = {frozenset(self._persons(self._behind(one)) or ()) for one in standing}
         enough = any(
             all(not one & other for one, other in combinations(chosen, 2))
@@ -406,14 +415,15 @@ class Lawbook(PastDeeds):
     def _gate_opens(self, deed: Deed, made: Deed, policy: str, pinned: str) -> bool:
         ran = [
             one for one in self._of("gate.evaluated", subject=made.subject)
-            if one.index > made.index and one.data["policy"] == policy
+            if one.index > made.index and one.data["policy"] == policy and self._mode(one) == "enforce"
             and one.data["environment"] == deed.environment
         ]  # fmt: skip
         if not ran or ran[-1].data["digest"] != made.data["digest"] or ran[-1].data["result"] != "allow":
             return False
         gate = ran[-1]
-        defined = {one.data["digest"] for one in self._of("policy.defined", subject=gate.data["policy"])}
-        if (
+        known = self._of("policy.defined", subject=gate.data["policy"])
+        defined = {one.data["digest"] for one in known}
+        if any(self._mode(one) != "enforce" for one in known) or (
             gate.data["policy_digest"] != pinned
             or pinned not in defined
             or any(self._of("policy.retired", subject=gate.data["policy"]))

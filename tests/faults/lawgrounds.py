@@ -103,6 +103,7 @@ class WholeLaw(Lawbook):
         return {
             deed.data["policy"]: deed for deed in self._of("gate.evaluated", subject=model)
             if made is not None and made.index < deed.index < before and deed.data["environment"] == environment
+            and self._mode(deed) == "enforce"
         }  # fmt: skip
 
     def _gates_seen(self, grant: Deed) -> list[Deed]:

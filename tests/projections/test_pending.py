@@ -62,6 +62,20 @@ def test_a_condition_is_met_by_the_command_it_names(any_book: Book):
     assert ends(book) == [("approval", "due", "for prod, by p-approver")]
 
 
+def test_where_the_run_made_other_things_the_inbox_says_which_entry_says_so(any_book: Book):
+    book = any_book
+    run = book.train("model:other@1", 1, inputs=())
+    at = book.cast.recorder.head().size - 1
+    book.register(ONE, 2, run=run)
+    book.evaluate(ONE, 3)
+    book.request(ONE, 4)
+    (item,) = inbox(asked(book), "p-approver")
+    assert item["may"] is False
+    assert item["because"].startswith(f"entry {at} says that {run} made other things than {ONE}. If it made this too")
+    (item,) = inbox(asked(book), "p-deployer")
+    assert item["because"].startswith("for somebody with the role approver")
+
+
 def test_what_is_approved_for_later_waits_for_nobody_and_is_due(any_book: Book):
     book = any_book
     book.version(ONE, 1)

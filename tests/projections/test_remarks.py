@@ -57,6 +57,28 @@ def test_other_bytes_than_the_registered_ones(any_book: Book):
     assert book.reader().told([PROD])[f"why {PROD}"]["answers"][0]["allowed"], "these bytes may be"
 
 
+def test_other_settings_than_were_authorised(any_book: Book):
+    book, meant = any_book, digest("settings")
+    book.version(ONE, 1)
+    book.request(ONE, 2)
+    book.approve(ONE, 3)
+    body = {"model": ONE, "digest": digest(ONE)}
+    book.emit("p-deployer", "deployment.authorised", PROD, {**body, "config_digest": meant}, at=4)
+    book.deploy(ONE, 5)
+    assert "other-settings" not in live(book), "it does not say with which"
+    book.deploy(ONE, 6, config_digest=digest("others"))
+    assert "other-settings" in live(book)
+    book.deploy(ONE, 7, config_digest=meant)
+    assert "other-settings" not in live(book)
+    book.emit("p-deployer", "deployment.authorised", PROD, {**body, "config_digest": digest("next")}, at=8)
+    assert "other-settings" not in live(book), "the next settings are not there yet"
+    book.deploy(ONE, 9, config_digest=meant)
+    assert "other-settings" in live(book)
+    book.authorise(ONE, 10)
+    book.deploy(ONE, 11, config_digest=meant)
+    assert "other-settings" not in live(book), "it was authorised whatever the settings"
+
+
 def test_a_version_that_was_retired_while_it_is_live(any_book: Book):
     book = any_book
     book.version(ONE, 1)

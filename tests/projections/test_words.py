@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -18,6 +19,9 @@ from tests.projections.support import INCIDENT, PROD, Book, tell
 ONE, TWO = "model:scoring@1", "model:scoring@2"
 SOME = digest("x")
 ID = "0" * 8 + "-0000-7000-8000-" + "0" * 12
+POLICY = {"digest": "sha256:" + sha256(b"x").hexdigest(), "source": "x", "format": "muniment.checks/v2"}
+RAN = {"environment": "prod", "policy": "policy:p@1", "policy_digest": SOME, "digest": SOME, "input_digest": SOME,
+       "size": 1, "as_of": "2026-01-01T00:00:00Z", "result": "deny", "checks": [], "engine": "cel 1"}  # fmt: skip
 #: Actor, type, subject, body, and what is said of it.
 SAYINGS: tuple[tuple[str, str, str, dict[str, Any], str], ...] = (
     ("trainer", "artifact.signed", "artifact:w",
@@ -86,6 +90,11 @@ SAYINGS: tuple[tuple[str, str, str, dict[str, Any], str], ...] = (
      "nobody looked (process, seen by p-author, p-approver)"),
     ("p-deployer", "incident.action_item_completed", INCIDENT, {"item": ID, "note": "done", "proof": ID},
      f"done (shown by {ID})"),
+    ("p-approver", "policy.defined", "policy:p@1", POLICY | {"mode": "warn", "scope": ["model:credit/*"]},
+     "it only warns, for model:credit/*"),
+    ("p-approver", "policy.defined", "policy:p@2", POLICY | {"mode": "shadow"}, "it is only tried out"),
+    ("p-deployer", "gate.evaluated", ONE, RAN | {"mode": "warn"}, "policy:p@1 refuses it (in prod, it only warns)"),
+    ("p-deployer", "gate.evaluated", ONE, RAN | {"result": "allow"}, "policy:p@1 allows it (in prod)"),
     ("p-deployer", "postmortem.published", INCIDENT,
      {"digest": SOME, "timeline": {"size": 40, "at": "2026-01-01T00:00:00Z", "before": 48}},
      "timeline: --known-at 40 --at 2026-01-01T00:00:00Z --before 48"),

@@ -16,6 +16,7 @@ from ledger.domain.actors import FOREVER
 from ledger.domain.decisions import marks_of
 from ledger.domain.evolution import evolve
 from ledger.domain.independence import how_many, makers_of
+from ledger.domain.judge import Verdict
 from ledger.domain.lifecycle import BUILT_IN_STOPS, version_of
 from ledger.domain.moves import MOVES, SIDE_STATES
 from ledger.domain.signing import ROOT_ACTOR
@@ -1442,6 +1443,46 @@ def test_an_evaluation_that_was_invalidated_since_makes_a_gate_stale():
     assert authorised(gate)
 
 
+def test_a_policy_that_only_warns_is_no_gate():
+    """A gate that cannot refuse would be open."""
+    for mode in ("warn", "shadow"):
+        story = ready(rules())
+        story.tell("p-approver", "policy.defined", "policy:p@1", POLICY | {"mode": mode})
+        approve(story)
+        assert authorised(story), "no rule asks for it"
+        repin(story, "policy:p@1", POLICY["digest"])
+        story.tell("p-deployer", "gate.evaluated", MODEL, gated(mode="enforce"))
+        told = story.judge(*AUTHORISE)
+        refused(told, PolicyError, "legality")
+        assert f"in the mode {mode} and refuses nothing" in str(told.error)
+        other = story.judge("p-approver", "policy.defined", "policy:p@1", POLICY)
+        refused(other, ConflictError, "legality")
+        assert f"is defined in the mode {mode}" in str(other.error)
+        assert story.judge("p-approver", "policy.defined", "policy:p@2", POLICY).kind == "valid"
+
+
+def test_a_policy_that_the_rules_name_is_defined_to_refuse(gate: Story):
+    repin(gate, "policy:p@2", POLICY["digest"])
+    told = gate.judge("p-approver", "policy.defined", "policy:p@2", POLICY | {"mode": "warn"})
+    refused(told, PolicyError, "legality")
+    assert "it would refuse nothing" in str(told.error)
+    refused(
+        gate.judge("p-approver", "policy.defined", "policy:p@1", POLICY | {"mode": "warn"}), ConflictError, "legality"
+    )
+    assert gate.judge("p-approver", "policy.defined", "policy:p@2", POLICY | {"mode": "enforce"}).kind == "valid"
+    assert gate.judge("p-approver", "policy.defined", "policy:p@3", POLICY | {"mode": "shadow"}).kind == "valid"
+
+
+@pytest.mark.parametrize("mode", ["warn", "shadow"])
+@pytest.mark.parametrize("result", ["allow", "deny"])
+def test_what_only_warns_decides_nothing(gate: Story, mode: str, result: str):
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(result, mode=mode))
+    assert not authorised(gate), "it was not run in earnest"
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated())
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated("deny", mode=mode))
+    assert authorised(gate), "it takes nothing back"
+
+
 def test_a_policy_is_its_source_for_ever():
     story = Story().people()
     refused(
@@ -1850,3 +1891,32 @@ def test_a_hold_ends_what_was_authorised():
     story.tell("trainer", "deployment.held", PROD, {"model": MODEL, "digest": DIGEST, "reason": "burn rate"})
     live = story.event("p-deployer", "deployment.completed", PROD, AUTHORISE[3])
     assert marks_of(story.world, live) == ("unauthorised",)
+
+
+def test_an_authorisation_names_only_approvals_that_stand():
+    story = ready(rules())
+    deployer, kind, place, body = AUTHORISE
+
+    def naming(*ids: str) -> Verdict:
+        return story.judge(deployer, kind, place, {**body, "approvals": list(ids)})
+
+    first, second = approve(story), approve(story, "p-second")
+    assert naming().kind == naming(first).kind == naming(first, second).kind == "valid"
+    unknown = naming(first, "0" * 8 + "-0000-7000-8000-" + "0" * 12)
+    refused(unknown, PolicyError, "legality")
+    assert "is no approval of model:m@1 for prod that stands" in str(unknown.error)
+    story.tell("p-approver", "approval.revoked", MODEL, {"approval": first, "rationale": "bias"})
+    refused(naming(first, second), PolicyError, "legality")
+    assert naming(second).kind == "valid"
+    urgent = {"emergency": {"reason": "fraud", "review_by": format_time(NOW + DAY)}}
+    told = story.judge(deployer, kind, place, {**body, **urgent, "approvals": [first]})
+    refused(told, PolicyError, "legality")
+    assert story.judge(deployer, kind, place, {**body, **urgent, "approvals": [second]}).kind == "valid"
+
+
+def test_an_authorisation_holds_no_longer_than_the_approvals_that_it_names():
+    story = ready(rules())
+    short, _ = approve(story, expires_at=format_time(NOW + HOUR)), approve(story, "p-second")
+    assert story.judge(*AUTHORISE).until > NOW + HOUR, "the other one is enough"
+    deployer, kind, place, body = AUTHORISE
+    assert story.judge(deployer, kind, place, {**body, "approvals": [short]}).until == NOW + HOUR

@@ -20,10 +20,18 @@ from ledger.domain.signing import ROOT_ACTOR
 from ledger.entry import format_time
 from ledger.errors import AuthenticationError, NotAllowedError, fault_of
 from ledger.events import Category
-from tests.unit import test_judge, test_keyring
+from tests.unit import rings, test_judge, test_keyring_ledger, test_keyring_stolen
 from tests.unit.test_judge import *  # noqa: F403 - their tests are run again here, with the script looking on
 from tests.unit.test_judge import LEDGERID, Story
-from tests.unit.test_keyring import *  # noqa: F403
+from tests.unit.test_keyring_answering import *  # noqa: F403
+from tests.unit.test_keyring_bounds import *  # noqa: F403
+from tests.unit.test_keyring_keys import *  # noqa: F403
+from tests.unit.test_keyring_last_admin import *  # noqa: F403
+from tests.unit.test_keyring_ledger import *  # noqa: F403
+from tests.unit.test_keyring_reaffirmed import *  # noqa: F403
+from tests.unit.test_keyring_rests import *  # noqa: F403
+from tests.unit.test_keyring_roles import *  # noqa: F403
+from tests.unit.test_keyring_stolen import *  # noqa: F403
 from tests.unit.test_ledger_events import *  # noqa: F403
 
 #: What the script refuses too of what is no authority; whom a decision needs it leaves to us.
@@ -93,7 +101,7 @@ def looking_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patch:
         patch.setattr(Story, "fold", folded)
         patch.setattr(script, "signed_by", lambda raw, signature, message: True)
-        for module in (test_judge, test_keyring):
+        for module in (test_judge, rings, test_keyring_ledger, test_keyring_stolen):  # whoever asks it by its name
             patch.setattr(module, "judge", judged)
         yield
 
