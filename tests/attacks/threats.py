@@ -261,7 +261,7 @@ TESTS: dict[str, tuple[str, ...]] = {
                   "who_a_run_was_recorded_for_recorded_it_first_too"),
              *_of(_HOSTILE, "nobody_takes_a_version_away_from_its_run_by_adding_outputs")),
     "A104": (*_of("projections/test_gateinput.py", "a_maker_whom_the_registration_leaves_out_is_found_by_gates"),
-             *_of("projections/test_control_assessment.py", "who_approved_what_another_run_of_theirs_made_is_found"),
+             *_of("projections/test_control_exceptions.py", "who_approved_what_another_run_of_theirs_made_is_found"),
              *_of(_LIMITS, "a_maker_whom_a_registration_leaves_out_approves_where_no_gate_asks")),
     "A105": _of(_LIMITS, "an_approver_is_a_maker_when_somebody_says_that_it_was_done_for_them"),
     "A80": (*_of("projections/test_timeline.py", "what_nobody_authorised_is_marked"),
