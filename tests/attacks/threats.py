@@ -288,7 +288,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "A95": (*_of(_EMITTERS, "a_heartbeat_tells_how_far_it_came_and_when_silence_begins"),
             *_of("cli/test_emitters.py", "who_is_silent_is_told")),
     "A96": _of(_EMITTERS, "a_declared_gap_is_listed_with_its_reason_and_missing_no_more", "who_may_declare_a_gap"),
-    "A98": (*_of("cli/test_gates.py", "what_was_not_run_does_not_agree"),
+    "A98": (*_of("cli/test_gates.py", "what_was_not_run_does_not_agree", "a_gate_that_looked_elsewhere_opens_nothing"),
             *_of("projections/test_gateinput.py",
                  "an_evaluation_that_lies_about_when_or_where_it_looked_does_not_agree"),
             *_of("unit/test_governed.py", "an_authorisation_needs_a_gate_that_allows_and_is_fresh",
