@@ -23,7 +23,15 @@ def _cli(*names: str) -> str:
 _PASS = (
     _contract("reports", "ledger_keys", "hostile"),
     _cli("own_keys", "pinned", "verify") + " " + _contract("signed_head", "keyring"),
-    _contract("verification", "order_faults", "quarantine_verified", "reading_ahead", "rewritten", "void_entries"),
+    _contract(
+        "verification",
+        "verified_since",
+        "order_faults",
+        "quarantine_verified",
+        "reading_ahead",
+        "rewritten",
+        "void_entries",
+    ),
 )
 _DAMAGE = (_cli("keyring", "backup", "output"), "tests/attacks/test_tamper.py")
 _BAD = ("bad_bytes", "bad_signers", "bad_events", "bad_decisions")
@@ -122,7 +130,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/auditpass.py": (*_PASS, *_DAMAGE),
     "ledger/since.py": _PASS,
     "ledger/audit.py": (_unit("audit"), *_PASS, _cli("erasure")),
-    "ledger/auditworkers.py": (_unit("audit"), _contract("audit_workers"), _contract("verification")),
+    "ledger/auditworkers.py": (_unit("audit"), _contract("audit_workers"), _contract("verification", "verified_since")),
     "ledger/auditworld.py": _PASS,
     "ledger/logview.py": (_unit("logview"), _contract(*_BAD), *_PASS),
     "ledger/segment.py": (*_PASS, *_DAMAGE),

@@ -298,7 +298,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     # -- the rest of the store -------------------------------------------------------------------
     "A83": (*_of(_TAMPER, "changes_of_tiles", "values_of_another_length_or_kind"), "campaign:tamper-tiles"),
     "A84": (*_of(_TAMPER, "deleted_heads_are_found_by_whoever_remembers_them"),
-            *_of("contract/test_verification.py", "an_early_signed_head_that_is_gone_since_is_found"),
+            *_of("contract/test_verified_since.py", "an_early_signed_head_that_is_gone_since_is_found"),
             *_of(_WITNESSED, "a_cosigned_head_that_is_gone_is_found"),
             *_of(_VERIFY, "a_signed_head_that_was_taken_out_since_is_found_again_and_again")),
     "A85": _of(_SIGNED, "nothing_is_signed_when_signed_heads_were_removed_or_put_in",
@@ -318,7 +318,7 @@ TESTS: dict[str, tuple[str, ...]] = {
             *_of(_LIMITS, "a_planted_folder_is_refused_only_by_the_expected_origin")),
     "A91": _of(_VERIFY, "a_damaged_mark_ends_with_7_and_is_never_first_use",
                "a_false_mark_does_not_make_a_bad_log_good"),
-    "A92": (*_of("contract/test_verification.py", "a_change_in_what_was_verified_is_seen_unless_it_is_not_read"),
+    "A92": (*_of("contract/test_verified_since.py", "a_change_in_what_was_verified_is_seen_unless_it_is_not_read"),
             *_of(_VERIFY, "a_change_in_what_was_verified_is_found_again_but_for_the_tail")),
     "A93": _of(_LIMITS, "an_old_copy_is_good_to_whoever_remembers_nothing_and_asks_nobody"),
     "A94": _of(_PINNED, "evidence_is_bounded_and_a_full_disk_is_said", "evidence_is_named_once_and_never_overwritten"),
