@@ -73,6 +73,8 @@ _NEEDED = {
         "performance.tested"
     ),
     "owner admin": "model.owner_changed",
+    "owner eraser": "erasure.resolved",
+    "emitter owner eraser": "erasure.requested",
     "owner deployer": "model.decommissioned slo.defined version.demoted version.promoted version.retired",
     "owner emitter": "approval.requested approval.withdrawn errorbudget.reset waiver.requested",
     "owner validator": "finding.disposed risk.classified validation.assigned",

@@ -85,6 +85,7 @@ _ASIDES: Final[dict[str, dict[str, Callable[[Any], str]]]] = {
     "deployment.held": _RETURN,
     "documentation": {"kind": _said("{}"), "version": _said("version {}"), "author": _said("by {}"),
                       "expires_at": _said("until {}")},
+    "erasure": {"outcome": _said("{}"), "basis": _said("under {}"), "scope": _said("{}"), "due_at": _said("due {}")},
     "errorbudget.consumed": {"objective": _said("of {}", _share), "window": _said("over {}"), "action": _said("{}")},
     "gate": {"environment": _said("in {}"), "mode": _mode},
     "hold.placed": {"matter": _said("matter {}"), "authority": _said("ordered by {}"),

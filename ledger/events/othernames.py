@@ -34,6 +34,7 @@ OTHER_NAMES: Final = {
     "policy.evaluated": "gate.evaluated",
     "policy.published": "policy.defined",
     "redaction.executed": "subject.erased",
+    "redaction.requested": "erasure.requested",
     "risk.reclassified": "risk.classified",
     "rollback.authorized": "rollback.authorised",
     "rollback.initiated": "rollback.requested or rollback.authorised",

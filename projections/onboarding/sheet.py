@@ -37,6 +37,8 @@ COLUMNS: Final = (
     ("runbook", False, "where it is written what to do; with on_call"),
     ("title", False, "its name for people"),
     ("purpose", False, "what it is for"),
+    ("accountable", False, "who answers for it before the business"),
+    ("business_unit", False, "which part of the business uses it"),
     ("uri", False, "where its bytes are"),
     ("vendor", False, "who made it, when somebody else did; with product"),
     ("product", False, "the vendor's name for it"),
@@ -252,7 +254,8 @@ class _Reader:
         steps: list[Step] = []
         if not self.troubles:
             model = subject.partition("@")[0]
-            registered = {"owner": cells["owner"], "title": cells["title"], "purpose": cells["purpose"]}
+            told = ("owner", "title", "purpose", "accountable", "business_unit")
+            registered = {name: cells[name] for name in told}
             steps.append(self.step("model.registered", model, registered, since))
             if cells["vendor"]:
                 unknown = [part.strip() for part in cells["unknown"].split(";") if part.strip()]

@@ -68,6 +68,8 @@ EVENTS: Final = {
     "emitter.closed": ANYBODY,
     "emitter.heartbeat": ANYBODY,
     "entry.reaffirmed": "admin root",
+    "erasure.requested": "emitter owner eraser root",
+    "erasure.resolved": "owner eraser root",
     "errorbudget.consumed": "emitter root",
     "errorbudget.reset": "owner emitter root",
     "evaluation.completed": "emitter validator root",

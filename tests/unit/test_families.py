@@ -211,6 +211,8 @@ _ROLLED = {"model": MODEL, "digest": DIGEST}
         ("deployment.started", "deployment:prod/x", _ROLLED, {"traffic": -0.1}),
         ("documentation.attached", MODEL, {"kind": "DPIA", "digest": DIGEST}, {"version": 3}),
         ("errorbudget.consumed", "monitor:m", {"slo": "l", "remaining": -2, "window": "28d"}, {"window": "a month"}),
+        ("erasure.requested", "person:p-1", {"scope": "all"}, {"due_at": "in a month"}),
+        ("erasure.resolved", "person:p-1", {"request": _ITEM["item"], "outcome": "done"}, {"outcome": "maybe"}),
         ("errorbudget.consumed", "monitor:m", {"slo": "l", "remaining": 1}, {"objective": 1.0}),
         ("incident.action_item_completed", "incident:1", _ITEM, {"proof": _NONE}),
         ("incident.contributing_factor_recorded", "incident:1", _CAUSE, {"category": "luck"}),
