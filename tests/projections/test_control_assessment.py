@@ -87,7 +87,8 @@ def gate(book: Book, model: str, at: float, environment: str = "prod", result: s
     """The policy is run; what is recorded of it may be something else."""
     reader = book.reader()
     known = Known(reader.ledger, reader.runner.views, reader.size)
-    ran = run_gate(known, Stated("policy:p@1", POLICY), model, environment, as_of=known.recorded_at)
+    policy, place = Stated("policy:p@1", POLICY), f"deployment:{environment}/scoring"
+    ran = run_gate(known, policy, model, environment, as_of=known.recorded_at, deployment=place)
     return book.emit("trainer", "gate.evaluated", model, ran.body() | {"result": result} | more, at=at)
 
 
