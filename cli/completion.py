@@ -36,7 +36,7 @@ EVENT_TYPES: Final = (
     "emitter.heartbeat", "entry.reaffirmed", "erasure.requested", "erasure.resolved", "errorbudget.consumed",
     "errorbudget.reset", "evaluation.completed", "evaluation.invalidated", "evidence.preserved", "experiment.completed",
     "experiment.started", "external.observed", "featureset.changed", "featureset.defined", "featureset.materialized",
-    "finding.disposed", "gap.declared", "gate.evaluated", "hold.placed", "hold.released",
+    "feed.interrupted", "finding.disposed", "gap.declared", "gate.evaluated", "hold.placed", "hold.released",
     "incident.action_item_assigned", "incident.action_item_completed", "incident.action_item_created",
     "incident.action_item_verified", "incident.closed", "incident.contributing_factor_recorded", "incident.linked",
     "incident.mitigated", "incident.noted", "incident.opened", "incident.reopened", "incident.resolved",

@@ -81,6 +81,7 @@ _NEEDED = {
     "approver validator auditor": "emergency.reviewed",
     "emitter approver owner": "approval.expired waiver.expired",
     "emitter deployer owner": "configuration.changed",
+    "emitter owner deployer": "feed.interrupted",
     "emitter owner incident-commander": "notification.failed notification.sent",
     "owner deployer emitter": "deployment.requested",
     "owner incident-commander admin": "model.on_call_assigned",

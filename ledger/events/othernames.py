@@ -25,6 +25,7 @@ OTHER_NAMES: Final = {
     "dataset.licence_changed": "dataset.license_changed",
     "deployment.authorized": "deployment.authorised",
     "errorbudget.exhausted": "errorbudget.consumed with remaining=0",
+    "feed.gap_declared": "feed.interrupted; gap.declared is about numbers of an emitter of this ledger",
     "incident.note_added": "incident.noted",
     "ledger.config_changed": "ledger.rules_changed",
     "legalhold.placed": "hold.placed",

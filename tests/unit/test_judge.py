@@ -390,6 +390,7 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "featureset.changed": ("featureset:f", {"digest": DIGEST, "change": "x"}),
     "featureset.defined": ("featureset:f", {"digest": DIGEST}),
     "featureset.materialized": ("featureset:f", {}),
+    "feed.interrupted": ("monitor:m", {"source": "prometheus", "start": "2026-01-01T00:00:00Z", "reason": "x"}),
     "finding.disposed": (
         MODEL,
         {"validation": str(UUID(int=1)), "finding": "F1", "disposition": "fixed", "reason": "x"},
