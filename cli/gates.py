@@ -20,7 +20,9 @@ _CHECK = ("check", "result", "reason", "waiver")
 _SIGNS = {"pass": "✓", "waived": "~", "not-applicable": "-", "fail": "✗", "error": "✗"}
 _model = click.argument("model", metavar="MODEL@VERSION")
 _environment = click.option("--env", "environment", help="Environment, for example prod.")
-_deployment = click.option("--deployment", metavar="deployment:ENV/NAME", help="Where it is to be deployed.")
+_deployment = click.option(
+    "--deployment", metavar="deployment:ENV/NAME", help="Where it is to be deployed; authorisations need it."
+)
 _policy = click.option("--policy", metavar="policy:NAME[@VERSION]", help="Which; the one the rules name by default.")
 _file = click.option("--file", metavar="FILE", help="A policy that is not in the log; nothing is recorded.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +100,7 @@ def show(app: App, /, folder: Path) -> int:
     opened = _open(folder)
     try:
         notes = dict(opened.state.heads())
-        evidence, unproven = opened.state.evidence(), opened.state.unproven()
+        evidence, unproven, crowded = opened.state.evidence(), opened.state.unproven(), opened.state.crowded()
         logs = [
             {"vkey": format_vkey(key), "checkpoint": notes[key.name].decode() if key.name in notes else None}
             for key in opened.state.logs()
@@ -116,6 +117,11 @@ def show(app: App, /, folder: Path) -> int:
         f"? head of {item.origin} of size {item.size}, signed by the log, came with a bad proof; -o json gives the note"
         for item in unproven
     ]
+    lines += [
+        f"! {item.count} head(s) of {item.origin}, signed by the log, came with a bad proof when there was no "
+        "room to keep them; ask its operator to prove those that are kept: muniment checkpoint witness"
+        for item in crowded
+    ]
     data = {
         "vkey": vkey,
         "logs": logs,
@@ -130,6 +136,7 @@ def show(app: App, /, folder: Path) -> int:
             }
             for item in unproven
         ],
+        "crowded": [asdict(item) for item in crowded],
     }
     print_record(app, data, "\n".join(lines))
     return 1 if evidence else 0
@@ -149,7 +156,7 @@ def _evidence(item: Evidence) -> dict[str, Any]:
 def _evidence_words(item: Evidence) -> str:
     words = "the log signed two different roots for one size"
     if item.kind == "rewritten":
-        words = "the log signed a head whose tree has another root at the size that was cosigned before"
+        words = "the log signed a head whose tree has another root at a size for which it signed one before"
     return f"✗ evidence {item.number} against {item.origin}: {words}; -o json gives both notes"
 
 

@@ -14,13 +14,16 @@ from ledger.note import MAX_NOTE
 
 __all__ = [
     "MAX_REQUEST",
+    "MAX_UNPROVEN",
     "SIZE_TYPE",
+    "UNPROVEN_HEADER",
     "AddCheckpoint",
     "format_add_checkpoint",
     "format_size",
     "monitoring_path",
     "parse_add_checkpoint",
     "parse_size",
+    "parse_unproven",
 ]
 
 #: Hashes of a consistency proof that a request may hold.
@@ -29,6 +32,10 @@ MAX_PROOF = 63
 MAX_REQUEST = 64 + MAX_PROOF * 45 + MAX_NOTE
 #: Content type of the answer that names the witness's size.
 SIZE_TYPE = "text/x.tlog.size"
+#: Heads that a witness keeps as unproven of one log.
+MAX_UNPROVEN = 32
+#: Header of the answer that names sizes of heads which the witness keeps as unproven; of Muniment's witness only.
+UNPROVEN_HEADER = "Muniment-Unproven"
 _DECIMAL = re.compile(rb"0|[1-9][0-9]{0,18}")
 
 
@@ -61,6 +68,12 @@ def parse_size(data: bytes) -> int:
     if not data.endswith(b"\n") or _DECIMAL.fullmatch(data[:-1]) is None or int(data) > MAX_TREE_SIZE:
         raise InputError("the witness answered with a conflict and no tree size")
     return int(data)
+
+
+def parse_unproven(text: str, head: int) -> list[int]:
+    """Sizes below a head that a witness names in `UNPROVEN_HEADER`; whatever else it names is left out."""
+    sizes = (int(word) for word in text.split()[:MAX_UNPROVEN] if _DECIMAL.fullmatch(word.encode("utf-8", "replace")))
+    return sorted({size for size in sizes if 0 < size < head})
 
 
 def format_add_checkpoint(request: AddCheckpoint) -> bytes:

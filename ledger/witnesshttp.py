@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from ledger.addcheckpoint import UNPROVEN_HEADER
 from ledger.errors import ConfigurationError, StorageError
 
 __all__ = ["MAX_REPLY", "Reply", "check_url", "exchange"]
@@ -32,11 +33,13 @@ class Reply:
         status: of HTTP.
         kind: content type without its parameters, lower case.
         body: at most `MAX_REPLY` bytes.
+        unproven: the header by which Muniment's witness names heads that it keeps as unproven.
     """
 
     status: int
     kind: str
     body: bytes
+    unproven: str = ""
 
 
 def check_url(url: str) -> str:
@@ -117,6 +120,7 @@ def exchange(
         answer = connection.getresponse()
         data = answer.read(MAX_REPLY + 1)
         status, type_ = answer.status, answer.headers.get("Content-Type", "")
+        unproven = answer.headers.get(UNPROVEN_HEADER, "")
         left = answer.length  # None where the end of the connection is the end of the answer
     except (OSError, http.client.HTTPException) as error:
         words = (
@@ -134,7 +138,7 @@ def exchange(
         raise StorageError(f"an answer of more than {MAX_REPLY} bytes")
     if left:
         raise StorageError("an answer that was cut off")
-    return Reply(status, type_.partition(";")[0].strip().lower(), data)
+    return Reply(status, type_.partition(";")[0].strip().lower(), data, unproven)
 
 
 def _words(error: Exception) -> str:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TypeVar
 
-from ledger.addcheckpoint import AddCheckpoint, format_add_checkpoint, monitoring_path, parse_size
+from ledger.addcheckpoint import AddCheckpoint, format_add_checkpoint, monitoring_path, parse_size, parse_unproven
 from ledger.checkpoint import Checkpoint, VerifyHead, format_checkpoint, parse_checkpoint
 from ledger.checkpoints import cosignatures_of
 from ledger.cosignature import Cosignature, format_cosignature, parse_lines, verify_lines
@@ -231,7 +231,7 @@ class _Question:
             body = format_add_checkpoint(AddCheckpoint(old, self.tree.proof(old), self.note))
             reply = send("POST", "add-checkpoint", body)
             if reply.status == 200:
-                return self._cosigned(reply, forgot=old < self.old)
+                return self._explained(self._cosigned(reply, forgot=old < self.old), reply, send)
             if reply.status != 409:
                 return self._refused(reply, old, send)
             size = parse_size(reply.body)
@@ -258,6 +258,20 @@ class _Question:
         if forgot:  # it is worth less than its policy says: it could cosign another history now
             words += f", and has forgotten that it cosigned size {self.old} before: its state was lost or put back"
         return Asked(self.witness, COSIGNED, words, found[0])
+
+    def _explained(self, asked: Asked, reply: Reply, send: Send) -> Asked:
+        """Prove heads of ours that the witness keeps since they came to it with a bad proof: they take its room."""
+        sizes = parse_unproven(reply.unproven, self.head.size) if asked.outcome == COSIGNED else []
+        if not sizes:
+            return asked
+        try:
+            for size in sizes:  # answered with a conflict, since it is at our head already
+                body = format_add_checkpoint(AddCheckpoint(size, self.tree.proof(size), self.note))
+                send("POST", "add-checkpoint", body)
+            words = f"was shown how this log extends its first {', '.join(map(str, sizes))} entries"
+        except LedgerError as error:
+            words = f"could not be shown how this log extends heads that nobody proved: {error.message}"
+        return replace(asked, message=f"{asked.message}; it {words}")
 
     def _refused(self, reply: Reply, old: int, send: Send) -> Asked:
         words = {

@@ -178,6 +178,19 @@ def assignments(asked: Asked) -> list[JournalRow]:
     return list(found.values())
 
 
+def erasures(asked: Asked) -> list[JournalRow]:
+    """Requests to erase that nobody resolved, and behind which nothing was erased about their subject."""
+    found: dict[str, JournalRow] = {}
+    for row in asked.of_types("erasure.requested", "erasure.resolved", "subject.erased"):
+        if row["type"] == "erasure.requested":
+            found[row["id"]] = row
+        elif row["type"] == "erasure.resolved":
+            found.pop(row["data"]["request"], None)
+        else:
+            found = {name: one for name, one in found.items() if one["subject"] != row["data"]["subject"]}
+    return list(found.values())
+
+
 def actions(asked: Asked) -> list[tuple[JournalRow, str | None, str | None]]:
     """Action items that are not done, each with its owner and the day by which it is due."""
     found: dict[str, tuple[JournalRow, str | None, str | None]] = {}

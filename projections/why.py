@@ -277,6 +277,15 @@ def _environments(moment: _Moment, subject: str) -> list[str]:
     return sorted(found - {""})
 
 
+def _imagined_place(moment: _Moment, subject: str, environment: str) -> str:
+    """A deployment in an environment, of which none was named: that for which a gate was run last there, if any."""
+    name, model = parse_name(subject), model_of(moment.world, stream_of(subject))
+    version = None if model is None else model.versions.get(name.version or "")
+    gates = [] if version is None else [gate for (_, place), gate in version.gates.items() if place == environment]
+    last = max(gates, key=lambda gate: gate.signed.index, default=None)
+    return last.deployment if last is not None and last.deployment else f"deployment:{environment}/{name.name}"
+
+
 def _digest(moment: _Moment, subject: str) -> str:
     name = parse_name(subject)
     model = model_of(moment.world, stream_of(subject))
@@ -372,6 +381,5 @@ def why(
     places = [environment] if environment is not None else _environments(moment, subject)
     if not places:
         raise InputError("no rule names an environment, and nobody asked for one", hint="Say which: --env prod")
-    service = name.name
-    answers = [_now(moment, subject, f"deployment:{place}/{service}") for place in places]
+    answers = [_now(moment, subject, _imagined_place(moment, subject, place)) for place in places]
     return {"live": [], "emergencies": [], "holds": [], "answers": answers}

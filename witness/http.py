@@ -8,7 +8,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from ledger.addcheckpoint import MAX_REQUEST
+from ledger.addcheckpoint import MAX_REQUEST, UNPROVEN_HEADER
 from ledger.errors import LedgerError
 from witness.judging import PLAIN, Answer
 from witness.service import Witness
@@ -48,6 +48,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", answer.kind)
         self.send_header("Content-Length", str(len(answer.body)))
         self.send_header("Cache-Control", "no-store")
+        if answer.unproven:
+            self.send_header(UNPROVEN_HEADER, " ".join(map(str, answer.unproven)))
         if answer.status in (400, 411, 413, 501):
             self.close_connection = True  # what follows may be the rest of a body
             self.send_header("Connection", "close")
@@ -82,6 +84,8 @@ class _Handler(BaseHTTPRequestHandler):
             answer = Answer(500, b"the witness cannot keep its state\n")
         if answer.evidence:
             self.server.report(f"evidence kept: {answer.evidence}")
+        if answer.notice:
+            self.server.report(answer.notice)
         self._reply(answer)
 
     def do_GET(self) -> None:

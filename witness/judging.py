@@ -30,12 +30,16 @@ class Answer:
             signed by the log), or ``rewritten`` (a proof that leads to the signed head, from another root than the one
             signed for the size before). Any other bad proof proves nothing: whoever sends a public head may put any
             proof before it.
+        unproven: sizes of heads that the log signed and nobody proved yet, which whoever has the log can prove now.
+        notice: what the operator of the witness should hear, empty for nothing.
     """
 
     status: int
     body: bytes
     kind: str = PLAIN
     evidence: str = ""
+    unproven: tuple[int, ...] = ()
+    notice: str = ""
 
 
 @dataclass(frozen=True, slots=True)

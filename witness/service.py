@@ -11,9 +11,10 @@ from pathlib import Path
 from ledger.addcheckpoint import AddCheckpoint, format_add_checkpoint, parse_add_checkpoint
 from ledger.checkpoint import Checkpoint, cosign_checkpoint, format_checkpoint, parse_checkpoint
 from ledger.cosignature import format_lines
-from ledger.errors import ConfigurationError, InputError
+from ledger.errors import ConfigurationError, InputError, VerificationError
 from ledger.keys import Ed25519Signer, Signer
 from ledger.keystore import Keystore
+from ledger.merkleproof import proven_before, verify_consistency
 from ledger.note import (
     MAX_NOTE_SIGNATURES,
     TYPE_COSIGNATURE,
@@ -93,8 +94,7 @@ class Witness:
             refusal = judge(request, checkpoint, latest)
             shown = _kept(request.note, vkeys)
             if refusal is not None:
-                kind = self._keep(request, checkpoint, refusal, (known, shown), now)
-                return replace(refusal, evidence=kind)
+                return self._keep(request, checkpoint, (refusal, latest), (known, shown), now)
             line = cosign_checkpoint(text, self._signer, self.vkey.name, now)
             head = Latest(checkpoint.size, checkpoint.root)
             cosigned = _kept(request.note, vkeys, line)
@@ -102,21 +102,23 @@ class Witness:
             # A head of this size that was refused before is proven now, or with this one it proves a fork.
             rival = self.state.settle(checkpoint.origin, head)
             forked = rival and self.state.keep_evidence(checkpoint.origin, "fork", cosigned, rival, now)
+            unproven = self.state.unproven_sizes(checkpoint.origin, checkpoint.size)
         # What was stored is durable now, and only now the cosignature may be seen.
-        return Answer(200, format_lines([line]), evidence="fork" if forked else "")
+        return Answer(200, format_lines([line]), evidence="fork" if forked else "", unproven=unproven)
 
     def _keep(
-        self, request: AddCheckpoint, checkpoint: Checkpoint, refusal: Answer, notes: tuple[bytes, bytes], now: int
-    ) -> str:
+        self, request: AddCheckpoint, checkpoint: Checkpoint, judged: tuple[Answer, Latest],
+        notes: tuple[bytes, bytes], now: int,
+    ) -> Answer:  # fmt: skip
         """Keep what a refused request proves, or may prove one day; inside `changing`.
 
         A head that the log signed and that came with a bad proof may be the log's, and the proof a stranger's: it is
         kept as unproven. Two of one size, or one and the head that is cosigned there, are a fork whoever sent them.
 
         Returns:
-            The kind of evidence that is kept.
+            The answer, with the kind of evidence that is kept.
         """
-        known, shown = notes
+        (refusal, latest), (known, shown) = judged, notes
         origin, head = checkpoint.origin, Latest(checkpoint.size, checkpoint.root)
         if refusal.evidence == "rewritten":
             shown = format_add_checkpoint(replace(request, note=shown))
@@ -124,9 +126,37 @@ class Witness:
         if not kind and (rival := self.state.rival(origin, head)):
             kind, known = "fork", rival
         if kind:
-            return kind if known and self.state.keep_evidence(origin, kind, known, shown, now) else ""
-        if refusal.status == _UNPROVEN and checkpoint.size > request.old:
-            self.state.keep_unproven(origin, head, shown, now)
+            kept = known and self.state.keep_evidence(origin, kind, known, shown, now)
+            return replace(refusal, evidence=kind if kept else "")
+        if head == latest:
+            return replace(refusal, evidence=self._prove(request, origin, latest, shown, now))
+        if refusal.status != _UNPROVEN or checkpoint.size <= request.old:
+            return refusal
+        room = self.state.keep_unproven(origin, head, shown, now)
+        return refusal if room else replace(refusal, notice=f"no room for more unproven heads of {origin}: not kept")
+
+    def _prove(self, request: AddCheckpoint, origin: str, latest: Latest, shown: bytes, now: int) -> str:
+        """Whether an unproven head is one of the log, by a proof from its size to the head that is cosigned.
+
+        Returns:
+            The kind of evidence that is kept: such a proof from another root says that the log signed two histories.
+        """
+        found = self.state.unproven_at(origin, request.old) if request.old < latest.size else None
+        if found is None:
+            return ""
+        root, note = found
+        try:
+            verify_consistency(request.old, root, latest.size, latest.root, request.proof)
+        except VerificationError:
+            before = proven_before(request.old, latest.size, latest.root, request.proof)
+            if before in (None, root):
+                return ""  # whoever sent it may have spoiled it
+            body = format_add_checkpoint(replace(request, note=shown))
+            if not self.state.keep_evidence(origin, "rewritten", note, body, now):
+                return ""
+            self.state.settle(origin, Latest(request.old, root))
+            return "rewritten"
+        self.state.settle(origin, Latest(request.old, root))
         return ""
 
     def last_checkpoint(self, digest: str) -> Answer:

@@ -17,12 +17,13 @@ from typing import Any
 
 import apsw
 
+from ledger.addcheckpoint import MAX_UNPROVEN
 from ledger.durable import sync_folder
 from ledger.errors import ConfigurationError, StorageError
 from ledger.note import TYPE_ED25519, VerifierKey, format_vkey, parse_vkey
 from witness.judging import Latest
 
-__all__ = ["Evidence", "Unproven", "WitnessState"]
+__all__ = ["Crowded", "Evidence", "Unproven", "WitnessState"]
 
 _FORBID = "SELECT RAISE(ABORT, 'a witness never goes back')"
 _DDL = f"""
@@ -47,13 +48,12 @@ _UNPROVEN = """
 CREATE TABLE IF NOT EXISTS unproven (number INTEGER PRIMARY KEY AUTOINCREMENT, origin TEXT NOT NULL,
     size INTEGER NOT NULL, root BLOB NOT NULL, note BLOB NOT NULL, at INTEGER NOT NULL, UNIQUE (origin, size, root))
     STRICT;
+CREATE TABLE IF NOT EXISTS crowded (origin TEXT PRIMARY KEY, count INTEGER NOT NULL, first_at INTEGER NOT NULL,
+    last_at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 """
 _LAYOUT = 1
 #: What is kept against one log; more proves nothing more, and a log must not fill its witness's disk.
 _MAX_EVIDENCE = 100
-#: Unproven heads kept of one log; then the oldest goes. Only heads beyond the one that is cosigned are taken: to
-#: push one out, strangers need as many that the log published and did not bring here, and the log as many lies.
-_MAX_UNPROVEN = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,22 @@ class Unproven:
     root: bytes
     note: bytes
     at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Crowded:
+    """Requests of which the head was not kept, since there was no room for more unproven heads of the log.
+
+    Attributes:
+        origin: the log.
+        count: how many, also of the same head.
+        first_at, last_at: seconds since the Unix epoch.
+    """
+
+    origin: str
+    count: int
+    first_at: int
+    last_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,17 +288,47 @@ class WitnessState:
         self._connection.execute("DELETE FROM unproven WHERE origin = ? AND size = ?", (origin, head.size))
         return rival
 
-    def keep_unproven(self, origin: str, head: Latest, note: bytes, at: int) -> None:
-        """Keep a head that the log signed and nobody proved, once; inside `changing`."""
-        self._connection.execute(
-            "INSERT INTO unproven (origin, size, root, note, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (origin, head.size, head.root, note, at),
-        )
-        self._connection.execute(
-            "DELETE FROM unproven WHERE origin = ? AND number NOT IN "
-            "(SELECT number FROM unproven WHERE origin = ? ORDER BY number DESC LIMIT ?)",
-            (origin, origin, _MAX_UNPROVEN),
-        )
+    def keep_unproven(self, origin: str, head: Latest, note: bytes, at: int) -> bool:
+        """Keep a head that the log signed and nobody proved, once, while there is room; inside `changing`.
+
+        None gives way to another: else whoever holds the log's key would push out what speaks against it.
+
+        Returns:
+            False when there is no room for the first time.
+        """
+        text = "SELECT size, root FROM unproven WHERE origin = ?"
+        rows: list[Any] = self._connection.execute(text, (origin,)).fetchall()
+        if (head.size, head.root) in rows:
+            return True
+        if len(rows) < MAX_UNPROVEN:
+            self._connection.execute(
+                "INSERT INTO unproven (origin, size, root, note, at) VALUES (?, ?, ?, ?, ?)",
+                (origin, head.size, head.root, note, at),
+            )
+            return True
+        counted: list[Any] = self._connection.execute(
+            "INSERT INTO crowded VALUES (?, 1, ?, ?) "
+            "ON CONFLICT (origin) DO UPDATE SET count = count + 1, last_at = excluded.last_at RETURNING count",
+            (origin, at, at),
+        ).fetchall()
+        return counted != [(1,)]
+
+    def unproven_at(self, origin: str, size: int) -> tuple[bytes, bytes] | None:
+        """Root and note of the unproven head of a size; inside `changing`. Two of one size are evidence."""
+        found: list[Any] = self._connection.execute(
+            "SELECT root, note FROM unproven WHERE origin = ? AND size = ?", (origin, size)
+        ).fetchall()
+        return (bytes(found[0][0]), bytes(found[0][1])) if found else None
+
+    def unproven_sizes(self, origin: str, below: int) -> tuple[int, ...]:
+        """Sizes of unproven heads that are smaller than the one cosigned; inside `changing`."""
+        text = "SELECT size FROM unproven WHERE origin = ? AND size < ? ORDER BY size"
+        rows: list[Any] = self._connection.execute(text, (origin, below)).fetchall()
+        return tuple(size for (size,) in rows)
+
+    def crowded(self) -> list[Crowded]:
+        """Logs of which heads were not kept."""
+        return [Crowded(*row) for row in self._rows("SELECT origin, count, first_at, last_at FROM crowded ORDER BY 1")]
 
     def unproven(self) -> list[Unproven]:
         """Heads that logs signed and nobody proved, in order of keeping."""

@@ -202,12 +202,17 @@ def _check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) ->
     """The last evaluation of the policy that the rule names must allow, be fresh, and rest on waivers that stand."""
     environment, policy = event.subject.namespace or "", rule.gate or ""
     _check_mode(world, policy)
-    hint = f"Run it: muniment gate check {named.subject} --env {environment}"
+    hint = f"Run it: muniment gate check {named.subject} --deployment {event.payload.subject}"
     gate = named.version.gates.get((policy, environment))
     if gate is None or gate.digest != named.version.digest:
         raise PolicyError(f"{environment} asks for {policy}, and nobody has run it over {named.subject}", hint=hint)
     if not gate.allowed:
         raise PolicyError(f"{policy} refuses {named.subject} in {environment} (entry {gate.signed.index})", hint=hint)
+    if gate.deployment != event.payload.subject:  # what is live there, and promised, it looks at only where it is told
+        where = gate.deployment or "no deployment in particular"
+        raise PolicyError(
+            f"{policy} was run over {named.subject} for {where}, and not for {event.payload.subject}", hint=hint
+        )
     until = min(gate.signed.recorded_at, gate.as_of) + _FRESH
     if event.recorded_at >= until:
         raise PolicyError(f"{policy} was run over {named.subject} more than an hour ago", hint=hint)

@@ -18,6 +18,7 @@ class Gate:
         size: log size that was looked at.
         as_of: time for which ages and ends were told, in microseconds since the Unix epoch.
         waivers: those it rested on.
+        deployment: where the version was to be deployed; empty when that was not said.
     """
 
     id: str
@@ -29,6 +30,7 @@ class Gate:
     as_of: int
     allowed: bool
     waivers: tuple[str, ...]
+    deployment: str = ""
 
 
 @dataclass(frozen=True, slots=True)

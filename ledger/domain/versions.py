@@ -151,6 +151,7 @@ def _gated(version: VersionState, event: RecordedEvent, body: GateEvaluated) -> 
         parse_moment(body.as_of),
         body.result == "allow",
         waivers,
+        body.deployment or "",
     )
     return replace(version, gates=with_item(version.gates, (body.policy, body.environment), found))
 

@@ -142,6 +142,29 @@ def test_what_was_not_run_does_not_agree(asked: Shop):
     assert "✗" in run("gate", "recheck", "--model", MODEL).out
 
 
+def test_a_gate_that_looked_elsewhere_opens_nothing(asked: Shop):
+    """What is live in a deployment is looked at by a gate that is run for it, and by no other."""
+    run("record", "evaluation", MODEL, "--metric", "psi=0.01", "--verdict", "pass", "--kind", "drift").good()
+    body = ("-d", f"model={MODEL}", "-d", "digest=" + run(*CHECK, "--dry-run", "-o", "json").json["digest"])
+    decided = ("emit", "deployment.authorised", "deployment:prod/tx", *body, "--as", "p-deployer")
+    for place, words in (
+        (
+            ("--deployment", "deployment:prod/elsewhere"),
+            "for deployment:prod/elsewhere, and not for deployment:prod/tx",
+        ),
+        (("--env", "prod"), "for no deployment in particular, and not for deployment:prod/tx"),
+    ):
+        run("gate", "check", MODEL, *place, "--as", "p-deployer").good()
+        refused = run(*decided)
+        assert (refused.code, words in refused.err) == (1, True), refused.err
+        assert f"muniment gate check {MODEL} --deployment deployment:prod/tx" in refused.err
+    found = run("why", MODEL, "--env", "prod", "-o", "json").json["answers"][0]
+    assert not found["allowed"]
+    run("gate", "check", MODEL, "--deployment", "deployment:prod/tx", "--as", "p-deployer").good()
+    assert run("why", MODEL, "--env", "prod", "-o", "json").json["answers"][0]["allowed"], "of where it was run for"
+    run(*decided).good()
+
+
 WAIVER = ("waiver", "request", "drift-*", "--model", MODEL, "--env", "prod", "--owner", "p-author", "--reason", "new",
           "--control", "by hand", "--expires", "14d", "--single-use", "--waiver", "waiver:w1",
           "--as", "p-author")  # fmt: skip

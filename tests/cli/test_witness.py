@@ -64,7 +64,7 @@ def test_a_witness_from_making_it_to_evidence(empty: Path):
     assert shown["evidence"][1]["shown"].startswith("old 5\n")
     ((item, note),) = [(item, item["note"].encode()) for item in shown["unproven"]]
     assert (item["origin"], item["size"], note) == (LOG.origin, 9, LOG.note(9))
-    assert "another root at the size that was cosigned before" in run("witness", "show", "w").out
+    assert "another root at a size for which it signed one before" in run("witness", "show", "w").out
     assert "size 9, signed by the log, came with a bad proof" in run("witness", "show", "w").out
 
 
@@ -74,7 +74,16 @@ def test_an_unproven_head_is_no_evidence(empty: Path):
     with serving(empty / "w") as url:
         assert post(url, LOG.request(0, 5))[0] == 200
         assert post(url, LOG.request(5, 9, (bytes(32),)))[0] == 422
-    assert len(run("witness", "show", "w", "-o", "json").good().json["unproven"]) == 1
+        shown = run("witness", "show", "w", "-o", "json").good().json
+        assert (len(shown["unproven"]), shown["crowded"]) == (1, [])
+        for size in range(10, 43):
+            assert post(url, LOG.request(5, size, (bytes(32),)))[0] == 422
+    shown = run("witness", "show", "w", "-o", "json").good().json
+    assert [item["size"] for item in shown["unproven"]] == list(range(9, 41))
+    ((crowded,),) = [shown["crowded"]]
+    assert (crowded["origin"], crowded["count"]) == (LOG.origin, 2)
+    assert crowded["first_at"] <= crowded["last_at"]
+    assert f"! 2 head(s) of {LOG.origin}, signed by the log, came with a bad proof" in run("witness", "show", "w").out
 
 
 def test_what_cannot_be_a_witness_is_refused(empty: Path):

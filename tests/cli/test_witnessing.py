@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.addcheckpoint import parse_add_checkpoint
+from ledger.addcheckpoint import AddCheckpoint, format_add_checkpoint, parse_add_checkpoint
 from ledger.checkpoint import cosign_checkpoint, parse_checkpoint, signed_by, verify_cosignature
 from ledger.cosignature import format_lines
 from ledger.keys import Ed25519Signer
@@ -71,6 +71,20 @@ def test_a_majority_of_witnesses_is_enough_and_everything_carries_their_lines(an
         assert verify_proof(proof, entry, signed_by(log, *(witness.vkey for witness in found)))[0] == 1
         run("export", "tiles", "out").good()
         assert parse_note(Path("out/checkpoint").read_bytes()) == note
+
+
+def test_a_witness_is_shown_how_the_log_extends_heads_that_nobody_proved_to_it(any_shop: Shop):
+    with witnesses(any_shop, 1) as (witness,):
+        run("checkpoint", "witness").good()
+        for number in range(3):  # strangers take heads that were published, and spoil the way there
+            emit(number)
+            spoiled = AddCheckpoint(2, (bytes(32),), run("checkpoint", "show").good().stdout)
+            assert witness.add_checkpoint(format_add_checkpoint(spoiled)).status == 422
+        assert [item.size for item in witness.state.unproven()] == [3, 4, 5]
+        emit(3)
+        (asked,) = run("checkpoint", "witness", "-o", "json").good().json["witnesses"]
+        assert asked["message"] == "cosigned size 6; it was shown how this log extends its first 3, 4, 5 entries"
+        assert (witness.state.unproven(), witness.state.evidence()) == ([], [])
 
 
 def test_verify_and_doctor_say_who_vouches_for_what(any_shop: Shop):

@@ -288,21 +288,23 @@ class GovernedDeeds(GovernedNext):
             "environment": environment, "policy": "policy:p@1", "policy_digest": policy_of(SOURCE)["digest"],
             "digest": digest(model), "input_digest": digest("document"), "size": len(self.reference.rows),
             "as_of": self.later(0), "result": result, "checks": [], "engine": "cel 1",
+            "deployment": f"deployment:{environment}/x",
         }  # fmt: skip
         self.do("p-deployer", "gate.evaluated", model, body | more)
 
     @rule(model=models, environment=environments, policy=st.sampled_from(POLICIES),
           result=st.sampled_from(("allow", "allow", "allow", "deny")), waiver=st.sampled_from((None, *WAIVERS)),
           before=st.sampled_from((0, 0, HOUR // 2)), wrong=rarely, behind=st.sampled_from((0, 0, 3)),
-          mode=modes)  # fmt: skip
+          mode=modes, place=st.sampled_from(("x", "x", "x", "y", None)))  # fmt: skip
     def run_gate(
         self, *, model: str, environment: str, waiver: str | None, policy: str = "policy:p@1", result: str = "allow",
-        before: int = 0, wrong: bool = False, behind: int = 0, mode: str | None = None,
+        before: int = 0, wrong: bool = False, behind: int = 0, mode: str | None = None, place: str | None = "x",
     ) -> None:  # fmt: skip
         checks = [{"check": "drift", "result": "waived", "reason": "x", "waiver": waiver}] if waiver else []
         more = ({"digest": digest("x")} if wrong else {}) | ({"mode": mode} if mode else {})
+        where = None if place is None else f"deployment:{environment}/{place}"
         self._gate(model, environment, result, policy=policy, checks=checks, as_of=self.later(-before),
-                   size=len(self.reference.rows) - behind, **more)  # fmt: skip
+                   size=len(self.reference.rows) - behind, deployment=where, **more)  # fmt: skip
 
     @rule(model=models, environment=environments, actor=st.sampled_from(("p-author", "p-deployer", "p-approver")))
     def ask_to_deploy(self, model: str, environment: str, actor: str) -> None:

@@ -421,6 +421,8 @@ class Lawbook(PastDeeds):
         if not ran or ran[-1].data["digest"] != made.data["digest"] or ran[-1].data["result"] != "allow":
             return False
         gate = ran[-1]
+        if gate.data.get("deployment") != deed.subject:
+            return False
         known = self._of("policy.defined", subject=gate.data["policy"])
         defined = {one.data["digest"] for one in known}
         if any(self._mode(one) != "enforce" for one in known) or (

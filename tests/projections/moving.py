@@ -166,6 +166,7 @@ class Life:
             "p-deployer", "gate.evaluated", self.model, environment=self.environment, policy="policy:p@1",
             policy_digest=_POLICY, digest=digest(self.model), input_digest=digest("document"),
             size=self.book.size, as_of=self.at(0), result=result, checks=checks, engine="cel 1",
+            deployment=self.place,
         )  # fmt: skip
 
     # -- by a row of the table -------------------------------------------------------------------

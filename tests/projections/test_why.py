@@ -199,7 +199,7 @@ def test_a_gate_and_what_was_waived_in_it(make_book: Any, sqlite_url: str):
     checks = [{"check": "drift", "result": "waived", "reason": "psi 0.3", "waiver": "waiver:w1"},
               {"check": "tests", "result": "pass", "reason": "ok"}]  # fmt: skip
     gate = {"environment": "prod", "policy": "policy:ready@1", "policy_digest": sha, "digest": digest(ONE),
-            "input_digest": digest("input"), "size": book.size, "result": "allow", "checks": checks,
+            "input_digest": digest("input"), "size": book.size, "result": "allow", "checks": checks, "deployment": PROD,
             "engine": "cel 1", "as_of": _now(book)}  # fmt: skip
     ran = book.emit("p-validator", "gate.evaluated", ONE, gate, at=5)
     found = condition(one(book), "gate")
@@ -232,7 +232,7 @@ def test_a_waiver_for_a_single_use_holds_until_it_is_used_and_for_the_decision_t
         checks = [{"check": "drift", "result": "waived", "reason": "psi 0.3", "waiver": waiver}]
         gate = {"environment": "prod", "policy": "policy:ready@1", "policy_digest": sha, "digest": digest(ONE),
                 "input_digest": digest("input"), "size": book.size, "result": "allow", "checks": checks,
-                "engine": "cel 1", "as_of": _now(book)}  # fmt: skip
+                "deployment": PROD, "engine": "cel 1", "as_of": _now(book)}  # fmt: skip
         book.emit("p-validator", "gate.evaluated", ONE, gate, at=5)
 
     ran("waiver:dev")

@@ -68,6 +68,8 @@ EVENTS: Final = {
     "emitter.closed": ANYBODY,
     "emitter.heartbeat": ANYBODY,
     "entry.reaffirmed": "admin root",
+    "erasure.requested": "emitter owner eraser root",
+    "erasure.resolved": "owner eraser root",
     "errorbudget.consumed": "emitter root",
     "errorbudget.reset": "owner emitter root",
     "evaluation.completed": "emitter validator root",
@@ -79,6 +81,7 @@ EVENTS: Final = {
     "featureset.changed": "emitter owner root",
     "featureset.defined": "emitter owner root",
     "featureset.materialized": "emitter root",
+    "feed.interrupted": "emitter owner deployer root",
     "finding.disposed": "owner validator root",
     "gap.declared": ANYBODY,  # of their own emitters; for others' see the tests of the judge
     "gate.evaluated": "emitter owner validator approver deployer root",

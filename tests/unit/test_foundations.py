@@ -25,6 +25,7 @@ VALID = {"verdict": "pass", "independence": "another team"}
 GATE = {
     "environment": "prod", "policy": "policy:p@1", "policy_digest": POLICY["digest"], "digest": DIGEST,
     "input_digest": DIGEST, "as_of": format_time(NOW), "result": "allow", "checks": [], "engine": "cel 1",
+    "deployment": "deployment:prod/x",
 }  # fmt: skip
 WAIVED = {"check": "drift", "result": "waived", "reason": "x", "waiver": "waiver:w"}
 ASKED = {

@@ -1315,7 +1315,7 @@ def gated(result: str = "allow", **changes: Any) -> dict[str, Any]:
     return {
         "environment": "prod", "policy": "policy:p@1", "policy_digest": POLICY["digest"], "digest": DIGEST,
         "input_digest": OTHER, "size": 99, "as_of": format_time(NOW), "result": result, "checks": [],
-        "engine": "cel 1", **changes,
+        "engine": "cel 1", "deployment": PROD, **changes,
     }  # fmt: skip
 
 
@@ -1348,7 +1348,7 @@ def test_an_authorisation_needs_a_gate_that_allows_and_is_fresh(gate: Story):
     "change",
     [
         {"environment": "dev"}, {"digest": OTHER}, {"policy": "policy:q@1"}, {"policy": "policy:p@2"},
-        {"policy_digest": OTHER},
+        {"policy_digest": OTHER}, {"deployment": "deployment:prod/y"}, {"deployment": None},
     ],
 )  # fmt: skip
 def test_a_gate_over_something_else_opens_nothing(gate: Story, change: dict[str, str]):
@@ -1542,8 +1542,11 @@ def test_a_waiver_for_a_single_use_is_for_one_authorisation(gate: Story):
     assert not authorised(gate), "it must be used with the decision"
     use = ("p-deployer", "waiver.used", "waiver:w", {"deployment": PROD, "model": MODEL})
     gate.tell(*use)
-    elsewhere = ("p-deployer", "deployment.authorised", "deployment:prod/other", AUTHORISE[3])
-    assert gate.judge(*elsewhere).kind == "void", "it was used for another deployment"
+    other = "deployment:prod/other"
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(checks=waived("waiver:w"), deployment=other))
+    elsewhere = gate.judge("p-deployer", "deployment.authorised", other, AUTHORISE[3])
+    assert "one is to be used with this decision" in str(elsewhere.error), "it was used for another deployment"
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(checks=waived("waiver:w")))
     gate.tell(*AUTHORISE)
     assert not authorised(gate), "it is used up"
     refused(gate.judge(*use), PolicyError, "legality")
@@ -1560,6 +1563,7 @@ def test_a_waiver_for_two_uses_is_for_two_authorisations(gate: Story):
     gate.tell(*uses[PROD])
     gate.tell(*uses[other])
     for place in (PROD, other):
+        gate.tell("p-deployer", "gate.evaluated", MODEL, gated(checks=waived("waiver:w"), deployment=place))
         decision = ("p-deployer", "deployment.authorised", place, AUTHORISE[3])
         gate.tell(*decision)
         assert gate.judge(*decision).kind == "void", "its use went to the one before"
@@ -1579,6 +1583,7 @@ def test_nobody_uses_up_a_waiver_without_authorising(gate: Story):
     urgency = {**AUTHORISE[3], "emergency": {"reason": "x", "review_by": format_time(NOW + DAY)}}
     gate.tell("p-deployer", "deployment.authorised", PROD, urgency)
     gate.tell(*AUTHORISE)
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(checks=waived("waiver:w"), deployment=other))
     elsewhere = gate.judge("p-deployer", "deployment.authorised", other, AUTHORISE[3])
     refused(elsewhere, PolicyError, "legality")
     assert "it was for a single use" in str(elsewhere.error), "of two that wait, one is served"

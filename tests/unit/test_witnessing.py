@@ -22,6 +22,7 @@ from ledger.addcheckpoint import (
     monitoring_path,
     parse_add_checkpoint,
     parse_size,
+    parse_unproven,
 )
 from ledger.checkpoint import (
     Checkpoint,
@@ -394,3 +395,14 @@ def test_where_a_witness_shows_its_checkpoint():
     assert monitoring_path("example.com/behind-the-sofa") == (
         "5fd2dc0beb4ce54da5050cf6d5c75248b023abad441c3cecde3976fbe9da4fe4/checkpoint"
     )
+
+
+@pytest.mark.parametrize(
+    ("named", "taken"),
+    [
+        ("", []), ("9 4", [4, 9]), ("0 1 19 20 21 99999999999999999999", [1, 19]), ("-1 +2 3.0 04 x \u00b2", []),
+        (" ".join(map(str, range(1, 60))), list(range(1, 20))), ("30 " * 32 + "5", []),
+    ],
+)  # fmt: skip
+def test_of_sizes_that_a_witness_names_only_a_few_that_may_be_ours_are_taken(named: str, taken: list[int]):
+    assert parse_unproven(named, 20) == taken

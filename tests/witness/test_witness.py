@@ -175,18 +175,59 @@ def test_two_unproven_heads_of_one_size_are_a_fork(witness: Witness):
     assert (kept.known, kept.shown) == (LOG.note(12), FORK.note(12))
 
 
-def test_unproven_heads_have_a_bounded_room_and_the_newest_are_in_it(witness: Witness):
+def test_unproven_heads_have_a_bounded_room_and_none_pushes_another_out(witness: Witness):
     cosigned(witness, LOG, 0, 8)
+    assert witness.add_checkpoint(_bad(FORK, 8, 300)).status == 422, "what speaks against the log"
+    told = []
     for size in range(9, 9 + 40):
         for number in range(2):
             note = _junk(LOG.note(size), number)
             body = format_add_checkpoint(AddCheckpoint(8, (bytes(32),), note))
-            assert witness.add_checkpoint(body).status == 422
-    assert [item.size for item in witness.state.unproven()] == list(range(17, 49))
-    assert all(item.note == LOG.note(item.size) for item in witness.state.unproven()), "nobody's lines are not kept"
+            answer = witness.add_checkpoint(body)
+            assert answer.status == 422
+            told += [size] if answer.notice else []
+    assert [item.size for item in witness.state.unproven()] == [300, *range(9, 40)]
+    notes = [FORK.note(300), *map(LOG.note, range(9, 40))]
+    assert [item.note for item in witness.state.unproven()] == notes, "nobody's lines are not kept"
+    assert told == [40], "it is said once"
+    (crowded,) = witness.state.crowded()
+    assert (crowded.origin, crowded.count) == (LOG.origin, 18)
     for body in (LOG.request(3, 60), _bad(LOG, 8, 8), _bad(STRANGER, 8, 70), _bad(OTHER, 8, 70), _bad(LOG, 9, 70)):
         assert witness.add_checkpoint(body).status != 200
-    assert len(witness.state.unproven()) == 32, "only signed heads, larger and from where this witness is"
+    assert witness.state.crowded() == [crowded], "only signed heads, larger and from where this witness is"
+    assert witness.add_checkpoint(LOG.request(8, 300)).evidence == "fork", "whatever was sent to push it out"
+
+
+def test_an_unproven_head_is_proven_by_whoever_has_the_log(witness: Witness):
+    cosigned(witness, LOG, 0, 8)
+    for size in (12, 16, 18):
+        assert witness.add_checkpoint(_bad(LOG, 8, size)).status == 422
+    answer = witness.add_checkpoint(LOG.request(8, 20))
+    assert (answer.status, answer.unproven) == (200, (12, 16, 18))
+    for body in (LOG.request(12, 24), LOG.request(12, 20, (bytes(32),)), FORK.request(12, 20)):
+        witness.add_checkpoint(body)
+        assert [item.size for item in witness.state.unproven()][:3] == [12, 16, 18], "only to the head that it cosigned"
+    for left in ((16, 18), (18,), ()):
+        (size,) = {12, 16, 18}.intersection(item.size for item in witness.state.unproven()) - set(left)
+        assert witness.add_checkpoint(LOG.request(size, 20)).status == 409
+        assert tuple(item.size for item in witness.state.unproven()) == left
+    assert [item.kind for item in witness.state.evidence()] == ["fork"], "the other history, of size 20"
+
+
+def test_or_turns_into_evidence_where_the_log_has_another_past(witness: Witness):
+    cosigned(witness, LOG, 0, 8)
+    assert witness.add_checkpoint(_bad(FORK, 8, 13)).status == 422
+    cosigned(witness, LOG, 8, 20)
+    answer = witness.add_checkpoint(LOG.request(13, 20))
+    assert (answer.status, answer.evidence) == (409, "rewritten")
+    (kept,) = witness.state.evidence()
+    known = verify_checkpoint(kept.known, [LOG.vkey])
+    shown = parse_add_checkpoint(kept.shown)
+    head = verify_checkpoint(shown.note, [LOG.vkey])
+    before = proven_before(shown.old, head.size, head.root, shown.proof)
+    assert (shown.old, known.root) == (known.size, FORK.checkpoint(13).root)
+    assert before == LOG.checkpoint(13).root != known.root
+    assert witness.state.unproven() == []
 
 
 def test_a_state_from_before_unproven_heads_were_kept_is_opened(tmp_path: Path):
@@ -194,7 +235,7 @@ def test_a_state_from_before_unproven_heads_were_kept_is_opened(tmp_path: Path):
     cosigned(found, LOG, 0, 8)
     found.close()
     connection = apsw.Connection(str(tmp_path / "w" / "state.db"))
-    connection.execute("DROP TABLE unproven")
+    connection.execute("DROP TABLE unproven; DROP TABLE crowded")
     connection.close()
     again = open_witness(tmp_path / "w")
     assert again.add_checkpoint(_bad(LOG, 8, 12)).status == 422
