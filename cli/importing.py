@@ -67,8 +67,8 @@ def template(app: App, /, *, columns: bool) -> None:
 
     Example: muniment import template > models.csv
     """
-    from projections.onboarding.sheet import COLUMNS, EXAMPLE
-    from projections.onboarding.sheet import template as sheet
+    from projections.onboarding.columns import COLUMNS, EXAMPLE
+    from projections.onboarding.columns import template as sheet
 
     rows = [{"column": name, "required": needed, "meaning": what, "example": EXAMPLE.get(name, "")}
             for name, needed, what in COLUMNS]  # fmt: skip

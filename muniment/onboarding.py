@@ -58,7 +58,7 @@ def import_inventory(
 
     Args:
         ledger: open, signing as whoever takes them in: with the roles owner and emitter.
-        data: the sheet, see `projections.onboarding.sheet.COLUMNS`.
+        data: the sheet, see `projections.onboarding.columns.COLUMNS`.
         terms: how waivers are asked for.
         folder: where files that the sheet names are.
         policy: whose checks are asked: ``policy:<name>[@<version>]``, or one that is not in the log; the one the rules

@@ -134,7 +134,8 @@ SENT_BACK = "sent back for changes"
 class ApprovalRequest:
     """A request for approval.
 
-    ``signed`` is its entry, ``closed`` how it ended: rejected, withdrawn, `SENT_BACK`, or None.
+    ``signed`` is its entry, ``closed`` how it ended: rejected, withdrawn, `SENT_BACK`, or None; ``ended`` is the index
+    of the entry that closed it.
     """
 
     id: str
@@ -143,6 +144,7 @@ class ApprovalRequest:
     digest: str
     actors: frozenset[str]
     closed: str | None = None
+    ended: int | None = None
 
     @property
     def index(self) -> int:

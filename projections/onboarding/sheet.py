@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid5
@@ -17,43 +14,11 @@ from ledger.errors import InputError
 from ledger.events import find_event_type, load_body
 from ledger.names import parse_name
 from ledger.strictjson import format_json
-from projections.onboarding.training import CELLS, attached_run, read_data, run_of
+from projections.onboarding.columns import COLUMNS, MEANING, NAMES, check_header, read_table
+from projections.onboarding.training import attached_run, read_data, run_of
 
-__all__ = ["COLUMNS", "EXAMPLE", "CsvRow", "Step", "Trouble", "read_sheet", "template"]
+__all__ = ["CsvRow", "Step", "Trouble", "read_sheet"]
 
-#: Column, whether every row needs it, and what stands there.
-COLUMNS: Final = (
-    ("model", True, "name of the model, as fraud or payments/fraud"),
-    ("version", True, "version that exists or is live"),
-    ("digest", False, "sha256:HEX of its bytes; this or file"),
-    ("file", False, "file with its bytes, relative to the sheet; it is read for its digest and not copied"),
-    ("owner", True, "actor who answers for it; enrolled before"),
-    ("tier", True, "low, medium or high"),
-    ("environment", False, "where it is live, for example prod; with service and live_since"),
-    ("service", False, "the service it is live in"),
-    ("live_since", False, "since when, 2024-03-01 or 2024-03-01T08:00:00Z; the best date that is known"),
-    ("control", False, "what makes up for what is missing; the command's --control by default"),
-    ("on_call", False, "actor who is called when it burns; enrolled before"),
-    ("runbook", False, "where it is written what to do; with on_call"),
-    ("title", False, "its name for people"),
-    ("purpose", False, "what it is for"),
-    ("uri", False, "where its bytes are"),
-    ("vendor", False, "who made it, when somebody else did; with product"),
-    ("product", False, "the vendor's name for it"),
-    ("release", False, "the vendor's release"),
-    ("contract", False, "the contract it is used under"),
-    ("unknown", False, "what the vendor does not say, parted by semicolons"),
-    *CELLS,
-)  # fmt: skip
-EXAMPLE: Final = {
-    "model": "payments/fraud", "version": "2023-11", "digest": "sha256:" + "0" * 64, "owner": "p-owner",
-    "tier": "high", "environment": "prod", "service": "fraud", "live_since": "2023-11-20",
-    "control": "an analyst looks at every refusal", "on_call": "p-owner", "runbook": "https://wiki.example/fraud",
-    "title": "Card fraud", "purpose": "Refuses card payments that look stolen", "run": "fraud-2023-11",
-    "trained_at": "2023-11-18", "training_data": "card-payments@2023-10",
-}  # fmt: skip
-_NAMES: Final = tuple(name for name, _, _ in COLUMNS)
-_MEANING: Final = {name: what for name, _, what in COLUMNS}
 #: Columns that say what events are about which other columns may be about, too.
 _OF_TYPE: Final = {"run.attached": "training_data", "dataset.registered": "training_data"}
 #: Facts of which the sheet claims when they happened, long before they are recorded.
@@ -231,10 +196,10 @@ class _Reader:
             load_body(find_event_type(type_), body)
         except InputError as error:
             prefix, _, rest = error.message.removeprefix(f"{type_}: ").partition(": ")
-            column, words = (prefix, rest) if prefix in _MEANING else ("service", error.message)
+            column, words = (prefix, rest) if prefix in MEANING else ("service", error.message)
             column = "digest" if prefix.startswith("outputs") else _OF_TYPE.get(type_, column)
             if all(trouble.column != column for trouble in self.troubles):
-                self.bad(column, words, f"Give the {_MEANING[column]}.")
+                self.bad(column, words, f"Give the {MEANING[column]}.")
         once = uuid5(UUID(self.ledgerid), f"inventory\n{type_}\n{subject}\n" + format_json(body).decode())
         strength = "backfilled" if type_ in _BACKFILLED else "imported"
         return Step(str(once), type_, subject, body, since, strength)
@@ -252,7 +217,8 @@ class _Reader:
         steps: list[Step] = []
         if not self.troubles:
             model = subject.partition("@")[0]
-            registered = {"owner": cells["owner"], "title": cells["title"], "purpose": cells["purpose"]}
+            told = ("owner", "title", "purpose", "accountable", "business_unit")
+            registered = {name: cells[name] for name in told}
             steps.append(self.step("model.registered", model, registered, since))
             if cells["vendor"]:
                 unknown = [part.strip() for part in cells["unknown"].split(";") if part.strip()]
@@ -286,47 +252,6 @@ class _Reader:
         )
 
 
-def _table(data: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Names of the columns, and the cells of each row with its line."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"the sheet is no UTF-8 text: byte {error.start}", hint="Save it as CSV UTF-8.") from error
-    head = text.partition("\n")[0]
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=";" if ";" in head and "," not in head else ",", strict=True
-    )
-    rows: list[tuple[int, list[str]]] = []
-    line = 1
-    try:
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                rows.append((line, [cell.strip() for cell in cells]))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise InputError(
-            f"line {line} of the sheet is no CSV: {error}", hint="Quote cells that hold commas or quotes."
-        ) from error
-    if len(rows) < 2:
-        raise InputError("the sheet holds no rows", hint="Start from: muniment import template > models.csv")
-    return rows[0][1], rows[1:]
-
-
-def _check_header(header: list[str]) -> None:
-    for name in header:
-        if name not in _NAMES:
-            near = get_close_matches(name, _NAMES, n=1)
-            raise InputError(f"line 1: there is no column {name!r}" + (f"; is {near[0]} meant?" if near else ""),
-                             hint="The columns are: " + ", ".join(_NAMES))  # fmt: skip
-        if header.count(name) > 1:
-            raise InputError(f"line 1: the column {name} stands there twice", hint="Leave one out.")
-    missing = [name for name, needed, _ in COLUMNS if needed and name not in header]
-    if missing:
-        raise InputError(
-            f"line 1: the column {missing[0]} is missing", hint="Start from: muniment import template > models.csv"
-        )
-
-
 def read_sheet(data: bytes, folder: Path, ledgerid: str) -> tuple[list[CsvRow], list[Trouble]]:
     """Read a sheet.
 
@@ -341,8 +266,8 @@ def read_sheet(data: bytes, folder: Path, ledgerid: str) -> tuple[list[CsvRow], 
     Raises:
         InputError: it is no such table at all.
     """
-    header, lines = _table(data)
-    _check_header(header)
+    header, lines = read_table(data)
+    check_header(header)
     rows: list[CsvRow] = []
     troubles: list[Trouble] = []
     for line, cells in lines:
@@ -356,9 +281,7 @@ def read_sheet(data: bytes, folder: Path, ledgerid: str) -> tuple[list[CsvRow], 
                 )
             )
             continue
-        reader = _Reader(
-            line, {**dict.fromkeys(_NAMES, ""), **dict(zip(header, cells, strict=False))}, folder, ledgerid
-        )
+        reader = _Reader(line, {**dict.fromkeys(NAMES, ""), **dict(zip(header, cells, strict=False))}, folder, ledgerid)
         rows.append(reader.read())
         troubles += reader.troubles
     return rows, sorted([*troubles, *_contradictions(rows)], key=lambda trouble: trouble.line)
@@ -404,12 +327,3 @@ def _contradictions(rows: list[CsvRow]) -> list[Trouble]:
                     )
                 )
     return found
-
-
-def template() -> str:
-    """A sheet to start from: the header and a row that shows what is meant."""
-    out = io.StringIO(newline="")
-    writer = csv.DictWriter(out, _NAMES, lineterminator="\r\n")
-    writer.writeheader()
-    writer.writerow(EXAMPLE)
-    return out.getvalue()

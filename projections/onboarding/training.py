@@ -9,7 +9,7 @@ from ledger.names import parse_name
 
 __all__ = ["CELLS", "attached_run", "read_data", "run_of"]
 
-#: The columns, as `sheet.COLUMNS`.
+#: The columns, as `columns.COLUMNS`.
 CELLS: Final = (
     ("run", False, "run that trained it, as fraud-2023-11"),
     ("trained_at", False, "when that run ended, 2023-11-18; live_since by default"),

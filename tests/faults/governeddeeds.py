@@ -376,12 +376,14 @@ class GovernedDeeds(GovernedNext):
         self.do(actor, "ledger.rules_changed", f"ledger:{self.ledgerid}", body)
 
     @rule(model=models, environment=environments, actor=st.sampled_from(("p-deployer", "bot", "p-approver")),
-          kind=st.sampled_from(("deployment.completed", "deployment.promoted", "canary.stage_entered",
+          kind=st.sampled_from(("deployment.completed", "deployment.promoted", "canary.stage_entered", "canary.aborted",
                                 "rollback.authorised", "rollback.completed", "deployment.held")))  # fmt: skip
     def happens(self, model: str, environment: str, actor: str, kind: str) -> None:
         body: dict[str, Any] = {"model": model, "digest": digest(model)}
         if kind == "canary.stage_entered":
             body |= {"stage": 1, "traffic": 0.1}
+        elif kind == "canary.aborted":
+            body |= {"reason": "slow"}
         self.do(actor, kind, f"deployment:{environment}/x", body)
 
     @rule(kind=st.sampled_from(("opened", "closed")))

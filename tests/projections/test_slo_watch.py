@@ -59,6 +59,7 @@ def test_a_fast_burn_is_one_breach_and_one_decision_that_names_its_windows(any_b
         assert watched.ledger.world.leaf_hash(item["index"]).hex() == item["leaf_hash"]
     breach = watched.service().breaches[0]
     assert (data["trigger"], breach["data"]["model"]) == (breach["id"], TWO)
+    assert data["automatic"] is True, "no person decided it"
     assert data["due_at"] == when(12.25)
     assert breach["data"]["rule"]["burn_rate"] == 14.4
     assert not decision.overdue(microseconds(when(12.2)))

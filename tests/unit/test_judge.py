@@ -372,6 +372,8 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "decision.refused": (MODEL, {"decision": "approval.granted", "refused": "policy", "reason": "x"}),
     "drill.conducted": ("deployment:prod/x", {"kind": "rollback", "outcome": "pass"}),
     "emergency.reviewed": ("deployment:prod/e", {"decision": "$emergency", "verdict": "justified", "rationale": "x"}),
+    "erasure.requested": ("person:p-7f3a", {"basis": "GDPR Art. 17(1)(b)"}),
+    "erasure.resolved": ("person:p-7f3a", {"request": str(UUID(int=1)), "outcome": "refused"}),
     "errorbudget.consumed": ("deployment:prod/x", {"slo": "latency", "remaining": 0.4}),
     "errorbudget.reset": ("deployment:prod/x", {"slo": "latency", "reason": "x"}),
     "emitter.closed": (EMITTER, {"last": 3}),
@@ -388,6 +390,7 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "featureset.changed": ("featureset:f", {"digest": DIGEST, "change": "x"}),
     "featureset.defined": ("featureset:f", {"digest": DIGEST}),
     "featureset.materialized": ("featureset:f", {}),
+    "feed.interrupted": ("monitor:m", {"source": "prometheus", "start": "2026-01-01T00:00:00Z", "reason": "x"}),
     "finding.disposed": (
         MODEL,
         {"validation": str(UUID(int=1)), "finding": "F1", "disposition": "fixed", "reason": "x"},
