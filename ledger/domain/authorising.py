@@ -216,16 +216,24 @@ def _check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) ->
     until = min(gate.signed.recorded_at, gate.as_of) + _FRESH
     if event.recorded_at >= until:
         raise PolicyError(f"{policy} was run over {named.subject} more than an hour ago", hint=hint)
-    known = [one.index for one in named.version.evaluations] + [index for index, _ in named.version.undecided]
-    known += named.model.withdrawals_of(named.name.version or "", named.version.digest)
-    newer = min((index for index in known if index >= gate.size), default=None)
+    newer = min((index for index in _said_of(named) if index >= gate.size), default=None)
     if newer is not None:
-        raise PolicyError(f"{policy} was run before entry {newer} said more of evaluations or validations", hint=hint)
+        more = f"{policy} was run before entry {newer} said more of evaluations, validations or the tier"
+        raise PolicyError(more, hint=hint)
     refuse_doubt(world, gate.signed, f"the evaluation of {policy}")
     _check_policy(world, rule, gate)
     for waiver in gate.waivers:
         until = min(until, _check_waiver(world, event, waiver, named.subject))
     return until
+
+
+def _said_of(named: Named) -> list[int]:
+    """Entries that say what most checks are about: a gate that was run before one of them is run again."""
+    version, model, name = named.version, named.model, named.name.version or ""
+    found = [one.index for one in (*version.evaluations, *model.validations_of(name, version.digest))]
+    found += [index for index, _ in version.undecided]
+    found += [known[0] for known in (version.classified, model.classified) if known is not None]
+    return [*found, *model.withdrawals_of(name, version.digest)]
 
 
 def _check_mode(world: World, policy: str) -> None:
