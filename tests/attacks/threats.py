@@ -171,7 +171,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "A35": _of(_COPY, "a_wrong_note_is_a_finding", "a_place_that_is_no_text_is_a_finding_and_still_stops_the_store"),
     "A36": (*_of(_COPY, "a_sealed_store_takes_nothing_on_any_path"),
             *_of(_LIMITS, "a_store_that_the_checkpoint_key_sealed_goes_nowhere_and_is_good")),
-    "A37": (*_of(_DAMAGED, "any_byte_changed_is_refused_by_both"),
+    "A37": (*_of(_DAMAGED, "any_byte_changed_is_refused_by_both", "a_schema_that_was_changed_is_refused_by_both"),
             *_of(_FORGED, "whoever_has_the_checkpoint_key_but_not_the_authors",
             "whoever_has_the_store_and_the_checkpoint_key")),
     "A38": (*_of(_DAMAGED, "lines_that_go_come_or_trade_places"),
