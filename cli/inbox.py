@@ -27,7 +27,8 @@ def inbox(app: App, /, actor: str | None, *, everything: bool) -> None:
     """Show what waits for you, since when and why, and the command that answers it.
 
     These are requests for approval, to deploy and for waivers, emergencies to review, holds and rollbacks that nobody
-    carried out, validations and action items that you were given, and open incidents that you lead or are on call for.
+    carried out, validations and action items that you were given, requests to erase what is known about somebody, and
+    open incidents that you lead or are on call for.
     Requests for approval come with what is live and what differs from it; where an approval waits for a condition, or
     has ended, the command is the one that moves it on. Requests that were sent back wait for who asked.
 
@@ -81,7 +82,8 @@ def _more(item: dict[str, Any]) -> str:
         case "emergency":
             return f"review by {item['review_by'][:19]}Z"
         case "incident":
-            return f"{item['title']} ({item['severity']})"
+            by = f", to be reported by {item['report_by'][:19]}Z" if item["report_by"] else ""
+            return f"{item['title']} ({item['severity']}){by}"
         case "hold" | "rollback":
             return f"{item['model']}, since {item['due_at'][:19]}Z overdue"
     words = item.get("title") or item.get("model") or item.get("scope") or ""

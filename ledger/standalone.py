@@ -74,12 +74,15 @@ _NEEDED = {
         "performance.tested"
     ),
     "owner admin": "model.owner_changed",
+    "owner eraser": "erasure.resolved",
+    "emitter owner eraser": "erasure.requested",
     "owner deployer": "model.decommissioned slo.defined version.demoted version.promoted version.retired",
     "owner emitter": "approval.requested approval.withdrawn errorbudget.reset waiver.requested",
     "owner validator": "finding.disposed risk.classified validation.assigned",
     "approver validator auditor": "emergency.reviewed",
     "emitter approver owner": "approval.expired waiver.expired",
     "emitter deployer owner": "configuration.changed",
+    "emitter owner deployer": "feed.interrupted",
     "emitter owner incident-commander": "notification.failed notification.sent",
     "owner deployer emitter": "deployment.requested",
     "owner incident-commander admin": "model.on_call_assigned",
@@ -239,9 +242,18 @@ PAYLOAD = {
 }  # fmt: skip
 # Every body may name things too.
 REFS = [{"role": LINE, "subject": NAME, "digest~": DIGEST, "...": True}, 0, 256]
-# What rules may stop, and in which states.
-STOPPED = {"approval.requested", "approval.granted", "deployment.requested", "deployment.authorised"}
-STATES = {"quarantined", "retired"}
+# What rules may stop, and in which states: never in one from which nothing else leads on.
+BESIDE, GRANTED = {"quarantined", "retired"}, {"conditions open", "approval upcoming"}
+FELL = {"changes requested", "rejected", "suspended", "approval expired"}
+ELSEWHERE = BESIDE | GRANTED | FELL | {
+    "registered", "evaluated", "approval pending", "deploy authorised", "canary", "live", "rolled back",
+}  # fmt: skip
+STOPPABLE = {
+    "approval.requested": BESIDE | GRANTED | {"registered", "approval pending", "approved"},
+    "approval.granted": BESIDE | GRANTED | FELL | {"approved"},
+    "deployment.requested": ELSEWHERE, "deployment.authorised": ELSEWHERE,
+    "waiver.requested": BESIDE | FELL | {"registered"}, "waiver.granted": BESIDE | FELL | {"registered"},
+}  # fmt: skip
 TIERS = {"*", "low", "medium", "high"}
 # What can take the last admin away.
 TAKING = {"actor.offboarded.v1", "actor.responsible_changed.v1", "actor.revoked.v1", "key.compromised.v1",
@@ -796,7 +808,8 @@ class Keyring:
         idle = any(more and not r["authorisation"] for r, more in zip(rules["rules"], asks, strict=True))
         need(not idle, "schema", "a rule asks for something, and for no authorisation")
         stops = rules.get("stops") or []
-        need(all(s["decision"] in STOPPED and set(s["states"]) <= STATES for s in stops), "schema", "it stops nothing")
+        good = all(set(s["states"]) <= STOPPABLE.get(s["decision"], set()) for s in stops)
+        need(good, "schema", "it stops nothing, or for ever")
         gates = [rule["gate"] for rule in rules["rules"] if rule.get("gate") is not None]
         good = all(is_of(NAME, gate) and gate.startswith("policy:") and "@" in gate for gate in gates)
         need(good, "schema", "a rule names no version of a policy")

@@ -17,7 +17,7 @@ from ledger.errors import InputError
 from ledger.names import parse_name
 from ledger.payload import parse_moment
 from projections.journal import JournalRow
-from projections.pending import Asked, actions, assignments, decided, emergencies, named_by, rule_at
+from projections.pending import Asked, actions, assignments, decided, emergencies, erasures, named_by, rule_at
 
 __all__ = ["due"]
 
@@ -125,6 +125,10 @@ def _work(asked: Asked) -> Iterator[dict[str, Any]]:
         at = _moment(row["data"].get("due_at"))
         if at is not None:
             yield _item(row["type"], row["subject"], at, row["index"], f"by {row['data']['validator']}")
+    for row in erasures(asked):
+        at = _moment(row["data"].get("due_at"))
+        if at is not None:
+            yield _item(row["type"], row["subject"], at, row["index"], "to be erased, or refused with a reason")
     for row, owner, day in actions(asked):
         at = _moment(day)
         if at is not None:

@@ -13,7 +13,7 @@ from ledger.names import parse_name, stream_of
 from ledger.payload import parse_moment
 from projections.asof import AsOf
 from projections.journal import JournalRow
-from projections.pending import Asked, actions, assignments, decided, emergencies, may, mine, waiting
+from projections.pending import Asked, actions, assignments, decided, emergencies, erasures, may, mine, waiting
 from projections.requests import requests
 from projections.why import why
 
@@ -126,6 +126,14 @@ def _validations(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
         yield item | {"due_at": row["data"].get("due_at"), "scope": row["data"].get("scope")} | given
 
 
+def _erasures(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
+    for row in erasures(asked):
+        item = waiting(row, asked, "erasure", f"muniment subject erase {row['subject']} --basis … --reason …")
+        answer = may(asked, actor, "subject.erased", (f"ledger:{asked.ledger.ledgerid}", None))
+        told = {name: row["data"].get(name) for name in ("due_at", "scope", "basis")}
+        yield item | told | _said(answer)
+
+
 def _actions(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
     for row, owner, day in actions(asked):
         following = f"muniment emit incident.action_item_completed {row['subject']} -d item={row['id']} -d note=…"
@@ -169,7 +177,8 @@ def _incidents(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
             given = _given(asked, actor, [called], "on call for it:")
         else:
             given = {"may": None if actor is None else True, "because": "nobody leads it, and nobody is on call for it"}
-        yield item | {"title": opened["title"], "severity": opened.get("severity", "medium")} | given
+        told = {"title": opened["title"], "severity": opened.get("severity", "medium")}
+        yield item | told | {"report_by": opened.get("report_by")} | given
 
 
 def _over(kinds: list[str]) -> bool:
@@ -195,8 +204,19 @@ def inbox(asked: Asked, actor: str | None = None) -> list[dict[str, Any]]:
     Returns:
         Requests for approval with what is live and what differs, those that were sent back, requests to deploy and for
         waivers, emergencies to review, holds and rollbacks that were decided and should have been done, validations and
-        action items that somebody was given, and open incidents; the oldest first. Each says why it waits for whom
-        (``because``), and which command answers it (``next``).
+        action items that somebody was given, requests to erase, and open incidents; the oldest first. Each
+        says why it waits for whom (``because``), and which command answers it (``next``).
     """
-    sources = (requests, _sent_back, _waivers, _deployments, _emergencies, _late, _validations, _actions, _incidents)
+    sources = (
+        requests,
+        _sent_back,
+        _waivers,
+        _deployments,
+        _emergencies,
+        _late,
+        _validations,
+        _erasures,
+        _actions,
+        _incidents,
+    )
     return sorted((item for source in sources for item in source(asked, actor)), key=lambda item: int(item["index"]))

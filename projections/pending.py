@@ -8,9 +8,11 @@ from typing import Any, Final
 
 from ledger.domain.deployed import DeploymentState, Urgent
 from ledger.domain.independence import deciders, independent, persons_behind
-from ledger.domain.lifecycle import Named, check_stops, rule_for, version_of
+from ledger.domain.lifecycle import Named, rule_for, version_of
 from ledger.domain.roles import roles_for
 from ledger.domain.signed import Signed
+from ledger.domain.stages import Place as Where
+from ledger.domain.stages import check_stops
 from ledger.entry import format_time
 from ledger.errors import PolicyError
 from ledger.events import find_event_type
@@ -110,7 +112,7 @@ def rule_at(asked: Asked, named: Named, environment: str) -> tuple[Rule | None, 
     except PolicyError as error:
         return None, error  # what is not ruled is refused
     try:
-        check_stops(asked.world, named, "approval.granted")
+        check_stops(asked.world, named, "approval.granted", Where(environment, None, asked.now))
     except PolicyError as error:
         return rule, error
     return rule, None
@@ -173,6 +175,19 @@ def assignments(asked: Asked) -> list[JournalRow]:
             about = key[0] in (row["subject"], row["stream"])
             if about and mine(asked, row["actor"], [key[1]]):
                 del found[key]
+    return list(found.values())
+
+
+def erasures(asked: Asked) -> list[JournalRow]:
+    """Requests to erase that nobody resolved, and behind which nothing was erased about their subject."""
+    found: dict[str, JournalRow] = {}
+    for row in asked.of_types("erasure.requested", "erasure.resolved", "subject.erased"):
+        if row["type"] == "erasure.requested":
+            found[row["id"]] = row
+        elif row["type"] == "erasure.resolved":
+            found.pop(row["data"]["request"], None)
+        else:
+            found = {name: one for name, one in found.items() if one["subject"] != row["data"]["subject"]}
     return list(found.values())
 
 

@@ -17,6 +17,7 @@ from projections.asof import AsOf
 from projections.base import ViewReader
 from projections.diff import diff
 from projections.groups import WENT_LIVE
+from projections.interruptions import interrupted
 from projections.journal import JournalRow, journal_rows
 from projections.lineage import digests_read, upstream
 from projections.model_state import live_at
@@ -38,11 +39,14 @@ _LANES = {
     "rollback": "deploy",
     "serving": "deploy",
     "errorbudget": "monitor",
+    "feed": "monitor",
     "monitor": "monitor",
     "slo": "monitor",
     "incident": "incident",
     "postmortem": "incident",
 }
+#: What the one before it says nothing about.
+_NOT_COMPARED = ("incident.", "approval.", "deployment.", "rollback.", "feed.")
 #: What monitors say of a deployment in streams of their own.
 _SIGNALS = ("monitor.signal", "slo.breached", "slo.recovered", "errorbudget.consumed")
 
@@ -124,6 +128,8 @@ def _collect(views: ViewReader, as_of: AsOf, found: _Incident, before: int, afte
             ],
             "monitor",
         )
+    silent = journal_rows(views, [("type", "=", "feed.interrupted"), ("verdict", "=", "valid")], size=as_of.size)
+    collector.add(list(interrupted(silent, start, stop)), "something may be missing")
     if found.failing is not None:
         mine = upstream(views, found.failing, size=as_of.size)
         theirs = upstream(views, found.previous, size=as_of.size) if found.previous else {}
@@ -182,7 +188,7 @@ def _times(row: JournalRow, zero: int, last: int | None) -> dict[str, Any]:
 def _changed(views: ViewReader, as_of: AsOf, row: JournalRow, previous: dict[str, int]) -> dict[str, Any]:
     if row["type"] in WENT_LIVE:
         return {"changed": _live_change(views, as_of, row), "compared_with": None}
-    if row["verdict"] == "withheld" or row["type"].startswith(("incident.", "approval.", "deployment.", "rollback.")):
+    if row["verdict"] == "withheld" or row["type"].startswith(_NOT_COMPARED):
         return {"changed": [], "compared_with": None}
     if row["type"] == "monitor.signal":
         data = row["data"]

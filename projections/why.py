@@ -16,6 +16,7 @@ from ledger.domain import RecordedEvent, make_event
 from ledger.domain.actors import FOREVER
 from ledger.domain.authorising import conditions_of, deployment_doubt, waived_trouble
 from ledger.domain.lifecycle import Named, quarantines_of, rule_for, version_of
+from ledger.domain.stages import Place, stages_of, stopping_states
 from ledger.domain.standing import approval_until, standing
 from ledger.domain.states import VersionState
 from ledger.domain.waiving import check_waiver_event, uses_of, waiver_of, waiver_until
@@ -179,6 +180,11 @@ class _Answer:
             yield _item(held.index, says, held.quarantine.reason)
         if named.version.retired is not None:
             yield _item(named.version.retired.index, "retired", "it was retired")
+        stopping = stopping_states(self.world, "deployment.authorised")
+        place = Place(self.environment, self._event.stream, self._moment.at)
+        for stage in stages_of(self.world, named, place) if stopping else ():
+            if stage.state in stopping and self._body.emergency is None:
+                yield _item(stage.index, stage.state, stage.words)
 
     def _evaluations(self, version: VersionState) -> Iterator[Item]:
         for one in version.evaluations:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from projections.interruptions import words_of
 from projections.journal import JournalRow
 
 __all__ = ["what_of"]
@@ -85,6 +86,7 @@ _ASIDES: Final[dict[str, dict[str, Callable[[Any], str]]]] = {
     "deployment.held": _RETURN,
     "documentation": {"kind": _said("{}"), "version": _said("version {}"), "author": _said("by {}"),
                       "expires_at": _said("until {}")},
+    "erasure": {"outcome": _said("{}"), "basis": _said("under {}"), "scope": _said("{}"), "due_at": _said("due {}")},
     "errorbudget.consumed": {"objective": _said("of {}", _share), "window": _said("over {}"), "action": _said("{}")},
     "gate": {"environment": _said("in {}"), "mode": _mode},
     "hold.placed": {"matter": _said("matter {}"), "authority": _said("ordered by {}"),
@@ -133,6 +135,8 @@ def _sentence(row: JournalRow) -> str:
     if kind == "errorbudget.consumed":
         left = "exhausted" if data["remaining"] <= 0 else f"{_share(data['remaining'])} left"
         return f"{data['slo']} {left}"
+    if kind == "feed.interrupted":
+        return f"{words_of(data)}: {data['reason']}"
     if kind == "gate.evaluated":
         return f"{data['policy']} {'allows' if data['result'] == 'allow' else 'refuses'} it"
     if kind.startswith("slo."):

@@ -10,9 +10,10 @@ from ledger.domain.actors import FOREVER
 from ledger.domain.deployed import Authorisation, DeploymentState, PolicyState, WaiverState
 from ledger.domain.grounds import Gate
 from ledger.domain.independence import deciders, how_many, independent
-from ledger.domain.lifecycle import Named, check_stops, refuse_doubt, rule_for, same_digest, version_of
+from ledger.domain.lifecycle import Named, refuse_doubt, rule_for, same_digest, version_of
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.signed import signed_of
+from ledger.domain.stages import Place, check_stops
 from ledger.domain.standing import (
     Standing,
     approval_until,
@@ -87,7 +88,10 @@ def conditions_of(world: World, event: RecordedEvent, body: DeploymentAuthorised
     environment, at = event.subject.namespace or "", event.recorded_at
     rule = rule_for(world, environment, named.tier)
     measured = body.emergency is None and (rule.approvals > 0 or rule.gate is not None)
-    found = [Condition("stops", lambda: _check_stopped(world, named, measured=measured))]
+    place, urgent = Place(environment, event.stream, at), body.emergency is not None
+    found = [Condition("stops", lambda: check_stops(
+        world, named, "deployment.authorised", place, measured=measured, beside=urgent
+    ))]  # fmt: skip
 
     def named_stand() -> int:
         return _check_named(world, named, (environment, rule), body.approvals, at)
@@ -115,11 +119,6 @@ def check_authorised(world: World, event: RecordedEvent, body: DeploymentAuthori
         PolicyError: with what is missing and the next step.
     """
     return min(condition.check() for condition in conditions_of(world, event, body))
-
-
-def _check_stopped(world: World, named: Named, *, measured: bool) -> int:
-    check_stops(world, named, "deployment.authorised", measured=measured)
-    return FOREVER
 
 
 def _check_emergency(review_by: int, at: int) -> int:
@@ -314,6 +313,9 @@ def covered(world: World, event: RecordedEvent, body: GoneLive) -> bool:
     given = None if deployment is None else deployment.authorisation
     if given is None or (given.model, given.digest) != (body.model, body.digest):
         return False
+    demoted = named.version.demoted.get(environment)
+    if demoted is not None and demoted.index > given.signed.index:
+        return False  # as a rollback would, it ended what was authorised before
     if review_due(deployment, given) <= event.recorded_at:
         return False
     return still_covers(world, named, (environment, rule), given)

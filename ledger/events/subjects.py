@@ -6,9 +6,31 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ledger.events.base import Body, Category, Hex64, Line, StreamPattern, SubjectName, Text, Uuid, _Frozen, event
+from ledger.events.base import (
+    Body,
+    Category,
+    Erasable,
+    FactBody,
+    Hex64,
+    Line,
+    StreamPattern,
+    SubjectName,
+    Text,
+    Time,
+    Uuid,
+    _Frozen,
+    event,
+)
 
-__all__ = ["MAX_ERASED", "ErasedEntry", "HoldPlaced", "HoldReleased", "SubjectErased"]
+__all__ = [
+    "MAX_ERASED",
+    "ErasedEntry",
+    "ErasureRequested",
+    "ErasureResolved",
+    "HoldPlaced",
+    "HoldReleased",
+    "SubjectErased",
+]
 
 #: At most so many entries in one record of an erasure, so that its payload stays within its limit.
 MAX_ERASED = 256
@@ -38,6 +60,32 @@ class SubjectErased(Body):
     reason: Text
     data_keys: tuple[DataKeyId, ...] = Field(default=(), max_length=MAX_ERASED)
     entries: tuple[ErasedEntry, ...] = Field(default=(), max_length=MAX_ERASED)
+
+
+@event(
+    "erasure.requested", kinds=(), category=Category.FACT, roles=("emitter", "owner", "eraser"),
+    erasable=Erasable.FIELDS, personal=("scope", "reason"),
+)  # fmt: skip
+class ErasureRequested(FactBody):
+    """Somebody asks that what is known about the subject be erased; nothing is by saying so."""
+
+    basis: Line | None = Field(default=None, description="On which basis, for example GDPR Art. 17(1)(b)")
+    received_at: Time | None = Field(default=None, description="When the request came in")
+    due_at: Time | None = Field(default=None, description="By when it must be answered, for example GDPR Art. 12(3)")
+    scope: Line | None = Field(default=None, description="What is to be erased; all of it when absent")
+    reason: Text | None = None
+
+
+@event(
+    "erasure.resolved", kinds=(), category=Category.FACT, roles=("owner", "eraser"),
+    erasable=Erasable.FIELDS, personal=("reason",),
+)  # fmt: skip
+class ErasureResolved(FactBody):
+    """What became of a request to erase; what was erased is said by subject.erased."""
+
+    request: Uuid = Field(description="Event id of the request")
+    outcome: Literal["done", "partly", "refused", "withdrawn"]
+    reason: Text | None = Field(default=None, description="Why not all of it was erased, for example a legal hold")
 
 
 @event("hold.placed", kinds=("ledger",), category=Category.AUTHORITY, roles=("auditor", "admin"), versioned=False)

@@ -28,6 +28,8 @@ COLUMNS: Final = (
     ("runbook", False, "where it is written what to do; with on_call"),
     ("title", False, "its name for people"),
     ("purpose", False, "what it is for"),
+    ("accountable", False, "who answers for it before the business"),
+    ("business_unit", False, "which part of the business uses it"),
     ("uri", False, "where its bytes are"),
     ("vendor", False, "who made it, when somebody else did; with product"),
     ("product", False, "the vendor's name for it"),

@@ -217,7 +217,8 @@ class _Reader:
         steps: list[Step] = []
         if not self.troubles:
             model = subject.partition("@")[0]
-            registered = {"owner": cells["owner"], "title": cells["title"], "purpose": cells["purpose"]}
+            told = ("owner", "title", "purpose", "accountable", "business_unit")
+            registered = {name: cells[name] for name in told}
             steps.append(self.step("model.registered", model, registered, since))
             if cells["vendor"]:
                 unknown = [part.strip() for part in cells["unknown"].split(";") if part.strip()]

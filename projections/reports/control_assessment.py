@@ -6,9 +6,11 @@ be decided) or manual. Nothing is satisfied by default.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from projections.interruptions import interrupted, words_of
 from projections.reports.controls import CONTROLS, Control
 from projections.reports.exceptions import emergencies, waivers
 from projections.reports.population import BAD, EMPTY, GOOD, UNKNOWN, Item, ReportContext, evidence_of
@@ -74,6 +76,12 @@ def _finding(control: Control, context: ReportContext) -> dict[str, Any]:
     }
 
 
+def _interruptions(context: ReportContext) -> Iterator[str]:
+    """What somebody said is missing, of the period."""
+    for row in interrupted(context.events("feed.interrupted"), context.since, context.until):
+        yield f"Entry {row['index']} ({row['subject']}): {words_of(row['data'])}."
+
+
 def control_assessment(context: ReportContext) -> dict[str, Any]:
     """Assess the eight controls.
 
@@ -106,6 +114,7 @@ def control_assessment(context: ReportContext) -> dict[str, Any]:
             "What emitters claim about the world is not checked, only who claimed it, when and in which order.",
             "Gates that authorisations rest on were run again; `muniment gate recheck` runs all of them again.",
             "It rests on the entries up to the size given; `muniment verify log` checks them.",
+            *_interruptions(context),
             *_withheld_words(context),
         ],
     }

@@ -23,9 +23,18 @@ def _cli(*names: str) -> str:
 _PASS = (
     _contract("reports", "ledger_keys", "hostile"),
     _cli("own_keys", "pinned", "verify") + " " + _contract("signed_head", "keyring"),
-    _contract("verification", "order_faults", "quarantine_verified", "reading_ahead", "rewritten", "void_entries"),
+    _contract(
+        "verification",
+        "verified_since",
+        "order_faults",
+        "quarantine_verified",
+        "reading_ahead",
+        "rewritten",
+        "void_entries",
+    ),
 )
 _DAMAGE = (_cli("keyring", "backup", "output"), "tests/attacks/test_tamper.py")
+_BAD = ("bad_bytes", "bad_signers", "bad_events", "bad_decisions")
 _KEYRING = tuple(
     f"keyring_{name}"
     for name in ("keys", "stolen", "rests", "reaffirmed", "roles", "bounds", "answering", "last_admin", "ledger")
@@ -33,7 +42,7 @@ _KEYRING = tuple(
 _RULES = (
     _unit("judge", "governed", "foundations", *_KEYRING, "decisions", "authorisation"),
     _unit("bounds", "ledger_events", "families", "sequences", "sealing", "ceremony"),
-    _contract("ledger_keys", "hostile", "keyring", "append", "judged_again", "append_only", "bad_input")
+    _contract("ledger_keys", "hostile", "keyring", "append", "judged_again", "append_only", *_BAD)
     + " "
     + _cli("keyring"),
     _cli("governing", "gates", "reading", "refusals")
@@ -87,12 +96,12 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/envelope.py": (_unit("envelope", "bounds", "plain", "wrong_forms"), _contract("hostile")),
     "ledger/payload.py": (
         _unit("plain", "envelope", "entry", "ceremony", "sequences", "wrong_forms"),
-        _contract("bad_input", "append", "judged_again", "append_only"),
+        _contract(*_BAD, "append", "judged_again", "append_only"),
     ),
     "ledger/base64text.py": (_unit("checkpoint", "proof", "envelope", "keys", "wrong_forms"),),
-    "ledger/strictjson.py": (_unit("strictjson", "wrong_forms"), _contract("bad_input")),
+    "ledger/strictjson.py": (_unit("strictjson", "wrong_forms"), _contract(*_BAD)),
     "ledger/keys.py": (_unit("keys", "wrong_forms"), _unit("checkpoint", "envelope", "keystore"), _cli("own_keys")),
-    "ledger/names.py": (_unit("names", "wrong_forms"), _contract("bad_input")),
+    "ledger/names.py": (_unit("names", "wrong_forms"), _contract(*_BAD)),
     "ledger/entry.py": (_unit("entry", "plain", "wrong_forms"), _contract("hostile")),
     "ledger/treereader.py": (
         _contract("ledger_keys", "hostile", "append", "judged_again", "append_only"),
@@ -101,11 +110,11 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "ledger/stored.py": (
         _unit("replay", "pages", "bounds"),
-        _contract("ledger_keys", "hostile", "append", "judged_again", "append_only", "bad_input"),
+        _contract("ledger_keys", "hostile", "append", "judged_again", "append_only", *_BAD),
     ),
     "ledger/worlds.py": (
         _contract("worlds"),
-        _contract("ledger_keys", "hostile", "bad_input"),
+        _contract("ledger_keys", "hostile", *_BAD),
         _cli("own_keys"),
         _unit("replay", "bounds"),
         _cli("erasure"),
@@ -121,9 +130,9 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/auditpass.py": (*_PASS, *_DAMAGE),
     "ledger/since.py": _PASS,
     "ledger/audit.py": (_unit("audit"), *_PASS, _cli("erasure")),
-    "ledger/auditworkers.py": (_unit("audit"), _contract("audit_workers"), _contract("verification")),
+    "ledger/auditworkers.py": (_unit("audit"), _contract("audit_workers"), _contract("verification", "verified_since")),
     "ledger/auditworld.py": _PASS,
-    "ledger/logview.py": (_unit("logview"), _contract("bad_input"), *_PASS),
+    "ledger/logview.py": (_unit("logview"), _contract(*_BAD), *_PASS),
     "ledger/segment.py": (*_PASS, *_DAMAGE),
     "ledger/plainrows.py": (_unit("plain"), *_PASS, *_DAMAGE),
     "ledger/endcheck.py": (*_PASS, _cli("erasure"), *_DAMAGE, _contract("bundle", "bundle_damaged", "bundle_forged")),
@@ -182,6 +191,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/domain/independence.py": _RULES,
     "ledger/domain/lifecycle.py": _RULES,
     "ledger/domain/moves.py": _RULES,
+    "ledger/domain/rulesets.py": (*_RULES, _cli("governing")),
+    "ledger/domain/stages.py": _RULES,
     "ledger/domain/standing.py": _RULES,
     "ledger/domain/versions.py": _RULES,
     "ledger/domain/waiving.py": _RULES,

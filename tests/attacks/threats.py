@@ -22,7 +22,7 @@ _UNKNOWN = "cli/test_unknown_keys.py"
 _REWRITTEN, _VOID = "contract/test_rewritten.py", "contract/test_void_entries.py"
 _DAMAGED, _FORGED = "contract/test_bundle_damaged.py", "contract/test_bundle_forged.py"
 _JUDGED, _REFUSED = "contract/test_judged_again.py", "cli/test_refused_logs.py"
-_SIGNED, _BAD, _HOSTILE = "contract/test_signed_head.py", "contract/test_bad_input.py", "contract/test_hostile.py"
+_SIGNED, _HOSTILE = "contract/test_signed_head.py", "contract/test_hostile.py"
 
 
 _LYING = "a_lying_authority_dates_entries_back_with_the_checkpoint_key_and_the_stores_clock_only"
@@ -238,7 +238,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     + _of(_FORGED, "whoever_has_the_store_and_the_checkpoint_key"),
     # -- keys and roles of actors ----------------------------------------------------------------
     "A67": (*_of("contract/test_keyring.py", "a_rotated_key_ends_at_its_index_for_verification_too"),
-            *_of(_BAD, "keys_and_actors_that_were_revoked")),
+            *_of("contract/test_bad_signers.py", "keys_and_actors_that_were_revoked")),
     "A68": (*_of(_STOLEN, "what_a_compromised_key_signed_counts_no_more", "answers_of_before_do_not_change"),
             *_of("cli/test_keyring.py", "a_stolen_key_and_what_rests_on_it")),
     "A69": _of(_STOLEN, "who_was_enrolled_by_a_thief_does_not_count", "a_role_granted_by_a_thief_does_not_count"),
@@ -257,13 +257,13 @@ TESTS: dict[str, tuple[str, ...]] = {
     "A78": _of("unit/test_keyring_last_admin.py", "the_last_admin_cannot_go",
                "who_answers_for_the_last_admin_cannot_go_either"),
     "A79": (*_of("unit/test_judge.py", "approvals_count_persons_and_not_accounts"),
-            *_of(_BAD, "nobody_approves_their_own"),
+            *_of("contract/test_bad_decisions.py", "nobody_approves_their_own"),
             *_of(_LIMITS, "a_person_whom_an_admin_invented_approves")),
     "A103": (*_of("unit/test_governed.py", "outputs_that_others_add_take_no_version_away_from_its_run",
                   "who_a_run_was_recorded_for_recorded_it_first_too"),
              *_of(_HOSTILE, "nobody_takes_a_version_away_from_its_run_by_adding_outputs")),
     "A104": (*_of("projections/test_gateinput.py", "a_maker_whom_the_registration_leaves_out_is_found_by_gates"),
-             *_of("projections/test_control_assessment.py", "who_approved_what_another_run_of_theirs_made_is_found"),
+             *_of("projections/test_control_exceptions.py", "who_approved_what_another_run_of_theirs_made_is_found"),
              *_of(_LIMITS, "a_maker_whom_a_registration_leaves_out_approves_where_no_gate_asks")),
     "A105": _of(_LIMITS, "an_approver_is_a_maker_when_somebody_says_that_it_was_done_for_them"),
     "A80": (*_of("projections/test_timeline.py", "what_nobody_authorised_is_marked"),
@@ -294,11 +294,15 @@ TESTS: dict[str, tuple[str, ...]] = {
             *_of("unit/test_governed.py", "an_authorisation_needs_a_gate_that_allows_and_is_fresh",
                  "a_gate_over_something_else_opens_nothing")),
     "A99": _of("projections/test_gateinput.py", "a_gate_fed_by_an_altered_view_does_not_agree_after_a_rebuild"),
+    "A106": (*_of("unit/test_governed.py", "a_policy_that_only_warns_is_no_gate",
+                  "a_policy_that_the_rules_name_is_defined_to_refuse", "what_only_warns_decides_nothing"),
+             *_of("cli/test_gates.py", "a_policy_that_only_warns_is_not_named_by_rules",
+                  "who_says_that_a_gate_only_warned_is_found_out")),
     "A97": _of(_EMITTERS, "a_number_beyond_the_end_is_listed_and_no_fault"),
     # -- the rest of the store -------------------------------------------------------------------
     "A83": (*_of(_TAMPER, "changes_of_tiles", "values_of_another_length_or_kind"), "campaign:tamper-tiles"),
     "A84": (*_of(_TAMPER, "deleted_heads_are_found_by_whoever_remembers_them"),
-            *_of("contract/test_verification.py", "an_early_signed_head_that_is_gone_since_is_found"),
+            *_of("contract/test_verified_since.py", "an_early_signed_head_that_is_gone_since_is_found"),
             *_of(_WITNESSED, "a_cosigned_head_that_is_gone_is_found"),
             *_of(_VERIFY, "a_signed_head_that_was_taken_out_since_is_found_again_and_again")),
     "A85": _of(_SIGNED, "nothing_is_signed_when_signed_heads_were_removed_or_put_in",
@@ -318,7 +322,7 @@ TESTS: dict[str, tuple[str, ...]] = {
             *_of(_LIMITS, "a_planted_folder_is_refused_only_by_the_expected_origin")),
     "A91": _of(_VERIFY, "a_damaged_mark_ends_with_7_and_is_never_first_use",
                "a_false_mark_does_not_make_a_bad_log_good"),
-    "A92": (*_of("contract/test_verification.py", "a_change_in_what_was_verified_is_seen_unless_it_is_not_read"),
+    "A92": (*_of("contract/test_verified_since.py", "a_change_in_what_was_verified_is_seen_unless_it_is_not_read"),
             *_of(_VERIFY, "a_change_in_what_was_verified_is_found_again_but_for_the_tail")),
     "A93": _of(_LIMITS, "an_old_copy_is_good_to_whoever_remembers_nothing_and_asks_nobody"),
     "A94": _of(_PINNED, "evidence_is_bounded_and_a_full_disk_is_said", "evidence_is_named_once_and_never_overwritten"),
@@ -331,7 +335,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "T2": (*_of(_UPDATE, "what_never_ends_is_cut_off"),
            *_of(_PUBLISHED, "what_is_published_is_read_in_bounds", "a_named_file_without_end_is_not_read_to_its_end"),
            *_of(_OBJECTS, "an_object_without_end_is_not_read_to_its_end", "a_list_without_end_is_left"),
-           *_of(_DAMAGED, "limits_of_a_bundle"), *_of(_BAD, "things_that_are_too_large"),
+           *_of(_DAMAGED, "limits_of_a_bundle"), *_of("contract/test_bad_bytes.py", "things_that_are_too_large"),
            *_of("witness/test_http.py", "what_is_too_large_or_without_a_length_is_not_read"),
            *_of(_WITNESSING, "a_bad_witness_harms_nobody")),
     "T3": (*_of(_PUBLISHED, "git_runs_nothing_of_others", "what_a_partial_clone_left_out_is_not_fetched",

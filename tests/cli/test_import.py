@@ -76,7 +76,8 @@ def status(*options: str) -> dict[str, dict[str, Any]]:
 def test_what_would_be_taken_in_is_what_is(ready: Shop):
     Path("weights.bin").write_bytes(b"w")
     write([
-        row("pay/fraud", on_call="p-owner", runbook="https://wiki.example/fraud", purpose="fraud"),
+        row("pay/fraud", on_call="p-owner", runbook="https://wiki.example/fraud", purpose="fraud",
+            accountable="Head of cards", business_unit="Cards"),
         row("churn", digest="", file="weights.bin", vendor="Black Box Ltd", product="Churn", unknown="data; weights"),
         {**row("idle"), "environment": "", "service": "", "live_since": ""},
     ])  # fmt: skip
@@ -107,6 +108,10 @@ def test_what_would_be_taken_in_is_what_is(ready: Shop):
     assert strengths == {"imported"}
     shown = run("state", "deployment:prod/pay-fraud", "--at", "2022-01-01T00:00:00Z", "-o", "json").good().json
     assert "unauthorised" in str(shown), "live without approval, and marked"
+    (known,) = [
+        one for one in run("inventory", "-o", "json").good().json["models"] if one["model"] == "model:pay/fraud"
+    ]
+    assert (known["accountable"], known["business_unit"]) == ("Head of cards", "Cards")
     run("verify", "log").good()
 
 

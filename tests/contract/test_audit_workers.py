@@ -21,7 +21,7 @@ from ledger.errors import ConfigurationError, NothingToVerifyError
 from ledger.segment import Span, Task, spans
 from ledger.verify import verify_log
 from tests.contract.tampering import sixteen
-from tests.contract.test_verification import since
+from tests.contract.verifying import since
 
 #: Most of them have no rows; each is asked for and answered all the same.
 ALL = list(spans(0, 40 * 256))

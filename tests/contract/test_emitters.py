@@ -17,7 +17,7 @@ from ledger.verdicts import GapKind
 from ledger.verify import LogVerification, Since, verify_log
 from tests.contract.support import Cast, make_cast, raw
 from tests.contract.tampering import Forger
-from tests.contract.test_verification import since
+from tests.contract.verifying import since
 from tests.unit.reference_sequences import Sequences
 
 EMITTER = "0189aaaa-0000-7000-8000-0000000000e1"

@@ -30,7 +30,7 @@ from ledger.verify import verify_log
 from ledger.worlds import StoreWorld
 from tests.contract.keyring_histories import KeyringHistory
 from tests.contract.support import Cast, filler, make_cast, raw
-from tests.contract.test_verification import since
+from tests.contract.verifying import since
 from tests.unit.memory_log import View
 
 SECOND = 1_000_000

@@ -14,7 +14,7 @@ from ledger.verdicts import Fault
 from ledger.verify import verify_log
 from tests.contract.racing import before_append
 from tests.contract.support import MODEL, PROD, Cast, digest, make_cast
-from tests.contract.test_verification import since
+from tests.contract.verifying import since
 from tests.projections.support import force_event
 
 

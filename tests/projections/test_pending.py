@@ -308,3 +308,33 @@ def test_a_finding_that_is_settled_is_due_no_more(book: Book):
     assert ends(book) == [("finding.disposed", "due", "f1")]
     book.emit("p-author", "finding.disposed", ONE, {**settled, "disposition": "fixed"}, at=4)
     assert ends(book) == []
+
+
+def test_requests_to_erase_wait_for_who_may(any_book: Book):
+    book = any_book
+    book.cast.enrol("p-eraser", "person", ["eraser"])
+    jo, kim = "person:p-7f3a", "person:p-9b21"
+    end = format_time(book.clock.now + 3 * DAY)
+    asks = {"basis": "GDPR Art. 17(1)(b)", "due_at": end, "scope": "call notes"}
+    about_jo = book.emit("p-author", "erasure.requested", jo, asks, at=1)
+    about_kim = book.emit("p-author", "erasure.requested", kim, {"due_at": end}, at=1)
+    erase = "muniment subject erase {} --basis … --reason …"
+    assert waits(book, "p-eraser") == [("erasure", True, erase.format(jo)), ("erasure", True, erase.format(kim))]
+    assert [may for _, may, _ in waits(book, "p-approver")] == [False, False]
+    (item, _) = inbox(asked(book), "p-eraser")
+    assert (item["scope"], item["basis"], item["due_at"]) == ("call notes", asks["basis"], end)
+    assert [(one["what"], one["subject"]) for one in due(asked(book), 5 * DAY)] == [
+        ("erasure.requested", jo), ("erasure.requested", kim),
+    ]  # fmt: skip
+    body = {"request": about_kim.id, "outcome": "refused", "reason": "M-12"}
+    book.emit("p-eraser", "erasure.resolved", kim, body, at=2)
+    assert [subject for _, _, subject in waits(book)] == [erase.format(jo)]
+    done = {"subject": kim, "basis": "x", "reason": "x"}
+    book.emit("p-eraser", "subject.erased", f"ledger:{book.ledger.ledgerid}", done, at=3)
+    assert len(waits(book)) == 1, "that was somebody else"
+    book.emit("p-eraser", "subject.erased", f"ledger:{book.ledger.ledgerid}", done | {"subject": jo}, at=3)
+    assert waits(book) == []
+    assert due(asked(book), 5 * DAY) == []
+    book.emit("p-author", "erasure.requested", jo, asks, at=4)
+    assert len(waits(book)) == 1, "asked again"
+    assert about_jo.index < about_kim.index

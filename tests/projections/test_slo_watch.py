@@ -59,6 +59,7 @@ def test_a_fast_burn_is_one_breach_and_one_decision_that_names_its_windows(any_b
         assert watched.ledger.world.leaf_hash(item["index"]).hex() == item["leaf_hash"]
     breach = watched.service().breaches[0]
     assert (data["trigger"], breach["data"]["model"]) == (breach["id"], TWO)
+    assert data["automatic"] is True, "no person decided it"
     assert data["due_at"] == when(12.25)
     assert breach["data"]["rule"]["burn_rate"] == 14.4
     assert not decision.overdue(microseconds(when(12.2)))
@@ -183,6 +184,18 @@ def test_windows_that_name_no_version_are_about_the_newest(watched: Watched):
     assert watched.watch(12) == [BREACHED, HELD]
     assert watched.decision().key == (THREE, digest(THREE))
     assert watched.service().breaches[0]["data"]["model"] == THREE
+
+
+def test_what_was_about_a_canary_is_not_about_what_stays_when_it_is_gone(watched: Watched):
+    """Else the next look would hold what is live, and was good, for what the canary did."""
+    held(watched)
+    watched.book.emit(
+        "p-deployer", "canary.aborted", PROD, {"model": THREE, "digest": digest(THREE), "reason": "x"}, at=12.1
+    )
+    assert watched.watch(12.2) == []
+    watched.windows(12.2, 13.2, bad=300)
+    assert watched.watch(13.2) == [BREACHED, HELD], "this is"
+    assert watched.service().breaches[-1]["data"]["model"] == TWO
 
 
 def held(watched: Watched) -> None:

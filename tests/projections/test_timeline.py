@@ -301,3 +301,26 @@ def test_the_deployment_of_the_incident_is_named(book: Book):
     timeline = book.timeline()
     assert timeline["deployment"] == PROD
     assert (timeline["title"], timeline["severity"], timeline["status"]) == ("scores drift", "high", "closed")
+
+
+def test_what_a_source_did_not_tell_is_on_the_timeline_and_a_limit_of_reports(any_book: Book):
+    book = any_book
+    tell(book)
+
+    def silent(start: float, end: float | None) -> int:
+        until = None if end is None else when(end)
+        body = {"source": "prometheus", "start": when(start), "end": until, "reason": "full disk"}
+        return book.emit("trainer", "feed.interrupted", "monitor:auc", body, at=20).index
+
+    before, during, lasting = silent(-200, -190), silent(13, 14), silent(16, None)
+    after = silent(400, 401)
+    rows = {row["index"]: row for row in book.timeline()["rows"]}
+    assert (before in rows, during in rows, lasting in rows, after in rows) == (False, True, True, False)
+    assert rows[during]["why_here"] == "something may be missing"
+    assert rows[during]["what"].startswith("prometheus did not tell since")
+    assert (rows[lasting]["changed"], rows[lasting]["lane"]) == ([], "monitor")
+    limits = [limit for limit in book.report()["limits"] if "did not tell" in limit]
+    assert [limit.partition(" (")[0] for limit in limits] == [
+        f"Entry {index}" for index in (before, during, lasting, after)
+    ]
+    assert "and goes on" in limits[2]

@@ -191,6 +191,7 @@ def test_a_version_that_was_retired_before_its_model_stays_retired_by_that():
 
 _NONE = "01234567-89ab-7cde-8f01-23456789abc"  # a digit is missing
 _ITEM = {"item": "0" * 8 + "-0000-7000-8000-" + "0" * 12}
+_SILENT = {"source": "prometheus", "start": "2026-01-01T00:00:00Z", "reason": "full disk"}
 _CAUSE = {"category": "code", "statement": "x"}
 _ROLLED = {"model": MODEL, "digest": DIGEST}
 
@@ -211,7 +212,11 @@ _ROLLED = {"model": MODEL, "digest": DIGEST}
         ("deployment.started", "deployment:prod/x", _ROLLED, {"traffic": -0.1}),
         ("documentation.attached", MODEL, {"kind": "DPIA", "digest": DIGEST}, {"version": 3}),
         ("errorbudget.consumed", "monitor:m", {"slo": "l", "remaining": -2, "window": "28d"}, {"window": "a month"}),
+        ("erasure.requested", "person:p-1", {"scope": "all"}, {"due_at": "in a month"}),
+        ("erasure.resolved", "person:p-1", {"request": _ITEM["item"], "outcome": "done"}, {"outcome": "maybe"}),
         ("errorbudget.consumed", "monitor:m", {"slo": "l", "remaining": 1}, {"objective": 1.0}),
+        ("feed.interrupted", "monitor:m", _SILENT | {"lost": 0}, {"lost": -1}),
+        ("feed.interrupted", "monitor:m", _SILENT, {"end": "later"}),
         ("incident.action_item_completed", "incident:1", _ITEM, {"proof": _NONE}),
         ("incident.contributing_factor_recorded", "incident:1", _CAUSE, {"category": "luck"}),
         ("incident.contributing_factor_recorded", "incident:1", _CAUSE, {"reviewers": ["P X"]}),
@@ -248,3 +253,12 @@ def test_what_cannot_be_is_malformed(kind: str, subject: str, good: dict[str, An
     with pytest.raises(InputError, match=rf"{kind}: (.*; )?{field}"):
         story.event("p-admin", kind, subject, good | bad)
     assert story.event("p-admin", kind, subject, good).body.model_dump(exclude_unset=True)
+
+
+@pytest.mark.parametrize("end", ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00.0Z", "2025-12-31T23:59:59.999999Z"])
+def test_an_interruption_ends_after_it_began(end: str):
+    story = Story().people()
+    with pytest.raises(InputError, match="end must be after start"):
+        story.event("trainer", "feed.interrupted", "monitor:m", _SILENT | {"end": end})
+    good = _SILENT | {"end": "2026-01-01T00:00:00.000001Z"}
+    assert story.judge("trainer", "feed.interrupted", "monitor:m", good).kind == "valid"
