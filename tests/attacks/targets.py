@@ -152,6 +152,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/identity.py": (_unit("identity", "trust"), _contract("ledger_keys", "signed_head")),
     "ledger/bundle.py": _BUNDLES,
     "ledger/bundlecheck.py": _BUNDLES,
+    "ledger/bodyschemas.py": _BUNDLES,
     "ledger/bundlelog.py": _BUNDLES,
     "ledger/bundlerules.py": (_contract("bundle_rules"), *_BUNDLES),
     "ledger/bundling.py": _BUNDLES,
