@@ -185,6 +185,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/domain/approving.py": _RULES,
     "ledger/domain/authorising.py": _RULES,
     "ledger/domain/foundations.py": _RULES,
+    "ledger/domain/gating.py": _RULES,
     "ledger/domain/golive.py": _RULES,
     "ledger/domain/governed.py": _RULES,
     "ledger/domain/grounds.py": _RULES,
