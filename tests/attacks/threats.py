@@ -12,6 +12,7 @@ _TAMPER, _WITNESSED, _LIMITS = "contract/test_tamper.py", "contract/test_witness
 _STOLEN, _REAFFIRMED = "unit/test_keyring_stolen.py", "unit/test_keyring_reaffirmed.py"
 _ANSWERING, _KEYS, _ROOT = "unit/test_keyring_answering.py", "contract/test_ledger_keys.py", "cli/test_root.py"
 _PINNED, _RESTORE, _ERASURE = "cli/test_pinned.py", "cli/test_restore.py", "cli/test_erasure.py"
+_FORBIDDEN, _ERASING_KILLED = "cli/test_erasure_forbidden.py", "cli/test_erasure_killed.py"
 _WITNESS, _WITNESSING, _STAMPS = "witness/test_witness.py", "cli/test_witnessing.py", "cli/test_timestamps.py"
 _COPY, _BUNDLE, _BACKUP = "contract/test_copy.py", "contract/test_bundle.py", "contract/test_backup.py"
 _REFUSALS, _VERIFY, _UPDATE = "cli/test_refusals.py", "cli/test_verify.py", "attacks/test_update_attacks.py"
@@ -105,20 +106,21 @@ TESTS: dict[str, tuple[str, ...]] = {
            *_of(_REFUSED, "a_changed_payload_is_found_with_its_place"), "campaign:tamper-bytes"),
     "A2": _of(_TAMPER, "every_single_byte_on_sqlite", "every_column_of_every_row_and_a_sample_of_bytes_on_postgres"),
     "A3": (*_of(_TAMPER, "every_deleted_row"),
-           *_of(_ERASURE, "content_missing_without_a_record_or_with_an_insufficient_one_stays_a_failure")),
-    "A4": _of(_ERASURE, "a_forged_record_excuses_nothing",
+           *_of(_FORBIDDEN, "content_missing_without_a_record_or_with_an_insufficient_one_stays_a_failure")),
+    "A4": _of(_FORBIDDEN, "a_forged_record_excuses_nothing",
               "content_missing_without_a_record_or_with_an_insufficient_one_stays_a_failure"),
     "A5": _of(_ERASURE, "erasing_destroys_keys_withholds_contents_and_leaves_every_proof_intact"),
-    "A6": (*_of(_ERASURE, "only_an_eraser_erases_and_a_legal_hold_forbids_it"),
+    "A6": (*_of(_FORBIDDEN, "only_an_eraser_erases_and_a_legal_hold_forbids_it"),
            *_of(_LIMITS, "a_record_that_names_a_key_and_no_entry_passes_a_hold")),
-    "A7": _of(_ERASURE, "a_record_kept_in_store_does_not_outlive_a_later_hold",
+    "A7": _of(_FORBIDDEN, "a_record_kept_in_store_does_not_outlive_a_later_hold",
               "a_hold_stops_an_erasure_under_way_before_each_step",
               "a_field_sealed_under_a_hold_while_the_record_is_on_its_way_is_not_lost"),
-    "A8": _of(_ERASURE, "a_thief_of_an_erasers_key_destroys_nothing_through_others",
+    "A8": _of(_FORBIDDEN, "a_thief_of_an_erasers_key_destroys_nothing_through_others",
               "what_authority_and_decisions_rest_on_is_never_withheld"),
     "A9": (*_of(_LIMITS, "a_copy_of_the_keys_opens_what_was_erased"),
-           *_of(_ERASURE, "whoever_is_killed_while_erasing_says_nothing_that_is_not_so_and_the_same_command_finishes")),
-    "A100": (*_of(_ERASURE, "nothing_is_passed_off_as_erased_by_naming_the_key_of_an_earlier_erasure",
+           *_of(_ERASING_KILLED,
+                "whoever_is_killed_while_erasing_says_nothing_that_is_not_so_and_the_same_command_finishes")),
+    "A100": (*_of(_FORBIDDEN, "nothing_is_passed_off_as_erased_by_naming_the_key_of_an_earlier_erasure",
                   "what_is_sealed_while_its_key_is_erased_is_refused_and_not_lost"),
              *_of("unit/test_sealing.py", "the_data_keys_that_a_payload_names_are_found_however_they_are_spelled")),
     "A10": _of("unit/test_sealing.py", "a_field_opens_only_in_its_place_with_its_key"),

@@ -18,8 +18,8 @@ import pytest
 import muniment
 import muniment.gating
 from ledger.errors import InputError
+from tests.cli.killing import killed
 from tests.cli.support import Grow, Result, Shop, run
-from tests.cli.test_erasure import killed
 
 MODEL, PROD = "model:tx@1", "deployment:prod/tx"
 AUTHORISE = ("authorise", PROD, "--model", MODEL, "--as", "p-deployer")
