@@ -46,7 +46,7 @@ _RULES = (
     _contract("ledger_keys", "hostile", "keyring", "append", "judged_again", "append_only", *_BAD)
     + " "
     + _cli("keyring"),
-    _cli("governing", "gates", "reading", "refusals")
+    _cli("governing", "gates", "gate_waivers", "policies", "reading", "refusals")
     + " "
     + _projections("standing", "governed_state", "why", "pending", "impact"),
 )

@@ -298,8 +298,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "A99": _of("projections/test_gateinput.py", "a_gate_fed_by_an_altered_view_does_not_agree_after_a_rebuild"),
     "A106": (*_of("unit/test_governed.py", "a_policy_that_only_warns_is_no_gate",
                   "a_policy_that_the_rules_name_is_defined_to_refuse", "what_only_warns_decides_nothing"),
-             *_of("cli/test_gates.py", "a_policy_that_only_warns_is_not_named_by_rules",
-                  "who_says_that_a_gate_only_warned_is_found_out")),
+             *_of("cli/test_policies.py", "a_policy_that_only_warns_is_not_named_by_rules"),
+             *_of("cli/test_gates.py", "who_says_that_a_gate_only_warned_is_found_out")),
     "A97": _of(_EMITTERS, "a_number_beyond_the_end_is_listed_and_no_fault"),
     # -- the rest of the store -------------------------------------------------------------------
     "A83": (*_of(_TAMPER, "changes_of_tiles", "values_of_another_length_or_kind"), "campaign:tamper-tiles"),

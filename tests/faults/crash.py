@@ -38,7 +38,7 @@ ELSEWHERE = {
     "seal": "tests/cli/test_erasure_killed.py",
     "erase": "tests/cli/test_erasure_killed.py",
     "watch": "tests/cli/test_watch.py",
-    "gate": "tests/cli/test_gates.py",
+    "gate": "tests/cli/test_gate_waivers.py",
     "publish": "tests/cli/test_published_objects.py",
 }
 #: Steps that on PostgreSQL happen inside one statement, in the server: no process of ours can die there. Killing the
