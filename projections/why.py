@@ -14,7 +14,8 @@ from uuid import UUID
 from ledger.application import Ledger
 from ledger.domain import RecordedEvent, make_event
 from ledger.domain.actors import FOREVER
-from ledger.domain.authorising import conditions_of, deployment_doubt, waived_trouble
+from ledger.domain.authorising import conditions_of, deployment_doubt
+from ledger.domain.gating import waived_trouble
 from ledger.domain.lifecycle import Named, quarantines_of, rule_for, version_of
 from ledger.domain.stages import Place, stages_of, stopping_states
 from ledger.domain.standing import approval_until, standing

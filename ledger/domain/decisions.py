@@ -197,7 +197,7 @@ def _same_registration(event: RecordedEvent, registered: VersionState, body: Ver
     if (registered.owner, registered.tier, registered.run) != (body.owner, body.tier, body.run):
         raise ConflictError(
             f"{event.payload.subject} is already registered with tier {registered.tier}, owner {registered.owner} "
-            f"and run {registered.run}",
+            f"and {'no run' if registered.run is None else f'the run {registered.run}'}",
             hint="Register it again with the same values, or as a new version.",
         )
 

@@ -248,7 +248,7 @@ class VersionState:
         gates: by name and version of the policy, and environment.
         retired: the entry that retired it.
         demoted: by environment, the last entry that said that it lost its place there.
-        authors: who is behind its registration, and whoever said what it was composed of.
+        authors: who is behind its registrations, and whoever said what it was composed of.
         parents: versions of which it was ever said to be made.
     """
 

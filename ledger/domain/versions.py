@@ -186,6 +186,8 @@ def _evolve_version(model: ModelState, version: VersionState, event: RecordedEve
 
 def _described(version: VersionState, event: RecordedEvent) -> VersionState:
     match event.body:
+        case VersionRegistered():
+            return replace(version, authors=version.authors | actors_of(event))
         case RiskClassified(tier=tier):
             return replace(version, classified=(event.index, tier))
         case VersionRetired():

@@ -62,6 +62,8 @@ def test_demoted_is_approved_anew(ready: Shop):
     ask()
     approve()
     run("demote", MODEL, "--reason", "drifts", "--as", "p-author").refused(2, "--from")
+    lost = run("demote", "model:tx@99", "--from", "prod", "--reason", "drifts", "--as", "p-author").good()
+    assert "Warning: nothing is registered here as model:tx@99" in lost.err
     run("demote", MODEL, "--from", "prod", "--to", "staging", "--reason", "drifts", "--as", "p-author").good()
     run(*AUTHORISE).refused(1, "demoted it from prod")
     ask()
@@ -169,7 +171,11 @@ def test_quarantine_stops_and_release_lets_go(ready: Shop):
     run("release", MODEL, "--rationale", "cleaned", "--as", "p-second").good()
     run("release", MODEL, "--rationale", "cleaned", "--as", "p-second").refused(1, "not in quarantine")
     run(*AUTHORISE).good()
-    run("retire", MODEL, "--reason", "old", "--as", "p-author").good()
+    for name in ("model:tx@99", "model:nosuch"):
+        gone = run("retire", name, "--reason", "old", "--as", "p-author").good()
+        assert f"Warning: nothing is registered here as {name}" in gone.err
+    retired = run("retire", MODEL, "--reason", "old", "--as", "p-author").good()
+    assert "nothing is registered" not in retired.err
     run("request", MODEL, "--env", "prod", "--as", "p-author").refused(1, "retired")
 
 
