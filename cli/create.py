@@ -9,9 +9,10 @@ import click
 
 from cli.app import App, common_options, new_passphrase, pass_app
 from cli.output import print_record
-from cli.values import IN_FILE, OUT_FILE
+from cli.values import IN_FILE, OUT_FILE, rules_named
 
 if TYPE_CHECKING:
+    from ledger.events.ledgers import RuleSet
     from ledger.newhome import NewHome
 
 __all__ = ["init"]
@@ -39,6 +40,11 @@ __all__ = ["init"]
     show_default=True,
     help="With --root: file to write.",
 )
+@click.option(
+    "--rules",
+    metavar="NAME|FILE",
+    help="Rules in force from the first entry on: default, light, standard, full, or a JSON file of them.",
+)
 @click.option("--sample", is_flag=True, help="Fill it with a finished history of several persons (demo trust).")
 @common_options
 @pass_app
@@ -52,6 +58,7 @@ def init(
     roots: tuple[Path, ...],
     threshold: int | None,
     out: Path,
+    rules: str | None,
     *,
     encrypt: bool,
     sample: bool,
@@ -62,6 +69,8 @@ def init(
 
     For production give the public keys of several persons with --root, made by `muniment root new-key` on their own
     machines, and a --threshold. The ledger comes into being when each of them has signed the file that is written.
+
+    `muniment admin rules starter` prints the rules that have a name. The root keys can change them later.
 
     \b
     Example:
@@ -78,14 +87,16 @@ def init(
         origin = "sample.example/ledger"
     if sample and keys is None:
         keys = Path("keys")
+    table = rules_named(rules or "default")
     if roots or threshold is not None:
         if sample or not roots or threshold is None:
             raise click.UsageError("--root and --threshold go together, and not with --sample")
-        _propose(app, where, origin, roots, threshold, out=out, name=name, keys=keys, encrypt=encrypt)
+        _propose(app, where, origin, roots, threshold, out=out, name=name, keys=keys, encrypt=encrypt, rules=table)
         return
     made = create_home(
-        where, origin, url=app.ledger, name=name, keys=keys, passphrase=new_passphrase() if encrypt else None
-    )
+        where, origin, url=app.ledger, name=name, keys=keys, passphrase=new_passphrase() if encrypt else None,
+        rules=table,
+    )  # fmt: skip
     if sample:
         from cli.sample import fill_sample
 
@@ -133,6 +144,7 @@ def _propose(
     name: str | None,
     keys: Path | None,
     encrypt: bool,
+    rules: RuleSet,
 ) -> None:
     from cli.ceremonies import as_data, read_public
     from ledger.ceremony import describe
@@ -140,7 +152,7 @@ def _propose(
 
     made = propose_home(
         where, origin, [read_public(path) for path in roots], threshold, ceremony=out, url=app.ledger, name=name,
-        keys=keys, passphrase=new_passphrase() if encrypt else None,
+        keys=keys, passphrase=new_passphrase() if encrypt else None, rules=rules,
     )  # fmt: skip
     ceremony = made.founding.ceremony
     data = {"file": str(out), "folder": str(made.home.folder), "actor": made.founding.admin, **as_data(ceremony)}

@@ -72,7 +72,8 @@ def _rows(models: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _place(one: dict[str, Any]) -> str:
-    version = one["version"].partition("@")[2] or one["version"]
+    name = one["version"].partition("@")[2]
+    version = f"version {name}" if name else one["version"]
     marks = [*(["canary"] if one["how"] == "canary" else []), *remarks_of(one)]
     return f"{one['deployment']}: {version}{' (' + ', '.join(marks) + ')' if marks else ''}"
 
@@ -89,7 +90,7 @@ def _emergency(one: dict[str, Any]) -> str:
 
 def _approval(one: dict[str, Any]) -> str:
     until = "" if one["expires_at"] is None else f" until {one['expires_at'][:10]}"
-    return f"{one['version'].partition('@')[2]} for {one['environment']} by {one['by']}{until}"
+    return f"version {one['version'].partition('@')[2]} for {one['environment']} by {one['by']}{until}"
 
 
 def _text(app: App, data: dict[str, Any], pattern: str | None) -> None:

@@ -27,10 +27,12 @@ _RULE = ("environment", "tier", "authorisation", "approvals", "evaluation", "rol
 def lifecycle(app: App) -> None:
     """Show which event leads a version where, which states stop which decisions, how long waivers are, and the rules.
 
-    The root keys change rules, stops and waivers: muniment admin rules change. With -o csv or md the rules are printed.
+    A state is for one environment, or in one deployment (deploy authorised, canary, live, rolled back). What protects,
+    takes back or happened is stopped by none. The root keys change rules, stops and waivers: muniment admin rules
+    change. With -o csv or md the rules are printed.
     """
     from ledger.domain.lifecycle import stops_of, waivers_of
-    from ledger.domain.moves import MOVES
+    from ledger.domain.moves import MOVES, STATES, STOPPABLE
     from ledger.domain.world import ledger_of
 
     with app.reader() as ledger:
@@ -41,6 +43,10 @@ def lifecycle(app: App) -> None:
             "moves": [{**asdict(move), "of": list(move.of)} for move in MOVES],
             "stops": [{"decision": stop.decision, "states": list(stop.states)} for stop in stops_of(world)],
             "own_stops": state is not None and state.rules.stops is not None,
+            "stoppable": [
+                {"decision": decision, "states": [state for state in STATES if state in states]}
+                for decision, states in STOPPABLE.items()
+            ],
             "waivers": [limit.model_dump(mode="json") for limit in waivers_of(world)],
             "own_waivers": state is not None and state.rules.waivers is not None,
             "rules": rules,
@@ -51,7 +57,8 @@ def lifecycle(app: App) -> None:
         return
     data["moves"] = [{**move, "event": _event(move)} for move in data["moves"]]
     for title, columns, name in (
-        ("Moves", _MOVE, "moves"), ("Stops", _STOP, "stops"), ("Waivers, at the longest", _WAIVER, "waivers"),
+        ("Moves", _MOVE, "moves"), ("Stops", _STOP, "stops"),
+        ("States that rules may name in stops", _STOP, "stoppable"), ("Waivers, at the longest", _WAIVER, "waivers"),
         (f"Rules ({data['name']})", _RULE, "rules"),
     ):  # fmt: skip
         table(app, title, columns, ([_cell(item[column]) for column in columns] for item in data[name]))
@@ -89,6 +96,27 @@ def show(app: App) -> None:
     data = {} if state is None else state.rules.model_dump(mode="json", exclude_none=True)
     rows = [{name: rule.get(name) for name in _RULE} for rule in data["rules"]]
     print_record(app, data, to_json(data), Grid(_RULE, rows))
+
+
+@rules.command()
+@click.argument("name", type=click.Choice(["default", "light", "standard", "full"]), default="standard")
+@common_options
+@pass_app
+def starter(app: App, /, name: str) -> None:
+    """Print rules to begin with as JSON, to be edited, or named as they are: muniment init --rules NAME.
+
+    default: one approval of what was evaluated, but in dev. light: the same, and none at tier low.
+    standard: two approvals at tier high, which last a year. full: a validator among these, approvals that end,
+    short waivers, and states that stop decisions.
+
+    Example: muniment admin rules starter full > rules.json
+    """
+    from ledger.domain.rulesets import STARTERS
+
+    data = STARTERS[name].model_dump(mode="json", exclude_none=True)
+    print_record(
+        app, data, to_json(data), Grid(_RULE, [{name: rule.get(name) for name in _RULE} for rule in data["rules"]])
+    )
 
 
 def _pin(world: World, rules: Any) -> None:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["demote", "quarantine", "release", "retire"]
 
+_UNKNOWN = "Warning: nothing is registered here as {}, so this changes nothing. See: muniment inventory"
+
 
 @click.command(short_help="Put something in quarantine; never blocked.")
 @click.argument("subject")
@@ -95,7 +97,10 @@ def demote(app: App, /, model: str, **options: Any) -> None:
     Example: muniment demote model:tx@2 --from prod --to staging --reason "drifts at night" --previous model:tx@1
     """
     with app.writer() as ledger:
+        known = _registered(ledger, model)
         app.show_receipt(ledger.emit("version.demoted", model, **options))
+    if not known:
+        app.note(_UNKNOWN.format(model))
 
 
 @click.command(short_help="Retire a version, or a model with all of its versions.")
@@ -121,7 +126,10 @@ def retire(app: App, /, model: str, keep_until: str | None, **options: Any) -> N
     with app.writer() as ledger:
         end = None if keep_until is None else end_of(keep_until)
         kind = "version.retired" if "@" in model else "model.decommissioned"
+        known = _registered(ledger, model)
         app.show_receipt(ledger.emit(kind, model, keep_until=end, **options))
+    if not known:
+        app.note(_UNKNOWN.format(model))
     _warn_of_live(app, model)
 
 

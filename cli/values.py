@@ -14,6 +14,7 @@ import click
 
 if TYPE_CHECKING:
     from ledger.events import EventType
+    from ledger.events.ledgers import RuleSet
 
 __all__ = [
     "IN_FILE",
@@ -26,6 +27,7 @@ __all__ = [
     "parse_pairs",
     "read_json",
     "read_source",
+    "rules_named",
     "text_pairs",
 ]
 
@@ -214,3 +216,26 @@ def fit_body(kind: EventType, data: dict[str, Any], typed: Mapping[str, str]) ->
                     place = place[part]
                 place[key.rpartition(".")[2]] = typed[key]
     return data
+
+
+def rules_named(name: str) -> RuleSet:
+    """The rules of a name, or of a JSON file.
+
+    Raises:
+        InputError: there are none of that name and no such file, or it holds no rules.
+    """
+    from ledger.domain.lifecycle import check_rules
+    from ledger.domain.rulesets import STARTERS
+    from ledger.errors import InputError
+    from ledger.events import find_event_type, load_body
+    from ledger.events.ledgers import RulesChanged
+
+    if name in STARTERS:
+        return STARTERS[name]
+    if name != "-" and not Path(name).exists():
+        raise InputError(f"{name!r} is neither a file nor one of {', '.join(STARTERS)}",
+                         hint="Print one to edit: muniment admin rules starter standard")  # fmt: skip
+    body = load_body(find_event_type("ledger.rules_changed"), {"rules": read_json(name), "reason": "a new ledger"})
+    assert isinstance(body, RulesChanged)  # noqa: S101 - for the type checker
+    check_rules(body.rules)
+    return body.rules

@@ -70,10 +70,10 @@ def parse_size(data: bytes) -> int:
     return int(data)
 
 
-def parse_unproven(text: str, head: int) -> list[int]:
+def parse_unproven(text: str, head: int) -> tuple[int, ...]:
     """Sizes below a head that a witness names in `UNPROVEN_HEADER`; whatever else it names is left out."""
     sizes = (int(word) for word in text.split()[:MAX_UNPROVEN] if _DECIMAL.fullmatch(word.encode("utf-8", "replace")))
-    return sorted({size for size in sizes if 0 < size < head})
+    return tuple(sorted({size for size in sizes if 0 < size < head}))
 
 
 def format_add_checkpoint(request: AddCheckpoint) -> bytes:

@@ -80,7 +80,7 @@ class Bundle:
         attestations: what outsiders said about that head.
         rows: every entry; payload and signatures are None where the content is not in the bundle.
         withheld: indexes of selected entries whose content the store did not have.
-        schemas: JSON Schema of the body of each type that occurs; nobody vouches for them.
+        schemas: JSON Schema of the body of each type that occurs.
     """
 
     note: bytes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ledger.bodyschemas import BODY_SCHEMAS, body_schema_digest
 from ledger.bundle import MAX_BUNDLE_ENTRIES, Selection, format_bundle, rests_authority_on
 from ledger.checkpoint import parse_checkpoint
 from ledger.errors import InputError, NothingToVerifyError, VerificationError
@@ -107,8 +108,10 @@ def _attestations(log: LogReader, size: int) -> Iterator[Attestation]:
 
 
 def _schemas(types: Iterable[str]) -> dict[str, Any]:
+    """Schemas as they were published; one that libraries here write in another way is left out."""
     kinds = ((name, known_event_type(name)) for name in sorted(types))
-    return {name: kind.body.model_json_schema() for name, kind in kinds if kind is not None}
+    found = {name: kind.body.model_json_schema() for name, kind in kinds if kind is not None}
+    return {name: schema for name, schema in found.items() if BODY_SCHEMAS[name] == body_schema_digest(name, schema)}
 
 
 def mentions(row: Row, digests: Iterable[object]) -> bool:

@@ -15,10 +15,12 @@ from ledger.application import Ledger, Receipt
 from ledger.ceremony import Ceremony
 from ledger.checkpoint import parse_origin
 from ledger.custody import propose, submit
+from ledger.domain.lifecycle import check_rules
+from ledger.domain.rulesets import DEFAULT_RULES
 from ledger.domain.signing import ROOT_ACTOR
 from ledger.errors import ConfigurationError, InputError
 from ledger.events.actors import ROLES
-from ledger.events.ledgers import LedgerCreated, Rule, RuleSet
+from ledger.events.ledgers import LedgerCreated, RuleSet
 from ledger.identity import Trust
 from ledger.keys import Ed25519Signer, PublicKey, Signer, format_public_key
 from ledger.note import TYPE_ED25519, VerifierKey, format_vkey, parse_vkey
@@ -33,14 +35,6 @@ __all__ = [
 #: One of an envelope's 16 signatures is left for the first admin's key.
 _MAX_ROOTS = 15
 
-#: ``dev`` asks for nothing; everything else asks for four eyes on an evaluated version.
-DEFAULT_RULES = RuleSet(
-    name="default",
-    rules=(
-        Rule(environment="dev", tier="*", authorisation=False, approvals=0, evaluation=False),
-        Rule(environment="*", tier="*", authorisation=True, approvals=1, evaluation=True),
-    ),
-)
 #: The first admin can do everything but judge their own work: separation of duties is by person.
 FIRST_ADMIN_ROLES = tuple(role for role in ROLES if role not in ("auditor", "eraser"))
 
@@ -198,9 +192,11 @@ def propose_ledger(
         admin: actor id of the first admin; a new opaque one when None.
 
     Raises:
-        InputError: the origin is malformed, a key is named twice, or the threshold does not fit.
+        InputError: the origin is malformed, a key is named twice, the threshold does not fit, or the rules name what
+            there is not.
     """
     parse_origin(origin)
+    check_rules(rules)  # the holders sign only what will be taken
     if len(set(roots)) != len(roots):
         raise InputError("a root key is named twice: every holder has a key of their own")
     if not 1 <= threshold <= len(roots) <= _MAX_ROOTS:

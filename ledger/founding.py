@@ -14,7 +14,9 @@ from ledger.ceremony import Ceremony
 from ledger.config import load_settings, write_settings
 from ledger.creation import Founding, found_ledger, propose_ledger
 from ledger.custody import write_ceremony
+from ledger.domain.rulesets import DEFAULT_RULES
 from ledger.errors import ConfigurationError
+from ledger.events.ledgers import RuleSet
 from ledger.home import Home
 from ledger.keys import PublicKey
 from ledger.keystore import CHECKPOINT
@@ -44,6 +46,7 @@ def propose_home(
     name: str | None = None,
     keys: Path | None = None,
     passphrase: bytes | None = None,
+    rules: RuleSet = DEFAULT_RULES,
 ) -> ProposedHome:
     """Make ``where/.muniment`` with everything but the ledger, and the file that the root keys must sign.
 
@@ -57,12 +60,13 @@ def propose_home(
         name: display name of the first admin, the system's user name when None.
         keys: folder for the private keys, relative to ``.muniment``; the user's configuration folder when None.
         passphrase: encrypts the private keys.
+        rules: rules in force from entry 0 on.
 
     Raises:
-        InputError: origin, roots or threshold are malformed.
+        InputError: origin, roots, threshold or rules are malformed.
         ConfigurationError: the folder or the file exists.
     """
-    founding = propose_ledger(origin, roots, threshold)
+    founding = propose_ledger(origin, roots, threshold, rules=rules)
     with made_folder(where) as folder:
         values = {"ledger": url or "sqlite:///ledger.db", "actor": founding.admin}
         if keys is not None:

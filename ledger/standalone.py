@@ -13,9 +13,10 @@ agrees with itself, whoever made it.
 Checked: every entry up to the signed head recomputes the chain and the root; the head is signed by the key you gave and
 by the key the log itself names for its size; each content has the digests its entry commits to and says what its header
 says; each signature; that each key might sign at that index, in a role that covers it. All entries that change keys,
-roles, holds and the ledger itself must be there with their content, and are judged as Muniment judges them, so nothing
-about keys is taken on anybody's word. NOT checked: the rules of decisions (evidence, four eyes), the bodies of facts
-and decisions against their schemas, cosignatures and timestamps, and contents that are not there.
+roles, holds and the ledger itself must be there with their content, and are judged as Muniment judges them, so
+nothing about keys is taken on anybody's word; the schemas are those that were published with this file. NOT checked:
+the rules of decisions (evidence, four eyes), the bodies of facts and decisions against their schemas, cosignatures
+and timestamps, and contents that are not there.
 """
 
 import argparse
@@ -99,6 +100,88 @@ DECISIONS = {
     "gap.declared.v1", "policy.defined.v1", "policy.retired.v1", "quarantine.released.v1", "risk.classified.v1",
     "waiver.denied.v1", "waiver.granted.v1", "waiver.requested.v1", "waiver.revoked.v1", "waiver.used.v1",
 }  # fmt: skip
+# The JSON Schemas of bodies as they were published: half of the SHA-256 of the line of each in a bundle (FORMAT 23),
+# behind the type without its first word; made by tools/gen_schemas.py of Muniment.
+_PUBLISHED = """
+access.denied.v1=a8b27aa9163d66d8adbfceb5c198cc17 actor.enrolled.v1=0f34bbfb6be7db03657041edf303b629
+actor.offboarded.v1=7fb4dd4c5659c71f4a8a585506bed29b actor.responsible_changed.v1=8418e4b5d217a183b6ce596e3d9a7788
+actor.revoked.v1=43bc88a7d9672ab964720b402fb4c08f approval.changes_requested.v1=9152cd5280e8bd89342456d87619850c
+approval.condition_met.v1=517e07163f434897632c313c037505dd approval.delegated.v1=65a3a250a91fd1c03a4f158282c34c4b
+approval.escalated.v1=580968591096abfaf373ae1a9445c155 approval.expired.v1=a25144fdd7760bdaaa2a0b74e4d8ac10
+approval.granted.v1=9fe8149c92c17d03848b88f456b27a34 approval.rejected.v1=aa9dccd8c593755941c7f9f26767e541
+approval.requested.v1=8cd0c66d597716fcfd65219383878d18 approval.revoked.v1=ed8fbaf4755415ae8cce412a5563b23c
+approval.withdrawn.v1=070076dfdd5a6a770d563b01bd3ef0d2 artifact.produced.v1=4c2e15368b329bf6e689fa0b603c0eac
+artifact.scanned.v1=c5d518e772087fb428033d17ec133b0c artifact.signed.v1=a086cb5a202d6d643303b45ac1135714
+artifact.verified.v1=4b36b1babb1128cb9f258699d42cdb1d bom.attached.v1=144dc52bfa2a4ee86c59a587ab54d5fa
+canary.aborted.v1=eb02dedf0c386cb2f6e06b95e5aeac7e canary.analysed.v1=38aa542ce8d17cbded38dc1f63f97f65
+canary.paused.v1=a93d2030f4c41a5608f12afde4841896 canary.stage_entered.v1=a83442690c18142a32fe36a9d03083ad
+configuration.changed.v1=e6246b4128659c5fa9ff924f7ed0ad3e contract.defined.v1=ac65da1b308a0d4652572a83e50d6e2d
+credential.expired.v1=fcbb8bc2e45f9b89a0e012c4235ff9d9 credential.rotated.v1=92b4cb69be192e191d3cea6ecf9ec416
+dataset.consent_changed.v1=f759585ccf1c8a9738373d1ecc1bc2e8 dataset.deleted.v1=2aa259a4141f17da9881b84ea88b0d2c
+dataset.deprecated.v1=46919e16850397bf55b8fa9b024d7df5 dataset.license_changed.v1=935804d0a815fa3e5861b96eceb33de5
+dataset.quality_assessed.v1=9afc4cf19a890f87a770bfdca043002d dataset.registered.v1=87937eef2ffb509b8f417a9842492691
+dataset.versioned.v1=3fa82d5265ee882dc343b5c9693a1372 decision.refused.v1=8ada14e0bd0150584d7b4c8b29578c8b
+deployment.authorised.v1=a48d86dbcb6268b2a6d6565c8c3d2972 deployment.completed.v1=5af1511fe57bc260b30f7fc117ca6781
+deployment.denied.v1=2205450bc79a08a70bf30a1e040aa1ac deployment.failed.v1=4cc730ba1ea29ed023508e50ee5d5aee
+deployment.held.v1=407edbfa7f9af424e19d5dde7778802f deployment.promoted.v1=6ef0288df44df420482713ad10eb7009
+deployment.requested.v1=530f301f734dd025542e98e5f8fcda47 deployment.started.v1=1734427cbcdba1d6257770621b655c37
+documentation.attached.v1=20672cf29e73f3233434dc47d19a1992 drill.conducted.v1=8de2719d213a6331a971dfbc8b9f5100
+emergency.reviewed.v1=8804db4d1faa2b0c4c03480ccf4e4b14 emitter.closed.v1=afc7d8460fc425c92614329ba9194976
+emitter.heartbeat.v1=326daa10b38d033000ca5c419a12e589 entry.reaffirmed.v1=567ae0cff3a0654694fe89d1756ba27d
+erasure.requested.v1=90bc1f4bde13c26f065f13a32e86d30f erasure.resolved.v1=86610900f72925f8de567336ab3f73ce
+errorbudget.consumed.v1=744b4bbad0c20cf483f85ec91e3fe0d8 errorbudget.reset.v1=045064666c3f72705d97b759b72dce7e
+evaluation.completed.v1=ea25b84b2c6e69ad431d68fb201d1c69 evaluation.invalidated.v1=352e82a2e0146a653924bf58390db091
+evidence.preserved.v1=85ceef346c731e8ab647f7d0a6093f52 experiment.completed.v1=5e1715d3e819935a0b1ac8edad4a4997
+experiment.started.v1=6ed02fda30b2b417782bbfccd4616ab1 external.observed.v1=cd38cbcfd8cb49a56d26019cc810522a
+featureset.changed.v1=ec221b2772e4d414ed35dfac2f4982e6 featureset.defined.v1=b4b410a2d6b8879924fbb887f4b64667
+featureset.materialized.v1=06c55c5adc7bad0cd1255343c87313f1 feed.interrupted.v1=9d02d1ecde9b54d9f0d34f0f619c0c11
+finding.disposed.v1=90ef59fb6096baedd24dca6e1a379a7c gap.declared.v1=994fa3125b9b4fee2a29b13018c4e0f9
+gate.evaluated.v1=f85166bd0a783b88be39eb97d0c595c2 hold.placed.v1=eec68f869d556990940d7eecac5e40ee
+hold.released.v1=9d38d6c871ac7f4e1bcd20447705c3dc incident.action_item_assigned.v1=d791f5a7ab8b13d8e008c2482f3560c0
+incident.action_item_completed.v1=6279b07304d62f750047ee2a50b5edf7
+incident.action_item_created.v1=3b9ee703e07ba319f0e37ecf850b01f7
+incident.action_item_verified.v1=4dac73ffd961af2a7b03a7d4f823c74f incident.closed.v1=8a39599fb0ef902f939b4de136e5d8b9
+incident.contributing_factor_recorded.v1=51759d61a43141a7da139491d69f0407
+incident.linked.v1=c1a9865be8b1e1fb2c476510fe509312 incident.mitigated.v1=b9b870d52622735fc8515cfe9a645c26
+incident.noted.v1=0e0fe2fd45ccf655ead76cf8d3254a9a incident.opened.v1=8e1f78b596094ca14dd13656191ebefd
+incident.reopened.v1=4fd335f22288f9b0e473340d3ed780dc incident.resolved.v1=4fd5fa91a84df37f0b2f9955355fbc91
+incident.role_assigned.v1=3a751dac18e05de9bdb934c722cd55d7
+incident.root_cause_recorded.v1=7b8f0f6b1af2c1b3bf2c044efd4cddba
+incident.severity_changed.v1=895ed6018703e5615d0ea8775c35cfbd key.compromised.v1=4d27d7f779e802df544982b15403be06
+key.enrolled.v1=c4c63af95518bd57d485e6623e8e31d4 key.revoked.v1=2b255bab23a9d7170a546300ee357d60
+key.rotated.v1=21ec80cdeeb5d69d34c1ea18f454d827 labels.arrived.v1=b5267adc3e76e398186db4f0c1cca94e
+ledger.checkpoint_key_changed.v1=64e103c6eb3c6357ad711ae7652d0ff4 ledger.created.v1=b52be98b73b8268b1fee18d7f46bbb2c
+ledger.entry_acknowledged.v1=7ce3676ed0178dd5ab0cc7e7a407b775 ledger.restored.v1=1a0cf1dc06e3ce8d9e9d19f7b01fbb45
+ledger.roots_changed.v1=b4b0c26feacf5973eede1ea01c79981b ledger.rules_changed.v1=a40cd8cec1c69b1a39a7942811751a40
+model.decommissioned.v1=b7131f9ccdef8ea4dddc5c5df92e794d model.described.v1=cbf51bac520b2192696a673d110d5e2d
+model.on_call_assigned.v1=f9895c7f4b882091c1857ef080174732 model.owner_changed.v1=1e1e7c093765198ad8c2271754e3ecd3
+model.registered.v1=baf9d5b2413f6f3d2688b8121d94b33b modelcard.published.v1=e9c7bd7e88f4e897eb36f445bd254218
+modelcard.revised.v1=88dc2aab36494c95753a8594345a75b2 monitor.signal.v1=e2524e39a61478b7e010eb516b538ee1
+monitor.window.v1=b34578d78f25b5bc875176ef607af81d notification.failed.v1=f507d398ce88db43c0516642ced084a9
+notification.sent.v1=abf8f64263439ea1ca8b402802d54ad1 performance.tested.v1=eacb59021682e27fc8f137439ab760d7
+policy.defined.v1=0f8f66dbd9a38af7d5567e3834856f36 policy.retired.v1=053edfe245b8be30bf183e2cfd234d71
+postmortem.published.v1=c364990bb10e16eb5a5e7a2b2b68b8a9 quarantine.placed.v1=5ed22218c70564a2e11059c7fac051e2
+quarantine.released.v1=d1311d38ee9248733e31d00a2ba190d0 retrain.requested.v1=95f43788eb9a80016853dc1656511077
+retrain.resolved.v1=854f6bcb0e61708f382f2d932a6b638c risk.classified.v1=5ef750aaccee3964059f2cbf80768f80
+role.granted.v1=8427b03dfdaf30b431405d5d2083f8ac role.revoked.v1=219c1da23260f3eddfaa3b9eeb8e0211
+rollback.authorised.v1=2619a0b44a4df8f282f96381c4880306 rollback.completed.v1=c8880e4b5db25bae5342b6cfdad0e61d
+rollback.requested.v1=e4ec03afbe3e77a9c4b78b1087ec1688 run.aborted.v1=3c697d0a3288adc48cc0440b487b2c09
+run.attached.v1=f1b33c6d3b8725600955d3a5c1fc4e0b run.completed.v1=dd5b2f5e02616ee311a5ad111b135a5a
+run.failed.v1=bb00e7ecb04838a6055c8f79ed0810aa run.started.v1=99385dc951a498086c64c39f724ac059
+serving.snapshot.v1=98cc76d8427e4a8ef48be0af42b0240a slo.breached.v1=a4642fe1e15f82723063e8b7dc22cd84
+slo.defined.v1=7587e674109fc2b10b1cd8d10f67a47b slo.recovered.v1=385da348b17e25e235ecdef8f3761ca7
+subject.erased.v1=f60a852bd546337baed8be5b767f011c thirdparty.registered.v1=19cfa59c84058776a216f13ed957007c
+validation.assigned.v1=bf23a88f8c9f07ae1c516db2aae16929 validation.completed.v1=6fd0d2aef09aaaa8b35474935c4484bd
+validation.withdrawn.v1=5677282f8a14fefa01c3fbf7208f4c0b version.aliased.v1=76ccee216dcf59484cd66719ad150990
+version.composed.v1=dbecbd7ab744833ecd1625590038cd9f version.demoted.v1=cc2dfef39d78ddf0a9db5ee08b35c22a
+version.promoted.v1=517341ba04e144c40418f8ffe962dd2c version.registered.v1=89ba91cab5930bd9c78ad7720838ba3b
+version.retired.v1=2becfa2b52344c5cb7efd71ddd4ff46d version.tagged.v1=3599f43c5f4cc328451b0c130f4f31ab
+version.unaliased.v1=093d3442f020f85d32d11752f862fe96 waiver.denied.v1=13b9611c8c5670ad5c8266ea41739195
+waiver.expired.v1=5ee84b6ddb269584f34b9a80e025ad47 waiver.granted.v1=e4625408aae5bd200f710d37cf16ce9d
+waiver.requested.v1=ac9bbdcf4ec7f9f82d2fd96f4922c0bb waiver.revoked.v1=c2ad151e3d0c50ba26bb2c8285d35116
+waiver.used.v1=fa777c5e8cbd18d7ddecd82c966290a2
+"""
+SCHEMAS = dict(cell.split("=") for cell in _PUBLISHED.split())
 # Forms of values, see `is_of`: a regular expression, limits of a whole number, [form, least, most], an object, a type.
 LINE, TEXT, HEX32, HEX = r"[^\x00-\x1f\x7f]{1,255}", r"(?s:.{1,8192})", "[0-9a-f]{32}", "[0-9a-f]{64}"
 UUID, ACTOR = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "[a-z0-9][a-z0-9._-]{0,63}"
@@ -160,9 +243,18 @@ PAYLOAD = {
 }  # fmt: skip
 # Every body may name things too.
 REFS = [{"role": LINE, "subject": NAME, "digest~": DIGEST, "...": True}, 0, 256]
-# What rules may stop, and in which states.
-STOPPED = {"approval.requested", "approval.granted", "deployment.requested", "deployment.authorised"}
-STATES = {"quarantined", "retired"}
+# What rules may stop, and in which states: never in one from which nothing else leads on.
+BESIDE, GRANTED = {"quarantined", "retired"}, {"conditions open", "approval upcoming"}
+FELL = {"changes requested", "rejected", "suspended", "approval expired"}
+ELSEWHERE = BESIDE | GRANTED | FELL | {
+    "registered", "evaluated", "approval pending", "deploy authorised", "canary", "live", "rolled back",
+}  # fmt: skip
+STOPPABLE = {
+    "approval.requested": BESIDE | GRANTED | {"registered", "approval pending", "approved"},
+    "approval.granted": BESIDE | GRANTED | FELL | {"approved"},
+    "deployment.requested": ELSEWHERE, "deployment.authorised": ELSEWHERE,
+    "waiver.requested": BESIDE | FELL | {"registered"}, "waiver.granted": BESIDE | FELL | {"registered"},
+}  # fmt: skip
 TIERS = {"*", "low", "medium", "high"}
 # What can take the last admin away.
 TAKING = {"actor.offboarded.v1", "actor.responsible_changed.v1", "actor.revoked.v1", "key.compromised.v1",
@@ -327,7 +419,7 @@ class Lines:
 
     def next(self):
         """Go to the next line; the last one holds the digest of all before."""
-        raw = self.file.readline(MAX_LINE + 1)
+        raw = self.raw = self.file.readline(MAX_LINE + 1)
         self.read, self.number = self.read + len(raw), self.number + 1
         where = f"line {self.number}"
         need(self.read <= MAX_BUNDLE and len(raw) <= MAX_LINE, "bundle", f"{where} makes it too large")
@@ -717,7 +809,8 @@ class Keyring:
         idle = any(more and not r["authorisation"] for r, more in zip(rules["rules"], asks, strict=True))
         need(not idle, "schema", "a rule asks for something, and for no authorisation")
         stops = rules.get("stops") or []
-        need(all(s["decision"] in STOPPED and set(s["states"]) <= STATES for s in stops), "schema", "it stops nothing")
+        good = all(set(s["states"]) <= STOPPABLE.get(s["decision"], set()) for s in stops)
+        need(good, "schema", "it stops nothing, or for ever")
         gates = [rule["gate"] for rule in rules["rules"] if rule.get("gate") is not None]
         good = all(is_of(NAME, gate) and gate.startswith("policy:") and "@" in gate for gate in gates)
         need(good, "schema", "a rule names no version of a policy")
@@ -976,7 +1069,7 @@ class Check:
     """One verification."""
 
     def __init__(self):
-        self.findings, self.voids, self.notes, self.contents = [], [], [], []
+        self.findings, self.voids, self.notes, self.contents, self.unknown = [], [], [], [], []
         self.keyring, self.bare, self.withheld = Keyring(), 0, []
         self.seen, self.revisions, self.records = set(), {}, []
 
@@ -1005,6 +1098,11 @@ class Check:
         while lines.take("schema", "type"):
             need(isinstance(lines.value["type"], str) and lines.value["type"] > names[-1], "bundle", "not a schema")
             names.append(lines.value["type"])
+            known = SCHEMAS.get(names[-1].removeprefix("muniment."))
+            if known is None:
+                self.unknown.append(names[-1])
+            elif known != sha256(lines.raw[:-1]).hex()[:32]:
+                self.findings.append((None, "bundle", f"the schema of {names[-1]} is not the one that was published"))
             lines.next()
         need(lines.take("sha256"), "bundle", "the digest of the lines before was expected")
         roots = self.link({self.head[2]} | {head[2] for head in expected})
@@ -1132,6 +1230,8 @@ class Check:
         self.settle_withheld()
         if self.bare:
             self.notes.append(f"of {self.bare} entries only the header is here, as labelled by the operator")
+        if self.unknown:
+            self.notes.append(f"schemas of types not known here are not compared: {', '.join(self.unknown)}")
         self.notes.append("not checked: rules of decisions, bodies of facts and decisions, cosignatures, timestamps")
         if not vkeys:
             self.notes.append("NOT PINNED: no --vkey was given, so whoever made the file may have made the ledger too")

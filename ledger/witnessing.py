@@ -6,6 +6,7 @@ witness that shows a head of ours that the store does not extend has shown that 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,7 +17,14 @@ from ledger.addcheckpoint import AddCheckpoint, format_add_checkpoint, monitorin
 from ledger.checkpoint import Checkpoint, VerifyHead, format_checkpoint, parse_checkpoint
 from ledger.checkpoints import cosignatures_of
 from ledger.cosignature import Cosignature, format_cosignature, parse_lines, verify_lines
-from ledger.errors import ConfigurationError, InputError, LedgerError, NothingToVerifyError, VerificationError
+from ledger.errors import (
+    ConfigurationError,
+    InputError,
+    LedgerError,
+    NothingToVerifyError,
+    StorageError,
+    VerificationError,
+)
 from ledger.findings import Witnessed
 from ledger.merkle import prove_consistency, root_hash
 from ledger.note import VerifierKey, format_vkey, parse_note
@@ -68,6 +76,7 @@ class Asked:
         message: what happened, in words.
         cosignature: what it gave, verified.
         seen: what it shows, when it contradicts us and shows a head of ours.
+        unproven: sizes of our heads that it keeps since nobody proved them to it, as it says.
     """
 
     witness: PolicyWitness
@@ -75,6 +84,7 @@ class Asked:
     message: str
     cosignature: Cosignature | None = None
     seen: Seen | None = None
+    unproven: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +228,7 @@ class _Question:
             return exchange(method, f"{url}/{path}", body, seconds=seconds)
 
         try:
-            return self._ask(send)
+            return self._explained(self._ask(send), send, time.monotonic() + seconds)
         except LedgerError as error:
             return self._unmet(error.message)
 
@@ -231,7 +241,7 @@ class _Question:
             body = format_add_checkpoint(AddCheckpoint(old, self.tree.proof(old), self.note))
             reply = send("POST", "add-checkpoint", body)
             if reply.status == 200:
-                return self._explained(self._cosigned(reply, forgot=old < self.old), reply, send)
+                return self._cosigned(reply, forgot=old < self.old)
             if reply.status != 409:
                 return self._refused(reply, old, send)
             size = parse_size(reply.body)
@@ -257,18 +267,19 @@ class _Question:
         words = f"cosigned size {self.head.size}"
         if forgot:  # it is worth less than its policy says: it could cosign another history now
             words += f", and has forgotten that it cosigned size {self.old} before: its state was lost or put back"
-        return Asked(self.witness, COSIGNED, words, found[0])
+        return Asked(self.witness, COSIGNED, words, found[0], unproven=parse_unproven(reply.unproven, self.head.size))
 
-    def _explained(self, asked: Asked, reply: Reply, send: Send) -> Asked:
+    def _explained(self, asked: Asked, send: Send, until: float) -> Asked:
         """Prove heads of ours that the witness keeps since they came to it with a bad proof: they take its room."""
-        sizes = parse_unproven(reply.unproven, self.head.size) if asked.outcome == COSIGNED else []
-        if not sizes:
+        if not asked.unproven:
             return asked
         try:
-            for size in sizes:  # answered with a conflict, since it is at our head already
+            for size in asked.unproven:  # answered with a conflict, since it is at our head already
+                if time.monotonic() >= until:
+                    raise StorageError("it takes too long")
                 body = format_add_checkpoint(AddCheckpoint(size, self.tree.proof(size), self.note))
                 send("POST", "add-checkpoint", body)
-            words = f"was shown how this log extends its first {', '.join(map(str, sizes))} entries"
+            words = f"was shown how this log extends its first {', '.join(map(str, asked.unproven))} entries"
         except LedgerError as error:
             words = f"could not be shown how this log extends heads that nobody proved: {error.message}"
         return replace(asked, message=f"{asked.message}; it {words}")

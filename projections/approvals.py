@@ -19,6 +19,8 @@ from ledger.events.ledgers import Rule
 
 __all__ = ["Standings", "decided_status", "fold_approval", "measured"]
 
+#: How a request ends; what becomes of its approvals then changes nothing.
+_OVER: Final = ("rejected", "withdrawn", "changes requested")
 #: What becomes of a request by a decision about it, or about its approval.
 _DECIDED: Final = {
     "approval.granted": "approved", "approval.rejected": "rejected", "approval.withdrawn": "withdrawn",
@@ -61,6 +63,8 @@ def fold_approval(version: dict[str, Any], change: dict[str, Any], stamp: dict[s
         elif kind == "approval.revoked":
             for grant in approval["grants"]:
                 grant["revoked"] = stamp if grant["approval"] == data["approval"] else grant["revoked"]
+        if kind == "approval.revoked" and approval["status"] in _OVER:
+            continue  # what was rejected, say, stays so
         others = kind == "approval.revoked" and any(grant["revoked"] is None for grant in approval["grants"])
         approval["status"] = "approved" if others else _DECIDED[kind]
     version["status"] = decided_status(version)
@@ -85,7 +89,6 @@ def measured(version: dict[str, Any]) -> bool:
 
 
 _LATER: Final = Trouble("pending", "it was not recorded by then")
-_OVER: Final = ("rejected", "withdrawn", "changes requested")
 
 
 class Standings:

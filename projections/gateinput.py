@@ -15,8 +15,9 @@ from typing import Any
 
 from ledger.domain.deployed import DeploymentState, WaiverState
 from ledger.domain.independence import approval_makers, deciders, independent
-from ledger.domain.lifecycle import Named, check_stops, rule_for, version_of
+from ledger.domain.lifecycle import Named, rule_for, version_of
 from ledger.domain.scopes import matches
+from ledger.domain.stages import Place, check_stops
 from ledger.domain.standing import approval_trouble
 from ledger.domain.waiving import covers, uses_of, waiver_trouble
 from ledger.entry import format_time
@@ -305,7 +306,8 @@ class _Builder:
 
     def stopped(self) -> str:
         try:
-            check_stops(self.world, self.named, "deployment.authorised")
+            # What approvals amount to is asked by the authorisation itself: a gate that refuses would refuse for ever.
+            check_stops(self.world, self.named, "deployment.authorised", Place(self.environment, None, 0), beside=True)
         except PolicyError as error:
             return error.message
         return ""

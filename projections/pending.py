@@ -8,9 +8,11 @@ from typing import Any, Final
 
 from ledger.domain.deployed import DeploymentState, Urgent
 from ledger.domain.independence import deciders, independent, persons_behind
-from ledger.domain.lifecycle import Named, check_stops, rule_for, version_of
+from ledger.domain.lifecycle import Named, rule_for, version_of
 from ledger.domain.roles import roles_for
 from ledger.domain.signed import Signed
+from ledger.domain.stages import Place as Where
+from ledger.domain.stages import check_stops
 from ledger.entry import format_time
 from ledger.errors import PolicyError
 from ledger.events import find_event_type
@@ -110,7 +112,7 @@ def rule_at(asked: Asked, named: Named, environment: str) -> tuple[Rule | None, 
     except PolicyError as error:
         return None, error  # what is not ruled is refused
     try:
-        check_stops(asked.world, named, "approval.granted")
+        check_stops(asked.world, named, "approval.granted", Where(environment, None, asked.now))
     except PolicyError as error:
         return rule, error
     return rule, None

@@ -144,6 +144,7 @@ class Service:
         breaches: in log order: ``slo.breached`` and ``slo.recovered``.
         resets: when the error budget of a promise last began anew.
         seen: every version that ever was live or a canary.
+        aborted_at: when a canary last was taken out, microseconds since the Unix epoch.
     """
 
     name: str
@@ -155,6 +156,7 @@ class Service:
     breaches: list[JournalRow] = field(default_factory=list)
     resets: dict[str, int] = field(default_factory=dict)
     seen: set[Key] = field(default_factory=set)
+    aborted_at: int = 0
 
     @property
     def newest(self) -> Tenure | None:
@@ -187,7 +189,8 @@ class Service:
                 if stage["stage"] == data["stage"]:
                     stage.update(verdict=data["verdict"], budget_used=data.get("budget_used", stage["budget_used"]))
         elif kind == "canary.aborted":
-            self.canaries.pop(key, None)
+            if self.canaries.pop(key, None) is not None:
+                self.aborted_at = row["occurred_at"]
         elif kind in WENT_LIVE:
             self._go_live(key, row)
 

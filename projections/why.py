@@ -14,8 +14,10 @@ from uuid import UUID
 from ledger.application import Ledger
 from ledger.domain import RecordedEvent, make_event
 from ledger.domain.actors import FOREVER
-from ledger.domain.authorising import conditions_of, deployment_doubt, waived_trouble
+from ledger.domain.authorising import conditions_of, deployment_doubt
+from ledger.domain.gating import waived_trouble
 from ledger.domain.lifecycle import Named, quarantines_of, rule_for, version_of
+from ledger.domain.stages import Place, stages_of, stopping_states
 from ledger.domain.standing import approval_until, standing
 from ledger.domain.states import VersionState
 from ledger.domain.waiving import check_waiver_event, uses_of, waiver_of, waiver_until
@@ -179,6 +181,11 @@ class _Answer:
             yield _item(held.index, says, held.quarantine.reason)
         if named.version.retired is not None:
             yield _item(named.version.retired.index, "retired", "it was retired")
+        stopping = stopping_states(self.world, "deployment.authorised")
+        place = Place(self.environment, self._event.stream, self._moment.at)
+        for stage in stages_of(self.world, named, place) if stopping else ():
+            if stage.state in stopping and self._body.emergency is None:
+                yield _item(stage.index, stage.state, stage.words)
 
     def _evaluations(self, version: VersionState) -> Iterator[Item]:
         for one in version.evaluations:
@@ -345,8 +352,9 @@ def _deployment(moment: _Moment, as_of: AsOf, subject: str) -> dict[str, Any]:
 
 
 def why(
-    ledger: Ledger, views: ViewReader, as_of: AsOf, at: int, subject: str, *, environment: str | None = None
-) -> dict[str, Any]:
+    ledger: Ledger, views: ViewReader, as_of: AsOf, at: int, subject: str, *, environment: str | None = None,
+    deployment: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Why a version may be deployed or not, or why what is live in a deployment is.
 
     Args:
@@ -356,6 +364,7 @@ def why(
         at: the moment at which is asked, microseconds since the Unix epoch.
         subject: ``model:<name>@<version>`` or ``deployment:<environment>/<service>``.
         environment: of a version, only this one.
+        deployment: where in that environment; when None, where that would most likely be.
 
     Returns:
         Plain values: ``answers``, each with its conditions and their evidence; of a deployment also ``live``,
@@ -375,5 +384,5 @@ def why(
     places = [environment] if environment is not None else _environments(moment, subject)
     if not places:
         raise InputError("no rule names an environment, and nobody asked for one", hint="Say which: --env prod")
-    answers = [_now(moment, subject, _imagined_place(moment, subject, place)) for place in places]
+    answers = [_now(moment, subject, deployment or _imagined_place(moment, subject, place)) for place in places]
     return {"live": [], "emergencies": [], "holds": [], "answers": answers}

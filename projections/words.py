@@ -73,6 +73,7 @@ _ITEM: Final = {"kind": _said("to {}"), "owner": _said("by {}"), "due": _said("d
 _CAUSE: Final = {"category": _said("{}"), "reviewers": _said("seen by {}", _list)}
 #: Family or type to what else is told of its fields, in this order; a type's own goes before its family's.
 _ASIDES: Final[dict[str, dict[str, Callable[[Any], str]]]] = {
+    "approval": {"environment": _said("for {}")},
     "artifact.signed": _SIGNED,
     "artifact.verified": {"verdict": _said("{}")} | _SIGNED,
     "bom": {"format": _said("{}"), "serial_number": _said("{}"), "version": _said("version {}")},
@@ -82,12 +83,14 @@ _ASIDES: Final[dict[str, dict[str, Callable[[Any], str]]]] = {
     "dataset.deleted": _DATA,
     "dataset.deprecated": _DATA,
     "dataset.license_changed": _DATA,
+    "dataset.quality_assessed": {"verdict": _said("{}")},
     "deployment": _VERSION | {"approvals": _said("approved by {}", _list)},
     "deployment.held": _RETURN,
     "documentation": {"kind": _said("{}"), "version": _said("version {}"), "author": _said("by {}"),
                       "expires_at": _said("until {}")},
     "erasure": {"outcome": _said("{}"), "basis": _said("under {}"), "scope": _said("{}"), "due_at": _said("due {}")},
     "errorbudget.consumed": {"objective": _said("of {}", _share), "window": _said("over {}"), "action": _said("{}")},
+    "evaluation.completed": {"verdict": _said("{}"), "suite": _said("suite {}"), "kind": _said("of kind {}")},
     "gate": {"environment": _said("in {}"), "mode": _mode},
     "hold.placed": {"matter": _said("matter {}"), "authority": _said("ordered by {}"),
                     "custodian": _said("kept by {}")},
@@ -120,6 +123,7 @@ _ASIDES: Final[dict[str, dict[str, Callable[[Any], str]]]] = {
                         "effective_at": _said("from {} on")},
     "version.promoted": {"environment": _said("to {}"), "from_environment": _said("from {}"), "alias": _said("as {}"),
                          "previous": _said("{} had the place"), "effective_at": _said("from {} on")},
+    "validation.completed": {"verdict": _said("{}"), "independence": _said("{}")},
     "version.retired": _END,
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Write the JSON Schemas in schemas/; with --check, fail when a committed file differs.
+"""Write the JSON Schemas in schemas/, and their digests into both verifiers; with --check, fail when a file differs.
 
 A published file is never edited: a change of a body is a new version with a new file. `schemas/PUBLISHED.json`
 holds the digest of every published file, and this tool refuses to change one of them.
@@ -10,6 +10,7 @@ import hashlib
 import json
 import sys
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from writing import write_files
@@ -17,9 +18,32 @@ from writing import write_files
 from ledger.entry import MAX_HEADER_STRING
 from ledger.events import EventType, all_event_types
 from ledger.payload import EVIDENCE_STRENGTHS
+from ledger.strictjson import format_json
 from ledger.verdicts import EXIT_OF, FAULT_WORDS, GAP_WORDS
 
 ROOT = Path(__file__).resolve().parent.parent / "schemas"
+LEDGER = ROOT.parent / "ledger"
+#: Where the digests stand in `verify.py`, which shares no code with us.
+BEGIN, END = '_PUBLISHED = """\n', '\n"""\n'
+MODULE = '''"""Digests of the schemas that bundles hold, by type: half of each SHA-256 (tools/gen_schemas.py)."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+from ledger.strictjson import format_json
+
+__all__ = ["BODY_SCHEMAS", "body_schema_digest"]
+
+
+def body_schema_digest(topic: str, schema: Any) -> str:
+    """The digest of a schema as it stands in a bundle."""
+    return hashlib.sha256(format_json({"schema": schema, "type": topic})).hexdigest()[:32]
+
+
+BODY_SCHEMAS: Final = {
+'''
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -296,6 +320,25 @@ def _digests(files: dict[str, bytes]) -> dict[str, str]:
     return {path: hashlib.sha256(data).hexdigest() for path, data in sorted(files.items())}
 
 
+def body_digests() -> dict[str, str]:
+    """What verifiers compare the schemas in a bundle with: by type, half of the SHA-256 of the bundle's line."""
+    lines = {kind.topic: {"schema": kind.body.model_json_schema(), "type": kind.topic} for kind in all_event_types()}
+    return {topic: hashlib.sha256(format_json(line)).hexdigest()[:32] for topic, line in sorted(lines.items())}
+
+
+def _verifiers() -> dict[str, bytes]:
+    digests = body_digests()
+    module = "\n".join(f'    "{topic}": "{digest}",' for topic, digest in digests.items())
+    cells = (f"{topic.removeprefix('muniment.')}={digest}" for topic, digest in digests.items())
+    script = (LEDGER / "standalone.py").read_text()
+    before, mark, rest = script.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not mark or not end:
+        raise RuntimeError("ledger/standalone.py has no table of schemas any more")
+    table = mark + fill(" ".join(cells), 118, break_on_hyphens=False) + end
+    return {"bodyschemas.py": (MODULE + module + "\n}\n").encode(), "standalone.py": (before + table + after).encode()}
+
+
 def main() -> int:
     """Run the tool."""
     files = schemas()
@@ -307,7 +350,9 @@ def main() -> int:
         return 1
     wanted = {**files, "PUBLISHED.json": (json.dumps(_digests(files), indent=2) + "\n").encode()}
     there = sorted(str(path.relative_to(ROOT)) for path in ROOT.rglob("*.json"))
-    return write_files(ROOT, wanted, "gen_schemas.py", (__doc__ or "").splitlines()[0], there=there)
+    words = (__doc__ or "").splitlines()[0]
+    differ = write_files(ROOT, wanted, "gen_schemas.py", words, there=there)
+    return max(differ, write_files(LEDGER, _verifiers(), "gen_schemas.py", words))
 
 
 if __name__ == "__main__":

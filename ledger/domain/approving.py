@@ -5,10 +5,11 @@ from __future__ import annotations
 from ledger.domain.actors import FOREVER
 from ledger.domain.foundations import first_end, uncited
 from ledger.domain.independence import contradiction, deciders, independent, makers_of, owners_of, persons_behind
-from ledger.domain.lifecycle import Named, check_stops, refuse_doubt, rule_for, same_digest, version_of, versions_meant
+from ledger.domain.lifecycle import Named, refuse_doubt, rule_for, same_digest, version_of, versions_meant
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.roles import roles_for
 from ledger.domain.signed import signed_of
+from ledger.domain.stages import Place, check_stops
 from ledger.domain.standing import check_evaluations
 from ledger.domain.states import SENT_BACK, TIER_RANK, Approval, ApprovalRequest
 from ledger.domain.world import World, actor_of
@@ -58,14 +59,9 @@ def check_approval_event(world: World, event: RecordedEvent, body: ApprovalEvent
     named = version_of(world, event.payload.subject)
     match body:
         case ApprovalRequested():
-            same_digest(named, body.digest)
-            rule_for(world, body.environment, named.tier)
-            check_stops(world, named, "approval.requested")
-            if event.payload.id in named.version.requests:
-                raise ConflictError(f"a request with the id {event.payload.id} exists already")
-            _check_amends(named, body)
+            return _check_requested(world, event, named, body)
         case ApprovalGranted() | ApprovalRejected() | ApprovalChangesRequested() | ApprovalEscalated():
-            _check_decided(world, event, named, body)
+            return _check_decided(world, event, named, body)
         case ApprovalWithdrawn():
             _check_withdrawn(world, event, named, body)
         case ApprovalRevoked():
@@ -75,8 +71,17 @@ def check_approval_event(world: World, event: RecordedEvent, body: ApprovalEvent
             if body.condition >= len(approval.conditions):
                 raise InputError(f"the approval has {len(approval.conditions)} condition(s), numbered from 0")
             _refuse_involved(world, event, named, "whoever says that a condition is met")
-    expires_at = body.expires_at if isinstance(body, ApprovalGranted) else None
-    return FOREVER if expires_at is None else parse_moment(expires_at)
+    return FOREVER
+
+
+def _check_requested(world: World, event: RecordedEvent, named: Named, body: ApprovalRequested) -> int:
+    same_digest(named, body.digest)
+    rule_for(world, body.environment, named.tier)
+    until = check_stops(world, named, "approval.requested", Place(body.environment, None, event.recorded_at))
+    if event.payload.id in named.version.requests:
+        raise ConflictError(f"a request with the id {event.payload.id} exists already")
+    _check_amends(named, body)
+    return until
 
 
 def _approval(named: Named, body: ApprovalRevoked | ApprovalConditionMet) -> Approval:
@@ -180,17 +185,19 @@ def _refuse_involved(
         )
 
 
-def _check_decided(world: World, event: RecordedEvent, named: Named, body: _Decided) -> None:
+def _check_decided(world: World, event: RecordedEvent, named: Named, body: _Decided) -> int:
     request = _open_request(named, body.request)
     if (request.environment, request.digest) != (body.environment, body.digest):
         raise PolicyError("the decision names another environment or digest than the request it answers")
     same_digest(named, body.digest)
     refuse_doubt(world, request.signed, f"the request {body.request}")
     if isinstance(body, ApprovalGranted):
-        check_stops(world, named, "approval.granted")
+        until = check_stops(world, named, "approval.granted", Place(body.environment, None, event.recorded_at))
         _check_granted(world, event, named, request, body)
-    elif isinstance(body, ApprovalEscalated):
+        return until if body.expires_at is None else min(until, parse_moment(body.expires_at))
+    if isinstance(body, ApprovalEscalated):
         _check_escalated(world, body)
+    return FOREVER
 
 
 def _check_granted(

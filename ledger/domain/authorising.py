@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from ledger.domain.actors import FOREVER
-from ledger.domain.deployed import Authorisation, DeploymentState, PolicyState, WaiverState
-from ledger.domain.grounds import Gate
+from ledger.domain.deployed import Authorisation, DeploymentState
+from ledger.domain.gating import check_gate
 from ledger.domain.independence import deciders, how_many, independent
-from ledger.domain.lifecycle import Named, check_stops, refuse_doubt, rule_for, same_digest, version_of
+from ledger.domain.lifecycle import Named, rule_for, same_digest, version_of
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.signed import signed_of
+from ledger.domain.stages import Place, check_stops
 from ledger.domain.standing import (
     Standing,
     approval_until,
@@ -25,7 +25,6 @@ from ledger.domain.standing import (
 )
 from ledger.domain.states import Approval
 from ledger.domain.suspicion import Suspicion, suspicion
-from ledger.domain.waiving import grant_trouble, used_up, waiver_of, waiver_until
 from ledger.domain.world import World, deployment_of, model_of
 from ledger.entry import format_time
 from ledger.errors import InputError, NotAllowedError, PolicyError
@@ -52,13 +51,10 @@ __all__ = [
     "deployment_doubt",
     "review_due",
     "still_covers",
-    "waived_trouble",
 ]
 
 #: Facts that a version gets traffic, which an authorisation must cover.
 GoneLive = DeploymentCompleted | DeploymentPromoted | CanaryStageEntered
-#: An evaluation of a policy may be so old when something is authorised by it; microseconds.
-_FRESH = 3_600_000_000
 #: An emergency must be reviewed within this time; microseconds.
 _REVIEW = 30 * 86_400_000_000
 
@@ -87,7 +83,10 @@ def conditions_of(world: World, event: RecordedEvent, body: DeploymentAuthorised
     environment, at = event.subject.namespace or "", event.recorded_at
     rule = rule_for(world, environment, named.tier)
     measured = body.emergency is None and (rule.approvals > 0 or rule.gate is not None)
-    found = [Condition("stops", lambda: _check_stopped(world, named, measured=measured))]
+    place, urgent = Place(environment, event.stream, at), body.emergency is not None
+    found = [Condition("stops", lambda: check_stops(
+        world, named, "deployment.authorised", place, measured=measured, beside=urgent
+    ))]  # fmt: skip
 
     def named_stand() -> int:
         return _check_named(world, named, (environment, rule), body.approvals, at)
@@ -101,7 +100,7 @@ def conditions_of(world: World, event: RecordedEvent, body: DeploymentAuthorised
     if rule.approvals and rule.evaluation:
         found.append(Condition("evaluation", lambda: _check_evaluation(world, named, environment)))
     if rule.gate is not None:
-        found.append(Condition("gate", lambda: _check_gate(world, event, named, rule)))
+        found.append(Condition("gate", lambda: check_gate(world, event, named, rule)))
     return tuple(found)
 
 
@@ -115,11 +114,6 @@ def check_authorised(world: World, event: RecordedEvent, body: DeploymentAuthori
         PolicyError: with what is missing and the next step.
     """
     return min(condition.check() for condition in conditions_of(world, event, body))
-
-
-def _check_stopped(world: World, named: Named, *, measured: bool) -> int:
-    check_stops(world, named, "deployment.authorised", measured=measured)
-    return FOREVER
 
 
 def _check_emergency(review_by: int, at: int) -> int:
@@ -199,92 +193,6 @@ def _why_not(have: Standing) -> str:
     return "".join(f"; the approval at index {index} does not stand: {why.text}" for index, why in have.troubles[:3])
 
 
-def _check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) -> int:
-    """The last evaluation of the policy that the rule names must allow, be fresh, and rest on waivers that stand."""
-    environment, policy = event.subject.namespace or "", rule.gate or ""
-    _check_mode(world, policy)
-    hint = f"Run it: muniment gate check {named.subject} --deployment {event.payload.subject}"
-    gate = named.version.gates.get((policy, environment))
-    if gate is None or gate.digest != named.version.digest:
-        raise PolicyError(f"{environment} asks for {policy}, and nobody has run it over {named.subject}", hint=hint)
-    if not gate.allowed:
-        raise PolicyError(f"{policy} refuses {named.subject} in {environment} (entry {gate.signed.index})", hint=hint)
-    if gate.deployment != event.payload.subject:  # what is live there, and promised, it looks at only where it is told
-        where = gate.deployment or "no deployment in particular"
-        raise PolicyError(
-            f"{policy} was run over {named.subject} for {where}, and not for {event.payload.subject}", hint=hint
-        )
-    until = min(gate.signed.recorded_at, gate.as_of) + _FRESH
-    if event.recorded_at >= until:
-        raise PolicyError(f"{policy} was run over {named.subject} more than an hour ago", hint=hint)
-    known = [one.index for one in named.version.evaluations] + [index for index, _ in named.version.undecided]
-    known += named.model.withdrawals_of(named.name.version or "", named.version.digest)
-    newer = min((index for index in known if index >= gate.size), default=None)
-    if newer is not None:
-        raise PolicyError(f"{policy} was run before entry {newer} said more of evaluations or validations", hint=hint)
-    refuse_doubt(world, gate.signed, f"the evaluation of {policy}")
-    _check_policy(world, rule, gate)
-    for waiver in gate.waivers:
-        until = min(until, _check_waiver(world, event, waiver, named.subject))
-    return until
-
-
-def _check_mode(world: World, policy: str) -> None:
-    """A gate that cannot refuse would be open."""
-    state = world.state(stream_of(policy))
-    mode = state.advisory.get(parse_name(policy).version or "") if isinstance(state, PolicyState) else None
-    if mode is not None:
-        raise PolicyError(
-            f"the rules ask for {policy}, which is in the mode {mode} and refuses nothing",
-            hint="Name a version in the mode enforce: muniment admin rules change",
-        )
-
-
-def _check_policy(world: World, rule: Rule, gate: Gate) -> None:
-    """What was run is, to the byte, what the rules name, and is defined so in this ledger."""
-    state, version = world.state(stream_of(gate.policy)), parse_name(gate.policy).version or ""
-    known = state if isinstance(state, PolicyState) else PolicyState(MappingProxyType({}))
-    if rule.gate_digest is None or {known.versions.get(version), gate.policy_digest} != {rule.gate_digest}:
-        raise PolicyError(
-            f"{gate.policy} is not defined in this ledger, or was not run, as the rules name it: {rule.gate_digest}",
-            hint="See: muniment policy list, muniment admin rules show",
-        )
-    if version in known.retired:
-        raise PolicyError(f"{gate.policy} was retired", hint="Run the version that is in force.")
-
-
-def waived_trouble(world: World, event: RecordedEvent, state: WaiverState) -> str | None:
-    """Why an authorisation cannot rest on a waiver, None when it can.
-
-    Args:
-        world: the world before the authorisation.
-        event: the authorisation.
-        state: the waiver; where uses are counted, one of them must have gone to this very decision.
-    """
-    place, body = deployment_of(world, event.stream), event.body
-    about = body.model if isinstance(body, DeploymentAuthorised) else None
-    trouble = grant_trouble(world, state, event.recorded_at, about)
-    if trouble is not None or state.max_uses is None:
-        return trouble
-    mine = (signed.index for signed, *use in state.used if use == [event.stream, about])
-    given = () if place is None else place.authorised.get(about or "", ())
-    uses = "a single use" if state.max_uses == 1 else f"{state.max_uses} uses"
-    trouble = used_up(world, state)
-    if trouble is None and max(mine, default=-1) <= max(given, default=-1):  # the last use went to an authorisation
-        return f"it is for {uses}, and one is to be used with this decision"
-    return trouble
-
-
-def _check_waiver(world: World, event: RecordedEvent, waiver: str, model: str) -> int:
-    state = waiver_of(world, waiver)
-    if state is None:
-        raise PolicyError(f"the gate rests on {waiver}, which was never asked for")
-    trouble = waived_trouble(world, event, state)
-    if trouble is not None:
-        raise PolicyError(f"the gate rests on {waiver}, which does not stand: {trouble}")
-    return waiver_until(world, state, model)
-
-
 def check_review(world: World, event: RecordedEvent, body: EmergencyReviewed) -> None:
     """An emergency is reviewed by another person.
 
@@ -314,6 +222,9 @@ def covered(world: World, event: RecordedEvent, body: GoneLive) -> bool:
     given = None if deployment is None else deployment.authorisation
     if given is None or (given.model, given.digest) != (body.model, body.digest):
         return False
+    demoted = named.version.demoted.get(environment)
+    if demoted is not None and demoted.index > given.signed.index:
+        return False  # as a rollback would, it ended what was authorised before
     if review_due(deployment, given) <= event.recorded_at:
         return False
     return still_covers(world, named, (environment, rule), given)

@@ -10,11 +10,12 @@ from ledger.domain.authorising import GoneLive, check_authorised, check_review
 from ledger.domain.deployed import PolicyState
 from ledger.domain.golive import live_marks, live_until, rollback_marks
 from ledger.domain.independence import deciders, independent
-from ledger.domain.lifecycle import check_stops, rules_of, same_digest, version_of, versions_meant
+from ledger.domain.lifecycle import rules_of, same_digest, version_of, versions_meant
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.signed import ROOT_ACTOR, signed_of
+from ledger.domain.stages import Place, check_stops, check_waiver_stops
 from ledger.domain.states import DatasetState, ModelState, Quarantine, VersionState
-from ledger.domain.waiving import WaiverEvent, check_waiver_event
+from ledger.domain.waiving import WaiverEvent, check_waiver_event, waiver_of
 from ledger.domain.world import World, deployment_of, model_of
 from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
 from ledger.events.base import DecisionBody
@@ -31,6 +32,7 @@ from ledger.events.governance import RiskClassified
 from ledger.events.models import VersionRegistered
 from ledger.events.policies import PolicyDefined, PolicyRetired
 from ledger.events.quarantine import QuarantineReleased
+from ledger.events.waivers import WaiverGranted, WaiverRequested
 
 __all__ = ["check_decision", "check_evidence", "check_identity", "marked_until", "marks_of"]
 
@@ -50,7 +52,8 @@ def check_decision(world: World, event: RecordedEvent) -> int:
         case DeploymentRequested() as body:
             named = version_of(world, body.model)
             same_digest(named, body.digest)
-            check_stops(world, named, "deployment.requested")
+            place = Place(event.subject.namespace or "", event.stream, event.recorded_at)
+            return check_stops(world, named, "deployment.requested", place)
         case DeploymentDenied() as body:
             _check_denied(world, event, body)
         case EmergencyReviewed() as body:
@@ -64,8 +67,17 @@ def check_decision(world: World, event: RecordedEvent) -> int:
         case body if isinstance(body, ApprovalEvent):
             return check_approval_event(world, event, body)
         case body if isinstance(body, WaiverEvent):
-            return check_waiver_event(world, event, body)
+            return min(check_waiver_event(world, event, body), _check_waiver_stops(world, event, body))
     return FOREVER
+
+
+def _check_waiver_stops(world: World, event: RecordedEvent, body: WaiverEvent) -> int:
+    """A waiver is asked for and granted about versions; what becomes of it then is stopped by no state of theirs."""
+    about = body if isinstance(body, WaiverRequested) else waiver_of(world, event.stream)
+    if about is None or not isinstance(body, WaiverRequested | WaiverGranted):
+        return FOREVER
+    decision = "waiver.requested" if isinstance(body, WaiverRequested) else "waiver.granted"
+    return check_waiver_stops(world, about.model, decision, Place(about.environment, None, event.recorded_at))
 
 
 def _check_denied(world: World, event: RecordedEvent, body: DeploymentDenied) -> None:
@@ -185,7 +197,7 @@ def _same_registration(event: RecordedEvent, registered: VersionState, body: Ver
     if (registered.owner, registered.tier, registered.run) != (body.owner, body.tier, body.run):
         raise ConflictError(
             f"{event.payload.subject} is already registered with tier {registered.tier}, owner {registered.owner} "
-            f"and run {registered.run}",
+            f"and {'no run' if registered.run is None else f'the run {registered.run}'}",
             hint="Register it again with the same values, or as a new version.",
         )
 

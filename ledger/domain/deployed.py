@@ -33,6 +33,10 @@ def _none_good() -> MappingProxyType[tuple[str, str], Authorisation]:
     return MappingProxyType({})
 
 
+def _none_left() -> MappingProxyType[str, int]:
+    return MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Urgent:
     """A decision that was taken in an emergency and is to be reviewed; ``actors`` are all who stand behind it."""
@@ -52,6 +56,9 @@ class DeploymentState:
         good: what went live while an authorisation was there for it that no review has found unjustified, and that one.
         occurred_at: the latest time at which something went live, microseconds since the Unix epoch.
         requests: those still open, id to version.
+        went_live: index of the last entry that said that something is live.
+        canary: the version that is a canary, and the index of the last entry that said so.
+        left: versions that a rollback took out and that were not live since, each with the index of that entry.
     """
 
     authorisation: Authorisation | None = None
@@ -62,6 +69,9 @@ class DeploymentState:
     occurred_at: int = 0
     urgent: tuple[Urgent, ...] = ()
     requests: MappingProxyType[str, str] = field(default_factory=_nothing_asked)
+    went_live: int = -1
+    canary: tuple[str, int] | None = None
+    left: MappingProxyType[str, int] = field(default_factory=_none_left)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from ledger.domain.states import DatasetState, IncidentState, Read, RunState, mo
 from ledger.domain.versions import evolve_quarantines, made_from, reads_of
 from ledger.events.datasets import DatasetQualityAssessed, DatasetRegistered, DatasetVersioned
 from ledger.events.deployments import (
+    CanaryAborted,
+    CanaryStageEntered,
     DeploymentAuthorised,
     DeploymentCompleted,
     DeploymentDenied,
@@ -125,7 +127,12 @@ def evolve_deployment(state: DeploymentState | None, event: RecordedEvent) -> De
             # Rolling back ends what was authorised before: the version left must be authorised anew.
             # What a rollback brought up for the first time does not thereby become a good target.
             latest = max(state.occurred_at, event.occurred_at)
+            state = _taken_over(state, event, body.model, back=True)
             return replace(state, live=(body.model, body.digest), authorisation=None, occurred_at=latest)
+        case CanaryStageEntered(model=model):
+            return replace(state, canary=(model, event.index))
+        case CanaryAborted(model=model):
+            return replace(state, canary=None) if state.canary is not None and state.canary[0] == model else state
         case DeploymentHeld(model=model):
             given = state.authorisation
             return replace(state, authorisation=None) if given is not None and given.model == model else state
@@ -138,10 +145,18 @@ def _gone_live(state: DeploymentState, event: RecordedEvent, live: tuple[str, st
     given = state.authorisation
     mine = given is not None and (given.model, given.digest) == live
     return replace(
-        state, live=live, ever_live=state.ever_live | {live},
+        _taken_over(state, event, live[0]), live=live, ever_live=state.ever_live | {live},
         good=with_item(state.good, live, given) if given is not None and mine else state.good,
         occurred_at=max(state.occurred_at, event.occurred_at),
     )  # fmt: skip
+
+
+def _taken_over(state: DeploymentState, event: RecordedEvent, model: str, *, back: bool = False) -> DeploymentState:
+    """A version goes live: it ends every canary, and takes the place of what was live."""
+    left = {name: index for name, index in state.left.items() if name != model}
+    if back and state.live is not None and state.live[0] != model:
+        left[state.live[0]] = event.index
+    return replace(state, went_live=event.index, canary=None, left=MappingProxyType(left))
 
 
 def _reviewed(state: DeploymentState, body: EmergencyReviewed) -> DeploymentState:

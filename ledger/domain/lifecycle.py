@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ledger.domain.ancestry import Held, held_by
-from ledger.domain.moves import SIDE_STATES
+from ledger.domain.moves import STATES, STOPPABLE, unstoppable
 from ledger.domain.signed import Signed
 from ledger.domain.states import TIER_RANK, ModelState, VersionState
 from ledger.domain.suspicion import suspicion
@@ -25,7 +25,6 @@ __all__ = [
     "BUILT_IN_WAIVERS",
     "Named",
     "check_rules",
-    "check_stops",
     "quarantines_of",
     "refuse_doubt",
     "rule_for",
@@ -146,20 +145,15 @@ def check_rules(rules: RuleSet) -> None:
     """Refuse rules that name what does not exist: they would hold nothing up, or everything.
 
     Raises:
-        InputError: a stop names no decision or no side state, a row no tier, or a rule no policy; or a rule asks for
-            something without asking for the authorisation that would need it.
+        InputError: a stop names no decision that may be stopped, or a state that could never be left, a row no tier, or
+            a rule no policy; or a rule asks for something without asking for the authorisation that would need it.
     """
     for tier in [*(rule.tier for rule in rules.rules), *(limit.tier for limit in rules.waivers or ())]:
         if tier not in ("*", *TIER_RANK):
             # No version has such a tier: the row would match nothing, and lighter ones behind it would hold.
             raise InputError(f"{tier!r} is no tier", hint="Write low, medium, high, or * for any.")
-    known = {stop.decision for stop in BUILT_IN_STOPS}
     for stop in rules.stops or ():
-        if stop.decision not in known:
-            raise InputError(f"{stop.decision} is not stopped by any state; that are: {', '.join(sorted(known))}")
-        wrong = sorted(set(stop.states) - SIDE_STATES)
-        if wrong:
-            raise InputError(f"{wrong[0]!r} stops nothing; states that can are: {', '.join(sorted(SIDE_STATES))}")
+        _check_stop(stop)
     for rule in rules.rules:
         if not rule.authorisation and (rule.approvals or rule.evaluation or rule.roles or rule.gate):
             raise InputError(
@@ -174,6 +168,23 @@ def check_rules(rules: RuleSet) -> None:
             raise InputError(
                 f"a rule names a policy and the digest of its source, or neither: {rule.gate or rule.gate_digest}",
                 hint="The digest is in: muniment policy show policy:<name>@<version> -o json",
+            )
+
+
+def _check_stop(stop: Stop) -> None:
+    """A stop names a decision that may be stopped, and states out of which something else leads."""
+    allowed = STOPPABLE.get(stop.decision)
+    if allowed is None:
+        raise InputError(
+            f"{stop.decision} is not stopped by any state; that are: {', '.join(sorted(STOPPABLE))}",
+            hint="What protects, takes back or happened is recorded whatever the state.",
+        )
+    for state in stop.states:
+        why = unstoppable(stop.decision, state)
+        if why is not None:
+            raise InputError(
+                f"{state!r} cannot stop {stop.decision}: {why}",
+                hint=f"States that can: {', '.join(one for one in STATES if one in allowed)}.",
             )
 
 
@@ -218,21 +229,3 @@ def side_states(world: World, named: Named, *, measured: bool = True) -> Iterato
     retired = named.version.retired
     if retired is not None:
         yield "retired", f"{named.subject} was retired by entry {retired.index}", "Register a new version."
-
-
-def check_stops(world: World, named: Named, decision: str, *, measured: bool = True) -> None:
-    """Refuse a decision that a state of the version stops.
-
-    Args:
-        world: the world before the decision.
-        named: the version it is about.
-        decision: event type, for example ``approval.requested``.
-        measured: whether it rests on what the version was measured on.
-
-    Raises:
-        PolicyError: with the state, why the version is in it, and the next step.
-    """
-    stopping = {state for stop in stops_of(world) if stop.decision == decision for state in stop.states}
-    for state, words, hint in side_states(world, named, measured=measured) if stopping else ():
-        if state in stopping:
-            raise PolicyError(f"{decision} is refused for what is {state}: {words}", hint=hint)

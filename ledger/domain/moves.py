@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["CALLED", "MOVES", "PLACED", "SIDE_STATES", "STATES", "Move", "decided_state"]
+__all__ = ["MOVES", "PLACED", "SIDE_STATES", "STATES", "STOPPABLE", "Move", "decided_state", "unstoppable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,42 @@ SIDE_STATES: Final = frozenset(move.to for move in MOVES if move.side)
 #: States in one deployment; all others but those beside are for an environment.
 PLACED: Final = ("deploy authorised", "canary", "live", "rolled back")
 
+_DECIDED: Final = frozenset(STATES) - SIDE_STATES - {*PLACED}
+_DEPLOYABLE: Final = SIDE_STATES | {*PLACED} | _DECIDED - {"approved"}
+_WAIVABLE: Final = SIDE_STATES | {"registered", "changes requested", "rejected", "suspended", "approval expired"}
+#: Decisions about a version that may be stopped, each with the states that may stop it: those from which something else
+#: leads on. What takes back, lets go or protects, and what happens, is stopped by none.
+STOPPABLE: Final[Mapping[str, frozenset[str]]] = {
+    "approval.requested": SIDE_STATES
+    | {"registered", "approval pending", "approved", "conditions open", "approval upcoming"},
+    "approval.granted": SIDE_STATES | _DECIDED - {"registered", "evaluated", "approval pending"},
+    "deployment.requested": _DEPLOYABLE,
+    "deployment.authorised": _DEPLOYABLE,
+    "waiver.requested": _WAIVABLE,
+    "waiver.granted": _WAIVABLE,
+}
+
+
+def unstoppable(decision: str, state: str) -> str | None:
+    """Why a state may not stop a decision that others may, in words; None when it may."""
+    if state in STOPPABLE[decision]:
+        return None
+    if state not in STATES:
+        return f"there is no state {state!r}"
+    family, pending = decision.partition(".")[0], state == "approval pending"
+    if state in PLACED:
+        return f"a version is {state} in one deployment, and {decision} names none"
+    if decision == "approval.granted":
+        return "nothing could be approved any more" if pending else f"what is {state} waits for no approval"
+    return {
+        "approval": f"only another request leads on from {state}",
+        "deployment": f"what is {state} could never be deployed",
+        "waiver": f"what is {state} is what gates are run over, and waivers are for these",
+    }[family]
+
+
 #: What a version is called by what has become of a request, where that is not the same word.
-CALLED: Final[Mapping[str, str]] = {
+_CALLED: Final[Mapping[str, str]] = {
     "pending": "approval pending", "revoked": "suspended", "conditional": "conditions open",
     "expired": "approval expired", "upcoming": "approval upcoming",
 }  # fmt: skip
@@ -105,4 +139,4 @@ def decided_state(said: Sequence[str], *, measured: bool) -> tuple[str, int | No
         return ("evaluated" if measured else "registered"), None
     standing = next((one for one in known if one[0] == "approved"), known[0])
     last, place = standing if known[0][0] in _FELL else known[0]
-    return CALLED.get(last, last), place
+    return _CALLED.get(last, last), place

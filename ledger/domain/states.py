@@ -134,7 +134,8 @@ SENT_BACK = "sent back for changes"
 class ApprovalRequest:
     """A request for approval.
 
-    ``signed`` is its entry, ``closed`` how it ended: rejected, withdrawn, `SENT_BACK`, or None.
+    ``signed`` is its entry, ``closed`` how it ended: rejected, withdrawn, `SENT_BACK`, or None; ``ended`` is the index
+    of the entry that closed it.
     """
 
     id: str
@@ -143,6 +144,7 @@ class ApprovalRequest:
     digest: str
     actors: frozenset[str]
     closed: str | None = None
+    ended: int | None = None
 
     @property
     def index(self) -> int:
@@ -246,7 +248,7 @@ class VersionState:
         gates: by name and version of the policy, and environment.
         retired: the entry that retired it.
         demoted: by environment, the last entry that said that it lost its place there.
-        authors: who is behind its registration, and whoever said what it was composed of.
+        authors: who is behind its registrations, and whoever said what it was composed of.
         parents: versions of which it was ever said to be made.
     """
 

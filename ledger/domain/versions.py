@@ -119,8 +119,8 @@ def _granted(model: ModelState, version: VersionState, event: RecordedEvent, bod
     return replace(version, approvals=(*version.approvals, approval))
 
 
-def _closed(version: VersionState, request_id: str, how: str) -> VersionState:
-    request = replace(version.requests[request_id], closed=how)
+def _closed(version: VersionState, request_id: str, how: str, index: int) -> VersionState:
+    request = replace(version.requests[request_id], closed=how, ended=index)
     return replace(version, requests=with_item(version.requests, request_id, request))
 
 
@@ -170,11 +170,11 @@ def _evolve_version(model: ModelState, version: VersionState, event: RecordedEve
         case ApprovalGranted() as body:
             return _granted(model, version, event, body)
         case ApprovalRejected(request=request_id):
-            return _closed(version, request_id, "rejected")
+            return _closed(version, request_id, "rejected", event.index)
         case ApprovalChangesRequested(request=request_id):
-            return _closed(version, request_id, SENT_BACK)
+            return _closed(version, request_id, SENT_BACK, event.index)
         case ApprovalWithdrawn(request=request_id):
-            return _closed(version, request_id, "withdrawn")
+            return _closed(version, request_id, "withdrawn", event.index)
         case ApprovalRevoked(approval=approval_id):
             return _with_approval(version, approval_id, event, None)
         case ApprovalConditionMet(approval=approval_id, condition=condition):
@@ -186,6 +186,8 @@ def _evolve_version(model: ModelState, version: VersionState, event: RecordedEve
 
 def _described(version: VersionState, event: RecordedEvent) -> VersionState:
     match event.body:
+        case VersionRegistered():
+            return replace(version, authors=version.authors | actors_of(event))
         case RiskClassified(tier=tier):
             return replace(version, classified=(event.index, tier))
         case VersionRetired():

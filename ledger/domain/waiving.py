@@ -242,7 +242,10 @@ def _check_decided(world: World, event: RecordedEvent, state: WaiverState, body:
     if isinstance(body, WaiverDenied):
         return
     if event.recorded_at >= state.until:
-        raise PolicyError(f"{event.stream} was asked for until {format_time(state.until)}, which has passed")
+        raise PolicyError(
+            f"{event.stream} was asked for until {format_time(state.until)}, which has passed",
+            hint="Ask for another one, with a later end: muniment waiver request …",
+        )
     end = state.until if body.expires_at is None else min(state.until, parse_moment(body.expires_at))
     _check_length(world, event, state.model, state.environment, end)
     mine = deciders(world, actors_of(event), signed_of(event))

@@ -152,11 +152,16 @@ def _share(promise: Promise, windows: Iterable[Window], after: int, until: int) 
     return Share(good, total, 1 - promise.body.objective, tuple(counted), tuple(unclear))
 
 
-def _about(windows: list[Window], tenure: Tenure, *, newest: bool) -> list[Window]:
-    """Windows of the time a version has been serving that are about it: they name it, or none, and it came last."""
+def _about(windows: list[Window], tenure: Tenure, service: Service) -> list[Window]:
+    """Windows of the time a version has been serving that are about it: they name it, or none, and it came last.
+
+    Those that began before a canary was taken out were about that one.
+    """
     mine = [window for window in windows if window.start >= tenure.since]
     named = [window for window in mine if window.model == tenure.model]
-    return named or ([window for window in mine if window.model is None] if newest else [])
+    if named or tenure is not service.newest:
+        return named
+    return [window for window in mine if window.model is None and window.start >= service.aborted_at]
 
 
 def _problem(promise: Promise, mine: list[Window], burns: Iterable[Burn]) -> str:
@@ -196,7 +201,7 @@ def assess(
     dropped = tuple(one for one in (*bad, *double) if one.window.deployment in (service.name, None))
     result = []
     for tenure in service.serving():
-        mine = _about(counted, tenure, newest=tenure is service.newest)
+        mine = _about(counted, tenure, service)
         at = max((window.end for window in mine), default=None)
         burns = tuple(_burn(promise, rule, mine, at, now) for rule in promise.body.rules) if at is not None else ()
         problem = _problem(promise, mine, burns)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from cli.values import end_of
-from tests.cli.support import Grow, Shop, run
+from ledger.domain.moves import STOPPABLE
+from tests.cli.support import Grow, Shop, digest, run
 
 MODEL, PROD = "model:tx@1", "deployment:prod/tx"
 AUTHORISE = ("authorise", PROD, "--model", MODEL, "--as", "p-deployer")
@@ -60,6 +62,8 @@ def test_demoted_is_approved_anew(ready: Shop):
     ask()
     approve()
     run("demote", MODEL, "--reason", "drifts", "--as", "p-author").refused(2, "--from")
+    lost = run("demote", "model:tx@99", "--from", "prod", "--reason", "drifts", "--as", "p-author").good()
+    assert "Warning: nothing is registered here as model:tx@99" in lost.err
     run("demote", MODEL, "--from", "prod", "--to", "staging", "--reason", "drifts", "--as", "p-author").good()
     run(*AUTHORISE).refused(1, "demoted it from prod")
     ask()
@@ -167,7 +171,11 @@ def test_quarantine_stops_and_release_lets_go(ready: Shop):
     run("release", MODEL, "--rationale", "cleaned", "--as", "p-second").good()
     run("release", MODEL, "--rationale", "cleaned", "--as", "p-second").refused(1, "not in quarantine")
     run(*AUTHORISE).good()
-    run("retire", MODEL, "--reason", "old", "--as", "p-author").good()
+    for name in ("model:tx@99", "model:nosuch"):
+        gone = run("retire", name, "--reason", "old", "--as", "p-author").good()
+        assert f"Warning: nothing is registered here as {name}" in gone.err
+    retired = run("retire", MODEL, "--reason", "old", "--as", "p-author").good()
+    assert "nothing is registered" not in retired.err
     run("request", MODEL, "--env", "prod", "--as", "p-author").refused(1, "retired")
 
 
@@ -294,7 +302,30 @@ def test_the_life_cycle_is_shown_as_data(ready: Shop):
     assert "quarantined, retired" in shown
     assert "approval pending" in shown
     assert "time passes" in shown
+    assert {one["decision"]: frozenset(one["states"]) for one in data["stoppable"]} == STOPPABLE
     assert "rollback.completed, to another version" in shown
+
+
+@pytest.mark.parametrize("name", ["default", "light", "standard", "full"])
+def test_rules_to_begin_with_are_printed_taken_and_put_in_force(ready: Shop, name: str):
+    printed = run("admin", "rules", "starter", name).good()
+    assert printed.json["name"] == name
+    run("admin", "rules", "change", "-", "--reason", "x", "--as", "root", stdin=printed.out.encode()).good()
+    assert run("admin", "rules", "show").good().json == printed.json
+    there = Path("there")
+    there.mkdir()
+    run("init", "there", "--origin", "example.com/two", "--rules", name, "--keys", "keys").good()
+    shown = run("--ledger", f"sqlite:///{there.resolve()}/.muniment/ledger.db", "admin", "rules", "show", "-o", "json")
+    assert shown.good().json == printed.json
+    (there / "own.json").write_text(json.dumps(printed.json | {"name": "own"}))
+    (there / "wrong.json").write_text(json.dumps(printed.json | {"stops": [{"decision": "x", "states": ["live"]}]}))
+    three = Path("three")
+    three.mkdir()
+    begin = ("init", "three", "--origin", "example.com/three", "--keys", "keys", "--rules")
+    run(*begin, "there/wrong.json").refused(2, "x is not stopped by any state")
+    run(*begin, "heavy").refused(2, "neither a file nor one of", "muniment admin rules starter")
+    assert not (three / ".muniment").exists()
+    run(*begin, "there/own.json").good()
 
 
 def test_rules_are_shown_edited_and_changed_by_the_roots(ready: Shop):
@@ -311,6 +342,62 @@ def test_rules_are_shown_edited_and_changed_by_the_roots(ready: Shop):
     ask()
     approve()
     run(*AUTHORISE).refused(1, "needs 2 approval(s)")
+
+
+STOPS = [{"decision": "deployment.requested", "states": ["registered", "rejected"]},
+         {"decision": "deployment.authorised", "states": ["rolled back"]}]  # fmt: skip
+
+
+def test_a_table_of_stops_is_written_and_refuses_with_the_next_step(ready: Shop):
+    table = run("admin", "rules", "show").good().json
+    change = ("admin", "rules", "change", "-", "--reason", "our table", "--as", "root")
+    for decision, state, words in (
+        ("approval.granted", "approval pending", "nothing could be approved any more"),
+        ("rollback.completed", "quarantined", "is not stopped by any state"),
+    ):
+        wrong = table | {"stops": [{"decision": decision, "states": [state]}]}
+        run(*change, stdin=json.dumps(wrong).encode()).refused(2, words)
+    run(*change, stdin=json.dumps(table | {"stops": STOPS}).encode()).good()
+    assert run("admin", "lifecycle", "-o", "json").good().json["stops"] == STOPS
+    assert "registered, rejected" in run("admin", "lifecycle").good().out
+    ready.release()
+    run("record", "rollback", PROD, "--model", "model:tx@0", "--digest", digest("old"), "--as", "p-deployer").good()
+    refused = run(*AUTHORISE).refused(1, "deployment.authorised is refused for what is rolled back", "took it out")
+    assert f"muniment authorise {PROD} --model {MODEL} --emergency" in refused.err
+    assert "took it out of deployment:prod/tx" in run("why", MODEL, "--env", "prod").out
+    assert "rolled back" in run("state", MODEL).good().out
+    run(*AUTHORISE, "--emergency", "--reason", "fraud wave").good()
+
+
+def test_the_inbox_asks_of_states_where_something_is_to_be_deployed(ready: Shop):
+    table = run("admin", "rules", "show").good().json
+    stops = [
+        {"decision": "deployment.authorised", "states": ["live"]},
+        {"decision": "waiver.granted", "states": ["registered"]},
+    ]
+    run("admin", "rules", "change", "-", "--reason", "x", "--as", "root",
+        stdin=json.dumps(table | {"stops": stops}).encode()).good()  # fmt: skip
+    ready.release()
+    for service in ("tx", "other"):
+        run("emit", "deployment.requested", f"deployment:prod/{service}", f"-dmodel={MODEL}",
+            f"-ddigest={data_of_version()}", "--as", "p-deployer").good()  # fmt: skip
+    run("record", "version", "model:tx@2", "--digest", digest("two"), "--tier", "high", "--as", "p-author").good()
+    run("waiver", "request", "drift", "--model", "model:tx@2", "--env", "prod", "--owner", "p-author", "--reason", "x",
+        "--control", "x", "--expires", "9d", "--waiver", "waiver:w", "--as", "p-author").good()  # fmt: skip
+    found = {
+        one["subject"]: one for one in run("inbox", "--all", "--as", "p-deployer", "-o", "json").good().json["inbox"]
+    }
+    assert "what is live: it is live in deployment:prod/tx" in found[PROD]["because"]
+    assert (found["deployment:prod/other"]["may"], found["deployment:prod/other"]["stopped"]) == (True, None)
+    waiver = found["waiver:w"]
+    assert (waiver["may"], waiver["next"].partition(" --metric")[0]) == (
+        False, "Evaluate it first: muniment record evaluation model:tx@2"
+    )  # fmt: skip
+    assert waiver["because"].startswith("waiver.granted is refused for what is registered: ")
+
+
+def data_of_version() -> str:
+    return str(run("state", MODEL, "-o", "json").good().json["models"][0]["versions"][0]["digest"])
 
 
 def test_the_inbox_says_what_stops_a_decision(ready: Shop):

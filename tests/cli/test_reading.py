@@ -82,7 +82,7 @@ def test_inventory_lists_every_model(told: Shop):
         ("model:tx", MODEL, "p-approver")
     ]
     assert run("inventory", "-o", "ndjson").good().lines == found
-    assert "1 for prod by p-approver until" in run("inventory").good().out
+    assert "version 1 for prod by p-approver until" in run("inventory").good().out
     run("record", "version", "model:credit/x@1", "--digest", digest("x"), "--tier", "low").good()
     for glob, names in (("model:*", ["model:tx"]), ("model:credit/*", ["model:credit/x"]), ("model:none", [])):
         assert [one["model"] for one in run("inventory", glob, "-o", "json").good().json["models"]] == names

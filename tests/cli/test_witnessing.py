@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.addcheckpoint import AddCheckpoint, format_add_checkpoint, parse_add_checkpoint
+from ledger.addcheckpoint import UNPROVEN_HEADER, AddCheckpoint, format_add_checkpoint, parse_add_checkpoint
 from ledger.checkpoint import cosign_checkpoint, parse_checkpoint, signed_by, verify_cosignature
 from ledger.cosignature import format_lines
 from ledger.keys import Ed25519Signer
@@ -382,6 +382,29 @@ def test_a_bad_witness_harms_nobody(shop: Shop, reply: Reply, code: int, words: 
     with shop.home.open_reader() as ledger:
         assert ledger.recorder.attestations((-1, 0), 10) == [], "nothing that did not verify is kept"
     run("verify", "log").good()
+
+
+def test_a_witness_that_names_many_unproven_heads_keeps_nobody_waiting(shop: Shop):
+    """It is shown them for as long as one request may take, and no longer."""
+    asked: list[int] = []
+
+    def reply(handler: BaseHTTPRequestHandler, request: bytes) -> None:
+        asked.append(parse_add_checkpoint(request).old)
+        if len(asked) > 1:
+            handler.server.ended.wait(0.4)  # type: ignore[attr-defined]
+            answer(409, b"42\n", "text/x.tlog.size")(handler, request)
+            return
+        text = parse_note(parse_add_checkpoint(request).note).text
+        lines = format_lines([cosign_checkpoint(text, KEY, VKEY.name, 1_795_420_800)])
+        answer(200, lines, f"text/plain\r\n{UNPROVEN_HEADER}: {' '.join(map(str, range(1, 8)))}")(handler, request)
+
+    for number in range(6):
+        emit(number)
+    with bad_witness(reply) as url:
+        Path(POLICY).write_text(f"witness bad {format_vkey(VKEY)} {url}\nquorum bad\n")
+        done = run("checkpoint", "witness", "--timeout", "0.5").good()
+    assert asked in ([0, 1], [0, 1, 2])
+    assert "it could not be shown how this log extends heads that nobody proved" in " ".join(done.out.split())
 
 
 def test_a_bad_witness_does_not_keep_the_good_ones_waiting(shop: Shop):

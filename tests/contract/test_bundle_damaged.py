@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import ledger.standalone
+from ledger.bodyschemas import BODY_SCHEMAS
 from ledger.bundle import Selection, parse_bundle
 from ledger.bundlecheck import BundleVerification, verify_bundle
 from ledger.checkpoint import Checkpoint, sign_checkpoint
@@ -103,6 +104,31 @@ def test_lines_that_go_come_or_trade_places(sold: tuple[Cast, dict[str, int], Pa
         bare[number] = {"entry": lines[number]["entry"], "envelope": other["envelope"]}
         if other is not lines[number]:
             assert pair.refuse(written(bare)) == ("payload", number - places[1])
+
+
+def test_a_schema_that_was_changed_is_refused_by_both(sold: tuple[Cast, dict[str, int], Pair]):
+    cast, _, pair = sold
+    lines = lines_of(bundle_of(cast))
+    places = [number for number, line in enumerate(lines) if "schema" in line]
+    assert len(places) > 3, "of each type that occurs"
+    for place in places:
+        changed = {**lines[place], "schema": {**lines[place]["schema"], "description": "It proves everything."}}
+        assert pair.refuse(written([*lines[:place], changed, *lines[place + 1 :]])) == ("bundle", None)
+    left_out = [line for line in lines if "schema" not in line]
+    assert pair.verdict(written(left_out)) == "verified", "they are for reading"
+    of_its_own = {"schema": {}, "type": "muniment.zebra.seen.v1"}
+    assert pair.verdict(written([*lines, of_its_own])) == "verified", "of types that nobody knows here"
+
+
+def test_only_schemas_as_they_were_published_are_in_bundles(
+    sold: tuple[Cast, dict[str, int], Pair], monkeypatch: pytest.MonkeyPatch
+):
+    cast, _, pair = sold
+    monkeypatch.setitem(BODY_SCHEMAS, "muniment.actor.enrolled.v1", "as other libraries write it")
+    lines = lines_of(bundle_of(cast))
+    assert "muniment.actor.enrolled.v1" not in {line.get("type") for line in lines}
+    monkeypatch.undo()
+    assert pair.verdict(written(lines)) == "verified"
 
 
 @pytest.mark.parametrize(

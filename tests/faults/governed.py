@@ -12,7 +12,9 @@ from collections.abc import Callable
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
+from ledger.domain.lifecycle import side_states, version_of
 from ledger.domain.moves import STATES
+from ledger.domain.stages import Place, stages_of
 from projections.asof import resolve_as_of
 from projections.catalogue import open_runner
 from projections.model_state import state_as_of
@@ -20,6 +22,7 @@ from projections.suspension import suspend
 from tests.faults.governeddeeds import GovernedDeeds
 from tests.faults.governedpeople import (
     DAY,
+    ENVIRONMENTS,
     HOUR,
     NEXT,
     WAIVERS,
@@ -147,15 +150,20 @@ class GovernedMachine(GovernedDeeds):
     def reopen(self) -> None:
         self.open_again()
 
-    def states_are_in_the_table(self) -> None:
-        """Whatever became of a version, what its state is called is in the table of the life cycle."""
+    def states_agree(self) -> None:
+        """What the state of a version is called is in the table, and is what the judge says for one of its places."""
         for ledger, url in zip(self.ledgers, self.urls, strict=True):
             runner = open_runner(ledger, url)
             as_of = resolve_as_of(ledger, runner.views, head=runner.catch_up())
-            found = suspend(ledger, runner.views, as_of, state_as_of(runner.views, as_of))
+            found = suspend(ledger, runner.views, as_of, state_as_of(runner.views, as_of), self.now)
             runner.views.close()
-            called = {one["status"] for model in found["models"] for one in model["versions"]}
-            assert called <= set(STATES), called
+            world = ledger.world.at(as_of.size)
+            for one in (version for model in found["models"] for version in model["versions"]):
+                named = version_of(world, one["version"])
+                places = [Place(name, f"deployment:{name}/x", self.now) for name in set(ENVIRONMENTS)]
+                judged = {stage.state for place in places for stage in stages_of(world, named, place)}
+                judged |= {state for state, _, _ in side_states(world, named)}
+                assert one["status"] in judged & set(STATES), (one["version"], one["status"], judged)
 
     def teardown(self) -> None:
         """The rows are the same, the log is good, and views that are built anew are as those that grew."""
@@ -163,7 +171,7 @@ class GovernedMachine(GovernedDeeds):
             if self.agreed:
                 self.compare()
                 self.read()
-                self.states_are_in_the_table()
+                self.states_agree()
                 for ledger, url in zip(self.ledgers, self.urls, strict=True):
                     runner = open_runner(ledger, url)
                     equal = runner.rebuild()

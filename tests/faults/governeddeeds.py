@@ -69,10 +69,13 @@ class GovernedDeeds(GovernedNext):
         self.now += span
 
     @rule(model=models, tier=st.sampled_from(("low", "medium", "high")),
-          run=st.sampled_from((None, "run:r", "run:r", "run:never")), owner=owners, wrong=rarely)  # fmt: skip
-    def register(self, model: str, tier: str, run: str | None, owner: str, wrong: bool) -> None:
+          run=st.sampled_from((None, "run:r", "run:r", "run:never")), owner=owners, wrong=rarely,
+          actor=st.sampled_from(("trainer", "trainer", "p-second")))  # fmt: skip
+    def register(
+        self, *, model: str, tier: str, run: str | None, owner: str, wrong: bool, actor: str = "trainer"
+    ) -> None:
         body = {"digest": digest("x" if wrong else model), "owner": owner, "tier": tier, "run": run}
-        self.do("trainer", "version.registered", model, body)
+        self.do(actor, "version.registered", model, body)
 
     @rule(model=st.sampled_from(("model:m", "model:n")), owner=owners, actor=st.sampled_from(("p-second", "p-plain")))
     def change_owner(self, model: str, owner: str, actor: str) -> None:
@@ -373,12 +376,14 @@ class GovernedDeeds(GovernedNext):
         self.do(actor, "ledger.rules_changed", f"ledger:{self.ledgerid}", body)
 
     @rule(model=models, environment=environments, actor=st.sampled_from(("p-deployer", "bot", "p-approver")),
-          kind=st.sampled_from(("deployment.completed", "deployment.promoted", "canary.stage_entered",
+          kind=st.sampled_from(("deployment.completed", "deployment.promoted", "canary.stage_entered", "canary.aborted",
                                 "rollback.authorised", "rollback.completed", "deployment.held")))  # fmt: skip
     def happens(self, model: str, environment: str, actor: str, kind: str) -> None:
         body: dict[str, Any] = {"model": model, "digest": digest(model)}
         if kind == "canary.stage_entered":
             body |= {"stage": 1, "traffic": 0.1}
+        elif kind == "canary.aborted":
+            body |= {"reason": "slow"}
         self.do(actor, kind, f"deployment:{environment}/x", body)
 
     @rule(kind=st.sampled_from(("opened", "closed")))

@@ -53,6 +53,16 @@ RULES = (
         Stop(decision="deployment.authorised", states=("quarantined",)),
         Stop(decision="approval.granted", states=("retired",)),
     ), waivers=(WaiverLimit(environment="prod", tier="*", days=1), WaiverLimit(environment="*", tier="low", days=366))),
+    RuleSet(name="many stops", rules=(_rule(environment="prod", days=1), _rule(evaluation=False)), stops=(
+        Stop(decision="approval.requested", states=("registered", "approval pending", "approval upcoming", "retired")),
+        Stop(decision="approval.granted", states=("rejected", "suspended", "conditions open", "approved")),
+        Stop(decision="deployment.requested", states=("registered", "rejected", "live", "approval expired")),
+        Stop(decision="deployment.authorised", states=(
+            "quarantined", "suspended", "rolled back", "canary", "live", "changes requested", "approval pending",
+        )),
+        Stop(decision="waiver.requested", states=("registered", "rejected", "quarantined")),
+        Stop(decision="waiver.granted", states=("suspended", "retired", "approval expired")),
+    )),
 )  # fmt: skip
 MODELS = ("model:m@1", "model:m@1", "model:m@2", "model:n@1")
 ENVIRONMENTS = ("prod", "prod", "stage", "dev")

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from ledger.entry import format_time
 from ledger.errors import LedgerError
-from tests.faults.lawgrounds import WholeLaw
+from tests.faults.lawstates import StatedLaw
 from tests.faults.pastdeeds import Deed
 from tests.faults.reference import Place, ReferenceLedger, Refused
 from tests.faults.twins import Outcome, Twins
@@ -22,7 +22,7 @@ class GovernedReference(ReferenceLedger):
 
     def __init__(self, ledgerid: str) -> None:
         super().__init__(ledgerid)
-        self.law = WholeLaw()
+        self.law = StatedLaw()
         self._now = 0
 
     def append(

@@ -434,11 +434,11 @@ class Lawbook(PastDeeds):
         if deed.at >= min(gate.at, moment(gate.data["as_of"])) + _HOUR:
             return False
         standing, _, gone = self._evaluations(made, deed.index)
-        mine = {one.id for one in self._validations(made, EVER)}
-        taken_back = [
-            one.index for one in self._of("validation.withdrawn", stream=made.stream) if one.data["validation"] in mine
-        ]
-        if max((*gone.values(), *taken_back, *(one.index for one in standing)), default=-1) >= gate.data["size"]:
+        mine = {one.id: one for one in self._validations(made, EVER)}
+        more = [*mine.values(), *standing]
+        more += [one for one in self._of("validation.withdrawn", stream=made.stream) if one.data["validation"] in mine]
+        more += [one for one in self._of("risk.classified", stream=made.stream) if one.version in ("", made.version)]
+        if max((*gone.values(), *(one.index for one in more)), default=-1) >= gate.data["size"]:
             return False
         return all(self._waived(deed, check["waiver"]) for check in gate.data["checks"] if check["result"] == "waived")
 

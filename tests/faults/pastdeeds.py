@@ -173,7 +173,8 @@ class PastDeeds:
         runs = list(self._of("run.started", "run.completed", "run.failed", subject=made.data.get("run") or ""))
         if made.data.get("run") and (not runs or self._made_others(made, runs)):
             return None
-        said = [one for one in self._of("version.composed", subject=made.subject) if one.index > made.index]
+        again = self._of("version.composed", "version.registered", subject=made.subject)
+        said = [one for one in again if one.index > made.index]
         return made.actors | set(also) | {actor for one in (*runs, *said) for actor in one.actors}
 
     @staticmethod

@@ -7,8 +7,12 @@ from uuid import UUID
 
 from ledger import commands
 from ledger.application import Receipt
+from ledger.domain.lifecycle import Named, side_states, version_of
 from ledger.domain.moves import Move
+from ledger.domain.stages import Place, stages_of
+from ledger.domain.world import World
 from ledger.entry import format_time
+from ledger.errors import PolicyError
 from ledger.events.ledgers import Rule, RuleSet
 from projections.model_state import state_as_of
 from projections.suspension import suspend
@@ -38,7 +42,7 @@ class Life:
         self.model, self.other = f"model:m{number}@1", f"model:m{number}@2"
         self.run, self.data, self.waiver = f"run:r{number}", f"dataset:d{number}@1", f"waiver:w{number}"
         self.place = f"deployment:{environment}/s{number}"
-        self.approver = "p-approver"
+        self.approver, self.twice, self._start = "p-approver", False, book.size
         self.ids: dict[str, str] = {}
 
     def emit(self, actor: str, kind: str, subject: str, /, **data: Any) -> Receipt:
@@ -56,7 +60,33 @@ class Life:
         state = state_as_of(reader.runner.views, as_of, self.model)
         suspend(reader.ledger, reader.runner.views, as_of, state, self.book.clock.now)
         found = [one for model in state["models"] for one in model["versions"] if one["version"] == self.model]
-        return str(found[0]["status"]) if found else ""
+        status = str(found[0]["status"]) if found else ""
+        assert status == self.judged(), "the judge and the view say the same"
+        return status
+
+    def states(self) -> set[str]:
+        """All states that the judge says it is in."""
+        named, stages = self._judge()
+        return {*stages, *(state for state, _, _ in side_states(self._world(), named))}
+
+    def _world(self) -> World:
+        world = self.book.ledger.world
+        return world.at(world.refresh())
+
+    def _judge(self) -> tuple[Named, list[str]]:
+        world = self._world()
+        named = version_of(world, self.model)
+        place = Place(self.environment, self.place, self.book.clock.now)
+        return named, [stage.state for stage in stages_of(world, named, place)]
+
+    def judged(self) -> str:
+        """What the judge calls it, by what weighs most in the view."""
+        try:
+            stages = self._judge()[1]
+        except PolicyError:
+            return ""
+        beside = self.states() - {*stages}
+        return next((one for one in ("live", "quarantined", "retired") if one in (*beside, *stages)), stages[-1])
 
     # -- to a state ------------------------------------------------------------------------------
 
@@ -65,6 +95,7 @@ class Life:
         if state == "":
             return
         if state in ("evaluated", "registered"):
+            self.emit("trainer", "run.completed", self.run)
             self.do("version.registered")
         if state in ("quarantined", "retired"):
             raise AssertionError(state)
@@ -108,12 +139,20 @@ class Life:
         self.do("evaluation.completed")
         self._validate("pass")
         self._agree("out")
-        self.emit(
-            "trainer", "waiver.requested", self.waiver, check="drift", model=self.model, environment=self.environment,
-            owner="p-author", reason="late", compensating_control="a person looks", expires_at=self.at(500),
-        )  # fmt: skip
+        self.ask_for_waiver(self.waiver)
         self.emit("p-second", "waiver.granted", self.waiver, rationale="for now")
         self._gate("allow")
+
+    def ask_for_waiver(self, waiver: str) -> None:
+        self.emit(
+            "trainer", "waiver.requested", waiver, check="drift", model=self.model, environment=self.environment,
+            owner="p-author", reason="late", compensating_control="a person looks", expires_at=self.at(500),
+        )  # fmt: skip
+
+    def cites(self) -> list[dict[str, Any]]:
+        """All that was recorded in this life, as a decision cites it."""
+        rows = self.book.cast.recorder.rows(self._start, self.book.size)
+        return [{"index": row.entry.index, "leaf_hash": row.leaf_hash.hex()} for row in rows]
 
     def _validate(self, verdict: str) -> None:
         self.emit("p-approver", "validation.completed", self.model, verdict=verdict, independence="another team")
@@ -228,6 +267,8 @@ class Life:
         about = {"request": self.ids.get("approval.requested", str(UUID(int=0))), "rationale": "so it is"}
         match event:
             case "approval.requested":
+                if self.twice:
+                    self.ids.setdefault("first", self.emit("p-author", event, self.model, **where).id)
                 self.emit("p-author", event, self.model, **where)
             case "approval.granted":
                 self._approve(to)

@@ -39,6 +39,20 @@ def test_a_revoked_approval_suspends(told: Book):
     assert version(told)["status"] == "approval pending"
 
 
+@pytest.mark.parametrize("granted", [1, 2])
+def test_a_request_that_was_rejected_stays_so_when_its_approval_is_taken_back(told: Book, granted: int):
+    asked = told.request(ONE, 5)
+    approval = told.approve(ONE, 6)
+    body = {"environment": "prod", "digest": digest(ONE), "request": asked.id, "rationale": "unfit"}
+    if granted > 1:
+        told.emit("p-second", "approval.granted", ONE, {**body, "evidence": told.cast.cites()}, at=6)
+    told.emit("p-second", "approval.rejected", ONE, body, at=7)
+    told.emit("p-second", "approval.revoked", ONE, {"approval": approval.id, "rationale": "bias"}, at=8)
+    found = version(told)
+    assert (found["status"], found["approvals"][0]["status"]) == ("rejected", "rejected")
+    assert found["approvals"][0]["grants"][0]["revoked"] is not None
+
+
 def test_a_withdrawn_request_leaves_what_was_before(told: Book):
     asked = told.request(ONE, 5)
     told.emit("p-author", "approval.withdrawn", ONE, {"request": asked.id, "reason": "x"}, at=6)

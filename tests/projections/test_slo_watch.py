@@ -186,6 +186,18 @@ def test_windows_that_name_no_version_are_about_the_newest(watched: Watched):
     assert watched.service().breaches[0]["data"]["model"] == THREE
 
 
+def test_what_was_about_a_canary_is_not_about_what_stays_when_it_is_gone(watched: Watched):
+    """Else the next look would hold what is live, and was good, for what the canary did."""
+    held(watched)
+    watched.book.emit(
+        "p-deployer", "canary.aborted", PROD, {"model": THREE, "digest": digest(THREE), "reason": "x"}, at=12.1
+    )
+    assert watched.watch(12.2) == []
+    watched.windows(12.2, 13.2, bad=300)
+    assert watched.watch(13.2) == [BREACHED, HELD], "this is"
+    assert watched.service().breaches[-1]["data"]["model"] == TWO
+
+
 def held(watched: Watched) -> None:
     watched.book.version(THREE, 10)
     watched.canary(THREE, 11)

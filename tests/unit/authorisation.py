@@ -264,6 +264,7 @@ WITHOUT_ACTOR: Final = frozenset(
         "admin restore-accept",
         "admin restored",
         "admin rules show",
+        "admin rules starter",
         "backup create",
         "backup restore",
         "backup verify",

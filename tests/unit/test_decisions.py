@@ -171,11 +171,39 @@ def test_a_gate_is_run_again_after_an_evaluation():
     story.tell("p-deployer", "gate.evaluated", MODEL, gated(size=size))
     assert story.judge(*AUTHORISE).kind == "valid"
     story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": "pass", "digest": DIGEST})
-    expected = f"PolicyError: policy:p@1 was run before entry {size + 1} said more of evaluations or validations"
+    expected = (
+        f"PolicyError: policy:p@1 was run before entry {size + 1} said more of evaluations, validations or the tier"
+    )
     assert said(story.judge(*AUTHORISE)) == expected
     story.tell("p-deployer", "gate.evaluated", MODEL, gated(size=size + 1))
     assert said(story.judge(*AUTHORISE)) == expected, "it saw one entry less"
     story.tell("p-deployer", "gate.evaluated", MODEL, gated(size=size + 2))
+    assert story.judge(*AUTHORISE).kind == "valid"
+
+
+@pytest.mark.parametrize("subject", [MODEL, "model:m"])
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("validation.completed", {"verdict": "fail", "independence": "another team"}),
+        ("risk.classified", {"tier": "high", "rationale": "x"}),
+    ],
+)
+def test_a_gate_is_run_again_after_a_validation_or_a_classification(kind: str, body: dict[str, Any], subject: str):
+    """Checks are for tiers: a gate over a light version says nothing of a heavy one."""
+    story = Story(gated_rules()).people().version(tier="medium")
+    second = {"digest": OTHER, "owner": "p-author", "tier": "medium"}
+    story.tell("trainer", "version.registered", "model:m@2", second)
+    source = {"digest": gated()["policy_digest"], "source": "checks: []", "format": "muniment.checks/v1"}
+    story.tell("p-approver", "policy.defined", "policy:p@1", source)
+    approve(story)
+    story.tell("p-deployer", "gate.evaluated", MODEL, gated(size=len(story.view.leaves)))
+    assert story.judge(*AUTHORISE).kind == "valid"
+    other = story.tell("p-approver", kind, "model:m@2", body) if subject == MODEL else None
+    assert other is None or story.judge(*AUTHORISE).kind == "valid", "of another version"
+    index = story.tell("p-approver", kind, subject, body).index
+    assert f"was run before entry {index} said more" in said(story.judge(*AUTHORISE))
+    story.tell("p-deployer", "gate.evaluated", MODEL, gated(size=index + 1))
     assert story.judge(*AUTHORISE).kind == "valid"
 
 

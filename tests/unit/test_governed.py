@@ -640,6 +640,19 @@ def test_whoever_composes_a_version_is_one_of_its_makers():
     refused(story.judge(*grant), NotAllowedError, "legality")
 
 
+def test_whoever_registers_a_version_again_is_one_of_its_makers():
+    """Else whoever made it would let somebody register it first, and approve it."""
+    story = ready()
+    story.enrol("p-both", ["approver", "emitter"])
+    grant = ("p-both", "approval.granted", MODEL, story.grant(story.request()))
+    assert story.judge(*grant).kind == "valid"
+    story.tell("p-both", "version.registered", "model:other@1", {"digest": OTHER, "owner": "p-owner", "tier": "high"})
+    assert story.judge(*grant).kind == "valid", "that is another one"
+    again = {"digest": DIGEST, "owner": "p-author", "tier": "high", "run": "run:r"}
+    story.tell("p-both", "version.registered", MODEL, again)
+    refused(story.judge(*grant), NotAllowedError, "legality")
+
+
 @pytest.mark.parametrize(
     ("made", "counts"),
     [

@@ -900,6 +900,27 @@ def test_what_was_never_live_with_an_authorisation_is_no_good_target_of_a_rollba
     assert _gone(story, "rollback.completed", "model:m@3", OTHER) == ("never-live",)
 
 
+@pytest.mark.parametrize("kind", ["deployment.completed", "deployment.promoted", "canary.stage_entered"])
+def test_what_was_demoted_goes_live_there_by_a_new_authorisation_only(kind: str):
+    story = Story().people().version()
+    _authorised(story)
+    story.tell("p-author", "version.demoted", MODEL, {"environment": "dev", "reason": "drifts"})
+    assert _gone(story, kind) == (), "from elsewhere"
+    story.tell("p-author", "version.demoted", MODEL, {"environment": "prod", "reason": "drifts"})
+    assert _gone(story, kind) == ("unauthorised",)
+    assert _gone(story, "deployment.completed") == ("unauthorised",)
+    _authorised(story)
+    assert _gone(story, kind) == ()
+
+
+def test_what_was_demoted_is_a_target_of_a_rollback():
+    story = Story().people().version()
+    _authorised(story)
+    assert _gone(story, "deployment.completed") == ()
+    story.tell("p-author", "version.demoted", MODEL, {"environment": "prod", "reason": "drifts"})
+    assert _gone(story, "rollback.completed") == ()
+
+
 def test_where_nothing_is_authorised_a_rollback_is_to_the_bytes_that_were_registered():
     story = Story(RuleSet(name="light", rules=(
         Rule(environment="*", tier="*", authorisation=False, approvals=0, evaluation=False),
@@ -998,7 +1019,7 @@ def test_states_keep_what_judging_needs():
     assert isinstance(model, ModelState)
     assert len(model.versions["1"].evaluations) == 1, "an evaluation of other bytes says nothing about this version"
     again = {"digest": DIGEST, "owner": "p-author", "tier": "high", "run": "run:r"}
-    story.tell("p-author", "version.registered", MODEL, again)
+    story.tell("trainer", "version.registered", MODEL, again)
     assert story.world.state("model:m") == model, "registered again with the same values, it stays as it was"
     changes: tuple[dict[str, Any], ...] = (
         {"digest": OTHER}, {"tier": "low"}, {"owner": "p-deployer"}, {"run": "run:q"}, {"run": None},

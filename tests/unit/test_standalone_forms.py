@@ -13,8 +13,7 @@ import pytest
 
 import ledger.standalone as script
 from ledger.domain.keyring import MAX_GRANTS
-from ledger.domain.lifecycle import BUILT_IN_STOPS
-from ledger.domain.moves import SIDE_STATES
+from ledger.domain.moves import STOPPABLE
 from ledger.domain.scopes import covers_stream
 from ledger.entry import format_entry, parse_entry, parse_time
 from ledger.errors import InputError
@@ -213,8 +212,7 @@ def test_an_entry_was_recorded_at_a_time_there_is():
 
 def test_the_tables_and_limits_are_ours():
     assert script.MAX_GRANTS == MAX_GRANTS
-    assert {stop.decision for stop in BUILT_IN_STOPS} == script.STOPPED
-    assert script.STATES == SIDE_STATES
+    assert script.STOPPABLE == STOPPABLE
     assert script.SMALL_ORDER == _SMALL_ORDER
     for raw in (*_SMALL_ORDER, *(raw[:-1] + bytes([raw[-1] | 0x80]) for raw in _SMALL_ORDER)):
         with pytest.raises(InputError):

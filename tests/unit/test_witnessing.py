@@ -405,4 +405,4 @@ def test_where_a_witness_shows_its_checkpoint():
     ],
 )  # fmt: skip
 def test_of_sizes_that_a_witness_names_only_a_few_that_may_be_ours_are_taken(named: str, taken: list[int]):
-    assert parse_unproven(named, 20) == taken
+    assert parse_unproven(named, 20) == tuple(taken)
