@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from ledger.domain.deployed import DeploymentState, WaiverState
+from ledger.domain.stages import Place, check_waiver_stops
 from ledger.domain.states import SENT_BACK, ModelState
 from ledger.domain.waiving import waived_makers
 from ledger.entry import format_time
+from ledger.errors import PolicyError
 from ledger.names import parse_name, stream_of
 from ledger.payload import parse_moment
 from projections.asof import AsOf
@@ -64,6 +66,12 @@ def _waivers(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
                 asked, actor, "waiver.granted", (row["stream"], state.environment), others, about=stream_of(state.model)
             )
             until = format_time(state.until)
+            try:
+                place = Place(state.environment, None, asked.now)
+                check_waiver_stops(asked.world, state.model, "waiver.granted", place)
+            except PolicyError as error:
+                item["next"] = error.hint
+                answer = None if actor is None else False, error.message
             yield (
                 item
                 | {"check": state.check, "model": state.model, "max_uses": state.max_uses, "until": until}
@@ -111,7 +119,9 @@ def _stopped(asked: Asked, row: JournalRow, model: str) -> tuple[str | None, str
     """What would refuse the authorisation, None when nothing does, and the next step; a gate is run by authorising."""
     as_of = AsOf(None, asked.size, "", asked.now)
     environment = parse_name(row["stream"]).namespace
-    (answer,) = why(asked.ledger, asked.views, as_of, asked.now, model, environment=environment)["answers"]
+    (answer,) = why(
+        asked.ledger, asked.views, as_of, asked.now, model, environment=environment, deployment=row["stream"]
+    )["answers"]  # fmt: skip
     for condition in answer["conditions"]:
         if not condition["met"] and condition["condition"] != "gate":
             return condition["reason"], condition["next"] or f"muniment why {model} --env {environment}"

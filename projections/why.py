@@ -352,8 +352,9 @@ def _deployment(moment: _Moment, as_of: AsOf, subject: str) -> dict[str, Any]:
 
 
 def why(
-    ledger: Ledger, views: ViewReader, as_of: AsOf, at: int, subject: str, *, environment: str | None = None
-) -> dict[str, Any]:
+    ledger: Ledger, views: ViewReader, as_of: AsOf, at: int, subject: str, *, environment: str | None = None,
+    deployment: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Why a version may be deployed or not, or why what is live in a deployment is.
 
     Args:
@@ -363,6 +364,7 @@ def why(
         at: the moment at which is asked, microseconds since the Unix epoch.
         subject: ``model:<name>@<version>`` or ``deployment:<environment>/<service>``.
         environment: of a version, only this one.
+        deployment: where in that environment; when None, where that would most likely be.
 
     Returns:
         Plain values: ``answers``, each with its conditions and their evidence; of a deployment also ``live``,
@@ -382,5 +384,5 @@ def why(
     places = [environment] if environment is not None else _environments(moment, subject)
     if not places:
         raise InputError("no rule names an environment, and nobody asked for one", hint="Say which: --env prod")
-    answers = [_now(moment, subject, _imagined_place(moment, subject, place)) for place in places]
+    answers = [_now(moment, subject, deployment or _imagined_place(moment, subject, place)) for place in places]
     return {"live": [], "emergencies": [], "holds": [], "answers": answers}

@@ -369,6 +369,37 @@ def test_a_table_of_stops_is_written_and_refuses_with_the_next_step(ready: Shop)
     run(*AUTHORISE, "--emergency", "--reason", "fraud wave").good()
 
 
+def test_the_inbox_asks_of_states_where_something_is_to_be_deployed(ready: Shop):
+    table = run("admin", "rules", "show").good().json
+    stops = [
+        {"decision": "deployment.authorised", "states": ["live"]},
+        {"decision": "waiver.granted", "states": ["registered"]},
+    ]
+    run("admin", "rules", "change", "-", "--reason", "x", "--as", "root",
+        stdin=json.dumps(table | {"stops": stops}).encode()).good()  # fmt: skip
+    ready.release()
+    for service in ("tx", "other"):
+        run("emit", "deployment.requested", f"deployment:prod/{service}", f"-dmodel={MODEL}",
+            f"-ddigest={data_of_version()}", "--as", "p-deployer").good()  # fmt: skip
+    run("record", "version", "model:tx@2", "--digest", digest("two"), "--tier", "high", "--as", "p-author").good()
+    run("waiver", "request", "drift", "--model", "model:tx@2", "--env", "prod", "--owner", "p-author", "--reason", "x",
+        "--control", "x", "--expires", "9d", "--waiver", "waiver:w", "--as", "p-author").good()  # fmt: skip
+    found = {
+        one["subject"]: one for one in run("inbox", "--all", "--as", "p-deployer", "-o", "json").good().json["inbox"]
+    }
+    assert "what is live: it is live in deployment:prod/tx" in found[PROD]["because"]
+    assert (found["deployment:prod/other"]["may"], found["deployment:prod/other"]["stopped"]) == (True, None)
+    waiver = found["waiver:w"]
+    assert (waiver["may"], waiver["next"].partition(" --metric")[0]) == (
+        False, "Evaluate it first: muniment record evaluation model:tx@2"
+    )  # fmt: skip
+    assert waiver["because"].startswith("waiver.granted is refused for what is registered: ")
+
+
+def data_of_version() -> str:
+    return str(run("state", MODEL, "-o", "json").good().json["models"][0]["versions"][0]["digest"])
+
+
 def test_the_inbox_says_what_stops_a_decision(ready: Shop):
     ask()
     assert run("inbox", "--as", "p-approver", "-o", "json").good().json["inbox"][0]["stopped"] is None

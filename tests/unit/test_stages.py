@@ -8,8 +8,9 @@ import pytest
 
 from ledger.creation import DEFAULT_RULES
 from ledger.domain.decisions import marks_of
-from ledger.domain.lifecycle import version_of
+from ledger.domain.lifecycle import rule_for, version_of, waiver_days
 from ledger.domain.moves import STATES, STOPPABLE
+from ledger.domain.rulesets import STARTERS
 from ledger.domain.signing import ROOT_ACTOR
 from ledger.domain.stages import Place, stages_of
 from ledger.entry import format_time
@@ -121,6 +122,25 @@ def test_whoever_was_rolled_back_is_so_until_it_is_live_again():
     assert states(story)[1:] == [("rolled back", back.index)]
     live = story.tell("p-deployer", "rollback.completed", PROD, {"model": MODEL, "digest": DIGEST})
     assert states(story)[1:] == [("live", live.index)]
+    story.tell("p-deployer", "deployment.completed", PROD, {"model": "model:m@2", "digest": DIGEST})
+    assert states(story)[1:] == [], "another version was deployed in its place"
+
+
+def test_the_request_about_which_something_was_decided_last_counts():
+    story = ready()
+    first, second = story.request(), story.request()
+    body = {name: value for name, value in story.grant(first).items() if name != "evidence"}
+    back = story.tell("p-approver", "approval.rejected", MODEL, body)
+    assert states(story) == [("rejected", back.index)]
+    story.tell("p-author", "approval.withdrawn", MODEL, {"request": second, "reason": "x"})
+    assert states(story) == [("rejected", back.index)]
+
+
+def test_what_was_evaluated_stays_so_when_that_does_not_hold():
+    story = ready()
+    evaluation = version_of(story.world, MODEL).version.evaluations[0]
+    story.tell("trainer", "evaluation.invalidated", MODEL, {"evaluation": evaluation.id, "reason": "leak"})
+    assert states(story) == [("evaluated", evaluation.index)]
 
 
 # -- time ------------------------------------------------------------------------------------------
@@ -203,3 +223,60 @@ def test_what_is_refused_names_the_condition_and_the_request_that_it_comes_of():
     story.tell("p-second", "approval.changes_requested", MODEL, {**body, "changes": ["measure more"]})
     told = story.judge("p-second", "approval.granted", MODEL, {**story.grant(first), "evidence": cites(story.view)})
     assert f"--amends {second}" in hint_of(told)
+
+
+# -- rules to begin with ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "medium", "high"),
+    [
+        ("default", (1, None), (1, None), (1, None)),
+        ("light", (0, None), (1, None), (1, None)),
+        ("standard", (1, None), (1, None), (2, 365)),
+        ("full", (1, 365), (1, 180), (2, 90)),
+    ],
+)
+def test_rules_to_begin_with_ask_for_more_by_tier(name: str, low: Any, medium: Any, high: Any):
+    rules = STARTERS[name]
+    for tier, expected in (("low", low), ("medium", medium), ("high", high)):
+        story = Story(rules).people().version(tier=tier)
+        rule = rule_for(story.world, "prod", tier)
+        assert ((rule.approvals, rule.days), rule.authorisation) == (expected, True)
+        assert rule.evaluation is (rule.approvals > 0)
+        assert not rule_for(story.world, "dev", tier).authorisation
+        assert rule.roles == (("validator",) if (name, tier) == ("full", "high") else ())
+        assert (
+            waiver_days(story.world, "prod", tier)
+            == ({"low": 90, "medium": 30, "high": 14} if name == "full" else {"low": 90, "medium": 90, "high": 30})[
+                tier
+            ]
+        )
+
+
+@pytest.mark.parametrize("name", sorted(STARTERS))
+def test_a_version_goes_live_by_the_rules_to_begin_with_and_not_with_less(name: str):
+    story = Story(STARTERS[name]).people().version(tier="high")
+    request = story.request()
+    approvers = ("p-approver", "p-second")[: rule_for(story.world, "prod", "high").approvals]
+    for by in approvers:
+        assert story.judge(*AUTHORISE).kind == "void"
+        story.tell(by, "approval.granted", MODEL, story.grant(request))
+    story.tell(*AUTHORISE)
+    assert marks_of(story.world, story.event(*LIVE)) == ()
+
+
+def test_the_fullest_rules_stop_what_was_rolled_back_and_what_was_not_evaluated():
+    story = Story(STARTERS["full"]).people().version(tier="high", passed=False)
+    refused(story.judge(*ASK), PolicyError, "legality")
+    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": "pass", "digest": DIGEST})
+    request = story.request()
+    for by in ("p-approver", "p-second"):
+        story.tell(by, "approval.granted", MODEL, story.grant(request))
+    story.tell(*AUTHORISE)
+    story.tell(*LIVE)
+    story.tell("p-deployer", "rollback.completed", PROD, {"model": "model:m@0", "digest": DIGEST})
+    told = story.judge(*AUTHORISE)
+    refused(told, PolicyError, "legality")
+    assert "what is rolled back" in str(told.error)
+    assert "--emergency" in hint_of(told)

@@ -33,6 +33,7 @@ from tests.unit.test_keyring_rests import *  # noqa: F403
 from tests.unit.test_keyring_roles import *  # noqa: F403
 from tests.unit.test_keyring_stolen import *  # noqa: F403
 from tests.unit.test_ledger_events import *  # noqa: F403
+from tests.unit.test_stages import test_only_decisions_are_stopped_and_none_for_ever  # noqa: F401
 
 #: What the script refuses too of what is no authority; whom a decision needs it leaves to us.
 _KNOWN = re.compile("key|enrolled|left|role|answers|admin|root|may not")
