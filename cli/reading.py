@@ -317,7 +317,7 @@ def _state_text(app: App, /, data: dict[str, Any]) -> None:
             version["tier"],
             app.home.names().get(version["owner"], version["owner"]),
             ", ".join(_approval(a) for a in version["approvals"]),
-            "; ".join(_metrics(e["metrics"]) for e in version["evaluations"]),
+            "; ".join(_evaluation(one, version["digest"]) for one in version["evaluations"]),
             version["digest"][:19] + "…",
         )
         for model in data["models"]
@@ -340,6 +340,14 @@ def _approval(approval: dict[str, Any]) -> str:
     words = approval["reason"] or "; ".join(approval["changes"])
     reason = f" ({words})" if words else ""
     return f"{approval['environment']}: {approval['status']}{reason}"
+
+
+def _evaluation(evaluation: dict[str, Any], digest: str) -> str:
+    """What was measured, and why it speaks not for the version."""
+    beside = [] if evaluation["verdict"] == "pass" else [evaluation["verdict"]]
+    beside += ["invalidated"] if evaluation["invalidated"] else []
+    beside += ["of other bytes"] if evaluation["digest"] not in (None, digest) else []
+    return f"{_metrics(evaluation['metrics'])}{' (' + ', '.join(beside) + ')' if beside else ''}".strip()
 
 
 def _metrics(metrics: dict[str, float]) -> str:

@@ -35,6 +35,7 @@ _PASS = (
 )
 _DAMAGE = (_cli("keyring", "backup", "output"), "tests/attacks/test_tamper.py")
 _BAD = ("bad_bytes", "bad_signers", "bad_events", "bad_decisions")
+_ERASURE = ("erasure", "erasure_killed", "erasure_forbidden")
 _KEYRING = tuple(
     f"keyring_{name}"
     for name in ("keys", "stolen", "rests", "reaffirmed", "roles", "bounds", "answering", "last_admin", "ledger")
@@ -45,7 +46,7 @@ _RULES = (
     _contract("ledger_keys", "hostile", "keyring", "append", "judged_again", "append_only", *_BAD)
     + " "
     + _cli("keyring"),
-    _cli("governing", "gates", "reading", "refusals")
+    _cli("governing", "gates", "gate_waivers", "policies", "reading", "refusals")
     + " "
     + _projections("standing", "governed_state", "why", "pending", "impact"),
 )
@@ -117,7 +118,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         _contract("ledger_keys", "hostile", *_BAD),
         _cli("own_keys"),
         _unit("replay", "bounds"),
-        _cli("erasure"),
+        _cli(*_ERASURE),
     ),
     "ledger/replay.py": (
         _unit("ledger_events"),
@@ -129,13 +130,13 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/verify.py": (_unit("bounds"), *_PASS, _cli("backup")),
     "ledger/auditpass.py": (*_PASS, *_DAMAGE),
     "ledger/since.py": _PASS,
-    "ledger/audit.py": (_unit("audit"), *_PASS, _cli("erasure")),
+    "ledger/audit.py": (_unit("audit"), *_PASS, _cli(*_ERASURE)),
     "ledger/auditworkers.py": (_unit("audit"), _contract("audit_workers"), _contract("verification", "verified_since")),
     "ledger/auditworld.py": _PASS,
     "ledger/logview.py": (_unit("logview"), _contract(*_BAD), *_PASS),
     "ledger/segment.py": (*_PASS, *_DAMAGE),
     "ledger/plainrows.py": (_unit("plain"), *_PASS, *_DAMAGE),
-    "ledger/endcheck.py": (*_PASS, _cli("erasure"), *_DAMAGE, _contract("bundle", "bundle_damaged", "bundle_forged")),
+    "ledger/endcheck.py": (*_PASS, _cli(*_ERASURE), *_DAMAGE, _contract("bundle", "bundle_damaged", "bundle_forged")),
     "ledger/headcheck.py": (_unit("headcheck"), *_PASS, _cli("timestamps"), *_DAMAGE),
     "ledger/tilecheck.py": (_unit("tilecheck"), *_PASS, _cli("output"), "tests/attacks/test_tamper.py"),
     "ledger/findings.py": (_unit("findings"), *_PASS, _cli("backup")),
@@ -146,7 +147,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/emitters.py": (_unit("bounds"), _contract("emitters"), _unit("sequences"), _cli("verify")),
     "ledger/freshness.py": (_unit("bounds"), _unit("freshness"), _cli("verify"), _contract("witnessed")),
     "ledger/outsiders.py": (_contract("witnessed"), _cli("verify", "witness", "timestamps")),
-    "ledger/verified.py": (_unit("verified"), _cli("own_keys", "verify"), _cli("output", "erasure")),
+    "ledger/verified.py": (_unit("verified"), _cli("own_keys", "verify"), _cli("output", *_ERASURE)),
     "ledger/evidence.py": (_unit("evidence", "wrong_forms", "bounds"), _cli("pinned")),
     "ledger/trust.py": (_unit("identity", "trust"), _cli("own_keys", "pinned"), _cli("restore")),
     "ledger/identity.py": (_unit("identity", "trust"), _contract("ledger_keys", "signed_head")),
@@ -165,8 +166,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/domain/authority.py": _RULES,
     "ledger/domain/decisions.py": (*_RULES, _cli("admin", "spellings", "whole_path")),
     "ledger/domain/enrolment.py": _RULES,
-    "ledger/domain/erasure.py": (*_RULES, _cli("erasure")),
-    "ledger/domain/evolution.py": (*_RULES, _cli("restore", "erasure")),
+    "ledger/domain/erasure.py": (*_RULES, _cli(*_ERASURE)),
+    "ledger/domain/evolution.py": (*_RULES, _cli("restore", *_ERASURE)),
     "ledger/domain/judge.py": _RULES,
     "ledger/domain/keyring.py": _RULES,
     "ledger/domain/ledgerstate.py": (_contract("ledger_keys"), *_RULES),

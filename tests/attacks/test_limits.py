@@ -33,10 +33,10 @@ from ledger.successor import Successor, sign_successor
 from ledger.transfer import LedgerCopy, Outside
 from ledger.verify import verify_log
 from tests.cli.conftest import stores_closed
+from tests.cli.erased import ERASE, SECRET, tell
+from tests.cli.killing import killed
 from tests.cli.refusing import EVENT, cut_tail
 from tests.cli.support import Shop, run
-from tests.cli.test_erasure import ERASE, SECRET, killed
-from tests.cli.test_erasure import _tell as tell
 from tests.cli.test_pinned import fork
 from tests.cli.test_restore import _keep as keep
 from tests.cli.test_timestamps import pin, stamped, stamped_a_day_ahead

@@ -12,6 +12,7 @@ _TAMPER, _WITNESSED, _LIMITS = "contract/test_tamper.py", "contract/test_witness
 _STOLEN, _REAFFIRMED = "unit/test_keyring_stolen.py", "unit/test_keyring_reaffirmed.py"
 _ANSWERING, _KEYS, _ROOT = "unit/test_keyring_answering.py", "contract/test_ledger_keys.py", "cli/test_root.py"
 _PINNED, _RESTORE, _ERASURE = "cli/test_pinned.py", "cli/test_restore.py", "cli/test_erasure.py"
+_FORBIDDEN, _ERASING_KILLED = "cli/test_erasure_forbidden.py", "cli/test_erasure_killed.py"
 _WITNESS, _WITNESSING, _STAMPS = "witness/test_witness.py", "cli/test_witnessing.py", "cli/test_timestamps.py"
 _COPY, _BUNDLE, _BACKUP = "contract/test_copy.py", "contract/test_bundle.py", "contract/test_backup.py"
 _REFUSALS, _VERIFY, _UPDATE = "cli/test_refusals.py", "cli/test_verify.py", "attacks/test_update_attacks.py"
@@ -105,20 +106,21 @@ TESTS: dict[str, tuple[str, ...]] = {
            *_of(_REFUSED, "a_changed_payload_is_found_with_its_place"), "campaign:tamper-bytes"),
     "A2": _of(_TAMPER, "every_single_byte_on_sqlite", "every_column_of_every_row_and_a_sample_of_bytes_on_postgres"),
     "A3": (*_of(_TAMPER, "every_deleted_row"),
-           *_of(_ERASURE, "content_missing_without_a_record_or_with_an_insufficient_one_stays_a_failure")),
-    "A4": _of(_ERASURE, "a_forged_record_excuses_nothing",
+           *_of(_FORBIDDEN, "content_missing_without_a_record_or_with_an_insufficient_one_stays_a_failure")),
+    "A4": _of(_FORBIDDEN, "a_forged_record_excuses_nothing",
               "content_missing_without_a_record_or_with_an_insufficient_one_stays_a_failure"),
     "A5": _of(_ERASURE, "erasing_destroys_keys_withholds_contents_and_leaves_every_proof_intact"),
-    "A6": (*_of(_ERASURE, "only_an_eraser_erases_and_a_legal_hold_forbids_it"),
+    "A6": (*_of(_FORBIDDEN, "only_an_eraser_erases_and_a_legal_hold_forbids_it"),
            *_of(_LIMITS, "a_record_that_names_a_key_and_no_entry_passes_a_hold")),
-    "A7": _of(_ERASURE, "a_record_kept_in_store_does_not_outlive_a_later_hold",
+    "A7": _of(_FORBIDDEN, "a_record_kept_in_store_does_not_outlive_a_later_hold",
               "a_hold_stops_an_erasure_under_way_before_each_step",
               "a_field_sealed_under_a_hold_while_the_record_is_on_its_way_is_not_lost"),
-    "A8": _of(_ERASURE, "a_thief_of_an_erasers_key_destroys_nothing_through_others",
+    "A8": _of(_FORBIDDEN, "a_thief_of_an_erasers_key_destroys_nothing_through_others",
               "what_authority_and_decisions_rest_on_is_never_withheld"),
     "A9": (*_of(_LIMITS, "a_copy_of_the_keys_opens_what_was_erased"),
-           *_of(_ERASURE, "whoever_is_killed_while_erasing_says_nothing_that_is_not_so_and_the_same_command_finishes")),
-    "A100": (*_of(_ERASURE, "nothing_is_passed_off_as_erased_by_naming_the_key_of_an_earlier_erasure",
+           *_of(_ERASING_KILLED,
+                "whoever_is_killed_while_erasing_says_nothing_that_is_not_so_and_the_same_command_finishes")),
+    "A100": (*_of(_FORBIDDEN, "nothing_is_passed_off_as_erased_by_naming_the_key_of_an_earlier_erasure",
                   "what_is_sealed_while_its_key_is_erased_is_refused_and_not_lost"),
              *_of("unit/test_sealing.py", "the_data_keys_that_a_payload_names_are_found_however_they_are_spelled")),
     "A10": _of("unit/test_sealing.py", "a_field_opens_only_in_its_place_with_its_key"),
@@ -165,8 +167,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "A31": _of(_RESTORE, "nobody_but_the_roots_and_no_false_word"),
     "A32": (*_of(_RESTORE, "a_restore_explains_only_what_was_lost_then"),
             *_of(_LIMITS, "a_machine_that_lost_which_restores_its_head_includes_takes_an_old_one_for_a_new_one")),
-    "A33": _of("contract/test_failover.py", "a_failover_loses_and_doubles_nothing",
-               "no_head_is_signed_over_what_the_standby_lacks"),
+    "A33": (*_of("contract/test_failover.py", "a_failover_loses_and_doubles_nothing"),
+            *_of("contract/test_standby_hangs.py", "no_head_is_signed_over_what_the_standby_lacks")),
     "A34": (*_of(_COPY, "a_wrong_note_is_a_finding"),
             *_of(_LIMITS, "a_store_whose_note_was_taken_out_goes_on_to_whoever_saw_nothing_since")),
     "A35": _of(_COPY, "a_wrong_note_is_a_finding", "a_place_that_is_no_text_is_a_finding_and_still_stops_the_store"),
@@ -297,8 +299,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "A99": _of("projections/test_gateinput.py", "a_gate_fed_by_an_altered_view_does_not_agree_after_a_rebuild"),
     "A106": (*_of("unit/test_governed.py", "a_policy_that_only_warns_is_no_gate",
                   "a_policy_that_the_rules_name_is_defined_to_refuse", "what_only_warns_decides_nothing"),
-             *_of("cli/test_gates.py", "a_policy_that_only_warns_is_not_named_by_rules",
-                  "who_says_that_a_gate_only_warned_is_found_out")),
+             *_of("cli/test_policies.py", "a_policy_that_only_warns_is_not_named_by_rules"),
+             *_of("cli/test_gates.py", "who_says_that_a_gate_only_warned_is_found_out")),
     "A97": _of(_EMITTERS, "a_number_beyond_the_end_is_listed_and_no_fault"),
     # -- the rest of the store -------------------------------------------------------------------
     "A83": (*_of(_TAMPER, "changes_of_tiles", "values_of_another_length_or_kind"), "campaign:tamper-tiles"),
@@ -372,7 +374,7 @@ TESTS: dict[str, tuple[str, ...]] = {
            *_of(_PUBLISHED, "what_is_published_is_read_in_bounds", "a_pipe_is_not_waited_for"),
            *_of(_OBJECTS, "nobody_there_no_credentials_and_silence_end_soon"),
            *_of("contract/test_ambiguous_commit.py", "a_read_that_takes_too_long_is_a_storage_error"),
-           *_of("contract/test_failover.py", "nobody_waits_for_ever_for_a_lock")),
+           *_of("contract/test_server_conflicts.py", "nobody_waits_for_ever_for_a_lock")),
     "T10": _of(_DRILLS, "drill_the_checkpoint_key_is_stolen", "drill_an_actors_key_is_stolen",
                "drill_a_root_key_is_lost_and_the_others_go_on", "drill_an_admin_is_enrolled_and_another_revoked"),
     "T11": (*_of("unit/test_proof.py", "another_entry_is_refused"),

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from ledger.config import state_folder
+from tests.cli.gated import POLICY
 from tests.cli.support import Shop, run
-from tests.cli.test_gates import POLICY
 
 MODEL, PROD = "model:tx@1", "deployment:prod/tx"
 SECRET = "Ann Poe of Sampleham called"  # no other test looks for it in the files of the same server

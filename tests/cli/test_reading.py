@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
+from cli.reading import _evaluation
 from tests.cli.support import DIGEST, Shop, digest, run
 
 MODEL, TWO, PROD, DATA = "model:tx@1", "model:tx@2", "deployment:prod/tx", "dataset:tx@1"
@@ -94,6 +96,26 @@ def test_inventory_lists_every_model(told: Shop):
     found = run("state", "deployment:prod/*", "-o", "json").good().json
     assert ([one["deployment"] for one in found["deployments"]], found["models"]) == ([PROD], [])
     run("state", "model:none/*").refused(2, "nothing was known about model:none/*")
+
+
+def test_state_and_history_say_which_evaluations_do_not_speak_for_a_version(told: Shop):
+    run("record", "evaluation", MODEL, "--metric", "auc=0.125", "--verdict", "fail", "--suite", "late").good()
+    assert "auc 0.125 (fail)" in run("state").good().out
+    assert "auc 0.125 (fail, suite late)" in run("history", MODEL).good().out
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({}, "auc 0.5"), ({"verdict": "uncertain"}, "auc 0.5 (uncertain)"), ({"digest": "a"}, "auc 0.5"),
+        ({"digest": "b", "invalidated": {"index": 3}, "verdict": "fail"},
+         "auc 0.5 (fail, invalidated, of other bytes)"),
+        ({"metrics": {}, "verdict": "fail"}, "(fail)"),
+    ],
+)  # fmt: skip
+def test_what_was_measured_in_words(more: dict[str, Any], words: str):
+    known: dict[str, Any] = {"metrics": {"auc": 0.5}, "verdict": "pass", "digest": None, "invalidated": None}
+    assert _evaluation(known | more, "a") == words
 
 
 SHOWING = (

@@ -17,8 +17,8 @@ import cli.watching
 import ledger.telling
 from ledger.application import Ledger
 from ledger.crashpoints import CRASHPOINTS
+from tests.cli.killing import killed
 from tests.cli.support import Result, Shop, digest, run
-from tests.cli.test_erasure import killed
 
 PLACE = "deployment:dev/tx"
 ONE, TWO = "model:tx@1", "model:tx@2"

@@ -5,14 +5,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ledger.checkpoint import Checkpoint, sign_checkpoint
 from ledger.recorders.postgres_store import PostgresStore
 from ledger.recorders.sqlite_store import SqliteStore
 from tests.contract.bundles import Pair, vkey_of
 from tests.contract.support import Cast, fast_folder
 from tests.contract.tampering import remember_pure_results, sixteen
+from tests.postgres_pair import Pair as Servers
+from tests.postgres_pair import postgres_pair
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +69,30 @@ def sold(memory_path: Path) -> tuple[Cast, dict[str, int], Pair]:
 def memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is computed again and again from the same bytes is remembered."""
     remember_pure_results(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def started_pair() -> Iterator[Servers]:
+    """A PostgreSQL primary and its standby, for all tests of this process."""
+    with postgres_pair() as pair:
+        yield pair
+
+
+@pytest.fixture
+def pair(started_pair: Servers) -> Iterator[Servers]:
+    """The same, healed after each test."""
+    yield started_pair
+    started_pair.heal()
+
+
+@pytest.fixture
+def signed(monkeypatch: pytest.MonkeyPatch) -> list[Checkpoint]:
+    """Every head that any ledger signs, whether it gets out or not."""
+    found: list[Checkpoint] = []
+
+    def noting(checkpoint: Checkpoint, *arguments: Any) -> bytes:
+        found.append(checkpoint)
+        return sign_checkpoint(checkpoint, *arguments)
+
+    monkeypatch.setattr("ledger.checkpoints.sign_checkpoint", noting)
+    return found

@@ -35,10 +35,10 @@ ELSEWHERE = {
     "backup": "tests/contract/test_backup.py",
     "migrate": "tests/contract/test_migrate.py",
     "restore": "tests/cli/test_restore.py",
-    "seal": "tests/cli/test_erasure.py",
-    "erase": "tests/cli/test_erasure.py",
+    "seal": "tests/cli/test_erasure_killed.py",
+    "erase": "tests/cli/test_erasure_killed.py",
     "watch": "tests/cli/test_watch.py",
-    "gate": "tests/cli/test_gates.py",
+    "gate": "tests/cli/test_gate_waivers.py",
     "publish": "tests/cli/test_published_objects.py",
 }
 #: Steps that on PostgreSQL happen inside one statement, in the server: no process of ours can die there. Killing the

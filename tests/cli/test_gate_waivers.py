@@ -1,0 +1,169 @@
+"""Waivers of checks, as people type them: used so often and no more, whoever comes at once."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+import muniment
+import muniment.gating
+from ledger.errors import InputError
+from tests.cli.gated import AUTHORISE, CHECK, MODEL, PROD, WAIVER, counted, hold, processes, ruled_and_approved, types
+from tests.cli.killing import killed
+from tests.cli.support import Grow, Result, Shop, run
+
+
+@pytest.fixture
+def asked(grow_any: Grow) -> Shop:
+    """The rules ask for a policy, and the version is approved."""
+    return grow_any(ruled_and_approved)
+
+
+@pytest.fixture
+def waived(asked: Shop) -> Shop:
+    """What the policy misses is waived, once."""
+    run(*WAIVER).good()
+    run("waiver", "grant", "waiver:w1", "--rationale", "for now", "--as", "p-second").good()
+    return asked
+
+
+def test_authorise_names_what_a_waiver_let_be(waived: Shop):
+    words = "waived: drift-run by waiver:w1"
+    done = run(*AUTHORISE, "--id", "0198c0de-0000-7000-8000-00000000abcd").good()
+    assert words in done.err.splitlines()
+    assert "waived" not in done.out, "data on stdout, remarks on stderr"
+
+
+def test_waivers_are_listed_as_they_stand_and_stood(waived: Shop):
+    run(*[word.replace("waiver:w1", "waiver:w2") for word in WAIVER if word != "--single-use"]).good()
+    size = waived.size()
+
+    def told(*as_of: object) -> list[tuple[object, ...]]:
+        found = run("waiver", "list", *as_of, "-o", "json").good().json["waivers"]
+        return [(one["waiver"], one["state"], one["owner"], one["used"], one["max_uses"]) for one in found]
+
+    second = ("waiver:w2", "asked for", "p-author", 0, None)
+    assert told() == [("waiver:w1", "stands", "p-author", 0, 1), second]
+    run(*AUTHORISE).good()
+    assert told() == [("waiver:w1", "used up", "p-author", 1, 1), second]
+    run("waiver", "deny", "waiver:w2", "--rationale", "no", "--as", "p-second").good()
+    assert told()[1][1] == "denied"
+    assert told("--known-at", size) == [("waiver:w1", "stands", "p-author", 0, 1), second], "as it was known then"
+    far = told("--at", "2031-01-01T00:00:00Z")
+    assert [one[1] for one in far] == ["expired", "denied"]
+    text = run("waiver", "list").good().out
+    assert "2 waiver(s), of which 0 stand(s)" in text
+    assert "used up" in text
+
+
+def test_a_single_use_is_one_whoever_comes_at_once(waived: Shop, monkeypatch: pytest.MonkeyPatch):
+    done = processes([AUTHORISE, AUTHORISE], monkeypatch)
+    assert sorted(one.code for one in done) == [0, 1]
+    (late,) = [one for one in done if one.code]
+    late.refused(1, "waiver:w1", "single use")
+    assert counted(waived) == (1, 1, 1)
+
+
+def twice(shop: Shop) -> None:
+    asked = [word for word in WAIVER if word != "--single-use"]
+    run(*asked, "--max-uses", "2").good()
+    waiting = run("inbox", "--as", "p-second", "-o", "json").good().json["inbox"]
+    assert [one["max_uses"] for one in waiting if one["what"] == "waiver"] == [2]
+    run("waiver", "grant", "waiver:w1", "--rationale", "for now", "--as", "p-second").good()
+
+
+def test_a_waiver_that_would_be_of_no_use_is_refused_or_said(asked: Shop):
+    wanted = ("--env", "prod", "--reason", "x", "--control", "x", "--expires", "9d", "--as", "p-author")
+
+    def ask_for(check: str, model: str = MODEL, owner: str = "p-author") -> Result:
+        return run("waiver", "request", check, "--model", model, "--owner", owner, *wanted)
+
+    ask_for("drift-run", owner="p-nobody").refused(2, "nobody enrolled", "muniment actor list")
+    for check in ("drift-run", "drift-*"):
+        assert "warning" not in ask_for(check).good().err
+    assert "warning: no check of policy:p@1, which the rules name for prod, is called drfit-run" in (
+        ask_for("drfit-run").good().err
+    )
+    assert "warning: nothing is registered as model:other." in ask_for("drift-run", "model:other").good().err
+
+
+def test_two_uses_are_two_whoever_comes_at_once(asked: Shop, monkeypatch: pytest.MonkeyPatch):
+    twice(asked)
+    done = processes([AUTHORISE] * 3, monkeypatch)
+    assert sorted(one.code for one in done) == [0, 0, 1]
+    (late,) = [one for one in done if one.code]
+    late.refused(1, "waiver:w1", "it was for 2 uses")
+    assert counted(asked) == (2, 2, 1)
+    run("verify", "log").good()
+
+
+def test_threads_of_one_ledger_use_no_more_than_there_are(asked: Shop, monkeypatch: pytest.MonkeyPatch):
+    twice(asked)
+    hold(monkeypatch, threading.Barrier(4).wait)
+    with muniment.open(asked.folder, actor="p-deployer") as ledger, ThreadPoolExecutor(4) as pool:
+        tasks = [pool.submit(muniment.authorise, ledger, PROD, MODEL) for _ in range(4)]
+        refused = [task.exception() for task in tasks]
+    assert sum(one is None for one in refused) == 2
+    assert all("it was for 2 uses" in str(one) for one in refused if one is not None)
+    assert counted(asked)[:2] == (2, 2)
+
+
+def test_uses_are_shown_wherever_the_waiver_is(asked: Shop):
+    twice(asked)
+    assert "Waived by waiver:w1 (use 1 of 2)." in run(*CHECK, "--dry-run").out
+    assert "2 of 2 use(s) left" in run("due").good().out
+    run(*AUTHORISE).good()
+    assert "1 of 2 use(s) left" in run("due").good().out
+    assert "1 of 2 use(s) used" in run("why", PROD).good().out
+    assert "1 of 2 use(s) used" in run("inventory").good().out.replace("\n", " ")
+    assert "1 of 2 use(s) used" in run("report", "generate", "control-assessment").out
+    run(*AUTHORISE).good()
+    assert "waiver:w1" not in run("due").good().out
+    run("gate", "recheck").good()
+
+
+def test_threads_of_one_ledger_use_it_once(waived: Shop, monkeypatch: pytest.MonkeyPatch):
+    hold(monkeypatch, threading.Barrier(3).wait)
+    with muniment.open(waived.folder, actor="p-deployer") as ledger, ThreadPoolExecutor(3) as pool:
+        once = "0198c0de-0000-7000-8000-000000000002"
+        tasks = [pool.submit(muniment.authorise, ledger, PROD, MODEL, event_id=once) for _ in range(3)]
+        found = [task.result() for task in tasks]
+    assert {one.id for one in found} == {once}
+    assert sorted(one.existing for one in found) == [False, True, True]
+    assert counted(waived) == (1, 1, 0)
+
+
+def test_who_comes_when_it_is_just_done_gets_the_receipt(waived: Shop, monkeypatch: pytest.MonkeyPatch):
+    """Another process with the same id is through after this one looked for the id, and before it ran the gate."""
+    once = "0198c0de-0000-7000-8000-000000000003"
+    check = muniment.gating.check_gate
+
+    def late(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(muniment.gating, "check_gate", check)
+        run(*AUTHORISE, "--id", once).good()
+        return check(*args, **options)
+
+    monkeypatch.setattr(muniment.gating, "check_gate", late)
+    assert run(*AUTHORISE, "--id", once, "-o", "json").good().json["existing"]
+    assert counted(waived) == (1, 1, 0)
+
+
+def test_a_process_killed_behind_the_gate_is_finished_by_the_same_command(waived: Shop):
+    once = (*AUTHORISE, "--id", "0198c0de-0000-7000-8000-000000000004")
+    killed("gate.recorded", *once)
+    assert (types(1), counted(waived)) == (["gate.evaluated"], (0, 0, 0))
+    assert not run(*once, "-o", "json").good().json["existing"]
+    assert run(*once, "-o", "json").good().json["existing"]
+    assert counted(waived) == (1, 1, 0)
+
+
+def test_what_cannot_go_with_a_single_use_is_refused_before_anything_is_recorded(waived: Shop):
+    size = waived.size()
+    with muniment.open(waived.folder, actor="p-deployer") as ledger:
+        for option in ("about", "also_sign", "expect", "personal"):
+            with pytest.raises(InputError, match=f"^{option} cannot be given where waiver:w1 is used with"):
+                muniment.authorise(ledger, PROD, MODEL, **{option: None})
+            assert ledger.recorder.head().size == size
