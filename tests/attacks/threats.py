@@ -259,7 +259,7 @@ TESTS: dict[str, tuple[str, ...]] = {
                "a_second_actor_of_a_person_who_left_decides_nothing"),
     "A78": _of("unit/test_keyring_last_admin.py", "the_last_admin_cannot_go",
                "who_answers_for_the_last_admin_cannot_go_either"),
-    "A79": (*_of("unit/test_judge.py", "approvals_count_persons_and_not_accounts"),
+    "A79": (*_of("unit/test_judge_decisions.py", "approvals_count_persons_and_not_accounts"),
             *_of("contract/test_bad_decisions.py", "nobody_approves_their_own"),
             *_of(_LIMITS, "a_person_whom_an_admin_invented_approves")),
     "A103": (*_of("unit/test_governed.py", "outputs_that_others_add_take_no_version_away_from_its_run",

@@ -10,7 +10,7 @@ from ledger.domain.decisions import marks_of
 from ledger.domain.signed import ROOT_ACTOR
 from ledger.errors import NotAllowedError
 from ledger.keys import format_public_key
-from tests.unit.test_judge import DIGEST, MODEL, Story, key_of, refused
+from tests.unit.story import DIGEST, MODEL, Story, key_of, refused
 
 SECOND = 1_000_000
 

@@ -17,8 +17,9 @@ from ledger.events import actors as catalogue
 from ledger.keys import format_public_key
 from ledger.note import TYPE_ED25519, VerifierKey, format_vkey
 from tests.unit.authorisation import COMMANDS, EVENTS, OWN, ROLES, WITHOUT_ACTOR, allowed
+from tests.unit.bodies import filled, prepare
 from tests.unit.rings import Ring, keyid
-from tests.unit.test_judge import LEDGERID, NOW, filled, key_of, prepare
+from tests.unit.story import LEDGERID, NOW, key_of
 
 #: Who else tries: the rule for each is in `expected`.
 OTHERS = ("expired", "out of reach", "unanswered", "revoked", "offboarded", "stranger")

@@ -11,7 +11,7 @@ from ledger.domain.decisions import marks_of
 from ledger.domain.judge import Verdict
 from ledger.domain.lifecycle import version_of
 from ledger.errors import ConflictError, InputError, PolicyError
-from tests.unit.test_judge import DIGEST, MODEL, OTHER, Story, refused
+from tests.unit.story import DIGEST, MODEL, OTHER, Story, refused
 
 
 def approves(story: Story, request: str) -> Verdict:

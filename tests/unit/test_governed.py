@@ -27,7 +27,8 @@ from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyErro
 from ledger.events import all_event_types
 from ledger.events.ledgers import Rule, RuleSet, WaiverLimit
 from ledger.keys import format_public_key
-from tests.unit.test_judge import DIGEST, LATER, MODEL, NOW, OTHER, WAIVER, Story, hint_of, key_of, refused
+from tests.unit.bodies import LATER, WAIVER
+from tests.unit.story import DIGEST, MODEL, NOW, OTHER, Story, hint_of, key_of, refused
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR

@@ -11,7 +11,7 @@ from ledger.errors import AuthenticationError, ConflictError, InputError, NotAll
 from ledger.events.actors import ROLES
 from ledger.keys import format_public_key
 from tests.unit.rings import SECOND, Ring, actor, keyid
-from tests.unit.test_judge import DIGEST, MODEL, NOW, Story, key_of, refused
+from tests.unit.story import DIGEST, MODEL, NOW, Story, key_of, refused
 
 # -- who answers -----------------------------------------------------------------------------------
 

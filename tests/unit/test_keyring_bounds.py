@@ -9,8 +9,9 @@ import pytest
 from ledger.domain.scopes import covers_stream, covers_type, matches
 from ledger.entry import format_time
 from ledger.errors import InputError, NotAllowedError, PolicyError
+from tests.unit.bodies import WAIVER
 from tests.unit.rings import Ring
-from tests.unit.test_judge import DIGEST, MODEL, NOW, WAIVER, Story, refused
+from tests.unit.story import DIGEST, MODEL, NOW, Story, refused
 
 
 @pytest.mark.parametrize(

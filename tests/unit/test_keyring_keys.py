@@ -11,7 +11,7 @@ from ledger.domain.signed import ROOT_ACTOR
 from ledger.errors import AuthenticationError, ConflictError, InputError, NotAllowedError
 from ledger.keys import format_public_key
 from tests.unit.rings import Ring, actor, keyid
-from tests.unit.test_judge import key_of, refused
+from tests.unit.story import key_of, refused
 
 
 def test_a_rotated_key_signs_until_the_index_stated(ring: Ring):

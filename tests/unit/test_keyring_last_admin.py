@@ -10,7 +10,7 @@ from ledger.domain.signed import ROOT_ACTOR
 from ledger.entry import format_time
 from ledger.errors import PolicyError
 from tests.unit.rings import Ring, keyid
-from tests.unit.test_judge import NOW, refused
+from tests.unit.story import NOW, refused
 
 
 def takes(name: str) -> dict[str, dict[str, Any]]:

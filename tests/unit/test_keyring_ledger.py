@@ -13,7 +13,7 @@ from ledger.errors import AuthenticationError, ConflictError, InputError
 from ledger.keys import PublicKey, format_public_key
 from ledger.note import TYPE_COSIGNATURE, TYPE_ED25519, VerifierKey, format_vkey, parse_vkey
 from tests.unit.rings import Ring, keyid
-from tests.unit.test_judge import LEDGERID, ROOTS, VKEY, key_of, refused
+from tests.unit.story import LEDGERID, ROOTS, VKEY, key_of, refused
 
 ORIGIN = "ledger.example/unit"
 

@@ -10,7 +10,7 @@ from ledger.domain import suspicion
 from ledger.domain.signed import ROOT_ACTOR, Signed, signed_of
 from ledger.errors import AuthenticationError, ConflictError, NotAllowedError, PolicyError
 from tests.unit.rings import Ring, actor, approved, keyid
-from tests.unit.test_judge import DIGEST, MODEL, NOW, refused
+from tests.unit.story import DIGEST, MODEL, NOW, refused
 
 
 def test_who_may_reaffirm(ring: Ring):

@@ -11,7 +11,7 @@ from ledger.entry import format_time
 from ledger.errors import PolicyError
 from ledger.events.ledgers import Rule, RuleSet
 from tests.unit.rings import SECOND, Ring, actor, approved, keyid
-from tests.unit.test_judge import DIGEST, MODEL, NOW, Story, refused
+from tests.unit.story import DIGEST, MODEL, NOW, Story, refused
 
 
 def doubt(ring: Ring, deployment: str = "deployment:prod/x", model: str = MODEL, digest: str = DIGEST) -> int | None:

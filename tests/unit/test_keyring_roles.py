@@ -12,7 +12,7 @@ from ledger.domain.signed import ROOT_ACTOR
 from ledger.entry import format_time
 from ledger.errors import ConflictError, NotAllowedError, PolicyError
 from tests.unit.rings import SECOND, Ring, actor, words
-from tests.unit.test_judge import MODEL, NOW, Story, hint_of, refused
+from tests.unit.story import MODEL, NOW, Story, hint_of, refused
 
 
 def test_why_a_role_does_not_do_is_said(ring: Ring):

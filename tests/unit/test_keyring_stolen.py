@@ -7,7 +7,7 @@ from ledger.domain.decisions import marks_of
 from ledger.domain.signed import ROOT_ACTOR, signed_of
 from ledger.errors import AuthenticationError, ConflictError, InputError, NotAllowedError, PolicyError
 from tests.unit.rings import Ring, actor, approved, keyid, words
-from tests.unit.test_judge import DIGEST, MODEL, Story, refused
+from tests.unit.story import DIGEST, MODEL, Story, refused
 
 
 def test_what_a_compromised_key_signed_counts_no_more(ring: Ring):

@@ -18,7 +18,7 @@ from ledger.errors import ConflictError, InputError, LedgerError, PolicyError
 from ledger.keys import format_public_key
 from ledger.replay import may_be_withheld
 from ledger.stored import Row
-from tests.unit.test_judge import LEDGERID, ROOTS, VKEY, Story, refused
+from tests.unit.story import LEDGERID, ROOTS, VKEY, Story, refused
 
 OTHER_LEDGER = f"ledger:{'cd' * 16}"
 SELF = f"ledger:{LEDGERID}"

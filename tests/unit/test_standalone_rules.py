@@ -20,9 +20,12 @@ from ledger.domain.signing import ROOT_ACTOR
 from ledger.entry import format_time
 from ledger.errors import AuthenticationError, NotAllowedError, fault_of
 from ledger.events import Category
-from tests.unit import rings, test_judge, test_keyring_ledger, test_keyring_stolen
+from tests.unit import rings, story, test_judge, test_judge_decisions, test_keyring_ledger, test_keyring_stolen
+from tests.unit.story import LEDGERID, Story
 from tests.unit.test_judge import *  # noqa: F403 - their tests are run again here, with the script looking on
-from tests.unit.test_judge import LEDGERID, Story
+from tests.unit.test_judge_catalogue import *  # noqa: F403
+from tests.unit.test_judge_decisions import *  # noqa: F403
+from tests.unit.test_judge_states import *  # noqa: F403
 from tests.unit.test_keyring_answering import *  # noqa: F403
 from tests.unit.test_keyring_bounds import *  # noqa: F403
 from tests.unit.test_keyring_keys import *  # noqa: F403
@@ -37,6 +40,9 @@ from tests.unit.test_stages import test_only_decisions_are_stopped_and_none_for_
 
 #: What the script refuses too of what is no authority; whom a decision needs it leaves to us.
 _KNOWN = re.compile("key|enrolled|left|role|answers|admin|root|may not")
+
+#: Whoever asks `judge` by its name.
+_ASKING = (story, rings, test_judge, test_judge_decisions, test_keyring_ledger, test_keyring_stolen)
 
 # About time, and the script's keyring is copied for every judgement here.
 del test_many_rotations_by_the_key_before  # noqa: F821
@@ -102,7 +108,7 @@ def looking_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patch:
         patch.setattr(Story, "fold", folded)
         patch.setattr(script, "signed_by", lambda raw, signature, message: True)
-        for module in (test_judge, rings, test_keyring_ledger, test_keyring_stolen):  # whoever asks it by its name
+        for module in _ASKING:
             patch.setattr(module, "judge", judged)
         yield
 
