@@ -37,12 +37,27 @@ _DAMAGE = (_cli("keyring", "backup", "output"), "tests/attacks/test_tamper.py")
 _BAD = ("bad_bytes", "bad_signers", "bad_events", "bad_decisions")
 _ERASURE = ("erasure", "erasure_killed", "erasure_forbidden")
 _JUDGE = ("judge", "judge_catalogue", "judge_decisions", "judge_states")
+_GOVERNED = tuple(
+    f"governed_{name}"
+    for name in (
+        "rules",
+        "approvals",
+        "evidence",
+        "makers",
+        "deputies",
+        "quarantine",
+        "tiers",
+        "gates",
+        "waivers",
+        "authorised",
+    )
+)
 _KEYRING = tuple(
     f"keyring_{name}"
     for name in ("keys", "stolen", "rests", "reaffirmed", "roles", "bounds", "answering", "last_admin", "ledger")
 )
 _RULES = (
-    _unit(*_JUDGE, "governed", "foundations", *_KEYRING, "decisions", "authorisation"),
+    _unit(*_JUDGE, *_GOVERNED, "foundations", *_KEYRING, "decisions", "authorisation"),
     _unit("bounds", "ledger_events", "families", "sequences", "sealing", "ceremony"),
     _contract("ledger_keys", "hostile", "keyring", "append", "judged_again", "append_only", *_BAD)
     + " "

@@ -20,9 +20,9 @@ from ledger.domain.waiving import waiver_of, waiver_trouble
 from ledger.entry import format_time
 from ledger.errors import AuthenticationError, InputError, PolicyError
 from ledger.note import TYPE_ED25519, VerifierKey, format_vkey
+from tests.unit.governing import AUTHORISE, DAY, PROD, approve, ask, gated, gated_rules
 from tests.unit.rings import Ring, actor, keyid, words
 from tests.unit.story import DIGEST, MODEL, NOW, OTHER, Story, key_of, refused
-from tests.unit.test_governed import AUTHORISE, DAY, PROD, approve, ask, gated, gated_rules
 
 LOWEST, HIGHEST = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
 

@@ -17,8 +17,8 @@ from ledger.domain.world import run_of
 from ledger.entry import format_time
 from ledger.errors import InputError, PolicyError
 from ledger.events.ledgers import RuleSet
+from tests.unit.governing import AUTHORISE, DAY, HOUR, POLICY, approve, authorised, gated_rules, rules
 from tests.unit.story import DIGEST, MODEL, NOW, OTHER, Story, hint_of, key_of, refused
-from tests.unit.test_governed import AUTHORISE, DAY, HOUR, POLICY, approve, authorised, gated_rules, rules
 
 DATA = "dataset:d@1"
 VALID = {"verdict": "pass", "independence": "another team"}

@@ -18,8 +18,8 @@ from ledger.errors import InputError, PolicyError
 from ledger.events import all_event_types
 from ledger.events.ledgers import RuleSet, Stop
 from tests.unit.bodies import WAIVER
+from tests.unit.governing import AUTHORISE, PROD, approve, ready
 from tests.unit.story import DIGEST, MODEL, NOW, Story, cites, hint_of, refused
-from tests.unit.test_governed import AUTHORISE, PROD, approve, ready
 
 HOUR = 3_600_000_000
 LIVE = ("p-deployer", "deployment.completed", PROD, {"model": MODEL, "digest": DIGEST})
