@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -102,8 +104,30 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
 }
 
 
+class _ReaderGoneError(Exception):
+    """Whoever read the output went away; click ends with 1 on a broken pipe, which is a verdict here."""
+
+
+@contextmanager
+def _told_of_readers() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _ReaderGoneError from error
+
+
 class LazyGroup(click.Group):
     """Loads a command's module when that command is used."""
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        """Read the command line, and print the help where that is asked for."""
+        with _told_of_readers():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with _told_of_readers():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All names, in the order of the help."""
@@ -196,7 +220,7 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         code = error.exit_code
-    except BrokenPipeError:
+    except (_ReaderGoneError, BrokenPipeError):
         # The reader went away, as `| head` does; keep Python from complaining when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141

@@ -229,7 +229,8 @@ class _Answer:
         row = self._moment.rows([gate.signed.index]).get(gate.signed.index)
         checks = [] if row is None else row["data"].get("checks", [])
         refused = None if gate.allowed else "it refuses"
-        yield _item(gate.signed.index, f"{gate.policy} was run", refused, checks=checks)
+        where = f" for {gate.deployment}" if gate.deployment else ""
+        yield _item(gate.signed.index, f"{gate.policy} was run{where}", refused, checks=checks)
         for check in checks:
             state = waiver_of(self.world, check.get("waiver") or "") if check.get("result") == "waived" else None
             if state is None:

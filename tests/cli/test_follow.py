@@ -88,6 +88,22 @@ def test_text_csv_and_filters(shop: Shop):
         assert process.stdout.readline().startswith("5,")
 
 
+@pytest.mark.parametrize(
+    "command", [("log",), ("log", "-o", "json"), ("actor", "list"), ("--help",), ("log", "--help")]
+)
+def test_a_reader_that_went_away_is_no_verdict(shop: Shop, command: tuple[str, ...]):
+    """Not 1, which says that something is bad or refused."""
+    append(shop, 1)
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [quick_script(), *command], stdout=writer, stderr=subprocess.PIPE, cwd=shop.folder, check=False, timeout=WAIT
+    )
+    os.close(writer)
+    assert done.returncode == 141, done.stderr
+    assert not [word for word in (b"Traceback", b"Error") if word in done.stderr]
+
+
 def test_a_reader_that_went_away_ends_it_without_waiting_for_an_entry(shop: Shop):
     with following(shop, "-o", "ndjson") as process:
         indexes(process, 2)
