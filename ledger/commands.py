@@ -238,12 +238,13 @@ def authorisation(
     version = sought(ledger, "deployment.authorised", deployment, lambda: version_state(ledger, model), model=model)
     environment = parse_name(deployment).namespace or ""
     approvals = [a.index for a in reversed(version.approvals) if a.environment == environment]
+    standing = _standing(ledger, model, environment)
     return {
         "model": model,
         "digest": version.digest,
         "reason": reason,
         "emergency": emergency,
-        "approvals": _standing(ledger, model, environment) or None,
+        **({"approvals": standing} if standing else {}),
         "seen": seen_head(ledger),
         "evidence": _evidence(ledger, [version.index, *approvals]),
     }
