@@ -1,4 +1,4 @@
-"""What the tests of keys and roles share."""
+"""Worlds that the tests of rules begin with."""
 
 from __future__ import annotations
 
