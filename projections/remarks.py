@@ -6,14 +6,17 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ledger.domain.ancestry import held_by
+from ledger.domain.lifecycle import rule_for, version_of
 from ledger.domain.states import VersionState
 from ledger.domain.world import World, model_of
 from ledger.entry import format_time
+from ledger.errors import InputError, PolicyError
 from ledger.names import parse_name, stream_of
 from ledger.payload import parse_moment
 from ledger.strictjson import parse_json
 from ledger.worlds import WorldAt
 from projections.base import ViewReader
+from projections.groups import WENT_LIVE
 from projections.model_state import CHANGE
 from projections.quarantined import tell_held
 
@@ -37,8 +40,9 @@ def remark(known: World, then: WorldAt, views: ViewReader, deployment: dict[str,
         deployment: as `model_state.state_as_of` gives it, which is changed: it gets ``emergencies``; what is live, or a
             canary, gets its quarantines, and marks: ``rests-on-quarantined``; ``other-digest``, where the version is
             registered with other bytes; ``other-settings``, where it runs with other ones than were authorised;
-            ``retired``; and ``emergency-…``, where the last authorisation of it was an
-            emergency that nobody has found justified.
+            ``retired``; ``evaluation-failed``, where the rules ask for a passed evaluation and one that stands failed;
+            ``canary-aborted``, where its last canary before it went live was given up; and ``emergency-…``, where the
+            last authorisation of it was an emergency that nobody has found justified.
         at: the moment that is asked about, in microseconds since the Unix epoch.
     """
     deployment["emergencies"] = _emergencies(views, deployment, then.index, at)
@@ -58,6 +62,10 @@ def _marks(known: World, then: World, deployment: dict[str, Any], item: dict[str
         yield "other-settings"
     if version is not None and version.retired is not None:
         yield "retired"
+    if _evaluation_failed(then, deployment["environment"], item["model"]):
+        yield "evaluation-failed"
+    if _canary_aborted(deployment, item):
+        yield "canary-aborted"
     which = (item["model"], item["digest"])
     given = [one for one in deployment["history"] if one["type"] == "deployment.authorised"
              and (one["model"], one["digest"]) == which]  # fmt: skip
@@ -65,6 +73,27 @@ def _marks(known: World, then: World, deployment: dict[str, Any], item: dict[str
     for one in deployment["emergencies"]:
         if last is not None and one["id"] == last["id"] and one["status"] in _URGENT:
             yield _URGENT[one["status"]]
+
+
+def _evaluation_failed(world: World, environment: str, model: str) -> bool:
+    """Whether a suite of what is live failed when it was last measured, where the rules ask for evaluations."""
+    try:
+        named = version_of(world, model)
+        asked = rule_for(world, environment, named.tier).evaluation
+    except (PolicyError, InputError):
+        return False  # not registered, or not ruled: other marks say so
+    return asked and any(one.verdict == "fail" for one in named.version.evaluations)
+
+
+def _canary_aborted(deployment: dict[str, Any], item: dict[str, Any]) -> bool:
+    """Whether what went live had been taken back as a canary, and was not tried as one again."""
+    which = (item["model"], item["digest"])
+    tried = [
+        one for one in deployment["history"] if one["type"] in ("canary.stage_entered", "canary.aborted")
+        and (one["model"], one["digest"]) == which and one["index"] < item["index"]
+    ]  # fmt: skip
+    last = max(tried, key=lambda one: int(one["index"]), default=None)
+    return item["type"] in WENT_LIVE and last is not None and last["type"] == "canary.aborted"
 
 
 def _other_settings(deployment: dict[str, Any], item: dict[str, Any]) -> bool:

@@ -57,6 +57,39 @@ def test_other_bytes_than_the_registered_ones(any_book: Book):
     assert book.reader().told([PROD])[f"why {PROD}"]["answers"][0]["allowed"], "these bytes may be"
 
 
+def test_an_evaluation_that_fails_behind_the_authorisation(any_book: Book):
+    book = any_book
+    book.version(ONE, 1)
+    book.request(ONE, 2)
+    book.approve(ONE, 3)
+    book.authorise(ONE, 4)
+    measured = {"metrics": {"auc": 0.4}, "verdict": "fail", "suite": "auc", "digest": digest(ONE)}
+    failed = book.emit("trainer", "evaluation.completed", ONE, measured, at=5)
+    assert "unauthorised" not in book.deploy(ONE, 6).marks
+    assert "evaluation-failed" in live(book)
+    book.emit("p-approver", "evaluation.invalidated", ONE, {"evaluation": failed.id, "reason": "wrong data"}, at=7)
+    assert "evaluation-failed" not in live(book)
+    book.emit("trainer", "evaluation.completed", ONE, measured | {"suite": "other"}, at=8)
+    assert "evaluation-failed" in live(book), "also of what is live already"
+    book.emit("trainer", "evaluation.completed", ONE, measured | {"suite": "other", "verdict": "pass"}, at=9)
+    assert "evaluation-failed" not in live(book)
+
+
+def test_what_went_live_after_its_canary_was_given_up(any_book: Book):
+    book, which = any_book, {"model": ONE, "digest": digest(ONE)}
+    book.version(ONE, 1)
+    book.request(ONE, 2)
+    book.approve(ONE, 3)
+    book.authorise(ONE, 4)
+    book.emit("p-deployer", "canary.stage_entered", PROD, which | {"stage": 1, "traffic": 0.1}, at=5)
+    book.emit("p-deployer", "canary.aborted", PROD, which | {"reason": "too slow"}, at=6)
+    book.emit("p-deployer", "deployment.promoted", PROD, which, at=7)
+    assert "canary-aborted" in live(book)
+    book.emit("p-deployer", "canary.stage_entered", PROD, which | {"stage": 1, "traffic": 0.1}, at=8)
+    book.emit("p-deployer", "deployment.promoted", PROD, which, at=9)
+    assert "canary-aborted" not in live(book), "it was tried again"
+
+
 def test_other_settings_than_were_authorised(any_book: Book):
     book, meant = any_book, digest("settings")
     book.version(ONE, 1)
