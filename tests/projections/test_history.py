@@ -36,7 +36,7 @@ def test_a_versions_life_in_order_of_occurrence(any_book: Book):
         ("approval.granted", "its own"), ("deployment.authorised", "deployed"), ("deployment.completed", "deployed"),
         ("incident.opened", "incident"),
     ]  # fmt: skip
-    assert rows[3]["what"] == "measured and fit"
+    assert rows[3]["what"] == "measured and fit (for prod)"
     assert all(row["recorded_at"] > row["occurred_at"] for row in rows), "both clocks"
     assert [row["type"] for row in ask(any_book, TWO, at=12.25)] == ["version.registered"]
     assert ask(any_book, TWO, known=rows[2]["index"] + 1) == rows[:3]
