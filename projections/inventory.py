@@ -143,7 +143,10 @@ def _fold_versions(model: dict[str, Any], versions: list[dict[str, Any]]) -> Non
     model["owner"] = model["owner"] or latest["owner"]
     current = [one for one in ordered if one["live_in"]] or [latest]
     model["tier"] = max((one["tier"] for one in current), key=TIER_RANK.__getitem__)
-    measured = [(e["index"], one["version"], e) for one in ordered for e in one["evaluations"] if not e["invalidated"]]
+    measured = [
+        (e["index"], one["version"], e) for one in ordered for e in one["evaluations"]
+        if not e["invalidated"] and e["digest"] in (None, one["digest"])
+    ]  # fmt: skip
     if measured:
         index, version, last = max(measured, key=lambda found: found[0])
         model["last_evaluation"] = {"version": version, "verdict": last["verdict"], "metrics": last["metrics"],

@@ -69,7 +69,12 @@ def check_approval_event(world: World, event: RecordedEvent, body: ApprovalEvent
         case ApprovalConditionMet():
             approval = _approval(named, body)
             if body.condition >= len(approval.conditions):
-                raise InputError(f"the approval has {len(approval.conditions)} condition(s), numbered from 0")
+                known = len(approval.conditions)
+                raise InputError(
+                    f"the approval has {known} condition(s), numbered from 0"
+                    if known
+                    else "the approval has no condition"
+                )
             _refuse_involved(world, event, named, "whoever says that a condition is met")
     return FOREVER
 

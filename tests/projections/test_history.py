@@ -108,6 +108,10 @@ def test_the_inventory(any_book: Book):
         (ONE, "prod", "p-approver"), (TWO, "prod", "p-approver"),
     ]  # fmt: skip
     assert scoring["last_evaluation"]["version"] == "model:scoring@4"
+    before = scoring["last_evaluation"]
+    others = {"metrics": {"auc": 0.1}, "verdict": "fail", "digest": digest("other bytes")}
+    book.emit("trainer", "evaluation.completed", "model:scoring@4", others, at=90)
+    assert models(book)["model:scoring"]["last_evaluation"] == before, "it says nothing about the version"
     vendor = found["model:vendor/llm"]
     assert (vendor["third_party"], vendor["versions"], vendor["tier"]) == (True, [], None)
 

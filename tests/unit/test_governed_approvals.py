@@ -101,9 +101,19 @@ def test_an_approval_holds_once_its_conditions_are_met():
     story.tell("p-approver", "approval.condition_met", MODEL, {"approval": approval, "condition": 1})
     assert not authorised(story)
     beyond = {"approval": approval, "condition": 2}
-    refused(story.judge("p-approver", "approval.condition_met", MODEL, beyond), InputError, "schema")
+    verdict = story.judge("p-approver", "approval.condition_met", MODEL, beyond)
+    refused(verdict, InputError, "schema")
+    assert "has 2 condition(s), numbered from 0" in str(verdict.error)
     story.tell("p-approver", "approval.condition_met", MODEL, {"approval": approval, "condition": 0})
     assert authorised(story)
+
+
+def test_an_approval_without_conditions_has_none_to_be_met():
+    story = ready()
+    body = {"approval": approve(story), "condition": 0}
+    verdict = story.judge("p-approver", "approval.condition_met", MODEL, body)
+    refused(verdict, InputError, "schema")
+    assert "the approval has no condition" in str(verdict.error)
 
 
 def test_a_maker_does_not_say_that_a_condition_is_met():
