@@ -57,14 +57,14 @@ _KEYRING = tuple(
     for name in ("keys", "stolen", "rests", "reaffirmed", "roles", "bounds", "answering", "last_admin", "ledger")
 )
 _RULES = (
-    _unit(*_JUDGE, *_GOVERNED, "foundations", *_KEYRING, "decisions", "authorisation"),
+    _unit(*_JUDGE, *_GOVERNED, "foundations", "stages", *_KEYRING, "decisions", "authorisation"),
     _unit("bounds", "ledger_events", "families", "sequences", "sealing", "ceremony"),
     _contract("ledger_keys", "hostile", "keyring", "append", "judged_again", "append_only", *_BAD)
     + " "
     + _cli("keyring"),
     _cli("governing", "gates", "gate_waivers", "policies", "reading", "refusals")
     + " "
-    + _projections("standing", "governed_state", "why", "pending", "impact"),
+    + _projections("standing", "governed_state", "why", "pending", "impact", "moves"),
 )
 _BUNDLES = (
     _unit("bundling", "wrong_forms", "bounds", "pages") + " " + _cli("bundle"),

@@ -108,6 +108,18 @@ def test_an_approval_holds_once_its_conditions_are_met():
     assert authorised(story)
 
 
+@pytest.mark.parametrize(
+    ("kind", "more"), [("approval.revoked", {"rationale": "wrong"}), ("approval.condition_met", {"condition": 0})]
+)
+def test_what_was_never_given_is_not_taken_back_and_waits_for_nothing(kind: str, more: dict[str, Any]):
+    story = ready()
+    approve(story)
+    nobodys = {"approval": "00000000-0000-4000-8000-00000000abcd", **more}
+    verdict = story.judge("p-second", kind, MODEL, nobodys)
+    refused(verdict, PolicyError, "legality")
+    assert f"{MODEL} has no approval" in str(verdict.error)
+
+
 def test_an_approval_without_conditions_has_none_to_be_met():
     story = ready()
     body = {"approval": approve(story), "condition": 0}

@@ -224,6 +224,7 @@ def test_what_is_refused_names_the_condition_and_the_request_that_it_comes_of():
     story.tell("p-second", "approval.changes_requested", MODEL, {**body, "changes": ["measure more"]})
     told = story.judge("p-second", "approval.granted", MODEL, {**story.grant(first), "evidence": cites(story.view)})
     assert f"--amends {second}" in hint_of(told)
+    assert "sent the request for prod back (entry " in str(told.error)
 
 
 # -- rules to begin with ---------------------------------------------------------------------------
