@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -77,24 +75,22 @@ def test_one_that_is_killed_with_nothing_left_to_do_changes_nothing(memory_path:
             run(workers, task, iter(ALL))
 
 
-def test_the_first_process_seen_is_killed_at_once(memory_path: Path):
+def test_the_first_process_is_killed_before_it_can_do_anything(memory_path: Path, monkeypatch: pytest.MonkeyPatch):
     url = f"sqlite:///{memory_path / 'ledger.db'}"
     cast, _ = sixteen(url)
+    begun: list[int] = []
 
-    before = children()  # a server of other tests, say
+    class Killed(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            begun.append(self.pid)
+            if len(begun) == 1:
+                self.kill()
 
-    def watch() -> None:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            for pid in children() - before:
-                os.kill(pid, signal.SIGKILL)
-                return
-
-    thread = threading.Thread(target=watch)
-    thread.start()
+    monkeypatch.setattr("ledger.auditworkers.subprocess.Popen", Killed)
     with pytest.raises(NothingToVerifyError, match="a worker process ended"):
         verify_store(url, cast.recorder, jobs=2)
-    thread.join()
+    assert len(begun) == 2
 
 
 def test_a_run_that_is_given_up_leaves_nothing_behind_for_the_next(memory_path: Path):
