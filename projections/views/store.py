@@ -7,6 +7,7 @@ so that two runners can never apply a page twice. Everything here can be rebuilt
 from __future__ import annotations
 
 import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -16,7 +17,6 @@ from typing import Any
 from ledger.crashpoints import crashpoint
 from ledger.recorders.sql import SqlStore
 from ledger.stored import Fields
-from ledger.strictjson import format_json
 from projections.base import Projection, RowOf, Selection, Table
 
 __all__ = ["REBUILD_SUFFIX", "Position", "ViewStore"]
@@ -209,15 +209,18 @@ class ViewStore(ABC):
         return [dict(zip(keys, fields, strict=True)) for fields in self._store.run(sql, tuple(parameters))]
 
     def _all(self, table: Table, suffix: str) -> Iterator[Fields]:
+        """All rows in order of their unique columns; each page goes on behind the last row of the one before."""
         columns = ", ".join(column.name for column in table.columns)
         order = ", ".join(column.name for column in table.columns[: table.unique])
-        offset = 0
+        behind = f"({order}) > ({', '.join('?' for _ in range(table.unique))})"
+        last: Fields = ()
         while page := self._store.run(
-            f"SELECT {columns} FROM ${table.name}{suffix} ORDER BY {order} LIMIT ? OFFSET ?",  # noqa: S608
-            (_PAGE, offset),
+            f"SELECT {columns} FROM ${table.name}{suffix} WHERE {behind if last else '1 = 1'} "  # noqa: S608
+            f"ORDER BY {order} LIMIT {_PAGE}",
+            last,
         ):
             yield from page
-            offset += len(page)
+            last = tuple(page[-1][: table.unique])
 
     def digest(self, projection: Projection, suffix: str = "") -> str:
         """SHA-256 over all rows in order, the same on every backend."""
@@ -225,5 +228,5 @@ class ViewStore(ABC):
         for table in projection.tables:
             total.update(table.name.encode() + b"\n")
             for fields in self._all(table, suffix):
-                total.update(format_json(list(fields)) + b"\n")
+                total.update(json.dumps(list(fields)).encode() + b"\n")
         return total.hexdigest()

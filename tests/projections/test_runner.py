@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import projections.runner
+import projections.views.store
 from ledger.application import Ledger
 from ledger.errors import ConfigurationError, StorageError
 from projections.base import Column, RowOf, Table
@@ -74,6 +75,17 @@ def test_a_rebuild_gives_the_same_rows_on_either_backend(any_book: Book):
     tell_moves(book, [("register", "model:scoring@9", 1)])
     assert runner.catch_up() == book.size
     assert sizes(runner) == [book.size] * 3
+
+
+def test_a_digest_is_of_every_row_however_many_are_read_at_once(any_book: Book, monkeypatch: pytest.MonkeyPatch):
+    tell(any_book)
+    runner = any_book.runner()
+    runner.catch_up()
+    for projection in runner.projections:
+        whole = runner.views.digest(projection)
+        with monkeypatch.context() as smaller:
+            smaller.setattr(projections.views.store, "_PAGE", 3)  # pages end between rows of one entry, too
+            assert runner.views.digest(projection) == whole
 
 
 def test_a_rebuild_keeps_the_indexes(any_book: Book):
