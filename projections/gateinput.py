@@ -146,8 +146,13 @@ class _Builder:
         return sorted({name for name in made if name.startswith("run:")} - {self.named.version.run})
 
     def evaluations(self) -> list[dict[str, Any]]:
-        """Those that stand; one that was invalidated and not measured again has failed and says nothing else."""
-        standing = {one.index: one.verdict for one in self.named.version.evaluations}
+        """Those that stand, and failures of the same bytes under other names.
+
+        One that was invalidated and not measured again has failed and says nothing else.
+        """
+        elsewhere = {one.index: one.verdict for _, one in self.named.failed_elsewhere}
+        standing = {one.index: one.verdict for one in self.named.version.evaluations} | elsewhere
+        others = self.rows.all(("position", "IN", [index + 1 for index in elsewhere]))
         nothing: dict[str, Any] = dict.fromkeys(("suite", "kind", "digest", "dataset", "dataset_digest", "split"), "")
         undecided = {one.index for _, one in self.named.version.undecided}
         gone = [
@@ -162,7 +167,7 @@ class _Builder:
                 "measurements": row["data"].get("measurements") or [], **self.author(row), **self.data.measured_on(row),
                 **{name: row["data"].get(name) or "" for name in ("suite", "kind", "digest", "dataset", "split")},
             }
-            for row in self.mine("evaluation.completed") if row["index"] in standing
+            for row in (*self.mine("evaluation.completed"), *others) if row["index"] in standing
         ]  # fmt: skip
 
     def _artifacts(self) -> list[JournalRow]:

@@ -82,7 +82,8 @@ def _evaluation_failed(world: World, environment: str, model: str) -> bool:
         asked = rule_for(world, environment, named.tier).evaluation
     except (PolicyError, InputError):
         return False  # not registered, or not ruled: other marks say so
-    return asked and any(one.verdict == "fail" for one in named.version.evaluations)
+    mine = any(one.verdict == "fail" for one in named.version.evaluations)
+    return asked and (mine or bool(named.failed_elsewhere))
 
 
 def _canary_aborted(deployment: dict[str, Any], item: dict[str, Any]) -> bool:

@@ -162,7 +162,7 @@ class _Answer:
             case "stops":
                 return list(self._stopping(named))
             case "evaluation":
-                return list(self._evaluations(named.version))
+                return [*self._evaluations(named.version), *self._elsewhere(named)]
             case "approvals":
                 return list(self._approvals(named, rule))
             case "gate":
@@ -199,6 +199,12 @@ class _Answer:
             mine = row["type"] == "evaluation.invalidated" and row["subject"] == self._body.model
             if mine and row["verdict"] == "valid" and row["data"]["evaluation"] in version.invalidated:
                 yield _item(row["index"], "an evaluation was invalidated", "it does not count")
+
+    @staticmethod
+    def _elsewhere(named: Named) -> Iterator[Item]:
+        for name, one in named.failed_elsewhere:
+            says = f"{one.suite or 'evaluation'}: {one.verdict}, of the same bytes as version {name}"
+            yield _item(one.index, says, "it failed and was not measured again")
 
     def _event_model(self) -> str:
         return stream_of(self._body.model)

@@ -69,6 +69,7 @@ def _said_of(named: Named) -> list[int]:
     found = [one.index for one in version.evaluations]
     found += [one.index for one in model.validations_of(name, version.digest)]
     found += [index for index, _ in version.undecided]
+    found += [one.index for _, one in named.failed_elsewhere]
     found += [known[0] for known in (version.classified, model.classified) if known is not None]
     return [*found, *model.withdrawals_of(name, version.digest)]
 

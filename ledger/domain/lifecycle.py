@@ -13,7 +13,7 @@ from typing import Final
 from ledger.domain.ancestry import Held, held_by
 from ledger.domain.moves import STATES, STOPPABLE, unstoppable
 from ledger.domain.signed import Signed
-from ledger.domain.states import TIER_RANK, ModelState, VersionState
+from ledger.domain.states import TIER_RANK, Evaluation, ModelState, VersionState
 from ledger.domain.suspicion import suspicion
 from ledger.domain.world import World, ledger_of, model_of
 from ledger.errors import InputError, PolicyError
@@ -65,6 +65,21 @@ class Named:
     def tier(self) -> str:
         """The tier that decides which rules hold."""
         return self.model.tier_of(self.version)
+
+    @property
+    def failed_elsewhere(self) -> tuple[tuple[str, Evaluation], ...]:
+        """What failed of the same bytes under other names of the model, until that suite is measured again.
+
+        A pass does not travel: what is to be relied on is measured under the name it has. A failure that was said not
+        to hold leaves its suite to be measured again.
+        """
+        here = {one.suite: one.index for one in self.version.evaluations}
+        others = [(name, self.model.versions[name]) for name in self.model.named[self.version.digest]]
+        return tuple(
+            (name, one) for name, other in others if other is not self.version
+            for one in (*other.evaluations, *(gone for _, gone in other.undecided))
+            if one.verdict == "fail" and here.get(one.suite, -1) < one.index
+        )  # fmt: skip
 
 
 def version_of(world: World, subject: str) -> Named:

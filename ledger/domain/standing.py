@@ -81,6 +81,13 @@ def check_evaluations(world: World, named: Named, environment: str) -> None:
             hint="Record it, with what was measured: "
             f"muniment record evaluation {named.subject} --metric auc=… --verdict pass",
         )
+    for name, failed in named.failed_elsewhere:
+        suite = f" --suite {failed.suite}" if failed.suite else ""
+        raise PolicyError(
+            f"{named.subject} has the bytes of version {name}, which failed {failed.suite or 'an evaluation'} "
+            f"(entry {failed.index})",
+            hint=f"Measure them again: muniment record evaluation {named.subject}{suite} …",
+        )
     doubt = evaluation_doubt(world, version)
     if doubt is not None:
         raise PolicyError(

@@ -315,6 +315,10 @@ def tiers_in_force(registered: Iterable[tuple[int, str, str]], said: Iterable[tu
     return found
 
 
+def _no_names() -> MappingProxyType[str, tuple[str, ...]]:
+    return MappingProxyType({})
+
+
 def _no_ends() -> MappingProxyType[int, End]:
     return MappingProxyType({})
 
@@ -333,6 +337,7 @@ class ModelState:
 
     Attributes:
         versions: by name.
+        named: the names of versions by their bytes, oldest first.
         classified: where the model was classified last, and as which tier.
         highest: the highest tier in force of the model and its versions, if any; kept, so that registering a version
             does not look at all others.
@@ -346,6 +351,7 @@ class ModelState:
     """
 
     versions: MappingProxyType[str, VersionState]
+    named: MappingProxyType[str, tuple[str, ...]] = field(default_factory=_no_names)
     classified: tuple[int, str] | None = None
     highest: tuple[str, ...] = ()
     owners: tuple[tuple[int, str], ...] = ()

@@ -300,5 +300,9 @@ def evolve_model(state: ModelState | None, event: RecordedEvent) -> ModelState:
             body.digest, body.owner, body.tier, tier, body.run, signed_of(event), actors_of(event),
             parents=more_read((), made_from(body)),
         )  # fmt: skip
-        return replace(state, versions=with_item(state.versions, name, version), highest=(tier,))
+        same = (*state.named.get(body.digest, ()), name)
+        return replace(
+            state, versions=with_item(state.versions, name, version), named=with_item(state.named, body.digest, same),
+            highest=(tier,),
+        )  # fmt: skip
     return state

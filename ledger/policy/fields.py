@@ -22,7 +22,8 @@ FIELDS: Final = {
     "consent, quarantined; a feature set that names no data stands for itself",
     "evaluations": "that stand: id, index, age_seconds, suite, kind, verdict, digest, dataset, dataset_digest "
     "(said, or registered), split, trained_on (whether it was trained on that), metrics, measurements, by, "
-    "independent; one that was invalidated and not measured again failed, and the rest of it is empty",
+    "independent; also what the same bytes failed under another name; one that was invalidated and not measured again "
+    "failed, and the rest of it is empty",
     "signatures": "of artefacts and of the version: digest, verdict (signed, pass, fail, uncertain)",
     "scans": "digest, verdict, findings",
     "performance": "digest, verdict, p95_ms, baseline_p95_ms, cost, cost_unit (currency, and for what), "

@@ -32,8 +32,9 @@ from tests.faults.governedpeople import (
 class GovernedDeeds(GovernedNext):
     """The rules for single deeds."""
 
-    @initialize(rules=st.sampled_from(RULES))
-    def begin(self, rules: RuleSet) -> None:
+    @initialize(rules=st.sampled_from(RULES), same=st.booleans())
+    def begin(self, rules: RuleSet, same: bool) -> None:
+        self.same_bytes = same
         self.found(rules)
         self.sign_heads()
         for actor, (kind, roles, body) in PEOPLE.items():
@@ -49,10 +50,10 @@ class GovernedDeeds(GovernedNext):
         self.do("trainer", "run.completed", "run:r", read)
         self.do("p-plain", "policy.defined", "policy:p@1", policy_of(SOURCE))
         self._register("model:m@1", "high")
-        self.do("trainer", "evaluation.completed", "model:m@1", evaluation_of("model:m@1", "pass"))
+        self.do("trainer", "evaluation.completed", "model:m@1", evaluation_of(self.bytes_of("model:m@1"), "pass"))
 
     def _register(self, model: str, tier: str, run: str | None = "run:r") -> None:
-        body = {"digest": digest(model), "owner": "p-author", "tier": tier, "run": run}
+        body = {"digest": self.bytes_of(model), "owner": "p-author", "tier": tier, "run": run}
         self.do("trainer", "version.registered", model, body)
 
     # -- rules -----------------------------------------------------------------------------------
@@ -74,7 +75,7 @@ class GovernedDeeds(GovernedNext):
     def register(
         self, *, model: str, tier: str, run: str | None, owner: str, wrong: bool, actor: str = "trainer"
     ) -> None:
-        body = {"digest": digest("x" if wrong else model), "owner": owner, "tier": tier, "run": run}
+        body = {"digest": digest("x") if wrong else self.bytes_of(model), "owner": owner, "tier": tier, "run": run}
         self.do(actor, "version.registered", model, body)
 
     @rule(model=st.sampled_from(("model:m", "model:n")), owner=owners, actor=st.sampled_from(("p-second", "p-plain")))
@@ -94,12 +95,12 @@ class GovernedDeeds(GovernedNext):
         if not sure:
             return
         found = {"role": "output", "subject": "artifact:x" if way == "bytes" else model}
-        found |= {} if way == "name" else {"digest": digest("raw" if way == "other bytes" else model)}
+        found |= {} if way == "name" else {"digest": digest("raw") if way == "other bytes" else self.bytes_of(model)}
         self.do(actor, "run.completed", "run:r", {"outputs": [found]})
 
     @rule(model=models, parent=st.sampled_from(("model:n@1", "model:m@2", "model:other@1")), wrong=rarely)
     def compose(self, model: str, parent: str, wrong: bool) -> None:
-        found = {"role": "parent", "subject": parent, "digest": digest("raw" if wrong else parent)}
+        found = {"role": "parent", "subject": parent, "digest": digest("raw") if wrong else self.bytes_of(parent)}
         self.do("trainer", "version.composed", model, {"parents": [found]})
 
     @rule(thing=st.sampled_from(("dataset:d@1", "dataset:d", "dataset:d@2", "dataset:raw@1")),
@@ -119,7 +120,7 @@ class GovernedDeeds(GovernedNext):
         self, model: str, verdict: str, suite: str | None, wrong: bool, data: str | None = None, *,
         nothing: bool = False,
     ) -> None:  # fmt: skip
-        measured = evaluation_of("x" if wrong else model, verdict)
+        measured = evaluation_of(digest("x") if wrong else self.bytes_of(model), verdict)
         measured |= {"metrics": {}} if nothing else {}
         self.do("trainer", "evaluation.completed", model, measured | {"suite": suite, "dataset": data})
 
@@ -166,7 +167,7 @@ class GovernedDeeds(GovernedNext):
         *,
         amends: int | None = None,
     ) -> None:
-        body = {"environment": environment, "digest": digest("x" if wrong else model)}
+        body = {"environment": environment, "digest": digest("x") if wrong else self.bytes_of(model)}
         if amends is not None:
             sent_back = [one for one in self.reference.law.deeds if one.kind == "approval.changes_requested"]
             chosen = sent_back[-1 - amends % len(sent_back)].data["request"] if sent_back else None
@@ -178,7 +179,7 @@ class GovernedDeeds(GovernedNext):
         chosen = self.pick("approval.requested", back)
         asked = [deed for deed in self.reference.law.deeds if deed.id == chosen]
         environment = asked[0].data["environment"] if asked else "prod"
-        return {"request": chosen, "environment": environment, "digest": digest(model), "rationale": "fit"}
+        return {"request": chosen, "environment": environment, "digest": self.bytes_of(model), "rationale": "fit"}
 
     @rule(model=models, back=back, actor=approvers, span=spans, conditions=st.integers(0, 1),
           since=st.sampled_from((None, None, 0, HOUR // 2, DAY)), seen=st.sampled_from((0,) * 7 + (20, 40, 60)),
@@ -289,7 +290,7 @@ class GovernedDeeds(GovernedNext):
     def _gate(self, model: str, environment: str, result: str = "allow", **more: Any) -> None:
         body = {
             "environment": environment, "policy": "policy:p@1", "policy_digest": policy_of(SOURCE)["digest"],
-            "digest": digest(model), "input_digest": digest("document"), "size": len(self.reference.rows),
+            "digest": self.bytes_of(model), "input_digest": digest("document"), "size": len(self.reference.rows),
             "as_of": self.later(0), "result": result, "checks": [], "engine": "cel 1",
             "deployment": f"deployment:{environment}/x",
         }  # fmt: skip
@@ -311,7 +312,7 @@ class GovernedDeeds(GovernedNext):
 
     @rule(model=models, environment=environments, actor=st.sampled_from(("p-author", "p-deployer", "p-approver")))
     def ask_to_deploy(self, model: str, environment: str, actor: str) -> None:
-        body = {"model": model, "digest": digest(model)}
+        body = {"model": model, "digest": self.bytes_of(model)}
         self.do(actor, "deployment.requested", f"deployment:{environment}/x", body)
 
     @rule(environment=environments, back=back, right=mostly, actor=st.sampled_from(("p-deployer", "p-author")))
@@ -323,7 +324,7 @@ class GovernedDeeds(GovernedNext):
     @rule(model=models, environment=environments, wrong=rarely, named=st.sampled_from((None, None, 0, 1)),
           actor=st.sampled_from(("p-deployer", "p-deployer", "bot", "p-author")))  # fmt: skip
     def authorise(self, *, model: str, environment: str, actor: str, wrong: bool, named: int | None = None) -> None:
-        body: dict[str, Any] = {"model": model, "digest": digest("x" if wrong else model)}
+        body: dict[str, Any] = {"model": model, "digest": digest("x") if wrong else self.bytes_of(model)}
         if named is not None:
             body["approvals"] = [self.pick("approval.granted", named)]
         self.do(actor, "deployment.authorised", f"deployment:{environment}/x", body)
@@ -333,7 +334,7 @@ class GovernedDeeds(GovernedNext):
     def authorise_in_emergency(self, model: str, environment: str, actor: str, span: int) -> None:
         # An append is judged as of the last entry, so that the 30 days are counted from there: let that be now.
         self.incident("opened")
-        body = {"model": model, "digest": digest(model),
+        body = {"model": model, "digest": self.bytes_of(model),
                 "emergency": {"reason": "fraud wave", "review_by": self.later(span)}}  # fmt: skip
         self.do(actor, "deployment.authorised", f"deployment:{environment}/x", body)
 
@@ -379,7 +380,7 @@ class GovernedDeeds(GovernedNext):
           kind=st.sampled_from(("deployment.completed", "deployment.promoted", "canary.stage_entered", "canary.aborted",
                                 "rollback.authorised", "rollback.completed", "deployment.held")))  # fmt: skip
     def happens(self, model: str, environment: str, actor: str, kind: str) -> None:
-        body: dict[str, Any] = {"model": model, "digest": digest(model)}
+        body: dict[str, Any] = {"model": model, "digest": self.bytes_of(model)}
         if kind == "canary.stage_entered":
             body |= {"stage": 1, "traffic": 0.1}
         elif kind == "canary.aborted":

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.contract.support import digest
 from tests.faults.governedpeople import DAY, ENVIRONMENTS, MODELS, PEOPLE, SOURCE, evaluation_of, policy_of
 from tests.faults.governedtwins import GovernedTwins
 from tests.faults.pastdeeds import Deed
@@ -76,20 +75,24 @@ class GovernedNext(GovernedTwins):
 
     def _towards_release(self, at: Stages, chance: random.Random) -> Iterator[Next]:
         model, environment = chance.choice(MODELS), chance.choice(ENVIRONMENTS)
-        place, body = f"deployment:{environment}/x", {"model": model, "digest": digest(model)}
+        place, body = f"deployment:{environment}/x", {"model": model, "digest": self.bytes_of(model)}
         if model not in at.registered:
             tier = chance.choice(("low", "medium", "high"))
-            made = {"digest": digest(model), "owner": "p-author", "tier": tier, "run": "run:r"}
+            made = {"digest": self.bytes_of(model), "owner": "p-author", "tier": tier, "run": "run:r"}
             yield Next(6, "trainer", "version.registered", model, made)
             return
         if not at.passed(model):
-            yield Next(6, "trainer", "evaluation.completed", model, evaluation_of(model, "pass"))
+            yield Next(6, "trainer", "evaluation.completed", model, evaluation_of(self.bytes_of(model), "pass"))
         for evaluation in at.of("evaluation.completed", subject=model)[-1:]:
             wrong = {"evaluation": evaluation.id, "reason": "leak"}
             yield Next(0.5, "trainer", "evaluation.invalidated", model, wrong)
         if not at.decided(model, environment, at.requests):
             back = at.decided(model, environment, at.sent_back)
-            asked = {"environment": environment, "digest": digest(model), "amends": back[-1].id if back else None}
+            asked = {
+                "environment": environment,
+                "digest": self.bytes_of(model),
+                "amends": back[-1].id if back else None,
+            }
             yield Next(6, chance.choice(("p-author", "trainer", "p-second")), "approval.requested", model, asked)
         deployer = chance.choice(("p-deployer", "bot"))
         yield Next(1, deployer, "deployment.requested", place, body)

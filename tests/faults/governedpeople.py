@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ledger.events.ledgers import Rule, RuleSet, Stop, WaiverLimit
-from tests.contract.support import digest
 
 HOUR, DAY = 3_600_000_000, 86_400_000_000
 #: Actor: kind, roles, and what else its enrolment says.
@@ -88,5 +87,6 @@ NEXT = (
 )  # fmt: skip
 
 
-def evaluation_of(model: str, verdict: str) -> dict[str, Any]:
-    return {"metrics": {"auc": 0.9}, "verdict": verdict, "digest": digest(model)}
+def evaluation_of(made: str, verdict: str) -> dict[str, Any]:
+    """An evaluation of bytes with a digest."""
+    return {"metrics": {"auc": 0.9}, "verdict": verdict, "digest": made}

@@ -156,7 +156,22 @@ class Lawbook(PastDeeds):
     def _passed(self, made: Deed) -> bool:
         """Something passed, the last of no suite failed, and none of what was invalidated is still to be measured."""
         standing, passed, gone = self._evaluations(made, EVER)
-        return passed is not None and not gone and all(one.verdict != "fail" for one in standing)
+        well = passed is not None and not gone and all(one.verdict != "fail" for one in standing)
+        return well and not self._failed_under_another_name(made)
+
+    def _failed_under_another_name(self, made: Deed) -> list[Deed]:
+        """Suites that the same bytes failed as another version of the model, and that were not measured again."""
+        found: list[Deed] = []
+        here = {self._suite(one): one.index for one in self._evaluations(made, EVER)[0]}
+        for subject in {one.subject for one in self._of("version.registered", stream=made.stream)} - {made.subject}:
+            other = self._registration(subject)
+            if other is None or other.data["digest"] != made.data["digest"]:
+                continue
+            standing, _, gone = self._evaluations(other, EVER)
+            before = [self._evaluations(other, index)[0] for index in gone.values()]
+            last = [*standing, *(one for kept in before for one in kept if self._suite(one) in gone)]
+            found += [one for one in last if one.verdict == "fail" and here.get(self._suite(one), -1) < one.index]
+        return found
 
     def _approval_requested(self, deed: Deed) -> bool:
         made = self._registration(deed.subject)
@@ -435,7 +450,7 @@ class Lawbook(PastDeeds):
             return False
         standing, _, gone = self._evaluations(made, deed.index)
         mine = {one.id: one for one in self._validations(made, EVER)}
-        more = [*mine.values(), *standing]
+        more = [*mine.values(), *standing, *self._failed_under_another_name(made)]
         more += [one for one in self._of("validation.withdrawn", stream=made.stream) if one.data["validation"] in mine]
         more += [one for one in self._of("risk.classified", stream=made.stream) if one.version in ("", made.version)]
         if max((*gone.values(), *(one.index for one in more)), default=-1) >= gate.data["size"]:

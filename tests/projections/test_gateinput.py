@@ -165,6 +165,20 @@ def test_an_invalidated_evaluation_fails_until_its_suite_is_measured_again(any_b
     assert run(any_book, policy).outcome.allowed
 
 
+def test_what_the_same_bytes_failed_under_another_name_is_looked_at(any_book: Book):
+    tell_all(any_book)
+    policy, other = pack("pre-production"), "model:scoring@9"
+    any_book.emit(
+        "trainer", "version.registered", other, {"digest": digest(ONE), "owner": "p-author", "tier": "high"}, at=3
+    )
+    failed = any_book.emit(
+        "trainer", "evaluation.completed", other, {"metrics": {"auc": 0.1}, "verdict": "fail", "suite": "auc"}, at=4
+    )
+    assert not run(any_book, policy).outcome.allowed
+    (found,) = [one for one in look(any_book)["evaluations"] if one["verdict"] == "fail"]
+    assert (found["id"], found["suite"], found["metrics"]) == (failed.id, "auc", {"auc": 0.1})
+
+
 def test_entries_about_other_bytes_count_for_nothing(book: Book):
     book.dataset(BASE, 0)
     book.version(ONE, 1)

@@ -73,6 +73,13 @@ def test_an_evaluation_that_fails_behind_the_authorisation(any_book: Book):
     assert "evaluation-failed" in live(book), "also of what is live already"
     book.emit("trainer", "evaluation.completed", ONE, measured | {"suite": "other", "verdict": "pass"}, at=9)
     assert "evaluation-failed" not in live(book)
+    body = {"digest": digest(ONE), "owner": "p-author", "tier": "high"}
+    book.emit("trainer", "version.registered", TWO, body, at=10)
+    failed = book.emit("trainer", "evaluation.completed", TWO, measured | {"suite": "third"}, at=11)
+    assert "evaluation-failed" in live(book), "also of the same bytes under another name"
+    (now,) = [one for one in book.reader().told([PROD])[f"why {PROD}"]["answers"] if one["asked"] == "now"]
+    (says,) = [item for told in now["conditions"] for item in told["evidence"] if item["index"] == failed.index]
+    assert says["says"] == "third: fail, of the same bytes as version 2"
 
 
 def test_what_went_live_after_its_canary_was_given_up(any_book: Book):
