@@ -23,7 +23,8 @@ _DOT: Final = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": ""})
 
 _TROUBLE: Final = {
     "quarantined", "suspect", "rests-on-suspect", "rests-on-quarantined", "invalidated", "unauthorised", "other-digest",
-    "other-settings", "evaluation-failed", "canary-aborted", "emergency-overdue", "emergency-unjustified",
+    "other-settings", "evaluation-failed", "canary-aborted", "unauthorised-at-first",
+    "emergency-overdue", "emergency-unjustified",
 }  # fmt: skip
 
 

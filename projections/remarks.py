@@ -41,8 +41,10 @@ def remark(known: World, then: WorldAt, views: ViewReader, deployment: dict[str,
             canary, gets its quarantines, and marks: ``rests-on-quarantined``; ``other-digest``, where the version is
             registered with other bytes; ``other-settings``, where it runs with other ones than were authorised;
             ``retired``; ``evaluation-failed``, where the rules ask for a passed evaluation and one that stands failed;
-            ``canary-aborted``, where its last canary before it went live was given up; and ``emergency-…``, where the
-            last authorisation of it was an emergency that nobody has found justified.
+            ``canary-aborted``, where its last canary before it went live was given up; ``unauthorised-at-first``, where
+            only what was said of it later is covered; ``back-dated-report``, where an entry behind it says that
+            something else went live before it; and ``emergency-…``, where the last authorisation of it was an emergency
+            that nobody has found justified.
         at: the moment that is asked about, in microseconds since the Unix epoch.
     """
     deployment["emergencies"] = _emergencies(views, deployment, then.index, at)
@@ -66,6 +68,10 @@ def _marks(known: World, then: World, deployment: dict[str, Any], item: dict[str
         yield "evaluation-failed"
     if _canary_aborted(deployment, item):
         yield "canary-aborted"
+    if "unauthorised" not in item["marks"] and _began_unauthorised(deployment, item):
+        yield "unauthorised-at-first"
+    if _reported_late(deployment, item):
+        yield "back-dated-report"
     which = (item["model"], item["digest"])
     given = [one for one in deployment["history"] if one["type"] == "deployment.authorised"
              and (one["model"], one["digest"]) == which]  # fmt: skip
@@ -95,6 +101,25 @@ def _canary_aborted(deployment: dict[str, Any], item: dict[str, Any]) -> bool:
     ]  # fmt: skip
     last = max(tried, key=lambda one: int(one["index"]), default=None)
     return item["type"] in WENT_LIVE and last is not None and last["type"] == "canary.aborted"
+
+
+def _began_unauthorised(deployment: dict[str, Any], item: dict[str, Any]) -> bool:
+    """Whether what is live was not covered when it went live: an authorisation afterwards does not undo that."""
+    began = [one for one in deployment["history"] if one["index"] == item.get("began")]
+    return any("unauthorised" in one["marks"] for one in began)
+
+
+def _reported_late(deployment: dict[str, Any], item: dict[str, Any]) -> bool:
+    """Whether something else was reported live behind the last report, with an earlier date.
+
+    Either it arrived late, or its author's clock was wrong and it is what really runs: a new report, or a serving
+    snapshot, settles that.
+    """
+    which = (item["model"], item["digest"])
+    return item["type"] in WENT_LIVE and any(
+        one["type"] in WENT_LIVE and one["index"] > item["index"] and (one["model"], one["digest"]) != which
+        for one in deployment["history"]
+    )
 
 
 def _other_settings(deployment: dict[str, Any], item: dict[str, Any]) -> bool:

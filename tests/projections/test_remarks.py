@@ -82,6 +82,37 @@ def test_an_evaluation_that_fails_behind_the_authorisation(any_book: Book):
     assert says["says"] == "third: fail, of the same bytes as version 2"
 
 
+def test_an_authorisation_afterwards_does_not_undo_an_unauthorised_beginning(any_book: Book):
+    book = any_book
+    book.version(ONE, 1)
+    assert "unauthorised" in book.deploy(ONE, 2).marks
+    assert live(book) == ["unauthorised"]
+    book.request(ONE, 3)
+    book.approve(ONE, 4)
+    book.authorise(ONE, 5)
+    assert "unauthorised" not in book.deploy(ONE, 6).marks
+    assert "unauthorised-at-first" in live(book)
+    book.version(TWO, 7)
+    book.release(TWO, 8)
+    assert "unauthorised-at-first" not in live(book, TWO)
+    book.authorise(ONE, 10)
+    book.deploy(ONE, 11)
+    assert "unauthorised-at-first" not in live(book), "it went live anew, and was covered"
+
+
+def test_a_report_with_an_earlier_date_than_what_is_live(any_book: Book):
+    book = any_book
+    for model in (ONE, TWO):
+        book.version(model, 1)
+        book.release(model, 5)
+    book.authorise(ONE, 7)
+    assert "back-dated-report" not in live(book, TWO)
+    assert "back-dated" in book.deploy(ONE, 5.5).marks
+    assert "back-dated-report" in live(book, TWO), "late, or what really runs: nobody knows"
+    book.deploy(TWO, 8)
+    assert "back-dated-report" not in live(book, TWO), "it was said again"
+
+
 def test_what_went_live_after_its_canary_was_given_up(any_book: Book):
     book, which = any_book, {"model": ONE, "digest": digest(ONE)}
     book.version(ONE, 1)
