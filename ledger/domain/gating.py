@@ -52,9 +52,12 @@ def check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) -> 
     until = min(gate.signed.recorded_at, gate.as_of) + _FRESH
     if event.recorded_at >= until:
         raise PolicyError(f"{policy} was run over {named.subject} more than an hour ago", hint=hint)
-    newer = min((index for index in _said_of(named) if index >= gate.size), default=None)
+    place = deployment_of(world, event.stream)
+    said = [*_said_of(named), -1 if place is None else place.went_live]
+    newer = min((index for index in said if index >= gate.size), default=None)
     if newer is not None:
-        more = f"{policy} was run before entry {newer} said more of evaluations, validations or the tier"
+        what = "evaluations, validations, the contract, the tier or what is live there"
+        more = f"{policy} was run before entry {newer} said more of {what}"
         raise PolicyError(more, hint=hint)
     refuse_doubt(world, gate.signed, f"the evaluation of {policy}")
     _check_policy(world, rule, gate)
@@ -71,6 +74,8 @@ def _said_of(named: Named) -> list[int]:
     found += [index for index, _ in version.undecided]
     found += [one.index for _, one in named.failed_elsewhere]
     found += [known[0] for known in (version.classified, model.classified) if known is not None]
+    contract = model.contract_of(name)
+    found += [] if contract is None else [contract.index]
     return [*found, *model.withdrawals_of(name, version.digest)]
 
 

@@ -453,6 +453,9 @@ class Lawbook(PastDeeds):
         more = [*mine.values(), *standing, *self._failed_under_another_name(made)]
         more += [one for one in self._of("validation.withdrawn", stream=made.stream) if one.data["validation"] in mine]
         more += [one for one in self._of("risk.classified", stream=made.stream) if one.version in ("", made.version)]
+        own = [*self._of("contract.defined", subject=made.subject)]
+        more += own or self._of("contract.defined", subject=made.stream)
+        more += self._of("deployment.completed", "deployment.promoted", "rollback.completed", subject=deed.subject)
         if max((*gone.values(), *(one.index for one in more)), default=-1) >= gate.data["size"]:
             return False
         return all(self._waived(deed, check["waiver"]) for check in gate.data["checks"] if check["result"] == "waived")

@@ -12,6 +12,7 @@ from tests.unit.governing import (
     AUTHORISE,
     HOUR,
     POLICY,
+    PROD,
     approve,
     ask,
     authorised,
@@ -22,6 +23,8 @@ from tests.unit.governing import (
     rules,
 )
 from tests.unit.story import MODEL, NOW, OTHER, Story, key_of, refused
+
+CONTRACT = {"input_schema": OTHER, "output_schema": OTHER}
 
 
 def steal(story: Story, actor: str, index: int) -> None:
@@ -139,6 +142,31 @@ def test_an_evaluation_that_was_invalidated_since_makes_a_gate_stale():
     told = gate.judge(*AUTHORISE)
     refused(told, PolicyError, "legality")
     assert f"before entry {index} said more" in str(told.error)
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(size=index + 1))
+    assert authorised(gate)
+
+
+@pytest.mark.parametrize("news", ["contract", "whole contract", "live", "promoted", "rollback"])
+def test_what_a_gate_compares_with_makes_it_stale_when_it_changes(news: str):
+    gate = behind_a_gate()
+    gate.tell("p-deployer", "gate.evaluated", MODEL, gated(size=len(gate.view.leaves)))
+    other = {"model": "model:m@2", "digest": OTHER}
+    elsewhere = PROD.replace("prod", "dev")
+    gate.tell("p-deployer", "deployment.completed", elsewhere, other)
+    gate.tell("trainer", "contract.defined", "model:m@2", CONTRACT)
+    assert authorised(gate), "what is said of others is no news"
+    index = len(gate.view.leaves)
+    match news:
+        case "contract" | "whole contract":
+            gate.tell("trainer", "contract.defined", MODEL if news == "contract" else "model:m", CONTRACT)
+        case "live" | "promoted":
+            kind = "deployment.completed" if news == "live" else "deployment.promoted"
+            gate.tell("p-deployer", kind, PROD, other)
+        case _:
+            gate.tell("p-deployer", "rollback.completed", PROD, other)
+    told = gate.judge(*AUTHORISE)
+    refused(told, PolicyError, "legality")
+    assert f"before entry {index} said more of" in str(told.error)
     gate.tell("p-deployer", "gate.evaluated", MODEL, gated(size=index + 1))
     assert authorised(gate)
 
