@@ -243,7 +243,9 @@ class App:
     @contextmanager
     def views(self) -> Iterator[tuple[Ledger, Runner, int]]:
         """The ledger with its views brought up to the head, and the size they stand at."""
+        from cli.known import with_near
         from cli.output import progress
+        from ledger.errors import UnknownThingError
         from projections.catalogue import open_runner
 
         with self.reader(checked=False) as ledger:
@@ -253,6 +255,9 @@ class App:
                 with progress(self, "reading the log") as advance:
                     size = runner.catch_up(advance)
                 yield ledger, runner, size
+            except UnknownThingError as error:
+                hint = with_near(ledger, error.subject, error.hint)
+                raise UnknownThingError(error.message, error.subject, hint=hint) from error
             finally:
                 runner.views.close()
 

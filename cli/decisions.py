@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.app import App, pass_app, write_options
+from cli.known import is_known, near_environments, with_near
 from cli.values import end_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,13 @@ def request(app: App, /, model: str, environment: str, **options: Any) -> None:
     from ledger.commands import request_approval
 
     with app.writer() as ledger:
+        meant = near_environments(ledger, environment)
         receipt = request_approval(ledger, model, environment, **options)
+        if meant:
+            app.note(
+                f"Warning: nothing is deployed to {environment} here, but to {' and '.join(meant)}. If that was meant: "
+                f"muniment withdraw {model}"
+            )
         app.show_receipt(receipt, then=f"Waiting for another person: muniment approve {model} --rationale …")
 
 
@@ -174,7 +181,11 @@ def rollback(app: App, /, deployment: str, model: str, **options: Any) -> None:
     from ledger.commands import roll_back
 
     with app.writer() as ledger:
+        known = is_known(ledger, deployment)
         receipt = roll_back(ledger, deployment, model, **options)
+        if not known:
+            hint = "If the name is wrong, authorise the rollback of the right one."
+            app.note(f"Warning: nothing else is recorded of {deployment}. {with_near(ledger, deployment, hint)}")
         app.show_receipt(
             receipt, then=f"Recorded; nothing was changed in {deployment}; waiting for rollback.completed."
         )

@@ -7,11 +7,20 @@ from typing import Any
 import click
 
 from cli.app import App, common_options, pass_app, write_options
+from cli.known import is_known, require, with_near
 from cli.output import Grid, print_list, table
 
 __all__ = ["incident"]
 
 _COLUMNS = ("incident", "status", "severity", "opened_at", "title", "index")
+
+
+def _tell(app: App, type: str, subject: str, /, **options: Any) -> None:
+    """Record something about an incident that there is; the wrong one cannot be taken out of the log again."""
+    with app.writer() as ledger:
+        hint = f"Open it: muniment incident open {subject} --title …; or, if that comes later: muniment emit {type} …"
+        require(ledger, subject, hint)
+        app.show_receipt(ledger.emit(type, subject, **options))
 
 
 @click.group(short_help="Open, note, mitigate, explain and close incidents.")
@@ -40,7 +49,11 @@ def open_(app: App, /, subject: str, report_by: str | None, **options: Any) -> N
 
     end = None if report_by is None else end_of(report_by)
     with app.writer() as ledger:
+        strange = [name for name in (options["deployment"], options["model"]) if name and not is_known(ledger, name)]
         receipt = ledger.emit("incident.opened", subject, report_by=end, **options)
+        for name in strange:
+            hint = with_near(ledger, name, f"If the name is wrong, open it again: muniment incident open {subject} …")
+            app.note(f"Warning: nothing else is recorded of {name}. {hint}")
         app.show_receipt(receipt, then=f"What changed before it: muniment timeline {subject}")
 
 
@@ -51,7 +64,7 @@ def open_(app: App, /, subject: str, report_by: str | None, **options: Any) -> N
 @pass_app
 def note(app: App, /, subject: str, text: str, **options: Any) -> None:
     """Add a remark to the timeline."""
-    app.emit("incident.noted", subject, note=text, **options)
+    _tell(app, "incident.noted", subject, note=text, **options)
 
 
 @incident.command()
@@ -61,7 +74,7 @@ def note(app: App, /, subject: str, text: str, **options: Any) -> None:
 @pass_app
 def mitigate(app: App, /, subject: str, **options: Any) -> None:
     """Record that the harm has stopped."""
-    app.emit("incident.mitigated", subject, **options)
+    _tell(app, "incident.mitigated", subject, **options)
 
 
 @incident.command("cause")
@@ -80,7 +93,7 @@ def mitigate(app: App, /, subject: str, **options: Any) -> None:
 def cause(app: App, /, subject: str, *, contributing: bool, reviewers: tuple[str, ...], **options: Any) -> None:
     """Record the root cause people concluded on, or a factor that had a part in it."""
     kind = "incident.contributing_factor_recorded" if contributing else "incident.root_cause_recorded"
-    app.emit(kind, subject, reviewers=list(reviewers) or None, **options)
+    _tell(app, kind, subject, reviewers=list(reviewers) or None, **options)
 
 
 @incident.command()
@@ -94,7 +107,7 @@ def cause(app: App, /, subject: str, *, contributing: bool, reviewers: tuple[str
 @pass_app
 def action(app: App, /, subject: str, **options: Any) -> None:
     """Record an action item."""
-    app.emit("incident.action_item_created", subject, **options)
+    _tell(app, "incident.action_item_created", subject, **options)
 
 
 @incident.command()
@@ -104,7 +117,7 @@ def action(app: App, /, subject: str, **options: Any) -> None:
 @pass_app
 def close(app: App, /, subject: str, **options: Any) -> None:
     """Close an incident."""
-    app.emit("incident.closed", subject, **options)
+    _tell(app, "incident.closed", subject, **options)
 
 
 @incident.command("list")

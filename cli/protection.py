@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from cli.app import App, pass_app, write_options
-
-if TYPE_CHECKING:
-    from ledger.application import Ledger
+from cli.known import is_known
 
 __all__ = ["demote", "quarantine", "release", "retire"]
 
@@ -38,7 +36,7 @@ def quarantine(app: App, /, subject: str, known_since: str | None, **options: An
 
     options["known_since"] = None if known_since is None else moment_of(known_since)
     with app.writer() as ledger:
-        known = _registered(ledger, subject)
+        known = is_known(ledger, subject)
         then = f"Another person lets it go: muniment release {subject} --rationale …"
         app.show_receipt(ledger.emit("quarantine.placed", subject, **options), then=then)
     if not known:
@@ -46,21 +44,6 @@ def quarantine(app: App, /, subject: str, known_since: str | None, **options: An
             f"Warning: nothing is registered here as {subject}. It stops what is registered or read under that very "
             "name, and nothing else: if the name is wrong, place another one. See: muniment inventory"
         )
-
-
-def _registered(ledger: Ledger, subject: str) -> bool:
-    """Whether something is recorded of a subject but quarantines; of a version, that it is registered."""
-    from ledger.domain.states import DatasetState, ModelState
-    from ledger.names import parse_name, stream_of
-
-    version, stream = parse_name(subject).version, stream_of(subject)
-    size = ledger.world.refresh()
-    state = ledger.world.at(size).state(stream)
-    if version is not None and isinstance(state, ModelState | DatasetState) and version in state.versions:
-        return True
-    rows = ledger.recorder.stream_rows(stream, 0, size)
-    said = [row for row in rows if ".quarantine." not in row.entry.type]
-    return bool(said) and (version is None or any(row.entry.subject == subject for row in said))
 
 
 @click.command(short_help="Let something go from quarantine.")
@@ -97,7 +80,7 @@ def demote(app: App, /, model: str, **options: Any) -> None:
     Example: muniment demote model:tx@2 --from prod --to staging --reason "drifts at night" --previous model:tx@1
     """
     with app.writer() as ledger:
-        known = _registered(ledger, model)
+        known = is_known(ledger, model)
         app.show_receipt(ledger.emit("version.demoted", model, **options))
     if not known:
         app.note(_UNKNOWN.format(model))
@@ -126,7 +109,7 @@ def retire(app: App, /, model: str, keep_until: str | None, **options: Any) -> N
     with app.writer() as ledger:
         end = None if keep_until is None else end_of(keep_until)
         kind = "version.retired" if "@" in model else "model.decommissioned"
-        known = _registered(ledger, model)
+        known = is_known(ledger, model)
         app.show_receipt(ledger.emit(kind, model, keep_until=end, **options))
     if not known:
         app.note(_UNKNOWN.format(model))

@@ -248,7 +248,7 @@ STAR: Final = "A star stands for any characters but a slash: model:* are models 
 
 def _nothing(ledger: Ledger, subject: str, size: int) -> InputError:
     """The error that tells that nothing is known of a subject, and where to look."""
-    from ledger.errors import InputError
+    from ledger.errors import InputError, UnknownThingError
 
     model = subject.startswith("model:") and "*" not in subject
     if model and ledger.recorder.stream_rows(subject, 0, size):
@@ -257,7 +257,7 @@ def _nothing(ledger: Ledger, subject: str, size: int) -> InputError:
     hint = f"{STAR + ' ' if '*' in subject else ''}`muniment state` shows everything."
     if not subject.startswith(("model:", "deployment:")):
         hint = "It shows models and deployments. What is recorded about other things: muniment history SUBJECT"
-    return InputError(f"nothing was known about {subject} as of then", hint=hint)
+    return UnknownThingError(f"nothing was known about {subject} as of then", subject, hint=hint)
 
 
 def _deployment_rows(data: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -36,8 +36,8 @@ IN_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 OUT_FILE = click.Path(dir_okay=False, path_type=Path)
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_DURATION = re.compile(r"(\d{1,6})(s|m|h|d|w)", re.ASCII)
-_UNIT = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_DURATION = re.compile(r"(\d{1,6})(s|m|h|d|w|y)", re.ASCII)
+_UNIT = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800, "y": 365 * 86_400}
 
 
 @contextmanager
@@ -52,10 +52,10 @@ def asked_of_nothing() -> Iterator[None]:
 
 
 def parse_duration(text: str) -> int:
-    """Microseconds of a duration such as ``90s``, ``30m``, ``12h``, ``14d`` or ``2w``."""
+    """Microseconds of a duration such as ``90s``, ``30m``, ``12h``, ``14d``, ``2w`` or ``1y`` (365 days)."""
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise click.BadParameter(f"{text!r} is no duration; write it as 30m, 12h, 14d or 2w")
+        raise click.BadParameter(f"{text!r} is no duration; write it as 30m, 12h, 14d, 2w or 1y")
     return int(match[1]) * _UNIT[match[2]] * 1_000_000
 
 
@@ -78,7 +78,7 @@ def end_of(text: str) -> str:
 
     if _DURATION.fullmatch(text):
         return format_time(microseconds(None) + parse_duration(text))
-    return moment_of(text, how="Write it as 2026-11-23T08:00:00Z, or as how long from now: 30m, 12h, 14d or 2w.")
+    return moment_of(text, how="Write it as 2026-11-23T08:00:00Z, or as how long from now: 30m, 12h, 14d, 2w or 1y.")
 
 
 def read_source(name: str) -> bytes:

@@ -4,6 +4,7 @@
 
     LedgerError
     ├── InputError              malformed, too large or not in the catalogue: fix what was sent
+    │   └── UnknownThingError   it is about something of which nothing is recorded
     ├── AuthenticationError     an unknown key, a missing or wrong signature, a revoked key
     ├── PolicyError             a decision the rules refuse ("refused by a gate")
     │   └── NotAllowedError     this actor may not do this at all (role, separation of duties)
@@ -34,6 +35,7 @@ __all__ = [
     "PolicyError",
     "StorageError",
     "TrustStateError",
+    "UnknownThingError",
     "VerificationError",
     "exit_code",
     "fault_of",
@@ -57,6 +59,20 @@ class LedgerError(Exception):
 
 class InputError(LedgerError):
     """What was handed in is malformed, too large or unknown to the catalogue."""
+
+
+class UnknownThingError(InputError):
+    """Something is asked or said about a thing of which nothing is recorded.
+
+    Args:
+        message: as `LedgerError`.
+        subject: the name of the thing.
+        hint: as `LedgerError`.
+    """
+
+    def __init__(self, message: str, subject: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.subject = subject
 
 
 class AuthenticationError(LedgerError):
@@ -132,6 +148,7 @@ class ConfigurationError(LedgerError):
 EXIT_CODES: dict[type[LedgerError], int] = {
     LedgerError: 70,
     InputError: 2,
+    UnknownThingError: 2,
     AuthenticationError: 4,
     PolicyError: 1,
     NotAllowedError: 4,
@@ -146,6 +163,7 @@ EXIT_CODES: dict[type[LedgerError], int] = {
 HTTP_STATUS: dict[type[LedgerError], int] = {
     LedgerError: 500,
     InputError: 400,
+    UnknownThingError: 404,
     AuthenticationError: 401,
     PolicyError: 403,
     NotAllowedError: 403,

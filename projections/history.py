@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from ledger.application import Ledger
 from ledger.entry import format_time
-from ledger.errors import InputError
+from ledger.errors import InputError, UnknownThingError
 from ledger.names import parse_name
 from projections.asof import AsOf
 from projections.base import Selection, ViewReader, some_at_a_time
@@ -110,8 +110,8 @@ def history(ledger: Ledger, views: ViewReader, as_of: AsOf, subject: str) -> lis
     if kind in _TRACED:
         collected.traced(subject)
     if not collected.rows:
-        raise InputError(
-            f"nothing was known about {subject} as of then", hint="`muniment log` shows what the ledger holds."
+        raise UnknownThingError(
+            f"nothing was known about {subject} as of then", subject, hint="`muniment log` shows what the ledger holds."
         )
     rows = sorted(collected.rows.values(), key=lambda found: (found[0]["occurred_at"], found[0]["index"]))
     return [_told(row, why, stamped) for row, why in rows]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ledger.entry import format_time
-from ledger.errors import InputError
+from ledger.errors import UnknownThingError
 from projections.asof import AsOf
 from projections.base import ViewReader
 from projections.diff import diff
@@ -67,9 +67,8 @@ def _find(views: ViewReader, as_of: AsOf, incident: str) -> _Incident:
     opened = next((row for row in rows if row["type"] == "incident.opened"), None)
     if opened is None:
         by = "" if as_of.at is None else f" by {format_time(as_of.at)}"
-        raise InputError(
-            f"{incident} was not opened in this ledger{by}", hint="`muniment incident list` shows incidents."
-        )
+        words = f"{incident} was not opened in this ledger{by}"
+        raise UnknownThingError(words, incident, hint="`muniment incident list` shows incidents.")
     ends = [row for row in rows if row["type"] in ("incident.opened", "incident.closed")]
     closed = ends[-1] if ends[-1]["type"] == "incident.closed" else None  # it may have been opened again
     deployment = opened["data"].get("deployment")
@@ -228,7 +227,7 @@ def incident_timeline(
         Plain values: the incident, the failing and the previous version, and ``rows`` in order of occurrence.
 
     Raises:
-        InputError: there is no such incident.
+        UnknownThingError: there is no such incident.
     """
     found = _find(views, as_of, incident)
     collector = _collect(views, as_of, found, int(before_hours * _HOUR), int(after_hours * _HOUR))

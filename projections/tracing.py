@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ledger.errors import InputError
+from ledger.errors import UnknownThingError
 from ledger.names import parse_name
 from projections.asof import AsOf
 from projections.base import Selection, ViewReader, some_at_a_time
@@ -219,9 +219,10 @@ class _Walk:
         if any(True for side in ("downstream", "upstream") for _ in self.rows(side, [subject])):
             found.add(subject)
         if not found:
-            raise InputError(
-                f"nothing was known about {subject} as of then", hint="`muniment log` shows what the ledger holds."
-            )
+            raise UnknownThingError(
+                f"nothing was known about {subject} as of then", subject,
+                hint="`muniment log` shows what the ledger holds.",
+            )  # fmt: skip
         return sorted(found)
 
 

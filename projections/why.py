@@ -23,7 +23,7 @@ from ledger.domain.states import VersionState
 from ledger.domain.waiving import check_waiver_event, uses_of, waiver_of, waiver_until
 from ledger.domain.world import ledger_of, model_of
 from ledger.entry import format_time
-from ledger.errors import InputError, LedgerError, PolicyError
+from ledger.errors import InputError, LedgerError, PolicyError, UnknownThingError
 from ledger.events import find_event_type
 from ledger.events.deployments import DeploymentAuthorised
 from ledger.events.ledgers import Rule
@@ -329,7 +329,8 @@ def _deployment(moment: _Moment, as_of: AsOf, subject: str) -> dict[str, Any]:
     """Why what is live in a deployment is, and whether it might be authorised again."""
     states = state_as_of(moment.views, as_of, subject)["deployments"]
     if not states:
-        raise InputError(f"nothing was known about {subject} as of then", hint="`muniment state` shows deployments.")
+        unknown = f"nothing was known about {subject} as of then"
+        raise UnknownThingError(unknown, subject, hint="`muniment state` shows deployments.")
     (state,) = states
     remark(moment.world, moment.world, moment.views, state, moment.at)
     running = [period for period in periods(state) if period["until"] is None]

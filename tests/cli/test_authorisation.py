@@ -62,6 +62,7 @@ class Cells:
         self.policy = shop.folder / "policy.yaml"
         self.policy.write_text(POLICY)
         self.defined("1")
+        run("incident", "open", "incident:1", "--title", "x").good()
 
     def _make_late(self, name: str) -> None:
         self.shop.enrol(name, "emitter")

@@ -83,3 +83,72 @@ def test_an_environment_of_which_nothing_is_recorded(told: Shop):
         found = run("report", "generate", "control-assessment", "--env", name).good()
         assert ("Warning: nothing is recorded of the environment nope" in found.err) != known
     assert "but a slash" in run("inventory", "model:*").good().err
+
+
+WRONG = "incident:inc-11"
+ON_INCIDENTS: dict[str, tuple[str, ...]] = {
+    "note": ("hello",), "mitigate": (), "cause": ("--category", "data", "--statement", "x"),
+    "action": ("--title", "x"), "close": ("--summary", "x"),
+}  # fmt: skip
+
+
+def test_an_incident_that_was_never_opened_is_not_spoken_of(any_shop: Shop):
+    for command, more in ON_INCIDENTS.items():
+        alone = run("incident", command, WRONG, *more).refused(2, f"nothing is recorded of {WRONG}")
+        assert f"muniment incident open {WRONG} --title" in alone.err
+        assert "Did you mean" not in alone.err
+    run("incident", "open", "incident:inc-1", "--title", "slow").good()
+    size = any_shop.size()
+    for command, more in ON_INCIDENTS.items():
+        run("incident", command, WRONG, *more).refused(2, "Did you mean incident:inc-1?")
+        assert any_shop.size() == size
+    for command, more in ON_INCIDENTS.items():
+        run("incident", command, "incident:inc-1", *more).good()
+
+
+def test_protection_of_a_name_that_nobody_knows_is_recorded_with_a_warning(told: Shop):
+    body = ("--model", MODEL)
+    run("record", "deployment", "deployment:prod/tx", *body, "--as", "p-deployer").good()
+    told_of = run("incident", "open", "incident:inc-1", "--title", "slow", "--deployment", "deployment:prod/tc").good()
+    assert "Warning: nothing else is recorded of deployment:prod/tc. Did you mean deployment:prod/tx?" in told_of.err
+    assert "inc-1" in run("incident", "list").good().out
+    back = run("rollback", "deployment:prod/tc", "--to", MODEL, "--as", "p-deployer").good()
+    assert "Warning: nothing else is recorded of deployment:prod/tc. Did you mean deployment:prod/tx?" in back.err
+    told.version("model:team/tx@2")
+    run("record", "deployment", "deployment:prod/tx", "--model", "model:team/tx@2", "--as", "p-deployer").good()
+    for command in (
+        ("incident", "open", "incident:inc-2", "--title", "slow", "--deployment", "deployment:prod/tx", *body),
+        ("rollback", "deployment:prod/tx", "--to", MODEL, "--as", "p-deployer"),
+    ):
+        assert "Warning" not in run(*command).good().err
+
+
+def test_a_refusal_makes_no_name_known(told: Shop):
+    wrong = "model:team/tc@1"
+    run("approve", wrong, "--rationale", "x", "--as", "p-approver").refused(1, "is not registered")
+    gone = run("retire", wrong, "--reason", "old", "--as", "p-author").good()
+    assert f"Warning: nothing is registered here as {wrong}" in gone.err
+
+
+def test_an_environment_that_is_much_like_one_in_use(told: Shop):
+    def asked(environment: str) -> str:
+        return run("request", MODEL, "--env", environment, "--as", "p-author").good().err
+
+    assert "Warning" not in asked("prod"), "nothing is known yet that it might be meant for"
+    run("record", "deployment", "deployment:prod/tx", "--model", MODEL, "--as", "p-deployer").good()
+    assert "nothing is deployed to Prod here, but to prod" in asked("Prod")
+    assert "nothing is deployed to prode here, but to prod" in asked("prode")
+    for environment in ("prod", "dev", "staging"):
+        assert "Warning" not in asked(environment)
+
+
+@pytest.mark.parametrize("command", ["history", "lineage", "impact", "state"])
+def test_questions_about_names_that_nobody_knows_tell_near_ones(told: Shop, command: str):
+    run(command, "model:team/tc").refused(2, "nothing was known about model:team/tc", "Did you mean model:team/tx?")
+    run(command, "model:quite/another").refused(2, "nothing was known about model:quite/another")
+
+
+def test_a_year_is_365_days(told: Shop):
+    for text in ("1y", "365d"):
+        run("due", "--within", text).good()
+    run("due", "--within", "6mo").refused(2, "is no duration", "14d, 2w or 1y")
