@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from ledger.domain.lifecycle import rule_for, version_of
+from ledger.errors import InputError, PolicyError
 from ledger.events.monitors import duration_us
+from ledger.names import parse_name
 from projections.failures.looking import DAY, Found, Look
 from projections.journal import JournalRow
 from projections.remarks import registered
@@ -25,6 +28,8 @@ _REACTIONS: Final = (
 _LONGEST_CANARY: Final = 14 * DAY
 #: How much worse is worse: a tenth.
 _WORSE: Final = 0.1
+#: Aliases that platforms of registries serve by, besides the names of environments.
+_SERVED: Final = frozenset({"champion", "live", "prod", "production"})
 _LOWER_IS_BETTER: Final = ("loss", "error", "mae", "mse", "rmse", "brier", "ece", "psi", "latency", "_ms")
 
 
@@ -77,7 +82,7 @@ def canary_bloat(look: Look) -> Iterator[Found]:
 
 
 def version_confusion(look: Look) -> Iterator[Found]:
-    """Something else is loaded than what is live, or what serves was retired or has other bytes than its version."""
+    """Something else is loaded than is live; what serves was retired or has other bytes; a registry names another."""
     for service, tenure in look.serving():
         version = registered(look.world, tenure.model)
         if version is not None and version.retired is not None:
@@ -87,6 +92,35 @@ def version_confusion(look: Look) -> Iterator[Found]:
             yield Found(service.name, words, (tenure.index, version.index))
     for service in look.services:
         yield from _loaded(look, service, ("former version", "unknown version", "wrong name", "not loaded"))
+    yield from _handed_out(look)
+
+
+def _handed_out(look: Look) -> Iterator[Found]:
+    """Versions that the registry's word for production names, and that serve nowhere and nobody authorised."""
+    environments = {parse_name(service.name).namespace or "" for service in look.services}
+    named: dict[tuple[str, str], JournalRow] = {}
+    for row in look.of_types("version.aliased", "version.unaliased", "version.promoted"):
+        words = {row["data"].get("alias"), row["data"].get("environment")} - {None}
+        for word in words & (environments | _SERVED):
+            key = (row["stream"], word)
+            if row["type"] != "version.unaliased":
+                named[key] = row
+            elif key in named and named[key]["subject"] == row["subject"]:
+                del named[key]
+    leave = {row["data"]["model"] for row in look.of_types("deployment.authorised", "rollback.authorised")}
+    leave |= {tenure.model for _, tenure in look.serving()}
+    for (_, word), row in sorted(named.items()):
+        if row["subject"] not in leave and _asks(look, row["subject"], word):
+            says = f"the registry names {row['subject']} as {word}, and it serves nowhere and nobody authorised it"
+            yield Found(row["subject"], says, (row["index"],))
+
+
+def _asks(look: Look, model: str, environment: str) -> bool:
+    """Whether the rules ask for an authorisation there; of a version that nobody registered nothing is known."""
+    try:
+        return rule_for(look.world, environment, version_of(look.world, model).tier).authorisation
+    except (PolicyError, InputError):
+        return True
 
 
 def _loaded(look: Look, service: Service, kinds: tuple[str, ...]) -> Iterator[Found]:

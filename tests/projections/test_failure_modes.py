@@ -252,6 +252,29 @@ def test_what_serves_was_retired_or_has_other_bytes(story: Book):
     assert f"{ONE} serves with other bytes than it is registered with" in words(story, "version-confusion")
 
 
+def test_the_registrys_word_for_production_names_what_nobody_authorised(story: Book):
+    four, five = "model:scoring@4", "model:scoring@5"
+    for model in (four, five):
+        story.version(model, 20)
+    story.emit("trainer", "version.aliased", TWO, {"alias": "champion"}, at=21)
+    story.emit("trainer", "version.aliased", four, {"alias": "challenger"}, at=21)
+    story.emit("p-deployer", "version.promoted", four, {"environment": "dev"}, at=21)
+    assert words(story, "version-confusion") == [], "what is live; no word for production; nothing is asked for there"
+    story.emit("trainer", "version.aliased", four, {"alias": "champion"}, at=22)
+    says = "the registry names {} as {}, and it serves nowhere and nobody authorised it"
+    assert words(story, "version-confusion") == [says.format(four, "champion")]
+    story.emit("trainer", "version.unaliased", five, {"alias": "champion"}, at=23)
+    assert words(story, "version-confusion") == [says.format(four, "champion")], "it named another one"
+    story.emit("trainer", "version.unaliased", four, {"alias": "champion"}, at=24)
+    assert words(story, "version-confusion") == []
+    story.emit("p-deployer", "version.promoted", five, {"environment": "prod"}, at=25)
+    assert words(story, "version-confusion") == [says.format(five, "prod")]
+    story.request(five, 26)
+    story.approve(five, 27)
+    story.authorise(five, 28)
+    assert words(story, "version-confusion") == []
+
+
 def test_refusals_of_long_ago_are_over(story: Book):
     _access(story)
     assert words(story, "unauthorised-access") == ["mallory was refused read weights 3 times"]
