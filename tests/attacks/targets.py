@@ -50,6 +50,7 @@ _GOVERNED = tuple(
         "gates",
         "waivers",
         "authorised",
+        "bytes",
     )
 )
 _KEYRING = tuple(
