@@ -171,9 +171,8 @@ def test_a_gate_is_run_again_after_an_evaluation():
     story.tell("p-deployer", "gate.evaluated", MODEL, gated(size=size))
     assert story.judge(*AUTHORISE).kind == "valid"
     story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": "pass", "digest": DIGEST})
-    expected = (
-        f"PolicyError: policy:p@1 was run before entry {size + 1} said more of evaluations, validations or the tier"
-    )
+    what = "evaluations, validations, the contract, the tier or what is live there"
+    expected = f"PolicyError: policy:p@1 was run before entry {size + 1} said more of {what}"
     assert said(story.judge(*AUTHORISE)) == expected
     story.tell("p-deployer", "gate.evaluated", MODEL, gated(size=size + 1))
     assert said(story.judge(*AUTHORISE)) == expected, "it saw one entry less"

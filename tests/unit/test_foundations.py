@@ -172,7 +172,7 @@ def test_a_gate_is_run_again_when_a_validation_was_withdrawn():
     assert authorised(story)
     withdraw(story, validation)
     approve(story)
-    falls(story, "said more of evaluations, validations or the tier")
+    falls(story, "said more of evaluations, validations, the contract, the tier or what is live there")
     gate(story)
     assert authorised(story)
 
@@ -197,7 +197,7 @@ def test_a_gate_is_run_again_only_when_a_validation_of_this_version_was_withdraw
     withdraw(story, about_it)
     approve(story)
     if stale:
-        falls(story, "said more of evaluations, validations or the tier")
+        falls(story, "said more of evaluations, validations, the contract, the tier or what is live there")
     else:
         assert authorised(story), "another version, or other bytes"
 
