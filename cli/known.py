@@ -17,7 +17,8 @@ _SAYS_NOTHING: Final = ("muniment.quarantine.", "muniment.decision.refused.")
 
 def is_known(ledger: Ledger, subject: str) -> bool:
     """Whether something is recorded of a subject but quarantines and refusals; of a version, that it is registered."""
-    from ledger.domain.states import DatasetState, ModelState
+    from ledger.domain.deployed import DeploymentState
+    from ledger.domain.states import DatasetState, IncidentState, ModelState
     from ledger.names import parse_name, stream_of
 
     version, stream = parse_name(subject).version, stream_of(subject)
@@ -25,6 +26,8 @@ def is_known(ledger: Ledger, subject: str) -> bool:
     state = ledger.world.at(size).state(stream)
     if version is not None and isinstance(state, ModelState | DatasetState) and version in state.versions:
         return True
+    if isinstance(state, IncidentState) or (isinstance(state, DeploymentState) and state != DeploymentState()):
+        return True  # judging has it at hand: a long stream is not read again
     rows = ledger.recorder.stream_rows(stream, 0, size)
     said = [row for row in rows if not row.entry.type.startswith(_SAYS_NOTHING)]
     return bool(said) and (version is None or any(row.entry.subject == subject for row in said))
@@ -50,7 +53,7 @@ def near_environments(ledger: Ledger, environment: str) -> list[str]:
     }
     used |= {rule.environment for rule in rules_of(ledger.world.at(ledger.world.refresh()))}
     folded = {name.casefold(): name for name in used - {"*"}}
-    found = [] if environment in used else get_close_matches(environment.casefold(), folded, n=2, cutoff=0.75)
+    found = [] if environment in used else get_close_matches(environment.casefold(), folded, n=2, cutoff=0.88)
     return [folded[name] for name in found]
 
 

@@ -128,6 +128,10 @@ def test_a_refusal_makes_no_name_known(told: Shop):
     run("approve", wrong, "--rationale", "x", "--as", "p-approver").refused(1, "is not registered")
     gone = run("retire", wrong, "--reason", "old", "--as", "p-author").good()
     assert f"Warning: nothing is registered here as {wrong}" in gone.err
+    place = "deployment:prod/tc"
+    run("authorise", place, "--model", MODEL, "--as", "p-deployer").refused(1)
+    back = run("rollback", place, "--to", MODEL, "--as", "p-deployer").good()
+    assert f"Warning: nothing else is recorded of {place}" in back.err
 
 
 def test_an_environment_that_is_much_like_one_in_use(told: Shop):
