@@ -153,7 +153,7 @@ def judge_row(world: World, row: Row) -> Judged:
     if verdict.kind == "void" and isinstance(verdict.error, AuthenticationError):
         return Judged(row, event, verdict)
     try:
-        verify_envelope(envelope, signing_keys(world, event))
+        verify_envelope(envelope, verdict.keys or signing_keys(world, event))  # a refused one names no keys
     except LedgerError as error:
         bad = VerificationError(error.message, fault="signature", index=index)
         return Judged(row, event, Verdict("void", bad))
