@@ -111,13 +111,21 @@ def _row(out: Console, names: dict[str, str], row: dict[str, Any]) -> None:
         out.print(styled(f"{'':>33}{detail}"), soft_wrap=True)
 
 
+def _where(data: dict[str, Any]) -> str:
+    """Which deployment suffers, what failed there, and what was live before."""
+    deployment, failing, previous = (data[name] for name in ("deployment", "failing_version", "previous_version"))
+    if deployment is None:
+        return f"no deployment is named{'' if failing is None else f'; {failing} failed'}"
+    if failing is None:
+        return f"deployment {deployment}: nothing was live there"
+    return f"deployment {deployment}: {failing} failed, before it {previous or 'nothing'}"
+
+
 def _text(app: App, data: dict[str, Any]) -> None:
     out = console(app)
     title = f"{data['incident']} ({data['status']}, {data['severity']}): {data['title']}"
     out.print(styled(title), soft_wrap=True)
-    out.print(
-        f"deployment {data['deployment']}: {data['failing_version']} failed, before it {data['previous_version']}"
-    )
+    out.print(_where(data))
     out.print(f"known at size {data['known_at']['size']} ({data['known_at']['recorded_at']})\n")
     names = app.home.names()
     for row in data["rows"]:

@@ -112,6 +112,7 @@ def test_protection_of_a_name_that_nobody_knows_is_recorded_with_a_warning(told:
     told_of = run("incident", "open", "incident:inc-1", "--title", "slow", "--deployment", "deployment:prod/tc").good()
     assert "Warning: nothing else is recorded of deployment:prod/tc. Did you mean deployment:prod/tx?" in told_of.err
     assert "inc-1" in run("incident", "list").good().out
+    assert "deployment:prod/tc: nothing was live there" in run("timeline", "incident:inc-1").good().out
     back = run("rollback", "deployment:prod/tc", "--to", MODEL, "--as", "p-deployer").good()
     assert "Warning: nothing else is recorded of deployment:prod/tc. Did you mean deployment:prod/tx?" in back.err
     told.version("model:team/tx@2")
@@ -121,6 +122,13 @@ def test_protection_of_a_name_that_nobody_knows_is_recorded_with_a_warning(told:
         ("rollback", "deployment:prod/tx", "--to", MODEL, "--as", "p-deployer"),
     ):
         assert "Warning" not in run(*command).good().err
+
+
+def test_a_timeline_says_what_is_not_known(told: Shop):
+    run("incident", "open", "incident:inc-1", "--title", "slow").good()
+    assert "no deployment is named\n" in run("timeline", "incident:inc-1").good().out
+    run("incident", "open", "incident:inc-2", "--title", "slow", "--model", MODEL).good()
+    assert f"no deployment is named; {MODEL} failed" in run("timeline", "incident:inc-2").good().out
 
 
 def test_a_refusal_makes_no_name_known(told: Shop):
