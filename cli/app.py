@@ -256,6 +256,9 @@ class App:
                     size = runner.catch_up(advance)
                 yield ledger, runner, size
             except UnknownThingError as error:
+                asked = click.get_current_context().params
+                if asked.get("at") or asked.get("known_at"):
+                    raise  # what was said about the past does not change with the names that came later
                 hint = with_near(ledger, error.subject, error.hint)
                 raise UnknownThingError(error.message, error.subject, hint=hint) from error
             finally:

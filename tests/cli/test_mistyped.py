@@ -158,6 +158,8 @@ def test_an_environment_that_is_much_like_one_in_use(told: Shop):
 def test_questions_about_names_that_nobody_knows_tell_near_ones(told: Shop, command: str):
     run(command, "model:team/tc").refused(2, "nothing was known about model:team/tc", "Did you mean model:team/tx?")
     run(command, "model:quite/another").refused(2, "nothing was known about model:quite/another")
+    past = run(command, "model:team/tc", "--known-at", "2").refused(2, "nothing was known about model:team/tc")
+    assert "Did you mean" not in past.err, "it was not known then, and the answer stays"
 
 
 def test_a_year_is_365_days(told: Shop):
