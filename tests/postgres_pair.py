@@ -118,7 +118,7 @@ class Server:
         self.wait(lambda: bool(self.ask("SELECT 1")), "answer")
 
     def wait(self, true, what: str) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while True:
             with suppress(psycopg.OperationalError):
                 if true():
@@ -145,7 +145,7 @@ class Server:
                 process.kill()
         if self._process is not None:
             self._process.wait(30)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while any(_runs(process) for process in found):
             assert time.monotonic() < deadline, f"server {self.name} cannot be killed"
             time.sleep(0.01)

@@ -131,7 +131,7 @@ def test_a_run_that_takes_too_long_is_ended_and_counted_apart(copy):
     waits = bug("from __future__ import annotations", "from __future__ import annotations\nimport time; time.sleep(99)")
     begun = time.monotonic()
     assert copy.sees(waits, Fixed(2.0)) == Seen("hung", TESTS)
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 90
 
 
 @pytest.mark.parametrize(("ends", "outcome"), [(Asked(0, 9.0), "survived"), (Asked(1, 9.0), "killed"), (None, "hung")])

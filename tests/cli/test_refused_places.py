@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -100,15 +101,16 @@ def test_names_of_persons_that_cannot_be_read_end_with_8(shop: Shop):
 # -- 6: the store --------------------------------------------------------------------------------------------------
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port of this machine where nobody listens, and nobody can: it is kept meanwhile."""
+    with socket.socket() as kept:
+        kept.bind(("127.0.0.1", 0))
+        yield kept.getsockname()[1]
 
 
-def test_a_server_that_does_not_answer_ends_with_6(empty: Path):
-    url = f"postgresql://nobody:geheim@127.0.0.1:{free_port()}/none?connect_timeout=2"
+def test_a_server_that_does_not_answer_ends_with_6(empty: Path, silent_port: int):
+    url = f"postgresql://nobody:geheim@127.0.0.1:{silent_port}/none?connect_timeout=2"
     for command in (("log",), ("verify", "log"), ("state",), (*EVENT, "--as", "p-x")):
         assert "geheim" not in run("--ledger", url, *command).refused(6, "PostgreSQL").err
     run("--ledger", url, "init", "--origin", ORIGIN).refused(6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -425,6 +426,7 @@ class Workers:
         self._reader = threading.Thread(target=self._listen, daemon=True)
         self._reader.start()
         self.acknowledged: list[tuple[int, str]] = []
+        self.waiting = 0
         self.errors: list[str] = []
         self.ended: list[str] = []
         self.sync()  # it has imported everything
@@ -447,6 +449,8 @@ class Workers:
                     self.acknowledged.append((int(words[2]), words[3]))
                 case "error":
                     self.errors.append(" ".join(words[1:]))
+                case "waits":
+                    self.waiting += 1
                 case "end":
                     self.ended.append(words[1])
                 case "gone":
@@ -458,6 +462,16 @@ class Workers:
         """Fork a writer and return its pid."""
         self._order(mode=mode, url=url, actor=actor, seed=seed, tag=tag, **options)
         return int(self._until("pid")[2])
+
+    @contextmanager
+    def gate(self, path: Path, count: int) -> Iterator[str]:
+        """A file at which writers wait that are started inside; it is opened when so many are there."""
+        with path.open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            all_here = self.waiting + count
+            yield str(path)
+            while self.waiting < all_here:
+                self._until("waits")
 
     def first_ack(self) -> None:
         """Wait for the next acknowledgement."""

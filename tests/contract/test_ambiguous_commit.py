@@ -153,7 +153,7 @@ def test_a_server_gone_for_good_says_that_the_outcome_is_unknown(writer: Writer,
     started = time.monotonic()
     with pytest.raises(StorageError) as caught:
         writer.ledger.append(envelope)
-    assert 1 < time.monotonic() - started < 5
+    assert 1 < time.monotonic() - started < 30, "not the 60 s that are usual"
     assert caught.value.outcome_unknown
     assert "unknown" in caught.value.hint
     with pytest.raises(StorageError) as again:
@@ -241,7 +241,7 @@ def test_a_lock_that_is_not_had_in_time_is_a_plain_failure(writer: Writer, postg
         started = time.monotonic()
         with pytest.raises(StorageError, match="lock timeout") as caught:
             ledger.emit("external.observed", "external:x", system="s")
-    assert time.monotonic() - started < 2, "the server answered: nothing is to be asked again"
+    assert time.monotonic() - started < 30, "the server answered: nothing is to be asked again for 60 s"
     assert not caught.value.outcome_unknown
     writer.acknowledged.append(ledger.emit("external.observed", "external:x", system="s"))
     assert len(writer.check()) == before + 1

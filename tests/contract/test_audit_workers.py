@@ -117,12 +117,12 @@ def test_workers_end_when_their_parent_is_killed(memory_path: Path):
     sixteen(url)
     code = "import sys, time\nfrom ledger.auditworkers import Workers\nw = Workers(sys.argv[1], 2)\ntime.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code, url]) as parent:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while len(found := psutil.Process(parent.pid).children()) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
         assert len(found) == 2
         parent.kill()
-    _, alive = psutil.wait_procs(found, timeout=30)
+    _, alive = psutil.wait_procs(found, timeout=90)
     assert not alive
 
 

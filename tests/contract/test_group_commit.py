@@ -66,7 +66,7 @@ def ask(group: GroupCommit, number: int) -> Outcome:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -93,7 +93,7 @@ def test_a_full_queue_refuses_in_the_end():
     store.gate.clear()
     with ThreadPoolExecutor(4) as pool:
         first = pool.submit(ask, group, 0)
-        assert store.entered.wait(20)
+        assert store.entered.wait(60)
         others = [pool.submit(ask, group, number) for number in (1, 2)]
         until(lambda: len(group._waiting) == 2)
         with pytest.raises(StorageError, match="wait for the store") as caught:
@@ -161,7 +161,7 @@ def one_is_interrupted(number: int) -> bool:
     asleep, later = (threading.Thread(target=patient, daemon=True) for _ in range(2))
 
     def open_gate() -> None:
-        assert store.entered.wait(20)
+        assert store.entered.wait(60)
         asleep.start()
         until(lambda: not asleep.is_alive() or any(ticket.sleeps for ticket in group._waiting))
         store.gate.set()

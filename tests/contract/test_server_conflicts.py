@@ -93,7 +93,7 @@ def test_nobody_waits_for_ever_for_a_lock(pair: Pair, cast: Cast, schema: str):
             started = time.monotonic()
             with pytest.raises(StorageError, match="lock timeout") as caught:
                 emit(ledger)
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < 30, "it is not tried again for 60 s"
             assert not caught.value.outcome_unknown
     receipt = emit(ledger)
     check(cast, pair.primary, [receipt], [])

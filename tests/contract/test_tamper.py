@@ -266,7 +266,7 @@ def test_a_row_far_away_that_cannot_be_read_does_not_hold_verification_up(memory
             store.run("UPDATE entry SET position = 1000000000000, actor = CAST(x'ff' AS TEXT) WHERE position = 16")
             started = time.monotonic()
             first = store.first("an unreadable row far away")
-            assert time.monotonic() - started < 5
+            assert time.monotonic() - started < 60, "a step for each of 10**12 positions would take days"
         assert first.index == 15, first
 
 

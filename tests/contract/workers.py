@@ -6,16 +6,18 @@ every line is one ``write``, so lines stay whole even when their writer is kille
     {"mode": ..., "url": ..., "actor": ..., "seed": ..., "tag": ...}    fork a writer; answers ``pid TAG PID``
     {"mode": "sync"}                                                    answers ``synced`` once all children are gone
 
-Writers print ``ack TAG INDEX ID`` after each receipt, ``end TAG`` at their end and ``error TAG TEXT`` when they fail.
+Writers print ``waits TAG`` where they wait for the others, ``ack TAG INDEX ID`` after each receipt, ``end TAG`` at
+their end and ``error TAG TEXT`` when they fail.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import random
 import sys
-import time
+from pathlib import Path
 from typing import Any
 
 from ledger import commands
@@ -63,7 +65,9 @@ class Writer:
 
     def burst(self) -> None:
         """A number of events, all writers at the same time."""
-        time.sleep(max(0.0, self.order["start"] - time.time()))
+        say("waits", self.tag)
+        with Path(self.order["gate"]).open("rb") as gate:
+            fcntl.flock(gate, fcntl.LOCK_SH)
         for number in range(self.order["count"]):
             self.ack(self.any_event(number))
 

@@ -98,7 +98,7 @@ class Child:
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
 
-    def stopped(self, timeout: float = 30) -> bool:
+    def stopped(self, timeout: float = 90) -> bool:
         """Wait until it is stopped; False when it ended instead."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:

@@ -143,7 +143,7 @@ class Server:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._process.wait(30)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while any(_alive(pid) for pid in children) and time.monotonic() < deadline:
             time.sleep(0.005)
         return len(children) + 1

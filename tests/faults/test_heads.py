@@ -70,8 +70,8 @@ def test_a_remembered_head_never_goes_back(tmp_path: Path, monkeypatch):
     monkeypatch.setattr("ledger.trust.write_atomically", slow)
     first = threading.Thread(target=RememberedHead(trust, tmp_path).remember, args=(notes[0],))
     first.start()
-    assert writing.wait(10)
+    assert writing.wait(60)
     RememberedHead(trust, tmp_path).remember(notes[1])
     written.set()
-    first.join(10)
+    first.join(60)
     assert RememberedHead(trust, tmp_path).path.read_bytes() == notes[1]
