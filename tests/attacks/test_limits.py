@@ -339,11 +339,11 @@ def test_when_content_went_is_recorded_nowhere(shop: Shop):
 
 def test_a_record_that_names_a_key_and_no_entry_passes_a_hold(any_shop: Shop):
     """Nothing but the sealed fields says which entries a data key is for, and the record is about the key only."""
-    shop = tell(any_shop)
+    tell(any_shop)
     run("hold", "place", "deployment:prod/*", "--matter", "M-13", "--reason", "claim").good()
     run(*ERASE).refused(1, "deployment:prod/x is under the legal hold")
-    with shop.home.open("p-eraser") as ledger:
-        keys = shop.home.data_keys(ledger.ledgerid)
+    with any_shop.home.open("p-eraser") as ledger:
+        keys = any_shop.home.data_keys(ledger.ledgerid)
         (field,) = find_sealed(parse_payload(ledger.recorder.rows(6, 1)[0].payload or b"").data)
         body = {"subject": "person:p-7f3a", "basis": "b", "reason": "r", "data_keys": [field.data_key]}
         ledger.emit("subject.erased", f"ledger:{ledger.ledgerid}", body)

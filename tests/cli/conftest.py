@@ -10,6 +10,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from tests.cli.erased import tell
+from tests.cli.gated import people_and_a_version, ruled_and_approved
 from tests.cli.support import ORIGIN, Grow, Shop, closing_stores, run
 from tests.contract.support import fast_folder
 
@@ -117,3 +119,27 @@ def any_shop(request: pytest.FixtureRequest, empty: Path) -> Shop:
         return _shop(empty)
     url: str = request.getfixturevalue("postgres_url")
     return _shop(empty, "--ledger", url)
+
+
+@pytest.fixture
+def ready(grow_any: Grow) -> Shop:
+    """People, a version of a model, and the file of a policy."""
+    return grow_any(people_and_a_version)
+
+
+@pytest.fixture
+def asked(grow_any: Grow) -> Shop:
+    """The rules ask for that policy, and the version is approved."""
+    return grow_any(ruled_and_approved)
+
+
+@pytest.fixture
+def told(grow_any: Grow) -> Shop:
+    """A ledger in which something was said about a person: 3 and 6 sealed, 5 in the clear, 4 about nobody."""
+    return grow_any(tell)
+
+
+@pytest.fixture
+def here(grow: Grow) -> Shop:
+    """The same on SQLite only: for what is decided before any store is asked, or from files."""
+    return grow(tell)

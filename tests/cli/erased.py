@@ -12,7 +12,7 @@ SECRET, MAIL = "Jo Doe of Testerton called", "jo@doe.example"
 ERASE = ("subject", "erase", WHO, "--basis", "GDPR Art. 17", "--reason", "asked for", "--as", "p-eraser")
 
 
-def tell(shop: Shop) -> Shop:
+def tell(shop: Shop) -> None:
     shop.enrol("p-eraser", "eraser")
     sealed = ("--about", WHO)
     run("emit", "incident.opened", "incident:1", "--personal", f"title={SECRET}", *sealed).good()
@@ -20,7 +20,6 @@ def tell(shop: Shop) -> Shop:
     run("emit", "external.observed", WHO, "-d", "system=crm", "-d", f"content.email={MAIL}").good()
     run("emit", "deployment.failed", "deployment:prod/x", "-d", "model=model:m@1", "-d", f"digest={DIGEST}",
         "--personal", f"reason={SECRET}", *sealed).good()  # fmt: skip
-    return shop
 
 
 def files_with(folder: Path, *needles: bytes) -> list[str]:

@@ -9,20 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli.erased import ERASE, EVERY_WAY, MAIL, SECRET, WHO, all_good, files_with, stored, tell
+from tests.cli.erased import ERASE, EVERY_WAY, MAIL, SECRET, WHO, all_good, files_with, stored
 from tests.cli.support import DIGEST, Shop, run
-
-
-@pytest.fixture
-def told(any_shop: Shop) -> Shop:
-    """A ledger in which something was said about a person: 3 and 6 sealed, 5 in the clear, 4 about nobody."""
-    return tell(any_shop)
-
-
-@pytest.fixture
-def here(shop: Shop) -> Shop:
-    """The same on SQLite only: for what is decided before any store is asked, or from files."""
-    return tell(shop)
 
 
 def test_a_sealed_field_is_read_where_the_keys_are_and_stands_nowhere_in_the_clear(told: Shop) -> None:

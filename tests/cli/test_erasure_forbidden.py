@@ -15,21 +15,9 @@ from ledger.emission import build_payload
 from ledger.envelope import format_envelope, sign_payload
 from ledger.errors import ConflictError
 from ledger.sealing import MARK
-from tests.cli.erased import ERASE, EVERY_WAY, MAIL, SECRET, WHO, all_good, stored, tell
+from tests.cli.erased import ERASE, EVERY_WAY, MAIL, SECRET, WHO, all_good, stored
 from tests.cli.killing import killed
 from tests.cli.support import Shop, run
-
-
-@pytest.fixture
-def told(any_shop: Shop) -> Shop:
-    """A ledger in which something was said about a person: 3 and 6 sealed, 5 in the clear, 4 about nobody."""
-    return tell(any_shop)
-
-
-@pytest.fixture
-def here(shop: Shop) -> Shop:
-    """The same on SQLite only: for what is decided before any store is asked, or from files."""
-    return tell(shop)
 
 
 def test_only_an_eraser_erases_and_a_legal_hold_forbids_it(here: Shop) -> None:
@@ -73,9 +61,9 @@ def test_content_missing_without_a_record_or_with_an_insufficient_one_stays_a_fa
 
 
 @pytest.mark.parametrize(
-    ("any_shop", "forger"),
+    ("grow_any", "forger"),
     [("sqlite", "role"), ("sqlite", "stream"), ("sqlite", "leaf"), ("postgres", "leaf")],
-    indirect=["any_shop"],
+    indirect=["grow_any"],
 )
 def test_a_forged_record_excuses_nothing(told: Shop, forger: str) -> None:
     home = told.home

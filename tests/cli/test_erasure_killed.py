@@ -15,23 +15,17 @@ import ledger.erasing
 import ledger.recorders.postgres_store
 from ledger.application import Ledger
 from ledger.crashpoints import CRASHPOINTS
-from tests.cli.erased import ERASE, MAIL, SECRET, WHO, all_good, files_with, tell
+from tests.cli.erased import ERASE, MAIL, SECRET, WHO, all_good, files_with
 from tests.cli.killing import killed
 from tests.cli.support import Shop, run
 from tests.contract.support import raw
-
-
-@pytest.fixture
-def told(any_shop: Shop) -> Shop:
-    """A ledger in which something was said about a person: 3 and 6 sealed, 5 in the clear, 4 about nobody."""
-    return tell(any_shop)
 
 
 def points(prefix: str, *postgres: str) -> pytest.MarkDecorator:
     """Every crash point on SQLite, and on PostgreSQL those behind which its own code ran."""
     found = [("sqlite", name) for name in CRASHPOINTS if name.startswith(prefix)]
     found += [("postgres", prefix + name) for name in postgres]
-    return pytest.mark.parametrize(("any_shop", "point"), found, indirect=["any_shop"])
+    return pytest.mark.parametrize(("grow_any", "point"), found, indirect=["grow_any"])
 
 
 @points("erase.", "keys_deleted", "withheld")
@@ -110,7 +104,7 @@ def places_of(folder: Path, *needles: bytes) -> list[set[str]]:
     return found
 
 
-@pytest.mark.parametrize("any_shop", ["postgres"], indirect=True)
+@pytest.mark.parametrize("grow_any", ["postgres"], indirect=True)
 def test_what_of_it_the_files_of_a_postgresql_server_ever_hold(told: Shop, postgres_dsn: str) -> None:
     """Heaps, indexes, write-ahead log, logs: never a plaintext or a data key; what was withheld only in the log."""
     mail = f"jo-{uuid.uuid4().hex}@doe.example"
@@ -144,7 +138,7 @@ def test_what_of_it_the_files_of_a_postgresql_server_ever_hold(told: Shop, postg
     assert all(name.startswith("pg_wal/") for name in clear | under_key)
 
 
-@pytest.mark.parametrize("any_shop", ["postgres"], indirect=True)
+@pytest.mark.parametrize("grow_any", ["postgres"], indirect=True)
 def test_a_transaction_that_may_still_see_it_is_waited_for_and_then_named(
     told: Shop, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

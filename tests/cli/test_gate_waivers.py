@@ -11,15 +11,9 @@ import pytest
 import muniment
 import muniment.gating
 from ledger.errors import InputError
-from tests.cli.gated import AUTHORISE, CHECK, MODEL, PROD, WAIVER, counted, hold, processes, ruled_and_approved, types
+from tests.cli.gated import AUTHORISE, CHECK, MODEL, PROD, WAIVER, counted, hold, processes, types
 from tests.cli.killing import killed
-from tests.cli.support import Grow, Result, Shop, run
-
-
-@pytest.fixture
-def asked(grow_any: Grow) -> Shop:
-    """The rules ask for a policy, and the version is approved."""
-    return grow_any(ruled_and_approved)
+from tests.cli.support import Result, Shop, run
 
 
 @pytest.fixture

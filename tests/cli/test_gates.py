@@ -14,24 +14,11 @@ from tests.cli.gated import (
     WAIVER,
     counted,
     measure_drift,
-    people_and_a_version,
     processes,
     results,
-    ruled_and_approved,
     types,
 )
-from tests.cli.support import Grow, Shop, run
-
-
-@pytest.fixture
-def ready(grow_any: Grow) -> Shop:
-    return grow_any(people_and_a_version)
-
-
-@pytest.fixture
-def asked(grow_any: Grow) -> Shop:
-    """The rules ask for a policy, and the version is approved."""
-    return grow_any(ruled_and_approved)
+from tests.cli.support import Shop, run
 
 
 def test_a_gate_stands_before_a_deployment(asked: Shop):

@@ -15,23 +15,10 @@ from tests.cli.gated import (
     RULE,
     define,
     measure_drift,
-    people_and_a_version,
     results,
     ruled,
-    ruled_and_approved,
 )
-from tests.cli.support import Grow, Shop, run
-
-
-@pytest.fixture
-def ready(grow_any: Grow) -> Shop:
-    return grow_any(people_and_a_version)
-
-
-@pytest.fixture
-def asked(grow_any: Grow) -> Shop:
-    """The rules ask for a policy, and the version is approved."""
-    return grow_any(ruled_and_approved)
+from tests.cli.support import Shop, run
 
 
 def test_policies_are_listed_shown_and_retired(asked: Shop):

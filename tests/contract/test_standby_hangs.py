@@ -91,7 +91,8 @@ def test_a_receipt_that_was_only_looked_up_waits_as_well(pair: Pair, cast: Cast)
     cancelled(pair.primary, Call(lambda: enrol_actor(cast.admin, "late", key, kind="person", roles=["emitter"])))
     (row,) = cast.recorder.rows_before(cast.recorder.head().size, 1)
     decision = format_envelope(sign_payload(row.payload or b"", [cast.keys["p-admin"]]))
-    admin = another(cast)  # knows that the actor is enrolled, so it refuses, and then finds the event itself
+    # It knows that the actor is enrolled, so it refuses, and then finds the event itself; one host is frozen.
+    admin = another(cast, f"{cast.url}&connect_timeout=2")
     cancelled(pair.primary, Call(lambda: admin.append(decision)))
     again = Call(lambda: admin.append(decision))
     until_it_waits(pair.primary, again)
