@@ -89,6 +89,15 @@ def test_what_nobody_registered_is_no_version_that_was_allowed_once():
     assert marks_of(story.world, back) == ("unauthorised",)
 
 
+def test_a_rollback_is_asked_for_what_the_rules_of_its_own_environment_ask_for():
+    story = ready()
+    body = {"model": MODEL, "digest": DIGEST}
+    for place, marks in (("deployment:dev/x", ()), (PROD, ("unauthorised",))):
+        assert marks_of(story.world, story.tell("p-deployer", "deployment.completed", place, body)) == marks
+        story.tell("p-deployer", "deployment.completed", place, {"model": "model:m@7", "digest": DIGEST})
+        assert marks_of(story.world, story.event("p-deployer", "rollback.completed", place, body)) == marks
+
+
 def test_more_approvals_than_asked_for_do_not_make_up_for_a_role():
     story = ready(rules(approvals=1, roles=("auditor",)))
     for approver in ("p-approver", "p-second"):

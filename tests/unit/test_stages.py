@@ -89,6 +89,14 @@ def test_a_table_holds_from_its_own_entry_on():
     assert story.judge(*ASK_TO_DEPLOY).kind == "valid"
 
 
+def test_who_may_not_ask_for_what_is_approved_reads_how_that_is_taken_back():
+    story = ready(stopping("approval.requested", "approved"))
+    approve(story)
+    told = story.judge(*ASK)
+    refused(told, PolicyError, "legality")
+    assert "muniment revoke model:m@1 --env prod" in hint_of(told)
+
+
 # -- each in its own place -------------------------------------------------------------------------
 
 
