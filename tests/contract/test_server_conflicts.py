@@ -68,15 +68,20 @@ def test_serialisation_failures_are_retried(pair: Pair, cast: Cast, undone: Coun
 
 
 def test_a_deadlock_is_retried(pair: Pair, cast: Cast, schema: str, undone: Counter[str]):
-    ledger = another(cast, options="-c%20deadlock_timeout%3D700ms")
+    """It holds the head row and is the last to wait, so that no other one can be told of the deadlock."""
+    ledger = another(cast, options="-c%20deadlock_timeout%3D50ms")
     emit(ledger)
-    with pair.primary.connect() as other:
-        other.execute("SET deadlock_timeout = '20s'")
+    with pair.primary.connect() as other, pair.primary.connect() as third:
+        other.execute("SET deadlock_timeout = '10min'")
         with other.transaction(force_rollback=True):
             other.execute(f"LOCK TABLE {schema}.content IN SHARE MODE".encode())
-            call = Call(lambda: emit(ledger))  # takes the head row, and waits for the table
-            pair.primary.wait(lambda: bool(waiting_backends(pair.primary, "relation")), "wait for the table")
-            other.execute(f"SELECT 1 FROM {schema}.head FOR UPDATE".encode())
+            with third.transaction(force_rollback=True):
+                third.execute(f"LOCK TABLE {schema}.entry IN SHARE MODE".encode())
+                call = Call(lambda: emit(ledger))  # takes the head row, and waits for the first table
+                pair.primary.wait(lambda: bool(waiting_backends(pair.primary, "relation")), "wait for a table")
+                head = Call(lambda: other.execute(f"SELECT 1 FROM {schema}.head FOR UPDATE".encode()))
+                pair.primary.wait(lambda: bool(waiting_backends(pair.primary, "transactionid")), "wait for the head")
+            head.done()
         receipt = call.done()
     assert undone == {"DeadlockDetected": 1}
     assert not receipt.existing
