@@ -1,5 +1,6 @@
 """Fixtures that every test may use: real stores, and a world of its own for each test."""
 
+import gc
 import os
 import shutil
 import signal
@@ -29,6 +30,18 @@ settings.load_profile("unhurried")
 # In memory, where there is plenty: no test asks a real disk for durability (`tests.faults` replays recorded writes).
 if Path(MEMORY).is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", MEMORY)
+
+
+# A worker holds twelve thousand tests; a part of its time went into looking through them for garbage again and again.
+def pytest_collection() -> None:
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+    gc.set_threshold(10_000, 10, 10)
+
 
 # Read now: `isolated_environment` hides it before a test can ask for a server.
 _EXTERNAL_POSTGRES = os.environ.get("MUNIMENT_TEST_POSTGRES", "")

@@ -44,6 +44,7 @@ def test_an_approval_with_an_end_and_conditions(ready: Shop):
     soon = run("due", "--within", "100d", "-o", "json").good().json["due"]
     assert [(item["what"], item["subject"], item["state"]) for item in soon] == [("approval", MODEL, "due")]
     assert run("due", "--within", "1d", "-o", "json").good().json["due"] == []
+    assert "Nothing ends or is due within 1d." in run("due", "--within", "1d").good().err
 
 
 def test_revoked_and_withdrawn(ready: Shop):
