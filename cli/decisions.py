@@ -158,7 +158,9 @@ def authorise(app: App, /, deployment: str, model: str, *, emergency: bool, revi
     with app.writer() as ledger:
         receipt = decide(ledger, deployment, model, told=gates.append, **options)
         app.show_receipt(
-            receipt, then=f"Recorded; nothing was changed in {deployment}; waiting for deployment.completed."
+            receipt,
+            then=f"Recorded; nothing was changed in {deployment}; waiting for deployment.completed.\n"
+            f"When it is live: muniment record deployment {deployment} --model {model}",
         )
     for item in gates[-1].outcome.checks if gates else ():
         if item["result"] == "waived":
@@ -187,5 +189,7 @@ def rollback(app: App, /, deployment: str, model: str, **options: Any) -> None:
             hint = "If the name is wrong, authorise the rollback of the right one."
             app.note(f"Warning: nothing else is recorded of {deployment}. {with_near(ledger, deployment, hint)}")
         app.show_receipt(
-            receipt, then=f"Recorded; nothing was changed in {deployment}; waiting for rollback.completed."
+            receipt,
+            then=f"Recorded; nothing was changed in {deployment}; waiting for rollback.completed.\n"
+            f"When it is live again: muniment record rollback {deployment} --model {model}",
         )

@@ -123,4 +123,11 @@ def due(app: App, /, within: str) -> None:
         asked = Asked(ledger, runner.views, size, time.time_ns() // 1000)
         items = app.marked(ledger, ending(asked, parse_duration(within)), size)
     rows = ([_named(app, "" if item[name] is None else str(item[name])) for name in _DUE] for item in items)
-    print_list(app, "due", Grid(_DUE, items), lambda: table(app, "Due", _DUE, rows))
+
+    def show() -> None:
+        if items:
+            table(app, "Due", _DUE, rows)
+        else:
+            app.note(f"Nothing ends or is due within {within}.")
+
+    print_list(app, "due", Grid(_DUE, items), show)

@@ -156,9 +156,16 @@ class LazyGroup(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             near = get_close_matches(args[0], self.list_commands(ctx), n=2) if args else []
+            near = near or [f"`muniment {path}`" for path in self._below(ctx, args[:1])[:3]]
             if not near:
                 raise
             raise click.UsageError(f"{error.message} Did you mean {' or '.join(near)}?", ctx) from error
+
+    def _below(self, ctx: click.Context, wanted: list[str]) -> list[str]:
+        """Commands of this very name inside groups; it imports them all, for one message."""
+        groups = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        inside = {name: group.commands for name, group in groups.items() if isinstance(group, click.Group)}
+        return [f"{name} {word}" for word in wanted for name, commands in inside.items() if word in commands]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the help from the table, importing nothing."""

@@ -354,7 +354,8 @@ def roll_back(
     body = _rollback_body(ledger, model, digest, incident, reason)
     state = _deployment_state(ledger, deployment)
     if state.live == (model, body["digest"]):
-        raise InputError(f"{model} is live in {deployment} already")
+        hint = f"There is nothing to go back from. What is live: muniment state {deployment}"
+        raise InputError(f"{model} is live in {deployment} already", hint=hint)
     return ledger.emit("rollback.authorised", deployment, {**body, "seen": seen_head(ledger)}, **options)
 
 

@@ -40,10 +40,12 @@ def test_an_approval_with_an_end_and_conditions(ready: Shop):
     refused = run(*AUTHORISE).refused(1, "condition 0 is not met", "a monitor is on")
     assert f"muniment condition {MODEL} 0 --env prod" in refused.err
     run("condition", MODEL, "0", "--note", "monitor:drift", "--as", "p-approver").good()
-    run(*AUTHORISE).good()
+    authorised = run(*AUTHORISE).good()
+    assert f"muniment record deployment {AUTHORISE[1]} --model {MODEL}" in authorised.err
     soon = run("due", "--within", "100d", "-o", "json").good().json["due"]
     assert [(item["what"], item["subject"], item["state"]) for item in soon] == [("approval", MODEL, "due")]
     assert run("due", "--within", "1d", "-o", "json").good().json["due"] == []
+    assert "Nothing ends or is due within 1d." in run("due", "--within", "1d").good().err
 
 
 def test_revoked_and_withdrawn(ready: Shop):

@@ -135,6 +135,11 @@ def test_a_slip_names_the_command_that_was_meant(typed: str, meant: str):
     assert run_process(typed).err == result.err
 
 
+@pytest.mark.parametrize(("typed", "meant"), [("canary", "record canary"), ("close", "incident close")])
+def test_the_name_of_a_command_in_a_group_leads_there(typed: str, meant: str):
+    run(typed).refused(2, f"No such command '{typed}'", f"Did you mean `muniment {meant}`")
+
+
 def test_a_command_that_is_like_nothing_is_only_unknown():
     assert "Did you mean" not in run("xyzzy").refused(2, "No such command 'xyzzy'").err
 

@@ -114,6 +114,9 @@ def test_protection_of_a_name_that_nobody_knows_is_recorded_with_a_warning(told:
     assert "inc-1" in run("incident", "list").good().out
     assert "deployment:prod/tc: nothing was live there" in run("timeline", "incident:inc-1").good().out
     back = run("rollback", "deployment:prod/tc", "--to", MODEL, "--as", "p-deployer").good()
+    assert f"muniment record rollback deployment:prod/tc --model {MODEL}" in back.err
+    live = run("rollback", "deployment:prod/tx", "--to", MODEL, "--as", "p-deployer").refused(2, "is live in")
+    assert "muniment state deployment:prod/tx" in live.err
     assert "Warning: nothing else is recorded of deployment:prod/tc. Did you mean deployment:prod/tx?" in back.err
     told.version("model:team/tx@2")
     run("record", "deployment", "deployment:prod/tx", "--model", "model:team/tx@2", "--as", "p-deployer").good()

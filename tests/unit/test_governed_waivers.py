@@ -88,7 +88,9 @@ def test_a_waiver_for_a_single_use_is_for_one_authorisation(gate: Story):
     other = "deployment:prod/other"
     gate.tell("p-deployer", "gate.evaluated", MODEL, gated(checks=waived("waiver:w"), deployment=other))
     elsewhere = gate.judge("p-deployer", "deployment.authorised", other, AUTHORISE[3])
-    assert "one is to be used with this decision" in str(elsewhere.error), "it was used for another deployment"
+    assert "it is for a single use, and one is to be used with this decision" in str(elsewhere.error), (
+        "it was used for another deployment"
+    )
     gate.tell("p-deployer", "gate.evaluated", MODEL, gated(checks=waived("waiver:w")))
     gate.tell(*AUTHORISE)
     assert not authorised(gate), "it is used up"
@@ -99,7 +101,7 @@ def test_a_waiver_for_two_uses_is_for_two_authorisations(gate: Story):
     gate.tell("p-deployer", "gate.evaluated", MODEL, gated(checks=waived("waiver:w")))
     ask(gate, max_uses=2)
     gate.tell("p-second", "waiver.granted", "waiver:w", {"rationale": "x"})
-    assert "one is to be used with this decision" in str(gate.judge(*AUTHORISE).error)
+    assert "it is for 2 uses, and one is to be used with this decision" in str(gate.judge(*AUTHORISE).error)
     other = "deployment:prod/other"
     uses = {place: ("p-deployer", "waiver.used", "waiver:w", {"deployment": place, "model": MODEL})
             for place in (PROD, other)}  # fmt: skip
