@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from ledger.checkpoint import Checkpoint, sign_checkpoint
 from ledger.recorders.postgres_store import PostgresStore
 from ledger.recorders.sqlite_store import SqliteStore
 from tests.contract.bundles import Pair, vkey_of
-from tests.contract.support import Cast, fast_folder
+from tests.contract.support import Cast, fast_folder, make_cast
 from tests.contract.tampering import remember_pure_results, sixteen
 from tests.postgres_pair import Pair as Servers
 from tests.postgres_pair import postgres_pair
@@ -83,6 +84,18 @@ def pair(started_pair: Servers) -> Iterator[Servers]:
     """The same, healed after each test."""
     yield started_pair
     started_pair.heal()
+
+
+@pytest.fixture
+def schema() -> str:
+    """The schema of the ledger of `cast`, where that is on a pair of servers."""
+    return f"test_{uuid.uuid4().hex[:16]}"
+
+
+@pytest.fixture
+def cast(pair: Servers, schema: str) -> Cast:
+    """A ledger on a primary and its standby, with an author."""
+    return make_cast(f"{pair.url}&schema={schema}", actors=("p-author",))
 
 
 @pytest.fixture

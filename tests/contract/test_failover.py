@@ -19,18 +19,8 @@ from ledger.recorders.postgres import PostgresRecorder
 from ledger.recorders.postgres_store import FAILOVER_SECONDS
 from ledger.verify import verify_log
 from tests.contract.hanging import Call, another, check, emit, noted
-from tests.contract.support import Cast, make_cast
+from tests.contract.support import Cast
 from tests.postgres_pair import Pair
-
-
-@pytest.fixture
-def schema() -> str:
-    return f"test_{uuid.uuid4().hex[:16]}"
-
-
-@pytest.fixture
-def cast(pair: Pair, schema: str) -> Cast:
-    return make_cast(f"{pair.url}&schema={schema}", actors=("p-author",))
 
 
 class Traffic:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections import Counter
 from functools import partial
 from typing import Any
@@ -16,18 +15,8 @@ from ledger.errors import StorageError
 from ledger.recorders.postgres import PostgresRecorder
 from ledger.recorders.postgres_store import PostgresStore
 from tests.contract.hanging import Call, another, check, emit, noted, waiting_backends
-from tests.contract.support import Cast, make_cast
+from tests.contract.support import Cast
 from tests.postgres_pair import Pair
-
-
-@pytest.fixture
-def schema() -> str:
-    return f"test_{uuid.uuid4().hex[:16]}"
-
-
-@pytest.fixture
-def cast(pair: Pair, schema: str) -> Cast:
-    return make_cast(f"{pair.url}&schema={schema}", actors=("p-author",))
 
 
 @pytest.fixture

@@ -18,18 +18,8 @@ from ledger.keys import Ed25519Signer
 from ledger.recorders import open_recorder
 from ledger.recorders.postgres import PostgresRecorder
 from tests.contract.hanging import Call, another, check, emit, noted, waiting_backends
-from tests.contract.support import Cast, make_cast
+from tests.contract.support import Cast
 from tests.postgres_pair import Pair, Server
-
-
-@pytest.fixture
-def schema() -> str:
-    return f"test_{uuid.uuid4().hex[:16]}"
-
-
-@pytest.fixture
-def cast(pair: Pair, schema: str) -> Cast:
-    return make_cast(f"{pair.url}&schema={schema}", actors=("p-author",))
 
 
 def until_it_waits(server: Server, call: Call) -> int:
