@@ -129,7 +129,7 @@ def _show_new(app: App, made: NewHome, *, sample: bool) -> None:
             "Warning: one root key alone rules this ledger: lost or stolen, nothing replaces it. Before production: "
             "muniment root propose roots --help"
         )
-        app.note("Next:  muniment emit dataset.registered dataset:NAME -d name=NAME -d digest=sha256:HEX")
+        app.note("Next:  muniment emit dataset.registered dataset:NAME -d digest=sha256:HEX")
 
 
 def _propose(

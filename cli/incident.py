@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,9 +10,20 @@ from cli.app import App, common_options, pass_app, write_options
 from cli.known import is_known, require, with_near
 from cli.output import Grid, print_list, table
 
+if TYPE_CHECKING:
+    from ledger.application import Ledger
+
 __all__ = ["incident"]
 
 _COLUMNS = ("incident", "status", "severity", "opened_at", "title", "index")
+
+
+def _status(ledger: Ledger, subject: str) -> str | None:
+    """``open`` or ``closed``, None for an incident of which nothing is recorded."""
+    from ledger.domain.states import IncidentState
+
+    state = ledger.world.at(ledger.world.refresh()).state(subject)
+    return state.status if isinstance(state, IncidentState) else None
 
 
 def _tell(app: App, type: str, subject: str, /, **options: Any) -> None:
@@ -20,6 +31,8 @@ def _tell(app: App, type: str, subject: str, /, **options: Any) -> None:
     with app.writer() as ledger:
         hint = f"Open it: muniment incident open {subject} --title …; or, if that comes later: muniment emit {type} …"
         require(ledger, subject, hint)
+        if type == "incident.closed" and _status(ledger, subject) == "closed":
+            app.note(f"Warning: {subject} was closed before. See: muniment timeline {subject}")
         app.show_receipt(ledger.emit(type, subject, **options))
 
 
@@ -49,11 +62,17 @@ def open_(app: App, /, subject: str, report_by: str | None, **options: Any) -> N
 
     end = None if report_by is None else end_of(report_by)
     with app.writer() as ledger:
+        before = _status(ledger, subject)
         strange = [name for name in (options["deployment"], options["model"]) if name and not is_known(ledger, name)]
         receipt = ledger.emit("incident.opened", subject, report_by=end, **options)
         for name in strange:
             hint = with_near(ledger, name, f"If the name is wrong, open it again: muniment incident open {subject} …")
             app.note(f"Warning: nothing else is recorded of {name}. {hint}")
+        if before is not None:
+            again = (
+                "is open already, and this adds to it" if before == "open" else "was closed, and this opens it again"
+            )
+            app.note(f"Warning: {subject} {again}. If it is another incident, open that under another name.")
         app.show_receipt(receipt, then=f"What changed before it: muniment timeline {subject}")
 
 
@@ -147,4 +166,11 @@ def list_(app: App) -> None:
     ]
     columns = _COLUMNS[:-1]
     rows = ([str(item[name]) for name in columns] for item in items)
-    print_list(app, "incidents", Grid(_COLUMNS, items), lambda: table(app, "Incidents", columns, rows))
+
+    def show() -> None:
+        if items:
+            table(app, "Incidents", columns, rows)
+        else:
+            app.note("No incident was opened here.")
+
+    print_list(app, "incidents", Grid(_COLUMNS, items), show)

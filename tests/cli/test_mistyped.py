@@ -127,6 +127,17 @@ def test_protection_of_a_name_that_nobody_knows_is_recorded_with_a_warning(told:
         assert "Warning" not in run(*command).good().err
 
 
+def test_an_incident_is_opened_and_closed_once_or_it_is_said(told: Shop):
+    name, words = "incident:inc-1", ("--title", "slow")
+    assert "No incident was opened here." in run("incident", "list").good().err
+    assert "Warning" not in run("incident", "open", name, *words).good().err
+    assert f"{name} is open already, and this adds to it" in run("incident", "open", name, *words).good().err
+    assert "Warning" not in run("incident", "close", name, "--summary", "x").good().err
+    assert f"{name} was closed before" in run("incident", "close", name, "--summary", "x").good().err
+    assert f"{name} was closed, and this opens it again" in run("incident", "open", name, *words).good().err
+    assert "Warning" not in run("incident", "close", name, "--summary", "x").good().err
+
+
 def test_a_timeline_says_what_is_not_known(told: Shop):
     run("incident", "open", "incident:inc-1", "--title", "slow").good()
     assert "no deployment is named\n" in run("timeline", "incident:inc-1").good().out
