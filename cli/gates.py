@@ -136,6 +136,11 @@ def input_(app: App, /, model: str, environment: str | None, deployment: str | N
     print_record(app, document, to_json(document))
 
 
+def _result(item: dict[str, Any]) -> str:
+    """A result with what is waived in it: waived, not hidden."""
+    return f"{item['result']} (waived: {', '.join(item['waived'])})" if item["waived"] else str(item["result"])
+
+
 @gate.command()
 @click.argument("index", type=click.IntRange(0), required=False)
 @click.option("--model", metavar="MODEL@VERSION", help="Only of this version.")
@@ -153,9 +158,10 @@ def recheck(app: App, /, index: int | None, model: str | None) -> int:
         items = recheck_all(Known(ledger, runner.views, size), index=index, model=model, advance=advance)
     bad = [item for item in items if item["trouble"]]
     columns = ("index", "subject", "environment", "policy", "result", "by", "trouble")
-    rows = [(str(i["index"]), i["subject"], i["environment"], i["policy"], i["result"], app.display(i["by"]),
+    grid = Grid((*columns, "waived"), items)
+    rows = [(str(i["index"]), i["subject"], i["environment"], i["policy"], _result(i), app.display(i["by"]),
              f"✗ {i['trouble']}" if i["trouble"] else "✓ agrees") for i in items]  # fmt: skip
-    print_list(app, "evaluations", Grid(columns, items), lambda: table(app, "Run again", columns, rows))
+    print_list(app, "evaluations", grid, lambda: table(app, "Run again", columns, rows))
     if not items:
         app.note("Nothing to run again: no evaluation is recorded.")
         return 3
@@ -196,10 +202,12 @@ def replay(
         named = policy_named(known, stated) if isinstance(stated, str) else stated
         items = replayed(known, named, period, environment)
     columns = ("index", "deployment", "model", "recorded_at", "result", "refused_by")
-    rows = [(str(i["index"]), i["deployment"], i["model"], i["recorded_at"], i["result"],
+    rows = [(str(i["index"]), i["deployment"], i["model"], i["recorded_at"], _result(i),
              ", ".join(i["refused_by"]) or i["trouble"]) for i in items]  # fmt: skip
     title = f"What {named.name} would have said"
-    print_list(app, "authorisations", Grid((*columns, "trouble"), items), lambda: table(app, title, columns, rows))
+    print_list(
+        app, "authorisations", Grid((*columns, "trouble", "waived"), items), lambda: table(app, title, columns, rows)
+    )
     if app.output == "text":
         refused = sum(item["result"] != "allow" for item in items)
         click.echo(f"{refused} of {len(items)} authorisations would have been refused")

@@ -96,8 +96,13 @@ def define(
         rules = (*rules, *(f"{rule}:{workbook_rules}" for rule in _WORKBOOK[:-1]), _WORKBOOK[-1])
     if parse_name(subject).kind == "deployment" and options["monitor"] is None:
         raise InputError("a deployment does not say whose windows count", hint="Give it: --monitor monitor:NAME")
-    deployments = list(options.pop("deployments")) or None
-    body = {"slo": name, "rules": _rules(rules, within) or None, "deployments": deployments}
+    deployments, asked = list(options.pop("deployments")) or None, _rules(rules, within)
+    if within is not None and not any("action" in rule for rule in asked):
+        raise InputError(
+            "--within is the time for what a rule decides, and no rule here decides anything",
+            hint="Let one: --rule 14.4:1h:5m:rollback. What --on-breach decides has no time by which it must be done.",
+        )
+    body = {"slo": name, "rules": asked or None, "deployments": deployments}
     with app.writer() as ledger:
         app.show_receipt(
             ledger.emit("slo.defined", subject, body, **options), then="See how it is kept: muniment slo check"
@@ -278,8 +283,10 @@ def _look(app: App, deployments: tuple[str, ...], channels: list[Channel], *, pa
         runner = open_runner(ledger, app.home.url)
         try:
             watcher = Watch(ledger, runner, now)
-            for name in deployments_named(runner.views, watcher.known(), deployments):
+            names = list(deployments_named(runner.views, watcher.known(), deployments))
+            for name in names:  # a platform that hangs holds up no decision about another deployment
                 recorded += list(_decided(watcher, name))
+            for name in names:
                 service = watcher.read(name)
                 told += [one.describe() for one in tell(ledger, service, channels, now=now, patient=patient)]
                 waiting += [_waiting(service, one, now) for one in service.open_decisions() if by_rule(service, one)]

@@ -16,6 +16,7 @@ from ledger.policy import Outcome, engine_name, evaluate, input_digest, parse_po
 from projections.gateinput import gate_input, standing_waivers
 from projections.journal import JournalRow
 from projections.known import Known
+from projections.words import waived_in
 
 __all__ = [
     "Gate",
@@ -261,6 +262,7 @@ def recheck_all(
             "index": row["index"], "id": row["id"], "subject": row["subject"],
             "environment": row["data"]["environment"], "policy": row["data"]["policy"],
             "result": row["data"]["result"], "by": row["actor"], "trouble": trouble,
+            "waived": waived_in(row["data"].get("checks", ())),
         })  # fmt: skip
         if advance is not None:
             advance(done + 1, len(rows))
@@ -277,8 +279,8 @@ def replayed(known: Known, policy: Stated, period: tuple[int, int], environment:
         environment: only this one; all when None.
 
     Returns:
-        Each authorisation with the result as it would have been then, the checks that refuse it, and why it could not
-        be run, empty when it was.
+        Each authorisation with the result as it would have been then, the checks that refuse it, those that are waived,
+        and why it could not be run, empty when it was.
     """
     parse_policy(policy.source)  # one that is malformed refuses nothing
     found = []
@@ -289,6 +291,7 @@ def replayed(known: Known, policy: Stated, period: tuple[int, int], environment:
         item = {
             "index": row["index"], "deployment": row["stream"], "model": model,
             "recorded_at": format_time(row["recorded_at"]), "result": "error", "refused_by": [], "trouble": "",
+            "waived": [],
         }  # fmt: skip
         try:
             gate = run_gate(
@@ -296,6 +299,7 @@ def replayed(known: Known, policy: Stated, period: tuple[int, int], environment:
             )
             item["result"] = gate.verdict
             item["refused_by"] = [one["check"] for one in gate.outcome.checks if one["result"] in ("fail", "error")]
+            item["waived"] = waived_in(gate.outcome.checks)
         except PolicyError as error:
             item["trouble"] = error.message
         found.append(item)

@@ -252,7 +252,8 @@ def _settles(decision: Decision, row: JournalRow) -> str | None:
     key = (data.get("model"), data.get("digest"))
     if decision.action == "rollback":
         if kind in WENT_LIVE:
-            return "followed" if key == decision.key else "otherwise"
+            goes = {decision.beside, *decision.canaries} - {decision.key}
+            return "followed" if key == decision.key else "against" if key in goes else "otherwise"
         stays = decision.beside == decision.key  # a canary is to go, and what is live stays
         if stays and kind == "canary.aborted" and key in decision.canaries:
             return "followed"

@@ -5,13 +5,13 @@ It is asked of entries that are valid: their bodies have the form of their type.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from projections.interruptions import words_of
 from projections.journal import JournalRow
 
-__all__ = ["what_of"]
+__all__ = ["waived_in", "what_of"]
 
 #: Fields in which authors say what they mean, the first that there is.
 _SENTENCES: Final = (
@@ -36,6 +36,11 @@ def _timeline(value: dict[str, Any]) -> str:
 def _said(words: str, form: Callable[[Any], str] = str) -> Callable[[Any], str]:
     """Words with a value in place of the braces; a value that says no says nothing."""
     return lambda value: "" if value is False else words.format(form(value))
+
+
+def waived_in(checks: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Which of the checks of a gate are waived, and by what, in words."""
+    return [f"{one['check']} by {one['waiver']}" for one in checks if one["result"] == "waived"]
 
 
 def _mode(value: str) -> str:
@@ -142,7 +147,9 @@ def _sentence(row: JournalRow) -> str:
     if kind == "feed.interrupted":
         return f"{words_of(data)}: {data['reason']}"
     if kind == "gate.evaluated":
-        return f"{data['policy']} {'allows' if data['result'] == 'allow' else 'refuses'} it"
+        waived = waived_in(data.get("checks", ()))
+        more = f"; waived: {', '.join(waived)}" if waived else ""
+        return f"{data['policy']} {'allows' if data['result'] == 'allow' else 'refuses'} it{more}"
     if kind.startswith("slo."):
         return f"{data['slo']}{_rate(data)}"
     for name in _SENTENCES:

@@ -155,13 +155,14 @@ def _share(promise: Promise, windows: Iterable[Window], after: int, until: int) 
 def _about(windows: list[Window], tenure: Tenure, service: Service) -> list[Window]:
     """Windows of the time a version has been serving that are about it: they name it, or none, and it came last.
 
-    Those that began before a canary was taken out were about that one.
+    Those that began before a canary was taken out were about that one. Of one source, those that name no version are
+    not among these where others of that time do (`count_once`).
     """
-    mine = [window for window in windows if window.start >= tenure.since]
-    named = [window for window in mine if window.model == tenure.model]
-    if named or tenure is not service.newest:
-        return named
-    return [window for window in mine if window.model is None and window.start >= service.aborted_at]
+    after = service.aborted_at if tenure is service.newest else None
+    return [
+        window for window in windows if window.start >= tenure.since
+        and (window.model == tenure.model or (window.model is None and after is not None and window.start >= after))
+    ]  # fmt: skip
 
 
 def _problem(promise: Promise, mine: list[Window], burns: Iterable[Burn]) -> str:

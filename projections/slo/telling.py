@@ -12,6 +12,7 @@ from ledger.crashpoints import crashpoint
 from ledger.entry import format_time
 from ledger.strictjson import format_json
 from ledger.telling import Channel, Outcome
+from projections.journal import JournalRow
 from projections.service import Decision, Service
 from projections.slo.watching import by_rule
 
@@ -73,20 +74,25 @@ def message(ledger: Ledger, service: Service, decision: Decision) -> bytes:
     return format_json(told)
 
 
-def untold(service: Service, channel: str, *, now: int, patient: bool) -> list[Decision]:
-    """Decisions by rule that are open and were not told by a channel.
+def _by(row: JournalRow, channel: Channel) -> bool:
+    """Whether a notice was to the same recipient, by the same way."""
+    return (row["data"].get("channel"), row["data"].get("recipient")) == (channel.name, channel.recipient)
+
+
+def untold(service: Service, channel: Channel, *, now: int, patient: bool) -> list[Decision]:
+    """Decisions by rule that are open and that the recipient of a channel was not told.
 
     Args:
         service: the deployment.
-        channel: its name.
+        channel: the way, and to whom.
         now: microseconds since the Unix epoch.
         patient: leave out those whose last failure is not long enough ago.
     """
     found = []
     for decision in service.open_decisions():
-        if not by_rule(service, decision) or any(one["data"].get("channel") == channel for one in decision.told):
+        if not by_rule(service, decision) or any(_by(one, channel) for one in decision.told):
             continue
-        failed = [one for one in decision.failed if one["data"].get("channel") == channel]
+        failed = [one for one in decision.failed if _by(one, channel)]
         pause = min(_FIRST_PAUSE * 2 ** min(len(failed) - 1, 20), _LONGEST_PAUSE) * 1_000_000 if failed else 0
         if not patient or not failed or failed[-1]["recorded_at"] + pause <= now:
             found.append(decision)
@@ -110,7 +116,7 @@ def tell(
     """
     found = []
     for channel in channels:
-        for decision in untold(service, channel.name, now=now, patient=patient):
+        for decision in untold(service, channel, now=now, patient=patient):
             body = message(ledger, service, decision)
             outcome = channel.tell(decision.id, body)
             crashpoint("watch.told")

@@ -123,6 +123,12 @@ def test_waived_and_not_hidden(asked: Shop):
     assert types(3) == ["gate.evaluated", "waiver.used", "deployment.authorised"]
     run(*AUTHORISE).refused(1, "drift-run")
     assert [item["trouble"] for item in run("gate", "recheck", "-o", "json").good().json["evaluations"]] == ["", ""]
+    words = "drift-run by waiver:w1"
+    assert f"waived: {words}" in run("history", MODEL).good().out
+    again = run("gate", "recheck", "-o", "json").json
+    replayed = run("gate", "replay", "--policy", "policy:p@1", "-o", "json").json
+    assert [item["waived"] for item in again["evaluations"]][:1] == [[words]]
+    assert [item["waived"] for item in replayed["authorisations"]] == [[words]]
 
 
 def test_what_a_policy_would_have_refused(ready: Shop):

@@ -125,6 +125,23 @@ def test_what_is_killed_goes_on(burning_anywhere: Shop, point: str):
     assert len(set(keys)) == 1, "with the same key"
 
 
+def test_whoever_looks_at_what_is_told_does_not_take_it_from_the_platform(burning_anywhere: Shop):
+    assert len(run("watch", "--exec", "cat", "-o", "json").good().json["told"]) == 1
+    command = platform(burning_anywhere.folder)
+    assert len(run("watch", "--exec", command, "-o", "json").good().json["told"]) == 1
+    assert len(told(burning_anywhere.folder)) == 1
+    for once in ("cat", command):
+        assert run("watch", "--exec", once, "-o", "json").good().json["told"] == []
+
+
+def test_a_time_for_what_no_rule_decides_is_refused(shop: Shop):
+    define = ("slo", "define", PLACE, "err", "--monitor", "monitor:m", "--indicator", "err", "--objective", "0.99")
+    for more in ((), ("--on-breach", "rollback"), ("--rule", "14.4:1h:5m")):
+        run(*define, *more, "--within", "1m").refused(2, "--within is the time for what a rule decides")
+    run(*define, "--rule", "14.4:1h:5m:rollback", "--within", "1m").good()
+    run(*define, "--on-breach", "rollback").good()
+
+
 def test_what_could_not_be_told_is_told_later(burning: Shop, monkeypatch: pytest.MonkeyPatch):
     slept: list[float] = []
     monkeypatch.setattr(ledger.telling, "time", SimpleNamespace(sleep=slept.append, time=time.time))

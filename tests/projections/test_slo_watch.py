@@ -244,6 +244,40 @@ def test_another_version_may_answer_a_rollback_and_a_later_one_replaces_it(watch
     assert watched.decision().status == "otherwise"
 
 
+@pytest.mark.parametrize("kind", ["deployment.completed", "deployment.promoted", "rollback.completed"])
+def test_what_is_to_go_and_is_started_again_settles_no_rollback(watched: Watched, kind: str):
+    watched.promise(FAST)
+    watched.windows(10, 11, bad=900)
+    assert watched.watch(11) == [BREACHED, ROLLBACK]
+    watched.book.emit("p-deployer", kind, PROD, {"model": TWO, "digest": digest(TWO)}, at=11.1)
+    decision = watched.decision()
+    assert (decision.status, len(decision.against)) == ("open", 1)
+    watched.windows(11.1, 12, bad=900)
+    assert watched.watch(12) == [], "it is decided already, and is still to be done"
+    watched.book.roll_back(ONE, 12.1)
+    assert watched.decision().status == "followed"
+
+
+def test_a_canary_that_is_to_go_and_is_promoted_settles_no_rollback(watched: Watched):
+    watched.book.version(THREE, 10)
+    watched.canary(THREE, 11)
+    watched.promise(FAST)
+    watched.windows(11, 12, bad=900)
+    assert watched.watch(12) == [BREACHED, ROLLBACK]
+    watched.book.emit("p-deployer", "deployment.promoted", PROD, {"model": THREE, "digest": digest(THREE)}, at=12.1)
+    decision = watched.decision()
+    assert (decision.status, len(decision.against)) == ("open", 1)
+
+
+def test_one_window_that_names_a_version_silences_none_that_do_not(watched: Watched):
+    watched.promise(FAST)
+    watched.windows(10, 11, bad=900)
+    watched.window(10.95, model=TWO, count=1, bad=0, minutes=1, source="probe")
+    (found,) = [one for one in seen(watched, 11) if one.tenure.model == TWO]
+    assert found.burns[0].long.total == 12_001
+    assert watched.watch(11) == [BREACHED, ROLLBACK]
+
+
 def test_a_person_may_be_faster(watched: Watched):
     watched.promise(FAST)
     watched.windows(10, 11, bad=900)

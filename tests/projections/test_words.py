@@ -113,6 +113,11 @@ SAYINGS: tuple[tuple[str, str, str, dict[str, Any], str], ...] = (
      "first (for prod)"),
     ("p-deployer", "gate.evaluated", ONE, RAN | {"mode": "warn"}, "policy:p@1 refuses it (in prod, it only warns)"),
     ("p-deployer", "gate.evaluated", ONE, RAN | {"result": "allow"}, "policy:p@1 allows it (in prod)"),
+    ("p-deployer", "gate.evaluated", ONE,
+     RAN | {"result": "allow", "checks": [
+         {"check": "drift", "result": "waived", "reason": "x", "waiver": "waiver:w1"},
+         {"check": "signed", "result": "pass", "reason": "x"}]},
+     "policy:p@1 allows it; waived: drift by waiver:w1 (in prod)"),
     ("p-deployer", "postmortem.published", INCIDENT,
      {"digest": SOME, "timeline": {"size": 40, "at": "2026-01-01T00:00:00Z", "before": 48}},
      "timeline: --known-at 40 --at 2026-01-01T00:00:00Z --before 48"),
