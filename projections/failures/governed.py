@@ -56,7 +56,7 @@ def _measured(look: Look, model: str) -> tuple[dict[tuple[str, str], tuple[Any, 
     """Measurements of subgroups by name and slice, and the widest gap between subgroups by metric."""
     single: dict[tuple[str, str], tuple[Any, int]] = {}
     gaps: dict[str, tuple[float, int]] = {}
-    for row in look.about(model, "evaluation.completed"):
+    for row in look.evaluations(model):
         for one in row["data"].get("measurements", ()):
             if one.get("slice"):
                 single[one["name"], one["slice"]] = (one, row["index"])

@@ -65,6 +65,11 @@ class Look(Known):
         """Valid entries of some types about a subject, in log order."""
         return self.rows(("stream", "=", subject.partition("@")[0]), ("subject", "=", subject), ("type", "IN", kinds))
 
+    def evaluations(self, model: str) -> list[JournalRow]:
+        """Evaluations of a version that nobody said do not hold, in log order."""
+        gone = {row["data"]["evaluation"] for row in self.about(model, "evaluation.invalidated")}
+        return [row for row in self.about(model, "evaluation.completed") if row["id"] not in gone]
+
     def last(self, *kinds: str, by: tuple[str, ...] = ()) -> list[JournalRow]:
         """The last valid entry of each stream, or of each stream and value of some fields, of some types."""
         found: dict[tuple[Any, ...], JournalRow] = {}

@@ -73,7 +73,8 @@ MODES: Final = (
          ("muniment log SUBJECT", "muniment report generate control-assessment")),
     Mode("canary-bloat", "Canary bloat", running.canary_bloat, ("serving.snapshot", *_SERVING),
          ("muniment state DEPLOYMENT",)),
-    Mode("bias-regression", "Bias regression", governed.bias_regression, ("evaluation.completed", *_SERVING),
+    Mode("bias-regression", "Bias regression", governed.bias_regression,
+         ("evaluation.completed", "evaluation.invalidated", *_SERVING),
          ("muniment diff MODEL@VERSION MODEL@VERSION",)),
     Mode("latency-regression", "Latency regression", running.latency_regression, ("performance.tested", *_SERVING),
          ("muniment slo check",)),
@@ -88,7 +89,7 @@ MODES: Final = (
           "version.unaliased", "version.promoted", "deployment.authorised", "rollback.authorised", *_SERVING),
          ("muniment serving check", "muniment why MODEL@VERSION")),
     Mode("overfitting-in-production", "Overfitting in production", running.overfitting,
-         ("evaluation.completed", "labels.arrived", "monitor.signal", *_SERVING),
+         ("evaluation.completed", "evaluation.invalidated", "labels.arrived", "monitor.signal", *_SERVING),
          ("muniment history MODEL@VERSION",)),
 )  # fmt: skip
 

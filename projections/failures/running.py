@@ -30,13 +30,19 @@ _LONGEST_CANARY: Final = 14 * DAY
 _WORSE: Final = 0.1
 #: Aliases that platforms of registries serve by, besides the names of environments.
 _SERVED: Final = frozenset({"champion", "live", "prod", "production"})
+#: What it learnt from says nothing of how it does elsewhere.
+_LEARNT: Final = ("train", "training")
 _LOWER_IS_BETTER: Final = ("loss", "error", "mae", "mse", "rmse", "brier", "ece", "psi", "latency", "_ms")
 
 
 def _drifts(row: JournalRow) -> bool:
     data = row["data"]
     over = data.get("threshold") is not None and data["value"] >= data["threshold"]
-    return bool(data.get("method")) and (over or data.get("severity", "info") != "info")
+    return (
+        bool(data.get("method"))
+        and data.get("status") != "resolved"
+        and (over or data.get("severity", "info") != "info")
+    )
 
 
 def _reacts(row: JournalRow, names: set[str]) -> bool:
@@ -157,7 +163,7 @@ def latency_regression(look: Look) -> Iterator[Found]:
 def _production(look: Look, tenure: Tenure) -> Iterator[tuple[str, float, int]]:
     """Metrics of a version by what came true: name, value, entry."""
     arrived = {row["data"].get("dataset") for row in look.of_types("labels.arrived")} - {None}
-    for row in look.about(tenure.model, "evaluation.completed"):
+    for row in look.evaluations(tenure.model):
         data = row["data"]
         if row["index"] > tenure.index and (data.get("split") == "production" or data.get("dataset") in arrived):
             yield from ((name, value, row["index"]) for name, value in data["metrics"].items())
@@ -176,8 +182,8 @@ def overfitting(look: Look) -> Iterator[Found]:
     """A version is a tenth worse on what came true in production than when it was tested before."""
     for service, tenure in look.serving():
         tested: dict[str, Any] = {}
-        for row in look.about(tenure.model, "evaluation.completed"):
-            if row["index"] < tenure.index:
+        for row in look.evaluations(tenure.model):
+            if row["index"] < tenure.index and row["data"].get("split") not in _LEARNT:
                 tested |= {name: (value, row["index"]) for name, value in row["data"]["metrics"].items()}
         last = {name: (value, index) for name, value, index in _production(look, tenure)}
         for name in sorted(tested.keys() & last.keys()):

@@ -224,6 +224,37 @@ def test_what_was_done_before_is_no_answer(story: Book):
     assert len(words(story, "silent-drift")) == 1
 
 
+def test_drift_of_which_the_alert_is_resolved_is_over(story: Book):
+    signal = {"metric": "psi", "value": 0.4, "method": "psi", "severity": "critical", "deployment": PROD}
+    story.emit("trainer", "monitor.signal", MONITOR, signal | {"status": "firing"}, at=20)
+    assert len(words(story, "silent-drift")) == 1
+    story.emit("trainer", "monitor.signal", MONITOR, signal | {"status": "resolved"}, at=21)
+    assert words(story, "silent-drift") == []
+
+
+@pytest.mark.parametrize(("mode", "plant"), [("bias-regression", _bias), ("overfitting-in-production", _overfit)])
+def test_an_evaluation_that_does_not_hold_shows_nothing(story: Book, mode: str, plant: Callable[[Book], None]):
+    plant(story)
+    assert len(words(story, mode)) == 1
+    last = story.ledger.recorder.rows(story.size - 1, 1)[0].entry.id
+    story.emit("p-second", "evaluation.invalidated", TWO, {"evaluation": last, "reason": "wrong data"}, at=21)
+    assert words(story, mode) == []
+
+
+def test_what_was_learnt_from_is_no_test(story: Book):
+    five = "model:scoring@5"
+    story.version(five, 20)
+    story.emit("trainer", "evaluation.completed", five, {"metrics": {"auc": 0.99}, "split": "train"}, at=20.5)
+    story.release(five, 21)
+    later = {"metrics": {"auc": 0.88}, "suite": "live", "dataset": "dataset:labels@1"}
+    story.emit("trainer", "evaluation.completed", five, later, at=23)
+    assert words(story, "overfitting-in-production") == []
+    story.emit("trainer", "evaluation.completed", five, later | {"metrics": {"auc": 0.7}}, at=24)
+    assert words(story, "overfitting-in-production") == [
+        f"{five} has auc 0.7 in production, and had 0.9 when it was tested"
+    ]
+
+
 def test_a_signal_below_its_threshold_is_no_drift_and_a_severe_one_without_is(story: Book):
     low = {"metric": "ks", "value": 0.1, "threshold": 0.2, "method": "ks", "deployment": PROD}
     story.emit("trainer", "monitor.signal", MONITOR, low, at=20)
