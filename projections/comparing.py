@@ -51,12 +51,14 @@ def last_metrics(views: ViewReader, as_of: AsOf, subject: str) -> dict[str, dict
     return {row["data"].get("suite") or row["data"].get("kind") or "evaluation": row["data"] for row in standing}
 
 
-def _run(views: ViewReader, as_of: AsOf, run: str | None) -> dict[str, Any]:
-    """What is said of a run, by its start and its end together."""
+def _run(views: ViewReader, as_of: AsOf, run: str | None) -> dict[str, Any] | None:
+    """What is said of a run, by its start and its end together; None when it is not recorded."""
+    rows = [] if run is None else [row for row in _rows(views, as_of, run) if row["type"] in RUNS]
+    if not rows:
+        return None
     said: dict[str, Any] = {}
-    for row in _rows(views, as_of, run) if run is not None else ():
-        if row["type"] in RUNS:
-            said |= {name: value for name, value in row["data"].items() if name in _RUN and value is not None}
+    for row in rows:
+        said |= {name: value for name, value in row["data"].items() if name in _RUN and value is not None}
     if "metrics" in said:
         said["training"] = said.pop("metrics")
     return said
@@ -80,7 +82,7 @@ class _Versions:
         data, parents, artifacts = self._upstream(subject)
         run = _run(self._views, self._as_of, version["run"])
         said: dict[str, Any] = {
-            **run,
+            **(run or {}),
             "data": data,
             "parents": parents,
             "artifacts": artifacts,
@@ -91,7 +93,8 @@ class _Versions:
             **{member: version[member] for member in ("digest", "status", "tier", "owner", "run")},
             "marks": ", ".join(self._described.node(subject)["marks"]) or None,
         }
-        missing = [] if run else [f"no run is recorded for {subject}"]
+        missing = [f"no run is recorded for {subject}"] if run is None else []
+        missing += [f"{version['run']} says nothing of code, parameters or environment"] if run == {} else []
         missing += [] if data else [f"no data set is recorded upstream of {subject}"]
         missing += [] if measured else [f"no standing evaluation of {subject}"]
         return {"said": said, "missing": missing}

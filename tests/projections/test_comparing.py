@@ -94,6 +94,12 @@ def test_what_is_not_on_record_is_said(book: Book):
         f"no run is recorded for {TWO}", f"no data set is recorded upstream of {TWO}",
         f"no standing evaluation of {TWO}",
     ]  # fmt: skip
+    read = {"inputs": [{"role": "input", "subject": "dataset:base@1"}]}
+    book.emit("trainer", "run.completed", "run:bare", read, at=3)
+    book.register("model:scoring@3", 4, run="run:bare")
+    assert ask(book, ONE, "model:scoring@3")["missing"][:1] == [
+        "run:bare says nothing of code, parameters or environment"
+    ]
 
 
 @pytest.mark.parametrize("wrong", ["model:scoring", "dataset:base@1", "model:scoring@9", "nonsense"])
