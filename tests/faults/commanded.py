@@ -45,9 +45,17 @@ UNKNOWN = frozenset(
         "role.granted", "role.revoked", "subject.erased",
     )
 )  # fmt: skip
+#: All commands that take two clocks.
 QUESTIONS = (
-    ("state",), ("inventory",), ("history", "model:m"), ("history", "model:m@1"), ("lineage", "model:m@1"),
+    ("state",), ("inventory",), ("history", "model:m"), ("history", "deployment:prod/m"), ("lineage", "model:m@1"),
     ("why", "model:m@1"), ("why", "deployment:prod/m"), ("impact", "dataset:raw@1"), ("state", "model:m"),
+    ("diff", "model:m@1", "model:m@2"), ("timeline", "incident:1"), ("waiver", "list"),
+    ("report", "generate", "control-assessment"),
+)  # fmt: skip
+#: What `watch` records where promises are broken and kept again.
+WATCHED = (
+    "deployment.held", "notification.failed", "notification.sent", "rollback.authorised", "slo.breached",
+    "slo.recovered",
 )  # fmt: skip
 POLICY = """\
 schema: muniment.checks/v1
@@ -74,8 +82,9 @@ class CommandedMachine(Life):
         self._ends.callback(shutil.rmtree, self._folder, ignore_errors=True)
         self._ends.enter_context(mock.patch.dict(os.environ, self._environment()))
         self.desks: list[Desk] = []
-        self.answers: dict[tuple[tuple[str, ...], int], list[str]] = {}
+        self.answers: dict[tuple[tuple[str, ...], int, int | None], list[tuple[int, str]]] = {}
         self.counts: Counter[tuple[str, int]] = Counter()
+        self.watched: Counter[str] = Counter()
         self.judged = 0
         self.settled = 0
         self.voids: list[int] = []
@@ -136,6 +145,8 @@ class CommandedMachine(Life):
         logs = [[desk.told(row) for row in desk.read()] for desk in self.desks]
         assert logs[0] == logs[1], (command, words, who, *logs)
         self.counts[command, done[0].code] += 1
+        if command == "watch":
+            self.watched.update(deed.kind for deed in self.desks[0].deeds[len(self.desks[0].deeds) - len(logs[0]) :])
 
     # -- rules -----------------------------------------------------------------------------------
 
@@ -165,11 +176,12 @@ class CommandedMachine(Life):
     @rule(number=numbers)
     def go_on(self, number: int) -> None:
         chance = self._chance(number)
-        self._steps(chance.choice(("release", "second thoughts")), chance)
+        self._steps(chance.choice(("release", "second thoughts", "watching", "watching")), chance)
 
     @rule(number=numbers)
     def think_again(self, number: int) -> None:
-        self._steps("second thoughts", self._chance(number))
+        chance = self._chance(number)
+        self._steps(chance.choice(("second thoughts", "second thoughts", "watching")), chance)
 
     @rule(number=numbers)
     def people_change(self, number: int) -> None:
@@ -196,17 +208,31 @@ class CommandedMachine(Life):
         assert len({*places, *(desk.read()[-1].entry.index for desk in self.desks)}) == 1
         self.voids += places
 
-    @rule(question=st.sampled_from(QUESTIONS), back=st.integers(0, 12))
-    def ask(self, question: tuple[str, ...], back: int) -> None:
+    @rule(question=st.sampled_from(QUESTIONS), back=st.integers(0, 12), earlier=st.sampled_from((None, None, 0, 9)))
+    def ask(self, question: tuple[str, ...], back: int, earlier: int | None = None) -> None:
+        """Of what was known so many entries ago, and of when the one was recorded that is so many earlier."""
         known = max(1, len(self.desks[0].rows) - back)
-        now = self._answers(question, known)
-        assert self.answers.setdefault((question, known), now) == now, (question, known)
+        at = None if earlier is None else max(0, known - 1 - earlier)
+        now = self._answers(question, known, at)
+        assert self.answers.setdefault((question, known, at), now) == now, (question, known, at)
 
-    def _answers(self, question: tuple[str, ...], known: int) -> list[str]:
-        done = [desk.type(*question, "--known-at", known, "-o", "json") for desk in self.desks]
-        said = [desk.plain(one.out + one.err) for one, desk in zip(done, self.desks, strict=True)]
-        assert (done[0].code, said[0]) == (done[1].code, said[1]), (question, known, *said)
-        return [one.out + one.err for one in done]
+    def ask_again(self) -> None:
+        """Everything that was asked, once each at one of the two: they said the same."""
+        for number, (asked, told) in enumerate(self.answers.items()):
+            desk, said = self.desks[number % 2], told[number % 2]
+            assert self._answer(desk, *asked) == said, (desk.url, *asked)
+
+    def _answers(self, question: tuple[str, ...], known: int, at: int | None) -> list[tuple[int, str]]:
+        done = [self._answer(desk, question, known, at) for desk in self.desks]
+        said = [(code, desk.plain(told)) for (code, told), desk in zip(done, self.desks, strict=True)]
+        assert said[0] == said[1], (question, known, at, *said)
+        return done
+
+    @staticmethod
+    def _answer(desk: Desk, question: tuple[str, ...], known: int, at: int | None) -> tuple[int, str]:
+        when = () if at is None else ("--at", f"{{at:{at}}}")
+        done = desk.type(*question, "--known-at", known, *when, "-o", "json")
+        return done.code, done.out + done.err
 
     # -- at the end ------------------------------------------------------------------------------
 
@@ -217,8 +243,7 @@ class CommandedMachine(Life):
                 checked = desk.type("verify", "log", "-o", "json").good().json
                 assert checked["findings"] == []
                 self._rebuild(desk)
-            for (question, known), told in self.answers.items():
-                assert self._answers(question, known) == told, (question, known)
+            self.ask_again()
             if self.desks:
                 self._ask_the_reference(self.desks[0])
 
@@ -285,15 +310,35 @@ def commands(
         How many there were and what disagreed; how often each command succeeded and was refused, and which never
         succeeded; how many entries the reference judged.
     """
-    counts: Counter[tuple[str, bool]] = Counter()
-    judged: Counter[str] = Counter()
-
-    def ended(machine: CommandedMachine) -> None:
-        for (command, code), count in machine.counts.items():
-            counts[command, code == 0] += count
-        judged["judged"] += machine.judged
-
-    result = live(commanded_on(postgres_url), ended, lives, steps, seed, shrink=shrink)
-    count_each(result, counts, TYPED, every=every)
-    result.figures["judged by the reference"] = judged["judged"]
+    found = Tally()
+    result = live(commanded_on(postgres_url), found.add, lives, steps, seed, shrink=shrink)
+    count_each(result, found.counts, TYPED, every=every)
+    result.figures["judged by the reference"] = found.judged
+    result.figures["lives with a decision by rule"] = found.decided
+    result.figures["by watch"], result.figures["answered"] = dict(found.watched), dict(found.answered)
+    missed = {f"watch: {kind}" for kind in WATCHED} - {f"watch: {kind}" for kind in found.watched}
+    missed |= {question[0] for question in QUESTIONS} - set(found.answered)
+    missed |= {"a decision by rule in one life of four"} if 4 * found.decided < lives else set()
+    result.zeros["not reached"] = 0
+    if missed and every:
+        result.failed("not reached", ", ".join(sorted(missed)), len(missed))
     return result
+
+
+class Tally:
+    """What came about in all lives together."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, bool]] = Counter()
+        self.watched: Counter[str] = Counter()
+        self.answered: Counter[str] = Counter()
+        self.judged = 0
+        self.decided = 0
+
+    def add(self, life: CommandedMachine) -> None:
+        for (command, code), count in life.counts.items():
+            self.counts[command, code == 0] += count
+        self.watched += life.watched
+        self.answered.update(asked[0][0] for asked, told in life.answers.items() if told[0][0] == 0)
+        self.judged += life.judged
+        self.decided += bool(life.watched["deployment.held"] or life.watched["rollback.authorised"])

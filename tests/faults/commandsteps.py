@@ -34,6 +34,8 @@ UNSETTLING = frozenset(
     }
 )  # fmt: skip
 
+_SERVED = ("deployment.completed", "rollback.completed", "canary.stage_entered")
+
 
 @dataclass(frozen=True)
 class Step:
@@ -113,8 +115,39 @@ def _where_it_is_live(at: Stages, t: Typist, place: str) -> Iterator[Step]:
         other = t.one(*sorted(at.registered))
         yield Step(2, "rollback", (place, "--to", other), t.one("p-deployer", "p-author"))
         yield Step(2, "record rollback", (place, "--model", other), "p-deployer")
-        yield Step(1, "slo define", TYPED["slo define"](t), "p-deployer")
-        yield Step(1, "watch", (place,), "trainer")
+        yield from _measured(at, t, place)
+
+
+def watching(scene: Scene) -> Iterator[Step]:
+    """What is live is measured against a promise, watched, and changed as was decided, or otherwise."""
+    at, t = scene.stages, scene.typist
+    places = sorted({deed.subject for deed in at.of(*_SERVED)})
+    for place in places:
+        yield from _measured(at, t, place)
+    if not places:
+        yield from towards_release(scene)
+
+
+def _measured(at: Stages, t: Typist, place: str) -> Iterator[Step]:
+    """Windows since the last one or since something went live, and what watching them leads to."""
+    promises, served = at.of("slo.defined", subject=place), at.of(*_SERVED, subject=place)
+    yield Step(0.3 if promises else 8, "slo define", t.promise(place), "p-deployer")
+    if not promises or not served:
+        return
+    begun, windows = served[-1], [one for one in at.of("monitor.window") if one.data["deployment"] == place]
+    since = max([begun, *windows[-1:]], key=lambda one: one.index)
+    yield Step(9, "emit", t.window(place, f"{{at:{since.index}}}", begun.data["model"]), "trainer")
+    yield Step(1, "emit", t.window(place, f"{{at:{begun.index}}}", t.one(*sorted(at.registered))), "trainer")
+    yield Step(0.5, "emit", ("slo.breached", place, "-d", "slo=ms"), "trainer")
+    yield Step(9 if windows else 1, "watch", (place, *t.some(0.3, "--exec", t.one("true", "false"))), "trainer")
+    others = sorted(at.registered - {one.data["model"] for one in served})
+    if others:
+        yield Step(4, "record deployment", (place, "--model", t.one(*others)), "p-deployer")
+    for decided in at.of("rollback.authorised", "deployment.held", subject=place)[-1:]:
+        named = decided.data["model"]
+        yield Step(2, "record rollback", (place, "--model", named), "p-deployer")
+        yield Step(1, "record canary", (place, "--model", named, "--aborted", "x"), "p-deployer")
+        yield Step(1, "incident open", (INCIDENTS[0], "--title", "x", "--deployment", place), "trainer")
 
 
 def taking_back(scene: Scene) -> Iterator[Step]:
@@ -182,7 +215,7 @@ def people_and_keys(scene: Scene) -> Iterator[Step]:
 
 def _about_an_incident(at: Stages, t: Typist, incident: str) -> Iterator[Step]:
     if not at.of("incident.opened", subject=incident):
-        yield Step(1, "incident open", (incident, "--title", "x"), "trainer")
+        yield Step(1, "incident open", (incident, *TYPED["incident open"](t)[1:]), "trainer")
         return
     for command in ("incident action", "incident cause", "incident mitigate", "incident note", "incident close"):
         yield Step(0.5, command, (incident, *TYPED[command](t)[1:]), "p-author")
@@ -223,6 +256,7 @@ def _signed(row: Row, theft: Deed) -> bool:
 MOODS: Mapping[str, tuple[Callable[[Scene], Iterator[Step]], ...]] = {
     "release": (towards_release,),
     "second thoughts": (towards_release, taking_back),
+    "watching": (watching,),
     "people": (people_and_keys,),
 }
 

@@ -2,7 +2,8 @@
 
 Things are drawn from few names, so that commands meet each other; some of what is drawn is wrong. ``{…}`` stands for
 what only one ledger knows: ``{hold.placed}`` for the id of the last such event, ``{key}`` for the last key, ``{id:7}``,
-``{key:7}`` and ``{subject:7}`` for what entry 7 has, brought in or is about.
+``{key:7}``, ``{subject:7}`` and ``{at:7}`` for what entry 7 has, brought in or is about, and when it was recorded,
+``{ago:60}`` for a minute ago.
 """
 
 from __future__ import annotations
@@ -75,13 +76,31 @@ class Typist:
         stage = ("--stage", 1 + self.number(3), "--traffic", 0.1)
         return self._chance.choice((stage, stage, ("--promoted",), ("--aborted", "x")))
 
+    def window(self, place: str, start: str, model: str) -> Words:
+        """What a monitor measured by now, mostly good events or too few; sometimes as it must not be."""
+        end, of = self.one(*("{ago:0}",) * 9, "{ago:-600}"), self.one(*("",) * 4, "pod-1", "pod-2")
+        count, good = self._chance.choice(((1000, 990), (50_000, 49_000), (1000, 500), (1000, 0)))
+        said = {"metric": "ms", "start": start, "end": end, "count": count, "good": good, "deployment": place}
+        said |= ({"source": of} if of else {}) | ({"model": model} if self._chance.random() < 0.7 else {})
+        return "monitor.window", "monitor:m", *(f"-d{name}={value}" for name, value in said.items())
+
+    def promise(self, place: str) -> Words:
+        """That nine in ten are good, and what is done by rule when more than twice, or four times, as many are bad."""
+        end = self.one("hold", "rollback", "rollback")
+        rules = ("--rule", f"2:2h:1h:{self.one('hold', end)}", *self.some(0.5, "--rule", f"4:2h:1h:{end}"))
+        more = (*self.some(0.3, "--within", "1h"), *self.some(0.3, "--on-breach", end))
+        more = (*more, *self.some(0.2, "--fallback", self.model()))
+        return place, "ms", "--monitor", "monitor:m", "--indicator", "ms", "--objective", "0.9", *rules, *more
+
     def said(self) -> Words:
-        """A fact; some about persons, in the clear or sealed."""
+        """A fact; some about persons, in the clear or sealed, some that a monitor or somebody else measured."""
         person, sealed = self.one("person:a", "person:b"), ("--personal", "note=Jo called", "--about")
         return self._chance.choice((
             ("run.completed", self.one("run:r", "run:s")),
             ("external.observed", person, "-d", "system=crm"),
             ("incident.noted", self.one(*INCIDENTS), *sealed, person),
+            self.window(self.one(*DEPLOYMENTS), "{ago:3600}", self.model()),
+            ("slo.breached", self.one(*DEPLOYMENTS), "-d", "slo=ms"),
         ))  # fmt: skip
 
     def version(self) -> Words:
@@ -123,7 +142,7 @@ TYPED: Mapping[str, Callable[[Typist], Words]] = {
     "incident close": lambda t: (t.one(*INCIDENTS), "--summary", "x"),
     "incident mitigate": lambda t: (t.one(*INCIDENTS),),
     "incident note": lambda t: (t.one(*INCIDENTS), "x"),
-    "incident open": lambda t: (t.one(*INCIDENTS), "--title", "x"),
+    "incident open": lambda t: (t.one(*INCIDENTS), "--title", "x", *t.some(0.7, "--deployment", t.one(*DEPLOYMENTS))),
     "key compromised": lambda t: ("{key}", "--since", t.number(60), *WHY),
     "key enrol": lambda t: (t.actor(),),
     "key revoke": lambda t: ("{key}", *WHY),
@@ -153,8 +172,7 @@ TYPED: Mapping[str, Callable[[Typist], Words]] = {
     "review": lambda t: (t.one(*DEPLOYMENTS), "--verdict", t.one("justified", "unjustified"), *RATIONALE),
     "revoke": lambda t: (t.model(), *RATIONALE, *t.some(0.5, *t.env())),
     "rollback": lambda t: (t.one(*DEPLOYMENTS), "--to", t.model()),
-    "slo define": lambda t: (t.one(*DEPLOYMENTS), "ms", "--monitor", "monitor:m", "--indicator", "ms", "--objective",
-                             "0.9", "--rule", "2:1h:5m:hold"),
+    "slo define": lambda t: t.promise(t.one(*DEPLOYMENTS)),
     "subject erase": lambda t: (t.one("person:a", "person:b"), "--basis", "b", *WHY),
     "waiver deny": lambda t: (t.one(*WAIVERS), *RATIONALE),
     "waiver grant": lambda t: (t.one(*WAIVERS), *RATIONALE),
@@ -163,7 +181,7 @@ TYPED: Mapping[str, Callable[[Typist], Words]] = {
                                  "--waiver", t.one(*WAIVERS), *t.some(0.2, "--single-use"),
                                  *t.some(0.2, "--max-uses", t.one("1", "2"))),
     "waiver revoke": lambda t: (t.one(*WAIVERS), *WHY),
-    "watch": lambda t: (t.one(*DEPLOYMENTS),),
+    "watch": lambda t: (*t.some(0.7, t.one(*DEPLOYMENTS)), *t.some(0.3, "--exec", t.one("true", "true", "false"))),
     "withdraw": lambda t: (t.model(), *t.some(0.5, *t.env())),
 }
 # fmt: on

@@ -7,10 +7,12 @@ import contextlib
 import hashlib
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 from ledger.application import Ledger
+from ledger.entry import format_time
 from ledger.recorders import open_recorder
 from ledger.recorders.units import Unit
 from ledger.stored import Row
@@ -21,9 +23,11 @@ from tests.faults.pastdeeds import Deed
 _NOBODYS_ID = "019b0000-0000-7000-8000-000000000000"
 #: Who is said to have written what is put in past every check.
 INTRUDER = "filler"
+#: A place for what is this ledger's own, in a word that is typed.
+_PLACE = re.compile(r"\{([a-z_.]+)(?::(-?\d+))?\}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?Z?")
-#: How long something took, from two times of the store's clock.
-_TOOK = re.compile(r'"seconds": [0-9.e-]+')
+#: How long something took or was away, from two times of the store's clock.
+_TOOK = re.compile(r'"seconds\w*": -?[0-9.e-]+')
 #: Where what was erased is kept nevertheless: each backend has places of its own.
 _KEPT = re.compile(r'"kept_elsewhere": \[[^]]*\]')
 _OWN = re.compile(
@@ -65,12 +69,16 @@ class Desk:
         return done
 
     def _filled(self, word: str) -> str:
-        if not word.startswith("{"):
-            return word
-        kind, _, index = word.strip("{}").partition(":")
-        if index:
-            entry = self.rows[int(index)].entry
-            return {"key": self._keys.get(entry.index, ""), "id": entry.id, "subject": entry.subject}[kind]
+        return _PLACE.sub(lambda found: self._own(found[1], found[2]), word)
+
+    def _own(self, kind: str, number: str | None) -> str:
+        """What this ledger has in a place of `commandwords`."""
+        if kind == "ago":
+            return format_time(time.time_ns() // 1000 - 1_000_000 * int(number or 0))
+        if number is not None:
+            entry = self.rows[int(number)].entry
+            found = {"id": entry.id, "subject": entry.subject, "at": format_time(entry.recorded_at)}
+            return {"key": self._keys.get(entry.index, ""), **found}[kind]
         if kind == "key":
             return [*self._keys.values(), "ab" * 32][-1]
         return (self._ids.get(kind) or [_NOBODYS_ID])[-1]
