@@ -27,6 +27,7 @@ from ledger.recorders.units import Unit
 from ledger.stored import LogReader, Row
 from projections.asof import AsOf, resolve_as_of
 from projections.catalogue import open_runner
+from projections.comparing import compare
 from projections.history import history
 from projections.impact import impact
 from projections.inventory import inventory
@@ -37,6 +38,7 @@ from projections.runner import Runner
 from projections.suspension import suspend
 from projections.timeline import incident_timeline
 from projections.tracing import trace
+from projections.waivers import waivers
 from projections.why import why
 from tests.contract.support import Cast, digest, make_cast
 
@@ -44,6 +46,7 @@ START = datetime(2026, 11, 1, tzinfo=UTC)
 PROD = "deployment:prod/scoring"
 DEV = "deployment:dev/scoring"
 INCIDENT = "incident:inc-1"
+SECOND = "model:scoring@2"
 CONTROLS = (
     "four-eyes-before-authorise",
     "same-digest",
@@ -268,7 +271,10 @@ class Reader:
         return json.dumps(found, indent=1)
 
     def told(self, subjects: Iterable[str], **as_of: Any) -> dict[str, Any]:
-        """What the reading commands say of some things; for decisions the moment is that of the last known entry."""
+        """What the commands with two clocks say of some things, and what differs between a version and the second one.
+
+        For decisions the moment is that of the last known entry.
+        """
         known, views = self.as_of(**as_of), self.runner.views
         decided = AsOf(None, known.size, known.root, known.recorded_at)
         moment = known.recorded_at
@@ -278,8 +284,11 @@ class Reader:
             "impact": lambda name: impact(self.ledger, views, known, name),
             "history": lambda name: history(self.ledger, views, known, name),
             "why": lambda name: why(self.ledger, views, decided, moment, name),
+            "diff": lambda name: compare(self.ledger, views, known, name, SECOND),
+            "timeline": lambda name: incident_timeline(views, known, name),
         }
         found: dict[str, Any] = {"inventory": inventory(self.ledger, views, known, moment)}
+        found |= {"waivers": waivers(self.ledger, views, known, known.asked), "report": self.report(**as_of)}
         for name in subjects:
             for question, ask in asked.items():
                 try:

@@ -1,13 +1,10 @@
-"""An answer is a function of two times, and no later append changes it."""
+"""An answer is a function of two times; `test_reading_as_of` asks whether no later append changes it."""
 
 from __future__ import annotations
 
 import json
-import tempfile
-from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ledger.entry import format_time
@@ -16,7 +13,7 @@ from ledger.recorders import open_recorder
 from ledger.stored import LogIdentity
 from projections.asof import resolve_as_of
 from tests.contract.support import digest
-from tests.projections.support import INCIDENT, PROD, Book, closing, open_book, when
+from tests.projections.support import INCIDENT, PROD, Book, when
 
 MODELS = [f"model:scoring@{number}" for number in (1, 2, 3)]
 MOVES = (
@@ -69,32 +66,6 @@ def do(book: Book, move: str, model: str, at: float) -> None:
 def tell_moves(book: Book, story: list[tuple[str, str, int]]) -> None:
     for move in story:
         do(book, *move)
-
-
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    pieces=st.lists(st.lists(moves, min_size=3, max_size=12), min_size=2, max_size=4),
-    hours=st.lists(st.integers(-50, 50), min_size=2, max_size=3),
-)
-def test_no_later_append_changes_an_answer(pieces: list[list[tuple[str, str, int]]], hours: list[int]):
-    base = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    with tempfile.TemporaryDirectory(dir=base) as folder:
-        with closing(open_book(f"sqlite:///{folder}/ledger.db")) as book:
-            told: dict[tuple[int | None, int], str] = {}
-            for piece in pieces:
-                tell_moves(book, piece)
-                reader = book.reader()
-                for at in (None, *hours):
-                    for known in (reader.size, max(2, reader.size - 3)):
-                        answer = reader.answers(at=at, known=known)
-                        assert told.setdefault((at, known), answer) == answer
-            reader = book.reader()
-            for (at, known), answer in told.items():
-                assert reader.answers(at=at, known=known) == answer, (at, known)
-            # Nor does it matter whether the views were filled piece by piece.
-            assert all(reader.runner.rebuild().values())
-            for (at, known), answer in told.items():
-                assert reader.answers(at=at, known=known) == answer, (at, known)
 
 
 def test_what_is_true_at_a_time_is_what_had_occurred_by_then(any_book: Book):
