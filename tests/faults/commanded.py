@@ -211,10 +211,18 @@ class CommandedMachine(Life):
     @rule(question=st.sampled_from(QUESTIONS), back=st.integers(0, 12), earlier=st.sampled_from((None, None, 0, 9)))
     def ask(self, question: tuple[str, ...], back: int, earlier: int | None = None) -> None:
         """Of what was known so many entries ago, and of when the one was recorded that is so many earlier."""
-        known = max(1, len(self.desks[0].rows) - back)
+        question, known = self._about(question), max(1, len(self.desks[0].rows) - back)
         at = None if earlier is None else max(0, known - 1 - earlier)
         now = self._answers(question, known, at)
         assert self.answers.setdefault((question, known, at), now) == now, (question, known, at)
+
+    def _about(self, question: tuple[str, ...]) -> tuple[str, ...]:
+        """What there is, where a question is about two versions or about an incident."""
+        stages = Stages(self.desks[0].deeds)
+        opened, versions = stages.of("incident.opened"), sorted(stages.registered)
+        if question[0] == "timeline" and opened:
+            return "timeline", opened[-1].subject
+        return ("diff", *versions[:2]) if question[0] == "diff" and versions[1:] else question
 
     def ask_again(self) -> None:
         """Everything that was asked, once each at one of the two: they said the same."""

@@ -124,25 +124,28 @@ def watching(scene: Scene) -> Iterator[Step]:
     places = sorted({deed.subject for deed in at.of(*_SERVED)})
     for place in places:
         yield from _measured(at, t, place)
-    if not places:
+    if not places or len(at.registered) < 2:
         yield from towards_release(scene)
 
 
 def _measured(at: Stages, t: Typist, place: str) -> Iterator[Step]:
     """Windows since the last one or since something went live, and what watching them leads to."""
     promises, served = at.of("slo.defined", subject=place), at.of(*_SERVED, subject=place)
-    yield Step(0.3 if promises else 8, "slo define", t.promise(place), "p-deployer")
+    yield Step(0.3 if promises else 8, "slo define", t.promise(place, sorted(at.registered) or MODELS), "p-deployer")
     if not promises or not served:
         return
+    said = at.of("slo.breached", "slo.recovered", subject=place)
+    well = bool(said) and said[-1].kind == "slo.breached"
     begun, windows = served[-1], [one for one in at.of("monitor.window") if one.data["deployment"] == place]
     since = max([begun, *windows[-1:]], key=lambda one: one.index)
-    yield Step(9, "emit", t.window(place, f"{{at:{since.index}}}", begun.data["model"]), "trainer")
+    yield Step(9, "emit", t.window(place, f"{{at:{since.index}}}", begun.data["model"], well=well), "trainer")
     yield Step(1, "emit", t.window(place, f"{{at:{begun.index}}}", t.one(*sorted(at.registered))), "trainer")
     yield Step(0.5, "emit", ("slo.breached", place, "-d", "slo=ms"), "trainer")
     yield Step(9 if windows else 1, "watch", (place, *t.some(0.3, "--exec", t.one("true", "false"))), "trainer")
     others = sorted(at.registered - {one.data["model"] for one in served})
     if others:
-        yield Step(4, "record deployment", (place, "--model", t.one(*others)), "p-deployer")
+        yield Step(6, "record deployment", (place, "--model", t.one(*others)), "p-deployer")
+        yield Step(3, "record canary", (place, "--model", t.one(*others), "--stage", 1, "--traffic", 0.1), "p-deployer")
     for decided in at.of("rollback.authorised", "deployment.held", subject=place)[-1:]:
         named = decided.data["model"]
         yield Step(2, "record rollback", (place, "--model", named), "p-deployer")

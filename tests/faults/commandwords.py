@@ -9,7 +9,7 @@ what only one ledger knows: ``{hold.placed}`` for the id of the last such event,
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from tests.cli.support import digest
 
@@ -76,20 +76,21 @@ class Typist:
         stage = ("--stage", 1 + self.number(3), "--traffic", 0.1)
         return self._chance.choice((stage, stage, ("--promoted",), ("--aborted", "x")))
 
-    def window(self, place: str, start: str, model: str) -> Words:
-        """What a monitor measured by now, mostly good events or too few; sometimes as it must not be."""
+    def window(self, place: str, start: str, model: str, *, well: bool = False) -> Words:
+        """What a monitor measured by now: too few good events, or enough, above all where all is well again."""
         end, of = self.one(*("{ago:0}",) * 9, "{ago:-600}"), self.one(*("",) * 4, "pod-1", "pod-2")
-        count, good = self._chance.choice(((1000, 990), (50_000, 49_000), (1000, 500), (1000, 0)))
+        seen = ((1000, 990), (50_000, 49_000), (1000, 500), (1000, 0))
+        count, good = self._chance.choice((*seen, seen[1], seen[1], seen[1]) if well else seen)
         said = {"metric": "ms", "start": start, "end": end, "count": count, "good": good, "deployment": place}
         said |= ({"source": of} if of else {}) | ({"model": model} if self._chance.random() < 0.7 else {})
         return "monitor.window", "monitor:m", *(f"-d{name}={value}" for name, value in said.items())
 
-    def promise(self, place: str) -> Words:
+    def promise(self, place: str, back: Sequence[str] = MODELS) -> Words:
         """That nine in ten are good, and what is done by rule when more than twice, or four times, as many are bad."""
         end = self.one("hold", "rollback", "rollback")
         rules = ("--rule", f"2:2h:1h:{self.one('hold', end)}", *self.some(0.5, "--rule", f"4:2h:1h:{end}"))
         more = (*self.some(0.3, "--within", "1h"), *self.some(0.3, "--on-breach", end))
-        more = (*more, *self.some(0.2, "--fallback", self.model()))
+        more = (*more, *self.some(0.4, "--fallback", self.one(*back)))
         return place, "ms", "--monitor", "monitor:m", "--indicator", "ms", "--objective", "0.9", *rules, *more
 
     def said(self) -> Words:

@@ -6,6 +6,7 @@ words.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 
@@ -30,6 +31,10 @@ from tests.faults.governedpeople import (
 from tests.faults.pastdeeds import ROLES
 from tests.faults.scorecard import Result, count_each
 from tests.faults.twins import live
+from tests.projections.support import Reader
+
+#: What questions about a time are about.
+ASKED = ("model:m", "model:m@1", "dataset:d@1", "deployment:prod/x", "incident:i")
 
 
 class GovernedMachine(GovernedDeeds):
@@ -37,12 +42,18 @@ class GovernedMachine(GovernedDeeds):
 
     models, environments, spans = GovernedDeeds.models, GovernedDeeds.environments, GovernedDeeds.spans
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: dict[tuple[str, int], str] = {}
+
     # -- several at once, so that lives go deep ---------------------------------------------------
 
     seeds, counts_of = st.integers(0, 2**32), st.integers(5, 20)
 
     def _go_on(self, number: int, count: int, *, back: bool) -> None:
         chance = self.chance(number, self.numbers)
+        if not self.said or chance.random() < 0.1:
+            self.read(subject=chance.choice(ASKED), back=0)
         for _ in range(count):
             self.do_next(chance, back=back)
 
@@ -138,13 +149,27 @@ class GovernedMachine(GovernedDeeds):
             case _:
                 self.time_passes(DAY)
 
-    @rule()
-    def read(self) -> None:
-        """Views grow."""
-        for ledger, url in zip(self.ledgers, self.urls, strict=True):
-            runner = open_runner(ledger, url)
-            assert runner.catch_up() == len(self.reference.rows)
-            runner.views.close()
+    @rule(subject=st.sampled_from(ASKED), back=st.integers(0, 9))
+    def read(self, subject: str, back: int) -> None:
+        """Views grow; what is said of a time is remembered."""
+        known = max(2, len(self.reference.rows) - back)
+        said = self._said(subject, known)
+        assert self.said.setdefault((subject, known), said) == said, (subject, known)
+
+    def _said(self, subject: str, known: int) -> str:
+        """What everything with two clocks says about a thing; both backends the same."""
+        found = [self._said_by(number, subject, known) for number in (0, 1)]
+        assert found[0] == found[1], (subject, known)
+        return found[0]
+
+    def _said_by(self, number: int, subject: str, known: int) -> str:
+        ledger = self.ledgers[number]
+        runner = open_runner(ledger, self.urls[number])
+        reader = Reader(ledger, runner, runner.catch_up())
+        assert reader.size == len(self.reference.rows)
+        found = json.dumps(reader.told((subject,), "model:m@2", known=known))
+        runner.views.close()
+        return found
 
     @rule()
     def reopen(self) -> None:
@@ -166,11 +191,12 @@ class GovernedMachine(GovernedDeeds):
                 assert one["status"] in judged & set(STATES), (one["version"], one["status"], judged)
 
     def teardown(self) -> None:
-        """The rows are the same, the log is good, and views that are built anew are as those that grew."""
+        """The rows are the same, the log is good, what was said of a time still is, views built anew are as those."""
         try:
             if self.agreed:
                 self.compare()
-                self.read()
+                for number, (asked, said) in enumerate(self.said.items()):  # once each at one of the two
+                    assert self._said_by(number % 2, *asked) == said, asked
                 self.states_agree()
                 for ledger, url in zip(self.ledgers, self.urls, strict=True):
                     runner = open_runner(ledger, url)
@@ -202,8 +228,15 @@ def governance(postgres_url: Callable[[], str], examples: int, steps: int, seed:
         every: whether there are so many lives that every kind of deed must be recorded once.
     """
     counts = Counter[tuple[str, bool]]()
-    result = live(
-        governed_on(postgres_url), lambda life: counts.update(life.counts), examples, steps, seed, shrink=False
-    )
+    asked: list[int] = []
+
+    def ended(life: GovernedMachine) -> None:
+        counts.update(life.counts)
+        asked.append(len(life.said))
+
+    result = live(governed_on(postgres_url), ended, examples, steps, seed, shrink=False)
     count_each(result, counts, {*ROLES, *(name for name, _ in counts)}, every=every)
+    result.figures["asked of a time"] = sum(asked)
+    if every and not any(asked):
+        result.failed("never done", "a question about a time")
     return result

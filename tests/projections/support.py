@@ -270,8 +270,8 @@ class Reader:
                 found["timeline"] = error.message
         return json.dumps(found, indent=1)
 
-    def told(self, subjects: Iterable[str], **as_of: Any) -> dict[str, Any]:
-        """What the commands with two clocks say of some things, and what differs between a version and the second one.
+    def told(self, subjects: Iterable[str], second: str = SECOND, **as_of: Any) -> dict[str, Any]:
+        """What the commands with two clocks say of some things, and what differs between each and another version.
 
         For decisions the moment is that of the last known entry.
         """
@@ -284,7 +284,7 @@ class Reader:
             "impact": lambda name: impact(self.ledger, views, known, name),
             "history": lambda name: history(self.ledger, views, known, name),
             "why": lambda name: why(self.ledger, views, decided, moment, name),
-            "diff": lambda name: compare(self.ledger, views, known, name, SECOND),
+            "diff": lambda name: compare(self.ledger, views, known, name, second),
             "timeline": lambda name: incident_timeline(views, known, name),
         }
         found: dict[str, Any] = {"inventory": inventory(self.ledger, views, known, moment)}
