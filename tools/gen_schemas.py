@@ -152,9 +152,17 @@ def _several() -> dict[str, Any]:
         "$id": "urn:muniment:schema:report.several-ledgers.v1",
         "title": "One report over several ledgers v1",
         "type": "object",
-        "required": ["schema", "report", "summary", "ledgers"],
+        "required": ["schema", "report", "summary", "unread", "ledgers"],
         "properties": {
             "schema": {"const": "urn:muniment:schema:report.several-ledgers.v1"},
+            "unread": {
+                "description": "Ledgers that could not be read; their controls are not assessed",
+                "type": "array",
+                "items": {
+                    "type": "object", "required": ["ledger", "reason"],
+                    "properties": {"ledger": {"type": "string"}, "reason": {"type": "string"}},
+                },
+            },
             "ledgers": {
                 "type": "array", "minItems": 1,
                 "items": {"type": "object", "required": ["schema", "ledger", "as_of", "summary", "findings"]},
