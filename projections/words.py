@@ -112,8 +112,9 @@ def _form(words: str) -> Callable[[dict[str, Any]], str]:
 
 
 def _breaking(data: dict[str, Any]) -> str:
-    answers = {True: "callers must change", False: "callers need not change"}
-    return answers.get(data.get("breaking"), "it is not said whether callers must change")
+    if data.get("breaking") is None:
+        return "it is not said whether callers must change"
+    return "callers must change" if data["breaking"] else "callers need not change"
 
 
 def _tags(data: dict[str, Any]) -> str:

@@ -245,6 +245,8 @@ def _lineage() -> dict[str, Any]:
             "roots": {"type": "array", "items": text, "minItems": 1},
             "nodes": {"type": "array", "items": _closed(node, more)},
             "edges": {"type": "array", "items": _closed(edge)},
+            "cut": _closed({side: {"type": "array", "items": text} for side in ("up", "down")})
+            | {"description": "Ids of nodes from which more would have been reached with a larger depth"},
         }),
     }  # fmt: skip
 
