@@ -97,12 +97,13 @@ def define(
     if parse_name(subject).kind == "deployment" and options["monitor"] is None:
         raise InputError("a deployment does not say whose windows count", hint="Give it: --monitor monitor:NAME")
     deployments, asked = list(options.pop("deployments")) or None, _rules(rules, within)
-    if within is not None and not any("action" in rule for rule in asked):
+    on_breach = within if options["action"] else None
+    if within is not None and on_breach is None and not any("action" in rule for rule in asked):
         raise InputError(
-            "--within is the time for what a rule decides, and no rule here decides anything",
-            hint="Let one: --rule 14.4:1h:5m:rollback. What --on-breach decides has no time by which it must be done.",
+            "--within is the time for what is decided, and nothing here decides anything",
+            hint="Let something: --rule 14.4:1h:5m:rollback, or --on-breach rollback",
         )
-    body = {"slo": name, "rules": asked or None, "deployments": deployments}
+    body = {"slo": name, "rules": asked or None, "deployments": deployments, "respond_within": on_breach}
     with app.writer() as ledger:
         app.show_receipt(
             ledger.emit("slo.defined", subject, body, **options), then="See how it is kept: muniment slo check"

@@ -134,12 +134,13 @@ def test_whoever_looks_at_what_is_told_does_not_take_it_from_the_platform(burnin
         assert run("watch", "--exec", once, "-o", "json").good().json["told"] == []
 
 
-def test_a_time_for_what_no_rule_decides_is_refused(shop: Shop):
+def test_a_time_for_what_nothing_decides_is_refused(shop: Shop):
     define = ("slo", "define", PLACE, "err", "--monitor", "monitor:m", "--indicator", "err", "--objective", "0.99")
-    for more in ((), ("--on-breach", "rollback"), ("--rule", "14.4:1h:5m")):
-        run(*define, *more, "--within", "1m").refused(2, "--within is the time for what a rule decides")
+    for more in ((), ("--rule", "14.4:1h:5m")):
+        run(*define, *more, "--within", "1m").refused(2, "--within is the time for what is decided")
     run(*define, "--rule", "14.4:1h:5m:rollback", "--within", "1m").good()
-    run(*define, "--on-breach", "rollback").good()
+    done = run(*define, "--on-breach", "rollback", "--within", "1m", "-o", "json").good()
+    assert run("show", done.json["index"], "-o", "json").good().json["event"]["data"]["respond_within"] == "1m"
 
 
 def test_what_could_not_be_told_is_told_later(burning: Shop, monkeypatch: pytest.MonkeyPatch):
