@@ -35,9 +35,10 @@ def window(*, good: int, count: int = 1000, start: float = 10, end: float = 5, *
     run("emit", "monitor.window", "monitor:tx", *(f"-d{name}={value}" for name, value in (body | more).items())).good()
 
 
-def define(*rules: str, name: str = "latency") -> Result:
+def define(*rules: str, place: str = PLACE, name: str = "latency") -> Result:
     words = ("--monitor", "monitor:tx", "--indicator", "ms", "--objective", "0.99", "--within", "15m")
-    return run("slo", "define", PLACE, name, *words, *(f"--rule={rule}" for rule in rules or (RULE,))).good()
+    words = (*words, "--on-breach", "hold")
+    return run("slo", "define", place, name, *words, *(f"--rule={rule}" for rule in rules or (RULE,))).good()
 
 
 def _burn(shop: Shop) -> Shop:
@@ -88,6 +89,7 @@ def types(shop: Shop) -> list[str]:
 
 
 WHOLE = ["slo.breached.v1", "rollback.authorised.v1", "notification.sent.v1"]
+HELD = "deployment.held.v1"
 
 
 def test_it_is_decided_and_told_once(burning_anywhere: Shop):
@@ -125,13 +127,25 @@ def test_what_is_killed_goes_on(burning_anywhere: Shop, point: str):
     assert len(set(keys)) == 1, "with the same key"
 
 
-def test_whoever_looks_at_what_is_told_does_not_take_it_from_the_platform(burning_anywhere: Shop):
-    assert len(run("watch", "--exec", "cat", "-o", "json").good().json["told"]) == 1
-    command = platform(burning_anywhere.folder)
-    assert len(run("watch", "--exec", command, "-o", "json").good().json["told"]) == 1
-    assert len(told(burning_anywhere.folder)) == 1
-    for once in ("cat", command):
-        assert run("watch", "--exec", once, "-o", "json").good().json["told"] == []
+def test_whoever_looks_at_what_is_told_does_not_take_it_from_the_platform(burning: Shop):
+    other = "deployment:dev/aa"  # the first one that is told of
+    run("record", "deployment", other, "--model", ONE, "--at", ago(60)).good()
+    define(place=other)
+    run("emit", "slo.breached", other, "-dslo=latency").good()
+    assert len(run("watch", "--exec", "cat", "-o", "json").good().json["told"]) == 2
+    assert types(burning)[1:] == [HELD, *WHOLE[:2], WHOLE[2], WHOLE[2]], "nobody is told before all is decided"
+    command = platform(burning.folder)
+    for each in (command, f"{command} quiet"):
+        assert len(run("watch", PLACE, "--exec", each, "-o", "json").good().json["told"]) == 1, (
+            "another one is told, too"
+        )
+    assert run("watch", PLACE, "--exec", command, "-o", "json").good().json["told"] == []
+    assert "quiet" not in run("log", "-o", "ndjson").good().out
+    (again,) = run("watch", PLACE, "--exec", command, "--tell-again", "-o", "json").good().json["told"]
+    keys = [key for key, _ in told(burning.folder)]
+    assert keys == [again["decision"]] * 3, "with the same key"
+    for more in (("--follow", "--exec", command), ()):
+        run("watch", "--tell-again", *more).refused(2, "--tell-again tells once")
 
 
 def test_a_time_for_what_nothing_decides_is_refused(shop: Shop):
