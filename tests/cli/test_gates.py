@@ -27,7 +27,9 @@ def test_a_gate_stands_before_a_deployment(asked: Shop):
     assert types(2) == ["gate.evaluated", "decision.refused"], "what was found is recorded, and what was refused"
     refused = run(*CHECK, "--as", "p-deployer", "-o", "json")
     assert (refused.code, refused.json["result"]) == (1, "deny")
-    assert results(refused.json["checks"]) == {"evaluation-passed": "pass", "drift-run": "fail"}
+    assert results(refused.json["checks"]) == {
+        "evaluation-passed": "pass", "drift-run": "fail", "vendor-known": "not-applicable",
+    }  # fmt: skip
     measure_drift()
     allowed = run(*CHECK, "--as", "p-deployer").good()
     assert "✓ allows" in allowed.out
