@@ -258,7 +258,7 @@ def _covers(decision: Decision, cause: _Cause, action: str, target: Key) -> bool
     if decision.status == "open" and decision.due_at is None and cause.within is not None:
         # It would never be overdue. Only against a person who chose another version the rule chooses none.
         return stands and not decision.row["data"].get("automatic") and decision.key != target
-    return stands or decision.row["data"].get("trigger") == cause.breach["id"]
+    return stands or bool(decision.row["data"].get("trigger") == cause.breach["id"])
 
 
 def _indexes(windows: tuple[Window, ...], most: int) -> list[int]:

@@ -37,8 +37,9 @@ def window(*, good: int, count: int = 1000, start: float = 10, end: float = 5, *
 
 def define(*rules: str, place: str = PLACE, name: str = "latency") -> Result:
     words = ("--monitor", "monitor:tx", "--indicator", "ms", "--objective", "0.99", "--within", "15m")
-    words = (*words, "--on-breach", "hold")
-    return run("slo", "define", place, name, *words, *(f"--rule={rule}" for rule in rules or (RULE,))).good()
+    return run(
+        "slo", "define", place, name, *words, "--on-breach", "hold", *(f"--rule={rule}" for rule in rules or (RULE,))
+    ).good()
 
 
 def _burn(shop: Shop) -> Shop:
