@@ -143,7 +143,7 @@ BODY_SCHEMAS: Final = {
     "muniment.run.started.v1": "99385dc951a498086c64c39f724ac059",
     "muniment.serving.snapshot.v1": "98cc76d8427e4a8ef48be0af42b0240a",
     "muniment.slo.breached.v1": "a4642fe1e15f82723063e8b7dc22cd84",
-    "muniment.slo.defined.v1": "7587e674109fc2b10b1cd8d10f67a47b",
+    "muniment.slo.defined.v1": "cf367b448bd8c9baccfcab45e14f10d2",
     "muniment.slo.recovered.v1": "385da348b17e25e235ecdef8f3761ca7",
     "muniment.subject.erased.v1": "f60a852bd546337baed8be5b767f011c",
     "muniment.thirdparty.registered.v1": "19cfa59c84058776a216f13ed957007c",

@@ -13,7 +13,7 @@ from projections.base import ViewReader
 from projections.groups import DEPLOYED, WENT_LIVE
 from projections.journal import JournalRow, journal_rows
 
-__all__ = ["DECISIONS", "Decision", "Service", "Tenure", "read_service"]
+__all__ = ["DECISIONS", "Decision", "Key", "Service", "Tenure", "read_service"]
 
 #: Decision: what is to happen.
 DECISIONS: Final = {"deployment.held": "hold", "rollback.authorised": "rollback"}

@@ -166,6 +166,9 @@ class SloDefined(FactBody):
     action: Literal["hold", "rollback"] | None = Field(
         default=None, description="The decision that is due when somebody else says that it is breached"
     )
+    respond_within: Duration | None = Field(
+        default=None, description="In which time the platform should have done that"
+    )
     fallback: SubjectName | None = Field(
         default=None, description="The version to return to, model:name@version; the last good one when absent"
     )
