@@ -114,7 +114,8 @@ _ASIDES: Final[dict[str, dict[str, Callable[[Any], str]]]] = {
     "model.registered": _MODEL,
     "modelcard": _CARD,
     "monitor.signal": {"status": _said("{}"), "window": _said("over {}"), "method": _said("by {}"),
-                       "started_at": _said("since {}"), "ended_at": _said("until {}"), "fingerprint": _said("as {}")},
+                       "better": _said("{} is better"), "started_at": _said("since {}"), "ended_at": _said("until {}"),
+                       "fingerprint": _said("as {}")},
     "policy.defined": {"mode": _mode, "scope": _said("for {}", _list)},
     "postmortem": {"format": _said("{}"), "timeline": _said("timeline: {}", _timeline)},
     "quarantine": {
