@@ -13,7 +13,7 @@ from cli.values import asked_of_nothing, read_source
 
 __all__ = ["STARTERS", "policy", "policy_source"]
 
-_CHECK = ("id", "title", "tiers", "waivable", "pass", "when", "reason")
+_CHECK = ("id", "title", "tiers", "waivable", "pass", "when", "otherwise", "reason")
 #: Checklists that come with Muniment.
 STARTERS = ("pre-production", "production")
 

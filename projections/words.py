@@ -283,8 +283,8 @@ _ASIDES: Final[dict[str, dict[str, Callable[[Any], str]]]] = {
     "model.registered": _MODEL,
     "modelcard": _CARD,
     "monitor.signal": {
-        "threshold": _said("threshold {}"), "baseline": _said("baseline {}"), "severity": _said("{}", usual="info"),
-        "status": _said("{}"), "window": _said("over {}"), "method": _said("by {}"), "started_at": _said("since {}"),
+        "threshold": _said("threshold {}"), "baseline": _said("baseline {}"), "better": _said("{} is better"),
+        "severity": _said("{}", usual="info"), "status": _said("{}"), "window": _said("over {}"), "method": _said("by {}"), "started_at": _said("since {}"),
         "ended_at": _said("until {}"), "fingerprint": _said("as {}"), "slices": _slices,
     } | _WHERE,
     "monitor.window": _WHERE,
@@ -310,6 +310,7 @@ _ASIDES: Final[dict[str, dict[str, Callable[[Any], str]]]] = {
     "slo": {
         "threshold": _said("threshold {}"), "value": _said("value {}"), "window": _said("over {}"),
         "monitor": _said("by {}"), "deployments": _said("for {}", _list), "action": _said("then {}"),
+        "respond_within": _said("to be done within {}"),
     } | _WHERE,
     "thirdparty.registered": {"release": _said("release {}"), "contract": _said("contract {}"),
                               "hosted": _yes_no("runs at the vendor's", "runs here"),
