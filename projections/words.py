@@ -284,7 +284,8 @@ _ASIDES: Final[dict[str, dict[str, Callable[[Any], str]]]] = {
     "modelcard": _CARD,
     "monitor.signal": {
         "threshold": _said("threshold {}"), "baseline": _said("baseline {}"), "better": _said("{} is better"),
-        "severity": _said("{}", usual="info"), "status": _said("{}"), "window": _said("over {}"), "method": _said("by {}"), "started_at": _said("since {}"),
+        "severity": _said("{}", usual="info"), "status": _said("{}"), "window": _said("over {}"),
+        "method": _said("by {}"), "started_at": _said("since {}"),
         "ended_at": _said("until {}"), "fingerprint": _said("as {}"), "slices": _slices,
     } | _WHERE,
     "monitor.window": _WHERE,
