@@ -287,6 +287,8 @@ def snapshot(app: App, /, subject: str, loaded: tuple[str, ...], *, partial: boo
 @click.option("--value", type=float, required=True, help="What was measured.")
 @click.option("--baseline", type=float, help="What it was before.")
 @click.option("--threshold", type=float, help="Where it becomes a worry.")
+@click.option("--better", type=click.Choice(["higher", "lower"]), help="Which way is better: higher for a p-value.")
+@click.option("--method", help="How drift was measured, for example psi, ks p_value; makes it a sign of drift.")
 @click.option("--severity", type=click.Choice(["info", "warning", "critical"]), default="info", show_default=True,
               help="How bad it is.")  # fmt: skip
 @click.option("--deployment", metavar="SUBJECT", help="The deployment it was measured on.")

@@ -118,7 +118,7 @@ BODY_SCHEMAS: Final = {
     "muniment.model.registered.v1": "baf9d5b2413f6f3d2688b8121d94b33b",
     "muniment.modelcard.published.v1": "e9c7bd7e88f4e897eb36f445bd254218",
     "muniment.modelcard.revised.v1": "88dc2aab36494c95753a8594345a75b2",
-    "muniment.monitor.signal.v1": "e2524e39a61478b7e010eb516b538ee1",
+    "muniment.monitor.signal.v1": "47036adc0bbd4e1b63d14df9d46ebcf7",
     "muniment.monitor.window.v1": "b34578d78f25b5bc875176ef607af81d",
     "muniment.notification.failed.v1": "f507d398ce88db43c0516642ced084a9",
     "muniment.notification.sent.v1": "abf8f64263439ea1ca8b402802d54ad1",

@@ -14,6 +14,7 @@ from projections.journal import JournalRow, journal_rows
 from projections.model_state import CHANGE
 from projections.suspension import Stamped
 from projections.tracing import trace
+from projections.waivers import waived_for
 from projections.words import what_of
 
 __all__ = ["history"]
@@ -114,10 +115,20 @@ def history(ledger: Ledger, views: ViewReader, as_of: AsOf, subject: str) -> lis
             f"nothing was known about {subject} as of then", subject, hint="`muniment log` shows what the ledger holds."
         )
     rows = sorted(collected.rows.values(), key=lambda found: (found[0]["occurred_at"], found[0]["index"]))
-    return [_told(row, why, stamped) for row, why in rows]
+    return [_told(row, why, stamped, _what(ledger, views, row)) for row, why in rows]
 
 
-def _told(row: JournalRow, why: str, stamped: Stamped) -> dict[str, Any]:
+def _what(ledger: Ledger, views: ViewReader, row: JournalRow) -> str:
+    """What an entry says; of an authorisation also what a waiver let be: waived, not hidden."""
+    if row["verdict"] != "valid":
+        return str(row["reason"])
+    waived: list[str] = []
+    if row["type"] == "deployment.authorised" and not row["data"].get("emergency"):
+        waived = waived_for(ledger, views, row["index"], row["stream"], row["data"]["model"])
+    return f"{what_of(row)}{'; waived: ' + ', '.join(waived) if waived else ''}"
+
+
+def _told(row: JournalRow, why: str, stamped: Stamped, what: str) -> dict[str, Any]:
     valid = row["verdict"] == "valid"
     return {
         "index": row["index"],
@@ -127,7 +138,7 @@ def _told(row: JournalRow, why: str, stamped: Stamped) -> dict[str, Any]:
         "subject": row["subject"],
         "actor": row["actor"],
         "on_behalf_of": row["on_behalf_of"] or None,
-        "what": what_of(row) if valid else row["reason"],
+        "what": what,
         "why_here": why,
         "verdict": row["verdict"],
         "marks": row["marks"],

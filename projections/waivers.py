@@ -6,14 +6,18 @@ from typing import Any
 
 from ledger.application import Ledger
 from ledger.domain.deployed import WaiverState
+from ledger.domain.lifecycle import rule_for, version_of
 from ledger.domain.waiving import grant_trouble, used_up, uses_of, waiver_of, waiver_until
 from ledger.domain.world import World
 from ledger.entry import format_time
+from ledger.errors import InputError, PolicyError
+from ledger.names import parse_name
 from projections.asof import AsOf, recorded_by
 from projections.base import ViewReader
 from projections.journal import journal_rows
+from projections.words import waived_in
 
-__all__ = ["waivers"]
+__all__ = ["waived_for", "waivers"]
 
 
 def _standing(world: World, state: WaiverState, at: int) -> tuple[str, str]:
@@ -57,3 +61,29 @@ def waivers(ledger: Ledger, views: ViewReader, as_of: AsOf, at: int) -> list[dic
             "trouble": trouble, "index": row["index"],
         })  # fmt: skip
     return found
+
+
+def waived_for(ledger: Ledger, views: ViewReader, index: int, deployment: str, model: str) -> list[str]:
+    """What was waived for an authorisation: by the last run before it of the policy that the rules named then.
+
+    Args:
+        ledger: the log.
+        views: the views.
+        index: of the authorisation, which is valid and no emergency.
+        deployment: where it is for.
+        model: the version that it is for.
+
+    Returns:
+        In words, ``CHECK by WAIVER``.
+    """
+    world, environment = ledger.world.at(index), parse_name(deployment).namespace or ""
+    try:
+        named = version_of(world, model)
+        rule = rule_for(world, environment, named.tier)
+    except (PolicyError, InputError):
+        return []  # no rule told what to ask
+    gate = named.version.gates.get((rule.gate or "", environment))
+    if gate is None or not gate.waivers:
+        return []
+    rows = journal_rows(views, [("position", "=", gate.signed.index + 1)], size=index)
+    return waived_in(rows[0]["data"].get("checks", ()))

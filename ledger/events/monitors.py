@@ -60,7 +60,12 @@ class MonitorSignal(FactBody):
     value: float
     baseline: float | None = None
     threshold: float | None = None
-    method: Line | None = Field(default=None, description="How drift was measured, for example psi, ks")
+    better: Literal["higher", "lower"] | None = Field(
+        default=None, description="Which way is better: higher for a p-value, of which less is a sign of drift"
+    )
+    method: Line | None = Field(
+        default=None, description="How drift was measured, for example psi, ks p_value; only where it is about drift"
+    )
     severity: Literal["info", "warning", "critical"] = "info"
     window: Line | None = None
     status: Literal["firing", "resolved"] | None = Field(default=None, description="Of the alert, where it is one")

@@ -125,7 +125,9 @@ def test_waived_and_not_hidden(asked: Shop):
     assert types(3) == ["gate.evaluated", "waiver.used", "deployment.authorised"]
     run(*AUTHORISE).refused(1, "drift-run")
     words = "drift-run by waiver:w1"
-    assert f"waived: {words}" in run("history", MODEL).good().out
+    told = [one["what"] for one in run("history", MODEL, "-o", "json").good().json["rows"] if words in one["what"]]
+    assert len(told) == 2, f"of the gate and of the authorisation: {told}"
+    assert f"authorised | {words}" in run("state", "deployment:prod/tx").good().out
     again = run("gate", "recheck", "-o", "json").good().json["evaluations"]
     assert [(item["trouble"], item["waived"]) for item in again] == [("", [words]), ("", [])]
     replay = ("gate", "replay", "--policy", "policy:p@1")
