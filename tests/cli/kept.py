@@ -52,7 +52,7 @@ class DatabasesKept:
 
     def _run(self, statement: str, *names: str) -> None:
         with psycopg.connect(self._dsn, autocommit=True) as server:
-            server.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))  # type: ignore[arg-type]
+            server.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
     def _url(self, database: str) -> str:
         parts = urlsplit(self._dsn)._replace(path=f"/{database}")
