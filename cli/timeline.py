@@ -9,6 +9,7 @@ import click
 from cli.app import App, common_options, pass_app
 from cli.output import Grid, console, print_record, styled
 from cli.reading import with_as_of
+from cli.values import INCIDENT
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,7 +40,7 @@ class _Hours(click.FloatRange):
 
 
 @click.command(short_help="Show an incident's timeline with what changed.")
-@click.argument("incident")
+@click.argument("incident", type=INCIDENT)
 @click.option("--before", type=_Hours(), default=24.0, show_default=True, help="Hours before it was opened.")
 @click.option("--after", type=_Hours(), default=4.0, show_default=True, help="Hours after it was closed.")
 @with_as_of

@@ -10,7 +10,7 @@ import click
 
 from cli.app import App, common_options, pass_app, write_options
 from cli.output import Grid, print_list, print_record, table
-from cli.values import OUT_FILE, parse_duration
+from cli.values import DEPLOYMENT, MODEL, MONITOR, OUT_FILE, parse_duration
 
 if TYPE_CHECKING:
     from ledger.telling import Channel
@@ -55,7 +55,7 @@ def _rules(texts: tuple[str, ...], within: str | None) -> list[dict[str, Any]]:
 
 
 @slo.command()
-@click.argument("subject", metavar="DEPLOYMENT|MONITOR")
+@click.argument("subject", type=DEPLOYMENT, metavar="DEPLOYMENT|MONITOR")
 @click.argument("name")
 @click.option("--indicator", required=True, metavar="METRIC", help="The metric of the windows that it is about.")
 @click.option(
@@ -66,7 +66,9 @@ def _rules(texts: tuple[str, ...], within: str | None) -> list[dict[str, Any]]:
 )
 @click.option("--threshold", type=float, help="Where good ends, when windows do not count good ones.")
 @click.option("--window", default="30d", show_default=True, metavar="DURATION", help="Over which time.")
-@click.option("--monitor", metavar="SUBJECT", help="Whose windows count; needed where SUBJECT is a deployment.")
+@click.option(
+    "--monitor", type=MONITOR, metavar="SUBJECT", help="Whose windows count; needed where SUBJECT is a deployment."
+)
 @click.option("--deployment", "deployments", multiple=True, metavar="PATTERN", help="Of a monitor: which deployments.")
 @click.option("--rule", "rules", multiple=True, metavar="RATE:LONG:SHORT[:hold|rollback]",
               help="When it burns so fast that something is decided; repeat it.")  # fmt: skip
@@ -75,7 +77,9 @@ def _rules(texts: tuple[str, ...], within: str | None) -> list[dict[str, Any]]:
 @click.option("--on-breach", "action", type=click.Choice(["hold", "rollback"]),
               help="What is decided when somebody else records a breach.")  # fmt: skip
 @click.option("--within", metavar="DURATION", help="In which time the platform should have done what was decided.")
-@click.option("--fallback", metavar="MODEL@VERSION", help="The version to return to; the last good one by default.")
+@click.option(
+    "--fallback", type=MODEL, metavar="MODEL@VERSION", help="The version to return to; the last good one by default."
+)
 @write_options
 @pass_app
 def define(
@@ -111,7 +115,7 @@ def define(
 
 
 @slo.command()
-@click.argument("deployment", required=False)
+@click.argument("deployment", type=DEPLOYMENT, required=False)
 @common_options
 @pass_app
 def check(app: App, /, deployment: str | None) -> int:
@@ -161,8 +165,8 @@ def _show_check(app: App, found: list[Assessment]) -> None:
 @click.argument("monitor")
 @click.argument("metric")
 @click.option("--since", metavar="DURATION", default="30d", show_default=True, help="Windows that ended so long ago.")
-@click.option("--deployment", metavar="SUBJECT", help="Only of this deployment.")
-@click.option("--model", metavar="MODEL@VERSION", help="Only those that name this version.")
+@click.option("--deployment", type=DEPLOYMENT, metavar="SUBJECT", help="Only of this deployment.")
+@click.option("--model", type=MODEL, metavar="MODEL@VERSION", help="Only those that name this version.")
 @common_options
 @pass_app
 def windows(

@@ -61,6 +61,7 @@ USAGE = {
     "unknown model": (("state", "model:nobody"), "nothing was known"),
     "known at nothing": (("state", "--known-at", "0"), "entries"),
     "known at more": (("state", "--known-at", "9" * 30), "entries"),
+    "known at what is to come": (("state", "--known-at", "2999-01-01T00:00:00Z"), "--at 2999-01-01T00:00:00Z"),
     "at no time": (("state", "--at", "noon"), "not a time"),
     "unknown incident": (("timeline", "incident:nobody"), "was not opened"),
     "not a number of hours": (("timeline", "incident:x", "--before", "nan"), "hours"),
