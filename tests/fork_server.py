@@ -1,4 +1,4 @@
-"""A process that has loaded the command line once, and becomes a command by forking: the tests' quick `muniment`.
+"""A process that has loaded all that is ours, and becomes a command by forking: the tests' quick `muniment`.
 
 Loading takes ten times as long as what most commands do. A child of the server is a process of its own, with the
 environment, working folder and streams of whoever called; only what Python and our modules do while they start is
@@ -24,7 +24,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
@@ -40,30 +40,51 @@ _running = ExitStack()
 
 @cache
 def quick_script() -> Path:
-    """An executable that does as `SCRIPT` does, sooner; it is alone in its folder, which may be put on ``PATH``.
+    """An executable that does as `SCRIPT` does, sooner; it is alone in its folder, which may be put on ``PATH``."""
+    return _quick("muniment", SCRIPT)
 
-    The server is started when this is called first, and ended by `stop`.
-    """
-    folder = Path(_running.enter_context(TemporaryDirectory(prefix="muniment-fork-")))  # short: it holds a socket
-    (folder / "bin").mkdir()
-    quick, address = folder / "bin" / "muniment", folder / "socket"
-    client = [sys.executable, "-IS", str(Path(__file__).with_name("fork_client.py")), str(address), str(SCRIPT)]
-    quick.write_text(f'#!/bin/sh\nexec {shlex.join(client)} "$@"\n')
+
+@cache
+def quick_python() -> Path:
+    """An executable that does as ``python`` does with ``-c CODE …``, sooner when the code imports what is ours."""
+    return _quick("python", Path(sys.executable))
+
+
+def _quick(name: str, instead: Path) -> Path:
+    folder = _server()
+    quick = folder / name / name
+    quick.parent.mkdir()
+    client = [
+        sys.executable,
+        "-IS",
+        str(Path(__file__).with_name("fork_client.py")),
+        str(folder / "socket"),
+        str(instead),
+    ]
+    quick.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, client))} "$@"\n')
     quick.chmod(0o700)
-    command = [sys.executable, "-P", __file__, str(address)]
+    return quick
+
+
+@cache
+def _server() -> Path:
+    """The folder of the server, which is started when somebody wants it, and ended by `stop`."""
+    folder = Path(_running.enter_context(TemporaryDirectory(prefix="muniment-fork-")))  # short: it holds a socket
+    command = [sys.executable, "-P", __file__, str(folder / "socket")]
     pipe = subprocess.PIPE
     server = _running.enter_context(subprocess.Popen(command, stdin=pipe, stdout=pipe, start_new_session=True))
     assert server.stdin is not None
     assert server.stdout is not None
     _running.callback(server.stdin.close)
     assert server.stdout.readline() == b"ready\n", "the server of the quick command did not start"
-    return quick
+    return folder
 
 
 def stop() -> None:
     """End the server, if there is one."""
     _running.close()
-    quick_script.cache_clear()
+    for made in (quick_script, quick_python, _server):
+        made.cache_clear()
 
 
 def _load() -> None:
@@ -194,11 +215,16 @@ def _become(order: _Order, streams: list[int]) -> None:
     sys.stderr = open(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
 
 
-def _end(main: Callable[[], object]) -> NoReturn:
+def _end(words: list[str]) -> NoReturn:
     """Run a command and end as Python does, without taking every module apart: that takes longer than most commands."""
     code: object = None
     try:
-        main()
+        if words[0] == sys.executable:
+            sys.argv = words[1:2] + words[3:]
+            exec(words[2], {"__name__": "__main__"})  # noqa: S102 - of a test
+        else:
+            sys.argv = words
+            importlib.import_module("cli.main").main()
     except SystemExit as end:
         code = end.code
     threading._shutdown()  # type: ignore[attr-defined]  # what Python calls first
@@ -219,7 +245,4 @@ if __name__ == "__main__":
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     if (asked := served.run()) is not None:
-        from cli.main import main
-
-        sys.argv = asked
-        _end(main)
+        _end(asked)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli.erased import tell
 from tests.cli.gated import people_and_a_version, ruled_and_approved
+from tests.cli.kept import DatabasesKept
 from tests.cli.support import ORIGIN, Grow, Shop, closing_stores, run
 from tests.contract.support import fast_folder
 
@@ -53,31 +54,59 @@ def grow(empty: Path, isolated_environment: Path, grown: Path) -> Grow:
 
     def fill(story: Callable[[Shop], None]) -> Shop:
         kept = grown / f"{story.__module__}.{story.__qualname__}"
-        places = {kept / "work": empty, kept / "home": isolated_environment}
         if not kept.exists():
             story(_shop(empty))
-            for source, place in places.items():
-                shutil.copytree(place, source)
+            _copy(kept, empty, isolated_environment, keep=True)
         else:
-            for source, place in places.items():
-                shutil.copytree(source, place, dirs_exist_ok=True)
+            _copy(kept, empty, isolated_environment)
         return Shop(empty, f"sqlite:///{empty / '.muniment' / 'ledger.db'}")
 
     return fill
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def grow_any(request: pytest.FixtureRequest) -> Grow:
-    """The same on SQLite, and on PostgreSQL a new ledger every time."""
+def _copy(kept: Path, work: Path, home: Path, *, keep: bool = False) -> None:
+    for name, place in (("work", work), ("home", home)):
+        source, target = (place, kept / name) if keep else (kept / name, place)
+        shutil.copytree(source, target, dirs_exist_ok=True)
+
+
+@pytest.fixture(scope="session")
+def pg_grown(postgres_dsn: str, grown: Path) -> Iterator[DatabasesKept]:
+    """The same for ledgers on PostgreSQL, each in a database of its own: one is copied ten times as fast as filled."""
+    databases = DatabasesKept(postgres_dsn, grown)
+    yield databases
+    databases.drop()
+
+
+@pytest.fixture
+def pg_grow(empty: Path, isolated_environment: Path, pg_grown: DatabasesKept) -> Iterator[Grow]:
+    """Gives a ledger on PostgreSQL in the same way."""
+    copies = []
 
     def fill(story: Callable[[Shop], None]) -> Shop:
-        shop: Shop = request.getfixturevalue("pg_shop")
-        story(shop)
-        return shop
+        kept = pg_grown.folder / f"{story.__module__}.{story.__qualname__}-postgres"
+        first = not kept.exists()
+        url = pg_grown.url(kept.name)
+        if first:
+            with closing_stores():
+                story(_shop(empty, "--ledger", url))
+            _copy(kept, empty, isolated_environment, keep=True)
+        else:
+            _copy(kept, empty, isolated_environment)
+        copies.append(pg_grown.copy(kept.name))
+        settings = empty / ".muniment" / "config.toml"
+        settings.write_text(settings.read_text().replace(url, copies[-1]))
+        return Shop(empty, copies[-1])
 
-    if request.param == "postgres":
-        return fill
-    found: Grow = request.getfixturevalue("grow")
+    yield fill
+    for url in copies:
+        pg_grown.drop_copy(url)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def grow_any(request: pytest.FixtureRequest) -> Grow:
+    """The one and the other."""
+    found: Grow = request.getfixturevalue("grow" if request.param == "sqlite" else "pg_grow")
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.support import Shop, digest, run, run_process
+from tests.cli.support import Grow, Shop, digest, run, run_process
 
 IMPORT = ("import", "inventory", "models.csv", "--waivers-until", "90d", "--control", "by hand", "--as", "p-author")
 POLICY = """\
@@ -50,13 +50,16 @@ def write(rows: Sequence[dict[str, str]], path: str = "models.csv") -> None:
         writer.writerows(rows)
 
 
-@pytest.fixture
-def ready(any_shop: Shop) -> Shop:
-    any_shop.people()
-    any_shop.enrol("p-owner", "owner", "approver")
+def people_and_a_policy(shop: Shop) -> None:
+    shop.people()
+    shop.enrol("p-owner", "owner", "approver")
     Path("legacy.yaml").write_text(POLICY)
     run("policy", "define", "policy:legacy@1", "legacy.yaml").good()
-    return any_shop
+
+
+@pytest.fixture
+def ready(grow_any: Grow) -> Shop:
+    return grow_any(people_and_a_policy)
 
 
 def taken(*options: str) -> dict[str, Any]:

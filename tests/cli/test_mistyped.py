@@ -6,16 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import Result, Shop, run
+from tests.cli.support import Grow, Result, Shop, run
 
 MODEL = "model:team/tx@1"
 
 
 @pytest.fixture
-def told(shop: Shop) -> Shop:
+def told(grow: Grow) -> Shop:
+    return grow(people_and_a_version)
+
+
+def people_and_a_version(shop: Shop) -> None:
     shop.people()
     shop.version(MODEL)
-    return shop
 
 
 def measured(value: str) -> Result:
