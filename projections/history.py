@@ -10,6 +10,7 @@ from ledger.errors import InputError, UnknownThingError
 from ledger.names import parse_name
 from projections.asof import AsOf
 from projections.base import Selection, ViewReader, some_at_a_time
+from projections.groups import WENT_LIVE
 from projections.journal import JournalRow, journal_rows
 from projections.model_state import CHANGE
 from projections.suspension import Stamped
@@ -57,6 +58,21 @@ class _Collected:
         where = [("model", "=", subject)] if version else any_version
         rows = self._views.select(CHANGE, [*where, ("kind", "=", "deployment"), ("position", "<=", self._as_of.size)])
         self.at({row["position"] for row in rows}, "deployed")
+        self._replaced(subject, {row["thing"] for row in rows if row["type"] in WENT_LIVE})
+
+    def _replaced(self, subject: str, places: set[str]) -> None:
+        """What went live in its place, for example by a rollback, in order of occurrence."""
+        found: list[dict[str, Any]] = []
+        for some in some_at_a_time(sorted(places)):
+            where = [("thing", "IN", some), ("type", "IN", WENT_LIVE), ("occurred_at", "<=", self._as_of.bound)]
+            found += self._views.select(CHANGE, [*where, ("position", "<=", self._as_of.size)])
+        live: dict[str, str] = {}
+        after = set()
+        for row in sorted(found, key=lambda row: (row["occurred_at"], row["position"])):
+            before, live[row["thing"]] = live.get(row["thing"], ""), row["model"]
+            if subject in (before, before.partition("@")[0]):
+                after.add(row["position"])
+        self.at(after, "in its place")
 
     def waived(self, subject: str) -> None:
         asked = journal_rows(self._views, [("type", "=", "waiver.requested")], size=self._as_of.size)
