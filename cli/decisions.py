@@ -169,25 +169,28 @@ def authorise(app: App, /, deployment: str, model: str, *, emergency: bool, revi
 
 @click.command(short_help="Authorise a return to an earlier version; never blocked.")
 @click.argument("deployment", type=DEPLOYMENT)
-@click.option("--to", "model", type=MODEL, required=True, metavar="MODEL@VERSION", help="The version to return to.")
+@click.option("--to", "model", type=MODEL, metavar="MODEL@VERSION", help="The version to return to; required.")
 @click.option("--digest", metavar="sha256:HEX", help="Its digest; the registered one by default.")
 @click.option("--incident", type=INCIDENT, metavar="SUBJECT", help="The incident it answers.")
 @click.option("--reason", help="Why.")
 @write_options
 @pass_app
-def rollback(app: App, /, deployment: str, model: str, **options: Any) -> None:
+def rollback(app: App, /, deployment: str, model: str | None, **options: Any) -> None:
     """Authorise a rollback.
 
     Example: muniment rollback deployment:prod/tx --to model:tx@1 --incident incident:inc-1
     """
     from ledger.commands import roll_back
 
+    if model is None:
+        raise click.UsageError(f"To which version? --to; muniment state {deployment} shows what was live before.")
     with app.writer() as ledger:
-        unknown = strange(ledger, deployment)
+        unknown = strange(ledger, deployment, options["incident"])
         receipt = roll_back(ledger, deployment, model, **options)
         say_strange(app, ledger, unknown, "If the name is wrong, authorise the rollback of the right one.")
+        answers = f" --incident {options['incident']}" if options["incident"] else ""
         app.show_receipt(
             receipt,
             then=f"Recorded; nothing was changed in {deployment}; waiting for rollback.completed.\n"
-            f"When it is live again: muniment record rollback {deployment} --model {model}",
+            f"When it is live again: muniment record rollback {deployment} --model {model}{answers}",
         )

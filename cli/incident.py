@@ -36,11 +36,16 @@ def _status(ledger: Ledger, subject: str) -> str | None:
 
 def _tell(app: App, type: str, subject: str, /, **options: Any) -> None:
     """Record something about an incident that there is; the wrong one cannot be taken out of the log again."""
+    from ledger.domain.world import actor_of
+
     with app.writer() as ledger:
         hint = f"Open it: muniment incident open {subject} --title …; or, if that comes later: muniment emit {type} …"
         require(ledger, subject, hint)
         if type == "incident.closed" and _status(ledger, subject) == "closed":
             app.note(f"Warning: {subject} was closed before. See: muniment timeline {subject}")
+        for name in (options.get("owner"), *(options.get("reviewers") or ())):
+            if name is not None and actor_of(ledger.world.at(ledger.world.refresh()), name) is None:
+                app.note(f"Warning: {name} is nobody enrolled here. See: muniment actor list")
         app.show_receipt(ledger.emit(type, subject, **options))
         if type == "incident.closed":
             for hint in _not_learnt(ledger, subject):

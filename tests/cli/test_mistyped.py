@@ -61,11 +61,14 @@ MISTYPED: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
     "percent": (("authorise", "deployment:prod/tx", "--model", MODEL, "--traffic", "5"), 2, ("write 0.05",)),
     "percent sign": (("record", "canary", "deployment:prod/tx", "--model", MODEL, "--traffic", "0.5%"), 2,
                      ("for 0.5 % write 0.005",)),
+    "day": (("incident", "action", "incident:i", "--title", "x", "--due", "tomorrow"), 2, ("due: write a day",)),
+    "back to nothing": (("rollback", "deployment:prod/tx"), 2, ("To which version?", "muniment state")),
     "traffic": (("record", "deployment", "deployment:prod/tx", "--model", MODEL, "--traffic", "-1"), 2, ("0<=x<=1",)),
 }  # fmt: skip
 
 
 def test_what_is_wrong_with_it_and_how_it_is_written(told: Shop):
+    run("incident", "open", "incident:i", "--title", "x").good()
     size = told.size()
     for command, code, words in MISTYPED.values():
         run(*command).refused(code, *words)
@@ -129,8 +132,10 @@ def test_protection_of_a_name_that_nobody_knows_is_recorded_with_a_warning(told:
     assert "Warning: nothing else is recorded of deployment:prod/tc. Did you mean deployment:prod/tx?" in told_of.err
     assert "inc-1" in run("incident", "list").good().out
     assert "deployment:prod/tc: nothing was live there" in run("timeline", "incident:inc-1").good().out
-    back = run("rollback", "deployment:prod/tc", "--to", MODEL, "--as", "p-deployer").good()
-    assert f"muniment record rollback deployment:prod/tc --model {MODEL}" in back.err
+    answer = ("--incident", "incident:inc-7")
+    back = run("rollback", "deployment:prod/tc", "--to", MODEL, *answer, "--as", "p-deployer").good()
+    assert f"muniment record rollback deployment:prod/tc --model {MODEL} --incident incident:inc-7" in back.err
+    assert "Warning: nothing else is recorded of incident:inc-7. Did you mean incident:inc-1?" in back.err
     live = run("rollback", "deployment:prod/tx", "--to", MODEL, "--as", "p-deployer").refused(2, "is live in")
     assert "muniment state deployment:prod/tx" in live.err
     assert "Warning: nothing else is recorded of deployment:prod/tc. Did you mean deployment:prod/tx?" in back.err
@@ -153,7 +158,8 @@ def test_an_incident_is_opened_and_closed_once_or_it_is_said(told: Shop):
     for missing in ("cause", "action item"):
         assert f"no {missing} is recorded; it may follow: muniment incident {missing.split()[0]} {name}" in closed.err
     run("incident", "cause", name, "--category", "data", "--statement", "x", "--contributing").good()
-    run("incident", "action", name, "--title", "x").good()
+    done = run("incident", "action", name, "--title", "x", "--owner", "p-none").good()
+    assert "Warning: p-none is nobody enrolled here" in done.err
     again = run("incident", "close", name, "--summary", "x").good()
     assert f"{name} was closed before" in again.err
     assert "is recorded" not in again.err
@@ -163,7 +169,7 @@ def test_an_incident_is_opened_and_closed_once_or_it_is_said(told: Shop):
 
 def test_a_timeline_says_what_is_not_known(told: Shop):
     run("incident", "open", "incident:inc-1", "--title", "slow").good()
-    assert "no deployment is named\n" in run("timeline", "incident:inc-1").good().out
+    assert "no deployment is named\n" in run("timeline", "incident:inc-1", "--before", "48h").good().out
     run("incident", "open", "incident:inc-2", "--title", "slow", "--model", MODEL).good()
     assert f"no deployment is named; {MODEL} failed" in run("timeline", "incident:inc-2").good().out
 

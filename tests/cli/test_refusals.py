@@ -65,7 +65,7 @@ USAGE = {
     "at no time": (("state", "--at", "noon"), "not a time"),
     "unknown incident": (("timeline", "incident:nobody"), "was not opened"),
     "not a number of hours": (("timeline", "incident:x", "--before", "nan"), "hours"),
-    "endless hours": (("timeline", "incident:x", "--after", "inf"), "range"),
+    "endless hours": (("timeline", "incident:x", "--after", "inf"), "a hundred years"),
     "unknown report": (("report", "generate", "compliance"), "control-assessment"),
     "unknown view": (("projection", "rebuild", "nobody"), "journal"),
     "unknown format": (("log", "-o", "xml"), "xml"),
