@@ -140,7 +140,7 @@ def _what(ledger: Ledger, views: ViewReader, row: JournalRow) -> str:
         return str(row["reason"])
     waived: list[str] = []
     if row["type"] == "deployment.authorised" and not row["data"].get("emergency"):
-        waived = waived_for(ledger, views, row["index"], row["stream"], row["data"]["model"])
+        waived = waived_for(ledger, views, (row["index"], row["recorded_at"]), row["stream"], row["data"]["model"])
     return f"{what_of(row)}{'; waived: ' + ', '.join(waived) if waived else ''}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ledger.application import Ledger
+from ledger.payload import parse_moment
 from projections.asof import AsOf
 from projections.base import ViewReader
 from projections.service import read_service
@@ -64,4 +65,5 @@ def _waived(ledger: Ledger, views: ViewReader, deployment: dict[str, Any], item:
     last = max(given, key=lambda one: int(one["index"]), default=None)
     if last is None or "emergency" in last["marks"]:
         return []  # nobody authorised it, or no gate was asked
-    return waived_for(ledger, views, last["index"], deployment["deployment"], last["model"])
+    recorded = (last["index"], parse_moment(last["recorded_at"]))
+    return waived_for(ledger, views, recorded, deployment["deployment"], last["model"])

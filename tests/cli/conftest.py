@@ -110,10 +110,14 @@ def grow_any(request: pytest.FixtureRequest) -> Grow:
     return found
 
 
+def nothing(_: Shop) -> None:
+    """What happened in a new ledger."""
+
+
 @pytest.fixture
-def shop(empty: Path) -> Shop:
+def shop(grow: Grow) -> Shop:
     """A new ledger in the working folder, on SQLite."""
-    return _shop(empty)
+    return grow(nothing)
 
 
 @pytest.fixture
@@ -141,13 +145,19 @@ def access(pg_shop: Shop, postgres_dsn: str) -> Iterator[Callable[[str], str]]:
             owner.execute(f"DROP OWNED BY {name}; DROP ROLE {name}".encode())
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def any_shop(request: pytest.FixtureRequest, empty: Path) -> Shop:
+@pytest.fixture
+def any_shop(grow_any: Grow) -> Shop:
     """A new ledger in the working folder, on SQLite and again on PostgreSQL."""
+    return grow_any(nothing)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def any_new_shop(request: pytest.FixtureRequest, empty: Path) -> Shop:
+    """One that was made here and now: its folder is the one that is known, its database the server's usual one."""
     if request.param == "sqlite":
         return _shop(empty)
-    url: str = request.getfixturevalue("postgres_url")
-    return _shop(empty, "--ledger", url)
+    found: Shop = request.getfixturevalue("pg_shop")
+    return found
 
 
 @pytest.fixture

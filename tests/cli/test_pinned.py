@@ -132,7 +132,7 @@ def test_damaged_trust_state_ends_with_7_and_is_never_first_use(any_shop: Shop, 
     run(*EVENT).good()
 
 
-def test_a_trust_file_replaced_by_one_with_another_key_is_seen(any_shop: Shop):
+def test_a_trust_file_replaced_by_one_with_another_key_is_seen(any_new_shop: Shop):
     """The same ledger by name and first entry, but a key that somebody else holds."""
     import json
 
@@ -143,7 +143,11 @@ def test_a_trust_file_replaced_by_one_with_another_key_is_seen(any_shop: Shop):
     data = json.loads(path.read_bytes())
     data["vkeys"].append(format_vkey(VerifierKey(ORIGIN, TYPE_ED25519, Ed25519Signer.generate().public.raw)))
     path.write_text(json.dumps(data))
-    pin = refused(any_shop, 7, "verify", "log", words=("is not what it was", "delete ")).err.split("delete ")[1].strip()
+    pin = (
+        refused(any_new_shop, 7, "verify", "log", words=("is not what it was", "delete "))
+        .err.split("delete ")[1]
+        .strip()
+    )
     Path(pin).unlink()  # as the message says, when it was on purpose
     run("verify", "log").good()
 
