@@ -20,6 +20,7 @@ A source is read strictly: no unknown field, no name twice, no anchors or merge 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from hashlib import sha256
 from typing import Annotated, Any, Final
 
@@ -110,6 +111,7 @@ def _load(source: str) -> Any:
         raise InputError(f"the policy holds a value that is none: {error}") from error
 
 
+@lru_cache(maxsize=64)  # a gate over forty models, or over last year, reads the same few again and again
 def parse_policy(source: str) -> Policy:
     """Read a policy and compile its expressions.
 
