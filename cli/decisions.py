@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.app import App, pass_app, write_options
-from cli.known import is_known, near_environments, with_near
-from cli.values import end_of
+from cli.known import near_environments, say_strange, strange
+from cli.values import DEPLOYMENT, INCIDENT, MODEL, SHARE, end_of
 
 if TYPE_CHECKING:
     from projections.gates import Gate
@@ -17,7 +17,7 @@ __all__ = ["approve", "authorise", "escalate", "reject", "request", "request_cha
 
 
 @click.command(short_help="Ask that a version may go to an environment.")
-@click.argument("model", metavar="MODEL@VERSION")
+@click.argument("model", type=MODEL, metavar="MODEL@VERSION")
 @click.option("--env", "environment", required=True, help="Environment, for example prod.")
 @click.option("--reason", help="Why.")
 @click.option("--amends", metavar="ID", help="Event id of the request that was sent back, and that this one amends.")
@@ -41,7 +41,7 @@ def request(app: App, /, model: str, environment: str, **options: Any) -> None:
         app.show_receipt(receipt, then=f"Waiting for another person: muniment approve {model} --rationale …")
 
 
-_model = click.argument("model", metavar="MODEL@VERSION")
+_model = click.argument("model", type=MODEL, metavar="MODEL@VERSION")
 _rationale = click.option("--rationale", required=True, help="Why; shown in every report.")
 
 
@@ -130,11 +130,11 @@ def escalate(app: App, /, model: str, environment: str | None, **options: Any) -
 
 
 @click.command(short_help="Authorise a deployment; nothing is deployed by it.")
-@click.argument("deployment")
-@click.option("--model", required=True, metavar="MODEL@VERSION", help="What may be deployed.")
+@click.argument("deployment", type=DEPLOYMENT)
+@click.option("--model", type=MODEL, required=True, metavar="MODEL@VERSION", help="What may be deployed.")
 @click.option("--reason", help="Why.")
 @click.option("--strategy", help="How it is to be rolled out, for example canary, blue-green.")
-@click.option("--traffic", type=click.FloatRange(0, 1), help="Share of the traffic that it is to get.")
+@click.option("--traffic", type=SHARE, help="Share of the traffic that it is to get.")
 @click.option("--config-digest", metavar="sha256:HEX", help="Digest of the settings that it is to run with.")
 @click.option("--emergency", is_flag=True, help="Do not wait for approvals and gates; another person reviews it.")
 @click.option("--review-by", metavar="TIME|DURATION", default="7d", show_default=True, help="With --emergency.")
@@ -168,28 +168,29 @@ def authorise(app: App, /, deployment: str, model: str, *, emergency: bool, revi
 
 
 @click.command(short_help="Authorise a return to an earlier version; never blocked.")
-@click.argument("deployment")
-@click.option("--to", "model", required=True, metavar="MODEL@VERSION", help="The version to return to.")
+@click.argument("deployment", type=DEPLOYMENT)
+@click.option("--to", "model", type=MODEL, metavar="MODEL@VERSION", help="The version to return to; required.")
 @click.option("--digest", metavar="sha256:HEX", help="Its digest; the registered one by default.")
-@click.option("--incident", metavar="SUBJECT", help="The incident it answers.")
+@click.option("--incident", type=INCIDENT, metavar="SUBJECT", help="The incident it answers.")
 @click.option("--reason", help="Why.")
 @write_options
 @pass_app
-def rollback(app: App, /, deployment: str, model: str, **options: Any) -> None:
+def rollback(app: App, /, deployment: str, model: str | None, **options: Any) -> None:
     """Authorise a rollback.
 
     Example: muniment rollback deployment:prod/tx --to model:tx@1 --incident incident:inc-1
     """
     from ledger.commands import roll_back
 
+    if model is None:
+        raise click.UsageError(f"To which version? --to; muniment state {deployment} shows what was live before.")
     with app.writer() as ledger:
-        known = is_known(ledger, deployment)
+        unknown = strange(ledger, deployment, options["incident"])
         receipt = roll_back(ledger, deployment, model, **options)
-        if not known:
-            hint = "If the name is wrong, authorise the rollback of the right one."
-            app.note(f"Warning: nothing else is recorded of {deployment}. {with_near(ledger, deployment, hint)}")
+        say_strange(app, ledger, unknown, "If the name is wrong, authorise the rollback of the right one.")
+        answers = f" --incident {options['incident']}" if options["incident"] else ""
         app.show_receipt(
             receipt,
             then=f"Recorded; nothing was changed in {deployment}; waiting for rollback.completed.\n"
-            f"When it is live again: muniment record rollback {deployment} --model {model}",
+            f"When it is live again: muniment record rollback {deployment} --model {model}{answers}",
         )

@@ -32,6 +32,13 @@ def _emergencies(deployment: dict[str, Any]) -> Iterator[tuple[str, ...]]:
         yield (deployment["deployment"], *said, one["status"] + review)
 
 
+def _waived(deployment: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for name in ("live", "canary", "authorised"):
+        item = deployment[name]
+        for waived in () if item is None else item["waived"]:
+            yield deployment["deployment"], item["model"], name, waived
+
+
 def _followed(decision: dict[str, Any]) -> str:
     answer = decision["answer"]
     if answer is not None:
@@ -63,7 +70,7 @@ def _loaded(deployment: dict[str, Any]) -> Iterator[tuple[str, ...]]:
 
 
 def show_deployed(app: App, /, deployments: list[dict[str, Any]]) -> None:
-    """Print canaries, emergencies, decisions, promises and what is loaded that should not be; only where there is any.
+    """Print canaries, emergencies, what was waived, decisions, promises, what is loaded otherwise; where there is any.
 
     Args:
         app: the invocation.
@@ -72,6 +79,7 @@ def show_deployed(app: App, /, deployments: list[dict[str, Any]]) -> None:
     for title, columns, rows in (
         ("Canaries", ("deployment", "version", "stage", "traffic", "entered", "budget used", "verdict"), _canaries),
         ("Emergencies", ("deployment", "version", "entry", "by", "reason", "review by", "review"), _emergencies),
+        ("Waived, not hidden", ("deployment", "version", "it is", "waived"), _waived),
         ("Decisions", ("deployment", "decision", "entry", "status", "what followed"), _decisions),
         ("Promises", ("deployment", "slo", "version", "state", "budget left", "problem"), _promises),
         ("Loaded otherwise", ("deployment", "state", "finding", "what", "instances"), _loaded),

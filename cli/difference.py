@@ -25,7 +25,7 @@ _COLUMNS: Final = ("section", "field", "before", "after", "delta", "ratio")
 def diff(app: App, /, before: str, after: str, *, at: str | None, known_at: str | None) -> None:
     """Show what differs between the versions A and B: data, code, parameters, metrics, environment, approvers, status.
 
-    Also which models it was made of, and what was measured of parts of the data.
+    Also which models it was made of, what was measured of parts of the data, and how fast and dear it is.
 
     What is not on record for one of them is said on stderr, and in ``missing``. A sealed field that was sealed twice
     differs, whatever it says.

@@ -8,7 +8,7 @@ import click
 
 from cli.app import App, common_options, pass_app, write_options
 from cli.output import Grid, print_list, print_record, progress, table
-from cli.values import asked_of_nothing
+from cli.values import DEPLOYMENT, MODEL, asked_of_nothing
 
 if TYPE_CHECKING:
     from ledger.application import Receipt
@@ -18,10 +18,13 @@ __all__ = ["gate"]
 
 _CHECK = ("check", "result", "reason", "waiver")
 _SIGNS = {"pass": "✓", "waived": "~", "not-applicable": "-", "fail": "✗", "error": "✗"}
-_model = click.argument("model", metavar="MODEL@VERSION")
+_model = click.argument("model", type=MODEL, metavar="MODEL@VERSION")
 _environment = click.option("--env", "environment", help="Environment, for example prod.")
 _deployment = click.option(
-    "--deployment", metavar="deployment:ENV/NAME", help="Where it is to be deployed; authorisations need it."
+    "--deployment",
+    type=DEPLOYMENT,
+    metavar="deployment:ENV/NAME",
+    help="Where it is to be deployed; authorisations need it.",
 )
 _policy = click.option("--policy", metavar="policy:NAME[@VERSION]", help="Which; the one the rules name by default.")
 _file = click.option("--file", metavar="FILE", help="A policy that is not in the log; nothing is recorded.")
@@ -143,7 +146,7 @@ def _result(item: dict[str, Any]) -> str:
 
 @gate.command()
 @click.argument("index", type=click.IntRange(0), required=False)
-@click.option("--model", metavar="MODEL@VERSION", help="Only of this version.")
+@click.option("--model", type=MODEL, metavar="MODEL@VERSION", help="Only of this version.")
 @common_options
 @pass_app
 def recheck(app: App, /, index: int | None, model: str | None) -> int:

@@ -11,14 +11,14 @@ import click
 from cli.app import App, common_options, pass_app, write_options
 from cli.output import Grid, print_record, table
 from cli.reading import with_as_of
-from cli.values import end_of, moment_of
+from cli.values import DEPLOYMENT, MODEL, WAIVER, end_of, moment_of
 
 __all__ = ["classify", "condition", "review", "revoke", "waiver", "withdraw"]
 
 _WAIVERS: Final = (
     "waiver", "state", "check", "model", "environment", "owner", "until", "used", "max_uses", "trouble", "index",
 )  # fmt: skip
-_model = click.argument("model", metavar="MODEL@VERSION")
+_model = click.argument("model", type=MODEL, metavar="MODEL@VERSION")
 _environment = click.option("--env", "environment", help="Which, when there are several.")
 _rationale = click.option("--rationale", required=True, help="Why; shown in every report.")
 _which_approval = click.option("--approval", metavar="ID", help="Event id of the approval, instead of the newest.")
@@ -77,7 +77,7 @@ def condition(app: App, /, model: str, number: int, environment: str | None, **o
 
 
 @click.command(short_help="Review a decision that was taken in an emergency.")
-@click.argument("deployment")
+@click.argument("deployment", type=DEPLOYMENT)
 @click.option("--decision", metavar="ID", help="Event id of the decision, instead of the oldest that waits.")
 @click.option("--verdict", type=click.Choice(["justified", "unjustified"]), required=True, help="What you conclude.")
 @_rationale
@@ -104,7 +104,7 @@ def _answer(name: str, question: str, given: bool | None) -> bool:
 
 
 @click.command(short_help="Set the risk tier of a model by a short list of questions.")
-@click.argument("subject", metavar="MODEL[@VERSION]")
+@click.argument("subject", type=MODEL, metavar="MODEL[@VERSION]")
 @click.option("--affects-people/--no-affects-people", default=None, help="People may be treated worse by its answers.")
 @click.option("--personal-data/--no-personal-data", default=None, help="It reads or learns from personal data.")
 @click.option("--money-or-law/--no-money-or-law", default=None, help="Money, contracts or the law depend on it.")
@@ -142,7 +142,7 @@ def waiver() -> None:
 
 @waiver.command("request")
 @click.argument("check")
-@click.option("--model", required=True, metavar="MODEL[@VERSION]", help="For which model or version.")
+@click.option("--model", type=MODEL, required=True, metavar="MODEL[@VERSION]", help="For which model or version.")
 @click.option("--env", "environment", required=True, help="In which environment.")
 @click.option("--owner", required=True, metavar="ACTOR", help="Who carries the risk.")
 @click.option("--reason", required=True, help="Why the check cannot be met.")
@@ -174,7 +174,7 @@ def request_(app: App, /, check: str, expires_at: str, *, waiver: str | None, **
 
 
 @waiver.command()
-@click.argument("name", metavar="waiver:ID")
+@click.argument("name", type=WAIVER, metavar="waiver:ID")
 @_rationale
 @click.option("--expires", "expires_at", metavar="TIME|DURATION", help="An earlier end than was asked for.")
 @write_options
@@ -188,7 +188,7 @@ def grant(app: App, /, name: str, rationale: str, expires_at: str | None, **opti
 
 
 @waiver.command()
-@click.argument("name", metavar="waiver:ID")
+@click.argument("name", type=WAIVER, metavar="waiver:ID")
 @_rationale
 @write_options
 @pass_app
@@ -200,7 +200,7 @@ def deny(app: App, /, name: str, rationale: str, **options: Any) -> None:
 
 
 @waiver.command("revoke")
-@click.argument("name", metavar="waiver:ID")
+@click.argument("name", type=WAIVER, metavar="waiver:ID")
 @click.option("--reason", required=True, help="Why.")
 @write_options
 @pass_app

@@ -91,6 +91,14 @@ def _more(item: dict[str, Any]) -> str:
     return ", ".join([*([words] if words else []), *([f"due {due[:10]}"] if due else [])])
 
 
+def _change(one: dict[str, Any]) -> str:
+    """A field before and after; what was not there, or is there no more, has no value to show."""
+    field, before, after = one["field"], one["before"], one["after"]
+    if before is None:
+        return f"{field} {after}, which was not there"
+    return f"{field} was {before}, and is not there" if after is None else f"{field} {before} → {after}"
+
+
 def _approval(item: dict[str, Any]) -> str:
     words = [] if item["needs"] is None else [f"{item['has']} of {item['needs']}, tier {item['tier']}"]
     words += [f"entry {one['index']}: {one['reason']}" for one in item["troubles"]]
@@ -98,7 +106,7 @@ def _approval(item: dict[str, Any]) -> str:
     words += [f"waived by {waiver}" for waiver in item["waivers"]]
     words += [] if item["escalated_to"] is None else [f"passed to {item['escalated_to']}"]
     for live in item["live"]:
-        changes = ", ".join(f"{c['field']} {c['before']} → {c['after']}" for c in live["changed"][:3])
+        changes = ", ".join(map(_change, live["changed"][:3]))
         words.append(f"live: {live['model']}" + (f" ({changes})" if changes else ""))
     return "; ".join(words)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from cli.app import App, common_options, pass_app, write_options
-from cli.known import is_known, require, with_near
+from cli.known import require, say_strange, strange
 from cli.output import Grid, print_list, table
+from cli.values import DEPLOYMENT, INCIDENT, MODEL, end_of
 
 if TYPE_CHECKING:
     from ledger.application import Ledger
@@ -16,6 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["incident"]
 
 _COLUMNS = ("incident", "status", "severity", "opened_at", "title", "index")
+#: What is to be learnt from an incident: in words, the types that say it, and the command that does.
+_LEARNT: Final = (
+    ("cause", ("incident.root_cause_recorded", "incident.contributing_factor_recorded"),
+     "cause {} --category … --statement …"),
+    ("action item", ("incident.action_item_created",), "action {} --title … --owner …"),
+)  # fmt: skip
 
 
 def _status(ledger: Ledger, subject: str) -> str | None:
@@ -28,12 +36,31 @@ def _status(ledger: Ledger, subject: str) -> str | None:
 
 def _tell(app: App, type: str, subject: str, /, **options: Any) -> None:
     """Record something about an incident that there is; the wrong one cannot be taken out of the log again."""
+    from ledger.domain.world import actor_of
+
     with app.writer() as ledger:
         hint = f"Open it: muniment incident open {subject} --title …; or, if that comes later: muniment emit {type} …"
         require(ledger, subject, hint)
         if type == "incident.closed" and _status(ledger, subject) == "closed":
             app.note(f"Warning: {subject} was closed before. See: muniment timeline {subject}")
+        for name in (options.get("owner"), *(options.get("reviewers") or ())):
+            if name is not None and actor_of(ledger.world.at(ledger.world.refresh()), name) is None:
+                app.note(f"Warning: {name} is nobody enrolled here. See: muniment actor list")
         app.show_receipt(ledger.emit(type, subject, **options))
+        if type == "incident.closed":
+            for hint in _not_learnt(ledger, subject):
+                app.note(hint)
+
+
+def _not_learnt(ledger: Ledger, subject: str) -> Iterator[str]:
+    """What nobody said about an incident that is closed; it may be said afterwards, too."""
+    from ledger.names import stream_of
+
+    rows = ledger.recorder.stream_rows(stream_of(subject), 0, ledger.world.refresh())
+    told = {row.entry.type.removeprefix("muniment.").rpartition(".")[0] for row in rows}
+    for words, types, command in _LEARNT:
+        if told.isdisjoint(types):
+            yield f"no {words} is recorded; it may follow: muniment incident {command.format(subject)}"
 
 
 @click.group(short_help="Open, note, mitigate, explain and close incidents.")
@@ -42,12 +69,12 @@ def incident() -> None:
 
 
 @incident.command("open")
-@click.argument("subject")
+@click.argument("subject", type=INCIDENT)
 @click.option("--title", required=True, help="What is wrong, in a line.")
 @click.option("--severity", type=click.Choice(["low", "medium", "high", "critical"]), default="medium",
               show_default=True, help="How bad it is.")  # fmt: skip
-@click.option("--deployment", metavar="SUBJECT", help="The deployment that suffers.")
-@click.option("--model", metavar="MODEL@VERSION", help="The version that failed, when known.")
+@click.option("--deployment", type=DEPLOYMENT, metavar="SUBJECT", help="The deployment that suffers.")
+@click.option("--model", type=MODEL, metavar="MODEL@VERSION", help="The version that failed, when known.")
 @click.option("--description", help="More about it.")
 @click.option("--seriousness", help="In the law's words, for example EU AI Act Art. 3(49).")
 @click.option("--report-by", metavar="TIME|DURATION", help="When the authority must have been told: a time, or 15d.")
@@ -58,16 +85,12 @@ def open_(app: App, /, subject: str, report_by: str | None, **options: Any) -> N
 
     Example: muniment incident open incident:inc-1 --title "AUC fell" --deployment deployment:prod/tx
     """
-    from cli.values import end_of
-
     end = None if report_by is None else end_of(report_by)
     with app.writer() as ledger:
         before = _status(ledger, subject)
-        strange = [name for name in (options["deployment"], options["model"]) if name and not is_known(ledger, name)]
+        unknown = strange(ledger, options["deployment"], options["model"])
         receipt = ledger.emit("incident.opened", subject, report_by=end, **options)
-        for name in strange:
-            hint = with_near(ledger, name, f"If the name is wrong, open it again: muniment incident open {subject} …")
-            app.note(f"Warning: nothing else is recorded of {name}. {hint}")
+        say_strange(app, ledger, unknown, f"If the name is wrong, open it again: muniment incident open {subject} …")
         if before is not None:
             again = (
                 "is open already, and this adds to it" if before == "open" else "was closed, and this opens it again"
@@ -77,7 +100,7 @@ def open_(app: App, /, subject: str, report_by: str | None, **options: Any) -> N
 
 
 @incident.command()
-@click.argument("subject")
+@click.argument("subject", type=INCIDENT)
 @click.argument("text")
 @write_options
 @pass_app
@@ -87,7 +110,7 @@ def note(app: App, /, subject: str, text: str, **options: Any) -> None:
 
 
 @incident.command()
-@click.argument("subject")
+@click.argument("subject", type=INCIDENT)
 @click.option("--note", help="How.")
 @write_options
 @pass_app
@@ -97,7 +120,7 @@ def mitigate(app: App, /, subject: str, **options: Any) -> None:
 
 
 @incident.command("cause")
-@click.argument("subject")
+@click.argument("subject", type=INCIDENT)
 @click.option(
     "--category", required=True, help="Kind of cause.",
     type=click.Choice(["data", "code", "model", "configuration", "process", "infrastructure", "external", "unknown"]),
@@ -116,7 +139,7 @@ def cause(app: App, /, subject: str, *, contributing: bool, reviewers: tuple[str
 
 
 @incident.command()
-@click.argument("subject")
+@click.argument("subject", type=INCIDENT)
 @click.option("--title", required=True, help="What is to be done.")
 @click.option("--kind", type=click.Choice(["prevent", "detect", "mitigate"]), default="prevent", show_default=True,
               help="What it is for.")  # fmt: skip
@@ -130,12 +153,15 @@ def action(app: App, /, subject: str, **options: Any) -> None:
 
 
 @incident.command()
-@click.argument("subject")
+@click.argument("subject", type=INCIDENT)
 @click.option("--summary", required=True, help="How it ended.")
 @write_options
 @pass_app
 def close(app: App, /, subject: str, **options: Any) -> None:
-    """Close an incident."""
+    """Close an incident; where no cause or no action item is recorded, that is said.
+
+    Example: muniment incident close incident:inc-1 --summary "rolled back, and explained"
+    """
     _tell(app, "incident.closed", subject, **options)
 
 

@@ -6,9 +6,10 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from cli.app import App
     from ledger.application import Ledger
 
-__all__ = ["is_known", "near", "near_environments", "require", "with_near"]
+__all__ = ["is_known", "near", "near_environments", "require", "say_strange", "strange", "with_near"]
 
 _LIMIT: Final = 2_000  # names that are compared
 #: What may be said of a name without anything being there.
@@ -61,6 +62,24 @@ def with_near(ledger: Ledger, subject: str, hint: str) -> str:
     """A hint, behind a question for names that are much like the one that was typed."""
     found = near(ledger, subject) if ":" in subject else []
     return f"Did you mean {' or '.join(found)}? {hint}" if found else hint
+
+
+def strange(ledger: Ledger, *names: str | None) -> list[str]:
+    """Those of some names of which nothing is recorded, to be told by `say_strange`; asked before anything is."""
+    return [name for name in names if name is not None and not is_known(ledger, name)]
+
+
+def say_strange(app: App, ledger: Ledger, names: list[str], hint: str) -> None:
+    """Warn of names of which nothing was recorded, where what was recorded with them is never refused.
+
+    Args:
+        app: where it is said.
+        ledger: the ledger.
+        names: see `strange`.
+        hint: what to do where a name is wrong.
+    """
+    for name in names:
+        app.note(f"Warning: nothing else is recorded of {name}. {with_near(ledger, name, hint)}")
 
 
 def require(ledger: Ledger, subject: str, hint: str) -> None:

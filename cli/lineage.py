@@ -18,14 +18,16 @@ SCHEMA: Final = "urn:muniment:schema:report.lineage.v1"
 _FORMS: Final = ("mermaid", "dot", "openlineage")
 _COLUMNS: Final = ("downstream", "relation", "upstream", "index", "digest", "occurred_at", "actor", "suspect")
 #: What is drawn in the Unicode form, and in ASCII where the terminal has no more.
-_ASCII: Final = str.maketrans({"├": "|", "└": "`", "─": "-", "│": "|", "→": ">"})
+_ASCII: Final = str.maketrans({"…": "...", "├": "|", "└": "`", "─": "-", "│": "|", "→": ">"})
 
 
 @click.command(short_help="Show what a thing was made from, and what was made from it.")
 @click.argument("subject")
 @click.option("--up", is_flag=True, help="Only what it was made from.")
 @click.option("--down", is_flag=True, help="Only what was made from it, where that is live, and incidents there.")
-@click.option("--depth", type=click.IntRange(min=0), help="At most so many steps; all by default.")
+@click.option(
+    "--depth", type=click.IntRange(min=0), help="At most so many steps, and what is cut is said; all by default."
+)
 @with_as_of
 @options_with(*_FORMS)
 @pass_app
@@ -46,7 +48,7 @@ def lineage(
     """
     from projections.asof import resolve_as_of
     from projections.lineage_nodes import answer
-    from projections.tracing import trace
+    from projections.tracing import cut_off, trace
 
     both = up == down
     with app.views() as (ledger, runner, size):
@@ -54,21 +56,34 @@ def lineage(
         found = trace(runner.views, as_of, subject, up=up or both, down=down or both, depth=depth)
         told = app.marked(ledger, answer(ledger, runner.views, as_of, found), as_of.size)
         data = {"schema": SCHEMA, "origin": ledger.origin, **as_of.describe(), "subject": subject,
-                "up": up or both, "down": down or both, "depth": depth, **told}  # fmt: skip
+                "up": up or both, "down": down or both, "depth": depth, **told,
+                "cut": cut_off(runner.views, as_of, found, depth)}  # fmt: skip
         ledgerid = ledger.ledgerid
     if app.output == "text":
         _text(app, data)
+        _say_cut(app, data)
     elif app.output == "openlineage":
         from cli.output import to_json
         from projections.openlineage import run_events
 
         click.echo(to_json(run_events(data, ledgerid)))
+        _say_cut(app, data)
     elif app.output in _FORMS:
         from cli.diagrams import dot, mermaid
 
         click.echo(clean((mermaid if app.output == "mermaid" else dot)(data)))
+        _say_cut(app, data)
     else:
         print_record(app, data, "", Grid(_COLUMNS, _rows(data)))
+
+
+def _say_cut(app: App, data: dict[str, Any]) -> None:
+    """What is shown looks whole, and is not."""
+    cut = {*data["cut"]["up"], *data["cut"]["down"]}
+    if cut:
+        marked = " (marked …)" if app.output == "text" else ""
+        app.note(f"Cut at --depth {data['depth']}: more follows from {', '.join(sorted(cut)[:3])}"
+                 f"{f' and {len(cut) - 3} more' if len(cut) > 3 else ''}{marked}")  # fmt: skip
 
 
 def _rows(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -100,6 +115,7 @@ class _Tree:
     def __init__(self, data: dict[str, Any]) -> None:
         self._nodes = {node["id"]: node for node in data["nodes"]}
         self._roots = data["roots"]
+        self._cut = data["cut"]
         self._next: dict[str, dict[str, list[dict[str, Any]]]] = {"up": {}, "down": {}}
         for edge in data["edges"]:
             self._next["up"].setdefault(edge["downstream"], []).append({**edge, "to": edge["upstream"]})
@@ -115,7 +131,8 @@ class _Tree:
             if not relation and node in told:
                 continue  # a version that another root led to
             again = node in told
-            yield f"{front}{f'{relation} → ' if relation else ''}{_words(self._nodes[node], again=again)}"
+            more = " …" if node in self._cut[direction] and not again else ""
+            yield f"{front}{f'{relation} → ' if relation else ''}{_words(self._nodes[node], again=again)}{more}"
             told.add(node)
             children = [] if again else self._children(direction, node)
             for place in range(len(children) - 1, -1, -1):

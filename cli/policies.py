@@ -9,11 +9,11 @@ import click
 
 from cli.app import App, common_options, pass_app, write_options
 from cli.output import Grid, print_list, print_record, table
-from cli.values import asked_of_nothing, read_source
+from cli.values import POLICY, asked_of_nothing, read_source
 
 __all__ = ["STARTERS", "policy", "policy_source"]
 
-_CHECK = ("id", "title", "tiers", "waivable", "pass", "when", "reason")
+_CHECK = ("id", "title", "tiers", "waivable", "pass", "when", "otherwise", "reason")
 #: Checklists that come with Muniment.
 STARTERS = ("pre-production", "production")
 
@@ -42,7 +42,7 @@ def _checks(source: str) -> tuple[str, list[dict[str, Any]]]:
 
 
 @policy.command()
-@click.argument("name", metavar="policy:NAME@VERSION")
+@click.argument("name", type=POLICY, metavar="policy:NAME@VERSION")
 @click.argument("file", metavar="FILE|-")
 @click.option("--mode", type=click.Choice(["enforce", "warn", "shadow"]), default="enforce", show_default=True,
               help="What it does where a check fails.")  # fmt: skip
@@ -79,7 +79,7 @@ def define(app: App, /, name: str, file: str, *, mode: str, scope: tuple[str, ..
 
 
 @policy.command()
-@click.argument("name", metavar="policy:NAME@VERSION")
+@click.argument("name", type=POLICY, metavar="policy:NAME@VERSION")
 @click.option("--reason", required=True, help="Why.")
 @write_options
 @pass_app
@@ -109,7 +109,7 @@ def list_(app: App) -> None:
 
 
 @policy.command()
-@click.argument("name", metavar="policy:NAME[@VERSION]")
+@click.argument("name", type=POLICY, metavar="policy:NAME[@VERSION]")
 @click.option("--source", is_flag=True, help="Print the source, byte by byte as it was signed.")
 @common_options
 @pass_app

@@ -8,6 +8,7 @@ import click
 
 from cli.app import App, pass_app, write_options
 from cli.known import is_known
+from cli.values import INCIDENT, MODEL, end_of, moment_of
 
 __all__ = ["demote", "quarantine", "release", "retire"]
 
@@ -17,7 +18,7 @@ _UNKNOWN = "Warning: nothing is registered here as {}, so this changes nothing. 
 @click.command(short_help="Put something in quarantine; never blocked.")
 @click.argument("subject")
 @click.option("--reason", required=True, help="Why.")
-@click.option("--incident", metavar="SUBJECT", help="The incident it answers.")
+@click.option("--incident", type=INCIDENT, metavar="SUBJECT", help="The incident it answers.")
 @click.option("--scope", help="What of it is bad, in words; all of it is held.")
 @click.option("--known-since", metavar="TIME", help="Since when it is known to be bad (ISO 8601).")
 @click.option("--held-by", help="Who keeps it held, for example a team or an authority.")
@@ -32,8 +33,6 @@ def quarantine(app: App, /, subject: str, known_since: str | None, **options: An
 
     Example: muniment quarantine dataset:claims@3 --reason "labels were tampered with"
     """
-    from cli.values import moment_of
-
     options["known_since"] = None if known_since is None else moment_of(known_since)
     with app.writer() as ledger:
         known = is_known(ledger, subject)
@@ -65,11 +64,11 @@ def release(app: App, /, subject: str, **options: Any) -> None:
 
 
 @click.command(short_help="Record that a version lost its place in an environment.")
-@click.argument("model", metavar="MODEL@VERSION")
+@click.argument("model", type=MODEL, metavar="MODEL@VERSION")
 @click.option("--from", "environment", required=True, metavar="ENV", help="Environment or stage that it leaves.")
 @click.option("--to", metavar="ENV", help="Environment or stage that it goes back to.")
 @click.option("--reason", required=True, help="Why.")
-@click.option("--previous", metavar="MODEL@VERSION", help="The version that has the place again.")
+@click.option("--previous", type=MODEL, metavar="MODEL@VERSION", help="The version that has the place again.")
 @write_options
 @pass_app
 def demote(app: App, /, model: str, **options: Any) -> None:
@@ -87,9 +86,9 @@ def demote(app: App, /, model: str, **options: Any) -> None:
 
 
 @click.command(short_help="Retire a version, or a model with all of its versions.")
-@click.argument("model", metavar="MODEL[@VERSION]")
+@click.argument("model", type=MODEL, metavar="MODEL[@VERSION]")
 @click.option("--reason", required=True, help="Why.")
-@click.option("--successor", metavar="MODEL[@VERSION]", help="What takes its place.")
+@click.option("--successor", type=MODEL, metavar="MODEL[@VERSION]", help="What takes its place.")
 @click.option("--data", "data_disposition", metavar="WORDS", help="What becomes of its data, for example archived.")
 @click.option("--keep-until", metavar="TIME|DURATION", help="How long its records and files are kept.")
 @write_options
@@ -104,8 +103,6 @@ def retire(app: App, /, model: str, keep_until: str | None, **options: Any) -> N
       muniment retire model:tx@1 --reason "replaced" --successor model:tx@2
       muniment retire model:tx --reason "the product ends" --data deleted --keep-until 2036-12-31T00:00:00Z
     """
-    from cli.values import end_of
-
     with app.writer() as ledger:
         end = None if keep_until is None else end_of(keep_until)
         kind = "version.retired" if "@" in model else "model.decommissioned"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.app import App, common_options, pass_app, write_options
-from cli.values import read_source, text_pairs
+from cli.values import DATASET, DEPLOYMENT, INCIDENT, MODEL, MONITOR, RUN, SHARE, read_source, text_pairs
 
 if TYPE_CHECKING:
     from ledger.application import Ledger
@@ -62,12 +62,12 @@ def record() -> None:
 
 
 @record.command()
-@click.argument("subject")
+@click.argument("subject", type=DATASET)
 @_with_digest
 @click.option("--rows", "row_count", type=int, help="Number of rows.")
 @click.option("--uri", help="Where it is.")
 @click.option("--license", help="Its licence.")
-@click.option("--derived-from", multiple=True, metavar="SUBJECT", help="Data set it was made from.")
+@click.option("--derived-from", type=DATASET, multiple=True, metavar="SUBJECT", help="Data set it was made from.")
 @write_options
 @pass_app
 def dataset(
@@ -107,7 +107,7 @@ def _run_body(ledger: Ledger, options: dict[str, Any]) -> dict[str, Any]:
 
 
 @record.command("run")
-@click.argument("subject")
+@click.argument("subject", type=RUN)
 @click.option(
     "--status", type=click.Choice(["started", "completed", "failed"]), default="completed", show_default=True,
     help="What became of it.",
@@ -119,7 +119,14 @@ def _run_body(ledger: Ledger, options: dict[str, Any]) -> dict[str, Any]:
 @click.option("--environment", metavar="sha256:HEX", help="Digest of the locked dependencies.")
 @click.option("--param", multiple=True, metavar="NAME=VALUE", help="Parameter.")
 @click.option("--metric", multiple=True, metavar="NAME=NUMBER", help="Metric.")
-@click.option("--input", "inputs", multiple=True, metavar="SUBJECT", help="Data set it read; its digest is looked up.")
+@click.option(
+    "--input",
+    "inputs",
+    type=DATASET,
+    multiple=True,
+    metavar="SUBJECT",
+    help="Data set it read; its digest is looked up.",
+)
 @click.option("--makes", multiple=True, metavar="SUBJECT=sha256:HEX", help="What it made.")
 @click.option("--reason", help="Why it failed.")
 @write_options
@@ -136,11 +143,11 @@ def record_run(app: App, /, subject: str, status: str, **options: Any) -> None:
 
 
 @record.command()
-@click.argument("subject")
+@click.argument("subject", type=MODEL)
 @click.option("--metric", multiple=True, required=True, metavar="NAME=NUMBER", help="Metric.")
 @click.option("--verdict", type=click.Choice(["pass", "fail", "uncertain"]), default="uncertain", show_default=True,
               help="What the evaluator concludes.")  # fmt: skip
-@click.option("--dataset", metavar="SUBJECT", help="Data set it was measured on.")
+@click.option("--dataset", type=DATASET, metavar="SUBJECT", help="Data set it was measured on.")
 @click.option("--split", help="Part of the data set, for example test.")
 @click.option("--suite", help="Name of the evaluation; its last one stands. Its kind by default.")
 @click.option("--kind", help="What was measured.", type=click.Choice(
@@ -159,11 +166,11 @@ def evaluation(app: App, /, subject: str, metric: tuple[str, ...], **options: An
 
 
 @record.command()
-@click.argument("subject")
+@click.argument("subject", type=MODEL)
 @_with_digest
 @click.option("--tier", type=click.Choice(["low", "medium", "high"]), required=True, help="Risk tier.")
 @click.option("--owner", metavar="ACTOR", help="Who owns it; you by default.")
-@click.option("--run", metavar="SUBJECT", help="The run that made it.")
+@click.option("--run", type=RUN, metavar="SUBJECT", help="The run that made it.")
 @click.option("--uri", help="Where it is.")
 @write_options
 @pass_app
@@ -186,11 +193,11 @@ def version(app: App, /, subject: str, digest: str | None, path: str | None, own
 
 
 @record.command()
-@click.argument("subject")
-@click.option("--model", required=True, metavar="MODEL@VERSION", help="What is live now.")
+@click.argument("subject", type=DEPLOYMENT)
+@click.option("--model", type=MODEL, required=True, metavar="MODEL@VERSION", help="What is live now.")
 @click.option("--digest", metavar="sha256:HEX", help="Digest of what is live; the registered one by default.")
 @click.option("--strategy", help="How it was rolled out.")
-@click.option("--traffic", type=click.FloatRange(0, 1), help="Its share of the traffic; all of it by default.")
+@click.option("--traffic", type=SHARE, help="Its share of the traffic; all of it by default.")
 @click.option("--config-digest", metavar="sha256:HEX", help="Digest of the settings that it runs with.")
 @click.option("--deployment-id", metavar="ID", help="The platform's own id of it.")
 @write_options
@@ -206,13 +213,17 @@ def deployment(app: App, /, subject: str, model: str, digest: str | None, **opti
 
 
 @record.command()
-@click.argument("subject")
-@click.option("--model", required=True, metavar="MODEL@VERSION", help="The version live again.")
+@click.argument("subject", type=DEPLOYMENT)
+@click.option("--model", type=MODEL, required=True, metavar="MODEL@VERSION", help="The version live again.")
 @click.option("--digest", metavar="sha256:HEX", help="Its digest; the registered one by default.")
 @click.option(
-    "--from", "from_model", metavar="MODEL@VERSION", help="The version it came from; what was live by default."
+    "--from",
+    "from_model",
+    type=MODEL,
+    metavar="MODEL@VERSION",
+    help="The version it came from; what was live by default.",
 )
-@click.option("--incident", metavar="SUBJECT", help="The incident it answers.")
+@click.option("--incident", type=INCIDENT, metavar="SUBJECT", help="The incident it answers.")
 @click.option("--reason", help="Why.")
 @click.option("--trigger", metavar="ID", help="Event id of what called for it, for example slo.breached.")
 @click.option("--automatic/--by-hand", default=None, help="Whether the platform did it by itself.")
@@ -231,11 +242,13 @@ def rollback(app: App, /, subject: str, model: str, **options: Any) -> None:
 
 
 @record.command()
-@click.argument("subject")
-@click.option("--model", required=True, metavar="MODEL@VERSION", help="The version that gets a share of the traffic.")
+@click.argument("subject", type=DEPLOYMENT)
+@click.option(
+    "--model", type=MODEL, required=True, metavar="MODEL@VERSION", help="The version that gets a share of the traffic."
+)
 @click.option("--digest", metavar="sha256:HEX", help="Its digest; the registered one by default.")
 @click.option("--stage", type=click.IntRange(1, 99), help="Number of the stage it enters, or that was analysed.")
-@click.option("--traffic", type=click.FloatRange(0, 1), help="Its share of the traffic in that stage.")
+@click.option("--traffic", type=SHARE, help="Its share of the traffic in that stage.")
 @click.option("--budget-used", type=click.FloatRange(0), help="Share of the error budget used so far.")
 @click.option("--verdict", type=click.Choice(["pass", "fail", "uncertain"]), help="What the analysis of it says.")
 @click.option("--promoted", is_flag=True, help="It takes over all traffic.")
@@ -262,7 +275,7 @@ def canary(app: App, /, subject: str, model: str, digest: str | None, **options:
 
 
 @record.command()
-@click.argument("subject")
+@click.argument("subject", type=DEPLOYMENT)
 @click.option(
     "--loaded", multiple=True, required=True, metavar="INSTANCE=sha256:HEX", help="What an instance has loaded."
 )
@@ -282,15 +295,17 @@ def snapshot(app: App, /, subject: str, loaded: tuple[str, ...], *, partial: boo
 
 
 @record.command()
-@click.argument("subject")
+@click.argument("subject", type=MONITOR)
 @click.option("--metric", required=True, help="Name of the metric.")
 @click.option("--value", type=float, required=True, help="What was measured.")
 @click.option("--baseline", type=float, help="What it was before.")
 @click.option("--threshold", type=float, help="Where it becomes a worry.")
+@click.option("--better", type=click.Choice(["higher", "lower"]), help="Which way is better: higher for a p-value.")
+@click.option("--method", help="How drift was measured, for example psi, ks p_value; makes it a sign of drift.")
 @click.option("--severity", type=click.Choice(["info", "warning", "critical"]), default="info", show_default=True,
               help="How bad it is.")  # fmt: skip
-@click.option("--deployment", metavar="SUBJECT", help="The deployment it was measured on.")
-@click.option("--model", metavar="MODEL@VERSION", help="The version it was measured on.")
+@click.option("--deployment", type=DEPLOYMENT, metavar="SUBJECT", help="The deployment it was measured on.")
+@click.option("--model", type=MODEL, metavar="MODEL@VERSION", help="The version it was measured on.")
 @write_options
 @pass_app
 def signal(app: App, /, subject: str, **options: Any) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,7 +12,12 @@ from cli.app import App, common_options, pass_app
 from cli.output import Grid, console, print_lines, print_record, styled
 from cli.reading import with_as_of
 
+if TYPE_CHECKING:
+    from ledger.errors import LedgerError
+
 __all__ = ["report"]
+
+_UNREAD = "could not be read, and nothing of it is in this report"
 
 _COLUMNS = ("control", "control_state", "title", "subject", "index", "state", "reason", "evidence")
 _SIGNS = {
@@ -40,7 +46,7 @@ def list_(app: App) -> None:
 
 
 @report.command()
-@click.argument("name")
+@click.argument("name", required=False)
 @click.option("--env", "environment", help="Only this environment.")
 @click.option("--from", "since", metavar="TIME", help="Only items recorded from then on (ISO 8601).")
 @click.option("--to", "until", metavar="TIME", help="Only items recorded before then (ISO 8601).")
@@ -48,10 +54,12 @@ def list_(app: App) -> None:
 @with_as_of
 @common_options
 @pass_app
-def generate(app: App, /, name: str, also: tuple[str, ...], **options: str | None) -> None:
+def generate(app: App, /, name: str | None, also: tuple[str, ...], **options: str | None) -> None:
     """Generate a report; the same log size and options give the same bytes.
 
-    With --also one report covers several ledgers, each with its own head; --known-at is a time then.
+    With --also one report covers several ledgers, each with its own head; --known-at is a time then. A ledger that
+    cannot be read is named in the report, its controls are not assessed, and the command ends with the exit code of
+    that error (the lowest of several).
 
     With -o csv or md each tested item is a row.
 
@@ -60,21 +68,75 @@ def generate(app: App, /, name: str, also: tuple[str, ...], **options: str | Non
     from ledger.errors import InputError
     from projections.reports import REPORTS, combined
 
-    if name not in REPORTS:
-        raise InputError(f"there is no report {name!r}", hint=f"There are: {', '.join(REPORTS)}.")
+    if name is None or name not in REPORTS:
+        there = "; ".join(f"{item.name} ({item.title})" for item in REPORTS.values())
+        raise InputError(f"there is no report {name!r}" if name else "name a report", hint=f"There are: {there}.")
     known_at = options["known_at"]
     if also and known_at is not None and known_at.isdigit():
         raise click.UsageError("--known-at is a time where several ledgers are covered: each has a size of its own.")
-    reports = [_generated(one, name, options) for one in (app, *map(app.of, also))]
-    whole = combined(name, reports)
+    if not also:
+        data = _generated(app, name, options)
+        if app.output == "text":
+            _text(app, data)
+        else:
+            print_record(app, data, "", Grid(_COLUMNS, _tested(data["findings"])))
+        return
+    reports, failures = _several(app, name, also, options)
+    unread = [{"ledger": named, "reason": error.message} for named, error in failures]
+    whole = combined(name, reports, unread)
     if app.output == "text":
+        for one in unread:
+            console(app).print(styled(f"✗ {one['ledger']} {_UNREAD}: {one['reason']}", "red"))
         for data in reports:
             _text(app, data)
-    elif also:
-        rows = [{"ledger": data["ledger"]["origin"], **row} for data in reports for row in _tested(data["findings"])]
-        print_record(app, whole, "", Grid(("ledger", *_COLUMNS), rows))
     else:
-        print_record(app, reports[0], "", Grid(_COLUMNS, _tested(reports[0]["findings"])))
+        print_record(app, whole, "", Grid(("ledger", *_COLUMNS), _rows(reports, unread)))
+    if failures:
+        app.note(f"Warning: this report covers {len(reports)} of {len(reports) + len(unread)} ledgers")
+        raise _first(failures)
+
+
+def _first(failures: list[tuple[str, LedgerError]]) -> LedgerError:
+    """The error with the lowest exit code: what was checked and is bad goes before what could not be looked at."""
+    from ledger.errors import exit_code
+
+    return min((error for _, error in failures), key=exit_code)
+
+
+def _several(
+    app: App, name: str, also: tuple[str, ...], options: dict[str, str | None]
+) -> tuple[list[dict[str, Any]], list[tuple[str, LedgerError]]]:
+    """The reports of the ledgers that can be read, and what became of the others."""
+    from ledger.config import redact_url
+    from ledger.errors import InputError, LedgerError
+
+    reports, failures = [], []
+    for one in (app, *map(app.of, also)):
+        try:
+            reports.append(_generated(one, name, options))
+        except InputError:
+            raise  # what was asked for is wrong, whichever ledger is asked
+        except LedgerError as error:
+            failures.append((redact_url(one.ledger or os.environ.get("MUNIMENT_LEDGER") or "."), error))
+    if not reports:
+        raise _first(failures)
+    return reports, failures
+
+
+def _rows(reports: list[dict[str, Any]], unread: list[dict[str, str]]) -> Iterator[dict[str, Any]]:
+    """A row for each tested item of each ledger; of one that could not be read, one for each control."""
+    for data in reports:
+        for row in _tested(data["findings"]):
+            yield {"ledger": data["ledger"]["origin"], **row}
+    for one in unread:
+        for finding in reports[0]["findings"]:
+            yield {
+                "ledger": one["ledger"],
+                "control": finding["control"],
+                "control_state": "not assessed",
+                "title": finding["title"],
+                "reason": f"the ledger could not be read: {one['reason']}",
+            }
 
 
 def _generated(app: App, name: str, options: dict[str, str | None]) -> dict[str, Any]:

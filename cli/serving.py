@@ -9,7 +9,7 @@ import click
 
 from cli.app import App, common_options, pass_app
 from cli.output import Grid, print_list, table
-from cli.values import parse_duration
+from cli.values import DEPLOYMENT, parse_duration
 
 __all__ = ["serving"]
 
@@ -22,7 +22,7 @@ def serving() -> None:
 
 
 @serving.command()
-@click.argument("deployment", required=False)
+@click.argument("deployment", type=DEPLOYMENT, required=False)
 @click.option("--max-age", metavar="DURATION", help="What was not looked at for so long counts as bad: 30m, 12h.")
 @common_options
 @pass_app

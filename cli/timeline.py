@@ -9,6 +9,7 @@ import click
 from cli.app import App, common_options, pass_app
 from cli.output import Grid, console, print_record, styled
 from cli.reading import with_as_of
+from cli.values import INCIDENT, parse_duration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +24,7 @@ _COLUMNS = (
 
 
 class _Hours(click.FloatRange):
-    """A span of time; up to a hundred years, and a number."""
+    """A span of time; up to a hundred years, as hours or a duration."""
 
     name = "hours"
 
@@ -31,15 +32,21 @@ class _Hours(click.FloatRange):
         super().__init__(min=0, max=876_600)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Refuse what is not a number, which no bound does."""
-        found = super().convert(value, param, ctx)
+        """Hours of 48, 48h or 2d; NaN, which no bound refuses, is none."""
+        try:
+            found = super().convert(value, param, ctx)
+        except click.BadParameter:
+            try:
+                found = super().convert(parse_duration(str(value)) / 3_600_000_000, param, ctx)
+            except click.BadParameter:
+                found = float("nan")
         if found != found:  # noqa: PLR0124 - NaN
-            self.fail(f"{value} is not a number of hours.", param, ctx)
+            self.fail(f"{value!r} is no span of time up to a hundred years; write hours, or 48h, 2d.", param, ctx)
         return found
 
 
 @click.command(short_help="Show an incident's timeline with what changed.")
-@click.argument("incident")
+@click.argument("incident", type=INCIDENT)
 @click.option("--before", type=_Hours(), default=24.0, show_default=True, help="Hours before it was opened.")
 @click.option("--after", type=_Hours(), default=4.0, show_default=True, help="Hours after it was closed.")
 @with_as_of
@@ -67,6 +74,8 @@ def timeline(app: App, /, incident: str, before: float, after: float, at: str | 
 
 
 def _value(value: Any) -> str:
+    if value is None:
+        return "nothing"
     if isinstance(value, float):
         return f"{value:.4g}"
     text = str(value)

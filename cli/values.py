@@ -17,8 +17,18 @@ if TYPE_CHECKING:
     from ledger.events.ledgers import RuleSet
 
 __all__ = [
+    "DATASET",
+    "DEPLOYMENT",
+    "INCIDENT",
     "IN_FILE",
+    "MODEL",
+    "MONITOR",
     "OUT_FILE",
+    "POLICY",
+    "RUN",
+    "SHARE",
+    "WAIVER",
+    "NameOf",
     "asked_of_nothing",
     "end_of",
     "fit_body",
@@ -38,6 +48,42 @@ OUT_FILE = click.Path(dir_okay=False, path_type=Path)
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _DURATION = re.compile(r"(\d{1,6})(s|m|h|d|w|y)", re.ASCII)
 _UNIT = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800, "y": 365 * 86_400}
+
+
+class NameOf(click.types.StringParamType):
+    """The name of a thing of some kind; what is no name at all is refused with one of that kind as an example.
+
+    Args:
+        kind: what it is of.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """See `click.ParamType.convert`."""
+        from ledger.names import parse_name
+
+        parse_name(value, self._kind)
+        return value
+
+
+class _Share(click.FloatRange):
+    """A share, for which people write percents."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See `click.ParamType.convert`."""
+        text = str(value).strip()
+        number = text.removesuffix("%")
+        if _NUMBER.fullmatch(number) and (number != text or 1 < float(number) <= 100):
+            self.fail(f"it is a share of all, from 0 to 1: for {number} % write {float(number) / 100:g}.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+DATASET, DEPLOYMENT, INCIDENT, MODEL, MONITOR, POLICY, RUN, WAIVER = map(
+    NameOf, ("dataset", "deployment", "incident", "model", "monitor", "policy", "run", "waiver")
+)
+SHARE = _Share(0, 1)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import click
 
 from cli.app import App, common_options, pass_app, write_options
 from cli.output import Grid, print_list, print_record, table
-from cli.values import OUT_FILE, parse_duration
+from cli.values import DEPLOYMENT, MODEL, MONITOR, OUT_FILE, parse_duration
 
 if TYPE_CHECKING:
     from ledger.telling import Channel
@@ -55,7 +55,7 @@ def _rules(texts: tuple[str, ...], within: str | None) -> list[dict[str, Any]]:
 
 
 @slo.command()
-@click.argument("subject", metavar="DEPLOYMENT|MONITOR")
+@click.argument("subject", type=DEPLOYMENT, metavar="DEPLOYMENT|MONITOR")
 @click.argument("name")
 @click.option("--indicator", required=True, metavar="METRIC", help="The metric of the windows that it is about.")
 @click.option(
@@ -66,7 +66,9 @@ def _rules(texts: tuple[str, ...], within: str | None) -> list[dict[str, Any]]:
 )
 @click.option("--threshold", type=float, help="Where good ends, when windows do not count good ones.")
 @click.option("--window", default="30d", show_default=True, metavar="DURATION", help="Over which time.")
-@click.option("--monitor", metavar="SUBJECT", help="Whose windows count; needed where SUBJECT is a deployment.")
+@click.option(
+    "--monitor", type=MONITOR, metavar="SUBJECT", help="Whose windows count; needed where SUBJECT is a deployment."
+)
 @click.option("--deployment", "deployments", multiple=True, metavar="PATTERN", help="Of a monitor: which deployments.")
 @click.option("--rule", "rules", multiple=True, metavar="RATE:LONG:SHORT[:hold|rollback]",
               help="When it burns so fast that something is decided; repeat it.")  # fmt: skip
@@ -75,7 +77,9 @@ def _rules(texts: tuple[str, ...], within: str | None) -> list[dict[str, Any]]:
 @click.option("--on-breach", "action", type=click.Choice(["hold", "rollback"]),
               help="What is decided when somebody else records a breach.")  # fmt: skip
 @click.option("--within", metavar="DURATION", help="In which time the platform should have done what was decided.")
-@click.option("--fallback", metavar="MODEL@VERSION", help="The version to return to; the last good one by default.")
+@click.option(
+    "--fallback", type=MODEL, metavar="MODEL@VERSION", help="The version to return to; the last good one by default."
+)
 @write_options
 @pass_app
 def define(
@@ -97,12 +101,13 @@ def define(
     if parse_name(subject).kind == "deployment" and options["monitor"] is None:
         raise InputError("a deployment does not say whose windows count", hint="Give it: --monitor monitor:NAME")
     deployments, asked = list(options.pop("deployments")) or None, _rules(rules, within)
-    if within is not None and not any("action" in rule for rule in asked):
+    on_breach = within if options["action"] else None
+    if within is not None and on_breach is None and not any("action" in rule for rule in asked):
         raise InputError(
-            "--within is the time for what a rule decides, and no rule here decides anything",
-            hint="Let one: --rule 14.4:1h:5m:rollback. What --on-breach decides has no time by which it must be done.",
+            "--within is the time for what is decided, and nothing here decides anything",
+            hint="Let something: --rule 14.4:1h:5m:rollback, or --on-breach rollback",
         )
-    body = {"slo": name, "rules": asked or None, "deployments": deployments}
+    body = {"slo": name, "rules": asked or None, "deployments": deployments, "respond_within": on_breach}
     with app.writer() as ledger:
         app.show_receipt(
             ledger.emit("slo.defined", subject, body, **options), then="See how it is kept: muniment slo check"
@@ -110,7 +115,7 @@ def define(
 
 
 @slo.command()
-@click.argument("deployment", required=False)
+@click.argument("deployment", type=DEPLOYMENT, required=False)
 @common_options
 @pass_app
 def check(app: App, /, deployment: str | None) -> int:
@@ -160,8 +165,8 @@ def _show_check(app: App, found: list[Assessment]) -> None:
 @click.argument("monitor")
 @click.argument("metric")
 @click.option("--since", metavar="DURATION", default="30d", show_default=True, help="Windows that ended so long ago.")
-@click.option("--deployment", metavar="SUBJECT", help="Only of this deployment.")
-@click.option("--model", metavar="MODEL@VERSION", help="Only those that name this version.")
+@click.option("--deployment", type=DEPLOYMENT, metavar="SUBJECT", help="Only of this deployment.")
+@click.option("--model", type=MODEL, metavar="MODEL@VERSION", help="Only those that name this version.")
 @common_options
 @pass_app
 def windows(
@@ -240,6 +245,7 @@ def _channels(command: str | None, url: str | None, options: dict[str, Any]) -> 
               help=f"Secret that signs webhooks; {_SECRET_VARIABLE} otherwise.")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(0.1, 600), default=30.0, show_default=True, metavar="SECONDS",
               help="For the command, and for each attempt of the webhook.")  # fmt: skip
+@click.option("--tell-again", is_flag=True, help="Tell what was told, too, while it is open: the platform lost it.")
 @click.option("--follow", is_flag=True, help="Stay, and look again and again.")
 @click.option("--interval", type=click.FloatRange(1, 86_400), default=60.0, show_default=True, metavar="SECONDS",
               help="How often to look.")  # fmt: skip
@@ -255,24 +261,28 @@ def watch(
     A decision (deployment.held, rollback.authorised) names the windows that led to it. Nothing is done by Muniment: the
     platform acts, and `muniment state` and `muniment due` show what it did or is late with. The same breach leads to
     one decision, however often and from wherever this is run. What could not be told is told again next time, with the
-    same key; exit code 6.
+    same key; exit code 6. Each command line and each URL is told once; --tell-again tells it once more.
 
     \b
     Example:
       muniment watch --exec "/opt/deploy/on-decision" --as svc-watch
       muniment watch --webhook https://deploy.example.com/hooks --secret-file hook.secret --follow --as svc-watch
     """
-    channels = _channels(command, url, options)
+    channels, again = _channels(command, url, options), options["tell_again"]
+    if again and (options["follow"] or not channels):
+        raise click.UsageError("--tell-again tells once: give it --exec or --webhook, and no --follow")
     app.actor = signer or app.actor
     if not options["follow"]:
-        told = _look(app, deployments, channels, patient=False)
+        told = _look(app, deployments, channels, again=again)
         _show(app, told)
         return 6 if any(not one["told"] for one in told["told"]) else 0
     _follow(app, deployments, channels, options["interval"])
     return 0
 
 
-def _look(app: App, deployments: tuple[str, ...], channels: list[Channel], *, patient: bool) -> dict[str, Any]:
+def _look(
+    app: App, deployments: tuple[str, ...], channels: list[Channel], *, patient: bool = False, again: bool = False
+) -> dict[str, Any]:
     from projections.catalogue import open_runner
     from projections.slo.telling import tell
     from projections.slo.watching import Watch, by_rule, deployments_named
@@ -288,7 +298,8 @@ def _look(app: App, deployments: tuple[str, ...], channels: list[Channel], *, pa
                 recorded += list(_decided(watcher, name))
             for name in names:
                 service = watcher.read(name)
-                told += [one.describe() for one in tell(ledger, service, channels, now=now, patient=patient)]
+                done = tell(ledger, service, channels, now=now, patient=patient, again=again)
+                told += [one.describe() for one in done]
                 waiting += [_waiting(service, one, now) for one in service.open_decisions() if by_rule(service, one)]
         finally:
             runner.views.close()

@@ -139,7 +139,11 @@ def _item(app: App, item: dict[str, Any]) -> Iterator[str]:
     yield from [f"{'':>24}“{item['words']}”"] if item["words"] else []
     for condition in item["conditions"]:
         yield f"{'':>24}condition {'met' if condition['met'] else 'NOT met'}: {condition['condition']}"
+    beside: dict[str, list[str]] = {}
     for check in item["checks"]:
-        if check.get("result") not in ("pass", "not-applicable"):
+        if check["result"] == "not-applicable":
+            beside.setdefault(check["reason"], []).append(check["check"])
+        elif check["result"] != "pass":
             waived = f" by {check['waiver']}" if check.get("waiver") else ""
             yield f"{'':>24}{check.get('check')}: {check.get('result')}{waived}: {check.get('reason')}"
+    yield from (f"{'':>24}{', '.join(checks)}: not-applicable: {reason}" for reason, checks in beside.items())

@@ -34,6 +34,16 @@ MAX_NAME_BYTES = 200
 
 _PART = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
 _NAME = re.compile(rf"([a-z][a-z0-9-]{{0,31}}):(?:({_PART})/)?({_PART})(?:@({_PART}))?")
+_MODEL = "model:churn@3"
+#: What a name looks like, by the kind of thing or the family of events that it was asked for.
+_EXAMPLES = {
+    "approval": _MODEL, "artifact": "artifact:weights", "canary": "deployment:prod/churn",
+    "dataset": "dataset:churn@3", "deployment": "deployment:prod/churn", "evaluation": _MODEL,
+    "experiment": "experiment:churn", "featureset": "featureset:churn@3", "incident": "incident:inc-1",
+    "model": _MODEL, "monitor": "monitor:churn", "policy": "policy:production@1", "postmortem": "incident:inc-1",
+    "risk": _MODEL, "rollback": "deployment:prod/churn", "run": "run:churn-42", "serving": "deployment:prod/churn",
+    "validation": _MODEL, "version": _MODEL, "waiver": "waiver:drift-1",
+}  # fmt: skip
 _ACTOR = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _SOURCE_PREFIX = "urn:muniment:"
 
@@ -56,11 +66,12 @@ class Name:
 
 
 @lru_cache(maxsize=4096)
-def parse_name(text: str) -> Name:
+def parse_name(text: str, asked: str = "") -> Name:
     """Read a name.
 
     Args:
         text: for example ``model:credit/scoring@1.4.0``; at most 200 bytes of ASCII.
+        asked: the kind of thing, or the family of events, that it is for; the words of a refusal fit it.
 
     Returns:
         Its parts; ``format_name`` gives the same text back.
@@ -72,8 +83,12 @@ def parse_name(text: str) -> Name:
         raise InputError(f"the name {text[:40]!r}… is longer than {MAX_NAME_BYTES} bytes")
     match = _NAME.fullmatch(text)
     if match is None:
+        example = _EXAMPLES.get(asked)
+        meant = f"{(example or '').partition(':')[0]}:{text}"
+        question = f"did you mean {meant}? " if _NAME.fullmatch(meant) else ""
         raise InputError(
-            f"{text!r} is not a name", hint="names look like kind:[namespace/]name[@version], for example model:churn@3"
+            f"{text!r} is not a name",
+            hint=f"{question}names look like kind:[namespace/]name[@version], for example {example or _MODEL}",
         )
     kind, namespace, name, version = match.groups()
     return Name(kind, namespace, name, version)

@@ -224,7 +224,7 @@ def _parse(data: bytes) -> Payload:
     if _text(attributes, "dataschema", None, "") != _SCHEMA_PREFIX + kind:
         raise InputError(f"payload: 'dataschema' must be {_SCHEMA_PREFIX + kind!r}")
     subject = _text(attributes, "subject", None, "")
-    parse_name(subject)
+    parse_name(subject, kind.split(".")[1])
     evidence = attributes.get("evidencestrength", "observed")
     if evidence not in EVIDENCE_STRENGTHS:
         raise InputError(f"payload: 'evidencestrength' must be one of {', '.join(EVIDENCE_STRENGTHS)}")

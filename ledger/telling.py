@@ -17,6 +17,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal, Protocol
 from urllib.parse import urlsplit
@@ -51,6 +52,11 @@ class Outcome:
     reason: str = ""
 
 
+def _marked(name: str, whole: str) -> str:
+    """A name, and a few digits of a digest: enough to tell recipients apart, too few to confirm a guessed secret."""
+    return f"{name[:240]}#{sha256(whole.encode(errors='surrogateescape')).hexdigest()[:6]}"
+
+
 class Channel(Protocol):
     """A way to tell."""
 
@@ -60,7 +66,7 @@ class Channel(Protocol):
 
     @property
     def recipient(self) -> str:
-        """Who is told, without anything secret."""
+        """Who is told, without anything secret: a name, and what tells apart those of one name."""
 
     def tell(self, key: str, body: bytes) -> Outcome:
         """Tell it; what goes wrong is in the outcome.
@@ -103,8 +109,8 @@ class Command:
 
     @property
     def recipient(self) -> str:
-        """The program; its arguments may hold secrets."""
-        return self.arguments[0][:255]
+        """The program, and a mark of the whole command line: arguments may hold secrets."""
+        return _marked(self.arguments[0], "\0".join(self.arguments))
 
     def _environment(self, key: str) -> dict[str, str]:
         names = (*_ENVIRONMENT, *self.pass_on)
@@ -117,7 +123,7 @@ class Command:
                 self.arguments, stdin=subprocess.PIPE, stdout=2, env=self._environment(key), start_new_session=True
             )
         except OSError as error:
-            return Outcome(False, 1, None, f"{self.recipient} cannot be run: {error.strerror}")
+            return Outcome(False, 1, None, f"{self.arguments[0]} cannot be run: {error.strerror}")
         try:
             process.communicate(body, timeout=self.seconds)
         except subprocess.TimeoutExpired:
@@ -205,9 +211,9 @@ class Webhook:
 
     @property
     def recipient(self) -> str:
-        """Scheme, host and port: paths and queries may hold secrets."""
+        """Scheme, host and port, and a mark of the whole URL: paths and queries may hold secrets."""
         parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc}"[:255]
+        return _marked(f"{parts.scheme}://{parts.netloc}", self.url)
 
     def headers(self, key: str, body: bytes, now: int) -> dict[str, str]:
         """What identifies and signs a message.

@@ -69,9 +69,14 @@ def size_recorded_by(views: ViewReader, time: int, head: int) -> int:
     low, high = 0, head  # recorded_at never goes back, so halving finds it, however long the log is
     while low < high:
         middle = (low + high + 1) // 2
-        (row,) = views.select(JOURNAL, [("position", "=", middle)])
-        low, high = (middle, high) if row["recorded_at"] <= time else (low, middle - 1)
+        low, high = (middle, high) if _recorded_at(views, middle) <= time else (low, middle - 1)
     return low
+
+
+def _recorded_at(views: ViewReader, size: int) -> int:
+    """When the last of so many entries was recorded."""
+    (row,) = views.select(JOURNAL, [("position", "=", size)])
+    return int(row["recorded_at"])
 
 
 def recorded_by(views: ViewReader, as_of: AsOf, moment: int) -> int:
@@ -79,7 +84,7 @@ def recorded_by(views: ViewReader, as_of: AsOf, moment: int) -> int:
     return as_of.size if moment >= as_of.recorded_at else size_recorded_by(views, moment, as_of.size)
 
 
-def _size_known_at(views: ViewReader, known_at: str, head: int) -> int:
+def _size_known_at(ledger: Ledger, views: ViewReader, known_at: str, head: int) -> int:
     digits = known_at.removeprefix("-")
     if digits.isascii() and digits.isdigit():
         size = int(known_at)
@@ -89,7 +94,13 @@ def _size_known_at(views: ViewReader, known_at: str, head: int) -> int:
                 hint="A size counts entries; a time is written as 2026-11-23T08:00:00Z.",
             )
         return size
-    size = size_recorded_by(views, microseconds(known_at), head)
+    moment = microseconds(known_at)
+    size = size_recorded_by(views, moment, head)
+    if size == head and moment > max(_recorded_at(views, head), ledger.recorder.now()):
+        raise InputError(
+            f"--known-at {known_at} is still to come: what is recorded until then would change the answer",
+            hint=f"What stands then, as far as is known now: --at {known_at}",
+        )
     if size == 0:
         raise NothingToVerifyError(f"nothing was recorded by {known_at}")
     return size
@@ -104,7 +115,7 @@ def resolve_as_of(
         ledger: the log.
         views: views that stand at ``head``.
         at: ISO 8601 time, or None for the latest state.
-        known_at: log size or ISO 8601 time, or None for the head.
+        known_at: log size or ISO 8601 time that has passed, or None for the head.
         head: size the views stand at.
         now: microseconds since the Unix epoch; 0 for when the last known entry was recorded.
 
@@ -114,11 +125,10 @@ def resolve_as_of(
     """
     if head == 0:
         raise NothingToVerifyError("the log is empty")
-    size = head if known_at is None else _size_known_at(views, known_at, head)
-    (last,) = views.select(JOURNAL, [("position", "=", size)])
+    size = head if known_at is None else _size_known_at(ledger, views, known_at, head)
     root = root_hash(TreeReader(ledger.recorder), size).hex()
     bound = None if at is None else microseconds(at)
-    return AsOf(bound, size, root, last["recorded_at"], now if known_at is None else 0)
+    return AsOf(bound, size, root, _recorded_at(views, size), now if known_at is None else 0)
 
 
 def as_decided(

@@ -12,6 +12,7 @@ from ledger.names import parse_name
 from projections.asof import AsOf
 from projections.base import ViewReader
 from projections.diff import diff
+from projections.gatelive import unit_of
 from projections.groups import RUNS
 from projections.journal import JournalRow, journal_rows
 from projections.lineage_nodes import Described
@@ -23,8 +24,8 @@ _RUN: Final = ("job", "code", "parameters", "environment", "seed", "hardware", "
 #: In the order in which people ask; the first part of each field's name.
 _SECTIONS: Final = (
     "data", "parents", "code", "parameters", "environment", "seed", "hardware", "metrics", "slices", "verdicts",
-    "training", "cost", "energy_kwh", "job", "run", "artifacts", "digest", "status", "tier", "owner", "approvers",
-    "marks",
+    "performance", "training", "cost", "energy_kwh", "job", "run", "artifacts", "digest", "status", "tier", "owner",
+    "approvers", "marks",
 )  # fmt: skip
 
 
@@ -49,6 +50,23 @@ def last_metrics(views: ViewReader, as_of: AsOf, subject: str) -> dict[str, dict
     gone = {row["data"]["evaluation"] for row in rows if row["type"] == "evaluation.invalidated"}
     standing = [row for row in rows if row["type"] == "evaluation.completed" and row["id"] not in gone]
     return {row["data"].get("suite") or row["data"].get("kind") or "evaluation": row["data"] for row in standing}
+
+
+_TESTED: Final = ("p50_ms", "p95_ms", "p99_ms", "throughput", "error_rate", "verdict")
+
+
+def _performance(views: ViewReader, as_of: AsOf, subject: str, digest: str) -> dict[str, Any]:
+    """What was last measured of its speed and its cost, on its own or in a deployment; costs by what they are for."""
+    where = [("type", "=", "performance.tested"), ("verdict", "=", "valid"), ("occurred_at", "<=", as_of.bound)]
+    said: dict[str, Any] = {}
+    for row in journal_rows(views, where, size=as_of.size):
+        data = row["data"]
+        if (data.get("model") or row["subject"]) != subject or data.get("digest") not in (None, digest):
+            continue
+        said |= {name: data[name] for name in _TESTED if data.get(name) is not None}
+        if data.get("cost") is not None:
+            said["cost"] = {unit_of(data["cost"]): data["cost"]["amount"]}
+    return said
 
 
 def _run(views: ViewReader, as_of: AsOf, run: str | None) -> dict[str, Any] | None:
@@ -89,6 +107,7 @@ class _Versions:
             "metrics": {suite: body["metrics"] for suite, body in measured.items()},
             "slices": {suite: parts for suite, body in measured.items() if (parts := _slices(body))},
             "verdicts": {suite: verdict_of(body) for suite, body in measured.items()},
+            "performance": _performance(self._views, self._as_of, subject, version["digest"]),
             "approvers": self._approvers(version),
             **{member: version[member] for member in ("digest", "status", "tier", "owner", "run")},
             "marks": ", ".join(self._described.node(subject)["marks"]) or None,
@@ -178,10 +197,14 @@ def compare(ledger: Ledger, views: ViewReader, as_of: AsOf, before: str, after: 
     changed.sort(key=lambda change: order.get(change["section"], len(order)))  # within one, as `diff` has them
     touched = {change["section"] for change in changed}
     known = {name for said in (old["said"], new["said"]) for name, value in said.items() if _holds(value)}
+    untested = [
+        f"no performance test of {name}" for name, one in ((before, old), (after, new))
+        if "performance" in known and not one["said"]["performance"]
+    ]  # fmt: skip
     return {
         "changed": changed,
         "same": [name for name in _SECTIONS if name in known - touched],
-        "missing": [*old["missing"], *new["missing"]],
+        "missing": [*old["missing"], *new["missing"], *untested],
     }
 
 

@@ -9,7 +9,7 @@ from ledger.names import stream_of
 from projections.gaterows import GateRows, says_of
 from projections.journal import JournalRow
 
-__all__ = ["contract", "live_measured", "performance"]
+__all__ = ["contract", "live_measured", "performance", "unit_of"]
 
 
 def _tests(rows: GateRows, model: str, digest: str, places: Iterable[str]) -> list[JournalRow]:
@@ -22,7 +22,7 @@ def _tests(rows: GateRows, model: str, digest: str, places: Iterable[str]) -> li
     ]  # fmt: skip
 
 
-def _unit(cost: Any) -> str:
+def unit_of(cost: Any) -> str:
     """What an amount is of: only what has the same unit can be compared."""
     if not isinstance(cost, dict):
         return ""
@@ -42,10 +42,10 @@ def performance(rows: GateRows, model: str, digest: str, places: Iterable[str]) 
     for row in _tests(rows, model, digest, places):
         data = row["data"]
         cost, baseline = data.get("cost"), data.get("baseline_cost")
-        same = cost is not None and baseline is not None and _unit(cost) == _unit(baseline)
+        same = cost is not None and baseline is not None and unit_of(cost) == unit_of(baseline)
         found.append({
             "index": row["index"], "verdict": data.get("verdict", "uncertain"), "digest": data.get("digest") or "",
-            "cost": None if cost is None else cost["amount"], "cost_unit": _unit(cost),
+            "cost": None if cost is None else cost["amount"], "cost_unit": unit_of(cost),
             "baseline_cost": baseline["amount"] if same else None,
             **{name: data.get(name) for name in ("p95_ms", "baseline_p95_ms", "error_rate")},
         })  # fmt: skip
@@ -65,7 +65,7 @@ def live_measured(rows: GateRows, live: tuple[str, str] | None, place: str) -> d
         p95 = p95 if row["data"].get("p95_ms") is None else row["data"]["p95_ms"]
         cost = cost if row["data"].get("cost") is None else row["data"]["cost"]
     amount = None if cost is None else cost["amount"]
-    return {"live_p95_ms": p95, "live_cost": amount, "live_cost_unit": _unit(cost)}
+    return {"live_p95_ms": p95, "live_cost": amount, "live_cost_unit": unit_of(cost)}
 
 
 def _contract_of(rows: GateRows, model: str) -> dict[str, Any] | None:

@@ -10,10 +10,12 @@ from ledger.errors import InputError, UnknownThingError
 from ledger.names import parse_name
 from projections.asof import AsOf
 from projections.base import Selection, ViewReader, some_at_a_time
+from projections.groups import WENT_LIVE
 from projections.journal import JournalRow, journal_rows
 from projections.model_state import CHANGE
 from projections.suspension import Stamped
 from projections.tracing import trace
+from projections.waivers import waived_for
 from projections.words import what_of
 
 __all__ = ["history"]
@@ -56,6 +58,21 @@ class _Collected:
         where = [("model", "=", subject)] if version else any_version
         rows = self._views.select(CHANGE, [*where, ("kind", "=", "deployment"), ("position", "<=", self._as_of.size)])
         self.at({row["position"] for row in rows}, "deployed")
+        self._replaced(subject, {row["thing"] for row in rows if row["type"] in WENT_LIVE})
+
+    def _replaced(self, subject: str, places: set[str]) -> None:
+        """What went live in its place, for example by a rollback, in order of occurrence."""
+        found: list[dict[str, Any]] = []
+        for some in some_at_a_time(sorted(places)):
+            where = [("thing", "IN", some), ("type", "IN", WENT_LIVE), ("occurred_at", "<=", self._as_of.bound)]
+            found += self._views.select(CHANGE, [*where, ("position", "<=", self._as_of.size)])
+        live: dict[str, str] = {}
+        after = set()
+        for row in sorted(found, key=lambda row: (row["occurred_at"], row["position"])):
+            before, live[row["thing"]] = live.get(row["thing"], ""), row["model"]
+            if subject in (before, before.partition("@")[0]):
+                after.add(row["position"])
+        self.at(after, "in its place")
 
     def waived(self, subject: str) -> None:
         asked = journal_rows(self._views, [("type", "=", "waiver.requested")], size=self._as_of.size)
@@ -114,10 +131,20 @@ def history(ledger: Ledger, views: ViewReader, as_of: AsOf, subject: str) -> lis
             f"nothing was known about {subject} as of then", subject, hint="`muniment log` shows what the ledger holds."
         )
     rows = sorted(collected.rows.values(), key=lambda found: (found[0]["occurred_at"], found[0]["index"]))
-    return [_told(row, why, stamped) for row, why in rows]
+    return [_told(row, why, stamped, _what(ledger, views, row)) for row, why in rows]
 
 
-def _told(row: JournalRow, why: str, stamped: Stamped) -> dict[str, Any]:
+def _what(ledger: Ledger, views: ViewReader, row: JournalRow) -> str:
+    """What an entry says; of an authorisation also what a waiver let be: waived, not hidden."""
+    if row["verdict"] != "valid":
+        return str(row["reason"])
+    waived: list[str] = []
+    if row["type"] == "deployment.authorised" and not row["data"].get("emergency"):
+        waived = waived_for(ledger, views, (row["index"], row["recorded_at"]), row["stream"], row["data"]["model"])
+    return f"{what_of(row)}{'; waived: ' + ', '.join(waived) if waived else ''}"
+
+
+def _told(row: JournalRow, why: str, stamped: Stamped, what: str) -> dict[str, Any]:
     valid = row["verdict"] == "valid"
     return {
         "index": row["index"],
@@ -127,7 +154,7 @@ def _told(row: JournalRow, why: str, stamped: Stamped) -> dict[str, Any]:
         "subject": row["subject"],
         "actor": row["actor"],
         "on_behalf_of": row["on_behalf_of"] or None,
-        "what": what_of(row) if valid else row["reason"],
+        "what": what,
         "why_here": why,
         "verdict": row["verdict"],
         "marks": row["marks"],

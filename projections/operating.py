@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from ledger.application import Ledger
+from ledger.payload import parse_moment
 from projections.asof import AsOf
 from projections.base import ViewReader
 from projections.service import read_service
 from projections.serving import read_serving
 from projections.slo.fallback import known_good
 from projections.slo.watching import look
+from projections.waivers import waived_for
 
 __all__ = ["asked_at", "operate"]
 
@@ -31,7 +33,7 @@ def operate(
         as_of: both clocks.
         found: what `model_state.state_as_of` gave, which is changed: deployments get ``canaries`` with their stages,
             ``known_good`` (to which a rollback would return), ``decisions`` with what followed, ``promises`` and
-            ``serving``.
+            ``serving``; what is authorised, live or a canary there gets ``waived``: on what its authorisation rests.
         promises: whether to look how promises are kept, which reads windows; ``promises`` is None otherwise.
 
     Returns:
@@ -48,4 +50,20 @@ def operate(
         kept = look(ledger, views, as_of, service, now=now) if promises else ()
         deployment["promises"] = [one.describe() for one in kept] if promises else None
         deployment["serving"] = read_serving(views, as_of, deployment["deployment"]).describe()
+        for item in filter(None, (deployment["authorised"], deployment["live"], deployment["canary"])):
+            item["waived"] = _waived(ledger, views, deployment, item)
     return found
+
+
+def _waived(ledger: Ledger, views: ViewReader, deployment: dict[str, Any], item: dict[str, Any]) -> list[str]:
+    """What was waived for the last authorisation of what is authorised, live or a canary."""
+    which = (item["model"], item["digest"])
+    given = [
+        one for one in deployment["history"] if one["type"] == "deployment.authorised"
+        and (one["model"], one["digest"]) == which and one["index"] <= item["index"]
+    ]  # fmt: skip
+    last = max(given, key=lambda one: int(one["index"]), default=None)
+    if last is None or "emergency" in last["marks"]:
+        return []  # nobody authorised it, or no gate was asked
+    recorded = (last["index"], parse_moment(last["recorded_at"]))
+    return waived_for(ledger, views, recorded, deployment["deployment"], last["model"])

@@ -13,7 +13,7 @@ from projections.base import ViewReader
 from projections.groups import DEPLOYED, WENT_LIVE
 from projections.journal import JournalRow, journal_rows
 
-__all__ = ["DECISIONS", "Decision", "Service", "Tenure", "read_service"]
+__all__ = ["DECISIONS", "Decision", "Key", "Service", "Tenure", "read_service"]
 
 #: Decision: what is to happen.
 DECISIONS: Final = {"deployment.held": "hold", "rollback.authorised": "rollback"}
@@ -168,8 +168,12 @@ class Service:
         return [one for one in (self.live, *self.canaries.values()) if one is not None]
 
     def before(self, tenure: Tenure) -> str | None:
-        """The version that was live last, but for one that serves."""
-        return next((model for model, digest in reversed(self.history) if (model, digest) != tenure.key), None)
+        """The version that was live last, but for one that serves, and for what a rollback took out.
+
+        What a rollback brought back is no successor of what it took out.
+        """
+        gone = {tenure.key, *self.left}
+        return next((key[0] for key in reversed(self.history) if key not in gone), None)
 
     def open_decisions(self) -> list[Decision]:
         """Decisions that nothing has settled."""

@@ -19,7 +19,7 @@ from projections.journal import JournalRow, journal_rows
 from projections.lineage import EDGE, MADE_FROM, READ, edges
 from projections.model_state import lives
 
-__all__ = ["Link", "Trace", "descend", "node_parts", "trace"]
+__all__ = ["Link", "Trace", "cut_off", "descend", "node_parts", "trace"]
 
 _NO_LINEAGE: Final = "ruled-out"
 #: Events that say which bytes a name stands for.
@@ -158,6 +158,12 @@ class _Walk:
         places = {self.struck(key[0], name) for name in self._about[key[0]] if name.startswith("deployment:")}
         return any(place.endswith(f" {key[2]}") for place in places)
 
+    def beyond(self, found: Trace, side: str, depth: int | None) -> list[str]:
+        """Nodes of the last step that have links which were not followed."""
+        own, steps = (0, found.up) if side == "downstream" else (2, found.down)
+        last = {node for node, number in steps.items() if number == depth}
+        return sorted({key[own] for key, _ in self.step(side, last) if key not in found.links})
+
     def follow(self, found: Trace, side: str, depth: int | None) -> dict[str, int]:
         place = 2 if side == "downstream" else 0
         steps = dict.fromkeys(found.roots, 0)
@@ -249,6 +255,19 @@ def trace(
     if down:
         found.down = walk.follow(found, "upstream", depth)
     return found
+
+
+def cut_off(views: ViewReader, as_of: AsOf, found: Trace, depth: int | None) -> dict[str, list[str]]:
+    """Nodes from which more would have been reached, had the number of steps not ended there, ``up`` and ``down``.
+
+    Args:
+        views: the views.
+        as_of: both clocks.
+        found: what was found.
+        depth: with at most so many steps.
+    """
+    walk = _Walk(views, as_of)
+    return {"up": walk.beyond(found, "downstream", depth), "down": walk.beyond(found, "upstream", depth)}
 
 
 def descend(views: ViewReader, as_of: AsOf, subject: str) -> Trace:

@@ -6,14 +6,19 @@ from typing import Any
 
 from ledger.application import Ledger
 from ledger.domain.deployed import WaiverState
+from ledger.domain.gating import FRESH
+from ledger.domain.lifecycle import rule_for, version_of
 from ledger.domain.waiving import grant_trouble, used_up, uses_of, waiver_of, waiver_until
 from ledger.domain.world import World
 from ledger.entry import format_time
+from ledger.errors import InputError, PolicyError
+from ledger.names import parse_name, stream_of
 from projections.asof import AsOf, recorded_by
 from projections.base import ViewReader
 from projections.journal import journal_rows
+from projections.words import waived_in
 
-__all__ = ["waivers"]
+__all__ = ["waived_for", "waivers"]
 
 
 def _standing(world: World, state: WaiverState, at: int) -> tuple[str, str]:
@@ -57,3 +62,33 @@ def waivers(ledger: Ledger, views: ViewReader, as_of: AsOf, at: int) -> list[dic
             "trouble": trouble, "index": row["index"],
         })  # fmt: skip
     return found
+
+
+def waived_for(ledger: Ledger, views: ViewReader, recorded: tuple[int, int], deployment: str, model: str) -> list[str]:
+    """What was waived for an authorisation: by the last run before it of the policy that the rules named then.
+
+    Args:
+        ledger: the log.
+        views: the views.
+        recorded: index of the authorisation, which is valid and no emergency, and when, in microseconds.
+        deployment: where it is for.
+        model: the version that it is for.
+
+    Returns:
+        In words, ``CHECK by WAIVER``.
+    """
+    index, recorded_at = recorded
+    # Most rest on no waiver, and need no world of the past, which is folded anew where it is long ago.
+    fresh = [("recorded_at", ">=", recorded_at - FRESH), ("type", "=", "gate.evaluated")]
+    rows = journal_rows(views, [("stream", "=", stream_of(model)), *fresh], size=index)
+    waived = {row["index"]: found for row in rows if (found := waived_in(row["data"].get("checks", ())))}
+    if not waived:
+        return []
+    world, environment = ledger.world.at(index), parse_name(deployment).namespace or ""
+    try:
+        named = version_of(world, model)
+        rule = rule_for(world, environment, named.tier)
+    except (PolicyError, InputError):
+        return []  # no rule told what to ask
+    gate = named.version.gates.get((rule.gate or "", environment))
+    return waived.get(gate.signed.index, []) if gate is not None else []

@@ -1,4 +1,4 @@
-"""A process that has loaded the command line once, and becomes a command by forking: the tests' quick `muniment`.
+"""A process that has loaded all that is ours, and becomes a command by forking: the tests' quick `muniment`.
 
 Loading takes ten times as long as what most commands do. A child of the server is a process of its own, with the
 environment, working folder and streams of whoever called; only what Python and our modules do while they start is
@@ -8,9 +8,12 @@ process that started it, and a child when its caller is killed.
 
 from __future__ import annotations
 
+import ast
+import atexit
 import gc
 import importlib
-import json
+import inspect
+import marshal
 import os
 import pkgutil
 import select
@@ -19,15 +22,17 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from ledger import crashpoints
+from ledger.events import all_event_types
 
 SCRIPT = Path(sys.executable).with_name("muniment")
 _running = ExitStack()
@@ -35,39 +40,74 @@ _running = ExitStack()
 
 @cache
 def quick_script() -> Path:
-    """An executable that does as `SCRIPT` does, sooner; it is alone in its folder, which may be put on ``PATH``.
+    """An executable that does as `SCRIPT` does, sooner; it is alone in its folder, which may be put on ``PATH``."""
+    return _quick("muniment", SCRIPT)
 
-    The server is started when this is called first, and ended by `stop`.
-    """
-    folder = Path(_running.enter_context(TemporaryDirectory(prefix="muniment-fork-")))  # short: it holds a socket
-    (folder / "bin").mkdir()
-    quick, address = folder / "bin" / "muniment", folder / "socket"
-    client = [sys.executable, "-IS", str(Path(__file__).with_name("fork_client.py")), str(address), str(SCRIPT)]
-    quick.write_text(f'#!/bin/sh\nexec {shlex.join(client)} "$@"\n')
+
+@cache
+def quick_python() -> Path:
+    """An executable that does as ``python`` does with ``-c CODE …``, sooner when the code imports what is ours."""
+    return _quick("python", Path(sys.executable))
+
+
+def _quick(name: str, instead: Path) -> Path:
+    folder = _server()
+    quick = folder / name / name
+    quick.parent.mkdir()
+    client = [
+        sys.executable,
+        "-IS",
+        str(Path(__file__).with_name("fork_client.py")),
+        str(folder / "socket"),
+        str(instead),
+    ]
+    quick.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, client))} "$@"\n')
     quick.chmod(0o700)
-    command = [sys.executable, "-P", __file__, str(address)]
+    return quick
+
+
+@cache
+def _server() -> Path:
+    """The folder of the server, which is started when somebody wants it, and ended by `stop`."""
+    folder = Path(_running.enter_context(TemporaryDirectory(prefix="muniment-fork-")))  # short: it holds a socket
+    command = [sys.executable, "-P", __file__, str(folder / "socket")]
     pipe = subprocess.PIPE
     server = _running.enter_context(subprocess.Popen(command, stdin=pipe, stdout=pipe, start_new_session=True))
     assert server.stdin is not None
     assert server.stdout is not None
     _running.callback(server.stdin.close)
     assert server.stdout.readline() == b"ready\n", "the server of the quick command did not start"
-    return quick
+    return folder
 
 
 def stop() -> None:
     """End the server, if there is one."""
     _running.close()
-    quick_script.cache_clear()
+    for made in (quick_script, quick_python, _server):
+        made.cache_clear()
 
 
 def _load() -> None:
-    """Import all that a command may import."""
+    """Import all that a command may import, also what it would import when it gets there."""
     for package in ("muniment", "ledger", "projections", "witness", "cli"):
         for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
-            importlib.import_module(module.name)
+            source = inspect.getsource(importlib.import_module(module.name))
+            for name in _imported(source):
+                with suppress(ImportError):  # of an extra that is not here: the command says so
+                    importlib.import_module(name)
+    for kind in all_event_types():
+        kind.body.model_rebuild()
     gc.collect()
     gc.freeze()  # the children share what is here as long as nobody writes to it
+
+
+def _imported(source: str) -> Iterator[str]:
+    """The modules of others that a source imports anywhere, in functions, too."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (item.name for item in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None and node.level == 0:
+            yield node.module
 
 
 class _Order(NamedTuple):
@@ -146,8 +186,8 @@ def _hear(caller: socket.socket) -> tuple[list[int], _Order | None]:
     with caller.makefile("rb") as file:
         text = file.read(int.from_bytes(size, "big"))
     try:
-        return streams, _Order(*json.loads(text))
-    except ValueError:
+        return streams, _Order(*marshal.loads(text))  # noqa: S302 - from the client beside this file
+    except (EOFError, TypeError, ValueError):
         return streams, None  # the caller was killed before it had said all
 
 
@@ -175,13 +215,34 @@ def _become(order: _Order, streams: list[int]) -> None:
     sys.stderr = open(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
 
 
+def _end(words: list[str]) -> NoReturn:
+    """Run a command and end as Python does, without taking every module apart: that takes longer than most commands."""
+    code: object = None
+    try:
+        if words[0] == sys.executable:
+            sys.argv = words[1:2] + words[3:]
+            exec(words[2], {"__name__": "__main__"})  # noqa: S102 - of a test
+        else:
+            sys.argv = words
+            importlib.import_module("cli.main").main()
+    except SystemExit as end:
+        code = end.code
+    threading._shutdown()  # type: ignore[attr-defined]  # what Python calls first
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        sys.exit(code)  # type: ignore[arg-type]
+    if code is None or isinstance(code, int):
+        os._exit(code or 0)
+    sys.exit(code)  # type: ignore[arg-type]
+
+
 if __name__ == "__main__":
     _load()
     served = _Server(sys.argv[1])
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     if (asked := served.run()) is not None:
-        from cli.main import main
-
-        sys.argv = asked
-        main()
+        _end(asked)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.fork_server import SCRIPT, quick_script
+from tests.fork_server import SCRIPT, quick_python, quick_script
 
 EVENT = ("emit", "dataset.registered", "dataset:n")
 SERVE = ("witness", "serve", "w", "--listen", "127.0.0.1:0")
@@ -41,6 +42,15 @@ def test_what_it_reads_prints_and_ends_with():
         quick, real = (ended(script, *command, stdin=stdin, **environment) for script in (quick_script(), SCRIPT))
         assert quick == real
         assert quick[0] == -signal.SIGKILL or quick[1] + quick[2], "it says something"
+
+
+def test_code_is_run_as_python_runs_it(folder: Path):
+    code = "import sys; print(sys.argv, __name__); open(sys.argv[1], 'w').write('x'); sys.exit(int(sys.argv[2]))"
+    for last in ("3", "no number"):
+        quick, real = (ended(python, "-c", code, folder / "f", last) for python in (quick_python(), sys.executable))
+        assert quick[:2] == real[:2]
+        assert (folder / "f").read_text() == "x"
+    assert b"ValueError" in quick[2]
 
 
 def test_files_are_made_as_the_callers_umask_says(folder: Path):

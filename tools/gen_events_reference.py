@@ -22,7 +22,8 @@ _TREATMENT = {
 
 def _kind(field: dict[str, Any]) -> str:
     if "$ref" in field:
-        return str(field["$ref"]).rpartition("/")[2]
+        name = str(field["$ref"]).rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
     if "anyOf" in field:
         return " or ".join(kind for kind in (_kind(option) for option in field["anyOf"]) if kind != "null")
     if "enum" in field or "const" in field:
@@ -34,15 +35,38 @@ def _kind(field: dict[str, Any]) -> str:
     return str(field.get("type", "any"))
 
 
+def _fields(schema: dict[str, Any]) -> list[str]:
+    """A table of the fields of a body, or of a type inside one."""
+    required = set(schema.get("required", ()))
+    return [
+        "| field | required | type | |",
+        "| --- | --- | --- | --- |",
+        *(
+            f"| `{name}` | {'yes' if name in required else ''} | {_kind(field)} | {field.get('description', '')} |"
+            for name, field in schema["properties"].items()
+            if name != "refs"
+        ),
+        "",
+    ]
+
+
+def _inside() -> list[str]:
+    """The types that fields of bodies have, by name."""
+    found: dict[str, dict[str, Any]] = {}
+    for kind in all_event_types():
+        for name, schema in kind.body.model_json_schema().get("$defs", {}).items():
+            if found.setdefault(name, schema) != schema:
+                raise ValueError(f"two types are called {name}: give one of them another name")
+    return [
+        line
+        for name, schema in sorted(found.items())
+        for line in (f"### {name}", "", schema.get("description", ""), "", *_fields(schema))
+    ]
+
+
 def _section(kind: EventType) -> str:
     schema = kind.body.model_json_schema()
-    required = set(schema.get("required", ()))
     versioned = {True: "with a version", False: "without a version", None: "with or without a version"}[kind.versioned]
-    rows = [
-        f"| `{name}` | {'yes' if name in required else ''} | {_kind(field)} | {field.get('description', '')} |"
-        for name, field in schema["properties"].items()
-        if name != "refs"
-    ]
     sealed = ", ".join(f"`{name}`" for name in kind.personal)
     anybody = "an admin or the root keys" if kind.category is Category.AUTHORITY else "any enrolled actor"
     subject = " or ".join(f"`{name}:…`" for name in kind.kinds) or "anything"
@@ -57,10 +81,7 @@ def _section(kind: EventType) -> str:
             f"- roles: {', '.join(kind.roles) or anybody}",
             f"- erasable: {kind.erasable.value}{f'; may be sealed: {sealed}' if sealed else ''}",
             "",
-            "| field | required | type | |",
-            "| --- | --- | --- | --- |",
-            *rows,
-            "",
+            *_fields(schema),
         ]
     )
 
@@ -71,13 +92,14 @@ def reference() -> str:
         "# Events",
         "",
         "Made by `tools/gen_events_reference.py` from the catalogue in `ledger/events/`. Every body may also have",
-        "`refs`, a list of `{role, subject, digest}`. JSON Schemas: `schemas/events/`.",
+        "`refs`, a list of [Ref](#ref). JSON Schemas: `schemas/events/`.",
         "",
     ]
+    inside = ["## Types inside bodies", "", "The fields of what fields are made of.", "", *_inside()]
     names = [f"| `{name}` | {said} |" for name, said in sorted(OTHER_NAMES.items())]
     others = ["## Other names", "", "What other vocabularies call an event, and how it is said here.", "",
               "| name | here |", "| --- | --- |", *names, ""]  # fmt: skip
-    return "\n".join([*head, *(_section(kind) for kind in all_event_types()), *others])
+    return "\n".join([*head, *(_section(kind) for kind in all_event_types()), *inside, *others])
 
 
 if __name__ == "__main__":

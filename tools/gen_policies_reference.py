@@ -31,6 +31,7 @@ checks:
   title: An evaluation passed
   tiers: [medium, high]                                          # optional: for all when absent
   when: input.environment == "prod"                              # optional: where it is false, the check does not apply
+  otherwise: It is asked for in prod alone.                      # optional, with `when`: why it does not apply
   pass: input.evaluations.exists(e, e.verdict == "pass")
   reason: Record an evaluation that passes.                      # what to do when it fails
   waivable: true                                                 # optional
@@ -43,7 +44,7 @@ policy have 10 seconds of processor time and 512 MiB of memory together; what ta
 | result | when | does the gate allow |
 | --- | --- | --- |
 | `pass` | `pass` is true | yes |
-| `not-applicable` | another tier, or `when` is false | yes |
+| `not-applicable` | another tier, or `when` is false: `otherwise` says why | yes |
 | `waived` | `pass` is false, and a waiver covers the check | yes, and the waiver is named |
 | `fail` | `pass` is false | no |
 | `error` | an expression failed, or gave neither true nor false; it cannot be waived | no |
@@ -51,8 +52,9 @@ policy have 10 seconds of processor time and 512 MiB of memory together; what ta
 `[].all(…)` is true in CEL: a check over a list that must not be empty says so, with `size() > 0` or `exists`.
 
 In the two checklists below, a check of what was not recorded fails. The exceptions can only stop something, and pass
-while nothing is recorded: `nothing-stops-it`, `approved-by-others` and `no-open-incident`; `data-may-be-used` at tier
-low; and `canary-ready` at tiers low and medium. At tier low a version without a run is `registered`. Latency and cost
+while nothing is recorded: `nothing-stops-it`, `approved-by-others` and `no-open-incident`; and `canary-ready` at tiers
+low and medium. What a third party made is asked for no run, code and data, and a version of tier low for neither a run
+nor data: these checks do not apply then, and say why. Latency and cost
 are compared with what was last recorded of the version that is live there, if another one is; the baseline that a test
 names is its author's word, and can only refuse. A feature set that names no data is data that nobody registered.
 
@@ -81,9 +83,10 @@ is reported. Names of metrics are their authors' own: ask `"psi" in e.metrics` b
 
 
 def _row(check: Check) -> str:
-    expression = " ".join(check.passes.split()).replace("|", "\\|")
+    expression, when = (" ".join(text.split()).replace("|", "\\|") for text in (check.passes, check.when or ""))
+    asked = f"when `{when}`: `{expression}`" if when else f"`{expression}`"
     tiers = ", ".join(check.tiers) or "all"
-    return f"| `{check.id}` | {check.title} | {tiers} | {'yes' if check.waivable else 'no'} | `{expression}` |"
+    return f"| `{check.id}` | {check.title} | {tiers} | {'yes' if check.waivable else 'no'} | {asked} |"
 
 
 def reference() -> str:

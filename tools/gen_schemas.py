@@ -152,9 +152,17 @@ def _several() -> dict[str, Any]:
         "$id": "urn:muniment:schema:report.several-ledgers.v1",
         "title": "One report over several ledgers v1",
         "type": "object",
-        "required": ["schema", "report", "summary", "ledgers"],
+        "required": ["schema", "report", "summary", "unread", "ledgers"],
         "properties": {
             "schema": {"const": "urn:muniment:schema:report.several-ledgers.v1"},
+            "unread": {
+                "description": "Ledgers that could not be read; their controls are not assessed",
+                "type": "array",
+                "items": {
+                    "type": "object", "required": ["ledger", "reason"],
+                    "properties": {"ledger": {"type": "string"}, "reason": {"type": "string"}},
+                },
+            },
             "ledgers": {
                 "type": "array", "minItems": 1,
                 "items": {"type": "object", "required": ["schema", "ledger", "as_of", "summary", "findings"]},
@@ -237,6 +245,8 @@ def _lineage() -> dict[str, Any]:
             "roots": {"type": "array", "items": text, "minItems": 1},
             "nodes": {"type": "array", "items": _closed(node, more)},
             "edges": {"type": "array", "items": _closed(edge)},
+            "cut": _closed({side: {"type": "array", "items": text} for side in ("up", "down")})
+            | {"description": "Ids of nodes from which more would have been reached with a larger depth"},
         }),
     }  # fmt: skip
 

@@ -37,8 +37,7 @@ def main() -> None:
     scene.write("postmortem.md", scene.do("timeline", INCIDENT, "-o", "md"))
     scene.do("incident", "close", INCIDENT, "--summary", "Rolled back, and explained.", "--as", "p-call")
     with scene.open("p-owner") as ledger:
-        report = {"kind": "postmortem", "digest": muniment.file_digest(scene.folder / "postmortem.md")}
-        ledger.emit("documentation.attached", INCIDENT, report)
+        ledger.emit("postmortem.published", INCIDENT, digest=muniment.file_digest(scene.folder / "postmortem.md"))
     scene.show("timeline", INCIDENT)
     scene.show("state", PLACE)
     scene.end(

@@ -15,10 +15,10 @@ from ledger.events.deployments import DeploymentAuthorised
 from ledger.events.ledgers import Rule
 from ledger.names import parse_name, stream_of
 
-__all__ = ["check_gate", "waived_trouble"]
+__all__ = ["FRESH", "check_gate", "waived_trouble"]
 
 #: An evaluation of a policy may be so old when something is authorised by it; microseconds.
-_FRESH = 3_600_000_000
+FRESH = 3_600_000_000
 
 
 def check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) -> int:
@@ -49,7 +49,7 @@ def check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) -> 
         raise PolicyError(
             f"{policy} was run over {named.subject} for {where}, and not for {event.payload.subject}", hint=hint
         )
-    until = min(gate.signed.recorded_at, gate.as_of) + _FRESH
+    until = min(gate.signed.recorded_at, gate.as_of) + FRESH
     if event.recorded_at >= until:
         raise PolicyError(f"{policy} was run over {named.subject} more than an hour ago", hint=hint)
     place = deployment_of(world, event.stream)

@@ -23,6 +23,7 @@ __all__ = [
     "ActorId",
     "Body",
     "Category",
+    "Day",
     "DecisionBody",
     "Digest",
     "Duration",
@@ -101,6 +102,7 @@ Time = Annotated[
     ),
     AfterValidator(_exists),
 ]
+Day = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")]
 Duration = Annotated[str, Field(pattern=r"^[1-9]\d{0,5}[smhdw]$", description="How long: 30m, 12h, 28d, 2w")]
 Environment = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
 Tier = Annotated[str, Field(pattern=r"^(low|medium|high)$", description="risk tier: low, medium or high")]
@@ -127,6 +129,7 @@ _WORDS = {
         (Environment, "write an environment's name, for example prod"),
         (Uuid, "write an event id, 8-4-4-4-12 lower-case hex digits"),
         (Time, "write a time in UTC, for example 2026-01-31T12:00:00Z"),
+        (Day, "write a day, for example 2026-01-31"),
         (Duration, "write a duration: 30m, 12h, 28d or 2w"),
     )
     for pattern in _patterns(annotated)

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 from ledger.events.base import (
     ActorId,
     Category,
+    Day,
     DecisionBody,
     Digest,
     Erasable,
@@ -42,7 +43,6 @@ __all__ = [
 ]
 
 _KINDS = ("incident",)
-_Date = Field(default=None, pattern=r"^\d{4}-\d\d-\d\d$", description="Day, YYYY-MM-DD")
 
 
 class _IncidentBody(DecisionBody):
@@ -135,7 +135,7 @@ class ActionItemCreated(_IncidentBody):
     title: Line
     kind: Literal["prevent", "detect", "mitigate"] = "prevent"
     owner: ActorId | None = None
-    due: str | None = _Date
+    due: Day | None = Field(default=None, description="Day, YYYY-MM-DD")
 
 
 @event("incident.action_item_assigned", kinds=_KINDS, category=Category.PROTECTION, versioned=False)
@@ -144,7 +144,7 @@ class ActionItemAssigned(_IncidentBody):
 
     item: Uuid = Field(description="Event id of the action item")
     owner: ActorId
-    due: str | None = _Date
+    due: Day | None = Field(default=None, description="Day, YYYY-MM-DD")
 
 
 @event(

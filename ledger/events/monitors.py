@@ -60,7 +60,12 @@ class MonitorSignal(FactBody):
     value: float
     baseline: float | None = None
     threshold: float | None = None
-    method: Line | None = Field(default=None, description="How drift was measured, for example psi, ks")
+    better: Literal["higher", "lower"] | None = Field(
+        default=None, description="Which way is better: higher for a p-value, of which less is a sign of drift"
+    )
+    method: Line | None = Field(
+        default=None, description="How drift was measured, for example psi, ks p_value; only where it is about drift"
+    )
     severity: Literal["info", "warning", "critical"] = "info"
     window: Line | None = None
     status: Literal["firing", "resolved"] | None = Field(default=None, description="Of the alert, where it is one")
@@ -160,6 +165,9 @@ class SloDefined(FactBody):
     rules: tuple[BurnRule, ...] = Field(default=(), max_length=16)
     action: Literal["hold", "rollback"] | None = Field(
         default=None, description="The decision that is due when somebody else says that it is breached"
+    )
+    respond_within: Duration | None = Field(
+        default=None, description="In which time the platform should have done that"
     )
     fallback: SubjectName | None = Field(
         default=None, description="The version to return to, model:name@version; the last good one when absent"

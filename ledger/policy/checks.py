@@ -9,6 +9,7 @@
       title: An evaluation passed and none failed
       tiers: [medium, high]            # optional; all when absent
       when: input.run.name != ""       # optional; the check does not apply where this is false
+      otherwise: It names no run.      # optional, with `when`; why it does not apply
       pass: input.evaluations.exists(e, e.verdict == "pass")
       reason: Record an evaluation that passes.
       waivable: true                   # optional; true when absent
@@ -19,10 +20,11 @@ A source is read strictly: no unknown field, no name twice, no anchors or merge 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from hashlib import sha256
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import to_json
 
 from ledger.errors import ConfigurationError, InputError
@@ -49,9 +51,16 @@ class Check(BaseModel):
     title: Line
     tiers: tuple[Tier, ...] = Field(default=(), description="Tiers it is for; all when empty")
     when: _Expression | None = None
+    otherwise: Text | None = Field(default=None, description="Why it does not apply where `when` does not hold")
     passes: _Expression = Field(alias="pass")
     reason: Text = Field(description="What to do when it fails")
     waivable: bool = True
+
+    @model_validator(mode="after")
+    def _fits(self) -> Check:
+        if self.otherwise is not None and self.when is None:
+            raise ValueError("otherwise says why the check does not apply: say when it does, with `when`")
+        return self
 
 
 class Policy(BaseModel):
@@ -102,6 +111,7 @@ def _load(source: str) -> Any:
         raise InputError(f"the policy holds a value that is none: {error}") from error
 
 
+@lru_cache(maxsize=64)  # a gate over forty models, or over last year, reads the same few again and again
 def parse_policy(source: str) -> Policy:
     """Read a policy and compile its expressions.
 

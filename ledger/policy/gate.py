@@ -80,7 +80,7 @@ def _run(check: Check, document: dict[str, Any], waivers: Sequence[Waived]) -> d
         return found("not-applicable", f"it is for tier {' or '.join(check.tiers)}")
     try:
         if check.when is not None and not run_expression(check.when, document):
-            return found("not-applicable", f"{check.when} does not hold")
+            return found("not-applicable", check.otherwise or f"{check.when} does not hold")
         if run_expression(check.passes, document):
             return found("pass", check.title)
     except EvaluationError as error:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from ledger.domain.states import DatasetState, ModelState
 from ledger.entry import format_time
 from ledger.names import parse_name, stream_of
 from ledger.payload import parse_moment
 from projections.failures.looking import DAY, Found, Look
+from projections.failures.measured import Measured, failed_assessments, measured_in, worse
 from projections.journal import JournalRow
 from projections.lineage import digests_read, upstream
 
 __all__ = ["bias_regression", "poisoning", "schema_mismatch", "secret_expiry", "unauthorised_access"]
+
+_Numbers = Mapping[tuple[str, str], Measured]
 
 _RECENT: Final = 30 * DAY
 _SOON: Final = 14 * DAY
@@ -21,18 +24,35 @@ _SOON: Final = 14 * DAY
 _TOLERANCE: Final = 0.05
 
 
+def _contract(rows: list[JournalRow], model: str, before: int | None = None) -> JournalRow | None:
+    """The contract of a version; that of its model, as it was by an entry, where it has none of its own."""
+    own = [row for row in rows if row["subject"] == model]
+    shared = [row for row in rows if row["subject"] == stream_of(model) and (before is None or row["index"] < before)]
+    return next(reversed(own or shared), None)
+
+
+def _sides(mine: JournalRow, theirs: JournalRow) -> list[str]:
+    return [side for side in ("input_schema", "output_schema") if mine["data"][side] != theirs["data"][side]]
+
+
 def schema_mismatch(look: Look) -> Iterator[Found]:
-    """A version serves whose contract is another one than that of the deployment."""
-    contracts = {row["subject"]: row for row in look.of_types("contract.defined")}
+    """A version serves whose contract is not that of the deployment, or breaks that of the version live before it."""
+    rows = look.of_types("contract.defined")
     for service, tenure in look.serving():
-        mine = contracts.get(tenure.model) or contracts.get(stream_of(tenure.model))
-        theirs = contracts.get(service.name)
-        if mine is None or theirs is None:
+        mine, before = _contract(rows, tenure.model), service.before(tenure)
+        promised = next((row for row in reversed(rows) if row["subject"] == service.name), None)
+        theirs, whose = promised, "the deployment"
+        if promised is None and before is not None:
+            theirs, whose = _contract(rows, before, tenure.index), f"{before}, which was live before it"
+        if mine is None or theirs is None or mine is theirs:
             continue
-        for side in ("input_schema", "output_schema"):
-            if mine["data"][side] != theirs["data"][side]:
-                words = f"the {side.replace('_', ' ')} of {tenure.model} is another one than that of the deployment"
-                yield Found(service.name, words, (mine["index"], theirs["index"]))
+        entries = (theirs["index"], mine["index"])
+        says = mine["data"].get("breaking")
+        if promised is None and says:
+            yield Found(service.name, f"the contract of {tenure.model} breaks that of {whose}", entries)
+        for side in _sides(mine, theirs) if says is None or promised is not None else ():
+            words = f"the {side.replace('_', ' ')} of {tenure.model} is another one than that of {whose}"
+            yield Found(service.name, words, entries)
 
 
 def unauthorised_access(look: Look) -> Iterator[Found]:
@@ -52,53 +72,41 @@ def unauthorised_access(look: Look) -> Iterator[Found]:
             yield Found(service.name, f"{tenure.model} serves and nobody authorised it", (tenure.index,))
 
 
-def _measured(look: Look, model: str) -> tuple[dict[tuple[str, str], tuple[Any, int]], dict[str, tuple[float, int]]]:
-    """Measurements of subgroups by name and slice, and the widest gap between subgroups by metric."""
-    single: dict[tuple[str, str], tuple[Any, int]] = {}
-    gaps: dict[str, tuple[float, int]] = {}
-    for row in look.evaluations(model):
-        for one in row["data"].get("measurements", ()):
-            if one.get("slice"):
-                single[one["name"], one["slice"]] = (one, row["index"])
-        values: dict[str, list[float]] = {}
-        for part in row["data"].get("slices", ()):
-            for name, value in part["metrics"].items():
-                values.setdefault(name, []).append(value)
-        gaps |= {name: (max(found) - min(found), row["index"]) for name, found in values.items() if len(found) > 1}
-    return single, gaps
-
-
-def _worse(new: dict[str, Any], old: dict[str, Any]) -> bool:
-    """Whether a subgroup does worse, where it is said which way is better."""
-    better = new.get("better") or old.get("better")
-    if better is None:
-        return False
-    sign = 1 if better == "higher" else -1
-    edges = ("ci_high", "ci_low") if better == "higher" else ("ci_low", "ci_high")
-    mine, theirs = new.get(edges[0]), old.get(edges[1])
-    if mine is not None and theirs is not None:
-        return bool(sign * mine < sign * theirs)  # the intervals do not even touch
-    return bool(sign * (old["value"] - new["value"]) > _TOLERANCE * abs(old["value"]))
+def _gaps(new: _Numbers, old: _Numbers) -> Iterator[tuple[str, float, float, tuple[int, ...]]]:
+    """Metrics of which the gap between subgroups grew: name, gap now and then, entries; over those in both."""
+    common: dict[str, list[str]] = {}
+    for name, part in new.keys() & old.keys():
+        if part:
+            common.setdefault(name, []).append(part)
+    for name, parts in sorted(common.items()):
+        ends = []
+        for numbers in (old, new):
+            values = sorted((numbers[name, part] for part in parts), key=lambda one: one.value)
+            ends.append((values[0], values[-1]))
+        then, now = (high.value - low.value for low, high in ends)
+        if now > then + _TOLERANCE:
+            yield name, now, then, tuple(sorted({one.index for pair in ends for one in pair}))
 
 
 def bias_regression(look: Look) -> Iterator[Found]:
-    """A subgroup fails, or does worse under a version that serves than under the one before, or the gap grew."""
+    """Fairness or a subgroup fails, a subgroup does worse than under the version before, or the gap grew."""
     for service, tenure in look.serving():
-        single, gaps = _measured(look, tenure.model)
-        before = service.before(tenure)
-        old, old_gaps = _measured(look, before) if before is not None else ({}, {})
-        for (name, part), (one, index) in single.items():
+        rows, before = look.evaluations(tenure.model), service.before(tenure)
+        new = measured_in(rows)
+        old = measured_in(look.evaluations(before)) if before is not None else {}
+        for row in failed_assessments(rows, "fairness"):
+            yield Found(tenure.model, f"{tenure.model} failed its assessment of fairness", (row["index"],))
+        for (name, part), one in ((key, one) for key, one in new.items() if key[1]):
             earlier = old.get((name, part))
-            if one.get("verdict") == "fail":
-                yield Found(tenure.model, f"{name} of {part} is {one['value']:g}, which fails", (index,))
-            elif earlier is not None and _worse(one, earlier[0]):
-                words = f"{name} of {part} is {one['value']:g}, and was {earlier[0]['value']:g} with {before}"
-                yield Found(tenure.model, words, (earlier[1], index))
-        for name, (gap, index) in gaps.items():
-            if name in old_gaps and gap > old_gaps[name][0] + _TOLERANCE:
-                then, earlier_index = old_gaps[name]
-                words = f"the gap in {name} between subgroups is {gap:.3g}, and was {then:.3g} with {before}"
-                yield Found(tenure.model, words, (earlier_index, index))
+            way = worse(one, earlier, _TOLERANCE) if earlier is not None else None
+            if one.failed:
+                yield Found(tenure.model, f"{name} of {part} is {one.value:g}, which fails", (one.index,))
+            elif earlier is not None and way is not None:
+                words = f"{name} of {part} is {one.value:g}, and was {earlier.value:g} with {before}{way.remark}"
+                yield Found(tenure.model, words, (earlier.index, one.index))
+        for name, now, then, entries in _gaps(new, old):
+            words = f"the gap in {name} between subgroups is {now:.3g}, and was {then:.3g} with {before}"
+            yield Found(tenure.model, words, entries)
 
 
 def _quarantined(look: Look, subject: str) -> Iterator[tuple[str, int]]:

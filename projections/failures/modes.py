@@ -62,9 +62,9 @@ class Mode:
 
 MODES: Final = (
     Mode("silent-drift", "Silent drift", running.silent_drift,
-         ("monitor.signal", "monitor.window", "slo.defined", "retrain.requested", "incident.opened", "incident.linked",
-          "deployment.held", "rollback.authorised", "quarantine.placed", "version.retired",
-          "model.decommissioned", *_SERVING),
+         ("monitor.signal", "monitor.window", "evaluation.completed", "evaluation.invalidated", "slo.defined",
+          "retrain.requested", "incident.opened", "incident.linked", "deployment.held", "rollback.authorised",
+          "quarantine.placed", "version.retired", "model.decommissioned", *_SERVING),
          ("muniment slo check", "muniment timeline INCIDENT")),
     Mode("schema-mismatch", "Schema mismatch", governed.schema_mismatch, ("contract.defined", *_SERVING),
          ("muniment state DEPLOYMENT",)),

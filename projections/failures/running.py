@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from ledger.domain.lifecycle import rule_for, version_of
 from ledger.errors import InputError, PolicyError
 from ledger.events.monitors import duration_us
 from ledger.names import parse_name
 from projections.failures.looking import DAY, Found, Look
+from projections.failures.measured import (
+    Direction,
+    Measured,
+    drift_direction,
+    failed_assessments,
+    measured_in,
+    much_worse,
+    signalled,
+)
 from projections.journal import JournalRow
 from projections.remarks import registered
 from projections.service import Service, Tenure
@@ -32,17 +41,17 @@ _WORSE: Final = 0.1
 _SERVED: Final = frozenset({"champion", "live", "prod", "production"})
 #: What it learnt from says nothing of how it does elsewhere.
 _LEARNT: Final = ("train", "training")
-_LOWER_IS_BETTER: Final = ("loss", "error", "mae", "mse", "rmse", "brier", "ece", "psi", "latency", "_ms")
 
 
-def _drifts(row: JournalRow) -> bool:
+def _drifts(row: JournalRow) -> Direction | None:
+    """Which way of a signal is better, when it says that something drifts."""
     data = row["data"]
-    over = data.get("threshold") is not None and data["value"] >= data["threshold"]
-    return (
-        bool(data.get("method"))
-        and data.get("status") != "resolved"
-        and (over or data.get("severity", "info") != "info")
-    )
+    if not data.get("method") or data.get("status") == "resolved":
+        return None
+    way, edge = drift_direction(data), data.get("threshold")
+    if edge is not None and (data["value"] == edge or way.beyond(data["value"], edge)):
+        return way
+    return Direction(way.better) if data.get("severity", "info") != "info" else None
 
 
 def _reacts(row: JournalRow, names: set[str]) -> bool:
@@ -52,16 +61,27 @@ def _reacts(row: JournalRow, names: set[str]) -> bool:
     return bool(names & stems)
 
 
-def silent_drift(look: Look) -> Iterator[Found]:
-    """Drift that a monitor saw and nobody answered, and monitors of a promise that say nothing any more."""
-    reactions = look.of_types(*_REACTIONS)
+def _seen(look: Look) -> Iterator[tuple[str, str, JournalRow, set[str]]]:
+    """Drift that was seen: where, what, the entry, and the streams of what it is about."""
     for row in look.last("monitor.signal", by=("metric", "deployment", "model")):
-        data = row["data"]
-        names = {data[name].partition("@")[0] for name in ("deployment", "model") if data.get(name)}
-        if not _drifts(row) or any(one["index"] > row["index"] and _reacts(one, names) for one in reactions):
-            continue
-        words = f"{data['metric']} is {data['value']:g} by {data['method']}, and nothing was done about it"
-        yield Found(data.get("deployment") or data.get("model") or row["stream"], words, (row["index"],))
+        data, way = row["data"], _drifts(row)
+        if way is not None:
+            names = {data[name].partition("@")[0] for name in ("deployment", "model") if data.get(name)}
+            words = f"{data['metric']} is {data['value']:g} by {data['method']}{way.remark}"
+            yield data.get("deployment") or data.get("model") or row["stream"], words, row, names
+    for service, tenure in look.serving():
+        for row in failed_assessments(look.evaluations(tenure.model), "drift"):
+            if row["index"] > tenure.index:
+                words = f"{tenure.model} failed its assessment of drift"
+                yield service.name, words, row, {service.name, row["stream"]}
+
+
+def silent_drift(look: Look) -> Iterator[Found]:
+    """Drift that was measured and nobody answered, and monitors of a promise that say nothing any more."""
+    reactions = look.of_types(*_REACTIONS)
+    for subject, words, row, names in _seen(look):
+        if not any(one["index"] > row["index"] and _reacts(one, names) for one in reactions):
+            yield Found(subject, f"{words}, and nothing was done about it", (row["index"],))
     for service in look.services:
         for found in assessments(look.ledger, look.views, look.as_of, service, now=look.now):
             rules = found.promise.body.rules
@@ -136,58 +156,68 @@ def _loaded(look: Look, service: Service, kinds: tuple[str, ...]) -> Iterator[Fo
             yield Found(service.name, finding["words"], (serving.index,))
 
 
-def _tested(look: Look, model: str) -> list[JournalRow]:
-    return [row for row in look.of_types("performance.tested") if model in (row["subject"], row["data"].get("model"))]
+def _tested(look: Look, model: str, place: str) -> list[JournalRow]:
+    """Performance tests of a version, by its name or in a deployment: another one may be of other machines."""
+    rows = look.of_types("performance.tested")
+    return [row for row in rows if row["subject"] in (model, place) and (row["data"].get("model") or model) == model]
+
+
+def _baselines(look: Look, row: JournalRow, before: str | None, place: str) -> Iterator[tuple[float, str, int]]:
+    """What a performance test is to be compared with: p95, whose it is, entry.
+
+    A test that measured the version before under its own load is no matter of older tests, which had another load.
+    """
+    data = row["data"]
+    named, p95 = data.get("baseline"), data.get("baseline_p95_ms")
+    if p95 is not None:
+        yield p95, named or "its baseline", row["index"]
+    for model in dict.fromkeys((named, before)):
+        tests = [one for one in _tested(look, model, place) if one["data"].get("p95_ms")] if model else []
+        if tests and model and (p95 is None or model != named):
+            yield tests[-1]["data"]["p95_ms"], model, tests[-1]["index"]
 
 
 def latency_regression(look: Look) -> Iterator[Found]:
-    """A version that serves is slower than what it is compared with, or than the one that was live before."""
+    """A version that serves failed its performance test, or is slower than its baseline or the version before."""
     for service, tenure in look.serving():
-        mine = _tested(look, tenure.model)
-        if not mine:
+        tests = _tested(look, tenure.model, service.name)
+        if not tests:
             continue
-        row, before = mine[-1], service.before(tenure)
-        data, entries = row["data"], [row["index"]]
-        baseline = data.get("baseline_p95_ms")
-        earlier = [one for one in _tested(look, before) if one["data"].get("p95_ms")] if before else []
-        if baseline is None and earlier:
-            baseline, entries = earlier[-1]["data"]["p95_ms"], [earlier[-1]["index"], row["index"]]
-        p95 = data.get("p95_ms")
-        if data.get("verdict") == "fail":
+        row = tests[-1]
+        p95 = row["data"].get("p95_ms")
+        if row["data"].get("verdict") == "fail":
             yield Found(service.name, f"{tenure.model} failed its performance test", (row["index"],))
-        elif p95 is not None and baseline and p95 > baseline * (1 + _WORSE):
-            words = f"{tenure.model} has a p95 of {p95:g} ms, and {baseline:g} ms is what it is compared with"
-            yield Found(service.name, words, tuple(entries))
+            continue
+        for then, whose, index in _baselines(look, row, service.before(tenure), service.name) if p95 else ():
+            if then and p95 > then * (1 + _WORSE):
+                words = f"{tenure.model} has a p95 of {p95:g} ms, and that of {whose} is {then:g} ms"
+                yield Found(service.name, words, tuple(sorted({index, row["index"]})))
 
 
-def _production(look: Look, tenure: Tenure) -> Iterator[tuple[str, float, int]]:
-    """Metrics of a version by what came true: name, value, entry."""
+def _production(look: Look, tenure: Tenure) -> dict[str, Measured]:
+    """The last number of each metric of a version by what came true."""
     arrived = {row["data"].get("dataset") for row in look.of_types("labels.arrived")} - {None}
-    for row in look.evaluations(tenure.model):
-        data = row["data"]
-        if row["index"] > tenure.index and (data.get("split") == "production" or data.get("dataset") in arrived):
-            yield from ((name, value, row["index"]) for name, value in data["metrics"].items())
-    for row in look.of_types("monitor.signal"):
-        if row["data"].get("model") == tenure.model and row["index"] > tenure.index:
-            yield row["data"]["metric"], row["data"]["value"], row["index"]
-
-
-def _worse(name: str, now: float, then: float) -> bool:
-    lower = any(part in name.lower() for part in _LOWER_IS_BETTER)
-    loss = now - then if lower else then - now
-    return loss > _WORSE * abs(then)
+    rows = [
+        row for row in look.evaluations(tenure.model) if row["index"] > tenure.index
+        and (row["data"].get("split") == "production" or row["data"].get("dataset") in arrived)
+    ]  # fmt: skip
+    # With a method, it is how much the metric drifts, and not the metric.
+    signals = [
+        signalled(row) for row in look.of_types("monitor.signal")
+        if row["data"].get("model") == tenure.model and row["index"] > tenure.index and not row["data"].get("method")
+    ]  # fmt: skip
+    found = [one for one in measured_in(rows).values() if not one.part] + signals
+    return {one.name: one for one in sorted(found, key=lambda one: one.index)}
 
 
 def overfitting(look: Look) -> Iterator[Found]:
     """A version is a tenth worse on what came true in production than when it was tested before."""
     for service, tenure in look.serving():
-        tested: dict[str, Any] = {}
-        for row in look.evaluations(tenure.model):
-            if row["index"] < tenure.index and row["data"].get("split") not in _LEARNT:
-                tested |= {name: (value, row["index"]) for name, value in row["data"]["metrics"].items()}
-        last = {name: (value, index) for name, value, index in _production(look, tenure)}
-        for name in sorted(tested.keys() & last.keys()):
-            (then, before), (now, after) = tested[name], last[name]
-            if _worse(name, now, then):
-                words = f"{tenure.model} has {name} {now:g} in production, and had {then:g} when it was tested"
-                yield Found(service.name, words, (before, after))
+        rows = [row for row in look.evaluations(tenure.model) if row["index"] < tenure.index]
+        tested = measured_in(row for row in rows if row["data"].get("split") not in _LEARNT)
+        for name, now in sorted(_production(look, tenure).items()):
+            then = tested.get((name, ""))
+            way = None if then is None else much_worse(now, then, _WORSE)
+            if then is not None and way is not None:
+                words = f"{tenure.model} has {name} {now.value:g} in production, and had {then.value:g} when it was "
+                yield Found(service.name, f"{words}tested{way.remark}", (then.index, now.index))

@@ -31,12 +31,16 @@ REPORTS: dict[str, Report] = {
 }
 
 
-def combined(name: str, reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def combined(name: str, reports: Sequence[dict[str, Any]], unread: Sequence[dict[str, str]] = ()) -> dict[str, Any]:
     """One report over several ledgers, each with the head it was made at.
+
+    A ledger that could not be read is named, and counts with every control as not assessed: the sums of a report never
+    look as if it were whole.
 
     Args:
         name: the report.
-        reports: one of each ledger.
+        reports: one of each ledger that was read, at least one.
+        unread: which could not be read (``ledger``), and why (``reason``).
 
     Raises:
         InputError: a ledger is covered twice, so that its findings would count twice.
@@ -45,10 +49,12 @@ def combined(name: str, reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for data in reports:
         if ids.count(data["ledger"]["ledgerid"]) > 1:
             raise InputError(f"the ledger {data['ledger']['origin']} is covered twice", hint="Name each ledger once.")
-    states = list(reports[0]["summary"])
+    sums = {state: sum(data["summary"][state] for data in reports) for state in reports[0]["summary"]}
+    sums["not assessed"] += len(unread) * len(reports[0]["findings"])
     return {
         "schema": "urn:muniment:schema:report.several-ledgers.v1",
         "report": name,
-        "summary": {state: sum(data["summary"][state] for data in reports) for state in states},
+        "summary": sums,
+        "unread": list(unread),
         "ledgers": list(reports),
     }

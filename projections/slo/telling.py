@@ -79,7 +79,7 @@ def _by(row: JournalRow, channel: Channel) -> bool:
     return (row["data"].get("channel"), row["data"].get("recipient")) == (channel.name, channel.recipient)
 
 
-def untold(service: Service, channel: Channel, *, now: int, patient: bool) -> list[Decision]:
+def untold(service: Service, channel: Channel, *, now: int, patient: bool, again: bool = False) -> list[Decision]:
     """Decisions by rule that are open and that the recipient of a channel was not told.
 
     Args:
@@ -87,10 +87,11 @@ def untold(service: Service, channel: Channel, *, now: int, patient: bool) -> li
         channel: the way, and to whom.
         now: microseconds since the Unix epoch.
         patient: leave out those whose last failure is not long enough ago.
+        again: those that it was told, too.
     """
     found = []
     for decision in service.open_decisions():
-        if not by_rule(service, decision) or any(_by(one, channel) for one in decision.told):
+        if not by_rule(service, decision) or (not again and any(_by(one, channel) for one in decision.told)):
             continue
         failed = [one for one in decision.failed if _by(one, channel)]
         pause = min(_FIRST_PAUSE * 2 ** min(len(failed) - 1, 20), _LONGEST_PAUSE) * 1_000_000 if failed else 0
@@ -100,8 +101,9 @@ def untold(service: Service, channel: Channel, *, now: int, patient: bool) -> li
 
 
 def tell(
-    ledger: Ledger, service: Service, channels: Sequence[Channel], *, now: int, patient: bool = False
-) -> list[Told]:
+    ledger: Ledger, service: Service, channels: Sequence[Channel], *, now: int, patient: bool = False,
+    again: bool = False,
+) -> list[Told]:  # fmt: skip
     """Tell what was not told, and record what became of it.
 
     Args:
@@ -110,13 +112,14 @@ def tell(
         channels: ways to tell.
         now: microseconds since the Unix epoch.
         patient: wait longer after each failure.
+        again: tell what was told, too, as long as it is open.
 
     Raises:
         LedgerError: what became of it could not be recorded; it will be told again.
     """
     found = []
     for channel in channels:
-        for decision in untold(service, channel, now=now, patient=patient):
+        for decision in untold(service, channel, now=now, patient=patient, again=again):
             body = message(ledger, service, decision)
             outcome = channel.tell(decision.id, body)
             crashpoint("watch.told")

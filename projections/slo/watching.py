@@ -16,7 +16,7 @@ from projections.asof import AsOf, resolve_as_of
 from projections.base import ViewReader
 from projections.journal import JOURNAL, JournalRow, journal_rows
 from projections.runner import Runner
-from projections.service import Decision, Service, Tenure, read_service
+from projections.service import Decision, Key, Service, Tenure, read_service
 from projections.slo.burning import Assessment, Burn, assess
 from projections.slo.fallback import known_good
 from projections.slo.promises import Promise, promises_about, read_promises
@@ -209,8 +209,8 @@ class Watch:
             if breach["data"].get("model") is None and tenure is not service.newest:
                 continue
             words = f"{promise.name} is breached, says {breach['actor']} in entry {breach['index']}"
-            cited = [promise.index, breach["index"]]
-            yield from self._decision(service, _Cause(promise, tenure, breach, str(action), words, cited))
+            cited, within = [promise.index, breach["index"]], promise.body.respond_within
+            yield from self._decision(service, _Cause(promise, tenure, breach, str(action), words, cited, within))
 
     def _about(self, found: Assessment) -> dict[str, Any]:
         return {"deployment": found.deployment, "model": found.tenure.model}
@@ -233,7 +233,7 @@ class Watch:
             if good is None:
                 action, words = "hold", f"{words}; there is no good version to return to"
             target = good or target
-        if any(_covers(one, cause, action) for one in service.decisions):
+        if any(_covers(one, cause, action, target) for one in service.decisions):
             return
         body = {
             "model": target[0],
@@ -249,14 +249,16 @@ class Watch:
         yield _Step(kind, body, cause.breach["id"])
 
 
-def _covers(decision: Decision, cause: _Cause, action: str) -> bool:
+def _covers(decision: Decision, cause: _Cause, action: str, target: Key) -> bool:
     """Whether a decision is the one that is called for, or one that goes further."""
     if _RANK[decision.action] < _RANK[action]:
         return False
-    if decision.row["data"].get("trigger") == cause.breach["id"]:
-        return True
     mine = decision.action == "rollback" or decision.key == cause.tenure.key
-    return decision.status == "open" and mine and decision.row["index"] > cause.tenure.index
+    stands = decision.status == "open" and mine and decision.row["index"] > cause.tenure.index
+    if decision.status == "open" and decision.due_at is None and cause.within is not None:
+        # It would never be overdue. Only against a person who chose another version the rule chooses none.
+        return stands and not decision.row["data"].get("automatic") and decision.key != target
+    return stands or bool(decision.row["data"].get("trigger") == cause.breach["id"])
 
 
 def _indexes(windows: tuple[Window, ...], most: int) -> list[int]:

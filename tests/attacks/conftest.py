@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from tests.cli.conftest import any_shop, empty, shop
+from tests.cli.conftest import any_shop, empty, grow, grow_any, grown, pg_grow, pg_grown, shop
 from tests.cli.test_timestamps import authority
 from tests.contract.conftest import memory_path, quick_url
 
-__all__ = ["any_shop", "authority", "empty", "memory_path", "quick_url", "shop"]
+__all__ = [
+    "any_shop",
+    "authority",
+    "empty",
+    "grow",
+    "grow_any",
+    "grown",
+    "memory_path",
+    "pg_grow",
+    "pg_grown",
+    "quick_url",
+    "shop",
+]

@@ -180,12 +180,21 @@ def can_be_planted(module: str, place: str, was: str, now: str) -> bool:
         was: the lines, without their indentation.
         now: what stands there instead.
     """
-    source = (ROOT / module).read_text(encoding="utf-8")
-    lines, wanted = [line.strip() for line in source.splitlines()], was.splitlines()
-    starts = [n for n in range(len(lines)) if lines[n : n + len(wanted)] == wanted]
-    for (start, _), ways in _places(source).items() if starts else ():
-        if any(n < start[0] <= n + len(wanted) for n in starts):
-            planted = (_planted(module, source, *way) for way in ways)
-            if any(mutant and (mutant.place, mutant.was, mutant.now) == (place, was, now) for mutant in planted):
-                return True
+    wanted = was.splitlines()
+    for source in _statements((ROOT / module).read_text(encoding="utf-8")):
+        lines = [line.strip() for line in source.splitlines()]
+        starts = [n for n in range(len(lines)) if lines[n : n + len(wanted)] == wanted]
+        for (start, _), ways in _places(source).items() if starts else ():
+            if any(n < start[0] <= n + len(wanted) for n in starts):
+                planted = (_planted(module, source, *way) for way in ways)
+                if any(mutant and (mutant.place, mutant.was, mutant.now) == (place, was, now) for mutant in planted):
+                    return True
     return False
+
+
+def _statements(source: str) -> Iterator[str]:
+    """The classes, functions and other statements of a module: to change one of them takes less than to change all."""
+    lines = source.splitlines(keepends=True)
+    for node in ast.parse(source).body:
+        first = min([node.lineno, *(item.lineno for item in getattr(node, "decorator_list", ()))])
+        yield "".join(lines[first - 1 : node.end_lineno])

@@ -32,6 +32,12 @@ checks:
   title: Drift was measured
   pass: input.evaluations.exists(e, e.kind == "drift")
   reason: Record an evaluation of kind drift.
+- id: vendor-known
+  title: Its vendor is known
+  when: input.model.third_party
+  otherwise: We made it.
+  pass: input.model.owner != ""
+  reason: Say who the vendor is.
 """
 RULE = {
     "environment": "prod", "tier": "*", "authorisation": True, "approvals": 1, "evaluation": True, "gate": "policy:p@1",

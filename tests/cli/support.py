@@ -151,6 +151,11 @@ class Shop:
     def sqlite(self) -> bool:
         return self.url.startswith("sqlite:")
 
+    @property
+    def database(self) -> str:
+        """The URL of the database on PostgreSQL, as other programs take it."""
+        return self.url.partition("schema=")[0].rstrip("?&")
+
     def fingerprint(self) -> tuple[int, str, list[tuple[Any, ...]], list[tuple[Any, ...]]]:
         """The log as it is: size, root, all rows, all signed heads."""
         with Ledger.open(self.url) as ledger:

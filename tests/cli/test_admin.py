@@ -142,8 +142,8 @@ def test_migrate(kind: str, shop: Shop, new_store: NewStore):
     run("--ledger", old, "verify", "log").good()
 
 
-def test_access_is_granted_to_roles_of_postgresql_only(any_shop: Shop, postgres_dsn: str):
-    if any_shop.sqlite:
+def test_access_is_granted_to_roles_of_postgresql_only(any_new_shop: Shop, postgres_dsn: str):
+    if any_new_shop.sqlite:
         run("admin", "grant", "pipelines", "writer").refused(8, "only PostgreSQL has roles")
         return
     run("admin", "grant", "nobody-at-all", "reader").refused(8, "no role 'nobody-at-all'")
@@ -153,7 +153,7 @@ def test_access_is_granted_to_roles_of_postgresql_only(any_shop: Shop, postgres_
         try:
             granted = run("admin", "grant", "cli_pipelines", "writer", "-o", "json").good().json
             assert (granted["role"], granted["access"]) == ("cli_pipelines", "writer")
-            as_role = f"{any_shop.url}&options=-c%20role%3Dcli_pipelines"
+            as_role = f"{any_new_shop.url}&options=-c%20role%3Dcli_pipelines"
             assert run("--ledger", as_role, "log", "-o", "ndjson").good().lines
             assert (
                 run("emit", "external.observed", "external:x", "-d", "system=s", "-o", "json").good().json["index"] > 0

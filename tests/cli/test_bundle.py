@@ -11,21 +11,24 @@ import pytest
 from ledger.application import Ledger
 from ledger.keys import Ed25519Signer
 from ledger.note import VerifierKey, format_vkey
-from tests.cli.support import Shop, digest, run
+from tests.cli.support import Grow, Shop, digest, run
 from tests.contract.bundles import lines_of, written
 from tests.contract.support import raw
 from tests.contract.test_witnessed import VKEYS, cosign
 
 
-@pytest.fixture
-def released(any_shop: Shop) -> Shop:
-    """A version that is live, and its file."""
-    any_shop.people()
+def release(shop: Shop) -> None:
+    shop.people()
     Path("tx.onnx").write_bytes(b"model:tx@1")
-    any_shop.version(signer="p-author")
-    any_shop.release()
+    shop.version(signer="p-author")
+    shop.release()
     Path("log.vkey").write_bytes(run("checkpoint", "show", "--vkey").good().stdout)
-    return any_shop
+
+
+@pytest.fixture
+def released(grow_any: Grow) -> Shop:
+    """A version that is live, and its file."""
+    return grow_any(release)
 
 
 def test_a_bundle_is_written_checked_and_pinned(released: Shop):

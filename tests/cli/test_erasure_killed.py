@@ -15,7 +15,7 @@ import ledger.erasing
 import ledger.recorders.postgres_store
 from ledger.application import Ledger
 from ledger.crashpoints import CRASHPOINTS
-from tests.cli.erased import ERASE, MAIL, SECRET, WHO, all_good, files_with
+from tests.cli.erased import ERASE, MAIL, SECRET, WHO, all_good, files_with, tell
 from tests.cli.killing import killed
 from tests.cli.support import Shop, run
 from tests.contract.support import raw
@@ -104,35 +104,35 @@ def places_of(folder: Path, *needles: bytes) -> list[set[str]]:
     return found
 
 
-@pytest.mark.parametrize("grow_any", ["postgres"], indirect=True)
-def test_what_of_it_the_files_of_a_postgresql_server_ever_hold(told: Shop, postgres_dsn: str) -> None:
+def test_what_of_it_the_files_of_a_postgresql_server_ever_hold(pg_shop: Shop) -> None:
     """Heaps, indexes, write-ahead log, logs: never a plaintext or a data key; what was withheld only in the log."""
+    tell(pg_shop)
     mail = f"jo-{uuid.uuid4().hex}@doe.example"
     run("emit", "external.observed", WHO, "-d", "system=crm", "-d", f"content.email={mail}").good()
     run("projection", "rebuild").good()
-    with Ledger.open(told.url) as opened:
-        keys = told.home.data_keys(opened.ledgerid)
+    with Ledger.open(pg_shop.url) as opened:
+        keys = pg_shop.home.data_keys(opened.ledgerid)
     key = keys.load(keys.of_subject(WHO)[0])
     wrapped = keys._store.run("SELECT wrapped FROM $data_key")[0][0]
     keys._store.run("ANALYZE $data_key")
     keys.close()
-    with raw(told.url) as store:
+    with raw(pg_shop.url) as store:
         store.run("ANALYZE $content")
     assert key is not None
     needles = (SECRET.encode(), key, mail.encode(), wrapped)
-    folder, _ = data_directory(postgres_dsn)
+    folder, _ = data_directory(pg_shop.database)
     *never, clear, under_key = places_of(folder, *needles)
     assert never == [set(), set()]
     for places in (clear, under_key):
         assert any(name.startswith("base/") for name in places), "the look for it finds nothing"
     run(*ERASE).good()
-    folder, statistics = data_directory(postgres_dsn)
+    folder, statistics = data_directory(pg_shop.database)
     *never, clear, under_key = places_of(folder, *needles)
     assert never == [set(), set()]
     assert {name for name in clear | under_key if not name.startswith("pg_wal/")} <= {statistics}
-    with psycopg.connect(postgres_dsn, autocommit=True) as server:
+    with psycopg.connect(pg_shop.database, autocommit=True) as server:
         server.execute("VACUUM (FULL) pg_catalog.pg_statistic")
-    folder, _ = data_directory(postgres_dsn)
+    folder, _ = data_directory(pg_shop.database)
     *never, clear, under_key = places_of(folder, *needles)
     assert never == [set(), set()]
     assert all(name.startswith("pg_wal/") for name in clear | under_key)
@@ -140,10 +140,10 @@ def test_what_of_it_the_files_of_a_postgresql_server_ever_hold(told: Shop, postg
 
 @pytest.mark.parametrize("grow_any", ["postgres"], indirect=True)
 def test_a_transaction_that_may_still_see_it_is_waited_for_and_then_named(
-    told: Shop, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+    told: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger.recorders.postgres_store, "READERS_SECONDS", 0.3)
-    with psycopg.connect(postgres_dsn) as reader:
+    with psycopg.connect(told.database) as reader:
         reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         reader.execute("SELECT 1")
         done = run(*ERASE).good()

@@ -111,7 +111,9 @@ def test_uses_are_shown_wherever_the_waiver_is(asked: Shop):
     assert "2 of 2 use(s) left" in run("due").good().out
     run(*AUTHORISE).good()
     assert "1 of 2 use(s) left" in run("due").good().out
-    assert "1 of 2 use(s) used" in run("why", PROD).good().out
+    told = run("why", PROD).good().out
+    assert "1 of 2 use(s) used" in told
+    assert "vendor-known: not-applicable: We made it." in told, "and it is not called met"
     assert "1 of 2 use(s) used" in run("inventory").good().out.replace("\n", " ")
     assert "1 of 2 use(s) used" in run("report", "generate", "control-assessment").out
     run(*AUTHORISE).good()

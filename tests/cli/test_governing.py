@@ -242,14 +242,16 @@ def test_the_inbox_shows_what_is_live_and_what_differs(ready: Shop):
     run(
         "record", "version", "model:tx@2", "--digest", "sha256:" + "cd" * 32, "--tier", "high", "--as", "p-author"
     ).good()
-    run("record", "evaluation", "model:tx@2", "--metric", "auc=0.95", "--verdict", "pass", "--as", "p-author").good()
+    measured = ("--metric", "auc=0.95", "--metric", "f1=0.8", "--verdict", "pass")
+    run("record", "evaluation", "model:tx@2", *measured, "--as", "p-author").good()
     run("request", "model:tx@2", "--env", "prod", "--as", "p-author").good()
     (item,) = run("inbox", "--as", "p-approver", "-o", "json").good().json["inbox"]
     assert (item["needs"], item["has"], item["may"]) == (1, 0, True)
     assert [live["model"] for live in item["live"]] == [MODEL]
-    assert [(c["before"], c["after"]) for c in item["live"][0]["changed"]] == [(0.9, 0.95)]
+    assert [(c["before"], c["after"]) for c in item["live"][0]["changed"]] == [(0.9, 0.95), (None, 0.8)]
     shown = run("inbox", "--as", "p-approver").good()
     assert "0.9 → 0.95" in shown.out
+    assert "f1 0.8, which was not there" in " ".join(shown.out.split())
     assert "muniment approve model:tx@2 --env prod" in shown.err
     assert run("inbox", "--as", "p-author", "-o", "json").good().json["inbox"] == [], "not by who asked"
     assert len(run("inbox", "--as", "p-author", "--all", "-o", "json").good().json["inbox"]) == 1

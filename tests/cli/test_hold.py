@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cli.support import Result, Shop, run
+from tests.cli.support import Grow, Result, Shop, run
 
 MATTER = ("--matter", "M-1", "--reason", "claim filed")
 WARNING = "covers nothing that is recorded so far"
@@ -20,16 +20,15 @@ def standing() -> list[list[str]]:
     return [one["subjects"] for one in run("hold", "list", "-o", "json").good().json["holds"]]
 
 
-def _tell() -> None:
+def _tell(_: Shop) -> None:
     run("emit", "incident.opened", "incident:acme/1", "--personal", "title=Jo Doe", "--about", "person:p-7f3a").good()
     run("emit", "external.observed", "customer:c-9", "-d", "system=crm").good()
 
 
 @pytest.fixture
-def told(any_shop: Shop) -> Shop:
+def told(grow_any: Grow) -> Shop:
     """A ledger with an incident, a customer named by an event of any subject, and a person with a sealed field."""
-    _tell()
-    return any_shop
+    return grow_any(_tell)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +92,7 @@ def test_who_has_no_rights_on_the_key_store_is_told_that_it_was_not_looked_at(
     pg_shop: Shop, access: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An auditor's database role appends, and need not read data keys."""
-    _tell()
+    _tell(pg_shop)
     monkeypatch.setenv("MUNIMENT_KEYS", str(pg_shop.keys))
     signer = ("--as", pg_shop.home.settings.actor)
     placed = run("--ledger", access("writer"), *signer, "hold", "place", "person:p-7f3a", *MATTER).good()

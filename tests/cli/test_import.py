@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.support import Shop, digest, run, run_process
+from tests.cli.support import Grow, Shop, digest, run, run_process
 
 IMPORT = ("import", "inventory", "models.csv", "--waivers-until", "90d", "--control", "by hand", "--as", "p-author")
 POLICY = """\
@@ -50,13 +50,16 @@ def write(rows: Sequence[dict[str, str]], path: str = "models.csv") -> None:
         writer.writerows(rows)
 
 
-@pytest.fixture
-def ready(any_shop: Shop) -> Shop:
-    any_shop.people()
-    any_shop.enrol("p-owner", "owner", "approver")
+def people_and_a_policy(shop: Shop) -> None:
+    shop.people()
+    shop.enrol("p-owner", "owner", "approver")
     Path("legacy.yaml").write_text(POLICY)
     run("policy", "define", "policy:legacy@1", "legacy.yaml").good()
-    return any_shop
+
+
+@pytest.fixture
+def ready(grow_any: Grow) -> Shop:
+    return grow_any(people_and_a_policy)
 
 
 def taken(*options: str) -> dict[str, Any]:
@@ -150,21 +153,21 @@ def test_how_a_version_was_trained_is_taken_in(ready: Shop):
     run("verify", "log").good()
 
 
-def test_a_model_that_is_taken_in_with_its_run_meets_the_check_that_it_is_registered(ready: Shop):
+def test_a_model_that_is_taken_in_with_its_run_meets_the_check_that_asks_for_it(ready: Shop):
     """The shipped checklists ask for the run that says it made the version."""
     write([row("fraud", **TRAINED), row("bare")])
     planned = run(*IMPORT, "--dry-run", "-o", "json").good().json["models"]
     fraud, bare = run(*IMPORT, "-o", "json").good().json["models"]
     for found in (planned[0], fraud):
-        assert states(found["items"])["registered"] == "satisfied"
-    assert states(planned[1]["items"])["registered"] == "missing"
-    assert states(bare["items"])["registered"] == "asked for"
+        assert states(found["items"])["run-recorded"] == "satisfied"
+    assert states(planned[1]["items"])["run-recorded"] == "missing"
+    assert states(bare["items"])["run-recorded"] == "asked for"
     write([row("fraud", **TRAINED), row("bare"), row("more", **TRAINED)])  # a sheet that has grown, and another one
     run(*IMPORT[:-1], "p-owner", "-o", "json").refused(4, "emitter")
     grown = run(*IMPORT, "-o", "json").good().json["models"]
     write([row("last", run="fraud-7")])
     (last,) = run(*IMPORT, "-o", "json").good().json["models"]
-    assert {states(one["items"])["registered"] for one in (grown[0], grown[2], last)} == {"satisfied"}
+    assert {states(one["items"])["run-recorded"] for one in (grown[0], grown[2], last)} == {"satisfied"}
     size = ready.size()
     run(*IMPORT).good()
     assert ready.size() == size

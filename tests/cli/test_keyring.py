@@ -15,14 +15,13 @@ from ledger.envelope import format_envelope, sign_payload
 from ledger.events.actors import ROLES
 from ledger.recorders import open_recorder
 from ledger.recorders.units import Unit
-from tests.cli.support import Shop, digest, run
+from tests.cli.support import Grow, Shop, digest, run
 from tests.contract.support import filler
 
 
 @pytest.fixture
-def manned(any_shop: Shop) -> Shop:
-    any_shop.people()
-    return any_shop
+def manned(grow_any: Grow) -> Shop:
+    return grow_any(Shop.people)
 
 
 def keyid(actor: str) -> str:

@@ -53,6 +53,11 @@ def test_a_tree_tells_each_thing_once(told: Shop):
     assert sum(line.endswith("(above)") for line in lines) == 2, shown.out
     assert "serving model:tx@1  [live, since " in shown.out
     assert "known at size" in shown.err
+    assert "Cut" not in shown.err
+    cut = run("lineage", DATA, "--down", "--depth", "1").good()
+    assert f"Cut at --depth 1: more follows from {MODEL}, run:tx (marked …)" in cut.err
+    assert [line.endswith(" …") for line in cut.out.splitlines()[2:]] == [True, False, True], "the evaluation ends"
+    assert "Cut at --depth 0" in run("lineage", DATA, "--depth", "0", "-o", "mermaid").good().err
     up = run("lineage", "incident:1", "--up").good().out
     assert up.index(PROD) < up.index("run:tx") < up.index(DATA)
     assert "led to" not in up

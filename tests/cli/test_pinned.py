@@ -18,7 +18,7 @@ from ledger.config import state_folder
 from ledger.evidence import parse_evidence
 from ledger.note import format_vkey, parse_note
 from tests.cli.refusing import EVENT, cut_tail, head_file, refused
-from tests.cli.support import DIGEST, ORIGIN, Shop, run, run_process
+from tests.cli.support import DIGEST, ORIGIN, Grow, Shop, run, run_process
 
 READERS = [
     ("log", "-n", "0"),
@@ -132,7 +132,7 @@ def test_damaged_trust_state_ends_with_7_and_is_never_first_use(any_shop: Shop, 
     run(*EVENT).good()
 
 
-def test_a_trust_file_replaced_by_one_with_another_key_is_seen(any_shop: Shop):
+def test_a_trust_file_replaced_by_one_with_another_key_is_seen(any_new_shop: Shop):
     """The same ledger by name and first entry, but a key that somebody else holds."""
     import json
 
@@ -143,7 +143,11 @@ def test_a_trust_file_replaced_by_one_with_another_key_is_seen(any_shop: Shop):
     data = json.loads(path.read_bytes())
     data["vkeys"].append(format_vkey(VerifierKey(ORIGIN, TYPE_ED25519, Ed25519Signer.generate().public.raw)))
     path.write_text(json.dumps(data))
-    pin = refused(any_shop, 7, "verify", "log", words=("is not what it was", "delete ")).err.split("delete ")[1].strip()
+    pin = (
+        refused(any_new_shop, 7, "verify", "log", words=("is not what it was", "delete "))
+        .err.split("delete ")[1]
+        .strip()
+    )
     Path(pin).unlink()  # as the message says, when it was on purpose
     run("verify", "log").good()
 
@@ -190,7 +194,7 @@ def test_two_processes_that_keep_heads_at_once_keep_the_largest(any_shop: Shop):
         "order = notes if sys.argv[2] == '0' else notes[::-1]\n"
         "for note in order * 20:\n    home.remember(ledger, note)\n"
     )
-    for _ in range(4):
+    for _number in range(4):
         run(*EVENT).good()
     path = state_folder() / "heads" / f"{any_shop.home.trust().ledgerid}.checkpoint"
     largest = path.read_bytes()
@@ -214,11 +218,14 @@ def as_the_operator(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[Non
 
 
 @pytest.fixture
-def victim(any_shop: Shop) -> Shop:
+def victim(grow_any: Grow) -> Shop:
     """A ledger of six entries, each signed and remembered here."""
-    for _ in range(4):
+    return grow_any(_four_more)
+
+
+def _four_more(_: Shop) -> None:
+    for _number in range(4):
         run(*EVENT).good()
-    return any_shop
 
 
 def fork(shop: Shop, monkeypatch: pytest.MonkeyPatch, home: Path, size: int, more: int) -> None:

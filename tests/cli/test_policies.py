@@ -23,7 +23,7 @@ from tests.cli.support import Shop, run
 
 def test_policies_are_listed_shown_and_retired(asked: Shop):
     (item,) = run("policy", "list", "-o", "json").good().json["policies"]
-    assert (item["policy"], item["checks"], item["asked_by"], item["retired"]) == ("policy:p@1", 2, ["prod/*"], False)
+    assert (item["policy"], item["checks"], item["asked_by"], item["retired"]) == ("policy:p@1", 3, ["prod/*"], False)
     assert run("policy", "show", "policy:p", "--source").good().out == POLICY
     assert "Drift was measured" in run("policy", "show", "policy:p@1").good().out
     Path("p2.yaml").write_text(POLICY.replace("drift-run", "drift-ran"))
@@ -72,7 +72,8 @@ def test_starters_can_be_read_and_run(ready: Shop):
         (POLICY.replace("title: What", "title: *a"), "anchors"),
         ("checks: [", "no YAML"),
         ("[]", "policy"),
-        (POLICY + "  waivable: 1\n", "checks.1.waivable"),
+        (POLICY + "  waivable: 1\n", "checks.2.waivable"),
+        (POLICY.replace("  when: input.model.third_party\n", ""), "say when it does"),
         ("x" * 50_000, "49,152"),
     ],
 )  # fmt: skip

@@ -8,15 +8,14 @@ from typing import Any
 import pytest
 
 from cli.reading import _evaluation
-from tests.cli.support import DIGEST, Shop, digest, run
+from tests.cli.support import DIGEST, Grow, Shop, digest, run
 
 MODEL, TWO, PROD, DATA = "model:tx@1", "model:tx@2", "deployment:prod/tx", "dataset:tx@1"
 SEALED = "sealed field: muniment show opens it"
 
 
-@pytest.fixture
-def told(any_shop: Shop) -> Shop:
-    any_shop.people()
+def release(shop: Shop) -> None:
+    shop.people()
     run("emit", "dataset.registered", DATA, "-d", f"digest={DIGEST}").good()
     read = json.dumps([{"role": "input", "subject": DATA, "digest": DIGEST}])
     run("emit", "run.completed", "run:tx", "-d", f"inputs={read}", "-d", 'parameters={"depth": 6}').good()
@@ -27,7 +26,11 @@ def told(any_shop: Shop) -> Shop:
     run("approve", MODEL, "--rationale", "looked at", "--as", "p-approver", "--expires", "90d").good()
     run("authorise", PROD, "--model", MODEL, "--as", "p-deployer").good()
     run("record", "deployment", PROD, "--model", MODEL, "--as", "p-deployer").good()
-    return any_shop
+
+
+@pytest.fixture
+def told(grow_any: Grow) -> Shop:
+    return grow_any(release)
 
 
 def test_impact_names_what_is_live_and_the_path(told: Shop):

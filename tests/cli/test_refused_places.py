@@ -174,12 +174,12 @@ def test_a_damaged_trust_file_ends_with_7(any_shop: Shop, damage: str):
         run_process(*EVENT, cwd=any_shop.folder).refused(7)
 
 
-def test_a_trust_file_of_another_ledger_ends_with_7(any_shop: Shop):
+def test_a_trust_file_of_another_ledger_ends_with_7(any_new_shop: Shop):
     Path("other").mkdir()
     run("init", "other", "--origin", "other.example", "--keys", "keys").good()
     shutil.copy("other/.muniment/trust.json", ".muniment/trust.json")
     for command in (EVENT, ("verify", "log"), ("log",)):
-        refused(any_shop, 7, *command, words=("pins other.example",))
+        refused(any_new_shop, 7, *command, words=("pins other.example",))
 
 
 @pytest.mark.parametrize("damage", [b"", b"nonsense", b"cut", b"flipped"])

@@ -33,7 +33,9 @@ def other(any_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_one_report_covers_several_ledgers_with_a_head_each(any_shop: Shop, other: Path):
     first = run(*ASSESS, "-o", "json").good().json
     both = run(*ASSESS, "--also", other, "-o", "json").good().json
-    jsonschema.validate(both, json.loads((SCHEMAS / "several-ledgers.v1.json").read_text()))
+    schema = json.loads((SCHEMAS / "several-ledgers.v1.json").read_text())
+    jsonschema.validate(both, schema)
+    assert both["unread"] == []
     assert both["ledgers"][0] == first
     second = both["ledgers"][1]
     assert second["ledger"]["origin"] == "ledger.example/other"
@@ -45,12 +47,31 @@ def test_one_report_covers_several_ledgers_with_a_head_each(any_shop: Shop, othe
     assert {row.partition(",")[0] for row in rows[1:]} == {first["ledger"]["origin"], "ledger.example/other"}
     text = run(*ASSESS, "--also", other).good().out
     assert "ledger.example/other" in text
-
-
-def test_what_cannot_be_covered_is_said(any_shop: Shop, other: Path):
+    # What cannot be covered is said.
     run(*ASSESS, "--also", any_shop.folder).refused(2, "covered twice")
     run(*ASSESS, "--also", other, "--known-at", "5").refused(2, "--known-at is a time")
-    run(*ASSESS, "--also", any_shop.folder / "nothing").refused(8)
+    missing = any_shop.folder / "nothing"
+    run("report", "generate").refused(2, "There are: control-assessment (")
+    never = ("--from", "2030-01-01T00:00:00Z", "--to", "2029-01-01T00:00:00Z")
+    run(*ASSESS, "--also", missing, *never).refused(2, "is empty")
+    run(*ASSESS, "--also", missing, "--ledger", missing).refused(8)
+    # Never a report that looks whole: the others are assessed, and the command ends with what is wrong.
+    part = run(*ASSESS, "--also", missing, "-o", "json")
+    jsonschema.validate(part.json, schema)
+    (unread,) = part.json["unread"]
+    assert (part.code, part.json["ledgers"], unread["ledger"]) == (8, [first], str(missing))
+    assert part.json["summary"]["not assessed"] == first["summary"]["not assessed"] + len(first["findings"])
+    assert "covers 1 of 2 ledgers" in part.err
+    assert f"Error: {unread['reason']}" in part.err
+    lines = run(*ASSESS, "--also", missing, "-o", "csv").out.splitlines()
+    told = ["not assessed" in line for line in lines if line.startswith(f"{missing},")]
+    assert told == [True] * len(first["findings"])
+    trust = other / ".muniment" / "trust.json"
+    trust.write_text(json.dumps({**json.loads(trust.read_text()), "genesis": "0" * 64}))
+    two = run(*ASSESS, "--also", missing, "--also", other)
+    assert two.code == 7, "the lowest of their codes"
+    said = " ".join(two.out.split())
+    assert all(f"✗ {one} could not be read, and nothing of it is in this report" in said for one in (missing, other))
 
 
 def test_teams_share_a_ledger_by_namespaces(any_shop: Shop):

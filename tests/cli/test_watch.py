@@ -35,9 +35,11 @@ def window(*, good: int, count: int = 1000, start: float = 10, end: float = 5, *
     run("emit", "monitor.window", "monitor:tx", *(f"-d{name}={value}" for name, value in (body | more).items())).good()
 
 
-def define(*rules: str, name: str = "latency") -> Result:
+def define(*rules: str, place: str = PLACE, name: str = "latency") -> Result:
     words = ("--monitor", "monitor:tx", "--indicator", "ms", "--objective", "0.99", "--within", "15m")
-    return run("slo", "define", PLACE, name, *words, *(f"--rule={rule}" for rule in rules or (RULE,))).good()
+    return run(
+        "slo", "define", place, name, *words, "--on-breach", "hold", *(f"--rule={rule}" for rule in rules or (RULE,))
+    ).good()
 
 
 def _burn(shop: Shop) -> Shop:
@@ -88,6 +90,7 @@ def types(shop: Shop) -> list[str]:
 
 
 WHOLE = ["slo.breached.v1", "rollback.authorised.v1", "notification.sent.v1"]
+HELD = "deployment.held.v1"
 
 
 def test_it_is_decided_and_told_once(burning_anywhere: Shop):
@@ -125,21 +128,34 @@ def test_what_is_killed_goes_on(burning_anywhere: Shop, point: str):
     assert len(set(keys)) == 1, "with the same key"
 
 
-def test_whoever_looks_at_what_is_told_does_not_take_it_from_the_platform(burning_anywhere: Shop):
-    assert len(run("watch", "--exec", "cat", "-o", "json").good().json["told"]) == 1
-    command = platform(burning_anywhere.folder)
-    assert len(run("watch", "--exec", command, "-o", "json").good().json["told"]) == 1
-    assert len(told(burning_anywhere.folder)) == 1
-    for once in ("cat", command):
-        assert run("watch", "--exec", once, "-o", "json").good().json["told"] == []
+def test_whoever_looks_at_what_is_told_does_not_take_it_from_the_platform(burning: Shop):
+    other = "deployment:dev/aa"  # the first one that is told of
+    run("record", "deployment", other, "--model", ONE, "--at", ago(60)).good()
+    define(place=other)
+    run("emit", "slo.breached", other, "-dslo=latency").good()
+    assert len(run("watch", "--exec", "cat", "-o", "json").good().json["told"]) == 2
+    assert types(burning)[1:] == [HELD, *WHOLE[:2], WHOLE[2], WHOLE[2]], "nobody is told before all is decided"
+    command = platform(burning.folder)
+    for each in (command, f"{command} quiet"):
+        assert len(run("watch", PLACE, "--exec", each, "-o", "json").good().json["told"]) == 1, (
+            "another one is told, too"
+        )
+    assert run("watch", PLACE, "--exec", command, "-o", "json").good().json["told"] == []
+    assert "quiet" not in run("log", "-o", "ndjson").good().out
+    (again,) = run("watch", PLACE, "--exec", command, "--tell-again", "-o", "json").good().json["told"]
+    keys = [key for key, _ in told(burning.folder)]
+    assert keys == [again["decision"]] * 3, "with the same key"
+    for more in (("--follow", "--exec", command), ()):
+        run("watch", "--tell-again", *more).refused(2, "--tell-again tells once")
 
 
-def test_a_time_for_what_no_rule_decides_is_refused(shop: Shop):
+def test_a_time_for_what_nothing_decides_is_refused(shop: Shop):
     define = ("slo", "define", PLACE, "err", "--monitor", "monitor:m", "--indicator", "err", "--objective", "0.99")
-    for more in ((), ("--on-breach", "rollback"), ("--rule", "14.4:1h:5m")):
-        run(*define, *more, "--within", "1m").refused(2, "--within is the time for what a rule decides")
+    for more in ((), ("--rule", "14.4:1h:5m")):
+        run(*define, *more, "--within", "1m").refused(2, "--within is the time for what is decided")
     run(*define, "--rule", "14.4:1h:5m:rollback", "--within", "1m").good()
-    run(*define, "--on-breach", "rollback").good()
+    done = run(*define, "--on-breach", "rollback", "--within", "1m", "-o", "json").good()
+    assert run("show", done.json["index"], "-o", "json").good().json["event"]["data"]["respond_within"] == "1m"
 
 
 def test_what_could_not_be_told_is_told_later(burning: Shop, monkeypatch: pytest.MonkeyPatch):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-import resource
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,9 +31,9 @@ from ledger.stored import LogIdentity
 from ledger.transfer import LedgerCopy, Outside
 from ledger.verify import verify_log
 from tests.contract.support import Cast, audit, life_of_a_model, make_cast, raw
+from tests.fork_server import quick_python
 
 KINDS = ("sqlite", "postgres")
-ROOT = Path(__file__).parents[2]
 TABLES = ("entry", "content", "head", "tile", "checkpoint", "tracking", "signed_head", "attestation")
 NewStore = Callable[[str], str]
 
@@ -59,16 +57,11 @@ def in_process(
     code: str, *arguments: object, point: str = "", file_size: int | None = None
 ) -> subprocess.CompletedProcess:
     """Run Python in a process of its own, killed at a named place or with files no larger than so many bytes."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **({"MUNIMENT_CRASHPOINT": point} if point else {})}
-
-    def limit() -> None:
-        if file_size is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
-
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(
-        command, env=environment, cwd=ROOT, check=False, timeout=60, capture_output=True, text=True, preexec_fn=limit
-    )
+    environment = {**os.environ, **({"MUNIMENT_CRASHPOINT": point} if point else {})}
+    if file_size is not None:
+        code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({file_size}, {file_size}))\n{code}"
+    command = [str(quick_python()), "-c", code, *map(str, arguments)]
+    return subprocess.run(command, env=environment, check=False, timeout=60, capture_output=True, text=True)
 
 
 CREATE = """

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -19,9 +17,9 @@ from ledger.stored import LogIdentity, Transfer
 from ledger.verify import verify_log
 from tests.contract.layout1 import make_layout_1
 from tests.contract.support import Cast, life_of_a_model, make_cast, raw
+from tests.fork_server import quick_python
 
 KINDS = ("sqlite", "postgres")
-ROOT = Path(__file__).parents[2]
 NewStore = Callable[[str], str]
 
 
@@ -88,9 +86,8 @@ def structure(url: str) -> list[tuple]:
 def kill_at(name: str, url: str) -> int:
     """Run `migrate` in a process that is killed at a named place; its exit code."""
     code = "import sys; from ledger.migration import migrate; migrate(sys.argv[1])"
-    environment = {**os.environ, "MUNIMENT_CRASHPOINT": name, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", code, url]
-    return subprocess.run(command, env=environment, cwd=ROOT, check=False, timeout=60).returncode
+    environment = {**os.environ, "MUNIMENT_CRASHPOINT": name}
+    return subprocess.run([quick_python(), "-c", code, url], env=environment, check=False, timeout=60).returncode
 
 
 def test_an_old_layout_is_not_opened_and_says_what_to_do(old: str):

@@ -20,9 +20,22 @@ SEEN = {
     "fraud": ("needs 1 approval(s) for prod", "deployment.promoted", "verdicts.drift"),
     "prototype": ("14 of 19 checks are for higher tiers", "needs 1 approval(s) for prod at tier low"),
     "incident": ("-> model:credit@1", "by rollback", "rollback.completed (entry "),
-    "distilled": ("1 of 1 authorisations would have been refused", "✗ refuses", "✓ allows", "composed-of", "✓ agrees"),
+    "distilled": (
+        "1 of 1 authorisations would have been refused",
+        "✗ refuses",
+        "✓ allows",
+        "composed-of",
+        "✓ agrees",
+        "performance.p95_ms",
+        "performance.cost.EUR",
+    ),
     "poisoning": ("deployment:prod/triage", "featureset:claims@3", "is in quarantine"),
-    "third_party": ("its condition 0 is", "finding: opaque (medium)", "(third party)"),
+    "third_party": (
+        "its condition 0 is",
+        "finding: opaque (medium)",
+        "(third party)",
+        "- not-applicable | code-is-known     | A third party made it",
+    ),
     "legacy": ("136 checks missing", "136 waivers asked for", "107 waivers asked for, 13 waived", "unauthorised"),
 }
 

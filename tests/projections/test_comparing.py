@@ -9,7 +9,7 @@ import pytest
 from ledger.errors import InputError
 from projections.comparing import compare
 from tests.contract.support import digest
-from tests.projections.support import Book, tell
+from tests.projections.support import PROD, Book, tell
 
 ONE, TWO = "model:scoring@1", "model:scoring@2"
 
@@ -52,7 +52,7 @@ def test_everything_that_a_version_is_made_of(any_book: Book):
     assert found["missing"] == []
 
 
-def test_slices_and_what_a_version_was_composed_of(book: Book):
+def test_slices_performance_and_what_a_version_was_composed_of(book: Book):
     book.version(ONE, 1)
     book.register(TWO, 2)
     parents = [{"role": "base", "subject": ONE, "digest": digest(ONE)}]
@@ -62,7 +62,17 @@ def test_slices_and_what_a_version_was_composed_of(book: Book):
                 "slices": [{"slice": "sex=female", "metrics": {"recall": recall}}],
                 "measurements": [{"name": "fpr", "value": recall / 2, "slice": "age>60"}]}  # fmt: skip
         book.emit("trainer", "evaluation.completed", model, body, at=4)
+    asked, cost = ask(book), {"amount": 9.0, "currency": "EUR"}
+    assert "performance" not in asked["same"]
+    assert asked["missing"] == [f"no run is recorded for {TWO}"], "what neither has is not missed"
+    book.emit("trainer", "performance.tested", ONE, {"p95_ms": 1200.0, "cost": cost, "verdict": "pass"}, at=5)
+    assert ask(book)["missing"][-1] == f"no performance test of {TWO}"
+    tested = {"model": TWO, "digest": digest(TWO), "p95_ms": 180.0, "cost": cost | {"amount": 0.8}, "verdict": "pass"}
+    book.emit("trainer", "performance.tested", PROD, tested, at=5)
+    book.emit("trainer", "performance.tested", TWO, {"digest": digest("other"), "p95_ms": 1.0}, at=6)
     found = fields(ask(book))
+    measured = {name: both for name, both in found.items() if name.startswith("performance")}
+    assert measured == {"performance.p95_ms": (1200.0, 180.0), "performance.cost.EUR": (9.0, 0.8)}
     assert found["slices.fairness.sex=female.recall"] == (0.8, 0.6)
     assert found["slices.fairness.age>60.fpr"] == (0.4, 0.3)
     assert found["parents.model:scoring.version"] == (None, "1")

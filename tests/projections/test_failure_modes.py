@@ -16,6 +16,7 @@ from cli.main import cli
 from ledger.emission import microseconds
 from ledger.events import find_event_type
 from projections.failures.looking import Look
+from projections.failures.measured import Direction, direction_of, drift_direction
 from projections.failures.modes import MODES, find_failures
 from tests.contract.support import digest
 from tests.projections.slo_support import FAST, MONITOR, ONE, THREE, TWO, Watched
@@ -84,9 +85,9 @@ def found(book: Book, at: float = NOW) -> dict[str, int]:
     return {mode: len(items) for mode, items in find_failures(look(book, at)).items() if items}
 
 
-def _drift(book: Book) -> None:
+def _drift(book: Book, at: float = 20) -> None:
     signal = {"metric": "psi", "value": 0.4, "threshold": 0.2, "method": "psi", "deployment": PROD}
-    book.emit("trainer", "monitor.signal", MONITOR, signal, at=20)
+    book.emit("trainer", "monitor.signal", MONITOR, signal, at=at)
 
 
 def _schema(book: Book) -> None:
@@ -203,25 +204,17 @@ def words(book: Book, mode: str, at: float = NOW) -> list[str]:
     return [one.words for one in find_failures(look(book, at), [mode])[mode]]
 
 
-@pytest.mark.parametrize(
-    ("kind", "subject", "body"),
-    [
+def test_drift_that_somebody_answers_is_not_silent(story: Book):
+    answers: list[tuple[str, str, dict[str, Any]]] = [
         ("incident.opened", "incident:1", {"title": "x", "deployment": PROD}),
         ("deployment.held", PROD, {"model": TWO, "digest": digest(TWO)}),
         ("incident.linked", "incident:1", {"subject": PROD, "relation": "affects"}),
-    ],
-)
-def test_drift_that_somebody_answers_is_not_silent(story: Book, kind: str, subject: str, body: dict[str, Any]):
-    _drift(story)
-    assert len(words(story, "silent-drift")) == 1
-    story.emit("p-deployer", kind, subject, body, at=21)
-    assert words(story, "silent-drift") == []
-
-
-def test_what_was_done_before_is_no_answer(story: Book):
-    story.open_incident(19)
-    _drift(story)
-    assert len(words(story, "silent-drift")) == 1
+    ]
+    for at, answer in zip((20, 22, 24), answers, strict=True):
+        _drift(story, at)
+        assert len(words(story, "silent-drift")) == 1, "what was done before is no answer"
+        story.emit("p-deployer", *answer, at=at + 1)
+        assert words(story, "silent-drift") == [], answer
 
 
 def test_drift_of_which_the_alert_is_resolved_is_over(story: Book):
@@ -241,20 +234,6 @@ def test_an_evaluation_that_does_not_hold_shows_nothing(story: Book, mode: str, 
     assert words(story, mode) == []
 
 
-def test_what_was_learnt_from_is_no_test(story: Book):
-    five = "model:scoring@5"
-    story.version(five, 20)
-    story.emit("trainer", "evaluation.completed", five, {"metrics": {"auc": 0.99}, "split": "train"}, at=20.5)
-    story.release(five, 21)
-    later = {"metrics": {"auc": 0.88}, "suite": "live", "dataset": "dataset:labels@1"}
-    story.emit("trainer", "evaluation.completed", five, later, at=23)
-    assert words(story, "overfitting-in-production") == []
-    story.emit("trainer", "evaluation.completed", five, later | {"metrics": {"auc": 0.7}}, at=24)
-    assert words(story, "overfitting-in-production") == [
-        f"{five} has auc 0.7 in production, and had 0.9 when it was tested"
-    ]
-
-
 def test_a_signal_below_its_threshold_is_no_drift_and_a_severe_one_without_is(story: Book):
     low = {"metric": "ks", "value": 0.1, "threshold": 0.2, "method": "ks", "deployment": PROD}
     story.emit("trainer", "monitor.signal", MONITOR, low, at=20)
@@ -263,6 +242,49 @@ def test_a_signal_below_its_threshold_is_no_drift_and_a_severe_one_without_is(st
     severe = {"metric": "ks", "value": 0.1, "method": "ks", "severity": "critical", "deployment": PROD}
     story.emit("trainer", "monitor.signal", MONITOR, severe, at=21)
     assert words(story, "silent-drift") == ["ks is 0.1 by ks, and nothing was done about it"]
+
+
+def test_a_p_value_under_its_threshold_and_an_assessment_that_fails_are_drift(story: Book):
+    def signal(value: float, method: str, at: float, **more: Any) -> list[str]:
+        body = {"metric": "age", "value": value, "threshold": 0.05, "method": method, "deployment": PROD}
+        story.emit("trainer", "monitor.signal", MONITOR, body | more, at=at)
+        return words(story, "silent-drift")
+
+    assert signal(0.6, "ks p_value", 20) == []
+    assert signal(0.001, "ks p_value", 21) == ["age is 0.001 by ks p_value, and nothing was done about it"]
+    assert signal(0.6, "own test", 22, better="higher") == []
+    assert signal(0.001, "own test", 23, better="higher") == ["age is 0.001 by own test, and nothing was done about it"]
+    assert signal(0.001, "psi", 24) == [], "a distance"
+    body = {"metrics": {"psi": 0.4}, "kind": "drift", "suite": "drift"}
+    story.emit("trainer", "evaluation.completed", ONE, body | {"verdict": "fail"}, at=24.5)
+    assert words(story, "silent-drift") == [], "it serves no more"
+    story.emit("trainer", "evaluation.completed", TWO, body | {"verdict": "fail"}, at=25)
+    assert words(story, "silent-drift") == [f"{TWO} failed its assessment of drift, and nothing was done about it"]
+    story.emit("trainer", "evaluation.completed", TWO, body | {"verdict": "pass"}, at=26)
+    assert words(story, "silent-drift") == []
+
+
+def test_a_contract_that_breaks_that_of_the_version_live_before(story: Book):
+    dev, other = "deployment:dev/other", CONTRACT | {"output_schema": digest("other")}
+    story.emit("trainer", "contract.defined", ONE, CONTRACT | {"breaking": True}, at=19)
+    story.deploy(ONE, 20, dev)
+    story.deploy(TWO, 21, dev)
+    assert words(story, "schema-mismatch") == [], "of the model, and the same"
+    story.emit("trainer", "contract.defined", TWO, other | {"breaking": False}, at=22)
+    says = f"the output schema of {TWO} is another one than that of "
+    assert words(story, "schema-mismatch") == [f"{says}the deployment"], "callers of the other one need not change"
+    story.emit("trainer", "contract.defined", TWO, other, at=23)
+    assert words(story, "schema-mismatch") == [f"{says}{ONE}, which was live before it", f"{says}the deployment"]
+    story.emit("trainer", "contract.defined", TWO, CONTRACT | {"breaking": True}, at=24)
+    assert words(story, "schema-mismatch") == [f"the contract of {TWO} breaks that of {ONE}, which was live before it"]
+    story.emit("trainer", "contract.defined", "model:scoring", other, at=25)
+    assert words(story, "schema-mismatch") == [
+        f"the contract of {TWO} breaks that of {ONE}, which was live before it",
+        f"the output schema of {THREE} is another one than that of the deployment",
+    ]
+    back = {"model": ONE, "digest": digest(ONE), "reason": "callers fail"}
+    story.emit("p-deployer", "rollback.completed", dev, back, at=26)
+    assert not [one for one in find_failures(look(story), ["schema-mismatch"])["schema-mismatch"] if one.subject == dev]
 
 
 def test_a_monitor_that_falls_silent(story: Book):
@@ -327,13 +349,36 @@ def test_a_subgroup_is_compared_by_its_interval_its_verdict_and_the_gap(story: B
         (0.74, {"better": None}, 1),
         (0.70, {"ci_low": 0.6, "ci_high": 0.8}, 1),
         (0.80, {"verdict": "fail"}, 1),
+        (0.80, {"threshold": 0.85}, 1),
+        (0.80, {"threshold": 0.75}, 0),
     ):
         story.emit("trainer", "evaluation.completed", TWO, measured(value, **more), at=20)
         assert len(words(story, "bias-regression")) == many, (value, more)
     good = measured(0.8)
     good["slices"][1]["metrics"]["fnr"] = 0.3
     story.emit("trainer", "evaluation.completed", TWO, good, at=21)
-    assert words(story, "bias-regression") == [f"the gap in fnr between subgroups is 0.2, and was 0.02 with {ONE}"]
+    assert words(story, "bias-regression") == [
+        f"fnr of b is 0.3, and was 0.12 with {ONE} (a guess by its name: lower is better)",
+        f"the gap in fnr between subgroups is 0.2, and was 0.02 with {ONE}",
+    ]
+    good["slices"] = [{"slice": "b", "metrics": {"fnr": 0.116, "tpr": 0.1}}]
+    story.emit("trainer", "evaluation.completed", TWO, good, at=22)
+    assert words(story, "bias-regression") == [], "less is better, and nothing was measured of tpr there before"
+
+
+def test_fairness_that_fails_until_it_is_assessed_again_and_a_subgroup_of_which_nothing_is_said(story: Book):
+    unsaid = [{"name": "recall", "slice": "age=old", "value": 0.8}]
+    fair = {"metrics": {"parity": 0.5}, "kind": "fairness", "suite": "parity"}
+    story.emit("trainer", "evaluation.completed", ONE, fair | {"measurements": unsaid, "verdict": "fail"}, at=20)
+    story.emit("trainer", "evaluation.completed", TWO, fair | {"kind": "robustness", "verdict": "fail"}, at=21)
+    assert words(story, "bias-regression") == [], "it serves no more, and it is not about fairness"
+    story.emit("trainer", "evaluation.completed", TWO, fair | {"verdict": "fail"}, at=22)
+    assert words(story, "bias-regression") == [f"{TWO} failed its assessment of fairness"]
+    fell = [unsaid[0] | {"value": 0.6}]
+    story.emit("trainer", "evaluation.completed", TWO, fair | {"measurements": fell, "verdict": "pass"}, at=23)
+    assert words(story, "bias-regression") == [
+        f"recall of age=old is 0.6, and was 0.8 with {ONE} (a guess by its name: higher is better)"
+    ]
 
 
 def test_intervals_that_touch_are_no_regression(story: Book):
@@ -345,11 +390,24 @@ def test_intervals_that_touch_are_no_regression(story: Book):
     assert len(words(story, "bias-regression")) == 1
 
 
-def test_latency_by_its_own_baseline_and_verdict(story: Book):
-    story.emit("trainer", "performance.tested", TWO, {"p95_ms": 150.0, "baseline_p95_ms": 140.0}, at=20)
-    assert words(story, "latency-regression") == []
-    story.emit("trainer", "performance.tested", PROD, {"model": TWO, "verdict": "fail"}, at=21)
-    assert words(story, "latency-regression") == [f"{TWO} failed its performance test"]
+def test_latency_beside_its_own_baseline_the_version_before_and_its_verdict(story: Book):
+    def tested(at: float, subject: str = TWO, **body: Any) -> list[str]:
+        story.emit("trainer", "performance.tested", subject, body, at=at)
+        return words(story, "latency-regression")
+
+    assert tested(20, p95_ms=150.0, baseline_p95_ms=140.0) == [
+        f"{TWO} has a p95 of 150 ms, and that of {ONE} is 100 ms"
+    ]
+    assert tested(21, p95_ms=105.0, baseline_p95_ms=90.0) == [
+        f"{TWO} has a p95 of 105 ms, and that of its baseline is 90 ms"
+    ]
+    assert tested(22, p95_ms=150.0, baseline=ONE, baseline_p95_ms=140.0) == [], "the version before, under its load"
+    assert tested(23, p95_ms=150.0, baseline=THREE, baseline_p95_ms=140.0) == [
+        f"{TWO} has a p95 of 150 ms, and that of {ONE} is 100 ms"
+    ]
+    assert tested(24, p95_ms=105.0, baseline=ONE) == []
+    assert tested(25, "deployment:dev/other", model=TWO, p95_ms=900.0) == [], "on other machines"
+    assert tested(26, PROD, model=TWO, verdict="fail") == [f"{TWO} failed its performance test"]
 
 
 def test_other_bytes_and_files_that_fail_a_check(story: Book):
@@ -379,15 +437,76 @@ def test_credentials_that_were_replaced_or_have_ended(story: Book):
     assert words(story, "secret-expiry") == ["the credential db has expired"]
 
 
+def test_worse_in_production_than_when_it_was_tested_depends_on_which_way_is_better(story: Book):
+    def measures(fpr: float, better: str, at: float, **more: Any) -> list[str]:
+        one = {"name": "fpr", "value": fpr, "better": better}
+        body = {"metrics": {"fpr": fpr, "auc": 0.9}, "measurements": [one], **more}
+        story.emit("trainer", "evaluation.completed", eight, body, at=at)
+        return words(story, "overfitting-in-production")
+
+    eight, live = "model:scoring@8", {"dataset": "dataset:labels@1"}
+    story.version(eight, 20)
+    measures(0.1, "lower", 20.25, measurements=[], metrics={"rmse": 1.0, "pass": 0.9, "odd": 0.5})
+    measures(0.02, "lower", 20.5)
+    measures(0.0, "lower", 20.75, split="train")
+    story.deploy(eight, 21)
+    assert measures(0.20, "lower", 22, **live) == [
+        f"{eight} has fpr 0.2 in production, and had 0.02 when it was tested"
+    ]
+    assert measures(0.001, "lower", 23, **live) == []
+    assert measures(0.001, "higher", 24, **live) == [
+        f"{eight} has fpr 0.001 in production, and had 0.02 when it was tested"
+    ]
+    assert measures(0.02, "lower", 25, **live) == []
+    signals: list[tuple[str, float, dict[str, Any]]] = [
+        ("rmse", 0.5, {}), ("rmse", 1.05, {}), ("auc", 0.85, {}), ("auc", 0.1, {"method": "psi"}),
+        ("odd", 0.9, {}), ("odd", 0.9, {"better": "higher"}), ("fpr", 0.01, {}),
+    ]  # fmt: skip
+    for name, value, more in signals:
+        signal = {"metric": name, "value": value, "model": eight, **more}
+        story.emit("trainer", "monitor.signal", MONITOR, signal, at=26)
+        assert words(story, "overfitting-in-production") == [], signal
+    for name, value, more in (("rmse", 1.2, {}), ("odd", 0.9, {"better": "lower"}), ("fpr", 0.05, {})):
+        signal = {"metric": name, "value": value, "model": eight, **more}
+        story.emit("trainer", "monitor.signal", MONITOR, signal, at=27)
+    was = "in production, and had"
+    assert words(story, "overfitting-in-production") == [
+        f"{eight} has fpr 0.05 {was} 0.02 when it was tested",
+        f"{eight} has odd 0.9 {was} 0.5 when it was tested",
+        f"{eight} has rmse 1.2 {was} 1 when it was tested (a guess by its name: lower is better)",
+    ]
+
+
 @pytest.mark.parametrize(
-    ("name", "tested", "live", "many"), [("rmse", 1.0, 0.5, 0), ("rmse", 1.0, 1.2, 1), ("auc", 0.9, 0.85, 0)]
+    ("name", "better"),
+    [
+        ("falsePositiveRate", "lower"), ("val_loss", "lower"), ("logloss", "lower"), ("neg_log_loss", "higher"),
+        ("p95_ms", "lower"), ("errorRate", "lower"), ("recency_hit", "higher"), ("epsilon_accuracy", "higher"),
+        ("mean_squared_error", "lower"), ("f1", "higher"), ("", "higher"),
+    ],
+)  # fmt: skip
+def test_which_way_is_better_is_said_or_else_guessed(name: str, better: str):
+    assert direction_of(name) == Direction(better, guessed=True)
+    for said in ("higher", "lower"):
+        assert direction_of(name, None, said) == Direction(said)
+
+
+@pytest.mark.parametrize(
+    ("method", "value", "threshold", "way"),
+    [
+        ("psi", 0.01, 0.02, Direction("lower")),
+        ("K-S p_value", 0.3, 0.5, Direction("higher")),
+        ("chi2 p-value", 0.3, None, Direction("higher")),
+        ("PValue", 0.3, 0.01, Direction("higher")),
+        ("upvalued", 0.3, 0.01, Direction("lower")),
+        ("ks", 0.3, 0.1, Direction("lower")),
+        ("ks statistic", 0.3, 0.05, Direction("lower")),
+        ("ks", 0.3, None, Direction("lower")),
+        ("chi-square", 12.0, 0.05, Direction("lower")),
+        ("ks", 0.3, 0.05, Direction("higher", True, "a p-value, since a threshold of 0.05 is one of those")),
+    ],
 )
-def test_worse_in_production_depends_on_which_way_is_better(
-    story: Book, name: str, tested: float, live: float, many: int
-):
-    story.version("model:scoring@8", 20)
-    story.emit("trainer", "evaluation.completed", "model:scoring@8", {"metrics": {name: tested}}, at=20.5)
-    story.deploy("model:scoring@8", 21)
-    signal = {"metric": name, "value": live, "model": "model:scoring@8"}
-    story.emit("trainer", "monitor.signal", MONITOR, signal, at=22)
-    assert len(words(story, "overfitting-in-production")) == many
+def test_less_is_a_sign_of_drift_only_of_p_values(method: str, value: float, threshold: float | None, way: Direction):
+    said = {"metric": "age", "method": method, "value": value, "threshold": threshold}
+    assert drift_direction(said) == way
+    assert drift_direction(said | {"better": "lower"}) == Direction("lower")

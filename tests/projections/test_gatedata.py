@@ -17,9 +17,9 @@ MODEL = "model:scoring"
 PASSED = {"metrics": {"auc": 0.9}, "verdict": "pass"}
 
 
-def results(book: Book, name: str) -> dict[str, str]:
+def results(book: Book, name: str, model: str = ONE) -> dict[str, str]:
     at = known(book)
-    gate = run_gate(at, pack(name), ONE, "prod", as_of=at.recorded_at, deployment=PROD)
+    gate = run_gate(at, pack(name), model, "prod", as_of=at.recorded_at, deployment=PROD)
     return {item["check"]: item["result"] for item in gate.outcome.checks}
 
 
@@ -31,6 +31,9 @@ def test_a_version_with_a_run_is_asked_for_code_and_data_whoever_is_said_to_have
     assert results(book, "pre-production")["code-is-known"] == "fail"
     book.register("model:scoring@bought", 3)
     assert look(book, "model:scoring@bought")["model"]["third_party"]
+    bought = results(book, "pre-production", "model:scoring@bought")
+    asked_of_no_vendor = {"run-recorded", "code-is-known", "data-validated", "data-may-be-used"}
+    assert {check for check, found in bought.items() if found == "not-applicable"} == asked_of_no_vendor
     for name, said in (("named", "model:scoring@named"), ("bytes", "model:other@1")):  # registered without its run
         made = [{"role": "output", "subject": said, "digest": digest(f"model:scoring@{name}")}]
         book.emit("trainer", "run.completed", f"run:{name}", {"outputs": made}, at=4)

@@ -34,8 +34,11 @@ def test_a_versions_life_in_order_of_occurrence(any_book: Book):
     assert [(row["type"], row["why_here"]) for row in rows] == [
         ("version.registered", "its own"), ("evaluation.completed", "its own"), ("approval.requested", "its own"),
         ("approval.granted", "its own"), ("deployment.authorised", "deployed"), ("deployment.completed", "deployed"),
-        ("incident.opened", "incident"),
+        ("incident.opened", "incident"), ("rollback.completed", "in its place"),
     ]  # fmt: skip
+    after = [(row["type"], row["what"]) for row in ask(any_book, ONE) if row["why_here"] == "in its place"]
+    assert after == [("deployment.completed", TWO), ("deployment.completed", "model:scoring@3")], "twice"
+    assert not [row for row in ask(any_book, ONE, at=12.25) if row["why_here"] == "in its place"]
     assert rows[3]["what"] == "measured and fit (for prod)"
     assert all(row["recorded_at"] > row["occurred_at"] for row in rows), "both clocks"
     assert [row["type"] for row in ask(any_book, TWO, at=12.25)] == ["version.registered"]

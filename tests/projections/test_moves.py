@@ -94,10 +94,14 @@ def refusal(life: Life, decision: str) -> str:
     return ""
 
 
-@pytest.mark.parametrize("decision", sorted(STOPPABLE))
-def test_a_state_stops_a_decision_and_no_other_does(quick_url: str, make_book: Callable[..., Book], decision: str):
+@pytest.mark.parametrize(
+    ("decision", "kind"), [*((name, "sqlite") for name in sorted(STOPPABLE)), ("approval.granted", "postgres")]
+)
+def test_a_state_stops_a_decision_and_no_other_does(
+    request: pytest.FixtureRequest, make_book: Callable[..., Book], decision: str, kind: str
+):
     """Whoever is refused reads the state, the entry that led there, and the next step."""
-    book = make_book(quick_url, rules=RULES)
+    book = make_book(request.getfixturevalue(f"{kind}_url"), rules=RULES)
     for actor in ("p-second", "p-third"):
         book.cast.enrol(actor, "person", ["approver", "validator"])
     for number, state in enumerate(one for one in STATES if one in STOPPABLE[decision]):

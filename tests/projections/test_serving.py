@@ -145,7 +145,7 @@ def test_the_timeline_marks_it(served: Book):
     rows = {row["what"]: row for row in served.timeline(INCIDENT)["rows"]}
     assert "version-mismatch" not in rows["1 loaded"]["marks"]
     assert "version-mismatch" in rows["2 loaded"]["marks"]
-    assert rows["ms burns 20 times as fast as it may"]["lane"] == "monitor"
+    assert rows[f"ms burns 20 times as fast as it may (in {PROD})"]["lane"] == "monitor"
 
 
 def test_the_state_of_a_deployment_says_all_of_it(served: Book):

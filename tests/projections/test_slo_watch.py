@@ -279,17 +279,37 @@ def test_one_window_that_names_a_version_silences_none_that_do_not(watched: Watc
 
 
 def test_a_person_may_be_faster(watched: Watched):
+    watched.book.version(THREE, 9.8)
     watched.promise(FAST)
     watched.windows(10, 11, bad=900)
-    watched.book.emit("p-deployer", ROLLBACK, PROD, {"model": ONE, "digest": digest(ONE)}, at=10.9)
+    watched.book.emit("p-deployer", ROLLBACK, PROD, {"model": THREE, "digest": digest(THREE)}, at=10.9)
     assert watched.watch(11) == [BREACHED], "a rollback is decided already"
+    watched.book.emit("p-deployer", ROLLBACK, PROD, {"model": ONE, "digest": digest(ONE)}, at=10.91)
+    assert watched.watch(11) == [ROLLBACK], "the same, with the time by which it must be done"
+    assert watched.watch(11) == []
+
+
+def test_what_has_no_deadline_stands_for_nothing_that_has_one(watched: Watched):
+    """Else nothing would be overdue, however long nobody does it."""
+    watched.promise(FAST, action="rollback")
+    watched.book.emit("trainer", BREACHED, PROD, {"slo": "latency"}, at=10)
+    assert watched.watch(10.1) == [ROLLBACK]
+    assert not watched.decision().overdue(microseconds(when(100)))
+    watched.windows(10, 11, bad=900)
+    assert watched.watch(11) == [ROLLBACK]
+    assert watched.watch(11.1) == []
+    assert [one.status for one in watched.service().decisions] == ["superseded", "open"]
+    assert watched.decision().overdue(microseconds(when(11.25)))
+    watched.book.roll_back(ONE, 11.3)
+    assert watched.watch(11.4) == []
 
 
 def test_what_somebody_else_says_is_breached(watched: Watched):
-    watched.promise(action="hold")
+    watched.promise(action="hold", respond_within="30m")
     watched.book.emit("trainer", BREACHED, PROD, {"slo": "latency"}, at=11)
     watched.book.emit("trainer", BREACHED, PROD, {"slo": "unknown"}, at=11)
     assert watched.watch(11.1) == [HELD]
+    assert watched.decision().row["data"]["due_at"] == when(11.6)
     assert watched.decision().key == (TWO, digest(TWO))
     assert watched.watch(11.2) == []
     watched.book.emit("trainer", "slo.recovered", PROD, {"slo": "latency"}, at=12)

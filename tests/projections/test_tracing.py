@@ -8,7 +8,7 @@ import pytest
 
 from ledger.errors import InputError
 from projections.lineage_nodes import answer
-from projections.tracing import trace
+from projections.tracing import cut_off, trace
 from tests.contract.support import digest
 from tests.projections.support import DEV, INCIDENT, PROD, Book, tell, when
 
@@ -19,7 +19,7 @@ def lineage(book: Book, subject: str, *, depth: int | None = None, up: bool = Tr
     reader = book.reader()
     at = reader.as_of(**as_of)
     found = trace(reader.runner.views, at, subject, up=up, down=down, depth=depth)
-    return answer(book.ledger, reader.runner.views, at, found)
+    return answer(book.ledger, reader.runner.views, at, found) | {"cut": cut_off(reader.runner.views, at, found, depth)}
 
 
 def steps(found: dict[str, Any], direction: str) -> dict[str, int]:
@@ -91,9 +91,15 @@ def test_an_incident_is_resolved_before_it_is_closed(book: Book):
 
 def test_depth_is_a_number_of_steps(book: Book):
     tell(book)
+    all_of_it = steps(lineage(book, DATA), "down")
+    cut = ["model:scoring@3", "model:scoring@4", "run:scoring-1"]
+    assert lineage(book, DATA, depth=2)["cut"] == {"up": [], "down": cut}
     assert max(steps(lineage(book, DATA, depth=2), "down").values()) == 2
-    assert steps(lineage(book, DATA, depth=0), "down") == {DATA: 0}
-    assert lineage(book, DATA, depth=0)["edges"] == []
+    none = lineage(book, DATA, depth=0)
+    assert steps(none, "down") == {DATA: 0}
+    assert (none["edges"], none["cut"]) == ([], {"up": [], "down": [DATA]})
+    for depth in (None, max(all_of_it.values())):
+        assert lineage(book, DATA, depth=depth)["cut"] == {"up": [], "down": []}
 
 
 def test_circles_end(book: Book):

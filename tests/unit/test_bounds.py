@@ -17,7 +17,7 @@ LIMITS = {
     "checkpoints._ATTEMPTS": 100,
     "domain.actors.FOREVER": 2**63 - 1,
     "domain.authorising._REVIEW": 30 * DAY,
-    "domain.gating._FRESH": DAY // 24,
+    "domain.gating.FRESH": DAY // 24,
     "domain.keyring.MAX_GRANTS": 64,
     "domain.standing._DAY": DAY,
     "emitters._RANGES": 10,

@@ -53,7 +53,9 @@ def test_no_shell_reads_the_command(tmp_path: Path):
     assert command.arguments[-3:] == (";", "touch", str(out))
     assert command.tell(KEY, BODY).told
     assert not out.exists()
-    assert command.recipient == sys.executable, "arguments may be secret"
+    name, mark = command.recipient.split("#")
+    assert (name, len(mark)) == (sys.executable, 6), "arguments may be secret"
+    assert len({Command.parse(text, seconds=9).recipient for text in ("sh -c A", "sh -c B", "sh  -c A")}) == 2
 
 
 @pytest.mark.parametrize("text", ["", "  ", "a 'b"])
@@ -215,7 +217,9 @@ def test_a_webhook_that_is_refused(url: str):
 )
 def test_what_is_recorded_of_a_webhook_is_not_secret(url: str):
     hook = Webhook(url, SECRET)
-    assert hook.recipient == url[: url.index("/", 9)]
+    name, mark = hook.recipient.split("#")
+    assert (name, len(mark)) == (url[: url.index("/", 9)], 6)
+    assert hook.recipient != Webhook(url + "/other", SECRET).recipient
     assert "token" not in repr(hook)
     assert "secret" not in repr(hook)
 
