@@ -52,6 +52,8 @@ QUESTIONS = (
     ("diff", "model:m@1", "model:m@2"), ("timeline", "incident:1"), ("waiver", "list"),
     ("report", "generate", "control-assessment"),
 )  # fmt: skip
+#: What a life goes on with, each more in some lives and less in others.
+_WAYS = ("anybody", "who may", "ask", "release", "second thoughts", "watching", "people")
 #: What `watch` records where promises are broken and kept again.
 WATCHED = (
     "deployment.held", "notification.failed", "notification.sent", "rollback.authorised", "slo.breached",
@@ -87,6 +89,7 @@ class CommandedMachine(Life):
         self.watched: Counter[str] = Counter()
         self.judged = 0
         self.settled = 0
+        self.inclined: list[float] = []
         self.voids: list[int] = []
 
     def _environment(self) -> dict[str, str]:
@@ -94,10 +97,11 @@ class CommandedMachine(Life):
         homes = {name: str(self._folder / name) for name in ("HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME")}
         return {**{name: "" for name in os.environ if name.startswith("MUNIMENT_")}, **homes}
 
-    @initialize(settled=st.sampled_from((0, 60, 90)))
-    def begin(self, settled: int = 0) -> None:
+    @initialize(settled=st.sampled_from((0, 60, 90)), number=st.integers(0, 2**32))
+    def begin(self, settled: int = 0, number: int = 0) -> None:
         """Make both ledgers; until they have so many entries, nothing is done that the reference does not know."""
-        self.settled = settled
+        chance = self.chance(number)
+        self.settled, self.inclined = settled, [0.2 + chance.random() for _ in _WAYS]
         for name, url in (("sqlite", None), ("postgres", type(self).postgres_url())):
             folder = self._folder / name
             folder.mkdir()
@@ -158,40 +162,30 @@ class CommandedMachine(Life):
     def _may_come(self, command: str) -> bool:
         return command not in UNSETTLING or len(self.desks[0].rows) >= self.settled
 
-    @rule(who=st.sampled_from((*ACTORS, "root")), number=numbers)
-    def anybody(self, who: str, number: int) -> None:
-        chance = self._chance(number)
-        self._type(chance.choice(sorted(TYPED)), who, chance)
-
     @rule(number=numbers)
-    def who_may(self, number: int) -> None:
+    def live_on(self, number: int) -> None:
+        """One rule for all: Hypothesis leaves rules out of a life, and what is left of one is often nothing."""
         chance = self._chance(number)
-        for command in chance.sample(sorted(TYPED), 3):
-            self._type(command, HOLDERS[chance.choice(COMMANDS[command].split())], chance)
+        way = chance.choices(_WAYS, self.inclined)[0]
+        match way:
+            case "anybody":
+                self._type(chance.choice(sorted(TYPED)), chance.choice((*ACTORS, "root")), chance)
+            case "who may":
+                for command in chance.sample(sorted(TYPED), 3):
+                    self._type(command, HOLDERS[chance.choice(COMMANDS[command].split())], chance)
+            case "ask":
+                self.ask(chance.choice(QUESTIONS), chance.randrange(13), chance.choice((None, None, 0, 9)))
+            case _:
+                self._steps(way, chance)
 
     def _type(self, command: str, who: str | None, chance: random.Random) -> None:
         if self._may_come(command):
             self.do(command, *TYPED[command](Typist(chance)), who=who)
 
-    @rule(number=numbers)
-    def go_on(self, number: int) -> None:
-        chance = self._chance(number)
-        self._steps(chance.choice(("release", "second thoughts", "watching", "watching")), chance)
-
-    @rule(number=numbers)
-    def think_again(self, number: int) -> None:
-        chance = self._chance(number)
-        self._steps(chance.choice(("second thoughts", "second thoughts", "watching")), chance)
-
-    @rule(number=numbers)
-    def people_change(self, number: int) -> None:
-        chance = self._chance(number)
-        if chance.random() < 0.1 and len(self.desks[0].rows) >= max(50, self.settled):
-            self._an_intruder_writes()
-        self._steps("people", chance)
-
     def _steps(self, mood: str, chance: random.Random) -> None:
         """What comes next, as far as things are; a part of it by somebody else, or about something else."""
+        if mood == "people" and chance.random() < 0.1 and len(self.desks[0].rows) >= max(50, self.settled):
+            self._an_intruder_writes()
         for _ in range(chance.randint(1, 5)):
             scene = Scene(self.desks[0].rows, Stages(self.desks[0].deeds), Typist(chance), self.voids)
             step = next_step(scene, mood, chance, self._done, self._may_come)
@@ -208,7 +202,6 @@ class CommandedMachine(Life):
         assert len({*places, *(desk.read()[-1].entry.index for desk in self.desks)}) == 1
         self.voids += places
 
-    @rule(question=st.sampled_from(QUESTIONS), back=st.integers(0, 12), earlier=st.sampled_from((None, None, 0, 9)))
     def ask(self, question: tuple[str, ...], back: int, earlier: int | None = None) -> None:
         """Of what was known so many entries ago, and of when the one was recorded that is so many earlier."""
         question, known = self._about(question), max(1, len(self.desks[0].rows) - back)

@@ -101,6 +101,7 @@ class GovernedNext(GovernedTwins):
         yield Next(4 if given else 1, deployer, "deployment.authorised", place, body | named)
         urgent = body | {"emergency": {"reason": "fraud wave", "review_by": self.later(DAY)}}
         yield Next(1, deployer, "deployment.authorised", place, urgent)
+        yield Next(0.3, deployer, chance.choice(("deployment.promoted", "rollback.authorised")), place, body)
         yield Next(1, "p-plain", "policy.defined", "policy:p@2", policy_of(SOURCE))
 
     def _about_approvals(self, at: Stages, chance: random.Random) -> Iterator[Next]:
