@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from cli.app import App, pass_app, write_options
-from cli.known import is_known
+from cli.known import is_known, say_strange, strange
 from cli.values import INCIDENT, MODEL, end_of, moment_of
 
 __all__ = ["demote", "quarantine", "release", "retire"]
@@ -35,9 +35,10 @@ def quarantine(app: App, /, subject: str, known_since: str | None, **options: An
     """
     options["known_since"] = None if known_since is None else moment_of(known_since)
     with app.writer() as ledger:
-        known = is_known(ledger, subject)
+        known, unknown = is_known(ledger, subject), strange(ledger, options["incident"])
         then = f"Another person lets it go: muniment release {subject} --rationale …"
         app.show_receipt(ledger.emit("quarantine.placed", subject, **options), then=then)
+        say_strange(app, ledger, unknown, "If the name is wrong, place another quarantine that names the right one.")
     if not known:
         app.note(
             f"Warning: nothing is registered here as {subject}. It stops what is registered or read under that very "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.app import App, common_options, pass_app, write_options
+from cli.known import say_strange, strange
 from cli.values import DATASET, DEPLOYMENT, INCIDENT, MODEL, MONITOR, RUN, SHARE, read_source, text_pairs
 
 if TYPE_CHECKING:
@@ -238,7 +239,10 @@ def rollback(app: App, /, subject: str, model: str, **options: Any) -> None:
     """
     from ledger.commands import record_rollback
 
-    app.record(record_rollback, subject, model, **options)
+    with app.writer() as ledger:
+        unknown = strange(ledger, options["incident"])
+        app.show_receipt(record_rollback(ledger, subject, model, **options))
+        say_strange(app, ledger, unknown, "If the name is wrong, record it once more with the right one.")
 
 
 @record.command()

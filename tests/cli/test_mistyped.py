@@ -136,6 +136,12 @@ def test_protection_of_a_name_that_nobody_knows_is_recorded_with_a_warning(told:
     back = run("rollback", "deployment:prod/tc", "--to", MODEL, *answer, "--as", "p-deployer").good()
     assert f"muniment record rollback deployment:prod/tc --model {MODEL} --incident incident:inc-7" in back.err
     assert "Warning: nothing else is recorded of incident:inc-7. Did you mean incident:inc-1?" in back.err
+    for typed in (
+        ("record", "rollback", "deployment:prod/tc", "--model", MODEL),
+        ("quarantine", MODEL, "--reason", "r"),
+    ):
+        told_of = run(*typed, *answer, "--as", "p-deployer" if typed[0] == "record" else "p-author").good()
+        assert "Warning: nothing else is recorded of incident:inc-7. Did you mean incident:inc-1?" in told_of.err
     live = run("rollback", "deployment:prod/tx", "--to", MODEL, "--as", "p-deployer").refused(2, "is live in")
     assert "muniment state deployment:prod/tx" in live.err
     assert "Warning: nothing else is recorded of deployment:prod/tc. Did you mean deployment:prod/tx?" in back.err
