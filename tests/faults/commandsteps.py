@@ -96,7 +96,8 @@ def towards_release(scene: Scene) -> Iterator[Step]:
         met: Words = (approval.subject, number, "--env", approval.data["environment"])
         yield Step(6, "condition", met, t.one("p-approver", "p-second"))
     if at.decided(model, env, at.approvals):
-        yield Step(6, "authorise", (place, "--model", model), t.one("p-deployer", "bot"))
+        lift = ("--lift-hold", "x") if at.of("deployment.held", subject=place) else ()
+        yield Step(6, "authorise", (place, "--model", model, *lift), t.one("p-deployer", "bot"))
     else:
         yield Step(1, "authorise", (place, "--model", model, "--emergency", *WHY), t.one("p-deployer", "bot"))
     yield Step(1, "gate check", (model, "--env", env, *t.some(0.5, "--policy", "policy:p")), "p-deployer")
