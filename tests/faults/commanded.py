@@ -319,7 +319,7 @@ def commands(
     result.figures["by watch"], result.figures["answered"] = dict(found.watched), dict(found.answered)
     missed = {f"watch: {kind}" for kind in WATCHED} - {f"watch: {kind}" for kind in found.watched}
     missed |= {question[0] for question in QUESTIONS} - set(found.answered)
-    missed |= {"a decision by rule in one life of six"} if 6 * found.decided < lives else set()
+    missed |= {"a decision by rule in one life of eight"} if 8 * found.decided < lives else set()
     result.zeros["not reached"] = 0
     if missed and every:
         result.failed("not reached", ", ".join(sorted(missed)), len(missed))
