@@ -51,7 +51,7 @@ BODY_SCHEMAS: Final = {
     "muniment.dataset.quality_assessed.v1": "9afc4cf19a890f87a770bfdca043002d",
     "muniment.dataset.registered.v1": "218cdceaa6b00f19d507cfcba8fe7d3e",
     "muniment.dataset.versioned.v1": "d7bc79333e08484a6c7cf612620aa56a",
-    "muniment.decision.refused.v1": "c2720c4c717f5074b66d8dc95985aa87",
+    "muniment.decision.refused.v1": "87cbc089a5420df303cb2bfd1418fd2c",
     "muniment.deployment.authorised.v1": "bb317fa7e906c6e4d0b77bb59b2753a0",
     "muniment.deployment.completed.v1": "5af1511fe57bc260b30f7fc117ca6781",
     "muniment.deployment.denied.v1": "f6e6d78b15c3c8cee9d0150ffc4936ae",
