@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["gate"]
 
 _CHECK = ("check", "result", "reason", "waiver")
+_REPLAYED = ("index", "deployment", "model", "recorded_at", "result", "refused_by")
 _SIGNS = {"pass": "✓", "waived": "~", "not-applicable": "-", "fail": "✗", "error": "✗"}
 _model = click.argument("model", type=MODEL, metavar="MODEL@VERSION")
 _environment = click.option("--env", "environment", help="Environment, for example prod.")
@@ -190,27 +191,41 @@ def replay(
 ) -> None:
     """Tell what a policy would have refused: run it at each past authorisation, over what was known then.
 
+    An authorisation in an emergency asks no policy: what it would have said is shown apart and not counted. Without
+    --policy and --file it is the one that the rules in force name, for --env, or for all that was deployed.
+
     Example: muniment gate replay --file next.yaml --since 2026-07-01T00:00:00Z
     """
     from ledger.emission import microseconds
-    from projections.gates import policy_named, replayed
+    from projections.gates import policy_named, policy_ruling, replayed
     from projections.known import Known
 
     stated = _stated(policy, file)
-    if stated is None:
-        raise click.UsageError("Which? Give --policy or --file.")
     period = (0 if since is None else microseconds(since), 2**62 if until is None else microseconds(until))
     with app.views() as (ledger, runner, size), asked_of_nothing():
         known = Known(ledger, runner.views, size)
-        named = policy_named(known, stated) if isinstance(stated, str) else stated
+        if stated is None:
+            named = policy_ruling(known, environment)
+        else:
+            named = policy_named(known, stated) if isinstance(stated, str) else stated
         items = replayed(known, named, period, environment)
-    columns = ("index", "deployment", "model", "recorded_at", "result", "refused_by")
-    rows = [(str(i["index"]), i["deployment"], i["model"], i["recorded_at"], _result(i),
-             ", ".join(i["refused_by"]) or i["trouble"]) for i in items]  # fmt: skip
-    title = f"What {named.name} would have said"
-    print_list(
-        app, "authorisations", Grid((*columns, "trouble", "waived"), items), lambda: table(app, title, columns, rows)
-    )
-    if app.output == "text":
-        refused = sum(item["result"] != "allow" for item in items)
-        click.echo(f"{refused} of {len(items)} authorisations would have been refused")
+    parts = {
+        "authorisations": [item for item in items if not item["emergency"]],
+        "emergencies": [item for item in items if item["emergency"]],
+    }
+    if app.output != "text":
+        print_record(
+            app, {"policy": named.name, **parts}, "", Grid((*_REPLAYED, "trouble", "waived", "emergency"), items)
+        )
+        return
+    titles = (f"What {named.name} would have said", "And of emergencies, which ask no policy")
+    for title, part in zip(titles, parts.values(), strict=True):
+        table(app, title, _REPLAYED, map(_past, part))
+    refused = sum(item["result"] != "allow" for item in parts["authorisations"])
+    apart = f", beside {len(parts['emergencies'])} in an emergency" if parts["emergencies"] else ""
+    click.echo(f"{refused} of {len(parts['authorisations'])} authorisations would have been refused{apart}")
+
+
+def _past(item: dict[str, Any]) -> tuple[str, ...]:
+    refused = ", ".join(item["refused_by"]) or item["trouble"]
+    return (str(item["index"]), item["deployment"], item["model"], item["recorded_at"], _result(item), refused)

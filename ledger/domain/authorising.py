@@ -22,6 +22,7 @@ from ledger.domain.standing import (
     persons_of,
     standing,
     stands_apart,
+    who_decides,
 )
 from ledger.domain.states import Approval
 from ledger.domain.suspicion import Suspicion, suspicion
@@ -155,16 +156,17 @@ def _check_evaluation(world: World, named: Named, environment: str) -> int:
 
 
 def _check_approvals(world: World, named: Named, place: tuple[str, Rule], at: int) -> int:
-    environment, rule = place
+    rule = place[1]
     have = standing(world, named, place, at)
     if have.meets(rule):
         return have.until
-    hint = _next_of(named, environment, have)
+    hint = _next_of(world, named, place, have)
     raise PolicyError(f"{approvals_missing(named, place, have)}{_why_not(have)}", hint=hint)
 
 
-def _next_of(named: Named, environment: str, have: Standing) -> str:
-    """The next step where approvals do not meet a rule: say that a condition is met, wait, or ask."""
+def _next_of(world: World, named: Named, place: tuple[str, Rule], have: Standing) -> str:
+    """The next step where approvals do not meet a rule: say that a condition is met, wait, decide, or ask."""
+    environment = place[0]
     again = f"muniment request {named.subject} --env {environment}"
     waiting = {index for index, trouble in have.troubles if trouble.kind in ("conditional", "upcoming")}
     for approval in named.version.approvals:
@@ -173,7 +175,7 @@ def _next_of(named: Named, environment: str, have: Standing) -> str:
                 return f"Wait until {format_time(approval.since)}, or ask for one that stands at once: {again}"
             command = f"muniment condition {named.subject} {min(approval.unmet)} --env {environment} --note …"
             return f"Once it is met, somebody independent says so: {command}"
-    return f"Ask for it: {again}"
+    return who_decides(world, named, place, have) or f"Ask for it: {again}"
 
 
 def approvals_missing(named: Named, place: tuple[str, Rule], have: Standing) -> str:

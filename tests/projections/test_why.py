@@ -113,7 +113,7 @@ def test_an_approval_that_stands_no_more_is_shown_with_why(story: Book):
     _revoke(story)
     found = condition(one(story), "approvals")
     assert not found["met"]
-    assert "muniment request" in found["next"]
+    assert f"muniment approve {ONE} --env prod" in found["next"], "its request is open: asking again changes nothing"
     assert [(item["says"], item["holds"]) for item in found["evidence"]] == [
         ("asked for approval", True), ("approved", False), ("took the approval back", False),
     ]  # fmt: skip

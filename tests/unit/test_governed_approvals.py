@@ -94,6 +94,26 @@ def test_what_was_authorised_before_was_authorised():
     assert marks_of(story.world, live) == ()
 
 
+def test_who_may_decide_is_named_where_a_request_is_open():
+    """Asking again what was asked changes nothing; who approved a request does not approve it twice."""
+    decide, ask = f"muniment approve {MODEL} --env prod --rationale …", f"muniment request {MODEL} --env prod"
+    story = ready(rules(approvals=2, roles=("validator",)))
+    assert hint_of(story.judge(*AUTHORISE)) == f"Ask for it: {ask}"
+    request = story.request()
+    told = hint_of(story.judge(*AUTHORISE))
+    assert told == f"It is asked for. Another person with the role approver decides: {decide}"
+    end = {"expires_at": format_time(NOW + DAY)}
+    given = story.tell("p-second", "approval.granted", MODEL, story.grant(request) | end).payload.id
+    told = hint_of(story.judge(*AUTHORISE))
+    assert told == f"It is asked for. Another person with the role approver and validator decides: {decide}"
+    story.now = NOW + DAY
+    assert hint_of(story.judge(*AUTHORISE)).endswith(f"{decide}; for who approved it before, ask anew: {ask}")
+    story.tell("p-approver", "approval.revoked", MODEL, {"approval": given, "rationale": "drifts"})
+    assert hint_of(story.judge(*AUTHORISE)).endswith(decide), "who approved it may again"
+    story.tell("p-author", "approval.withdrawn", MODEL, {"request": request})
+    assert hint_of(story.judge(*AUTHORISE)) == f"Ask for it: {ask}"
+
+
 def test_an_approval_holds_once_its_conditions_are_met():
     story = ready()
     approval = approve(story, conditions=["a monitor is on", "the runbook was rehearsed"])

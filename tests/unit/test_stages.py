@@ -166,7 +166,8 @@ def test_a_judgement_holds_until_an_approval_ends():
     told = story.judge(*ASK_TO_DEPLOY)
     refused(told, PolicyError, "legality")
     assert f"it expired at {format_time(end)}" in str(told.error)
-    assert "muniment request model:m@1 --env prod" in hint_of(told)
+    assert "muniment approve model:m@1 --env prod" in hint_of(told), "by somebody else: the request is open"
+    assert "ask anew: muniment request model:m@1 --env prod" in hint_of(told)
 
 
 def test_a_judgement_holds_until_an_approval_begins():
