@@ -54,6 +54,9 @@ def _checks(source: str) -> tuple[str, list[dict[str, Any]]]:
 def define(app: App, /, name: str, file: str, *, mode: str, scope: tuple[str, ...], **options: Any) -> None:
     """Sign a version of a policy into the log. It is never changed: define the next version instead.
 
+    A check with a name that stands for nothing, such as a misspelt member of the document, is refused; it warns of one
+    that can be evaluated over no example, as `policy lint` does.
+
     It is in force once the root keys name it in the rules: muniment admin rules change. In the mode warn, `gate check`
     tells what it would refuse and ends with 0; shadow is the same, for whoever tries a policy out. Rules cannot name
     either: a gate that cannot refuse is open.
@@ -63,10 +66,13 @@ def define(app: App, /, name: str, file: str, *, mode: str, scope: tuple[str, ..
       muniment policy define policy:production@1 production.yaml
       muniment policy define policy:production@2 next.yaml --mode warn --scope 'model:credit/*'
     """
-    from ledger.policy import parse_policy, source_digest
+    from ledger.errors import InputError
+    from ledger.policy import parse_policy, source_digest, troubles, unknown_names
 
     source = policy_source(file)
     parsed = parse_policy(source)
+    for check, words in unknown_names(parsed).items():
+        raise InputError(f"the check {check}: {words}", hint=f"muniment policy lint {file}")
     body = {
         "digest": source_digest(source), "source": source, "format": parsed.schema_,
         "mode": None if mode == "enforce" else mode, "scope": list(scope) or None,
@@ -76,6 +82,8 @@ def define(app: App, /, name: str, file: str, *, mode: str, scope: tuple[str, ..
         app.show_receipt(
             receipt, then=f"{len(parsed.checks)} checks. Try it: muniment gate check MODEL --policy {name} …"
         )
+    for check, words in troubles(parsed).items():
+        app.note(f"Warning: {check} can be evaluated over no example: {words}")
 
 
 @policy.command()
@@ -152,8 +160,9 @@ def _show(app: App, data: dict[str, Any], source: str) -> None:
 def lint(app: App, /, file: str) -> int:
     """Read a policy that is not in the log, compile its expressions, run them over examples, and show its checks.
 
-    Exit code 1 when a check can be evaluated over no example: it would refuse whatever it is asked about. The examples
-    are a version of which all is known and one of which nothing is, at each tier; docs/reference/policies.md shows one.
+    Exit code 1 when a check has a name that stands for nothing (a misspelt member, variable or function), or can be
+    evaluated over no example: it would refuse whatever it is asked about. The examples are a version of which all is
+    known and one of which nothing is, at each tier; docs/reference/policies.md shows one.
     """
     from ledger.policy import parse_policy, troubles
 

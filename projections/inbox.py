@@ -17,6 +17,7 @@ from projections.asof import AsOf
 from projections.journal import JournalRow
 from projections.pending import Asked, actions, assignments, decided, emergencies, erasures, may, mine, waiting
 from projections.requests import requests
+from projections.waivers import terms_of
 from projections.why import why
 
 __all__ = ["inbox"]
@@ -75,6 +76,7 @@ def _waivers(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
             yield (
                 item
                 | {"check": state.check, "model": state.model, "max_uses": state.max_uses, "until": until}
+                | terms_of(row)
                 | _said(answer)
             )
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ledger.policy.checks import FORMAT, Check, Policy, parse_policy, source_digest
 from ledger.policy.engine import engine_name
-from ledger.policy.examples import fine, troubles
+from ledger.policy.examples import fine
 from ledger.policy.fields import FIELDS, in_form
-from ledger.policy.gate import Outcome, Waived, evaluate, input_digest
+from ledger.policy.gate import Outcome, Waived, evaluate, input_digest, troubles, unknown_names
 
 __all__ = [
     "FIELDS",
@@ -23,4 +23,5 @@ __all__ = [
     "parse_policy",
     "source_digest",
     "troubles",
+    "unknown_names",
 ]

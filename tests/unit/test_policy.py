@@ -407,8 +407,8 @@ def test_what_takes_too_much_ends_and_refuses(expression: str, words: str, monke
 @pytest.mark.parametrize(
     ("expression", "items", "forks"),
     [
-        ("input.runs.exists(a, a == 1)", 5_000, 0), ("input.runs.all(a, input.runs.all(b, b >= 0))", 1_000, 0),
-        ("input.runs.all(a, input.runs.all(b, b >= 0))", 1_001, 1), ("input.runs.map(a, a) == input.runs", 3, 1),
+        ("input.slos.exists(a, a == 1)", 5_000, 0), ("input.slos.all(a, input.slos.all(b, b >= 0))", 1_000, 0),
+        ("input.slos.all(a, input.slos.all(b, b >= 0))", 1_001, 1), ("input.slos.map(a, a) == input.slos", 3, 1),
         ("input.tier + input.tier == 'highhigh'", 3, 1), ("input.tier != 'a + b' // + map", 3, 0),
     ],
 )  # fmt: skip
@@ -422,7 +422,7 @@ def test_only_what_may_take_much_runs_apart(expression: str, items: int, forks: 
     monkeypatch.setattr(os, "fork", fork)
     check = f"- id: a\n  title: t\n  pass: {json.dumps(expression)}\n  reason: r\n"
     source = f"schema: muniment.checks/v1\ntitle: t\nchecks:\n{check}"
-    assert evaluate(parse_policy(source), fine() | {"runs": list(range(items))}, []).allowed
+    assert evaluate(parse_policy(source), fine() | {"slos": list(range(items))}, []).allowed
     assert len(made) == forks
 
 
