@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.app import App, common_options, pass_app, write_options
-from cli.output import Grid, print_list, print_record, progress, table
+from cli.output import Grid, clean, print_list, print_record, progress, table
 from cli.values import DEPLOYMENT, MODEL, asked_of_nothing
 
 if TYPE_CHECKING:
-    from ledger.application import Receipt
+    from ledger.application import Ledger, Receipt
     from projections.gates import Gate, Stated
 
 __all__ = ["gate"]
@@ -88,14 +88,17 @@ def check(
             app.home.check(ledger)
             with asked_of_nothing():
                 found = check_gate(ledger, model, place, deployment=target, policy=stated, advance=advance)
-            return _show(app, found, None)
+            return _show(app, ledger, found, None)
     with app.writer() as ledger:
         with progress(app, "reading the log") as advance, asked_of_nothing():
             found = check_gate(ledger, model, place, deployment=target, policy=stated, advance=advance)
-        return _show(app, found, record_gate(ledger, found, **options))
+        return _show(app, ledger, found, record_gate(ledger, found, **options))
 
 
-def _show(app: App, found: Gate, receipt: Receipt | None) -> int:
+def _show(app: App, ledger: Ledger, found: Gate, receipt: Receipt | None) -> int:
+    from projections.waivers import terms_words
+
+    waivers = app.marked(ledger, list(found.waived), found.size)
     allowed, checks = found.outcome.allowed, [dict(item) for item in found.outcome.checks]
     refuses = found.policy.refuses
     verdict = (
@@ -105,10 +108,17 @@ def _show(app: App, found: Gate, receipt: Receipt | None) -> int:
     if app.output != "text":
         recorded = {"index": None if receipt is None else receipt.index, "id": None if receipt is None else receipt.id}
         body = {name: value for name, value in found.body().items() if name != "checks"}
-        print_record(app, {"model": found.model, **body, **recorded, "checks": checks}, "", Grid(_CHECK, checks))
+        print_record(
+            app,
+            {"model": found.model, **body, **recorded, "checks": checks, "waivers": waivers},
+            "",
+            Grid(_CHECK, checks),
+        )
         return code
     rows = ((f"{_SIGNS[item['result']]} {item['result']}", item["check"], item["reason"]) for item in checks)
     table(app, f"{found.policy.name} over {found.model} in {found.environment}", ("result", "check", "words"), rows)
+    for one in waivers:
+        click.echo(clean(f"~ {one['waiver']}: {terms_words(one, app.display)}"))
     where = "not recorded" if receipt is None else f"recorded {receipt.index} {receipt.id}"
     click.echo(f"{'✓' if allowed else '✗'} {verdict}; looked at {found.size} entries; {where}")
     return code

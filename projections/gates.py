@@ -18,6 +18,7 @@ from ledger.policy import Outcome, engine_name, evaluate, input_digest, parse_po
 from projections.gateinput import gate_input, standing_waivers
 from projections.journal import JournalRow
 from projections.known import Known
+from projections.waivers import used_terms
 from projections.words import waived_in
 
 __all__ = [
@@ -66,6 +67,7 @@ class Gate:
         deployment: where it is to be deployed; empty when that was not said.
         document: what its expressions looked at.
         outcome: what was found.
+        waived: the waivers by which it lets checks be, with their terms; see `projections.waivers`.
     """
 
     policy: Stated
@@ -76,6 +78,7 @@ class Gate:
     deployment: str
     document: dict[str, Any]
     outcome: Outcome
+    waived: tuple[dict[str, Any], ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -220,7 +223,8 @@ def run_gate(known: Known, policy: Stated, model: str, environment: str, *, as_o
     document = gate_input(known, model, environment, as_of, deployment, form=parsed.schema_)
     waivers = standing_waivers(known, model, environment, as_of)
     outcome = evaluate(parsed, document, waivers)
-    return Gate(policy, known.size, as_of, model, environment, deployment, document, outcome)
+    waived = used_terms(known, outcome.checks)
+    return Gate(policy, known.size, as_of, model, environment, deployment, document, outcome, waived)
 
 
 def check_again(known: Known, row: JournalRow) -> Gate:
