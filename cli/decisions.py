@@ -149,6 +149,7 @@ def authorise(app: App, /, deployment: str, model: str, *, emergency: bool, revi
     Example: muniment authorise deployment:prod/tx --model model:tx@1
     """
     from muniment.gating import authorise as decide
+    from projections.waivers import terms_words
 
     if emergency:
         if options["reason"] is None:
@@ -162,9 +163,12 @@ def authorise(app: App, /, deployment: str, model: str, *, emergency: bool, revi
             then=f"Recorded; nothing was changed in {deployment}; waiting for deployment.completed.\n"
             f"When it is live: muniment record deployment {deployment} --model {model}",
         )
+        waivers = app.marked(ledger, list(gates[-1].waived), gates[-1].size) if gates else []
     for item in gates[-1].outcome.checks if gates else ():
         if item["result"] == "waived":
             app.note(f"waived: {item['check']} by {item['waiver']}")
+    for one in waivers:
+        app.note(f"{one['waiver']}: {terms_words(one, app.display)}")
 
 
 @click.command(short_help="Authorise a return to an earlier version; never blocked.")

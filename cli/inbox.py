@@ -50,8 +50,8 @@ def _show(app: App, items: list[dict[str, Any]], total: int) -> None:
     if not items:
         app.note("Nothing waits for you." + (f" {total} wait for others (--all)." if total else ""))
         return
-    rows = [(i["what"], i["subject"], i["environment"] or "", app.display(i["by"]), _age(i["age_seconds"]), _more(i),
-             _named(app, i["because"])) for i in items]  # fmt: skip
+    rows = [(i["what"], i["subject"], i["environment"] or "", app.display(i["by"]), _age(i["age_seconds"]),
+             _more(app, i), _named(app, i["because"])) for i in items]  # fmt: skip
     table(app, "Waiting", ("what", "subject", "environment", "by", "age", "more", "why"), rows)
     for item in items:
         app.note(item["next"])
@@ -70,13 +70,17 @@ def _age(seconds: int) -> str:
     return f"{seconds} s"
 
 
-def _more(item: dict[str, Any]) -> str:
+def _more(app: App, item: dict[str, Any]) -> str:
+    from projections.waivers import terms_words
+
     match item["what"]:
         case "approval":
             return _approval(item)
         case "waiver":
             uses = "" if item["max_uses"] is None else f", for {item['max_uses']} use(s)"
-            return f"{item['check']} of {item['model']} until {item['until'][:10]}{uses}"
+            return (
+                f"{item['check']} of {item['model']} until {item['until'][:10]}{uses}; {terms_words(item, app.display)}"
+            )
         case "changes":
             return "; ".join(item["changes"])
         case "emergency":

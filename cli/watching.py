@@ -13,6 +13,7 @@ from cli.output import Grid, print_list, print_record, table
 from cli.values import DEPLOYMENT, MODEL, MONITOR, OUT_FILE, parse_duration
 
 if TYPE_CHECKING:
+    from ledger.application import Ledger
     from ledger.telling import Channel
     from projections.service import Service
     from projections.slo.burning import Assessment
@@ -78,7 +79,7 @@ def _rules(texts: tuple[str, ...], within: str | None) -> list[dict[str, Any]]:
               help="What is decided when somebody else records a breach.")  # fmt: skip
 @click.option("--within", metavar="DURATION", help="In which time the platform should have done what was decided.")
 @click.option(
-    "--fallback", type=MODEL, metavar="MODEL@VERSION", help="The version to return to; the last good one by default."
+    "--fallback", type=MODEL, metavar="MODEL@VERSION", help="The version to return to, where it is a good one."
 )
 @write_options
 @pass_app
@@ -109,9 +110,37 @@ def define(
         )
     body = {"slo": name, "rules": asked or None, "deployments": deployments, "respond_within": on_breach}
     with app.writer() as ledger:
-        app.show_receipt(
-            ledger.emit("slo.defined", subject, body, **options), then="See how it is kept: muniment slo check"
-        )
+        receipt = ledger.emit("slo.defined", subject, body, **options)
+        if options["fallback"]:
+            _warn_of_fallback(app, ledger, receipt.index)
+        app.show_receipt(receipt, then="See how it is kept: muniment slo check")
+
+
+def _warn_of_fallback(app: App, ledger: Ledger, index: int) -> None:
+    """Say where the version that a promise names is no good one to return to, as of now."""
+    from projections.asof import resolve_as_of
+    from projections.catalogue import open_runner
+    from projections.service import read_service
+    from projections.slo.fallback import why_no_fallback
+    from projections.slo.promises import read_promises
+    from projections.slo.watching import deployments_of
+
+    runner = open_runner(ledger, app.home.url)
+    try:
+        as_of = resolve_as_of(ledger, runner.views, head=runner.catch_up())
+        promise = next(one for one in read_promises(runner.views, as_of) if one.index == index)
+        names = [promise.subject] if promise.subject.startswith("deployment:") else deployments_of(runner.views, as_of)
+        world, model = ledger.world.at(as_of.size), promise.body.fallback or ""
+        for name in filter(promise.covers, names):
+            service = read_service(runner.views, as_of, name)
+            why = why_no_fallback(world, service, model, now=time.time_ns() // 1000)
+            if why is not None:
+                app.note(
+                    f"Warning: {model} is no good version to return to in {name}: {why}. As long as that is so, a rule "
+                    f"returns to the last good one there, or holds."
+                )
+    finally:
+        runner.views.close()
 
 
 @slo.command()

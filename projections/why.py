@@ -37,6 +37,7 @@ from projections.journal import JournalRow, journal_rows
 from projections.model_state import CHANGE, periods, state_as_of
 from projections.remarks import remark
 from projections.suspension import Stamped
+from projections.waivers import terms_of, terms_words
 
 __all__ = ["why"]
 
@@ -242,7 +243,9 @@ class _Answer:
             if state is None:
                 continue
             trouble = waived_trouble(self.world, self._event, state)
-            says = f"{check['check']} is waived by {check['waiver']}, not met; {state.owner} carries the risk"
+            terms = terms_of(self._moment.rows([state.request.index])[state.request.index])
+            told = terms_words(terms | {"reason": None})  # that is in the words of the entry
+            says = f"{check['check']} is waived by {check['waiver']}, not met; {told}"
             if state.max_uses is not None:
                 used = len(uses_of(self.world, state)) + (trouble is None)  # with the one that this decision takes
                 says += f"; {used} of {state.max_uses} use(s) used"

@@ -195,6 +195,16 @@ def test_waivers_are_asked_for_by_one_and_granted_by_another(ready: Shop):
     assert [(item["what"], item["subject"], item["check"], item["may"]) for item in waiting] == [
         ("waiver", "waiver:w1", "drift", True)
     ]
+    terms = {
+        "owner": "p-author",
+        "reason": "new data",
+        "compensating_control": "manual review",
+        "requested_by": "p-author",
+    }
+    assert waiting[0].items() >= terms.items()
+    words = "new data; instead: manual review; p-author carries the risk; asked for by p-author"
+    shown = run("inbox", "--as", "p-second").good().out
+    assert all(word in shown for word in words.replace(";", "").split()), "in cells, which break lines"
     run("waiver", "grant", "waiver:w1", "--rationale", "x", "--as", "p-author").refused(4)
     run("waiver", "grant", "waiver:w1", "--rationale", "for two weeks", "--as", "p-second").good()
     assert run("inbox", "-o", "json").good().json["inbox"] == []
@@ -307,6 +317,9 @@ def test_the_life_cycle_is_shown_as_data(ready: Shop):
     assert "approval pending" in shown
     assert "time passes" in shown
     assert {one["decision"]: frozenset(one["states"]) for one in data["stoppable"]} == STOPPABLE
+    apart = {(one["decision"], one["rule"]): one["asks"] for one in data["separation"]}
+    assert apart["emergency.reviewed", "decider"] == "another person than who decided in the emergency"
+    assert "who asked for it, and nobody else" in shown
     assert "rollback.completed, to another version" in shown
 
 

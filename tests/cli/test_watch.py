@@ -153,7 +153,8 @@ def test_a_time_for_what_nothing_decides_is_refused(shop: Shop):
     define = ("slo", "define", PLACE, "err", "--monitor", "monitor:m", "--indicator", "err", "--objective", "0.99")
     for more in ((), ("--rule", "14.4:1h:5m")):
         run(*define, *more, "--within", "1m").refused(2, "--within is the time for what is decided")
-    run(*define, "--rule", "14.4:1h:5m:rollback", "--within", "1m").good()
+    named = run(*define, "--rule", "14.4:1h:5m:rollback", "--within", "1m", "--fallback", TWO).good()
+    assert f"{TWO} is no good version to return to in {PLACE}: {TWO} is not registered" in named.err
     done = run(*define, "--on-breach", "rollback", "--within", "1m", "-o", "json").good()
     assert run("show", done.json["index"], "-o", "json").good().json["event"]["data"]["respond_within"] == "1m"
 
@@ -330,6 +331,11 @@ def test_what_is_overdue_waits_in_the_inbox(shop: Shop):
     assert "overdue" in run("inbox").good().out
     run("record", "rollback", PLACE, "--model", ONE).good()
     assert run("inbox", "-o", "json").good().json["inbox"] == []
+    run("emit", "deployment.held", PLACE, *(f"-d{pair}" for pair in body)).good()
+    run("record", "canary", PLACE, "--model", ONE, "--aborted", "told to").good()
+    (item,) = run("inbox", "-o", "json").good().json["inbox"]
+    assert (item["what"], item["model"]) == ("hold", ONE), "it is live, so that no canary was to end"
+    assert item["next"] == f"When another version is live: muniment record deployment {PLACE} --model …"
 
 
 @pytest.mark.parametrize("words", [(), ("--stage", 1), ("--promoted", "--aborted", "x"), ("--promoted", "--stage", 1)])

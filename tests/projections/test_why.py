@@ -113,7 +113,7 @@ def test_an_approval_that_stands_no_more_is_shown_with_why(story: Book):
     _revoke(story)
     found = condition(one(story), "approvals")
     assert not found["met"]
-    assert "muniment request" in found["next"]
+    assert f"muniment approve {ONE} --env prod" in found["next"], "its request is open: asking again changes nothing"
     assert [(item["says"], item["holds"]) for item in found["evidence"]] == [
         ("asked for approval", True), ("approved", False), ("took the approval back", False),
     ]  # fmt: skip
@@ -207,7 +207,7 @@ def test_a_gate_and_what_was_waived_in_it(make_book: Any, sqlite_url: str):
     assert [item["index"] for item in found["evidence"]] == [ran.index, asked.index, granted.index]
     assert found["evidence"][0]["checks"][0]["waiver"] == "waiver:w1"
     assert found["evidence"][0]["says"] == f"policy:ready@1 was run for {PROD}", "it opens no other deployment"
-    assert "not met; p-author carries the risk" in found["evidence"][1]["says"]
+    assert "not met; instead: manual review; p-author carries the risk; asked for by" in found["evidence"][1]["says"]
     book.emit("p-author", "waiver.revoked", "waiver:w1", {"reason": "over"}, at=6)
     found = condition(one(book), "gate")
     assert (found["met"], [item["holds"] for item in found["evidence"]]) == (False, [True, False, False])
