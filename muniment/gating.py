@@ -9,6 +9,7 @@ from ledger import commands
 from ledger.application import Ledger, Receipt
 from ledger.crashpoints import crashpoint
 from ledger.domain.deployed import WaiverState
+from ledger.domain.gating import gate_rule
 from ledger.domain.lifecycle import rule_for, version_of
 from ledger.errors import InputError, PolicyError
 from ledger.names import parse_name
@@ -160,7 +161,8 @@ def authorise(
     record_gate(ledger, gate)
     crashpoint("gate.recorded")
     if not gate.outcome.allowed:
-        refused = PolicyError(refusal(gate), hint=f"muniment gate check {model} --deployment {deployment}")
+        hint = f"muniment gate check {model} --deployment {deployment}"
+        refused = PolicyError(refusal(gate), hint=hint, rule=gate_rule(gate.policy.name))
         ledger.record_refusal("deployment.authorised", deployment, {"model": model}, refused)
         raise refused
     if told is not None:

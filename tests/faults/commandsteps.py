@@ -142,7 +142,9 @@ def _measured(at: Stages, t: Typist, place: str) -> Iterator[Step]:
     yield Step(9, "emit", t.window(place, f"{{at:{since.index}}}", begun.data["model"], well=well), "trainer")
     yield Step(1, "emit", t.window(place, f"{{at:{begun.index}}}", t.one(*sorted(at.registered))), "trainer")
     yield Step(0.5, "emit", ("slo.breached", place, "-d", "slo=ms"), "trainer")
-    yield Step(9 if windows else 1, "watch", (place, *t.some(0.3, "--exec", t.one("true", "false"))), "trainer")
+    seen = at.of("slo.breached", "slo.recovered", "deployment.held", "rollback.authorised", subject=place)
+    new = bool(windows) and windows[-1].index > max((one.index for one in seen), default=0)
+    yield Step(20 if new else 1, "watch", (place, *t.some(0.3, "--exec", t.one("true", "false"))), "trainer")
     others = sorted(at.registered - {one.data["model"] for one in served})
     if others:
         yield Step(6, "record deployment", (place, "--model", t.one(*others)), "p-deployer")
