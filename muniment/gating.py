@@ -154,9 +154,8 @@ def authorise(
     alone = sorted({"about", "also_sign", "expect", "personal"} & options.keys())
     if used and alone:
         raise InputError(f"{', '.join(alone)} cannot be given where {used[0][1]} is used with the decision")
-    if not gate.outcome.allowed and is_recorded(
-        ledger, options.get("event_id")
-    ):  # by another process, which used up the waiver
+    if not gate.outcome.allowed and is_recorded(ledger, options.get("event_id")):
+        # by another process, which used up the waiver
         return commands.authorise(ledger, deployment, model, **options)
     record_gate(ledger, gate)
     crashpoint("gate.recorded")

@@ -39,10 +39,6 @@ def why_not(world: World, service: Service, key: Key, *, now: int) -> str | None
         now: when that is asked, in microseconds since the Unix epoch.
     """
     model, digest = key
-    if key in service.left:
-        return "it was rolled back itself"
-    for blame in service.blamed.get(key, ()):
-        return blame.words
     try:
         named = version_of(world, model)
     except (InputError, PolicyError) as error:
@@ -53,6 +49,10 @@ def why_not(world: World, service: Service, key: Key, *, now: int) -> str | None
         return f"it is {state}"
     if _revoked(named, parse_name(service.name).namespace):
         return "its approval was revoked"
+    if key in service.left:
+        return "it was rolled back itself"
+    for blame in service.blamed.get(key, ()):
+        return blame.words
     if service.live is not None and service.live.key == key:
         return None
     if key not in service.history:
