@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.app import App, common_options, pass_app, write_options
+from cli.beforehand import warn_of_fallback
 from cli.output import Grid, print_list, print_record, table
 from cli.values import DEPLOYMENT, MODEL, MONITOR, OUT_FILE, parse_duration
 
 if TYPE_CHECKING:
-    from ledger.application import Ledger
     from ledger.telling import Channel
     from projections.service import Service
     from projections.slo.burning import Assessment
@@ -112,35 +112,8 @@ def define(
     with app.writer() as ledger:
         receipt = ledger.emit("slo.defined", subject, body, **options)
         if options["fallback"]:
-            _warn_of_fallback(app, ledger, receipt.index)
+            warn_of_fallback(app, ledger, receipt.index)
         app.show_receipt(receipt, then="See how it is kept: muniment slo check")
-
-
-def _warn_of_fallback(app: App, ledger: Ledger, index: int) -> None:
-    """Say where the version that a promise names is no good one to return to, as of now."""
-    from projections.asof import resolve_as_of
-    from projections.catalogue import open_runner
-    from projections.service import read_service
-    from projections.slo.fallback import why_no_fallback
-    from projections.slo.promises import read_promises
-    from projections.slo.watching import deployments_of
-
-    runner = open_runner(ledger, app.home.url)
-    try:
-        as_of = resolve_as_of(ledger, runner.views, head=runner.catch_up())
-        promise = next(one for one in read_promises(runner.views, as_of) if one.index == index)
-        names = [promise.subject] if promise.subject.startswith("deployment:") else deployments_of(runner.views, as_of)
-        world, model = ledger.world.at(as_of.size), promise.body.fallback or ""
-        for name in filter(promise.covers, names):
-            service = read_service(runner.views, as_of, name)
-            why = why_no_fallback(world, service, model, now=time.time_ns() // 1000)
-            if why is not None:
-                app.note(
-                    f"Warning: {model} is no good version to return to in {name}: {why}. As long as that is so, a rule "
-                    f"returns to the last good one there, or holds."
-                )
-    finally:
-        runner.views.close()
 
 
 @slo.command()

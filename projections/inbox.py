@@ -109,7 +109,8 @@ def _when_done(service: Service, decision: Decision) -> str:
     if decision.action == "hold" and decision.key in service.canaries:
         return f"When it is done: muniment record canary {done} --aborted …"
     if decision.action == "hold":  # of what is live, or of what is not there: an abort would settle nothing
-        return f"When another version is live: muniment record deployment {service.name} --model …"
+        other = f"When another version is live: muniment record deployment {service.name} --model …"
+        return f"{other}; to let this one go on: muniment authorise {done} --lift-hold …"
     gone = next((model for model, _ in decision.canaries & service.canaries.keys()), "…")
     return f"When it is done: muniment record canary {service.name} --model {gone} --aborted …"
 

@@ -122,6 +122,7 @@ class Decision:
             "answer": None if answer is None else {
                 "type": answer["type"], "index": answer["index"], "model": answer["data"].get("model"),
                 "seconds": (answer["recorded_at"] - row["recorded_at"]) / 1e6,
+                "actor": answer["actor"], "reason": answer["data"].get("reason"),
             },
             "against": self.against,
             "told": [

@@ -12,7 +12,7 @@ from ledger.errors import InputError, PolicyError
 from ledger.names import parse_name
 from projections.service import Key, Service
 
-__all__ = ["known_good", "why_no_fallback", "why_not"]
+__all__ = ["known_good", "why_no_return", "why_not"]
 
 
 def _candidates(world: World, service: Service, fallback: str | None) -> Iterator[Key]:
@@ -60,13 +60,21 @@ def why_not(world: World, service: Service, key: Key, *, now: int) -> str | None
     return None if once_covered(world, service.name, *key, now) else "no authorisation covers that it was live there"
 
 
-def why_no_fallback(world: World, service: Service, model: str, *, now: int) -> str | None:
-    """Why the version that a promise names is no good one to return to, None when it is. Arguments as `known_good`."""
+def why_no_return(world: World, service: Service, model: str, digest: str | None = None, *, now: int) -> str | None:
+    """Why a version that somebody names is no good one to return to, None when it is.
+
+    Args:
+        world: the world of whoever asks.
+        service: the deployment.
+        model: the version.
+        digest: its digest; the registered one when None.
+        now: when that is asked, in microseconds since the Unix epoch.
+    """
     try:
-        digest = version_of(world, model).version.digest
+        key = model, digest or version_of(world, model).version.digest
     except (InputError, PolicyError) as error:
         return error.message
-    return why_not(world, service, (model, digest), now=now)
+    return why_not(world, service, key, now=now)
 
 
 def known_good(world: World, service: Service, at_fault: Key, fallback: str | None = None, *, now: int) -> Key | None:

@@ -11,7 +11,7 @@ from ledger.emission import microseconds
 from ledger.errors import ConflictError
 from projections.service import read_service
 from projections.slo.burning import Assessment
-from projections.slo.fallback import known_good, why_no_fallback
+from projections.slo.fallback import known_good, why_no_return
 from projections.slo.watching import look
 from tests.contract.support import digest
 from tests.projections.slo_support import FAST, MONITOR, ONE, SLOW, THREE, TWO, Watched
@@ -163,7 +163,7 @@ def test_a_fallback_that_was_never_a_good_version_is_passed_over(watched: Watche
     world, two = watched.ledger.world.at(watched.ledger.world.refresh()), (TWO, digest(TWO))
     unknown, now = "model:scoring@99", microseconds(when(11))
     assert known_good(world, watched.service(), two, unknown, now=now) == (ONE, digest(ONE))
-    assert why_no_fallback(world, watched.service(), unknown, now=now) == f"{unknown} is not registered in this ledger"
+    assert why_no_return(world, watched.service(), unknown, now=now) == f"{unknown} is not registered in this ledger"
 
 
 def test_a_canary_is_told_from_what_is_live(watched: Watched):
@@ -450,14 +450,17 @@ def test_what_is_known_later_changes_no_earlier_answer(watched: Watched):
     assert [one.describe(0) for one in then.decisions] == [before]
 
 
-def test_who_lifts_a_hold_is_not_overruled_by_the_same_breach(watched: Watched):
+def test_who_lifts_a_hold_is_overruled_by_what_comes_later_alone(watched: Watched):
     held(watched)
     watched.book.request(THREE, 12.1)
     watched.book.approve(THREE, 12.2)
     watched.book.authorise(THREE, 12.3)
     assert watched.decision().status == "lifted"
+    assert watched.watch(12.4) == [], "the rule fires still, by what was known then"
     watched.windows(12, 12.5, bad=300)
+    assert watched.watch(12.5) == [HELD]
     assert watched.watch(12.5) == []
+    assert [one.status for one in watched.service().decisions] == ["lifted", "open"]
 
 
 def test_a_version_that_comes_back_may_fail_again(watched: Watched):
