@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import Any
 
 import click
@@ -14,7 +13,7 @@ from cli.values import POLICY, asked_of_nothing, read_source
 __all__ = ["STARTERS", "policy", "policy_source"]
 
 _CHECK = ("id", "title", "tiers", "waivable", "pass", "when", "otherwise", "reason")
-#: Checklists that come with Muniment.
+#: Checklists that come with Muniment, as in `ledger.policy`, which is not imported before it is needed.
 STARTERS = ("pre-production", "production")
 
 
@@ -175,13 +174,19 @@ def lint(app: App, /, file: str) -> int:
 
 
 @policy.command()
-@click.argument("name", type=click.Choice(STARTERS), default="production")
+@click.argument("names", nargs=-1, type=click.Choice(STARTERS), metavar=f"[{'|'.join(STARTERS)}]…")
 @common_options
 @pass_app
-def starter(app: App, /, name: str) -> None:
-    """Print a checklist to start from.
+def starter(app: App, /, names: tuple[str, ...]) -> None:
+    """Print a checklist to start from, or one policy with the checks of both, which is what is printed without a name.
 
-    Example: muniment policy starter production > production.yaml
+    The rules name one policy for an environment and tier: what is to be asked there stands in it, each check once.
+    Data, code and the run are asked for by pre-production alone.
+
+    Example: muniment policy starter pre-production production > production.yaml
     """
-    source = (resources.files("ledger.policy") / "packs" / f"{name}.yaml").read_text("utf-8")
-    print_record(app, {"name": name, "source": source}, source.rstrip("\n"))
+    from ledger.policy import starter as source_of
+
+    chosen = names or STARTERS
+    source = source_of(*chosen)
+    print_record(app, {"name": " ".join(dict.fromkeys(chosen)), "source": source}, source.rstrip("\n"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from importlib import resources
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -12,8 +11,7 @@ sys.path.insert(0, str(ROOT))
 
 from writing import write_page  # noqa: E402
 
-from cli.policies import STARTERS  # noqa: E402
-from ledger.policy import FIELDS, fine, parse_policy  # noqa: E402
+from ledger.policy import FIELDS, STARTERS, fine, parse_policy, starter  # noqa: E402
 from ledger.policy.checks import Check  # noqa: E402
 from ledger.policy.engine import MACROS  # noqa: E402
 from ledger.policy.members import FUNCTIONS, METHODS  # noqa: E402
@@ -68,7 +66,9 @@ out whatever that part had said, but a part that always fails asks nothing. Say 
 
 `[].all(…)` is true in CEL: a check over a list that must not be empty says so, with `size() > 0` or `exists`.
 
-In the two checklists below, a check of what was not recorded fails. The exceptions can only stop something, and pass
+`muniment policy starter pre-production production` prints one policy with the checks of the two checklists below: the
+rules name one policy for an environment and tier, and only pre-production asks for data, code and the run. In both, a
+check of what was not recorded fails. The exceptions can only stop something, and pass
 while nothing is recorded: `nothing-stops-it`, `approved-by-others` and `no-open-incident`; and `canary-ready` at tiers
 low and medium. What a third party made is asked for no run, code and data, and a version of tier low for neither a run
 nor data: these checks do not apply then, and say why. Latency and cost
@@ -121,8 +121,7 @@ def reference() -> str:
     parts = [_head() + "\n".join(f"| `{name}` | {words} |" for name, words in FIELDS.items()) + "\n"]
     parts.append(_EXAMPLE + json.dumps(fine(), indent=1, ensure_ascii=False) + "\n```\n")
     for name in STARTERS:
-        source = (resources.files("ledger.policy") / "packs" / f"{name}.yaml").read_text("utf-8")
-        policy = parse_policy(source)
+        policy = parse_policy(starter(name))
         rows = "\n".join(map(_row, policy.checks))
         parts.append(
             f"## {policy.title}\n\n`muniment policy starter {name}` prints it, to be edited.\n\n"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from ledger.domain.actors import FOREVER
 from ledger.domain.deployed import Authorisation, DeploymentState
-from ledger.domain.gating import check_gate
-from ledger.domain.independence import deciders, how_many, independent
-from ledger.domain.lifecycle import Named, rule_for, same_digest, version_of
+from ledger.domain.gating import check_gate, gate_rule
+from ledger.domain.independence import deciders, how_many, independent, separation
+from ledger.domain.lifecycle import Named, refused_by, row_of, rule_for, same_digest, version_of
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.signed import signed_of
 from ledger.domain.stages import Place, check_stops
@@ -89,19 +89,24 @@ def conditions_of(world: World, event: RecordedEvent, body: DeploymentAuthorised
         world, named, "deployment.authorised", place, measured=measured, beside=urgent
     ))]  # fmt: skip
 
+    by_row = refused_by(row_of(rule))
+
     def named_stand() -> int:
         return _check_named(world, named, (environment, rule), body.approvals, at)
 
     if body.emergency is not None:
         review_by = parse_moment(body.emergency.review_by)
-        return (*found, Condition("emergency", lambda: min(named_stand(), _check_emergency(review_by, at))))
+        return (*found, Condition("emergency", by_row(lambda: min(named_stand(), _check_emergency(review_by, at)))))
     found.append(
-        Condition("approvals", lambda: min(named_stand(), _check_approvals(world, named, (environment, rule), at)))
+        Condition(
+            "approvals", by_row(lambda: min(named_stand(), _check_approvals(world, named, (environment, rule), at)))
+        )
     )
     if rule.approvals and rule.evaluation:
-        found.append(Condition("evaluation", lambda: _check_evaluation(world, named, environment)))
+        found.append(Condition("evaluation", by_row(lambda: _check_evaluation(world, named, environment))))
     if rule.gate is not None:
-        found.append(Condition("gate", lambda: check_gate(world, event, named, rule)))
+        by_gate = refused_by(gate_rule(rule.gate))
+        found.append(Condition("gate", by_gate(lambda: check_gate(world, event, named, rule))))
     return tuple(found)
 
 
@@ -207,7 +212,11 @@ def check_review(world: World, event: RecordedEvent, body: EmergencyReviewed) ->
         raise PolicyError(f"no decision {body.decision} about {event.stream} waits for a review")
     mine = deciders(world, actors_of(event), signed_of(event))
     if not independent(world, mine, waiting[0].actors):
-        raise NotAllowedError("an emergency is reviewed by another person than who decided in it")
+        raise NotAllowedError(
+            "an emergency is reviewed by another person than who decided in it",
+            hint="Ask somebody with the role approver, validator or auditor: muniment actor list",
+            rule=separation("emergency.reviewed", "decider"),
+        )
 
 
 def covered(world: World, event: RecordedEvent, body: GoneLive) -> bool:

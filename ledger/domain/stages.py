@@ -99,13 +99,15 @@ def check_stops(
     stopping = stopping_states(world, decision)
     for state, words, hint in side_states(world, named, measured=measured) if stopping & SIDE_STATES else ():
         if state in stopping:
-            raise PolicyError(f"{decision} is refused for what is {state}: {words}", hint=hint)
+            rule = f"stops {decision}/{state}"
+            raise PolicyError(f"{decision} is refused for what is {state}: {words}", hint=hint, rule=rule)
     main = frozenset[str]() if beside else stopping - SIDE_STATES
     if not main:
         return FOREVER
     for stage in stages_of(world, named, place):
         if stage.state in main:
-            raise PolicyError(f"{decision} is refused for what is {stage.state}: {stage.words}", hint=stage.hint)
+            told = f"{decision} is refused for what is {stage.state}: {stage.words}"
+            raise PolicyError(told, hint=stage.hint, rule=f"stops {decision}/{stage.state}")
     return _changes_at(world, named, place) if main - {*PLACED} else FOREVER
 
 

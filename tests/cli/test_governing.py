@@ -344,6 +344,9 @@ def test_the_life_cycle_is_shown_as_data(ready: Shop):
     assert "approval pending" in shown
     assert "time passes" in shown
     assert {one["decision"]: frozenset(one["states"]) for one in data["stoppable"]} == STOPPABLE
+    apart = {(one["decision"], one["rule"]): one["asks"] for one in data["separation"]}
+    assert apart["emergency.reviewed", "decider"] == "another person than who decided in the emergency"
+    assert "who asked for it, and nobody else" in shown
     assert "rollback.completed, to another version" in shown
 
 

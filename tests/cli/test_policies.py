@@ -46,13 +46,16 @@ def test_policies_are_listed_shown_and_retired(asked: Shop):
 
 
 def test_starters_can_be_read_and_run(ready: Shop):
-    for name in ("pre-production", "production"):
-        source = run("policy", "starter", name).good().out
+    both = ("pre-production", "production")
+    for names in (both[:1], both[1:], both):
+        source = run("policy", "starter", *names).good().out
         Path("starter.yaml").write_text(source)
         assert "Checklist" in run("policy", "lint", "starter.yaml").good().out.title()
         done = run(*CHECK, "--file", "starter.yaml", "-o", "json")
         assert (done.code, done.json["index"]) == (1, None)
         assert "error" not in results(done.json["checks"]).values()
+    assert run("policy", "starter").good().out == source, "what is asked for in production, where nothing else is said"
+    assert run("policy", "starter", *both, "-o", "json").good().json["name"] == "pre-production production"
 
 
 @pytest.mark.parametrize(

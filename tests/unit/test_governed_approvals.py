@@ -153,7 +153,12 @@ def test_a_maker_does_not_say_that_a_condition_is_met():
     story.enrol("p-both", ["validator"], person="p-author", by=ROOT_ACTOR)
     approval = approve(story, conditions=["a monitor is on"])
     body = {"approval": approval, "condition": 0}
-    refused(story.judge("p-both", "approval.condition_met", MODEL, body), NotAllowedError, "legality")
+    refused(
+        story.judge("p-both", "approval.condition_met", MODEL, body),
+        NotAllowedError,
+        "legality",
+        rule="separation approval.condition_met/makers",
+    )
 
 
 @pytest.mark.parametrize(
@@ -181,7 +186,8 @@ def test_an_owner_approves_only_at_tier_low(tier: str, owner: str, changes: list
     for told in (*(story.judge(by, *granted(story)) for by in ("p-second", "p-both")), met):
         assert (told.kind == "valid") is may, told.error
         if not may:
-            refused(told, NotAllowedError, "legality")
+            decision = "approval.condition_met" if told is met else "approval.granted"
+            refused(told, NotAllowedError, "legality", rule=f"separation {decision}/owners")
             assert f"must be another person than its owner at tier {tier}" in str(told.error)
 
 
@@ -210,7 +216,7 @@ def test_whom_nobody_knows_owns_no_version_that_is_approved():
     story = ready()
     story.tell("p-author", "model.owner_changed", "model:m", {"owner": "p-elsewhere"})
     told = story.judge("p-approver", *granted(story))
-    refused(told, NotAllowedError, "legality")
+    refused(told, NotAllowedError, "legality", rule="separation approval.granted/owners")
     assert "its owner p-elsewhere is nobody enrolled" in str(told.error)
     assert hint_of(told) == "An admin enrols the owner: muniment actor enrol p-elsewhere --role owner …"
 
@@ -219,7 +225,12 @@ def test_only_who_asked_withdraws_and_nothing_answers_what_was_withdrawn():
     story = ready()
     request = story.request()
     story.enrol("p-other", ["owner"])
-    refused(story.judge("p-other", "approval.withdrawn", MODEL, {"request": request}), NotAllowedError, "legality")
+    refused(
+        story.judge("p-other", "approval.withdrawn", MODEL, {"request": request}),
+        NotAllowedError,
+        "legality",
+        rule="separation approval.withdrawn/requester",
+    )
     story.tell("trainer", "approval.withdrawn", MODEL, {"request": request}, on_behalf_of="p-author")
     refused(story.judge("p-approver", "approval.granted", MODEL, story.grant(request)), PolicyError, "legality")
 

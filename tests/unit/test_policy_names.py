@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from importlib import resources
 from typing import Any
 
 import pytest
 
-from ledger.policy import evaluate, fine, in_form, parse_policy, troubles, unknown_names
+from ledger.policy import STARTERS, evaluate, fine, in_form, parse_policy, starter, troubles, unknown_names
 from ledger.policy.engine import EvaluationError, run_expression
 from ledger.policy.members import FUNCTIONS, METHODS, TYPES, unknown_name
 
@@ -84,8 +83,8 @@ def test_what_stands_for_something_may_be_asked(expression: str):
 def test_each_form_has_its_members_and_the_checklists_ask_for_no_other():
     assert unknown_name("input.evaluations.all(e, e.independent)", V2) == ""
     assert "there is no e.independent" in unknown_name("input.evaluations.all(e, e.independent)", V1)
-    for name in ("pre-production", "production"):
-        found = parse_policy((resources.files("ledger.policy") / "packs" / f"{name}.yaml").read_text("utf-8"))
+    for name in STARTERS:
+        found = parse_policy(starter(name))
         assert (unknown_names(found), troubles(found)) == ({}, {})
 
 
