@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.app import App, pass_app, write_options
+from cli.beforehand import lifts, warn_of_target
 from cli.known import near_environments, say_strange, strange
 from cli.values import DEPLOYMENT, INCIDENT, MODEL, SHARE, end_of
 
 if TYPE_CHECKING:
+    from ledger.application import Ledger
     from projections.gates import Gate
 
 __all__ = ["approve", "authorise", "escalate", "reject", "request", "request_changes", "rollback"]
@@ -138,33 +140,62 @@ def escalate(app: App, /, model: str, environment: str | None, **options: Any) -
 @click.option("--config-digest", metavar="sha256:HEX", help="Digest of the settings that it is to run with.")
 @click.option("--emergency", is_flag=True, help="Do not wait for approvals and gates; another person reviews it.")
 @click.option("--review-by", metavar="TIME|DURATION", default="7d", show_default=True, help="With --emergency.")
+@click.option("--lift-hold", metavar="REASON", help="Why, where it is held there: the authorisation lifts the hold.")
 @write_options
 @pass_app
-def authorise(app: App, /, deployment: str, model: str, *, emergency: bool, review_by: str, **options: Any) -> None:
+def authorise(
+    app: App, /, deployment: str, model: str, *, emergency: bool, review_by: str, lift_hold: str | None, **options: Any
+) -> None:
     """Authorise a deployment, after the policy that the rules name was run and allows it.
 
     What a waiver let be is named. With --emergency approvals and gates are not asked for, but --reason is. It stays in
-    the inbox and in every report until another person has reviewed it. A quarantine still stops it.
+    the inbox and in every report until another person has reviewed it. A quarantine still stops it. What is held there
+    is authorised with --lift-hold alone, and `muniment watch` decides anew where a rule fires by what comes later.
 
     Example: muniment authorise deployment:prod/tx --model model:tx@1
     """
     from muniment.gating import authorise as decide
+    from muniment.gating import is_recorded
+    from projections.waivers import terms_words
 
+    if lift_hold is not None:
+        if options["reason"] is not None:
+            raise click.UsageError("--lift-hold gives the reason; leave out --reason.")
+        options["reason"] = lift_hold
     if emergency:
         if options["reason"] is None:
             raise click.UsageError("--emergency needs --reason.")
         options["emergency"] = {"reason": options["reason"], "review_by": end_of(review_by)}
     gates: list[Gate] = []
     with app.writer() as ledger:
+        if not is_recorded(ledger, options["event_id"]):  # the same id again repeats nothing
+            _check_holds(app, ledger, deployment, model, lifting=lift_hold is not None)
         receipt = decide(ledger, deployment, model, told=gates.append, **options)
         app.show_receipt(
             receipt,
             then=f"Recorded; nothing was changed in {deployment}; waiting for deployment.completed.\n"
             f"When it is live: muniment record deployment {deployment} --model {model}",
         )
+        waivers = app.marked(ledger, list(gates[-1].waived), gates[-1].size) if gates else []
     for item in gates[-1].outcome.checks if gates else ():
         if item["result"] == "waived":
             app.note(f"waived: {item['check']} by {item['waiver']}")
+    for one in waivers:
+        app.note(f"{one['waiver']}: {terms_words(one, app.display)}")
+
+
+def _check_holds(app: App, ledger: Ledger, deployment: str, model: str, *, lifting: bool) -> None:
+    """An authorisation lifts no hold without a word."""
+    from ledger.errors import InputError
+
+    held = lifts(app, ledger, deployment, model)
+    if held and not lifting:
+        raise InputError(
+            f"{model} is held in {deployment}, {'; '.join(held)}",
+            hint=f"To lift that all the same: muniment authorise {deployment} --model {model} --lift-hold 'why'",
+        )
+    if lifting and not held:
+        app.note(f"{model} is not held in {deployment}: what --lift-hold says is the reason of the authorisation.")
 
 
 @click.command(short_help="Authorise a return to an earlier version; never blocked.")
@@ -176,7 +207,7 @@ def authorise(app: App, /, deployment: str, model: str, *, emergency: bool, revi
 @write_options
 @pass_app
 def rollback(app: App, /, deployment: str, model: str | None, **options: Any) -> None:
-    """Authorise a rollback.
+    """Authorise a rollback. Where the version is no good one to return to, that is said, with the one that is.
 
     Example: muniment rollback deployment:prod/tx --to model:tx@1 --incident incident:inc-1
     """
@@ -186,6 +217,7 @@ def rollback(app: App, /, deployment: str, model: str | None, **options: Any) ->
         raise click.UsageError(f"To which version? --to; muniment state {deployment} shows what was live before.")
     with app.writer() as ledger:
         unknown = strange(ledger, deployment, options["incident"])
+        warn_of_target(app, ledger, deployment, model, options["digest"])
         receipt = roll_back(ledger, deployment, model, **options)
         say_strange(app, ledger, unknown, "If the name is wrong, authorise the rollback of the right one.")
         answers = f" --incident {options['incident']}" if options["incident"] else ""

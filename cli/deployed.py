@@ -41,6 +41,9 @@ def _waived(deployment: dict[str, Any]) -> Iterator[tuple[str, ...]]:
 
 def _followed(decision: dict[str, Any]) -> str:
     answer = decision["answer"]
+    if answer is not None and decision["status"] == "lifted":
+        why = f": {answer['reason']}" if answer["reason"] else ", who gave no reason"
+        return f"lifted by {answer['actor']}{why} (entry {answer['index']}, after {answer['seconds']:.0f} s)"
     if answer is not None:
         return f"{answer['type']} (entry {answer['index']}, after {answer['seconds']:.0f} s)"
     words = [f"due {decision['due_at'][:19]}Z"] if decision["due_at"] else []

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.app import App, common_options, pass_app, write_options
-from cli.output import Grid, print_list, print_record, progress, table
+from cli.output import Grid, clean, print_list, print_record, progress, table
 from cli.values import DEPLOYMENT, MODEL, asked_of_nothing
 
 if TYPE_CHECKING:
-    from ledger.application import Receipt
+    from ledger.application import Ledger, Receipt
     from projections.gates import Gate, Stated
 
 __all__ = ["gate"]
 
 _CHECK = ("check", "result", "reason", "waiver")
+_REPLAYED = ("index", "deployment", "model", "recorded_at", "result", "refused_by")
 _SIGNS = {"pass": "✓", "waived": "~", "not-applicable": "-", "fail": "✗", "error": "✗"}
 _model = click.argument("model", type=MODEL, metavar="MODEL@VERSION")
 _environment = click.option("--env", "environment", help="Environment, for example prod.")
@@ -87,14 +88,17 @@ def check(
             app.home.check(ledger)
             with asked_of_nothing():
                 found = check_gate(ledger, model, place, deployment=target, policy=stated, advance=advance)
-            return _show(app, found, None)
+            return _show(app, ledger, found, None)
     with app.writer() as ledger:
         with progress(app, "reading the log") as advance, asked_of_nothing():
             found = check_gate(ledger, model, place, deployment=target, policy=stated, advance=advance)
-        return _show(app, found, record_gate(ledger, found, **options))
+        return _show(app, ledger, found, record_gate(ledger, found, **options))
 
 
-def _show(app: App, found: Gate, receipt: Receipt | None) -> int:
+def _show(app: App, ledger: Ledger, found: Gate, receipt: Receipt | None) -> int:
+    from projections.waivers import terms_words
+
+    waivers = app.marked(ledger, list(found.waived), found.size)
     allowed, checks = found.outcome.allowed, [dict(item) for item in found.outcome.checks]
     refuses = found.policy.refuses
     verdict = (
@@ -104,10 +108,17 @@ def _show(app: App, found: Gate, receipt: Receipt | None) -> int:
     if app.output != "text":
         recorded = {"index": None if receipt is None else receipt.index, "id": None if receipt is None else receipt.id}
         body = {name: value for name, value in found.body().items() if name != "checks"}
-        print_record(app, {"model": found.model, **body, **recorded, "checks": checks}, "", Grid(_CHECK, checks))
+        print_record(
+            app,
+            {"model": found.model, **body, **recorded, "checks": checks, "waivers": waivers},
+            "",
+            Grid(_CHECK, checks),
+        )
         return code
     rows = ((f"{_SIGNS[item['result']]} {item['result']}", item["check"], item["reason"]) for item in checks)
     table(app, f"{found.policy.name} over {found.model} in {found.environment}", ("result", "check", "words"), rows)
+    for one in waivers:
+        click.echo(clean(f"~ {one['waiver']}: {terms_words(one, app.display)}"))
     where = "not recorded" if receipt is None else f"recorded {receipt.index} {receipt.id}"
     click.echo(f"{'✓' if allowed else '✗'} {verdict}; looked at {found.size} entries; {where}")
     return code
@@ -190,27 +201,41 @@ def replay(
 ) -> None:
     """Tell what a policy would have refused: run it at each past authorisation, over what was known then.
 
+    An authorisation in an emergency asks no policy: what it would have said is shown apart and not counted. Without
+    --policy and --file it is the one that the rules in force name, for --env, or for all that was deployed.
+
     Example: muniment gate replay --file next.yaml --since 2026-07-01T00:00:00Z
     """
     from ledger.emission import microseconds
-    from projections.gates import policy_named, replayed
+    from projections.gates import policy_named, policy_ruling, replayed
     from projections.known import Known
 
     stated = _stated(policy, file)
-    if stated is None:
-        raise click.UsageError("Which? Give --policy or --file.")
     period = (0 if since is None else microseconds(since), 2**62 if until is None else microseconds(until))
     with app.views() as (ledger, runner, size), asked_of_nothing():
         known = Known(ledger, runner.views, size)
-        named = policy_named(known, stated) if isinstance(stated, str) else stated
+        if stated is None:
+            named = policy_ruling(known, environment)
+        else:
+            named = policy_named(known, stated) if isinstance(stated, str) else stated
         items = replayed(known, named, period, environment)
-    columns = ("index", "deployment", "model", "recorded_at", "result", "refused_by")
-    rows = [(str(i["index"]), i["deployment"], i["model"], i["recorded_at"], _result(i),
-             ", ".join(i["refused_by"]) or i["trouble"]) for i in items]  # fmt: skip
-    title = f"What {named.name} would have said"
-    print_list(
-        app, "authorisations", Grid((*columns, "trouble", "waived"), items), lambda: table(app, title, columns, rows)
-    )
-    if app.output == "text":
-        refused = sum(item["result"] != "allow" for item in items)
-        click.echo(f"{refused} of {len(items)} authorisations would have been refused")
+    parts = {
+        "authorisations": [item for item in items if not item["emergency"]],
+        "emergencies": [item for item in items if item["emergency"]],
+    }
+    if app.output != "text":
+        print_record(
+            app, {"policy": named.name, **parts}, "", Grid((*_REPLAYED, "trouble", "waived", "emergency"), items)
+        )
+        return
+    titles = (f"What {named.name} would have said", "And of emergencies, which ask no policy")
+    for title, part in zip(titles, parts.values(), strict=True):
+        table(app, title, _REPLAYED, map(_past, part))
+    refused = sum(item["result"] != "allow" for item in parts["authorisations"])
+    apart = f", beside {len(parts['emergencies'])} in an emergency" if parts["emergencies"] else ""
+    click.echo(f"{refused} of {len(parts['authorisations'])} authorisations would have been refused{apart}")
+
+
+def _past(item: dict[str, Any]) -> tuple[str, ...]:
+    refused = ", ".join(item["refused_by"]) or item["trouble"]
+    return (str(item["index"]), item["deployment"], item["model"], item["recorded_at"], _result(item), refused)

@@ -17,6 +17,7 @@ __all__ = ["classify", "condition", "review", "revoke", "waiver", "withdraw"]
 
 _WAIVERS: Final = (
     "waiver", "state", "check", "model", "environment", "owner", "until", "used", "max_uses", "trouble", "index",
+    "reason", "compensating_control", "requested_by",
 )  # fmt: skip
 _model = click.argument("model", type=MODEL, metavar="MODEL@VERSION")
 _environment = click.option("--env", "environment", help="Which, when there are several.")
@@ -216,7 +217,7 @@ def revoke_(app: App, /, name: str, reason: str, **options: Any) -> None:
 @common_options
 @pass_app
 def list_(app: App, /, *, at: str | None, known_at: str | None) -> None:
-    """Show every waiver: whether it stands, who carries the risk, until when, and how often it was used.
+    """Show every waiver: whether it stands, why, what is done instead, who carries the risk, its end and its uses.
 
     Example: muniment waiver list --at 2026-09-30T23:59:59Z
     """
@@ -227,10 +228,15 @@ def list_(app: App, /, *, at: str | None, known_at: str | None) -> None:
     with app.views() as (ledger, runner, size):
         now = time.time_ns() // 1000
         as_of = resolve_as_of(ledger, runner.views, at=at, known_at=known_at, head=size, now=now)
-        found = waivers(ledger, runner.views, as_of, as_of.asked)
+        found = app.marked(ledger, waivers(ledger, runner.views, as_of, as_of.asked), as_of.size)
         data = {"origin": ledger.origin, **as_of.describe(), "asked_at": format_time(as_of.asked), "waivers": found}
     if app.output == "text":
-        table(app, "Waivers", ("waiver", "state", "check", "for", "owner", "until", "uses"), map(_line, found))
+        table(
+            app,
+            "Waivers",
+            ("waiver", "state", "check", "for", "until", "uses", "terms"),
+            [_line(app, one) for one in found],
+        )
         click.echo(f"{len(found)} waiver(s), of which {sum(one['state'] == 'stands' for one in found)} stand(s)")
     elif app.output == "ndjson":
         for one in found:
@@ -239,8 +245,10 @@ def list_(app: App, /, *, at: str | None, known_at: str | None) -> None:
         print_record(app, data, "", Grid(_WAIVERS, found))
 
 
-def _line(one: dict[str, Any]) -> tuple[str, ...]:
+def _line(app: App, one: dict[str, Any]) -> tuple[str, ...]:
+    from projections.waivers import terms_words
+
     uses = str(one["used"]) if one["max_uses"] is None else f"{one['used']} of {one['max_uses']}"
     state = one["state"] if one["state"] != "does not stand" else f"does not stand: {one['trouble']}"
-    return (one["waiver"], state, one["check"], f"{one['model']} in {one['environment']}", one["owner"], one["until"],
-            uses)  # fmt: skip
+    return (one["waiver"], state, one["check"], f"{one['model']} in {one['environment']}", one["until"], uses,
+            terms_words(one, app.display))  # fmt: skip

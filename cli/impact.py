@@ -28,8 +28,8 @@ def impact(app: App, /, subject: str, *, at: str | None, known_at: str | None) -
     """Show every deployment whose version was made from SUBJECT, directly or not, with the path that makes it so.
 
     Also what was live before, versions that are live nowhere, what a platform still has loaded by its last snapshot,
-    and versions that were only measured on it. What read the same bytes under another name counts. A name without a
-    version stands for all of its versions. What is found is no failure: the exit code is 0.
+    and versions that were only measured on it. Other names of the same bytes are followed too, at every step. A name
+    without a version stands for all of its versions. What is found is no failure: the exit code is 0.
 
     \b
     Example:
@@ -71,7 +71,7 @@ def _text(app: App, data: dict[str, Any]) -> None:
         f"{data['origin']}: at {data['at'] or 'the latest'}, known at size {known['size']} ({known['recorded_at']})"
     )
     for copy in data["copies"]:
-        app.note(f"The same bytes were read as {copy['subject']}, which is followed too.")
+        app.note(f"{copy['subject']} has the same bytes as {copy['of']}, and is followed too.")
     rows = list(_rows(data))
     live = [row for row in rows if row["standing"] in ("live", "canary")]
     if not live:

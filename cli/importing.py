@@ -121,7 +121,7 @@ def inventory(
     from muniment.onboarding import Terms, import_inventory
 
     app.actor = signer or app.actor
-    terms = Terms(end_of(waivers_until), reason, control)
+    terms = Terms(end_of(waivers_until), reason, control, said=waivers_until)
     data = read_source(sheet)
     stated = _stated(policy, file)
     folder = Path.cwd() if sheet == "-" else Path(sheet).parent

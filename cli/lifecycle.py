@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["lifecycle", "rules"]
 
 _MOVE, _STOP = ("event", "of", "to"), ("decision", "states")
-_WAIVER = ("environment", "tier", "days")
+_WAIVER, _SEPARATION = ("environment", "tier", "days"), ("decision", "rule", "asks")
 _RULE = ("environment", "tier", "authorisation", "approvals", "evaluation", "roles", "days", "gate")
 
 
@@ -25,12 +25,13 @@ _RULE = ("environment", "tier", "authorisation", "approvals", "evaluation", "rol
 @common_options
 @pass_app
 def lifecycle(app: App) -> None:
-    """Show which event leads a version where, which states stop which decisions, how long waivers are, and the rules.
+    """Show what leads a version where, which states stop which decisions, how long waivers are, and the rules.
 
     A state is for one environment, or in one deployment (deploy authorised, canary, live, rolled back). What protects,
-    takes back or happened is stopped by none. The root keys change rules, stops and waivers: muniment admin rules
-    change. With -o csv or md the rules are printed.
+    takes back or happened is stopped by none. Separation of duties is by person, and the same in every ledger. The
+    root keys change rules, stops and waivers: muniment admin rules change. With -o csv or md the rules are printed.
     """
+    from ledger.domain.independence import SEPARATION
     from ledger.domain.lifecycle import stops_of, waivers_of
     from ledger.domain.moves import MOVES, STATES, STOPPABLE
     from ledger.domain.world import ledger_of
@@ -49,6 +50,7 @@ def lifecycle(app: App) -> None:
             ],
             "waivers": [limit.model_dump(mode="json") for limit in waivers_of(world)],
             "own_waivers": state is not None and state.rules.waivers is not None,
+            "separation": [dict(zip(_SEPARATION, row, strict=True)) for row in SEPARATION],
             "rules": rules,
             "name": None if state is None else state.rules.name,
         }
@@ -59,6 +61,7 @@ def lifecycle(app: App) -> None:
     for title, columns, name in (
         ("Moves", _MOVE, "moves"), ("Stops", _STOP, "stops"),
         ("States that rules may name in stops", _STOP, "stoppable"), ("Waivers, at the longest", _WAIVER, "waivers"),
+        ("Separation of duties", _SEPARATION, "separation"),
         (f"Rules ({data['name']})", _RULE, "rules"),
     ):  # fmt: skip
         table(app, title, columns, ([_cell(item[column]) for column in columns] for item in data[name]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import Any
 
 import click
@@ -14,7 +13,7 @@ from cli.values import POLICY, asked_of_nothing, read_source
 __all__ = ["STARTERS", "policy", "policy_source"]
 
 _CHECK = ("id", "title", "tiers", "waivable", "pass", "when", "otherwise", "reason")
-#: Checklists that come with Muniment.
+#: Checklists that come with Muniment, as in `ledger.policy`, which is not imported before it is needed.
 STARTERS = ("pre-production", "production")
 
 
@@ -54,6 +53,9 @@ def _checks(source: str) -> tuple[str, list[dict[str, Any]]]:
 def define(app: App, /, name: str, file: str, *, mode: str, scope: tuple[str, ...], **options: Any) -> None:
     """Sign a version of a policy into the log. It is never changed: define the next version instead.
 
+    A check with a name that stands for nothing, such as a misspelt member of the document, is refused; it warns of one
+    that can be evaluated over no example, as `policy lint` does.
+
     It is in force once the root keys name it in the rules: muniment admin rules change. In the mode warn, `gate check`
     tells what it would refuse and ends with 0; shadow is the same, for whoever tries a policy out. Rules cannot name
     either: a gate that cannot refuse is open.
@@ -63,10 +65,13 @@ def define(app: App, /, name: str, file: str, *, mode: str, scope: tuple[str, ..
       muniment policy define policy:production@1 production.yaml
       muniment policy define policy:production@2 next.yaml --mode warn --scope 'model:credit/*'
     """
-    from ledger.policy import parse_policy, source_digest
+    from ledger.errors import InputError
+    from ledger.policy import parse_policy, source_digest, troubles, unknown_names
 
     source = policy_source(file)
     parsed = parse_policy(source)
+    for check, words in unknown_names(parsed).items():
+        raise InputError(f"the check {check}: {words}", hint=f"muniment policy lint {file}")
     body = {
         "digest": source_digest(source), "source": source, "format": parsed.schema_,
         "mode": None if mode == "enforce" else mode, "scope": list(scope) or None,
@@ -76,6 +81,8 @@ def define(app: App, /, name: str, file: str, *, mode: str, scope: tuple[str, ..
         app.show_receipt(
             receipt, then=f"{len(parsed.checks)} checks. Try it: muniment gate check MODEL --policy {name} …"
         )
+    for check, words in troubles(parsed).items():
+        app.note(f"Warning: {check} can be evaluated over no example: {words}")
 
 
 @policy.command()
@@ -152,8 +159,9 @@ def _show(app: App, data: dict[str, Any], source: str) -> None:
 def lint(app: App, /, file: str) -> int:
     """Read a policy that is not in the log, compile its expressions, run them over examples, and show its checks.
 
-    Exit code 1 when a check can be evaluated over no example: it would refuse whatever it is asked about. The examples
-    are a version of which all is known and one of which nothing is, at each tier; docs/reference/policies.md shows one.
+    Exit code 1 when a check has a name that stands for nothing (a misspelt member, variable or function), or can be
+    evaluated over no example: it would refuse whatever it is asked about. The examples are a version of which all is
+    known and one of which nothing is, at each tier; docs/reference/policies.md shows one.
     """
     from ledger.policy import parse_policy, troubles
 
@@ -166,13 +174,19 @@ def lint(app: App, /, file: str) -> int:
 
 
 @policy.command()
-@click.argument("name", type=click.Choice(STARTERS), default="production")
+@click.argument("names", nargs=-1, type=click.Choice(STARTERS), metavar=f"[{'|'.join(STARTERS)}]…")
 @common_options
 @pass_app
-def starter(app: App, /, name: str) -> None:
-    """Print a checklist to start from.
+def starter(app: App, /, names: tuple[str, ...]) -> None:
+    """Print a checklist to start from, or one policy with the checks of both, which is what is printed without a name.
 
-    Example: muniment policy starter production > production.yaml
+    The rules name one policy for an environment and tier: what is to be asked there stands in it, each check once.
+    Data, code and the run are asked for by pre-production alone.
+
+    Example: muniment policy starter pre-production production > production.yaml
     """
-    source = (resources.files("ledger.policy") / "packs" / f"{name}.yaml").read_text("utf-8")
-    print_record(app, {"name": name, "source": source}, source.rstrip("\n"))
+    from ledger.policy import starter as source_of
+
+    chosen = names or STARTERS
+    source = source_of(*chosen)
+    print_record(app, {"name": " ".join(dict.fromkeys(chosen)), "source": source}, source.rstrip("\n"))

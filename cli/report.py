@@ -144,6 +144,7 @@ def _generated(app: App, name: str, options: dict[str, str | None]) -> dict[str,
     from ledger.errors import InputError
     from projections.asof import resolve_as_of
     from projections.reports import REPORTS, ReportContext
+    from projections.sealed import mark_sealed
 
     since, until = options["since"], options["until"]
     with app.views() as (ledger, runner, size):
@@ -162,7 +163,8 @@ def _generated(app: App, name: str, options: dict[str, str | None]) -> dict[str,
             if context.environment not in known:
                 app.note(f"Warning: nothing is recorded of the environment {context.environment} in {ledger.origin}; "
                          f"there are: {', '.join(sorted(known)) or 'none'}")  # fmt: skip
-        return REPORTS[name].generate(context)
+        found: dict[str, Any] = mark_sealed(ledger, REPORTS[name].generate(context), context.as_of.size)
+        return found
 
 
 def _tested(findings: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -176,6 +178,8 @@ def _tested(findings: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _text(app: App, /, data: dict[str, Any]) -> None:
+    from projections.waivers import terms_words
+
     out = console(app)
     known = data["as_of"]["known_at"]
     origin = data["ledger"]["origin"]
@@ -201,6 +205,8 @@ def _text(app: App, /, data: dict[str, Any]) -> None:
         uses = item["max_uses"]
         words += "" if uses is None else f", {len(item['used_by'])} of {uses} use(s) used"
         out.print(styled(f"~ waived, not hidden: {words} ({item['waiver']})"))
+        terms, by = terms_words(item, app.display), app.display(item["granted_by"])
+        out.print(styled(f"    {terms}; granted by {by}"))
     for entry in data["void_entries"]:
         out.print(styled(f"! entry {entry['index']} is void: {entry['reason']}", "red"))
     for limit in data["limits"]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.app import App, common_options, pass_app, write_options
+from cli.beforehand import warn_of_fallback
 from cli.output import Grid, print_list, print_record, table
 from cli.values import DEPLOYMENT, MODEL, MONITOR, OUT_FILE, parse_duration
 
@@ -78,7 +79,7 @@ def _rules(texts: tuple[str, ...], within: str | None) -> list[dict[str, Any]]:
               help="What is decided when somebody else records a breach.")  # fmt: skip
 @click.option("--within", metavar="DURATION", help="In which time the platform should have done what was decided.")
 @click.option(
-    "--fallback", type=MODEL, metavar="MODEL@VERSION", help="The version to return to; the last good one by default."
+    "--fallback", type=MODEL, metavar="MODEL@VERSION", help="The version to return to, where it is a good one."
 )
 @write_options
 @pass_app
@@ -109,9 +110,10 @@ def define(
         )
     body = {"slo": name, "rules": asked or None, "deployments": deployments, "respond_within": on_breach}
     with app.writer() as ledger:
-        app.show_receipt(
-            ledger.emit("slo.defined", subject, body, **options), then="See how it is kept: muniment slo check"
-        )
+        receipt = ledger.emit("slo.defined", subject, body, **options)
+        if options["fallback"]:
+            warn_of_fallback(app, ledger, receipt.index)
+        app.show_receipt(receipt, then="See how it is kept: muniment slo check")
 
 
 @slo.command()

@@ -230,8 +230,7 @@ class Ledger(Writer):
             error: why it was refused.
         """
         try:
-            world = self.world.at(self.world.refresh())
-            found = refusal(world, find_event_type(type).topic, subject, body, error)
+            found = refusal(find_event_type(type).topic, subject, body, error)
             if found is None:
                 return
             same = refusal_id(self.ledgerid, str(self.actor), subject, found, microseconds(None))

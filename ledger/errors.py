@@ -80,21 +80,21 @@ class AuthenticationError(LedgerError):
 
 
 class PolicyError(LedgerError):
-    """A decision is refused by the rules in force."""
-
-
-class NotAllowedError(PolicyError):
-    """This actor may not do this: a missing role or a breach of separation of duties.
+    """A decision is refused by the rules in force.
 
     Args:
         message: as `LedgerError`.
         hint: as `LedgerError`.
-        rule: the rule that refuses it, where that is no row of the table; empty when it is, or is not known.
+        rule: the rule that refuses it, as docs/reference/refusals.md names it; empty where none does.
     """
 
     def __init__(self, message: str, *, hint: str = "", rule: str = "") -> None:
         super().__init__(message, hint=hint)
         self.rule = rule
+
+
+class NotAllowedError(PolicyError):
+    """This actor may not do this: a missing role or a breach of separation of duties."""
 
 
 class ConflictError(LedgerError):

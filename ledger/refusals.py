@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from ledger.domain.lifecycle import rule_for, version_of
-from ledger.domain.world import World
-from ledger.errors import LedgerError, NotAllowedError, PolicyError
+from ledger.errors import NotAllowedError, PolicyError
 from ledger.events import Category, known_event_type
 from ledger.names import parse_name
 from ledger.strictjson import format_json
@@ -21,27 +19,17 @@ _HOUR = 3_600_000_000
 _NAMESPACE: Final = uuid5(NAMESPACE_URL, "urn:muniment:decision.refused")
 
 
-def _rule(world: World, subject: str, body: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Environment that was decided for, and the rule in force for it; None for what cannot be told."""
+def _environment(subject: str, body: Mapping[str, Any]) -> str | None:
+    """Environment that was decided for; None where that cannot be told."""
     name = parse_name(subject)
     environment = name.namespace if name.kind == "deployment" else body.get("environment")
-    model = subject if name.kind == "model" else body.get("model")
-    if not isinstance(environment, str) or not isinstance(model, str):
-        return environment if isinstance(environment, str) else None, None
-    try:
-        rule = rule_for(world, environment, version_of(world, model).tier)
-    except LedgerError:
-        return environment, None
-    return environment, f"{rule.environment}/{rule.tier}"
+    return environment if isinstance(environment, str) else None
 
 
-def refusal(
-    world: World, topic: str, subject: str, body: Mapping[str, Any], error: PolicyError
-) -> dict[str, Any] | None:
+def refusal(topic: str, subject: str, body: Mapping[str, Any], error: PolicyError) -> dict[str, Any] | None:
     """What to record of a decision that was refused.
 
     Args:
-        world: states at the head.
         topic: full topic of the event.
         subject: its subject.
         body: its body.
@@ -53,15 +41,12 @@ def refusal(
     kind = known_event_type(topic)
     if kind is None or kind.category is not Category.DECISION:
         return None
-    environment, rule = _rule(world, subject, body)
-    if isinstance(error, NotAllowedError) and error.rule:
-        rule = error.rule
     found: dict[str, Any] = {
         "decision": kind.name,
         "refused": "not-allowed" if isinstance(error, NotAllowedError) else "policy",
         "reason": error.message[:8000],
-        "rule": rule,
-        "environment": environment,
+        "rule": error.rule or None,
+        "environment": _environment(subject, body),
     }
     return {name: value for name, value in found.items() if value is not None}
 

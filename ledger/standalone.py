@@ -103,87 +103,93 @@ DECISIONS = {
 # The JSON Schemas of bodies as they were published: half of the SHA-256 of the line of each in a bundle (FORMAT 23),
 # behind the type without its first word; made by tools/gen_schemas.py of Muniment.
 _PUBLISHED = """
-access.denied.v1=a8b27aa9163d66d8adbfceb5c198cc17 actor.enrolled.v1=0f34bbfb6be7db03657041edf303b629
-actor.offboarded.v1=7fb4dd4c5659c71f4a8a585506bed29b actor.responsible_changed.v1=8418e4b5d217a183b6ce596e3d9a7788
-actor.revoked.v1=43bc88a7d9672ab964720b402fb4c08f approval.changes_requested.v1=9152cd5280e8bd89342456d87619850c
-approval.condition_met.v1=517e07163f434897632c313c037505dd approval.delegated.v1=65a3a250a91fd1c03a4f158282c34c4b
-approval.escalated.v1=580968591096abfaf373ae1a9445c155 approval.expired.v1=a25144fdd7760bdaaa2a0b74e4d8ac10
-approval.granted.v1=9fe8149c92c17d03848b88f456b27a34 approval.rejected.v1=aa9dccd8c593755941c7f9f26767e541
-approval.requested.v1=8cd0c66d597716fcfd65219383878d18 approval.revoked.v1=ed8fbaf4755415ae8cce412a5563b23c
-approval.withdrawn.v1=070076dfdd5a6a770d563b01bd3ef0d2 artifact.produced.v1=4c2e15368b329bf6e689fa0b603c0eac
+access.denied.v1=2054d99719fbe5aa6f69622e2bfe2a0b actor.enrolled.v1=0f34bbfb6be7db03657041edf303b629
+actor.offboarded.v1=0f474ad03ccc57b8d77df0dc82b388e6 actor.responsible_changed.v1=b701e2a91edb1c6d69d916df7b7c89cb
+actor.revoked.v1=bb09f623b4e436f4079b3c468c2758c6 approval.changes_requested.v1=dcc75ac97159406b3d163fc13cf5b88b
+approval.condition_met.v1=e10970d21e24bd16c1bf73795f43bd77 approval.delegated.v1=2cd24a2ee5613f58648f757d76ef4410
+approval.escalated.v1=20a7448572aa06b423fa42df816fec52 approval.expired.v1=a25144fdd7760bdaaa2a0b74e4d8ac10
+approval.granted.v1=9c58bb37d8c05ebed760f0f75df6038f approval.rejected.v1=d8cb958c528745db40f154b1055b6cbd
+approval.requested.v1=ced851d830217da7a46609065fed4987 approval.revoked.v1=1ff8df4688d502133892a62aec12d3fe
+approval.withdrawn.v1=c17dc45eb07e2d28630864703223ff42 artifact.produced.v1=4c2e15368b329bf6e689fa0b603c0eac
 artifact.scanned.v1=c5d518e772087fb428033d17ec133b0c artifact.signed.v1=a086cb5a202d6d643303b45ac1135714
-artifact.verified.v1=4b36b1babb1128cb9f258699d42cdb1d bom.attached.v1=144dc52bfa2a4ee86c59a587ab54d5fa
-canary.aborted.v1=eb02dedf0c386cb2f6e06b95e5aeac7e canary.analysed.v1=38aa542ce8d17cbded38dc1f63f97f65
-canary.paused.v1=a93d2030f4c41a5608f12afde4841896 canary.stage_entered.v1=a83442690c18142a32fe36a9d03083ad
-configuration.changed.v1=e6246b4128659c5fa9ff924f7ed0ad3e contract.defined.v1=ac65da1b308a0d4652572a83e50d6e2d
+artifact.verified.v1=5c263889c7e2413223919fe5655cd0d6 bom.attached.v1=144dc52bfa2a4ee86c59a587ab54d5fa
+canary.aborted.v1=bad40de2ae2e1da75783712683a3a5cc canary.analysed.v1=38aa542ce8d17cbded38dc1f63f97f65
+canary.paused.v1=13c10d0c0033474f260e40cb2ec50fd1 canary.stage_entered.v1=a83442690c18142a32fe36a9d03083ad
+configuration.changed.v1=02cb54f6a0b0de2efda2487987df44af contract.defined.v1=ac65da1b308a0d4652572a83e50d6e2d
 credential.expired.v1=fcbb8bc2e45f9b89a0e012c4235ff9d9 credential.rotated.v1=92b4cb69be192e191d3cea6ecf9ec416
-dataset.consent_changed.v1=f759585ccf1c8a9738373d1ecc1bc2e8 dataset.deleted.v1=2aa259a4141f17da9881b84ea88b0d2c
-dataset.deprecated.v1=46919e16850397bf55b8fa9b024d7df5 dataset.license_changed.v1=935804d0a815fa3e5861b96eceb33de5
-dataset.quality_assessed.v1=9afc4cf19a890f87a770bfdca043002d dataset.registered.v1=87937eef2ffb509b8f417a9842492691
-dataset.versioned.v1=3fa82d5265ee882dc343b5c9693a1372 decision.refused.v1=8ada14e0bd0150584d7b4c8b29578c8b
-deployment.authorised.v1=a48d86dbcb6268b2a6d6565c8c3d2972 deployment.completed.v1=5af1511fe57bc260b30f7fc117ca6781
-deployment.denied.v1=2205450bc79a08a70bf30a1e040aa1ac deployment.failed.v1=4cc730ba1ea29ed023508e50ee5d5aee
-deployment.held.v1=407edbfa7f9af424e19d5dde7778802f deployment.promoted.v1=6ef0288df44df420482713ad10eb7009
-deployment.requested.v1=530f301f734dd025542e98e5f8fcda47 deployment.started.v1=1734427cbcdba1d6257770621b655c37
-documentation.attached.v1=20672cf29e73f3233434dc47d19a1992 drill.conducted.v1=8de2719d213a6331a971dfbc8b9f5100
-emergency.reviewed.v1=8804db4d1faa2b0c4c03480ccf4e4b14 emitter.closed.v1=afc7d8460fc425c92614329ba9194976
-emitter.heartbeat.v1=326daa10b38d033000ca5c419a12e589 entry.reaffirmed.v1=567ae0cff3a0654694fe89d1756ba27d
-erasure.requested.v1=90bc1f4bde13c26f065f13a32e86d30f erasure.resolved.v1=86610900f72925f8de567336ab3f73ce
-errorbudget.consumed.v1=744b4bbad0c20cf483f85ec91e3fe0d8 errorbudget.reset.v1=045064666c3f72705d97b759b72dce7e
-evaluation.completed.v1=ea25b84b2c6e69ad431d68fb201d1c69 evaluation.invalidated.v1=352e82a2e0146a653924bf58390db091
-evidence.preserved.v1=85ceef346c731e8ab647f7d0a6093f52 experiment.completed.v1=5e1715d3e819935a0b1ac8edad4a4997
-experiment.started.v1=6ed02fda30b2b417782bbfccd4616ab1 external.observed.v1=cd38cbcfd8cb49a56d26019cc810522a
-featureset.changed.v1=ec221b2772e4d414ed35dfac2f4982e6 featureset.defined.v1=b4b410a2d6b8879924fbb887f4b64667
-featureset.materialized.v1=06c55c5adc7bad0cd1255343c87313f1 feed.interrupted.v1=9d02d1ecde9b54d9f0d34f0f619c0c11
-finding.disposed.v1=90ef59fb6096baedd24dca6e1a379a7c gap.declared.v1=994fa3125b9b4fee2a29b13018c4e0f9
-gate.evaluated.v1=f85166bd0a783b88be39eb97d0c595c2 hold.placed.v1=eec68f869d556990940d7eecac5e40ee
-hold.released.v1=9d38d6c871ac7f4e1bcd20447705c3dc incident.action_item_assigned.v1=d791f5a7ab8b13d8e008c2482f3560c0
-incident.action_item_completed.v1=6279b07304d62f750047ee2a50b5edf7
-incident.action_item_created.v1=3b9ee703e07ba319f0e37ecf850b01f7
-incident.action_item_verified.v1=4dac73ffd961af2a7b03a7d4f823c74f incident.closed.v1=8a39599fb0ef902f939b4de136e5d8b9
-incident.contributing_factor_recorded.v1=51759d61a43141a7da139491d69f0407
-incident.linked.v1=c1a9865be8b1e1fb2c476510fe509312 incident.mitigated.v1=b9b870d52622735fc8515cfe9a645c26
-incident.noted.v1=0e0fe2fd45ccf655ead76cf8d3254a9a incident.opened.v1=8e1f78b596094ca14dd13656191ebefd
-incident.reopened.v1=4fd335f22288f9b0e473340d3ed780dc incident.resolved.v1=4fd5fa91a84df37f0b2f9955355fbc91
+dataset.consent_changed.v1=34e5505af88cf633f4ceef7067caa0bb dataset.deleted.v1=457964ab45c45228a09c57cf03b816fb
+dataset.deprecated.v1=e3e029a67409dc7709c57497e71ec91f dataset.license_changed.v1=c7026ee3fbd6569ef654bed5525331fd
+dataset.quality_assessed.v1=9afc4cf19a890f87a770bfdca043002d dataset.registered.v1=218cdceaa6b00f19d507cfcba8fe7d3e
+dataset.versioned.v1=d7bc79333e08484a6c7cf612620aa56a decision.refused.v1=87cbc089a5420df303cb2bfd1418fd2c
+deployment.authorised.v1=bb317fa7e906c6e4d0b77bb59b2753a0 deployment.completed.v1=5af1511fe57bc260b30f7fc117ca6781
+deployment.denied.v1=f6e6d78b15c3c8cee9d0150ffc4936ae deployment.failed.v1=20f70325ba548328c6903c3a0bc0a496
+deployment.held.v1=8f75e308f1a50f610b5b415167ae283f deployment.promoted.v1=6ef0288df44df420482713ad10eb7009
+deployment.requested.v1=99aeb7948944d857c727d3ce7bfc4fe2 deployment.started.v1=1734427cbcdba1d6257770621b655c37
+documentation.attached.v1=b0fe20155261ad18982001739ceee271 drill.conducted.v1=93b8989c2a6aa0fe5f7e3597a3aecfbe
+emergency.reviewed.v1=07296cfbd250ef19a074fa8991da86b4 emitter.closed.v1=afc7d8460fc425c92614329ba9194976
+emitter.heartbeat.v1=326daa10b38d033000ca5c419a12e589 entry.reaffirmed.v1=b2ba96ec4a3db871b4db92bea5478cac
+erasure.requested.v1=09978a6ae500be3bbbcc8a0b00964bc3 erasure.resolved.v1=7a24e03eb78430cbf9785cbd1d13379d
+errorbudget.consumed.v1=744b4bbad0c20cf483f85ec91e3fe0d8 errorbudget.reset.v1=84da831ef9dd30292869ffae4126c2ce
+evaluation.completed.v1=e2ca01ec2ee207f16fecce7239764423 evaluation.invalidated.v1=9485f0dea40bf13405fb3ce281a1e33d
+evidence.preserved.v1=85ceef346c731e8ab647f7d0a6093f52 experiment.completed.v1=809c33fedf11a25572e66e5a7cdf77da
+experiment.started.v1=ee064e26f8819360fcf82baabf4269bc external.observed.v1=cd38cbcfd8cb49a56d26019cc810522a
+featureset.changed.v1=97de23c047632d204e3f67eccd994c94 featureset.defined.v1=e6249e25a50869cdc1ad8fd2d47d1a53
+featureset.materialized.v1=06c55c5adc7bad0cd1255343c87313f1 feed.interrupted.v1=6d7a16694a317aabe32b61da48f00650
+finding.disposed.v1=837ff90b511467b63b0408e37dbd4914 gap.declared.v1=4a7bebd8116ff813ef76a748469e2d7c
+gate.evaluated.v1=66318fb55e78a5b6970ec3cedb754fa9 hold.placed.v1=e5ae24c36093e74ddb5e68980a9ce726
+hold.released.v1=8cf949216c4eeb950efdb2e572b14e75 incident.action_item_assigned.v1=d791f5a7ab8b13d8e008c2482f3560c0
+incident.action_item_completed.v1=096ec8339a11eb3420c50a11a29da88b
+incident.action_item_created.v1=4d18f0a59a4ac81e7540dd086d35575e
+incident.action_item_verified.v1=fe1ca93c39e87dbc9f9cdf1e9544ab2c incident.closed.v1=60b191137ef04e762f07e9aadf4d63b2
+incident.contributing_factor_recorded.v1=9cbe315abaadefc7d9d034019c399a63
+incident.linked.v1=9112b73b17bf51457d21533ed16ececc incident.mitigated.v1=877285006f3315e77b0a65c048220661
+incident.noted.v1=d77754a5029ef63ce2fe37871174780e incident.opened.v1=96f0964d7649c16703a720632aa9c683
+incident.reopened.v1=daa61c812288458f5b624d80fea2230d incident.resolved.v1=e701bab80e466a076c09ebd626e60ec2
 incident.role_assigned.v1=3a751dac18e05de9bdb934c722cd55d7
-incident.root_cause_recorded.v1=7b8f0f6b1af2c1b3bf2c044efd4cddba
-incident.severity_changed.v1=895ed6018703e5615d0ea8775c35cfbd key.compromised.v1=4d27d7f779e802df544982b15403be06
-key.enrolled.v1=c4c63af95518bd57d485e6623e8e31d4 key.revoked.v1=2b255bab23a9d7170a546300ee357d60
-key.rotated.v1=21ec80cdeeb5d69d34c1ea18f454d827 labels.arrived.v1=b5267adc3e76e398186db4f0c1cca94e
-ledger.checkpoint_key_changed.v1=64e103c6eb3c6357ad711ae7652d0ff4 ledger.created.v1=b52be98b73b8268b1fee18d7f46bbb2c
-ledger.entry_acknowledged.v1=7ce3676ed0178dd5ab0cc7e7a407b775 ledger.restored.v1=1a0cf1dc06e3ce8d9e9d19f7b01fbb45
-ledger.roots_changed.v1=b4b0c26feacf5973eede1ea01c79981b ledger.rules_changed.v1=a40cd8cec1c69b1a39a7942811751a40
-model.decommissioned.v1=b7131f9ccdef8ea4dddc5c5df92e794d model.described.v1=cbf51bac520b2192696a673d110d5e2d
-model.on_call_assigned.v1=f9895c7f4b882091c1857ef080174732 model.owner_changed.v1=1e1e7c093765198ad8c2271754e3ecd3
-model.registered.v1=baf9d5b2413f6f3d2688b8121d94b33b modelcard.published.v1=e9c7bd7e88f4e897eb36f445bd254218
-modelcard.revised.v1=88dc2aab36494c95753a8594345a75b2 monitor.signal.v1=47036adc0bbd4e1b63d14df9d46ebcf7
-monitor.window.v1=b34578d78f25b5bc875176ef607af81d notification.failed.v1=f507d398ce88db43c0516642ced084a9
+incident.root_cause_recorded.v1=da60467d9caedca807c33c93e0cecce5
+incident.severity_changed.v1=1c0646f10552ada1df358d95c323f5a3 key.compromised.v1=a6242364ae7d1577b4a68facdb9aa87b
+key.enrolled.v1=c4c63af95518bd57d485e6623e8e31d4 key.revoked.v1=c7be1b36c9a334ae7b5cc9fde478568a
+key.rotated.v1=57432852ddeb809b1e4489b4fe7f2755 labels.arrived.v1=b5267adc3e76e398186db4f0c1cca94e
+ledger.checkpoint_key_changed.v1=ae8d84e9c0677e6b6563aeb6e63a6335 ledger.created.v1=b52be98b73b8268b1fee18d7f46bbb2c
+ledger.entry_acknowledged.v1=5173876496a3f02033bfb83ea21c7d09 ledger.restored.v1=d49495dedf55377843f326dc442f691a
+ledger.roots_changed.v1=c78f6c2e0a61daeef7844ee93db9e007 ledger.rules_changed.v1=56ff29b6f820823f1702b15f4be5dc77
+model.decommissioned.v1=7a9152cb87f2f9ed6e6780b4baae6356 model.described.v1=7456b2e3f0f340c0bcc746742e2b87b1
+model.on_call_assigned.v1=f9895c7f4b882091c1857ef080174732 model.owner_changed.v1=11a66f796952f4593268c61032daead6
+model.registered.v1=5dc04a34f51bff63751286580fae2dce modelcard.published.v1=e9c7bd7e88f4e897eb36f445bd254218
+modelcard.revised.v1=42d629322b91ac1a2a519a72a23c8467 monitor.signal.v1=e8fc28b53b5bff8f980d40f5f81059ee
+monitor.window.v1=b34578d78f25b5bc875176ef607af81d notification.failed.v1=e3d965b6f1d53f02760d78340a5f0a38
 notification.sent.v1=abf8f64263439ea1ca8b402802d54ad1 performance.tested.v1=eacb59021682e27fc8f137439ab760d7
-policy.defined.v1=0f8f66dbd9a38af7d5567e3834856f36 policy.retired.v1=053edfe245b8be30bf183e2cfd234d71
-postmortem.published.v1=c364990bb10e16eb5a5e7a2b2b68b8a9 quarantine.placed.v1=5ed22218c70564a2e11059c7fac051e2
-quarantine.released.v1=d1311d38ee9248733e31d00a2ba190d0 retrain.requested.v1=95f43788eb9a80016853dc1656511077
-retrain.resolved.v1=854f6bcb0e61708f382f2d932a6b638c risk.classified.v1=5ef750aaccee3964059f2cbf80768f80
-role.granted.v1=8427b03dfdaf30b431405d5d2083f8ac role.revoked.v1=219c1da23260f3eddfaa3b9eeb8e0211
-rollback.authorised.v1=2619a0b44a4df8f282f96381c4880306 rollback.completed.v1=c8880e4b5db25bae5342b6cfdad0e61d
-rollback.requested.v1=e4ec03afbe3e77a9c4b78b1087ec1688 run.aborted.v1=3c697d0a3288adc48cc0440b487b2c09
-run.attached.v1=f1b33c6d3b8725600955d3a5c1fc4e0b run.completed.v1=dd5b2f5e02616ee311a5ad111b135a5a
-run.failed.v1=bb00e7ecb04838a6055c8f79ed0810aa run.started.v1=99385dc951a498086c64c39f724ac059
+policy.defined.v1=0f8f66dbd9a38af7d5567e3834856f36 policy.retired.v1=58d747f7cdda230763a1f87e112d4fd5
+postmortem.published.v1=c364990bb10e16eb5a5e7a2b2b68b8a9 quarantine.placed.v1=5a6db2eafa63601a673b5a45f06dc043
+quarantine.released.v1=8d166a77d88b53cebe3f8e5368f2e5b4 retrain.requested.v1=e43cdb1d837a243d05c450a21487b09e
+retrain.resolved.v1=d978eb7a1c9ebdea066ff012a9594278 risk.classified.v1=67a4e36ec5a438f27ce372d8d82e7adb
+role.granted.v1=2e4323b55e551a7bcf41843175b39ffe role.revoked.v1=7e791331f1981f4b3a251a79a748e7a6
+rollback.authorised.v1=8f3a9b4431323da20a354f2f197910f5 rollback.completed.v1=97ca68ecc66ce8a6f3c78e6ccf351725
+rollback.requested.v1=a1048108d074e51cb6527f82915a02b5 run.aborted.v1=2baf75d985135fa484c6cac6c400806a
+run.attached.v1=90632ac2af4950656e271baaf3670ee1 run.completed.v1=dd5b2f5e02616ee311a5ad111b135a5a
+run.failed.v1=72f2a005ba41b5394e653bc9d4bc4f2c run.started.v1=99385dc951a498086c64c39f724ac059
 serving.snapshot.v1=98cc76d8427e4a8ef48be0af42b0240a slo.breached.v1=a4642fe1e15f82723063e8b7dc22cd84
 slo.defined.v1=cf367b448bd8c9baccfcab45e14f10d2 slo.recovered.v1=385da348b17e25e235ecdef8f3761ca7
-subject.erased.v1=f60a852bd546337baed8be5b767f011c thirdparty.registered.v1=19cfa59c84058776a216f13ed957007c
-validation.assigned.v1=bf23a88f8c9f07ae1c516db2aae16929 validation.completed.v1=6fd0d2aef09aaaa8b35474935c4484bd
-validation.withdrawn.v1=5677282f8a14fefa01c3fbf7208f4c0b version.aliased.v1=76ccee216dcf59484cd66719ad150990
-version.composed.v1=dbecbd7ab744833ecd1625590038cd9f version.demoted.v1=cc2dfef39d78ddf0a9db5ee08b35c22a
-version.promoted.v1=517341ba04e144c40418f8ffe962dd2c version.registered.v1=89ba91cab5930bd9c78ad7720838ba3b
-version.retired.v1=2becfa2b52344c5cb7efd71ddd4ff46d version.tagged.v1=3599f43c5f4cc328451b0c130f4f31ab
-version.unaliased.v1=093d3442f020f85d32d11752f862fe96 waiver.denied.v1=13b9611c8c5670ad5c8266ea41739195
-waiver.expired.v1=5ee84b6ddb269584f34b9a80e025ad47 waiver.granted.v1=e4625408aae5bd200f710d37cf16ce9d
-waiver.requested.v1=ac9bbdcf4ec7f9f82d2fd96f4922c0bb waiver.revoked.v1=c2ad151e3d0c50ba26bb2c8285d35116
+subject.erased.v1=b0dd95ecffb025b6ca387ea44aaa0b67 thirdparty.registered.v1=19cfa59c84058776a216f13ed957007c
+validation.assigned.v1=3eee2f5b9c7b241d37547598651fc8ae validation.completed.v1=7cc5a6b010cf5e7c27710c987b8fa14a
+validation.withdrawn.v1=e68e0a761fa1266e8c52a679e56686db version.aliased.v1=76ccee216dcf59484cd66719ad150990
+version.composed.v1=dbecbd7ab744833ecd1625590038cd9f version.demoted.v1=3c98a1ec80b3dfdeea10e87aab7880eb
+version.promoted.v1=508d2f28f4ef0f6b9e7c153b6dd05b77 version.registered.v1=b36be77fa5377a2bb7707d68d2fe9576
+version.retired.v1=abca24123c8617a31f107d9c67d13247 version.tagged.v1=3599f43c5f4cc328451b0c130f4f31ab
+version.unaliased.v1=13d2b4d8de032fdc3da887b34b301522 waiver.denied.v1=10da05718d4ce23ea8cdc06a656bc0c0
+waiver.expired.v1=5ee84b6ddb269584f34b9a80e025ad47 waiver.granted.v1=39e8822e6901ba0685eccd0623ba8a95
+waiver.requested.v1=ab44f636c14d5526e3b605279e0671d1 waiver.revoked.v1=20737187ff7c13fe6edba0e35c19b621
 waiver.used.v1=fa777c5e8cbd18d7ddecd82c966290a2
 """
 SCHEMAS = dict(cell.split("=") for cell in _PUBLISHED.split())
 # Forms of values, see `is_of`: a regular expression, limits of a whole number, [form, least, most], an object, a type.
-LINE, TEXT, HEX32, HEX = r"[^\x00-\x1f\x7f]{1,255}", r"(?s:.{1,8192})", "[0-9a-f]{32}", "[0-9a-f]{64}"
+# What can be seen: words of people are not blank.
+VISIBLE = (
+    r"[^\x00-\x20\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f"
+    r"\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0]"
+)
+LINE, HEX32, HEX = r"[^\x00-\x1f\x7f]{1,255}", "[0-9a-f]{32}", "[0-9a-f]{64}"
+TEXT, TITLE = rf"(?s:(?=.*{VISIBLE}).{{1,8192}})", rf"(?=.*{VISIBLE}){LINE}"
 UUID, ACTOR = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "[a-z0-9][a-z0-9._-]{0,63}"
 PART, ENVIRONMENT = "[A-Za-z0-9][A-Za-z0-9._+-]*", "[A-Za-z0-9][A-Za-z0-9._+-]{0,63}"
 NAME = rf"(?=.{{1,200}}\Z)[a-z][a-z0-9-]{{0,31}}:({PART}/)?{PART}(@{PART})?"
@@ -226,9 +232,9 @@ AUTHORITY = {
     "entry.reaffirmed.v1": {"index": NUMBER, "leaf_hash": HEX, "reason": TEXT},
     "approval.delegated.v1": {"until": TIME_FORM, "types?": [TYPE_PATTERN, 0, 32], "subjects?": [PATTERN, 0, 32],
                               "environments?": [ENVIRONMENT, 0, 32], "reason": TEXT},
-    "subject.erased.v1": {"subject": NAME, "basis": LINE, "reason": TEXT, "data_keys?": ["[A-Za-z0-9_-]{22}", 0, 256],
+    "subject.erased.v1": {"subject": NAME, "basis": TITLE, "reason": TEXT, "data_keys?": ["[A-Za-z0-9_-]{22}", 0, 256],
                           "entries?": [ERASED, 0, 256]},
-    "hold.placed.v1": {"subjects": [PATTERN, 1, 32], "matter": LINE, "reason": TEXT, "custodian~": LINE,
+    "hold.placed.v1": {"subjects": [PATTERN, 1, 32], "matter": TITLE, "reason": TEXT, "custodian~": LINE,
                        "authority~": LINE},
     "hold.released.v1": {"hold": UUID, "reason": TEXT},
 }  # fmt: skip

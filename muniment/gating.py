@@ -9,6 +9,7 @@ from ledger import commands
 from ledger.application import Ledger, Receipt
 from ledger.crashpoints import crashpoint
 from ledger.domain.deployed import WaiverState
+from ledger.domain.gating import gate_rule
 from ledger.domain.lifecycle import rule_for, version_of
 from ledger.errors import InputError, PolicyError
 from ledger.names import parse_name
@@ -16,7 +17,7 @@ from projections.catalogue import open_runner
 from projections.gates import Gate, Stated, policy_for, policy_named, run_gate
 from projections.known import Known
 
-__all__ = ["asked_at", "authorise", "check_gate", "record_gate"]
+__all__ = ["asked_at", "authorise", "check_gate", "is_recorded", "record_gate"]
 
 
 def asked_at(known: Known) -> int:
@@ -103,9 +104,13 @@ def _used_up(ledger: Ledger, gate: Gate, deployment: str) -> list[tuple[str, str
     ]  # fmt: skip
 
 
-def _recorded(ledger: Ledger, options: dict[str, Any]) -> bool:
-    """Whether the event that the caller gave an id is in the log."""
-    event_id = options.get("event_id")
+def is_recorded(ledger: Ledger, event_id: str | None) -> bool:
+    """Whether an event that its author gave an id is in the log.
+
+    Args:
+        ledger: open, signing as its author.
+        event_id: the id; None when it was given none.
+    """
     return event_id is not None and ledger.recorder.find(event_id, str(ledger.actor)) is not None
 
 
@@ -138,7 +143,7 @@ def authorise(
     """
     if (
         emergency is not None
-        or _recorded(ledger, options)
+        or is_recorded(ledger, options.get("event_id"))
         or not commands.sought(
             ledger, "deployment.authorised", deployment, lambda: _asked(ledger, deployment, model), model=model
         )
@@ -149,12 +154,15 @@ def authorise(
     alone = sorted({"about", "also_sign", "expect", "personal"} & options.keys())
     if used and alone:
         raise InputError(f"{', '.join(alone)} cannot be given where {used[0][1]} is used with the decision")
-    if not gate.outcome.allowed and _recorded(ledger, options):  # by another process, which used up the waiver
+    if not gate.outcome.allowed and is_recorded(
+        ledger, options.get("event_id")
+    ):  # by another process, which used up the waiver
         return commands.authorise(ledger, deployment, model, **options)
     record_gate(ledger, gate)
     crashpoint("gate.recorded")
     if not gate.outcome.allowed:
-        refused = PolicyError(refusal(gate), hint=f"muniment gate check {model} --deployment {deployment}")
+        hint = f"muniment gate check {model} --deployment {deployment}"
+        refused = PolicyError(refusal(gate), hint=hint, rule=gate_rule(gate.policy.name))
         ledger.record_refusal("deployment.authorised", deployment, {"model": model}, refused)
         raise refused
     if told is not None:

@@ -35,6 +35,10 @@ __all__ = ["Terms", "import_inventory"]
 _Advance = Callable[[int, int], None] | None
 
 
+def _waiver(once: UUID) -> str:
+    return f"waiver:import-{once.hex[:16]}"
+
+
 @dataclass(frozen=True)
 class Terms:
     """How waivers are asked for.
@@ -43,11 +47,14 @@ class Terms:
         until: their end, ``YYYY-MM-DDTHH:MM:SSZ``; where the rules allow no waiver to be so long, the end that they do.
         reason: why the checks are not met.
         control: what makes up for it, where the row does not say.
+        said: how their end was said, for example ``90d``, where it was not said as a time: who says the same again
+            another day asks for the same.
     """
 
     until: str
     reason: str
     control: str
+    said: str = ""
 
 
 def import_inventory(
@@ -197,17 +204,32 @@ class _Import:
         if longest is None:
             return  # the rules allow none, and it stays missing
         until = format_time(min(longest, parse_moment(self.terms.until)))
+        control = row.control or self.terms.control
+        terms = (check, self.terms.said or until, row.owner, self.terms.reason, control)
+        once = self._not_decided_against(known, "\n".join(("inventory", row.subject, str(row.deployment), *terms)))
+        if once is None:
+            return
         body = {
             "check": check, "model": row.subject, "environment": environment,
-            "owner": row.owner, "reason": self.terms.reason, "compensating_control": row.control or self.terms.control,
+            "owner": row.owner, "reason": self.terms.reason, "compensating_control": control,
             "expires_at": until, "single_use": False,
         }  # fmt: skip
-        said = "\n".join(("inventory", row.subject, str(row.deployment), check, until))
-        once = uuid5(UUID(self.ledger.ledgerid), said)
-        name = f"waiver:import-{once.hex[:16]}"
-        if isinstance(known.world.state(name), WaiverState):
-            return  # asked for in these terms, and denied or revoked: it is not asked for again
-        request_waiver(self.ledger, body, waiver=name, event_id=str(once), correlation=self.correlation)
+        request_waiver(self.ledger, body, waiver=_waiver(once), event_id=str(once), correlation=self.correlation)
+
+    def _not_decided_against(self, known: Known, said: str) -> UUID | None:
+        """The id of a request in these terms; None when one was denied, or what it got was revoked.
+
+        What has ended by its time may be asked for again, under the next id.
+        """
+        number = 0
+        while True:
+            once = uuid5(UUID(self.ledger.ledgerid), f"{said}\n{number}")
+            state = known.world.state(_waiver(once))
+            if not isinstance(state, WaiverState):
+                return once
+            if state.ended is not None:
+                return None
+            number += 1
 
     def _items(self, known: Known, row: CsvRow, waivers: Sequence[tuple[str, WaiverState]]) -> list[dict[str, Any]]:
         if row.deployment is None:

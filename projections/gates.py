@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from ledger.domain.deployed import PolicyState
 from ledger.domain.lifecycle import rule_for, rules_of, version_of
+from ledger.domain.states import TIER_RANK
 from ledger.entry import format_time
 from ledger.errors import InputError, PolicyError, VerificationError
 from ledger.names import parse_name, stream_of
@@ -16,6 +18,7 @@ from ledger.policy import Outcome, engine_name, evaluate, input_digest, parse_po
 from projections.gateinput import gate_input, standing_waivers
 from projections.journal import JournalRow
 from projections.known import Known
+from projections.waivers import used_terms
 from projections.words import waived_in
 
 __all__ = [
@@ -26,6 +29,7 @@ __all__ = [
     "policy_for",
     "policy_named",
     "policy_ruled",
+    "policy_ruling",
     "recheck_all",
     "replayed",
     "run_gate",
@@ -63,6 +67,7 @@ class Gate:
         deployment: where it is to be deployed; empty when that was not said.
         document: what its expressions looked at.
         outcome: what was found.
+        waived: the waivers by which it lets checks be, with their terms; see `projections.waivers`.
     """
 
     policy: Stated
@@ -73,6 +78,7 @@ class Gate:
     deployment: str
     document: dict[str, Any]
     outcome: Outcome
+    waived: tuple[dict[str, Any], ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -163,6 +169,41 @@ def policy_ruled(known: Known, name: str, digest: str | None) -> Stated:
     return found
 
 
+def policy_ruling(known: Known, environment: str | None) -> Stated:
+    """The policy that the rules in force name for an environment, whatever the tier; for all that were deployed to.
+
+    Args:
+        known: the ledger, as it was known at a size.
+        environment: for example ``prod``; None for every one for which something was authorised.
+
+    Raises:
+        PolicyError: they name none, or several, or it is not defined.
+    """
+    deployed = (parse_name(row["stream"]).namespace or "" for row in known.of_types("deployment.authorised"))
+    places = dict.fromkeys(deployed) if environment is None else {environment: None}
+    named: dict[str, str | None] = {}
+    for place, tier in product(places, TIER_RANK):
+        try:
+            rule = rule_for(known.world, place, tier)
+        except PolicyError:
+            continue  # what is not ruled names no policy
+        if rule.gate is not None:
+            named[rule.gate] = rule.gate_digest
+    where = "what was deployed" if environment is None else environment
+    if not named:
+        raise PolicyError(
+            f"the rules name no policy for {where}",
+            hint="Say which: --policy policy:NAME, or --file FILE; see muniment policy list.",
+        )
+    if len(named) > 1:
+        raise PolicyError(
+            f"the rules name {len(named)} policies for {where}: {', '.join(named)}",
+            hint=f"Say which: --policy {next(iter(named))}{', or --env' if environment is None else ''}",
+        )
+    ((name, digest),) = named.items()
+    return policy_ruled(known, name, digest)
+
+
 def run_gate(known: Known, policy: Stated, model: str, environment: str, *, as_of: int, deployment: str = "") -> Gate:
     """Run a policy over a version as it was known at a size.
 
@@ -182,7 +223,8 @@ def run_gate(known: Known, policy: Stated, model: str, environment: str, *, as_o
     document = gate_input(known, model, environment, as_of, deployment, form=parsed.schema_)
     waivers = standing_waivers(known, model, environment, as_of)
     outcome = evaluate(parsed, document, waivers)
-    return Gate(policy, known.size, as_of, model, environment, deployment, document, outcome)
+    waived = used_terms(known, outcome.checks)
+    return Gate(policy, known.size, as_of, model, environment, deployment, document, outcome, waived)
 
 
 def check_again(known: Known, row: JournalRow) -> Gate:
@@ -280,7 +322,7 @@ def replayed(known: Known, policy: Stated, period: tuple[int, int], environment:
 
     Returns:
         Each authorisation with the result as it would have been then, the checks that refuse it, those that are waived,
-        and why it could not be run, empty when it was.
+        and why it could not be run, empty when it was; ``emergency`` where no policy was to be asked.
     """
     parse_policy(policy.source)  # one that is malformed refuses nothing
     found = []
@@ -291,7 +333,7 @@ def replayed(known: Known, policy: Stated, period: tuple[int, int], environment:
         item = {
             "index": row["index"], "deployment": row["stream"], "model": model,
             "recorded_at": format_time(row["recorded_at"]), "result": "error", "refused_by": [], "trouble": "",
-            "waived": [],
+            "waived": [], "emergency": bool(row["data"].get("emergency")),
         }  # fmt: skip
         try:
             gate = run_gate(

@@ -10,6 +10,7 @@ from ledger.errors import InputError, UnknownThingError
 from ledger.names import parse_name
 from projections.asof import AsOf
 from projections.base import Selection, ViewReader, some_at_a_time
+from projections.copies import SAME_BYTES
 from projections.groups import WENT_LIVE
 from projections.journal import JournalRow, journal_rows
 from projections.model_state import CHANGE
@@ -97,7 +98,7 @@ class _Collected:
             positions = {entry["index"] + 1 for entry in link.entries}
             if link.downstream.startswith("incident:"):
                 incidents |= positions
-            elif found.down.get(link.downstream) == 1:
+            elif found.down.get(link.downstream) == 1 and link.relation != SAME_BYTES:
                 near |= positions
         self.at(near, "used")
         self.at(incidents, "incident")

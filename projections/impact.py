@@ -112,7 +112,7 @@ def impact(ledger: Ledger, views: ViewReader, as_of: AsOf, subject: str) -> dict
         subject: a data set, feature set, run, artefact or model; without a version all of its versions.
 
     Returns:
-        Plain values: ``copies`` (other names under which the same bytes were read); ``live`` (also canaries),
+        Plain values: ``copies`` (other names of the same bytes, and of what, at any step); ``live`` (also canaries),
         ``before`` (what was live and is not) and ``candidates`` (versions that are live nowhere), each with the
         ``path`` that leads there; ``loaded`` (what a platform still has loaded, by its snapshots, and is not live),
         and ``measured`` (versions only evaluated on it).
@@ -130,7 +130,9 @@ def impact(ledger: Ledger, views: ViewReader, as_of: AsOf, subject: str) -> dict
     seen = {one["version"] for one in versions} | {one["model"] for one in served}
     digests = {one["digest"]: one["model"] for one in served} | {one["digest"]: one["version"] for one in versions}
     return {
-        "copies": [{"subject": name, "digest": digest} for name, digest in sorted(found.twins.items())],
+        "copies": [
+            {"subject": name, "of": of, "digest": digest} for name, (of, digest) in sorted(found.copies.items())
+        ],
         "live": live,
         "before": [one for one in served if one["until"] is not None],
         "candidates": sorted(candidates, key=lambda one: one["index"]),

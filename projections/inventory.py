@@ -18,6 +18,7 @@ from projections.findings import independent_of, settled
 from projections.journal import JournalRow, journal_rows
 from projections.model_state import periods, state_as_of
 from projections.suspension import suspend
+from projections.waivers import terms_of
 
 __all__ = ["inventory"]
 
@@ -66,7 +67,7 @@ def _waivers(asked: _Asked) -> dict[str, list[dict[str, Any]]]:
         if trouble is None or state.granted is None:
             found.setdefault(state.model.partition("@")[0], []).append({
                 "waiver": row["stream"], "check": state.check, "model": state.model, "environment": state.environment,
-                "owner": state.owner, "expires_at": format_time(waiver_until(asked.world, state)),
+                **terms_of(row), "expires_at": format_time(waiver_until(asked.world, state)),
                 "state": "stands" if trouble is None else "asked for", "max_uses": state.max_uses,
                 "used": len(uses_of(asked.world, state)), "index": row["index"],
             })  # fmt: skip

@@ -7,20 +7,22 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ledger.domain import RecordedEvent
+from ledger.errors import InputError
 from ledger.events import Body, Ref
 from ledger.events.artifacts import ArtifactProduced
-from ledger.events.datasets import DatasetVersioned
+from ledger.events.datasets import DatasetRegistered, DatasetVersioned
 from ledger.events.deployments import CanaryStageEntered, DeploymentCompleted, DeploymentPromoted, RollbackCompleted
 from ledger.events.evaluations import EvaluationCompleted
 from ledger.events.features import FeaturesetChanged, FeaturesetDefined, FeaturesetMaterialized
 from ledger.events.incidents import IncidentLinked, IncidentOpened
-from ledger.events.models import VersionComposed, VersionRegistered
+from ledger.events.models import ModelDescribed, ModelRegistered, VersionComposed, VersionRegistered
 from ledger.events.runs import RunAborted, RunAttached, RunCompleted, RunFailed, RunStarted
+from ledger.names import parse_name
 from ledger.replay import Judged
 from projections.base import Column, RowOf, Selection, Table, ViewReader, some_at_a_time
 from projections.journal import occurred_at
 
-__all__ = ["EDGE", "MADE_FROM", "READ", "Lineage", "digests_read", "edges", "upstream"]
+__all__ = ["BASE", "BYTES", "EDGE", "MADE_FROM", "READ", "Lineage", "digests_read", "edges", "named_bytes", "upstream"]
 
 EDGE: Final = Table(
     "lineage_edge",
@@ -36,8 +38,26 @@ EDGE: Final = Table(
     unique=4,
     indexes=(("downstream", "position"), ("upstream", "position"), ("digest", "position")),
 )
+#: Under which digest a thing is known, by what was said of it and not of who read it.
+BYTES: Final = Table(
+    "lineage_bytes",
+    (
+        Column("position", number=True),
+        Column("subject"),
+        Column("digest"),
+        Column("occurred_at", number=True),
+        Column("actor"),
+    ),
+    indexes=(("subject", "position"), ("digest", "position")),
+)
+#: Bodies that say it.
+_NAMING: Final = (
+    DatasetRegistered, DatasetVersioned, FeaturesetDefined, FeaturesetChanged, VersionRegistered, ArtifactProduced,
+)  # fmt: skip
 #: Relations that carry a fault downstream; being measured on a data set or deployed does not.
-MADE_FROM: Final = ("input", "made-by", "derived-from", "output-of", "composed-of", "packaged-as")
+MADE_FROM: Final = ("input", "made-by", "derived-from", "output-of", "composed-of", "packaged-as", "base-model")
+#: A model, and so each version of it, was made from another one.
+BASE: Final = "base-model"
 #: Of these the digest is that of the upstream thing, as it was read.
 READ: Final = ("input", "derived-from", "composed-of")
 
@@ -74,6 +94,14 @@ _LINKS: Final = (
 )  # fmt: skip
 
 
+def _is_model(said: str | None) -> bool:
+    """Whether what a publisher calls a base model is a name of this ledger; else it stays text."""
+    try:
+        return said is not None and parse_name(said).kind == "model"
+    except InputError:
+        return False
+
+
 def _edges(event: RecordedEvent) -> Iterator[tuple[str, str, str, str]]:
     body, subject = event.body, event.payload.subject
     if body is None:
@@ -90,6 +118,8 @@ def _edges(event: RecordedEvent) -> Iterator[tuple[str, str, str, str]]:
                 digest = digest or (link.digest and getattr(body, link.digest)) or ""
                 relation = getattr(body, link.said) if link.said else link.relation
                 yield (name, relation, subject, digest) if link.turned else (subject, relation, name, digest)
+    if isinstance(body, ModelRegistered | ModelDescribed) and _is_model(body.base_model):
+        yield subject, BASE, body.base_model or "", ""
     for ref in body.refs:
         yield event.payload.subject, ref.role, ref.subject, ref.digest or ""
 
@@ -98,14 +128,17 @@ class Lineage:
     """The lineage projection."""
 
     name = "lineage"
-    version = 4
-    tables = (EDGE,)
+    version = 6
+    tables = (EDGE, BYTES)
 
     def rows(self, judged: Judged) -> Iterator[RowOf]:
         """See `Projection.rows`."""
         event = judged.event
         if event is None or judged.verdict.kind != "valid":
             return
+        if isinstance(event.body, _NAMING) and event.body.digest is not None:
+            said = (event.payload.subject, event.body.digest, occurred_at(judged), event.actor)
+            yield BYTES, (event.index + 1, *said)
         found = {edge[:3]: edge[3] for edge in _edges(event)}  # one event names a pair and its relation once
         for (downstream, relation, upstream_name), digest in sorted(found.items()):
             yield EDGE, (event.index + 1, downstream, relation, upstream_name, digest, occurred_at(judged), event.actor)
@@ -126,6 +159,22 @@ def edges(
     """
     for some in some_at_a_time(names):
         yield from views.select(EDGE, [(side, "IN", some), ("position", "<=", size), *where])
+
+
+def named_bytes(
+    views: ViewReader, side: str, values: Sequence[str], *, size: int, where: Selection = ()
+) -> Iterator[dict[str, Any]]:
+    """What is said of the bytes of things.
+
+    Args:
+        views: the views.
+        side: ``subject`` for the digests of these things, ``digest`` for the things that have these.
+        values: the things, or digests.
+        size: log size that was known.
+        where: further conditions.
+    """
+    for some in some_at_a_time(values):
+        yield from views.select(BYTES, [(side, "IN", some), ("position", "<=", size), *where])
 
 
 def _edges_from(views: ViewReader, names: Sequence[str], size: int) -> Iterator[dict[str, Any]]:

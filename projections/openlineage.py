@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any, Final
 from uuid import UUID, uuid5
 
+from projections.copies import SAME_BYTES
+
 __all__ = ["run_events"]
 
 _PRODUCER: Final = "urn:muniment:producer"
@@ -68,8 +70,8 @@ def run_events(data: dict[str, Any], ledgerid: str) -> list[dict[str, Any]]:
     nodes = {node["id"]: node for node in data["nodes"]}
     makings: dict[str, dict[str, Any]] = {}
     for edge in data["edges"]:
-        if nodes[edge["downstream"]]["kind"] == "incident":
-            continue
+        if nodes[edge["downstream"]]["kind"] == "incident" or edge["relation"] == SAME_BYTES:
+            continue  # a copy was not made from what it is one of, as far as anybody said
         made = edge["relation"] in _MADE and nodes[edge["upstream"]]["kind"] == "run"
         at, other = (edge["upstream"], edge["downstream"]) if made else (edge["downstream"], edge["upstream"])
         making = makings.setdefault(at, {"inputs": [], "outputs": [], "entries": []})

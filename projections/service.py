@@ -8,12 +8,14 @@ from typing import Any, Final
 
 from ledger.entry import format_time
 from ledger.payload import parse_moment
+from projections import blame
 from projections.asof import AsOf
 from projections.base import ViewReader
+from projections.blame import Blame
 from projections.groups import DEPLOYED, WENT_LIVE
 from projections.journal import JournalRow, journal_rows
 
-__all__ = ["DECISIONS", "Decision", "Key", "Service", "Tenure", "read_service"]
+__all__ = ["DECISIONS", "Decision", "Key", "Service", "Standing", "Tenure", "fold", "read_service"]
 
 #: Decision: what is to happen.
 DECISIONS: Final = {"deployment.held": "hold", "rollback.authorised": "rollback"}
@@ -120,6 +122,7 @@ class Decision:
             "answer": None if answer is None else {
                 "type": answer["type"], "index": answer["index"], "model": answer["data"].get("model"),
                 "seconds": (answer["recorded_at"] - row["recorded_at"]) / 1e6,
+                "actor": answer["actor"], "reason": answer["data"].get("reason"),
             },
             "against": self.against,
             "told": [
@@ -140,6 +143,7 @@ class Service:
         canaries: versions that get a share of the traffic.
         history: what ever was live, newest last, each once for every time it went live.
         left: what a rollback took out and has not been live again since.
+        blamed: what speaks against a version; see `projections.blame`.
         decisions: in log order.
         breaches: in log order: ``slo.breached`` and ``slo.recovered``.
         resets: when the error budget of a promise last began anew.
@@ -152,6 +156,7 @@ class Service:
     canaries: dict[Key, Tenure] = field(default_factory=dict)
     history: list[Key] = field(default_factory=list)
     left: set[Key] = field(default_factory=set)
+    blamed: dict[Key, list[Blame]] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
     breaches: list[JournalRow] = field(default_factory=list)
     resets: dict[str, int] = field(default_factory=dict)
@@ -278,17 +283,50 @@ def _in_order(rows: list[JournalRow]) -> list[JournalRow]:
     return sorted(rows, key=lambda row: (row["occurred_at"], row["index"]))
 
 
-def _standing(rows: list[JournalRow], index: int) -> Service:
-    """What served by what was recorded before an entry."""
-    then = Service("")
-    for row in _in_order([row for row in rows if row["index"] < index]):
-        then.serve(row)
-    return then
+class Standing:
+    """What serves by what is recorded so far: entries are taken in log order, whichever order they tell of."""
+
+    def __init__(self) -> None:
+        self._rows: list[JournalRow] = []
+        self._service: Service | None = Service("")
+        self._latest = self._live_at = 0
+
+    @property
+    def now(self) -> Service:
+        """What serves by the entries taken so far."""
+        if self._service is None:
+            self._service = Service("")
+            for row in _in_order(self._rows):
+                self._service.serve(row)
+        return self._service
+
+    def take(self, row: JournalRow) -> bool:
+        """Take in an entry, which has to do with what serves.
+
+        Args:
+            row: what is recorded next.
+
+        Returns:
+            Whether what it tells of is so now: a report that comes late may tell of what was over before.
+        """
+        kind, at = row["type"], row["occurred_at"]
+        key = (row["data"]["model"], row["data"]["digest"])
+        was_canary = kind == "canary.aborted" and key in self.now.canaries
+        self._rows.append(row)
+        if at < self._latest:
+            self._service = None
+        elif self._service is not None:
+            self._service.serve(row)
+        self._latest = max(self._latest, at)
+        if kind in WENT_LIVE:
+            last, self._live_at = at >= self._live_at, max(self._live_at, at)
+            return bool(last)
+        return was_canary and key not in self.now.canaries if kind == "canary.aborted" else key in self.now.canaries
 
 
 def _recover(service: Service, row: JournalRow) -> None:
     """A promise that is kept again ends holds on what is live that its breach led to."""
-    triggers = {one["id"] for one in service.breaches if one["data"]["slo"] == row["data"]["slo"]}
+    triggers = blame.breaches_over(service, row)
     for decision in service.open_decisions():
         about = decision.row["data"].get("trigger") in triggers and decision.key == decision.beside
         if about and decision.action == "hold":
@@ -318,23 +356,50 @@ def read_service(views: ViewReader, as_of: AsOf, name: str) -> Service:
         ("occurred_at", "<=", as_of.bound),
     ]
     rows = journal_rows(views, where, size=as_of.size)
+    return fold(name, [*rows, *_breaches_elsewhere(views, as_of, name)])
+
+
+def fold(name: str, rows: list[JournalRow]) -> Service:
+    """A deployment by what is recorded of it.
+
+    Args:
+        name: ``deployment:<environment>/<service>``.
+        rows: valid entries, in any order.
+    """
     service = Service(name)
-    serving = [row for row in rows if row["type"] in WENT_LIVE or row["type"] in _CANARY]
-    for row in _in_order(serving):
+    for row in _in_order([row for row in rows if _serves(row)]):
         service.serve(row)
-    said = sorted([*rows, *_breaches_elsewhere(views, as_of, name)], key=lambda row: row["index"])
-    for row in said:
-        if row["type"] == "errorbudget.reset":
-            service.resets[row["data"]["slo"]] = row["occurred_at"]
-        elif row["type"] in _SLO:
-            service.breaches.append(row)
-            if row["type"] == "slo.recovered":
-                _recover(service, row)
-        elif row["type"] in DECISIONS:
-            then = _standing(serving, row["index"])
-            service.decide(row, None if then.live is None else then.live.key, frozenset(then.canaries))
-        elif row["type"] in _TOLD:
-            service.tell(row)
-        else:
-            service.answer(row)
+    standing = Standing()
+    for row in sorted(rows, key=lambda row: row["index"]):
+        _said(service, standing, row)
     return service
+
+
+def _serves(row: JournalRow) -> bool:
+    return row["type"] in WENT_LIVE or row["type"] in _CANARY
+
+
+def _said(service: Service, standing: Standing, row: JournalRow) -> None:
+    """Take in what an entry means for promises and decisions, in log order."""
+    kind = row["type"]
+    if kind == "errorbudget.reset":
+        service.resets[row["data"]["slo"]] = row["occurred_at"]
+    elif kind == "slo.breached":
+        service.breaches.append(row)
+        blame.breached(service, standing.now, row)
+    elif kind == "slo.recovered":
+        service.breaches.append(row)
+        _recover(service, row)
+        blame.recovered(service, row)
+    elif kind in DECISIONS:
+        then = standing.now
+        service.decide(row, None if then.live is None else then.live.key, frozenset(then.canaries))
+        blame.decided(service, service.decisions[-1])
+    elif kind in _TOLD:
+        service.tell(row)
+    elif kind == "deployment.authorised":
+        service.answer(row)
+        blame.authorised(service, row)
+    elif standing.take(row):  # what is told late, and was over before, settles nothing
+        service.answer(row)
+        blame.deployed(service, standing.now.live, row)

@@ -1,12 +1,12 @@
 """Following lineage from a thing: up to what it was made from, down to where it is live and what went wrong there.
 
 A deployment serves one version after another, so each version it served is a node of its own: what happened while
-another version was live there is not lineage of this one.
+another version was live there is not lineage of this one. On the way down other names of the same bytes are followed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,18 +14,14 @@ from ledger.errors import UnknownThingError
 from ledger.names import parse_name
 from projections.asof import AsOf
 from projections.base import Selection, ViewReader, some_at_a_time
-from projections.groups import DATA
+from projections.copies import SAME_BYTES, copies
 from projections.journal import JournalRow, journal_rows
-from projections.lineage import EDGE, MADE_FROM, READ, edges
-from projections.model_state import lives
+from projections.lineage import BASE, EDGE, MADE_FROM, edges
+from projections.model_state import CHANGE, lives
 
 __all__ = ["Link", "Trace", "cut_off", "descend", "node_parts", "trace"]
 
 _NO_LINEAGE: Final = "ruled-out"
-#: Events that say which bytes a name stands for.
-_NAMED: Final = frozenset(
-    {"artifact.produced", "featureset.defined", "featureset.changed", "version.registered", *DATA}
-)
 
 
 @dataclass
@@ -52,14 +48,14 @@ class Trace:
         roots: where it starts: the thing, its versions, or the versions a deployment served.
         up, down: node to number of steps from the nearest root, in each direction that was followed.
         links: between nodes, in log order.
-        twins: other names under which the same bytes were read, and their digest.
+        copies: other names of the same bytes that were found on the way down, of what, and their digest.
     """
 
     roots: list[str]
     up: dict[str, int] = field(default_factory=dict)
     down: dict[str, int] = field(default_factory=dict)
     links: dict[tuple[str, str, str], Link] = field(default_factory=dict)
-    twins: dict[str, str] = field(default_factory=dict)
+    copies: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def nodes(self) -> list[str]:
@@ -88,10 +84,29 @@ class _Walk:
         self._lives: dict[str, list[tuple[int, str]]] = {}
 
     def rows(self, side: str, names: Iterable[str]) -> Iterator[dict[str, Any]]:
-        wanted = sorted(set(names))
-        for row in edges(self._views, side, wanted, size=self._as_of.size, where=self._where):
-            if row["relation"] != _NO_LINEAGE:
+        wanted = set(names)
+        stems = {name.partition("@")[0] for name in wanted if name.startswith("model:") and "@" in name}
+        asked = sorted(wanted | stems if side == "downstream" else wanted)
+        based = []
+        for row in edges(self._views, side, asked, size=self._as_of.size, where=self._where):
+            if row["relation"] == BASE:
+                based.append(row)
+            elif row["relation"] != _NO_LINEAGE and row[side] in wanted:
                 yield row
+        made = self._registered(row["downstream"] for row in based)
+        for row in based:  # said of a model, it is so of its versions
+            for name in made[row["downstream"]] or [row["downstream"]]:
+                if side == "upstream" or name in wanted:
+                    yield {**row, "downstream": name}
+
+    def _registered(self, models: Iterable[str]) -> dict[str, list[str]]:
+        """The registered versions of models."""
+        found: dict[str, list[str]] = {name: [] for name in models}
+        for some in some_at_a_time(sorted(found)):
+            where = [("thing", "IN", some), ("type", "=", "version.registered"), ("position", "<=", self._as_of.size)]
+            for row in self._views.select(CHANGE, [*where, ("occurred_at", "<=", self._as_of.bound)]):
+                found[row["thing"]].append(row["model"])
+        return found
 
     def served(self, deployment: str) -> set[str]:
         """Versions that were ever live, or a canary, in a deployment."""
@@ -162,7 +177,10 @@ class _Walk:
         """Nodes of the last step that have links which were not followed."""
         own, steps = (0, found.up) if side == "downstream" else (2, found.down)
         last = {node for node, number in steps.items() if number == depth}
-        return sorted({key[own] for key, _ in self.step(side, last) if key not in found.links})
+        more = {key[own] for key, _ in self.step(side, last) if key not in found.links}
+        if side == "upstream":
+            more |= {of for name, of, _ in copies(self._views, self._as_of, last) if name not in steps}
+        return sorted(more)
 
     def follow(self, found: Trace, side: str, depth: int | None) -> dict[str, int]:
         place = 2 if side == "downstream" else 0
@@ -173,15 +191,32 @@ class _Walk:
             number += 1
             reached = set()
             for key, row in self.step(side, frontier):
-                link = found.links.setdefault(key, Link(*key))
-                entry = {"index": row["position"] - 1, "actor": row["actor"], "digest": row["digest"] or None,
-                         "occurred_at": row["occurred_at"]}  # fmt: skip
-                if entry not in link.entries:
-                    link.entries.append(entry)
+                self._keep(found, key, row)
                 reached.add(key[place])
+            if side == "upstream":
+                reached |= self._copied(found, frontier, steps.keys() | reached)
             frontier = reached - steps.keys()
             steps.update(dict.fromkeys(frontier, number))
         return steps
+
+    @staticmethod
+    def _keep(found: Trace, key: tuple[str, str, str], row: dict[str, Any]) -> None:
+        link = found.links.setdefault(key, Link(*key))
+        entry = {"index": row["position"] - 1, "actor": row["actor"], "digest": row["digest"] or None,
+                 "occurred_at": row["occurred_at"]}  # fmt: skip
+        if entry not in link.entries:
+            link.entries.append(entry)
+
+    def _copied(self, found: Trace, nodes: set[str], known: Set[str]) -> set[str]:
+        """Keep links to other names of the bytes of some nodes, as far as these are not known; returns the names."""
+        new = set()
+        for name, of, row in copies(self._views, self._as_of, nodes):
+            if name not in known:
+                self._keep(found, (name, SAME_BYTES, of), row)
+                if " " not in name:
+                    found.copies.setdefault(name, (of, row["digest"]))
+                new.add(name)
+        return new
 
     def versions(self, subject: str) -> set[str]:
         """Versions of a thing that edges name."""
@@ -204,15 +239,6 @@ class _Walk:
 
     def _journal(self, where: Selection, *, limit: int | None) -> list[dict[str, Any]]:
         return journal_rows(self._views, where, size=self._as_of.size, limit=limit)
-
-    def twins(self, roots: Sequence[str]) -> dict[str, str]:
-        """Names under which bytes were read that some things were registered with."""
-        stems = {root.partition("@")[0] for root in roots if " " not in root}
-        rows = self._journal([("stream", "IN", sorted(stems)), ("occurred_at", "<=", self._as_of.bound)], limit=None)
-        said = {row["data"].get("digest") for row in rows if row["type"] in _NAMED and row["subject"] in roots}
-        digests = {digest for digest in said if isinstance(digest, str)}
-        return {row["upstream"]: row["digest"] for row in self.rows("digest", digests)
-                if row["relation"] in READ and row["upstream"] not in roots}  # fmt: skip
 
     def roots(self, subject: str) -> list[str]:
         """See `Trace.roots`."""
@@ -273,8 +299,6 @@ def cut_off(views: ViewReader, as_of: AsOf, found: Trace, depth: int | None) -> 
 def descend(views: ViewReader, as_of: AsOf, subject: str) -> Trace:
     """Everything that was made from a thing, directly or not, and where it was served; evaluations carry nothing on.
 
-    What read the same bytes under another name is followed too: a recall must not stop at a copy.
-
     Args:
         views: the views.
         as_of: both clocks.
@@ -285,7 +309,5 @@ def descend(views: ViewReader, as_of: AsOf, subject: str) -> Trace:
     """
     walk = _Walk(views, as_of, (*MADE_FROM, "serves"))
     found = Trace(walk.roots(subject))
-    found.twins = walk.twins(found.roots)
-    found.roots = sorted({*found.roots, *found.twins})
     found.down = walk.follow(found, "upstream", None)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ledger.application import Ledger
@@ -15,10 +16,37 @@ from ledger.errors import InputError, PolicyError
 from ledger.names import parse_name, stream_of
 from projections.asof import AsOf, recorded_by
 from projections.base import ViewReader
-from projections.journal import journal_rows
+from projections.journal import JournalRow, journal_rows
+from projections.known import Known
 from projections.words import waived_in
 
-__all__ = ["waived_for", "waivers"]
+__all__ = ["terms_of", "terms_words", "used_terms", "waived_for", "waivers"]
+
+
+def terms_of(row: JournalRow) -> dict[str, Any]:
+    """What a request for a waiver must say, and who made it: for everybody who decides on it or rests on it."""
+    said = {name: row["data"][name] for name in ("owner", "reason", "compensating_control")}
+    return said | {"requested_by": row["actor"]}
+
+
+def terms_words(terms: Mapping[str, Any], name: Callable[[str], str] = str) -> str:
+    """The terms of a waiver in words.
+
+    Args:
+        terms: as `terms_of` tells them; without a reason where that stands beside it.
+        name: how an actor is called.
+    """
+    said = [terms["reason"]] if terms.get("reason") else []
+    said += [f"instead: {terms['compensating_control']}", f"{name(terms['owner'])} carries the risk"]
+    return "; ".join([*said, f"asked for by {name(terms['requested_by'])}"])
+
+
+def used_terms(known: Known, checks: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """The waivers by which checks of a gate are let be, each with its terms, in the order of the checks."""
+    named = list(dict.fromkeys(one["waiver"] for one in checks if one.get("waiver")))
+    rows = known.rows(("stream", "IN", named), ("type", "=", "waiver.requested")) if named else []
+    found = {row["stream"]: terms_of(row) for row in rows}
+    return tuple({"waiver": name, **found[name]} for name in named)
 
 
 def _standing(world: World, state: WaiverState, at: int) -> tuple[str, str]:
@@ -57,7 +85,7 @@ def waivers(ledger: Ledger, views: ViewReader, as_of: AsOf, at: int) -> list[dic
         standing, trouble = _standing(world, state, at)
         found.append({
             "waiver": row["stream"], "state": standing, "check": state.check, "model": state.model,
-            "environment": state.environment, "owner": state.owner, "until": format_time(waiver_until(world, state)),
+            "environment": state.environment, **terms_of(row), "until": format_time(waiver_until(world, state)),
             "used": len(state.used if state.max_uses is None else uses_of(world, state)), "max_uses": state.max_uses,
             "trouble": trouble, "index": row["index"],
         })  # fmt: skip

@@ -32,11 +32,13 @@ from ledger.names import parse_name, stream_of
 from ledger.payload import Payload
 from ledger.worlds import WorldAt
 from projections.asof import AsOf
+from projections.authorised import ended_of
 from projections.base import ViewReader
 from projections.journal import JournalRow, journal_rows
 from projections.model_state import CHANGE, periods, state_as_of
 from projections.remarks import remark
 from projections.suspension import Stamped
+from projections.waivers import terms_of, terms_words
 
 __all__ = ["why"]
 
@@ -242,7 +244,9 @@ class _Answer:
             if state is None:
                 continue
             trouble = waived_trouble(self.world, self._event, state)
-            says = f"{check['check']} is waived by {check['waiver']}, not met; {state.owner} carries the risk"
+            terms = terms_of(self._moment.rows([state.request.index])[state.request.index])
+            told = terms_words(terms | {"reason": None})  # that is in the words of the entry
+            says = f"{check['check']} is waived by {check['waiver']}, not met; {told}"
             if state.max_uses is not None:
                 used = len(uses_of(self.world, state)) + (trouble is None)  # with the one that this decision takes
                 says += f"; {used} of {state.max_uses} use(s) used"
@@ -343,7 +347,8 @@ def _deployment(moment: _Moment, as_of: AsOf, subject: str) -> dict[str, Any]:
         doubt = deployment_doubt(moment.world, subject, period["model"], period["digest"])
         rests_on, by = (given[-1]["index"], given[-1]["type"]) if given else (None, None)
         words = None if doubt is None else doubt.text
-        live.append({**period, "rests_on": rests_on, "by": by, "doubt": words})
+        over = ended_of(moment.views, state, period)
+        live.append({**period, "rests_on": rests_on, "by": by, "doubt": words, "ended": over})
         then = _then(moment, given[-1]["index"]) if given else None
         answers += [] if then is None else [then]
         answers.append(_now(moment, period["model"], subject, period["digest"]))

@@ -242,7 +242,7 @@ _ASIDES: Final[dict[str, dict[str, Callable[[Any], str]]]] = {
     "dataset.deprecated": _DATA,
     "dataset.license_changed": _DATA,
     "dataset.quality_assessed": {"verdict": _said("{}"), "tool": _said("by {}"), "assertions": _unmet},
-    "decision.refused": {"rule": _said("rule {}"), "environment": _said("in {}")},
+    "decision.refused": {"rule": _said("by {}"), "environment": _said("in {}")},
     "deployment": _VERSION | {"approvals": _said("approved by {}", _list),
                               "emergency": lambda value: f"in an emergency: {value['reason']}"},
     "deployment.held": _RETURN | {"model": _said("of {}")},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from importlib import resources
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -12,9 +11,10 @@ sys.path.insert(0, str(ROOT))
 
 from writing import write_page  # noqa: E402
 
-from cli.policies import STARTERS  # noqa: E402
-from ledger.policy import FIELDS, fine, parse_policy  # noqa: E402
+from ledger.policy import FIELDS, STARTERS, fine, parse_policy, starter  # noqa: E402
 from ledger.policy.checks import Check  # noqa: E402
+from ledger.policy.engine import MACROS  # noqa: E402
+from ledger.policy.members import FUNCTIONS, METHODS  # noqa: E402
 
 TARGET = ROOT / "docs" / "reference" / "policies.md"
 _HEAD = """# Policies
@@ -47,11 +47,28 @@ policy have 10 seconds of processor time and 512 MiB of memory together; what ta
 | `not-applicable` | another tier, or `when` is false: `otherwise` says why | yes |
 | `waived` | `pass` is false, and a waiver covers the check | yes, and the waiver is named |
 | `fail` | `pass` is false | no |
-| `error` | an expression failed, or gave neither true nor false; it cannot be waived | no |
+| `error` | an expression failed, gave no truth value, or has a name that stands for nothing; it cannot be waived | no |
+
+A name that stands for nothing is one of a member that the document has not (`input.model.thirdparty`), of a variable
+that is neither `input` nor a macro's, or of a function that there is not. `policy define` refuses it, `policy lint`
+reports it, and at the gate it denies, whatever stands beside it. Members behind a computed key, `map`, `dyn` or `? :`,
+and those of `metrics`, `measurements` and `findings`, are not looked at. There are the functions
+@FUNCTIONS@;
+to call on a value
+@METHODS@.
+
+Other errors do not always come out: CEL passes over one where the rest decides alone. `||` and `exists` are true when
+one side or item is, `&&` and `all` are false when one is. In `e.metrics.auc > 0.9 || e.verdict == "pass"` a missing
+`auc` is no error where the verdict passes, nor in `exists(e, e.metrics.auc > 0.9)` where another evaluation has it; so
+it is with an index past the end, a division by zero, and types that cannot be compared. What comes out would have come
+out whatever that part had said, but a part that always fails asks nothing. Say what is to be there:
+`has(e.metrics.auc) && double(e.metrics.auc) > 0.9` is false where it is missing.
 
 `[].all(…)` is true in CEL: a check over a list that must not be empty says so, with `size() > 0` or `exists`.
 
-In the two checklists below, a check of what was not recorded fails. The exceptions can only stop something, and pass
+`muniment policy starter pre-production production` prints one policy with the checks of the two checklists below: the
+rules name one policy for an environment and tier, and only pre-production asks for data, code and the run. In both, a
+check of what was not recorded fails. The exceptions can only stop something, and pass
 while nothing is recorded: `nothing-stops-it`, `approved-by-others` and `no-open-incident`; and `canary-ready` at tiers
 low and medium. What a third party made is asked for no run, code and data, and a version of tier low for neither a run
 nor data: these checks do not apply then, and say why. Latency and cost
@@ -76,7 +93,8 @@ _EXAMPLE = """## An example
 
 Every check of both checklists passes over this document. `muniment policy lint` runs a policy over it, and over one of
 a version of which nothing but its registration is known, at each tier; a check that can be evaluated over none of them
-is reported. Names of metrics are their authors' own: ask `"psi" in e.metrics` before `e.metrics.psi`.
+is reported, and `muniment policy define` warns of it. Names of metrics are their authors' own: ask `has(e.metrics.psi)`
+before `e.metrics.psi`.
 
 ```json
 """
@@ -89,13 +107,21 @@ def _row(check: Check) -> str:
     return f"| `{check.id}` | {check.title} | {tiers} | {'yes' if check.waivable else 'no'} | {asked} |"
 
 
+def _head() -> str:
+    """The beginning, with the functions there are; lines of them are not broken."""
+    there = {"@FUNCTIONS@": FUNCTIONS, "@METHODS@": METHODS | MACROS}
+    text = _HEAD
+    for place, names in there.items():
+        text = text.replace(place, ", ".join(f"`{name}`" for name in sorted(names)))
+    return text
+
+
 def reference() -> str:
     """The page's text."""
-    parts = [_HEAD + "\n".join(f"| `{name}` | {words} |" for name, words in FIELDS.items()) + "\n"]
+    parts = [_head() + "\n".join(f"| `{name}` | {words} |" for name, words in FIELDS.items()) + "\n"]
     parts.append(_EXAMPLE + json.dumps(fine(), indent=1, ensure_ascii=False) + "\n```\n")
     for name in STARTERS:
-        source = (resources.files("ledger.policy") / "packs" / f"{name}.yaml").read_text("utf-8")
-        policy = parse_policy(source)
+        policy = parse_policy(starter(name))
         rows = "\n".join(map(_row, policy.checks))
         parts.append(
             f"## {policy.title}\n\n`muniment policy starter {name}` prints it, to be edited.\n\n"

@@ -16,11 +16,11 @@ def main() -> None:
     scene.do(*version, "--digest", digest("endpoint configuration"))
     scene.do("record", "deployment", PLACE, "--model", MODEL, "--as", "p-dev")
     scene.show("state", "model:notes")
-    scene.write("production.yaml", scene.do("policy", "starter", "production"))
+    scene.write("production.yaml", scene.do("policy", "starter", "pre-production", "production"))
     gate = ("gate", "check", MODEL, "--file", "production.yaml")
     light = scene.ask(*gate, "--env", "dev", expected=1)["checks"]
     counted = Counter(item["result"] for item in light)
-    print("Of the production checklist, tier low is not asked for:")
+    print("Of both checklists, tier low is not asked for:")
     print("  " + ", ".join(item["check"] for item in light if item["result"] == "not-applicable"))
     print("and would still have to show, before it goes anywhere but dev:")
     print("  " + ", ".join(item["check"] for item in light if item["result"] == "fail") + "\n")

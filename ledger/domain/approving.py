@@ -4,8 +4,25 @@ from __future__ import annotations
 
 from ledger.domain.actors import FOREVER
 from ledger.domain.foundations import first_end, uncited
-from ledger.domain.independence import contradiction, deciders, independent, makers_of, owners_of, persons_behind
-from ledger.domain.lifecycle import Named, refuse_doubt, rule_for, same_digest, version_of, versions_meant
+from ledger.domain.independence import (
+    contradiction,
+    deciders,
+    independent,
+    makers_of,
+    owners_of,
+    persons_behind,
+    separation,
+)
+from ledger.domain.lifecycle import (
+    Named,
+    refuse_doubt,
+    refused_by,
+    row_of,
+    rule_for,
+    same_digest,
+    version_of,
+    versions_meant,
+)
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.roles import roles_for
 from ledger.domain.signed import signed_of
@@ -134,7 +151,15 @@ def _check_withdrawn(world: World, event: RecordedEvent, named: Named, body: App
     request = sent_back if sent_back is not None and back else _open_request(named, body.request)
     asking, mine = persons_behind(world, request.actors), persons_behind(world, actors_of(event))
     if not asking or not mine or not asking & mine:
-        raise NotAllowedError("only who asked may withdraw a request", hint="An approver may reject it.")
+        raise NotAllowedError(
+            "only who asked may withdraw a request",
+            hint="An approver may reject it.",
+            rule=separation("approval.withdrawn", "requester"),
+        )
+
+
+def _apart(event: RecordedEvent, name: str) -> str:
+    return separation(event.payload.type if event.kind is None else event.kind.name, name)
 
 
 def refuse_makers(
@@ -154,19 +179,23 @@ def refuse_makers(
     """
     run = named.version.run
     mine = deciders(world, actors_of(event), signed_of(event))
+    rule = _apart(event, "makers")
     apart = independent(world, mine, makers_of(world, named, request_actors))
     other = contradiction(world, named)
     if other is not None:
-        raise NotAllowedError(f"{other[0]}, so that {who} is another person is not shown", hint=f"{other[1]}.")
+        told = f"{other[0]}, so that {who} is another person is not shown"
+        raise NotAllowedError(told, hint=f"{other[1]}.", rule=rule)
     if apart is None:
         raise NotAllowedError(
             f"who is behind this version cannot be resolved, so that {who} is another person is not shown",
             hint=f"Is the run recorded that it names, and that it made these bytes? muniment log {run}" if run else "",
+            rule=rule,
         )
     if not apart:
         raise NotAllowedError(
             f"{named.subject}: {who} must be another person than requester, run author and whoever they acted for",
             hint="Ask another person with the role; `muniment actor list` shows them.",
+            rule=rule,
         )
 
 
@@ -182,11 +211,13 @@ def _refuse_involved(
         raise NotAllowedError(
             f"{named.subject}: its owner {unknown[0]} is nobody enrolled, so that {who} is another person is not shown",
             hint=f"An admin enrols the owner: muniment actor enrol {unknown[0]} --role owner …",
+            rule=_apart(event, "owners"),
         )
     if not apart:
         raise NotAllowedError(
             f"{named.subject}: {who} must be another person than its owner at tier {named.tier}",
             hint="Ask another person with the role; `muniment actor list` shows them.",
+            rule=_apart(event, "owners"),
         )
 
 
@@ -214,9 +245,10 @@ def _check_granted(
     if body.expires_at is not None and parse_moment(body.expires_at) <= event.recorded_at:
         raise InputError(f"the approval would have expired before it is recorded: {body.expires_at}")
     _check_begins(world, event, named, (rule, body))
-    if rule.evaluation:
-        check_evaluations(world, named, body.environment)
-    _check_cited(event, named, rule, body)
+    with refused_by(row_of(rule)):
+        if rule.evaluation:
+            check_evaluations(world, named, body.environment)
+        _check_cited(event, named, rule, body)
     if any(
         one.request == body.request and one.actor == event.actor and one.revoked is None for one in version.approvals
     ):
@@ -282,5 +314,6 @@ def check_classification(world: World, event: RecordedEvent, body: RiskClassifie
         raise NotAllowedError(
             f"{event.payload.subject} is of tier {before}; a lower one is for a validator who neither made nor owns it",
             hint="Ask somebody with the role validator: muniment actor list",
+            rule="role validator" if until is None else _apart(event, "makers"),
         )
     return until

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from ledger.domain.actors import FOREVER
 from ledger.domain.deployed import Authorisation, DeploymentState
-from ledger.domain.gating import check_gate
-from ledger.domain.independence import deciders, how_many, independent
-from ledger.domain.lifecycle import Named, rule_for, same_digest, version_of
+from ledger.domain.gating import check_gate, gate_rule
+from ledger.domain.independence import deciders, how_many, independent, separation
+from ledger.domain.lifecycle import Named, refused_by, row_of, rule_for, same_digest, version_of
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.signed import signed_of
 from ledger.domain.stages import Place, check_stops
@@ -22,6 +22,7 @@ from ledger.domain.standing import (
     persons_of,
     standing,
     stands_apart,
+    who_decides,
 )
 from ledger.domain.states import Approval
 from ledger.domain.suspicion import Suspicion, suspicion
@@ -88,19 +89,24 @@ def conditions_of(world: World, event: RecordedEvent, body: DeploymentAuthorised
         world, named, "deployment.authorised", place, measured=measured, beside=urgent
     ))]  # fmt: skip
 
+    by_row = refused_by(row_of(rule))
+
     def named_stand() -> int:
         return _check_named(world, named, (environment, rule), body.approvals, at)
 
     if body.emergency is not None:
         review_by = parse_moment(body.emergency.review_by)
-        return (*found, Condition("emergency", lambda: min(named_stand(), _check_emergency(review_by, at))))
+        return (*found, Condition("emergency", by_row(lambda: min(named_stand(), _check_emergency(review_by, at)))))
     found.append(
-        Condition("approvals", lambda: min(named_stand(), _check_approvals(world, named, (environment, rule), at)))
+        Condition(
+            "approvals", by_row(lambda: min(named_stand(), _check_approvals(world, named, (environment, rule), at)))
+        )
     )
     if rule.approvals and rule.evaluation:
-        found.append(Condition("evaluation", lambda: _check_evaluation(world, named, environment)))
+        found.append(Condition("evaluation", by_row(lambda: _check_evaluation(world, named, environment))))
     if rule.gate is not None:
-        found.append(Condition("gate", lambda: check_gate(world, event, named, rule)))
+        by_gate = refused_by(gate_rule(rule.gate))
+        found.append(Condition("gate", by_gate(lambda: check_gate(world, event, named, rule))))
     return tuple(found)
 
 
@@ -150,16 +156,17 @@ def _check_evaluation(world: World, named: Named, environment: str) -> int:
 
 
 def _check_approvals(world: World, named: Named, place: tuple[str, Rule], at: int) -> int:
-    environment, rule = place
+    rule = place[1]
     have = standing(world, named, place, at)
     if have.meets(rule):
         return have.until
-    hint = _next_of(named, environment, have)
+    hint = _next_of(world, named, place, have)
     raise PolicyError(f"{approvals_missing(named, place, have)}{_why_not(have)}", hint=hint)
 
 
-def _next_of(named: Named, environment: str, have: Standing) -> str:
-    """The next step where approvals do not meet a rule: say that a condition is met, wait, or ask."""
+def _next_of(world: World, named: Named, place: tuple[str, Rule], have: Standing) -> str:
+    """The next step where approvals do not meet a rule: say that a condition is met, wait, decide, or ask."""
+    environment = place[0]
     again = f"muniment request {named.subject} --env {environment}"
     waiting = {index for index, trouble in have.troubles if trouble.kind in ("conditional", "upcoming")}
     for approval in named.version.approvals:
@@ -168,7 +175,7 @@ def _next_of(named: Named, environment: str, have: Standing) -> str:
                 return f"Wait until {format_time(approval.since)}, or ask for one that stands at once: {again}"
             command = f"muniment condition {named.subject} {min(approval.unmet)} --env {environment} --note …"
             return f"Once it is met, somebody independent says so: {command}"
-    return f"Ask for it: {again}"
+    return who_decides(world, named, place, have) or f"Ask for it: {again}"
 
 
 def approvals_missing(named: Named, place: tuple[str, Rule], have: Standing) -> str:
@@ -205,7 +212,11 @@ def check_review(world: World, event: RecordedEvent, body: EmergencyReviewed) ->
         raise PolicyError(f"no decision {body.decision} about {event.stream} waits for a review")
     mine = deciders(world, actors_of(event), signed_of(event))
     if not independent(world, mine, waiting[0].actors):
-        raise NotAllowedError("an emergency is reviewed by another person than who decided in it")
+        raise NotAllowedError(
+            "an emergency is reviewed by another person than who decided in it",
+            hint="Ask somebody with the role approver, validator or auditor: muniment actor list",
+            rule=separation("emergency.reviewed", "decider"),
+        )
 
 
 def covered(world: World, event: RecordedEvent, body: GoneLive) -> bool:

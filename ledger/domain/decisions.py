@@ -9,8 +9,8 @@ from ledger.domain.approving import ApprovalEvent, check_approval_event, check_c
 from ledger.domain.authorising import GoneLive, check_authorised, check_review
 from ledger.domain.deployed import PolicyState
 from ledger.domain.golive import live_marks, live_until, rollback_marks
-from ledger.domain.independence import deciders, independent
-from ledger.domain.lifecycle import rules_of, same_digest, version_of, versions_meant
+from ledger.domain.independence import deciders, independent, separation
+from ledger.domain.lifecycle import row_of, rules_of, same_digest, version_of, versions_meant
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.signed import ROOT_ACTOR, signed_of
 from ledger.domain.stages import Place, check_stops, check_waiver_stops
@@ -109,6 +109,7 @@ def _check_other_placed(world: World, event: RecordedEvent, placed: Quarantine) 
         raise NotAllowedError(
             f"{event.payload.subject}: whoever releases it must be another person than who put it in quarantine",
             hint="Ask another person with the role approver or validator: muniment actor list",
+            rule=separation("quarantine.released", "placer"),
         )
 
 
@@ -126,11 +127,16 @@ def _check_policy(world: World, event: RecordedEvent, body: PolicyDefined | Poli
         _check_mode(world, event, body, known)
     elif known is None or version not in known.versions:
         raise PolicyError(f"{event.payload.subject} is not defined in this ledger")
-    elif any(rule.gate == event.payload.subject for rule in rules_of(world)):
+    elif asking := _rows_asking(world, event.payload.subject):
         raise PolicyError(
             f"the rules ask for {event.payload.subject}: retired, nothing could be authorised by it any more",
             hint="The root keys name another one first: muniment admin rules change",
+            rule=asking[0],
         )
+
+
+def _rows_asking(world: World, policy: str) -> list[str]:
+    return [row_of(rule) for rule in rules_of(world) if rule.gate == policy]
 
 
 def _check_mode(world: World, event: RecordedEvent, body: PolicyDefined, known: PolicyState | None) -> None:
@@ -139,10 +145,12 @@ def _check_mode(world: World, event: RecordedEvent, body: PolicyDefined, known: 
     mode = known.advisory.get(version, "enforce") if known is not None and version in known.versions else body.mode
     if mode != body.mode:
         raise ConflictError(f"{name} is defined in the mode {mode}", hint="Give it a new version.")
-    if mode != "enforce" and any(rule.gate == name for rule in rules_of(world)):
+    asking = _rows_asking(world, name) if mode != "enforce" else []
+    if asking:
         raise PolicyError(
             f"the rules ask for {name}, and in the mode {mode} it would refuse nothing",
             hint="Define it in the mode enforce, or give it another version.",
+            rule=asking[0],
         )
 
 

@@ -15,10 +15,15 @@ from ledger.events.deployments import DeploymentAuthorised
 from ledger.events.ledgers import Rule
 from ledger.names import parse_name, stream_of
 
-__all__ = ["FRESH", "check_gate", "waived_trouble"]
+__all__ = ["FRESH", "check_gate", "gate_rule", "waived_trouble"]
 
 #: An evaluation of a policy may be so old when something is authorised by it; microseconds.
 FRESH = 3_600_000_000
+
+
+def gate_rule(policy: str) -> str:
+    """What a policy that the rules name is called where it refuses something."""
+    return f"gate {policy}"
 
 
 def check_gate(world: World, event: RecordedEvent, named: Named, rule: Rule) -> int:

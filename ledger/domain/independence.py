@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from ledger.domain.lifecycle import Named
 from ledger.domain.signed import Signed
@@ -10,6 +11,7 @@ from ledger.domain.world import World, actor_of, run_of
 from ledger.events import known_event_type
 
 __all__ = [
+    "SEPARATION",
     "approval_makers",
     "contradiction",
     "deciders",
@@ -18,7 +20,28 @@ __all__ = [
     "makers_of",
     "owners_of",
     "persons_behind",
+    "separation",
 ]
+
+#: Who decides what, by person: of each decision (* for all), what that is called, and what it asks for, in words.
+SEPARATION: Final = (
+    ("*", "answered", "a person who is enrolled and has not left answers for whoever decides"),
+    ("approval.granted", "makers", "another person than who asked, ran, registered or acted for these"),
+    ("approval.granted", "owners", "another person than an owner of the version"),
+    ("approval.condition_met", "makers", "another person than who asked, ran, registered or acted for these"),
+    ("approval.condition_met", "owners", "another person than an owner of the version"),
+    ("approval.withdrawn", "requester", "who asked for it, and nobody else"),
+    ("emergency.reviewed", "decider", "another person than who decided in the emergency"),
+    ("quarantine.released", "makers", "of a model: another person than who ran, registered or acted for these"),
+    ("quarantine.released", "placer", "of anything else: another person than who put it in quarantine"),
+    ("risk.classified", "makers", "a lower tier: another person than who made or owns the model"),
+    ("waiver.granted", "makers", "another person than who asked, carries the risk, or made or owns the model"),
+)
+
+
+def separation(decision: str, name: str) -> str:
+    """What a row of `SEPARATION` is called where it refuses something."""
+    return f"separation {decision}/{name}"
 
 
 def persons_behind(world: World, actors: Iterable[str]) -> frozenset[str] | None:

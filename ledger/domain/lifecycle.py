@@ -7,6 +7,7 @@ and which event leads where, is the table in `domain.moves`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,6 +28,8 @@ __all__ = [
     "check_rules",
     "quarantines_of",
     "refuse_doubt",
+    "refused_by",
+    "row_of",
     "rule_for",
     "rules_of",
     "same_digest",
@@ -34,7 +37,7 @@ __all__ = [
     "stops_of",
     "version_of",
     "versions_meant",
-    "waiver_days",
+    "waiver_limit",
     "waivers_of",
 ]
 
@@ -156,6 +159,21 @@ def rule_for(world: World, environment: str, tier: str) -> Rule:
     raise PolicyError(f"no rule covers the environment {environment!r} at tier {tier!r}")
 
 
+def row_of(row: Rule | WaiverLimit) -> str:
+    """What a row of `rules` or `waivers` is called where it refuses something."""
+    return f"{'rules' if isinstance(row, Rule) else 'waivers'} {row.environment}/{row.tier}"
+
+
+@contextmanager
+def refused_by(rule: str) -> Iterator[None]:
+    """Say which rule refuses what is refused inside, unless that says so itself."""
+    try:
+        yield
+    except PolicyError as error:
+        error.rule = error.rule or rule
+        raise
+
+
 def check_rules(rules: RuleSet) -> None:
     """Refuse rules that name what does not exist: they would hold nothing up, or everything.
 
@@ -217,10 +235,10 @@ def waivers_of(world: World) -> tuple[WaiverLimit, ...]:
     return BUILT_IN_WAIVERS if own is None else own
 
 
-def waiver_days(world: World, environment: str, tier: str) -> int:
-    """For how many days a waiver may be; 0 where no row of the table matches: what is not ruled is refused."""
+def waiver_limit(world: World, environment: str, tier: str) -> WaiverLimit | None:
+    """The row that says how long a waiver may be; None where none matches: what is not ruled is refused."""
     rows = (row for row in waivers_of(world) if row.environment in ("*", environment) and row.tier in ("*", tier))
-    return next((row.days for row in rows), 0)
+    return next(rows, None)
 
 
 def quarantines_of(world: World, named: Named, *, measured: bool = True) -> Iterator[Held]:

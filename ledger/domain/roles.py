@@ -179,6 +179,7 @@ def check_answered(world: World, event: RecordedEvent) -> None:
     raise NotAllowedError(
         f"nobody answers for {event.actor!r}: {state.person!r} has left or is not in good standing",
         hint=f"An admin names another person: muniment actor responsible {event.actor} p-… --reason …",
+        rule="separation */answered",
     )
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ledger.domain.actors import FOREVER
 from ledger.domain.lifecycle import Named, rule_for, side_states, stops_of, versions_meant
 from ledger.domain.moves import PLACED, SIDE_STATES, decided_state
-from ledger.domain.standing import Standing, Trouble, approval_until, check_evaluations, standing
+from ledger.domain.standing import Standing, Trouble, approval_until, check_evaluations, standing, who_decides
 from ledger.domain.states import SENT_BACK, Approval, ApprovalRequest
 from ledger.domain.suspicion import suspicion
 from ledger.domain.world import World, deployment_of
@@ -23,6 +23,9 @@ from ledger.errors import PolicyError
 from ledger.events.ledgers import Rule
 
 __all__ = ["Place", "Stage", "check_stops", "check_waiver_stops", "stages_of", "stopping_states"]
+
+#: States by an approval that stands no more; somebody may approve again where the request is still open.
+_FALLEN = ("suspended", "approval expired")
 
 
 class Place(NamedTuple):
@@ -96,13 +99,15 @@ def check_stops(
     stopping = stopping_states(world, decision)
     for state, words, hint in side_states(world, named, measured=measured) if stopping & SIDE_STATES else ():
         if state in stopping:
-            raise PolicyError(f"{decision} is refused for what is {state}: {words}", hint=hint)
+            rule = f"stops {decision}/{state}"
+            raise PolicyError(f"{decision} is refused for what is {state}: {words}", hint=hint, rule=rule)
     main = frozenset[str]() if beside else stopping - SIDE_STATES
     if not main:
         return FOREVER
     for stage in stages_of(world, named, place):
         if stage.state in main:
-            raise PolicyError(f"{decision} is refused for what is {stage.state}: {stage.words}", hint=stage.hint)
+            told = f"{decision} is refused for what is {stage.state}: {stage.words}"
+            raise PolicyError(told, hint=stage.hint, rule=f"stops {decision}/{stage.state}")
     return _changes_at(world, named, place) if main - {*PLACED} else FOREVER
 
 
@@ -152,7 +157,10 @@ def _decided(world: World, named: Named, place: Place) -> Stage:
         return Stage(state, index, f"{since} (entry {index})", _hint(state, named, place, None))
     request, found = said[chosen]
     words = _words(state, request, found, [one.index for one in version.approvals if one.request == request.id])
-    return Stage(state, found.index, words, _hint(state, named, place, request))
+    hint = _hint(state, named, place, request)
+    if by is not None and state in _FALLEN:
+        hint = who_decides(world, named, (place.environment, by[0]), by[1]) or hint
+    return Stage(state, found.index, words, hint)
 
 
 def _words(state: str, request: ApprovalRequest, found: _Said, grants: list[int]) -> str:

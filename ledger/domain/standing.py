@@ -31,6 +31,7 @@ __all__ = [
     "persons_of",
     "standing",
     "stands_apart",
+    "who_decides",
 ]
 
 _DAY = 86_400_000_000
@@ -235,3 +236,28 @@ def stands_apart(world: World, named: Named, approval: Approval) -> bool:
     request = named.version.requests[approval.request]
     makers = approval_makers(world, named, request.actors, approval.index)
     return bool(independent(world, deciders(world, approval.actors, approval.signed), makers))
+
+
+def who_decides(world: World, named: Named, place: tuple[str, Rule | None], have: Standing) -> str:
+    """Who may give what approvals of a version lack, and how; empty where nobody asked, so that this comes first.
+
+    Args:
+        world: the world of whoever asks.
+        named: the version.
+        place: environment, and the rule that holds there; None when none does.
+        have: what its approvals amount to.
+    """
+    environment, rule = place
+    asked = [one for one in named.version.requests.values() if (one.environment, one.closed) == (environment, None)]
+    if rule is None or not asked or suspicion(world, asked[-1].signed) is not None:
+        return ""
+    missing = set(rule.roles) - have.roles if have.persons + 1 >= rule.approvals else set()
+    roles = " and ".join(["approver", *sorted(missing - {"approver"})])
+    about = f"{named.subject} --env {environment}"
+    words = f"It is asked for. Another person with the role {roles} decides: muniment approve {about} --rationale …"
+    fallen = {index for index, _ in have.troubles}
+    spent = any(
+        one.request == asked[-1].id and one.revoked is None and one.index in fallen for one in named.version.approvals
+    )
+    # Nobody approves a request twice.
+    return f"{words}; for who approved it before, ask anew: muniment request {about}" if spent else words

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 
 from ledger.domain.actors import FOREVER
 from ledger.domain.deployed import WaiverState
-from ledger.domain.independence import approval_makers, contradiction, deciders, independent
-from ledger.domain.lifecycle import versions_meant, waiver_days
+from ledger.domain.independence import approval_makers, contradiction, deciders, independent, separation
+from ledger.domain.lifecycle import row_of, versions_meant, waiver_limit
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.scopes import matches
 from ledger.domain.signed import signed_of
@@ -17,6 +17,7 @@ from ledger.domain.suspicion import suspicion
 from ledger.domain.world import World, deployment_of
 from ledger.entry import format_time
 from ledger.errors import ConflictError, InputError, NotAllowedError, PolicyError
+from ledger.events.ledgers import WaiverLimit
 from ledger.events.waivers import WaiverDenied, WaiverGranted, WaiverRequested, WaiverRevoked, WaiverUsed
 from ledger.names import parse_name, stream_of
 from ledger.payload import parse_moment
@@ -38,10 +39,18 @@ def waiver_of(world: World, waiver: str) -> WaiverState | None:
     return state if isinstance(state, WaiverState) else None
 
 
-def _days(world: World, model: str, environment: str) -> int:
-    """For how many days a waiver may be, by the strictest tier of what it is for; by every tier while that is none."""
+def _limit(world: World, model: str, environment: str) -> WaiverLimit | None:
+    """How long a waiver may be, by the strictest tier of what it is for; by every tier while that is none."""
     tiers = [named.tier for named in versions_meant(world, model)] or list(TIER_RANK)
-    return min(waiver_days(world, environment, tier) for tier in tiers)
+    rows = [waiver_limit(world, environment, tier) for tier in tiers]
+    known = [row for row in rows if row is not None]
+    return min(known, key=lambda row: row.days) if len(known) == len(rows) else None
+
+
+def _days(world: World, model: str, environment: str) -> int:
+    """As `_limit`, in days; 0 where there may be none."""
+    row = _limit(world, model, environment)
+    return 0 if row is None else row.days
 
 
 def longest_end(world: World, model: str, environment: str, at: int) -> int | None:
@@ -223,16 +232,17 @@ def _check_requested(world: World, event: RecordedEvent, state: WaiverState | No
 
 
 def _check_length(world: World, event: RecordedEvent, model: str, environment: str, until: int) -> None:
-    days = _days(world, model, environment)
-    if not days:
+    row = _limit(world, model, environment)
+    if row is None:
         raise PolicyError(
             f"the rules allow no waivers for {model} in {environment}", hint="See: muniment admin lifecycle"
         )
-    if until > event.recorded_at + days * _DAY + _SKEW:
+    if until > event.recorded_at + row.days * _DAY + _SKEW:
         raise PolicyError(
-            f"a waiver for {model} in {environment} is for {days} days at the longest, "
+            f"a waiver for {model} in {environment} is for {row.days} days at the longest, "
             f"and this one would end at {format_time(until)}",
-            hint=f"Give it an earlier end: --expires {days}d",
+            hint=f"Give it an earlier end: --expires {row.days}d",
+            rule=row_of(row),
         )
 
 
@@ -256,6 +266,7 @@ def _check_decided(world: World, event: RecordedEvent, state: WaiverState, body:
             f"{event.stream}: whoever grants it must be shown to be another person than who asked, who carries the "
             f"risk, and who made or owns {state.model}{why}",
             hint=f"{how}." if how else "Ask another person with the role approver; `muniment actor list` shows them.",
+            rule=separation("waiver.granted", "makers"),
         )
     doubt = suspicion(world, state.request)
     if doubt is not None:

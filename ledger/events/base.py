@@ -44,6 +44,7 @@ __all__ = [
     "Text",
     "Tier",
     "Time",
+    "Title",
     "Uuid",
     "all_event_types",
     "event",
@@ -53,7 +54,16 @@ __all__ = [
 ]
 
 Line = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Text = Annotated[str, Field(min_length=1, max_length=8192)]
+#: Anything that can be seen: no space, control or format character, nor a letter that is drawn as nothing. They are
+#: spelt out, as what ``\S`` means differs between the regular expressions of Rust, Python and ECMAScript.
+_VISIBLE = (
+    r"[^\x00-\x20\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f"
+    r"\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0]"
+)
+#: Words of people, such as a reason: never blank.
+Text = Annotated[str, Field(min_length=1, max_length=8192, pattern=_VISIBLE)]
+#: The same on one line.
+Title = Annotated[str, Field(min_length=1, max_length=255, pattern=rf"^[^\x00-\x1f\x7f]*{_VISIBLE}[^\x00-\x1f\x7f]*$")]
 Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Digest = Annotated[
@@ -123,6 +133,8 @@ _WORDS = {
         (ActorId, "write an actor id: lower-case letters, digits, dots, dashes"),
         (Tier, "write low, medium or high"),
         (Line, "write one line without control characters"),
+        (Text, "write some words, it is blank"),
+        (Title, "write some words on one line without control characters"),
         (Hex32, "write 32 lower-case hex digits"),
         (Hex64, "write 64 lower-case hex digits"),
         (RunName, "write run:[namespace/]name"),

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ledger.events.base import Category, Digest, Erasable, FactBody, Line, Open, SubjectName, Text, Uuid, event
+from ledger.events.base import Category, Digest, Erasable, FactBody, Line, Open, SubjectName, Text, Title, Uuid, event
 from ledger.events.runs import Cost
 
 __all__ = [
@@ -48,7 +48,7 @@ class Measurement(Open):
 class FairnessAssessment(Open):
     """What a version does to a group of people (CycloneDX's fairnessAssessment)."""
 
-    group_at_risk: Line
+    group_at_risk: Title
     benefits: Text | None = None
     harms: Text | None = None
     mitigation: Text | None = Field(default=None, description="What is done against the harms")

@@ -19,6 +19,7 @@ from ledger.events.base import (
     Text,
     Tier,
     Time,
+    Title,
     Uuid,
     event,
 )
@@ -62,7 +63,7 @@ class DocumentationAttached(FactBody):
 
     kind: Line = Field(description="For example DPIA, FRIA, datasheet, bill-of-materials, runbook")
     digest: Digest
-    title: Line | None = None
+    title: Title | None = None
     version: Line | None = Field(default=None, description="Of the document")
     author: Line | None = Field(default=None, description="Who wrote it")
     uri: Line | None = None

@@ -18,6 +18,7 @@ from ledger.events.base import (
     SubjectName,
     Text,
     Time,
+    Title,
     Uuid,
     event,
 )
@@ -58,7 +59,7 @@ class _IncidentBody(DecisionBody):
 class IncidentOpened(_IncidentBody):
     """Something is wrong."""
 
-    title: Line
+    title: Title
     severity: Literal["low", "medium", "high", "critical"] = "medium"
     deployment: SubjectName | None = Field(default=None, description="The deployment that suffers")
     model: SubjectName | None = Field(default=None, description="The version that was live, if known")
@@ -132,7 +133,7 @@ class ContributingFactorRecorded(_Cause):
 class ActionItemCreated(_IncidentBody):
     """Something to do so that it does not come back."""
 
-    title: Line
+    title: Title
     kind: Literal["prevent", "detect", "mitigate"] = "prevent"
     owner: ActorId | None = None
     due: Day | None = Field(default=None, description="Day, YYYY-MM-DD")

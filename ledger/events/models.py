@@ -18,6 +18,7 @@ from ledger.events.base import (
     Text,
     Tier,
     Time,
+    Title,
     event,
 )
 
@@ -55,7 +56,7 @@ _SAID = ("title", "purpose", "use_cases.*", "accountable", "description")
 
 
 class _Description(FactBody):
-    title: Line | None = None
+    title: Title | None = None
     purpose: Text | None = None
     use_cases: tuple[Line, ...] = Field(default=(), max_length=64)
     accountable: Line | None = Field(default=None, description="Who answers for it before the business")

@@ -90,7 +90,8 @@ class DecisionRefused(FactBody):
     refused: Literal["policy", "not-allowed"] = Field(description="By the rules, or because the author may not")
     reason: Text = Field(description="What the rules ask for, as it was told")
     rule: Line | None = Field(
-        default=None, description="Row of the table, as environment/tier, or the role that is missing"
+        default=None,
+        description="The rule that refused it, by its table and its row, for example stops approval.granted/retired",
     )
     environment: Environment | None = None
 

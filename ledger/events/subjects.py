@@ -17,6 +17,7 @@ from ledger.events.base import (
     SubjectName,
     Text,
     Time,
+    Title,
     Uuid,
     _Frozen,
     event,
@@ -56,7 +57,7 @@ class SubjectErased(Body):
     """Data keys and contents about a data subject are to be destroyed, by whom and on which basis."""
 
     subject: SubjectName = Field(description="The data subject, by a name that tells nothing: person:p-7f3a")
-    basis: Line = Field(description="Legal or contractual basis, for example GDPR Art. 17(1)(b)")
+    basis: Title = Field(description="Legal or contractual basis, for example GDPR Art. 17(1)(b)")
     reason: Text
     data_keys: tuple[DataKeyId, ...] = Field(default=(), max_length=MAX_ERASED)
     entries: tuple[ErasedEntry, ...] = Field(default=(), max_length=MAX_ERASED)
@@ -69,7 +70,7 @@ class SubjectErased(Body):
 class ErasureRequested(FactBody):
     """Somebody asks that what is known about the subject be erased; nothing is by saying so."""
 
-    basis: Line | None = Field(default=None, description="On which basis, for example GDPR Art. 17(1)(b)")
+    basis: Title | None = Field(default=None, description="On which basis, for example GDPR Art. 17(1)(b)")
     received_at: Time | None = Field(default=None, description="When the request came in")
     due_at: Time | None = Field(default=None, description="By when it must be answered, for example GDPR Art. 12(3)")
     scope: Line | None = Field(default=None, description="What is to be erased; all of it when absent")
@@ -93,7 +94,7 @@ class HoldPlaced(Body):
     """Nothing about these subjects may be erased until the hold is released."""
 
     subjects: tuple[StreamPattern, ...] = Field(min_length=1, max_length=32)
-    matter: Line = Field(description="Id of the matter the hold serves")
+    matter: Title = Field(description="Id of the matter the hold serves")
     reason: Text
     custodian: Line | None = Field(default=None, description="Who keeps what is held")
     authority: Line | None = Field(default=None, description="Who orders it, for example a court or a law")

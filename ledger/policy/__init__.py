@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from ledger.policy.checks import FORMAT, Check, Policy, parse_policy, source_digest
 from ledger.policy.engine import engine_name
-from ledger.policy.examples import fine, troubles
+from ledger.policy.examples import fine
 from ledger.policy.fields import FIELDS, in_form
-from ledger.policy.gate import Outcome, Waived, evaluate, input_digest
+from ledger.policy.gate import Outcome, Waived, evaluate, input_digest, troubles, unknown_names
+from ledger.policy.starters import STARTERS, starter
 
 __all__ = [
     "FIELDS",
     "FORMAT",
+    "STARTERS",
     "Check",
     "Outcome",
     "Policy",
@@ -22,5 +24,7 @@ __all__ = [
     "input_digest",
     "parse_policy",
     "source_digest",
+    "starter",
     "troubles",
+    "unknown_names",
 ]

@@ -13,7 +13,7 @@ from typing import Any
 
 from ledger.errors import ConfigurationError, InputError
 
-__all__ = ["EvaluationError", "compile_expression", "engine_name", "run_expression", "takes_little"]
+__all__ = ["MACROS", "EvaluationError", "compile_expression", "engine_name", "run_expression", "split", "takes_little"]
 
 _DISTRIBUTION = "common-expression-language"
 
@@ -38,26 +38,29 @@ def engine_name() -> str:
     return f"{_DISTRIBUTION} {version(_DISTRIBUTION)}"
 
 
-#: Macros that go through a list, within macros that do: what they cost is the product of the lists' lengths.
+#: Macros that go through a list.
+MACROS = frozenset({"all", "exists", "exists_one", "existsOne", "filter", "map"})
+#: How deep they may stand within one another: what they cost is the product of the lists' lengths.
 _MAX_NESTED = 2
 #: Items of a list that may be gone through for each of its items: a second's work at most.
 _SHORT = 1000
-_MACROS = frozenset({"all", "exists", "exists_one", "existsOne", "filter", "map"})
-#: What an expression is made of, so far as its depth goes. A string or a comment hides what stands in it, so each must
-#: end where the engine ends it: raw strings have no escapes, and comments end at a line feed only.
+#: What an expression is made of, so far as its depth and its names go. A string or a comment hides what stands in it,
+#: so each must end where the engine ends it: raw strings have no escapes, and comments end at a line feed only.
 _PIECE = re.compile(
     r"""
     //[^\n]*
     | [bB]?[rR](?: \"{3}.*?\"{3} | '{3}.*?'{3} | "[^"\n\r]*" | '[^'\n\r]*' )
     | [bB]?(?: \"{3}(?:\\.|[^\\])*?\"{3} | '{3}(?:\\.|[^\\])*?'{3} | "(?:\\.|[^"\\\n\r])*" | '(?:\\.|[^'\\\n\r])*' )
     | [A-Za-z_][A-Za-z0-9_]*
+    | 0[xX][0-9a-fA-F]+[uU]? | \d+[eE][+-]?\d+ | \d*\.\d+(?:[eE][+-]?\d+)? | \d+[uU]?
     | [^\s]
     """,
     re.DOTALL | re.VERBOSE,
 )
 
 
-def _pieces(text: str) -> Iterator[str]:
+def split(text: str) -> Iterator[str]:
+    """The names, numbers, strings and signs of an expression, in order."""
     return (piece for piece in _PIECE.findall(text) if not piece.startswith("//"))
 
 
@@ -71,16 +74,16 @@ def takes_little(text: str, longest: int) -> bool:
         text: the expression.
         longest: how many items the longest list or map of the input has.
     """
-    return (longest <= _SHORT or _nested(text) <= 1) and not {"map", "+"}.intersection(_pieces(text))
+    return (longest <= _SHORT or _nested(text) <= 1) and not {"map", "+"}.intersection(split(text))
 
 
 def _nested(text: str) -> int:
     """How deep macros that go through a list stand within one another."""
     opened: list[bool] = []
     deepest, before = 0, ""
-    for piece in _pieces(text):
+    for piece in split(text):
         if piece == "(":
-            opened.append(before in _MACROS)
+            opened.append(before in MACROS)
             deepest = max(deepest, sum(opened))
         elif piece == ")" and opened:
             opened.pop()

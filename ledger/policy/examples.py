@@ -7,14 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ledger.policy.checks import Policy
-from ledger.policy.fields import in_form
-from ledger.policy.gate import evaluate
-
-__all__ = ["DIGEST", "bare", "evaluation", "fine", "troubles"]
+__all__ = ["DIGEST", "bare", "evaluation", "fine"]
 
 DIGEST: Final = "sha256:" + "ab" * 32
-_TIERS: Final = ("low", "medium", "high")
 
 
 def fine() -> dict[str, Any]:
@@ -90,20 +85,3 @@ def evaluation(suite: str, kind: str, **changes: Any) -> dict[str, Any]:
         "trained_on": True, "metrics": {"auc": 0.9},
         "measurements": [], "by": ["trainer"], "independent": False, **changes,
     }  # fmt: skip
-
-
-def troubles(policy: Policy) -> dict[str, str]:
-    """Checks that can be evaluated over no example, each with why: over what gates see they would hardly do better.
-
-    Args:
-        policy: the policy; a check is asked where its tiers and ``when`` let it apply.
-    """
-    found: dict[str, list[dict[str, str]]] = {check.id: [] for check in policy.checks}
-    for document in [made for tier in _TIERS for made in (fine() | {"tier": tier}, bare(tier))]:
-        for item in evaluate(policy, in_form(document, policy.schema_), ()).checks:
-            if item["result"] != "not-applicable":
-                found[item["check"]].append(item)
-    failed = {
-        check: items for check, items in found.items() if items and all(one["result"] == "error" for one in items)
-    }
-    return {check: items[0]["reason"] for check, items in failed.items()}

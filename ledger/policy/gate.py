@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ledger.domain.scopes import matches
 from ledger.policy.apart import run_apart
 from ledger.policy.checks import Check, Policy
 from ledger.policy.engine import EvaluationError, run_expression, takes_little
+from ledger.policy.examples import bare, fine
+from ledger.policy.fields import in_form
+from ledger.policy.members import unknown_name
 from ledger.strictjson import format_json
 
-__all__ = ["Outcome", "Waived", "evaluate", "input_digest"]
+__all__ = ["Outcome", "Waived", "evaluate", "input_digest", "troubles", "unknown_names"]
+
+_TIERS: Final = ("low", "medium", "high")
 
 
 class Waived(NamedTuple):
@@ -53,7 +58,7 @@ def evaluate(policy: Policy, document: dict[str, Any], waivers: Sequence[Waived]
     Returns:
         What was found; whatever cannot be evaluated denies.
     """
-    found, longest = (_run(check, document, waivers) for check in policy.checks), _longest(document)
+    found, longest = (_run(check, document, waivers, policy.schema_) for check in policy.checks), _longest(document)
     asked = [text for check in policy.checks for text in (check.when, check.passes) if text is not None]
     here = all(takes_little(text, longest) for text in asked)
     checks, trouble = (list(found), "") if here else run_apart(lambda: found)
@@ -72,12 +77,15 @@ def _longest(value: Any) -> int:
     return max(len(value), *map(_longest, inner), 0)
 
 
-def _run(check: Check, document: dict[str, Any], waivers: Sequence[Waived]) -> dict[str, str]:
+def _run(check: Check, document: dict[str, Any], waivers: Sequence[Waived], form: str) -> dict[str, str]:
     def found(result: str, reason: str) -> dict[str, str]:
         return {"check": check.id, "result": result, "reason": reason}
 
     if check.tiers and document["tier"] not in check.tiers:
         return found("not-applicable", f"it is for tier {' or '.join(check.tiers)}")
+    unknown = _unknown(check, form)
+    if unknown:  # whether or not CEL would pass over it
+        return found("error", f"it cannot be evaluated: {unknown}")
     try:
         if check.when is not None and not run_expression(check.when, document):
             return found("not-applicable", check.otherwise or f"{check.when} does not hold")
@@ -91,5 +99,33 @@ def _run(check: Check, document: dict[str, Any], waivers: Sequence[Waived]) -> d
     return {**found("waived", f"{check.reason} Waived by {waiver.name}{waiver.use}."), "waiver": waiver.name}
 
 
+def _unknown(check: Check, form: str) -> str:
+    asked = (text for text in (check.when, check.passes) if text is not None)
+    return next(filter(None, (unknown_name(text, form) for text in asked)), "")
+
+
 def _waiver(check: Check, waivers: Sequence[Waived]) -> Waived | None:
     return next((one for one in waivers if check.waivable and matches(one.pattern, check.id)), None)
+
+
+def unknown_names(policy: Policy) -> dict[str, str]:
+    """Checks with a name that stands for nothing, each with the first one, in words: they deny everywhere."""
+    found = {check.id: _unknown(check, policy.schema_) for check in policy.checks}
+    return {name: words for name, words in found.items() if words}
+
+
+def troubles(policy: Policy) -> dict[str, str]:
+    """Checks that can be evaluated over no example, each with why: over what gates see they would hardly do better.
+
+    Args:
+        policy: the policy; a check is asked where its tiers and ``when`` let it apply.
+    """
+    found: dict[str, list[dict[str, str]]] = {check.id: [] for check in policy.checks}
+    for document in [made for tier in _TIERS for made in (fine() | {"tier": tier}, bare(tier))]:
+        for item in evaluate(policy, in_form(document, policy.schema_), ()).checks:
+            if item["result"] != "not-applicable":
+                found[item["check"]].append(item)
+    failed = {
+        check: items for check, items in found.items() if items and all(one["result"] == "error" for one in items)
+    }
+    return {check: items[0]["reason"] for check, items in failed.items()}

@@ -20,6 +20,14 @@ _Numbers = Mapping[tuple[str, str], Measured]
 
 _RECENT: Final = 30 * DAY
 _SOON: Final = 14 * DAY
+#: What nobody's leave covers, by the marks that `muniment state` shows.
+_WITHOUT_LEAVE: Final = {
+    "unauthorised": "serves and nobody authorised it",
+    "unauthorised-at-first": "serves, and nobody had authorised it when it went live",
+    "emergency-unjustified": "serves by an emergency that was found unjustified",
+    "emergency-overdue": "serves by an emergency that nobody has reviewed in time",
+    "rests-on-suspect": "serves by a decision that may be a stolen key's",
+}  # fmt: skip
 #: How much worse a subgroup may do without an interval that says how sure that is.
 _TOLERANCE: Final = 0.05
 
@@ -56,7 +64,7 @@ def schema_mismatch(look: Look) -> Iterator[Found]:
 
 
 def unauthorised_access(look: Look) -> Iterator[Found]:
-    """Access that was refused of late, and what serves without an authorisation."""
+    """Access that was refused of late, and what serves without an authorisation, or by one that does not hold."""
     denied: dict[tuple[str, ...], list[JournalRow]] = {}
     for row in look.of_types("access.denied"):
         if row["recorded_at"] > look.now - _RECENT:
@@ -66,10 +74,21 @@ def unauthorised_access(look: Look) -> Iterator[Found]:
         times = sum(row["data"].get("count", 1) for row in rows)
         words = f"{principal} was refused {action} {times} times"
         yield Found(subject, words, tuple(row["index"] for row in rows))
+    yield from _without_leave(look)
+
+
+def _without_leave(look: Look) -> Iterator[Found]:
     for service, tenure in look.serving():
-        (row,) = look.rows(("position", "=", tenure.index + 1))
-        if "unauthorised" in row["marks"]:
-            yield Found(service.name, f"{tenure.model} serves and nobody authorised it", (tenure.index,))
+        state = look.states[service.name]
+        shown = [one for one in (state["live"], state["canary"]) if one and (one["model"], one["digest"]) == tenure.key]
+        if not shown:  # a canary beside the newest one, of which the state shows what its entry says
+            shown = [one for one in state["history"] if one["index"] == tenure.index]
+        urgent = [one["index"] for one in state["emergencies"] if (one["model"], one["digest"]) == tenure.key]
+        for one in shown:
+            for mark in (mark for mark in one["marks"] if mark in _WITHOUT_LEAVE):
+                decided = urgent[-1:] if mark.startswith("emergency-") else []
+                entries = tuple(sorted({tenure.index, one["index"], *decided}))
+                yield Found(service.name, f"{tenure.model} {_WITHOUT_LEAVE[mark]}", entries)
 
 
 def _gaps(new: _Numbers, old: _Numbers) -> Iterator[tuple[str, float, float, tuple[int, ...]]]:

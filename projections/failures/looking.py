@@ -10,8 +10,10 @@ from typing import Any
 from projections.asof import AsOf
 from projections.journal import JournalRow
 from projections.known import Known
+from projections.model_state import states_of
 from projections.service import Service, Tenure, read_service
 from projections.slo.watching import deployments_of
+from projections.suspension import suspend
 
 __all__ = ["DAY", "Found", "Look"]
 
@@ -60,6 +62,13 @@ class Look(Known):
         for service in self.services:
             for tenure in service.serving():
                 yield service, tenure
+
+    @cached_property
+    def states(self) -> dict[str, dict[str, Any]]:
+        """Every deployment's state, with the marks that `muniment state` shows."""
+        found = states_of(self.views, self.as_of, [service.name for service in self.services])
+        suspend(self.ledger, self.views, self.as_of, found, self.now)
+        return {state["deployment"]: state for state in found["deployments"]}
 
     def about(self, subject: str, *kinds: str) -> list[JournalRow]:
         """Valid entries of some types about a subject, in log order."""

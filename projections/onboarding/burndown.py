@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any, Final
 
 from ledger.domain.deployed import DeploymentState, WaiverState
@@ -19,7 +18,7 @@ from ledger.domain.waiving import covers, waiver_of, waiver_trouble, waiver_unti
 from ledger.entry import format_time
 from ledger.errors import PolicyError
 from ledger.names import parse_name, stream_of
-from ledger.policy import Check, Policy, evaluate, parse_policy
+from ledger.policy import STARTERS, Check, Policy, evaluate, parse_policy, starter
 from ledger.policy.examples import bare
 from ledger.policy.fields import in_form
 from projections.gateinput import gate_input, waived_by
@@ -33,7 +32,6 @@ CORRELATION: Final = "inventory:"
 #: Of a check that a version of which nothing was recorded passes as well.
 _NOTHING: Final = "nothing against it"
 _STATES: Final = ("satisfied", _NOTHING, "waived", "asked for", "missing")
-_SHIPPED: Final = ("pre-production", "production")
 _APPROVAL: Final = Check.model_validate({
     "id": "approval", "title": "Approvals that stand let it be there",
     "pass": "input.approvals.exists(a, a.environment == input.environment && a.stands)",
@@ -52,10 +50,7 @@ class Checks:
 @cache
 def _shipped() -> Policy:
     """Both checklists, each check once."""
-    packs = resources.files("ledger.policy") / "packs"
-    parsed = [parse_policy((packs / f"{name}.yaml").read_text("utf-8")) for name in _SHIPPED]
-    checks = {check.id: check for policy in parsed for check in policy.checks}
-    return parsed[0].model_copy(update={"checks": tuple(checks.values())})
+    return parse_policy(starter(*STARTERS))
 
 
 def checks_for(known: Known, model: str, environment: str, stated: Stated | None) -> Checks:

@@ -16,6 +16,7 @@ from projections.gates import check_again
 from projections.journal import JournalRow
 from projections.known import Known
 from projections.reports.population import BAD, GOOD, UNKNOWN, Item, ReportContext, environment_of
+from projections.waivers import terms_of
 
 __all__ = ["emergencies", "emergencies_reviewed", "gated", "rule_before", "waivers"]
 
@@ -167,8 +168,7 @@ def waivers(context: ReportContext) -> list[dict[str, Any]]:
             state = "suspect"
         found.append({
             "waiver": name, "state": state, "check": data["check"], "model": data["model"],
-            "environment": data["environment"], "owner": data["owner"], "reason": data.get("reason"),
-            "compensating_control": data.get("compensating_control"), "granted_by": row["actor"],
+            "environment": data["environment"], **terms_of(request), "granted_by": row["actor"],
             "expires_at": format_time(min(ends)), "max_uses": uses, "used_by": list(used),
             "index": row["index"],
         })  # fmt: skip

@@ -12,16 +12,16 @@ from ledger.errors import InputError, PolicyError
 from ledger.names import parse_name
 from projections.service import Key, Service
 
-__all__ = ["known_good", "why_not"]
+__all__ = ["known_good", "why_no_return", "why_not"]
 
 
-def _candidates(world: World, service: Service, at_fault: Key, fallback: str | None, now: int) -> Iterator[Key]:
+def _candidates(world: World, service: Service, fallback: str | None) -> Iterator[Key]:
     if fallback is not None:
         with suppress(InputError, PolicyError):  # what a promise names may have never been registered
             yield fallback, version_of(world, fallback).version.digest
-    if service.live is not None and service.live.key != at_fault:
+    if service.live is not None:
         yield service.live.key  # of a canary: what is live stays
-    yield from (key for key in reversed(service.history) if once_covered(world, service.name, *key, now))
+    yield from reversed(service.history)
 
 
 def _revoked(named: Named, environment: str | None) -> bool:
@@ -29,19 +29,20 @@ def _revoked(named: Named, environment: str | None) -> bool:
     return bool(given) and all(one.revoked is not None for one in given)
 
 
-def why_not(world: World, service: Service, key: Key) -> str | None:
+def why_not(world: World, service: Service, key: Key, *, now: int) -> str | None:
     """Why a version is no good one to return to, None when it is.
 
     Args:
         world: the world of whoever asks.
         service: the deployment.
         key: name and digest of the version.
+        now: when that is asked, in microseconds since the Unix epoch.
     """
     model, digest = key
     if key in service.left:
         return "it was rolled back itself"
-    if any(one.action == "hold" and one.key == key for one in service.open_decisions()):
-        return "it is held"
+    for blame in service.blamed.get(key, ()):
+        return blame.words
     try:
         named = version_of(world, model)
     except (InputError, PolicyError) as error:
@@ -52,7 +53,28 @@ def why_not(world: World, service: Service, key: Key) -> str | None:
         return f"it is {state}"
     if _revoked(named, parse_name(service.name).namespace):
         return "its approval was revoked"
-    return None
+    if service.live is not None and service.live.key == key:
+        return None
+    if key not in service.history:
+        return "it was never live there"
+    return None if once_covered(world, service.name, *key, now) else "no authorisation covers that it was live there"
+
+
+def why_no_return(world: World, service: Service, model: str, digest: str | None = None, *, now: int) -> str | None:
+    """Why a version that somebody names is no good one to return to, None when it is.
+
+    Args:
+        world: the world of whoever asks.
+        service: the deployment.
+        model: the version.
+        digest: its digest; the registered one when None.
+        now: when that is asked, in microseconds since the Unix epoch.
+    """
+    try:
+        key = model, digest or version_of(world, model).version.digest
+    except (InputError, PolicyError) as error:
+        return error.message
+    return why_not(world, service, key, now=now)
 
 
 def known_good(world: World, service: Service, at_fault: Key, fallback: str | None = None, *, now: int) -> Key | None:
@@ -66,11 +88,12 @@ def known_good(world: World, service: Service, at_fault: Key, fallback: str | No
         now: when that is asked, in microseconds since the Unix epoch.
 
     Returns:
-        Name and digest of the fallback, of what is live, or of the last version that was live with an authorisation
-        that covered it: the first of these that was not rolled back itself, is not in quarantine, retired or held, and
-        whose approval was not revoked.
+        Name and digest of the fallback, of what is live, or of the last version that was live: the first of these that
+        `why_not` has nothing to say of. It is live, or was with an authorisation that covered it; it breached no
+        promise there, was not rolled back and nothing was decided against it, or was deployed anew since; it is not in
+        quarantine or retired, and its approval was not revoked.
     """
-    for key in _candidates(world, service, at_fault, fallback, now):
-        if key != at_fault and why_not(world, service, key) is None:
+    for key in dict.fromkeys(_candidates(world, service, fallback)):
+        if key != at_fault and why_not(world, service, key, now=now) is None:
             return key
     return None

@@ -86,6 +86,7 @@ class _Cause:
     words: str
     cited: list[int]
     within: str | None = None
+    latest: int = -1  # the last entry by which it is so
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,8 @@ class Watch:
             rule, windows = firing.rule, _indexes(firing.long.windows, _EVIDENCE - 2)
             cited = [found.promise.index, breach["index"], *windows]
             words, action = _words(found, firing), str(rule.action)
-            cause = _Cause(found.promise, found.tenure, breach, action, words, cited, rule.respond_within)
+            latest = max(window.index for window in firing.short.windows)
+            cause = _Cause(found.promise, found.tenure, breach, action, words, cited, rule.respond_within, latest)
             yield from self._decision(service, cause)
         elif breach is not None and found.over and breach["data"].get("rule") is not None:
             yield _Step("slo.recovered", {"slo": found.promise.name, **self._about(found)}, breach["id"])
@@ -210,7 +212,8 @@ class Watch:
                 continue
             words = f"{promise.name} is breached, says {breach['actor']} in entry {breach['index']}"
             cited, within = [promise.index, breach["index"]], promise.body.respond_within
-            yield from self._decision(service, _Cause(promise, tenure, breach, str(action), words, cited, within))
+            cause = _Cause(promise, tenure, breach, str(action), words, cited, within, breach["index"])
+            yield from self._decision(service, cause)
 
     def _about(self, found: Assessment) -> dict[str, Any]:
         return {"deployment": found.deployment, "model": found.tenure.model}
@@ -254,6 +257,8 @@ def _covers(decision: Decision, cause: _Cause, action: str, target: Key) -> bool
     if _RANK[decision.action] < _RANK[action]:
         return False
     mine = decision.action == "rollback" or decision.key == cause.tenure.key
+    if decision.status == "lifted" and decision.answer is not None and decision.answer["index"] < cause.latest:
+        return False  # who lifted it did not know that it goes on
     stands = decision.status == "open" and mine and decision.row["index"] > cause.tenure.index
     if decision.status == "open" and decision.due_at is None and cause.within is not None:
         # It would never be overdue. Only against a person who chose another version the rule chooses none.

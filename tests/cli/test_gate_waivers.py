@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -107,15 +108,32 @@ def test_threads_of_one_ledger_use_no_more_than_there_are(asked: Shop, monkeypat
 
 def test_uses_are_shown_wherever_the_waiver_is(asked: Shop):
     twice(asked)
-    assert "Waived by waiver:w1 (use 1 of 2)." in run(*CHECK, "--dry-run").out
+    terms = "instead: by hand; p-author carries the risk; asked for by p-author"
+    checked = run(*CHECK, "--dry-run").out
+    assert "Waived by waiver:w1 (use 1 of 2)." in checked
+    assert f"~ waiver:w1: new; {terms}" in checked.splitlines()
+    (told,) = run(*CHECK, "--dry-run", "-o", "json").json["waivers"]
+    assert told == {
+        "waiver": "waiver:w1", "owner": "p-author", "reason": "new", "compensating_control": "by hand",
+        "requested_by": "p-author",
+    }  # fmt: skip
     assert "2 of 2 use(s) left" in run("due").good().out
-    run(*AUTHORISE).good()
+    assert f"waiver:w1: new; {terms}" in run(*AUTHORISE).good().err.splitlines()
     assert "1 of 2 use(s) left" in run("due").good().out
     told = run("why", PROD).good().out
     assert "1 of 2 use(s) used" in told
+    assert f"is waived by waiver:w1, not met; {terms}" in told
+    assert "“new”" in told
     assert "vendor-known: not-applicable: We made it." in told, "and it is not called met"
     assert "1 of 2 use(s) used" in run("inventory").good().out.replace("\n", " ")
-    assert "1 of 2 use(s) used" in run("report", "generate", "control-assessment").out
+    reported = run("report", "generate", "control-assessment").out
+    assert "1 of 2 use(s) used" in reported
+    assert f"    new; {terms}; granted by p-second" in reported.splitlines()
+    listed = run("waiver", "list").good().out
+    assert all(word in listed for word in terms.replace(";", "").split())
+    (row,) = csv.DictReader(run("waiver", "list", "-o", "csv").good().out.splitlines())
+    assert list(row)[-4:] == ["index", "reason", "compensating_control", "requested_by"]
+    assert (row["reason"], row["compensating_control"], row["requested_by"]) == ("new", "by hand", "p-author")
     run(*AUTHORISE).good()
     assert "waiver:w1" not in run("due").good().out
     run("gate", "recheck").good()

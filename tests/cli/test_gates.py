@@ -11,8 +11,11 @@ from tests.cli.gated import (
     AUTHORISE,
     CHECK,
     MODEL,
+    POLICY,
+    RULE,
     WAIVER,
     counted,
+    define,
     measure_drift,
     processes,
     results,
@@ -125,26 +128,39 @@ def test_waived_and_not_hidden(asked: Shop):
     assert types(3) == ["gate.evaluated", "waiver.used", "deployment.authorised"]
     run(*AUTHORISE).refused(1, "drift-run")
     words = "drift-run by waiver:w1"
-    told = [one["what"] for one in run("history", MODEL, "-o", "json").good().json["rows"] if words in one["what"]]
-    assert len(told) == 2, f"of the gate and of the authorisation: {told}"
+    lines = [one["what"] for one in run("history", MODEL, "-o", "json").good().json["rows"] if words in one["what"]]
+    assert len(lines) == 2, f"of the gate and of the authorisation: {lines}"
     assert f"authorised | {words}" in run("state", "deployment:prod/tx").good().out
     again = run("gate", "recheck", "-o", "json").good().json["evaluations"]
     assert [(item["trouble"], item["waived"]) for item in again] == [("", [words]), ("", [])]
-    replay = ("gate", "replay", "--policy", "policy:p@1")
-    assert [item["waived"] for item in run(*replay, "-o", "json").json["authorisations"]] == [[words]]
+    replay = ("gate", "replay", "--env", "prod")
+    told = run(*replay, "-o", "json").json
+    assert (told["policy"], [item["waived"] for item in told["authorisations"]]) == ("policy:p@1", [[words]])
     for command in (("gate", "recheck"), replay):
         assert f"allow (waived: {words})" in run(*command).good().out, command
 
 
 def test_what_a_policy_would_have_refused(ready: Shop):
+    run("gate", "replay").refused(2, "the rules name no policy for what was deployed", "--policy")
     ready.release()
-    found = run("gate", "replay", "--file", "p.yaml", "-o", "json").good().json["authorisations"]
-    assert [(item["model"], item["result"], item["refused_by"]) for item in found] == [(MODEL, "deny", ["drift-run"])]
-    assert "1 of 1 authorisations would have been refused" in run("gate", "replay", "--file", "p.yaml").good().out
+    run(*AUTHORISE, "--emergency", "--reason", "fraud wave").good()
+    found = run("gate", "replay", "--file", "p.yaml", "-o", "json").good().json
+    for part, emergency in (("authorisations", False), ("emergencies", True)):
+        assert [(one["model"], one["result"], one["refused_by"], one["emergency"]) for one in found[part]] == [
+            (MODEL, "deny", ["drift-run"], emergency)
+        ]
+    last = "1 of 1 authorisations would have been refused, beside 1 in an emergency"
+    assert run("gate", "replay", "--file", "p.yaml").good().out.splitlines()[-1] == last
     assert run("gate", "replay", "--file", "p.yaml", "--since", "2999-01-01T00:00:00Z", "-o", "json").good().json == {
-        "authorisations": []
-    }
-    run("gate", "replay").refused(2, "--policy")
+        "policy": "p.yaml", "authorisations": [], "emergencies": [],
+    }  # fmt: skip
+    run("gate", "replay", "--env", "prod").refused(2, "the rules name no policy for prod", "--policy")
+    Path("q.yaml").write_text(POLICY.replace("drift-run", "drift-seen"))
+    define()
+    define("2", "q.yaml")
+    rules = {"name": "two", "rules": [RULE | {"tier": "high"}, RULE | {"gate": "policy:p@2"}]}
+    run("admin", "rules", "change", "-", "--reason", "x", "--as", "root", stdin=json.dumps(rules).encode()).good()
+    run("gate", "replay").refused(2, "the rules name 2 policies", "policy:p@2", "--policy", "--env")
 
 
 def test_the_input_is_what_was_known_then(ready: Shop):

@@ -103,7 +103,8 @@ LISTS = {
     "heartbeat.heard,heartbeat.interval,overdue",
     ("key", "list"): "keyid,actor,alg,enrolled,revoked,private_key_here,ends",
     ("incident", "list"): "incident,status,severity,opened_at,title,index",
-    ("waiver", "list"): "waiver,state,check,model,environment,owner,until,used,max_uses,trouble,index",
+    ("waiver", "list"): "waiver,state,check,model,environment,owner,until,used,max_uses,trouble,index,"
+    "reason,compensating_control,requested_by",
     ("projection", "status"): "projection,size,log_size,lag,current",
     ("projection", "rebuild"): "projection,equal",
     ("emit", "--list"): "type,version,subject,category,roles,fields,erasable,personal,summary",

@@ -36,6 +36,7 @@ USAGE = {
     "not UTF-8": ((*EVENT, "-d", "name=\udcff"), "UTF-8"),
     "not UTF-8 in quotes": ((*EVENT, "-d", 'name="\udcff'), "UTF-8"),
     "missing field": (("emit", "dataset.registered", "dataset:tx"), "digest"),
+    "blank words": (("emit", "model.decommissioned", "model:tx", "-d", "reason=  "), "reason: write some words"),
     "bad digest": (("emit", "dataset.registered", "dataset:tx", "-d", "digest=md5:00"), "digest"),
     "NaN": ((*EVENT, "-d", "profile.a.mean=NaN"), "profile.a.mean"),
     "a number beyond 2^53": ((*EVENT, "-d", "row_count=9007199254740993"), "2^53"),

@@ -15,8 +15,10 @@ import pytest
 
 import cli.watching
 import ledger.telling
+import projections.catalogue
 from ledger.application import Ledger
 from ledger.crashpoints import CRASHPOINTS
+from ledger.errors import StorageError
 from tests.cli.killing import killed
 from tests.cli.support import Result, Shop, digest, run
 
@@ -153,7 +155,8 @@ def test_a_time_for_what_nothing_decides_is_refused(shop: Shop):
     define = ("slo", "define", PLACE, "err", "--monitor", "monitor:m", "--indicator", "err", "--objective", "0.99")
     for more in ((), ("--rule", "14.4:1h:5m")):
         run(*define, *more, "--within", "1m").refused(2, "--within is the time for what is decided")
-    run(*define, "--rule", "14.4:1h:5m:rollback", "--within", "1m").good()
+    named = run(*define, "--rule", "14.4:1h:5m:rollback", "--within", "1m", "--fallback", TWO).good()
+    assert f"{TWO} is no good version to return to in {PLACE}: {TWO} is not registered" in named.err
     done = run(*define, "--on-breach", "rollback", "--within", "1m", "-o", "json").good()
     assert run("show", done.json["index"], "-o", "json").good().json["event"]["data"]["respond_within"] == "1m"
 
@@ -196,9 +199,17 @@ def test_the_secret_is_nowhere(shop: Shop, monkeypatch: pytest.MonkeyPatch):
     refused.refused(8, "can be read by others", "chmod 600")
 
 
-def test_what_a_person_decided_is_not_told(shop: Shop):
+def test_what_a_person_decided_is_not_told(shop: Shop, monkeypatch: pytest.MonkeyPatch):
     shop.version()
-    run("rollback", PLACE, "--to", ONE).good()
+    warned = run("rollback", PLACE, "--to", ONE).good().err
+    assert f"Warning: {ONE} is no good version to return to in {PLACE}: it was never live there. No good one" in warned
+
+    def broken(*_: Any) -> None:
+        raise StorageError("the disk is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(projections.catalogue, "open_runner", broken)
+        assert "could not be looked up: the disk is gone" in run("rollback", PLACE, "--to", ONE).good().err
     assert run("watch", PLACE, "--exec", platform(shop.folder), "-o", "json").good().json["told"] == []
     assert told(shop.folder) == []
 
@@ -217,6 +228,10 @@ def test_checking_records_nothing_and_says_it_by_its_exit_code(burning: Shop):
     text = run("slo", "check", PLACE)
     assert (text.code, "30 and 30 of 14.4" in text.out) == (1, True)
     assert burning.fingerprint() == before
+    assert "Warning" not in run("rollback", PLACE, "--to", ONE).good().err
+    burning.version("model:tx@3")
+    other = run("rollback", PLACE, "--to", "model:tx@3").good()
+    assert f"it was never live there. The last good one there is {ONE}." in other.err
     window(good=99_000, count=99_000, start=4, end=1)
     quiet = run("slo", "check", "-o", "json").good().json["promises"][0]
     assert quiet["state"] == "quiet"
@@ -330,6 +345,23 @@ def test_what_is_overdue_waits_in_the_inbox(shop: Shop):
     assert "overdue" in run("inbox").good().out
     run("record", "rollback", PLACE, "--model", ONE).good()
     assert run("inbox", "-o", "json").good().json["inbox"] == []
+    run("emit", "deployment.held", PLACE, *(f"-d{pair}" for pair in body)).good()
+    run("record", "canary", PLACE, "--model", ONE, "--aborted", "told to").good()
+    (item,) = run("inbox", "-o", "json").good().json["inbox"]
+    assert (item["what"], item["model"]) == ("hold", ONE), "it is live, so that no canary was to end"
+    assert item["next"].startswith(f"When another version is live: muniment record deployment {PLACE} --model …; ")
+    wish = ("authorise", PLACE, "--model", ONE)
+    run(*wish).refused(2, f"{ONE} is held in {PLACE}, by entry {item['index']} of ", f"{' '.join(wish)} --lift-hold")
+    run(*wish, "--lift-hold", "x", "--reason", "y").refused(2, "leave out --reason")
+    again = ("--id", "019b0000-0000-7000-8000-0000000000f1")
+    assert "not held" not in run(*wish, "--lift-hold", "a known peak", *again).good().err
+    run("emit", "deployment.held", PLACE, *(f"-d{pair}" for pair in body)).good()
+    run(*wish, "--reason", "a known peak", *again).good()
+    first, second = run("state", PLACE, "-o", "json").good().json["deployments"][0]["decisions"][-2:]
+    assert (first["status"], first["answer"]["reason"], second["status"]) == ("lifted", "a known peak", "overdue")
+    assert f"lifted by {first['answer']['actor']}: a known peak (entry" in run("state", PLACE).good().out
+    run(*wish, "--lift-hold", "another").good()
+    assert "is not held" in run(*wish, "--lift-hold", "another").good().err
 
 
 @pytest.mark.parametrize("words", [(), ("--stage", 1), ("--promoted", "--aborted", "x"), ("--promoted", "--stage", 1)])

@@ -42,7 +42,7 @@ def test_a_refused_decision_is_recorded_with_its_rule(cast: Cast):
         commands.authorise(cast["p-deployer"], PROD, MODEL)
     assert refused(cast) == [
         ("p-deployer", PROD, {
-            "decision": "deployment.authorised", "refused": "policy", "environment": "prod", "rule": "*/*",
+            "decision": "deployment.authorised", "refused": "policy", "environment": "prod", "rule": "rules */*",
             "reason": f"{MODEL} needs 1 approval(s) for prod at tier high and has 0",
         }),
     ]  # fmt: skip
@@ -51,10 +51,12 @@ def test_a_refused_decision_is_recorded_with_its_rule(cast: Cast):
 
 def test_whoever_may_not_is_recorded_too(cast: Cast):
     commands.request_approval(cast["p-author"], MODEL, "prod")
+    cast.admin.emit("role.granted", "actor:p-author", role="approver")
     with pytest.raises(NotAllowedError):
         commands.approve(cast["p-author"], MODEL, rationale="mine")
     ((actor, subject, body),) = refused(cast)
     assert (actor, subject, body["decision"], body["refused"]) == ("p-author", MODEL, "approval.granted", "not-allowed")
+    assert body["rule"] == "separation approval.granted/makers"
 
 
 def test_the_rule_of_a_missing_role_is_the_role(cast: Cast):
@@ -169,7 +171,12 @@ def test_a_gate_that_refuses_leaves_the_refused_decision(store_url: str):
     with pytest.raises(PolicyError, match="refuses"):
         muniment.authorise(cast["p-deployer"], PROD, MODEL)
     ((actor, subject, found),) = refused(cast)
-    assert (actor, subject, found["decision"], found["rule"]) == ("p-deployer", PROD, "deployment.authorised", "*/*")
+    assert (actor, subject, found["decision"], found["rule"]) == (
+        "p-deployer",
+        PROD,
+        "deployment.authorised",
+        "gate policy:p@1",
+    )
     assert "never: r" in found["reason"]
 
 

@@ -18,7 +18,7 @@ SCENARIOS = Path(__file__).resolve().parents[2] / "examples" / "scenarios"
 #: Scenario: what a reader must find in what it prints.
 SEEN = {
     "fraud": ("needs 1 approval(s) for prod", "deployment.promoted", "verdicts.drift"),
-    "prototype": ("14 of 19 checks are for higher tiers", "needs 1 approval(s) for prod at tier low"),
+    "prototype": ("19 of 25 checks are for higher tiers", "needs 1 approval(s) for prod at tier low"),
     "incident": ("-> model:credit@1", "by rollback", "rollback.completed (entry "),
     "distilled": (
         "1 of 1 authorisations would have been refused",

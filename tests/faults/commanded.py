@@ -53,7 +53,7 @@ QUESTIONS = (
     ("report", "generate", "control-assessment"),
 )  # fmt: skip
 #: What a life goes on with, each more in some lives and less in others.
-_WAYS = ("anybody", "who may", "ask", "release", "second thoughts", "watching", "people")
+_WAYS = ("anybody", "who may", "ask", "release", "second thoughts", "watching", "watching", "people")
 #: What `watch` records where promises are broken and kept again.
 WATCHED = (
     "deployment.held", "notification.failed", "notification.sent", "rollback.authorised", "slo.breached",
@@ -186,7 +186,7 @@ class CommandedMachine(Life):
         """What comes next, as far as things are; a part of it by somebody else, or about something else."""
         if mood == "people" and chance.random() < 0.1 and len(self.desks[0].rows) >= max(50, self.settled):
             self._an_intruder_writes()
-        for _ in range(chance.randint(1, 5)):
+        for _ in range(chance.randint(*((3, 8) if mood == "watching" else (1, 5)))):
             scene = Scene(self.desks[0].rows, Stages(self.desks[0].deeds), Typist(chance), self.voids)
             step = next_step(scene, mood, chance, self._done, self._may_come)
             who = chance.choice((*ACTORS, "root")) if chance.random() < 0.12 else step.who
@@ -319,7 +319,7 @@ def commands(
     result.figures["by watch"], result.figures["answered"] = dict(found.watched), dict(found.answered)
     missed = {f"watch: {kind}" for kind in WATCHED} - {f"watch: {kind}" for kind in found.watched}
     missed |= {question[0] for question in QUESTIONS} - set(found.answered)
-    missed |= {"a decision by rule in one life of four"} if 4 * found.decided < lives else set()
+    missed |= {"a decision by rule in one life of eight"} if 8 * found.decided < lives else set()
     result.zeros["not reached"] = 0
     if missed and every:
         result.failed("not reached", ", ".join(sorted(missed)), len(missed))

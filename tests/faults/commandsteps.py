@@ -96,7 +96,8 @@ def towards_release(scene: Scene) -> Iterator[Step]:
         met: Words = (approval.subject, number, "--env", approval.data["environment"])
         yield Step(6, "condition", met, t.one("p-approver", "p-second"))
     if at.decided(model, env, at.approvals):
-        yield Step(6, "authorise", (place, "--model", model), t.one("p-deployer", "bot"))
+        lift = ("--lift-hold", "x") if at.of("deployment.held", subject=place) else ()
+        yield Step(6, "authorise", (place, "--model", model, *lift), t.one("p-deployer", "bot"))
     else:
         yield Step(1, "authorise", (place, "--model", model, "--emergency", *WHY), t.one("p-deployer", "bot"))
     yield Step(1, "gate check", (model, "--env", env, *t.some(0.5, "--policy", "policy:p")), "p-deployer")
@@ -141,7 +142,9 @@ def _measured(at: Stages, t: Typist, place: str) -> Iterator[Step]:
     yield Step(9, "emit", t.window(place, f"{{at:{since.index}}}", begun.data["model"], well=well), "trainer")
     yield Step(1, "emit", t.window(place, f"{{at:{begun.index}}}", t.one(*sorted(at.registered))), "trainer")
     yield Step(0.5, "emit", ("slo.breached", place, "-d", "slo=ms"), "trainer")
-    yield Step(9 if windows else 1, "watch", (place, *t.some(0.3, "--exec", t.one("true", "false"))), "trainer")
+    seen = at.of("slo.breached", "slo.recovered", "deployment.held", "rollback.authorised", subject=place)
+    new = bool(windows) and windows[-1].index > max((one.index for one in seen), default=0)
+    yield Step(20 if new else 1, "watch", (place, *t.some(0.3, "--exec", t.one("true", "false"))), "trainer")
     others = sorted(at.registered - {one.data["model"] for one in served})
     if others:
         yield Step(6, "record deployment", (place, "--model", t.one(*others)), "p-deployer")

@@ -9,15 +9,19 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
+from ledger.domain.ancestry import held_by
 from ledger.domain.lifecycle import side_states, version_of
 from ledger.domain.moves import STATES
 from ledger.domain.stages import Place, stages_of
+from ledger.worlds import WorldAt
 from projections.asof import resolve_as_of
 from projections.catalogue import open_runner
+from projections.impact import impact
 from projections.model_state import state_as_of
 from projections.suspension import suspend
 from tests.faults.governeddeeds import GovernedDeeds
@@ -45,6 +49,7 @@ class GovernedMachine(GovernedDeeds):
     def __init__(self) -> None:
         super().__init__()
         self.said: dict[tuple[str, int], str] = {}
+        self.recalled = 0
 
     # -- several at once, so that lives go deep ---------------------------------------------------
 
@@ -186,8 +191,9 @@ class GovernedMachine(GovernedDeeds):
             runner = open_runner(ledger, url)
             as_of = resolve_as_of(ledger, runner.views, head=runner.catch_up())
             found = suspend(ledger, runner.views, as_of, state_as_of(runner.views, as_of), self.now)
-            runner.views.close()
             world = ledger.world.at(as_of.size)
+            self._recalled(Reader(ledger, runner, as_of.size), world, found)
+            runner.views.close()
             for one in (version for model in found["models"] for version in model["versions"]):
                 named = version_of(world, one["version"])
                 places = [Place(name, f"deployment:{name}/x", self.now) for name in set(ENVIRONMENTS)]
@@ -195,10 +201,28 @@ class GovernedMachine(GovernedDeeds):
                 judged |= {state for state, _, _ in side_states(world, named)}
                 assert one["status"] in judged & set(STATES), (one["version"], one["status"], judged)
 
+    def _recalled(self, reader: Reader, world: WorldAt, found: dict[str, Any]) -> None:
+        """Whatever the judge calls resting on something in quarantine is in the impact of that."""
+        answers: dict[str, set[str]] = {}
+        rest = [(one["version"], one["digest"]) for model in found["models"] for one in model["versions"]]
+        for place in found["deployments"]:
+            rest += [(one["model"], one["digest"]) for one in (place["live"], place["canary"]) if one is not None]
+        for model, digest in dict.fromkeys(rest):
+            for held in held_by(world, model, digest):
+                if held.subject not in answers:
+                    asked = impact(reader.ledger, reader.runner.views, reader.as_of(), held.subject)
+                    answers[held.subject] = {
+                        one.get("version") or one["model"] for part in ("live", "before", "candidates", "measured")
+                        for one in asked[part]
+                    }  # fmt: skip
+                assert model in answers[held.subject], (model, held.words)
+                self.recalled += 1
+
     def teardown(self) -> None:
         """The rows are the same, the log is good, what was said of a time still is, views built anew are as those."""
         try:
             if self.agreed:
+                self.quarantine("dataset:copy@1", "trainer", True)  # other versions were made from these bytes
                 self.compare()
                 for number, (asked, said) in enumerate(self.said.items()):  # once each at one of the two
                     assert self._said_by(number % 2, *asked) == said, asked
@@ -233,15 +257,17 @@ def governance(postgres_url: Callable[[], str], examples: int, steps: int, seed:
         every: whether there are so many lives that every kind of deed must be recorded once.
     """
     counts = Counter[tuple[str, bool]]()
-    asked: list[int] = []
+    asked, recalled = list[int](), list[int]()
 
     def ended(life: GovernedMachine) -> None:
         counts.update(life.counts)
         asked.append(len(life.said))
+        recalled.append(life.recalled)
 
     result = live(governed_on(postgres_url), ended, examples, steps, seed, shrink=False)
     count_each(result, counts, {*ROLES, *(name for name, _ in counts)}, every=every)
-    result.figures["asked of a time"] = sum(asked)
-    if every and not any(asked):
-        result.failed("never done", "a question about a time")
+    for name, counted in (("asked of a time", asked), ("recalled from a quarantine", recalled)):
+        result.figures[name] = sum(counted)
+        if every and not any(counted):
+            result.failed("never done", name)
     return result

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from cli.main import cli
+from ledger.commands import authorise
 from ledger.emission import microseconds
 from ledger.events import find_event_type
 from projections.failures.looking import Look
@@ -293,8 +294,22 @@ def test_a_monitor_that_falls_silent(story: Book):
 
 
 def test_what_serves_without_an_authorisation(story: Book):
+    """As `muniment state` marks it: by the last report, and by what became of an emergency."""
     story.deploy(ONE, 22)
     assert words(story, "unauthorised-access") == [f"{ONE} serves and nobody authorised it"]
+    urgent = {"reason": "fire", "review_by": "2027-11-20T00:00:00Z"}
+    decision = authorise(story.cast["p-deployer"], PROD, ONE, emergency=urgent, occurred_at=when(23)).id
+    story.deploy(ONE, 24)
+    first = f"{ONE} serves, and nobody had authorised it when it went live"
+    assert words(story, "unauthorised-access") == [first]
+    late = f"{ONE} serves by an emergency that nobody has reviewed in time"
+    assert words(story, "unauthorised-access", at=24 * 400) == [first, late]
+    review = {"decision": decision, "verdict": "unjustified", "rationale": "it could wait"}
+    story.emit("p-second", "emergency.reviewed", PROD, review, at=25)
+    story.deploy(ONE, 26)
+    unjustified = f"{ONE} serves by an emergency that was found unjustified"
+    nobody = f"{ONE} serves and nobody authorised it"
+    assert words(story, "unauthorised-access", at=24 * 400) == [nobody, unjustified]
 
 
 def test_what_serves_was_retired_or_has_other_bytes(story: Book):

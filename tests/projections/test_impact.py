@@ -8,6 +8,7 @@ import pytest
 
 from ledger.errors import InputError
 from projections.impact import impact
+from projections.tracing import cut_off, trace
 from tests.contract.support import digest
 from tests.projections.support import DEV, PROD, Book, tell, when
 
@@ -89,9 +90,47 @@ def test_the_same_bytes_under_another_name(any_book: Book):
     book.version(TWO, 2, inputs=(("dataset:copy@1", digest("other bytes")),))
     book.deploy(ONE, 4, DEV)
     found = ask(book, DATA)
-    assert found["copies"] == [{"subject": "dataset:copy@1", "digest": digest(DATA)}]
-    assert [subjects(one) for one in found["live"]] == [["dataset:copy@1", "run:scoring-1", ONE, DEV]]
+    assert found["copies"] == [{"subject": "dataset:copy@1", "of": DATA, "digest": digest(DATA)}]
+    assert [subjects(one) for one in found["live"]] == [[DATA, "dataset:copy@1", "run:scoring-1", ONE, DEV]]
     assert ask(book, DATA, at=1.5)["copies"] == []
+
+
+def test_the_same_bytes_at_every_step_however_they_were_named(any_book: Book):
+    """Read by name alone, and registered only afterwards; registered anew under another name; served as something else.
+
+    What the judge calls resting on it is found, as of both clocks.
+    """
+    book, other, renamed = any_book, "model:other@1", "model:renamed@1"
+    book.dataset(DATA, 1)
+    book.dataset("dataset:derived@1", 1, of=DATA)
+    inputs = [{"role": "input", "subject": "dataset:again@1"}]
+    book.emit("trainer", "run.completed", "run:other", {"inputs": inputs}, at=2)
+    book.register(other, 2, run="run:other")
+    book.emit("trainer", "version.registered", renamed, {"digest": digest(other), "owner": "p-author", "tier": "low"},
+              at=2)  # fmt: skip
+    book.register(THREE, 2)
+    book.deploy(renamed, 3, DEV)
+    served = {"model": THREE, "digest": digest("dataset:derived@1")}
+    book.emit("p-deployer", "deployment.completed", PROD, served, at=3)
+    before = book.size
+    book.emit("trainer", "dataset.registered", "dataset:again@1", at=4, digest=digest("dataset:derived@1"))
+    assert [subjects(one) for one in ask(book, DATA)["live"]] == [
+        [DATA, "dataset:derived@1", "dataset:again@1", "run:other", other, renamed, DEV],
+        [DATA, "dataset:derived@1", PROD],
+    ]
+    placed = book.emit("trainer", "quarantine.placed", "dataset:derived@1", {"reason": "poisoned"}, at=5)
+    found = ask(book, "dataset:derived@1")
+    assert [(one["deployment"], "rests-on-quarantined" in one["marks"]) for one in found["live"]] == [
+        (DEV, False), (PROD, True),
+    ]  # fmt: skip
+    assert {one["subject"]: one["of"] for one in found["copies"]} == {
+        "dataset:again@1": "dataset:derived@1", renamed: other,
+    }  # fmt: skip
+    for as_of in ({"known": before}, {"at": 3.5, "known": placed.index}):
+        assert [one["deployment"] for one in ask(book, DATA, **as_of)["live"]] == [PROD], as_of
+    reader = book.reader()
+    traced = trace(reader.runner.views, reader.as_of(), DATA, depth=1)
+    assert cut_off(reader.runner.views, reader.as_of(), traced, 1)["down"] == ["dataset:derived@1"]
 
 
 def test_a_third_partys_model_inside_ours(book: Book):
@@ -106,6 +145,14 @@ def test_a_third_partys_model_inside_ours(book: Book):
         found = ask(book, name)
         assert [(one["deployment"], one["how"]) for one in found["live"]] == [(DEV, "canary")]
         assert subjects(found["live"][0]) == ["model:vendor/llm@5", ONE, DEV]
+    for base, of in (("model:vendor/llm@5", "model:based"), ("vendor/llm v5", "model:other")):
+        book.emit("p-author", "model.registered", of, {"owner": "p-author", "base_model": base}, at=4.5)
+        book.register(f"{of}@1", 4.6)
+    based = [subjects(one) for one in ask(book, "model:vendor/llm@5")["candidates"]]
+    assert based == [["model:vendor/llm@5"], ["model:vendor/llm@5", "model:based@1"]], "what else is said is text"
+    assert len(ask(book, "model:vendor/llm@5", at=4.55)["candidates"]) == 1
+    reader = book.reader()
+    assert "model:vendor/llm@5" in trace(reader.runner.views, reader.as_of(), "model:based@1", down=False).up
     book.emit("p-deployer", "canary.aborted", DEV, {**body, "reason": "slow"}, at=5)
     assert ask(book, "model:vendor/llm")["live"] == []
     assert [one["until"] for one in ask(book, "model:vendor/llm")["before"]] == [when(5)]

@@ -11,6 +11,7 @@ from ledger.emission import microseconds
 from ledger.errors import ConflictError
 from projections.service import read_service
 from projections.slo.burning import Assessment
+from projections.slo.fallback import known_good, why_no_return
 from projections.slo.watching import look
 from tests.contract.support import digest
 from tests.projections.slo_support import FAST, MONITOR, ONE, SLOW, THREE, TWO, Watched
@@ -113,10 +114,11 @@ def test_after_a_rollback_the_good_version_is_not_blamed(watched: Watched):
     watched.promise(FAST)
     watched.windows(10, 11, bad=900)
     assert watched.watch(11) == [BREACHED, ROLLBACK]
-    watched.book.roll_back(ONE, 11.01)
+    watched.book.deploy(ONE, 11.01)  # as a platform may tell that it followed
+    assert watched.decision().status == "followed"
     assert watched.watch(11.02) == []
     watched.windows(11.1, 11.6, bad=900)
-    assert watched.watch(11.6) == [BREACHED, HELD], "there is no other good one: version 2 was rolled back itself"
+    assert watched.watch(11.6) == [BREACHED, HELD], "there is no other good one: version 2 breached it, too"
     assert "no good version" in watched.decision().row["data"]["reason"]
 
 
@@ -144,18 +146,24 @@ def test_no_return_to_what_must_not_serve(watched: Watched, stop: str):
 
 def test_the_version_that_the_promise_names_goes_before(watched: Watched):
     watched.book.version(THREE, 10)
-    watched.promise(FAST, fallback=THREE)
-    watched.windows(10, 11, bad=900)
-    watched.watch(11)
-    assert watched.decision().key == (THREE, digest(THREE))
+    watched.book.release(THREE, 11)
+    watched.promise(FAST, fallback=ONE)
+    watched.windows(12, 13, bad=900)
+    watched.watch(13)
+    assert watched.decision().key == (ONE, digest(ONE)), "and not the last one, version 2"
     assert watched.service().decisions[-1].action == "rollback"
 
 
-def test_a_fallback_that_nobody_registered_is_passed_over(watched: Watched):
-    watched.promise(FAST, fallback="model:scoring@99")
+def test_a_fallback_that_was_never_a_good_version_is_passed_over(watched: Watched):
+    watched.book.version(THREE, 10)
+    watched.promise(FAST, fallback=THREE)
     watched.windows(10, 11, bad=900)
     watched.watch(11)
-    assert watched.decision().key == (ONE, digest(ONE))
+    assert watched.decision().key == (ONE, digest(ONE)), "version 3 was never live there"
+    world, two = watched.ledger.world.at(watched.ledger.world.refresh()), (TWO, digest(TWO))
+    unknown, now = "model:scoring@99", microseconds(when(11))
+    assert known_good(world, watched.service(), two, unknown, now=now) == (ONE, digest(ONE))
+    assert why_no_return(world, watched.service(), unknown, now=now) == f"{unknown} is not registered in this ledger"
 
 
 def test_a_canary_is_told_from_what_is_live(watched: Watched):
@@ -442,14 +450,17 @@ def test_what_is_known_later_changes_no_earlier_answer(watched: Watched):
     assert [one.describe(0) for one in then.decisions] == [before]
 
 
-def test_who_lifts_a_hold_is_not_overruled_by_the_same_breach(watched: Watched):
+def test_who_lifts_a_hold_is_overruled_by_what_comes_later_alone(watched: Watched):
     held(watched)
     watched.book.request(THREE, 12.1)
     watched.book.approve(THREE, 12.2)
     watched.book.authorise(THREE, 12.3)
     assert watched.decision().status == "lifted"
+    assert watched.watch(12.4) == [], "the rule fires still, by what was known then"
     watched.windows(12, 12.5, bad=300)
+    assert watched.watch(12.5) == [HELD]
     assert watched.watch(12.5) == []
+    assert [one.status for one in watched.service().decisions] == ["lifted", "open"]
 
 
 def test_a_version_that_comes_back_may_fail_again(watched: Watched):

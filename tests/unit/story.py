@@ -15,10 +15,12 @@ from ledger.domain import (
     judge,
     make_event,
 )
+from ledger.domain.independence import SEPARATION
 from ledger.domain.signing import ROOT_ACTOR
 from ledger.emission import build_payload
 from ledger.errors import (
     LedgerError,
+    PolicyError,
     fault_of,
 )
 from ledger.events.actors import ROLES
@@ -137,10 +139,15 @@ def cites(view: View) -> list[dict[str, Any]]:
     return [{"index": index, "leaf_hash": leaf.hex()} for index, leaf in enumerate(view.leaves)]
 
 
-def refused(verdict: Verdict, error: type[LedgerError], fault: str) -> None:
+def refused(verdict: Verdict, error: type[LedgerError], fault: str, *, rule: str | None = None) -> None:
+    """That it is refused so; by a rule, where one is given: "" for none."""
     assert (verdict.kind, type(verdict.error)) == ("void", error), verdict.error
     assert verdict.error is not None
     assert fault_of(verdict.error) == fault
+    named = getattr(verdict.error, "rule", "")
+    if named.startswith("separation "):
+        assert named.removeprefix("separation ") in {f"{row[0]}/{row[1]}" for row in SEPARATION}
+    assert rule is None or (isinstance(verdict.error, PolicyError) and verdict.error.rule == rule), verdict.error
 
 
 def hint_of(verdict: Verdict) -> str:

@@ -222,7 +222,6 @@ _ROLLED = {"model": MODEL, "digest": DIGEST}
         ("incident.contributing_factor_recorded", "incident:1", _CAUSE, {"reviewers": ["P X"]}),
         ("incident.opened", "incident:1", {"title": "x"}, {"report_by": "2026-02-30T00:00:00Z"}),
         ("incident.root_cause_recorded", "incident:1", _CAUSE, {"reviewers": ["p-a"] * 65}),
-        ("model.decommissioned", "model:m", {"reason": "x"}, {"reason": ""}),
         ("model.decommissioned", "model:m", {"reason": "x"}, {"keep_until": "for ever"}),
         ("model.described", "model:m", {}, {"jurisdictions": ["EU"] * 65}),
         ("model.described", "model:m", {}, {"license": {"id": "MIT"}}),

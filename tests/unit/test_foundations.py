@@ -75,7 +75,7 @@ def test_an_approval_that_leaves_out_what_the_rules_ask_for_is_refused():
         (version.index, "the registration"), (evaluation.index, "the evaluation"), (valid.index, "the validation"),
     ):  # fmt: skip
         verdict = story.judge(*grant(story, evidence=without(story, index)))
-        refused(verdict, PolicyError, "legality")
+        refused(verdict, PolicyError, "legality", rule="rules */*")
         expected = f"does not cite {words} (entry {index}), on which prod at tier high rests it"
         assert expected in str(verdict.error)
         assert f"muniment approve {MODEL}" in hint_of(verdict)

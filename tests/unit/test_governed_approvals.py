@@ -94,6 +94,26 @@ def test_what_was_authorised_before_was_authorised():
     assert marks_of(story.world, live) == ()
 
 
+def test_who_may_decide_is_named_where_a_request_is_open():
+    """Asking again what was asked changes nothing; who approved a request does not approve it twice."""
+    decide, ask = f"muniment approve {MODEL} --env prod --rationale …", f"muniment request {MODEL} --env prod"
+    story = ready(rules(approvals=2, roles=("validator",)))
+    assert hint_of(story.judge(*AUTHORISE)) == f"Ask for it: {ask}"
+    request = story.request()
+    told = hint_of(story.judge(*AUTHORISE))
+    assert told == f"It is asked for. Another person with the role approver decides: {decide}"
+    end = {"expires_at": format_time(NOW + DAY)}
+    given = story.tell("p-second", "approval.granted", MODEL, story.grant(request) | end).payload.id
+    told = hint_of(story.judge(*AUTHORISE))
+    assert told == f"It is asked for. Another person with the role approver and validator decides: {decide}"
+    story.now = NOW + DAY
+    assert hint_of(story.judge(*AUTHORISE)).endswith(f"{decide}; for who approved it before, ask anew: {ask}")
+    story.tell("p-approver", "approval.revoked", MODEL, {"approval": given, "rationale": "drifts"})
+    assert hint_of(story.judge(*AUTHORISE)).endswith(decide), "who approved it may again"
+    story.tell("p-author", "approval.withdrawn", MODEL, {"request": request})
+    assert hint_of(story.judge(*AUTHORISE)) == f"Ask for it: {ask}"
+
+
 def test_an_approval_holds_once_its_conditions_are_met():
     story = ready()
     approval = approve(story, conditions=["a monitor is on", "the runbook was rehearsed"])
@@ -133,7 +153,12 @@ def test_a_maker_does_not_say_that_a_condition_is_met():
     story.enrol("p-both", ["validator"], person="p-author", by=ROOT_ACTOR)
     approval = approve(story, conditions=["a monitor is on"])
     body = {"approval": approval, "condition": 0}
-    refused(story.judge("p-both", "approval.condition_met", MODEL, body), NotAllowedError, "legality")
+    refused(
+        story.judge("p-both", "approval.condition_met", MODEL, body),
+        NotAllowedError,
+        "legality",
+        rule="separation approval.condition_met/makers",
+    )
 
 
 @pytest.mark.parametrize(
@@ -161,7 +186,8 @@ def test_an_owner_approves_only_at_tier_low(tier: str, owner: str, changes: list
     for told in (*(story.judge(by, *granted(story)) for by in ("p-second", "p-both")), met):
         assert (told.kind == "valid") is may, told.error
         if not may:
-            refused(told, NotAllowedError, "legality")
+            decision = "approval.condition_met" if told is met else "approval.granted"
+            refused(told, NotAllowedError, "legality", rule=f"separation {decision}/owners")
             assert f"must be another person than its owner at tier {tier}" in str(told.error)
 
 
@@ -190,7 +216,7 @@ def test_whom_nobody_knows_owns_no_version_that_is_approved():
     story = ready()
     story.tell("p-author", "model.owner_changed", "model:m", {"owner": "p-elsewhere"})
     told = story.judge("p-approver", *granted(story))
-    refused(told, NotAllowedError, "legality")
+    refused(told, NotAllowedError, "legality", rule="separation approval.granted/owners")
     assert "its owner p-elsewhere is nobody enrolled" in str(told.error)
     assert hint_of(told) == "An admin enrols the owner: muniment actor enrol p-elsewhere --role owner …"
 
@@ -199,7 +225,12 @@ def test_only_who_asked_withdraws_and_nothing_answers_what_was_withdrawn():
     story = ready()
     request = story.request()
     story.enrol("p-other", ["owner"])
-    refused(story.judge("p-other", "approval.withdrawn", MODEL, {"request": request}), NotAllowedError, "legality")
+    refused(
+        story.judge("p-other", "approval.withdrawn", MODEL, {"request": request}),
+        NotAllowedError,
+        "legality",
+        rule="separation approval.withdrawn/requester",
+    )
     story.tell("trainer", "approval.withdrawn", MODEL, {"request": request}, on_behalf_of="p-author")
     refused(story.judge("p-approver", "approval.granted", MODEL, story.grant(request)), PolicyError, "legality")
 

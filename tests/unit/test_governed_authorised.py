@@ -24,9 +24,14 @@ def test_an_emergency_does_not_wait_for_the_rules_and_is_reviewed_by_another_per
 
     review = {"decision": decision.payload.id, "verdict": "justified", "rationale": "it was"}
     story.enrol("p-both", ["validator"], person="p-deployer", by=ROOT_ACTOR)
-    refused(story.judge("p-both", "emergency.reviewed", PROD, review), NotAllowedError, "legality")
+    refused(
+        story.judge("p-both", "emergency.reviewed", PROD, review),
+        NotAllowedError,
+        "legality",
+        rule="separation emergency.reviewed/decider",
+    )
     story.tell("p-approver", "emergency.reviewed", PROD, review)
-    refused(story.judge("p-approver", "emergency.reviewed", PROD, review), PolicyError, "legality")
+    refused(story.judge("p-approver", "emergency.reviewed", PROD, review), PolicyError, "legality", rule="")
 
 
 def test_nobody_reviews_their_own_emergency_through_a_deputy():

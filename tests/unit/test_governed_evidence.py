@@ -173,7 +173,7 @@ def test_what_was_approved_and_fails_since_is_not_authorised_whatever_was_cited(
     approve(story)
     failed = measure(story, "fail")
     told = story.judge(*AUTHORISE)
-    refused(told, PolicyError, "legality")
+    refused(told, PolicyError, "legality", rule="rules */*")
     assert "has no standing passed evaluation, and prod at tier high asks for one" in str(told.error)
     story.tell("trainer", "evaluation.invalidated", MODEL, {"evaluation": failed.id, "reason": "wrong data"})
     told = story.judge(*AUTHORISE)

@@ -56,7 +56,7 @@ def test_an_authorisation_needs_a_gate_that_allows_and_is_fresh(gate: Story):
 )  # fmt: skip
 def test_a_gate_over_something_else_opens_nothing(gate: Story, change: dict[str, str]):
     gate.tell("p-deployer", "gate.evaluated", MODEL, gated(**change))
-    refused(gate.judge(*AUTHORISE), PolicyError, "legality")
+    refused(gate.judge(*AUTHORISE), PolicyError, "legality", rule="gate policy:p@1")
 
 
 def test_a_gate_that_a_thief_ran_opens_nothing(gate: Story):
@@ -92,7 +92,7 @@ def test_one_validator_neither_replaces_nor_retires_the_policy_that_the_rules_na
     lax = {**POLICY, "source": "lax: []", "digest": "sha256:" + sha256(b"lax: []").hexdigest()}
     retire = ("p-approver", "policy.retired", "policy:p@1", {"reason": "x"})
     told = gate.judge(*retire)
-    refused(told, PolicyError, "legality")
+    refused(told, PolicyError, "legality", rule="rules */*")
     assert str(told.error).startswith("the rules ask for policy:p@1")
     gate.tell("p-approver", "policy.defined", "policy:p@2", lax)
     gate.tell("p-deployer", "gate.evaluated", MODEL, gated(policy="policy:p@2", policy_digest=lax["digest"]))
@@ -181,7 +181,7 @@ def test_a_policy_that_only_warns_is_no_gate():
         repin(story, "policy:p@1", POLICY["digest"])
         story.tell("p-deployer", "gate.evaluated", MODEL, gated(mode="enforce"))
         told = story.judge(*AUTHORISE)
-        refused(told, PolicyError, "legality")
+        refused(told, PolicyError, "legality", rule="gate policy:p@1")
         assert f"in the mode {mode} and refuses nothing" in str(told.error)
         other = story.judge("p-approver", "policy.defined", "policy:p@1", POLICY)
         refused(other, ConflictError, "legality")

@@ -34,14 +34,19 @@ def test_what_is_in_quarantine_goes_nowhere_until_another_person_lets_it_go(subj
         ("deployment.requested", {"model": MODEL, "digest": DIGEST}),
     ):
         about = MODEL if kind.startswith("approval") else PROD
-        refused(story.judge("p-author", kind, about, body), PolicyError, "legality")
+        refused(story.judge("p-author", kind, about, body), PolicyError, "legality", rule=f"stops {kind}/quarantined")
     rollback = {"model": MODEL, "digest": DIGEST}
     assert story.judge("trainer", "rollback.authorised", PROD, rollback).kind == "valid", "protection is never blocked"
 
     let_go = {"quarantine": placed, "rationale": "cleaned"}
     story.enrol("p-both", ["validator"], person="p-author", by=ROOT_ACTOR)
     if subject.startswith("model:"):
-        refused(story.judge("p-both", "quarantine.released", subject, let_go), NotAllowedError, "legality")
+        refused(
+            story.judge("p-both", "quarantine.released", subject, let_go),
+            NotAllowedError,
+            "legality",
+            rule="separation quarantine.released/makers",
+        )
     story.tell("p-approver", "quarantine.released", subject, let_go)
     assert authorised(story)
     refused(story.judge("p-approver", "quarantine.released", subject, let_go), PolicyError, "legality")
@@ -69,7 +74,7 @@ def test_who_put_data_in_quarantine_does_not_let_it_go(subject: str):
         placed = story.tell(by, "quarantine.placed", subject, {"reason": "poisoned"}).payload.id
         let_go = ("quarantine.released", subject, {"quarantine": placed, "rationale": "clean"})
         told = story.judge("p-approver", *let_go)
-        refused(told, NotAllowedError, "legality")
+        refused(told, NotAllowedError, "legality", rule="separation quarantine.released/placer")
         assert "another person than who put it in quarantine" in str(told.error)
         refused(story.judge("p-second", *let_go, on_behalf_of="p-approver"), NotAllowedError, "legality")
         assert story.judge(ROOT_ACTOR, *let_go).kind == "valid"

@@ -87,7 +87,12 @@ def test_a_new_version_carries_the_tier_of_those_before_until_somebody_independe
     story.tell("p-author", "version.retired", MODEL, {"reason": "old"})
     story.version("model:m@2", tier="low")
     assert tiers_of(story) == ["high", "high"], "nor does retiring what is of a high tier lead to a lower one"
-    refused(story.judge("p-author", "risk.classified", "model:m@2", classify("low")), NotAllowedError, "legality")
+    refused(
+        story.judge("p-author", "risk.classified", "model:m@2", classify("low")),
+        NotAllowedError,
+        "legality",
+        rule="role validator",
+    )
     story.tell("p-approver", "risk.classified", "model:m@2", classify("low"))
     assert tiers_of(story) == ["high", "low"]
     story.version("model:m@3", tier="medium")
@@ -120,8 +125,10 @@ def test_a_lower_tier_is_for_an_independent_validator(subject: str):
     story = ready()
     story.enrol("p-maker", ["validator"], person="p-author", by=ROOT_ACTOR)
     story.enrol("p-neutral", ["owner"])
-    for actor in ("p-author", "p-maker", "p-neutral"):
-        refused(story.judge(actor, "risk.classified", subject, classify("low")), NotAllowedError, "legality")
+    apart = "separation risk.classified/makers"
+    for actor, rule in (("p-author", "role validator"), ("p-maker", apart), ("p-neutral", "role validator")):
+        told = story.judge(actor, "risk.classified", subject, classify("low"))
+        refused(told, NotAllowedError, "legality", rule=rule)
         assert story.judge(actor, "risk.classified", subject, classify("high")).kind == "valid"
     assert story.judge("p-approver", "risk.classified", subject, classify("low")).kind == "valid"
 

@@ -23,7 +23,7 @@ def test_nobody_decides_for_whom_nobody_answers(ring: Ring):
     ring.tell("p-admin", "actor.revoked", "actor:p-author", {"reason": "left"})
     request = ("trainer", "approval.requested", MODEL, {"environment": "prod", "digest": DIGEST})
     verdict = ring.judge(*request)
-    refused(verdict, NotAllowedError, "legality")
+    refused(verdict, NotAllowedError, "legality", rule="separation */answered")
     assert verdict.error is not None
     assert "nobody answers" in verdict.error.message
     assert ring.judge("trainer", "run.started", "run:x").kind == "valid"

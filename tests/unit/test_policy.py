@@ -7,14 +7,13 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from importlib import resources
 from typing import Any
 
 import pytest
 from cel_expr_python import cel
 
 from ledger.errors import InputError
-from ledger.policy import FIELDS, Policy, Waived, apart, evaluate, input_digest, parse_policy
+from ledger.policy import FIELDS, STARTERS, Policy, Waived, apart, evaluate, input_digest, parse_policy, starter
 from ledger.policy.engine import EvaluationError, compile_expression, run_expression
 from tests.unit.documents import DIGEST, bare, evaluation, fine
 
@@ -23,7 +22,7 @@ Change = Callable[[Document], None]
 
 
 def pack(name: str) -> Policy:
-    return parse_policy((resources.files("ledger.policy") / "packs" / f"{name}.yaml").read_text("utf-8"))
+    return parse_policy(starter(name))
 
 
 def put(*path: str | int, to: Any) -> Change:
@@ -152,7 +151,7 @@ PLANTED: dict[tuple[str, str], list[Change]] = {
     ],
 }  # fmt: skip
 CASES = [(*key, number) for key, changes in PLANTED.items() for number in range(len(changes))]
-PACKS = ("pre-production", "production")
+PACKS = STARTERS
 
 
 @pytest.mark.parametrize("name", PACKS)
@@ -160,6 +159,18 @@ def test_where_nothing_is_missing_every_check_passes(name: str):
     outcome = evaluate(pack(name), fine(), ())
     assert {item["check"]: item["result"] for item in outcome.checks if item["result"] != "pass"} == {}
     assert outcome.allowed
+
+
+def test_checklists_come_as_one_policy_too():
+    """A row of the rules asks for one: with that for production alone, nobody asks for data, split and run."""
+    before, after = map(pack, PACKS)
+    shared = {check.id for check in before.checks} & {check.id for check in after.checks}
+    assert shared == {"nothing-stops-it", "evaluation-passed"}
+    both = parse_policy(starter(*PACKS, PACKS[0]))
+    assert both.checks == (*before.checks, *(check for check in after.checks if check.id not in shared))
+    assert {check for check in after.checks if check.id in shared} <= set(before.checks), "what they share is the same"
+    assert both.title == "Pre-production checklist and Production-readiness checklist"
+    assert {"data-validated", "split-independent", "run-recorded"} <= {check.id for check in both.checks} - shared
 
 
 def test_every_check_of_the_checklists_is_planted():
@@ -407,8 +418,8 @@ def test_what_takes_too_much_ends_and_refuses(expression: str, words: str, monke
 @pytest.mark.parametrize(
     ("expression", "items", "forks"),
     [
-        ("input.runs.exists(a, a == 1)", 5_000, 0), ("input.runs.all(a, input.runs.all(b, b >= 0))", 1_000, 0),
-        ("input.runs.all(a, input.runs.all(b, b >= 0))", 1_001, 1), ("input.runs.map(a, a) == input.runs", 3, 1),
+        ("input.slos.exists(a, a == 1)", 5_000, 0), ("input.slos.all(a, input.slos.all(b, b >= 0))", 1_000, 0),
+        ("input.slos.all(a, input.slos.all(b, b >= 0))", 1_001, 1), ("input.slos.map(a, a) == input.slos", 3, 1),
         ("input.tier + input.tier == 'highhigh'", 3, 1), ("input.tier != 'a + b' // + map", 3, 0),
     ],
 )  # fmt: skip
@@ -422,7 +433,7 @@ def test_only_what_may_take_much_runs_apart(expression: str, items: int, forks: 
     monkeypatch.setattr(os, "fork", fork)
     check = f"- id: a\n  title: t\n  pass: {json.dumps(expression)}\n  reason: r\n"
     source = f"schema: muniment.checks/v1\ntitle: t\nchecks:\n{check}"
-    assert evaluate(parse_policy(source), fine() | {"runs": list(range(items))}, []).allowed
+    assert evaluate(parse_policy(source), fine() | {"slos": list(range(items))}, []).allowed
     assert len(made) == forks
 
 

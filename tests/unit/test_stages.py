@@ -8,7 +8,7 @@ import pytest
 
 from ledger.creation import DEFAULT_RULES
 from ledger.domain.decisions import marks_of
-from ledger.domain.lifecycle import rule_for, version_of, waiver_days
+from ledger.domain.lifecycle import rule_for, version_of, waiver_limit
 from ledger.domain.moves import STATES, STOPPABLE
 from ledger.domain.rulesets import STARTERS
 from ledger.domain.signing import ROOT_ACTOR
@@ -112,7 +112,7 @@ def test_a_state_is_that_for_the_environment_and_in_the_deployment():
     story.tell(*AUTHORISE)
     story.tell(*LIVE)
     told = story.judge(*ASK_TO_DEPLOY)
-    refused(told, PolicyError, "legality")
+    refused(told, PolicyError, "legality", rule="stops deployment.requested/live")
     assert str(told.error) == (
         f"deployment.requested is refused for what is live: it is live in {PROD} (entry {len(story.view.leaves) - 1})"
     )
@@ -166,7 +166,8 @@ def test_a_judgement_holds_until_an_approval_ends():
     told = story.judge(*ASK_TO_DEPLOY)
     refused(told, PolicyError, "legality")
     assert f"it expired at {format_time(end)}" in str(told.error)
-    assert "muniment request model:m@1 --env prod" in hint_of(told)
+    assert "muniment approve model:m@1 --env prod" in hint_of(told), "by somebody else: the request is open"
+    assert "ask anew: muniment request model:m@1 --env prod" in hint_of(told)
 
 
 def test_a_judgement_holds_until_an_approval_begins():
@@ -256,12 +257,10 @@ def test_rules_to_begin_with_ask_for_more_by_tier(name: str, low: Any, medium: A
         assert rule.evaluation is (rule.approvals > 0)
         assert not rule_for(story.world, "dev", tier).authorisation
         assert rule.roles == (("validator",) if (name, tier) == ("full", "high") else ())
-        assert (
-            waiver_days(story.world, "prod", tier)
-            == ({"low": 90, "medium": 30, "high": 14} if name == "full" else {"low": 90, "medium": 90, "high": 30})[
-                tier
-            ]
-        )
+        limit = waiver_limit(story.world, "prod", tier)
+        assert limit is not None
+        days = {"low": 90, "medium": 30, "high": 14} if name == "full" else {"low": 90, "medium": 90, "high": 30}
+        assert limit.days == days[tier]
 
 
 @pytest.mark.parametrize("name", sorted(STARTERS))

@@ -28,7 +28,8 @@ VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "strictjson.json")
 UUID, TIME = "0189aaaa-0000-7000-8000-000000000001", "2026-01-31T12:00:00.000000Z"
 #: A value of each form of texts.
 GOOD = {
-    script.LINE: "policy:x", script.TEXT: "because", script.HEX: "ab" * 32, script.HEX32: "ab" * 16, script.UUID: UUID,
+    script.LINE: "policy:x", script.TEXT: "because", script.TITLE: "a law",
+    script.HEX: "ab" * 32, script.HEX32: "ab" * 16, script.UUID: UUID,
     script.ACTOR: "p-one", script.ENVIRONMENT: "prod", script.NAME: "model:credit/x@1", script.PATTERN: "model:*/*",
     script.TYPE_PATTERN: "run.*", script.TIME_FORM: TIME, script.DIGEST: "sha256:" + "ab" * 32, script.ROLE: "emitter",
     "person|service": "person", "fields|whole": "whole", "[A-Za-z0-9_-]{22}": "A" * 22,
@@ -38,6 +39,7 @@ ODD: list[Any] = [
     None, True, False, 0, -1, 1, 2, 9, 10, 15, 16, 17, 3_660, 3_661, 2**53 - 1, 1.5, [], {},
     [1], ["x"], {"x": 1}, "", "x", "X", " ", "é", "x\n", "\nx", "a\x1f", "a\x7f", "a\x80", *GOOD.values(),
     *("x" * n for n in (22, 64, 65, 100, 101, 200, 201, 255, 256, 8_192, 8_193)), "é" * 255, "\n" * 8_192,
+    "\n" * 8_191 + "x", "\n" * 8_192 + "x", "\u200b\ufeff", "\x85", "\u2800\xa0", " x ",
     *("a" * n for n in (21, 23, 31, 32, 33, 63)), "AB" * 32, "ab" * 16 + "\n", UUID.upper(), UUID[:-1], UUID + "0",
     "service", "fields", "personal", "admin", "eraser", "root", ".x", "-x", "_x", "+x", "a:b", "a/b", "x.y", "x_.y_9",
     "run.completed", "9.x", "x.", "x.9", "*.x", "run.**", "x.y.z", *(f"{'x' * 98}.{y}" for y in ("y", "yy")),
