@@ -11,7 +11,7 @@ from cli.app import App, common_options, pass_app
 from cli.output import Grid, print_record, table
 from cli.reading import with_as_of
 
-__all__ = ["diff"]
+__all__ = ["diff", "value_words"]
 
 _COLUMNS: Final = ("section", "field", "before", "after", "delta", "ratio")
 
@@ -25,7 +25,8 @@ _COLUMNS: Final = ("section", "field", "before", "after", "delta", "ratio")
 def diff(app: App, /, before: str, after: str, *, at: str | None, known_at: str | None) -> None:
     """Show what differs between the versions A and B: data, code, parameters, metrics, environment, approvers, status.
 
-    Also which models it was made of, what was measured of parts of the data, and how fast and dear it is.
+    Also their contracts, which models it was made of, what was measured of parts of the data, and how fast and dear
+    it is.
 
     What is not on record for one of them is said on stderr, and in ``missing``. A sealed field that was sealed twice
     differs, whatever it says.
@@ -50,7 +51,7 @@ def diff(app: App, /, before: str, after: str, *, at: str | None, known_at: str 
         app.note("Nothing that is on record differs.")
     names = app.home.names()
     rows = [
-        (change["field"], _value(change["before"], names), _value(change["after"], names), _by(change))
+        (change["field"], value_words(change["before"], names), value_words(change["after"], names), _by(change))
         for change in data["changed"]
     ]
     table(app, f"{before} → {after}", ("field", "before", "after", "by"), rows)
@@ -60,7 +61,8 @@ def diff(app: App, /, before: str, after: str, *, at: str | None, known_at: str 
         app.note(f"Not compared: {words}")
 
 
-def _value(value: Any, names: dict[str, str]) -> str:
+def value_words(value: Any, names: dict[str, str]) -> str:
+    """A value of a version as people compare it."""
     if isinstance(value, float):
         return f"{value:.4g}"
     text = "" if value is None else str(value)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cli.app import App, common_options, pass_app
+from cli.difference import value_words
 from cli.output import Grid, print_list, table
 from cli.values import parse_duration
 
@@ -29,7 +30,8 @@ def inbox(app: App, /, actor: str | None, *, everything: bool) -> None:
     These are requests for approval, to deploy and for waivers, emergencies to review, holds and rollbacks that nobody
     carried out, validations and action items that you were given, requests to erase what is known about somebody, and
     open incidents that you lead or are on call for.
-    Requests for approval come with what is live and what differs from it; where an approval waits for a condition, or
+    Requests for approval come with the checks that gates refused, what validators left open, what is live, and what
+    differs from it, as `diff` tells it: in text shortened, which is said. Where an approval waits for a condition, or
     has ended, the command is the one that moves it on. Requests that were sent back wait for who asked.
 
     With an actor only what waits for that actor is shown.
@@ -75,7 +77,7 @@ def _more(app: App, item: dict[str, Any]) -> str:
 
     match item["what"]:
         case "approval":
-            return _approval(item)
+            return _approval(item, app.home.names())
         case "waiver":
             uses = "" if item["max_uses"] is None else f", for {item['max_uses']} use(s)"
             return (
@@ -95,23 +97,55 @@ def _more(app: App, item: dict[str, Any]) -> str:
     return ", ".join([*([words] if words else []), *([f"due {due[:10]}"] if due else [])])
 
 
-def _change(one: dict[str, Any]) -> str:
+#: Sections of a difference on which somebody decides, and how many fields of each are shown before the others.
+_DECISIVE = ("data", "parents", "code", "parameters", "environment", "contract", "metrics", "slices", "verdicts",
+             "performance")  # fmt: skip
+_FIELDS = 2
+
+
+def _differs(live: dict[str, Any], model: str, names: dict[str, str]) -> str:
+    """What differs from what is live: some of each section, how much more there is, and what is not on record."""
+    changed, shown = live["changed"], []
+    for section in _DECISIVE:
+        shown += [one for one in changed if one["section"] == section][:_FIELDS]
+    words = [_change(one, names) for one in shown]
+    if len(changed) > len(shown):
+        more = f"{len(changed) - len(shown)} {'more' if shown else 'changes'}"
+        words.append(f"{'and ' if shown else ''}{more}: muniment diff {live['model']} {model}")
+    missing = f"; not compared: {', '.join(live['missing'])}" if live["missing"] else ""
+    return f"live: {live['model']} ({', '.join(words) or 'nothing differs'}{missing})"
+
+
+def _change(one: dict[str, Any], names: dict[str, str]) -> str:
     """A field before and after; what was not there, or is there no more, has no value to show."""
-    field, before, after = one["field"], one["before"], one["after"]
-    if before is None:
+    field, before, after = one["field"], value_words(one["before"], names), value_words(one["after"], names)
+    if one["before"] is None:
         return f"{field} {after}, which was not there"
-    return f"{field} was {before}, and is not there" if after is None else f"{field} {before} → {after}"
+    return f"{field} was {before}, and is not there" if one["after"] is None else f"{field} {before} → {after}"
 
 
-def _approval(item: dict[str, Any]) -> str:
+def _gate(gate: dict[str, Any]) -> str:
+    if gate["allowed"]:
+        return f"{gate['policy']} allows"
+    return f"{gate['policy']} refuses{': ' + ', '.join(gate['refused']) if gate['refused'] else ''}"
+
+
+def _open(item: dict[str, Any]) -> list[str]:
+    """What validators left open: the critical by name, the others counted."""
+    critical = [one["finding"] for one in item["findings"] if one["severity"] == "critical"]
+    others = len(item["findings"]) - len(critical)
+    words = [f"validation {one['verdict']} (entry {one['index']})" for one in item["validations"]]
+    words += [f"critical findings open: {', '.join(critical)}"] if critical else []
+    return [*words, *([f"{others} finding(s) open of lower severity"] if others else [])]
+
+
+def _approval(item: dict[str, Any], names: dict[str, str]) -> str:
     words = [] if item["needs"] is None else [f"{item['has']} of {item['needs']}, tier {item['tier']}"]
     words += [f"entry {one['index']}: {one['reason']}" for one in item["troubles"]]
-    words += [f"{gate['policy']} {'allows' if gate['allowed'] else 'refuses'}" for gate in item["gates"]]
+    words += [*map(_gate, item["gates"]), *_open(item)]
     words += [f"waived by {waiver}" for waiver in item["waivers"]]
     words += [] if item["escalated_to"] is None else [f"passed to {item['escalated_to']}"]
-    for live in item["live"]:
-        changes = ", ".join(map(_change, live["changed"][:3]))
-        words.append(f"live: {live['model']}" + (f" ({changes})" if changes else ""))
+    words += [_differs(live, item["subject"], names) for live in item["live"]]
     return "; ".join(words)
 
 

@@ -80,6 +80,8 @@ def _lines(app: App, data: dict[str, Any]) -> Iterator[str]:
         since = f"since {live['since']} (entry {live['index']})"
         yield f"{live['model']} is {live['how']} in {data['subject']} {since}, {rests}"
         yield from (f"  ! {remark}" for remark in remarks_of(live))
+        if over := live["ended"]:
+            yield f"  ! what entry {over['authorised']} authorised was over when it was reported: {over['words']}"
         yield from [f"  ! {live['doubt']}"] if live["doubt"] else []
     for one in data["emergencies"]:
         yield f"! the emergency of entry {one['index']} {_review(app, one)}"

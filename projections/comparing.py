@@ -23,9 +23,9 @@ __all__ = ["compare", "last_metrics"]
 _RUN: Final = ("job", "code", "parameters", "environment", "seed", "hardware", "cost", "energy_kwh", "metrics")
 #: In the order in which people ask; the first part of each field's name.
 _SECTIONS: Final = (
-    "data", "parents", "code", "parameters", "environment", "seed", "hardware", "metrics", "slices", "verdicts",
-    "performance", "training", "cost", "energy_kwh", "job", "run", "artifacts", "digest", "status", "tier", "owner",
-    "approvers", "marks",
+    "data", "parents", "code", "parameters", "environment", "contract", "seed", "hardware", "metrics", "slices",
+    "verdicts", "performance", "training", "cost", "energy_kwh", "job", "run", "artifacts", "digest", "status", "tier",
+    "owner", "approvers", "marks",
 )  # fmt: skip
 
 
@@ -50,6 +50,18 @@ def last_metrics(views: ViewReader, as_of: AsOf, subject: str) -> dict[str, dict
     gone = {row["data"]["evaluation"] for row in rows if row["type"] == "evaluation.invalidated"}
     standing = [row for row in rows if row["type"] == "evaluation.completed" and row["id"] not in gone]
     return {row["data"].get("suite") or row["data"].get("kind") or "evaluation": row["data"] for row in standing}
+
+
+_CONTRACT: Final = ("input_schema", "output_schema", "inputs", "outputs", "breaking")
+
+
+def _contract(views: ViewReader, as_of: AsOf, subject: str) -> dict[str, Any]:
+    """The last contract of a version; that of its model where it has none of its own."""
+    for name in (subject, subject.partition("@")[0]):
+        said = [row["data"] for row in _rows(views, as_of, name) if row["type"] == "contract.defined"]
+        if said:
+            return {member: said[-1][member] for member in _CONTRACT if said[-1].get(member) not in (None, {})}
+    return {}
 
 
 _TESTED: Final = ("p50_ms", "p95_ms", "p99_ms", "throughput", "error_rate", "verdict")
@@ -107,6 +119,7 @@ class _Versions:
             "metrics": {suite: body["metrics"] for suite, body in measured.items()},
             "slices": {suite: parts for suite, body in measured.items() if (parts := _slices(body))},
             "verdicts": {suite: verdict_of(body) for suite, body in measured.items()},
+            "contract": _contract(self._views, self._as_of, subject),
             "performance": _performance(self._views, self._as_of, subject, version["digest"]),
             "approvers": self._approvers(version),
             **{member: version[member] for member in ("digest", "status", "tier", "owner", "run")},

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ledger.domain import RecordedEvent
+from ledger.errors import InputError
 from ledger.events import Body, Ref
 from ledger.events.artifacts import ArtifactProduced
 from ledger.events.datasets import DatasetRegistered, DatasetVersioned
@@ -14,13 +15,14 @@ from ledger.events.deployments import CanaryStageEntered, DeploymentCompleted, D
 from ledger.events.evaluations import EvaluationCompleted
 from ledger.events.features import FeaturesetChanged, FeaturesetDefined, FeaturesetMaterialized
 from ledger.events.incidents import IncidentLinked, IncidentOpened
-from ledger.events.models import VersionComposed, VersionRegistered
+from ledger.events.models import ModelDescribed, ModelRegistered, VersionComposed, VersionRegistered
 from ledger.events.runs import RunAborted, RunAttached, RunCompleted, RunFailed, RunStarted
+from ledger.names import parse_name
 from ledger.replay import Judged
 from projections.base import Column, RowOf, Selection, Table, ViewReader, some_at_a_time
 from projections.journal import occurred_at
 
-__all__ = ["BYTES", "EDGE", "MADE_FROM", "READ", "Lineage", "digests_read", "edges", "named_bytes", "upstream"]
+__all__ = ["BASE", "BYTES", "EDGE", "MADE_FROM", "READ", "Lineage", "digests_read", "edges", "named_bytes", "upstream"]
 
 EDGE: Final = Table(
     "lineage_edge",
@@ -53,7 +55,9 @@ _NAMING: Final = (
     DatasetRegistered, DatasetVersioned, FeaturesetDefined, FeaturesetChanged, VersionRegistered, ArtifactProduced,
 )  # fmt: skip
 #: Relations that carry a fault downstream; being measured on a data set or deployed does not.
-MADE_FROM: Final = ("input", "made-by", "derived-from", "output-of", "composed-of", "packaged-as")
+MADE_FROM: Final = ("input", "made-by", "derived-from", "output-of", "composed-of", "packaged-as", "base-model")
+#: A model, and so each version of it, was made from another one.
+BASE: Final = "base-model"
 #: Of these the digest is that of the upstream thing, as it was read.
 READ: Final = ("input", "derived-from", "composed-of")
 
@@ -90,6 +94,14 @@ _LINKS: Final = (
 )  # fmt: skip
 
 
+def _is_model(said: str | None) -> bool:
+    """Whether what a publisher calls a base model is a name of this ledger; else it stays text."""
+    try:
+        return said is not None and parse_name(said).kind == "model"
+    except InputError:
+        return False
+
+
 def _edges(event: RecordedEvent) -> Iterator[tuple[str, str, str, str]]:
     body, subject = event.body, event.payload.subject
     if body is None:
@@ -106,6 +118,8 @@ def _edges(event: RecordedEvent) -> Iterator[tuple[str, str, str, str]]:
                 digest = digest or (link.digest and getattr(body, link.digest)) or ""
                 relation = getattr(body, link.said) if link.said else link.relation
                 yield (name, relation, subject, digest) if link.turned else (subject, relation, name, digest)
+    if isinstance(body, ModelRegistered | ModelDescribed) and _is_model(body.base_model):
+        yield subject, BASE, body.base_model or "", ""
     for ref in body.refs:
         yield event.payload.subject, ref.role, ref.subject, ref.digest or ""
 
@@ -114,7 +128,7 @@ class Lineage:
     """The lineage projection."""
 
     name = "lineage"
-    version = 5
+    version = 6
     tables = (EDGE, BYTES)
 
     def rows(self, judged: Judged) -> Iterator[RowOf]:

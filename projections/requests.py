@@ -12,11 +12,11 @@ from ledger.domain.lifecycle import Named, refuse_doubt
 from ledger.domain.standing import Standing, check_evaluations, standing
 from ledger.domain.states import Approval, ApprovalRequest
 from ledger.entry import format_time
-from ledger.errors import PolicyError
+from ledger.errors import InputError, PolicyError
 from ledger.names import parse_name
 from projections.asof import AsOf
-from projections.comparing import last_metrics
-from projections.diff import diff
+from projections.comparing import compare
+from projections.findings import open_points
 from projections.journal import JournalRow
 from projections.pending import UNSHOWN, Asked, may, mine, named_by, rule_at
 
@@ -178,10 +178,29 @@ def _live(asked: Asked, environment: str) -> list[str]:
     return sorted(found)
 
 
-def _metrics(asked: Asked, subject: str) -> dict[str, Any]:
-    """The last metrics of each suite of a version."""
-    as_of = AsOf(None, asked.size, "", asked.now)
-    return {suite: body["metrics"] for suite, body in last_metrics(asked.views, as_of, subject).items()}
+def _against(asked: Asked, live: str, subject: str) -> dict[str, Any]:
+    """What differs from a version that is live, as `diff` tells it; what is live may never have been registered."""
+    try:
+        found = compare(asked.ledger, asked.views, AsOf(None, asked.size, "", asked.now), live, subject)
+    except InputError as error:
+        found = {"changed": [], "same": [], "missing": [error.message]}
+    return {"model": live, **found}
+
+
+def _gates(asked: Asked, named: Named, environment: str) -> list[dict[str, Any]]:
+    """What gates found of a version last, with the checks by which they refuse it."""
+    gates = [gate for (_, place), gate in sorted(named.version.gates.items()) if place == environment]
+    rows = {row["index"]: row for row in asked.rows(("position", "IN", [gate.signed.index + 1 for gate in gates]))}
+
+    def refused(index: int) -> list[str]:
+        checks = rows[index]["data"].get("checks", ()) if index in rows else ()
+        return [one["check"] for one in checks if one["result"] in ("fail", "error")]
+
+    return [
+        {"policy": gate.policy, "allowed": gate.allowed, "index": gate.signed.index,
+         "refused": [] if gate.allowed else refused(gate.signed.index), "waivers": sorted(gate.waivers)}
+        for gate in gates
+    ]  # fmt: skip
 
 
 def _item(request: _Request, actor: str | None) -> dict[str, Any]:
@@ -189,7 +208,7 @@ def _item(request: _Request, actor: str | None) -> dict[str, Any]:
     step, rule, have, error = request.step(actor), request.rule, request.have, request.refused()
     stem = named.subject.partition("@")[0]
     live = [model for model in _live(asked, one.environment) if model.partition("@")[0] == stem]
-    gates = [gate for (_, place), gate in sorted(named.version.gates.items()) if place == one.environment]
+    gates = _gates(asked, named, one.environment)
     return {
         "what": "approval",
         "subject": named.subject,
@@ -204,11 +223,11 @@ def _item(request: _Request, actor: str | None) -> dict[str, Any]:
         "needs": None if rule is None else rule.approvals,
         "has": 0 if have is None else have.persons,
         "troubles": [{"index": index, "reason": why.text} for index, why in (have.troubles if have else ())],
-        "gates": [{"policy": gate.policy, "allowed": gate.allowed, "index": gate.signed.index} for gate in gates],
+        "gates": gates,
+        **open_points(asked, named),
         "escalated_to": None if request.passed_on is None else escalated_to(request.passed_on),
-        "waivers": sorted({waiver for gate in gates for waiver in gate.waivers}),
-        "live": [{"model": model, "changed": diff(_metrics(asked, model), _metrics(asked, named.subject))}
-                 for model in live if model != named.subject],
+        "waivers": sorted({waiver for gate in gates for waiver in gate["waivers"]}),
+        "live": [_against(asked, model, named.subject) for model in live if model != named.subject],
         "may": step.may,
         "because": step.because,
         "next": step.command,

@@ -16,8 +16,8 @@ from projections.asof import AsOf
 from projections.base import Selection, ViewReader, some_at_a_time
 from projections.copies import SAME_BYTES, copies
 from projections.journal import JournalRow, journal_rows
-from projections.lineage import EDGE, MADE_FROM, edges
-from projections.model_state import lives
+from projections.lineage import BASE, EDGE, MADE_FROM, edges
+from projections.model_state import CHANGE, lives
 
 __all__ = ["Link", "Trace", "cut_off", "descend", "node_parts", "trace"]
 
@@ -84,10 +84,29 @@ class _Walk:
         self._lives: dict[str, list[tuple[int, str]]] = {}
 
     def rows(self, side: str, names: Iterable[str]) -> Iterator[dict[str, Any]]:
-        wanted = sorted(set(names))
-        for row in edges(self._views, side, wanted, size=self._as_of.size, where=self._where):
-            if row["relation"] != _NO_LINEAGE:
+        wanted = set(names)
+        stems = {name.partition("@")[0] for name in wanted if name.startswith("model:") and "@" in name}
+        asked = sorted(wanted | stems if side == "downstream" else wanted)
+        based = []
+        for row in edges(self._views, side, asked, size=self._as_of.size, where=self._where):
+            if row["relation"] == BASE:
+                based.append(row)
+            elif row["relation"] != _NO_LINEAGE and row[side] in wanted:
                 yield row
+        made = self._registered(row["downstream"] for row in based)
+        for row in based:  # said of a model, it is so of its versions
+            for name in made[row["downstream"]] or [row["downstream"]]:
+                if side == "upstream" or name in wanted:
+                    yield {**row, "downstream": name}
+
+    def _registered(self, models: Iterable[str]) -> dict[str, list[str]]:
+        """The registered versions of models."""
+        found: dict[str, list[str]] = {name: [] for name in models}
+        for some in some_at_a_time(sorted(found)):
+            where = [("thing", "IN", some), ("type", "=", "version.registered"), ("position", "<=", self._as_of.size)]
+            for row in self._views.select(CHANGE, [*where, ("occurred_at", "<=", self._as_of.bound)]):
+                found[row["thing"]].append(row["model"])
+        return found
 
     def served(self, deployment: str) -> set[str]:
         """Versions that were ever live, or a canary, in a deployment."""

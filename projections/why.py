@@ -32,6 +32,7 @@ from ledger.names import parse_name, stream_of
 from ledger.payload import Payload
 from ledger.worlds import WorldAt
 from projections.asof import AsOf
+from projections.authorised import ended_of
 from projections.base import ViewReader
 from projections.journal import JournalRow, journal_rows
 from projections.model_state import CHANGE, periods, state_as_of
@@ -346,7 +347,8 @@ def _deployment(moment: _Moment, as_of: AsOf, subject: str) -> dict[str, Any]:
         doubt = deployment_doubt(moment.world, subject, period["model"], period["digest"])
         rests_on, by = (given[-1]["index"], given[-1]["type"]) if given else (None, None)
         words = None if doubt is None else doubt.text
-        live.append({**period, "rests_on": rests_on, "by": by, "doubt": words})
+        over = ended_of(moment.views, state, period)
+        live.append({**period, "rests_on": rests_on, "by": by, "doubt": words, "ended": over})
         then = _then(moment, given[-1]["index"]) if given else None
         answers += [] if then is None else [then]
         answers.append(_now(moment, period["model"], subject, period["digest"]))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ledger.domain.actors import FOREVER
 from ledger.domain.lifecycle import Named, quarantines_of
-from ledger.domain.states import Approval, DatasetState, VersionState
+from ledger.domain.states import CONSENT, DELETION, QUALITY, Approval, DatasetState, VersionState
 from ledger.domain.waiving import grant_trouble, waiver_of, waiver_until
 from ledger.domain.world import World, run_of
 from ledger.events.ledgers import Rule
@@ -14,8 +14,10 @@ from ledger.names import parse_name, stream_of
 
 __all__ = ["first_end", "foundation_trouble", "foundation_until", "grounds_of", "uncited", "unseen_fall"]
 
-#: Verdicts, by how much they say for a version; data that nobody assessed is data of which nothing is known.
+#: Verdicts, by how much they say for a version; data of which nothing was said is data of which nothing is known.
 _WORTH = {"fail": 0, "uncertain": 1, "pass": 2}
+#: What is said of data, as a verdict where it is none.
+_DATA_WORTH = _WORTH | {"deleted": 0, "withdrawn": 0, "limited": 1, "granted": 2}
 
 
 def _version(named: Named) -> str:
@@ -75,9 +77,13 @@ def grounds_of(world: World, named: Named, environment: str, at: int) -> list[in
     waivers = [waiver_of(world, waiver) for gate in gates for waiver in gate.waivers]
     found += [one.granted.index for one in waivers if one is not None and one.granted is not None]
     for subject, data in _data_of(world, named):
-        known = data.quality(parse_name(subject).version, FOREVER)
-        found += [known[0]] if known is not None else []
+        version_name = parse_name(subject).version
+        said = (data.known(respect, version_name, FOREVER) for respect in (QUALITY, CONSENT, DELETION))
+        found += [known[0] for known in said if known is not None]
     found += _ending(named, at)
+    ends = named.model.ends
+    said_of = named.model.statements_of(name)
+    found += [one.index for one in said_of if one.index not in ends or at < ends[one.index].until]
     return list(dict.fromkeys(found))
 
 
@@ -143,7 +149,8 @@ def foundation_trouble(world: World, named: Named, approval: Approval, at: int) 
         at: time at which it is asked for, microseconds since the Unix epoch.
     """
     waived = _of_waivers(world, named, approval, at)
-    troubles = _of_evaluations(named.version, approval), _of_judgements(named, approval), waived
+    judged = _of_judgements(named, approval) or _of_statements(named, approval)
+    troubles = _of_evaluations(named.version, approval), judged, waived
     found = next((one for one in troubles if one is not None), None)
     # Whoever approves a version approves what it was made from, as that was.
     return _of_run(world, named, approval) if found is None else found
@@ -200,6 +207,22 @@ def _of_judgements(named: Named, approval: Approval) -> str | None:
     return None
 
 
+def _of_statements(named: Named, approval: Approval) -> str | None:
+    """What was said since of what it cites, by the same scanner, say; of verdicts, by another one, too."""
+    for now in named.model.statements_of(_version(named)):
+        cited = [one for one in approval.grounds.statements if one.kind == now.kind and one.index < now.index]
+        same = [one for one in cited if one.by == now.by]
+        if now.index < approval.index:
+            continue
+        for then in same or (cited if now.kind.judged else ()):
+            if now.kind.judged and _WORTH[now.says] < _WORTH[then.says]:
+                said = f"where entry {then.index}, on which it rests, said {then.says}"
+                return f"the {now.kind.name} in entry {now.index} says {now.says}, {said}"
+            if not now.kind.judged and now.says != then.says:
+                return _fallen(now.index, then.index, f"another {now.kind.name}")
+    return None
+
+
 def _of_waivers(world: World, named: Named, approval: Approval, at: int) -> str | None:
     """A waiver of which all uses were used is one that did what it was granted for."""
     for waiver in dict.fromkeys(waiver for gate in approval.grounds.gates for waiver in gate.waivers):
@@ -218,7 +241,8 @@ def _of_run(world: World, named: Named, approval: Approval) -> str | None:
         return f"{named.version.run}, on which it rests, {run.status}, as entry {run.index} says"
     for subject, data in _data_of(world, named):
         version = parse_name(subject).version
-        before, now = data.quality(version, approval.index), data.quality(version, FOREVER)
-        if now is not None and _WORTH[now[1]] < _WORTH["uncertain" if before is None else before[1]]:
-            return f"{subject}, on which it rests, was assessed as {now[1]} by entry {now[0]}"
+        for respect in (QUALITY, CONSENT, DELETION):
+            before, now = data.known(respect, version, approval.index), data.known(respect, version, FOREVER)
+            if now is not None and _DATA_WORTH[now[1]] < _DATA_WORTH["uncertain" if before is None else before[1]]:
+                return f"{subject}, on which it rests, {respect} {now[1]} by entry {now[0]}"
     return None

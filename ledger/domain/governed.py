@@ -10,9 +10,15 @@ from ledger.domain.actors import with_item
 from ledger.domain.deployed import Authorisation, DeploymentState, PolicyState, Urgent, WaiverState
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.signed import signed_of
-from ledger.domain.states import DatasetState, IncidentState, Read, RunState, more_read
+from ledger.domain.states import CONSENT, DELETION, QUALITY, DatasetState, IncidentState, Read, RunState, more_read
 from ledger.domain.versions import evolve_quarantines, made_from, reads_of
-from ledger.events.datasets import DatasetQualityAssessed, DatasetRegistered, DatasetVersioned
+from ledger.events.datasets import (
+    DatasetConsentChanged,
+    DatasetDeleted,
+    DatasetQualityAssessed,
+    DatasetRegistered,
+    DatasetVersioned,
+)
 from ledger.events.deployments import (
     CanaryAborted,
     CanaryStageEntered,
@@ -53,8 +59,15 @@ def evolve_dataset(state: DatasetState | None, event: RecordedEvent) -> DatasetS
         return replace(_derived(state, event, made_from(event.body)), versions=versions)
     if isinstance(event.body, FeaturesetDefined | FeaturesetChanged | FeaturesetMaterialized):
         return _derived(state, event, (*reads_of(event.body.inputs), *made_from(event.body)))
-    if isinstance(event.body, DatasetQualityAssessed):
-        return replace(state, assessed=_assessed(state, event, event.body))
+    match event.body:
+        case DatasetQualityAssessed(digest=digest, verdict=verdict):
+            if digest not in (None, state.versions.get(event.subject.version or "", digest)):
+                return state  # an assessment of other bytes
+            return _assessed(state, event, QUALITY, verdict)
+        case DatasetConsentChanged(status=status):
+            return _assessed(state, event, CONSENT, status)
+        case DatasetDeleted():
+            return _assessed(state, event, DELETION, "deleted")
     return replace(state, quarantines=evolve_quarantines(state.quarantines, event))
 
 
@@ -67,17 +80,14 @@ def _derived(state: DatasetState, event: RecordedEvent, read: Iterable[Read]) ->
     return replace(state, inputs=with_item(state.inputs, version, more_read(state.inputs_of(version), others)))
 
 
-def _assessed(
-    state: DatasetState, event: RecordedEvent, body: DatasetQualityAssessed
-) -> tuple[tuple[int, str, str], ...]:
-    """What assessments say, after one more; one that says the same as before changes nothing."""
+def _assessed(state: DatasetState, event: RecordedEvent, respect: str, says: str) -> DatasetState:
+    """What is said of data, after one more word; one that says the same as before changes nothing."""
     version = event.subject.version or ""
-    before = state.quality(version, event.index)
-    if body.digest not in (None, state.versions.get(version, body.digest)):
-        return state.assessed  # an assessment of other bytes
-    if before is not None and before[1] == body.verdict and (version or state.assessed[-1][1] == ""):
-        return state.assessed
-    return (*state.assessed, (event.index, version, body.verdict))
+    before = state.known(respect, version, event.index)
+    last = [about for _, about, what, _ in state.assessed if what == respect][-1:]
+    if before is not None and before[1] == says and (version or last == [""]):
+        return state
+    return replace(state, assessed=(*state.assessed, (event.index, version, respect, says)))
 
 
 def evolve_run(state: RunState | None, event: RecordedEvent) -> RunState | None:

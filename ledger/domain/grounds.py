@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from ledger.domain.signed import Signed
+from ledger.events import Body
+from ledger.events.artifacts import ArtifactScanned, ArtifactVerified
+from ledger.events.evaluations import PerformanceTested
+from ledger.events.governance import DocumentationAttached, RiskClassified
+from ledger.events.models import ModelCardPublished, ModelCardRevised
 
-__all__ = ["Contract", "End", "Gate", "Grounds", "Validation"]
+__all__ = ["TIER", "Contract", "End", "Gate", "Grounds", "Kind", "Statement", "Validation", "stated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +88,82 @@ class Contract:
     says: tuple[str, str, bool]
 
 
+class Kind(NamedTuple):
+    """A kind of statement about a version; a later one of a kind takes the place of the one before.
+
+    Attributes:
+        name: in words.
+        says: field that holds what it says. A verdict falls when it says less, all else when it says something else.
+        by: field that tells statements of the kind apart; empty where there is one at a time.
+    """
+
+    name: str
+    says: str
+    by: str = ""
+
+    @property
+    def judged(self) -> bool:
+        """Whether what it says is a verdict."""
+        return self.says == "verdict"
+
+
+_CARD: Final = Kind("model card", "digest")
+#: What a classification says; before there is one, the registration says it.
+TIER: Final = Kind("tier", "tier")
+#: Of evaluations, validations, contracts and gates more is to be known than this; see `domain.foundations`.
+_KINDS: Final[Mapping[type[Body], Kind]] = MappingProxyType({
+    PerformanceTested: Kind("performance test", "verdict"),
+    ArtifactScanned: Kind("scan", "verdict", by="scanner"),
+    ArtifactVerified: Kind("check of the signature", "verdict", by="method"),
+    ModelCardPublished: _CARD,
+    ModelCardRevised: _CARD,
+    DocumentationAttached: Kind("document", "digest", by="kind"),
+    RiskClassified: TIER,
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What an entry says of a version: leaf index, kind, which of that kind, and what it says."""
+
+    index: int
+    kind: Kind
+    by: str
+    says: str
+
+
+def stated(index: int, version: str, body: Body | None) -> tuple[str, Statement] | None:
+    """What an event in the stream of a model states, if anything.
+
+    Args:
+        index: leaf index of its entry.
+        version: that its subject names; empty for the whole model.
+        body: of the event.
+
+    Returns:
+        What it is about, and the statement. A verdict is about the bytes that it names, whatever they are called, else
+        about the version; without either it says nothing. All else is about the version, or the whole model (empty).
+    """
+    kind = None if body is None else _KINDS.get(type(body))
+    if kind is None:
+        return None
+    about = (getattr(body, "digest", None) or version) if kind.judged else version
+    if kind.judged and not about:
+        return None
+    return about, Statement(index, kind, getattr(body, kind.by) if kind.by else "", getattr(body, kind.says))
+
+
 @dataclass(frozen=True, slots=True)
 class Grounds:
     """What the author of an approval cited.
 
     Attributes:
         seen: indexes of all the entries.
-        validations, contract, gates: among them, as far as they stood then.
+        validations, contract, gates, statements: among them, as far as they stood then.
     """
 
     seen: frozenset[int] = frozenset()
     validations: tuple[Validation, ...] = ()
     contract: Contract | None = None
     gates: tuple[Gate, ...] = ()
+    statements: tuple[Statement, ...] = ()

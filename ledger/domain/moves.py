@@ -36,10 +36,15 @@ class Move:
 _GRANTED: Final = ("approved", "conditions open", "approval upcoming", "approval expired", "suspended")
 #: A request is open: it was neither rejected, nor sent back, nor withdrawn.
 _OPEN: Final = ("approval pending", *_GRANTED)
-#: What is cited, or asked for, says less than it did.
-_FALLEN: Final = (
-    "evaluation.invalidated", "evaluation.completed", "validation.withdrawn", "validation.completed",
-    "contract.defined", "gate.evaluated", "waiver.revoked", "run.failed", "dataset.quality_assessed",
+#: What is cited, or asked for, and says less than it did, or something else; and once more what it said.
+_SAID: Final = (
+    "evaluation.completed", "validation.completed", "contract.defined", "gate.evaluated", "performance.tested",
+    "artifact.scanned", "artifact.verified", "modelcard.revised", "documentation.attached", "risk.classified",
+    "dataset.quality_assessed", "dataset.consent_changed",
+)  # fmt: skip
+#: What it rests on is there no more.
+_GONE: Final = (
+    "evaluation.invalidated", "validation.withdrawn", "waiver.revoked", "run.failed", "dataset.deleted",
     "version.demoted", "key.compromised",
 )  # fmt: skip
 
@@ -59,8 +64,8 @@ MOVES: Final = (
     Move("approval.withdrawn", (*_OPEN, "changes requested"), "registered"),
     Move("approval.withdrawn", (*_OPEN, "changes requested"), "evaluated"),
     Move("approval.revoked", _GRANTED[:-1], "suspended"),
-    *(Move(event, ("approved",), "suspended") for event in _FALLEN),
-    *(Move(event, ("suspended",), "approved") for event in ("evaluation.completed", "gate.evaluated")),
+    *(Move(event, ("approved",), "suspended") for event in (*_SAID, *_GONE)),
+    *(Move(event, ("suspended",), "approved") for event in _SAID),
     Move("deployment.authorised", (), "deploy authorised"),
     Move("deployment.held", ("deploy authorised",), "approved"),
     Move("canary.stage_entered", (), "canary"),

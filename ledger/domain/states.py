@@ -11,11 +11,14 @@ from types import MappingProxyType
 
 from ledger.domain.actors import FOREVER, ActorState
 from ledger.domain.deployed import DeploymentState, PolicyState, WaiverState
-from ledger.domain.grounds import Contract, End, Gate, Grounds, Validation
+from ledger.domain.grounds import TIER, Contract, End, Gate, Grounds, Statement, Validation
 from ledger.domain.ledgerstate import LedgerState
 from ledger.domain.signed import Signed
 
 __all__ = [
+    "CONSENT",
+    "DELETION",
+    "QUALITY",
     "SENT_BACK",
     "TIER_RANK",
     "Approval",
@@ -67,6 +70,10 @@ def _no_inputs() -> MappingProxyType[str, tuple[Read, ...]]:
     return MappingProxyType({})
 
 
+#: In which respects something is said of data: words between its name and what is said.
+QUALITY, CONSENT, DELETION = "was assessed as", "had its consent", "was"
+
+
 @dataclass(frozen=True, slots=True)
 class DatasetState:
     """A data set, or a feature set.
@@ -75,21 +82,25 @@ class DatasetState:
         versions: of a data set, the digest of each version ("" for an unversioned registration, latest wins).
         quarantines: of it and of its versions.
         inputs: what each version ("" for all) was ever made from; of a data set, other data alone.
-        assessed: of a data set, where what its assessments say changed: index, version ("" for all), verdict.
+        assessed: of a data set, where what is said of it changed: index, version ("" for all), in which respect, and
+            what: a verdict, what consent there is, or that it was deleted.
     """
 
     versions: MappingProxyType[str, str]
     quarantines: tuple[Quarantine, ...] = ()
     inputs: MappingProxyType[str, tuple[Read, ...]] = field(default_factory=_no_inputs)
-    assessed: tuple[tuple[int, str, str], ...] = ()
+    assessed: tuple[tuple[int, str, str, str], ...] = ()
 
     def inputs_of(self, version: str | None) -> tuple[Read, ...]:
         """What a version was made from, by what was said of it and of all versions."""
         return more_read(self.inputs.get("", ()), self.inputs.get(version or "", ()))
 
-    def quality(self, version: str | None, index: int) -> tuple[int, str] | None:
-        """What the last assessment of a version before an index said, and the entry since which they say so."""
-        known = [(at, verdict) for at, about, verdict in self.assessed if about in ("", version) and at < index]
+    def known(self, respect: str, version: str | None, index: int) -> tuple[int, str] | None:
+        """What was said last of a version before an index, in one respect, and the entry since which that is said."""
+        known = [
+            (at, says) for at, about, what, says in self.assessed
+            if about in ("", version) and what == respect and at < index
+        ]  # fmt: skip
         return known[-1] if known else None
 
 
@@ -331,6 +342,10 @@ def _no_contracts() -> MappingProxyType[str, Contract]:
     return MappingProxyType({})
 
 
+def _no_statements() -> MappingProxyType[str, tuple[Statement, ...]]:
+    return MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class ModelState:
     """A model with its versions.
@@ -348,6 +363,7 @@ class ModelState:
         validated: event ids of all validations, each with the version and the digest it is about (empty for all).
         withdrawn: event ids of validations that do not hold, each with the index of the entry that says so.
         contracts: the last of each version, and "" for that of the model.
+        statements: the last of each kind, by what they are about: bytes, a version, or "" for the whole model.
     """
 
     versions: MappingProxyType[str, VersionState]
@@ -361,6 +377,7 @@ class ModelState:
     validated: MappingProxyType[str, tuple[str, str]] = field(default_factory=_no_validations)
     withdrawn: MappingProxyType[str, int] = field(default_factory=_no_indexes)
     contracts: MappingProxyType[str, Contract] = field(default_factory=_no_contracts)
+    statements: MappingProxyType[str, tuple[Statement, ...]] = field(default_factory=_no_statements)
 
     def tier_of(self, version: VersionState) -> str:
         """The tier that decides which rules hold for a version."""
@@ -380,6 +397,14 @@ class ModelState:
     def contract_of(self, version: str) -> Contract | None:
         """The contract of a version; that of the model where it has none of its own."""
         return self.contracts.get(version) or self.contracts.get("")
+
+    def statements_of(self, version: str) -> tuple[Statement, ...]:
+        """The last statement of each kind about a registered version, its bytes or the whole model, oldest first."""
+        known = self.versions[version]
+        said = [Statement(known.index, TIER, "", known.tier_at_first)]
+        said += [one for about in ("", version, known.digest) for one in self.statements.get(about, ())]
+        last = {(one.kind, one.by): one for one in sorted(said, key=lambda one: one.index)}
+        return tuple(sorted(last.values(), key=lambda one: one.index))
 
     def owners_within(self, start: int, end: int) -> frozenset[str]:
         """Who owned the model at some index between two, both included."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from ledger.domain.actors import FOREVER, with_item
-from ledger.domain.grounds import Contract, End, Gate, Grounds, Validation
+from ledger.domain.grounds import Contract, End, Gate, Grounds, Statement, Validation, stated
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.signed import signed_of
 from ledger.domain.states import (
@@ -106,6 +106,7 @@ def _granted(model: ModelState, version: VersionState, event: RecordedEvent, bod
         tuple(
             one for (_, place), one in version.gates.items() if place == body.environment and one.signed.index in seen
         ),
+        tuple(one for one in model.statements_of(name) if one.index in seen),
     )  # fmt: skip
     ends = [model.ends[index].until for index in seen if index in model.ends]
     standing = {*version.evaluations, *([] if version.passed is None else [version.passed])}
@@ -235,6 +236,15 @@ def _contracts(state: ModelState, event: RecordedEvent) -> MappingProxyType[str,
     return with_item(state.contracts, event.subject.version or "", Contract(event.index, says))
 
 
+def _statements(state: ModelState, event: RecordedEvent) -> MappingProxyType[str, tuple[Statement, ...]]:
+    found = stated(event.index, event.subject.version or "", event.body)
+    if found is None:
+        return state.statements
+    about, new = found
+    others = (one for one in state.statements.get(about, ()) if (one.kind, one.by) != (new.kind, new.by))
+    return with_item(state.statements, about, (*others, new))
+
+
 def evolve_quarantines(known: tuple[Quarantine, ...], event: RecordedEvent) -> tuple[Quarantine, ...]:
     """Quarantines of a thing and its versions after one event of its stream."""
     match event.body:
@@ -285,7 +295,7 @@ def evolve_model(state: ModelState | None, event: RecordedEvent) -> ModelState:
     state = replace(
         state, quarantines=evolve_quarantines(state.quarantines, event), ends=_ends(state, event),
         validations=_validations(state, event), validated=_validated(state, event),
-        withdrawn=_withdrawn(state, event), contracts=_contracts(state, event),
+        withdrawn=_withdrawn(state, event), contracts=_contracts(state, event), statements=_statements(state, event),
     )  # fmt: skip
     name = event.subject.version
     if name is None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from ledger.domain.independence import independent
 from ledger.events.evaluations import verdict_of
+from projections.authorised import ENDING, ended
 from projections.groups import DATA, DEPLOYED, ENDED, RUNS, WENT_LIVE
 from projections.journal import JournalRow
 from projections.makers import claimants
@@ -228,7 +229,10 @@ def _authorised(context: ReportContext) -> Iterator[Item]:
         if "unauthorised" in row["marks"]:
             stops = [mark for mark in ("quarantined", "retired") if mark in row["marks"]]
             why = f"it was {' and '.join(stops)}" if stops else "no authorisation covered it"
-            yield Item(row, BAD, f"{model} went live in {row['stream']} and {why}", (row,))
+            over = None if stops else ended(context.events(*ENDING), row)
+            told = () if over is None else tuple({one["index"]: one for one in (over.given, over.by)}.values())
+            why += "" if over is None else f": that of entry {over.given['index']} was over, {over.words}"
+            yield Item(row, BAD, f"{model} went live in {row['stream']} and {why}", (row, *told))
             continue
         given = _earlier(
             context,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.inbox import _differs, _open
 from cli.values import end_of
 from ledger.domain.moves import STOPPABLE
 from tests.cli.support import Grow, Shop, digest, run
@@ -249,19 +250,45 @@ def test_an_emergency_waits_for_a_review(ready: Shop):
 
 def test_the_inbox_shows_what_is_live_and_what_differs(ready: Shop):
     ready.release()
-    run(
-        "record", "version", "model:tx@2", "--digest", "sha256:" + "cd" * 32, "--tier", "high", "--as", "p-author"
-    ).good()
+    made = ("--digest", "sha256:" + "cd" * 32, "--tier", "high", "--run", "run:2")
+    params = [word for name in "abc" for word in ("--param", f"{name}=1")]
+    run("record", "run", "run:2", "--commit", "bbb", *params, "--as", "p-author").good()
+    run("record", "version", "model:tx@2", *made, "--as", "p-author").good()
     measured = ("--metric", "auc=0.95", "--metric", "f1=0.8", "--verdict", "pass")
     run("record", "evaluation", "model:tx@2", *measured, "--as", "p-author").good()
+    findings = [{"id": name, "severity": name, "statement": "leaks"} for name in ("low", "critical")]
+    body = ("-d", "verdict=uncertain", "-d", "independence=other team", "-d", f"findings={json.dumps(findings)}")
+    run("emit", "validation.completed", "model:tx@2", *body, "--as", "p-second").good()
+    one = "sha256:" + "cd" * 32
+    checks = [{"check": name, "result": name, "reason": "x"} for name in ("pass", "fail", "error", "not-applicable")]
+    gate = {"environment": "prod", "policy": "policy:p@1", "policy_digest": one, "digest": one, "input_digest": one,
+            "size": 1, "as_of": end_of("0s"), "result": "deny", "checks": checks, "engine": "cel"}  # fmt: skip
+    run(
+        "emit", "gate.evaluated", "model:tx@2", "-d", "@-", "--as", "p-deployer", stdin=json.dumps(gate).encode()
+    ).good()
     run("request", "model:tx@2", "--env", "prod", "--as", "p-author").good()
     (item,) = run("inbox", "--as", "p-approver", "-o", "json").good().json["inbox"]
     assert (item["needs"], item["has"], item["may"]) == (1, 0, True)
     assert [live["model"] for live in item["live"]] == [MODEL]
-    assert [(c["before"], c["after"]) for c in item["live"][0]["changed"]] == [(0.9, 0.95), (None, 0.8)]
+    told = run("diff", MODEL, "model:tx@2", "-o", "json").good().json
+    assert item["live"] == [{"model": MODEL, **{name: told[name] for name in ("changed", "same", "missing")}}]
+    assert {"code", "parameters", "metrics", "status"} <= {one["section"] for one in told["changed"]}
+    assert [(one["finding"], one["severity"]) for one in item["findings"]] == [("critical",) * 2, ("low",) * 2]
+    assert [one["verdict"] for one in item["validations"]] == ["uncertain"]
     shown = run("inbox", "--as", "p-approver").good()
-    assert "0.9 → 0.95" in shown.out
-    assert "f1 0.8, which was not there" in " ".join(shown.out.split())
+    words = _differs(item["live"][0], "model:tx@2", {})
+    assert set(words.split()) <= set(shown.out.replace("\n", " ").split()), "in a cell, which breaks lines"
+    assert words.startswith(
+        f"live: {MODEL} (code.commit bbb, which was not there, parameters.a 1, which was not there, "
+    )
+    assert "parameters.b" in words
+    assert "parameters.c" not in words
+    assert "auc 0.9 → 0.95, " in words
+    more = len(told["changed"]) - 5
+    assert f", and {more} more: muniment diff {MODEL} model:tx@2; not compared: no run is recorded for {MODEL}" in words
+    assert [(gate["allowed"], gate["refused"]) for gate in item["gates"]] == [(False, ["fail", "error"])]
+    assert "policy:p@1 refuses: fail, error" in " ".join(shown.out.replace("|", "").split())
+    assert "critical findings open: critical; 1 finding(s) open of lower severity" in "; ".join(_open(item))
     assert "muniment approve model:tx@2 --env prod" in shown.err
     assert run("inbox", "--as", "p-author", "-o", "json").good().json["inbox"] == [], "not by who asked"
     assert len(run("inbox", "--as", "p-author", "--all", "-o", "json").good().json["inbox"]) == 1

@@ -102,6 +102,7 @@ class GovernedMachine(GovernedDeeds):
         """What becomes of an approval, asked for and given as it should be."""
         if evaluated:
             self.evaluate(model, "pass", None, False)
+            self.look(subject=model, verdict="pass", kind="artifact.scanned", by="a", wrong=False, named=True)
         self.request(model, environment, "p-author", None, False)
         self.approve(model=model, back=0, actor="p-approver", span=span, since=since, conditions=conditions)
         for step in steps:
@@ -131,6 +132,10 @@ class GovernedMachine(GovernedDeeds):
                 self.evaluate(model, "fail", None, False)
             case "assess":
                 self.assess("dataset:d@1", "fail")
+            case "consent":
+                self.consent("dataset:d@1", "withdrawn")
+            case "scan":
+                self.look(subject=model, verdict="fail", kind="artifact.scanned", by="a", wrong=False, named=True)
             case "agree":
                 self.agree(model, True)
             case "document":

@@ -108,6 +108,27 @@ class GovernedDeeds(GovernedNext):
     def assess(self, thing: str, verdict: str) -> None:
         self.do("trainer", "dataset.quality_assessed", thing, {"verdict": verdict})
 
+    @rule(thing=st.sampled_from(("dataset:d@1", "dataset:d", "dataset:d@2")),
+          status=st.sampled_from(("granted", "limited", "withdrawn", None)))  # fmt: skip
+    def consent(self, thing: str, status: str | None) -> None:
+        if status is None:
+            self.do("trainer", "dataset.deleted", thing, {"reason": "retention"})
+        else:
+            self.do("trainer", "dataset.consent_changed", thing, {"status": status})
+
+    @rule(subject=st.sampled_from(("model:m", *MODELS)), verdict=st.sampled_from(("pass", "pass", "uncertain", "fail")),
+          kind=st.sampled_from(("artifact.scanned", "artifact.verified", "performance.tested")),
+          by=st.sampled_from(("a", "a", "b")), wrong=rarely, named=st.booleans())  # fmt: skip
+    def look(self, *, subject: str, verdict: str, kind: str, by: str, wrong: bool, named: bool) -> None:
+        """Somebody scans a version, checks its signature or tests its speed."""
+        of = "model:m@1" if subject == "model:m" else subject
+        body = {"verdict": verdict, "digest": digest("x") if wrong else self.bytes_of(of)}
+        if kind == "performance.tested":
+            body = body if named else {"verdict": verdict}
+        else:
+            body |= {"scanner": by} if kind == "artifact.scanned" else {"method": by}
+        self.do("trainer", kind, subject, body)
+
     @rule(subject=st.sampled_from(("model:m", *MODELS)), other=st.booleans())
     def agree(self, subject: str, other: bool) -> None:
         body = {"input_schema": digest("in"), "output_schema": digest("other" if other else "out")}
@@ -131,12 +152,15 @@ class GovernedDeeds(GovernedNext):
             self.do("trainer", "evaluation.invalidated", model, body)
 
     @rule(subject=st.sampled_from(("model:m", *MODELS)), span=st.sampled_from((0, HOUR, DAY)), paper=st.booleans(),
-          verdict=st.sampled_from(("pass", "pass", "uncertain", "fail")), wrong=rarely)  # fmt: skip
+          verdict=st.sampled_from(("pass", "pass", "uncertain", "fail")), wrong=rarely,
+          kind=st.sampled_from(("DPIA", "DPIA", "FRIA", "card")))  # fmt: skip
     def document(
-        self, *, subject: str, span: int, paper: bool, verdict: str = "pass", wrong: bool = False
+        self, *, subject: str, span: int, paper: bool, verdict: str = "pass", wrong: bool = False, kind: str = "DPIA"
     ) -> None:  # fmt: skip
-        if paper:
-            body = {"kind": "DPIA", "digest": digest("dpia"), "expires_at": self.later(span)}
+        if paper and kind == "card":
+            self.do("p-author", "modelcard.revised", subject, {"digest": digest("y" if wrong else "card")})
+        elif paper:
+            body = {"kind": kind, "digest": digest("y" if wrong else "dpia"), "expires_at": self.later(span)}
             self.do("p-author", "documentation.attached", subject, body)
         else:
             body = {"verdict": verdict, "independence": "another team", "valid_until": self.later(span)}

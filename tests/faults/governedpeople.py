@@ -82,8 +82,8 @@ BOUNDS: tuple[dict[str, list[str]], ...] = (
 #: What may follow an approval.
 NEXT = (
     "second", "meet", "meet", "revoke", "withdraw", "reject", "send back", "escalate", "invalidate", "fail", "assess",
-    "agree", "document", "unvalidate", "demote", "run", "outputs", "gate", "authorise", "authorise", "urgent", "review",
-    "wait",
+    "consent", "scan", "agree", "document", "unvalidate", "demote", "run", "outputs", "gate", "authorise", "authorise",
+    "urgent", "review", "wait",
 )  # fmt: skip
 
 

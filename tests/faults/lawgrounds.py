@@ -10,10 +10,26 @@ from tests.faults.lawbook import Lawbook
 from tests.faults.pastdeeds import EVER, Deed, moment
 
 _ORDER = ("fail", "uncertain", "pass")
+#: What may be said of data, in the same order.
+_DATA = {
+    "dataset.quality_assessed": _ORDER, "dataset.consent_changed": ("withdrawn", "limited", "granted"),
+    "dataset.deleted": ("deleted",),
+}  # fmt: skip
+#: Which field tells verdicts of a kind apart.
+_VERDICTS = {"artifact.scanned": "scanner", "artifact.verified": "method", "performance.tested": ""}
+_PAPERS = ("modelcard.published", "modelcard.revised", "documentation.attached")
+_TIERS = ("version.registered", "risk.classified")
 
 
 def _less(now: Deed, then: Deed | None) -> bool:
     return _ORDER.index(now.verdict) < (1 if then is None else _ORDER.index(then.verdict))
+
+
+def _worth(deed: Deed | None) -> int:
+    """How much is said of data; where nothing is, nothing is known."""
+    if deed is None:
+        return 1
+    return _DATA[deed.kind].index(deed.data.get("status") or deed.data.get("verdict") or "deleted")
 
 
 @dataclass
@@ -32,6 +48,7 @@ class WholeLaw(Lawbook):
             super()._stands(grant, made, rule, now) and self._cites_enough(grant, made, rule)
             and self._still_validated(grant, made) and self._same_contract(grant, made)
             and self._still_gated(grant, made, now) and self._still_fed(grant, made)
+            and self._verdicts_stand(grant, made) and self._papers_stand(grant, made)
         )  # fmt: skip
 
     def _until(self, grant: Deed, rule: Mapping[str, Any]) -> int:
@@ -95,6 +112,44 @@ class WholeLaw(Lawbook):
             return True
         return all(then.data.get(name) == now.data.get(name) for name in ("input_schema", "output_schema", "breaking"))
 
+    # -- other verdicts, cards, documents and tiers ----------------------------------------------
+
+    def _verdicts_stand(self, grant: Deed, made: Deed) -> bool:
+        """No load test, scan or check of a signature of these bytes says less than those that it cites."""
+        for kind, field in _VERDICTS.items():
+            about = [
+                one for one in self._of(kind, stream=made.stream)
+                if (one.data.get("digest") or (one.version == made.version and made.data["digest"]))
+                == made.data["digest"]
+            ]  # fmt: skip
+            then = {one.data.get(field): one for one in about if one.index < grant.index}
+            then = {by: one for by, one in then.items() if one.index in self._seen(grant)}
+            now = {one.data.get(field): one for one in about}
+            for by, last in now.items():
+                rested = [then[by]] if by in then else then.values()
+                if last.index > grant.index and any(_less(last, one) for one in rested):
+                    return False
+        return True
+
+    def _papers_stand(self, grant: Deed, made: Deed) -> bool:
+        """The card, each document and the tier that it cites are the last ones, or what is says the same."""
+        about = [
+            one for one in self._of(*_PAPERS, *_TIERS, stream=made.stream)
+            if (one.version in ("", made.version) if one.kind != "version.registered" else one.index == made.index)
+        ]  # fmt: skip
+
+        def which(one: Deed) -> str:
+            return one.kind.partition(".")[0] + str(one.data.get("kind")) if one.kind in _PAPERS else "tier"
+
+        def says(one: Deed) -> str:
+            if one.kind == "version.registered":
+                return self._tier(made, made.index + 1)
+            return str(one.data["digest"] if one.kind in _PAPERS else one.data["tier"])
+
+        then = {which(one): one for one in about if one.index < grant.index}
+        now = {which(one): one for one in about}
+        return all(says(now[name]) == says(one) for name, one in then.items() if one.index in self._seen(grant))
+
     # -- gates and waivers -----------------------------------------------------------------------
 
     def _gates(self, model: str, environment: str, before: int) -> dict[str, Deed]:
@@ -128,7 +183,7 @@ class WholeLaw(Lawbook):
     # -- what it was made from -------------------------------------------------------------------
 
     def _still_fed(self, grant: Deed, made: Deed) -> bool:
-        """Neither in quarantine, nor of a run that failed since, nor from data that is worse than it was."""
+        """Neither in quarantine, nor of a run that failed since, nor from data that is worse than it was, or gone."""
         if made.index not in self._seen(grant):
             return True
         run = made.data.get("run") or ""
@@ -139,11 +194,12 @@ class WholeLaw(Lawbook):
             return False
         read = {ref["subject"] for deed in said for ref in deed.data.get("inputs") or ()}
         for name in (one for one in read if one.startswith("dataset:")):
-            assessed = [
-                one for one in self._of("dataset.quality_assessed", stream=name.partition("@")[0])
-                if one.version in ("", name.partition("@")[2])
-            ]  # fmt: skip
-            then = [one for one in assessed if one.index < grant.index]
-            if assessed and _less(assessed[-1], then[-1] if then else None):
-                return False
+            for kind in _DATA:
+                said = [
+                    one for one in self._of(kind, stream=name.partition("@")[0])
+                    if one.version in ("", name.partition("@")[2])
+                ]  # fmt: skip
+                then = [one for one in said if one.index < grant.index]
+                if said and _worth(said[-1]) < _worth(then[-1] if then else None):
+                    return False
         return True

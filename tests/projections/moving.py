@@ -28,6 +28,13 @@ RULES = RuleSet(name="two places", rules=(
 _POLICY = digest("policy")
 
 
+#: What may be said of a version, and in most lives is not.
+_TOLD = (
+    "performance.tested", "artifact.scanned", "artifact.verified", "modelcard.revised", "documentation.attached",
+    "risk.classified", "dataset.consent_changed",
+)  # fmt: skip
+
+
 class Life:
     """A version and all that bears on it; nothing of it is shared with another life in the same ledger.
 
@@ -43,6 +50,7 @@ class Life:
         self.run, self.data, self.waiver = f"run:r{number}", f"dataset:d{number}@1", f"waiver:w{number}"
         self.place = f"deployment:{environment}/s{number}"
         self.approver, self.twice, self._start = "p-approver", False, book.size
+        self.told: tuple[str, ...] = ()
         self.ids: dict[str, str] = {}
 
     def emit(self, actor: str, kind: str, subject: str, /, **data: Any) -> Receipt:
@@ -137,8 +145,8 @@ class Life:
         if self.environment == "stage":
             return
         self.do("evaluation.completed")
-        self._validate("pass")
-        self._agree("out")
+        for event in ("validation.completed", "contract.defined", *self.told):
+            self._say(event, "as before")
         self.ask_for_waiver(self.waiver)
         self.emit("p-second", "waiver.granted", self.waiver, rationale="for now")
         self._gate("allow")
@@ -173,12 +181,10 @@ class Life:
 
     def prepare(self, move: Move, of: str) -> None:
         """Lead it to the state that a row leads from; to that one of several ways in which the row leads out of it."""
-        if (move.event, of) == ("evaluation.completed", "suspended"):
+        self.told = (move.event,) if move.event in _TOLD else ()
+        if move.to == "approved" and of == "suspended" and move.event != "approval.granted":
             self.reach("approved")
-            self._measure("fail", suite="second")
-        elif (move.event, of) == ("gate.evaluated", "suspended"):
-            self.reach("approved")
-            self._gate("deny")
+            self._say(str(move.event), "less")
         else:
             if move.event == "key.compromised":
                 self.approver = "p-stolen"
@@ -190,10 +196,8 @@ class Life:
             self._other(str(move.event))
         elif move.to == "suspended" and move.event != "approval.revoked":
             self._fall(str(move.event))
-        elif (move.event, of) == ("evaluation.completed", "suspended"):
-            self._measure("pass", suite="second")
-        elif (move.event, of) == ("gate.evaluated", "suspended"):
-            self._gate("allow")
+        elif move.to == "approved" and of == "suspended" and move.event != "approval.granted":
+            self._say(str(move.event), "as before")
         else:
             self.do(move.event, move.to)
 
@@ -207,34 +211,58 @@ class Life:
             digest=digest(self.model), **more,
         )  # fmt: skip
 
+    def _say(self, event: str, what: str) -> None:
+        """Something that an approval rests on is said: as it was when it was given, or less."""
+        good = what == "as before"
+        verdict, other = ("pass", "as before") if good else ("fail", "other")
+        match event:
+            case "evaluation.completed":
+                self._measure(verdict)
+            case "validation.completed":
+                self._validate(verdict)
+            case "contract.defined":
+                self._agree("out" if good else "other")
+            case "gate.evaluated":
+                self._gate("allow" if good else "deny")
+            case "performance.tested":
+                self.emit("trainer", event, self.model, verdict=verdict)
+            case "artifact.scanned":
+                self.emit("trainer", event, self.model, digest=digest(self.model), scanner="s", verdict=verdict)
+            case "artifact.verified":
+                self.emit("trainer", event, self.model, digest=digest(self.model), method="key", verdict=verdict)
+            case "modelcard.revised":
+                self.emit("trainer", event, self.model, digest=digest(other))
+            case "documentation.attached":
+                self.emit("trainer", event, self.model, kind="DPIA", digest=digest(other))
+            case "risk.classified":
+                self.emit("p-second", event, self.model, tier="high" if good else "medium", rationale="x")
+            case "dataset.quality_assessed":
+                self.emit("trainer", event, self.data, verdict=verdict)
+            case "dataset.consent_changed":
+                self.emit("trainer", event, self.data, status="granted" if good else "withdrawn")
+            case _:
+                raise AssertionError(event)
+
     def _fall(self, event: str) -> None:
         """What an approval rests on says less."""
         match event:
             case "evaluation.invalidated":
                 self.emit("trainer", event, self.model, evaluation=self.ids["evaluation.completed"], reason="leak")
-            case "evaluation.completed":
-                self._measure("fail")
             case "validation.withdrawn":
                 body = {"validation": self.ids["validation.completed"], "reason": "too little"}
                 self.emit("p-approver", event, self.model, **body)
-            case "validation.completed":
-                self._validate("fail")
-            case "contract.defined":
-                self._agree("other")
-            case "gate.evaluated":
-                self._gate("deny")
             case "waiver.revoked":
                 self.emit("p-second", event, self.waiver, reason="enough")
             case "run.failed":
                 self.emit("trainer", event, self.run, reason="it read too little")
-            case "dataset.quality_assessed":
-                self.emit("trainer", event, self.data, verdict="fail")
+            case "dataset.deleted":
+                self.emit("trainer", event, self.data, reason="retention")
             case "version.demoted":
                 self.emit("p-author", event, self.model, environment=self.environment, reason="drifts")
             case "key.compromised":
                 self.book.compromise(self.approver)
             case _:
-                raise AssertionError(event)
+                self._say(event, "less")
 
     def do(self, event: str | None, to: str = "") -> None:
         """One event about the version, or time."""

@@ -70,7 +70,14 @@ def test_slices_performance_and_what_a_version_was_composed_of(book: Book):
     tested = {"model": TWO, "digest": digest(TWO), "p95_ms": 180.0, "cost": cost | {"amount": 0.8}, "verdict": "pass"}
     book.emit("trainer", "performance.tested", PROD, tested, at=5)
     book.emit("trainer", "performance.tested", TWO, {"digest": digest("other"), "p95_ms": 1.0}, at=6)
+    shape = {"input_schema": digest("in"), "output_schema": digest("out")}
+    book.emit("trainer", "contract.defined", "model:scoring", shape, at=7)
+    assert "contract" in ask(book)["same"], "that of the model is that of all its versions"
+    book.emit("trainer", "contract.defined", TWO, shape | {"input_schema": digest("in 2"), "breaking": True}, at=7)
     found = fields(ask(book))
+    assert {name: both for name, both in found.items() if name.startswith("contract")} == {
+        "contract.input_schema": (digest("in"), digest("in 2")), "contract.breaking": (None, True),
+    }  # fmt: skip
     measured = {name: both for name, both in found.items() if name.startswith("performance")}
     assert measured == {"performance.p95_ms": (1200.0, 180.0), "performance.cost.EUR": (9.0, 0.8)}
     assert found["slices.fairness.sex=female.recall"] == (0.8, 0.6)

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from ledger.domain.lifecycle import version_of
 from ledger.entry import format_time
 from ledger.errors import InputError
+from projections.findings import open_points
 from projections.history import history
 from projections.inventory import inventory
+from projections.known import Known
 from tests.contract.support import digest
 from tests.projections.support import INCIDENT, PROD, Book, tell, when
 
@@ -132,6 +135,12 @@ def test_approvals_that_ended_are_not_in_it(book: Book):
     assert models(book, moment=given.recorded_at - 1)["model:scoring"]["approvals"] == [], "not recorded by then"
 
 
+def still_open(book: Book) -> dict[str, list[dict[str, Any]]]:
+    reader = book.reader()
+    known = Known(book.ledger, reader.runner.views, reader.size)
+    return open_points(known, version_of(known.world, ONE))
+
+
 def test_what_is_open(book: Book):
     book.cast.enrol("p-validator", "person", ["validator"])
     book.register(ONE, 1)
@@ -156,6 +165,13 @@ def test_what_is_open(book: Book):
     assert [(one["waiver"], one["state"]) for one in model["waivers"]] == [("waiver:w", "stands")]
     assert [(one["deployment"], one["by"]) for one in model["emergencies"]] == [(PROD, "p-deployer")]
     assert [(one["finding"], one["severity"]) for one in model["findings"]] == [("f1", "high")]
+    left = still_open(book)
+    assert [(one["finding"], one["statement"]) for one in left["findings"]] == [("f1", "leak")]
+    assert [(one["verdict"], one["index"]) for one in left["validations"]] == [("fail", validation.index)]
+    book.emit(
+        "p-validator", "validation.withdrawn", "model:scoring", {"validation": validation.id, "reason": "x"}, at=7
+    )
+    assert still_open(book) == {"findings": [], "validations": []}
     review = {"decision": decision.id, "verdict": "justified", "rationale": "losses stopped"}
     book.emit("p-approver", "emergency.reviewed", PROD, review, at=7)
     book.emit("p-author", "waiver.revoked", "waiver:w", {"reason": "over"}, at=8)

@@ -145,6 +145,14 @@ def test_a_third_partys_model_inside_ours(book: Book):
         found = ask(book, name)
         assert [(one["deployment"], one["how"]) for one in found["live"]] == [(DEV, "canary")]
         assert subjects(found["live"][0]) == ["model:vendor/llm@5", ONE, DEV]
+    for base, of in (("model:vendor/llm@5", "model:based"), ("vendor/llm v5", "model:other")):
+        book.emit("p-author", "model.registered", of, {"owner": "p-author", "base_model": base}, at=4.5)
+        book.register(f"{of}@1", 4.6)
+    based = [subjects(one) for one in ask(book, "model:vendor/llm@5")["candidates"]]
+    assert based == [["model:vendor/llm@5"], ["model:vendor/llm@5", "model:based@1"]], "what else is said is text"
+    assert len(ask(book, "model:vendor/llm@5", at=4.55)["candidates"]) == 1
+    reader = book.reader()
+    assert "model:vendor/llm@5" in trace(reader.runner.views, reader.as_of(), "model:based@1", down=False).up
     book.emit("p-deployer", "canary.aborted", DEV, {**body, "reason": "slow"}, at=5)
     assert ask(book, "model:vendor/llm")["live"] == []
     assert [one["until"] for one in ask(book, "model:vendor/llm")["before"]] == [when(5)]

@@ -34,6 +34,8 @@ def test_every_row_leads_from_where_to_where_it_says(quick_url: str, make_book: 
     for actor in ("p-second", "p-stolen"):
         book.cast.enrol(actor, "person", ["approver", "validator"])
     rows = [(move, of) for move in MOVES for of in move.of or FROM_ANY.get(str(move.event), ("approved",))]
+    if book.cast.url.startswith("postgres"):  # nothing of this is in SQL, so once for each move will do
+        rows = list({(move.event, move.to, move.other): (move, of) for move, of in rows}.values())
     wrong = []
     for number, (move, of) in enumerate(rows):
         found = drive(book, number, move, of)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from ledger.appending import Receipt
 from ledger.creation import DEFAULT_RULES
 from ledger.errors import InputError, LedgerError
 from ledger.events.ledgers import Rule, RuleSet
 from projections.asof import as_decided
 from projections.why import why
 from tests.contract.support import digest
+from tests.projections.assessed import finding
 from tests.projections.support import PROD, Book, when
 
 ONE, TWO, DATA = "model:scoring@1", "model:scoring@2", "dataset:base@1"
@@ -154,6 +157,45 @@ def test_what_nobody_authorised_says_so(story: Book):
     found = ask(story, PROD)
     assert [(live["rests_on"], live["marks"]) for live in found["live"]] == [(None, ["unauthorised"])]
     assert [answer["asked"] for answer in found["answers"]] == ["now"]
+
+
+def test_what_ended_an_authorisation_before_it_was_used_is_named(story: Book):
+    """Each condition was met when it was given, and may be met now; the control assessment names the end, too."""
+    for model in (ONE, TWO):
+        story.version(model, 1)
+        story.request(model, 2)
+        story.approve(model, 2)
+    what = {"model": ONE, "digest": digest(ONE)}
+    urgent = {"emergency": {"reason": "fraud wave", "review_by": _later(story)}}
+    unjustified = {"verdict": "unjustified", "rationale": "it was none"}
+
+    def late(given: Receipt) -> Receipt:
+        story.clock.now += 2 * 86_400_000_000
+        return given
+
+    ends: list[tuple[str, dict[str, Any], Callable[[Receipt], Receipt]]] = [
+        (f"authorised {TWO} in its place", {}, lambda _: story.authorise(TWO, 3)),
+        (f"put {ONE} on hold", {}, lambda _: story.emit(
+            "p-second", "deployment.held", PROD, {**what, "reason": "burns"}, at=3)),
+        ("the rollback of entry", {}, lambda _: story.roll_back(ONE, 3)),
+        ("found it unjustified", urgent, lambda given: story.emit(
+            "p-second", "emergency.reviewed", PROD, {"decision": given.id, **unjustified}, at=3)),
+        (f"demoted {ONE} there", {}, lambda _: story.emit(
+            "p-author", "version.demoted", ONE, {"environment": "prod", "reason": "worse"}, at=3)),
+        ("nobody had reviewed the emergency by", urgent, late),
+    ]  # fmt: skip
+    told: list[tuple[int, str]] = []
+    for wanted, more, end in ends:
+        given = story.emit("p-deployer", "deployment.authorised", PROD, {**what, **more}, at=3)
+        by = end(given)
+        went = story.deploy(ONE, 4)
+        (live,) = ask(story, PROD)["live"]
+        assert ("unauthorised" in live["marks"], "unauthorised" in went.marks) == (True, True)
+        assert (live["ended"]["authorised"], live["ended"]["index"]) == (given.index, by.index)
+        assert wanted in live["ended"]["words"]
+        told.append((went.index, live["ended"]["words"]))
+    reasons = {one["index"]: one["reason"] for one in finding(story.report(), "deployment-authorised")["items"]}
+    assert [words in reasons[index] for index, words in told] == [True] * len(ends)
 
 
 def test_emergencies_and_holds(story: Book):

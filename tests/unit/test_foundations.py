@@ -21,6 +21,7 @@ from tests.unit.governing import AUTHORISE, DAY, HOUR, POLICY, approve, authoris
 from tests.unit.story import DIGEST, MODEL, NOW, OTHER, Story, hint_of, key_of, refused
 
 DATA = "dataset:d@1"
+WINDOW = {"metric": "auc", "start": format_time(NOW - 1), "end": format_time(NOW), "count": 1, "model": MODEL}
 VALID = {"verdict": "pass", "independence": "another team"}
 GATE = {
     "environment": "prod", "policy": "policy:p@1", "policy_digest": POLICY["digest"], "digest": DIGEST,
@@ -263,6 +264,103 @@ def test_another_contract_suspends(subject: str):
     falls(story, "on which it rests, and says another contract")
 
 
+SCAN = {"digest": DIGEST, "scanner": "s", "verdict": "pass"}
+#: Verdicts about a version, each with what makes it another of its kind.
+JUDGED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "performance.tested": ({"verdict": "pass"}, {}, "the performance test"),
+    "artifact.scanned": (SCAN, {"scanner": "b"}, "the scan"),
+    "artifact.verified": (
+        {"digest": DIGEST, "method": "key", "verdict": "pass"}, {"method": "b"}, "the check of the signature",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", list(JUDGED))
+def test_a_verdict_that_says_less_of_a_version_or_its_bytes_suspends(kind: str):
+    body, another, words = JUDGED[kind]
+    story = told()
+    story.tell("trainer", "version.registered", "model:m@2", {"digest": DIGEST, "owner": "p-author", "tier": "high"})
+    cited = story.tell("trainer", kind, MODEL, body).index
+    approve(story)
+    story.tell("trainer", kind, MODEL, body)
+    story.tell("trainer", kind, MODEL, body | {"digest": OTHER, "verdict": "fail"})
+    story.tell("trainer", kind, "model:m@3", body | {"digest": OTHER, "verdict": "fail"})
+    story.tell("trainer", "monitor.window", "monitor:m", WINDOW)
+    assert authorised(story), "no less, other bytes, and a window of metrics"
+    for subject, verdict in ((MODEL, "uncertain"), ("model:m@2", "fail"), ("model:m", "fail")):
+        said = body | {"digest": DIGEST, "verdict": verdict}
+        last = story.tell("trainer", kind, subject, said).index
+        falls(story, f"{words} in entry {last} says {verdict}, where entry {cited}, on which it rests, said pass")
+        story.tell("trainer", kind, subject, said | {"verdict": "pass"})
+        assert authorised(story), "until it passes again"
+    last = story.tell("trainer", kind, MODEL, body | another | {"verdict": "fail"}).index
+    falls(story, f"{words} in entry {last} says fail")
+    approve(story)
+    assert authorised(story), "its author knew"
+
+
+#: What takes the place of what was said before; a document of another kind, or of another version, does not.
+REPLACED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "modelcard.published": ({"digest": DIGEST}, {"digest": OTHER}, "model card"),
+    "modelcard.revised": ({"digest": DIGEST}, {"digest": OTHER}, "model card"),
+    "documentation.attached": ({"kind": "DPIA", "digest": DIGEST}, {"digest": OTHER}, "document"),
+    "risk.classified": ({"tier": "medium", "rationale": "x"}, {"tier": "high"}, "tier"),
+}
+
+
+@pytest.mark.parametrize("subject", [MODEL, "model:m"])
+@pytest.mark.parametrize("kind", list(REPLACED))
+def test_what_takes_the_place_of_a_card_a_document_or_a_tier_suspends(kind: str, subject: str):
+    body, other, words = REPLACED[kind]
+    story = told(tier="medium")
+    story.tell("trainer", "version.registered", "model:m@2", {"digest": OTHER, "owner": "p-author", "tier": "medium"})
+    if kind != "risk.classified":  # the registration names the first tier
+        story.tell("p-author", "documentation.attached", MODEL, {"kind": "FRIA", "digest": DIGEST})
+        story.tell("p-author", kind, subject, body)
+    approve(story)
+    story.tell("p-author", kind, subject, body)
+    story.tell("p-author", kind, "model:m@2", body | other)
+    story.tell("p-author", "documentation.attached", MODEL, {"kind": "runbook", "digest": OTHER})
+    assert authorised(story), "the same, said again, of another version, and a document that there was not"
+    index = story.tell("p-author", kind, subject, body | other).index
+    falls(story, f"entry {index} took the place of entry")
+    falls(story, f"on which it rests, and says another {words}")
+    approve(story)
+    assert authorised(story), "its author knew"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "words"),
+    [
+        ("dataset.consent_changed", {"status": "withdrawn"}, "had its consent withdrawn"),
+        ("dataset.deleted", {"reason": "retention"}, "was deleted"),
+    ],
+)
+@pytest.mark.parametrize("subject", [DATA, "dataset:d"])
+def test_data_that_may_be_used_no_more_suspends(subject: str, kind: str, body: dict[str, Any], words: str):
+    story = told()
+    approve(story)
+    story.tell("trainer", "dataset.consent_changed", DATA, {"status": "limited"})
+    story.tell("trainer", kind, "dataset:d@2", body)
+    assert authorised(story), "nobody had said that all might be done with it; and another version"
+    index = story.tell("trainer", kind, subject, body).index
+    falls(story, f"{DATA}, on which it rests, {words} by entry {index}")
+    story.tell("trainer", "dataset.quality_assessed", DATA, {"verdict": "pass"})
+    falls(story, words)
+    approve(story)
+    assert authorised(story), "its author knew"
+
+
+def test_consent_that_is_limited_suspends_what_was_approved_when_it_was_not():
+    story = told()
+    story.tell("trainer", "dataset.consent_changed", DATA, {"status": "granted"})
+    approve(story)
+    story.tell("trainer", "dataset.consent_changed", "dataset:d", {"status": "limited"})
+    falls(story, f"{DATA}, on which it rests, had its consent limited")
+    story.tell("trainer", "dataset.consent_changed", DATA, {"status": "granted"})
+    assert authorised(story)
+
+
 def test_a_gate_that_refuses_suspends_until_it_allows():
     story = told()
     gate(story, environment="dev")
@@ -358,6 +456,15 @@ def test_all_that_is_known_is_cited():
     document = story.tell("p-author", "documentation.attached", "model:m", paper).index
     story.tell("p-author", "documentation.attached", "model:m", paper | {"expires_at": format_time(NOW)})
     gate(story, environment="dev")
+    story.tell("trainer", "artifact.scanned", MODEL, SCAN | {"verdict": "fail"})
+    said = [
+        story.tell(actor, kind, MODEL, body).index for actor, kind, body in (
+            ("trainer", "artifact.scanned", SCAN), ("trainer", "performance.tested", {}),
+            ("trainer", "modelcard.published", {"digest": DIGEST}),
+            ("p-author", "documentation.attached", {"kind": "FRIA", "digest": DIGEST}),
+            ("p-author", "risk.classified", {"tier": "high", "rationale": "x"}),
+        )
+    ]  # fmt: skip
     named, world = version_of(story.world, MODEL), story.world
     version, run, contract = named.version, run_of(world, "run:r"), named.model.contract_of("1")
     waiver, data = waiver_of(world, "waiver:w"), world.state("dataset:d")
@@ -369,5 +476,6 @@ def test_all_that_is_known_is_cited():
     expected = [
         version.index, version.evaluations[0].index, named.model.validations[0].index, run.index, contract.index,
         version.gates["policy:p@1", "prod"].signed.index, waiver.granted.index, data.assessed[0][0], document,
+        *said,
     ]  # fmt: skip
     assert grounds_of(world, named, "prod", NOW) == expected
