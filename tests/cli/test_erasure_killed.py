@@ -95,9 +95,8 @@ def data_directory(dsn: str) -> tuple[Path, str]:
 def places_of(folder: Path, *needles: bytes) -> list[set[str]]:
     """For each of some bytes the files that hold them, by their paths in a folder where a server is at work."""
     found: list[set[str]] = [set() for _ in needles]
-    for parent, _, names in os.walk(
-        folder
-    ):  # it passes over folders that go meanwhile, those of databases of other tests
+    # It passes over folders that go meanwhile: those of the databases of other tests.
+    for parent, _, names in os.walk(folder):
         for path in (Path(parent, name) for name in names):
             with suppress(FileNotFoundError):  # it was recycled meanwhile
                 data = path.read_bytes() if path.is_file() else b""
