@@ -68,7 +68,7 @@ def context(number: int) -> Any:
     for one in range(number):
         model, waiver = f"model:m@{one}", f"waiver:w{one}"
         told("waiver.requested", waiver, waiver, check="x", model=model, environment="prod", owner="p",
-             expires_at="2999-01-01T00:00:00Z", max_uses=1)  # fmt: skip
+             reason="r", compensating_control="c", expires_at="2999-01-01T00:00:00Z", max_uses=1)  # fmt: skip
         told("waiver.granted", waiver, waiver)
         told("waiver.used", waiver, waiver, deployment=PROD, model=model)
         told("gate.evaluated", model, "model:m", policy="policy:p@1", environment="prod", result="deny",
