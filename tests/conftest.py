@@ -49,7 +49,7 @@ _EXTERNAL_POSTGRES = os.environ.get("MUNIMENT_TEST_POSTGRES", "")
 
 @pytest.fixture(scope="session")
 def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a real PostgreSQL, for a role that may create schemas and roles.
+    """The URL of a real PostgreSQL, for a role that may create schemas, databases and roles.
 
     ``MUNIMENT_TEST_POSTGRES`` names one to use; without it a server is started, once for all workers. A test that asks
     for PostgreSQL is never skipped.

@@ -9,6 +9,7 @@ import pytest
 
 from ledger.emission import microseconds
 from ledger.errors import ConflictError
+from projections.inbox import _when_done
 from projections.service import read_service
 from projections.slo.burning import Assessment
 from projections.slo.fallback import known_good, why_no_return
@@ -18,6 +19,7 @@ from tests.projections.slo_support import FAST, MONITOR, ONE, SLOW, THREE, TWO, 
 from tests.projections.support import PROD, Book, when
 
 BREACHED, ROLLBACK, HELD = "slo.breached", "rollback.authorised", "deployment.held"
+ABORT = f"When it is done: muniment record canary {PROD} --model {THREE} --aborted …"
 
 
 def story(book: Book) -> Watched:
@@ -191,6 +193,7 @@ def test_windows_that_name_no_version_are_about_the_newest(watched: Watched):
     watched.windows(11, 12, bad=300)
     assert watched.watch(12) == [BREACHED, HELD]
     assert watched.decision().key == (THREE, digest(THREE))
+    assert _when_done(watched.service(), watched.decision()) == ABORT
     assert watched.service().breaches[0]["data"]["model"] == THREE
 
 
@@ -272,6 +275,7 @@ def test_a_canary_that_is_to_go_and_is_promoted_settles_no_rollback(watched: Wat
     watched.promise(FAST)
     watched.windows(11, 12, bad=900)
     assert watched.watch(12) == [BREACHED, ROLLBACK]
+    assert _when_done(watched.service(), watched.decision()) == ABORT
     watched.book.emit("p-deployer", "deployment.promoted", PROD, {"model": THREE, "digest": digest(THREE)}, at=12.1)
     decision = watched.decision()
     assert (decision.status, len(decision.against)) == ("open", 1)
