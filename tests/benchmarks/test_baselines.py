@@ -64,13 +64,14 @@ def postgres_table(connection: psycopg.Connection, schema: str, table: str) -> t
     ).fetchall()
     indexes = connection.execute(
         "SELECT indisunique, indisprimary, indkey::text, indclass::text, indcollation::text, indoption::text, "
-        "pg_get_expr(indpred, indrelid) FROM pg_index WHERE indrelid = %s::regclass ORDER BY 3",
+        "pg_get_expr(indpred, indrelid) FROM pg_index WHERE indrelid = %s::regclass",
         name,
     ).fetchall()
     table_itself = connection.execute(
         "SELECT relpersistence, reloptions, relkind FROM pg_class WHERE oid = %s::regclass", name
     ).fetchall()
-    return columns, indexes, table_itself
+    # Two indexes may have the same columns: only all that is compared tells them apart.
+    return columns, sorted(indexes, key=repr), table_itself
 
 
 def test_postgres_tables_and_settings_are_the_products(postgres_dsn: str, postgres_url: str):
