@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ledger.application import Ledger
+from ledger.domain.grounds import last_word
 from ledger.entry import format_time
 from ledger.events.evaluations import verdict_of
 from ledger.names import parse_name
@@ -177,7 +178,7 @@ class Described:
 
 
 def _standing(rows: list[JournalRow]) -> Iterator[str]:
-    """Marks of a thing from what was said of it: a quarantine until it is released, consent as it was said last."""
+    """Marks of a thing from what was said of it: a quarantine until it is released, consent as it stands."""
     placed = {row["id"] for row in rows if row["type"] == "quarantine.placed"}
     released = {row["data"].get("quarantine") for row in rows if row["type"] == "quarantine.released"}
     if placed - released:
@@ -185,9 +186,13 @@ def _standing(rows: list[JournalRow]) -> Iterator[str]:
     for end in ("deprecated", "deleted"):
         if any(row["type"] == f"dataset.{end}" for row in rows):
             yield end
-    consent = [row["data"].get("status") for row in rows if row["type"] == "dataset.consent_changed"]
-    if consent and consent[-1] != "granted":
-        yield f"consent {consent[-1]}"
+    consent = last_word(
+        (row["occurred_at"], row["data"]["status"], row)
+        for row in rows
+        if row["type"] == "dataset.consent_changed" and "status" in row["data"]
+    )
+    if consent is not None and consent[1] != "granted":
+        yield f"consent {consent[1]}"
 
 
 def _status(rows: list[JournalRow]) -> str | None:

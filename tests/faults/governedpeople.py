@@ -83,7 +83,7 @@ BOUNDS: tuple[dict[str, list[str]], ...] = (
 NEXT = (
     "second", "meet", "meet", "revoke", "withdraw", "reject", "send back", "escalate", "invalidate", "fail", "assess",
     "consent", "scan", "agree", "document", "unvalidate", "demote", "run", "outputs", "gate", "authorise", "authorise",
-    "urgent", "review", "wait",
+    "urgent", "review", "wait", "late pass", "late fail", "late scan",
 )  # fmt: skip
 
 
