@@ -186,6 +186,14 @@ def test_what_is_still_loaded_though_it_is_not_live(book: Book):
         (DEV, ONE, ["pod-1"], snapshot.index)
     ]
     assert ask(book, "dataset:other@1")["loaded"] == []
+    new = "deployment:prod/new"  # never deployed, as far as the ledger knows
+    for at, model in ((7, TWO), (8, ONE)):
+        book.emit("trainer", "serving.snapshot", new, {"loaded": [{"digest": digest(model)}]}, at=at)
+    told = [(one["deployment"], one["model"]) for one in ask(book, DATA)["loaded"]]
+    assert told == [(DEV, ONE), (new, ONE)]
+    assert [(one["deployment"], one["model"]) for one in ask(book, "dataset:other@1")["loaded"]] == []
+    assert [one["deployment"] for one in ask(book, "dataset:other@1", at=7)["loaded"]] == [new], "then it was"
+    assert [one["deployment"] for one in ask(book, DATA, at=7)["loaded"]] == [DEV]
 
 
 def test_what_was_only_measured_on_it(book: Book):
