@@ -8,6 +8,7 @@ import pytest
 
 from ledger.errors import InputError
 from projections.impact import impact
+from projections.remarks import RESTS
 from projections.tracing import cut_off, trace
 from tests.contract.support import digest
 from tests.projections.support import DEV, PROD, Book, tell, when
@@ -164,7 +165,11 @@ def test_one_canary_does_not_end_another(book: Book):
     for model in (ONE, TWO):
         body = {"model": model, "digest": digest(model), "stage": 1, "traffic": 0.1}
         book.emit("p-deployer", "canary.stage_entered", DEV, body, at=4)
-    assert [one["model"] for one in ask(book, DATA)["live"]] == [ONE]
+    (canary,) = ask(book, DATA)["live"]
+    assert (canary["model"], RESTS in canary["marks"]) == (ONE, False)
+    book.emit("p-deployer", "quarantine.placed", DATA, {"reason": "poisoned"}, at=4.5)
+    (canary,) = ask(book, DATA)["live"]
+    assert (RESTS in canary["marks"], len(canary["quarantines"])) == (True, 1), "the newest one is another"
     held = {"model": ONE, "digest": digest(ONE), "reason": "burns"}
     book.emit("p-approver", "deployment.held", DEV, held, at=5)
     assert [one["model"] for one in ask(book, DATA)["live"]] == [ONE], "that it is to stop is no fact"
