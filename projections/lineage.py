@@ -21,10 +21,11 @@ from ledger.events.serving import ServingSnapshot
 from ledger.names import parse_name
 from ledger.replay import Judged
 from projections.base import Column, RowOf, Selection, Table, ViewReader, some_at_a_time
-from projections.journal import occurred_at
+from projections.groups import SIGNALS
+from projections.journal import occurred_at, short_type
 
 __all__ = [
-    "BASE", "BYTES", "EDGE", "LOADED", "MADE_FROM", "READ", "Lineage", "digests_read", "edges", "named_bytes",
+    "BASE", "BYTES", "EDGE", "LOADED", "MADE_FROM", "NAMED", "READ", "Lineage", "digests_read", "edges", "named_bytes",
     "upstream",
 ]  # fmt: skip
 
@@ -67,6 +68,16 @@ LOADED: Final = Table(
     unique=2,
     indexes=(("digest",),),
     first=True,
+)
+#: Which deployments and versions the signals of monitors name, each of which is an entry of the monitor's own stream.
+NAMED: Final = Table(
+    "lineage_named",
+    (
+        Column("position", number=True),
+        Column("subject"),
+    ),
+    unique=2,
+    indexes=(("subject", "position"),),
 )
 #: Bodies that say under which digest a thing is known.
 _NAMING: Final = (
@@ -147,7 +158,7 @@ class Lineage:
 
     name = "lineage"
     version = 7
-    tables = (EDGE, BYTES, LOADED)
+    tables = (EDGE, BYTES, LOADED, NAMED)
 
     def rows(self, judged: Judged) -> Iterator[RowOf]:
         """See `Projection.rows`."""
@@ -157,6 +168,10 @@ class Lineage:
         if isinstance(event.body, _NAMING) and event.body.digest is not None:
             said = (event.payload.subject, event.body.digest, occurred_at(judged), event.actor)
             yield BYTES, (event.index + 1, *said)
+        if short_type(event.payload.type) in SIGNALS:
+            named = {str(event.payload.data.get(name) or "") for name in ("deployment", "model")}
+            for name in sorted(named - {"", event.payload.subject}):
+                yield NAMED, (event.index + 1, name)
         if isinstance(event.body, ServingSnapshot):
             for digest in sorted({one.digest for one in event.body.loaded}) or [""]:
                 yield LOADED, (event.stream, digest, event.index + 1, occurred_at(judged))
