@@ -38,9 +38,11 @@ def request(app: App, /, model: str, environment: str, **options: Any) -> None:
         if meant:
             app.note(
                 f"Warning: nothing is deployed to {environment} here, but to {' and '.join(meant)}. If that was meant: "
-                f"muniment withdraw {model}"
+                f"muniment withdraw {model} --env {environment}"
             )
-        app.show_receipt(receipt, then=f"Waiting for another person: muniment approve {model} --rationale …")
+        app.show_receipt(
+            receipt, then=f"Waiting for another person: muniment approve {model} --env {environment} --rationale …"
+        )
 
 
 _model = click.argument("model", type=MODEL, metavar="MODEL@VERSION")

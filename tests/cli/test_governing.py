@@ -174,6 +174,9 @@ def test_whoever_registers_a_version_is_told_that_it_has_a_higher_tier(ready: Sh
 def test_quarantine_stops_and_release_lets_go(ready: Shop):
     ask()
     approve()
+    again = ("approve", MODEL, "--rationale", "x", "--as", "p-approver")
+    run(*again, "--env", "prd").refused(1, "no open request to decide for prd", f"muniment request {MODEL} --env prd")
+    run(*again).refused(5, "has already approved", f"muniment why {MODEL} --env prod")
     run("quarantine", MODEL, "--reason", "poisoned", "--as", "p-deployer").good()
     run(*AUTHORISE).refused(1, "poisoned", "muniment release")
     run("release", MODEL, "--rationale", "x", "--as", "p-author").refused(4)
