@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from projections.asof import AsOf
     from projections.runner import Runner
 
-__all__ = ["lifts", "warn_of_fallback", "warn_of_target"]
+__all__ = ["warn_of_abort", "warn_of_fallback", "warn_of_return", "warn_of_target"]
 
 
 @contextmanager
@@ -31,34 +31,6 @@ def _known(app: App, ledger: Ledger) -> Iterator[tuple[Runner, AsOf, World]]:
         runner.views.close()
 
 
-def lifts(app: App, ledger: Ledger, deployment: str, model: str) -> list[str]:
-    """The holds that an authorisation would lift, in words.
-
-    Args:
-        app: the invocation.
-        ledger: open for writing.
-        deployment: ``deployment:<environment>/<service>``.
-        model: the version to be authorised.
-
-    Raises:
-        PolicyError: it is not registered, as the authorisation would be refused.
-    """
-    from ledger.domain.lifecycle import version_of
-    from projections.service import read_service
-
-    rows = ledger.recorder.stream_rows(deployment, 0, ledger.world.refresh())
-    if not any(row.entry.type.startswith("muniment.deployment.held.") for row in rows):
-        return []  # most never are: views are not opened for that
-    with _known(app, ledger) as (runner, as_of, world):
-        key = model, version_of(world, model).version.digest
-        held = [
-            one.row for one in read_service(runner.views, as_of, deployment).open_decisions()
-            if one.action == "hold" and one.key == key
-        ]  # fmt: skip
-        told = app.marked(ledger, [(row["index"], row["actor"], row["data"].get("reason")) for row in held], as_of.size)
-    return [f"by entry {index} of {app.display(actor)}" + (f": {why}" if why else "") for index, actor, why in told]
-
-
 def warn_of_fallback(app: App, ledger: Ledger, index: int) -> None:
     """Say where the version that a promise names is no good one to return to, as of now.
 
@@ -73,6 +45,7 @@ def warn_of_fallback(app: App, ledger: Ledger, index: int) -> None:
     from projections.slo.watching import deployments_of
 
     with _known(app, ledger) as (runner, as_of, world):
+    now = time.time_ns() // 1000
         promise = next(one for one in read_promises(runner.views, as_of) if one.index == index)
         model, subject = promise.body.fallback or "", promise.subject
         names = [subject] if subject.startswith("deployment:") else deployments_of(runner.views, as_of)
@@ -88,6 +61,60 @@ def warn_of_fallback(app: App, ledger: Ledger, index: int) -> None:
 
 def warn_of_target(app: App, ledger: Ledger, deployment: str, model: str, digest: str | None) -> None:
     """Say that a version is no good one to return to, and which is; what cannot be told stops no rollback.
+def warn_of_abort(app: App, ledger: Ledger, deployment: str, model: str, digest: str | None) -> None:
+    """Say that what is reported as stopped is no canary; what cannot be told stops no report.
+
+    Args:
+        app: the invocation.
+        ledger: open for writing.
+        deployment: ``deployment:<environment>/<service>``.
+        model: the version that somebody stopped.
+        digest: its digest; any when None.
+    """
+    from ledger.errors import LedgerError
+    from projections.service import read_service
+
+    try:
+        with _known(app, ledger) as (runner, as_of, _):
+            service = read_service(runner.views, as_of, deployment)
+    except LedgerError as error:
+        app.note(f"Warning: whether {model} is a canary there could not be looked up: {error.message}")
+        return
+    if any(key[0] == model and digest in (None, key[1]) for key in service.canaries):
+        return
+    live = service.live is not None and service.live.model == model
+    another = f"It is live; when another version is: muniment record deployment {deployment} --model …" if live else ""
+    app.note(f"Warning: {model} is no canary in {deployment}, so that this settles no decision. {another}".rstrip())
+
+
+def warn_of_return(app: App, ledger: Ledger, deployment: str, model: str) -> None:
+    """Say where a return from a version is decided and open; what cannot be told stops no authorisation.
+
+    Args:
+        app: the invocation.
+        ledger: open for writing.
+        deployment: ``deployment:<environment>/<service>``.
+        model: the version that is to be authorised.
+    """
+    from ledger.errors import LedgerError
+    from projections.service import read_service
+    from projections.settling import returns_of
+
+    rows = ledger.recorder.stream_rows(deployment, 0, ledger.world.refresh())
+    if not any(row.entry.type.startswith("muniment.rollback.authorised.") for row in rows):
+        return  # of most there never is one: views are not opened for that
+    try:
+        with _known(app, ledger) as (runner, as_of, _):
+            found = list(returns_of(read_service(runner.views, as_of, deployment), time.time_ns() // 1000))
+    except LedgerError as error:
+        app.note(f"Warning: whether a return from {model} is open there could not be looked up: {error.message}")
+        return
+    for one in found:
+        if one["model"] == model:
+            decided = f"entry {one['index']} of {app.display(one['actor'])} decided to return from it to {one['to']}"
+            app.note(f"Warning: {model} serves in {deployment}, and {decided}; that is {one['status']}. {one['next']}")
+
+
 
     Args:
         app: the invocation.

@@ -14,6 +14,7 @@ from projections.base import ViewReader
 from projections.blame import Blame
 from projections.groups import DEPLOYED, WENT_LIVE
 from projections.journal import JournalRow, journal_rows
+from projections.settling import settles
 
 __all__ = ["DECISIONS", "Decision", "Key", "Service", "Standing", "Tenure", "fold", "read_service"]
 
@@ -83,6 +84,13 @@ class Decision:
     def key(self) -> Key:
         """Name and digest of the version that it names."""
         return self.row["data"]["model"], self.row["data"]["digest"]
+
+    @property
+    def leaving(self) -> list[Key]:
+        """The versions that are to go, or to get no more traffic."""
+        if self.action == "hold":
+            return [self.key]
+        return sorted(self.canaries) if self.beside == self.key else [self.beside] if self.beside else []
 
     @property
     def id(self) -> str:
@@ -242,7 +250,7 @@ class Service:
     def answer(self, row: JournalRow) -> None:
         """Settle the decisions that an entry settles."""
         for decision in self.open_decisions():
-            status = _settles(decision, row)
+            status = settles(decision, row)
             if status == "against":
                 decision.against.append(row["index"])
             elif status is not None:
@@ -253,30 +261,6 @@ class Service:
         for decision in self.decisions:
             if decision.id == row["data"].get("about"):
                 (decision.told if row["type"] == "notification.sent" else decision.failed).append(row)
-
-
-def _settles(decision: Decision, row: JournalRow) -> str | None:
-    """What an entry means for a decision: how it ends, ``against`` it, or None when it has nothing to do with it."""
-    kind, data = row["type"], row["data"]
-    key = (data.get("model"), data.get("digest"))
-    if decision.action == "rollback":
-        if kind in WENT_LIVE:
-            goes = {decision.beside, *decision.canaries} - {decision.key}
-            return "followed" if key == decision.key else "against" if key in goes else "otherwise"
-        stays = decision.beside == decision.key  # a canary is to go, and what is live stays
-        if stays and kind == "canary.aborted" and key in decision.canaries:
-            return "followed"
-        return "against" if kind == "canary.stage_entered" and key in decision.canaries else None
-    if kind in WENT_LIVE:
-        on_canary = decision.key in decision.canaries
-        return "followed" if key != decision.key else "against" if on_canary else None
-    if key == decision.key and kind == "canary.aborted":
-        return "followed"
-    if key == decision.key and kind == "deployment.authorised":
-        return "lifted"
-    if key == decision.key and kind == "canary.stage_entered":
-        return "against"
-    return None
 
 
 def _in_order(rows: list[JournalRow]) -> list[JournalRow]:

@@ -9,8 +9,8 @@ import pytest
 
 from ledger.emission import microseconds
 from ledger.errors import ConflictError
-from projections.inbox import _when_done
 from projections.service import read_service
+from projections.settling import told_by
 from projections.slo.burning import Assessment
 from projections.slo.fallback import known_good, why_no_return
 from projections.slo.watching import look
@@ -193,7 +193,7 @@ def test_windows_that_name_no_version_are_about_the_newest(watched: Watched):
     watched.windows(11, 12, bad=300)
     assert watched.watch(12) == [BREACHED, HELD]
     assert watched.decision().key == (THREE, digest(THREE))
-    assert _when_done(watched.service(), watched.decision()) == ABORT
+    assert told_by(watched.service(), watched.decision()) == ABORT
     assert watched.service().breaches[0]["data"]["model"] == THREE
 
 
@@ -271,13 +271,17 @@ def test_what_is_to_go_and_is_started_again_settles_no_rollback(watched: Watched
 
 def test_a_canary_that_is_to_go_and_is_promoted_settles_no_rollback(watched: Watched):
     watched.book.version(THREE, 10)
+        "deployment.authorised": {"reason": "a known peak"},
     watched.canary(THREE, 11)
     watched.promise(FAST)
     watched.windows(11, 12, bad=900)
     assert watched.watch(12) == [BREACHED, ROLLBACK]
-    assert _when_done(watched.service(), watched.decision()) == ABORT
+    assert told_by(watched.service(), watched.decision()) == ABORT
     watched.book.emit("p-deployer", "deployment.promoted", PROD, {"model": THREE, "digest": digest(THREE)}, at=12.1)
     decision = watched.decision()
+    if kind == "deployment.promoted":
+        back = f"muniment record rollback {PROD} --model {TWO}; to let this one go on: muniment authorise {PROD} "
+        assert back in told_by(watched.service(), decision)
     assert (decision.status, len(decision.against)) == ("open", 1)
 
 
@@ -316,6 +320,10 @@ def test_what_has_no_deadline_stands_for_nothing_that_has_one(watched: Watched):
     assert watched.watch(11.4) == []
 
 
+    back = f"When it is done: muniment record rollback {PROD} --model {TWO}"
+    assert told_by(watched.service(), decision) == back, "there is no canary any more that could be aborted"
+    watched.book.roll_back(TWO, 12.2)
+    assert watched.decision().status == "followed"
 def test_what_somebody_else_says_is_breached(watched: Watched):
     watched.promise(action="hold", respond_within="30m")
     watched.book.emit("trainer", BREACHED, PROD, {"slo": "latency"}, at=11)
@@ -458,7 +466,7 @@ def test_who_lifts_a_hold_is_overruled_by_what_comes_later_alone(watched: Watche
     held(watched)
     watched.book.request(THREE, 12.1)
     watched.book.approve(THREE, 12.2)
-    watched.book.authorise(THREE, 12.3)
+    watched.book.authorise(THREE, 12.3, reason="a known peak")
     assert watched.decision().status == "lifted"
     assert watched.watch(12.4) == [], "the rule fires still, by what was known then"
     watched.windows(12, 12.5, bad=300)
