@@ -40,18 +40,20 @@ def warn_of_fallback(app: App, ledger: Ledger, index: int) -> None:
         index: of the promise.
     """
     from projections.service import read_service
+    from projections.slo.burnt import burnt, causes_of_return
     from projections.slo.fallback import why_no_return
     from projections.slo.promises import read_promises
     from projections.slo.watching import deployments_of
 
-    with _known(app, ledger) as (runner, as_of, world):
     now = time.time_ns() // 1000
+    with _known(app, ledger) as (runner, as_of, world):
         promise = next(one for one in read_promises(runner.views, as_of) if one.index == index)
         model, subject = promise.body.fallback or "", promise.subject
         names = [subject] if subject.startswith("deployment:") else deployments_of(runner.views, as_of)
         for name in filter(promise.covers, names):
             service = read_service(runner.views, as_of, name)
-            why = why_no_return(world, service, model, now=time.time_ns() // 1000)
+            burns = burnt(ledger, runner.views, as_of, service, causes_of_return([promise]), now=now)
+            why = why_no_return(world, service, model, now=now, burnt=burns)
             if why is not None:
                 app.note(
                     f"Warning: {model} is no good version to return to in {name}: {why}. As long as that is so, a rule "
@@ -59,8 +61,6 @@ def warn_of_fallback(app: App, ledger: Ledger, index: int) -> None:
                 )
 
 
-def warn_of_target(app: App, ledger: Ledger, deployment: str, model: str, digest: str | None) -> None:
-    """Say that a version is no good one to return to, and which is; what cannot be told stops no rollback.
 def warn_of_abort(app: App, ledger: Ledger, deployment: str, model: str, digest: str | None) -> None:
     """Say that what is reported as stopped is no canary; what cannot be told stops no report.
 
@@ -115,6 +115,8 @@ def warn_of_return(app: App, ledger: Ledger, deployment: str, model: str) -> Non
             app.note(f"Warning: {model} serves in {deployment}, and {decided}; that is {one['status']}. {one['next']}")
 
 
+def warn_of_target(app: App, ledger: Ledger, deployment: str, model: str, digest: str | None) -> None:
+    """Say that a version is no good one to return to, and which is; what cannot be told stops no rollback.
 
     Args:
         app: the invocation.
@@ -125,14 +127,16 @@ def warn_of_return(app: App, ledger: Ledger, deployment: str, model: str) -> Non
     """
     from ledger.errors import LedgerError
     from projections.service import read_service
+    from projections.slo.burnt import burnt
     from projections.slo.fallback import known_good, why_no_return
 
     now = time.time_ns() // 1000
     try:
         with _known(app, ledger) as (runner, as_of, world):
             service = read_service(runner.views, as_of, deployment)
-            why, newest = why_no_return(world, service, model, digest, now=now), service.newest
-            good = None if newest is None else known_good(world, service, newest.key, now=now)
+            burns = burnt(ledger, runner.views, as_of, service, now=now)
+            why, newest = why_no_return(world, service, model, digest, now=now, burnt=burns), service.newest
+            good = None if newest is None else known_good(world, service, newest.key, now=now, burnt=burns)
     except LedgerError as error:
         app.note(f"Warning: whether {model} is a good version to return to could not be looked up: {error.message}")
         return

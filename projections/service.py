@@ -156,6 +156,7 @@ class Service:
         breaches: in log order: ``slo.breached`` and ``slo.recovered``.
         resets: when the error budget of a promise last began anew.
         seen: every version that ever was live or a canary.
+        past: what served and does so no more, each with when that ended.
         aborted_at: when a canary last was taken out, microseconds since the Unix epoch.
     """
 
@@ -169,6 +170,7 @@ class Service:
     breaches: list[JournalRow] = field(default_factory=list)
     resets: dict[str, int] = field(default_factory=dict)
     seen: set[Key] = field(default_factory=set)
+    past: list[tuple[Tenure, int]] = field(default_factory=list)
     aborted_at: int = 0
 
     @property
@@ -206,7 +208,8 @@ class Service:
                 if stage["stage"] == data["stage"]:
                     stage.update(verdict=data["verdict"], budget_used=data.get("budget_used", stage["budget_used"]))
         elif kind == "canary.aborted":
-            if self.canaries.pop(key, None) is not None:
+            if (gone := self.canaries.pop(key, None)) is not None:
+                self.past.append((gone, row["occurred_at"]))
                 self.aborted_at = row["occurred_at"]
         elif kind in WENT_LIVE:
             self._go_live(key, row)
@@ -227,8 +230,10 @@ class Service:
         if row["type"] in DEPLOYED:
             self.left.discard(key)
         if before is None or before.key != key:
-            self.live = self.canaries.get(key) or Tenure(*key, row["index"], row["occurred_at"])
+            self.live = self.canaries.pop(key, None) or Tenure(*key, row["index"], row["occurred_at"])
             self.history.append(key)
+            self.past += [] if before is None else [(before, row["occurred_at"])]
+        self.past += [(gone, row["occurred_at"]) for gone in self.canaries.values()]
         self.canaries = {}
 
     # -- what was decided, in log order -----------------------------------------------------------------------------
