@@ -55,8 +55,9 @@ def burnt(
     def known() -> list[tuple[Promise, Sequence[BurnRule], list[Window]]]:
         asked = causes if causes is not None else causes_of_return(promises_about(read_promises(views, as_of), name))
         return [
-            (promise, rules, windows_about(ledger, views, as_of, promise, name, now=now)[0]) for promise, rules in asked
-        ]
+            (promise, rules, windows_about(ledger, views, as_of, promise, name, now=now)[0])
+            for promise, rules in asked if rules
+        ]  # fmt: skip
 
     def told(key: Key) -> str | None:
         last = next((one for one in reversed(service.past) if one[0].key == key), None)
