@@ -268,8 +268,7 @@ def canary(app: App, /, subject: str, model: str, digest: str | None, **options:
       muniment record canary deployment:prod/tx --model model:tx@2 --stage 1 --traffic 0.05
       muniment record canary deployment:prod/tx --model model:tx@2 --aborted "error budget burns"
     """
-    from ledger.commands import record_canary
-    from muniment.gating import is_recorded
+    from ledger.commands import is_recorded, record_canary
 
     stage = {name: options.pop(name) for name in ("stage", "traffic", "budget_used", "verdict")}
     ends = {"promoted": options.pop("promoted") or None, "aborted": options.pop("aborted")}
