@@ -116,7 +116,8 @@ def drawn(chance: random.Random, *, late: bool) -> list[tuple[Any, ...]]:
     told: list[tuple[Any, ...]] = []
     trigger = None
     for index in range(chance.randint(3, 9)):
-        kind, more = chance.choice(kinds), {"at": 9 + index - chance.choice((0, 0, 2, 3)) if late else 9 + index}
+        kind = chance.choice(kinds)
+        more: dict[str, Any] = {"at": 9 + index - chance.choice((0, 0, 2, 3)) if late else 9 + index}
         if kind == HELD and trigger is not None:
             more["trigger"] = trigger
         elif kind.startswith("slo."):
