@@ -81,10 +81,11 @@ def _text(app: App, data: dict[str, Any]) -> None:
     rows = list(_rows(data))
     live = [row for row in rows if row["standing"] in ("live", "canary")]
     measured = [row for row in rows if row["standing"] == "only measured"]
-    if not live and any("deployment" in row for row in measured):
-        app.note(f"Nothing is live that was made from {data['subject']}; what was only measured on it is.")
-    elif not live:
-        app.note(f"Nothing is live that saw {data['subject']}.")
+    if not live:
+        loaded = ", but it is loaded" if data["loaded"] else ""
+        tested = any("deployment" in row for row in measured)
+        saw, rest = ("was made from", "; what was only measured on it is") if tested else ("saw", "")
+        app.note(f"Nothing is live that {saw} {data['subject']}{loaded}{rest}.")
     table(app, "Live", ("deployment", "model", "since", "entry", "remarks", "path"), (
         (one["deployment"], one["model"], one["since"][:19] + "Z", str(one["index"]), ", ".join(_remarks(one)),
          one["path"]) for one in live
