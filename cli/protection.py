@@ -35,11 +35,12 @@ def quarantine(app: App, /, subject: str, known_since: str | None, **options: An
 
     Example: muniment quarantine dataset:claims@3 --reason "labels were tampered with"
     """
+    from ledger.domain.lifecycle import letting_go
+
     options["known_since"] = None if known_since is None else moment_of(known_since)
     with app.writer() as ledger:
         known, unknown = is_known(ledger, subject), strange(ledger, options["incident"])
-        then = f"Another person lets it go: muniment release {subject} --rationale …"
-        app.show_receipt(ledger.emit("quarantine.placed", subject, **options), then=then)
+        app.show_receipt(ledger.emit("quarantine.placed", subject, **options), then=letting_go(subject))
         say_strange(app, ledger, unknown, "If the name is wrong, place another quarantine that names the right one.")
         if known and not subject.startswith("model:"):
             warn_of_written(app, ledger, subject)

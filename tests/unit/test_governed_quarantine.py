@@ -246,6 +246,8 @@ def test_a_quarantine_is_found_along_the_lineage_and_under_other_names(plan: Cal
         assert way in verdict.error.message
         assert f"since entry {placed.index}: poisoned" in verdict.error.message
         assert f"muniment release {subject} " in verdict.error.hint
+        who = "made it" if subject.startswith("model:") else "put it there"
+        assert f"Another person than who {who} " in verdict.error.hint
     story.tell("p-second", "quarantine.released", subject, {"quarantine": placed.payload.id, "rationale": "clean"})
     assert authorised(story)
 
