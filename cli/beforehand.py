@@ -1,11 +1,11 @@
-"""What is known of a deployment, said before a decision about it is recorded."""
+"""What is known of a deployment, or of data, and said where a decision about it is recorded."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from cli.app import App
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from projections.asof import AsOf
     from projections.runner import Runner
 
-__all__ = ["lifts", "warn_of_fallback", "warn_of_target"]
+__all__ = ["lifts", "warn_of_fallback", "warn_of_target", "warn_of_written"]
+
+_SHOWN: Final = 10
 
 
 @contextmanager
@@ -112,3 +114,29 @@ def warn_of_target(app: App, ledger: Ledger, deployment: str, model: str, digest
     if why is not None:
         better = "No good one is known there." if good is None else f"The last good one there is {good[0]}."
         app.note(f"Warning: {model} is no good version to return to in {deployment}: {why}. {better}")
+
+
+def warn_of_written(app: App, ledger: Ledger, subject: str) -> None:
+    """Say which data sets were made from one that is in quarantine, where the rules do not follow that.
+
+    Args:
+        app: the invocation.
+        ledger: open for writing.
+        subject: the data set or feature set.
+    """
+    from ledger.errors import LedgerError
+    from projections.impact import written
+
+    try:
+        with _known(app, ledger) as (runner, as_of, world):
+            found = written(runner.views, as_of, world, subject)
+    except LedgerError as error:
+        app.note(f"Warning: what was made from {subject} could not be looked up: {error.message}")
+        return
+    for name, run in list(found.items())[:_SHOWN]:
+        app.note(
+            f"Warning: {name} was made from it by {run}, and the rules do not follow what a run wrote. To stop what "
+            f"rests on that: muniment quarantine {name} --reason …"
+        )
+    if len(found) > _SHOWN:
+        app.note(f"Warning: and so were {len(found) - _SHOWN} more. See: muniment lineage {subject} --down")

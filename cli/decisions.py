@@ -154,8 +154,8 @@ def authorise(
 
     Example: muniment authorise deployment:prod/tx --model model:tx@1
     """
+    from ledger.commands import is_recorded
     from muniment.gating import authorise as decide
-    from muniment.gating import is_recorded
     from projections.waivers import terms_words
 
     if lift_hold is not None:

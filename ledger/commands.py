@@ -114,6 +114,16 @@ def sought(ledger: Ledger, type: str, subject: str, find: Callable[[], T], **bod
         raise
 
 
+def is_recorded(ledger: Ledger, event_id: str | None) -> bool:
+    """Whether an event that its author gave an id is in the log.
+
+    Args:
+        ledger: open, signing as its author.
+        event_id: the id; None when it was given none.
+    """
+    return event_id is not None and ledger.recorder.find(event_id, str(ledger.actor)) is not None
+
+
 def open_requests(ledger: Ledger, model: str, environment: str | None = None) -> list[ApprovalRequest]:
     """Requests for a version's approval that were neither turned down nor withdrawn, oldest first."""
     version = version_state(ledger, model)

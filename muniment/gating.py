@@ -17,7 +17,7 @@ from projections.catalogue import open_runner
 from projections.gates import Gate, Stated, policy_for, policy_named, run_gate
 from projections.known import Known
 
-__all__ = ["asked_at", "authorise", "check_gate", "is_recorded", "record_gate"]
+__all__ = ["asked_at", "authorise", "check_gate", "record_gate"]
 
 
 def asked_at(known: Known) -> int:
@@ -104,16 +104,6 @@ def _used_up(ledger: Ledger, gate: Gate, deployment: str) -> list[tuple[str, str
     ]  # fmt: skip
 
 
-def is_recorded(ledger: Ledger, event_id: str | None) -> bool:
-    """Whether an event that its author gave an id is in the log.
-
-    Args:
-        ledger: open, signing as its author.
-        event_id: the id; None when it was given none.
-    """
-    return event_id is not None and ledger.recorder.find(event_id, str(ledger.actor)) is not None
-
-
 def authorise(
     ledger: Ledger,
     deployment: str,
@@ -143,7 +133,7 @@ def authorise(
     """
     if (
         emergency is not None
-        or is_recorded(ledger, options.get("event_id"))
+        or commands.is_recorded(ledger, options.get("event_id"))
         or not commands.sought(
             ledger, "deployment.authorised", deployment, lambda: _asked(ledger, deployment, model), model=model
         )
@@ -154,7 +144,7 @@ def authorise(
     alone = sorted({"about", "also_sign", "expect", "personal"} & options.keys())
     if used and alone:
         raise InputError(f"{', '.join(alone)} cannot be given where {used[0][1]} is used with the decision")
-    if not gate.outcome.allowed and is_recorded(ledger, options.get("event_id")):
+    if not gate.outcome.allowed and commands.is_recorded(ledger, options.get("event_id")):
         # by another process, which used up the waiver
         return commands.authorise(ledger, deployment, model, **options)
     record_gate(ledger, gate)

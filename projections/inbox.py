@@ -13,6 +13,7 @@ from ledger.entry import format_time
 from ledger.errors import PolicyError
 from ledger.names import parse_name, stream_of
 from ledger.payload import parse_moment
+from ledger.waivable import Waivable
 from projections.asof import AsOf
 from projections.journal import JournalRow
 from projections.pending import Asked, actions, assignments, decided, emergencies, erasures, may, mine, waiting
@@ -58,6 +59,7 @@ def _sent_back(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
 
 
 def _waivers(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
+    waivable = Waivable(asked.ledger, asked.size)
     for row in asked.of_types("waiver.requested"):
         state = asked.world.state(row["stream"])
         if isinstance(state, WaiverState) and state.granted is None and state.ended is None and asked.now < state.until:
@@ -68,6 +70,8 @@ def _waivers(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
                 asked, actor, "waiver.granted", (row["stream"], state.environment), others, about=stream_of(state.model)
             )
             until = format_time(state.until)
+            if useless := waivable.trouble(state.check, state.model, state.environment):
+                item["next"] = f"Of no effect, for {useless}: muniment waiver deny {row['subject']} --rationale …"
             try:
                 place = Place(state.environment, None, asked.now)
                 check_waiver_stops(asked.world, state.model, "waiver.granted", place)

@@ -23,8 +23,8 @@ from ledger.names import parse_name, stream_of
 from ledger.payload import parse_moment
 
 __all__ = [
-    "WaiverEvent", "check_waiver_event", "covers", "grant_trouble", "longest_end", "taken", "used_up", "uses_of",
-    "waived_makers", "waiver_of", "waiver_trouble", "waiver_until",
+    "WaiverEvent", "another", "check_waiver_event", "covers", "grant_trouble", "longest_end", "taken", "used_up",
+    "uses_of", "waived_makers", "waiver_of", "waiver_trouble", "waiver_until",
 ]  # fmt: skip
 
 WaiverEvent = WaiverRequested | WaiverGranted | WaiverDenied | WaiverRevoked | WaiverUsed
@@ -152,6 +152,18 @@ def used_up(world: World, state: WaiverState) -> str | None:
     return f"it was for {uses}, and entry {used[-1]} used it"
 
 
+def another(state: WaiverState, model: str) -> str:
+    """The command that asks for a waiver in the place of one that stands no more.
+
+    Args:
+        state: the one that does not.
+        model: the version that was to rest on it.
+    """
+    check = f"'{state.check}'" if "*" in state.check else state.check
+    place = f"--model {model} --env {state.environment}"
+    return f"muniment waiver request {check} {place} --owner … --reason … --control … --expires …"
+
+
 def grant_trouble(world: World, state: WaiverState, at: int, model: str | None = None) -> str | None:
     """Why the grant of a waiver does not stand, used up or not; as `waiver_trouble`."""
     if state.ended is not None:
@@ -205,7 +217,11 @@ def check_waiver_event(world: World, event: RecordedEvent, body: WaiverEvent) ->
         case WaiverUsed():
             trouble = waiver_trouble(world, state, event.recorded_at, body.model)
             if trouble is not None:
-                raise PolicyError(f"{event.stream} does not stand: {trouble}")
+                again = f"muniment gate check {body.model} --deployment {body.deployment}"
+                raise PolicyError(
+                    f"{event.stream} does not stand: {trouble}",
+                    hint=f"What the gate says now: {again}; for another waiver: {another(state, body.model)}",
+                )
             if state.model not in (body.model, stream_of(body.model)):
                 raise PolicyError(f"{event.stream} is for {state.model}, not for {body.model}")
             if parse_name(body.deployment).namespace != state.environment:

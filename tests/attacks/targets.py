@@ -282,6 +282,8 @@ OTHERS = {
     "ledger/telling.py",
     *(
         "ledger/erasing.py",
+        "ledger/bounds.py",
+        "ledger/waivable.py",
         "ledger/holding.py",
         "ledger/unknownkeys.py",
         "ledger/sealing.py",

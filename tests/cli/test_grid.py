@@ -86,7 +86,7 @@ LISTS = {
     (
         "inventory",
     ): "model,title,tier,owner,on_call,third_party,latest,status,live,approvals,waivers,emergencies,findings,"
-    "last_evaluation",
+    "last_evaluation,other_tiers",
     ("import", "template"): "column,required,meaning,example",
     (
         "import",

@@ -47,6 +47,7 @@ class GovernedDeeds(GovernedNext):
             self.do("trainer", "dataset.registered", name, {"digest": digest("raw")})
         refs = [{"role": "derived-from", "subject": name} for name in ("dataset:d@2", "dataset:g@0")]
         self.do("trainer", "dataset.registered", "dataset:g@1", {"digest": digest("g"), "refs": refs})
+        self.do("trainer", "dataset.registered", "dataset:g@2", {"digest": digest("g")})
         self.do("trainer", "run.completed", "run:r", read)
         self.do("p-plain", "policy.defined", "policy:p@1", policy_of(SOURCE))
         self._register("model:m@1", "high")

@@ -134,7 +134,7 @@ class GovernedNext(GovernedTwins):
         approver = chance.choice(("p-approver", "p-second"))
         for asked in at.waivers_asked:
             yield Next(3, approver, "waiver.granted", asked.subject, {"rationale": "for now"})
-            yield Next(1, approver, "waiver.denied", asked.subject, {"rationale": "no"})
+            yield Next(2, approver, "waiver.denied", asked.subject, {"rationale": "no"})
         models = {deed.subject: deed.data["model"] for deed in at.of("waiver.requested")}
         for granted in at.waivers_granted:
             about = models[granted.subject]
