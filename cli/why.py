@@ -75,6 +75,8 @@ def _rows(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _lines(app: App, data: dict[str, Any]) -> Iterator[str]:
+    if data["subject"].startswith("deployment:") and not data["live"]:
+        yield f"nothing is live in {data['subject']}; what else is known of it: muniment state {data['subject']}"
     for live in data["live"]:
         rests = "nothing authorised it" if live["rests_on"] is None else f"by entry {live['rests_on']} ({live['by']})"
         since = f"since {live['since']} (entry {live['index']})"

@@ -342,6 +342,7 @@ def test_a_canary_from_its_first_stage_to_a_hold_and_what_is_loaded(any_shop: Sh
     run("record", "snapshot", "deployment:dev/new", f"--loaded=pod-0={digest(ONE)}").good()
     assert "deployment:dev/new" in run("serving", "check").out
     assert f"{ONE} is loaded, which never was live here" in run("state", "deployment:dev/new").good().out
+    assert run("why", "deployment:dev/new").good().out.startswith("nothing is live in deployment:dev/new; ")
     assert f"Nothing is live that saw {ONE}, but it is loaded." in run("impact", ONE).good().err
 
 
