@@ -282,7 +282,7 @@ def authorise(
         ledger: open, signing as the deployer.
         deployment: ``deployment:<environment>/<service>``.
         model: ``model:<name>@<version>``.
-        reason: why.
+        reason: why; needed where the version is held there, for that lifts the hold.
         emergency: ``{"reason", "review_by"}`` when the rules are not waited for.
         options: more of the body (``strategy``, ``traffic``, ``config_digest``), and those of `Ledger.emit`.
 
