@@ -198,7 +198,8 @@ def _finish(app: App, /, result: Any, **_options: Any) -> Any:
 
 def _command(arguments: list[str]) -> str:
     """The command that was run, as far as it can be told."""
-    words, at = ["muniment"], cli
+    words = ["muniment"]
+    at: click.Command = cli
     for argument in arguments:
         found = at.get_command(click.Context(at), argument) if isinstance(at, click.Group) else None
         if found is not None:
