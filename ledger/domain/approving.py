@@ -252,7 +252,10 @@ def _check_granted(
     if any(
         one.request == body.request and one.actor == event.actor and one.revoked is None for one in version.approvals
     ):
-        raise ConflictError(f"{event.actor!r} has already approved request {body.request}")
+        raise ConflictError(
+            f"{event.actor!r} has already approved request {body.request}",
+            hint=f"What is still missing: muniment why {named.subject} --env {body.environment}",
+        )
 
 
 def _check_begins(world: World, event: RecordedEvent, named: Named, ruled: tuple[Rule, ApprovalGranted]) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from ledger.errors import InputError
-from projections.impact import impact
+from projections.impact import impact, written
+from projections.remarks import RESTS
 from projections.tracing import cut_off, trace
 from tests.contract.support import digest
 from tests.projections.support import DEV, PROD, Book, tell, when
@@ -81,6 +82,18 @@ def test_however_many_steps_away(book: Book):
     book.deploy(ONE, 4, DEV)
     (live,) = ask(book, "dataset:day@1")["live"]
     assert len(live["path"]) == 83
+    wrote = (("day@1", "clean@1"), ("clean@1", "final@1"), ("day@2", "right@1"), ("day@1", "said@1"))
+    for read, name in wrote:
+        refs = [{"role": role, "subject": f"dataset:{of}"} for role, of in (("input", read), ("output", name))]
+        book.emit("trainer", "run.completed", f"run:{name[:-2]}", {"inputs": refs[:1], "outputs": refs[1:]}, at=5)
+    book.dataset("dataset:said@1", 5, of="dataset:day@1")
+    left = [["dataset:clean@1", "dataset:final@1"], ["dataset:final@1"], []]
+    for thing, names in zip(("dataset:day@1", "dataset:clean@1", "dataset:final"), left, strict=True):
+        book.emit("trainer", "quarantine.placed", thing, {"reason": "x"}, at=6)
+        at = book.reader()
+        world = book.ledger.world.at(at.size)
+        found = written(at.runner.views, at.as_of(), world, "dataset:day@1")
+        assert found == {one: f"run:{one[8:-2]}" for one in names}, "what was put right, or says of what"
 
 
 def test_the_same_bytes_under_another_name(any_book: Book):
@@ -164,7 +177,11 @@ def test_one_canary_does_not_end_another(book: Book):
     for model in (ONE, TWO):
         body = {"model": model, "digest": digest(model), "stage": 1, "traffic": 0.1}
         book.emit("p-deployer", "canary.stage_entered", DEV, body, at=4)
-    assert [one["model"] for one in ask(book, DATA)["live"]] == [ONE]
+    (canary,) = ask(book, DATA)["live"]
+    assert (canary["model"], RESTS in canary["marks"]) == (ONE, False)
+    book.emit("p-deployer", "quarantine.placed", DATA, {"reason": "poisoned"}, at=4.5)
+    (canary,) = ask(book, DATA)["live"]
+    assert (RESTS in canary["marks"], len(canary["quarantines"])) == (True, 1), "the newest one is another"
     held = {"model": ONE, "digest": digest(ONE), "reason": "burns"}
     book.emit("p-approver", "deployment.held", DEV, held, at=5)
     assert [one["model"] for one in ask(book, DATA)["live"]] == [ONE], "that it is to stop is no fact"
@@ -186,6 +203,14 @@ def test_what_is_still_loaded_though_it_is_not_live(book: Book):
         (DEV, ONE, ["pod-1"], snapshot.index)
     ]
     assert ask(book, "dataset:other@1")["loaded"] == []
+    new = "deployment:prod/new"  # never deployed, as far as the ledger knows
+    for at, model in ((7, TWO), (8, ONE)):
+        book.emit("trainer", "serving.snapshot", new, {"loaded": [{"digest": digest(model)}]}, at=at)
+    told = [(one["deployment"], one["model"]) for one in ask(book, DATA)["loaded"]]
+    assert told == [(DEV, ONE), (new, ONE)]
+    assert [(one["deployment"], one["model"]) for one in ask(book, "dataset:other@1")["loaded"]] == []
+    assert [one["deployment"] for one in ask(book, "dataset:other@1", at=7)["loaded"]] == [new], "then it was"
+    assert [one["deployment"] for one in ask(book, DATA, at=7)["loaded"]] == [DEV]
 
 
 def test_what_was_only_measured_on_it(book: Book):
@@ -196,7 +221,15 @@ def test_what_was_only_measured_on_it(book: Book):
     book.deploy(ONE, 4, DEV)
     found = ask(book, "dataset:test@1")
     assert (found["live"], found["candidates"]) == ([], [])
-    assert [(one["version"], one["index"]) for one in found["measured"]] == [(ONE, index)]
+    (measured,) = found["measured"]
+    assert (measured["version"], measured["index"]) == (ONE, index)
+    assert [(one["deployment"], one["how"], one["model"]) for one in measured["live"]] == [(DEV, "live", ONE)]
+    book.emit("trainer", "quarantine.placed", "dataset:test@1", {"reason": "leaked"}, at=5)
+    (live,) = ask(book, "dataset:test@1")["measured"][0]["live"]
+    assert "rests-on-quarantined" in live["marks"]
+    book.version(TWO, 6)
+    book.deploy(TWO, 7, DEV)
+    assert [one["live"] for one in ask(book, "dataset:test@1")["measured"]] == [[]], "something else took its place"
 
 
 def test_the_path_says_what_is_suspect(book: Book):
