@@ -19,6 +19,7 @@ from ledger.domain.states import (
     ModelState,
     Quarantine,
     Read,
+    Refusal,
     VersionState,
     more_read,
     tier_at_first,
@@ -120,22 +121,40 @@ def _granted(model: ModelState, version: VersionState, event: RecordedEvent, bod
     return replace(version, approvals=(*version.approvals, approval))
 
 
-def _closed(version: VersionState, request_id: str, how: str, index: int) -> VersionState:
-    request = replace(version.requests[request_id], closed=how, ended=index)
+def _closed(version: VersionState, event: RecordedEvent, request_id: str, how: str) -> VersionState:
+    request = replace(version.requests[request_id], closed=how, ended=event.index)
     return replace(version, requests=with_item(version.requests, request_id, request))
 
 
-def _with_approval(
-    version: VersionState, approval_id: str, event: RecordedEvent, condition: int | None
+def _turned_down(
+    version: VersionState, event: RecordedEvent, body: ApprovalRejected | ApprovalChangesRequested
 ) -> VersionState:
-    """An approval of which a condition is met, or which is taken back when ``condition`` is None."""
+    """A request is rejected, or sent back."""
+    back = isinstance(body, ApprovalChangesRequested)
+    why = "; ".join([*([body.rationale] if body.rationale else []), *(body.changes if back else ())])
+    request = version.requests[body.request]
+    said = (
+        f"{'sent back' if back else 'rejected'} the request of entry {request.index} for {request.environment}: {why}"
+    )
+    found = Refusal(signed_of(event), actors_of(event), request.environment, request.id, None, said)
+    version = replace(version, refusals=(*version.refusals, found))
+    return _closed(version, event, request.id, SENT_BACK if back else "rejected")
 
-    def changed(one: Approval) -> Approval:
-        if one.id != approval_id:
-            return one
-        return replace(one, revoked=event.index) if condition is None else replace(one, met=one.met | {condition})
 
-    return replace(version, approvals=tuple(map(changed, version.approvals)))
+def _revoked(version: VersionState, event: RecordedEvent, body: ApprovalRevoked) -> VersionState:
+    (approval,) = (one for one in version.approvals if one.id == body.approval)
+    gone = replace(approval, revoked=event.index)
+    approvals = tuple(gone if one is approval else one for one in version.approvals)
+    said = f"took back the approval of entry {gone.index} for {gone.environment}: {body.rationale}"
+    found = Refusal(signed_of(event), actors_of(event), gone.environment, gone.request, gone.id, said)
+    return replace(version, approvals=approvals, refusals=(*version.refusals, found))
+
+
+def _met(version: VersionState, body: ApprovalConditionMet) -> VersionState:
+    """An approval of which a condition is met."""
+    return replace(version, approvals=tuple(
+        replace(one, met=one.met | {body.condition}) if one.id == body.approval else one for one in version.approvals
+    ))  # fmt: skip
 
 
 def _gated(version: VersionState, event: RecordedEvent, body: GateEvaluated) -> VersionState:
@@ -170,16 +189,14 @@ def _evolve_version(model: ModelState, version: VersionState, event: RecordedEve
             return replace(version, requests=with_item(version.requests, event.payload.id, request))
         case ApprovalGranted() as body:
             return _granted(model, version, event, body)
-        case ApprovalRejected(request=request_id):
-            return _closed(version, request_id, "rejected", event.index)
-        case ApprovalChangesRequested(request=request_id):
-            return _closed(version, request_id, SENT_BACK, event.index)
+        case ApprovalRejected() | ApprovalChangesRequested() as body:
+            return _turned_down(version, event, body)
         case ApprovalWithdrawn(request=request_id):
-            return _closed(version, request_id, "withdrawn", event.index)
-        case ApprovalRevoked(approval=approval_id):
-            return _with_approval(version, approval_id, event, None)
-        case ApprovalConditionMet(approval=approval_id, condition=condition):
-            return _with_approval(version, approval_id, event, condition)
+            return _closed(version, event, request_id, "withdrawn")
+        case ApprovalRevoked() as body:
+            return _revoked(version, event, body)
+        case ApprovalConditionMet() as body:
+            return _met(version, body)
         case GateEvaluated() as body:
             return _gated(version, event, body)
     return _described(version, event)

@@ -194,7 +194,10 @@ def check_waiver_event(world: World, event: RecordedEvent, body: WaiverEvent) ->
     if state is None:
         raise PolicyError(f"{event.stream} was never asked for", hint="Ask first: muniment waiver request …")
     if state.ended is not None:
-        raise ConflictError(f"{event.stream} was {state.ended} before")
+        again = "Ask for it under another name: muniment waiver request …"
+        raise ConflictError(
+            f"{event.stream} was {state.ended} before", hint=again if isinstance(body, WaiverGranted) else ""
+        )
     if not isinstance(body, WaiverUsed) and body.environment not in (None, state.environment):
         raise PolicyError(f"{event.stream} is for {state.environment}, not for {body.environment}")
     if not isinstance(body, WaiverUsed) and body.model not in (None, state.model):

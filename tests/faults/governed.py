@@ -124,6 +124,11 @@ class GovernedMachine(GovernedDeeds):
             case "send back":
                 self.send_back(model, 0, "p-second", False)
                 self.request(model, environment, "p-author", None, False, amends=0)
+            case "ask anew":
+                self.request(model, environment, "p-author", None, False)
+            case "approve anew":
+                self.request(model, environment, "p-author", None, False)
+                self.approve(model=model, back=0, actor="p-approver")
             case "escalate":
                 self.escalate(model=model, back=0, actor="p-second", right=False, to={"to_role": "validator"})
             case "invalidate":
