@@ -73,6 +73,11 @@ class _SharedWorld(StoreWorld):
         with self._lock:
             return super().key_holder_before(keyid, index)
 
+    def root_hash(self, size: int) -> bytes | None:
+        """See `StoreWorld.root_hash`."""
+        with self._lock:
+            return super().root_hash(size)
+
 
 class LogHandle:
     """An open log.

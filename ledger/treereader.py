@@ -9,9 +9,11 @@ from ledger.merkle import HASH_SIZE, perfect_root
 from ledger.stored import Tile
 from ledger.tiles import TILE_WIDTH
 
-__all__ = ["HashSource", "TreeReader", "completed_tiles"]
+__all__ = ["HashSource", "KeepingTreeReader", "TreeReader", "completed_tiles"]
 
 _TILE_LEVELS = 8  # a tile spans eight levels of the tree: 2**8 = TILE_WIDTH
+_KEPT_TILES = 32
+_KEPT_ROOTS = 8192
 
 
 class HashSource(Protocol):
@@ -55,12 +57,38 @@ class TreeReader:
         first = index << inner
         tile_index, offset = divmod(first, TILE_WIDTH)
         count = 1 << inner
-        if (tile_level, tile_index) not in cache:
+        if len(cache.get((tile_level, tile_index), ())) < offset + count:
             cache[tile_level, tile_index] = self._tile_hashes(tile_level, tile_index)
         layer = cache[tile_level, tile_index][offset : offset + count]
         if len(layer) != count:
             raise LookupError(f"the store has no hash at level {level}, index {index}")
         return perfect_root(layer)
+
+
+class KeepingTreeReader(TreeReader):
+    """A `TreeReader` that keeps, within bounds, what cannot change in a log that is only appended to.
+
+    It is for who asks for the roots of many sizes; who checks the store against something reads it anew.
+    """
+
+    def __init__(self, log: HashSource) -> None:
+        super().__init__(log)
+        self._tiles: dict[tuple[int, int], list[bytes]] = {}
+        self._roots: dict[tuple[int, int], bytes] = {}
+
+    def read_hashes(self, coordinates: Sequence[tuple[int, int]]) -> Sequence[bytes]:
+        """See `merkle.HashReader.read_hashes`; a tile that was not full is read again when more of it is asked for."""
+        hashes = [self._subtree(level, index, self._tiles) for level, index in coordinates]
+        while len(self._tiles) > _KEPT_TILES:
+            del self._tiles[next(iter(self._tiles))]
+        while len(self._roots) > _KEPT_ROOTS:
+            del self._roots[next(iter(self._roots))]
+        return hashes
+
+    def _subtree(self, level: int, index: int, cache: dict[tuple[int, int], list[bytes]]) -> bytes:
+        if (level, index) not in self._roots:
+            self._roots[level, index] = super()._subtree(level, index, cache)
+        return self._roots[level, index]
 
 
 def completed_tiles(old_size: int, new_size: int) -> list[tuple[int, int]]:

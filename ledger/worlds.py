@@ -24,7 +24,7 @@ from ledger.keys import parse_public_key
 from ledger.merkle import CompactRange, peaks_of
 from ledger.replay import Judged, judge_row, may_be_withheld
 from ledger.stored import LogReader, Row
-from ledger.treereader import TreeReader
+from ledger.treereader import KeepingTreeReader
 
 __all__ = ["StoreWorld", "WorldAt"]
 
@@ -93,6 +93,7 @@ class StoreWorld:
         self._holders_to = 0
         self._quarantined: dict[str, int] = {}  # stream: index of its first quarantine, valid or not
         self._quarantined_to = 0
+        self._tree = KeepingTreeReader(log)
 
     def refresh(self) -> int:
         """Read the head again and return the size up to which the log may now be judged."""
@@ -113,6 +114,7 @@ class StoreWorld:
         self._holders_to = 0
         self._quarantined.clear()
         self._quarantined_to = 0
+        self._tree = KeepingTreeReader(self._log)
         self._followed = (self.size, self.size)
 
     def at(self, index: int) -> WorldAt:
@@ -261,7 +263,7 @@ class StoreWorld:
         if not 0 < size <= self.size:
             return None
         try:
-            return CompactRange(size, tuple(TreeReader(self._log).read_hashes(peaks_of(size)))).root()
+            return CompactRange(size, tuple(self._tree.read_hashes(peaks_of(size)))).root()
         except (LookupError, InputError):  # the store lost a hash, or holds one of another length
             return None
 

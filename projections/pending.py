@@ -146,6 +146,8 @@ def waiting(row: JournalRow, asked: Asked, what: str, following: str) -> dict[st
 def emergencies(asked: Asked) -> Iterator[tuple[JournalRow, Urgent]]:
     """Decisions that were taken in an emergency and that nobody has reviewed."""
     for row in asked.of_types("deployment.authorised"):
+        if row["data"].get("emergency") is None:
+            continue  # most are none: their deployments need not be read
         state = asked.world.state(row["stream"])
         for one in state.urgent if isinstance(state, DeploymentState) else ():
             if one.id == row["id"]:

@@ -68,7 +68,7 @@ class _Request:
         others = (version for version in self.named.model.versions.values() if version is not self.named.version)
         asked = (request for version in others for request in version.requests.values())
         later = any(two.environment == self.one.environment and two.index > self.one.index for two in asked)
-        return later and self.named.subject not in _live(self.asked, self.one.environment)
+        return later and self.named.subject not in _live(self.asked, self.named, self.one.environment)
 
     def refused(self) -> PolicyError | None:
         """What refuses every approval, None when nothing does."""
@@ -171,14 +171,17 @@ def escalated_to(row: JournalRow) -> str:
     return str(data["to_actor"]) if data.get("to_actor") else f"the role {data['to_role']}"
 
 
-def _live(asked: Asked, environment: str) -> list[str]:
-    """Versions that are live in an environment."""
-    found = set()
-    for row in asked.of_types("deployment.completed", "deployment.promoted", "rollback.completed"):
-        state = asked.world.state(row["stream"])
-        if isinstance(state, DeploymentState) and state.live and parse_name(row["stream"]).namespace == environment:
-            found.add(state.live[0])
-    return sorted(found)
+def _live(asked: Asked, named: Named, environment: str) -> list[str]:
+    """Versions of the model that are live in an environment."""
+    stem = named.subject.partition("@")[0]
+    rows = asked.of_types("deployment.completed", "deployment.promoted", "rollback.completed")
+    there = {
+        row["stream"] for row in rows
+        if parse_name(row["stream"]).namespace == environment and row["data"]["model"].partition("@")[0] == stem
+    }  # fmt: skip
+    states = (asked.world.state(stream) for stream in there)  # of others none is read: that takes long
+    live = {state.live[0] for state in states if isinstance(state, DeploymentState) and state.live}
+    return sorted(model for model in live if model.partition("@")[0] == stem)
 
 
 def _against(asked: Asked, live: str, subject: str) -> dict[str, Any]:
@@ -209,8 +212,7 @@ def _gates(asked: Asked, named: Named, environment: str) -> list[dict[str, Any]]
 def _item(request: _Request, actor: str | None) -> dict[str, Any]:
     asked, named, one = request.asked, request.named, request.one
     step, rule, have, error = request.step(actor), request.rule, request.have, request.refused()
-    stem = named.subject.partition("@")[0]
-    live = [model for model in _live(asked, one.environment) if model.partition("@")[0] == stem]
+    live = _live(asked, named, one.environment)
     gates = _gates(asked, named, one.environment)
     return {
         "what": "approval",

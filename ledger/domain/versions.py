@@ -130,15 +130,14 @@ def _turned_down(
     version: VersionState, event: RecordedEvent, body: ApprovalRejected | ApprovalChangesRequested
 ) -> VersionState:
     """A request is rejected, or sent back."""
-    back = isinstance(body, ApprovalChangesRequested)
-    why = "; ".join([*([body.rationale] if body.rationale else []), *(body.changes if back else ())])
+    changes = body.changes if isinstance(body, ApprovalChangesRequested) else None
+    how, closed = ("rejected", "rejected") if changes is None else ("sent back", SENT_BACK)
+    why = "; ".join([*([body.rationale] if body.rationale else []), *(changes or ())])
     request = version.requests[body.request]
-    said = (
-        f"{'sent back' if back else 'rejected'} the request of entry {request.index} for {request.environment}: {why}"
-    )
+    said = f"{how} the request of entry {request.index} for {request.environment}: {why}"
     found = Refusal(signed_of(event), actors_of(event), request.environment, request.id, None, said)
     version = replace(version, refusals=(*version.refusals, found))
-    return _closed(version, event, request.id, SENT_BACK if back else "rejected")
+    return _closed(version, event, request.id, closed)
 
 
 def _revoked(version: VersionState, event: RecordedEvent, body: ApprovalRevoked) -> VersionState:

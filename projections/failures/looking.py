@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,7 +15,7 @@ from projections.service import Service, Tenure, read_service
 from projections.slo.watching import deployments_of
 from projections.suspension import suspend
 
-__all__ = ["DAY", "Found", "Look"]
+__all__ = ["DAY", "Found", "Look", "by_time", "time_of"]
 
 #: Microseconds.
 DAY = 86_400_000_000
@@ -38,6 +38,16 @@ class Found:
     def describe(self) -> dict[str, Any]:
         """For machines."""
         return {"subject": self.subject, "words": self.words, "entries": list(self.entries)}
+
+
+def time_of(row: JournalRow) -> tuple[int, int]:
+    """When something happened, and its entry where that is the same: a report that comes late is of then."""
+    return row["occurred_at"], row["index"]
+
+
+def by_time(rows: Iterable[JournalRow]) -> list[JournalRow]:
+    """Entries in the order in which they happened."""
+    return sorted(rows, key=time_of)
 
 
 @dataclass(frozen=True)
@@ -75,13 +85,13 @@ class Look(Known):
         return self.rows(("stream", "=", subject.partition("@")[0]), ("subject", "=", subject), ("type", "IN", kinds))
 
     def evaluations(self, model: str) -> list[JournalRow]:
-        """Evaluations of a version that nobody said do not hold, in log order."""
+        """Evaluations of a version that nobody said do not hold, in the order in which they were made."""
         gone = {row["data"]["evaluation"] for row in self.about(model, "evaluation.invalidated")}
-        return [row for row in self.about(model, "evaluation.completed") if row["id"] not in gone]
+        return by_time(row for row in self.about(model, "evaluation.completed") if row["id"] not in gone)
 
     def last(self, *kinds: str, by: tuple[str, ...] = ()) -> list[JournalRow]:
-        """The last valid entry of each stream, or of each stream and value of some fields, of some types."""
+        """What happened last in each stream, or for each stream and value of some fields, of some types."""
         found: dict[tuple[Any, ...], JournalRow] = {}
-        for row in self.of_types(*kinds):
+        for row in by_time(self.of_types(*kinds)):
             found[row["stream"], *(str(row["data"].get(name)) for name in by)] = row
         return list(found.values())

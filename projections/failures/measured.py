@@ -182,7 +182,7 @@ def measured_in(rows: Iterable[JournalRow]) -> dict[tuple[str, str], Measured]:
     Where one measurement says which way is better, that goes for all numbers of the same name.
 
     Args:
-        rows: evaluations, in log order.
+        rows: evaluations, in the order in which they were made.
     """
     found = [one for row in rows for one in _numbers(row)]
     said = {one.name: one.better for one in found if one.better}
@@ -199,7 +199,7 @@ def failed_assessments(rows: Iterable[JournalRow], kind: str) -> list[JournalRow
     """Evaluations of a kind that fail; only the last one of each suite says something.
 
     Args:
-        rows: evaluations, in log order.
+        rows: evaluations, in the order in which they were made.
         kind: for example fairness.
     """
     last = {row["data"].get("suite") or row["data"].get("kind") or "": row for row in rows}

@@ -9,7 +9,7 @@ from ledger.domain.lifecycle import rule_for, version_of
 from ledger.errors import InputError, PolicyError
 from ledger.events.monitors import duration_us
 from ledger.names import parse_name
-from projections.failures.looking import DAY, Found, Look
+from projections.failures.looking import DAY, Found, Look, by_time, time_of
 from projections.failures.measured import (
     Direction,
     Measured,
@@ -61,6 +61,11 @@ def _reacts(row: JournalRow, names: set[str]) -> bool:
     return bool(names & stems)
 
 
+def _after(row: JournalRow, tenure: Tenure) -> bool:
+    """Whether something happened while a version served; what was measured before may be reported afterwards."""
+    return time_of(row) > (tenure.since, tenure.index)
+
+
 def _seen(look: Look) -> Iterator[tuple[str, str, JournalRow, set[str]]]:
     """Drift that was seen: where, what, the entry, and the streams of what it is about."""
     for row in look.last("monitor.signal", by=("metric", "deployment", "model")):
@@ -71,7 +76,7 @@ def _seen(look: Look) -> Iterator[tuple[str, str, JournalRow, set[str]]]:
             yield data.get("deployment") or data.get("model") or row["stream"], words, row, names
     for service, tenure in look.serving():
         for row in failed_assessments(look.evaluations(tenure.model), "drift"):
-            if row["index"] > tenure.index:
+            if _after(row, tenure):
                 words = f"{tenure.model} failed its assessment of drift"
                 yield service.name, words, row, {service.name, row["stream"]}
 
@@ -80,7 +85,7 @@ def silent_drift(look: Look) -> Iterator[Found]:
     """Drift that was measured and nobody answered, and monitors of a promise that say nothing any more."""
     reactions = look.of_types(*_REACTIONS)
     for subject, words, row, names in _seen(look):
-        if not any(one["index"] > row["index"] and _reacts(one, names) for one in reactions):
+        if not any(time_of(one) > time_of(row) and _reacts(one, names) for one in reactions):
             yield Found(subject, f"{words}, and nothing was done about it", (row["index"],))
     for service in look.services:
         for found in assessments(look.ledger, look.views, look.as_of, service, now=look.now):
@@ -125,7 +130,7 @@ def _handed_out(look: Look) -> Iterator[Found]:
     """Versions that the registry's word for production names, and that serve nowhere and nobody authorised."""
     environments = {parse_name(service.name).namespace or "" for service in look.services}
     named: dict[tuple[str, str], JournalRow] = {}
-    for row in look.of_types("version.aliased", "version.unaliased", "version.promoted"):
+    for row in by_time(look.of_types("version.aliased", "version.unaliased", "version.promoted")):
         words = {row["data"].get("alias"), row["data"].get("environment")} - {None}
         for word in words & (environments | _SERVED):
             key = (row["stream"], word)
@@ -158,7 +163,7 @@ def _loaded(look: Look, service: Service, kinds: tuple[str, ...]) -> Iterator[Fo
 
 def _tested(look: Look, model: str, place: str) -> list[JournalRow]:
     """Performance tests of a version, by its name or in a deployment: another one may be of other machines."""
-    rows = look.of_types("performance.tested")
+    rows = by_time(look.of_types("performance.tested"))
     return [row for row in rows if row["subject"] in (model, place) and (row["data"].get("model") or model) == model]
 
 
@@ -198,22 +203,23 @@ def _production(look: Look, tenure: Tenure) -> dict[str, Measured]:
     """The last number of each metric of a version by what came true."""
     arrived = {row["data"].get("dataset") for row in look.of_types("labels.arrived")} - {None}
     rows = [
-        row for row in look.evaluations(tenure.model) if row["index"] > tenure.index
+        row for row in look.evaluations(tenure.model) if _after(row, tenure)
         and (row["data"].get("split") == "production" or row["data"].get("dataset") in arrived)
     ]  # fmt: skip
     # With a method, it is how much the metric drifts, and not the metric.
     signals = [
-        signalled(row) for row in look.of_types("monitor.signal")
-        if row["data"].get("model") == tenure.model and row["index"] > tenure.index and not row["data"].get("method")
+        row for row in look.of_types("monitor.signal")
+        if row["data"].get("model") == tenure.model and _after(row, tenure) and not row["data"].get("method")
     ]  # fmt: skip
-    found = [one for one in measured_in(rows).values() if not one.part] + signals
-    return {one.name: one for one in sorted(found, key=lambda one: one.index)}
+    place = {row["index"]: time_of(row) for row in (*rows, *signals)}
+    found = [*(one for one in measured_in(rows).values() if not one.part), *map(signalled, signals)]
+    return {one.name: one for one in sorted(found, key=lambda one: place[one.index])}
 
 
 def overfitting(look: Look) -> Iterator[Found]:
     """A version is a tenth worse on what came true in production than when it was tested before."""
     for service, tenure in look.serving():
-        rows = [row for row in look.evaluations(tenure.model) if row["index"] < tenure.index]
+        rows = [row for row in look.evaluations(tenure.model) if not _after(row, tenure)]
         tested = measured_in(row for row in rows if row["data"].get("split") not in _LEARNT)
         for name, now in sorted(_production(look, tenure).items()):
             then = tested.get((name, ""))

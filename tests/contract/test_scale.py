@@ -11,13 +11,13 @@ import pytest
 
 from ledger.application import Ledger
 from ledger.entry import format_entry
-from ledger.merkle import leaf_hash, prove_consistency, prove_inclusion
+from ledger.merkle import leaf_hash, prove_consistency, prove_inclusion, root_hash
 from ledger.merkleproof import verify_consistency, verify_inclusion
 from ledger.proof import verify_proof
 from ledger.recorders import open_recorder
 from ledger.recorders.sql import SqlRecorder
 from ledger.stored import Tile
-from ledger.treereader import TreeReader
+from ledger.treereader import KeepingTreeReader, TreeReader
 from tests.contract.support import Cast, Meter, fill, make_cast
 
 # Read now: `isolated_environment` hides it from the tests.
@@ -91,9 +91,18 @@ def test_a_large_log_is_opened_and_proven_from_few_rows(large: tuple[Cast, tuple
         proof = prove_consistency(TreeReader(log), old, size)
         assert max(log.rows.values()) <= 512, f"size {old} read {dict(log.rows)}"
         before = TreeReader(recorder)
-        from ledger.merkle import root_hash
-
         verify_consistency(old, root_hash(before, old), size, root, proof)
+    check_roots_of_many_sizes(recorder, size, chance)
+
+
+def check_roots_of_many_sizes(recorder: SqlRecorder, size: int, chance: random.Random) -> None:
+    """Close sizes and far ones, more than are kept: what was dropped, and ends that grow, are read again."""
+    sizes = [*range(1, 300), *(chance.randrange(1, size + 1) for _ in range(100)), *range(size - 100, size + 1)]
+    keeping, reading = CountingLog(recorder), CountingLog(recorder)
+    tree = KeepingTreeReader(keeping)
+    for number in sizes:
+        assert root_hash(tree, number) == root_hash(TreeReader(reading), number), f"size {number}"
+    assert sum(keeping.rows.values()) < sum(reading.rows.values()) / 2
 
 
 def test_a_proof_file_from_a_large_log(memory_path: Path):

@@ -11,6 +11,7 @@ from ledger.recorders import open_recorder
 from ledger.worlds import StoreWorld
 from tests.contract.support import MODEL, Cast, digest, life_of_a_model, make_cast
 from tests.projections.support import force_event
+from tests.unit.reference_merkle import mth
 
 STREAMS = ("actor:trainer", "actor:p-author", "model:credit/scoring", "incident:1", "run:none", "deployment:prod/tx")
 
@@ -105,10 +106,15 @@ def test_what_was_read_of_a_longer_log_is_forgotten(memory_path: Path):
     world = StoreWorld(log)
     assert world.refresh() == size + 2
     every_state(log, size, world=world)
+    assert [world.root_hash(number) for number in (short, size)] == [
+        early.head().root(),
+        mth(cast.recorder.leaf_hashes(0, size)),
+    ]
     late = cast.keys["p-late"].public.keyid
     assert (world.at(size + 2).key_holder(late), "p-late" in world.at(size + 2).admins()) == ("p-late", True)
     log.log = early
     assert world.refresh() == short
     assert every_state(log, short, world=world) == every_state(early, short)
     assert (world.at(short).key_holder(late), "p-late" in world.at(short).admins()) == (None, False)
+    assert world.root_hash(short) == early.head().root()
     early.close()

@@ -216,6 +216,9 @@ def test_drift_that_somebody_answers_is_not_silent(story: Book):
         assert len(words(story, "silent-drift")) == 1, "what was done before is no answer"
         story.emit("p-deployer", *answer, at=at + 1)
         assert words(story, "silent-drift") == [], answer
+    _drift(story, 26)
+    story.emit("p-deployer", "incident.opened", "incident:2", {"title": "x", "deployment": PROD}, at=25.5)
+    assert len(words(story, "silent-drift")) == 1, "what was done before is no answer, whenever it is reported"
 
 
 def test_drift_of_which_the_alert_is_resolved_is_over(story: Book):
@@ -243,6 +246,8 @@ def test_a_signal_below_its_threshold_is_no_drift_and_a_severe_one_without_is(st
     severe = {"metric": "ks", "value": 0.1, "method": "ks", "severity": "critical", "deployment": PROD}
     story.emit("trainer", "monitor.signal", MONITOR, severe, at=21)
     assert words(story, "silent-drift") == ["ks is 0.1 by ks, and nothing was done about it"]
+    story.emit("trainer", "monitor.signal", MONITOR, low, at=20.5)
+    assert words(story, "silent-drift") == ["ks is 0.1 by ks, and nothing was done about it"], "a late report"
 
 
 def test_a_p_value_under_its_threshold_and_an_assessment_that_fails_are_drift(story: Book):
@@ -391,6 +396,8 @@ def test_fairness_that_fails_until_it_is_assessed_again_and_a_subgroup_of_which_
     assert words(story, "bias-regression") == [f"{TWO} failed its assessment of fairness"]
     fell = [unsaid[0] | {"value": 0.6}]
     story.emit("trainer", "evaluation.completed", TWO, fair | {"measurements": fell, "verdict": "pass"}, at=23)
+    late = {"measurements": unsaid, "verdict": "fail"}
+    story.emit("trainer", "evaluation.completed", TWO, fair | late, at=22.5)  # of what was measured before
     assert words(story, "bias-regression") == [
         f"recall of age=old is 0.6, and was 0.8 with {ONE} (a guess by its name: higher is better)"
     ]
@@ -422,7 +429,9 @@ def test_latency_beside_its_own_baseline_the_version_before_and_its_verdict(stor
     ]
     assert tested(24, p95_ms=105.0, baseline=ONE) == []
     assert tested(25, "deployment:dev/other", model=TWO, p95_ms=900.0) == [], "on other machines"
-    assert tested(26, PROD, model=TWO, verdict="fail") == [f"{TWO} failed its performance test"]
+    failed = [f"{TWO} failed its performance test"]
+    assert tested(26, PROD, model=TWO, verdict="fail") == failed
+    assert tested(25.5, PROD, model=TWO, verdict="pass") == failed, "a late report"
 
 
 def test_other_bytes_and_files_that_fail_a_check(story: Book):
@@ -490,6 +499,23 @@ def test_worse_in_production_than_when_it_was_tested_depends_on_which_way_is_bet
         f"{eight} has odd 0.9 {was} 0.5 when it was tested",
         f"{eight} has rmse 1.2 {was} 1 when it was tested (a guess by its name: lower is better)",
     ]
+
+
+def test_what_was_tested_before_it_went_live_may_be_reported_afterwards(story: Book):
+    def says(model: str, value: float, at: float) -> None:
+        signal = {"metric": "f2", "value": value, "model": model}
+        story.emit("trainer", "monitor.signal", MONITOR, signal, at=at)
+
+    says(TWO, 0.6, 22)
+    assert words(story, "overfitting-in-production") == [], "nobody tested it"
+    story.emit("trainer", "evaluation.completed", TWO, {"metrics": {"f2": 0.9}, "suite": "s", "split": "test"}, at=8)
+    expected = [
+        f"{TWO} has f2 0.6 in production, and had 0.9 when it was tested (a guess by its name: higher is better)"
+    ]
+    assert words(story, "overfitting-in-production") == expected
+    says(TWO, 0.9, 21)
+    says(TWO, 0.9, 8.5)
+    assert words(story, "overfitting-in-production") == expected, "late reports, of a better day and of before"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ledger import commands
+from ledger.application import Ledger
 from ledger.entry import format_time
 from ledger.governing import escalate_request, meet_condition, request_changes, withdraw_request
 from projections.due import due
@@ -338,3 +339,26 @@ def test_requests_to_erase_wait_for_who_may(any_book: Book):
     book.emit("p-author", "erasure.requested", jo, asks, at=4)
     assert len(waits(book)) == 1, "asked again"
     assert about_jo.index < about_kim.index
+
+
+def test_deployments_of_others_are_not_read_for_what_waits(any_book: Book, monkeypatch: pytest.MonkeyPatch):
+    for number in (1, 2):
+        any_book.version(f"model:other{number}@1", 1)
+        any_book.release(f"model:other{number}@1", 2, f"deployment:prod/other{number}")
+    any_book.version(ONE, 3)
+    any_book.release(ONE, 4)
+    any_book.version(TWO, 5)
+    any_book.request(TWO, 6)
+    reader = any_book.reader()
+    with Ledger.open(any_book.url) as fresh:
+        read: list[str] = []
+        rows = fresh.recorder.stream_rows
+
+        def noting(stream: str, *more: Any) -> Any:
+            read.append(stream)
+            return rows(stream, *more)
+
+        monkeypatch.setattr(fresh.recorder, "stream_rows", noting)
+        (item,) = inbox(Asked(fresh, reader.runner.views, reader.size, any_book.clock.now))
+    assert (item["subject"], [one["model"] for one in item["live"]]) == (TWO, [ONE])
+    assert {stream for stream in read if stream.startswith("deployment:")} == {PROD}

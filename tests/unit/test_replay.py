@@ -240,7 +240,7 @@ def test_a_hash_that_is_missing_is_no_root(folder: Path):
     whole = log.leaf_hashes
     log.leaf_hashes = lambda start, stop: whole(start, stop)[:3]  # type: ignore[method-assign]
     try:
-        assert world.root_hash(log.size) is None
+        assert StoreWorld(log).root_hash(log.size) is None
     finally:
         del log.leaf_hashes
 
