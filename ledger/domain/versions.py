@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -127,24 +127,21 @@ def _closed(version: VersionState, event: RecordedEvent, request_id: str, how: s
 
 
 def _turned_down(
-    version: VersionState, event: RecordedEvent, body: ApprovalRejected | ApprovalChangesRequested
+    version: VersionState, event: RecordedEvent, request_id: str, how: str, why: Sequence[str | None]
 ) -> VersionState:
-    """A request is rejected, or sent back."""
-    changes = body.changes if isinstance(body, ApprovalChangesRequested) else None
-    how, closed = ("rejected", "rejected") if changes is None else ("sent back", SENT_BACK)
-    why = "; ".join([*([body.rationale] if body.rationale else []), *(changes or ())])
-    request = version.requests[body.request]
-    said = f"{how} the request of entry {request.index} for {request.environment}: {why}"
-    found = Refusal(signed_of(event), actors_of(event), request.environment, request.id, None, said)
-    version = replace(version, refusals=(*version.refusals, found))
-    return _closed(version, event, request.id, closed)
+    """A request that is rejected or sent back; what its author says is told, and read by no rule: it may be sealed."""
+    version = _closed(version, event, request_id, how)
+    request, verb = version.requests[request_id], "sent back" if how == SENT_BACK else how
+    said = f"{verb} the request of entry {request.index} for {request.environment}: {'; '.join(filter(None, why))}"
+    found = Refusal(signed_of(event), actors_of(event), request.environment, request_id, None, said)
+    return replace(version, refusals=(*version.refusals, found))
 
 
-def _revoked(version: VersionState, event: RecordedEvent, body: ApprovalRevoked) -> VersionState:
-    (approval,) = (one for one in version.approvals if one.id == body.approval)
+def _revoked(version: VersionState, event: RecordedEvent, approval_id: str, why: str) -> VersionState:
+    (approval,) = (one for one in version.approvals if one.id == approval_id)
     gone = replace(approval, revoked=event.index)
     approvals = tuple(gone if one is approval else one for one in version.approvals)
-    said = f"took back the approval of entry {gone.index} for {gone.environment}: {body.rationale}"
+    said = f"took back the approval of entry {gone.index} for {gone.environment}: {why}"
     found = Refusal(signed_of(event), actors_of(event), gone.environment, gone.request, gone.id, said)
     return replace(version, approvals=approvals, refusals=(*version.refusals, found))
 
@@ -188,12 +185,14 @@ def _evolve_version(model: ModelState, version: VersionState, event: RecordedEve
             return replace(version, requests=with_item(version.requests, event.payload.id, request))
         case ApprovalGranted() as body:
             return _granted(model, version, event, body)
-        case ApprovalRejected() | ApprovalChangesRequested() as body:
-            return _turned_down(version, event, body)
+        case ApprovalRejected(request=request_id, rationale=why):
+            return _turned_down(version, event, request_id, "rejected", [why])
+        case ApprovalChangesRequested(request=request_id, rationale=reason, changes=changes):
+            return _turned_down(version, event, request_id, SENT_BACK, [reason, *changes])
         case ApprovalWithdrawn(request=request_id):
             return _closed(version, event, request_id, "withdrawn")
-        case ApprovalRevoked() as body:
-            return _revoked(version, event, body)
+        case ApprovalRevoked(approval=approval_id, rationale=why):
+            return _revoked(version, event, approval_id, why)
         case ApprovalConditionMet() as body:
             return _met(version, body)
         case GateEvaluated() as body:
