@@ -81,9 +81,9 @@ BOUNDS: tuple[dict[str, list[str]], ...] = (
 )  # fmt: skip
 #: What may follow an approval.
 NEXT = (
-    "second", "ask anew", "ask anew", "approve anew", "meet", "meet", "revoke", "withdraw", "reject", "send back",
-    "escalate", "invalidate", "fail", "assess", "consent", "scan", "agree", "document", "unvalidate", "demote", "run",
-    "outputs", "gate", "authorise", "authorise", "urgent", "review", "wait",
+    "second", "ask anew", "refuse another", "send another back", "revoke another", "meet", "meet", "revoke", "withdraw",
+    "reject", "send back", "escalate", "invalidate", "fail", "assess", "consent", "scan", "agree", "document", "unvalidate", "demote",
+    "run", "outputs", "gate", "authorise", "authorise", "urgent", "review", "wait",
 )  # fmt: skip
 
 
