@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from cli.app import App
 from cli.output import table
 
 __all__ = ["remarks_of", "show_deployed"]
 
+_CANARY: Final = ("deployment", "version", "stage", "traffic", "entered", "budget used", "verdict", "remarks")
+
 
 def remarks_of(live: dict[str, Any]) -> list[str]:
-    """Remarks about what is live: its marks, and the entries of the quarantines on which it rests."""
+    """Remarks about what is live, or a canary: its marks, and the entries of the quarantines on which it rests."""
     entries = ", ".join(f"entry {one['placed']['index']}" for one in live["quarantines"])
     return [f"{mark} ({entries})" if mark == "rests-on-quarantined" else mark for mark in live["marks"]]
 
@@ -20,9 +22,10 @@ def remarks_of(live: dict[str, Any]) -> list[str]:
 def _canaries(deployment: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     for canary in deployment["canaries"]:
         for stage in canary["stages"]:
+            remarks = ", ".join(remarks_of(canary)) if stage is canary["stages"][-1] else ""
             used = "" if stage["budget_used"] is None else f"{stage['budget_used']:.0%}"
             numbers = (str(stage["stage"]), f"{stage['traffic']:.0%}", stage["entered"][:19] + "Z", used)
-            yield (deployment["deployment"], canary["model"], *numbers, stage["verdict"] or "")
+            yield (deployment["deployment"], canary["model"], *numbers, stage["verdict"] or "", remarks)
 
 
 def _emergencies(deployment: dict[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -80,7 +83,7 @@ def show_deployed(app: App, /, deployments: list[dict[str, Any]]) -> None:
         deployments: of `projections.operating.operate`.
     """
     for title, columns, rows in (
-        ("Canaries", ("deployment", "version", "stage", "traffic", "entered", "budget used", "verdict"), _canaries),
+        ("Canaries", _CANARY, _canaries),
         ("Emergencies", ("deployment", "version", "entry", "by", "reason", "review by", "review"), _emergencies),
         ("Waived, not hidden", ("deployment", "version", "it is", "waived"), _waived),
         ("Decisions", ("deployment", "decision", "entry", "status", "what followed"), _decisions),

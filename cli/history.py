@@ -29,8 +29,9 @@ _LATE: Final = 60
 def history(app: App, /, subject: str, *, limit: int, at: str | None, known_at: str | None) -> None:
     """Show what happened to SUBJECT, in order of occurrence: its own entries, and those of others about it.
 
-    Those are deployments and waivers of a model, runs that read a data set, evaluations on it, and incidents. A name
-    without a version stands for all of its versions. `muniment log SUBJECT` has its own entries in log order.
+    Those are deployments and waivers of a model, what monitors said of it, runs that read a data set, evaluations on
+    it, and incidents. A name without a version stands for all of its versions. `muniment log SUBJECT` has its own
+    entries in log order.
 
     \b
     Example:

@@ -75,7 +75,7 @@ def _text(app: App, data: dict[str, Any]) -> None:
     rows = list(_rows(data))
     live = [row for row in rows if row["standing"] in ("live", "canary")]
     if not live:
-        app.note(f"Nothing is live that saw {data['subject']}.")
+        app.note(f"Nothing is live that saw {data['subject']}{', but it is loaded' if data['loaded'] else ''}.")
     table(app, "Live", ("deployment", "model", "since", "entry", "remarks", "path"), (
         (one["deployment"], one["model"], one["since"][:19] + "Z", str(one["index"]),
          ", ".join([*(["canary"] if one["how"] == "canary" else []), *remarks_of(one)]), one["path"])

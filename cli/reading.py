@@ -24,7 +24,8 @@ __all__ = ["STAR", "as_json", "find_event", "revealed", "show", "state", "with_a
 
 _STATE_COLUMNS = (
     "kind", "subject", "status", "digest", "owner", "tier", "run", "approvals", "metrics", "live_in",
-    "live", "live_since", "live_entry", "marks", "previous", "aliases",
+    "live", "live_since", "live_entry", "marks", "previous", "aliases", "canary", "canary_since", "canary_entry",
+    "stage", "traffic", "verdict",
 )  # fmt: skip
 
 
@@ -212,7 +213,7 @@ def state(app: App, /, subject: str | None, at: str | None, known_at: str | None
     A version is approved when authorising would find its approvals enough at that moment; else it says what is missing:
     approval pending, changes requested, conditions open, approval upcoming, approval expired, suspended.
 
-    With -o csv or md each deployment and each version is a row.
+    With -o csv or md each deployment, each of its canaries and each version is a row.
 
     \b
     Example:
@@ -274,6 +275,19 @@ def _deployment_rows(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "marks": live.get("marks"),
             "previous": previous.get("model"),
         }
+        for canary in deployment["canaries"]:
+            last = canary["stages"][-1]
+            yield {
+                "kind": "canary",
+                "subject": deployment["deployment"],
+                "status": "canary",
+                "digest": canary["digest"],
+                "marks": canary["marks"],
+                "canary": canary["model"],
+                "canary_since": canary["since"],
+                "canary_entry": canary["index"],
+                **{name: last[name] for name in ("stage", "traffic", "verdict")},
+            }
 
 
 def _version_rows(data: dict[str, Any]) -> Iterator[dict[str, Any]]:

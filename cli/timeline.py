@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["timeline"]
 
 _SHOWN = 4
+_MOST_HOURS = 876_600
 _COLUMNS = (
     "index", "occurred_at", "recorded_at", "seconds_from_opening", "seconds_since_last", "lane", "type", "subject",
     "actor", "what", "changed", "compared_with", "why_here", "upstream", "caused_by", "marks", "leaf_hash",
@@ -29,20 +31,22 @@ class _Hours(click.FloatRange):
     name = "hours"
 
     def __init__(self) -> None:
-        super().__init__(min=0, max=876_600)
+        super().__init__(min=0, max=_MOST_HOURS)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Hours of 48, 48h or 2d; NaN, which no bound refuses, is none."""
-        try:
-            found = super().convert(value, param, ctx)
-        except click.BadParameter:
-            try:
-                found = super().convert(parse_duration(str(value)) / 3_600_000_000, param, ctx)
-            except click.BadParameter:
-                found = float("nan")
-        if found != found:  # noqa: PLR0124 - NaN
+        """Hours of 48, 48h or 2d."""
+        hours = _hours(str(value))
+        if hours is None or not 0 <= hours <= _MOST_HOURS:
             self.fail(f"{value!r} is no span of time up to a hundred years; write hours, or 48h, 2d.", param, ctx)
-        return found
+        return hours
+
+
+def _hours(text: str) -> float | None:
+    with suppress(ValueError):
+        return float(text)
+    with suppress(click.BadParameter):
+        return parse_duration(text) / 3_600_000_000
+    return None
 
 
 @click.command(short_help="Show an incident's timeline with what changed.")

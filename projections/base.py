@@ -31,15 +31,17 @@ class Table:
 
     Attributes:
         name: its name, with the projection's name in front.
-        columns: the first one is ``position`` (leaf index + 1).
+        columns: one is ``position`` (leaf index + 1), the first one where nothing else identifies a row.
         unique: number of leading columns that identify a row.
         indexes: column lists to index.
+        first: of several rows with the same leading columns the first one stays, and the others are left out.
     """
 
     name: str
     columns: tuple[Column, ...]
     unique: int = 1
     indexes: tuple[tuple[str, ...], ...] = ()
+    first: bool = False
 
 
 #: A row for a table.

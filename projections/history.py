@@ -13,6 +13,7 @@ from projections.base import Selection, ViewReader, some_at_a_time
 from projections.copies import SAME_BYTES
 from projections.groups import WENT_LIVE
 from projections.journal import JournalRow, journal_rows
+from projections.lineage import NAMED
 from projections.model_state import CHANGE
 from projections.suspension import Stamped
 from projections.tracing import trace
@@ -75,6 +76,16 @@ class _Collected:
                 after.add(row["position"])
         self.at(after, "in its place")
 
+    def signalled(self, subject: str) -> None:
+        """What monitors said of it."""
+        stream, _, version = subject.partition("@")
+        asked: list[Selection] = [[("subject", "IN", sorted({subject, stream}))]]
+        if not version:
+            asked.append([("subject", ">=", f"{stream}@"), ("subject", "<", f"{stream}A")])  # as above
+        for where in asked:
+            rows = self._views.select(NAMED, [*where, ("position", "<=", self._as_of.size)])
+            self.at({row["position"] for row in rows}, "monitor")
+
     def waived(self, subject: str) -> None:
         asked = journal_rows(self._views, [("type", "=", "waiver.requested")], size=self._as_of.size)
         names = (subject, subject.partition("@")[0]) if "@" in subject else None
@@ -125,6 +136,8 @@ def history(ledger: Ledger, views: ViewReader, as_of: AsOf, subject: str) -> lis
     if kind == "model":
         collected.deployed(subject)
         collected.waived(subject)
+    if kind in ("deployment", "model"):
+        collected.signalled(subject)
     if kind in _TRACED:
         collected.traced(subject)
     if not collected.rows:

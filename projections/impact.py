@@ -9,8 +9,9 @@ from ledger.application import Ledger
 from ledger.names import parse_name
 from projections.asof import AsOf
 from projections.base import ViewReader
-from projections.lineage import edges
+from projections.lineage import edges, named_bytes
 from projections.lineage_nodes import Described
+from projections.loaded import loaded_somewhere
 from projections.model_state import periods
 from projections.serving import read_serving, snapshots
 from projections.tracing import Link, Trace, descend, node_parts
@@ -64,15 +65,26 @@ class _Impact:
                         environment = parse_name(deployment).namespace
                         yield {"deployment": deployment, "environment": environment, **period, "path": self.path(node)}
 
+    def bytes_seen(self) -> dict[str, str]:
+        """Digests of all that saw the thing, as it was registered or came out of a run, each with its name."""
+        made = [link for link in self._found.links.values() if link.relation == "output-of"]
+        found = {entry["digest"]: link.downstream for link in made for entry in link.entries if entry["digest"]}
+        names = [node for node in self._found.nodes if " " not in node]
+        where = [("occurred_at", "<=", self._as_of.bound)]
+        rows = named_bytes(self._views, "subject", names, size=self._as_of.size, where=where)
+        # Of several names the first version of a model.
+        ordered = sorted(rows, key=lambda row: (row["subject"].startswith("model:"), -row["position"]))
+        return found | {row["digest"]: row["subject"] for row in ordered}
+
     def loaded(self, seen: dict[str, str]) -> Iterator[dict[str, Any]]:
         """Versions that saw the thing and are still loaded where they are not live, by the last serving snapshot.
 
         Args:
-            seen: digest of each such version to its name.
+            seen: digests of all that saw it, each with its name.
         """
-        served = sorted({node_parts(node)[0] for node in self._found.nodes if " " in node})
-        taken = snapshots(self._views, self._as_of, served)
-        for deployment in (name for name in served if taken[name]):  # most platforms take none
+        told = loaded_somewhere(self._views, self._as_of, seen)
+        taken = snapshots(self._views, self._as_of, told)
+        for deployment in (name for name in told if taken[name]):
             serving = read_serving(self._views, self._as_of, deployment)
             for finding in serving.findings:
                 models = sorted({seen[digest] for digest in finding["digests"] if digest in seen})
@@ -128,7 +140,7 @@ def impact(ledger: Ledger, views: ViewReader, as_of: AsOf, subject: str) -> dict
     versions = list(asked.versions())
     candidates = [one for one in versions if one["version"] not in now]
     seen = {one["version"] for one in versions} | {one["model"] for one in served}
-    digests = {one["digest"]: one["model"] for one in served} | {one["digest"]: one["version"] for one in versions}
+    digests = {one["digest"]: one["model"] for one in served} | asked.bytes_seen()
     return {
         "copies": [
             {"subject": name, "of": of, "digest": digest} for name, (of, digest) in sorted(found.copies.items())

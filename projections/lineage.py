@@ -17,12 +17,17 @@ from ledger.events.features import FeaturesetChanged, FeaturesetDefined, Feature
 from ledger.events.incidents import IncidentLinked, IncidentOpened
 from ledger.events.models import ModelDescribed, ModelRegistered, VersionComposed, VersionRegistered
 from ledger.events.runs import RunAborted, RunAttached, RunCompleted, RunFailed, RunStarted
+from ledger.events.serving import ServingSnapshot
 from ledger.names import parse_name
 from ledger.replay import Judged
 from projections.base import Column, RowOf, Selection, Table, ViewReader, some_at_a_time
-from projections.journal import occurred_at
+from projections.groups import SIGNALS
+from projections.journal import occurred_at, short_type
 
-__all__ = ["BASE", "BYTES", "EDGE", "MADE_FROM", "READ", "Lineage", "digests_read", "edges", "named_bytes", "upstream"]
+__all__ = [
+    "BASE", "BYTES", "EDGE", "LOADED", "MADE_FROM", "NAMED", "READ", "Lineage", "digests_read", "edges", "named_bytes",
+    "upstream",
+]  # fmt: skip
 
 EDGE: Final = Table(
     "lineage_edge",
@@ -50,7 +55,31 @@ BYTES: Final = Table(
     ),
     indexes=(("subject", "position"), ("digest", "position")),
 )
-#: Bodies that say it.
+#: Which bytes a deployment was ever told to have loaded, and the first entry that says so; no bytes where a snapshot
+#: tells of none. Platforms take snapshots all the time, and what is asked here must not take longer for that.
+LOADED: Final = Table(
+    "lineage_loaded",
+    (
+        Column("deployment"),
+        Column("digest"),
+        Column("position", number=True),
+        Column("occurred_at", number=True),
+    ),
+    unique=2,
+    indexes=(("digest",),),
+    first=True,
+)
+#: Which deployments and versions the signals of monitors name, each of which is an entry of the monitor's own stream.
+NAMED: Final = Table(
+    "lineage_named",
+    (
+        Column("position", number=True),
+        Column("subject"),
+    ),
+    unique=2,
+    indexes=(("subject", "position"),),
+)
+#: Bodies that say under which digest a thing is known.
 _NAMING: Final = (
     DatasetRegistered, DatasetVersioned, FeaturesetDefined, FeaturesetChanged, VersionRegistered, ArtifactProduced,
 )  # fmt: skip
@@ -128,8 +157,8 @@ class Lineage:
     """The lineage projection."""
 
     name = "lineage"
-    version = 6
-    tables = (EDGE, BYTES)
+    version = 7
+    tables = (EDGE, BYTES, LOADED, NAMED)
 
     def rows(self, judged: Judged) -> Iterator[RowOf]:
         """See `Projection.rows`."""
@@ -139,6 +168,13 @@ class Lineage:
         if isinstance(event.body, _NAMING) and event.body.digest is not None:
             said = (event.payload.subject, event.body.digest, occurred_at(judged), event.actor)
             yield BYTES, (event.index + 1, *said)
+        if short_type(event.payload.type) in SIGNALS:
+            named = {str(event.payload.data.get(name) or "") for name in ("deployment", "model")}
+            for name in sorted(named - {"", event.payload.subject}):
+                yield NAMED, (event.index + 1, name)
+        if isinstance(event.body, ServingSnapshot):
+            for digest in sorted({one.digest for one in event.body.loaded}) or [""]:
+                yield LOADED, (event.stream, digest, event.index + 1, occurred_at(judged))
         found = {edge[:3]: edge[3] for edge in _edges(event)}  # one event names a pair and its relation once
         for (downstream, relation, upstream_name), digest in sorted(found.items()):
             yield EDGE, (event.index + 1, downstream, relation, upstream_name, digest, occurred_at(judged), event.actor)

@@ -21,6 +21,7 @@ from projections.asof import AsOf
 from projections.base import Column, RowOf, Selection, Table, ViewReader, some_at_a_time
 from projections.groups import WENT_LIVE
 from projections.journal import occurred_at, short_type
+from projections.loaded import told_of
 from projections.quarantined import QUARANTINE
 
 __all__ = ["CHANGE", "ModelStateView", "live_at", "lives", "periods", "state_as_of", "states_of"]
@@ -328,12 +329,14 @@ def state_as_of(views: ViewReader, as_of: AsOf, subject: str | None = None) -> d
     Returns:
         ``{"models": [...], "deployments": [...]}``, sorted, made of plain values.
     """
+    one = None if subject is None or "*" in subject else subject
+    if one is not None:
+        parse_name(one)  # refuses what is no name
+    versions, deployments = _folded(_changes(views, as_of, [] if one is None else _streams(views, as_of, one)))
+    for name in told_of(views, as_of, one):
+        deployments.setdefault(name, _new_deployment(name))
     if subject is None:
-        return _told(*_folded(_changes(views, as_of, [])))
-    if "*" not in subject:
-        parse_name(subject)  # refuses what is no name
-    where = [] if "*" in subject else _streams(views, as_of, subject)
-    versions, deployments = _folded(_changes(views, as_of, where))
+        return _told(versions, deployments)
     return _told(
         {name: one for name, one in versions.items() if _is(subject, name)},
         {name: one for name, one in deployments.items() if _is(subject, name) or _touches(one, subject)},

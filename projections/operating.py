@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from ledger.application import Ledger
 from ledger.payload import parse_moment
 from projections.asof import AsOf
 from projections.base import ViewReader
-from projections.service import read_service
+from projections.remarks import canaries_of
+from projections.service import Service, read_service
 from projections.serving import read_serving
 from projections.slo.fallback import known_good
 from projections.slo.watching import look
@@ -31,9 +33,10 @@ def operate(
         ledger: the log.
         views: its views.
         as_of: both clocks.
-        found: what `model_state.state_as_of` gave, which is changed: deployments get ``canaries`` with their stages,
-            ``known_good`` (to which a rollback would return), ``decisions`` with what followed, ``promises`` and
-            ``serving``; what is authorised, live or a canary there gets ``waived``: on what its authorisation rests.
+        found: what `model_state.state_as_of` gave, which is changed: deployments get ``canaries`` with their stages and
+            marks and quarantines, ``known_good`` (to which a rollback would return), ``decisions`` with what followed,
+            ``promises`` and ``serving``; what is authorised, live or a canary there gets ``waived``: on what its
+            authorisation rests.
         promises: whether to look how promises are kept, which reads windows; ``promises`` is None otherwise.
 
     Returns:
@@ -44,7 +47,7 @@ def operate(
         service = read_service(views, as_of, deployment["deployment"])
         newest = service.newest
         good = None if newest is None else known_good(world, service, newest.key, now=now)
-        deployment["canaries"] = [tenure.describe() for tenure in service.canaries.values()]
+        deployment["canaries"] = list(_canaries(deployment, service))
         deployment["known_good"] = None if good is None else {"model": good[0], "digest": good[1]}
         deployment["decisions"] = [decision.describe(now) for decision in service.decisions]
         kept = look(ledger, views, as_of, service, now=now) if promises else ()
@@ -53,6 +56,13 @@ def operate(
         for item in filter(None, (deployment["authorised"], deployment["live"], deployment["canary"])):
             item["waived"] = _waived(ledger, views, deployment, item)
     return found
+
+
+def _canaries(deployment: dict[str, Any], service: Service) -> Iterator[dict[str, Any]]:
+    """Each canary with its stages, and with the remarks that its last entry has in the state."""
+    last = {(item["model"], item["digest"]): item for item in canaries_of(deployment)}
+    for key, tenure in service.canaries.items():
+        yield {**tenure.describe(), "marks": last[key]["marks"], "quarantines": last[key]["quarantines"]}
 
 
 def _waived(ledger: Ledger, views: ViewReader, deployment: dict[str, Any], item: dict[str, Any]) -> list[str]:

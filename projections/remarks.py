@@ -20,7 +20,7 @@ from projections.groups import WENT_LIVE
 from projections.model_state import CHANGE
 from projections.quarantined import tell_held
 
-__all__ = ["RESTS", "registered", "remark"]
+__all__ = ["RESTS", "canaries_of", "registered", "remark"]
 
 #: Marks what rests on something in quarantine.
 RESTS: Final = "rests-on-quarantined"
@@ -31,7 +31,7 @@ _URGENT: Final = {
 
 
 def remark(known: World, then: WorldAt, views: ViewReader, deployment: dict[str, Any], at: int) -> None:
-    """Say in the state of a deployment what is to be known of what is live, or a canary, there.
+    """Say in the state of a deployment what is to be known of what is live, and of each canary, there.
 
     Args:
         known: the world of whoever asks, for facts.
@@ -48,10 +48,29 @@ def remark(known: World, then: WorldAt, views: ViewReader, deployment: dict[str,
         at: the moment that is asked about, in microseconds since the Unix epoch.
     """
     deployment["emergencies"] = _emergencies(views, deployment, then.index, at)
-    for item in (deployment["live"], deployment["canary"]):
-        if item is not None:
-            item["quarantines"] = tell_held(views, held_by(then, item["model"], item["digest"]))
-            item["marks"] = list(dict.fromkeys([*item["marks"], *_marks(known, then, deployment, item)]))
+    serving = [item for item in (deployment["live"], deployment["canary"]) if item is not None]
+    serving += [item for item in canaries_of(deployment) if item is not deployment["canary"]]
+    for item in serving:
+        item["quarantines"] = tell_held(views, held_by(then, item["model"], item["digest"]))
+        item["marks"] = list(dict.fromkeys([*item["marks"], *_marks(known, then, deployment, item)]))
+
+
+def canaries_of(deployment: dict[str, Any]) -> list[dict[str, Any]]:
+    """The last entry of each version that is a canary in a deployment: there may be several beside each other.
+
+    Args:
+        deployment: as `model_state.state_as_of` gives it.
+    """
+    live, found = None, dict[tuple[str, str], dict[str, Any]]()
+    for item in deployment["history"]:
+        which = (item["model"], item["digest"])
+        if item["type"] in WENT_LIVE:
+            live, found = which, {}
+        elif item["type"] == "canary.aborted":
+            found.pop(which, None)
+        elif item["type"] == "canary.stage_entered" and which != live:
+            found[which] = item
+    return list(found.values())
 
 
 def _marks(known: World, then: World, deployment: dict[str, Any], item: dict[str, Any]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from ledger.entry import format_time
 from projections.asof import AsOf
 from projections.base import ViewReader, some_at_a_time
 from projections.journal import JournalRow, journal_rows
+from projections.loaded import names_of
 from projections.service import Service, Tenure, read_service
 
 __all__ = ["Serving", "read_serving", "snapshots"]
@@ -117,18 +118,25 @@ def _finding(kind: str, words: str, items: list[_Loaded], model: str | None = No
     }  # fmt: skip
 
 
-def _strangers(service: Service, loaded: list[_Loaded]) -> Iterator[dict[str, Any]]:
+def _strangers(views: ViewReader, as_of: AsOf, service: Service, loaded: list[_Loaded]) -> Iterator[dict[str, Any]]:
     """Versions that are neither live nor a canary."""
     serving = {tenure.digest for tenure in service.serving()}
     before = {digest: model for model, digest in service.seen}
-    for digest in dict.fromkeys(item.digest for item in loaded if item.digest not in serving):
+    strange = list(dict.fromkeys(item.digest for item in loaded if item.digest not in serving))
+    names = names_of(views, as_of, (digest for digest in strange if digest not in before))
+    for digest in strange:
         items = [item for item in loaded if item.digest == digest]
         live = "nothing is" if service.live is None else f"{service.live.model} is"
         if digest in before:
             words = f"{before[digest]} is still loaded, and {live} live"
             yield _finding("former version", words, items, before[digest])
+        elif digest in names:
+            first, *others = names[digest]
+            also = f" (the same bytes as {', '.join(others)})" if others else ""
+            words = f"{first}{also} is loaded, which never was live here, and {live} live"
+            yield _finding("unknown version", words, items, first)
         else:
-            words = f"a version is loaded that never was live here, and {live} live"
+            words = f"a version is loaded that nobody registered and that never was live here, and {live} live"
             yield _finding("unknown version", words, items)
 
 
@@ -178,7 +186,8 @@ def read_serving(views: ViewReader, as_of: AsOf, name: str) -> Serving:
     then = read_service(views, AsOf(at, as_of.size, as_of.root, as_of.recorded_at), name)
     now = read_service(views, as_of, name)
     loaded = _loaded(rows)
-    findings = [*_strangers(then, loaded), *_mislabelled(then, loaded), *_shares(then, loaded, whole=whole)]
+    findings = [*_strangers(views, as_of, then, loaded), *_mislabelled(then, loaded)]
+    findings += _shares(then, loaded, whole=whole)
     if whole:
         findings += _missing(then.live, loaded)
     changed = (now.live and now.live.key) != (then.live and then.live.key)

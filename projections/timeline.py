@@ -16,7 +16,7 @@ from ledger.errors import UnknownThingError
 from projections.asof import AsOf
 from projections.base import ViewReader
 from projections.diff import diff
-from projections.groups import WENT_LIVE
+from projections.groups import SIGNALS, WENT_LIVE
 from projections.interruptions import interrupted
 from projections.journal import JournalRow, journal_rows
 from projections.lineage import digests_read, upstream
@@ -48,7 +48,6 @@ _LANES = {
 #: What the one before it says nothing about.
 _NOT_COMPARED = ("incident.", "approval.", "deployment.", "rollback.", "feed.")
 #: What monitors say of a deployment in streams of their own.
-_SIGNALS = ("monitor.signal", "slo.breached", "slo.recovered", "errorbudget.consumed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,7 @@ def _collect(views: ViewReader, as_of: AsOf, found: _Incident, before: int, afte
     if found.deployment is not None:
         window = [row for row in collector.about(found.deployment) if start <= row["occurred_at"]]
         collector.add([row for row in window if stop is None or row["occurred_at"] <= stop], "deployment")
-        signals = journal_rows(views, [("type", "IN", _SIGNALS)], size=as_of.size)
+        signals = journal_rows(views, [("type", "IN", SIGNALS)], size=as_of.size)
         names = {found.deployment}
         collector.add(
             [

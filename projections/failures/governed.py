@@ -13,6 +13,7 @@ from projections.failures.looking import DAY, Found, Look
 from projections.failures.measured import Measured, failed_assessments, measured_in, worse
 from projections.journal import JournalRow
 from projections.lineage import digests_read, upstream
+from projections.remarks import canaries_of
 
 __all__ = ["bias_regression", "poisoning", "schema_mismatch", "secret_expiry", "unauthorised_access"]
 
@@ -80,9 +81,8 @@ def unauthorised_access(look: Look) -> Iterator[Found]:
 def _without_leave(look: Look) -> Iterator[Found]:
     for service, tenure in look.serving():
         state = look.states[service.name]
-        shown = [one for one in (state["live"], state["canary"]) if one and (one["model"], one["digest"]) == tenure.key]
-        if not shown:  # a canary beside the newest one, of which the state shows what its entry says
-            shown = [one for one in state["history"] if one["index"] == tenure.index]
+        serving = [state["live"], *canaries_of(state)]
+        shown = [one for one in serving if one is not None and (one["model"], one["digest"]) == tenure.key]
         urgent = [one["index"] for one in state["emergencies"] if (one["model"], one["digest"]) == tenure.key]
         for one in shown:
             for mark in (mark for mark in one["marks"] if mark in _WITHOUT_LEAVE):

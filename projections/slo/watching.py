@@ -15,6 +15,7 @@ from ledger.events.monitors import duration_us
 from projections.asof import AsOf, resolve_as_of
 from projections.base import ViewReader
 from projections.journal import JOURNAL, JournalRow, journal_rows
+from projections.loaded import told_of
 from projections.runner import Runner
 from projections.service import Decision, Key, Service, Tenure, read_service
 from projections.slo.burning import Assessment, Burn, assess
@@ -31,7 +32,7 @@ _TRIES: Final = 8
 
 
 def deployments_of(views: ViewReader, as_of: AsOf) -> list[str]:
-    """Every deployment in which something was ever live or a canary.
+    """Every deployment in which something was ever live or a canary, or of which a platform told what is loaded.
 
     Args:
         views: the views.
@@ -39,7 +40,8 @@ def deployments_of(views: ViewReader, as_of: AsOf) -> list[str]:
     """
     kinds = ("deployment.completed", "deployment.promoted", "rollback.completed", "canary.stage_entered")
     rows = journal_rows(views, [("type", "IN", kinds), ("verdict", "=", "valid")], size=as_of.size)
-    return sorted({row["stream"] for row in rows if row["occurred_at"] <= as_of.bound})
+    served = {row["stream"] for row in rows if row["occurred_at"] <= as_of.bound}
+    return sorted(served | set(told_of(views, as_of)))
 
 
 def deployments_named(views: ViewReader, as_of: AsOf, names: Sequence[str]) -> list[str]:

@@ -170,7 +170,8 @@ class ViewStore(ABC):
                 return False
             for table, values in by_table.values():
                 marks = ", ".join("?" for _ in table.columns)
-                self._store.run_many(f"INSERT INTO ${table.name}{suffix} VALUES ({marks})", values)  # noqa: S608
+                others = " ON CONFLICT DO NOTHING" if table.first else ""
+                self._store.run_many(f"INSERT INTO ${table.name}{suffix} VALUES ({marks}){others}", values)  # noqa: S608
             self._store.run("DELETE FROM $position WHERE name = ?", (name,))
             self._store.run(
                 "INSERT INTO $position (name, size, leaf_hash, version) VALUES (?, ?, ?, ?)",

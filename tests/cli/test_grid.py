@@ -67,7 +67,7 @@ LISTS = {
     ("log",): "index,entry.recorded_at,event.time,entry.type,entry.subject,entry.actor,entry.stream,entry.revision,"
     "entry.id,leaf_hash,event.data",
     ("state",): "kind,subject,status,digest,owner,tier,run,approvals,metrics,live_in,live,live_since,live_entry,marks,"
-    "previous,aliases",
+    "previous,aliases,canary,canary_since,canary_entry,stage,traffic,verdict",
     ("timeline", "incident:1"): "index,occurred_at,recorded_at,seconds_from_opening,seconds_since_last,lane,type,"
     "subject,actor,what,changed,compared_with,why_here,upstream,caused_by,marks,leaf_hash",
     ("lineage", "incident:1"): "downstream,relation,upstream,index,digest,occurred_at,actor,suspect",

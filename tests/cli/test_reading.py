@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from typing import Any
 
@@ -56,6 +57,16 @@ def test_why_tells_who_and_when_and_what_is_missing(told: Shop):
     placed = run("quarantine", DATA, "--reason", "poisoned", "--as", "p-deployer", "-o", "json").good().json["index"]
     for command in (("state", PROD), ("impact", DATA), ("inventory", "-o", "csv"), ("why", PROD)):
         assert f"rests-on-quarantined (entry {placed})" in " ".join(run(*command).good().out.split())
+    canary = ("record", "canary", PROD, "--model", TWO, "--traffic", "0.05", "--as", "p-deployer")
+    for stage in (1, 2):
+        run(*canary, "--stage", stage).good()
+    shown = run("state", PROD).good().out
+    assert shown[shown.index("Canaries") :].count("rests-on-quarantined") == 1, "beside its last stage"
+    rows = list(csv.DictReader(run("state", PROD, "-o", "csv").good().out.splitlines()))
+    assert [(row["kind"], row["subject"], row["live"], row["canary"], row["stage"], row["marks"]) for row in rows] == [
+        ("deployment", PROD, MODEL, "", "", "rests-on-quarantined"),
+        ("canary", PROD, "", TWO, "2", "unauthorised; quarantined; rests-on-quarantined"),
+    ]  # fmt: skip
     assert "does not stand, poisoned" in run("why", MODEL, "--env", "prod").good().out
     live = run("why", PROD).good().out
     assert "model:tx@1 is live in deployment:prod/tx since " in live

@@ -333,6 +333,10 @@ def test_a_canary_from_its_first_stage_to_a_hold_and_what_is_loaded(any_shop: Sh
     assert "()" not in run("serving", "check").out, "it is about no instance"
     run("record", "canary", PLACE, *words, "--promoted").good()
     assert run("serving", "check").code == 3, "looked at before it went live"
+    run("record", "snapshot", "deployment:dev/new", f"--loaded=pod-0={digest(ONE)}").good()
+    assert "deployment:dev/new" in run("serving", "check").out
+    assert f"{ONE} is loaded, which never was live here" in run("state", "deployment:dev/new").good().out
+    assert f"Nothing is live that saw {ONE}, but it is loaded." in run("impact", ONE).good().err
 
 
 def test_what_is_overdue_waits_in_the_inbox(shop: Shop):

@@ -82,8 +82,8 @@ BOUNDS: tuple[dict[str, list[str]], ...] = (
 #: What may follow an approval.
 NEXT = (
     "second", "ask anew", "refuse another", "send another back", "revoke another", "meet", "meet", "revoke", "withdraw",
-    "reject", "send back", "escalate", "invalidate", "fail", "assess", "consent", "scan", "agree", "document", "unvalidate", "demote",
-    "run", "outputs", "gate", "authorise", "authorise", "urgent", "review", "wait",
+    "reject", "send back", "escalate", "invalidate", "fail", "assess", "consent", "scan", "agree", "document",
+    "unvalidate", "demote", "run", "outputs", "gate", "authorise", "authorise", "urgent", "review", "wait",
 )  # fmt: skip
 
 

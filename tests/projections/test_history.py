@@ -46,6 +46,12 @@ def test_a_versions_life_in_order_of_occurrence(any_book: Book):
     assert all(row["recorded_at"] > row["occurred_at"] for row in rows), "both clocks"
     assert [row["type"] for row in ask(any_book, TWO, at=12.25)] == ["version.registered"]
     assert ask(any_book, TWO, known=rows[2]["index"] + 1) == rows[:3]
+    drift = {"metric": "psi", "value": 0.3, "model": TWO, "deployment": PROD}
+    signal = any_book.emit("trainer", "monitor.signal", "monitor:m", drift, at=40).index
+    for subject, there in ((TWO, True), ("model:scoring", True), (PROD, True), (ONE, False)):
+        found = [(row["index"], row["why_here"]) for row in ask(any_book, subject) if row["type"] == "monitor.signal"]
+        assert found[-1:] == ([(signal, "monitor")] if there else []), subject
+    assert [ask(any_book, TWO, at=39), ask(any_book, TWO, known=signal)] == [rows, rows]
 
 
 def test_what_is_told_late_stands_where_it_occurred(book: Book):

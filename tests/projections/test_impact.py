@@ -8,6 +8,7 @@ import pytest
 
 from ledger.errors import InputError
 from projections.impact import impact
+from projections.remarks import RESTS
 from projections.tracing import cut_off, trace
 from tests.contract.support import digest
 from tests.projections.support import DEV, PROD, Book, tell, when
@@ -164,7 +165,11 @@ def test_one_canary_does_not_end_another(book: Book):
     for model in (ONE, TWO):
         body = {"model": model, "digest": digest(model), "stage": 1, "traffic": 0.1}
         book.emit("p-deployer", "canary.stage_entered", DEV, body, at=4)
-    assert [one["model"] for one in ask(book, DATA)["live"]] == [ONE]
+    (canary,) = ask(book, DATA)["live"]
+    assert (canary["model"], RESTS in canary["marks"]) == (ONE, False)
+    book.emit("p-deployer", "quarantine.placed", DATA, {"reason": "poisoned"}, at=4.5)
+    (canary,) = ask(book, DATA)["live"]
+    assert (RESTS in canary["marks"], len(canary["quarantines"])) == (True, 1), "the newest one is another"
     held = {"model": ONE, "digest": digest(ONE), "reason": "burns"}
     book.emit("p-approver", "deployment.held", DEV, held, at=5)
     assert [one["model"] for one in ask(book, DATA)["live"]] == [ONE], "that it is to stop is no fact"
@@ -186,6 +191,14 @@ def test_what_is_still_loaded_though_it_is_not_live(book: Book):
         (DEV, ONE, ["pod-1"], snapshot.index)
     ]
     assert ask(book, "dataset:other@1")["loaded"] == []
+    new = "deployment:prod/new"  # never deployed, as far as the ledger knows
+    for at, model in ((7, TWO), (8, ONE)):
+        book.emit("trainer", "serving.snapshot", new, {"loaded": [{"digest": digest(model)}]}, at=at)
+    told = [(one["deployment"], one["model"]) for one in ask(book, DATA)["loaded"]]
+    assert told == [(DEV, ONE), (new, ONE)]
+    assert [(one["deployment"], one["model"]) for one in ask(book, "dataset:other@1")["loaded"]] == []
+    assert [one["deployment"] for one in ask(book, "dataset:other@1", at=7)["loaded"]] == [new], "then it was"
+    assert [one["deployment"] for one in ask(book, DATA, at=7)["loaded"]] == [DEV]
 
 
 def test_what_was_only_measured_on_it(book: Book):

@@ -21,10 +21,11 @@ from tests.projections.test_as_of import MODELS, MOVES, do
 
 MORE = (
     "compose", "canary", "abort", "hold", "quarantine", "let go", "retire", "classify", "revoke", "withdraw", "waive",
-    "grant", "urgent", "invalidate", "link", "consent", "own", "steal", "snapshot",
+    "grant", "urgent", "invalidate", "link", "consent", "own", "snapshot", "steal",
 )  # fmt: skip
 _MOVES = tuple(move for move in (*MOVES, *MORE) if move != "steal")
-SUBJECTS = ("model:scoring", MODELS[0], "dataset:base@1", PROD, INCIDENT)
+NEW = "deployment:prod/new"  # known by snapshots alone
+SUBJECTS = ("model:scoring", MODELS[0], "dataset:base@1", PROD, NEW, INCIDENT)
 
 
 def last(book: Book, kind: str) -> str:
@@ -61,7 +62,7 @@ def also(book: Book, move: str, model: str, at: float) -> None:
         "link": ("p-author", "incident.linked", INCIDENT, {"subject": model, "relation": "caused-by"}),
         "consent": ("trainer", "dataset.consent_changed", "dataset:base@1", {"status": "withdrawn"}),
         "own": ("p-author", "model.registered", "model:scoring", {"owner": "p-deployer"}),
-        "snapshot": ("trainer", "serving.snapshot", PROD, {"loaded": [{"digest": digest(model), "model": model}]}),
+        "snapshot": ("trainer", "serving.snapshot", NEW, {"loaded": [{"digest": digest(model), "model": model}]}),
     }  # fmt: skip
     try:
         if move == "steal":
@@ -143,6 +144,8 @@ def test_the_answers_are_not_empty(book: Book):
     for question in ("state", "lineage", "impact", "history", "why"):
         assert not isinstance(after[f"{question} {MODELS[0]}"], str)
         assert before[f"{question} {MODELS[0]}"] != after[f"{question} {MODELS[0]}"] or question == "why"
+    assert [one["deployment"] for one in after[f"impact {MODELS[0]}"]["loaded"]] == [NEW]
+    assert [len(told[f"state {NEW}"]["deployments"]) for told in (before, after)] == [0, 1]
     for question in ("inventory", "waivers", "report", f"timeline {INCIDENT}", f"diff {MODELS[0]}"):
         assert not isinstance(after[question], str)
         assert before[question] != after[question]

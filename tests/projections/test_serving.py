@@ -8,6 +8,7 @@ import pytest
 
 from projections.operating import operate
 from projections.serving import Serving, read_serving
+from projections.slo.watching import deployments_of
 from tests.contract.support import digest
 from tests.projections.slo_support import ONE, THREE, TWO, Watched
 from tests.projections.support import INCIDENT, PROD, Book
@@ -70,8 +71,17 @@ def test_a_version_that_never_was_there(served: Book):
         [digest(OTHER)],
         ["pod-2"],
     )
-    snapshot(served, 12, OTHER)
+    assert (finding["model"], "nobody registered" in finding["words"]) == (None, True)
+    snapshot(served, 12, THREE)
     assert kinds(served) == ["unknown version", "not loaded"]
+    (named, _) = serving(served).findings
+    assert (named["model"], named["words"]) == (
+        THREE, f"{THREE} is loaded, which never was live here, and {TWO} is live",
+    )  # fmt: skip
+    made = {"digest": digest(THREE), "files": {"three.onnx": digest(THREE)}}
+    served.emit("trainer", "artifact.produced", "artifact:three", made, at=12.5)
+    assert f"{THREE} (the same bytes as artifact:three) is loaded" in serving(served).findings[0]["words"]
+    assert "artifact" not in serving(served, at=12.2).findings[0]["words"], "what was registered then"
     snapshot(served, 13)
     assert kinds(served) == ["not loaded"]
 
@@ -116,8 +126,24 @@ def test_a_version_under_another_ones_name(served: Book):
 
 
 def test_nothing_is_live_and_something_is_loaded(book: Book):
-    snapshot(book, 1, ONE)
+    """A deployment of which nothing else was recorded is known by that."""
+    assert book.state(PROD)["deployments"] == []
+    snapshot(book, 3, ONE)
     assert kinds(book) == ["unknown version"]
+    snapshot(book, 2)
+    size = book.size
+    snapshot(book, 1, ONE)
+    reader = book.reader()
+
+    def names(subject: str | None = PROD, **as_of: Any) -> list[str]:
+        return [one["deployment"] for one in reader.state(subject, **as_of)["deployments"]]
+
+    assert [names(), names(None), names("deployment:prod/*")] == [[PROD]] * 3
+    assert names("deployment:prod/another") == names("model:scoring") == []
+    assert deployments_of(reader.runner.views, reader.as_of()) == [PROD]
+    assert [names(at=at) for at in (3, 2, 1, 0.5)] == [[PROD], [PROD], [PROD], []], "told late, it was so"
+    assert [names(at=at, known=size) for at in (2, 1)] == [[PROD], []]
+    assert names(known=size - 2) == []
 
 
 def test_a_snapshot_that_comes_late_is_compared_with_what_was_live_then(served: Book):
