@@ -136,6 +136,7 @@ def enrol(
         return
     if kind is None or not roles:
         raise click.UsageError("Missing option '--kind' or '--role'; or give --request FILE")
+    from ledger.bounds import check_bounds
     from ledger.creation import enrol_actor, new_person_id
     from ledger.events.actors import ROLES
     from ledger.names import parse_actor
@@ -148,17 +149,18 @@ def enrol(
     name = new_person_id() if name is None else parse_actor(name)
     new, limits = new_signer(reference), bounds_of(bounds)
     with app.writer() as ledger:
+        check_bounds(ledger, limits)
         keys = app.home.keystore(ledger.ledgerid)
         path = keys.keep(name, new, new_passphrase() if encrypt else None)
         with kept_if_used(path):
-            at_once = () if limits else roles
-            receipt = enrol_actor(ledger, name, new, kind=kind, roles=at_once, responsible=responsible)
+            receipt, *granted = enrol_actor(
+                ledger, name, new, kind=kind, roles=roles, responsible=responsible, bounds=limits
+            )
         if display:
             app.home.set_name(name, display)
         app.note(f"enrolled {name}; its private key is {path}")
-        for role in dict.fromkeys(roles) if limits else ():
-            granted = ledger.emit("role.granted", f"actor:{name}", limits, role=role)
-            app.note(f"granted the role {role} within bounds (entry {granted.index}): muniment actor show {name}")
+        for role, one in zip(dict.fromkeys(roles), granted, strict=False):
+            app.note(f"granted the role {role} within bounds (entry {one.index}): muniment actor show {name}")
     app.show_receipt(receipt)
 
 

@@ -8,7 +8,7 @@ import click
 
 from cli.against import record_against
 from cli.app import App, pass_app, write_options
-from cli.beforehand import lifts, warn_of_target
+from cli.beforehand import warn_of_return, warn_of_target
 from cli.known import near_environments, say_strange, strange
 from cli.values import DEPLOYMENT, INCIDENT, MODEL, SHARE, end_of
 
@@ -39,9 +39,11 @@ def request(app: App, /, model: str, environment: str, **options: Any) -> None:
         if meant:
             app.note(
                 f"Warning: nothing is deployed to {environment} here, but to {' and '.join(meant)}. If that was meant: "
-                f"muniment withdraw {model}"
+                f"muniment withdraw {model} --env {environment}"
             )
-        app.show_receipt(receipt, then=f"Waiting for another person: muniment approve {model} --rationale …")
+        app.show_receipt(
+            receipt, then=f"Waiting for another person: muniment approve {model} --env {environment} --rationale …"
+        )
 
 
 _model = click.argument("model", type=MODEL, metavar="MODEL@VERSION")
@@ -153,12 +155,13 @@ def authorise(
 
     What a waiver let be is named. With --emergency approvals and gates are not asked for, but --reason is. It stays in
     the inbox and in every report until another person has reviewed it. A quarantine still stops it. What is held there
-    is authorised with --lift-hold alone, and `muniment watch` decides anew where a rule fires by what comes later.
+    is authorised with --lift-hold alone, in an emergency too, and `muniment watch` decides anew where a rule fires by
+    what comes later.
 
     Example: muniment authorise deployment:prod/tx --model model:tx@1
     """
+    from ledger.commands import is_recorded
     from muniment.gating import authorise as decide
-    from muniment.gating import is_recorded
     from projections.waivers import terms_words
 
     if lift_hold is not None:
@@ -172,7 +175,8 @@ def authorise(
     gates: list[Gate] = []
     with app.writer() as ledger:
         if not is_recorded(ledger, options["event_id"]):  # the same id again repeats nothing
-            _check_holds(app, ledger, deployment, model, lifting=lift_hold is not None)
+            _check_hold(app, ledger, deployment, model, lift_hold)
+            warn_of_return(app, ledger, deployment, model)
         receipt = decide(ledger, deployment, model, told=gates.append, **options)
         app.show_receipt(
             receipt,
@@ -187,17 +191,11 @@ def authorise(
         app.note(f"{one['waiver']}: {terms_words(one, app.display)}")
 
 
-def _check_holds(app: App, ledger: Ledger, deployment: str, model: str, *, lifting: bool) -> None:
-    """An authorisation lifts no hold without a word."""
-    from ledger.errors import InputError
+def _check_hold(app: App, ledger: Ledger, deployment: str, model: str, lift_hold: str | None) -> None:
+    """A reason that was given for something else lifts no hold."""
+    from muniment.gating import lifted_hold
 
-    held = lifts(app, ledger, deployment, model)
-    if held and not lifting:
-        raise InputError(
-            f"{model} is held in {deployment}, {'; '.join(held)}",
-            hint=f"To lift that all the same: muniment authorise {deployment} --model {model} --lift-hold 'why'",
-        )
-    if lifting and not held:
+    if lifted_hold(ledger, deployment, model, lift_hold) is None and lift_hold is not None:
         app.note(f"{model} is not held in {deployment}: what --lift-hold says is the reason of the authorisation.")
 
 

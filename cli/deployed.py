@@ -8,7 +8,7 @@ from typing import Any, Final
 from cli.app import App
 from cli.output import table
 
-__all__ = ["remarks_of", "show_deployed"]
+__all__ = ["followed", "remarks_of", "show_deployed"]
 
 _CANARY: Final = ("deployment", "version", "stage", "traffic", "entered", "budget used", "verdict", "remarks")
 
@@ -42,7 +42,12 @@ def _waived(deployment: dict[str, Any]) -> Iterator[tuple[str, ...]]:
             yield deployment["deployment"], item["model"], name, waived
 
 
-def _followed(decision: dict[str, Any]) -> str:
+def followed(decision: dict[str, Any]) -> str:
+    """What followed a decision, in words.
+
+    Args:
+        decision: as `projections.service.Decision.describe` gives it.
+    """
     answer = decision["answer"]
     if answer is not None and decision["status"] == "lifted":
         why = f": {answer['reason']}" if answer["reason"] else ", who gave no reason"
@@ -58,7 +63,7 @@ def _followed(decision: dict[str, Any]) -> str:
 def _decisions(deployment: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     for one in deployment["decisions"]:
         target = f"{'to' if one['action'] == 'rollback' else 'of'} {one['model']}"
-        what = (f"{one['action']} {target}", str(one["index"]), one["status"], _followed(one))
+        what = (f"{one['action']} {target}", str(one["index"]), one["status"], followed(one))
         yield (deployment["deployment"], *what)
 
 

@@ -249,9 +249,9 @@ def list_(app: App, /, *, at: str | None, known_at: str | None) -> None:
 
 
 def _line(app: App, one: dict[str, Any]) -> tuple[str, ...]:
-    from projections.waivers import terms_words
+    from projections.waivers import USELESS, terms_words
 
     uses = str(one["used"]) if one["max_uses"] is None else f"{one['used']} of {one['max_uses']}"
-    state = one["state"] if one["state"] != "does not stand" else f"does not stand: {one['trouble']}"
+    state = one["state"] if one["state"] not in ("does not stand", USELESS) else f"{one['state']}: {one['trouble']}"
     return (one["waiver"], state, one["check"], f"{one['model']} in {one['environment']}", one["until"], uses,
             terms_words(one, app.display))  # fmt: skip

@@ -58,11 +58,17 @@ def _rows(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for one in data["loaded"]:
         yield {**one, "standing": "still loaded", "path": one["words"]}
     for one in data["measured"]:
-        yield {**one, "standing": "only measured", "model": one["version"], "path": one["evaluation"]}
+        for place in one["live"] or [{}]:
+            yield {**place, "standing": "only measured", "model": one["version"], "index": one["index"],
+                   "path": one["evaluation"]}  # fmt: skip
 
 
 def _path(one: dict[str, Any]) -> str:
     return " → ".join(step["subject"] + (" (suspect)" if step["suspect"] else "") for step in one["path"])
+
+
+def _remarks(one: dict[str, Any]) -> list[str]:
+    return [*(["canary"] if one["how"] == "canary" else []), *remarks_of(one)] if "how" in one else []
 
 
 def _text(app: App, data: dict[str, Any]) -> None:
@@ -74,12 +80,15 @@ def _text(app: App, data: dict[str, Any]) -> None:
         app.note(f"{copy['subject']} has the same bytes as {copy['of']}, and is followed too.")
     rows = list(_rows(data))
     live = [row for row in rows if row["standing"] in ("live", "canary")]
+    measured = [row for row in rows if row["standing"] == "only measured"]
     if not live:
-        app.note(f"Nothing is live that saw {data['subject']}{', but it is loaded' if data['loaded'] else ''}.")
+        loaded = ", but it is loaded" if data["loaded"] else ""
+        tested = any("deployment" in row for row in measured)
+        saw, rest = ("was made from", "; what was only measured on it is") if tested else ("saw", "")
+        app.note(f"Nothing is live that {saw} {data['subject']}{loaded}{rest}.")
     table(app, "Live", ("deployment", "model", "since", "entry", "remarks", "path"), (
-        (one["deployment"], one["model"], one["since"][:19] + "Z", str(one["index"]),
-         ", ".join([*(["canary"] if one["how"] == "canary" else []), *remarks_of(one)]), one["path"])
-        for one in live
+        (one["deployment"], one["model"], one["since"][:19] + "Z", str(one["index"]), ", ".join(_remarks(one)),
+         one["path"]) for one in live
     ))  # fmt: skip
     table(app, "Loaded, and not live", ("deployment", "model", "instances", "entry", "what the snapshot says"), (
         (one["deployment"], one["model"], ", ".join(one["instances"]), str(one["index"]), one["path"])
@@ -93,6 +102,6 @@ def _text(app: App, data: dict[str, Any]) -> None:
     table(app, "Not live", ("version", "status", "entry", "path"), (
         (one["model"], one["status"], str(one["index"]), one["path"]) for one in rows if one["standing"] == "not live"
     ))  # fmt: skip
-    table(app, "Only measured on it", ("version", "entry"), (
-        (one["model"], str(one["index"])) for one in rows if one["standing"] == "only measured"
+    table(app, "Only measured on it", ("version", "entry", "live in", "remarks"), (
+        (one["model"], str(one["index"]), one.get("deployment", ""), ", ".join(_remarks(one))) for one in measured
     ))  # fmt: skip

@@ -131,11 +131,13 @@ def _gate(gate: dict[str, Any]) -> str:
 
 
 def _open(item: dict[str, Any]) -> list[str]:
-    """What validators left open: the critical by name, the others counted."""
-    critical = [one["finding"] for one in item["findings"] if one["severity"] == "critical"]
-    others = len(item["findings"]) - len(critical)
+    """What validators left open: critical and high findings by name, the others counted."""
     words = [f"validation {one['verdict']} (entry {one['index']})" for one in item["validations"]]
-    words += [f"critical findings open: {', '.join(critical)}"] if critical else []
+    others = len(item["findings"])
+    for severity in ("critical", "high"):
+        named = [one["finding"] for one in item["findings"] if one["severity"] == severity]
+        words += [f"{severity} findings open: {', '.join(named)}"] if named else []
+        others -= len(named)
     return [*words, *([f"{others} finding(s) open of lower severity"] if others else [])]
 
 

@@ -17,8 +17,12 @@ __all__ = ["inventory"]
 
 _COLUMNS: Final = (
     "model", "title", "tier", "owner", "on_call", "third_party", "latest", "status", "live", "approvals", "refusals",
-    "waivers", "emergencies", "findings", "last_evaluation",
+    "waivers", "emergencies", "findings", "last_evaluation", "other_tiers",
 )  # fmt: skip
+
+
+#: How many versions of another tier than their model are named in text.
+_OTHERS: Final = 3
 
 
 @click.command(short_help="Show all models with owner, tier, approvals, what is live, and what is open.")
@@ -69,7 +73,18 @@ def _rows(models: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             "emergencies": [_emergency(one) for one in model["emergencies"]],
             "findings": [f"{one['finding']} ({one['severity']})" for one in model["findings"]],
             "last_evaluation": last and f"{last['version']}: {last['verdict']}, {last['occurred_at'][:10]}",
+            "other_tiers": [_other_tier(one) for one in model["other_tiers"]],
         }  # fmt: skip
+
+
+def _other_tier(one: dict[str, Any]) -> str:
+    return f"version {one['version'].partition('@')[2]}: {one['tier']}"
+
+
+def _tier(model: dict[str, Any], others: list[str]) -> str:
+    """The tier, and the first versions that are of another one."""
+    more = [f"{len(others) - _OTHERS} more"] if len(others) > _OTHERS else []
+    return (model["tier"] or "") + (f" ({', '.join([*others[:_OTHERS], *more])})" if others else "")
 
 
 def _place(one: dict[str, Any]) -> str:
@@ -114,7 +129,8 @@ def _text(app: App, data: dict[str, Any], pattern: str | None) -> None:
         ]
         opened += [f"finding: {text}" for text in flat["findings"]]
         owner = "" if model["owner"] is None else names.get(model["owner"], model["owner"])
-        rows.append((model["model"] + (" (third party)" if model["third_party"] else ""), model["tier"] or "", owner,
+        name = model["model"] + (" (third party)" if model["third_party"] else "")
+        rows.append((name, _tier(model, flat["other_tiers"]), owner,
                      "; ".join(flat["live"]) or (model["status"] or "no version"), "; ".join(approvals),
                      "; ".join(opened), flat["last_evaluation"] or ""))  # fmt: skip
     table(app, "Models", ("model", "tier", "owner", "live, or latest", "approvals", "open", "last evaluation"), rows)

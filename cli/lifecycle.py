@@ -28,8 +28,9 @@ def lifecycle(app: App) -> None:
     """Show what leads a version where, which states stop which decisions, how long waivers are, and the rules.
 
     A state is for one environment, or in one deployment (deploy authorised, canary, live, rolled back). What protects,
-    takes back or happened is stopped by none. Separation of duties is by person, and the same in every ledger. The
-    root keys change rules, stops and waivers: muniment admin rules change. With -o csv or md the rules are printed.
+    takes back or happened is stopped by none. What is held in a deployment is authorised there with a reason alone.
+    That and separation of duties, which is by person, are the same in every ledger. The root keys change rules, stops
+    and waivers: muniment admin rules change. With -o csv or md the rules are printed.
     """
     from ledger.domain.independence import SEPARATION
     from ledger.domain.lifecycle import stops_of, waivers_of

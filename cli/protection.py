@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from cli.app import App, pass_app, write_options
+from cli.beforehand import warn_of_written
 from cli.known import is_known, say_strange, strange
 from cli.values import INCIDENT, MODEL, end_of, moment_of
 
@@ -29,16 +30,20 @@ def quarantine(app: App, /, subject: str, known_since: str | None, **options: An
     """Put a model, a version, a data set or a feature set in quarantine.
 
     No version that is in quarantine, was made from what is (also under another name, or through other models), or was
-    measured on it, is approved or authorised. What is live stays live: roll it back.
+    measured on it, is approved or authorised. What is live stays live: roll it back. Data that runs made from it is
+    named: put that in quarantine, too.
 
     Example: muniment quarantine dataset:claims@3 --reason "labels were tampered with"
     """
+    from ledger.domain.lifecycle import letting_go
+
     options["known_since"] = None if known_since is None else moment_of(known_since)
     with app.writer() as ledger:
         known, unknown = is_known(ledger, subject), strange(ledger, options["incident"])
-        then = f"Another person lets it go: muniment release {subject} --rationale …"
-        app.show_receipt(ledger.emit("quarantine.placed", subject, **options), then=then)
+        app.show_receipt(ledger.emit("quarantine.placed", subject, **options), then=letting_go(subject))
         say_strange(app, ledger, unknown, "If the name is wrong, place another quarantine that names the right one.")
+        if known and not subject.startswith("model:"):
+            warn_of_written(app, ledger, subject)
     if not known:
         app.note(
             f"Warning: nothing is registered here as {subject}. It stops what is registered or read under that very "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.app import App, common_options, pass_app, write_options
+from cli.beforehand import warn_of_abort
 from cli.known import say_strange, strange
 from cli.values import DATASET, DEPLOYMENT, INCIDENT, MODEL, MONITOR, RUN, SHARE, read_source, text_pairs
 
@@ -267,7 +268,7 @@ def canary(app: App, /, subject: str, model: str, digest: str | None, **options:
       muniment record canary deployment:prod/tx --model model:tx@2 --stage 1 --traffic 0.05
       muniment record canary deployment:prod/tx --model model:tx@2 --aborted "error budget burns"
     """
-    from ledger.commands import record_canary
+    from ledger.commands import is_recorded, record_canary
 
     stage = {name: options.pop(name) for name in ("stage", "traffic", "budget_used", "verdict")}
     ends = {"promoted": options.pop("promoted") or None, "aborted": options.pop("aborted")}
@@ -275,7 +276,10 @@ def canary(app: App, /, subject: str, model: str, digest: str | None, **options:
     staged = stage["stage"] is not None and stage["traffic"] is not None
     if len(ended) + staged != 1 or (ended and any(value is not None for value in stage.values())):
         raise click.UsageError("Give --stage with --traffic, or --promoted, or --aborted REASON.")
-    app.record(record_canary, subject, model, digest=digest, **stage, **ends, **options)
+    with app.writer() as ledger:
+        if ends["aborted"] is not None and not is_recorded(ledger, options["event_id"]):
+            warn_of_abort(app, ledger, subject, model, digest)
+        app.show_receipt(record_canary(ledger, subject, model, digest=digest, **stage, **ends, **options))
 
 
 @record.command()

@@ -204,7 +204,8 @@ def _text(app: App, /, data: dict[str, Any]) -> None:
         )
         uses = item["max_uses"]
         words += "" if uses is None else f", {len(item['used_by'])} of {uses} use(s) used"
-        out.print(styled(f"~ waived, not hidden: {words} ({item['waiver']})"))
+        said = f"waiver without effect ({item['trouble']})" if item["trouble"] else "waived, not hidden"
+        out.print(styled(f"~ {said}: {words} ({item['waiver']})"))
         terms, by = terms_words(item, app.display), app.display(item["granted_by"])
         out.print(styled(f"    {terms}; granted by {by}"))
     for entry in data["void_entries"]:

@@ -11,6 +11,7 @@ from cli.keyring import actor_state
 from cli.output import Grid, print_record, table
 
 if TYPE_CHECKING:
+    from ledger.application import Ledger, Receipt
     from ledger.domain import ActorState
     from ledger.domain.actors import RoleGrant
 
@@ -46,6 +47,13 @@ def bounds_of(given: dict[str, Any]) -> dict[str, Any]:
     return body if given["until"] is None else {**body, "until": format_time(microseconds(given["until"]))}
 
 
+def _granted(ledger: Ledger, kind: str, name: str, body: dict[str, Any]) -> Receipt:
+    from ledger.bounds import check_bounds
+
+    check_bounds(ledger, body)
+    return ledger.emit(kind, f"actor:{name}", body)
+
+
 @click.command("grant", short_help="Grant a role, within bounds and for a while.")
 @click.argument("name", metavar="ACTOR")
 @_role
@@ -67,7 +75,7 @@ def grant(app: App, /, name: str, role: str, reason: str | None, signer: str | N
       muniment actor grant p-… approver --env staging --until 2027-01-01T00:00:00Z
     """
     app.actor = signer or app.actor
-    app.emit("role.granted", f"actor:{name}", bounds_of(bounds), role=role, reason=reason)
+    app.record(_granted, "role.granted", name, {**bounds_of(bounds), "role": role, "reason": reason})
 
 
 @click.command("delegate", short_help="Let another person approve in your place for a while.")
@@ -94,8 +102,9 @@ def delegate(app: App, /, name: str, until: str, *, reason: str, signer: str | N
     from cli.values import end_of
 
     app.actor = signer or app.actor
-    body = {"until": end_of(until), "reason": reason}
-    app.emit("approval.delegated", f"actor:{name}", body | {key: list(value) for key, value in bounds.items() if value})
+    body: dict[str, Any] = {"until": end_of(until), "reason": reason}
+    body |= {key: list(value) for key, value in bounds.items() if value}
+    app.record(_granted, "approval.delegated", name, body)
 
 
 @click.command("ungrant", short_help="Take a role away.")

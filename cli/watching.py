@@ -222,27 +222,29 @@ def _rate(value: float | None) -> str:
 # -- watch ----------------------------------------------------------------------------------------------------------
 
 
-def _channels(command: str | None, url: str | None, options: dict[str, Any]) -> list[Channel]:
+def _channels(commands: tuple[str, ...], urls: tuple[str, ...], options: dict[str, Any]) -> list[Channel]:
+    """Each command line and URL once, however often it is given."""
     import os
 
     from ledger.telling import Command, Webhook, read_secret
 
-    found: list[Channel] = []
-    if command is not None:
-        found.append(Command.parse(command, seconds=options["timeout"], pass_on=options["pass_on"]))
-    if url is not None:
-        secret = read_secret(options["secret_file"], os.environ, _SECRET_VARIABLE)
-        found.append(Webhook(url, secret, seconds=min(options["timeout"], 60.0)))
-    return found
+    found: list[Channel] = [
+        Command.parse(one, seconds=options["timeout"], pass_on=options["pass_on"]) for one in commands
+    ]
+    secret = read_secret(options["secret_file"], os.environ, _SECRET_VARIABLE) if urls else None
+    found += [Webhook(one, secret, seconds=min(options["timeout"], 60.0)) for one in urls]
+    return list({(one.name, one.recipient): one for one in found}.values())
 
 
 @click.command(short_help="Record breaches of promises, decide by rule, tell the platform.")
 @click.argument("deployments", metavar="[DEPLOYMENT]…", nargs=-1)
-@click.option("--exec", "command", metavar="COMMAND", help="Told each decision as JSON on stdin; run without a shell.")
+@click.option("--exec", "commands", multiple=True, metavar="COMMAND",
+              help="Told each decision as JSON on stdin; run without a shell; repeat it.")  # fmt: skip
 @click.option(
-    "--env", "pass_on", multiple=True, metavar="NAME", help="A variable that the command gets too; repeat it."
+    "--env", "pass_on", multiple=True, metavar="NAME", help="A variable that the commands get too; repeat it."
 )
-@click.option("--webhook", "url", metavar="URL", help="Told each decision as JSON; https, or http on this machine.")
+@click.option("--webhook", "urls", multiple=True, metavar="URL",
+              help="Told each decision as JSON; https, or http on this machine; repeat it.")  # fmt: skip
 @click.option("--secret-file", type=OUT_FILE,
               help=f"Secret that signs webhooks; {_SECRET_VARIABLE} otherwise.")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(0.1, 600), default=30.0, show_default=True, metavar="SECONDS",
@@ -255,7 +257,7 @@ def _channels(command: str | None, url: str | None, options: dict[str, Any]) -> 
 @common_options
 @pass_app
 def watch(
-    app: App, /, deployments: tuple[str, ...], command: str | None, url: str | None, signer: str | None,
+    app: App, /, deployments: tuple[str, ...], commands: tuple[str, ...], urls: tuple[str, ...], signer: str | None,
     **options: Any,
 ) -> int:  # fmt: skip
     """Look once how promises are kept; record breaches and decisions; tell the platform what was decided.
@@ -270,7 +272,7 @@ def watch(
       muniment watch --exec "/opt/deploy/on-decision" --as svc-watch
       muniment watch --webhook https://deploy.example.com/hooks --secret-file hook.secret --follow --as svc-watch
     """
-    channels, again = _channels(command, url, options), options["tell_again"]
+    channels, again = _channels(commands, urls, options), options["tell_again"]
     if again and (options["follow"] or not channels):
         raise click.UsageError("--tell-again tells once: give it --exec or --webhook, and no --follow")
     app.actor = signer or app.actor
@@ -327,7 +329,7 @@ def _show(app: App, found: dict[str, Any]) -> None:
     lines = [f"{one['index']} {one['type']} {one['deployment']}: {one['words']}" for one in found["recorded"]]
     for one in found["told"]:
         what = "told" if one["told"] else f"NOT told ({one['reason']}); it will be told again"
-        lines.append(f"{one['index']} decision {one['decision']} {what} by {one['channel']}")
+        lines.append(f"{one['index']} decision {one['decision']} {what} by {one['channel']} {one['recipient']}")
     lines += [
         f"{one['status']}: {one['action']} {one['deployment']} {one['model']} (entry {one['index']})"
         for one in found["open"]

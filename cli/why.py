@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from cli.app import App, common_options, pass_app
-from cli.deployed import remarks_of
+from cli.deployed import followed, remarks_of
 from cli.output import Grid, clean, print_record
 from cli.reading import with_as_of
 
@@ -75,6 +75,8 @@ def _rows(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _lines(app: App, data: dict[str, Any]) -> Iterator[str]:
+    if data["subject"].startswith("deployment:") and not data["live"]:
+        yield f"nothing is live in {data['subject']}; what else is known of it: muniment state {data['subject']}"
     for live in data["live"]:
         rests = "nothing authorised it" if live["rests_on"] is None else f"by entry {live['rests_on']} ({live['by']})"
         since = f"since {live['since']} (entry {live['index']})"
@@ -86,7 +88,11 @@ def _lines(app: App, data: dict[str, Any]) -> Iterator[str]:
     for one in data["emergencies"]:
         yield f"! the emergency of entry {one['index']} {_review(app, one)}"
     for one in data["holds"]:
-        yield f"! {one['model']} was put on hold by entry {one['index']}"
+        put = f"{one['model']} was put on hold by entry {one['index']}"
+        yield f"! {put}" if one["answer"] is None else f"  {put}, {one['status']}: {followed(one)}"
+    for one in data["returns"]:
+        back = f"entry {one['index']} decided to return from {one['model']} to {one['to']}"
+        yield f"! {back} in {one['deployment']}, and that is {one['status']}. {one['next']}"
     for answer in data["answers"]:
         yield from _answer(app, answer)
 

@@ -96,7 +96,7 @@ class Story:
     ) -> None:
         key = Ed25519Signer.generate()
         kind = "person" if responsible is None else "service"
-        receipt = enrol_actor(ledger, actor, key, kind=kind, roles=roles, responsible=responsible)
+        (receipt,) = enrol_actor(ledger, actor, key, kind=kind, roles=roles, responsible=responsible)
         self.home.keystore(self.ledgerid).save(actor, key)
         log(receipt, "actor.enrolled", f"actor:{actor:<14}  {who}: {', '.join(roles)}")
 

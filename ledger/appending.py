@@ -236,6 +236,7 @@ class Appender:
         Raises:
             LedgerError: the first event that is refused.
         """
+        job.looked_up = again
         try:
             if not job.signed and job.sign is not None:
                 job.signed = [job.sign()]
@@ -250,7 +251,7 @@ class Appender:
                 raise
             # A refusal must rest on the log as it is, and what is recorded already is not refused.
             return self._unit(job, again=True)
-        job.items, job.looked_up = items, again
+        job.items = items
         fresh = [item for item in items if isinstance(item, _Judged)]
         if not fresh:
             return None

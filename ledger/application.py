@@ -239,7 +239,12 @@ class Ledger(Writer):
             error.add_note(f"the refusal was not recorded: {trouble.message}")
 
     def emit_all(
-        self, events: Sequence[tuple[str, str, Mapping[str, Any]]], *, event_id: str | None = None, **attributes: Any
+        self,
+        events: Sequence[tuple[str, str, Mapping[str, Any]]],
+        *,
+        event_id: str | None = None,
+        also_sign: Sequence[Signer] = (),
+        **attributes: Any,
     ) -> list[Receipt]:
         """Sign several events and append them in one transaction: all of them, or none.
 
@@ -247,6 +252,7 @@ class Ledger(Writer):
             events: type, subject and body of each; each is judged as if those before it were recorded already.
             event_id: UUID of the last one, and so of all of them together: when it is recorded already, nothing is
                 appended. When they are refused, the last one is what is recorded as refused.
+            also_sign: further keys that sign the first one, for example the key being enrolled.
             attributes: of all of them, see `emit`: occurred_at, on_behalf_of, correlation, causation, strength.
 
         Returns:
@@ -265,7 +271,8 @@ class Ledger(Writer):
                 [
                     {**common, "type": kind, "subject": of, "data": body, "event_id": same}
                     for (kind, of, body), same in zip(screened, ids, strict=True)
-                ]
+                ],
+                also_sign,
             )
         except LedgerError as error:
             if event_id is not None and isinstance(error, ConflictError | PolicyError):

@@ -114,6 +114,16 @@ def sought(ledger: Ledger, type: str, subject: str, find: Callable[[], T], **bod
         raise
 
 
+def is_recorded(ledger: Ledger, event_id: str | None) -> bool:
+    """Whether an event that its author gave an id is in the log.
+
+    Args:
+        ledger: open, signing as its author.
+        event_id: the id; None when it was given none.
+    """
+    return event_id is not None and ledger.recorder.find(event_id, str(ledger.actor)) is not None
+
+
 def open_requests(ledger: Ledger, model: str, environment: str | None = None) -> list[ApprovalRequest]:
     """Requests for a version's approval that were neither turned down nor withdrawn, oldest first."""
     version = version_state(ledger, model)
@@ -157,7 +167,8 @@ def deciding(
     wanted = [r for r in open_requests(ledger, model, environment) if request in (None, r.id)]
     if not wanted:
         raise PolicyError(
-            f"{model} has no open request to decide", hint=f"Ask first: muniment request {model} --env ENVIRONMENT"
+            f"{model} has no open request to decide{f' for {environment}' if environment else ''}",
+            hint=f"Ask first: muniment request {model} --env {environment or 'ENVIRONMENT'}",
         )
     if request is None and len({r.environment for r in wanted}) > 1:
         raise InputError(
@@ -271,7 +282,7 @@ def authorise(
         ledger: open, signing as the deployer.
         deployment: ``deployment:<environment>/<service>``.
         model: ``model:<name>@<version>``.
-        reason: why.
+        reason: why; needed where the version is held there, for that lifts the hold.
         emergency: ``{"reason", "review_by"}`` when the rules are not waited for.
         options: more of the body (``strategy``, ``traffic``, ``config_digest``), and those of `Ledger.emit`.
 

@@ -74,7 +74,8 @@ def enrol_actor(
     roles: Sequence[str],
     person: str | None = None,
     responsible: str | None = None,
-) -> Receipt:
+    bounds: Mapping[str, Any] | None = None,
+) -> list[Receipt]:
     """Enrol an actor with its first key, which signs too.
 
     Args:
@@ -85,18 +86,25 @@ def enrol_actor(
         roles: from `events.actors.ROLES`.
         person: person behind it, its own id when None.
         responsible: for a service, the person who answers for it.
+        bounds: within which all the roles are granted, as fields of ``role.granted``: with the enrolment, or nothing is
+            recorded.
+
+    Returns:
+        The receipt of the enrolment, and of each role that was granted within bounds.
 
     Raises:
         LedgerError: as `Ledger.emit`.
     """
     body = {
         "kind": kind,
-        "roles": list(roles),
+        "roles": [] if bounds else list(roles),
         "key": format_public_key(key.public),
         "person": person,
         "responsible": responsible,
     }
-    return ledger.emit("actor.enrolled", f"actor:{actor}", body, also_sign=[key])
+    granted = [{**bounds, "role": role} for role in dict.fromkeys(roles)] if bounds else []
+    events = [("actor.enrolled", body), *(("role.granted", grant) for grant in granted)]
+    return ledger.emit_all([(name, f"actor:{actor}", data) for name, data in events], also_sign=[key])
 
 
 def _first_entry(

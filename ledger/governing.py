@@ -6,23 +6,22 @@ are not here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
 from ledger.application import Ledger, Receipt
 from ledger.approvals import approval_to_meet, approval_to_revoke
-from ledger.commands import deciding, seen_head, sought, version_state
+from ledger.commands import deciding, is_recorded, seen_head, sought, version_state
 from ledger.domain import DatasetState, DeploymentState, ModelState
 from ledger.domain.deployed import Urgent, WaiverState
 from ledger.domain.lifecycle import rules_of, versions_meant
 from ledger.domain.scopes import matches
 from ledger.domain.states import SENT_BACK, ApprovalRequest, Quarantine
 from ledger.domain.world import actor_of
-from ledger.errors import ConfigurationError, InputError, PolicyError
-from ledger.events.policies import PolicyDefined
+from ledger.errors import InputError, PolicyError
 from ledger.names import parse_name, stream_of
-from ledger.policy import parse_policy
+from ledger.waivable import Waivable
 
 __all__ = [
     "classify",
@@ -271,6 +270,7 @@ def request_waiver(ledger: Ledger, body: dict[str, Any], *, waiver: str | None =
 
     Raises:
         InputError: who is to carry the risk is nobody enrolled, so that nobody could grant it.
+        PolicyError: the policy that the rules name says that the check cannot be waived.
     """
     owner = body.get("owner")
     if isinstance(owner, str) and actor_of(ledger.world.at(ledger.world.refresh()), owner) is None:
@@ -279,6 +279,11 @@ def request_waiver(ledger: Ledger, body: dict[str, Any], *, waiver: str | None =
             hint="See who is: muniment actor list",
         )
     name = waiver or f"waiver:w-{uuid4().hex[:12]}"
+    if not is_recorded(ledger, options.get("event_id")):
+        model = str(body.get("model"))
+        version = model if "@" in model else f"{model}@VERSION"
+        hint = f"Meet what it asks for: muniment gate check {version} --env {body.get('environment')}"
+        _refuse_useless(ledger, "waiver.requested", name, body, hint)
     return ledger.emit("waiver.requested", name, {**body, "seen": seen_head(ledger)}, **options)
 
 
@@ -291,26 +296,27 @@ def waiver_doubts(ledger: Ledger, check: str, model: str, environment: str) -> l
         model: ``model:<name>`` or one of its versions.
         environment: for example ``prod``.
     """
-    world = ledger.world.at(ledger.world.refresh())
+    size = ledger.world.refresh()
+    world, waivable = ledger.world.at(size), Waivable(ledger, size)
     found = [] if versions_meant(world, model) else [f"nothing is registered as {model}"]
     gates = [rule for rule in rules_of(world) if rule.environment in ("*", environment) and rule.gate is not None]
-    known = [(str(rule.gate), _check_ids(ledger, str(rule.gate), rule.gate_digest)) for rule in gates]
-    if known and not any(ids is None or any(matches(check, one) for one in ids) for _, ids in known):
+    known = [(str(rule.gate), waivable.checks(rule)) for rule in gates]
+    if known and not any(checks is None or any(matches(check, one) for one in checks) for _, checks in known):
         names = " or ".join(dict.fromkeys(name for name, _ in known))
         found.append(f"no check of {names}, which the rules name for {environment}, is called {check}")
     return found
 
 
-def _check_ids(ledger: Ledger, policy: str, digest: str | None) -> list[str] | None:
-    """Ids of the checks of a policy; None where it is not defined, or cannot be read here."""
-    for row in ledger.recorder.stream_rows(stream_of(policy), 0, ledger.world.size, 0):
-        event = ledger.world.judge_row(row).event
-        if event is not None and isinstance(event.body, PolicyDefined) and event.body.digest == digest:
-            try:
-                return [check.id for check in parse_policy(event.body.source).checks]
-            except (InputError, ConfigurationError):
-                return None
-    return None
+def _refuse_useless(ledger: Ledger, decision: str, waiver: str, asked: Mapping[str, Any], hint: str) -> None:
+    """Refuse what waives a check of which the policy that the rules name says that it cannot be waived."""
+    named = [asked.get(name) for name in ("check", "model", "environment")]
+    if not all(isinstance(one, str) for one in named):
+        return  # which is said of the form
+    trouble = Waivable(ledger, ledger.world.refresh()).trouble(*map(str, named))
+    if trouble is not None:
+        error = PolicyError(f"a waiver would have no effect: {trouble}", hint=hint)
+        ledger.record_refusal(decision, waiver, asked, error)
+        raise error
 
 
 def decide_waiver(ledger: Ledger, waiver: str, decision: str, body: dict[str, Any], **options: Any) -> Receipt:
@@ -322,8 +328,14 @@ def decide_waiver(ledger: Ledger, waiver: str, decision: str, body: dict[str, An
         decision: ``granted``, ``denied`` or ``revoked``.
         body: see the event; the environment and the model that it was asked for are filled in.
         options: see `Ledger.emit`.
+
+    Raises:
+        PolicyError: as `request_waiver`, of what is granted.
     """
     state = ledger.world.state_before(waiver, ledger.world.refresh())
     place = {"environment": state.environment, "model": state.model} if isinstance(state, WaiverState) else {}
+    if decision == "granted" and isinstance(state, WaiverState) and not is_recorded(ledger, options.get("event_id")):
+        hint = f"Deny it: muniment waiver deny {waiver} --rationale …"
+        _refuse_useless(ledger, "waiver.granted", waiver, {**place, "check": state.check}, hint)
     body = {**place, **body, "seen": seen_head(ledger)}
     return ledger.emit(f"waiver.{decision}", waiver, body, **options)

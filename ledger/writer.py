@@ -87,14 +87,17 @@ class Writer(LogHandle):
         self._appended = True
         return receipt
 
-    def _sign_and_append_all(self, attributes: Sequence[Mapping[str, Any]]) -> list[Receipt]:
-        """Sign several events and append them in one transaction: all of them, or none."""
+    def _sign_and_append_all(
+        self, attributes: Sequence[Mapping[str, Any]], also_sign: Sequence[Signer] = ()
+    ) -> list[Receipt]:
+        """Sign several events, the first with further keys, and append them in one transaction: all, or none."""
         numbers = [self._emitter.take() for _ in attributes]
         try:
             signed: list[SignedEvent] = []
             for each, (emitter, sequence) in zip(attributes, numbers, strict=True):
                 encoded, payload = build_payload(**each, emitter=emitter, sequence=sequence)
-                signed.append(SignedEvent(sign_payload(encoded, self._signers), payload))
+                signers = self._signers if signed else (*self._signers, *also_sign)
+                signed.append(SignedEvent(sign_payload(encoded, signers), payload))
             receipts = self._appender.append(signed, {})
         except LedgerError as error:
             self._give_back(numbers, error)

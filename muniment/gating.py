@@ -8,7 +8,8 @@ from typing import Any, Final
 from ledger import commands
 from ledger.application import Ledger, Receipt
 from ledger.crashpoints import crashpoint
-from ledger.domain.deployed import WaiverState
+from ledger.domain.authorising import check_hold, hold_of
+from ledger.domain.deployed import Hold, WaiverState
 from ledger.domain.gating import gate_rule
 from ledger.domain.lifecycle import rule_for, version_of
 from ledger.errors import InputError, PolicyError
@@ -17,7 +18,7 @@ from projections.catalogue import open_runner
 from projections.gates import Gate, Stated, policy_for, policy_named, run_gate
 from projections.known import Known
 
-__all__ = ["asked_at", "authorise", "check_gate", "is_recorded", "record_gate"]
+__all__ = ["asked_at", "authorise", "check_gate", "lifted_hold", "record_gate"]
 
 
 def asked_at(known: Known) -> int:
@@ -81,6 +82,29 @@ def record_gate(ledger: Ledger, gate: Gate, **options: Any) -> Receipt:
     return ledger.emit("gate.evaluated", gate.model, gate.body(), **options)
 
 
+def lifted_hold(ledger: Ledger, deployment: str, model: str, reason: str | None) -> Hold | None:
+    """The hold that an authorisation would lift, None where the version is not held there.
+
+    Args:
+        ledger: open, signing as the deployer.
+        deployment: ``deployment:<environment>/<service>``.
+        model: ``model:<name>@<version>``.
+        reason: why it is lifted.
+
+    Raises:
+        PolicyError: it is held, and there is no reason; or it is not registered.
+    """
+
+    def find() -> Hold | None:
+        world = ledger.world.at(ledger.world.refresh())
+        hold = hold_of(world, deployment, model, version_of(world, model).version.digest)
+        if hold is not None:
+            check_hold(deployment, model, hold, reason)
+        return hold
+
+    return commands.sought(ledger, "deployment.authorised", deployment, find, model=model)
+
+
 def _asked(ledger: Ledger, deployment: str, model: str) -> bool:
     """Whether the rules ask for a gate before this may be authorised."""
     world = ledger.world.at(ledger.world.refresh())
@@ -102,16 +126,6 @@ def _used_up(ledger: Ledger, gate: Gate, deployment: str) -> list[tuple[str, str
         ("waiver.used", name, {"deployment": deployment, "model": gate.model})
         for name, state in states.items() if isinstance(state, WaiverState) and state.max_uses is not None
     ]  # fmt: skip
-
-
-def is_recorded(ledger: Ledger, event_id: str | None) -> bool:
-    """Whether an event that its author gave an id is in the log.
-
-    Args:
-        ledger: open, signing as its author.
-        event_id: the id; None when it was given none.
-    """
-    return event_id is not None and ledger.recorder.find(event_id, str(ledger.actor)) is not None
 
 
 def authorise(
@@ -138,23 +152,25 @@ def authorise(
         options: ``reason``, ``strategy``, ``traffic``, ``config_digest``, and those of `Ledger.emit`.
 
     Raises:
-        PolicyError: the gate refuses it, with its reasons, or the rules ask for more.
+        PolicyError: the gate refuses it, with its reasons, the rules ask for more, or it is held there and no
+            ``reason`` is given, which lifts the hold.
         InputError: an option that cannot go with the using of a waiver.
     """
     if (
         emergency is not None
-        or is_recorded(ledger, options.get("event_id"))
+        or commands.is_recorded(ledger, options.get("event_id"))
         or not commands.sought(
             ledger, "deployment.authorised", deployment, lambda: _asked(ledger, deployment, model), model=model
         )
     ):
         return commands.authorise(ledger, deployment, model, emergency=emergency, **options)
+    lifted_hold(ledger, deployment, model, options.get("reason"))  # else the gate would run for nothing
     gate = check_gate(ledger, model, parse_name(deployment).namespace or "", deployment=deployment)
     used = _used_up(ledger, gate, deployment)
     alone = sorted({"about", "also_sign", "expect", "personal"} & options.keys())
     if used and alone:
         raise InputError(f"{', '.join(alone)} cannot be given where {used[0][1]} is used with the decision")
-    if not gate.outcome.allowed and is_recorded(ledger, options.get("event_id")):
+    if not gate.outcome.allowed and commands.is_recorded(ledger, options.get("event_id")):
         # by another process, which used up the waiver
         return commands.authorise(ledger, deployment, model, **options)
     record_gate(ledger, gate)

@@ -62,14 +62,10 @@ def breached(service: Service, now: Service, row: JournalRow) -> None:
 def decided(service: Service, decision: Decision) -> None:
     """A hold, or a return: that speaks against what was to go then."""
     row, action = decision.row, decision.action
-    what, gone = "a return from", {decision.beside} - {None}
-    if action == "hold":
-        what, gone = "a hold of", {decision.key}
-    elif decision.beside == decision.key:  # what is live stays
-        gone = set(decision.canaries)
+    what = "a hold of" if action == "hold" else "a return from"
     words = f"{what} it was decided there (entry {row['index']})"
     blame = Blame(row["id"], row["index"], words, action, row["data"].get("trigger"))
-    _add(service, [key for key in gone if key is not None], blame)
+    _add(service, decision.leaving, blame)
 
 
 def breaches_over(service: Service, row: JournalRow) -> set[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ledger.domain.ancestry import Step, digests_of, made_from
-from ledger.domain.states import DatasetState
+from ledger.domain.states import DatasetState, Read
 from ledger.domain.world import World
 from ledger.names import parse_name, stream_of
 from projections.gaterows import GateRows, says_of
@@ -27,18 +28,18 @@ class GateData:
 
     def __init__(self, world: World, rows: GateRows, subject: str, digest: str) -> None:
         self._world, self._rows = world, rows
-        start: list[Step] = [((subject,), digest)]
-        self._read = dict.fromkeys(
-            (path[-1], read) for path, read in made_from(world, start, derived=False) if self._is_data(path[-1])
-        )
-        whole = [(path[-1], read) for path, read in made_from(world, start) if self._is_data(path[-1])]
-        self._all = dict.fromkeys([*self._read, *whole])
+        start = [Step((subject,), digest)]
+        self._read = dict.fromkeys(self._data(made_from(world, start, derived=False)))
+        self._all = dict.fromkeys([*self._read, *self._data(made_from(world, start))])
         # Looked up by every evaluation, so told once: names by their stream, and all bytes.
         self._versions: dict[str, set[str | None]] = {}
         self._bytes = set[str]()
         for name, read in self._all:
             self._versions.setdefault(stream_of(name), set()).add(parse_name(name).version)
             self._bytes |= self._digests(name, read)
+
+    def _data(self, steps: Iterable[Step]) -> Iterator[Read]:
+        return ((step.path[-1], step.read) for step in steps if self._is_data(step.path[-1]))
 
     def _is_data(self, name: str) -> bool:
         """A feature set that names no data stands for itself: what is behind it is not known."""

@@ -6,17 +6,19 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ledger.application import Ledger
+from ledger.domain.ancestry import held_by
+from ledger.domain.world import World
 from ledger.names import parse_name
 from projections.asof import AsOf
 from projections.base import ViewReader
-from projections.lineage import edges, named_bytes
+from projections.lineage import edges, is_next_version, named_bytes
 from projections.lineage_nodes import Described
 from projections.loaded import loaded_somewhere
 from projections.model_state import periods
 from projections.serving import read_serving, snapshots
 from projections.tracing import Link, Trace, descend, node_parts
 
-__all__ = ["impact"]
+__all__ = ["impact", "written"]
 
 #: Findings of serving snapshots that something is loaded which is neither live nor a canary.
 _STRANGERS: Final = ("former version", "unknown version")
@@ -105,9 +107,23 @@ class _Impact:
         """Evaluations on the thing, or on what was made from it, of versions that were not made from it."""
         names = [node for node in self._found.nodes if " " not in node]
         tests = {row["downstream"] for row in self._edges("upstream", names, "evaluated-on")}
-        for row in self._edges("downstream", sorted(tests), "evaluates"):
-            if row["upstream"] not in seen:
-                yield {"version": row["upstream"], "evaluation": row["downstream"], "index": row["position"] - 1}
+        rows = [row for row in self._edges("downstream", sorted(tests), "evaluates") if row["upstream"] not in seen]
+        live = self._live({row["upstream"] for row in rows})
+        for row in rows:
+            yield {"version": row["upstream"], "evaluation": row["downstream"], "index": row["position"] - 1,
+                   "live": [one for one in live if one["model"] == row["upstream"]]}  # fmt: skip
+
+    def _live(self, versions: set[str]) -> list[dict[str, Any]]:
+        """Where versions are live, or a canary, now."""
+        served = {row["downstream"] for row in self._edges("upstream", sorted(versions), "serves")}
+        names = sorted(name for name in served if name.startswith("deployment:"))
+        self.described.prepare_states(names)
+        found = [
+            {"deployment": name, "environment": parse_name(name).namespace, **period} for name in names
+            for state in self.described.state(name)["deployments"] for period in periods(state)
+            if period["model"] in versions and period["until"] is None
+        ]  # fmt: skip
+        return sorted(found, key=lambda one: (one["since"], one["index"]))
 
     def _edges(self, side: str, names: list[str], relation: str) -> Iterator[dict[str, Any]]:
         where = [("occurred_at", "<=", self._as_of.bound), ("relation", "=", relation)]
@@ -127,7 +143,7 @@ def impact(ledger: Ledger, views: ViewReader, as_of: AsOf, subject: str) -> dict
         Plain values: ``copies`` (other names of the same bytes, and of what, at any step); ``live`` (also canaries),
         ``before`` (what was live and is not) and ``candidates`` (versions that are live nowhere), each with the
         ``path`` that leads there; ``loaded`` (what a platform still has loaded, by its snapshots, and is not live),
-        and ``measured`` (versions only evaluated on it).
+        and ``measured`` (versions only evaluated on it, and where each is ``live``).
 
     Raises:
         InputError: nothing is known about the subject.
@@ -151,3 +167,31 @@ def impact(ledger: Ledger, views: ViewReader, as_of: AsOf, subject: str) -> dict
         "loaded": list(asked.loaded(digests)),
         "measured": sorted(asked.measured(seen), key=lambda one: one["index"]),
     }
+
+
+def written(views: ViewReader, as_of: AsOf, world: World, subject: str) -> dict[str, str]:
+    """Data sets that runs wrote which read a thing, or what was made from it: no rule follows these.
+
+    Args:
+        views: the views.
+        as_of: both clocks.
+        world: the ledger as it is known.
+        subject: a data set or feature set; without a version all of its versions.
+
+    Returns:
+        Each with its run, as far as it is not in quarantine and its lineage leads to nothing that is.
+    """
+    found = descend(views, as_of, subject)
+    below: dict[str, list[Link]] = {}
+    for link in found.links.values():
+        if not is_next_version(link.downstream, link.relation, link.upstream):
+            below.setdefault(link.upstream, []).append(link)
+    reached, left, wrote = set(found.roots), list(found.roots), dict[str, str]()
+    while left:
+        for link in below.get(left.pop(), ()):
+            if link.relation == "output-of" and link.downstream.startswith("dataset:"):
+                wrote.setdefault(link.downstream, link.upstream)
+            if link.downstream not in reached:
+                reached.add(link.downstream)
+                left.append(link.downstream)
+    return {name: run for name, run in sorted(wrote.items()) if not any(held_by(world, name, ""))}

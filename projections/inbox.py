@@ -13,11 +13,12 @@ from ledger.entry import format_time
 from ledger.errors import PolicyError
 from ledger.names import parse_name, stream_of
 from ledger.payload import parse_moment
+from ledger.waivable import Waivable
 from projections.asof import AsOf
 from projections.journal import JournalRow
 from projections.pending import Asked, actions, assignments, decided, emergencies, erasures, may, mine, waiting
 from projections.requests import requests
-from projections.service import Decision, Service
+from projections.settling import told_by
 from projections.waivers import terms_of
 from projections.why import why
 
@@ -58,6 +59,7 @@ def _sent_back(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
 
 
 def _waivers(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
+    waivable = Waivable(asked.ledger, asked.size)
     for row in asked.of_types("waiver.requested"):
         state = asked.world.state(row["stream"])
         if isinstance(state, WaiverState) and state.granted is None and state.ended is None and asked.now < state.until:
@@ -68,6 +70,8 @@ def _waivers(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
                 asked, actor, "waiver.granted", (row["stream"], state.environment), others, about=stream_of(state.model)
             )
             until = format_time(state.until)
+            if useless := waivable.trouble(state.check, state.model, state.environment):
+                item["next"] = f"Of no effect, for {useless}: muniment waiver deny {row['subject']} --rationale …"
             try:
                 place = Place(state.environment, None, asked.now)
                 check_waiver_stops(asked.world, state.model, "waiver.granted", place)
@@ -95,24 +99,10 @@ def _late(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:
     for service, decision in decided(asked):
         if decision.overdue(asked.now):
             model = decision.key[0]
-            item = waiting(decision.row, asked, decision.action, _when_done(service, decision))
+            item = waiting(decision.row, asked, decision.action, told_by(service, decision))
             place = (service.name, item["environment"])
             answer = may(asked, actor, _DONE[decision.action], place, roles=_CARRYING_OUT)
             yield item | {"model": model, "due_at": decision.row["data"]["due_at"]} | _said(answer)
-
-
-def _when_done(service: Service, decision: Decision) -> str:
-    """The command that tells that a decision was carried out."""
-    done = f"{service.name} --model {decision.key[0]}"
-    if decision.action == "rollback" and decision.key != decision.beside:
-        return f"When it is done: muniment record rollback {done}"
-    if decision.action == "hold" and decision.key in service.canaries:
-        return f"When it is done: muniment record canary {done} --aborted …"
-    if decision.action == "hold":  # of what is live, or of what is not there: an abort would settle nothing
-        other = f"When another version is live: muniment record deployment {service.name} --model …"
-        return f"{other}; to let this one go on: muniment authorise {done} --lift-hold …"
-    gone = next((model for model, _ in decision.canaries & service.canaries.keys()), "…")
-    return f"When it is done: muniment record canary {service.name} --model {gone} --aborted …"
 
 
 def _deployments(asked: Asked, actor: str | None) -> Iterator[dict[str, Any]]:

@@ -12,13 +12,14 @@ from ledger.domain.states import TIER_RANK
 from ledger.domain.waiving import uses_of, waiver_of, waiver_trouble, waiver_until
 from ledger.domain.world import World
 from ledger.entry import format_time
+from ledger.waivable import Waivable
 from projections.asof import AsOf, recorded_by
 from projections.base import ViewReader
 from projections.findings import independent_of, settled
 from projections.journal import JournalRow, journal_rows
 from projections.model_state import periods, state_as_of
 from projections.suspension import suspend
-from projections.waivers import terms_of
+from projections.waivers import USELESS, terms_of
 
 __all__ = ["inventory"]
 
@@ -72,18 +73,20 @@ def _refusals(version: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _waivers(asked: _Asked) -> dict[str, list[dict[str, Any]]]:
-    """Waivers that stand or wait for a decision, by model."""
+    """Waivers that stand, though perhaps without effect, or wait for a decision, by model."""
     found: dict[str, list[dict[str, Any]]] = {}
+    waivable = Waivable(asked.ledger, asked.decided)
     for row in asked.rows("waiver.requested", decisions=True):
         state = waiver_of(asked.world, row["stream"])
         if state is None or state.ended is not None or asked.at >= state.until:
             continue
         trouble = waiver_trouble(asked.world, state, asked.at)
+        stands = USELESS if waivable.trouble(state.check, state.model, state.environment) else "stands"
         if trouble is None or state.granted is None:
             found.setdefault(state.model.partition("@")[0], []).append({
                 "waiver": row["stream"], "check": state.check, "model": state.model, "environment": state.environment,
                 **terms_of(row), "expires_at": format_time(waiver_until(asked.world, state)),
-                "state": "stands" if trouble is None else "asked for", "max_uses": state.max_uses,
+                "state": stands if trouble is None else "asked for", "max_uses": state.max_uses,
                 "used": len(uses_of(asked.world, state)), "index": row["index"],
             })  # fmt: skip
     return found
@@ -116,7 +119,7 @@ def _new(model: str) -> dict[str, Any]:
         "model": model, "title": None, "owner": None, "accountable": None, "business_unit": None,
         "on_call": None, "third_party": False, "tier": None,
         "versions": [], "latest": None, "status": None, "live": [], "approvals": [], "refusals": [], "waivers": [],
-        "emergencies": [], "findings": [], "last_evaluation": None, "card": None,
+        "emergencies": [], "findings": [], "last_evaluation": None, "card": None, "other_tiers": [],
     }  # fmt: skip
 
 
@@ -149,6 +152,15 @@ def _settle(asked: _Asked, model: dict[str, Any], rows: list[JournalRow]) -> Non
 
     done = settled((row for row in rows if row["type"] == "finding.disposed"), may)
     model["findings"] = [one for one in model["findings"] if (one["validation"], one["finding"]) not in done]
+
+
+def _set_tier(model: dict[str, Any], own: str | None) -> None:
+    """The tier that a model was classified as, where it was; and its versions in use that are of another one."""
+    model["tier"] = own or model["tier"]
+    model["other_tiers"] = [
+        {"version": one["version"], "tier": one["tier"]} for one in model["versions"]
+        if one["status"] != "retired" and one["tier"] != model["tier"]
+    ]  # fmt: skip
 
 
 def _fold_versions(model: dict[str, Any], versions: list[dict[str, Any]]) -> None:
@@ -185,9 +197,10 @@ def inventory(
         pattern: only models that it stands for, as scopes of roles do: ``model:credit/*``; all when None.
 
     Returns:
-        Plain values by name: owner, tier of what is live (or of the latest version), versions, where what is live,
-        approvals that stand and when they end, where the last word about what is live or latest was a no, waivers,
-        emergencies and findings that are open, the last evaluation.
+        Plain values by name: owner, tier that the model was classified as (else of what is live, or of the latest
+        version), versions and those of another tier, where what is live, approvals that stand and when they end, where
+        the last word about what is live or latest was a no, waivers, emergencies and findings that are open, the last
+        evaluation.
     """
     asked = _Asked(ledger, views, as_of, recorded_by(views, as_of, at), at)
     state = suspend(ledger, views, as_of, state_as_of(views, as_of), at)
@@ -202,6 +215,10 @@ def inventory(
         _settle(asked, models.setdefault(stem, _new(stem)), rows)
     for one in state["models"]:
         _fold_versions(models[one["model"]], one["versions"])
+    classified = (row for row in asked.rows("risk.classified") if row["subject"] == row["stream"])
+    own = {row["stream"]: row["data"]["tier"] for row in classified}
+    for stem, model in models.items():
+        _set_tier(model, own.get(stem))
     for name, items in (
         ("live", _live(state["deployments"])),
         ("emergencies", _emergencies(state["deployments"])),

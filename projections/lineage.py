@@ -18,15 +18,15 @@ from ledger.events.incidents import IncidentLinked, IncidentOpened
 from ledger.events.models import ModelDescribed, ModelRegistered, VersionComposed, VersionRegistered
 from ledger.events.runs import RunAborted, RunAttached, RunCompleted, RunFailed, RunStarted
 from ledger.events.serving import ServingSnapshot
-from ledger.names import parse_name
+from ledger.names import parse_name, stream_of
 from ledger.replay import Judged
 from projections.base import Column, RowOf, Selection, Table, ViewReader, some_at_a_time
 from projections.groups import SIGNALS
 from projections.journal import occurred_at, short_type
 
 __all__ = [
-    "BASE", "BYTES", "EDGE", "LOADED", "MADE_FROM", "NAMED", "READ", "Lineage", "digests_read", "edges", "named_bytes",
-    "upstream",
+    "BASE", "BYTES", "EDGE", "LOADED", "MADE_FROM", "NAMED", "READ", "Lineage", "digests_read", "edges",
+    "is_next_version", "named_bytes", "upstream",
 ]  # fmt: skip
 
 EDGE: Final = Table(
@@ -217,13 +217,14 @@ def _edges_from(views: ViewReader, names: Sequence[str], size: int) -> Iterator[
     return edges(views, "downstream", names, size=size, where=[("relation", "IN", MADE_FROM)])
 
 
-def upstream(views: ViewReader, subject: str, *, size: int) -> dict[str, int]:
+def upstream(views: ViewReader, subject: str, *, size: int, previous: bool = True) -> dict[str, int]:
     """Everything a thing was made from, by following edges upstream.
 
     Args:
         views: the views.
         subject: where to start, for example ``model:tx@2``.
         size: log size that was known.
+        previous: whether to go from data to an earlier version of it, which is what was put right.
 
     Returns:
         Subject to number of steps; the start itself is 0.
@@ -233,10 +234,20 @@ def upstream(views: ViewReader, subject: str, *, size: int) -> dict[str, int]:
     depth = 0
     while frontier:  # nothing is found twice, so circles end
         depth += 1
-        names = {row["upstream"] for row in _edges_from(views, frontier, size)}
+        rows = _edges_from(views, frontier, size)
+        names = {
+            row["upstream"] for row in rows
+            if previous or not is_next_version(row["downstream"], row["relation"], row["upstream"])
+        }  # fmt: skip
         frontier = sorted(names - found.keys())
         found.update(dict.fromkeys(frontier, depth))
     return found
+
+
+def is_next_version(downstream: str, relation: str, upstream_name: str) -> bool:
+    """Whether data was made from an earlier version of it: how what was wrong is put right, so no fault goes on."""
+    of_data = relation in READ and downstream.startswith("dataset:")
+    return of_data and stream_of(downstream) == stream_of(upstream_name)
 
 
 def digests_read(views: ViewReader, subjects: Iterable[str], *, size: int) -> dict[str, set[str]]:

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ledger.application import Ledger
+from ledger.domain.states import DatasetState, ModelState
 from ledger.entry import format_time
 from ledger.events.evaluations import verdict_of
-from ledger.names import parse_name
-from projections.asof import AsOf
+from ledger.names import parse_name, stream_of
+from projections.asof import AsOf, recorded_by
 from projections.base import ViewReader, some_at_a_time
 from projections.groups import DATA, RUNS
 from projections.journal import JournalRow, journal_rows
@@ -47,6 +48,9 @@ class Described:
         self._views = views
         self._as_of = as_of
         self._stamped = Stamped(ledger, as_of.size)
+        # As in states, quarantines are decisions: they count from when they were recorded.
+        self._then = ledger.world.at(recorded_by(views, as_of, as_of.asked))
+        self._placed = frozenset(self._then.quarantined())
         self._states: dict[str, dict[str, Any]] = {}
         self._entries: dict[str, list[JournalRow]] = {}
         self._evaluations: dict[str, JournalRow] = {}
@@ -172,16 +176,19 @@ class Described:
             found["marks"].append("not recorded")
         found["marks"] += ["suspect"] if any(self.suspect(row) for row in saying) else []
         found["marks"] += ["erased"] if any(row["verdict"] == "withheld" for row in rows) else []
+        found["marks"] += ["quarantined"] if self._quarantined(found["subject"]) else []
         found["marks"] += list(_standing(rows))
         found["status"] = _status(rows)
 
+    def _quarantined(self, subject: str) -> bool:
+        name = parse_name(subject)
+        state = self._then.state(stream_of(subject)) if stream_of(subject) in self._placed else None
+        known = state.quarantines if isinstance(state, DatasetState | ModelState) else ()
+        return any(one.version in ("", name.version) for one in known)
+
 
 def _standing(rows: list[JournalRow]) -> Iterator[str]:
-    """Marks of a thing from what was said of it: a quarantine until it is released, consent as it was said last."""
-    placed = {row["id"] for row in rows if row["type"] == "quarantine.placed"}
-    released = {row["data"].get("quarantine") for row in rows if row["type"] == "quarantine.released"}
-    if placed - released:
-        yield "quarantined"
+    """Marks of a thing from what was said of it; consent as it was said last."""
     for end in ("deprecated", "deleted"):
         if any(row["type"] == f"dataset.{end}" for row in rows):
             yield end

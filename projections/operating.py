@@ -12,6 +12,7 @@ from projections.base import ViewReader
 from projections.remarks import canaries_of
 from projections.service import Service, read_service
 from projections.serving import read_serving
+from projections.slo.burnt import burnt
 from projections.slo.fallback import known_good
 from projections.slo.watching import look
 from projections.waivers import waived_for
@@ -34,10 +35,11 @@ def operate(
         views: its views.
         as_of: both clocks.
         found: what `model_state.state_as_of` gave, which is changed: deployments get ``canaries`` with their stages and
-            marks and quarantines, ``known_good`` (to which a rollback would return), ``decisions`` with what followed,
+            marks and quarantines, ``known_good`` (to which a rule would return), ``decisions`` with what followed,
             ``promises`` and ``serving``; what is authorised, live or a canary there gets ``waived``: on what its
             authorisation rests.
-        promises: whether to look how promises are kept, which reads windows; ``promises`` is None otherwise.
+        promises: whether to look how promises are kept, which reads windows; ``promises`` is None otherwise, and
+            ``known_good`` may be a version that burnt by windows that came late.
 
     Returns:
         The same.
@@ -46,7 +48,8 @@ def operate(
     for deployment in found["deployments"]:
         service = read_service(views, as_of, deployment["deployment"])
         newest = service.newest
-        good = None if newest is None else known_good(world, service, newest.key, now=now)
+        burns = burnt(ledger, views, as_of, service, now=now) if promises else None
+        good = None if newest is None else known_good(world, service, newest.key, now=now, burnt=burns)
         deployment["canaries"] = list(_canaries(deployment, service))
         deployment["known_good"] = None if good is None else {"model": good[0], "digest": good[1]}
         deployment["decisions"] = [decision.describe(now) for decision in service.decisions]

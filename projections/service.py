@@ -14,6 +14,7 @@ from projections.base import ViewReader
 from projections.blame import Blame
 from projections.groups import DEPLOYED, WENT_LIVE
 from projections.journal import JournalRow, journal_rows
+from projections.settling import settles
 
 __all__ = ["DECISIONS", "Decision", "Key", "Service", "Standing", "Tenure", "fold", "read_service"]
 
@@ -85,6 +86,13 @@ class Decision:
         return self.row["data"]["model"], self.row["data"]["digest"]
 
     @property
+    def leaving(self) -> list[Key]:
+        """The versions that are to go, or to get no more traffic."""
+        if self.action == "hold":
+            return [self.key]
+        return sorted(self.canaries) if self.beside == self.key else [self.beside] if self.beside else []
+
+    @property
     def id(self) -> str:
         """Its event id."""
         return str(self.row["id"])
@@ -148,6 +156,7 @@ class Service:
         breaches: in log order: ``slo.breached`` and ``slo.recovered``.
         resets: when the error budget of a promise last began anew.
         seen: every version that ever was live or a canary.
+        past: what served and does so no more, each with when that ended.
         aborted_at: when a canary last was taken out, microseconds since the Unix epoch.
     """
 
@@ -161,6 +170,7 @@ class Service:
     breaches: list[JournalRow] = field(default_factory=list)
     resets: dict[str, int] = field(default_factory=dict)
     seen: set[Key] = field(default_factory=set)
+    past: list[tuple[Tenure, int]] = field(default_factory=list)
     aborted_at: int = 0
 
     @property
@@ -198,7 +208,8 @@ class Service:
                 if stage["stage"] == data["stage"]:
                     stage.update(verdict=data["verdict"], budget_used=data.get("budget_used", stage["budget_used"]))
         elif kind == "canary.aborted":
-            if self.canaries.pop(key, None) is not None:
+            if (gone := self.canaries.pop(key, None)) is not None:
+                self.past.append((gone, row["occurred_at"]))
                 self.aborted_at = row["occurred_at"]
         elif kind in WENT_LIVE:
             self._go_live(key, row)
@@ -219,8 +230,10 @@ class Service:
         if row["type"] in DEPLOYED:
             self.left.discard(key)
         if before is None or before.key != key:
-            self.live = self.canaries.get(key) or Tenure(*key, row["index"], row["occurred_at"])
+            self.live = self.canaries.pop(key, None) or Tenure(*key, row["index"], row["occurred_at"])
             self.history.append(key)
+            self.past += [] if before is None else [(before, row["occurred_at"])]
+        self.past += [(gone, row["occurred_at"]) for gone in self.canaries.values()]
         self.canaries = {}
 
     # -- what was decided, in log order -----------------------------------------------------------------------------
@@ -242,7 +255,7 @@ class Service:
     def answer(self, row: JournalRow) -> None:
         """Settle the decisions that an entry settles."""
         for decision in self.open_decisions():
-            status = _settles(decision, row)
+            status = settles(decision, row)
             if status == "against":
                 decision.against.append(row["index"])
             elif status is not None:
@@ -253,30 +266,6 @@ class Service:
         for decision in self.decisions:
             if decision.id == row["data"].get("about"):
                 (decision.told if row["type"] == "notification.sent" else decision.failed).append(row)
-
-
-def _settles(decision: Decision, row: JournalRow) -> str | None:
-    """What an entry means for a decision: how it ends, ``against`` it, or None when it has nothing to do with it."""
-    kind, data = row["type"], row["data"]
-    key = (data.get("model"), data.get("digest"))
-    if decision.action == "rollback":
-        if kind in WENT_LIVE:
-            goes = {decision.beside, *decision.canaries} - {decision.key}
-            return "followed" if key == decision.key else "against" if key in goes else "otherwise"
-        stays = decision.beside == decision.key  # a canary is to go, and what is live stays
-        if stays and kind == "canary.aborted" and key in decision.canaries:
-            return "followed"
-        return "against" if kind == "canary.stage_entered" and key in decision.canaries else None
-    if kind in WENT_LIVE:
-        on_canary = decision.key in decision.canaries
-        return "followed" if key != decision.key else "against" if on_canary else None
-    if key == decision.key and kind == "canary.aborted":
-        return "followed"
-    if key == decision.key and kind == "deployment.authorised":
-        return "lifted"
-    if key == decision.key and kind == "canary.stage_entered":
-        return "against"
-    return None
 
 
 def _in_order(rows: list[JournalRow]) -> list[JournalRow]:

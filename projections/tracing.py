@@ -308,6 +308,6 @@ def descend(views: ViewReader, as_of: AsOf, subject: str) -> Trace:
         InputError: nothing is known about the subject.
     """
     walk = _Walk(views, as_of, (*MADE_FROM, "serves"))
-    found = Trace(walk.roots(subject))
+    found = Trace(_Walk(views, as_of).roots(subject))  # what something was measured on is known by that alone
     found.down = walk.follow(found, "upstream", None)
     return found

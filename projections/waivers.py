@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from ledger.application import Ledger
 from ledger.domain.deployed import WaiverState
@@ -14,13 +14,17 @@ from ledger.domain.world import World
 from ledger.entry import format_time
 from ledger.errors import InputError, PolicyError
 from ledger.names import parse_name, stream_of
+from ledger.waivable import Waivable
 from projections.asof import AsOf, recorded_by
 from projections.base import ViewReader
 from projections.journal import JournalRow, journal_rows
 from projections.known import Known
 from projections.words import waived_in
 
-__all__ = ["terms_of", "terms_words", "used_terms", "waived_for", "waivers"]
+__all__ = ["USELESS", "terms_of", "terms_words", "used_terms", "waived_for", "waivers"]
+
+#: What a waiver is called that was granted for a check that cannot be waived.
+USELESS: Final = "without effect"
 
 
 def terms_of(row: JournalRow) -> dict[str, Any]:
@@ -49,7 +53,7 @@ def used_terms(known: Known, checks: Iterable[Mapping[str, Any]]) -> tuple[dict[
     return tuple({"waiver": name, **found[name]} for name in named)
 
 
-def _standing(world: World, state: WaiverState, at: int) -> tuple[str, str]:
+def _standing(world: World, state: WaiverState, at: int, waivable: Waivable) -> tuple[str, str]:
     """How a waiver stands, in a word and, where it does not, why."""
     trouble = grant_trouble(world, state, at)
     if state.ended is not None:
@@ -61,7 +65,10 @@ def _standing(world: World, state: WaiverState, at: int) -> tuple[str, str]:
     if trouble is not None:
         return "does not stand", trouble
     used = used_up(world, state)
-    return ("stands", "") if used is None else ("used up", used)
+    if used is not None:
+        return "used up", used
+    useless = waivable.trouble(state.check, state.model, state.environment)
+    return ("stands", "") if useless is None else (USELESS, useless)
 
 
 def waivers(ledger: Ledger, views: ViewReader, as_of: AsOf, at: int) -> list[dict[str, Any]]:
@@ -77,12 +84,12 @@ def waivers(ledger: Ledger, views: ViewReader, as_of: AsOf, at: int) -> list[dic
         Plain values.
     """
     size = recorded_by(views, as_of, at)
-    world, found = ledger.world.at(size), []
+    world, waivable, found = ledger.world.at(size), Waivable(ledger, size), []
     for row in journal_rows(views, [("type", "=", "waiver.requested"), ("verdict", "=", "valid")], size=size):
         state = waiver_of(world, row["stream"])
         if state is None:
             continue
-        standing, trouble = _standing(world, state, at)
+        standing, trouble = _standing(world, state, at, waivable)
         found.append({
             "waiver": row["stream"], "state": standing, "check": state.check, "model": state.model,
             "environment": state.environment, **terms_of(row), "until": format_time(waiver_until(world, state)),

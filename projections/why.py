@@ -6,22 +6,24 @@ and what stands of `ledger.domain.standing`; here the entries they speak of are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 from ledger.application import Ledger
 from ledger.domain import RecordedEvent, make_event
 from ledger.domain.actors import FOREVER
-from ledger.domain.authorising import conditions_of, deployment_doubt
+from ledger.domain.authorising import Condition, check_hold, conditions_of, deployment_doubt, hold_of
+from ledger.domain.deployed import Hold
 from ledger.domain.gating import waived_trouble
 from ledger.domain.lifecycle import Named, quarantines_of, rule_for, version_of
 from ledger.domain.stages import Place, stages_of, stopping_states
 from ledger.domain.standing import approval_until, standing
 from ledger.domain.states import SENT_BACK, VersionState
 from ledger.domain.waiving import check_waiver_event, uses_of, waiver_of, waiver_until
-from ledger.domain.world import ledger_of, model_of
+from ledger.domain.world import model_of
 from ledger.entry import format_time
 from ledger.errors import InputError, LedgerError, PolicyError, UnknownThingError
 from ledger.events import find_event_type
@@ -35,8 +37,11 @@ from projections.asof import AsOf
 from projections.authorised import ended_of
 from projections.base import ViewReader
 from projections.journal import JournalRow, journal_rows
-from projections.model_state import CHANGE, periods, state_as_of
+from projections.model_state import periods, state_as_of
+from projections.places import environments, held_in, imagined_place, returns_in
 from projections.remarks import remark
+from projections.service import read_service
+from projections.settling import returns_of
 from projections.suspension import Stamped
 from projections.waivers import terms_of, terms_words
 
@@ -115,28 +120,32 @@ class _Answer:
     """One question put to the judge: may, or might, this version be deployed there."""
 
     def __init__(
-        self, moment: _Moment, event: RecordedEvent, body: DeploymentAuthorised, world: WorldAt | None = None
-    ) -> None:
+        self, moment: _Moment, event: RecordedEvent, body: DeploymentAuthorised, world: WorldAt | None = None,
+        elsewhere: Sequence[tuple[str, Hold]] = (),
+    ) -> None:  # fmt: skip
         self._moment = moment
         self._event = event
         self._body = body
         self.world = moment.world if world is None else world
         self.environment = event.subject.namespace or ""
+        self._elsewhere_held = elsewhere
         self._stamped = Stamped(moment.ledger, moment.size)
 
     def told(self) -> dict[str, Any]:
         """The answer as plain values."""
         found: dict[str, Any] = {"model": self._body.model, "environment": self.environment}
         try:
-            conditions = conditions_of(self.world, self._event, self._body)
+            conditions = list(self._conditions())
             named = version_of(self.world, self._body.model)
             rule = rule_for(self.world, self.environment, named.tier)
         except (PolicyError, InputError) as error:
             found |= {"tier": None, "rule": None, "allowed": False, "until": None}
             return found | {"conditions": [self._broken("registered", error, self._registration())]}
         told, untils = [], []
-        for condition in conditions:
-            evidence = self._evidence(condition.name, named, rule)
+        for condition, hold in conditions:
+            evidence = (
+                self._evidence(condition.name, named, rule) if hold is None else [_item(hold.index, "put on hold")]
+            )
             try:
                 until = condition.check()
             except LedgerError as error:
@@ -148,6 +157,14 @@ class _Answer:
         allowed = len(untils) == len(told)
         found |= {"tier": named.tier, "rule": rule.model_dump(mode="json"), "allowed": allowed}
         return found | {"until": _ends(min(untils)) if allowed else None, "conditions": told}
+
+    def _conditions(self) -> Iterator[tuple[Condition, Hold | None]]:
+        """What the judge asks, and holds in other deployments of the environment, where none of them was named."""
+        for one in conditions_of(self.world, self._event, self._body):
+            body, place = self._body, self._event.stream
+            yield one, hold_of(self.world, place, body.model, body.digest) if one.name == "hold" else None
+            for other, hold in self._elsewhere_held if one.name == "stops" else ():
+                yield Condition("hold", partial(check_hold, other, body.model, hold, body.reason)), hold
 
     def _broken(self, name: str, error: LedgerError, evidence: list[Item]) -> dict[str, Any]:
         return {"condition": name, "met": False, "reason": error.message, "next": error.hint or None, "until": None,
@@ -277,31 +294,6 @@ class _Answer:
         return found
 
 
-def _environments(moment: _Moment, subject: str) -> list[str]:
-    """Where a version was asked for, approved, gated or deployed, and what the rules name."""
-    name, world = parse_name(subject), moment.world
-    model = model_of(world, stream_of(subject))
-    version = None if model is None else model.versions.get(name.version or "")
-    found: set[str] = set()
-    if version is not None:
-        found |= {request.environment for request in version.requests.values()}
-        found |= {environment for _, environment in version.gates}
-    rows = moment.views.select(CHANGE, [("model", "=", subject), ("position", "<=", moment.size)])
-    found |= {parse_name(row["thing"]).namespace or "" for row in rows if row["kind"] == "deployment"}
-    ledger = ledger_of(world)
-    found |= {rule.environment for rule in (() if ledger is None else ledger.rules.rules)} - {"*"}
-    return sorted(found - {""})
-
-
-def _imagined_place(moment: _Moment, subject: str, environment: str) -> str:
-    """A deployment in an environment, of which none was named: that for which a gate was run last there, if any."""
-    name, model = parse_name(subject), model_of(moment.world, stream_of(subject))
-    version = None if model is None else model.versions.get(name.version or "")
-    gates = [] if version is None else [gate for (_, place), gate in version.gates.items() if place == environment]
-    last = max(gates, key=lambda gate: gate.signed.index, default=None)
-    return last.deployment if last is not None and last.deployment else f"deployment:{environment}/{name.name}"
-
-
 def _digest(moment: _Moment, subject: str) -> str:
     name = parse_name(subject)
     model = model_of(moment.world, stream_of(subject))
@@ -309,11 +301,22 @@ def _digest(moment: _Moment, subject: str) -> str:
     return "" if version is None else version.digest
 
 
-def _now(moment: _Moment, model: str, deployment: str, digest: str | None = None) -> dict[str, Any]:
+def _now(
+    moment: _Moment, model: str, deployment: str, digest: str | None = None, elsewhere: Sequence[tuple[str, Hold]] = ()
+) -> dict[str, Any]:
     """Whether a version might be authorised now; with other bytes than it is registered with, where some are given."""
     digest = digest or _digest(moment, model) or "sha256:" + "0" * 64
     event, body = _imagined(moment, model, digest, deployment)
-    return {"asked": "now", "decision": None} | _Answer(moment, event, body, _using(moment, model, deployment)).told()
+    return {"asked": "now", "decision": None} | _Answer(
+        moment, event, body, _using(moment, model, deployment), elsewhere
+    ).told()
+
+
+def _anywhere(moment: _Moment, model: str, environment: str) -> dict[str, Any]:
+    """Whether a version might be authorised now in an environment, of which no deployment was named."""
+    place = imagined_place(moment.world, model, environment)
+    held = held_in(moment.world, moment.views, moment.size, model, environment)
+    return _now(moment, model, place, elsewhere=[one for one in held if one[0] != place])
 
 
 def _then(moment: _Moment, index: int) -> dict[str, Any] | None:
@@ -363,9 +366,12 @@ def _deployment(moment: _Moment, as_of: AsOf, subject: str) -> dict[str, Any]:
     serving = {(period["model"], period["digest"]) for period in running}
     emergencies = [one for one in state["emergencies"] if one["status"] in ("open", "overdue")
                    or (one["status"] == "unjustified" and (one["model"], one["digest"]) in serving)]  # fmt: skip
-    holds = [{"index": item["index"], "model": item["model"], "actor": item["actor"]}
-             for item in state["history"] if item["type"] == "deployment.held"]  # fmt: skip
-    return {"live": live, "emergencies": emergencies, "holds": holds, "answers": answers}
+    service = read_service(moment.views, as_of, subject)
+    told = ("index", "model", "actor", "status", "answer")
+    decided = [one.describe(moment.at) for one in service.decisions if one.action == "hold"]
+    holds = [{name: one[name] for name in told} for one in decided]
+    returns = list(returns_of(service, moment.at))
+    return {"live": live, "emergencies": emergencies, "holds": holds, "returns": returns, "answers": answers}
 
 
 def why(
@@ -385,7 +391,8 @@ def why(
 
     Returns:
         Plain values: ``answers``, each with its conditions and their evidence; of a deployment also ``live``,
-        ``emergencies`` that wait for a review, and ``holds``.
+        ``emergencies`` that wait for a review, and ``holds`` with what ended them; ``returns`` to other versions from
+        what serves that were decided and are open.
 
     Raises:
         InputError: it is neither, nothing is known of the deployment, or no environment can be told.
@@ -398,8 +405,13 @@ def why(
     if name.kind != "model" or name.version is None:
         raise InputError(f"{subject!r} is neither a version nor a deployment",
                          hint="muniment why model:<name>@<version>, or deployment:<environment>/<service>")  # fmt: skip
-    places = [environment] if environment is not None else _environments(moment, subject)
+    world, size = moment.world, as_of.size
+    places = [environment] if environment is not None else environments(world, views, size, subject)
     if not places:
         raise InputError("no rule names an environment, and nobody asked for one", hint="Say which: --env prod")
-    answers = [_now(moment, subject, deployment or _imagined_place(moment, subject, place)) for place in places]
-    return {"live": [], "emergencies": [], "holds": [], "answers": answers}
+    if deployment is not None:
+        answers, returns = [_now(moment, subject, deployment) for _ in places], []
+    else:
+        answers = [_anywhere(moment, subject, place) for place in places]
+        returns = returns_in(views, as_of, subject, places, at)
+    return {"live": [], "emergencies": [], "holds": [], "returns": returns, "answers": answers}

@@ -260,7 +260,7 @@ def _approved_already(world: World, event: RecordedEvent, named: Named, ruled: t
     told = f"{event.actor!r} has already approved request {one.request} (entry {one.index})"
     trouble = approval_trouble(world, named, one, rule, event.recorded_at)
     if trouble is None:
-        return ConflictError(told, hint=f"It stands. What else is asked for: muniment why {named.subject}")
+        return ConflictError(told, hint=f"What is still missing: muniment why {named.subject} --env {one.environment}")
     again = f"muniment request {named.subject} --env {one.environment}"
     hint = {
         "conditional": f"Once it is met: {condition_step(named, one)}" if one.unmet else "",

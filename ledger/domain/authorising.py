@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ledger.domain.actors import FOREVER
-from ledger.domain.deployed import Authorisation, DeploymentState
+from ledger.domain.deployed import Authorisation, DeploymentState, Hold
 from ledger.domain.gating import check_gate, gate_rule
 from ledger.domain.independence import deciders, how_many, independent, separation
 from ledger.domain.lifecycle import Named, refused_by, row_of, rule_for, same_digest, version_of
@@ -47,10 +47,12 @@ __all__ = [
     "approvals_missing",
     "approvals_that_stand",
     "check_authorised",
+    "check_hold",
     "check_review",
     "conditions_of",
     "covered",
     "deployment_doubt",
+    "hold_of",
     "review_due",
     "still_covers",
 ]
@@ -66,7 +68,7 @@ class Condition:
     """One thing that an authorisation needs.
 
     Attributes:
-        name: stops, emergency, evaluation, approvals or gate.
+        name: stops, hold (where the version is held there), emergency, evaluation, approvals or gate.
         check: gives the time before which it holds, in microseconds since the Unix epoch, or raises `PolicyError`.
     """
 
@@ -90,6 +92,9 @@ def conditions_of(world: World, event: RecordedEvent, body: DeploymentAuthorised
         world, named, "deployment.authorised", place, measured=measured, beside=urgent
     ))]  # fmt: skip
 
+    hold = hold_of(world, event.stream, body.model, body.digest)
+    if hold is not None:
+        found.append(Condition("hold", lambda: check_hold(event.stream, body.model, hold, body.reason)))
     by_row = refused_by(row_of(rule))
 
     def named_stand() -> int:
@@ -121,6 +126,43 @@ def check_authorised(world: World, event: RecordedEvent, body: DeploymentAuthori
         PolicyError: with what is missing and the next step.
     """
     return min(condition.check() for condition in conditions_of(world, event, body))
+
+
+def hold_of(world: World, deployment: str, model: str, digest: str) -> Hold | None:
+    """The hold of a version that stands in a deployment, None when there is none.
+
+    Args:
+        world: the world of whoever asks.
+        deployment: ``deployment:<environment>/<service>``.
+        model: the version.
+        digest: its digest.
+    """
+    place = deployment_of(world, deployment)
+    return None if place is None else place.holds.standing.get((model, digest))
+
+
+def check_hold(deployment: str, model: str, hold: Hold, reason: str | None) -> int:
+    """Whoever authorises what is held says why, which lifts the hold.
+
+    Args:
+        deployment: ``deployment:<environment>/<service>``.
+        model: the version.
+        hold: of it there.
+        reason: of the authorisation.
+
+    Returns:
+        Time before which it must be recorded for that to hold: any.
+
+    Raises:
+        PolicyError: it gives none.
+    """
+    if reason is None:
+        raise PolicyError(
+            f"{model} is held in {deployment}, by entry {hold.index}: whoever authorises it says why",
+            hint=f"To lift that: muniment authorise {deployment} --model {model} --lift-hold 'why'",
+            rule="hold deployment.authorised/reason",
+        )
+    return FOREVER
 
 
 def _check_emergency(review_by: int, at: int) -> int:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from ledger.domain.signed import Signed
 
-__all__ = ["Authorisation", "DeploymentState", "PolicyState", "Urgent", "WaiverState"]
+__all__ = ["Authorisation", "DeploymentState", "Hold", "Holds", "PolicyState", "Urgent", "WaiverState"]
 
 
 def _nothing_asked() -> MappingProxyType[str, str]:
@@ -48,6 +48,47 @@ class Urgent:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """A version is held; ``index`` is of the entry, ``trigger`` the event id of what called for it.
+
+    ``of_live`` is whether the version was live then, and no canary.
+    """
+
+    index: int
+    trigger: str | None
+    of_live: bool
+
+
+def _none_held() -> MappingProxyType[tuple[str, str], Hold]:
+    return MappingProxyType({})
+
+
+def _none_broken() -> MappingProxyType[str, tuple[str, str | None]]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """What is held in a deployment, and what must be known to tell when that ends; versions are name and digest.
+
+    Attributes:
+        standing: holds that nothing has ended, by version.
+        live: the version that went live last, by when that happened; reports may come late.
+        live_at: when that was, microseconds since the Unix epoch.
+        latest: when what serves last changed.
+        canaries: versions that surely are canaries, by reports of which none came late.
+        breaches: event ids of the breaches that are not over, to the promise and the version.
+    """
+
+    standing: MappingProxyType[tuple[str, str], Hold] = field(default_factory=_none_held)
+    live: tuple[str, str] | None = None
+    live_at: int = 0
+    latest: int = 0
+    canaries: frozenset[tuple[str, str]] = frozenset()
+    breaches: MappingProxyType[str, tuple[str, str | None]] = field(default_factory=_none_broken)
+
+
+@dataclass(frozen=True, slots=True)
 class DeploymentState:
     """One deployment: what may go live, what is live, what ever was, and emergencies nobody has reviewed.
 
@@ -59,6 +100,7 @@ class DeploymentState:
         went_live: index of the last entry that said that something is live.
         canary: the version that is a canary, and the index of the last entry that said so.
         left: versions that a rollback took out and that were not live since, each with the index of that entry.
+        holds: versions that are held; see `holds.evolve_holds`.
     """
 
     authorisation: Authorisation | None = None
@@ -72,6 +114,7 @@ class DeploymentState:
     went_live: int = -1
     canary: tuple[str, int] | None = None
     left: MappingProxyType[str, int] = field(default_factory=_none_left)
+    holds: Holds = field(default_factory=Holds)
 
 
 @dataclass(frozen=True, slots=True)

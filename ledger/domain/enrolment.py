@@ -52,7 +52,10 @@ def check_enrolment(world: World, event: RecordedEvent, body: ActorEnrolled) -> 
         raise InputError("'checkpoint' names the key that signs heads and cannot be an actor")
     parse_actor(name)  # a name may be spelt in more ways than the id that events are signed under
     if actor_of(world, name) is not None:
-        raise ConflictError(f"the actor {name!r} is already enrolled")
+        raise ConflictError(
+            f"the actor {name!r} is already enrolled",
+            hint=f"For another role: muniment actor grant {name} ROLE; for another key: muniment key enrol {name}",
+        )
     _check_behind(body)
     person = (body.person or name) if body.kind == "person" else body.responsible
     if person is not None and person != name:

@@ -97,9 +97,10 @@ def _ending(named: Named, at: int) -> list[int]:
 
 
 def _data_of(world: World, named: Named) -> Iterator[tuple[str, DatasetState]]:
-    """Data sets that the run of a version read."""
-    run = run_of(world, named.version.run or "")
-    for subject in dict.fromkeys(name for name, _ in run.inputs) if run is not None else ():
+    """Data sets that the run of a version read, and the runs of other versions of the model with the same bytes."""
+    same = (named.model.versions[name].run for name in named.model.named[named.version.digest])
+    runs = (run_of(world, name) for name in dict.fromkeys((named.version.run, *same)) if name is not None)
+    for subject in dict.fromkeys(name for run in runs if run is not None for name, _ in run.inputs):
         state = world.looked_up(stream_of(subject)) if subject.startswith("dataset:") else None
         if isinstance(state, DatasetState):
             yield subject, state

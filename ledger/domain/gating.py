@@ -8,7 +8,7 @@ from ledger.domain.deployed import PolicyState, WaiverState
 from ledger.domain.grounds import Gate
 from ledger.domain.lifecycle import Named, refuse_doubt
 from ledger.domain.recorded import RecordedEvent
-from ledger.domain.waiving import grant_trouble, used_up, waiver_of, waiver_until
+from ledger.domain.waiving import another, grant_trouble, used_up, waiver_of, waiver_trouble, waiver_until
 from ledger.domain.world import World, deployment_of
 from ledger.errors import PolicyError
 from ledger.events.deployments import DeploymentAuthorised
@@ -131,10 +131,14 @@ def waived_trouble(world: World, event: RecordedEvent, state: WaiverState) -> st
 
 
 def _check_waiver(world: World, event: RecordedEvent, waiver: str, model: str) -> int:
-    state = waiver_of(world, waiver)
+    state, place = waiver_of(world, waiver), event.payload.subject
+    again = f"Run it again: muniment gate check {model} --deployment {place}"
     if state is None:
-        raise PolicyError(f"the gate rests on {waiver}, which was never asked for")
+        raise PolicyError(f"the gate rests on {waiver}, which was never asked for", hint=again)
     trouble = waived_trouble(world, event, state)
     if trouble is not None:
-        raise PolicyError(f"the gate rests on {waiver}, which does not stand: {trouble}")
+        usable = waiver_trouble(world, state, event.recorded_at, model) is None
+        uses = f"It is used with the decision by: muniment authorise {place} --model {model}"
+        hint = uses if usable else f"{again}; for another waiver: {another(state, model)}"
+        raise PolicyError(f"the gate rests on {waiver}, which does not stand: {trouble}", hint=hint)
     return waiver_until(world, state, model)

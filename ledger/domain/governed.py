@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from ledger.domain.actors import with_item
 from ledger.domain.deployed import Authorisation, DeploymentState, PolicyState, Urgent, WaiverState
+from ledger.domain.holds import evolve_holds
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.signed import signed_of
 from ledger.domain.states import CONSENT, DELETION, QUALITY, DatasetState, IncidentState, Read, RunState, more_read
@@ -123,6 +124,7 @@ def _authorised(state: DeploymentState, event: RecordedEvent, body: DeploymentAu
 def evolve_deployment(state: DeploymentState | None, event: RecordedEvent) -> DeploymentState:
     """The state of a deployment after one valid event of its stream."""
     state = state or DeploymentState()
+    state = replace(state, holds=evolve_holds(state.holds, event))
     match event.body:
         case DeploymentAuthorised() as body:
             return _authorised(state, event, body)

@@ -26,6 +26,7 @@ __all__ = [
     "BUILT_IN_WAIVERS",
     "Named",
     "check_rules",
+    "letting_go",
     "quarantines_of",
     "refuse_doubt",
     "refused_by",
@@ -246,6 +247,12 @@ def quarantines_of(world: World, named: Named, *, measured: bool = True) -> Iter
     return held_by(world, named.subject, named.version.digest, measured=measured)
 
 
+def letting_go(subject: str) -> str:
+    """The next step for what is in quarantine: who may let it go, and how. Data has no registered maker."""
+    who = "who made it" if parse_name(subject).kind == "model" else "who put it there"
+    return f"Another person than {who} lets it go: muniment release {subject} --rationale …"
+
+
 def side_states(world: World, named: Named, *, measured: bool = True) -> Iterator[tuple[str, str, str]]:
     """Side states a version is in.
 
@@ -258,7 +265,7 @@ def side_states(world: World, named: Named, *, measured: bool = True) -> Iterato
         Each with its name, with words and with the next step.
     """
     for one in quarantines_of(world, named, measured=measured):
-        yield "quarantined", one.words, f"Another person lets it go: muniment release {one.subject} --rationale …"
+        yield "quarantined", one.words, letting_go(one.subject)
     retired = named.version.retired
     if retired is not None:
         yield "retired", f"{named.subject} was retired by entry {retired.index}", "Register a new version."

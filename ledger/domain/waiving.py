@@ -23,8 +23,8 @@ from ledger.names import parse_name, stream_of
 from ledger.payload import parse_moment
 
 __all__ = [
-    "WaiverEvent", "check_waiver_event", "covers", "grant_trouble", "longest_end", "taken", "used_up", "uses_of",
-    "waived_makers", "waiver_of", "waiver_trouble", "waiver_until",
+    "WaiverEvent", "another", "check_waiver_event", "covers", "grant_trouble", "longest_end", "taken", "used_up",
+    "uses_of", "waived_makers", "waiver_of", "waiver_trouble", "waiver_until",
 ]  # fmt: skip
 
 WaiverEvent = WaiverRequested | WaiverGranted | WaiverDenied | WaiverRevoked | WaiverUsed
@@ -152,6 +152,18 @@ def used_up(world: World, state: WaiverState) -> str | None:
     return f"it was for {uses}, and entry {used[-1]} used it"
 
 
+def another(state: WaiverState, model: str) -> str:
+    """The command that asks for a waiver in the place of one that stands no more.
+
+    Args:
+        state: the one that does not.
+        model: the version that was to rest on it.
+    """
+    check = f"'{state.check}'" if "*" in state.check else state.check
+    place = f"--model {model} --env {state.environment}"
+    return f"muniment waiver request {check} {place} --owner … --reason … --control … --expires …"
+
+
 def grant_trouble(world: World, state: WaiverState, at: int, model: str | None = None) -> str | None:
     """Why the grant of a waiver does not stand, used up or not; as `waiver_trouble`."""
     if state.ended is not None:
@@ -192,11 +204,11 @@ def check_waiver_event(world: World, event: RecordedEvent, body: WaiverEvent) ->
         _check_requested(world, event, state, body)
         return parse_moment(body.expires_at)
     if state is None:
-        raise PolicyError(f"{event.stream} was never asked for", hint="Ask first: muniment waiver request …")
+        hint = "What was: muniment waiver list. To ask: muniment waiver request …"
+        raise PolicyError(f"{event.stream} was never asked for", hint=hint)
     if state.ended is not None:
-        again = "Ask for it under another name: muniment waiver request …"
         raise ConflictError(
-            f"{event.stream} was {state.ended} before", hint=again if isinstance(body, WaiverGranted) else ""
+            f"{event.stream} was {state.ended} before", hint=f"Ask for another one: {another(state, state.model)}"
         )
     if not isinstance(body, WaiverUsed) and body.environment not in (None, state.environment):
         raise PolicyError(f"{event.stream} is for {state.environment}, not for {body.environment}")
@@ -208,7 +220,11 @@ def check_waiver_event(world: World, event: RecordedEvent, body: WaiverEvent) ->
         case WaiverUsed():
             trouble = waiver_trouble(world, state, event.recorded_at, body.model)
             if trouble is not None:
-                raise PolicyError(f"{event.stream} does not stand: {trouble}")
+                again = f"muniment gate check {body.model} --deployment {body.deployment}"
+                raise PolicyError(
+                    f"{event.stream} does not stand: {trouble}",
+                    hint=f"What the gate says now: {again}; for another waiver: {another(state, body.model)}",
+                )
             if state.model not in (body.model, stream_of(body.model)):
                 raise PolicyError(f"{event.stream} is for {state.model}, not for {body.model}")
             if parse_name(body.deployment).namespace != state.environment:
@@ -251,7 +267,10 @@ def _check_length(world: World, event: RecordedEvent, model: str, environment: s
 
 def _check_decided(world: World, event: RecordedEvent, state: WaiverState, body: WaiverGranted | WaiverDenied) -> None:
     if state.granted is not None:
-        raise ConflictError(f"{event.stream} was granted by entry {state.granted.index}", hint="It can be revoked.")
+        raise ConflictError(
+            f"{event.stream} was granted by entry {state.granted.index}",
+            hint=f"It can be taken back: muniment waiver revoke {event.stream} --reason …",
+        )
     if isinstance(body, WaiverDenied):
         return
     if event.recorded_at >= state.until:

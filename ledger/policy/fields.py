@@ -17,9 +17,10 @@ FIELDS: Final = {
     "model": "owner, on_call, runbook, purpose, third_party, versions (names)",
     "run": "name, status, actor, commit, dirty, seed, environment, hardware, has_parameters, inputs (subject, digest), "
     "made (whether it says that it made this version), others (runs that say so, and that the version does not name)",
-    "datasets": "what it was trained on, also behind feature sets, parents and models that the run read, and what that "
-    "was made from (read is false): subject, digest, read, registered, quality, deprecated (or deleted), license, "
-    "consent, quarantined; a feature set that names no data stands for itself",
+    "datasets": "what it, or another version of the model with its bytes, was trained on, also behind feature sets, "
+    "parents and models that the run read, and what that was made from (read is false): subject, digest, read, "
+    "registered, quality, deprecated (or deleted), license, consent, quarantined; a feature set that names no data "
+    "stands for itself",
     "evaluations": "that stand: id, index, age_seconds, suite, kind, verdict, digest, dataset, dataset_digest "
     "(said, or registered), split, trained_on (whether it was trained on that), metrics, measurements, by, "
     "independent; also what the same bytes failed under another name; one that was invalidated and not measured again "

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+from ledger.domain.ancestry import held_by
 from ledger.domain.states import DatasetState, ModelState
 from ledger.entry import format_time
 from ledger.names import parse_name, stream_of
@@ -14,6 +15,7 @@ from projections.failures.measured import Measured, failed_assessments, measured
 from projections.journal import JournalRow
 from projections.lineage import digests_read, upstream
 from projections.remarks import canaries_of
+from projections.service import Tenure
 
 __all__ = ["bias_regression", "poisoning", "schema_mismatch", "secret_expiry", "unauthorised_access"]
 
@@ -128,11 +130,19 @@ def bias_regression(look: Look) -> Iterator[Found]:
             yield Found(tenure.model, words, entries)
 
 
-def _quarantined(look: Look, subject: str) -> Iterator[tuple[str, int]]:
-    state = look.world.state(stream_of(subject))
-    for one in state.quarantines if isinstance(state, DatasetState | ModelState) else ():
-        if one.version in ("", parse_name(subject).version):
-            yield f"{subject} is in quarantine: {one.reason}", one.signed.index
+def _quarantined(look: Look, tenure: Tenure, made_from: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """What `muniment state` marks, and what a run wrote that read something in quarantine: no rule follows that."""
+    told = set[int]()
+    for held in held_by(look.world, tenure.model, tenure.digest):
+        told.add(held.index)
+        yield held.words, held.index
+    for subject in made_from:
+        state = look.world.state(stream_of(subject))
+        for one in state.quarantines if isinstance(state, DatasetState | ModelState) else ():
+            if one.version in ("", parse_name(subject).version) and one.signed.index not in told:
+                told.add(one.signed.index)
+                words = f"{subject} is in quarantine since entry {one.signed.index}: {one.reason}"
+                yield f"{words} (the way there: muniment lineage {tenure.model} --up)", one.signed.index
 
 
 def _other_bytes(look: Look, subject: str, digests: set[str]) -> Iterator[str]:
@@ -143,12 +153,11 @@ def _other_bytes(look: Look, subject: str, digests: set[str]) -> Iterator[str]:
 
 
 def poisoning(look: Look) -> Iterator[Found]:
-    """A version serves that was made from data in quarantine or from other bytes, or whose files fail their check."""
+    """A version serves that was made from, or measured on, what is in quarantine, or other bytes, or fails a check."""
     for service, tenure in look.serving():
-        made_from = upstream(look.views, tenure.model, size=look.size)
-        for subject in made_from:
-            for words, index in _quarantined(look, subject):
-                yield Found(service.name, f"{tenure.model} serves, and {words}", (tenure.index, index))
+        made_from = upstream(look.views, tenure.model, size=look.size, previous=False)
+        for words, index in _quarantined(look, tenure, made_from):
+            yield Found(service.name, f"{tenure.model} serves, and {words}", (tenure.index, index))
         for subject, digests in digests_read(look.views, made_from, size=look.size).items():
             for words in _other_bytes(look, subject, digests):
                 yield Found(service.name, f"{tenure.model} serves, and {words}", (tenure.index,))

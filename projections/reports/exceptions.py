@@ -12,11 +12,13 @@ from ledger.entry import format_time
 from ledger.errors import ConfigurationError, InputError, LedgerError, PolicyError, VerificationError
 from ledger.events.ledgers import Rule
 from ledger.payload import parse_moment
+from ledger.waivable import Waivable
+from projections.asof import recorded_by
 from projections.gates import check_again
 from projections.journal import JournalRow
 from projections.known import Known
 from projections.reports.population import BAD, GOOD, UNKNOWN, Item, ReportContext, environment_of
-from projections.waivers import terms_of
+from projections.waivers import USELESS, terms_of
 
 __all__ = ["emergencies", "emergencies_reviewed", "gated", "rule_before", "waivers"]
 
@@ -140,6 +142,7 @@ def _run_again(context: ReportContext, gate: JournalRow) -> tuple[str, str] | No
 def waivers(context: ReportContext) -> list[dict[str, Any]]:
     """Every waiver that was granted, as it stands at the time the report is about; the oldest first."""
     now = context.as_of.recorded_at if context.as_of.at is None else context.as_of.at
+    waivable = Waivable(context.ledger, recorded_by(context.views, context.as_of, now))
     asked = {row["stream"]: row for row in reversed(context.events("waiver.requested"))}
     ended = {row["stream"]: _ENDS[row["type"]] for row in context.events(*_ENDS)}
     authorised = _grouped(
@@ -166,10 +169,14 @@ def waivers(context: ReportContext) -> list[dict[str, Any]]:
             state = "used up"
         if state == "standing" and (context.doubt(request) or context.doubt(row)):
             state = "suspect"
+        trouble = None
+        if state == "standing":
+            trouble = waivable.trouble(data["check"], data["model"], data["environment"])
+            state = state if trouble is None else USELESS
         found.append({
             "waiver": name, "state": state, "check": data["check"], "model": data["model"],
             "environment": data["environment"], **terms_of(request), "granted_by": row["actor"],
             "expires_at": format_time(min(ends)), "max_uses": uses, "used_by": list(used),
-            "index": row["index"],
+            "index": row["index"], "trouble": trouble or "",
         })  # fmt: skip
     return found

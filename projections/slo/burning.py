@@ -19,7 +19,7 @@ from projections.service import Service, Tenure
 from projections.slo.promises import Promise
 from projections.slo.windows import Dropped, Window, count_once, read_windows
 
-__all__ = ["Assessment", "Burn", "Share", "assess"]
+__all__ = ["Assessment", "Burn", "Share", "assess", "burn_of", "windows_about"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +176,28 @@ def _problem(promise: Promise, mine: list[Window], burns: Iterable[Burn]) -> str
     return ""
 
 
+def windows_about(
+    ledger: Ledger, views: ViewReader, as_of: AsOf, promise: Promise, deployment: str, *, now: int
+) -> tuple[list[Window], tuple[Dropped, ...]]:
+    """The windows of the time of a promise that count for a deployment, and those that do not.
+
+    Args:
+        ledger: the log.
+        views: its views.
+        as_of: what was known.
+        promise: the promise.
+        deployment: ``deployment:<environment>/<service>``.
+        now: windows that end later are not looked at.
+    """
+    if promise.monitor is None:
+        return [], ()
+    after, metric = now - duration_us(promise.body.window), promise.body.indicator
+    found, bad = read_windows(ledger, views, as_of, promise.monitor, metric, after=after, until=now)
+    own = promise.subject == deployment
+    counted, double = count_once(one for one in found if one.deployment == deployment or (own and not one.deployment))
+    return counted, tuple(one for one in (*bad, *double) if one.window.deployment in (deployment, None))
+
+
 def assess(
     ledger: Ledger, views: ViewReader, as_of: AsOf, promise: Promise, service: Service, *, now: int
 ) -> list[Assessment]:
@@ -194,23 +216,29 @@ def assess(
     if promise.monitor is None:
         problem = "the promise names no monitor"
         return [Assessment(promise, service.name, tenure, problem=problem) for tenure in service.serving()]
-    span, metric = duration_us(promise.body.window), promise.body.indicator
-    found, bad = read_windows(ledger, views, as_of, promise.monitor, metric, after=now - span, until=now)
-    own = promise.subject == service.name
-    counted, double = count_once(one for one in found if one.deployment == service.name or (own and not one.deployment))
+    counted, dropped = windows_about(ledger, views, as_of, promise, service.name, now=now)
+    span = duration_us(promise.body.window)
     budget = _share(promise, counted, max(now - span, service.resets.get(promise.name, 0)), now)
-    dropped = tuple(one for one in (*bad, *double) if one.window.deployment in (service.name, None))
     result = []
     for tenure in service.serving():
         mine = _about(counted, tenure, service)
         at = max((window.end for window in mine), default=None)
-        burns = tuple(_burn(promise, rule, mine, at, now) for rule in promise.body.rules) if at is not None else ()
+        burns = tuple(burn_of(promise, rule, mine, at, now) for rule in promise.body.rules) if at is not None else ()
         problem = _problem(promise, mine, burns)
         result.append(Assessment(promise, service.name, tenure, at, burns, budget, problem, dropped))
     return result
 
 
-def _burn(promise: Promise, rule: BurnRule, windows: list[Window], at: int, now: int) -> Burn:
+def burn_of(promise: Promise, rule: BurnRule, windows: list[Window], at: int, now: int) -> Burn:
+    """What a rule finds.
+
+    Args:
+        promise: the promise.
+        rule: of it.
+        windows: that count for one version.
+        at: end of the last of them.
+        now: when is asked; microseconds since the Unix epoch, both.
+    """
     long, short = duration_us(rule.long), duration_us(rule.short)
     if at <= now - long:  # what is so old says nothing of now
         return Burn(rule, _share(promise, (), 0, 0), _share(promise, (), 0, 0))

@@ -29,6 +29,7 @@ class Told:
 
     decision: Decision
     channel: str
+    recipient: str
     outcome: Outcome
     receipt: Receipt
 
@@ -38,6 +39,7 @@ class Told:
         return {
             "decision": self.decision.id,
             "channel": self.channel,
+            "recipient": self.recipient,
             "told": outcome.told,
             "attempts": outcome.attempts,
             "status": outcome.status,
@@ -135,5 +137,5 @@ def tell(
             }
             kind = "notification.sent" if outcome.told else "notification.failed"
             receipt = ledger.emit(kind, service.name, about, causation=decision.id)
-            found.append(Told(decision, channel.name, outcome, receipt))
+            found.append(Told(decision, channel.name, channel.recipient, outcome, receipt))
     return found

@@ -11,7 +11,7 @@ from ledger.commands import seen_head
 from ledger.crashpoints import crashpoint
 from ledger.entry import format_time
 from ledger.errors import ConflictError, InputError
-from ledger.events.monitors import duration_us
+from ledger.events.monitors import BurnRule, duration_us
 from projections.asof import AsOf, resolve_as_of
 from projections.base import ViewReader
 from projections.journal import JOURNAL, JournalRow, journal_rows
@@ -19,6 +19,7 @@ from projections.loaded import told_of
 from projections.runner import Runner
 from projections.service import Decision, Key, Service, Tenure, read_service
 from projections.slo.burning import Assessment, Burn, assess
+from projections.slo.burnt import burnt
 from projections.slo.fallback import known_good
 from projections.slo.promises import Promise, promises_about, read_promises
 from projections.slo.windows import Window
@@ -89,6 +90,7 @@ class _Cause:
     cited: list[int]
     within: str | None = None
     latest: int = -1  # the last entry by which it is so
+    rules: Sequence[BurnRule] = ()  # by which a version that served before is no better
 
 
 @dataclass(frozen=True)
@@ -186,10 +188,10 @@ class Watch:
     def _due(self, as_of: AsOf, service: Service) -> Iterator[_Step]:
         for promise in promises_about(read_promises(self._runner.views, as_of), service.name):
             for found in assess(self._ledger, self._runner.views, as_of, promise, service, now=self._now):
-                yield from self._assessed(service, found)
-            yield from self._told_breached(service, promise)
+                yield from self._assessed(as_of, service, found)
+            yield from self._told_breached(as_of, service, promise)
 
-    def _assessed(self, service: Service, found: Assessment) -> Iterator[_Step]:
+    def _assessed(self, as_of: AsOf, service: Service, found: Assessment) -> Iterator[_Step]:
         breach, firing = open_breach(service, found.promise.name, found.tenure), found.firing
         if firing is not None and breach is None:
             yield _Step("slo.breached", self._breached(found, firing))
@@ -198,12 +200,14 @@ class Watch:
             cited = [found.promise.index, breach["index"], *windows]
             words, action = _words(found, firing), str(rule.action)
             latest = max(window.index for window in firing.short.windows)
-            cause = _Cause(found.promise, found.tenure, breach, action, words, cited, rule.respond_within, latest)
-            yield from self._decision(service, cause)
+            cause = _Cause(
+                found.promise, found.tenure, breach, action, words, cited, rule.respond_within, latest, [rule]
+            )
+            yield from self._decision(as_of, service, cause)
         elif breach is not None and found.over and breach["data"].get("rule") is not None:
             yield _Step("slo.recovered", {"slo": found.promise.name, **self._about(found)}, breach["id"])
 
-    def _told_breached(self, service: Service, promise: Promise) -> Iterator[_Step]:
+    def _told_breached(self, as_of: AsOf, service: Service, promise: Promise) -> Iterator[_Step]:
         """Breaches that somebody else recorded."""
         action = promise.body.action
         for tenure in service.serving() if action is not None else ():
@@ -214,8 +218,9 @@ class Watch:
                 continue
             words = f"{promise.name} is breached, says {breach['actor']} in entry {breach['index']}"
             cited, within = [promise.index, breach["index"]], promise.body.respond_within
-            cause = _Cause(promise, tenure, breach, str(action), words, cited, within, breach["index"])
-            yield from self._decision(service, cause)
+            rules = promise.body.rules
+            cause = _Cause(promise, tenure, breach, str(action), words, cited, within, breach["index"], rules)
+            yield from self._decision(as_of, service, cause)
 
     def _about(self, found: Assessment) -> dict[str, Any]:
         return {"deployment": found.deployment, "model": found.tenure.model}
@@ -230,11 +235,14 @@ class Watch:
         leaves = ((index, self._ledger.world.leaf_hash(index)) for index in sorted(set(indexes)))
         return [{"index": index, "leaf_hash": leaf.hex()} for index, leaf in leaves if leaf is not None]
 
-    def _decision(self, service: Service, cause: _Cause) -> Iterator[_Step]:
+    def _decision(self, as_of: AsOf, service: Service, cause: _Cause) -> Iterator[_Step]:
         target, action, words = cause.tenure.key, cause.action, cause.words
         if action == "rollback":
             world = self._ledger.world.at(self._ledger.world.refresh())
-            good = known_good(world, service, cause.tenure.key, cause.promise.body.fallback, now=self._now)
+            asked = [(cause.promise, cause.rules)]
+            burns = burnt(self._ledger, self._runner.views, as_of, service, asked, now=self._now)
+            fallback = cause.promise.body.fallback
+            good = known_good(world, service, cause.tenure.key, fallback, now=self._now, burnt=burns)
             if good is None:
                 action, words = "hold", f"{words}; there is no good version to return to"
             target = good or target

@@ -206,6 +206,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "ledger/domain/gating.py": _RULES,
     "ledger/domain/golive.py": _RULES,
     "ledger/domain/governed.py": _RULES,
+    "ledger/domain/holds.py": _RULES,
     "ledger/domain/grounds.py": _RULES,
     "ledger/domain/independence.py": _RULES,
     "ledger/domain/lifecycle.py": _RULES,
@@ -283,6 +284,8 @@ OTHERS = {
     "ledger/telling.py",
     *(
         "ledger/erasing.py",
+        "ledger/bounds.py",
+        "ledger/waivable.py",
         "ledger/holding.py",
         "ledger/unknownkeys.py",
         "ledger/sealing.py",

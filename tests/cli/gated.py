@@ -38,6 +38,7 @@ checks:
   otherwise: We made it.
   pass: input.model.owner != ""
   reason: Say who the vendor is.
+  waivable: false
 """
 RULE = {
     "environment": "prod", "tier": "*", "authorisation": True, "approvals": 1, "evaluation": True, "gate": "policy:p@1",

@@ -6,15 +6,29 @@ import csv
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 import muniment
 import muniment.gating
 from ledger.errors import InputError
-from tests.cli.gated import AUTHORISE, CHECK, MODEL, PROD, WAIVER, counted, hold, processes, types
+from tests.cli.gated import (
+    AUTHORISE,
+    CHECK,
+    MODEL,
+    POLICY,
+    PROD,
+    WAIVER,
+    counted,
+    hold,
+    processes,
+    ruled,
+    ruled_and_approved,
+    types,
+)
 from tests.cli.killing import killed
-from tests.cli.support import Result, Shop, run
+from tests.cli.support import Grow, Result, Shop, run
 
 
 @pytest.fixture
@@ -83,6 +97,48 @@ def test_a_waiver_that_would_be_of_no_use_is_refused_or_said(asked: Shop):
         ask_for("drfit-run").good().err
     )
     assert "warning: nothing is registered as model:other." in ask_for("drift-run", "model:other").good().err
+
+
+def test_a_waiver_of_what_cannot_be_waived_is_refused_and_told_as_such(grow: Grow):
+    shop, words = grow(ruled_and_approved), "policy:p@{}, which the rules name for prod, says that {} cannot be waived"
+    asked = [word for word in WAIVER if word != "--single-use"]
+    for model in (MODEL, "model:tx"):
+        firm = [{"drift-*": "vendor-*", MODEL: model}.get(word, word) for word in asked]
+        run(*firm).refused(1, words.format(1, "vendor-known"), f"muniment gate check {model.partition('@')[0]}@")
+    run(*asked).good()
+    run(*[word.replace("waiver:w1", "waiver:w2") for word in asked]).good()
+    grant = ("waiver", "grant", "waiver:w1", "--rationale", "x", "--as", "p-second", "--id", str(UUID(int=7)))
+    run(*grant).good()
+    run("waiver", "deny", "waiver:w1", "--rationale", "x", "--as", "p-second").refused(
+        5, "muniment waiver revoke waiver:w1"
+    )
+    size = shop.size()
+    run("policy", "define", "policy:p@2", "-", "--as", "p-second",
+        stdin=POLICY.replace("kind drift.\n", "kind drift.\n  waivable: false\n").encode()).good()  # fmt: skip
+    ruled("policy:p@2")
+    assert run(*grant).good().out.startswith("already recorded"), "the same again repeats nothing"
+    late = words.format(2, "drift-run")
+    run("waiver", "grant", "waiver:w2", "--rationale", "x", "--as", "p-second").refused(
+        1, late, "waiver deny waiver:w2"
+    )
+    (item,) = [one for one in run("inbox", "--as", "p-second", "-o", "json").good().json["inbox"] if "check" in one]
+    assert item["next"] == f"Of no effect, for {late}: muniment waiver deny waiver:w2 --rationale …"
+
+    def told(*as_of: object) -> tuple[str, str]:
+        found = run("waiver", "list", *as_of, "-o", "json").good().json["waivers"][0]
+        return found["state"], found["trouble"]
+
+    assert told() == ("without effect", late)
+    assert told("--known-at", size) == ("stands", ""), "as the rules were then"
+    assert "| without effect: policy:p@2, which" in run("waiver", "list").good().out
+    (model,) = run("inventory", "-o", "json").good().json["models"]
+    assert [one["state"] for one in model["waivers"]] == ["without effect", "asked for"]
+    assert f"~ waiver without effect ({late}): drift-*" in run("report", "generate", "control-assessment").out
+    (one,) = run("report", "generate", "control-assessment", "--known-at", size, "-o", "json").json["waivers"]
+    assert (one["state"], one["trouble"]) == ("standing", "")
+    revoke = ("waiver", "revoke", "waiver:w1", "--reason", "x", "--as", "p-second")
+    run(*revoke).good()
+    run(*revoke).refused(5, "was revoked before", f"muniment waiver request 'drift-*' --model {MODEL} --env prod")
 
 
 def test_two_uses_are_two_whoever_comes_at_once(asked: Shop, monkeypatch: pytest.MonkeyPatch):

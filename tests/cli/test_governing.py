@@ -175,6 +175,10 @@ def test_a_tier_is_set_by_a_list_of_questions(ready: Shop):
     assert "light governance" in done.err
     full = ("--affects-people", "--personal-data", "--no-money-or-law", "--no-shared", "--rationale", "credit")
     assert "full governance" in run("classify", MODEL, *full, "--as", "p-author").good().err
+    (known,) = run("inventory", "-o", "json").good().json["models"]
+    assert (known["tier"], known["other_tiers"]) == ("low", [{"version": MODEL, "tier": "high"}]), "each one's own"
+    assert "low (version 1: high)" in " ".join(run("inventory").good().out.replace("|", " ").split())
+    assert run("inventory", "-o", "csv").good().out.splitlines()[1].endswith(",version 1: high")
     run("classify", MODEL, "--affects-people", "--rationale", "x", "--as", "p-author").refused(2, "--personal-data")
 
 
@@ -183,6 +187,8 @@ def test_a_quarantine_of_what_nobody_registered_is_recorded_and_warned_of(ready:
         for _ in range(2):
             placed = run("quarantine", name, "--reason", "x", "--as", "p-deployer").good()
             assert f"Warning: nothing is registered here as {name}" in placed.err
+            whose = "put it there" if name.startswith("dataset:") else "made it"
+            assert f"Another person than who {whose} lets it go: muniment release {name}" in placed.err
     for name in (MODEL, "model:tx"):
         assert "Warning" not in run("quarantine", name, "--reason", "x", "--as", "p-deployer").good().err
 
@@ -214,6 +220,9 @@ def test_whoever_registers_a_version_is_told_that_it_has_a_higher_tier(ready: Sh
 def test_quarantine_stops_and_release_lets_go(ready: Shop):
     ask()
     approve()
+    again = ("approve", MODEL, "--rationale", "x", "--as", "p-approver")
+    run(*again, "--env", "prd").refused(1, "no open request to decide for prd", f"muniment request {MODEL} --env prd")
+    run(*again).refused(5, "has already approved", f"muniment why {MODEL} --env prod")
     run("quarantine", MODEL, "--reason", "poisoned", "--as", "p-deployer").good()
     run(*AUTHORISE).refused(1, "poisoned", "muniment release")
     run("release", MODEL, "--rationale", "x", "--as", "p-author").refused(4)
@@ -260,7 +269,9 @@ def test_waivers_are_asked_for_by_one_and_granted_by_another(ready: Shop):
     assert run("due", "-o", "json").good().json["due"] == []
     run("waiver", "request", "drift", *WAIVER, "--expires", "14d", "--waiver", "waiver:w2", "--as", "p-author").good()
     run("waiver", "deny", "waiver:w2", "--rationale", "no", "--as", "p-second").good()
-    run("waiver", "grant", "waiver:w2", "--rationale", "yes", "--as", "p-second").refused(5, "under another name")
+    run("waiver", "grant", "waiver:w2", "--rationale", "yes", "--as", "p-second").refused(
+        5, "Ask for another one: muniment waiver request"
+    )
 
 
 def test_an_approver_of_one_environment_decides_on_waivers_there(ready: Shop):
@@ -336,6 +347,8 @@ def test_the_inbox_shows_what_is_live_and_what_differs(ready: Shop):
     assert [(gate["allowed"], gate["refused"]) for gate in item["gates"]] == [(False, ["fail", "error"])]
     assert "policy:p@1 refuses: fail, error" in " ".join(shown.out.replace("|", "").split())
     assert "critical findings open: critical; 1 finding(s) open of lower severity" in "; ".join(_open(item))
+    item["findings"] += [{"finding": name, "severity": severity} for name, severity in (("f", "high"), ("m", "medium"))]
+    assert _open(item)[-2:] == ["high findings open: f", "2 finding(s) open of lower severity"]
     assert "muniment approve model:tx@2 --env prod" in shown.err
     assert run("inbox", "--as", "p-author", "-o", "json").good().json["inbox"] == [], "not by who asked"
     assert len(run("inbox", "--as", "p-author", "--all", "-o", "json").good().json["inbox"]) == 1

@@ -63,6 +63,8 @@ MISTYPED: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
                      ("for 0.5 % write 0.005",)),
     "day": (("incident", "action", "incident:i", "--title", "x", "--due", "tomorrow"), 2, ("due: write a day",)),
     "back to nothing": (("rollback", "deployment:prod/tx"), 2, ("To which version?", "muniment state")),
+    "file": (("policy", "lint", "none.yaml"), 2, ("Next:  muniment policy lint --help shows what it takes.",)),
+    "place": (("gate", "check", MODEL, "--deployment", "deployment:tx"), 2, ("example deployment:prod/tx",)),
     "traffic": (("record", "deployment", "deployment:prod/tx", "--model", MODEL, "--traffic", "-1"), 2, ("0<=x<=1",)),
 }  # fmt: skip
 
@@ -84,8 +86,22 @@ def test_an_empty_file_is_called_empty(told: Shop):
 
 def test_an_actor_is_enrolled_with_a_bounded_role_and_no_other(told: Shop):
     bounds = ("--type", "run.*", "--subject", "run:credit/*", "--until", "2999-01-01T00:00:00Z")
-    enrolled = run("actor", "enrol", "ci-credit", "--kind", "service", "--role", "emitter", "--role", "owner",
-                   "--responsible", "p-author", *bounds, "--as", "root").good()  # fmt: skip
+    person = ("actor", "enrol", "ci-credit", "--kind", "person", "--role", "owner", "--env", "prod")
+    for typed, words in (
+        (("--subject", "deployment:prod/credit/*"), ("one slash", "environment", "example deployment:prod/credit-*")),
+        (("--subject", "models:credit/*"), ("no kind of subject 'models'", "Did you mean model:")),
+        (("--subject", "credit"), ("subjects.0: write kind:",)),
+        (("--type", "modle.*"), ("no event type", "Did you mean model.*?")),
+        (("--type", "model.regstered"), ("Did you mean model.registered",)),
+    ):
+        run(*person, *typed).refused(2, *words)
+        run("actor", "grant", "p-author", "owner", *typed).refused(2, *words)
+    run(*person, "--role", "admin").refused(4, "only the root keys")
+    run("actor", "show", "ci-credit").refused(2)
+    enrol = ("actor", "enrol", "ci-credit", "--kind", "service", "--role", "emitter", "--role", "owner",
+             "--responsible", "p-author", *bounds, "--as", "root")  # fmt: skip
+    enrolled = run(*enrol).good()
+    run(*enrol).refused(5, "already enrolled", "muniment actor grant ci-credit ROLE")
     assert enrolled.err.count("within bounds") == 2
     grants = run("actor", "show", "ci-credit", "-o", "json").good().json["grants"]
     assert [(one["role"], one["types"], one["subjects"]) for one in grants] == [

@@ -20,6 +20,8 @@ def release(shop: Shop) -> None:
     run("emit", "dataset.registered", DATA, "-d", f"digest={DIGEST}").good()
     read = json.dumps([{"role": "input", "subject": DATA, "digest": DIGEST}])
     run("emit", "run.completed", "run:tx", "-d", f"inputs={read}", "-d", 'parameters={"depth": 6}').good()
+    made = json.dumps([{"role": "output", "subject": "dataset:clean@1"}])
+    run("emit", "run.completed", "run:prep", "-d", f"inputs={read}", "-d", f"outputs={made}").good()
     for model in (MODEL, TWO):
         run("record", "version", model, "--digest", digest(model), "--tier", "high", "--run", "run:tx").good()
         run("record", "evaluation", model, "--metric", "auc=0.9", "--verdict", "pass").good()
@@ -43,6 +45,13 @@ def test_impact_names_what_is_live_and_the_path(told: Shop):
     found = run("impact", "dataset:tx", "-o", "json").good().json
     assert [one["deployment"] for one in found["live"]] == [PROD]
     run("impact", "dataset:none").refused(2, "nothing was known")
+    on = ("-d", 'metrics={"auc": 0.9}', "-d", "verdict=pass", "-d", "dataset=dataset:test@1")
+    run("emit", "evaluation.completed", MODEL, *on).good()
+    measured = run("impact", "dataset:test@1").good()
+    assert f"{PROD}" in measured.out[measured.out.index("Only measured on it") :]
+    assert "Nothing is live that was made from dataset:test@1; what was only measured on it is." in measured.err
+    line = run("impact", "dataset:test@1", "-o", "csv").good().out.splitlines()[1]
+    assert line.startswith(f"only measured,{PROD},{MODEL},")
 
 
 def test_why_tells_who_and_when_and_what_is_missing(told: Shop):
@@ -54,7 +63,10 @@ def test_why_tells_who_and_when_and_what_is_missing(told: Shop):
     assert "would be refused" in refused.out
     assert "BROKEN approvals: model:tx@2 needs 1 approval(s) for prod at tier high and has 0" in refused.out
     assert "next: Ask for it: muniment request model:tx@2 --env prod" in refused.out
-    placed = run("quarantine", DATA, "--reason", "poisoned", "--as", "p-deployer", "-o", "json").good().json["index"]
+    done = run("quarantine", DATA, "--reason", "poisoned", "--as", "p-deployer", "-o", "json").good()
+    assert "Warning: dataset:clean@1 was made from it by run:prep, and the rules do not follow what a run" in done.err
+    assert "muniment quarantine dataset:clean@1 --reason" in done.err
+    placed = done.json["index"]
     for command in (("state", PROD), ("impact", DATA), ("inventory", "-o", "csv"), ("why", PROD)):
         assert f"rests-on-quarantined (entry {placed})" in " ".join(run(*command).good().out.split())
     canary = ("record", "canary", PROD, "--model", TWO, "--traffic", "0.05", "--as", "p-deployer")

@@ -111,6 +111,12 @@ def test_it_is_decided_and_told_once(burning_anywhere: Shop):
     again = run("watch", "--exec", command, "-o", "json").good().json
     assert (again["recorded"], again["told"], [one["id"] for one in again["open"]]) == ([], [], [key])
     assert types(burning) == WHOLE
+    back = f"decided to return from {{}} to {ONE}"
+    assert (
+        f"! entry {open_one['index']} {back.format(TWO)} in {PLACE}, and that is open" in run("why", PLACE).good().out
+    )
+    assert back.format("it") in run("authorise", PLACE, "--model", TWO).good().err
+    assert "Warning" not in run("authorise", PLACE, "--model", ONE).good().err
     run("record", "rollback", PLACE, "--model", ONE).good()
     assert run("watch", "--exec", command, "-o", "json").good().json == {"recorded": [], "told": [], "open": []}
     assert "nothing to record" in run("watch").good().out
@@ -138,10 +144,10 @@ def test_whoever_looks_at_what_is_told_does_not_take_it_from_the_platform(burnin
     assert len(run("watch", "--exec", "cat", "-o", "json").good().json["told"]) == 2
     assert types(burning)[1:] == [HELD, *WHOLE[:2], WHOLE[2], WHOLE[2]], "nobody is told before all is decided"
     command = platform(burning.folder)
-    for each in (command, f"{command} quiet"):
-        assert len(run("watch", PLACE, "--exec", each, "-o", "json").good().json["told"]) == 1, (
-            "another one is told, too"
-        )
+    both = run("watch", PLACE, "--exec", command, "--exec", f"{command} quiet", "--exec", command, "-o", "json").good()
+    names = [one["recipient"].partition("#")[0] for one in both.json["told"]]
+    assert names == [sys.executable] * 2, "another one is told, too, and none twice"
+    assert len({one["recipient"] for one in both.json["told"]}) == 2
     assert run("watch", PLACE, "--exec", command, "-o", "json").good().json["told"] == []
     assert "quiet" not in run("log", "-o", "ndjson").good().out
     (again,) = run("watch", PLACE, "--exec", command, "--tell-again", "-o", "json").good().json["told"]
@@ -320,7 +326,7 @@ def test_a_canary_from_its_first_stage_to_a_hold_and_what_is_loaded(any_shop: Sh
     (waiting,) = [one for one in run("due", "-o", "json").good().json["due"] if one["what"] == "decision"]
     assert (waiting["subject"], waiting["state"], waiting["words"]) == (PLACE, "due", f"hold of {TWO}")
     assert "decision" not in run("due", "--within", "5m").good().out
-    run("record", "canary", PLACE, *words, "--aborted", "told to").good()
+    assert "no canary" not in run("record", "canary", PLACE, *words, "--aborted", "told to").good().err
     assert run("state", PLACE, "-o", "json").json["deployments"][0]["decisions"][0]["status"] == "followed"
     assert [one for one in run("due", "-o", "json").good().json["due"] if one["what"] == "decision"] == []
     run("record", "snapshot", PLACE, *pods).good()
@@ -336,6 +342,7 @@ def test_a_canary_from_its_first_stage_to_a_hold_and_what_is_loaded(any_shop: Sh
     run("record", "snapshot", "deployment:dev/new", f"--loaded=pod-0={digest(ONE)}").good()
     assert "deployment:dev/new" in run("serving", "check").out
     assert f"{ONE} is loaded, which never was live here" in run("state", "deployment:dev/new").good().out
+    assert run("why", "deployment:dev/new").good().out.startswith("nothing is live in deployment:dev/new; ")
     assert f"Nothing is live that saw {ONE}, but it is loaded." in run("impact", ONE).good().err
 
 
@@ -350,12 +357,18 @@ def test_what_is_overdue_waits_in_the_inbox(shop: Shop):
     run("record", "rollback", PLACE, "--model", ONE).good()
     assert run("inbox", "-o", "json").good().json["inbox"] == []
     run("emit", "deployment.held", PLACE, *(f"-d{pair}" for pair in body)).good()
-    run("record", "canary", PLACE, "--model", ONE, "--aborted", "told to").good()
+    told = run("record", "canary", PLACE, "--model", ONE, "--aborted", "told to").good().err
+    assert f"{ONE} is no canary in {PLACE}, so that this settles no decision. It is live" in told
     (item,) = run("inbox", "-o", "json").good().json["inbox"]
     assert (item["what"], item["model"]) == ("hold", ONE), "it is live, so that no canary was to end"
     assert item["next"].startswith(f"When another version is live: muniment record deployment {PLACE} --model …; ")
     wish = ("authorise", PLACE, "--model", ONE)
-    run(*wish).refused(2, f"{ONE} is held in {PLACE}, by entry {item['index']} of ", f"{' '.join(wish)} --lift-hold")
+    for words in (wish, (*wish, "--reason", "weekly release"), (*wish, "--emergency", "--reason", "fraud wave")):
+        run(*words).refused(1, f"{ONE} is held in {PLACE}, by entry {item['index']}: ", f"{' '.join(wish)} --lift-hold")
+    body_ = (PLACE, "-d", f"model={ONE}", "-d", f"digest={digest(ONE)}")
+    run("emit", "deployment.authorised", *body_).refused(1, f"{ONE} is held in {PLACE}")
+    refusals = run("log", "--type", "decision.refused", "-o", "json").good().json
+    assert {one["event"]["data"]["rule"] for one in refusals} == {"hold deployment.authorised/reason"}
     run(*wish, "--lift-hold", "x", "--reason", "y").refused(2, "leave out --reason")
     again = ("--id", "019b0000-0000-7000-8000-0000000000f1")
     assert "not held" not in run(*wish, "--lift-hold", "a known peak", *again).good().err
@@ -363,7 +376,8 @@ def test_what_is_overdue_waits_in_the_inbox(shop: Shop):
     run(*wish, "--reason", "a known peak", *again).good()
     first, second = run("state", PLACE, "-o", "json").good().json["deployments"][0]["decisions"][-2:]
     assert (first["status"], first["answer"]["reason"], second["status"]) == ("lifted", "a known peak", "overdue")
-    assert f"lifted by {first['answer']['actor']}: a known peak (entry" in run("state", PLACE).good().out
+    for command in ("state", "why"):
+        assert f"lifted by {first['answer']['actor']}: a known peak (entry" in run(command, PLACE).good().out
     run(*wish, "--lift-hold", "another").good()
     assert "is not held" in run(*wish, "--lift-hold", "another").good().err
 

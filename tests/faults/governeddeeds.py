@@ -47,6 +47,7 @@ class GovernedDeeds(GovernedNext):
             self.do("trainer", "dataset.registered", name, {"digest": digest("raw")})
         refs = [{"role": "derived-from", "subject": name} for name in ("dataset:d@2", "dataset:g@0")]
         self.do("trainer", "dataset.registered", "dataset:g@1", {"digest": digest("g"), "refs": refs})
+        self.do("trainer", "dataset.registered", "dataset:g@2", {"digest": digest("g")})
         self.do("trainer", "run.completed", "run:r", read)
         self.do("p-plain", "policy.defined", "policy:p@1", policy_of(SOURCE))
         self._register("model:m@1", "high")
@@ -62,6 +63,7 @@ class GovernedDeeds(GovernedNext):
     approvers, back = st.sampled_from(APPROVERS), st.integers(0, 2)
     modes = st.sampled_from((None,) * 8 + ("enforce", "warn", "shadow"))
     rarely, mostly = st.sampled_from((False,) * 9 + (True,)), st.sampled_from((True,) * 5 + (False,))
+    reasons = st.sampled_from((None, "a known peak"))
     spans = st.sampled_from((None, None, HOUR, DAY, 0))
     owners = st.sampled_from(("p-author",) * 3 + ("p-second", "nobody"))
 
@@ -346,19 +348,25 @@ class GovernedDeeds(GovernedNext):
         self.do(actor, "deployment.denied", subject, {"request": chosen, "rationale": "not this week"})
 
     @rule(model=models, environment=environments, wrong=rarely, named=st.sampled_from((None, None, 0, 1)),
-          actor=st.sampled_from(("p-deployer", "p-deployer", "bot", "p-author")))  # fmt: skip
-    def authorise(self, *, model: str, environment: str, actor: str, wrong: bool, named: int | None = None) -> None:
+          actor=st.sampled_from(("p-deployer", "p-deployer", "bot", "p-author")), reason=reasons)  # fmt: skip
+    def authorise(
+        self, *, model: str, environment: str, actor: str, wrong: bool, named: int | None = None,
+        reason: str | None = None,
+    ) -> None:  # fmt: skip
         body: dict[str, Any] = {"model": model, "digest": digest("x") if wrong else self.bytes_of(model)}
+        body["reason"] = reason
         if named is not None:
             body["approvals"] = [self.pick("approval.granted", named)]
         self.do(actor, "deployment.authorised", f"deployment:{environment}/x", body)
 
     @rule(model=models, environment=environments, actor=st.sampled_from(("p-deployer", "bot")),
-          span=st.sampled_from((0, DAY, 30 * DAY, 31 * DAY)))  # fmt: skip
-    def authorise_in_emergency(self, model: str, environment: str, actor: str, span: int) -> None:
+          span=st.sampled_from((0, DAY, 30 * DAY, 31 * DAY)), reason=reasons)  # fmt: skip
+    def authorise_in_emergency(
+        self, model: str, environment: str, actor: str, span: int, reason: str | None = None
+    ) -> None:
         # An append is judged as of the last entry, so that the 30 days are counted from there: let that be now.
         self.incident("opened")
-        body = {"model": model, "digest": self.bytes_of(model),
+        body = {"model": model, "digest": self.bytes_of(model), "reason": reason,
                 "emergency": {"reason": "fraud wave", "review_by": self.later(span)}}  # fmt: skip
         self.do(actor, "deployment.authorised", f"deployment:{environment}/x", body)
 
@@ -402,9 +410,14 @@ class GovernedDeeds(GovernedNext):
 
     @rule(model=models, environment=environments, actor=st.sampled_from(("p-deployer", "bot", "p-approver")),
           kind=st.sampled_from(("deployment.completed", "deployment.promoted", "canary.stage_entered", "canary.aborted",
-                                "rollback.authorised", "rollback.completed", "deployment.held")))  # fmt: skip
+                                "rollback.authorised", "rollback.completed", "deployment.held", "deployment.held",
+                                "slo.breached", "slo.recovered")))  # fmt: skip
     def happens(self, model: str, environment: str, actor: str, kind: str) -> None:
         body: dict[str, Any] = {"model": model, "digest": self.bytes_of(model)}
+        if kind == "deployment.held":
+            body["trigger"] = self.pick("slo.breached", 0)
+        elif kind.startswith("slo."):
+            body = {"slo": "latency", "model": None if actor == "bot" else model}
         if kind == "canary.stage_entered":
             body |= {"stage": 1, "traffic": 0.1}
         elif kind == "canary.aborted":

@@ -99,11 +99,16 @@ class GovernedNext(GovernedTwins):
         deployer = chance.choice(("p-deployer", "bot"))
         yield Next(1, deployer, "deployment.requested", place, body)
         given = at.decided(model, environment, at.approvals)
-        named = {"approvals": [one.id for one in given]} if given and chance.random() < 0.5 else {}
+        named: dict[str, Any] = {"approvals": [one.id for one in given]} if given and chance.random() < 0.5 else {}
+        named |= {"reason": "a known peak"} if chance.random() < 0.5 else {}
         yield Next(4 if given else 1, deployer, "deployment.authorised", place, body | named)
         urgent = body | {"emergency": {"reason": "fraud wave", "review_by": self.later(DAY)}}
         yield Next(1, deployer, "deployment.authorised", place, urgent)
         yield Next(0.3, deployer, chance.choice(("deployment.promoted", "rollback.authorised")), place, body)
+        yield Next(0.5, "bot", "deployment.held", place, body)
+        yield Next(0.5, deployer, "deployment.completed", place, body)
+        yield Next(0.5, deployer, "canary.stage_entered", place, body | {"stage": 1, "traffic": 0.1})
+        yield Next(0.3, deployer, "canary.aborted", place, body | {"reason": "slow"})
         yield Next(1, "p-plain", "policy.defined", "policy:p@2", policy_of(SOURCE))
 
     def _about_approvals(self, at: Stages, chance: random.Random) -> Iterator[Next]:
@@ -136,7 +141,7 @@ class GovernedNext(GovernedTwins):
         approver = chance.choice(("p-approver", "p-second"))
         for asked in at.waivers_asked:
             yield Next(3, approver, "waiver.granted", asked.subject, {"rationale": "for now"})
-            yield Next(1, approver, "waiver.denied", asked.subject, {"rationale": "no"})
+            yield Next(2, approver, "waiver.denied", asked.subject, {"rationale": "no"})
         models = {deed.subject: deed.data["model"] for deed in at.of("waiver.requested")}
         for granted in at.waivers_granted:
             about = models[granted.subject]

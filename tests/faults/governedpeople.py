@@ -69,7 +69,7 @@ THINGS = (
     "model:m@1", "model:m", "model:m@2", "dataset:d@1", "dataset:d", "dataset:d@2", "featureset:f", "featureset:f@1",
     "dataset:raw@1", "dataset:copy@1", "dataset:test", "model:n@1", "dataset:g@0",
 )  # fmt: skip
-READ = ("dataset:g@1", "model:n@1", "featureset:g")
+READ = ("dataset:g@1", "dataset:g@2", "model:n@1", "featureset:g")
 POLICIES = ("policy:p@1", "policy:p@1", "policy:p@2")
 WAIVERS = ("waiver:a", "waiver:b")
 APPROVERS = ("p-approver", "p-second", "p-author", "p-alias", "p-plain", "p-admin")

@@ -397,6 +397,8 @@ class Lawbook(PastDeeds):
         rule = self._rule(deed.environment, made)
         if rule is None:
             return False
+        if self._is_held(deed) and not deed.data.get("reason"):
+            return False
         rests = not deed.data.get("emergency") and (rule["approvals"] or rule.get("gate"))
         if self._stopped(made, deed.kind, self._measured(made) if rests else ()):
             return False
@@ -420,6 +422,35 @@ class Lawbook(PastDeeds):
         if not enough or not roles.issuperset(rule.get("roles", ())):
             return False
         return rule.get("gate") is None or self._gate_opens(deed, made, rule["gate"], rule["gate_digest"])
+
+    def _is_held(self, deed: Deed) -> bool:
+        """Whether the last hold of these bytes by that name, in that deployment, is still to be answered."""
+        about, last = (deed.data["model"], deed.data["digest"]), None
+        live, there = None, set[tuple[Any, Any]]()
+        broken: dict[str, Deed] = {}
+        for one in (one for one in self.deeds if one.subject == deed.subject):
+            which = (one.data.get("model"), one.data.get("digest"))
+            match one.kind:
+                case "deployment.held" if which == about:
+                    last = (one, live == about)
+                case "deployment.authorised" if which == about:
+                    last = None
+                case "deployment.completed" | "deployment.promoted" | "rollback.completed":
+                    last, live, there = last if which == about else None, which, set()
+                case "canary.stage_entered" if which != live:
+                    there.add(which)
+                case "canary.aborted" if which in there:
+                    last, there = None if which == about else last, there - {which}
+                case "slo.breached":
+                    broken[one.id] = one
+                case "slo.recovered":
+                    again = {
+                        name for name, breach in broken.items() if breach.data["slo"] == one.data["slo"]
+                        and (not one.data.get("model") or breach.data.get("model") in (None, one.data["model"]))
+                    }  # fmt: skip
+                    last = None if last and last[1] and last[0].data.get("trigger") in again else last
+                    broken = {name: breach for name, breach in broken.items() if name not in again}
+        return last is not None
 
     def _validations(self, made: Deed, before: int) -> Iterator[Deed]:
         for deed in self._of("validation.completed", stream=made.stream):

@@ -212,7 +212,10 @@ class WholeLaw(Lawbook):
             return False
         if self._quarantined(self._ancestors(made, self._measured(made))):
             return False
-        read = {ref["subject"] for deed in said for ref in deed.data.get("inputs") or ()}
+        same = (self._registration(name) for name, _ in self._same_as(made.subject, ""))
+        runs = {one.data.get("run") for one in same if one is not None}
+        told = (one for one in self._of("run.started", "run.completed", "run.failed") if one.subject in runs)
+        read = {ref["subject"] for deed in told for ref in deed.data.get("inputs") or ()}
         for name in (one for one in read if one.startswith("dataset:")):
             for kind in _DATA:
                 said = [

@@ -275,8 +275,14 @@ class PastDeeds:
             thing = left.pop()
             if thing not in found:
                 found.add(thing)
-                left += self._made_from(thing[0])
+                left += [*self._made_from(thing[0]), *self._same_as(*thing)]
         return found | {(name, digest) for name, _ in found for digest in self._bytes(name)}
+
+    def _same_as(self, name: str, digest: str) -> Iterator[tuple[str, str]]:
+        """Every version of a model or a data set that is the same thing: registered with these bytes."""
+        every = list(self._of("dataset.registered", "version.registered", stream=name.partition("@")[0]))
+        known = {digest} | {one.data["digest"] for one in every if one.subject == name}
+        yield from ((one.subject, one.data["digest"]) for one in every if one.data["digest"] in known)
 
     def _bytes(self, name: str) -> set[str]:
         """The bytes that a name, or each version of it where it has none, was registered with."""

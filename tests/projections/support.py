@@ -156,8 +156,8 @@ class Book:
     def reject(self, model: str, at: float) -> Receipt:
         return commands.reject(self.cast["p-approver"], model, rationale="unfit for some", occurred_at=when(at))
 
-    def authorise(self, model: str, at: float, deployment: str = PROD) -> Receipt:
-        return commands.authorise(self.cast["p-deployer"], deployment, model, occurred_at=when(at))
+    def authorise(self, model: str, at: float, deployment: str = PROD, **more: Any) -> Receipt:
+        return commands.authorise(self.cast["p-deployer"], deployment, model, occurred_at=when(at), **more)
 
     def deploy(self, model: str, at: float, deployment: str = PROD, **more: Any) -> Receipt:
         return commands.record_deployment(self.cast["p-deployer"], deployment, model, occurred_at=when(at), **more)

@@ -19,6 +19,8 @@ from ledger.events import find_event_type
 from projections.failures.looking import Look
 from projections.failures.measured import Direction, direction_of, drift_direction
 from projections.failures.modes import MODES, find_failures
+from projections.model_state import states_of
+from projections.suspension import suspend
 from tests.contract.support import digest
 from tests.projections.slo_support import FAST, MONITOR, ONE, THREE, TWO, Watched
 from tests.projections.support import PROD, Book, when
@@ -449,6 +451,44 @@ def test_other_bytes_and_files_that_fail_a_check(story: Book):
     scan = {"digest": digest("model:scoring@4"), "scanner": "s", "verdict": "fail"}
     story.emit("trainer", "artifact.scanned", "model:scoring@4", scan, at=24)
     assert len(words(story, "poisoning")) == 2
+
+
+def test_what_rests_on_something_in_quarantine_is_found_as_state_marks_it(story: Book):
+    """Under other names of the bytes, by what was measured, through what a run wrote; not what was put right."""
+    raw, bytes_ = "dataset:raw@1", digest("dataset:raw@1")
+    story.dataset(raw, 20)
+    story.emit("trainer", "dataset.registered", "dataset:copy@1", {"digest": bytes_}, at=20)
+    story.emit("trainer", "dataset.versioned", "dataset:raw@2", {"digest": digest("right"), "previous": raw}, at=20)
+    wrote = [{"role": "output", "subject": "dataset:clean@1"}]
+    read = [{"role": "input", "subject": raw, "digest": bytes_}]
+    story.emit("trainer", "run.completed", "run:prep", {"inputs": read, "outputs": wrote}, at=20)
+    inputs = {
+        "copy": ("dataset:copy@1", bytes_), "unregistered": ("dataset:nobody-registered@7", bytes_),
+        "right": ("dataset:raw@2", digest("right")), "wrote": ("dataset:clean@1", digest("clean")),
+    }  # fmt: skip
+    for name, one in inputs.items():
+        story.register(f"model:{name}@1", 21, run=story.train(f"model:{name}@1", 21, inputs=(one,)))
+    story.register("model:measured@1", 21)
+    on = {"metrics": {"auc": 0.9}, "verdict": "pass", "dataset": raw}
+    story.emit("trainer", "evaluation.completed", "model:measured@1", on, at=21)
+    for name, of in (("twin", "model:bad@1"), ("bad", "model:bad@1")):
+        body = {"digest": digest(of), "owner": "p-author", "tier": "low"}
+        story.emit("trainer", "version.registered", f"model:{name}@1", body, at=21)
+    for name in (*inputs, "measured", "twin"):
+        story.deploy(f"model:{name}@1", 22, f"deployment:dev/{name}")
+    assert words(story, "poisoning") == []
+    for thing in (raw, "model:bad@1"):
+        story.emit("p-author", "quarantine.placed", thing, {"reason": "x"}, at=23)
+    at = look(story, NOW)
+    places = [f"deployment:dev/{name}" for name in (*inputs, "measured", "twin")]
+    states = suspend(at.ledger, at.views, at.as_of, states_of(at.views, at.as_of, places))["deployments"]
+    marked = {one["deployment"] for one in states if "rests-on-quarantined" in one["live"]["marks"]}
+    assert marked == {f"deployment:dev/{name}" for name in ("copy", "unregistered", "measured", "twin")}
+    found = find_failures(at, ["poisoning"])["poisoning"]
+    assert sorted(one.subject for one in found) == sorted({*marked, "deployment:dev/wrote"})
+    told = {one.subject: one.words for one in found}
+    assert "dataset:copy@1 has the bytes of dataset:raw@1, which is in quarantine" in told["deployment:dev/copy"]
+    assert "(the way there: muniment lineage model:wrote@1 --up)" in told["deployment:dev/wrote"]
 
 
 def test_credentials_that_were_replaced_or_have_ended(story: Book):

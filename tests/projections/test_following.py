@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from ledger.domain.deployed import Holds
+from ledger.domain.holds import evolve_holds
+from ledger.events import find_event_type
 from projections.journal import JournalRow
 from projections.service import Service, fold
 from tests.projections.support import PROD
@@ -91,3 +96,56 @@ def test_a_hold_speaks_against_a_version_until_it_is_over():
     lifted = follow(*held, ("deployment.authorised", TWO))
     assert (lifted.decisions[0].status, blamed(lifted)) == ("lifted", {TWO: [2]})
     assert blamed(follow((LIVE, ONE), ("canary.stage_entered", TWO), (BACK, ONE))) == {TWO: [2]}, "the canary is to go"
+
+
+def held_by_judge(rows: list[JournalRow]) -> set[tuple[str, str]]:
+    """What the judge takes as held, by the same entries."""
+    holds = Holds()
+    for row in rows:
+        body = find_event_type(row["type"]).body.model_construct(**{"model": None, "trigger": None, **row["data"]})
+        event: Any = SimpleNamespace(body=body, index=row["index"], occurred_at=row["occurred_at"],
+                                     payload=SimpleNamespace(id=row["id"]))  # fmt: skip
+        holds = evolve_holds(holds, event)
+    return set(holds.standing)
+
+
+def drawn(chance: random.Random, *, late: bool) -> list[tuple[Any, ...]]:
+    """Some entries about two versions; a hold names the last breach, as long as that is not over."""
+    kinds = (HELD, LIVE, "rollback.completed", "canary.stage_entered", "canary.aborted", "deployment.authorised",
+             "slo.breached", "slo.recovered")  # fmt: skip
+    told: list[tuple[Any, ...]] = []
+    trigger = None
+    for index in range(chance.randint(3, 9)):
+        kind = chance.choice(kinds)
+        more: dict[str, Any] = {"at": 9 + index - chance.choice((0, 0, 2, 3)) if late else 9 + index}
+        if kind == HELD and trigger is not None:
+            more["trigger"] = trigger
+        elif kind.startswith("slo."):
+            trigger = f"e{index}" if kind == "slo.breached" else None
+        told.append((kind, chance.choice((ONE, TWO, None) if kind.startswith("slo.") else (ONE, TWO)), more))
+    return told
+
+
+@pytest.mark.parametrize("told", [
+    [(LIVE, ONE), ("canary.stage_entered", TWO), (HELD, TWO), ("canary.aborted", TWO, {"at": 0})],
+    [(LIVE, ONE, {"at": 1}), (LIVE, TWO, {"at": 2}), (HELD, TWO), (LIVE, ONE, {"at": 0})],
+    [(LIVE, TWO), (HELD, TWO), ("canary.stage_entered", TWO), ("canary.aborted", TWO)],
+    [(LIVE, ONE), ("canary.stage_entered", TWO), (LIVE, ONE, {"at": 8}), (HELD, TWO),
+     ("canary.stage_entered", TWO, {"at": 7}), ("canary.aborted", TWO, {"at": 9})],
+])  # fmt: skip
+def test_the_judge_ends_no_hold_by_what_is_told_late_or_of_no_canary(told: list[Any]):
+    assert [one.status for one in follow(*told).decisions] == ["open"]
+    assert held_by_judge(entries(*told)) == {(TWO, f"sha256:{TWO}")}
+
+
+def test_the_judge_takes_as_held_what_is_held_here_and_more_only_where_reports_come_late():
+    chance, same, held = random.Random(7), 0, 0
+    for late in [False, True] * 250:
+        told = drawn(chance, late=late)
+        here = {one.key for one in follow(*told).open_decisions() if one.action == "hold"}
+        judged = held_by_judge(entries(*told))
+        assert here <= judged, told
+        assert here == judged or late, told
+        same, held = same + (here == judged), held + bool(here)
+    assert same > 450
+    assert held > 100

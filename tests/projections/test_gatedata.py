@@ -52,12 +52,17 @@ def test_data_behind_feature_sets_parents_and_derived_data_is_asked_for(any_book
     book.emit("trainer", "featureset.defined", "featureset:f@1", {"digest": digest("f"), "inputs": read}, at=0)
     book.version(TWO, 1, inputs=("dataset:parents@1",))
     book.version(ONE, 2, inputs=("dataset:good@1", "featureset:f@1", "dataset:clean@1"))
+    book.dataset("dataset:again@1", 0)
+    book.emit("trainer", "dataset.quality_assessed", "dataset:again@1", {"verdict": "pass"}, at=0)
+    again = {"digest": digest(ONE), "owner": "p-author", "tier": "high"}
+    again["run"] = book.train("model:scoring@again", 2, inputs=("dataset:again@1",))
+    book.emit("trainer", "version.registered", "model:scoring@again", again, at=2)
     parents = [{"role": "base", "subject": TWO, "digest": digest(TWO)}]
     book.emit("trainer", "version.composed", ONE, {"parents": parents, "method": "fine-tuning"}, at=2)
     found = {item["subject"]: item["read"] for item in look(book)["datasets"]}
     assert found == {
         "dataset:good@1": True, "dataset:hidden@1": True, "dataset:clean@1": True, "dataset:parents@1": True,
-        "dataset:raw@1": False,
+        "dataset:raw@1": False, "dataset:again@1": True,
     }  # fmt: skip
     for name in found:  # where a quarantine reaches
         placed = book.emit("p-author", "quarantine.placed", name, {"reason": "x"}, at=3)
@@ -69,7 +74,7 @@ def test_data_behind_feature_sets_parents_and_derived_data_is_asked_for(any_book
     assert (results(book, "pre-production")["data-validated"], _may_be_used(book)) == ("pass", "pass"), "it was cleaned"
     book.emit("trainer", "dataset.quality_assessed", "dataset:hidden@1", {"verdict": "fail"}, at=3)
     assert results(book, "pre-production")["data-validated"] == "fail"
-    for name in ("dataset:hidden@1", "dataset:parents@1", "dataset:raw@1"):
+    for name in ("dataset:hidden@1", "dataset:parents@1", "dataset:raw@1", "dataset:again@1"):
         book.emit("p-author", "dataset.consent_changed", name, {"status": "withdrawn", "scope": "all"}, at=4)
         assert _may_be_used(book) == "fail", name
         book.emit("p-author", "dataset.consent_changed", name, {"status": "granted", "scope": "all"}, at=4)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ledger.errors import InputError
-from projections.impact import impact
+from projections.impact import impact, written
 from projections.remarks import RESTS
 from projections.tracing import cut_off, trace
 from tests.contract.support import digest
@@ -82,6 +82,18 @@ def test_however_many_steps_away(book: Book):
     book.deploy(ONE, 4, DEV)
     (live,) = ask(book, "dataset:day@1")["live"]
     assert len(live["path"]) == 83
+    wrote = (("day@1", "clean@1"), ("clean@1", "final@1"), ("day@2", "right@1"), ("day@1", "said@1"))
+    for read, name in wrote:
+        refs = [{"role": role, "subject": f"dataset:{of}"} for role, of in (("input", read), ("output", name))]
+        book.emit("trainer", "run.completed", f"run:{name[:-2]}", {"inputs": refs[:1], "outputs": refs[1:]}, at=5)
+    book.dataset("dataset:said@1", 5, of="dataset:day@1")
+    left = [["dataset:clean@1", "dataset:final@1"], ["dataset:final@1"], []]
+    for thing, names in zip(("dataset:day@1", "dataset:clean@1", "dataset:final"), left, strict=True):
+        book.emit("trainer", "quarantine.placed", thing, {"reason": "x"}, at=6)
+        at = book.reader()
+        world = book.ledger.world.at(at.size)
+        found = written(at.runner.views, at.as_of(), world, "dataset:day@1")
+        assert found == {one: f"run:{one[8:-2]}" for one in names}, "what was put right, or says of what"
 
 
 def test_the_same_bytes_under_another_name(any_book: Book):
@@ -209,7 +221,15 @@ def test_what_was_only_measured_on_it(book: Book):
     book.deploy(ONE, 4, DEV)
     found = ask(book, "dataset:test@1")
     assert (found["live"], found["candidates"]) == ([], [])
-    assert [(one["version"], one["index"]) for one in found["measured"]] == [(ONE, index)]
+    (measured,) = found["measured"]
+    assert (measured["version"], measured["index"]) == (ONE, index)
+    assert [(one["deployment"], one["how"], one["model"]) for one in measured["live"]] == [(DEV, "live", ONE)]
+    book.emit("trainer", "quarantine.placed", "dataset:test@1", {"reason": "leaked"}, at=5)
+    (live,) = ask(book, "dataset:test@1")["measured"][0]["live"]
+    assert "rests-on-quarantined" in live["marks"]
+    book.version(TWO, 6)
+    book.deploy(TWO, 7, DEV)
+    assert [one["live"] for one in ask(book, "dataset:test@1")["measured"]] == [[]], "something else took its place"
 
 
 def test_the_path_says_what_is_suspect(book: Book):

@@ -9,8 +9,8 @@ import pytest
 
 from ledger.emission import microseconds
 from ledger.errors import ConflictError
-from projections.inbox import _when_done
 from projections.service import read_service
+from projections.settling import told_by
 from projections.slo.burning import Assessment
 from projections.slo.fallback import known_good, why_no_return
 from projections.slo.watching import look
@@ -19,6 +19,7 @@ from tests.projections.slo_support import FAST, MONITOR, ONE, SLOW, THREE, TWO, 
 from tests.projections.support import PROD, Book, when
 
 BREACHED, ROLLBACK, HELD = "slo.breached", "rollback.authorised", "deployment.held"
+FOUR = "model:scoring@4"
 ABORT = f"When it is done: muniment record canary {PROD} --model {THREE} --aborted …"
 
 
@@ -168,6 +169,42 @@ def test_a_fallback_that_was_never_a_good_version_is_passed_over(watched: Watche
     assert why_no_return(world, watched.service(), unknown, now=now) == f"{unknown} is not registered in this ledger"
 
 
+@pytest.mark.parametrize(
+    ("late", "decided"),
+    [
+        ([{"bad": 900, "model": TWO}], ONE),
+        ([{"bad": 900}], ONE),  # it names none, and came last then
+        ([{"bad": 100, "model": TWO}], TWO),  # not by the rule that fires
+        ([{"bad": 900, "model": TWO, "at": 10.5}, {"bad": 0, "model": TWO}], TWO),  # it was over before it was left
+        ([{"bad": 900, "model": ONE}], TWO),  # about another one
+        ([{"bad": 900, "at": 11.66, "canary": FOUR}], TWO),  # a canary came last then
+        ([{"bad": 900, "model": TWO, "at": 8}], TWO),  # before it served
+        ([{"bad": 900, "model": TWO}, {"bad": 900, "model": ONE, "at": 9}], None),  # neither is good: a hold
+    ],
+)
+def test_no_return_to_what_burnt_by_windows_that_came_late(
+    watched: Watched, late: list[dict[str, Any]], decided: str | None
+):
+    watched.promise(FAST, SLOW, at=9.8)
+    watched.book.version(THREE, 10)
+    for one in late:
+        if model := one.get("canary"):
+            watched.canary(model, 11.65)
+            body = {"model": model, "digest": digest(model), "reason": "slow"}
+            watched.book.emit("p-deployer", "canary.aborted", PROD, body, at=11.745)
+    watched.book.release(THREE, 11)
+    for one in late:
+        more = {name: value for name, value in one.items() if name in ("bad", "model")}
+        watched.window(one.get("at", 11.5), **more)
+    assert watched.watch(11.9) == []
+    watched.windows(11.9, 12.4, bad=900)
+    assert watched.watch(12.4) == [BREACHED, HELD if decided is None else ROLLBACK]
+    if decided is None:
+        assert "no good version" in watched.decision().row["data"]["reason"]
+    else:
+        assert watched.decision().key == (decided, digest(decided))
+
+
 def test_a_canary_is_told_from_what_is_live(watched: Watched):
     watched.book.version(THREE, 10)
     watched.canary(THREE, 11)
@@ -193,7 +230,7 @@ def test_windows_that_name_no_version_are_about_the_newest(watched: Watched):
     watched.windows(11, 12, bad=300)
     assert watched.watch(12) == [BREACHED, HELD]
     assert watched.decision().key == (THREE, digest(THREE))
-    assert _when_done(watched.service(), watched.decision()) == ABORT
+    assert told_by(watched.service(), watched.decision()) == ABORT
     assert watched.service().breaches[0]["data"]["model"] == THREE
 
 
@@ -234,6 +271,7 @@ def test_what_follows_a_hold_of_a_canary(watched: Watched, kind: str, status: st
     more: dict[str, dict[str, Any]] = {
         "canary.aborted": {"reason": "x"},
         "canary.stage_entered": {"stage": 2, "traffic": 0.5},
+        "deployment.authorised": {"reason": "a known peak"},
     }
     if kind == "deployment.authorised":
         watched.book.request(THREE, 12.1)
@@ -241,6 +279,9 @@ def test_what_follows_a_hold_of_a_canary(watched: Watched, kind: str, status: st
     watched.book.emit("p-deployer", kind, PROD, body | more.get(kind, {}), at=13)
     decision = watched.decision()
     assert (decision.status, len(decision.against)) == (status, against)
+    if kind == "deployment.promoted":
+        back = f"muniment record rollback {PROD} --model {TWO}; to let this one go on: muniment authorise {PROD} "
+        assert back in told_by(watched.service(), decision)
 
 
 def test_another_version_may_answer_a_rollback_and_a_later_one_replaces_it(watched: Watched):
@@ -275,10 +316,14 @@ def test_a_canary_that_is_to_go_and_is_promoted_settles_no_rollback(watched: Wat
     watched.promise(FAST)
     watched.windows(11, 12, bad=900)
     assert watched.watch(12) == [BREACHED, ROLLBACK]
-    assert _when_done(watched.service(), watched.decision()) == ABORT
+    assert told_by(watched.service(), watched.decision()) == ABORT
     watched.book.emit("p-deployer", "deployment.promoted", PROD, {"model": THREE, "digest": digest(THREE)}, at=12.1)
     decision = watched.decision()
     assert (decision.status, len(decision.against)) == ("open", 1)
+    back = f"When it is done: muniment record rollback {PROD} --model {TWO}"
+    assert told_by(watched.service(), decision) == back, "there is no canary any more that could be aborted"
+    watched.book.roll_back(TWO, 12.2)
+    assert watched.decision().status == "followed"
 
 
 def test_one_window_that_names_a_version_silences_none_that_do_not(watched: Watched):
@@ -458,7 +503,7 @@ def test_who_lifts_a_hold_is_overruled_by_what_comes_later_alone(watched: Watche
     held(watched)
     watched.book.request(THREE, 12.1)
     watched.book.approve(THREE, 12.2)
-    watched.book.authorise(THREE, 12.3)
+    watched.book.authorise(THREE, 12.3, reason="a known peak")
     assert watched.decision().status == "lifted"
     assert watched.watch(12.4) == [], "the rule fires still, by what was known then"
     watched.windows(12, 12.5, bad=300)

@@ -165,6 +165,8 @@ def test_marks(any_book: Book):
     book.emit("trainer", "evaluation.invalidated", TWO, {"evaluation": measured["id"], "reason": "leak"}, at=31)
     size = book.size
     assert one(lineage(book, "dataset:base@2"), "dataset:base@2")["marks"] == ["quarantined"]
+    dated = lineage(book, "dataset:base@2", at=31)
+    assert one(dated, "dataset:base@2")["marks"] == [], "it was recorded later than that, as states have it"
     assert one(lineage(book, DATA), DATA)["marks"] == ["deprecated", "deleted", "consent withdrawn"]
     assert one(lineage(book, TWO), TWO)["marks"] == ["quarantined", "retired"], "its features were made from it"
     assert [node["marks"] for node in lineage(book, TWO)["nodes"] if node["kind"] == "evaluation"] == [["invalidated"]]

@@ -54,6 +54,8 @@ def test_what_it_says_is_what_authorising_does(story: Book):
     steps = [
         lambda: story.dataset(DATA, 1), lambda: story.version(ONE, 1), lambda: story.request(ONE, 2),
         lambda: story.approve(ONE, 3),
+        lambda: story.emit("p-second", "deployment.held", PROD, {"model": ONE, "digest": digest(ONE)}, at=3),
+        lambda: story.authorise(ONE, 3, reason="a known peak"),
         lambda: story.emit("p-author", "quarantine.placed", DATA, {"reason": "poisoned"}, at=4),
         lambda: _release(story), lambda: _revoke(story), lambda: story.request(ONE, 6),
         lambda: story.approve(ONE, 7), lambda: story.compromise("p-approver"), lambda: story.request(ONE, 8),
@@ -73,7 +75,7 @@ def test_what_it_says_is_what_authorising_does(story: Book):
             refused is None, [] if refused is None else [refused],
         )  # fmt: skip
         seen.add(failing[0]["condition"] if failing else "allowed")
-    assert seen == {"registered", "stops", "approvals", "allowed"}
+    assert seen == {"registered", "stops", "hold", "approvals", "allowed"}
 
 
 def _release(book: Book) -> None:
@@ -186,7 +188,7 @@ def test_what_ended_an_authorisation_before_it_was_used_is_named(story: Book):
     ]  # fmt: skip
     told: list[tuple[int, str]] = []
     for wanted, more, end in ends:
-        given = story.emit("p-deployer", "deployment.authorised", PROD, {**what, **more}, at=3)
+        given = story.emit("p-deployer", "deployment.authorised", PROD, {**what, "reason": "x", **more}, at=3)
         by = end(given)
         went = story.deploy(ONE, 4)
         (live,) = ask(story, PROD)["live"]
@@ -209,7 +211,37 @@ def test_emergencies_and_holds(story: Book):
     assert [one["condition"] for one in then["conditions"]] == ["stops", "emergency"]
     held = {"model": ONE, "digest": digest(ONE), "reason": "burns"}
     story.emit("p-second", "deployment.held", PROD, held, at=3)
-    assert [one["model"] for one in ask(story, PROD)["holds"]] == [ONE]
+    (hold,) = ask(story, PROD)["holds"]
+    assert (hold["model"], hold["status"], hold["answer"]) == (ONE, "open", None)
+    story.emit("p-deployer", "deployment.authorised", PROD, body | {"reason": "a known peak"}, at=4)
+    (hold,) = ask(story, PROD)["holds"]
+    assert (hold["status"], hold["answer"]["reason"]) == ("lifted", "a known peak")
+    assert condition(ask(story, PROD)["answers"][-1], "hold")["met"], "by the reason that it gave"
+
+
+def test_a_hold_is_told_for_every_deployment_of_the_environment_and_a_return_where_it_is_open(story: Book):
+    for model in (ONE, TWO):
+        story.version(model, 1)
+        story.release(model, 2)
+    assert ask(story, TWO, environment="prod")["returns"] == ask(story, PROD)["returns"] == []
+    for place in ("deployment:prod/a", "deployment:prod/b", "deployment:dev/a"):
+        story.emit("p-second", "deployment.held", place, {"model": TWO, "digest": digest(TWO)}, at=4)
+    answer = one(story, subject=TWO)
+    holds = [found for found in answer["conditions"] if found["condition"] == "hold"]
+    assert (answer["allowed"], [found["met"] for found in holds]) == (False, [False, False])
+    assert [found["next"].split(" --model")[0] for found in holds] == [
+        "To lift that: muniment authorise deployment:prod/a", "To lift that: muniment authorise deployment:prod/b",
+    ]  # fmt: skip
+    assert [item["type"] for found in holds for item in found["evidence"]] == ["deployment.held"] * 2
+    story.emit("p-second", "rollback.authorised", PROD, {"model": ONE, "digest": digest(ONE)}, at=5)
+    for asked in (ask(story, TWO, environment="prod"), ask(story, PROD)):
+        (back,) = asked["returns"]
+        assert (back["deployment"], back["model"], back["to"], back["status"]) == (PROD, TWO, ONE, "open")
+        assert back["next"] == f"When it is done: muniment record rollback {PROD} --model {ONE}"
+    for nothing in (ask(story, ONE, environment="prod"), ask(story, TWO, environment="dev")):
+        assert nothing["returns"] == []
+    story.roll_back(ONE, 6)
+    assert ask(story, TWO, environment="prod")["returns"] == ask(story, PROD)["returns"] == []
 
 
 def _later(book: Book) -> str:

@@ -287,7 +287,7 @@ def test_a_hold_ends_the_authorisation_of_its_own_version_only(ring: Ring):
     ring.approve(ring.request())
     held = {"digest": DIGEST, "reason": "burn rate"}
     ring.tell("trainer", "deployment.held", PROD, {"model": MODEL, **held})
-    ring.tell(*AUTHORISE)
+    ring.tell(*AUTHORISE[:3], {**AUTHORISE[3], "reason": "a known peak"})
     for model, given in (("model:m@0", True), ("model:m@2", True), (MODEL, False)):
         ring.tell("trainer", "deployment.held", PROD, {"model": model, **held})
         state = ring.world.state(PROD)

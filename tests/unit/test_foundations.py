@@ -359,6 +359,16 @@ def test_consent_that_is_limited_suspends_what_was_approved_when_it_was_not():
     falls(story, f"{DATA}, on which it rests, had its consent limited")
     story.tell("trainer", "dataset.consent_changed", DATA, {"status": "granted"})
     assert authorised(story)
+    read = {"inputs": [{"role": "input", "subject": name} for name in ("dataset:e@1", DATA)]}
+    for name, digest in (("again", DIGEST), ("other", OTHER)):
+        story.tell("trainer", "run.completed", f"run:{name}", read)
+        body = {"digest": digest, "owner": "p-author", "tier": "high", "run": f"run:{name}"}
+        story.tell("trainer", "version.registered", f"model:m@{name}", body)
+        read["inputs"][0]["subject"] = "dataset:f@1"
+    for name in "fe":
+        assert authorised(story)
+        story.tell("trainer", "dataset.consent_changed", f"dataset:{name}@1", {"status": "withdrawn"})
+    falls(story, "dataset:e@1, on which it rests, had its consent withdrawn")
 
 
 def test_a_gate_that_refuses_suspends_until_it_allows():

@@ -179,7 +179,7 @@ def test_who_approved_it_before_reads_why_that_does_not_stand_and_what_to_do():
     upcoming = f"it stands from {format_time(NOW + HOUR)} on"
     assert again() == (f"{told}, which does not stand: {upcoming}", f"Wait, or ask for one that stands at once: {ask}")
     story.now = NOW + HOUR
-    assert again() == (told, f"It stands. What else is asked for: muniment why {MODEL}")
+    assert again() == (told, f"What is still missing: muniment why {MODEL} --env prod")
     story.now = NOW + DAY
     assert again()[1] == f"Ask for another approval: {ask}"
 

@@ -9,9 +9,10 @@ from ledger.domain.judge import Verdict
 from ledger.domain.signing import ROOT_ACTOR
 from ledger.entry import format_time
 from ledger.errors import InputError, NotAllowedError, PolicyError
+from ledger.events.deployments import DeploymentHeld
 from ledger.events.ledgers import RuleSet
 from tests.unit.governing import AUTHORISE, DAY, HOUR, PROD, approve, delegate, gated_rules, ready, rules, urgent
-from tests.unit.story import DIGEST, MODEL, NOW, refused
+from tests.unit.story import DIGEST, MODEL, NOW, OTHER, hint_of, refused
 
 
 def test_an_emergency_does_not_wait_for_the_rules_and_is_reviewed_by_another_person():
@@ -110,6 +111,58 @@ def test_more_approvals_than_asked_for_do_not_make_up_for_a_role():
     told = story.judge(*AUTHORISE)
     refused(told, PolicyError, "legality")
     assert "model:m@1 needs an approval for prod by somebody with the role auditor" in str(told.error)
+
+
+HELD = ("trainer", "deployment.held", PROD, {"model": MODEL, "digest": DIGEST, "reason": "burn rate"})
+BODY = AUTHORISE[3]
+
+
+@pytest.mark.parametrize(
+    ("then", "held"),
+    [
+        ((), True),
+        ((("deployment.completed", BODY),), True),  # it is held all the same
+        ((("deployment.completed", {"model": "model:m@2", "digest": DIGEST}),), False),
+        ((("canary.stage_entered", {**BODY, "stage": 1, "traffic": 0.1}),), True),
+        ((("canary.aborted", {**BODY, "reason": "x"}),), True),  # there is none
+        ((("canary.stage_entered", {**BODY, "stage": 1, "traffic": 0.1}),
+          ("canary.aborted", {**BODY, "reason": "x"})), False),
+        ((("deployment.authorised", {**BODY, "reason": "a known peak"}),), False),
+        ((("deployment.authorised", {**BODY, "reason": "a known peak"}), HELD[1::2]), True),
+    ],
+)  # fmt: skip
+def test_what_is_held_is_authorised_only_with_a_reason(then: tuple[tuple[str, dict[str, object]], ...], held: bool):
+    story = ready()
+    approve(story)
+    told = [story.tell(*HELD), *(story.tell("p-deployer", kind, PROD, body) for kind, body in then)]
+    index = max(event.index for event in told if isinstance(event.body, DeploymentHeld))
+    for body in (BODY, urgent()):
+        verdict = story.judge("p-deployer", "deployment.authorised", PROD, body)
+        assert verdict.kind == ("void" if held else "valid")
+        if held:
+            refused(verdict, PolicyError, "legality", rule="hold deployment.authorised/reason")
+            assert f"is held in {PROD}, by entry {index}: " in str(verdict.error)
+            assert hint_of(verdict).endswith(f"muniment authorise {PROD} --model {MODEL} --lift-hold 'why'")
+        reason = {"reason": "a known peak"}
+        assert story.judge("p-deployer", "deployment.authorised", PROD, {**body, **reason}).kind == "valid"
+
+
+def test_a_hold_is_of_a_version_in_a_deployment_and_ends_when_the_promise_is_kept_again():
+    story = ready()
+    approve(story)
+    story.tell("p-deployer", "deployment.completed", PROD, BODY)
+    breach = story.tell("trainer", "slo.breached", PROD, {"slo": "lat", "model": MODEL})
+    for digest in (OTHER, DIGEST):
+        story.tell("trainer", "deployment.held", PROD, {**BODY, "digest": digest, "trigger": breach.payload.id})
+        assert story.judge(*AUTHORISE).kind == ("valid" if digest == OTHER else "void")
+    approved = story.request("stage")
+    story.tell("p-approver", "approval.granted", MODEL, story.grant(approved, "stage"))
+    assert story.judge("p-deployer", "deployment.authorised", "deployment:stage/x", BODY).kind == "valid"
+    for name, model in (("other", MODEL), ("lat", "model:m@2")):
+        story.tell("trainer", "slo.recovered", PROD, {"slo": name, "model": model})
+        refused(story.judge(*AUTHORISE), PolicyError, "legality")
+    story.tell("trainer", "slo.recovered", PROD, {"slo": "lat"})
+    assert story.judge(*AUTHORISE).kind == "valid"
 
 
 def test_a_hold_ends_what_was_authorised():

@@ -177,6 +177,33 @@ def _base(story: Story) -> str:
     return "model:base"
 
 
+def _again(story: Story) -> str:
+    """The same bytes are another version of the model, and that names the run."""
+    story.tell("trainer", "run.started", "run:r", _read())
+    story.tell("trainer", "run.started", "run:other", _read("dataset:d@1"))
+    body = {"digest": DIGEST, "owner": "p-author", "tier": "high", "run": "run:other"}
+    story.tell("trainer", "version.registered", "model:m@2", body)
+    return "dataset:d@1"
+
+
+def _parent_again(story: Story) -> str:
+    """What the parent is called was never registered; its bytes are those of a version that names a run."""
+    story.tell("trainer", "run.started", "run:r", {"inputs": [
+        {"role": "base", "subject": "model:base@9", "digest": _bytes("model:base@1")}]})  # fmt: skip
+    story.tell("trainer", "run.started", "run:base", _read("dataset:d@1"))
+    _registered(story, "model:base@1", "run:base")
+    return "dataset:d"
+
+
+def _data_again(story: Story) -> str:
+    """What was read does not say what it was made from; another version with its bytes does."""
+    refs = [{"role": "derived-from", "subject": "dataset:raw@1"}]
+    story.tell("trainer", "dataset.registered", "dataset:clean@1", {"digest": OTHER, "refs": refs})
+    story.tell("trainer", "dataset.registered", "dataset:clean@2", {"digest": OTHER})
+    story.tell("trainer", "run.started", "run:r", _read("dataset:clean@2"))
+    return "dataset:raw@1"
+
+
 def _measured_on(story: Story) -> str:
     story.tell("trainer", "run.started", "run:r", _read())
     return "dataset:test@1"
@@ -193,6 +220,9 @@ def _measured_on(story: Story) -> str:
         (_base, "model:m@1 → run:r → model:base@1"),
         (_derived, "model:m@1 → run:r → dataset:features@1 → dataset:raw@1"),
         (_tuned, "model:m@1 → run:r → model:base@1"),
+        (_again, "model:m@1 → model:m@2 (the same bytes) → run:other → dataset:d@1"),
+        (_parent_again, "model:m@1 → run:r → model:base@9 → model:base@1 (the same bytes) → run:base → dataset:d@1"),
+        (_data_again, "run:r → dataset:clean@2 → dataset:clean@1 (the same bytes) → dataset:raw@1"),
         (_measured_on, "model:m@1 → dataset:test@1"),
     ],
 )
@@ -216,6 +246,8 @@ def test_a_quarantine_is_found_along_the_lineage_and_under_other_names(plan: Cal
         assert way in verdict.error.message
         assert f"since entry {placed.index}: poisoned" in verdict.error.message
         assert f"muniment release {subject} " in verdict.error.hint
+        who = "made it" if subject.startswith("model:") else "put it there"
+        assert f"Another person than who {who} " in verdict.error.hint
     story.tell("p-second", "quarantine.released", subject, {"quarantine": placed.payload.id, "rationale": "clean"})
     assert authorised(story)
 
@@ -233,7 +265,13 @@ def test_what_was_measured_on_data_in_quarantine_is_measured_again_or_not_rested
 
 
 def test_a_quarantine_of_another_version_stops_nothing():
+    """Nor does one of what other bytes, or other data of the same features, were made from."""
     story = ready()
+    story.tell("trainer", "featureset.defined", "featureset:f@1", {"digest": OTHER, **_read("dataset:other@1")})
+    story.tell("trainer", "featureset.defined", "featureset:f@2", {"digest": OTHER, **_read("dataset:d@2")})
+    story.tell("trainer", "run.completed", "run:r", _read("featureset:f@2"))
+    story.tell("trainer", "run.completed", "run:other", _read("dataset:other@1"))
+    _registered(story, "model:m@3", "run:other")
     approve(story)
     story.tell("trainer", "quarantine.placed", "model:m@2", {"reason": "x"})
     story.tell("trainer", "quarantine.placed", "dataset:other", {"reason": "x"})

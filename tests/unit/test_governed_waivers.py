@@ -32,6 +32,8 @@ from tests.unit.governing import (
 )
 from tests.unit.story import DIGEST, MODEL, NOW, OTHER, Story, hint_of, refused
 
+ANOTHER = f"muniment waiver request drift --model {MODEL} --env prod --owner … --reason … --control … --expires …"
+
 
 def waived(waiver: str) -> list[dict[str, Any]]:
     return [{"check": "drift", "result": "waived", "reason": "x", "waiver": waiver}]
@@ -93,8 +95,10 @@ def test_a_waiver_for_a_single_use_is_for_one_authorisation(gate: Story):
     )
     gate.tell("p-deployer", "gate.evaluated", MODEL, gated(checks=waived("waiver:w")))
     gate.tell(*AUTHORISE)
-    assert not authorised(gate), "it is used up"
-    refused(gate.judge(*use), PolicyError, "legality")
+    for verdict in (gate.judge(*AUTHORISE), gate.judge(*use)):
+        refused(verdict, PolicyError, "legality")
+        assert "does not stand: it was for a single use" in str(verdict.error)
+        assert f"muniment gate check {MODEL} --deployment {PROD}; for another waiver: {ANOTHER}" in hint_of(verdict)
 
 
 def test_a_waiver_for_two_uses_is_for_two_authorisations(gate: Story):
@@ -102,6 +106,7 @@ def test_a_waiver_for_two_uses_is_for_two_authorisations(gate: Story):
     ask(gate, max_uses=2)
     gate.tell("p-second", "waiver.granted", "waiver:w", {"rationale": "x"})
     assert "it is for 2 uses, and one is to be used with this decision" in str(gate.judge(*AUTHORISE).error)
+    assert hint_of(gate.judge(*AUTHORISE)).endswith(f"muniment authorise {PROD} --model {MODEL}")
     other = "deployment:prod/other"
     uses = {place: ("p-deployer", "waiver.used", "waiver:w", {"deployment": place, "model": MODEL})
             for place in (PROD, other)}  # fmt: skip
