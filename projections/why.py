@@ -21,7 +21,7 @@ from ledger.domain.gating import waived_trouble
 from ledger.domain.lifecycle import Named, quarantines_of, rule_for, version_of
 from ledger.domain.stages import Place, stages_of, stopping_states
 from ledger.domain.standing import approval_until, standing
-from ledger.domain.states import VersionState
+from ledger.domain.states import SENT_BACK, VersionState
 from ledger.domain.waiving import check_waiver_event, uses_of, waiver_of, waiver_until
 from ledger.domain.world import model_of
 from ledger.entry import format_time
@@ -247,8 +247,11 @@ class _Answer:
         have = dict(standing(self.world, named, (self.environment, rule), self._moment.at).troubles)
         for request in named.version.requests.values():
             if request.environment == self.environment:
-                ended = None if request.closed is None else f"it was {request.closed}"
+                ended = None if request.ended is None else f"it was {request.closed} by entry {request.ended}"
                 yield _item(request.index, "asked for approval", ended)
+                if request.ended is not None:
+                    how = {"withdrawn": "withdrew", SENT_BACK: "sent back"}.get(request.closed or "", "rejected")
+                    yield _item(request.ended, f"{how} the request of entry {request.index}")
         for one in named.version.approvals:
             if one.environment != self.environment:
                 continue
@@ -295,7 +298,8 @@ class _Answer:
             if row is None:
                 continue
             cites = [one["index"] for one in row["data"].get("evidence", []) if isinstance(one, dict)]
-            words = next((row["data"][name] for name in _WORDS if row["data"].get(name)), None)
+            said = [row["data"][name] for name in _WORDS if row["data"].get(name)][:1]
+            words = "; ".join([*said, *(row["data"].get("changes") or ())]) or None
             found.append({
                 "until": None, "conditions": [], "checks": [], **item, "type": row["type"], "subject": row["subject"],
                 "actor": row["actor"], "occurred_at": format_time(row["occurred_at"]),

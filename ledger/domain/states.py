@@ -41,6 +41,7 @@ __all__ = [
     "ModelState",
     "Quarantine",
     "Read",
+    "Refusal",
     "RunState",
     "State",
     "VersionState",
@@ -242,6 +243,37 @@ class Approval:
         return frozenset(range(len(self.conditions))) - self.met
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A no to a version: a request was rejected or sent back, or an approval taken back.
+
+    Attributes:
+        signed: its entry.
+        actors: all who stand behind it.
+        environment: for which.
+        request: the request that it closes, or under which what it takes back was given.
+        approval: event id of what it takes back, None where it closes a request.
+        said: what it did, and why, in words; with a sealed text where that is sealed.
+    """
+
+    signed: Signed
+    actors: frozenset[str]
+    environment: str
+    request: str
+    approval: str | None
+    said: str
+
+    @property
+    def index(self) -> int:
+        """Leaf index of its entry."""
+        return self.signed.index
+
+    @property
+    def words(self) -> str:
+        """Who said what in which entry, and why."""
+        return f"entry {self.index} by {self.signed.actor} {self.said}"
+
+
 def _never_demoted() -> MappingProxyType[str, Signed]:
     return MappingProxyType({})
 
@@ -267,6 +299,7 @@ class VersionState:
         passes: by suite, index of the last evaluation that stood and passed, whatever was said since.
         undecided: evaluations that were the last of their suite when they were invalidated, each with the index of that
             entry, until the suite is measured again.
+        refusals: what was said against it, oldest first.
         invalidated: event ids of evaluations that do not hold.
         classified: index and tier of the last classification, None when there is none.
         gates: by name and version of the policy, and environment.
@@ -289,6 +322,7 @@ class VersionState:
     undecided: tuple[tuple[int, Evaluation], ...] = ()
     requests: MappingProxyType[str, ApprovalRequest] = field(default_factory=_no_requests)
     approvals: tuple[Approval, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
     invalidated: frozenset[str] = frozenset()
     classified: tuple[int, str] | None = None
     gates: MappingProxyType[tuple[str, str], Gate] = field(default_factory=_no_gates)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -30,6 +30,7 @@ from ledger.domain.states import (
     ModelState,
     Quarantine,
     Read,
+    Refusal,
     VersionState,
     more_read,
     tier_at_first,
@@ -137,22 +138,36 @@ def _granted(model: ModelState, version: VersionState, event: RecordedEvent, bod
     return replace(version, approvals=(*version.approvals, approval))
 
 
-def _closed(version: VersionState, request_id: str, how: str, index: int) -> VersionState:
-    request = replace(version.requests[request_id], closed=how, ended=index)
+def _closed(version: VersionState, event: RecordedEvent, request_id: str, how: str) -> VersionState:
+    request = replace(version.requests[request_id], closed=how, ended=event.index)
     return replace(version, requests=with_item(version.requests, request_id, request))
 
 
-def _with_approval(
-    version: VersionState, approval_id: str, event: RecordedEvent, condition: int | None
+def _turned_down(
+    version: VersionState, event: RecordedEvent, request_id: str, how: str, why: Sequence[str | None]
 ) -> VersionState:
-    """An approval of which a condition is met, or which is taken back when ``condition`` is None."""
+    """A request that is rejected or sent back; what its author says is told, and read by no rule: it may be sealed."""
+    version = _closed(version, event, request_id, how)
+    request, verb = version.requests[request_id], "sent back" if how == SENT_BACK else how
+    said = f"{verb} the request of entry {request.index} for {request.environment}: {'; '.join(filter(None, why))}"
+    found = Refusal(signed_of(event), actors_of(event), request.environment, request_id, None, said)
+    return replace(version, refusals=(*version.refusals, found))
 
-    def changed(one: Approval) -> Approval:
-        if one.id != approval_id:
-            return one
-        return replace(one, revoked=event.index) if condition is None else replace(one, met=one.met | {condition})
 
-    return replace(version, approvals=tuple(map(changed, version.approvals)))
+def _revoked(version: VersionState, event: RecordedEvent, approval_id: str, why: str) -> VersionState:
+    (approval,) = (one for one in version.approvals if one.id == approval_id)
+    gone = replace(approval, revoked=event.index)
+    approvals = tuple(gone if one is approval else one for one in version.approvals)
+    said = f"took back the approval of entry {gone.index} for {gone.environment}: {why}"
+    found = Refusal(signed_of(event), actors_of(event), gone.environment, gone.request, gone.id, said)
+    return replace(version, approvals=approvals, refusals=(*version.refusals, found))
+
+
+def _met(version: VersionState, body: ApprovalConditionMet) -> VersionState:
+    """An approval of which a condition is met."""
+    return replace(version, approvals=tuple(
+        replace(one, met=one.met | {body.condition}) if one.id == body.approval else one for one in version.approvals
+    ))  # fmt: skip
 
 
 def _gated(version: VersionState, event: RecordedEvent, body: GateEvaluated) -> VersionState:
@@ -187,16 +202,16 @@ def _evolve_version(model: ModelState, version: VersionState, event: RecordedEve
             return replace(version, requests=with_item(version.requests, event.payload.id, request))
         case ApprovalGranted() as body:
             return _granted(model, version, event, body)
-        case ApprovalRejected(request=request_id):
-            return _closed(version, request_id, "rejected", event.index)
-        case ApprovalChangesRequested(request=request_id):
-            return _closed(version, request_id, SENT_BACK, event.index)
+        case ApprovalRejected(request=request_id, rationale=why):
+            return _turned_down(version, event, request_id, "rejected", [why])
+        case ApprovalChangesRequested(request=request_id, rationale=reason, changes=changes):
+            return _turned_down(version, event, request_id, SENT_BACK, [reason, *changes])
         case ApprovalWithdrawn(request=request_id):
-            return _closed(version, request_id, "withdrawn", event.index)
-        case ApprovalRevoked(approval=approval_id):
-            return _with_approval(version, approval_id, event, None)
-        case ApprovalConditionMet(approval=approval_id, condition=condition):
-            return _with_approval(version, approval_id, event, condition)
+            return _closed(version, event, request_id, "withdrawn")
+        case ApprovalRevoked(approval=approval_id, rationale=why):
+            return _revoked(version, event, approval_id, why)
+        case ApprovalConditionMet() as body:
+            return _met(version, body)
         case GateEvaluated() as body:
             return _gated(version, event, body)
     return _described(version, event)

@@ -124,6 +124,10 @@ class GovernedMachine(GovernedDeeds):
             case "send back":
                 self.send_back(model, 0, "p-second", False)
                 self.request(model, environment, "p-author", None, False, amends=0)
+            case "ask anew" | "refuse another" | "send another back" | "revoke another":
+                self.request(model, environment, "p-author", None, False)
+                self._gainsay(step, model)
+                self.authorise(model=model, environment=environment, actor="p-deployer", wrong=False)
             case "escalate":
                 self.escalate(model=model, back=0, actor="p-second", right=False, to={"to_role": "validator"})
             case "invalidate":
@@ -163,6 +167,17 @@ class GovernedMachine(GovernedDeeds):
                 self.review(environment, 0, None, "p-approver", False)
             case _:
                 self.time_passes(DAY)
+
+    def _gainsay(self, step: str, model: str) -> None:
+        """A no to another request, while an approval stands under an earlier one."""
+        match step:
+            case "refuse another":
+                self.reject(model, 0, "p-second", False)
+            case "send another back":
+                self.send_back(model, 0, "p-second", False)
+            case "revoke another":
+                self.approve(model=model, back=0, actor="p-approver")
+                self.revoke(model, 0, "p-approver", False)
 
     @rule(subject=st.sampled_from(ASKED), back=st.integers(0, 9))
     def read(self, subject: str, back: int) -> None:

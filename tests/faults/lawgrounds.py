@@ -46,11 +46,31 @@ class WholeLaw(Lawbook):
 
     def _stands(self, grant: Deed, made: Deed, rule: Mapping[str, Any], now: int) -> bool:
         return (
-            super()._stands(grant, made, rule, now) and self._cites_enough(grant, made, rule)
+            super()._stands(grant, made, rule, now) and not self._gainsaid(grant)
+            and self._cites_enough(grant, made, rule)
             and self._still_validated(grant, made) and self._same_contract(grant, made)
             and self._still_gated(grant, made, now) and self._still_fed(grant, made)
             and self._verdicts_stand(grant, made) and self._papers_stand(grant, made)
         )  # fmt: skip
+
+    def _gainsaid(self, grant: Deed) -> bool:
+        """Later somebody refused another request there, or one of its persons took an approval back, or lost one."""
+        place = grant.data["environment"]
+        for no in self._of(
+            "approval.rejected", "approval.changes_requested", "approval.revoked", subject=grant.subject
+        ):
+            if no.index < grant.index:
+                continue
+            if no.kind != "approval.revoked":
+                if no.data["environment"] == place and no.data["request"] != grant.data["request"]:
+                    return True
+                continue
+            gone = self._named(no.data["approval"], "approval.granted", subject=grant.subject)
+            if gone is None or gone.id == grant.id or gone.data["environment"] != place:
+                continue
+            if not self._others(self._behind(grant), self._behind(gone) | self._behind(no)):
+                return True
+        return False
 
     def _until(self, grant: Deed, rule: Mapping[str, Any]) -> int:
         ends = [super()._until(grant, rule)]
