@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.against import record_against
 from cli.app import App, pass_app, write_options
 from cli.beforehand import warn_of_return, warn_of_target
 from cli.known import near_environments, say_strange, strange
@@ -38,9 +39,11 @@ def request(app: App, /, model: str, environment: str, **options: Any) -> None:
         if meant:
             app.note(
                 f"Warning: nothing is deployed to {environment} here, but to {' and '.join(meant)}. If that was meant: "
-                f"muniment withdraw {model}"
+                f"muniment withdraw {model} --env {environment}"
             )
-        app.show_receipt(receipt, then=f"Waiting for another person: muniment approve {model} --rationale …")
+        app.show_receipt(
+            receipt, then=f"Waiting for another person: muniment approve {model} --env {environment} --rationale …"
+        )
 
 
 _model = click.argument("model", type=MODEL, metavar="MODEL@VERSION")
@@ -87,13 +90,13 @@ def approve(
 @write_options
 @pass_app
 def reject(app: App, /, model: str, environment: str | None, **options: Any) -> None:
-    """Turn a request down.
+    """Turn a request down. What was approved for that environment under other requests stands no more.
 
     Example: muniment reject model:tx@2 --rationale "recall drops for women"
     """
     from ledger.commands import reject as decide
 
-    app.record(decide, model, environment, **options)
+    record_against(app, decide, model, environment, **options)
 
 
 @click.command("request-changes", short_help="Send the newest open request of a version back.")
@@ -106,11 +109,13 @@ def reject(app: App, /, model: str, environment: str | None, **options: Any) -> 
 def request_changes(app: App, /, model: str, environment: str | None, **options: Any) -> None:
     """Send a request back to who asked: it waits for deciders no more, and another request follows.
 
+    What was approved for that environment under other requests stands no more.
+
     Example: muniment request-changes model:tx@2 --change "measure recall for people over 65"
     """
     from ledger.governing import request_changes as decide
 
-    app.record(decide, model, environment, **options)
+    record_against(app, decide, model, environment, **options)
 
 
 @click.command(short_help="Pass the newest open request of a version to a role or to somebody.")

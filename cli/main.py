@@ -198,8 +198,14 @@ def _finish(app: App, /, result: Any, **_options: Any) -> Any:
 
 def _command(arguments: list[str]) -> str:
     """The command that was run, as far as it can be told."""
-    names = {name for group in COMMANDS.values() for name in group}
-    return " ".join(["muniment", *[argument for argument in arguments if argument in names][:1]])
+    words = ["muniment"]
+    at: click.Command = cli
+    for argument in arguments:
+        found = at.get_command(click.Context(at), argument) if isinstance(at, click.Group) else None
+        if found is not None:
+            words.append(argument)
+            at = found
+    return " ".join(words)
 
 
 def _report_bug(error: Exception) -> int:

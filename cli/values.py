@@ -62,9 +62,15 @@ class NameOf(click.types.StringParamType):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """See `click.ParamType.convert`."""
+        from ledger.errors import InputError
         from ledger.names import parse_name
 
-        parse_name(value, self._kind)
+        name = parse_name(value, self._kind)
+        if name.kind == "deployment" and name.namespace is None:
+            raise InputError(
+                f"{value!r} names no environment: a deployment is deployment:<environment>/<service>",
+                hint=f"Put it before the service, for example deployment:prod/{name.name}",
+            )
         return value
 
 

@@ -167,7 +167,8 @@ def deciding(
     wanted = [r for r in open_requests(ledger, model, environment) if request in (None, r.id)]
     if not wanted:
         raise PolicyError(
-            f"{model} has no open request to decide", hint=f"Ask first: muniment request {model} --env ENVIRONMENT"
+            f"{model} has no open request to decide{f' for {environment}' if environment else ''}",
+            hint=f"Ask first: muniment request {model} --env {environment or 'ENVIRONMENT'}",
         )
     if request is None and len({r.environment for r in wanted}) > 1:
         raise InputError(

@@ -122,7 +122,10 @@ def policy_named(known: Known, name: str) -> Stated:
     if parsed.version is not None:
         versions = [version for version in versions if version == parsed.version]
     if not versions:
-        raise PolicyError(f"{name} is not defined in this ledger, or was retired", hint="muniment policy define …")
+        raise PolicyError(
+            f"{name} is not defined in this ledger, or was retired",
+            hint="See: muniment policy list. Define it: muniment policy define policy:NAME@VERSION FILE",
+        )
     subject = f"{stream}@{versions[-1]}"
     return _defined(known, subject)
 

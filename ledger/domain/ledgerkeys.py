@@ -81,7 +81,7 @@ def check_ledger_keys(
     if event.actor != ROOT_ACTOR:
         raise NotAllowedError(
             "only the root keys change the roots, the checkpoint key and the rules",
-            hint="Propose it: muniment root propose",
+            hint="Sign with them: --as root; where others hold them, propose it: muniment root propose",
         )
     if isinstance(body, RootsChanged):
         _check_roots(world, state, body)

@@ -204,9 +204,12 @@ def check_waiver_event(world: World, event: RecordedEvent, body: WaiverEvent) ->
         _check_requested(world, event, state, body)
         return parse_moment(body.expires_at)
     if state is None:
-        raise PolicyError(f"{event.stream} was never asked for", hint="Ask first: muniment waiver request …")
+        hint = "What was: muniment waiver list. To ask: muniment waiver request …"
+        raise PolicyError(f"{event.stream} was never asked for", hint=hint)
     if state.ended is not None:
-        raise ConflictError(f"{event.stream} was {state.ended} before")
+        raise ConflictError(
+            f"{event.stream} was {state.ended} before", hint=f"Ask for another one: {another(state, state.model)}"
+        )
     if not isinstance(body, WaiverUsed) and body.environment not in (None, state.environment):
         raise PolicyError(f"{event.stream} is for {state.environment}, not for {body.environment}")
     if not isinstance(body, WaiverUsed) and body.model not in (None, state.model):
@@ -264,7 +267,10 @@ def _check_length(world: World, event: RecordedEvent, model: str, environment: s
 
 def _check_decided(world: World, event: RecordedEvent, state: WaiverState, body: WaiverGranted | WaiverDenied) -> None:
     if state.granted is not None:
-        raise ConflictError(f"{event.stream} was granted by entry {state.granted.index}", hint="It can be revoked.")
+        raise ConflictError(
+            f"{event.stream} was granted by entry {state.granted.index}",
+            hint=f"It can be taken back: muniment waiver revoke {event.stream} --reason …",
+        )
     if isinstance(body, WaiverDenied):
         return
     if event.recorded_at >= state.until:

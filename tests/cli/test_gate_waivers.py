@@ -109,6 +109,9 @@ def test_a_waiver_of_what_cannot_be_waived_is_refused_and_told_as_such(grow: Gro
     run(*[word.replace("waiver:w1", "waiver:w2") for word in asked]).good()
     grant = ("waiver", "grant", "waiver:w1", "--rationale", "x", "--as", "p-second", "--id", str(UUID(int=7)))
     run(*grant).good()
+    run("waiver", "deny", "waiver:w1", "--rationale", "x", "--as", "p-second").refused(
+        5, "muniment waiver revoke waiver:w1"
+    )
     size = shop.size()
     run("policy", "define", "policy:p@2", "-", "--as", "p-second",
         stdin=POLICY.replace("kind drift.\n", "kind drift.\n  waivable: false\n").encode()).good()  # fmt: skip
@@ -133,6 +136,9 @@ def test_a_waiver_of_what_cannot_be_waived_is_refused_and_told_as_such(grow: Gro
     assert f"~ waiver without effect ({late}): drift-*" in run("report", "generate", "control-assessment").out
     (one,) = run("report", "generate", "control-assessment", "--known-at", size, "-o", "json").json["waivers"]
     assert (one["state"], one["trouble"]) == ("standing", "")
+    revoke = ("waiver", "revoke", "waiver:w1", "--reason", "x", "--as", "p-second")
+    run(*revoke).good()
+    run(*revoke).refused(5, "was revoked before", f"muniment waiver request 'drift-*' --model {MODEL} --env prod")
 
 
 def test_two_uses_are_two_whoever_comes_at_once(asked: Shop, monkeypatch: pytest.MonkeyPatch):

@@ -63,6 +63,8 @@ MISTYPED: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
                      ("for 0.5 % write 0.005",)),
     "day": (("incident", "action", "incident:i", "--title", "x", "--due", "tomorrow"), 2, ("due: write a day",)),
     "back to nothing": (("rollback", "deployment:prod/tx"), 2, ("To which version?", "muniment state")),
+    "file": (("policy", "lint", "none.yaml"), 2, ("Next:  muniment policy lint --help shows what it takes.",)),
+    "place": (("gate", "check", MODEL, "--deployment", "deployment:tx"), 2, ("example deployment:prod/tx",)),
     "traffic": (("record", "deployment", "deployment:prod/tx", "--model", MODEL, "--traffic", "-1"), 2, ("0<=x<=1",)),
 }  # fmt: skip
 

@@ -146,7 +146,7 @@ def test_waivers_are_listed_with_what_became_of_them(any_book: Book):
         "waiver": "waiver:stands", "state": "standing", "check": "drift-*", "model": "model:scoring",
         "environment": "prod", "owner": "p-author", "reason": "new", "compensating_control": "by hand",
         "requested_by": "p-author", "granted_by": "p-second", "expires_at": format_time(parse_moment(when(24 * 390))),
-        "max_uses": None, "used_by": [], "index": 0,
+        "max_uses": None, "used_by": [], "index": 0, "trouble": "",
     }  # fmt: skip
     later = {item["waiver"]: item["state"] for item in book.report(at=24 * 380)["waivers"]}
     assert (later["waiver:short"], later["waiver:stands"]) == ("expired", "standing")

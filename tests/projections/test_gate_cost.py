@@ -76,7 +76,7 @@ def context(number: int) -> Any:
         told("deployment.authorised", PROD, PROD, model=model, digest=digest(model))
     return SimpleNamespace(
         events=lambda *kinds: [row for kind in kinds for row in rows.get(kind, ())], in_period=list, environment=None,
-        as_of=SimpleNamespace(at=None, recorded_at=0), doubt=lambda row: None,
+        as_of=SimpleNamespace(at=None, recorded_at=0, size=0), doubt=lambda row: None, ledger=None, views=None,
     )  # fmt: skip
 
 
