@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.against import record_against
 from cli.app import App, pass_app, write_options
 from cli.beforehand import warn_of_return, warn_of_target
 from cli.known import near_environments, say_strange, strange
@@ -89,13 +90,13 @@ def approve(
 @write_options
 @pass_app
 def reject(app: App, /, model: str, environment: str | None, **options: Any) -> None:
-    """Turn a request down.
+    """Turn a request down. What was approved for that environment under other requests stands no more.
 
     Example: muniment reject model:tx@2 --rationale "recall drops for women"
     """
     from ledger.commands import reject as decide
 
-    app.record(decide, model, environment, **options)
+    record_against(app, decide, model, environment, **options)
 
 
 @click.command("request-changes", short_help="Send the newest open request of a version back.")
@@ -108,11 +109,13 @@ def reject(app: App, /, model: str, environment: str | None, **options: Any) -> 
 def request_changes(app: App, /, model: str, environment: str | None, **options: Any) -> None:
     """Send a request back to who asked: it waits for deciders no more, and another request follows.
 
+    What was approved for that environment under other requests stands no more.
+
     Example: muniment request-changes model:tx@2 --change "measure recall for people over 65"
     """
     from ledger.governing import request_changes as decide
 
-    app.record(decide, model, environment, **options)
+    record_against(app, decide, model, environment, **options)
 
 
 @click.command(short_help="Pass the newest open request of a version to a role or to somebody.")

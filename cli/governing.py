@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+from cli.against import record_against
 from cli.app import App, common_options, pass_app, write_options
 from cli.output import Grid, print_record, table
 from cli.reading import with_as_of
@@ -22,24 +23,26 @@ _WAIVERS: Final = (
 _model = click.argument("model", type=MODEL, metavar="MODEL@VERSION")
 _environment = click.option("--env", "environment", help="Which, when there are several.")
 _rationale = click.option("--rationale", required=True, help="Why; shown in every report.")
-_which_approval = click.option("--approval", metavar="ID", help="Event id of the approval, instead of the newest.")
 
 
 @click.command(short_help="Take an approval back.")
 @_model
 @_environment
-@_which_approval
+@click.option("--approval", metavar="ID", help="Event id of the approval, instead of your own.")
 @_rationale
 @write_options
 @pass_app
 def revoke(app: App, /, model: str, environment: str | None, **options: Any) -> None:
     """Take an approval back; what was authorised under it before was authorised.
 
+    It takes along what the same people approved there before. Without --approval it is your own; where you gave none
+    that stands, and others gave several, say which.
+
     Example: muniment revoke model:tx@1 --rationale "bias found in production"
     """
     from ledger.governing import revoke_approval
 
-    app.record(revoke_approval, model, environment, **options)
+    record_against(app, revoke_approval, model, environment, **options)
 
 
 @click.command(short_help="Withdraw a request for approval.")
@@ -50,20 +53,20 @@ def revoke(app: App, /, model: str, environment: str | None, **options: Any) -> 
 @write_options
 @pass_app
 def withdraw(app: App, /, model: str, environment: str | None, **options: Any) -> None:
-    """Ask no more: only who asked can.
+    """Ask no more: only who asked can. What was approved under other requests stays approved, and that is said.
 
     Example: muniment withdraw model:tx@1 --reason "trained on the wrong month"
     """
     from ledger.governing import withdraw_request
 
-    app.record(withdraw_request, model, environment, **options)
+    record_against(app, withdraw_request, model, environment, **options)
 
 
 @click.command(short_help="Say that a condition of an approval is met.")
 @_model
 @click.argument("number", type=click.IntRange(0, 15), metavar="NUMBER")
 @_environment
-@_which_approval
+@click.option("--approval", metavar="ID", help="Event id of the approval, instead of the one that waits for it.")
 @click.option("--note", help="How it was met.")
 @write_options
 @pass_app

@@ -16,8 +16,8 @@ from cli.reading import STAR, with_as_of
 __all__ = ["inventory"]
 
 _COLUMNS: Final = (
-    "model", "title", "tier", "owner", "on_call", "third_party", "latest", "status", "live", "approvals", "waivers",
-    "emergencies", "findings", "last_evaluation", "other_tiers",
+    "model", "title", "tier", "owner", "on_call", "third_party", "latest", "status", "live", "approvals", "refusals",
+    "waivers", "emergencies", "findings", "last_evaluation", "other_tiers",
 )  # fmt: skip
 
 
@@ -68,6 +68,7 @@ def _rows(models: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             **model,
             "live": [_place(one) for one in model["live"]],
             "approvals": [_approval(one) for one in model["approvals"]],
+            "refusals": [_refusal(one) for one in model["refusals"]],
             "waivers": [_waiver(one) for one in model["waivers"]],
             "emergencies": [_emergency(one) for one in model["emergencies"]],
             "findings": [f"{one['finding']} ({one['severity']})" for one in model["findings"]],
@@ -108,6 +109,12 @@ def _approval(one: dict[str, Any]) -> str:
     return f"version {one['version'].partition('@')[2]} for {one['environment']} by {one['by']}{until}"
 
 
+def _refusal(one: dict[str, Any]) -> str:
+    why = "; ".join([*([one["rationale"]] if one["rationale"] else []), *one["changes"]])
+    place = f"version {one['version'].partition('@')[2]} for {one['environment']}"
+    return f"{place}: {one['status']} by {one['by']} (entry {one['index']}): {why}"
+
+
 def _text(app: App, data: dict[str, Any], pattern: str | None) -> None:
     known, names = data["known_at"], app.home.names()
     app.note(f"{data['origin']}: as of {data['asked_at']}, known at size {known['size']} ({known['recorded_at']})")
@@ -116,7 +123,8 @@ def _text(app: App, data: dict[str, Any], pattern: str | None) -> None:
     rows = []
     for model, flat in zip(data["models"], _rows(data["models"]), strict=True):
         approvals = [_approval({**one, "by": names.get(one["by"], one["by"])}) for one in model["approvals"]]
-        opened = [f"waiver: {text}" for text in flat["waivers"]] + [
+        opened = [_refusal({**one, "by": names.get(one["by"], one["by"])}) for one in model["refusals"]]
+        opened += [f"waiver: {text}" for text in flat["waivers"]] + [
             f"emergency: {text}" for text in flat["emergencies"]
         ]
         opened += [f"finding: {text}" for text in flat["findings"]]

@@ -352,6 +352,8 @@ def _status(version: dict[str, Any]) -> str:
 
 def _approval(approval: dict[str, Any]) -> str:
     words = approval["reason"] or "; ".join(approval["changes"])
+    if approval["status"] in ("rejected", "revoked"):
+        words = f"{approval['decided']['actor']}, entry {approval['decided']['index']}: {approval['rationale']}"
     reason = f" ({words})" if words else ""
     return f"{approval['environment']}: {approval['status']}{reason}"
 

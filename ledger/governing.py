@@ -11,12 +11,13 @@ from typing import Any
 from uuid import uuid4
 
 from ledger.application import Ledger, Receipt
+from ledger.approvals import approval_to_meet, approval_to_revoke
 from ledger.commands import deciding, is_recorded, seen_head, sought, version_state
 from ledger.domain import DatasetState, DeploymentState, ModelState
 from ledger.domain.deployed import Urgent, WaiverState
 from ledger.domain.lifecycle import rules_of, versions_meant
 from ledger.domain.scopes import matches
-from ledger.domain.states import SENT_BACK, Approval, ApprovalRequest, Quarantine
+from ledger.domain.states import SENT_BACK, ApprovalRequest, Quarantine
 from ledger.domain.world import actor_of
 from ledger.errors import InputError, PolicyError
 from ledger.names import parse_name, stream_of
@@ -82,35 +83,25 @@ def classify(ledger: Ledger, subject: str, answers: dict[str, bool], *, rational
     return ledger.emit("risk.classified", subject, body, **options)
 
 
-def _approval(ledger: Ledger, model: str, approval: str | None, environment: str | None) -> Approval:
-    standing = [one for one in version_state(ledger, model).approvals if one.revoked is None]
-    meant = [one for one in standing if approval in (None, one.id) and environment in (None, one.environment)]
-    if not meant:
-        raise PolicyError(f"{model} has no such approval", hint=f"See what it has: muniment state {model}")
-    if approval is None and len({one.environment for one in meant}) > 1:
-        raise InputError(
-            f"{model} has approvals for {', '.join(sorted({one.environment for one in meant}))}",
-            hint="Say which: --env ENVIRONMENT, or --approval ID.",
-        )
-    return meant[-1]
-
-
 def revoke_approval(
     ledger: Ledger, model: str, environment: str | None = None, *, rationale: str, approval: str | None = None,
     **options: Any,
 ) -> Receipt:  # fmt: skip
-    """Take an approval back.
+    """Take an approval back, and with it what the same persons approved there before.
 
     Args:
         ledger: open, signing as an approver.
         model: ``model:<name>@<version>``.
         environment: which, when there are several.
         rationale: why.
-        approval: event id of the approval, instead of the newest.
+        approval: event id of the approval, instead of the author's own.
         options: see `Ledger.emit`.
+
+    Raises:
+        InputError: the author gave none that stands, and of others' there are several.
     """
     one = sought(
-        ledger, "approval.revoked", model, lambda: _approval(ledger, model, approval, environment),
+        ledger, "approval.revoked", model, lambda: approval_to_revoke(ledger, model, approval, environment),
         environment=environment,
     )  # fmt: skip
     body = {
@@ -123,9 +114,13 @@ def meet_condition(
     ledger: Ledger, model: str, condition: int, environment: str | None = None, *, note: str | None = None,
     approval: str | None = None, **options: Any,
 ) -> Receipt:  # fmt: skip
-    """Say that a condition of an approval is met; ``condition`` from 0, the others as `revoke_approval`."""
+    """Say that a condition of an approval is met; without ``approval`` of the one that waits for it.
+
+    ``condition`` is from 0, the others are as with `revoke_approval`.
+    """
     one = sought(
-        ledger, "approval.condition_met", model, lambda: _approval(ledger, model, approval, environment),
+        ledger, "approval.condition_met", model,
+        lambda: approval_to_meet(ledger, model, condition, approval, environment),
         environment=environment,
     )  # fmt: skip
     body = {

@@ -57,6 +57,21 @@ def _approvals(version: dict[str, Any]) -> Iterator[dict[str, Any]]:
                        "index": one["index"], "expires_at": one["expires_at"]}  # fmt: skip
 
 
+def _refusals(version: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Where the last word about a version was a no: by whom, and why."""
+    last: dict[str, dict[str, Any]] = {}
+    for one in version["approvals"]:
+        if one["decided"] is not None and one["status"] != "withdrawn":
+            known = last.get(one["environment"])
+            if known is None or known["decided"]["index"] < one["decided"]["index"]:
+                last[one["environment"]] = one
+    for environment, one in sorted(last.items()):
+        if one["status"] in ("rejected", "changes requested", "revoked"):
+            yield {"version": version["version"], "environment": environment, "status": one["status"],
+                   "by": one["decided"]["actor"], "index": one["decided"]["index"], "rationale": one["rationale"],
+                   "changes": one["changes"]}  # fmt: skip
+
+
 def _waivers(asked: _Asked) -> dict[str, list[dict[str, Any]]]:
     """Waivers that stand, though perhaps without effect, or wait for a decision, by model."""
     found: dict[str, list[dict[str, Any]]] = {}
@@ -103,8 +118,8 @@ def _new(model: str) -> dict[str, Any]:
     return {
         "model": model, "title": None, "owner": None, "accountable": None, "business_unit": None,
         "on_call": None, "third_party": False, "tier": None,
-        "versions": [], "latest": None, "status": None, "live": [], "approvals": [], "waivers": [], "emergencies": [],
-        "findings": [], "last_evaluation": None, "card": None, "other_tiers": [],
+        "versions": [], "latest": None, "status": None, "live": [], "approvals": [], "refusals": [], "waivers": [],
+        "emergencies": [], "findings": [], "last_evaluation": None, "card": None, "other_tiers": [],
     }  # fmt: skip
 
 
@@ -161,11 +176,12 @@ def _fold_versions(model: dict[str, Any], versions: list[dict[str, Any]]) -> Non
         if not e["invalidated"] and e["digest"] in (None, one["digest"])
     ]  # fmt: skip
     if measured:
-        index, version, last = max(measured, key=lambda found: found[0])
+        index, version, last = max(measured, key=lambda found: (found[2]["occurred_at"], found[0]))
         model["last_evaluation"] = {"version": version, "verdict": last["verdict"], "metrics": last["metrics"],
                                     "occurred_at": last["occurred_at"], "index": index}  # fmt: skip
     for one in ordered:
         model["approvals"] += _approvals(one)
+        model["refusals"] += _refusals(one) if one is latest or one["live_in"] else ()
 
 
 def inventory(
@@ -182,8 +198,9 @@ def inventory(
 
     Returns:
         Plain values by name: owner, tier that the model was classified as (else of what is live, or of the latest
-        version), versions and those of another tier, where what is live, approvals that stand and when they end,
-        waivers, emergencies and findings that are open, the last evaluation.
+        version), versions and those of another tier, where what is live, approvals that stand and when they end, where
+        the last word about what is live or latest was a no, waivers, emergencies and findings that are open, the last
+        evaluation.
     """
     asked = _Asked(ledger, views, as_of, recorded_by(views, as_of, at), at)
     state = suspend(ledger, views, as_of, state_as_of(views, as_of), at)

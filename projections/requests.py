@@ -9,7 +9,7 @@ from typing import Any
 from ledger.domain.deployed import DeploymentState
 from ledger.domain.independence import approval_makers, contradiction
 from ledger.domain.lifecycle import Named, refuse_doubt
-from ledger.domain.standing import Standing, check_evaluations, standing
+from ledger.domain.standing import Standing, check_evaluations, condition_step, standing
 from ledger.domain.states import Approval, ApprovalRequest
 from ledger.entry import format_time
 from ledger.errors import InputError, PolicyError
@@ -114,9 +114,12 @@ class _Request:
 
     def _condition(self, actor: str | None, approval: Approval) -> _Step:
         number = min(approval.unmet)
-        command = f"muniment condition {self.named.subject} {number} --approval {approval.id} --note …"
         allowed, because = self._may(actor, "approval.condition_met", self._makers(frozenset()))
-        return _Step(command, allowed, f"{because}; condition {number}: {approval.conditions[number]}")
+        return _Step(
+            condition_step(self.named, approval),
+            allowed,
+            f"{because}; condition {number}: {approval.conditions[number]}",
+        )
 
     def _again(self, actor: str | None) -> _Step:
         command = f"muniment request {self.named.subject} --env {self.one.environment} --reason …"

@@ -6,7 +6,7 @@ and what stands of `ledger.domain.standing`; here the entries they speak of are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -21,13 +21,14 @@ from ledger.domain.gating import waived_trouble
 from ledger.domain.lifecycle import Named, quarantines_of, rule_for, version_of
 from ledger.domain.stages import Place, stages_of, stopping_states
 from ledger.domain.standing import approval_until, standing
-from ledger.domain.states import VersionState
+from ledger.domain.states import SENT_BACK, VersionState
 from ledger.domain.waiving import check_waiver_event, uses_of, waiver_of, waiver_until
 from ledger.domain.world import model_of
 from ledger.entry import format_time
 from ledger.errors import InputError, LedgerError, PolicyError, UnknownThingError
 from ledger.events import find_event_type
 from ledger.events.deployments import DeploymentAuthorised
+from ledger.events.evaluations import verdict_of
 from ledger.events.ledgers import Rule
 from ledger.events.waivers import WaiverUsed
 from ledger.names import parse_name, stream_of
@@ -73,6 +74,19 @@ class _Moment:
 
 
 Item = dict[str, Any]
+
+
+def _late_reports(version: VersionState, rows: Iterable[JournalRow]) -> Iterator[Item]:
+    """Evaluations that came behind what stands of their suite, and were measured before what was known then."""
+    last = {one.suite: one.index for one in (*version.evaluations, *(one for _, one in version.undecided))}
+    for row in rows:
+        data = row["data"]
+        if row["type"] != "evaluation.completed" or data.get("digest") not in (None, version.digest):
+            continue
+        suite = data.get("suite") or data.get("kind") or ""
+        if row["index"] > last.get(suite, row["index"]):
+            says = f"{suite or 'evaluation'}: {verdict_of(data)}"
+            yield _item(row["index"], says, f"a late report, of before what entry {last[suite]} says")
 
 
 def _item(index: int, says: str, trouble: str | None = None, **more: Any) -> Item:
@@ -214,9 +228,10 @@ class _Answer:
             yield _item(one.index, f"{one.suite or 'evaluation'}: {one.verdict}", "it was invalidated: measure again")
         # By the stream alone: a store that took the index of types would read all of that type.
         rows = journal_rows(self._moment.views, [("stream", "=", self._event_model())], size=self._moment.size)
-        for row in rows:
-            mine = row["type"] == "evaluation.invalidated" and row["subject"] == self._body.model
-            if mine and row["verdict"] == "valid" and row["data"]["evaluation"] in version.invalidated:
+        mine = [row for row in rows if row["subject"] == self._body.model and row["verdict"] == "valid"]
+        yield from _late_reports(version, mine)
+        for row in mine:
+            if row["type"] == "evaluation.invalidated" and row["data"]["evaluation"] in version.invalidated:
                 yield _item(row["index"], "an evaluation was invalidated", "it does not count")
 
     @staticmethod
@@ -232,8 +247,11 @@ class _Answer:
         have = dict(standing(self.world, named, (self.environment, rule), self._moment.at).troubles)
         for request in named.version.requests.values():
             if request.environment == self.environment:
-                ended = None if request.closed is None else f"it was {request.closed}"
+                ended = None if request.ended is None else f"it was {request.closed} by entry {request.ended}"
                 yield _item(request.index, "asked for approval", ended)
+                if request.ended is not None:
+                    how = {"withdrawn": "withdrew", SENT_BACK: "sent back"}.get(request.closed or "", "rejected")
+                    yield _item(request.ended, f"{how} the request of entry {request.index}")
         for one in named.version.approvals:
             if one.environment != self.environment:
                 continue
@@ -280,7 +298,8 @@ class _Answer:
             if row is None:
                 continue
             cites = [one["index"] for one in row["data"].get("evidence", []) if isinstance(one, dict)]
-            words = next((row["data"][name] for name in _WORDS if row["data"].get(name)), None)
+            said = [row["data"][name] for name in _WORDS if row["data"].get(name)][:1]
+            words = "; ".join([*said, *(row["data"].get("changes") or ())]) or None
             found.append({
                 "until": None, "conditions": [], "checks": [], **item, "type": row["type"], "subject": row["subject"],
                 "actor": row["actor"], "occurred_at": format_time(row["occurred_at"]),

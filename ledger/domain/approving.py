@@ -27,7 +27,7 @@ from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.roles import roles_for
 from ledger.domain.signed import signed_of
 from ledger.domain.stages import Place, check_stops
-from ledger.domain.standing import check_evaluations
+from ledger.domain.standing import approval_trouble, check_evaluations, condition_step
 from ledger.domain.states import SENT_BACK, TIER_RANK, Approval, ApprovalRequest
 from ledger.domain.world import World, actor_of
 from ledger.entry import format_time
@@ -250,13 +250,24 @@ def _check_granted(
         if rule.evaluation:
             check_evaluations(world, named, body.environment)
         _check_cited(event, named, rule, body)
-    if any(
-        one.request == body.request and one.actor == event.actor and one.revoked is None for one in version.approvals
-    ):
-        raise ConflictError(
-            f"{event.actor!r} has already approved request {body.request}",
-            hint=f"What is still missing: muniment why {named.subject} --env {body.environment}",
-        )
+    for one in version.approvals:
+        if one.request == body.request and one.actor == event.actor and one.revoked is None:
+            raise _approved_already(world, event, named, (rule, one))
+
+
+def _approved_already(world: World, event: RecordedEvent, named: Named, ruled: tuple[Rule, Approval]) -> ConflictError:
+    """Nobody approves a request twice; whose approval stands no more asks anew."""
+    rule, one = ruled
+    told = f"{event.actor!r} has already approved request {one.request} (entry {one.index})"
+    trouble = approval_trouble(world, named, one, rule, event.recorded_at)
+    if trouble is None:
+        return ConflictError(told, hint=f"What is still missing: muniment why {named.subject} --env {one.environment}")
+    again = f"muniment request {named.subject} --env {one.environment}"
+    hint = {
+        "conditional": f"Once it is met: {condition_step(named, one)}" if one.unmet else "",
+        "upcoming": f"Wait, or ask for one that stands at once: {again}",
+    }.get(trouble.kind, f"Ask for another approval: {again}")
+    return ConflictError(f"{told}, which does not stand: {trouble.text}", hint=hint)
 
 
 def _check_begins(world: World, event: RecordedEvent, named: Named, ruled: tuple[Rule, ApprovalGranted]) -> None:

@@ -17,6 +17,7 @@ from ledger.domain.standing import (
     Standing,
     approval_until,
     check_evaluations,
+    condition_step,
     evaluation_doubt,
     first_doubt_of,
     persons_of,
@@ -215,8 +216,7 @@ def _next_of(world: World, named: Named, place: tuple[str, Rule], have: Standing
         if approval.index in waiting:
             if not approval.unmet:
                 return f"Wait until {format_time(approval.since)}, or ask for one that stands at once: {again}"
-            command = f"muniment condition {named.subject} {min(approval.unmet)} --env {environment} --note …"
-            return f"Once it is met, somebody independent says so: {command}"
+            return f"Once it is met, somebody independent says so: {condition_step(named, approval)}"
     return who_decides(world, named, place, have) or f"Ask for it: {again}"
 
 

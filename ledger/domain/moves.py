@@ -125,8 +125,8 @@ _CALLED: Final[Mapping[str, str]] = {
     "pending": "approval pending", "revoked": "suspended", "conditional": "conditions open",
     "expired": "approval expired", "upcoming": "approval upcoming",
 }  # fmt: skip
-#: Ends that came by themselves: another approval that stands weighs more.
-_FELL: Final = ("expired", "conditional", "upcoming", "suspended")
+#: What became of approvals: another one that stands all the same weighs more.
+_FELL: Final = ("expired", "conditional", "upcoming", "suspended", "revoked")
 
 
 def decided_state(said: Sequence[str], *, measured: bool) -> tuple[str, int | None]:

@@ -14,7 +14,15 @@ from typing import NamedTuple
 from ledger.domain.actors import FOREVER
 from ledger.domain.lifecycle import Named, rule_for, side_states, stops_of, versions_meant
 from ledger.domain.moves import PLACED, SIDE_STATES, decided_state
-from ledger.domain.standing import Standing, Trouble, approval_until, check_evaluations, standing, who_decides
+from ledger.domain.standing import (
+    Standing,
+    Trouble,
+    approval_until,
+    check_evaluations,
+    condition_step,
+    standing,
+    who_decides,
+)
 from ledger.domain.states import SENT_BACK, Approval, ApprovalRequest
 from ledger.domain.suspicion import suspicion
 from ledger.domain.world import World, deployment_of
@@ -221,10 +229,8 @@ def _hint(state: str, named: Named, place: Place, request: ApprovalRequest | Non
         case "approved":
             return f"What was approved can be taken back: muniment revoke {subject} --env {environment} --rationale …"
         case "conditions open":
-            waiting = next((one for one in named.version.approvals if request and one.request == request.id
-                            and one.unmet), None)  # fmt: skip
-            number = min(waiting.unmet) if waiting is not None else 0
-            return f"Once it is met: muniment condition {subject} {number} --env {environment} --note …"
+            mine = [one for one in named.version.approvals if request and one.request == request.id]
+            return f"Once it is met: {condition_step(named, mine[-1])}"
         case "approval upcoming":
             since = [one.since for one in named.version.approvals if request and one.request == request.id]
             return f"Wait until {format_time(min(one for one in since if one > place.at))}."

@@ -12,7 +12,7 @@ from ledger.domain.independence import approval_makers, contradiction, deciders,
 from ledger.domain.lifecycle import Named
 from ledger.domain.roles import roles_for
 from ledger.domain.signed import Signed
-from ledger.domain.states import Approval, VersionState
+from ledger.domain.states import Approval, Refusal, VersionState
 from ledger.domain.suspicion import Suspicion, suspicion
 from ledger.domain.world import World
 from ledger.entry import format_time
@@ -25,6 +25,7 @@ __all__ = [
     "approval_trouble",
     "approval_until",
     "check_evaluations",
+    "condition_step",
     "evaluation_doubt",
     "first_doubt_of",
     "passed_evaluation",
@@ -140,6 +141,9 @@ def approval_trouble(world: World, named: Named, approval: Approval, rule: Rule 
         return Trouble("revoked", f"it was revoked by entry {approval.revoked}")
     if request is None or request.closed is not None:
         return Trouble("suspended", f"its request was {request.closed if request else 'never made'}")
+    against = _taken_along(world, named, approval)
+    if against is not None:
+        return Trouble("suspended", against)
     until = approval_until(world, named, approval, rule)
     if at >= until:
         return Trouble("expired", f"it expired at {format_time(until)}")
@@ -161,6 +165,39 @@ def approval_trouble(world: World, named: Named, approval: Approval, rule: Rule 
         doubt = first_doubt_of(world, [approval.signed, request.signed])
         fallen = None if doubt is None else doubt.text
     return None if fallen is None else Trouble("suspended", fallen)
+
+
+def _taken_along(world: World, named: Named, approval: Approval) -> str | None:
+    """Which later no took an approval along that it does not name, in words; what was said first decides.
+
+    Who turns a request down, or sends it back, knows what was approved before. Who takes an approval back does so for
+    all that the same persons gave there before. It does not come back: whoever still approves says so anew.
+    """
+    for one in named.version.refusals:
+        if (
+            one.index > approval.index
+            and one.environment == approval.environment
+            and _takes(world, named, one, approval)
+        ):
+            return one.words
+    return None
+
+
+def _takes(world: World, named: Named, refusal: Refusal, approval: Approval) -> bool:
+    """Whether what was refused is another request, or an approval given or taken back by who is behind this one."""
+    if refusal.approval is None:
+        return refusal.request != approval.request
+    if refusal.approval == approval.id:
+        return False
+    theirs = deciders(world, refusal.actors, refusal.signed)
+    for gone in named.version.approvals:
+        theirs |= deciders(world, gone.actors, gone.signed) if gone.id == refusal.approval else frozenset()
+    return not independent(world, deciders(world, approval.actors, approval.signed), theirs)
+
+
+def condition_step(named: Named, approval: Approval) -> str:
+    """The command that says that the first open condition of an approval is met; of several approvals, of this one."""
+    return f"muniment condition {named.subject} {min(approval.unmet)} --approval {approval.id} --note …"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
 from ledger.domain.actors import FOREVER, with_item
-from ledger.domain.grounds import Contract, End, Gate, Grounds, Statement, Validation, stated
+from ledger.domain.grounds import (
+    VALIDATION,
+    Contract,
+    End,
+    Gate,
+    Grounds,
+    Statement,
+    Validation,
+    last_word,
+    standing_statements,
+    stated,
+)
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.signed import signed_of
 from ledger.domain.states import (
@@ -19,6 +30,7 @@ from ledger.domain.states import (
     ModelState,
     Quarantine,
     Read,
+    Refusal,
     VersionState,
     more_read,
     tier_at_first,
@@ -75,8 +87,14 @@ def _evaluated(version: VersionState, event: RecordedEvent, body: EvaluationComp
     if body.digest not in (None, version.digest):
         return version  # an evaluation of other bytes says nothing about this version
     data = None if body.dataset is None else (body.dataset, body.dataset_digest or "")
-    found = Evaluation(event.payload.id, signed_of(event), body.suite or body.kind or "", body.says, data)
-    others = (known for known in version.evaluations if known.suite != found.suite)
+    suite = body.suite or body.kind or ""
+    found = Evaluation(event.payload.id, signed_of(event), suite, body.says, event.occurred_at, data)
+    known = [one for one in (*version.evaluations, *(one for _, one in version.undecided)) if one.suite == suite]
+    last = last_word((one.newest, one.verdict, one) for one in (*known, found))
+    if last is None or last[2] is not found:
+        return version  # a late report, of what was measured before what stands, or is to be measured again
+    found = replace(found, newest=last[0])
+    others = (one for one in version.evaluations if one.suite != suite)
     passed, passes = version.passed, version.passes
     if found.verdict == "pass":
         passed, passes = found, with_item(version.passes, found.suite, event.index)
@@ -120,22 +138,36 @@ def _granted(model: ModelState, version: VersionState, event: RecordedEvent, bod
     return replace(version, approvals=(*version.approvals, approval))
 
 
-def _closed(version: VersionState, request_id: str, how: str, index: int) -> VersionState:
-    request = replace(version.requests[request_id], closed=how, ended=index)
+def _closed(version: VersionState, event: RecordedEvent, request_id: str, how: str) -> VersionState:
+    request = replace(version.requests[request_id], closed=how, ended=event.index)
     return replace(version, requests=with_item(version.requests, request_id, request))
 
 
-def _with_approval(
-    version: VersionState, approval_id: str, event: RecordedEvent, condition: int | None
+def _turned_down(
+    version: VersionState, event: RecordedEvent, request_id: str, how: str, why: Sequence[str | None]
 ) -> VersionState:
-    """An approval of which a condition is met, or which is taken back when ``condition`` is None."""
+    """A request that is rejected or sent back; what its author says is told, and read by no rule: it may be sealed."""
+    version = _closed(version, event, request_id, how)
+    request, verb = version.requests[request_id], "sent back" if how == SENT_BACK else how
+    said = f"{verb} the request of entry {request.index} for {request.environment}: {'; '.join(filter(None, why))}"
+    found = Refusal(signed_of(event), actors_of(event), request.environment, request_id, None, said)
+    return replace(version, refusals=(*version.refusals, found))
 
-    def changed(one: Approval) -> Approval:
-        if one.id != approval_id:
-            return one
-        return replace(one, revoked=event.index) if condition is None else replace(one, met=one.met | {condition})
 
-    return replace(version, approvals=tuple(map(changed, version.approvals)))
+def _revoked(version: VersionState, event: RecordedEvent, approval_id: str, why: str) -> VersionState:
+    (approval,) = (one for one in version.approvals if one.id == approval_id)
+    gone = replace(approval, revoked=event.index)
+    approvals = tuple(gone if one is approval else one for one in version.approvals)
+    said = f"took back the approval of entry {gone.index} for {gone.environment}: {why}"
+    found = Refusal(signed_of(event), actors_of(event), gone.environment, gone.request, gone.id, said)
+    return replace(version, approvals=approvals, refusals=(*version.refusals, found))
+
+
+def _met(version: VersionState, body: ApprovalConditionMet) -> VersionState:
+    """An approval of which a condition is met."""
+    return replace(version, approvals=tuple(
+        replace(one, met=one.met | {body.condition}) if one.id == body.approval else one for one in version.approvals
+    ))  # fmt: skip
 
 
 def _gated(version: VersionState, event: RecordedEvent, body: GateEvaluated) -> VersionState:
@@ -170,16 +202,16 @@ def _evolve_version(model: ModelState, version: VersionState, event: RecordedEve
             return replace(version, requests=with_item(version.requests, event.payload.id, request))
         case ApprovalGranted() as body:
             return _granted(model, version, event, body)
-        case ApprovalRejected(request=request_id):
-            return _closed(version, request_id, "rejected", event.index)
-        case ApprovalChangesRequested(request=request_id):
-            return _closed(version, request_id, SENT_BACK, event.index)
+        case ApprovalRejected(request=request_id, rationale=why):
+            return _turned_down(version, event, request_id, "rejected", [why])
+        case ApprovalChangesRequested(request=request_id, rationale=reason, changes=changes):
+            return _turned_down(version, event, request_id, SENT_BACK, [reason, *changes])
         case ApprovalWithdrawn(request=request_id):
-            return _closed(version, request_id, "withdrawn", event.index)
-        case ApprovalRevoked(approval=approval_id):
-            return _with_approval(version, approval_id, event, None)
-        case ApprovalConditionMet(approval=approval_id, condition=condition):
-            return _with_approval(version, approval_id, event, condition)
+            return _closed(version, event, request_id, "withdrawn")
+        case ApprovalRevoked(approval=approval_id, rationale=why):
+            return _revoked(version, event, approval_id, why)
+        case ApprovalConditionMet() as body:
+            return _met(version, body)
         case GateEvaluated() as body:
             return _gated(version, event, body)
     return _described(version, event)
@@ -210,10 +242,15 @@ def _validations(state: ModelState, event: RecordedEvent) -> tuple[Validation, .
     until = FOREVER if body.valid_until is None else parse_moment(body.valid_until)
     found = Validation(
         event.payload.id, event.subject.version or "", body.digest or "", signed_of(event), body.verdict, until,
-        withdrawn=event.payload.id in state.withdrawn,
+        event.occurred_at, withdrawn=event.payload.id in state.withdrawn,
     )  # fmt: skip
     about = (found.version, found.digest)
-    return (*(one for one in state.validations if (one.version, one.digest) != about), found)
+    known = [one for one in state.validations if (one.version, one.digest) == about]
+    last = last_word((one.newest, one.verdict, one) for one in (*known, found))
+    if last is None or last[2] is not found:
+        return state.validations
+    others = (one for one in state.validations if (one.version, one.digest) != about)
+    return (*others, replace(found, newest=last[0]))
 
 
 def _validated(state: ModelState, event: RecordedEvent) -> MappingProxyType[str, tuple[str, str]]:
@@ -237,12 +274,13 @@ def _contracts(state: ModelState, event: RecordedEvent) -> MappingProxyType[str,
 
 
 def _statements(state: ModelState, event: RecordedEvent) -> MappingProxyType[str, tuple[Statement, ...]]:
-    found = stated(event.index, event.subject.version or "", event.body)
+    found = stated(event)
     if found is None:
         return state.statements
     about, new = found
-    others = (one for one in state.statements.get(about, ()) if (one.kind, one.by) != (new.kind, new.by))
-    return with_item(state.statements, about, (*others, new))
+    if new.kind.judged and about in state.versions:
+        about = state.versions[about].digest  # of its bytes, under whatever name
+    return with_item(state.statements, about, standing_statements((*state.statements.get(about, ()), new)))
 
 
 def evolve_quarantines(known: tuple[Quarantine, ...], event: RecordedEvent) -> tuple[Quarantine, ...]:
@@ -260,7 +298,7 @@ def _ends(state: ModelState, event: RecordedEvent) -> MappingProxyType[int, End]
     """Ends of validations and documents, also of those that have none: they may take the place of one that ends."""
     match event.body:
         case ValidationCompleted(valid_until=until):
-            name, digest = "the validation", event.body.digest or ""
+            name, digest = VALIDATION, event.body.digest or ""
         case DocumentationAttached(expires_at=until, kind=kind):
             name, digest = f"the document {kind}", ""
         case _:

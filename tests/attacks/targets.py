@@ -263,6 +263,7 @@ OTHERS = {
     *(
         "ledger/commands.py",
         "ledger/governing.py",
+        "ledger/approvals.py",
         "ledger/acknowledging.py",
         "ledger/emission.py",
         "ledger/session.py",

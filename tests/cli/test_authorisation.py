@@ -110,11 +110,13 @@ class Cells:
     def requested(self) -> None:
         run("request", MODEL, "--env", "prod", "--as", "p-author").good()
 
-    def approved(self) -> str:
-        """A version with a new approval that has a condition."""
+    def approved(self) -> tuple[str, ...]:
+        """A version with a new approval that has a condition, and how it is told from others."""
         self.requested()
-        run("approve", MODEL, "--rationale", "x", "--condition", "c", "--as", "only-approver").good()
-        return MODEL
+        done = run(
+            "approve", MODEL, "--rationale", "x", "--condition", "c", "--as", "only-approver", "-o", "json"
+        ).good()
+        return MODEL, "--approval", done.json["id"]
 
     def quarantined(self, name: str) -> str:
         """A data set in quarantine."""
@@ -186,7 +188,7 @@ class Cells:
             "approve": lambda: (MODEL, "--rationale", "x"),
             "authorise": lambda: ("deployment:dev/tx", *deployed),
             "classify": lambda: (f"model:{name}", *LIGHT, "--rationale", "x"),
-            "condition": lambda: (self.approved(), 0),
+            "condition": lambda: (*self.approved(), 0),
             "emit": lambda: ("run.completed", f"run:{name}"),
             "emitter close": lambda: (EMITTER, "--last", 3),
             "emitter gap": lambda: (EMITTER, "--first", 2, "--last", 3, *why),
@@ -200,7 +202,7 @@ class Cells:
             "retire": lambda: (f"model:{name}@1", *why),
             "demote": lambda: (f"model:{name}@1", "--from", "prod", *why),
             "review": lambda: (self.urgent(name), "--verdict", "justified", "--rationale", "x"),
-            "revoke": lambda: (self.approved(), "--rationale", "x"),
+            "revoke": lambda: (*self.approved(), "--rationale", "x"),
             "waiver deny": lambda: (self.waiver(name), "--rationale", "x"),
             "waiver grant": lambda: (self.waiver(name), "--rationale", "x"),
             "waiver request": lambda: ("drift", *WAIVER, "--waiver", f"waiver:{name}"),

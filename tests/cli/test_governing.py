@@ -27,6 +27,11 @@ def ready(grow_any: Grow) -> Shop:
     return grow_any(people_and_a_version)
 
 
+@pytest.fixture
+def quick(grow: Grow) -> Shop:
+    return grow(people_and_a_version)
+
+
 def ask() -> None:
     run("request", MODEL, "--env", "prod", "--as", "p-author").good()
 
@@ -39,7 +44,12 @@ def test_an_approval_with_an_end_and_conditions(ready: Shop):
     ask()
     approve("--expires", "90d", "--condition", "a monitor is on")
     refused = run(*AUTHORISE).refused(1, "condition 0 is not met", "a monitor is on")
-    assert f"muniment condition {MODEL} 0 --env prod" in refused.err
+    assert f"muniment condition {MODEL} 0 --approval " in refused.err
+    run("approve", MODEL, "--rationale", "x", "--condition", "a runbook", "--as", "p-second").good()
+    both = run("condition", MODEL, "0", "--as", "p-approver").refused(2, "2 approvals wait for a condition 0")
+    assert both.err.count(f"muniment condition {MODEL} 0 --note … --approval ") == 2
+    run("revoke", MODEL, "--rationale", "not me", "--as", "p-second").good()
+    run("approve", MODEL, "--rationale", "no condition", "--as", "p-second").good()
     run("condition", MODEL, "0", "--note", "monitor:drift", "--as", "p-approver").good()
     authorised = run(*AUTHORISE).good()
     assert f"muniment record deployment {AUTHORISE[1]} --model {MODEL}" in authorised.err
@@ -59,6 +69,42 @@ def test_revoked_and_withdrawn(ready: Shop):
     run("revoke", MODEL, "--rationale", "bias", "--as", "p-second").good()
     run(*AUTHORISE).refused(1, "was revoked")
     run("revoke", MODEL, "--rationale", "bias", "--as", "p-second").refused(1, "no such approval")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_no_says_what_it_takes_along_and_what_stands_all_the_same():
+    ask()
+    approve()
+    ask()
+    left = run("withdraw", MODEL, "--as", "p-author").good().err
+    assert "given by p-approver, still stands for prod. To take it back: muniment revoke model:tx@1 --approval " in left
+    run("approve", MODEL, "--rationale", "me too", "--as", "p-second").good()
+    own = run("revoke", MODEL, "--rationale", "mine alone", "--as", "p-approver").good().err
+    assert "Taken back: the approval of entry 9, given by p-approver" in own
+    assert "Warning: the approval of entry 12, given by p-second, still stands for prod" in own
+    ask()
+    gone = run("reject", MODEL, "--rationale", "too slow", "--as", "p-approver").good().err
+    assert "With it falls the approval of entry 12, given by p-second" in gone
+    why = "rejected the request of entry 14 for prod: too slow"
+    refused = run(*AUTHORISE).refused(1, f"entry 15 by p-approver {why}")
+    assert f"muniment request {MODEL} --env prod" in refused.err
+    run("approve", MODEL, "--rationale", "x", "--as", "p-second").refused(
+        5, "has already approved", why, "muniment request"
+    )
+    shown = " ".join(run("why", MODEL, "--env", "prod").good().out.split())
+    assert "rejected the request of entry 14" in shown
+    assert "“too slow”" in shown
+    (model,) = run("inventory", "-o", "json").good().json["models"]
+    assert model["approvals"] == []
+    assert [(one["status"], one["by"], one["rationale"]) for one in model["refusals"]] == [
+        ("rejected", "p-approver", "too slow")
+    ]
+    assert "p-approver (entry 15): too slow" in " ".join(run("inventory").good().out.replace("|", "").split())
+    assert "too slow" in run("state", MODEL).good().out
+    ask()
+    approve()
+    run(*AUTHORISE).good()
+    assert run("inventory", "-o", "json").good().json["models"][0]["refusals"] == []
 
 
 def test_demoted_is_approved_anew(ready: Shop):
@@ -223,6 +269,9 @@ def test_waivers_are_asked_for_by_one_and_granted_by_another(ready: Shop):
     assert run("due", "-o", "json").good().json["due"] == []
     run("waiver", "request", "drift", *WAIVER, "--expires", "14d", "--waiver", "waiver:w2", "--as", "p-author").good()
     run("waiver", "deny", "waiver:w2", "--rationale", "no", "--as", "p-second").good()
+    run("waiver", "grant", "waiver:w2", "--rationale", "yes", "--as", "p-second").refused(
+        5, "Ask for another one: muniment waiver request"
+    )
 
 
 def test_an_approver_of_one_environment_decides_on_waivers_there(ready: Shop):

@@ -83,10 +83,8 @@ LISTS = {
         "model:tx@1",
     ): "index,occurred_at,recorded_at,type,subject,actor,on_behalf_of,what,why_here,verdict,marks,"
     "suspect,strength,id,leaf_hash",
-    (
-        "inventory",
-    ): "model,title,tier,owner,on_call,third_party,latest,status,live,approvals,waivers,emergencies,findings,"
-    "last_evaluation,other_tiers",
+    ("inventory",): "model,title,tier,owner,on_call,third_party,latest,status,live,approvals,refusals,waivers,"
+    "emergencies,findings,last_evaluation,other_tiers",
     ("import", "template"): "column,required,meaning,example",
     (
         "import",

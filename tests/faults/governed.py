@@ -124,12 +124,21 @@ class GovernedMachine(GovernedDeeds):
             case "send back":
                 self.send_back(model, 0, "p-second", False)
                 self.request(model, environment, "p-author", None, False, amends=0)
+            case "ask anew" | "refuse another" | "send another back" | "revoke another":
+                self.request(model, environment, "p-author", None, False)
+                self._gainsay(step, model)
+                self.authorise(model=model, environment=environment, actor="p-deployer", wrong=False)
             case "escalate":
                 self.escalate(model=model, back=0, actor="p-second", right=False, to={"to_role": "validator"})
             case "invalidate":
                 self.invalidate(model, 0, True)
             case "fail":
                 self.evaluate(model, "fail", None, False)
+            case "late pass" | "late fail":
+                self.evaluate(model, step.removeprefix("late "), None, False, late=HOUR)
+            case "late scan":
+                self.look(subject=model, verdict="pass", kind="artifact.scanned", by="a", wrong=False, named=True,
+                          late=HOUR)  # fmt: skip
             case "assess":
                 self.assess("dataset:d@1", "fail")
             case "consent":
@@ -158,6 +167,17 @@ class GovernedMachine(GovernedDeeds):
                 self.review(environment, 0, None, "p-approver", False)
             case _:
                 self.time_passes(DAY)
+
+    def _gainsay(self, step: str, model: str) -> None:
+        """A no to another request, while an approval stands under an earlier one."""
+        match step:
+            case "refuse another":
+                self.reject(model, 0, "p-second", False)
+            case "send another back":
+                self.send_back(model, 0, "p-second", False)
+            case "revoke another":
+                self.approve(model=model, back=0, actor="p-approver")
+                self.revoke(model, 0, "p-approver", False)
 
     @rule(subject=st.sampled_from(ASKED), back=st.integers(0, 9))
     def read(self, subject: str, back: int) -> None:

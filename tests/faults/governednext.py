@@ -86,14 +86,16 @@ class GovernedNext(GovernedTwins):
         for evaluation in at.of("evaluation.completed", subject=model)[-1:]:
             wrong = {"evaluation": evaluation.id, "reason": "leak"}
             yield Next(0.5, "trainer", "evaluation.invalidated", model, wrong)
-        if not at.decided(model, environment, at.requests):
+        asked_before = at.decided(model, environment, at.requests)
+        if not asked_before or at.decided(model, environment, at.approvals):  # some ask again what is approved
             back = at.decided(model, environment, at.sent_back)
             asked = {
                 "environment": environment,
                 "digest": self.bytes_of(model),
                 "amends": back[-1].id if back else None,
             }
-            yield Next(6, chance.choice(("p-author", "trainer", "p-second")), "approval.requested", model, asked)
+            who = chance.choice(("p-author", "trainer", "p-second"))
+            yield Next(1 if asked_before else 6, who, "approval.requested", model, asked)
         deployer = chance.choice(("p-deployer", "bot"))
         yield Next(1, deployer, "deployment.requested", place, body)
         given = at.decided(model, environment, at.approvals)

@@ -81,9 +81,10 @@ BOUNDS: tuple[dict[str, list[str]], ...] = (
 )  # fmt: skip
 #: What may follow an approval.
 NEXT = (
-    "second", "meet", "meet", "revoke", "withdraw", "reject", "send back", "escalate", "invalidate", "fail", "assess",
-    "consent", "scan", "agree", "document", "unvalidate", "demote", "run", "outputs", "gate", "authorise", "authorise",
-    "urgent", "review", "wait",
+    "second", "ask anew", "refuse another", "send another back", "revoke another", "meet", "meet", "revoke", "withdraw",
+    "reject", "send back", "escalate", "invalidate", "fail", "assess", "consent", "scan", "agree", "document",
+    "unvalidate", "demote", "run", "outputs", "gate", "authorise", "authorise", "urgent", "review", "wait",
+    "late pass", "late fail", "late scan",
 )  # fmt: skip
 
 

@@ -94,7 +94,7 @@ class StatedLaw(WholeLaw):
         return self._stands(grant, made, rule, now) and bool(self._persons(self._behind(grant)))
 
     def _why_not(self, grant: Deed, rule: Mapping[str, Any], now: int) -> str:
-        if self._unrevoked(grant.id, grant.subject) is None:
+        if self._unrevoked(grant.id, grant.subject) is None or self._gainsaid(grant):
             return "suspended"
         if now >= self._until(grant, rule):
             return "approval expired"

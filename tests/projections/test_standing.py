@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from ledger import commands
+from ledger.approvals import taken_back
 from ledger.entry import format_time
-from ledger.errors import LedgerError
+from ledger.errors import InputError, LedgerError
 from ledger.events.ledgers import Rule, RuleSet
 from ledger.governing import meet_condition, revoke_approval
 from projections.asof import as_decided, resolve_as_of
@@ -164,9 +165,27 @@ def test_one_of_two_approvals_is_not_enough(quick_url: str, make_book: Callable[
     assert refused(book)
     approve(book, "p-second")
     assert told(book)[0] == "approved"
-    revoke_approval(book.cast["p-second"], ONE, rationale="bias", approval=first)
+    book.cast.enrol("p-third", "person", ["approver"])
+    with pytest.raises(InputError, match="2 approvals might be meant") as several:
+        revoke_approval(book.cast["p-third"], ONE, rationale="bias")
+    assert several.value.hint.count(f"muniment revoke {ONE} --rationale … --approval ") == 2
+    known = book.size
+    gone = taken_back(book.ledger, ONE, revoke_approval(book.cast["p-approver"], ONE, rationale="bias"))
+    assert gone.approval is not None
+    assert (gone.approval.id, gone.fell, len(gone.left)) == (first, (), 1), "their own, though another came later"
     assert told(book)[:2] == ("approval pending", "pending"), "the first one was taken back"
     assert refused(book)
+    second = book.request(ONE, 3)
+    gone = taken_back(book.ledger, ONE, commands.reject(book.cast["p-third"], ONE, rationale="too slow"))
+    assert [one.actor for one in gone.fell] == ["p-second"]
+    reader = book.reader()
+    (version,) = reader.told([ONE])[f"state {ONE}"]["models"][0]["versions"]
+    words = f"entry {book.size - 1} by p-third rejected the request of entry {second.index} for prod: too slow"
+    assert [(one["status"], one["reason"]) for one in version["approvals"]] == [
+        ("suspended", words), ("rejected", None),
+    ]  # fmt: skip
+    before = reader.told([ONE], known=known)[f"state {ONE}"]["models"][0]["versions"][0]
+    assert (before["status"], len(before["approvals"])) == ("approved", 1), "as it was known then"
 
 
 def test_an_approval_elsewhere_weighs_more_than_one_that_ended(book: Book):

@@ -85,6 +85,105 @@ def test_who_approved_a_request_approves_it_again_once_that_was_taken_back():
     assert story.judge("p-approver", "approval.granted", MODEL, story.grant(first)).kind == "valid"
 
 
+def no(story: Story, how: str, by: str, environment: str = "prod") -> tuple[int, str]:
+    """Somebody asks again, and somebody else says no to it; where, and what that is about."""
+    request = story.request(environment)
+    body = {**story.grant(request, environment), "rationale": "too slow"}
+    about = len(story.view.leaves) - 1
+    if how == "approval.revoked":
+        given = story.tell(by, "approval.granted", MODEL, body)
+        about, body = given.index, {"approval": given.payload.id, "rationale": "too slow"}
+    elif how == "approval.changes_requested":
+        body |= {"changes": ["measure it"]}
+    return story.tell(by, how, MODEL, body).index, f"entry {about} for {environment}: too slow"
+
+
+@pytest.mark.parametrize(
+    ("how", "by", "said"),
+    [
+        ("approval.rejected", "p-second", "rejected the request of"),
+        ("approval.changes_requested", "p-second", "sent back the request of"),
+        ("approval.revoked", "p-approver", "took back the approval of"),
+        ("approval.revoked", "p-other-account", "took back the approval of"),
+    ],
+)
+def test_a_later_no_takes_along_what_was_approved_before(how: str, by: str, said: str):
+    story = ready()
+    story.enrol("p-other-account", ["approver"], by=ROOT_ACTOR, person="p-approver")
+    approve(story, expires_at=format_time(NOW + DAY))
+    if how != "approval.revoked":
+        no(story, how, by, "staging")
+        assert authorised(story), "it was said for elsewhere"
+    index, about = no(story, how, by)
+    more = "; measure it" if how == "approval.changes_requested" else ""
+    words = f"does not stand: entry {index} by {by} {said} {about}{more}"
+    for story.now in (NOW, NOW + DAY):
+        told = story.judge(*AUTHORISE)
+        refused(told, PolicyError, "legality")
+        assert words in str(told.error), "also when it would have ended"
+        anew = f"ask anew: muniment request {MODEL} --env prod"
+        assert (anew in hint_of(told)) is (how != "approval.revoked"), "who took one back may approve that again"
+    approve(story)
+    assert authorised(story), "given after it"
+
+
+def test_who_takes_one_back_takes_none_of_others_and_whose_is_taken_back_has_none_left():
+    story = ready()
+    first = approve(story, by="p-second")
+    given = no(story, "approval.revoked", "p-approver")
+    assert authorised(story), given
+    story.enrol("p-third", ["approver"])
+    approve(story, by="p-approver")
+    again = approve(story, by="p-second")
+    assert authorised(story)
+    story.tell("p-approver", "approval.revoked", MODEL, {"approval": again, "rationale": "bias"})
+    told = str(story.judge(*AUTHORISE).error)
+    assert first != again
+    assert told.count("by p-approver took back the approval of entry ") == 2, "neither the earlier one nor their own"
+    approve(story, by="p-third")
+    assert authorised(story)
+
+
+def test_a_request_that_is_withdrawn_takes_along_nothing_and_one_that_was_sent_back_stays_so():
+    story = ready()
+    approve(story)
+    request = story.request()
+    story.tell("p-author", "approval.withdrawn", MODEL, {"request": request})
+    assert authorised(story)
+    request = story.request()
+    body = {**story.grant(request), "changes": ["measure it"]}
+    index = story.tell("p-second", "approval.changes_requested", MODEL, body).index
+    story.tell("p-author", "approval.withdrawn", MODEL, {"request": request})
+    assert f"entry {index} by p-second sent back the request" in str(story.judge(*AUTHORISE).error)
+
+
+def test_who_approved_it_before_reads_why_that_does_not_stand_and_what_to_do():
+    story = ready(rules(approvals=2))
+    request = story.request()
+
+    def again() -> tuple[str, str]:
+        told = story.judge("p-approver", "approval.granted", MODEL, story.grant(request))
+        refused(told, ConflictError, "legality")
+        return str(told.error), hint_of(told)
+
+    ask = f"muniment request {MODEL} --env prod"
+    body = {**story.grant(request), "conditions": ["x"], "valid_from": format_time(NOW + HOUR),
+            "expires_at": format_time(NOW + DAY)}  # fmt: skip
+    given = story.tell("p-approver", "approval.granted", MODEL, body)
+    told = f"'p-approver' has already approved request {request} (entry {given.index})"
+    assert again() == (
+        f"{told}, which does not stand: its condition 0 is not met: x",
+        f"Once it is met: muniment condition {MODEL} 0 --approval {given.payload.id} --note …",
+    )
+    story.tell("p-approver", "approval.condition_met", MODEL, {"approval": given.payload.id, "condition": 0})
+    upcoming = f"it stands from {format_time(NOW + HOUR)} on"
+    assert again() == (f"{told}, which does not stand: {upcoming}", f"Wait, or ask for one that stands at once: {ask}")
+    story.now = NOW + HOUR
+    assert again() == (told, f"What is still missing: muniment why {MODEL} --env prod")
+    story.now = NOW + DAY
+    assert again()[1] == f"Ask for another approval: {ask}"
+
+
 def test_what_was_authorised_before_was_authorised():
     story = ready()
     approval = approve(story)

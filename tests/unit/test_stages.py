@@ -143,6 +143,12 @@ def test_the_request_about_which_something_was_decided_last_counts():
     assert states(story) == [("rejected", back.index)]
     story.tell("p-author", "approval.withdrawn", MODEL, {"request": second, "reason": "x"})
     assert states(story) == [("rejected", back.index)]
+    mine, theirs = approve(story, by="p-second"), approve(story)
+    stands = version_of(story.world, MODEL).version.approvals[0].index
+    story.tell("p-approver", "approval.revoked", MODEL, {"approval": theirs, "rationale": "bias"})
+    assert states(story) == [("approved", stands)], "by another person"
+    gone = story.tell("p-second", "approval.revoked", MODEL, {"approval": mine, "rationale": "bias"})
+    assert states(story) == [("suspended", gone.index)]
 
 
 def test_what_was_evaluated_stays_so_when_that_does_not_hold():
@@ -228,7 +234,8 @@ def test_what_is_refused_names_the_condition_and_the_request_that_it_comes_of():
     grant = {**story.grant(first), "evidence": cites(story.view)}
     told = story.judge("p-second", "approval.granted", MODEL, grant)
     assert "its condition 0 is not met: a monitor is on" in str(told.error)
-    assert "muniment condition model:m@1 0 --env prod" in hint_of(told)
+    given = version_of(story.world, MODEL).version.approvals[-1]
+    assert f"muniment condition model:m@1 0 --approval {given.id} --note …" in hint_of(told)
     body = {name: value for name, value in story.grant(second).items() if name != "evidence"}
     story.tell("p-second", "approval.changes_requested", MODEL, {**body, "changes": ["measure more"]})
     told = story.judge("p-second", "approval.granted", MODEL, {**story.grant(first), "evidence": cites(story.view)})
