@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ledger.application import Ledger
+from ledger.domain.grounds import Word, last_word
 from ledger.errors import InputError
 from ledger.events.evaluations import verdict_of
 from ledger.names import parse_name
@@ -36,7 +37,7 @@ def _rows(views: ViewReader, as_of: AsOf, subject: str) -> list[JournalRow]:
 
 
 def last_metrics(views: ViewReader, as_of: AsOf, subject: str) -> dict[str, dict[str, Any]]:
-    """The last evaluation of each suite, or kind where it names none, that was not invalidated.
+    """What stands of each suite, or kind where it names none, of evaluations that were not invalidated.
 
     Args:
         views: the views.
@@ -49,7 +50,11 @@ def last_metrics(views: ViewReader, as_of: AsOf, subject: str) -> dict[str, dict
     rows = _rows(views, as_of, subject)
     gone = {row["data"]["evaluation"] for row in rows if row["type"] == "evaluation.invalidated"}
     standing = [row for row in rows if row["type"] == "evaluation.completed" and row["id"] not in gone]
-    return {row["data"].get("suite") or row["data"].get("kind") or "evaluation": row["data"] for row in standing}
+    said: dict[str, list[Word[dict[str, Any]]]] = {}
+    for row in standing:
+        suite = row["data"].get("suite") or row["data"].get("kind") or "evaluation"
+        said.setdefault(suite, []).append((row["occurred_at"], verdict_of(row["data"]), row["data"]))
+    return {suite: last[2] for suite, words in said.items() if (last := last_word(words)) is not None}
 
 
 _CONTRACT: Final = ("input_schema", "output_schema", "inputs", "outputs", "breaking")
@@ -71,7 +76,8 @@ def _performance(views: ViewReader, as_of: AsOf, subject: str, digest: str) -> d
     """What was last measured of its speed and its cost, on its own or in a deployment; costs by what they are for."""
     where = [("type", "=", "performance.tested"), ("verdict", "=", "valid"), ("occurred_at", "<=", as_of.bound)]
     said: dict[str, Any] = {}
-    for row in journal_rows(views, where, size=as_of.size):
+    rows = journal_rows(views, where, size=as_of.size)
+    for row in sorted(rows, key=lambda row: (row["occurred_at"], row["index"])):
         data = row["data"]
         if (data.get("model") or row["subject"]) != subject or data.get("digest") not in (None, digest):
             continue

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ledger.domain.ancestry import Step, digests_of, made_from
+from ledger.domain.grounds import Word, last_word
 from ledger.domain.states import DatasetState, Read
 from ledger.domain.world import World
 from ledger.names import parse_name, stream_of
@@ -58,6 +59,7 @@ class GateData:
             "subject": subject, "digest": digest, "read": (subject, digest) in self._read, "registered": False,
             "quality": "", "deprecated": False, "license": "", "consent": "",
         }  # fmt: skip
+        quality, consent = list[Word[JournalRow]](), list[Word[JournalRow]]()
         for row in self._rows(("stream", "=", stream)):
             data = row["data"]
             if row["subject"] not in (subject, stream):
@@ -66,12 +68,15 @@ class GateData:
                 found["registered"] |= not digest or data["digest"] == digest
                 found["license"] = data.get("license") or found["license"]
             elif row["type"] == "dataset.quality_assessed" and says_of(row, digest):
-                found["quality"] = data.get("verdict", "uncertain")
+                quality.append((row["occurred_at"], data.get("verdict", "uncertain"), row))
             elif row["type"] == "dataset.license_changed":
                 found["license"] = data["license"]
             elif row["type"] == "dataset.consent_changed":
-                found["consent"] = data["status"]
+                consent.append((row["occurred_at"], data["status"], row))
             found["deprecated"] |= row["type"] in ("dataset.deprecated", "dataset.deleted")
+        for name, said in (("quality", quality), ("consent", consent)):
+            last = last_word(said)
+            found[name] = "" if last is None else last[1]
         state = self._world.state(stream)
         known = state.quarantines if isinstance(state, DatasetState) else ()
         return found | {"quarantined": any(one.version in ("", version) for one in known)}

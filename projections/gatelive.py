@@ -61,7 +61,8 @@ def live_measured(rows: GateRows, live: tuple[str, str] | None, place: str) -> d
         place: the deployment.
     """
     p95, cost = None, None
-    for row in _tests(rows, *live, [place]) if live else ():
+    tests = _tests(rows, *live, [place]) if live else ()
+    for row in sorted(tests, key=lambda row: (row["occurred_at"], row["index"])):
         p95 = p95 if row["data"].get("p95_ms") is None else row["data"]["p95_ms"]
         cost = cost if row["data"].get("cost") is None else row["data"]["cost"]
     amount = None if cost is None else cost["amount"]

@@ -176,7 +176,7 @@ def _fold_versions(model: dict[str, Any], versions: list[dict[str, Any]]) -> Non
         if not e["invalidated"] and e["digest"] in (None, one["digest"])
     ]  # fmt: skip
     if measured:
-        index, version, last = max(measured, key=lambda found: found[0])
+        index, version, last = max(measured, key=lambda found: (found[2]["occurred_at"], found[0]))
         model["last_evaluation"] = {"version": version, "verdict": last["verdict"], "metrics": last["metrics"],
                                     "occurred_at": last["occurred_at"], "index": index}  # fmt: skip
     for one in ordered:

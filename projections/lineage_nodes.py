@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ledger.application import Ledger
+from ledger.domain.grounds import last_word
 from ledger.domain.states import DatasetState, ModelState
 from ledger.entry import format_time
 from ledger.events.evaluations import verdict_of
@@ -188,13 +189,17 @@ class Described:
 
 
 def _standing(rows: list[JournalRow]) -> Iterator[str]:
-    """Marks of a thing from what was said of it; consent as it was said last."""
+    """Marks of a thing from what was said of it; consent as it stands."""
     for end in ("deprecated", "deleted"):
         if any(row["type"] == f"dataset.{end}" for row in rows):
             yield end
-    consent = [row["data"].get("status") for row in rows if row["type"] == "dataset.consent_changed"]
-    if consent and consent[-1] != "granted":
-        yield f"consent {consent[-1]}"
+    consent = last_word(
+        (row["occurred_at"], row["data"]["status"], row)
+        for row in rows
+        if row["type"] == "dataset.consent_changed" and "status" in row["data"]
+    )
+    if consent is not None and consent[1] != "granted":
+        yield f"consent {consent[1]}"
 
 
 def _status(rows: list[JournalRow]) -> str | None:

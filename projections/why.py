@@ -6,7 +6,7 @@ and what stands of `ledger.domain.standing`; here the entries they speak of are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -28,6 +28,7 @@ from ledger.entry import format_time
 from ledger.errors import InputError, LedgerError, PolicyError, UnknownThingError
 from ledger.events import find_event_type
 from ledger.events.deployments import DeploymentAuthorised
+from ledger.events.evaluations import verdict_of
 from ledger.events.ledgers import Rule
 from ledger.events.waivers import WaiverUsed
 from ledger.names import parse_name, stream_of
@@ -73,6 +74,19 @@ class _Moment:
 
 
 Item = dict[str, Any]
+
+
+def _late_reports(version: VersionState, rows: Iterable[JournalRow]) -> Iterator[Item]:
+    """Evaluations that came behind what stands of their suite, and were measured before what was known then."""
+    last = {one.suite: one.index for one in (*version.evaluations, *(one for _, one in version.undecided))}
+    for row in rows:
+        data = row["data"]
+        if row["type"] != "evaluation.completed" or data.get("digest") not in (None, version.digest):
+            continue
+        suite = data.get("suite") or data.get("kind") or ""
+        if row["index"] > last.get(suite, row["index"]):
+            says = f"{suite or 'evaluation'}: {verdict_of(data)}"
+            yield _item(row["index"], says, f"a late report, of before what entry {last[suite]} says")
 
 
 def _item(index: int, says: str, trouble: str | None = None, **more: Any) -> Item:
@@ -214,9 +228,10 @@ class _Answer:
             yield _item(one.index, f"{one.suite or 'evaluation'}: {one.verdict}", "it was invalidated: measure again")
         # By the stream alone: a store that took the index of types would read all of that type.
         rows = journal_rows(self._moment.views, [("stream", "=", self._event_model())], size=self._moment.size)
-        for row in rows:
-            mine = row["type"] == "evaluation.invalidated" and row["subject"] == self._body.model
-            if mine and row["verdict"] == "valid" and row["data"]["evaluation"] in version.invalidated:
+        mine = [row for row in rows if row["subject"] == self._body.model and row["verdict"] == "valid"]
+        yield from _late_reports(version, mine)
+        for row in mine:
+            if row["type"] == "evaluation.invalidated" and row["data"]["evaluation"] in version.invalidated:
                 yield _item(row["index"], "an evaluation was invalidated", "it does not count")
 
     @staticmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ledger.domain.actors import FOREVER
+from ledger.domain.grounds import VALIDATION, WORTH
 from ledger.domain.lifecycle import Named, quarantines_of
 from ledger.domain.states import CONSENT, DELETION, QUALITY, Approval, DatasetState, VersionState
 from ledger.domain.waiving import grant_trouble, waiver_of, waiver_until
@@ -13,11 +14,6 @@ from ledger.events.ledgers import Rule
 from ledger.names import parse_name, stream_of
 
 __all__ = ["first_end", "foundation_trouble", "foundation_until", "grounds_of", "uncited", "unseen_fall"]
-
-#: Verdicts, by how much they say for a version; data of which nothing was said is data of which nothing is known.
-_WORTH = {"fail": 0, "uncertain": 1, "pass": 2}
-#: What is said of data, as a verdict where it is none.
-_DATA_WORTH = _WORTH | {"deleted": 0, "withdrawn": 0, "limited": 1, "granted": 2}
 
 
 def _version(named: Named) -> str:
@@ -79,7 +75,7 @@ def grounds_of(world: World, named: Named, environment: str, at: int) -> list[in
     for subject, data in _data_of(world, named):
         version_name = parse_name(subject).version
         said = (data.known(respect, version_name, FOREVER) for respect in (QUALITY, CONSENT, DELETION))
-        found += [known[0] for known in said if known is not None]
+        found += [known.index for known in said if known is not None]
     found += _ending(named, at)
     ends = named.model.ends
     said_of = named.model.statements_of(name)
@@ -88,10 +84,12 @@ def grounds_of(world: World, named: Named, environment: str, at: int) -> list[in
 
 
 def _ending(named: Named, at: int) -> list[int]:
-    """Validations and documents that end, but for those in whose place a later one of their kind stands."""
+    """Validations and documents that end, but for those in whose place another one of their kind stands."""
+    validations = {one.index for one in named.model.validations}
     standing = {
         (end.version, end.name, end.digest): (index, end.until) for index, end in sorted(named.model.ends.items())
-        if end.version in ("", _version(named)) and end.digest in ("", named.version.digest) and at < end.until
+        if (end.name != VALIDATION or index in validations) and at < end.until
+        and end.version in ("", _version(named)) and end.digest in ("", named.version.digest)
     }  # fmt: skip
     return [index for index, until in standing.values() if until < FOREVER]
 
@@ -165,7 +163,7 @@ def _of_evaluations(version: VersionState, approval: Approval) -> str | None:
         now = present.get(suite)
         if now is None:
             return f"what took the place of entry {cited.index}, on which it rests, was invalidated"
-        if now.index > approval.index and _WORTH[now.verdict] < _WORTH[cited.verdict]:
+        if now.index > approval.index and WORTH[now.verdict] < WORTH[cited.verdict]:
             return _fallen(now.index, cited.index, now.verdict)
     return None
 
@@ -196,7 +194,7 @@ def _of_judgements(named: Named, approval: Approval) -> str | None:
             return f"entry {named.model.withdrawn[cited.id]} withdrew the validation {cited.index}, on which it rests"
         if now.withdrawn:
             return f"what took the place of entry {cited.index}, on which it rests, was withdrawn"
-        if _WORTH[now.verdict] < _WORTH[cited.verdict]:
+        if WORTH[now.verdict] < WORTH[cited.verdict]:
             return _fallen(now.index, cited.index, now.verdict)
     agreed, holds = approval.grounds.contract, named.model.contract_of(_version(named))
     if agreed is not None and holds is not None and holds.says != agreed.says:
@@ -216,7 +214,7 @@ def _of_statements(named: Named, approval: Approval) -> str | None:
         if now.index < approval.index:
             continue
         for then in same or (cited if now.kind.judged else ()):
-            if now.kind.judged and _WORTH[now.says] < _WORTH[then.says]:
+            if now.kind.judged and WORTH[now.says] < WORTH[then.says]:
                 said = f"where entry {then.index}, on which it rests, said {then.says}"
                 return f"the {now.kind.name} in entry {now.index} says {now.says}, {said}"
             if not now.kind.judged and now.says != then.says:
@@ -244,6 +242,7 @@ def _of_run(world: World, named: Named, approval: Approval) -> str | None:
         version = parse_name(subject).version
         for respect in (QUALITY, CONSENT, DELETION):
             before, now = data.known(respect, version, approval.index), data.known(respect, version, FOREVER)
-            if now is not None and _DATA_WORTH[now[1]] < _DATA_WORTH["uncertain" if before is None else before[1]]:
-                return f"{subject}, on which it rests, {respect} {now[1]} by entry {now[0]}"
+            # Data of which nothing was said is data of which nothing is known.
+            if now is not None and WORTH[now.says] < WORTH["uncertain" if before is None else before.says]:
+                return f"{subject}, on which it rests, {respect} {now.says} by entry {now.index}"
     return None

@@ -75,7 +75,7 @@ def _said_of(named: Named) -> list[int]:
     """Entries that say what most checks are about: a gate that was run before one of them is run again."""
     version, model, name = named.version, named.model, named.name.version or ""
     found = [one.index for one in version.evaluations]
-    found += [one.index for one in model.validations_of(name, version.digest)]
+    found += model.validated_at(name, version.digest)
     found += [index for index, _ in version.undecided]
     found += [one.index for _, one in named.failed_elsewhere]
     found += [known[0] for known in (version.classified, model.classified) if known is not None]

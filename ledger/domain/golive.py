@@ -6,16 +6,13 @@ from ledger.domain.actors import FOREVER
 from ledger.domain.authorising import GoneLive, covered, review_due, still_covers
 from ledger.domain.deployed import Authorisation, DeploymentState
 from ledger.domain.lifecycle import rule_for, side_states, stops_of, version_of
-from ledger.domain.recorded import RecordedEvent
+from ledger.domain.recorded import CLOCK_BEHIND, RecordedEvent
 from ledger.domain.world import World, deployment_of
 from ledger.errors import InputError, PolicyError
 from ledger.events.deployments import RollbackCompleted
 from ledger.names import parse_name
 
 __all__ = ["live_marks", "live_until", "once_covered", "rollback_marks"]
-
-#: How far the clock of whoever reports a deployment may be behind the store's; microseconds.
-_BEHIND = 120_000_000
 
 
 def live_marks(world: World, event: RecordedEvent, body: GoneLive) -> tuple[str, ...]:
@@ -30,7 +27,7 @@ def live_marks(world: World, event: RecordedEvent, body: GoneLive) -> tuple[str,
     given = place.authorisation if _is_for(place.authorisation, body.model, body.digest) else None
     stops = _stopped(world, event.stream, body.model, given)
     marks = () if covered(world, event, body) and not stops else ("unauthorised",)
-    early = given is not None and event.occurred_at < given.signed.recorded_at - _BEHIND
+    early = given is not None and event.occurred_at < given.signed.recorded_at - CLOCK_BEHIND
     return (*marks, *stops, *_back_dated(place, event, early=early))
 
 

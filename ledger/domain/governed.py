@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from types import MappingProxyType
 
-from ledger.domain.actors import with_item
+from ledger.domain.actors import FOREVER, with_item
 from ledger.domain.deployed import Authorisation, DeploymentState, PolicyState, Urgent, WaiverState
+from ledger.domain.grounds import Said
 from ledger.domain.holds import evolve_holds
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.signed import signed_of
@@ -83,12 +84,22 @@ def _derived(state: DatasetState, event: RecordedEvent, read: Iterable[Read]) ->
 
 def _assessed(state: DatasetState, event: RecordedEvent, respect: str, says: str) -> DatasetState:
     """What is said of data, after one more word; one that says the same as before changes nothing."""
-    version = event.subject.version or ""
-    before = state.known(respect, version, event.index)
-    last = [about for _, about, what, _ in state.assessed if what == respect][-1:]
-    if before is not None and before[1] == says and (version or last == [""]):
+    new = Said(event.index, event.subject.version or "", respect, says, event.occurred_at)
+    before = state.known(respect, new.about, event.index)
+    later = replace(state, assessed=(*state.assessed, new))
+    if before is None:
+        return later
+    if new.about and later.known(respect, new.about, FOREVER) is before:
+        return state  # a late report
+    abouts = {one.about for one in state.assessed if one.respect == respect and new.about in ("", one.about)}
+    if before.says != says or any(state.known(respect, about, event.index) is not before for about in abouts):
+        return later
+    if new.at <= before.at:
         return state
-    return replace(state, assessed=(*state.assessed, (event.index, version, respect, says)))
+    if before.about != new.about:
+        return later
+    renewed = replace(before, at=new.at)
+    return replace(state, assessed=tuple(renewed if one is before else one for one in state.assessed))
 
 
 def evolve_run(state: RunState | None, event: RecordedEvent) -> RunState | None:

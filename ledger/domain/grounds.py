@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
+from ledger.domain.recorded import CLOCK_BEHIND, RecordedEvent
 from ledger.domain.signed import Signed
 from ledger.events import Body
 from ledger.events.artifacts import ArtifactScanned, ArtifactVerified
@@ -14,7 +15,53 @@ from ledger.events.evaluations import PerformanceTested
 from ledger.events.governance import DocumentationAttached, RiskClassified
 from ledger.events.models import ModelCardPublished, ModelCardRevised
 
-__all__ = ["TIER", "Contract", "End", "Gate", "Grounds", "Kind", "Statement", "Validation", "stated"]
+__all__ = [
+    "TIER",
+    "VALIDATION",
+    "WORTH",
+    "Contract",
+    "End",
+    "Gate",
+    "Grounds",
+    "Kind",
+    "Said",
+    "Statement",
+    "Validation",
+    "Word",
+    "last_word",
+    "standing_statements",
+    "stated",
+]
+
+#: Verdicts, and what else is said of data, by how much they say for a version.
+WORTH: Final = MappingProxyType({
+    "fail": 0, "uncertain": 1, "pass": 2, "deleted": 0, "withdrawn": 0, "limited": 1, "granted": 2,
+})  # fmt: skip
+#: What the end of a validation is called.
+VALIDATION: Final = "the validation"
+_Said = TypeVar("_Said")
+#: When something was found out, what it says, and where.
+Word = tuple[int, str, _Said]
+
+
+def last_word(said: Iterable[Word[_Said]]) -> Word[_Said] | None:
+    """What stands of what was said of one thing, one after another: the last, but for what is reported late.
+
+    What was found out before the newest that is known, and says no less than what stands, undoes nothing. One that says
+    less does, for a failure must not be hidden by its date; until it is found out anew.
+
+    Args:
+        said: in log order.
+
+    Returns:
+        When the newest of them was found out, what stands, and where that is said; None when nothing was said.
+    """
+    found: Word[_Said] | None = None
+    for at, says, where in said:
+        newest, stands, _ = (at, says, where) if found is None else found
+        if found is None or at >= newest - CLOCK_BEHIND or WORTH[says] < WORTH[stands]:
+            found = max(at, newest), says, where
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +94,7 @@ class Validation:
     Attributes:
         id: event id.
         until: it is valid before; microseconds since the Unix epoch.
+        newest: when it, or a newer one in whose place it stands, was done.
         withdrawn: whether it was said not to hold.
     """
 
@@ -56,6 +104,7 @@ class Validation:
     signed: Signed
     verdict: str
     until: int
+    newest: int
     withdrawn: bool = False
 
     @property
@@ -89,7 +138,7 @@ class Contract:
 
 
 class Kind(NamedTuple):
-    """A kind of statement about a version; a later one of a kind takes the place of the one before.
+    """A kind of statement about a version; a later one of a kind takes the place of the one before, see `last_word`.
 
     Attributes:
         name: in words.
@@ -124,33 +173,60 @@ _KINDS: Final[Mapping[type[Body], Kind]] = MappingProxyType({
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What an entry says of a version: leaf index, kind, which of that kind, and what it says."""
+    """What an entry says of a version: leaf index, kind, which of that kind, and what it says.
+
+    ``newest`` is when that, or something newer in whose place it stands, was found out.
+    """
 
     index: int
     kind: Kind
     by: str
     says: str
+    newest: int = 0
 
 
-def stated(index: int, version: str, body: Body | None) -> tuple[str, Statement] | None:
+def stated(event: RecordedEvent) -> tuple[str, Statement] | None:
     """What an event in the stream of a model states, if anything.
-
-    Args:
-        index: leaf index of its entry.
-        version: that its subject names; empty for the whole model.
-        body: of the event.
 
     Returns:
         What it is about, and the statement. A verdict is about the bytes that it names, whatever they are called, else
         about the version; without either it says nothing. All else is about the version, or the whole model (empty).
     """
+    body, version = event.body, event.subject.version or ""
     kind = None if body is None else _KINDS.get(type(body))
     if kind is None:
         return None
     about = (getattr(body, "digest", None) or version) if kind.judged else version
     if kind.judged and not about:
         return None
-    return about, Statement(index, kind, getattr(body, kind.by) if kind.by else "", getattr(body, kind.says))
+    by = getattr(body, kind.by) if kind.by else ""
+    return about, Statement(event.index, kind, by, getattr(body, kind.says), event.occurred_at)
+
+
+def standing_statements(said: Iterable[Statement]) -> tuple[Statement, ...]:
+    """The last statement of each kind, oldest first; of verdicts, what stands by `last_word`."""
+    found: dict[tuple[Kind, str], Statement] = {}
+    for one in sorted(said, key=lambda one: one.index):
+        before = found.get((one.kind, one.by))
+        words = [(known.newest, known.says, known) for known in (before, one) if known is not None]
+        last = last_word(words) if one.kind.judged else words[-1]
+        if last is not None:
+            found[one.kind, one.by] = replace(last[2], newest=last[0])
+    return tuple(sorted(found.values(), key=lambda one: one.index))
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What was said of data: leaf index, of which version ("" for all), in which respect, what, and when that was so.
+
+    What is a verdict, what consent there is, or that it was deleted.
+    """
+
+    index: int
+    about: str
+    respect: str
+    says: str
+    at: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ledger.domain.ancestry import Held, held_by
+from ledger.domain.grounds import last_word
 from ledger.domain.moves import STATES, STOPPABLE, unstoppable
 from ledger.domain.signed import Signed
 from ledger.domain.states import TIER_RANK, Evaluation, ModelState, VersionState
@@ -56,6 +57,14 @@ BUILT_IN_WAIVERS: Final = (
 )
 
 
+def _measured_again(failed: Evaluation, here: Evaluation | None) -> bool:
+    """Whether a suite that failed under another name was measured under this one since, and is no late report."""
+    if here is None or here.index < failed.index:
+        return False
+    last = last_word((one.newest, one.verdict, one) for one in (failed, here))
+    return last is not None and last[2] is here
+
+
 @dataclass(frozen=True, slots=True)
 class Named:
     """A registered version that a decision names."""
@@ -77,12 +86,12 @@ class Named:
         A pass does not travel: what is to be relied on is measured under the name it has. A failure that was said not
         to hold leaves its suite to be measured again.
         """
-        here = {one.suite: one.index for one in self.version.evaluations}
+        here = {one.suite: one for one in self.version.evaluations}
         others = [(name, self.model.versions[name]) for name in self.model.named[self.version.digest]]
         return tuple(
             (name, one) for name, other in others if other is not self.version
             for one in (*other.evaluations, *(gone for _, gone in other.undecided))
-            if one.verdict == "fail" and here.get(one.suite, -1) < one.index
+            if one.verdict == "fail" and not _measured_again(one, here.get(one.suite))
         )  # fmt: skip
 
 

@@ -8,7 +8,10 @@ from ledger.events import Body, EventType, known_event_type, load_body
 from ledger.names import Name, parse_name, stream_of
 from ledger.payload import Payload
 
-__all__ = ["RecordedEvent", "actors_of", "make_event"]
+__all__ = ["CLOCK_BEHIND", "RecordedEvent", "actors_of", "make_event"]
+
+#: How far the clock of whoever reports something may be behind others; microseconds.
+CLOCK_BEHIND = 120_000_000
 
 
 @dataclass(frozen=True, slots=True)

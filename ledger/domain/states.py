@@ -11,7 +11,19 @@ from types import MappingProxyType
 
 from ledger.domain.actors import FOREVER, ActorState
 from ledger.domain.deployed import DeploymentState, PolicyState, WaiverState
-from ledger.domain.grounds import TIER, Contract, End, Gate, Grounds, Statement, Validation
+from ledger.domain.grounds import (
+    TIER,
+    VALIDATION,
+    Contract,
+    End,
+    Gate,
+    Grounds,
+    Said,
+    Statement,
+    Validation,
+    last_word,
+    standing_statements,
+)
 from ledger.domain.ledgerstate import LedgerState
 from ledger.domain.signed import Signed
 
@@ -83,26 +95,25 @@ class DatasetState:
         versions: of a data set, the digest of each version ("" for an unversioned registration, latest wins).
         quarantines: of it and of its versions.
         inputs: what each version ("" for all) was ever made from; of a data set, other data alone.
-        assessed: of a data set, where what is said of it changed: index, version ("" for all), in which respect, and
-            what: a verdict, what consent there is, or that it was deleted.
+        assessed: of a data set, what was said of it, but for what changed nothing.
     """
 
     versions: MappingProxyType[str, str]
     quarantines: tuple[Quarantine, ...] = ()
     inputs: MappingProxyType[str, tuple[Read, ...]] = field(default_factory=_no_inputs)
-    assessed: tuple[tuple[int, str, str, str], ...] = ()
+    assessed: tuple[Said, ...] = ()
 
     def inputs_of(self, version: str | None) -> tuple[Read, ...]:
         """What a version was made from, by what was said of it and of all versions."""
         return more_read(self.inputs.get("", ()), self.inputs.get(version or "", ()))
 
-    def known(self, respect: str, version: str | None, index: int) -> tuple[int, str] | None:
-        """What was said last of a version before an index, in one respect, and the entry since which that is said."""
-        known = [
-            (at, says) for at, about, what, says in self.assessed
-            if about in ("", version) and what == respect and at < index
-        ]  # fmt: skip
-        return known[-1] if known else None
+    def known(self, respect: str, version: str | None, index: int) -> Said | None:
+        """What stands of what was said of a version before an index, in one respect."""
+        last = last_word(
+            (one.at, one.says, one) for one in self.assessed
+            if one.about in ("", version) and one.respect == respect and one.index < index
+        )  # fmt: skip
+        return None if last is None else last[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +179,15 @@ class ApprovalRequest:
 class Evaluation:
     """One evaluation of a version: its event id, where it stands, its suite (or kind), and what it concluded.
 
-    ``data`` is what it was measured on, None where it does not say.
+    ``newest`` is when it, or a newer one in whose place it stands, was made; ``data`` what it was measured on, None
+    where it does not say.
     """
 
     id: str
     signed: Signed
     suite: str
     verdict: str
+    newest: int
     data: Read | None = None
 
     @property
@@ -278,12 +291,12 @@ class VersionState:
     """One version of a model.
 
     Attributes:
-        evaluations: the last evaluation of each suite, oldest first; what was said before no longer stands.
+        evaluations: the last of each suite by `last_word`, oldest first; what was said before no longer stands.
         tier: that its registration names.
         tier_at_first: that it had then; see `tier_at_first`.
         signed: the entry that registered it.
         passed: the last evaluation that passed and stands, None when there is none.
-        passes: by suite, index of the last evaluation that was said to pass, whatever was said since.
+        passes: by suite, index of the last evaluation that stood and passed, whatever was said since.
         undecided: evaluations that were the last of their suite when they were invalidated, each with the index of that
             entry, until the suite is measured again.
         refusals: what was said against it, oldest first.
@@ -393,7 +406,7 @@ class ModelState:
         owners: who was said to own the model, each with the index of the entry.
         quarantines: of it and of its versions.
         ends: of validations and documents, each by the index of the entry.
-        validations: the last of each version and digest, oldest first.
+        validations: the last of each version and digest by `last_word`, oldest first.
         validated: event ids of all validations, each with the version and the digest it is about (empty for all).
         withdrawn: event ids of validations that do not hold, each with the index of the entry that says so.
         contracts: the last of each version, and "" for that of the model.
@@ -423,6 +436,13 @@ class ModelState:
         mine = (v for v in self.validations if v.version in ("", version) and v.digest in ("", digest))
         return tuple(v for v in mine if not v.withdrawn)
 
+    def validated_at(self, version: str, digest: str) -> list[int]:
+        """Entries of all validations about a version or all of them, and these bytes or any, late reports too."""
+        return [
+            index for index, end in self.ends.items()
+            if end.name == VALIDATION and end.version in ("", version) and end.digest in ("", digest)
+        ]  # fmt: skip
+
     def withdrawals_of(self, version: str, digest: str) -> tuple[int, ...]:
         """Entries that withdrew a validation about a version or all of them, and these bytes or any."""
         about = {one for one, (to, of) in self.validated.items() if to in ("", version) and of in ("", digest)}
@@ -437,8 +457,7 @@ class ModelState:
         known = self.versions[version]
         said = [Statement(known.index, TIER, "", known.tier_at_first)]
         said += [one for about in ("", version, known.digest) for one in self.statements.get(about, ())]
-        last = {(one.kind, one.by): one for one in sorted(said, key=lambda one: one.index)}
-        return tuple(sorted(last.values(), key=lambda one: one.index))
+        return standing_statements(said)
 
     def owners_within(self, start: int, end: int) -> frozenset[str]:
         """Who owned the model at some index between two, both included."""

@@ -7,7 +7,18 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from ledger.domain.actors import FOREVER, with_item
-from ledger.domain.grounds import Contract, End, Gate, Grounds, Statement, Validation, stated
+from ledger.domain.grounds import (
+    VALIDATION,
+    Contract,
+    End,
+    Gate,
+    Grounds,
+    Statement,
+    Validation,
+    last_word,
+    standing_statements,
+    stated,
+)
 from ledger.domain.recorded import RecordedEvent, actors_of
 from ledger.domain.signed import signed_of
 from ledger.domain.states import (
@@ -76,8 +87,14 @@ def _evaluated(version: VersionState, event: RecordedEvent, body: EvaluationComp
     if body.digest not in (None, version.digest):
         return version  # an evaluation of other bytes says nothing about this version
     data = None if body.dataset is None else (body.dataset, body.dataset_digest or "")
-    found = Evaluation(event.payload.id, signed_of(event), body.suite or body.kind or "", body.says, data)
-    others = (known for known in version.evaluations if known.suite != found.suite)
+    suite = body.suite or body.kind or ""
+    found = Evaluation(event.payload.id, signed_of(event), suite, body.says, event.occurred_at, data)
+    known = [one for one in (*version.evaluations, *(one for _, one in version.undecided)) if one.suite == suite]
+    last = last_word((one.newest, one.verdict, one) for one in (*known, found))
+    if last is None or last[2] is not found:
+        return version  # a late report, of what was measured before what stands, or is to be measured again
+    found = replace(found, newest=last[0])
+    others = (one for one in version.evaluations if one.suite != suite)
     passed, passes = version.passed, version.passes
     if found.verdict == "pass":
         passed, passes = found, with_item(version.passes, found.suite, event.index)
@@ -225,10 +242,15 @@ def _validations(state: ModelState, event: RecordedEvent) -> tuple[Validation, .
     until = FOREVER if body.valid_until is None else parse_moment(body.valid_until)
     found = Validation(
         event.payload.id, event.subject.version or "", body.digest or "", signed_of(event), body.verdict, until,
-        withdrawn=event.payload.id in state.withdrawn,
+        event.occurred_at, withdrawn=event.payload.id in state.withdrawn,
     )  # fmt: skip
     about = (found.version, found.digest)
-    return (*(one for one in state.validations if (one.version, one.digest) != about), found)
+    known = [one for one in state.validations if (one.version, one.digest) == about]
+    last = last_word((one.newest, one.verdict, one) for one in (*known, found))
+    if last is None or last[2] is not found:
+        return state.validations
+    others = (one for one in state.validations if (one.version, one.digest) != about)
+    return (*others, replace(found, newest=last[0]))
 
 
 def _validated(state: ModelState, event: RecordedEvent) -> MappingProxyType[str, tuple[str, str]]:
@@ -252,12 +274,13 @@ def _contracts(state: ModelState, event: RecordedEvent) -> MappingProxyType[str,
 
 
 def _statements(state: ModelState, event: RecordedEvent) -> MappingProxyType[str, tuple[Statement, ...]]:
-    found = stated(event.index, event.subject.version or "", event.body)
+    found = stated(event)
     if found is None:
         return state.statements
     about, new = found
-    others = (one for one in state.statements.get(about, ()) if (one.kind, one.by) != (new.kind, new.by))
-    return with_item(state.statements, about, (*others, new))
+    if new.kind.judged and about in state.versions:
+        about = state.versions[about].digest  # of its bytes, under whatever name
+    return with_item(state.statements, about, standing_statements((*state.statements.get(about, ()), new)))
 
 
 def evolve_quarantines(known: tuple[Quarantine, ...], event: RecordedEvent) -> tuple[Quarantine, ...]:
@@ -275,7 +298,7 @@ def _ends(state: ModelState, event: RecordedEvent) -> MappingProxyType[int, End]
     """Ends of validations and documents, also of those that have none: they may take the place of one that ends."""
     match event.body:
         case ValidationCompleted(valid_until=until):
-            name, digest = "the validation", event.body.digest or ""
+            name, digest = VALIDATION, event.body.digest or ""
         case DocumentationAttached(expires_at=until, kind=kind):
             name, digest = f"the document {kind}", ""
         case _:

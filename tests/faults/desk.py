@@ -99,7 +99,7 @@ class Desk:
         behalf = event.get("onbehalfof", "").removeprefix("urn:muniment:") or None
         self.deeds.append(
             Deed(row.entry.id, row.entry.actor, kind, row.entry.subject, event["data"], behalf, row.entry.index,
-                 row.entry.recorded_at)
+                 row.entry.recorded_at, row.entry.recorded_at)
         )  # fmt: skip
         if kind in ("actor.enrolled", "key.enrolled", "key.rotated"):
             self._keys[row.entry.index] = hashlib.sha256(raw_key(event["data"]["key"])).hexdigest()

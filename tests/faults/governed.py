@@ -134,6 +134,11 @@ class GovernedMachine(GovernedDeeds):
                 self.invalidate(model, 0, True)
             case "fail":
                 self.evaluate(model, "fail", None, False)
+            case "late pass" | "late fail":
+                self.evaluate(model, step.removeprefix("late "), None, False, late=HOUR)
+            case "late scan":
+                self.look(subject=model, verdict="pass", kind="artifact.scanned", by="a", wrong=False, named=True,
+                          late=HOUR)  # fmt: skip
             case "assess":
                 self.assess("dataset:d@1", "fail")
             case "consent":

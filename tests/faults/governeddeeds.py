@@ -65,6 +65,7 @@ class GovernedDeeds(GovernedNext):
     rarely, mostly = st.sampled_from((False,) * 9 + (True,)), st.sampled_from((True,) * 5 + (False,))
     reasons = st.sampled_from((None, "a known peak"))
     spans = st.sampled_from((None, None, HOUR, DAY, 0))
+    lately = st.sampled_from((0,) * 6 + (HOUR // 60, HOUR, DAY))
     owners = st.sampled_from(("p-author",) * 3 + ("p-second", "nobody"))
 
     @rule(span=st.sampled_from((1, HOUR // 2, HOUR, DAY)))
@@ -106,22 +107,24 @@ class GovernedDeeds(GovernedNext):
         self.do("trainer", "version.composed", model, {"parents": [found]})
 
     @rule(thing=st.sampled_from(("dataset:d@1", "dataset:d", "dataset:d@2", "dataset:raw@1")),
-          verdict=st.sampled_from(("pass", "uncertain", "fail")))  # fmt: skip
-    def assess(self, thing: str, verdict: str) -> None:
-        self.do("trainer", "dataset.quality_assessed", thing, {"verdict": verdict})
+          verdict=st.sampled_from(("pass", "uncertain", "fail")), late=lately)  # fmt: skip
+    def assess(self, thing: str, verdict: str, late: int = 0) -> None:
+        self.do("trainer", "dataset.quality_assessed", thing, {"verdict": verdict}, late=late)
 
     @rule(thing=st.sampled_from(("dataset:d@1", "dataset:d", "dataset:d@2")),
-          status=st.sampled_from(("granted", "limited", "withdrawn", None)))  # fmt: skip
-    def consent(self, thing: str, status: str | None) -> None:
+          status=st.sampled_from(("granted", "limited", "withdrawn", None)), late=lately)  # fmt: skip
+    def consent(self, thing: str, status: str | None, late: int = 0) -> None:
         if status is None:
-            self.do("trainer", "dataset.deleted", thing, {"reason": "retention"})
+            self.do("trainer", "dataset.deleted", thing, {"reason": "retention"}, late=late)
         else:
-            self.do("trainer", "dataset.consent_changed", thing, {"status": status})
+            self.do("trainer", "dataset.consent_changed", thing, {"status": status}, late=late)
 
     @rule(subject=st.sampled_from(("model:m", *MODELS)), verdict=st.sampled_from(("pass", "pass", "uncertain", "fail")),
           kind=st.sampled_from(("artifact.scanned", "artifact.verified", "performance.tested")),
-          by=st.sampled_from(("a", "a", "b")), wrong=rarely, named=st.booleans())  # fmt: skip
-    def look(self, *, subject: str, verdict: str, kind: str, by: str, wrong: bool, named: bool) -> None:
+          by=st.sampled_from(("a", "a", "b")), wrong=rarely, named=st.booleans(), late=lately)  # fmt: skip
+    def look(
+        self, *, subject: str, verdict: str, kind: str, by: str, wrong: bool, named: bool, late: int = 0
+    ) -> None:  # fmt: skip
         """Somebody scans a version, checks its signature or tests its speed."""
         of = "model:m@1" if subject == "model:m" else subject
         body = {"verdict": verdict, "digest": digest("x") if wrong else self.bytes_of(of)}
@@ -129,7 +132,7 @@ class GovernedDeeds(GovernedNext):
             body = body if named else {"verdict": verdict}
         else:
             body |= {"scanner": by} if kind == "artifact.scanned" else {"method": by}
-        self.do("trainer", kind, subject, body)
+        self.do("trainer", kind, subject, body, late=late)
 
     @rule(subject=st.sampled_from(("model:m", *MODELS)), other=st.booleans())
     def agree(self, subject: str, other: bool) -> None:
@@ -138,14 +141,14 @@ class GovernedDeeds(GovernedNext):
 
     @rule(model=models, verdict=st.sampled_from(("pass", "pass", "pass", "fail", "uncertain")),
           suite=st.sampled_from((None, None, "drift")), wrong=rarely, nothing=rarely,
-          data=st.sampled_from((None, None, "dataset:test@1")))  # fmt: skip
+          data=st.sampled_from((None, None, "dataset:test@1")), late=lately)  # fmt: skip
     def evaluate(
         self, model: str, verdict: str, suite: str | None, wrong: bool, data: str | None = None, *,
-        nothing: bool = False,
+        nothing: bool = False, late: int = 0,
     ) -> None:  # fmt: skip
         measured = evaluation_of(digest("x") if wrong else self.bytes_of(model), verdict)
         measured |= {"metrics": {}} if nothing else {}
-        self.do("trainer", "evaluation.completed", model, measured | {"suite": suite, "dataset": data})
+        self.do("trainer", "evaluation.completed", model, measured | {"suite": suite, "dataset": data}, late=late)
 
     @rule(model=models, back=back, sure=rarely)
     def invalidate(self, model: str, back: int, sure: bool) -> None:
@@ -155,9 +158,10 @@ class GovernedDeeds(GovernedNext):
 
     @rule(subject=st.sampled_from(("model:m", *MODELS)), span=st.sampled_from((0, HOUR, DAY)), paper=st.booleans(),
           verdict=st.sampled_from(("pass", "pass", "uncertain", "fail")), wrong=rarely,
-          kind=st.sampled_from(("DPIA", "DPIA", "FRIA", "card")))  # fmt: skip
+          kind=st.sampled_from(("DPIA", "DPIA", "FRIA", "card")), late=lately)  # fmt: skip
     def document(
-        self, *, subject: str, span: int, paper: bool, verdict: str = "pass", wrong: bool = False, kind: str = "DPIA"
+        self, *, subject: str, span: int, paper: bool, verdict: str = "pass", wrong: bool = False, kind: str = "DPIA",
+        late: int = 0,
     ) -> None:  # fmt: skip
         if paper and kind == "card":
             self.do("p-author", "modelcard.revised", subject, {"digest": digest("y" if wrong else "card")})
@@ -167,7 +171,7 @@ class GovernedDeeds(GovernedNext):
         else:
             body = {"verdict": verdict, "independence": "another team", "valid_until": self.later(span)}
             body |= {"digest": digest("x")} if wrong else {}
-            self.do("p-approver", "validation.completed", subject, body)
+            self.do("p-approver", "validation.completed", subject, body, late=late)
 
     @rule(model=models, back=back, sure=rarely, actor=st.sampled_from(("p-approver", "p-second", "p-plain")))
     def unvalidate(self, model: str, back: int, sure: bool, actor: str) -> None:

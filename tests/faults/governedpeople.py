@@ -84,6 +84,7 @@ NEXT = (
     "second", "ask anew", "refuse another", "send another back", "revoke another", "meet", "meet", "revoke", "withdraw",
     "reject", "send back", "escalate", "invalidate", "fail", "assess", "consent", "scan", "agree", "document",
     "unvalidate", "demote", "run", "outputs", "gate", "authorise", "authorise", "urgent", "review", "wait",
+    "late pass", "late fail", "late scan",
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from ledger.entry import format_time
 from ledger.errors import LedgerError
 from tests.contract.support import digest
 from tests.faults.lawstates import StatedLaw
-from tests.faults.pastdeeds import Deed
+from tests.faults.pastdeeds import Deed, moment
 from tests.faults.reference import Place, ReferenceLedger, Refused
 from tests.faults.twins import Outcome, Twins
 
@@ -47,7 +47,8 @@ class GovernedReference(ReferenceLedger):
         kind = said["type"].removeprefix("muniment.").removesuffix(".v1")
         place = len(self.rows) if index is None else index
         behalf = str(said["onbehalfof"]).removeprefix("urn:muniment:") if "onbehalfof" in said else None
-        return Deed(said["id"], event.actor, kind, said["subject"], said["data"], behalf, place, self._now)
+        when = min(moment(said["time"]), self._now)
+        return Deed(said["id"], event.actor, kind, said["subject"], said["data"], behalf, place, self._now, when)
 
 
 class GovernedTwins(Twins):
@@ -85,13 +86,15 @@ class GovernedTwins(Twins):
         return expected
 
     def do(
-        self, actor: str, kind: str, subject: str, data: Mapping[str, Any] | None = None, behalf: str | None = None
-    ) -> bool:
-        """One deed; whether it was recorded."""
+        self, actor: str, kind: str, subject: str, data: Mapping[str, Any] | None = None, behalf: str | None = None, *,
+        late: int = 0,
+    ) -> bool:  # fmt: skip
+        """One deed, reported so late; whether it was recorded."""
         event_id = str(UUID(int=self.numbers + 1))
         keys = [self.root] if actor == "root" else [self.admin] if actor == "p-admin" else self.keys[actor]
         body = {name: value for name, value in (data or {}).items() if value is not None}
-        envelope = self._event(actor, keys, kind, subject, body, event_id=event_id, on_behalf_of=behalf)
+        when = {"occurred_at": self.now - late} if late else {}
+        envelope = self._event(actor, keys, kind, subject, body, event_id=event_id, on_behalf_of=behalf, **when)
         done = self._append(envelope) != REFUSED
         self.counts[kind, done] += 1
         if done:

@@ -17,6 +17,10 @@ from tests.faults.pastdeeds import EVER, TIERS, Deed, PastDeeds, moment
 _HOUR, _DAY = 3_600_000_000, 86_400_000_000
 
 
+def _verdict(deed: Deed) -> int:
+    return ("fail", "uncertain", "pass").index(deed.verdict)
+
+
 @dataclass
 class Lawbook(PastDeeds):
     """All that was done, and what may be done next."""
@@ -33,9 +37,10 @@ class Lawbook(PastDeeds):
     # -- evaluations and approvals ---------------------------------------------------------------
 
     def _evaluations(self, made: Deed, before: int) -> tuple[list[Deed], Deed | None, dict[str, int]]:
-        """The last of each suite, the one that passed, and where the last one of a suite was said not to hold."""
+        """What stands of each suite, what passed, and where what stood of a suite was said not to hold."""
         gone: dict[str, int] = {}
         last: dict[str, Deed] = {}
+        said: dict[str, list[Deed]] = {}
         passed: Deed | None = None
         for deed in self._of("evaluation.completed", "evaluation.invalidated", subject=made.subject):
             if not made.index < deed.index < before:
@@ -48,10 +53,12 @@ class Lawbook(PastDeeds):
                 gone |= wrong
             elif deed.data.get("digest") in (None, made.data["digest"]):
                 suite = self._suite(deed)
-                last.pop(suite, None)
-                gone.pop(suite, None)
-                last[suite] = deed
-                passed = deed if deed.verdict == "pass" else passed
+                said.setdefault(suite, []).append(deed)
+                if self._standing(said[suite], _verdict) is deed:
+                    last.pop(suite, None)
+                    gone.pop(suite, None)
+                    last[suite] = deed
+                    passed = deed if deed.verdict == "pass" else passed
         return list(last.values()), passed, gone
 
     @staticmethod
@@ -144,7 +151,7 @@ class Lawbook(PastDeeds):
             one.data["verdict"] == "pass"
             and self._suite(one) in doubted
             and one.index > grant.index
-            and one.data.get("digest") in (None, made.data["digest"])
+            and one in self._evaluations(made, one.index + 1)[0]
             for one in self._of("evaluation.completed", subject=made.subject)
         )
 
@@ -162,7 +169,7 @@ class Lawbook(PastDeeds):
     def _failed_under_another_name(self, made: Deed) -> list[Deed]:
         """Suites that the same bytes failed as another version of the model, and that were not measured again."""
         found: list[Deed] = []
-        here = {self._suite(one): one.index for one in self._evaluations(made, EVER)[0]}
+        here = {self._suite(one): one for one in self._evaluations(made, EVER)[0]}
         for subject in {one.subject for one in self._of("version.registered", stream=made.stream)} - {made.subject}:
             other = self._registration(subject)
             if other is None or other.data["digest"] != made.data["digest"]:
@@ -170,8 +177,26 @@ class Lawbook(PastDeeds):
             standing, _, gone = self._evaluations(other, EVER)
             before = [self._evaluations(other, index)[0] for index in gone.values()]
             last = [*standing, *(one for kept in before for one in kept if self._suite(one) in gone)]
-            found += [one for one in last if one.verdict == "fail" and here.get(self._suite(one), -1) < one.index]
+            found += [
+                one for one in last if one.verdict == "fail"
+                and not self._again(one, other, here.get(self._suite(one)), made)
+            ]  # fmt: skip
         return found
+
+    def _again(self, failed: Deed, other: Deed, here: Deed | None, made: Deed) -> bool:
+        """Whether a suite was measured again here: recorded later, and no late report of what was measured before."""
+        if here is None or here.index < failed.index:
+            return False
+        suite = self._suite(failed)
+        return self._newest(made, suite) + 120_000_000 >= self._newest(other, suite)
+
+    def _newest(self, made: Deed, suite: str) -> int:
+        """When a suite of a version was measured last, by what is recorded."""
+        return max(
+            one.when for one in self._of("evaluation.completed", subject=made.subject)
+            if one.index > made.index and self._suite(one) == suite
+            and one.data.get("digest") in (None, made.data["digest"])
+        )  # fmt: skip
 
     def _approval_requested(self, deed: Deed) -> bool:
         made = self._registration(deed.subject)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.faults.lawbook import Lawbook
 from tests.faults.pastdeeds import EVER, Deed, moment
 
 _ORDER = ("fail", "uncertain", "pass")
+_Thing = TypeVar("_Thing")
 #: What may be said of data, in the same order.
 _DATA = {
     "dataset.quality_assessed": _ORDER, "dataset.consent_changed": ("withdrawn", "limited", "granted"),
@@ -100,10 +101,17 @@ class WholeLaw(Lawbook):
 
     # -- validations and contracts ---------------------------------------------------------------
 
-    @staticmethod
-    def _last(deeds: Iterable[Deed]) -> dict[tuple[str, str], Deed]:
-        """The last about each subject and digest."""
-        return {(deed.subject, deed.data.get("digest") or ""): deed for deed in deeds}
+    def _last(self, deeds: Iterable[Deed]) -> dict[tuple[str, str], Deed]:
+        """What stands about each subject and digest."""
+        return self._each(((deed.subject, deed.data.get("digest") or ""), deed) for deed in deeds)
+
+    def _each(self, deeds: Iterable[tuple[_Thing, Deed]]) -> dict[_Thing, Deed]:
+        """What stands of verdicts about different things."""
+        said: dict[_Thing, list[Deed]] = {}
+        for thing, deed in deeds:
+            said.setdefault(thing, []).append(deed)
+        found = {thing: self._standing(some, lambda one: _ORDER.index(one.verdict)) for thing, some in said.items()}
+        return {thing: one for thing, one in found.items() if one is not None}
 
     def _still_validated(self, grant: Deed, made: Deed) -> bool:
         before, gone = self._withdrawn(made, grant.index), self._withdrawn(made)
@@ -142,9 +150,9 @@ class WholeLaw(Lawbook):
                 if (one.data.get("digest") or (one.version == made.version and made.data["digest"]))
                 == made.data["digest"]
             ]  # fmt: skip
-            then = {one.data.get(field): one for one in about if one.index < grant.index}
+            then = self._each((one.data.get(field), one) for one in about if one.index < grant.index)
             then = {by: one for by, one in then.items() if one.index in self._seen(grant)}
-            now = {one.data.get(field): one for one in about}
+            now = self._each((one.data.get(field), one) for one in about)
             for by, last in now.items():
                 rested = [then[by]] if by in then else then.values()
                 if last.index > grant.index and any(_less(last, one) for one in rested):
@@ -222,7 +230,7 @@ class WholeLaw(Lawbook):
                     one for one in self._of(kind, stream=name.partition("@")[0])
                     if one.version in ("", name.partition("@")[2])
                 ]  # fmt: skip
-                then = [one for one in said if one.index < grant.index]
-                if said and _worth(said[-1]) < _worth(then[-1] if then else None):
+                then = self._standing((one for one in said if one.index < grant.index), _worth)
+                if said and _worth(self._standing(said, _worth)) < _worth(then):
                     return False
         return True

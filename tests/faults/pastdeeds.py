@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -51,7 +51,7 @@ def moment(text: str | None) -> int:
 
 @dataclass(frozen=True)
 class Deed:
-    """An event, and its place once it has one."""
+    """An event, and its place once it has one; ``when`` is when it happened, by its author, and never after ``at``."""
 
     id: str
     actor: str
@@ -61,6 +61,7 @@ class Deed:
     behalf: str | None
     index: int
     at: int
+    when: int
 
     @property
     def stream(self) -> str:
@@ -105,6 +106,16 @@ class PastDeeds:
         for deed in self.deeds:
             if deed.kind in kinds and all(getattr(deed, name) == value for name, value in wanted.items()):
                 yield deed
+
+    @staticmethod
+    def _standing(said: Iterable[Deed], worth: Callable[[Deed], int]) -> Deed | None:
+        """The last of some deeds; but one that happened before another, by more than clocks differ, has to say less."""
+        stands, newest = None, 0
+        for one in said:
+            if stands is None or one.when + 120_000_000 >= newest or worth(one) < worth(stands):
+                stands = one
+            newest = max(newest, one.when)
+        return stands
 
     def _named(self, event_id: str, *kinds: str, **wanted: str) -> Deed | None:
         return next((deed for deed in self._of(*kinds, **wanted) if deed.id == event_id), None)

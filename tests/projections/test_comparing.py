@@ -70,6 +70,9 @@ def test_slices_performance_and_what_a_version_was_composed_of(book: Book):
     tested = {"model": TWO, "digest": digest(TWO), "p95_ms": 180.0, "cost": cost | {"amount": 0.8}, "verdict": "pass"}
     book.emit("trainer", "performance.tested", PROD, tested, at=5)
     book.emit("trainer", "performance.tested", TWO, {"digest": digest("other"), "p95_ms": 1.0}, at=6)
+    book.emit("trainer", "performance.tested", TWO, {"p95_ms": 900.0}, at=4.5)  # late
+    late = {"metrics": {"auc": 0.1}, "verdict": "pass", "suite": "fairness", "slices": []}
+    book.emit("trainer", "evaluation.completed", TWO, late, at=3)
     shape = {"input_schema": digest("in"), "output_schema": digest("out")}
     book.emit("trainer", "contract.defined", "model:scoring", shape, at=7)
     assert "contract" in ask(book)["same"], "that of the model is that of all its versions"

@@ -73,10 +73,13 @@ def test_data_behind_feature_sets_parents_and_derived_data_is_asked_for(any_book
     book.emit("trainer", "dataset.deleted", "dataset:raw@1", {"reason": "cleaned"}, at=3)
     assert (results(book, "pre-production")["data-validated"], _may_be_used(book)) == ("pass", "pass"), "it was cleaned"
     book.emit("trainer", "dataset.quality_assessed", "dataset:hidden@1", {"verdict": "fail"}, at=3)
+    book.emit("trainer", "dataset.quality_assessed", "dataset:hidden@1", {"verdict": "pass"}, at=2)
     assert results(book, "pre-production")["data-validated"] == "fail"
     for name in ("dataset:hidden@1", "dataset:parents@1", "dataset:raw@1", "dataset:again@1"):
         book.emit("p-author", "dataset.consent_changed", name, {"status": "withdrawn", "scope": "all"}, at=4)
         assert _may_be_used(book) == "fail", name
+        book.emit("p-author", "dataset.consent_changed", name, {"status": "granted", "scope": "all"}, at=3.5)
+        assert _may_be_used(book) == "fail", "a late report"
         book.emit("p-author", "dataset.consent_changed", name, {"status": "granted", "scope": "all"}, at=4)
         assert _may_be_used(book) == "pass", name
 
@@ -143,6 +146,8 @@ def test_latency_and_cost_are_compared_with_what_is_recorded_of_what_is_live(any
     assert found() == ["pass", "fail"], "other money"
     _tested(book, TWO, 98, 9)
     assert found() == ["pass", "pass"]
+    late = {"p95_ms": 1, "cost": {"amount": 1, "currency": "EUR"}, "verdict": "pass"}
+    book.emit("trainer", "performance.tested", TWO, late, at=1.5)
     item = look(book)["deployments"][0]
     assert (item["live_p95_ms"], item["live_cost"], item["live_cost_unit"]) == (98, 9, "EUR")
     per = {"amount": 1, "currency": "EUR", "per": "1000 answers"}

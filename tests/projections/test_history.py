@@ -124,6 +124,8 @@ def test_the_inventory(any_book: Book):
     others = {"metrics": {"auc": 0.1}, "verdict": "fail", "digest": digest("other bytes")}
     book.emit("trainer", "evaluation.completed", "model:scoring@4", others, at=90)
     assert models(book)["model:scoring"]["last_evaluation"] == before, "it says nothing about the version"
+    book.emit("trainer", "evaluation.completed", TWO, {"metrics": {"auc": 0.1}, "verdict": "pass"}, at=0.5)
+    assert models(book)["model:scoring"]["last_evaluation"] == before, "a late report"
     vendor = found["model:vendor/llm"]
     assert (vendor["third_party"], vendor["versions"], vendor["tier"]) == (True, [], None)
 

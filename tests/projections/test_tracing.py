@@ -160,6 +160,7 @@ def test_marks(any_book: Book):
     book.emit("trainer", "dataset.deprecated", DATA, {"reason": "old"}, at=30)
     book.emit("trainer", "dataset.deleted", DATA, {"reason": "asked for", "scope": "2019"}, at=30)
     book.emit("trainer", "dataset.consent_changed", DATA, {"status": "withdrawn"}, at=30)
+    book.emit("trainer", "dataset.consent_changed", DATA, {"status": "granted"}, at=29)  # late
     book.emit("p-author", "version.retired", TWO, {"reason": "old"}, at=30)
     (measured,) = book.state(TWO)["models"][0]["versions"][0]["evaluations"]
     book.emit("trainer", "evaluation.invalidated", TWO, {"evaluation": measured["id"], "reason": "leak"}, at=31)

@@ -109,6 +109,11 @@ def test_each_condition_names_its_entries(any_book: Book):
     assert approval["words"] == "measured and fit"
     assert {evaluated["index"], asked.index} <= set(approval["cites"])
     assert (approval["occurred_at"], approval["suspect"]) == (when(3), False)
+    for verdict, at in (("fail", 4), ("pass", 3.5)):
+        last = book.emit("trainer", "evaluation.completed", ONE, {"metrics": {"auc": 0.9}, "verdict": verdict}, at=at)
+    told = [(item["says"], item["trouble"]) for item in condition(one(book), "evaluation")["evidence"]]
+    late = f"a late report, of before what entry {last.index - 1} says"
+    assert told == [("evaluation: fail", "it failed"), ("evaluation: pass", late)]
 
 
 def test_an_approval_that_stands_no_more_is_shown_with_why(story: Book):
@@ -242,6 +247,7 @@ def test_a_hold_is_told_for_every_deployment_of_the_environment_and_a_return_whe
         assert nothing["returns"] == []
     story.roll_back(ONE, 6)
     assert ask(story, TWO, environment="prod")["returns"] == ask(story, PROD)["returns"] == []
+    assert ask(story, PROD)["holds"] == [], "a return is no hold"
 
 
 def _later(book: Book) -> str:

@@ -23,6 +23,7 @@ from tests.unit.story import DIGEST, MODEL, NOW, OTHER, Story, hint_of, key_of, 
 DATA = "dataset:d@1"
 WINDOW = {"metric": "auc", "start": format_time(NOW - 1), "end": format_time(NOW), "count": 1, "model": MODEL}
 VALID = {"verdict": "pass", "independence": "another team"}
+FAILED = VALID | {"verdict": "fail"}
 GATE = {
     "environment": "prod", "policy": "policy:p@1", "policy_digest": POLICY["digest"], "digest": DIGEST,
     "input_digest": DIGEST, "as_of": format_time(NOW), "result": "allow", "checks": [], "engine": "cel 1",
@@ -132,6 +133,14 @@ def test_a_validation_that_says_less_suspends(subject: str):
     assert authorised(story), "what says no less, or is about other bytes, takes nothing back"
     last = story.tell("p-approver", "validation.completed", subject, VALID | {"verdict": "uncertain"}).index
     falls(story, f"entry {last} took the place of entry {cited}, on which it rests, and says uncertain")
+    late = story.tell("p-approver", "validation.completed", subject, VALID, occurred_at=NOW - DAY).index
+    falls(story, "and says uncertain")
+    named = version_of(story.world, MODEL)
+    assert late not in grounds_of(story.world, named, "prod", NOW)
+    story.tell("p-approver", "validation.completed", subject, VALID)
+    assert authorised(story)
+    last = story.tell("p-approver", "validation.completed", subject, FAILED, occurred_at=NOW - DAY).index
+    falls(story, f"entry {last} took the place of entry {cited}, on which it rests, and says fail")
 
 
 def withdraw(story: Story, validation: str) -> int:
@@ -158,6 +167,8 @@ def test_what_took_the_place_of_a_validation_and_was_withdrawn_does_not_bring_it
     approve(story)
     later = story.tell("p-approver", "validation.completed", MODEL, VALID).payload.id
     withdraw(story, later)
+    falls(story, f"what took the place of entry {cited}, on which it rests, was withdrawn")
+    story.tell("p-approver", "validation.completed", MODEL, VALID, occurred_at=NOW - DAY)
     falls(story, f"what took the place of entry {cited}, on which it rests, was withdrawn")
     named = version_of(story.world, MODEL)
     assert named.model.validations_of("1", DIGEST) == ()
@@ -291,9 +302,12 @@ def test_a_verdict_that_says_less_of_a_version_or_its_bytes_suspends(kind: str):
         said = body | {"digest": DIGEST, "verdict": verdict}
         last = story.tell("trainer", kind, subject, said).index
         falls(story, f"{words} in entry {last} says {verdict}, where entry {cited}, on which it rests, said pass")
+        for name in (MODEL, subject):  # by the version as by its bytes
+            story.tell("trainer", kind, name, said | {"verdict": "pass"}, occurred_at=NOW - DAY)
+            falls(story, f"{words} in entry {last} says {verdict}")
         story.tell("trainer", kind, subject, said | {"verdict": "pass"})
         assert authorised(story), "until it passes again"
-    last = story.tell("trainer", kind, MODEL, body | another | {"verdict": "fail"}).index
+    last = story.tell("trainer", kind, MODEL, body | another | {"verdict": "fail"}, occurred_at=NOW - DAY).index
     falls(story, f"{words} in entry {last} says fail")
     approve(story)
     assert authorised(story), "its author knew"
@@ -357,6 +371,9 @@ def test_consent_that_is_limited_suspends_what_was_approved_when_it_was_not():
     approve(story)
     story.tell("trainer", "dataset.consent_changed", "dataset:d", {"status": "limited"})
     falls(story, f"{DATA}, on which it rests, had its consent limited")
+    for thing in (DATA, "dataset:d"):
+        story.tell("trainer", "dataset.consent_changed", thing, {"status": "granted"}, occurred_at=NOW - DAY)
+        falls(story, f"{DATA}, on which it rests, had its consent limited")
     story.tell("trainer", "dataset.consent_changed", DATA, {"status": "granted"})
     assert authorised(story)
     read = {"inputs": [{"role": "input", "subject": name} for name in ("dataset:e@1", DATA)]}
@@ -433,7 +450,46 @@ def test_data_that_is_assessed_as_worse_suspends(subject: str):
     assert authorised(story), "another version, other bytes, and the same again"
     index = story.tell("trainer", "dataset.quality_assessed", subject, {"verdict": "fail"}).index
     falls(story, f"{DATA}, on which it rests, was assessed as fail by entry {index}")
+    story.tell("trainer", "dataset.quality_assessed", DATA, {"verdict": "pass"}, occurred_at=NOW - DAY)
+    falls(story, f"{DATA}, on which it rests, was assessed as fail by entry {index}")
     story.tell("trainer", "dataset.quality_assessed", DATA, {"verdict": "pass"})
+    assert authorised(story)
+
+
+def test_what_is_said_of_data_again_is_as_new_as_its_last_report():
+    """A state keeps no report that says the same, only that it does; of one version, of another, and of all of them."""
+
+    def said(thing: str, status: str, before: int) -> None:
+        body = {"status": status}
+        story.tell("trainer", "dataset.consent_changed", thing, body, occurred_at=NOW - before * HOUR)
+
+    def kept() -> int:
+        data = story.world.state("dataset:d")
+        assert isinstance(data, DatasetState)
+        return len(data.assessed)
+
+    story = told()
+    said(DATA, "granted", 90)
+    approve(story)
+    assert authorised(story)
+    said(DATA, "withdrawn", 80)
+    before = kept()
+    for hours in (70, 85, 60):
+        said(DATA, "withdrawn", hours)
+    assert kept() == before
+    said(DATA, "granted", 65)
+    falls(story, "had its consent withdrawn")
+    said(DATA, "granted", 59)
+    assert authorised(story)
+    said("dataset:d", "withdrawn", 50)
+    said("dataset:d@2", "granted", 45)
+    said("dataset:d", "withdrawn", 40)
+    said(DATA, "granted", 42)
+    falls(story, "had its consent withdrawn")
+    said(DATA, "withdrawn", 30)
+    said("dataset:d", "granted", 35)
+    falls(story, "had its consent withdrawn")
+    said("dataset:d", "granted", 30)
     assert authorised(story)
 
 
@@ -485,7 +541,7 @@ def test_all_that_is_known_is_cited():
     assert isinstance(data, DatasetState)
     expected = [
         version.index, version.evaluations[0].index, named.model.validations[0].index, run.index, contract.index,
-        version.gates["policy:p@1", "prod"].signed.index, waiver.granted.index, data.assessed[0][0], document,
+        version.gates["policy:p@1", "prod"].signed.index, waiver.granted.index, data.assessed[0].index, document,
         *said,
     ]  # fmt: skip
     assert grounds_of(world, named, "prod", NOW) == expected

@@ -5,15 +5,18 @@ from __future__ import annotations
 import pytest
 
 from ledger.errors import PolicyError
-from tests.unit.governing import AUTHORISE, approve, authorised, behind_a_gate, gated, ready
-from tests.unit.story import DIGEST, MODEL, OTHER, Story, hint_of, refused
+from tests.unit.governing import AUTHORISE, DAY, approve, authorised, behind_a_gate, gated, ready
+from tests.unit.story import DIGEST, MODEL, NOW, OTHER, Story, hint_of, refused
 
 AGAIN = "model:m@2"
 
 
-def measured(story: Story, model: str, verdict: str, suite: str | None = "drift", **more: str) -> str:
+def measured(
+    story: Story, model: str, verdict: str, suite: str | None = "drift", at: int | None = None, **more: str
+) -> str:  # fmt: skip
     body = {"metrics": {"auc": 0.9}, "verdict": verdict, "digest": DIGEST, "suite": suite, **more}
-    return story.tell("trainer", "evaluation.completed", model, {k: v for k, v in body.items() if v}).payload.id
+    said = {k: v for k, v in body.items() if v}
+    return story.tell("trainer", "evaluation.completed", model, said, occurred_at=at).payload.id
 
 
 def registered(story: Story, model: str = AGAIN, digest: str = DIGEST) -> None:
@@ -44,6 +47,8 @@ def test_a_failure_of_the_same_bytes_stops_what_has_another_name(story: Story):
     refused(story.judge("p-approver", "approval.granted", MODEL, body), PolicyError, "legality")
     measured(story, MODEL, "pass", "other")
     assert not authorised(story), "another suite says nothing about this one"
+    measured(story, MODEL, "pass", at=NOW - DAY)
+    assert not authorised(story), "it was measured before it failed"
     measured(story, MODEL, "pass")
     assert authorised(story), "measured again under its own name"
     measured(story, AGAIN, "fail")

@@ -10,6 +10,7 @@ import pytest
 from ledger.domain import ModelState
 from ledger.domain.decisions import marks_of
 from ledger.domain.lifecycle import version_of
+from ledger.domain.recorded import CLOCK_BEHIND
 from ledger.domain.signing import ROOT_ACTOR
 from ledger.domain.states import Evaluation
 from ledger.entry import format_time
@@ -88,8 +89,9 @@ def test_what_an_approval_cites_may_have_been_measured_again_since():
     assert not authorised(story), "the approver rested on it"
 
 
-def measure(story: Story, verdict: str, suite: str = "s") -> Evaluation:
-    story.tell("trainer", "evaluation.completed", MODEL, {"metrics": {"auc": 0.9}, "verdict": verdict, "suite": suite})
+def measure(story: Story, verdict: str, suite: str = "s", *, at: int | None = None) -> Evaluation:
+    body = {"metrics": {"auc": 0.9}, "verdict": verdict, "suite": suite}
+    story.tell("trainer", "evaluation.completed", MODEL, body, occurred_at=at)
     return version_of(story.world, MODEL).version.evaluations[-1]
 
 
@@ -179,6 +181,47 @@ def test_what_was_approved_and_fails_since_is_not_authorised_whatever_was_cited(
     told = story.judge(*AUTHORISE)
     refused(told, PolicyError, "legality")
     assert "was not measured again" in str(told.error)
+    measure(story, "pass")
+    assert authorised(story)
+
+
+def test_what_is_reported_late_undoes_no_newer_measurement_and_hides_no_failure():
+    story = ready()
+    first = measure(story, "pass", at=NOW - DAY)
+    approve(story)
+    failed = measure(story, "fail", at=NOW - HOUR)
+    assert measure(story, "pass", at=NOW - 2 * HOUR) == failed, "of before the failure"
+    assert not authorised(story)
+    assert measure(story, "pass", at=NOW - HOUR - CLOCK_BEHIND - 1) == failed
+    measure(story, "pass", at=NOW - HOUR - CLOCK_BEHIND)
+    assert authorised(story), "clocks differ"
+    measure(story, "pass", at=NOW)
+    late = measure(story, "fail", at=NOW - 2 * DAY)
+    assert not authorised(story), f"a failure counts whatever its date is, also before {first.signed}"
+    assert measure(story, "fail", at=NOW - DAY) == late, "it says no less than what stands"
+    assert measure(story, "pass", at=NOW - DAY) == late, "something newer was known than that"
+    measure(story, "pass")
+    assert authorised(story), "measured again"
+
+
+def test_a_failure_that_is_dated_ahead_is_answered_by_what_is_measured_after_it_was_recorded():
+    story = ready()
+    approve(story)
+    measure(story, "fail", at=NOW + 9_000 * DAY)
+    story.now += HOUR
+    assert not authorised(story)
+    measure(story, "pass", at=story.now - 1)
+    assert authorised(story)
+
+
+def test_what_was_invalidated_is_measured_again_by_no_late_report():
+    story = ready()
+    approve(story)
+    wrong = measure(story, "fail")
+    story.tell("trainer", "evaluation.invalidated", MODEL, {"evaluation": wrong.id, "reason": "wrong data"})
+    measure(story, "pass", at=NOW - HOUR)
+    refused(story.judge(*AUTHORISE), PolicyError, "legality")
+    assert "was not measured again" in str(story.judge(*AUTHORISE).error)
     measure(story, "pass")
     assert authorised(story)
 
