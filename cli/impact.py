@@ -84,8 +84,8 @@ def _text(app: App, data: dict[str, Any]) -> None:
     if not live:
         loaded = ", but it is loaded" if data["loaded"] else ""
         tested = any("deployment" in row for row in measured)
-        saw, rest = ("was made from", "; what was only measured on it is") if tested else ("saw", "")
-        app.note(f"Nothing is live that {saw} {data['subject']}{loaded}{rest}.")
+        saw, rest = ("was made from", " What was only measured on it is live.") if tested else ("saw", "")
+        app.note(f"Nothing is live that {saw} {data['subject']}{loaded}.{rest}")
     table(app, "Live", ("deployment", "model", "since", "entry", "remarks", "path"), (
         (one["deployment"], one["model"], one["since"][:19] + "Z", str(one["index"]), ", ".join(_remarks(one)),
          one["path"]) for one in live

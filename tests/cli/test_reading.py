@@ -49,7 +49,7 @@ def test_impact_names_what_is_live_and_the_path(told: Shop):
     run("emit", "evaluation.completed", MODEL, *on).good()
     measured = run("impact", "dataset:test@1").good()
     assert f"{PROD}" in measured.out[measured.out.index("Only measured on it") :]
-    assert "Nothing is live that was made from dataset:test@1; what was only measured on it is." in measured.err
+    assert "Nothing is live that was made from dataset:test@1. What was only measured on it is live." in measured.err
     line = run("impact", "dataset:test@1", "-o", "csv").good().out.splitlines()[1]
     assert line.startswith(f"only measured,{PROD},{MODEL},")
 
