@@ -134,11 +134,9 @@ class GovernedMachine(GovernedDeeds):
                 self.invalidate(model, 0, True)
             case "fail":
                 self.evaluate(model, "fail", None, False)
-            case "late pass" | "late fail":
-                self.evaluate(model, step.removeprefix("late "), None, False, late=HOUR)
-            case "late scan":
-                self.look(subject=model, verdict="pass", kind="artifact.scanned", by="a", wrong=False, named=True,
-                          late=HOUR)  # fmt: skip
+            case "late pass" | "late fail" | "late scan":
+                self._come_late(step, model)
+                self.authorise(model=model, environment=environment, actor="p-deployer", wrong=False)
             case "assess":
                 self.assess("dataset:d@1", "fail")
             case "consent":
@@ -167,6 +165,15 @@ class GovernedMachine(GovernedDeeds):
                 self.review(environment, 0, None, "p-approver", False)
             case _:
                 self.time_passes(DAY)
+
+    def _come_late(self, step: str, model: str) -> None:
+        """A failure, now or of before, and a pass of before that is reported behind it."""
+        for verdict, late in (("fail", HOUR if step == "late fail" else 0), ("pass", HOUR)):
+            if step == "late scan":
+                self.look(subject=model, verdict=verdict, kind="artifact.scanned", by="a", wrong=False, named=True,
+                          late=late)  # fmt: skip
+            else:
+                self.evaluate(model, verdict, None, False, late=late)
 
     def _gainsay(self, step: str, model: str) -> None:
         """A no to another request, while an approval stands under an earlier one."""
