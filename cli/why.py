@@ -89,12 +89,16 @@ def _lines(app: App, data: dict[str, Any]) -> Iterator[str]:
         yield f"! the emergency of entry {one['index']} {_review(app, one)}"
     for one in data["holds"]:
         put = f"{one['model']} was put on hold by entry {one['index']}"
-        yield f"! {put}" if one["answer"] is None else f"  {put}, {one['status']}: {followed(one)}"
+        yield f"! {put}" if one["answer"] is None else f"  {put}: {_ended(one)}"
     for one in data["returns"]:
         back = f"entry {one['index']} decided to return from {one['model']} to {one['to']}"
         yield f"! {back} in {one['deployment']}, and that is {one['status']}. {one['next']}"
     for answer in data["answers"]:
         yield from _answer(app, answer)
+
+
+def _ended(hold: dict[str, Any]) -> str:
+    return followed(hold) if hold["status"] == "lifted" else f"{hold['status']}, by {followed(hold)}"
 
 
 def _review(app: App, one: dict[str, Any]) -> str:

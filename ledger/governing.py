@@ -197,11 +197,12 @@ def _quarantines(ledger: Ledger, subject: str, quarantine: str | None) -> list[Q
     version = parse_name(subject).version or ""
     meant = [one for one in known if one.version == version and quarantine in (None, one.id)]
     if not meant:
-        elsewhere = ", ".join(
+        named = dict.fromkeys(
             f"{stream_of(subject)}@{one.version}" if one.version else stream_of(subject) for one in known
         )
+        elsewhere = "; ".join(f"muniment release {name} --rationale …" for name in named)
         raise PolicyError(
-            f"{subject} is not in quarantine", hint=f"In quarantine is: {elsewhere}." if elsewhere else ""
+            f"{subject} is not in quarantine", hint=f"To let go of what is: {elsewhere}" if elsewhere else ""
         )
     return meant
 

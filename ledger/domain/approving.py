@@ -90,7 +90,8 @@ def check_approval_event(world: World, event: RecordedEvent, body: ApprovalEvent
                 raise InputError(
                     f"the approval has {known} condition(s), numbered from 0"
                     if known
-                    else "the approval has no condition"
+                    else "the approval has no condition",
+                    hint=f"See what it has: muniment state {named.subject}",
                 )
             _refuse_involved(world, event, named, "whoever says that a condition is met")
     return FOREVER

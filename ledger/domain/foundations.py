@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ledger.domain.actors import FOREVER
-from ledger.domain.grounds import VALIDATION, WORTH
+from ledger.domain.grounds import WORTH
 from ledger.domain.lifecycle import Named, quarantines_of
 from ledger.domain.states import CONSENT, DELETION, QUALITY, Approval, DatasetState, VersionState
 from ledger.domain.waiving import grant_trouble, waiver_of, waiver_until
@@ -85,10 +85,9 @@ def grounds_of(world: World, named: Named, environment: str, at: int) -> list[in
 
 def _ending(named: Named, at: int) -> list[int]:
     """Validations and documents that end, but for those in whose place another one of their kind stands."""
-    validations = {one.index for one in named.model.validations}
     standing = {
         (end.version, end.name, end.digest): (index, end.until) for index, end in sorted(named.model.ends.items())
-        if (end.name != VALIDATION or index in validations) and at < end.until
+        if not end.late and at < end.until
         and end.version in ("", _version(named)) and end.digest in ("", named.version.digest)
     }  # fmt: skip
     return [index for index, until in standing.values() if until < FOREVER]

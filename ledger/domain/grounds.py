@@ -121,12 +121,14 @@ class End(NamedTuple):
         name: what it is, in words, with the kind of a document.
         digest: of the bytes that were validated; empty for any, and for documents.
         until: it is valid before; microseconds since the Unix epoch.
+        late: it was reported late, and took no place; see `last_word`.
     """
 
     version: str
     name: str
     digest: str
     until: int
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -296,15 +296,17 @@ def evolve_quarantines(known: tuple[Quarantine, ...], event: RecordedEvent) -> t
 
 def _ends(state: ModelState, event: RecordedEvent) -> MappingProxyType[int, End]:
     """Ends of validations and documents, also of those that have none: they may take the place of one that ends."""
+    late = False
     match event.body:
         case ValidationCompleted(valid_until=until):
+            late = all(one.index != event.index for one in _validations(state, event))
             name, digest = VALIDATION, event.body.digest or ""
         case DocumentationAttached(expires_at=until, kind=kind):
             name, digest = f"the document {kind}", ""
         case _:
             return state.ends
     until_then = FOREVER if until is None else parse_moment(until)
-    return with_item(state.ends, event.index, End(event.subject.version or "", name, digest, until_then))
+    return with_item(state.ends, event.index, End(event.subject.version or "", name, digest, until_then, late))
 
 
 def _evolve_whole(state: ModelState, event: RecordedEvent) -> ModelState:

@@ -6,11 +6,11 @@ found in a row is looked up here and never imported by name; an unknown one is k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
@@ -362,5 +362,25 @@ def load_body(kind: EventType, data: Mapping[str, Any]) -> Body:
             where = ".".join(str(part) for part in item["loc"]) or "data"
             words = _WORDS.get(str(item.get("ctx", {}).get("pattern")), item["msg"].lower())
             lines.append(f"{where}: {words}")
-        known = ", ".join(name for name in kind.body.model_fields if name != "refs")
-        raise InputError(f"{kind.name}: {'; '.join(lines)}", hint=f"Fields of {kind.name}: {known}.") from error
+        place, model = _around(kind, error.errors(include_url=False, include_input=False)[0]["loc"])
+        known = ", ".join(name for name in model.model_fields if name != "refs")
+        raise InputError(f"{kind.name}: {'; '.join(lines)}", hint=f"Fields of {place}: {known}.") from error
+
+
+def _around(kind: EventType, path: Sequence[str | int]) -> tuple[str, type[BaseModel]]:
+    """The innermost part of a body around a place in it, and its model."""
+    found: tuple[str, type[BaseModel]] = (kind.name, kind.body)
+    for depth, part in enumerate(path[:-1], 1):
+        field = found[1].model_fields.get(str(part))
+        inner = None if field is None else _model_in(field.annotation)
+        if inner is not None:
+            numbered = path[depth : depth + 1] if isinstance(path[depth], int) else ()
+            found = ".".join(map(str, [*path[:depth], *numbered])), inner
+    return found
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model in a field's annotation, also of what a list or an optional field holds."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)

@@ -82,6 +82,11 @@ def test_an_empty_file_is_called_empty(told: Shop):
     change = ("admin", "rules", "change")
     run(*change, "rules.json", "--reason", "x", "--as", "root").refused(2, "rules.json is empty")
     run(*change, "-", "--reason", "x", "--as", "root", stdin=b"").refused(2, "standard input is empty")
+    for rules, words in (
+        (b'{"name": "x", "rules": [{"aprovals": 1}]}', "Fields of rules.rules.0: environment, tier, "),
+        (b'{"ruels": []}', "Fields of rules: name, rules, "),
+    ):
+        run(*change, "-", "--reason", "x", "--as", "root", stdin=rules).refused(2, words)
 
 
 def test_an_actor_is_enrolled_with_a_bounded_role_and_no_other(told: Shop):

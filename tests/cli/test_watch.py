@@ -376,8 +376,9 @@ def test_what_is_overdue_waits_in_the_inbox(shop: Shop):
     run(*wish, "--reason", "a known peak", *again).good()
     first, second = run("state", PLACE, "-o", "json").good().json["deployments"][0]["decisions"][-2:]
     assert (first["status"], first["answer"]["reason"], second["status"]) == ("lifted", "a known peak", "overdue")
-    for command in ("state", "why"):
-        assert f"lifted by {first['answer']['actor']}: a known peak (entry" in run(command, PLACE).good().out
+    lifted = f"lifted by {first['answer']['actor']}: a known peak (entry"
+    assert lifted in run("state", PLACE).good().out
+    assert f"{ONE} was put on hold by entry {first['index']}: {lifted}" in run("why", PLACE).good().out
     run(*wish, "--lift-hold", "another").good()
     assert "is not held" in run(*wish, "--lift-hold", "another").good().err
 

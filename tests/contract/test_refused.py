@@ -178,6 +178,15 @@ def test_a_gate_that_refuses_leaves_the_refused_decision(store_url: str):
         "gate policy:p@1",
     )
     assert "never: r" in found["reason"]
+    held = {"model": MODEL, "digest": commands.version_state(cast["p-deployer"], MODEL).digest}
+    cast["p-approver"].emit("deployment.held", PROD, held)
+    size = cast.recorder.head().size
+    with pytest.raises(PolicyError, match="is held in"):
+        muniment.authorise(cast["p-deployer"], PROD, MODEL)
+    assert refused(cast)[-1][2]["rule"] == "hold deployment.authorised/reason"
+    assert cast.recorder.head().size == size + 1, "no gate was run for it"
+    with pytest.raises(PolicyError, match="refuses"):
+        muniment.authorise(cast["p-deployer"], PROD, MODEL, reason="a known peak")
 
 
 def test_what_no_rule_covers_is_recorded_without_one(store_url: str):

@@ -13,6 +13,7 @@ from ledger.domain.holds import evolve_holds
 from ledger.events import find_event_type
 from projections.journal import JournalRow
 from projections.service import Service, fold
+from projections.settling import returns_of
 from tests.projections.support import PROD
 
 ONE, TWO, THREE = "model:x@1", "model:x@2", "model:x@3"
@@ -96,6 +97,15 @@ def test_a_hold_speaks_against_a_version_until_it_is_over():
     lifted = follow(*held, ("deployment.authorised", TWO))
     assert (lifted.decisions[0].status, blamed(lifted)) == ("lifted", {TWO: [2]})
     assert blamed(follow((LIVE, ONE), ("canary.stage_entered", TWO), (BACK, ONE))) == {TWO: [2]}, "the canary is to go"
+
+
+def test_a_return_is_told_of_what_serves_still():
+    stages = [("canary.stage_entered", TWO), ("canary.stage_entered", THREE)]
+    back = follow((LIVE, ONE), *stages, (BACK, ONE))
+    assert [one["model"] for one in returns_of(back, 9)] == [TWO, THREE]
+    promoted = follow((LIVE, ONE), *stages, (BACK, ONE), (LIVE, TWO))
+    (told,) = returns_of(promoted, 9)
+    assert (told["model"], told["to"], told["index"], told["status"]) == (TWO, ONE, 3, "open")
 
 
 def held_by_judge(rows: list[JournalRow]) -> set[tuple[str, str]]:

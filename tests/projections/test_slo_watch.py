@@ -173,15 +173,16 @@ def test_a_fallback_that_was_never_a_good_version_is_passed_over(watched: Watche
     ("late", "decided"),
     [
         ([{"bad": 900, "model": TWO}], ONE),
-        ([{"bad": 900}], ONE),  # it names none, and came last then
-        ([{"bad": 100, "model": TWO}], TWO),  # not by the rule that fires
-        ([{"bad": 900, "model": TWO, "at": 10.5}, {"bad": 0, "model": TWO}], TWO),  # it was over before it was left
-        ([{"bad": 900, "model": ONE}], TWO),  # about another one
-        ([{"bad": 900, "at": 11.66, "canary": FOUR}], TWO),  # a canary came last then
+        ([
+            {"bad": 900, "model": TWO, "at": 10.4},  # it was over before it was left
+            {"bad": 100, "model": TWO},  # not by the rule that fires
+            {"bad": 900, "model": ONE},  # about another one
+            {"bad": 900, "at": 11.66, "canary": FOUR},  # a canary came last then
+        ], TWO),
         ([{"bad": 900, "model": TWO, "at": 8}], TWO),  # before it served
-        ([{"bad": 900, "model": TWO}, {"bad": 900, "model": ONE, "at": 9}], None),  # neither is good: a hold
+        ([{"bad": 900}, {"bad": 900, "model": ONE, "at": 9}], None),  # the one that names none is about what came last
     ],
-)
+)  # fmt: skip
 def test_no_return_to_what_burnt_by_windows_that_came_late(
     watched: Watched, late: list[dict[str, Any]], decided: str | None
 ):

@@ -247,6 +247,7 @@ def test_a_hold_is_told_for_every_deployment_of_the_environment_and_a_return_whe
         assert nothing["returns"] == []
     story.roll_back(ONE, 6)
     assert ask(story, TWO, environment="prod")["returns"] == ask(story, PROD)["returns"] == []
+    assert ask(story, PROD)["holds"] == [], "a return is no hold"
 
 
 def _later(book: Book) -> str:

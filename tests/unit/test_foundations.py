@@ -133,7 +133,8 @@ def test_a_validation_that_says_less_suspends(subject: str):
     assert authorised(story), "what says no less, or is about other bytes, takes nothing back"
     last = story.tell("p-approver", "validation.completed", subject, VALID | {"verdict": "uncertain"}).index
     falls(story, f"entry {last} took the place of entry {cited}, on which it rests, and says uncertain")
-    late = story.tell("p-approver", "validation.completed", subject, VALID, occurred_at=NOW - DAY).index
+    ends = VALID | {"valid_until": format_time(NOW + HOUR)}
+    late = story.tell("p-approver", "validation.completed", subject, ends, occurred_at=NOW - DAY).index
     falls(story, "and says uncertain")
     named = version_of(story.world, MODEL)
     assert late not in grounds_of(story.world, named, "prod", NOW)

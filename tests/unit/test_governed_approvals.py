@@ -245,6 +245,7 @@ def test_an_approval_without_conditions_has_none_to_be_met():
     verdict = story.judge("p-approver", "approval.condition_met", MODEL, body)
     refused(verdict, InputError, "schema")
     assert "the approval has no condition" in str(verdict.error)
+    assert "muniment state" in hint_of(verdict)
 
 
 def test_a_maker_does_not_say_that_a_condition_is_met():
