@@ -250,6 +250,11 @@ class GovernedMachine(GovernedDeeds):
         try:
             if self.agreed:
                 self.quarantine("dataset:copy@1", "trainer", True)  # other versions were made from these bytes
+                # The bytes of a version that was made from them, once more and without its run.
+                again = {"model": "model:m@again", "digest": self.bytes_of("model:m@1")}
+                body = {"digest": again["digest"], "owner": "p-author", "tier": "low"}
+                self.do("trainer", "version.registered", again["model"], body)
+                self.do("p-deployer", "deployment.requested", "deployment:prod/x", again)
                 self.compare()
                 for number, (asked, said) in enumerate(self.said.items()):  # once each at one of the two
                     assert self._said_by(number % 2, *asked) == said, asked

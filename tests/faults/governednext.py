@@ -78,7 +78,9 @@ class GovernedNext(GovernedTwins):
         place, body = f"deployment:{environment}/x", {"model": model, "digest": self.bytes_of(model)}
         if model not in at.registered:
             tier = chance.choice(("low", "medium", "high"))
-            made = {"digest": self.bytes_of(model), "owner": "p-author", "tier": tier, "run": "run:r"}
+            # Without its run, the bytes may be those of a version that names one.
+            run = chance.choice(("run:r", "run:r", None))
+            made = {"digest": self.bytes_of(model), "owner": "p-author", "tier": tier, "run": run}
             yield Next(6, "trainer", "version.registered", model, made)
             return
         if not at.passed(model):
