@@ -75,7 +75,7 @@ def test_starters_can_be_read_and_run(ready: Shop):
         (POLICY.replace("title: What", "title: *a"), "anchors"),
         ("checks: [", "no YAML"),
         ("[]", "policy"),
-        (POLICY + "  waivable: 1\n", "checks.2.waivable"),
+        (POLICY.replace("waivable: false", "waivable: 1"), "checks.2.waivable"),
         (POLICY.replace("  when: input.model.third_party\n", ""), "say when it does"),
         ("x" * 50_000, "49,152"),
     ],
