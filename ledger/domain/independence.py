@@ -89,14 +89,28 @@ def makers_of(world: World, named: Named, request_actors: Iterable[str]) -> froz
     """Actors behind the request, the run and the registration of a version.
 
     None when the run that is named is not recorded, or says that it made other things: then nobody knows who is behind
-    the version. A run that says of nothing that it made it adds who is behind it.
+    the version. A run that says of nothing that it made it adds who is behind it. Whoever is behind the same bytes
+    under a name that the model had for them before is behind this version too.
     """
     version = named.version
-    authors = frozenset(request_actors) | version.authors
+    authors = frozenset(request_actors) | version.authors | _makers_of_copies(world, named)
     if version.run is None:
         return authors
     run = run_of(world, version.run)
     return None if run is None or run.made(named.subject, version.digest) is False else authors | run.authors
+
+
+def _makers_of_copies(world: World, named: Named) -> frozenset[str]:
+    """Actors behind earlier versions of the model with the same bytes: who makes these afterwards reproduces them."""
+    stem, found = named.subject.partition("@")[0], frozenset[str]()
+    for name in named.model.named[named.version.digest]:
+        other = named.model.versions[name]
+        if other.index >= named.version.index:
+            break
+        run = None if other.run is None else run_of(world, other.run)
+        ran = run is not None and run.made(f"{stem}@{name}", other.digest) is not False
+        found |= other.authors | (run.authors if run is not None and ran else frozenset())
+    return found
 
 
 def contradiction(world: World, named: Named) -> tuple[str, str] | None:

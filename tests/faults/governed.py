@@ -31,6 +31,7 @@ from tests.faults.governedpeople import (
     HOUR,
     NEXT,
     WAIVERS,
+    evaluation_of,
 )
 from tests.faults.pastdeeds import ROLES
 from tests.faults.scorecard import Result, count_each
@@ -245,10 +246,21 @@ class GovernedMachine(GovernedDeeds):
                 assert model in answers[held.subject], (model, held.words)
                 self.recalled += 1
 
+    def _take_bytes(self) -> None:
+        """Somebody says that the bytes of a version are theirs, and whoever is behind these approves them."""
+        model, made = "model:m@taken", {"digest": self.bytes_of("model:m@1"), "environment": "prod"}
+        body = {"digest": made["digest"], "owner": "p-second", "tier": "low"}
+        self.do("p-plain", "version.registered", model, body)
+        self.do("p-plain", "evaluation.completed", model, evaluation_of(made["digest"], "pass"))
+        self.do("p-plain", "approval.requested", model, made)
+        decided = {"request": self.pick("approval.requested", 0), "rationale": "fit", "evidence": self.evidence(0)}
+        self.do("p-alias", "approval.granted", model, made | decided)
+
     def teardown(self) -> None:
         """The rows are the same, the log is good, what was said of a time still is, views built anew are as those."""
         try:
             if self.agreed:
+                self._take_bytes()
                 self.quarantine("dataset:copy@1", "trainer", True)  # other versions were made from these bytes
                 # The bytes of a version that was made from them, once more and without its run.
                 again = {"model": "model:m@again", "digest": self.bytes_of("model:m@1")}

@@ -80,8 +80,12 @@ class GovernedNext(GovernedTwins):
             tier = chance.choice(("low", "medium", "high"))
             # Without its run, the bytes may be those of a version that names one.
             run = chance.choice(("run:r", "run:r", None))
-            made = {"digest": self.bytes_of(model), "owner": "p-author", "tier": tier, "run": run}
-            yield Next(6, "trainer", "version.registered", model, made)
+            # Then others may say that it is theirs, and whoever made the bytes may be asked to approve it.
+            by, owner = (
+                ("trainer", "p-author") if run else chance.choice((("p-plain", "p-second"), ("bot", "p-author")))
+            )
+            made = {"digest": self.bytes_of(model), "owner": owner, "tier": tier, "run": run}
+            yield Next(6, by, "version.registered", model, made)
             return
         if not at.passed(model):
             yield Next(6, "trainer", "evaluation.completed", model, evaluation_of(self.bytes_of(model), "pass"))

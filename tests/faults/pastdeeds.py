@@ -185,8 +185,19 @@ class PastDeeds:
         if made.data.get("run") and (not runs or self._made_others(made, runs)):
             return None
         again = self._of("version.composed", "version.registered", subject=made.subject)
-        said = [one for one in again if one.index > made.index]
+        said = [*(one for one in again if one.index > made.index), *self._of_these_bytes(made)]
         return made.actors | set(also) | {actor for one in (*runs, *said) for actor in one.actors}
+
+    def _of_these_bytes(self, made: Deed) -> Iterator[Deed]:
+        """What was done for the same bytes under names that the model had for them before."""
+        first = {one.subject: one for one in reversed(list(self._of("version.registered", stream=made.stream)))}
+        for other in first.values():
+            if other.index >= made.index or other.data["digest"] != made.data["digest"]:
+                continue
+            yield from self._of("version.registered", "version.composed", subject=other.subject)
+            runs = list(self._of("run.started", "run.completed", "run.failed", subject=other.data.get("run") or ""))
+            if runs and not self._made_others(other, runs):
+                yield from runs
 
     @staticmethod
     def _made_others(made: Deed, runs: list[Deed]) -> bool:

@@ -14,6 +14,8 @@ from tests.unit.bodies import WAIVER
 from tests.unit.governing import AUTHORISE, approve, authorised, ready, rules
 from tests.unit.story import DIGEST, MODEL, OTHER, Story, hint_of, refused
 
+STEM = MODEL.partition("@")[0]
+
 
 def test_nothing_is_asked_for_where_nothing_is_ruled():
     story = ready(rules(environment="prod"))
@@ -57,6 +59,21 @@ def test_whoever_registers_a_version_again_is_one_of_its_makers():
     again = {"digest": DIGEST, "owner": "p-author", "tier": "high", "run": "run:r"}
     story.tell("p-both", "version.registered", MODEL, again)
     refused(story.judge(*grant), NotAllowedError, "legality")
+
+
+def test_who_made_the_bytes_made_them_under_another_name_of_the_model_too():
+    """Else whoever ran it would let somebody register it once more, without its run, and approve that."""
+    story = Story().people()
+    story.enrol("p-both", ["approver", "emitter"])
+    for number, by in (("1", "trainer"), ("2", "p-both")):
+        story.tell(by, "run.completed", f"run:{number}", says_made(f"{STEM}@{number}", DIGEST))
+    body = {"digest": DIGEST, "owner": "p-author", "tier": "high"}
+    for number, run in (("1", {}), ("2", {"run": "run:2"}), ("3", {})):
+        story.tell("p-author", "version.registered", f"{STEM}@{number}", {**body, **run})
+    made = [makers_of(story.world, version_of(story.world, f"{STEM}@{number}"), ()) for number in "123"]
+    assert made == [{"p-author"}, {"p-author", "p-both"}, {"p-author", "p-both"}]
+    story.tell("p-author", "version.registered", f"{STEM}@4", {**body, "digest": OTHER})
+    assert makers_of(story.world, version_of(story.world, f"{STEM}@4"), ()) == {"p-author"}
 
 
 @pytest.mark.parametrize(
