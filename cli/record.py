@@ -12,7 +12,7 @@ from cli.known import say_strange, strange
 from cli.values import DATASET, DEPLOYMENT, INCIDENT, MODEL, MONITOR, RUN, SHARE, read_source, text_pairs
 
 if TYPE_CHECKING:
-    from ledger.application import Ledger
+    from ledger.application import Ledger, Receipt
 
 __all__ = ["record"]
 
@@ -164,7 +164,25 @@ def evaluation(app: App, /, subject: str, metric: tuple[str, ...], **options: An
     """
     with app.writer() as ledger:
         metrics = text_pairs(metric, "NAME=NUMBER")
-        app.show_receipt(ledger.emit("evaluation.completed", subject, {"metrics": metrics}, **options))
+        receipt = ledger.emit("evaluation.completed", subject, {"metrics": metrics}, **options)
+        app.show_receipt(receipt)
+        _say_late(app, ledger, subject, options["suite"] or options["kind"] or "", receipt)
+
+
+def _say_late(app: App, ledger: Ledger, subject: str, suite: str, receipt: Receipt) -> None:
+    """Say where an evaluation took no place, since a newer one of its suite is known."""
+    from ledger.commands import version_state
+    from ledger.errors import PolicyError
+
+    try:
+        evaluations = version_state(ledger, subject).evaluations
+    except PolicyError:
+        return  # of what is not registered nothing stands
+    stands = next((one for one in evaluations if one.suite == suite), None)
+    if stands is not None and stands.signed.index < receipt.index:
+        newer = f"entry {stands.signed.index} ({stands.verdict}) is newer, and stands"
+        again = f"What is measured now takes its place: muniment record evaluation {subject} …"
+        app.note(f"warning: this was reported late, and changes nothing: {newer}. {again}")
 
 
 @record.command()

@@ -128,6 +128,11 @@ def test_state_and_history_say_which_evaluations_do_not_speak_for_a_version(told
     run("record", "evaluation", MODEL, "--metric", "auc=0.125", "--verdict", "fail", "--suite", "late").good()
     assert "auc 0.125 (fail)" in run("state").good().out
     assert "auc 0.125 (fail, suite late)" in run("history", MODEL).good().out
+    again = ("record", "evaluation", MODEL, "--metric", "auc=0.9", "--suite", "late", "--verdict")
+    early = ("--at", "2026-01-01T00:00:00Z")
+    assert "reported late, and changes nothing: entry " in run(*again, "pass", *early).good().err
+    for more in (("pass",), ("fail", *early)):
+        assert "reported late" not in run(*again, *more).good().err
 
 
 @pytest.mark.parametrize(
