@@ -166,12 +166,14 @@ def evaluation(app: App, /, subject: str, metric: tuple[str, ...], **options: An
         metrics = text_pairs(metric, "NAME=NUMBER")
         receipt = ledger.emit("evaluation.completed", subject, {"metrics": metrics}, **options)
         app.show_receipt(receipt)
-        _say_late(app, ledger, subject, options["suite"] or options["kind"] or "", receipt)
+        _say_late(app, ledger, subject, options["suite"] or options["kind"] or "", receipt, options["occurred_at"])
 
 
-def _say_late(app: App, ledger: Ledger, subject: str, suite: str, receipt: Receipt) -> None:
-    """Say where an evaluation took no place, since a newer one of its suite is known."""
+def _say_late(app: App, ledger: Ledger, subject: str, suite: str, receipt: Receipt, at: str | None) -> None:
+    """Say what a report that came late means: it takes a place only where it says less than what stands."""
     from ledger.commands import version_state
+    from ledger.domain.grounds import WORTH
+    from ledger.emission import microseconds
     from ledger.errors import PolicyError
 
     try:
@@ -179,10 +181,18 @@ def _say_late(app: App, ledger: Ledger, subject: str, suite: str, receipt: Recei
     except PolicyError:
         return  # of what is not registered nothing stands
     stands = next((one for one in evaluations if one.suite == suite), None)
-    if stands is not None and stands.signed.index < receipt.index:
-        newer = f"entry {stands.signed.index} ({stands.verdict}) is newer, and stands"
-        again = f"What is measured now takes its place: muniment record evaluation {subject} …"
-        app.note(f"warning: this was reported late, and changes nothing: {newer}. {again}")
+    if at is None or stands is None:
+        return
+    again = f"What is measured now takes its place: muniment record evaluation {subject} …"
+    if stands.signed.index < receipt.index:
+        failed = WORTH[stands.verdict] < WORTH["pass"]
+        why = "holds until it is measured anew" if failed else "is newer, and stands"
+        said = f"reported late, and changes nothing: entry {stands.signed.index} ({stands.verdict}) {why}"
+    elif stands.signed.index == receipt.index and stands.newest > microseconds(at):
+        said = f"reported late, and counts all the same, as it says less than the newer one before: {stands.verdict}"
+    else:
+        return
+    app.note(f"warning: this was {said}. {again}")
 
 
 @record.command()

@@ -13,7 +13,7 @@ from ledger.commands import version_state
 from ledger.domain.authorising import approvals_that_stand
 from ledger.domain.independence import persons_behind
 from ledger.domain.lifecycle import rule_for, version_of
-from ledger.domain.standing import persons_of, standing
+from ledger.domain.standing import persons_of, standing, taken_along
 from ledger.domain.states import Approval
 from ledger.domain.world import World
 from ledger.errors import InputError, PolicyError
@@ -67,6 +67,8 @@ def approval_to_revoke(ledger: Ledger, model: str, approval: str | None, environ
         InputError: there are several.
     """
     meant, world = _meant(ledger, model, approval, environment), ledger.world.at(ledger.world.refresh())
+    if approval is None:
+        meant = _not_over(world, model, meant)
     me = (None if ledger.actor is None else persons_behind(world, {ledger.actor})) or frozenset()
     mine = [one for one in meant if me & persons_of(world, one)]
     fallen = _troubles(ledger, world, model, meant[0].environment)
@@ -76,6 +78,21 @@ def approval_to_revoke(ledger: Ledger, model: str, approval: str | None, environ
         return own[-1]
     several = [one for one in meant if one in good or one in mine] or meant
     return _only("might be meant", f"muniment revoke {model} --rationale …", several)
+
+
+def _not_over(world: World, model: str, meant: list[Approval]) -> list[Approval]:
+    """Approvals but those that a later no took along for good: to take one back would say nothing more."""
+    try:
+        named = version_of(world, model)
+    except PolicyError:
+        return meant  # what takes back waits for no good registration
+    found = [one for one in meant if taken_along(world, named, one) is None]
+    if not found:
+        raise PolicyError(
+            f"no approval of {model} stands, or may stand again: {taken_along(world, named, meant[-1])}",
+            hint=f"See what it has: muniment state {model}",
+        )
+    return found
 
 
 def approval_to_meet(

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ledger.application import Ledger
+from ledger.domain.grounds import Word, last_word
 from ledger.domain.scopes import covers_stream
 from ledger.domain.states import TIER_RANK
 from ledger.domain.waiving import uses_of, waiver_of, waiver_trouble, waiver_until
 from ledger.domain.world import World
 from ledger.entry import format_time
+from ledger.payload import parse_moment
 from ledger.waivable import Waivable
 from projections.asof import AsOf, recorded_by
 from projections.base import ViewReader
@@ -163,7 +165,20 @@ def _set_tier(model: dict[str, Any], own: str | None) -> None:
     ]  # fmt: skip
 
 
-def _fold_versions(model: dict[str, Any], versions: list[dict[str, Any]]) -> None:
+def _standing(version: dict[str, Any], suites: dict[int, str]) -> Iterator[Word[dict[str, Any]]]:
+    """What stands of each suite of a version, which is not the newest where a failure was reported late."""
+    said: dict[str, list[Word[dict[str, Any]]]] = {}
+    for one in version["evaluations"]:
+        if not one["invalidated"] and one["digest"] in (None, version["digest"]):
+            word = parse_moment(one["occurred_at"]), one["verdict"], one
+            said.setdefault(suites.get(one["index"], ""), []).append(word)
+    for words in said.values():
+        last = last_word(sorted(words, key=lambda word: word[2]["index"]))
+        if last is not None:
+            yield last
+
+
+def _fold_versions(model: dict[str, Any], versions: list[dict[str, Any]], suites: dict[int, str]) -> None:
     ordered = sorted(versions, key=lambda version: version["registered"]["index"])
     model["versions"] = [{"version": one["version"], "status": one["status"], "tier": one["tier"]} for one in ordered]
     latest = ordered[-1]
@@ -171,14 +186,11 @@ def _fold_versions(model: dict[str, Any], versions: list[dict[str, Any]]) -> Non
     model["owner"] = model["owner"] or latest["owner"]
     current = [one for one in ordered if one["live_in"]] or [latest]
     model["tier"] = max((one["tier"] for one in current), key=TIER_RANK.__getitem__)
-    measured = [
-        (e["index"], one["version"], e) for one in ordered for e in one["evaluations"]
-        if not e["invalidated"] and e["digest"] in (None, one["digest"])
-    ]  # fmt: skip
-    if measured:
-        index, version, last = max(measured, key=lambda found: (found[2]["occurred_at"], found[0]))
+    stands = [(*word, one["version"]) for one in ordered for word in _standing(one, suites)]
+    if stands:
+        _, _, last, version = max(stands, key=lambda found: (found[0], found[2]["index"]))
         model["last_evaluation"] = {"version": version, "verdict": last["verdict"], "metrics": last["metrics"],
-                                    "occurred_at": last["occurred_at"], "index": index}  # fmt: skip
+                                    "occurred_at": last["occurred_at"], "index": last["index"]}  # fmt: skip
     for one in ordered:
         model["approvals"] += _approvals(one)
         model["refusals"] += _refusals(one) if one is latest or one["live_in"] else ()
@@ -213,8 +225,10 @@ def inventory(
                 _say(models.setdefault(row["stream"], _new(row["stream"])), row)
     for stem, rows in said.items():
         _settle(asked, models.setdefault(stem, _new(stem)), rows)
+    suites = {row["index"]: row["data"].get("suite") or row["data"].get("kind") or ""
+              for row in asked.rows("evaluation.completed")}  # fmt: skip
     for one in state["models"]:
-        _fold_versions(models[one["model"]], one["versions"])
+        _fold_versions(models[one["model"]], one["versions"], suites)
     classified = (row for row in asked.rows("risk.classified") if row["subject"] == row["stream"])
     own = {row["stream"]: row["data"]["tier"] for row in classified}
     for stem, model in models.items():

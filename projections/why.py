@@ -78,15 +78,16 @@ Item = dict[str, Any]
 
 def _late_reports(version: VersionState, rows: Iterable[JournalRow]) -> Iterator[Item]:
     """Evaluations that came behind what stands of their suite, and were measured before what was known then."""
-    last = {one.suite: one.index for one in (*version.evaluations, *(one for _, one in version.undecided))}
+    last = {one.suite: one for one in (*version.evaluations, *(one for _, one in version.undecided))}
     for row in rows:
         data = row["data"]
         if row["type"] != "evaluation.completed" or data.get("digest") not in (None, version.digest):
             continue
         suite = data.get("suite") or data.get("kind") or ""
-        if row["index"] > last.get(suite, row["index"]):
-            says = f"{suite or 'evaluation'}: {verdict_of(data)}"
-            yield _item(row["index"], says, f"a late report, of before what entry {last[suite]} says")
+        if suite in last and row["index"] > last[suite].index:
+            says, stands = f"{suite or 'evaluation'}: {verdict_of(data)}", last[suite]
+            until = " until it is measured anew" if stands.verdict != "pass" else ""
+            yield _item(row["index"], says, f"a late report: what entry {stands.index} says holds{until}")
 
 
 def _item(index: int, says: str, trouble: str | None = None, **more: Any) -> Item:

@@ -141,7 +141,7 @@ def approval_trouble(world: World, named: Named, approval: Approval, rule: Rule 
         return Trouble("revoked", f"it was revoked by entry {approval.revoked}")
     if request is None or request.closed is not None:
         return Trouble("suspended", f"its request was {request.closed if request else 'never made'}")
-    against = _taken_along(world, named, approval)
+    against = taken_along(world, named, approval)
     if against is not None:
         return Trouble("suspended", against)
     until = approval_until(world, named, approval, rule)
@@ -167,7 +167,7 @@ def approval_trouble(world: World, named: Named, approval: Approval, rule: Rule 
     return None if fallen is None else Trouble("suspended", fallen)
 
 
-def _taken_along(world: World, named: Named, approval: Approval) -> str | None:
+def taken_along(world: World, named: Named, approval: Approval) -> str | None:
     """Which later no took an approval along that it does not name, in words; what was said first decides.
 
     Who turns a request down, or sends it back, knows what was approved before. Who takes an approval back does so for

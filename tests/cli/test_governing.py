@@ -91,6 +91,8 @@ def test_a_no_says_what_it_takes_along_and_what_stands_all_the_same():
     run("approve", MODEL, "--rationale", "x", "--as", "p-second").refused(
         5, "has already approved", why, "muniment request"
     )
+    none = "no approval of model:tx@1 stands, or may stand again: entry 15 by p-approver"
+    run("revoke", MODEL, "--rationale", "x", "--as", "p-second").refused(1, none, why)
     shown = " ".join(run("why", MODEL, "--env", "prod").good().out.split())
     assert "rejected the request of entry 14" in shown
     assert "“too slow”" in shown

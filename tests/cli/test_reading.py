@@ -130,9 +130,14 @@ def test_state_and_history_say_which_evaluations_do_not_speak_for_a_version(told
     assert "auc 0.125 (fail, suite late)" in run("history", MODEL).good().out
     again = ("record", "evaluation", MODEL, "--metric", "auc=0.9", "--suite", "late", "--verdict")
     early = ("--at", "2026-01-01T00:00:00Z")
-    assert "reported late, and changes nothing: entry " in run(*again, "pass", *early).good().err
-    for more in (("pass",), ("fail", *early)):
-        assert "reported late" not in run(*again, *more).good().err
+    for more, words in (
+        (("pass", *early), "reported late, and changes nothing: entry "), (("pass",), ""),
+        (("uncertain", *early), "reported late, and counts all the same"), (("fail", *early), "counts all the same"),
+        (("pass", *early), "(fail) holds until it is measured anew"),
+    ):  # fmt: skip
+        told = run(*again, *more).good().err
+        assert words in told
+        assert bool(words) == ("reported late" in told)
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,11 @@ def test_the_inventory(any_book: Book):
     assert models(book)["model:scoring"]["last_evaluation"] == before, "it says nothing about the version"
     book.emit("trainer", "evaluation.completed", TWO, {"metrics": {"auc": 0.1}, "verdict": "pass"}, at=0.5)
     assert models(book)["model:scoring"]["last_evaluation"] == before, "a late report"
+    for at, verdict in ((91, "pass"), (0.5, "fail")):
+        body = {"metrics": {}, "verdict": verdict}
+        failed = book.emit("trainer", "evaluation.completed", before["version"], body, at=at)
+    stands = models(book)["model:scoring"]["last_evaluation"]
+    assert (stands["index"], stands["verdict"]) == (failed.index, "fail"), "a late report hides no failure"
     vendor = found["model:vendor/llm"]
     assert (vendor["third_party"], vendor["versions"], vendor["tier"]) == (True, [], None)
 

@@ -112,7 +112,7 @@ def test_each_condition_names_its_entries(any_book: Book):
     for verdict, at in (("fail", 4), ("pass", 3.5)):
         last = book.emit("trainer", "evaluation.completed", ONE, {"metrics": {"auc": 0.9}, "verdict": verdict}, at=at)
     told = [(item["says"], item["trouble"]) for item in condition(one(book), "evaluation")["evidence"]]
-    late = f"a late report, of before what entry {last.index - 1} says"
+    late = f"a late report: what entry {last.index - 1} says holds until it is measured anew"
     assert told == [("evaluation: fail", "it failed"), ("evaluation: pass", late)]
 
 
