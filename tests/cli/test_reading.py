@@ -135,9 +135,9 @@ def test_state_and_history_say_which_evaluations_do_not_speak_for_a_version(told
         (("uncertain", *early), "reported late, and counts all the same"), (("fail", *early), "counts all the same"),
         (("pass", *early), "(fail) holds until it is measured anew"),
     ):  # fmt: skip
-        told = run(*again, *more).good().err
-        assert words in told
-        assert bool(words) == ("reported late" in told)
+        said = run(*again, *more).good().err
+        assert words in said
+        assert bool(words) == ("reported late" in said)
 
 
 @pytest.mark.parametrize(
