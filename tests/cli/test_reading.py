@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -129,9 +130,9 @@ def test_state_and_history_say_which_evaluations_do_not_speak_for_a_version(told
     assert "auc 0.125 (fail)" in run("state").good().out
     assert "auc 0.125 (fail, suite late)" in run("history", MODEL).good().out
     again = ("record", "evaluation", MODEL, "--metric", "auc=0.9", "--suite", "late", "--verdict")
-    early = ("--at", "2026-01-01T00:00:00Z")
+    early, now = ("--at", "2026-01-01T00:00:00Z"), ("--at", datetime.now(UTC).isoformat())
     for more, words in (
-        (("pass", *early), "reported late, and changes nothing: entry "), (("pass",), ""),
+        (("pass", *early), "reported late, and changes nothing: entry "), (("pass", *now), ""),
         (("uncertain", *early), "reported late, and counts all the same"), (("fail", *early), "counts all the same"),
         (("pass", *early), "(fail) holds until it is measured anew"),
     ):  # fmt: skip

@@ -126,11 +126,13 @@ def test_the_inventory(any_book: Book):
     assert models(book)["model:scoring"]["last_evaluation"] == before, "it says nothing about the version"
     book.emit("trainer", "evaluation.completed", TWO, {"metrics": {"auc": 0.1}, "verdict": "pass"}, at=0.5)
     assert models(book)["model:scoring"]["last_evaluation"] == before, "a late report"
-    for at, verdict in ((91, "pass"), (0.5, "fail")):
-        body = {"metrics": {}, "verdict": verdict}
-        failed = book.emit("trainer", "evaluation.completed", before["version"], body, at=at)
-    stands = models(book)["model:scoring"]["last_evaluation"]
-    assert (stands["index"], stands["verdict"]) == (failed.index, "fail"), "a late report hides no failure"
+    passed = {"metrics": {"auc": 0.9}, "verdict": "pass"}
+    newest = book.emit("trainer", "evaluation.completed", before["version"], passed, at=91)
+    for suite, stands in (("other", (newest.index, "pass")), (None, (newest.index + 2, "fail"))):
+        failed = {**passed, "verdict": "fail", "suite": suite}
+        book.emit("trainer", "evaluation.completed", before["version"], failed, at=0.5)
+        last = models(book)["model:scoring"]["last_evaluation"]
+        assert (last["index"], last["verdict"]) == stands, "a late report hides no failure of its suite"
     vendor = found["model:vendor/llm"]
     assert (vendor["third_party"], vendor["versions"], vendor["tier"]) == (True, [], None)
 

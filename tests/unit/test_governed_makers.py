@@ -61,12 +61,14 @@ def test_whoever_registers_a_version_again_is_one_of_its_makers():
     refused(story.judge(*grant), NotAllowedError, "legality")
 
 
-def test_who_made_the_bytes_made_them_under_another_name_of_the_model_too():
+@pytest.mark.parametrize("says", [True, False])
+def test_who_made_the_bytes_made_them_under_another_name_of_the_model_too(says: bool):
     """Else whoever ran it would let somebody register it once more, without its run, and approve that."""
     story = Story().people()
     story.enrol("p-both", ["approver", "emitter"])
     for number, by in (("1", "trainer"), ("2", "p-both")):
-        story.tell(by, "run.completed", f"run:{number}", says_made(f"{STEM}@{number}", DIGEST))
+        said = says_made(f"{STEM}@{number}", DIGEST) if says else {}
+        story.tell(by, "run.completed", f"run:{number}", said)
     body = {"digest": DIGEST, "owner": "p-author", "tier": "high"}
     for number, run in (("1", {}), ("2", {"run": "run:2"}), ("3", {})):
         story.tell("p-author", "version.registered", f"{STEM}@{number}", {**body, **run})
